@@ -111,7 +111,7 @@ def test_the_reference_tables_are_printed(
         (("simulate", "--usdm-port", "x"), "--usdm-port: invalid value 'x'"),
         (
             ("relay", "--usdm-url", "nonsense"),
-            "--usdm-url: invalid value 'nonsense', expected ws://",
+            "--usdm-url: invalid value 'nonsense', expected a URL with scheme ws",
         ),
         (("relay", "--coinm-url", "ws://a/b"), "--coinm-url: invalid value 'ws://a/…'"),
         (("relay", "--copies", "0"), "--copies: invalid value '0'"),

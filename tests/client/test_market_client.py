@@ -776,7 +776,7 @@ async def test_a_callback_that_stops_the_program_is_warned_of_once(
         await until(lambda: caplog.records)
         ticked_ms = market._runner._ticked_ms
         await until(lambda: market._runner._ticked_ms > ticked_ms)
-    (warning,) = [each.message for each in caplog.records if "stood still" in each.message]
+    (warning,) = [each.message for each in caplog.records if "was blocked" in each.message]
     assert "a callback or other code of this program" in warning
 
 

@@ -74,7 +74,9 @@ def test_one_base_serves_everything(venue: Venue, base: str, secure: str, author
     ],
 )
 def test_anything_else_is_refused(base: str) -> None:
-    with pytest.raises(ConfigError, match=r"^base_url: invalid value .*, expected ws://"):
+    with pytest.raises(
+        ConfigError, match=r"^base_url: invalid value .*, expected a URL with scheme ws"
+    ):
         hosts_of(USDM, base)
 
 

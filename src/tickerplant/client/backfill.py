@@ -1,4 +1,4 @@
-"""What a gap swallowed, asked for over REST."""
+"""Fetches the messages missing from a gap over REST."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.rest_rows import parse_aggregate_trades, parse_klines, parse_trades
 
 PAGE = 1_000
-"""Rows of one answer."""
+"""Maximum number of rows in a response."""
 PAGES = 20
-"""Answers asked for one gap, at most."""
+"""Maximum number of requests for one gap."""
 
 
 class Backfill:
-    """Asks for the messages between two ids.
+    """Fetches the messages between two ids.
 
     Args:
-        rest: Who is asked.
-        api_key: Sent with questions about older trades, which the exchange answers only with one.
+        rest: Sends the requests.
+        api_key: Required by the exchange for older trades.
     """
 
     def __init__(self, rest: RestClient, api_key: str | None = None) -> None:
         self._rest = rest
         self._has_key = api_key is not None
 
-    async def ask(self, fetch: Fetch) -> tuple[Sequence[Message], str]:
-        """Return the messages that are missing, oldest first, or none and why."""
-        asks = {"trade": self._trades, "aggTrade": self._aggregates}
+    async def fetch(self, fetch: Fetch) -> tuple[Sequence[Message], str]:
+        """Return the missing messages, oldest first; or none and the reason."""
+        by_kind = {"trade": self._trades, "aggTrade": self._aggregates}
         try:
-            found = await asks.get(fetch.kind, self._candles)(fetch)
+            found = await by_kind.get(fetch.kind, self._candles)(fetch)
         except (RequestError, UpstreamError, DecodeError) as error:
             return (), str(error)
-        return found, "" if found else "the server does not tell them any more"
+        return found, "" if found else "the server no longer has them"
 
     async def _trades(self, fetch: Fetch) -> Sequence[Message]:
         found = parse_trades(
@@ -89,7 +89,7 @@ class Backfill:
                 endTime=fetch.before_id - 1,
                 limit=PAGE,
             )
-            # A candle before one that was heard is closed, whatever this machine's clock says.
+            # A candle before one that was received is closed, whatever the local clock says.
             rows = parse_klines(answer, fetch.symbol, fetch.kind, fetch.before_id)
             found += [row for row in rows if row.candle.open_time_ms < fetch.before_id]
             if len(rows) < PAGE:

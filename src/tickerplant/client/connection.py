@@ -1,4 +1,4 @@
-"""One WebSocket of a feed."""
+"""One WebSocket connection of a feed."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ from tickerplant.feed.feed import Feed, Receive
 _log = logging.getLogger(__name__)
 
 HANDSHAKE_TIMEOUT_S = 5.0
-"""For each step of an attempt: the name, the socket, TLS, and the handshake itself."""
+"""Timeout of each step of an attempt: name lookup, socket, TLS and handshake."""
 MAX_FRAME_BYTES = 1 << 26
 
 
 class Connection(WSListener):
-    """Tells a feed what happens on one socket, from the attempt to its end.
+    """Reports the events of one socket to a feed, from the attempt to its end.
 
     Args:
-        feed: Who is told.
-        number: The feed's name for the connection.
-        told: Called after something other than a message was told: the feed may want something.
+        feed: The feed.
+        number: The number of the connection in the feed.
+        reported: Called after anything but a message was reported: there may be actions.
     """
 
-    def __init__(self, feed: Feed, number: int, told: Callable[[], object]) -> None:
+    def __init__(self, feed: Feed, number: int, reported: Callable[[], object]) -> None:
         super().__init__()
         self._feed = feed
         self._number = number
-        self._told = told
-        self._receive: Receive = _leave
+        self._reported = reported
+        self._receive: Receive = _ignore
         self._transport: WSTransport | None = None
         self._dial = Dial(HANDSHAKE_TIMEOUT_S)
         self._parts = bytearray()
-        """What came of a message in several frames."""
+        """The frames so far of a message in several frames."""
         self._is_dropped = False
         self._is_reading = True
         self._attempt: asyncio.Task[None] | None = None
-        self._last_words: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     def open(self, url: str) -> None:
-        """Begin to connect; the feed hears how it went."""
+        """Begin to connect; the result is reported to the feed."""
         self._attempt = asyncio.create_task(self._open(url))
 
     async def _open(self, url: str) -> None:
@@ -83,10 +83,10 @@ class Connection(WSListener):
             self._refuse(reason, status, retry_ms)
         except TimeoutError:
             self._refuse(f"no response within {HANDSHAKE_TIMEOUT_S:g} s")
-        except Exception as error:  # noqa: BLE001  # whatever it is, the feed has to hear of it
+        except Exception as error:  # noqa: BLE001  # any failure must be reported to the feed
             self._refuse(plain_reason(error))
         finally:
-            if self._transport is None:  # also when picows returns as if nothing had happened
+            if self._transport is None:  # picows may return without an error
                 self._refuse("the connection was lost before the handshake was answered")
                 await self._dial.clear()
 
@@ -94,10 +94,10 @@ class Connection(WSListener):
         if not self._is_dropped:
             self._is_dropped = True
             self._feed.refused(self._number, reason, status, retry_after_ms)
-            self._told()
+            self._reported()
 
     def send(self, text: bytes) -> None:
-        """Send a text message; one that is over takes nothing."""
+        """Send a text message; does nothing after the end."""
         if self._transport is not None and not self._is_dropped:
             self._transport.send(WSMsgType.TEXT, text)
 
@@ -107,29 +107,29 @@ class Connection(WSListener):
             self._transport.send_ping()
 
     def drop(self) -> None:
-        """End the connection; the feed hears nothing of it any more."""
+        """Close the connection; nothing more is reported to the feed."""
         self._is_dropped = True
-        self._receive = _leave
+        self._receive = _ignore
         if self._transport is not None:
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
         elif self._attempt is not None:
             self._dial.give_up(self._attempt)
 
-    def cut(self) -> None:
-        """End the connection without waiting for what the server does not take."""
+    def abort(self) -> None:
+        """Close the socket without waiting for data that the server does not read."""
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
 
     async def wait_closed(self) -> None:
-        """Return when the socket is closed."""
+        """Wait until the socket is closed."""
         if self._attempt is not None:
             await asyncio.gather(self._attempt, return_exceptions=True)
         if self._transport is not None:
             await end_of(self._transport)
 
     def read(self, is_reading: bool) -> None:
-        """Take what the network brings, or leave it there: then the server waits, too."""
+        """Resume or pause reading; while paused, the server has to wait too."""
         if is_reading == self._is_reading or self._transport is None or self._is_dropped:
             return
         self._is_reading = is_reading
@@ -139,25 +139,25 @@ class Connection(WSListener):
     # Called by picows.
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Tell that the connection is open."""
+        """Report that the connection is open."""
         self._transport = transport
         if self._is_dropped:
             transport.disconnect()
             return
         self._feed.opened(self._number)
         self._receive = self._feed.receiver(self._number)
-        self._told()
+        self._reported()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Pass a message on."""
+        """Pass a message to the feed."""
         try:
             if not (frame.fin and self._receive(frame.get_payload_as_bytes(), time.time_ns())):
                 self._take_other(transport, frame)
-        except Exception:  # noqa: BLE001  # a fault of ours in one message must not cost the connection
-            _log.exception("a message could not be dealt with")
+        except Exception:  # noqa: BLE001  # a bug in handling one message must not cost the connection
+            _log.exception("failed to process a message")
 
     def _take_other(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take a frame that is no whole message of a stream in its usual form."""
+        """Take a frame that is not a complete message of a stream in the usual envelope."""
         if self._is_dropped:
             return
         if frame.msg_type is WSMsgType.CLOSE:
@@ -178,23 +178,23 @@ class Connection(WSListener):
                 message, self._parts = bytes(self._parts), bytearray()
                 if not self._receive(message, time.time_ns()):
                     self._feed.receive_slow(self._number, message, time.time_ns())
-                self._told()
+                self._reported()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """Tell that the connection ended without a close frame, as soon as picows tells why."""
-        self._last_words = asyncio.create_task(self._tell_end(transport))
+        """Report an end without a close frame, as soon as picows gives the reason."""
+        self._ending = asyncio.create_task(self._report_end(transport))
 
-    async def _tell_end(self, transport: WSTransport) -> None:
+    async def _report_end(self, transport: WSTransport) -> None:
         self._end(*await end_of(transport))
 
     def _end(self, reason: str, code: int | None) -> None:
         if not self._is_dropped:
             self._is_dropped = True
-            self._receive = _leave
+            self._receive = _ignore
             self._feed.lost(self._number, reason, code)
-            self._told()
+            self._reported()
 
 
-def _leave(_raw: bytes, _received_ns: int) -> bool:
-    """Take nothing."""
+def _ignore(_raw: bytes, _received_ns: int) -> bool:
+    """Accept nothing."""
     return False

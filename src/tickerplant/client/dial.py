@@ -1,4 +1,4 @@
-"""A socket on its way to a server: looked up, connected, and given up at any moment; and its end."""
+"""Opens the sockets of WebSocket connections, cancellable at any time, and says how they ended."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from picows import WSParsedURL, WSProtocolError, WSTransport
 from tickerplant import __version__
 
 USER_AGENT = f"tickerplant/{__version__}"
-"""What every request of the client says of itself."""
+"""The `User-Agent` of every request."""
 PIECE_BYTES = 1 << 16
-"""The most that one read of a socket brings."""
+"""Maximum number of bytes of one read of a socket."""
 NEXT_S = 0.25
-"""After so long without an answer the next address is tried beside (RFC 8305)."""
+"""How long one address may take before the next one is tried in parallel (RFC 8305)."""
 TURNS = 5
-"""Turns of the event loop in which a transport hears that its socket is shut down, and closes it."""
+"""Iterations of the event loop after which a transport has closed a socket that was shut down."""
 
 
 class Dial:
-    """Gives picows its socket, for one attempt to connect.
+    """Opens the socket of one connection attempt for picows.
 
-    picows would make one too, but a handshake on a socket of its own cannot be ended: who cancels
-    it leaves the socket open.
+    picows could open a socket itself, but cancelling its handshake would leave that socket open.
 
     Args:
-        timeout_s: For the name, and for the socket.
+        timeout_s: Timeout of the name lookup, and of connecting the socket.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -39,10 +38,10 @@ class Dial:
         self._socket: socket.socket | None = None
 
     async def connect(self, url: WSParsedURL) -> socket.socket:
-        """Return a socket that is connected to the first address of the host that answers.
+        """Return a socket that is connected to the first address of the host that accepts.
 
         Raises:
-            OSError: none does in time, or the host has no address.
+            OSError: none accepts in time, or the host has no address.
         """
         async with asyncio.timeout(self._timeout_s):
             places = await _look_up(url.host, url.port)
@@ -53,7 +52,7 @@ class Dial:
         return self._socket
 
     def give_up(self, attempt: asyncio.Task[Any]) -> None:
-        """Let `attempt`, which connects with this, fail at once."""
+        """Make `attempt`, which uses this dial, fail at once."""
         if self._socket is None:
             attempt.cancel()
             return
@@ -61,7 +60,7 @@ class Dial:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     async def clear(self) -> None:
-        """Close the socket of an attempt that failed."""
+        """Close the socket of a failed attempt."""
         if self._socket is None:
             return
         with suppress(OSError):
@@ -74,45 +73,45 @@ class Dial:
 
 
 async def end_of(transport: WSTransport) -> tuple[str, int | None]:
-    """Wait until a connection is over; return why, and the code with which it was closed here.
+    """Wait until a connection ended; return the reason, and the code with which it was closed here.
 
-    Whoever asks first is told, and so is everybody after; picows raises what it found broken, and
-    what nobody hears of would be logged.
+    May be awaited several times.  It must be awaited once: picows raises protocol errors here, and
+    an exception that is never retrieved would be logged.
     """
     try:
         await transport.wait_disconnected()
     except WSProtocolError as broken:
         code, reason = broken.args
         return str(reason), int(code)
-    except Exception as error:  # noqa: BLE001  # what else picows remembers, it logged
+    except Exception as error:  # noqa: BLE001  # picows has logged any other error
         return f"the connection was lost: {error!r}", None
     return "the connection was lost", None
 
 
 async def _look_up(host: str, port: int) -> list[AddrInfoType]:
-    """Return the addresses of a host.
+    """Return the addresses of a host, looked up in a daemon thread.
 
-    They are looked up in a thread of their own.  The loop would have to wait for one of its own
-    before it ends, however long the name server is silent.
+    The event loop would wait for a thread of its executor before it ends, however long the name
+    server takes.
     """
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[AddrInfoType]] = loop.create_future()
 
-    def tell(take: Callable[[Any], None], what: object) -> None:
-        if not found.done():  # else nobody waits any more
-            take(what)
+    def finish(setter: Callable[[Any], None], result: object) -> None:
+        if not found.done():
+            setter(result)
 
     def look_up() -> None:
-        take: Callable[[Any], None] = found.set_result
-        what: object
+        setter: Callable[[Any], None] = found.set_result
+        result: object
         try:
-            what = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            result = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except UnicodeError:
-            take, what = found.set_exception, OSError(f"{host} is not a valid host name")
-        except Exception as error:  # noqa: BLE001  # it is raised to who waits
-            take, what = found.set_exception, error
+            setter, result = found.set_exception, OSError(f"{host} is not a valid host name")
+        except Exception as error:  # noqa: BLE001  # it is raised to the caller
+            setter, result = found.set_exception, error
         with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(tell, take, what)
+            loop.call_soon_threadsafe(finish, setter, result)
 
     try:
         threading.Thread(target=look_up, name=f"look up {host}", daemon=True).start()
@@ -128,11 +127,11 @@ def _socket_of(place: AddrInfoType) -> _Socket:
 
 
 class _Socket(socket.socket):
-    """A socket that gives no more than a piece at a time.
+    """A socket that returns at most `PIECE_BYTES` per read.
 
-    picows doubles its buffer whenever a read fills it, so what a slow consumer left in the socket
-    would come in one read of many megabytes: more than a queue should take beyond its size, and
-    more than the caches hold.  With TLS, aiofastnet reads by pieces of its own.
+    picows doubles its buffer whenever a read fills it, so data that a slow consumer left in the
+    socket would arrive in one read of many megabytes: more than a queue should accept beyond its
+    size, and more than fits into the caches.  With TLS, aiofastnet limits its reads itself.
     """
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:

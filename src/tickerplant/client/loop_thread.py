@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for callers that have none or have another."""
+"""An event loop in a background thread, for callers without one or with another one."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ T = TypeVar("T")
 
 
 class OverError(RuntimeError):
-    """There is no event loop any more."""
+    """The event loop has ended."""
 
 
 class LoopThread:
-    """What runs a context, and everything that is done with it, in one event loop.
+    """Runs a context, and everything that is done with it, in one event loop.
 
-    It begins with `begin` or the first `wait`, and ends with `end` or with the program.
+    The thread starts with `begin` or the first `wait`, and ends with `end` or with the program.
 
     Args:
-        context: Entered when the loop begins, and left before it ends.
-        over: What is said to who comes after the end.
+        context: Entered when the loop starts, and exited before it ends.
+        over: The message of `OverError`.
     """
 
     def __init__(self, context: AbstractAsyncContextManager[object], over: str) -> None:
         self.is_over = False
-        """Whether it was ended; what runs then may still use the loop."""
+        """Whether `end` was called; what still runs may use the loop."""
         self._context = context
         self._over = over
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -38,7 +38,8 @@ class LoopThread:
         self._begun: Future[None] = Future()
         self._ending = asyncio.Event()
         self._changing = threading.Lock()
-        """Held by who begins, schedules or ends: what is scheduled last is begun, and cancelled."""
+        """Held while the thread starts, ends, or a coroutine is scheduled, so that every scheduled one is
+        started or cancelled."""
 
     @property
     def is_running(self) -> bool:
@@ -58,11 +59,11 @@ class LoopThread:
         self._begun.result()
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return what `coroutine` returns, run in the loop.
+        """Run `coroutine` in the loop and return its result.
 
         Raises:
-            OverError: it is over, or was ended meanwhile.
-            RuntimeError: its own thread waits.
+            OverError: the loop has ended, or ended before the coroutine.
+            RuntimeError: called in the thread of the loop.
         """
         try:
             future = self._schedule(coroutine)
@@ -78,7 +79,7 @@ class LoopThread:
             raise
 
     def call(self, function: Callable[[], T]) -> T:
-        """Return what `function` returns, called in the thread if it runs."""
+        """Call `function`, in the thread if it is running, and return its result."""
         if self._loop is None or threading.current_thread() is self._thread:
             return function()
 
@@ -93,10 +94,12 @@ class LoopThread:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        """Leave the context and end the thread, once; what still runs there is cancelled.
+        """Exit the context, cancel what still runs in the loop, and end the thread.
+
+        Does nothing if called again.
 
         Raises:
-            RuntimeError: its own thread ends it; it goes on.
+            RuntimeError: called in the thread of the loop, which continues.
         """
         self._check_thread()
         with self._changing:
@@ -115,9 +118,11 @@ class LoopThread:
             self._thread.join()
 
     def _check_thread(self) -> None:
-        """Raise `RuntimeError` in the thread itself, which cannot wait for itself."""
+        """Raise `RuntimeError` in the thread of the loop, which cannot wait for itself."""
         if threading.current_thread() is self._thread:
-            raise RuntimeError("a callback cannot wait: it is called in the client's own thread")
+            raise RuntimeError(
+                "not allowed in a callback: it runs in the client's thread and would wait for itself"
+            )
 
     def _schedule(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         self._check_thread()
@@ -133,7 +138,7 @@ class LoopThread:
         try:
             asyncio.run(living)
         except BaseException as error:
-            living.close()  # there may have been no loop, as without a free file number
+            living.close()  # there may be no loop, for example without a free file descriptor
             if self._begun.done():
                 raise
             self._begun.set_exception(error)
@@ -148,7 +153,7 @@ class LoopThread:
 async def within(
     timeout_s: float | None, function: Callable[[], Awaitable[T]], what: Callable[[], str]
 ) -> T:
-    """Await what `function` returns; raise a `TimeoutError` that says what did not happen in time."""
+    """Await what `function` returns; the `TimeoutError` says what did not happen in time."""
     try:
         async with asyncio.timeout(timeout_s) as limit:
             return await function()

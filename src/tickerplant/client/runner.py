@@ -1,4 +1,4 @@
-"""A feed in an event loop: its connections, its clock, and the questions that fill its gaps."""
+"""Runs a feed in an event loop: its connections, its clock, and its REST requests."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from tickerplant.messages.readers import Reader
 _log = logging.getLogger(__name__)
 
 WARNING_MS = 60_000
-"""That the event loop stood still is logged at most this often."""
+"""Minimum interval between warnings of a blocked event loop."""
 TICK_S = 0.05
-"""How often the feed is told what time it is."""
+"""Interval between the ticks of the feed."""
 CLOSE_S = 2.0
-"""How long a server has to say goodbye, and to take what was sent before."""
+"""How long a server may take to close a connection before it is aborted."""
 
 
 class FeedRunner:
-    """Carries out what a feed asks for, from `start` to `stop`.
+    """Carries out the actions of a feed, from `start` to `stop`.
 
     Args:
-        hosts: Where the venue is served.
-        settings: How the feed behaves.
-        reader: Returns what turns the payloads of a stream into messages.
-        backfill: Asks for what is missing.
-        rng: Decides pauses and times of renewal.
-        listing: Says what the server lists; None: nobody asks about streams that are silent.
+        hosts: The addresses of the venue.
+        settings: Settings of the feed.
+        reader: Returns the decoder of a stream.
+        backfill: Fetches missing messages.
+        rng: Randomises pauses and times of renewal.
+        listing: The contracts of the server; None: silent streams are not checked.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class FeedRunner:
         self._backfill = backfill
         self._connections: dict[int, Connection] = {}
         self._ending: set[Connection] = set()
-        self._fetches: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopped = False
@@ -64,16 +64,16 @@ class FeedRunner:
         self._warned_ms = -WARNING_MS
 
     def start(self) -> None:
-        """Begin; an event loop must be running."""
+        """Start the clock of the feed in the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._tick()
 
     async def stop(self) -> None:
-        """End all connections; nothing is delivered any more."""
+        """Close all connections; nothing is delivered any more."""
         self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._fetches:
+        for task in self._requests:
             task.cancel()
         ending = [*self._ending, *self._connections.values()]
         for connection in self._connections.values():
@@ -83,9 +83,9 @@ class FeedRunner:
         if closing:
             _, late = await asyncio.wait(closing, timeout=CLOSE_S)
             for task in late:
-                closing[task].cut()
+                closing[task].abort()
             await asyncio.gather(*closing, return_exceptions=True)
-        await asyncio.gather(*self._fetches, return_exceptions=True)
+        await asyncio.gather(*self._requests, return_exceptions=True)
 
     def attach(
         self,
@@ -95,12 +95,12 @@ class FeedRunner:
         backfills: bool = False,
         keeper: Callable[[str], Keep] | None = None,
     ) -> None:
-        """Give the messages of `names` to `sink` from now on; see `Feed.attach`."""
+        """Deliver the messages of `names` to `sink`; see `Feed.attach`."""
         self.feed.attach(names, sink, backfills=backfills, keeper=keeper)
         self.perform()
 
     def detach(self, names: Iterable[str], sink: Sink) -> None:
-        """Give nothing of `names` to `sink` any more."""
+        """Stop delivering `names` to `sink`."""
         if self._is_stopped:
             return
         self.feed.detach(names, sink)
@@ -108,28 +108,28 @@ class FeedRunner:
         self.perform()
 
     def is_delivered(self, name: str) -> bool:
-        """Whether a connection carries the stream `name` now."""
+        """Whether a connection is subscribed to the stream `name`."""
         return self.feed.is_delivered(name)
 
     def forget(self, names: tuple[str, ...], sink: Sink) -> None:
-        """Detach as soon as the event loop turns; may be called from anywhere."""
+        """Detach in the next iteration of the event loop; may be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.detach, names, sink)
 
     def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
-        """Read nothing for `sink` alone until `resume_for` is called; see `Feed.pause_for`."""
+        """Pause connections that only full consumers use; see `Feed.pause_for`."""
         self.feed.pause_for(sink, consumer)
         self._update_reading()
 
     def resume_for(self, sink: Sink) -> None:
-        """Read again what was held up for `sink`."""
+        """Resume connections that were paused for `sink`."""
         if self.feed.resume_for(sink):
             self._update_reading()
 
     def _update_reading(self) -> None:
-        unread = self.feed.connections_to_pause()
+        paused = self.feed.connections_to_pause()
         for number, connection in self._connections.items():
-            connection.read(number not in unread)
+            connection.read(number not in paused)
 
     def _tick(self) -> None:
         now_ms = time.monotonic_ns() // 1_000_000
@@ -137,25 +137,25 @@ class FeedRunner:
         try:
             self.feed.tick(now_ms, time.time_ns() // 1_000_000)
             self.perform()
-        finally:  # whatever a consumer raised, the clock goes on for the others
+        finally:  # the clock must not stop because a consumer raised
             if not self._is_stopped:
                 self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _note_stall(self, now_ms: int) -> None:
-        """Warn, once a minute at most, that nothing ran in this event loop for long."""
+        """Warn, at most once a minute, if the event loop was blocked for long."""
         stall_ms, self._ticked_ms = now_ms - (self._ticked_ms or now_ms), now_ms
         if stall_ms >= STALLED_MS and now_ms >= self._warned_ms + WARNING_MS:
             self._warned_ms = now_ms
             _log.warning(
-                "The event loop stood still for %.1f s: a callback or other code of this program "
-                "took that long, and no message was read meanwhile.",
+                "The event loop was blocked for %.1f s by a callback or other code of this program; "
+                "no message was read during that time.",
                 stall_ms / 1_000,
             )
 
     def perform(self) -> None:
-        """Carry out what the feed asks for."""
+        """Carry out the actions of the feed."""
         if self.feed.has_full:
-            self._update_reading()  # connections may have come, or carry other streams
+            self._update_reading()  # connections may be new, or have other streams
         while actions := self.feed.take_actions():
             for action in actions:
                 if not self._is_stopped:
@@ -172,29 +172,29 @@ class FeedRunner:
             case Ping(number=number):
                 self._connections[number].ping()
             case Drop(number=number):
-                if number in self._connections:  # not if it waits for its first attempt
+                if number in self._connections:  # not before its first attempt
                     self._end(self._connections.pop(number))
             case Fetch():
-                self._ask(self._fetch(action))
+                self._start(self._fetch(action))
             case Verify(streams=streams):
                 if self._listing is not None:
-                    self._ask(self._verify(self._listing, streams))
+                    self._start(self._verify(self._listing, streams))
 
-    def _ask(self, question: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(question)
-        self._fetches.add(task)
-        task.add_done_callback(self._fetches.discard)
+    def _start(self, request: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(request)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
 
     def _end(self, connection: Connection) -> None:
         connection.drop()
         self._ending.add(connection)
-        cutting = asyncio.get_running_loop().call_later(CLOSE_S, connection.cut)
+        cutting = asyncio.get_running_loop().call_later(CLOSE_S, connection.abort)
         closing = asyncio.ensure_future(connection.wait_closed())
         closing.add_done_callback(lambda _: cutting.cancel())
         closing.add_done_callback(lambda _: self._ending.discard(connection))
 
     async def _fetch(self, fetch: Fetch) -> None:
-        messages, reason = await self._backfill.ask(fetch)
+        messages, reason = await self._backfill.fetch(fetch)
         if messages:
             self.feed.filled(fetch.stream, messages, fetch.after_id)
         else:

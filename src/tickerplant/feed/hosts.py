@@ -1,4 +1,4 @@
-"""Where a venue is asked and listened to: the exchange's own hosts, or one base for everything."""
+"""The addresses of a venue: the hosts of the exchange, or one base URL for everything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BASE = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?/?",
     re.IGNORECASE | re.ASCII,
 )
-_EXPECTED = "ws://, wss://, http:// or https:// with a host and perhaps a port, and nothing after"
+_EXPECTED = "a URL with scheme ws, wss, http or https, a host and an optional port, and no path"
 
 
 class Hosts(Struct, frozen=True):
@@ -27,18 +27,18 @@ class Hosts(Struct, frozen=True):
     streams: str
     """`ws://host:port` or `wss://host`, without a path."""
     api: str
-    """The whole URL of the WebSocket API."""
+    """The complete URL of the WebSocket API."""
     rest: str
     """`http://host:port` or `https://host`, without a path."""
 
 
 def environment_name(venue: Venue) -> str:
-    """Return the name under which the environment gives the base URL of `venue`."""
+    """Return the name of the environment variable with the base URL of `venue`."""
     return f"TICKERPLANT_{venue.name.upper()}_URL"
 
 
 def venue_of_name(name: str) -> Venue:
-    """Return the venue of that name, `usdm` or `coinm`.
+    """Return the venue with this name, `usdm` or `coinm`.
 
     Raises:
         ConfigError: there is no such venue.
@@ -52,16 +52,16 @@ def venue_of_name(name: str) -> Venue:
 def hosts_of(
     venue: Venue, base_url: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Hosts:
-    """Return where `venue` is found.
+    """Return the addresses of `venue`.
 
     Args:
         venue: The venue.
-        base_url: One base for streams, WebSocket API and REST, as a plant serves them on one port.
-        environ: The environment, asked for `environment_name(venue)` where there is no `base_url`;
-            an empty value is none.  Without either it is the exchange itself.
+        base_url: Base URL for streams, WebSocket API and REST, which a plant serves on one port.
+        environ: The environment, used if there is no `base_url`; see `environment_name`.  Without
+            either the addresses are those of the exchange.
 
     Raises:
-        ConfigError: the base is not a URL of that kind, or has a path or a query.
+        ConfigError: the base URL is invalid, or has a path or a query.
     """
     setting, base = "base_url", base_url
     if base is None:
@@ -85,7 +85,7 @@ def hosts_of(
 
 
 def _parts(setting: str, base: str) -> tuple[str, str]:
-    """Return `s` if the base is secure, else nothing, and host and port."""
+    """Return `s` for a secure scheme, else an empty text; and host and port."""
     match = _BASE.fullmatch(base)
     if match is None:
         raise ConfigError(setting, base, _EXPECTED)

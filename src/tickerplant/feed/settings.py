@@ -1,4 +1,4 @@
-"""How a feed behaves: every time, size and rate of the client's side, with its reason."""
+"""Settings of a feed: every time, size and rate of the client."""
 
 from __future__ import annotations
 
@@ -10,80 +10,83 @@ from msgspec import Struct
 from tickerplant.errors import ConfigError
 from tickerplant.protocol.limits import LIMITS
 
-MOST_COPIES = 10
-"""More connections for the same streams would only cost the exchange something."""
+MAX_COPIES = 10
+"""More connections for the same streams would only burden the exchange."""
 
 
 class FeedSettings(Struct, frozen=True, kw_only=True):
-    """The numbers of a feed.  All have defaults that fit the exchange."""
+    """Client tuning.  The defaults suit the exchange."""
 
     copies: int = 1
-    """Connections that carry each stream: with 2, the loss of one costs nothing, not even what
-    has no ids to ask for again."""
+    """Redundant connections per stream.  With 2, losing one connection loses nothing, even on
+    streams without ids."""
     max_streams: int = LIMITS.max_streams
-    """Streams on one connection; more names open another."""
+    """Maximum number of streams on one connection; further streams open another one."""
     names_per_request: int = 100
-    """Names in one SUBSCRIBE (200 were measured to be accepted)."""
+    """Maximum number of names in one SUBSCRIBE (the exchange was measured to accept 200)."""
     requests_per_s: int = 5
-    """Control messages a second on one connection: half of what the exchange allows, because
-    pongs may count too."""
+    """Sustained control messages per second on one connection: half of what the exchange allows,
+    because pongs may count too."""
     request_burst: int = 5
-    """Control messages at once, after a rest."""
+    """Control messages that may be sent at once after a pause."""
     opens_per_s: int = 1
-    """Connection attempts a second, steadily (the exchange allows 300 in 5 minutes)."""
+    """Sustained connection attempts per second (the exchange allows 300 in 5 minutes)."""
     open_burst: int = 20
-    """Connection attempts at once, after a rest."""
+    """Connection attempts that may be made at once after a pause."""
     max_connection_age_ms: int = LIMITS.lifetime_ms
-    """Age at which the server cuts a connection."""
+    """Age at which the server closes a connection."""
     renewal_margin: float = 0.1
-    """A connection is renewed between this part of its life before the end and half of it: not all
-    at once."""
+    """Connections are renewed at a random time between half of `max_connection_age_ms` and this
+    fraction before its end, so they do not all renew at once."""
     overlap_ms: int = 2_000
-    """How long the old connection stays after everything on the new one was acknowledged."""
+    """How long the old connection stays open after every subscription of the new one was
+    acknowledged."""
     merge_ms: int = 10_000
-    """How long after a change of connections a message may come a second time."""
+    """How long after a reconnect duplicates are filtered out."""
     ack_timeout_ms: int = 10_000
-    """Age of an unanswered control message at which its connection is given up."""
+    """How long a control message may stay unacknowledged before its connection is dropped."""
     idle_ms: int = 15_000
     """Silence of a connection after which it is pinged."""
     pong_timeout_ms: int = 10_000
-    """Time a ping may go unanswered, with nothing else heard, before the connection is given up."""
+    """How long a ping may stay unanswered, with nothing else received, before the connection is
+    dropped."""
     retry_base_ms: int = 250
-    """First pause after a failed connection attempt; each further one doubles it."""
+    """Pause after the first failed connection attempt; it doubles with each further one."""
     retry_max_ms: int = 30_000
-    """No pause is longer, unless the server asks for it."""
+    """Maximum pause, unless the server asks for a longer one."""
     stable_after_ms: int = 10_000
-    """Age at which a connection counts as good, so that its loss is followed by an attempt at once."""
+    """Age at which a connection counts as stable, so that the client reconnects at once when it is
+    lost."""
     most_apart: int = 20
-    """Subscriptions that may have connections of their own because they are full.  A further one
-    keeps sharing, and gets a `Dropped` for what it loses."""
+    """Maximum number of full subscriptions with connections of their own.  A further one keeps
+    sharing, and gets a `Dropped` notice for what it loses."""
     lag_ms: int = 500
-    """By how much the leader may fall behind another connection before that one leads."""
+    """How far the primary connection may lag before a secondary takes over."""
     reorder_ms: int = 500
-    """How long a gap waits for the missing messages from another connection that has not told what
-    comes after them, either.  With more than a connection may stand still nothing of it is lost, and
-    all of the stream waits for it."""
+    """How long a gap waits for another connection that may still deliver the missing messages.  If
+    this is longer than a connection can stall, nothing is lost, but the whole stream waits."""
     backfill_ms: int = 15_000
     """How long a gap waits for the missing messages over REST."""
     held_messages: int = 20_000
-    """Messages of one stream that wait behind a gap; with more, the gap stays."""
+    """Maximum number of messages of one stream that wait behind a gap; with more, the messages in
+    the gap are given up."""
     stale_ms: int = 5_000
-    """No stream is called stale sooner."""
+    """Minimum silence before any stream counts as stale."""
     quick_stale_ms: int = 1_500
-    """A stream that only tells changes is not called stale sooner, however busy it is."""
+    """Minimum silence before an event-driven stream counts as stale, however busy it is."""
     event_stream_stale_ms: int = 15_000
-    """Nor sooner than this before its rhythm is known; and it is not asked for again sooner."""
+    """The same until its typical interval is known, and before it is subscribed to again."""
     first_message_timeout_ms: int = 60_000
-    """Silence, since its subscription, of a stream that only tells changes."""
+    """How long a newly subscribed event-driven stream may stay silent before it counts as stale."""
     unknown_after_ms: int = 5_000
-    """How long a newly subscribed stream may be silent before the client checks over REST whether
+    """How long a newly subscribed stream may stay silent before the client checks over REST whether
     the server has it."""
     all_stale_reconnect_ms: int = 60_000
-    """Age of a connection, at least, before it is replaced because all its streams are stale; each
-    further replacement in vain doubles it."""
+    """Minimum age at which a connection whose streams are all stale is replaced; doubles after each
+    unsuccessful replacement."""
 
 
-_LEAST = {
+_MINIMUM = {
     "copies": 1,
     "max_streams": 1,
     "names_per_request": 1,
@@ -94,26 +97,26 @@ _LEAST = {
     "retry_base_ms": 1,
     "max_connection_age_ms": 1_000,
 }
-"""Settings with which nothing is ever heard, or nobody left in peace, when they are smaller."""
+"""Minimum values; anything lower would stall the client or flood the server."""
 
 
 def check_settings(settings: object) -> None:
-    """Let settings pass that can be used.
+    """Check that settings can be used.
 
     Raises:
-        ConfigError: one cannot, or they are none.
+        ConfigError: a setting is invalid, or `settings` is not a FeedSettings.
     """
     if not isinstance(settings, FeedSettings):
         raise ConfigError("settings", settings, "a FeedSettings")
     for name, kind in get_type_hints(FeedSettings).items():
-        value, least = getattr(settings, name), _LEAST.get(name, 0)
-        if kind is int and not (_is_number(value) and value == round(value) and value >= least):
-            raise ConfigError(name, value, f"a whole number, at least {least}")
+        value, minimum = getattr(settings, name), _MINIMUM.get(name, 0)
+        if kind is int and not (_is_number(value) and value == round(value) and value >= minimum):
+            raise ConfigError(name, value, f"a whole number, at least {minimum}")
     share = settings.renewal_margin
     if not _is_number(share) or not 0 <= share < 0.5:
         raise ConfigError("renewal_margin", share, "a number from 0 to less than 0.5")
-    if settings.copies > MOST_COPIES:
-        raise ConfigError("copies", settings.copies, f"at most {MOST_COPIES}")
+    if settings.copies > MAX_COPIES:
+        raise ConfigError("copies", settings.copies, f"at most {MAX_COPIES}")
 
 
 def _is_number(value: object) -> bool:
