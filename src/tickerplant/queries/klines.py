@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
+
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
 from tickerplant.market import figures
 from tickerplant.market.interval import close_time
@@ -38,77 +40,77 @@ turnover, and an unused field.
 """
 
 
-def klines(
-    _markets: Markets,
-    market: Market,
-    interval: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
-) -> list[Kline]:
-    """Return up to `limit` candles of a market, oldest first, including the open one.
+class Window(Struct, frozen=True):
+    """The candles of a request."""
 
-    Raises:
-        RequestError: as in `candle_rows`.
-    """
+    interval: str
+    start_ms: int | None
+    end_ms: int | None
+    limit: int
+
+    def rows(self, instrument: Instrument, candles: Candles) -> list[list[int]]:
+        """Return up to `limit` of the candles that open in it, by the rule of the venue.
+
+        USDⓈ-M: with a start the first ones, otherwise the latest ones. COIN-M: the latest ones of
+        at most 200 days; a missing end of the window is that far from the other (Kline Candlestick
+        Data page).
+
+        Raises:
+            RequestError: -4088, it is over 200 days wide (COIN-M).
+        """
+        start_ms, end_ms = self.start_ms, self.end_ms
+        days = instrument.venue.kline_window_days
+        if days is None:
+            rows: list[list[int]] = candles.rows(
+                self.interval, start_ms, end_ms, self.limit
+            ).tolist()
+            return rows
+        width_ms = days * DAY_MS
+        if start_ms is None:
+            start_ms = None if end_ms is None else end_ms - width_ms
+        elif end_ms is None:
+            end_ms = start_ms + width_ms
+        elif end_ms - start_ms > width_ms:
+            raise request_errors.interval_too_long(days)
+        rows = candles.rows(self.interval, None, end_ms, self.limit).tolist()
+        return [row for row in rows if start_ms is None or row[0] >= start_ms]
+
+
+def klines(window: Window, market: Market) -> list[Kline]:
+    """Return the candles of a market, oldest first, including the open one."""
     instrument = market.instrument
-    rows = candle_rows(instrument, market.candles, interval, start_ms, end_ms, limit)
-    return [_kline(instrument, interval, row) for row in rows]
+    rows = window.rows(instrument, market.candles)
+    return [_kline(instrument, window.interval, row) for row in rows]
 
 
 def continuous_klines(
-    markets: Markets,
-    contracts: Sequence[Market],
-    contract_type: str,
-    interval: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
+    window: Window, contracts: Sequence[Market], contract_type: str
 ) -> list[Kline]:
-    """Return the candles of the contract that has that type on a pair now; empty if there is none.
-
-    Raises:
-        RequestError: as in `candle_rows`.
-    """
-    check_window(start_ms, end_ms)
+    """Return the candles of the contract that has that type on a pair now; empty if there is none."""
     for market in contracts:
         if market.instrument.contract_type == contract_type:
-            return klines(markets, market, interval, start_ms, end_ms, limit)
+            return klines(window, market)
     return []
 
 
-def candle_rows(
-    instrument: Instrument,
-    candles: Candles,
-    interval: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
-) -> list[list[int]]:
-    """Return up to `limit` of the candles that open in a window, by the rule of the market's venue.
+def mark_price_klines(window: Window, market: Market) -> list[Kline]:
+    """Return the candles of the mark price of a market."""
+    return _price_klines(window, market, market.marks)
 
-    USDⓈ-M: with a start the first ones, otherwise the latest ones. COIN-M: the latest ones of at
-    most 200 days; a missing end of the window is that far from the other (Kline Candlestick Data
-    page).
 
-    Raises:
-        RequestError: -1023, the window ends before it begins; -4088, it is over 200 days wide
-            (COIN-M).
-    """
-    check_window(start_ms, end_ms)
-    days = instrument.venue.kline_window_days
-    if days is None:
-        rows: list[list[int]] = candles.rows(interval, start_ms, end_ms, limit).tolist()
-        return rows
-    width_ms = days * DAY_MS
-    if start_ms is None:
-        start_ms = None if end_ms is None else end_ms - width_ms
-    elif end_ms is None:
-        end_ms = start_ms + width_ms
-    elif end_ms - start_ms > width_ms:
-        raise request_errors.interval_too_long(days)
-    rows = candles.rows(interval, None, end_ms, limit).tolist()
-    return [row for row in rows if start_ms is None or row[0] >= start_ms]
+def premium_index_klines(window: Window, market: Market) -> list[Kline]:
+    """Return the candles of the premium index of a market."""
+    return _price_klines(window, market, market.premiums)
+
+
+def index_price_klines(window: Window, contracts: Sequence[Market]) -> list[Kline]:
+    """Return the index candles of a pair, from its longest-lived contract."""
+    return _price_klines(window, contracts[-1], contracts[-1].indices)
+
+
+def _price_klines(window: Window, market: Market, prices: PriceBars) -> list[Kline]:
+    rows = window.rows(market.instrument, prices.candles)
+    return [_price_kline(window.interval, row) for row in rows]
 
 
 def _kline(instrument: Instrument, interval: str, row: list[int]) -> Kline:
@@ -165,40 +167,6 @@ NOTHING = "0"
 """The volumes and turnovers of a price that is not traded."""
 
 
-def _of_symbol(price: Callable[[Market], PriceBars]) -> Callable[..., list[Kline]]:
-    """Return a handler for the candles of one price of a market."""
-
-    def handler(
-        _markets: Markets,
-        market: Market,
-        interval: str,
-        start_ms: int | None,
-        end_ms: int | None,
-        limit: int,
-    ) -> list[Kline]:
-        candles = price(market).candles
-        rows = candle_rows(market.instrument, candles, interval, start_ms, end_ms, limit)
-        return [_price_kline(interval, row) for row in rows]
-
-    return handler
-
-
-def index_price_klines(
-    markets: Markets,
-    contracts: Sequence[Market],
-    interval: str,
-    start_ms: int | None,
-    end_ms: int | None,
-    limit: int,
-) -> list[Kline]:
-    """Return the index candles of a pair, from its longest-lived contract.
-
-    Raises:
-        RequestError: as in `candle_rows`.
-    """
-    return _index_klines(markets, contracts[-1], interval, start_ms, end_ms, limit)
-
-
 def _price_kline(interval: str, row: list[int]) -> Kline:
     opened_ms, opened, high, low, close, _, _, points, *_ = row
     return (
@@ -217,49 +185,41 @@ def _price_kline(interval: str, row: list[int]) -> Kline:
     )
 
 
-_index_klines = _of_symbol(lambda market: market.indices)
+def _query(name: str, handler: Callable[..., list[Kline]], doc: str, *params: Param) -> Query:
+    """Return the query of a kind of candles: `params`, then the window."""
 
-# Index Price, Mark Price and Premium Index Kline pages.
+    def respond(
+        _markets: Markets,
+        *,
+        interval: str,
+        start_ms: int | None,
+        end_ms: int | None,
+        limit: int,
+        **others: object,
+    ) -> list[Kline]:
+        check_window(start_ms, end_ms)
+        return handler(Window(interval, start_ms, end_ms, limit), **others)
+
+    return Query(
+        path=f"/v1/{name}",
+        venues=(USDM, COINM),
+        weight=WEIGHT,
+        params=(*params, *CANDLE_PARAMS),
+        handler=respond,
+        doc=f"Candles of {doc}. {WINDOW_DOC}",
+    )
+
 
 QUERIES = (
-    Query(
-        path="/v1/klines",
-        venues=(USDM, COINM),
-        weight=WEIGHT,
-        params=(SYMBOL, *CANDLE_PARAMS),
-        handler=klines,
-        doc=f"Candles of a symbol. {WINDOW_DOC}",
+    _query("klines", klines, "a symbol", SYMBOL),
+    _query(
+        "continuousKlines",
+        continuous_klines,
+        "the contract of a pair that has the type now",
+        PAIR,
+        CONTRACT_TYPE,
     ),
-    Query(
-        path="/v1/continuousKlines",
-        venues=(USDM, COINM),
-        weight=WEIGHT,
-        params=(PAIR, CONTRACT_TYPE, *CANDLE_PARAMS),
-        handler=continuous_klines,
-        doc=f"Candles of the contract of a pair that has the type now. {WINDOW_DOC}",
-    ),
-    Query(
-        path="/v1/indexPriceKlines",
-        venues=(USDM, COINM),
-        weight=WEIGHT,
-        params=(PAIR, *CANDLE_PARAMS),
-        handler=index_price_klines,
-        doc=f"Candles of the index price of a pair. {WINDOW_DOC}",
-    ),
-    Query(
-        path="/v1/markPriceKlines",
-        venues=(USDM, COINM),
-        weight=WEIGHT,
-        params=(SYMBOL, *CANDLE_PARAMS),
-        handler=_of_symbol(lambda market: market.marks),
-        doc=f"Candles of the mark price of a symbol. {WINDOW_DOC}",
-    ),
-    Query(
-        path="/v1/premiumIndexKlines",
-        venues=(USDM, COINM),
-        weight=WEIGHT,
-        params=(SYMBOL, *CANDLE_PARAMS),
-        handler=_of_symbol(lambda market: market.premiums),
-        doc=f"Candles of the premium index of a symbol. {WINDOW_DOC}",
-    ),
+    _query("indexPriceKlines", index_price_klines, "the index price of a pair", PAIR),
+    _query("markPriceKlines", mark_price_klines, "the mark price of a symbol", SYMBOL),
+    _query("premiumIndexKlines", premium_index_klines, "the premium index of a symbol", SYMBOL),
 )
