@@ -220,7 +220,7 @@ def test_what_comes_from_the_source_is_not_derived_and_is_again_once_it_comes_no
     plant.stop_passthrough("usdm", ["ethusdt@bookTicker"])
     assert told(13) == ["BTCUSDT", "ETHUSDT"]
     plant.stop_passthrough("usdm", depths)
-    assert told(14) == [], "books that nobody keeps whole have no quotes"
+    assert told(14) == [], "books that are not in sync have no quotes"
 
 
 def test_a_contract_that_is_listed_later_derives_what_the_others_do() -> None:

@@ -1,4 +1,4 @@
-"""A plant that begins anew is as a new one, and its subscribers stay."""
+"""A restarted plant is like a new one, and its subscribers stay."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_waited_is_sent_before_a_restart_and_nothing_of_before_afterwards()
     plant.restart(INSTRUMENTS, start_ms=START_MS - 10_000)
     assert [each["t"] for each in listener.take()] == [7]
     plant.advance(START_MS + 10_000)
-    assert hear(plant, listener) == [], "the mini ticker of before is forgotten"
+    assert hear(plant, listener) == [], "the earlier mini ticker is dropped"
 
 
 def test_a_muted_plant_sends_nothing_until_it_is_unmuted() -> None:

@@ -59,7 +59,7 @@ def usdm(plant: Plant) -> Hub:
 
 
 def relay(plant: Plant, name: str, payload: bytes, event: Event | None) -> None:
-    """A message of a recording passed on, and then what it tells of, as a source does."""
+    """Send a message of a recording, then publish its event, as a source does."""
     usdm(plant).broadcast(name, payload)
     if event is not None:
         plant.publish(event)
@@ -211,7 +211,7 @@ def test_a_stream_starts_when_its_symbol_is_listed() -> None:
     plant.publish(trade(7, START_MS, symbol="ETHUSDT"))
     usdm(plant).flush()
     assert [message["t"] for message in early.messages()] == [7]
-    assert late.messages() == [], "who listens to another symbol hears nothing of it"
+    assert late.messages() == [], "a subscriber of another symbol receives nothing of it"
 
 
 def test_a_symbol_that_is_listed_later_stays_silent_on_the_wrong_path() -> None:
@@ -302,14 +302,14 @@ def test_no_message_is_built_without_subscribers() -> None:
     plant = counting.plant
     plant.publish(snapshot(0, [], []))
     everything_happens(plant, 0)
-    assert counting.built == [], "nobody has ever listened"
+    assert counting.built == [], "nobody is subscribed yet"
     listener = listen(plant, [TRADES, QUOTES, "btcusdt@depth5", "!ticker@arr", "btcusdt@kline_1m"])
     everything_happens(plant, 1)
     assert set(counting.built) > {"<symbol>@trade", "!ticker@arr"}
     usdm(plant).unsubscribe(listener, list(usdm(plant).channels))
     counting.built.clear()
     everything_happens(plant, 2)
-    assert counting.built == [], "nobody listens any more"
+    assert counting.built == [], "nobody is subscribed any more"
     assert usdm(plant).channels == {}
     assert not usdm(plant).publishers.has_subscribers(Trade, "BTCUSDT")
 
@@ -353,9 +353,9 @@ def test_a_recorded_message_is_sent_byte_for_byte() -> None:
     relay(plant, TRADES, payload, trade(1, START_MS))
     relay(plant, "btcusdt@forceOrder", b'{"e":"forceOrder"}', None)
     usdm(plant).flush()
-    assert raw.texts() == [payload, b'{"e":"forceOrder"}'], "and none of our own beside it"
+    assert raw.texts() == [payload, b'{"e":"forceOrder"}'], "and no derived message"
     assert combined.texts() == [b'{"stream":"btcusdt@trade","data":' + payload + b"}"]
-    assert plant.markets["BTCUSDT"].last_price == 6_528_000, "and what it tells of has happened"
+    assert plant.markets["BTCUSDT"].last_price == 6_528_000, "and its event is applied"
 
 
 def test_a_recorded_stream_of_an_unknown_symbol_is_sent() -> None:
@@ -477,7 +477,7 @@ def test_a_passthrough_replaces_derived_messages() -> None:
     assert hear(plant, listener) == [{"recorded": True}]
 
 
-# A source that delivers what is asked for
+# A source that delivers the streams with subscribers
 
 
 class RecordingDemand:
@@ -505,7 +505,9 @@ def test_a_source_is_notified_of_the_first_and_of_the_last_subscriber() -> None:
     usdm(plant).set_combined(first, True)
     usdm(plant).unsubscribe(second, [QUOTES])
     usdm(plant).unsubscribe(second, [QUOTES])
-    assert demand.calls == [f"+ {QUOTES}", f"+ {TRADES}"], "one each, and nobody has gone"
+    assert demand.calls == [f"+ {QUOTES}", f"+ {TRADES}"], (
+        "one each, as every stream still has a subscriber"
+    )
     usdm(plant).subscribe(first, ["btcusdt@depth"])
     usdm(plant).unsubscribe(first, [QUOTES])
     usdm(plant).remove(first)
@@ -521,9 +523,9 @@ def test_a_passthrough_that_starts_with_the_subscription_is_never_derived() -> N
     listener = listen(plant, [TRADES, QUOTES])
     plant.publish(quote(5))
     relay(plant, TRADES, b'{"upstream":true}', trade(1, START_MS))
-    heard = hear(plant, listener)
-    assert [message.get("e") for message in heard] == ["bookTicker", None]
-    assert heard[1] == {"upstream": True}
+    received = hear(plant, listener)
+    assert [message.get("e") for message in received] == ["bookTicker", None]
+    assert received[1] == {"upstream": True}
     assert counting.built == ["<symbol>@bookTicker"]
 
 
@@ -532,7 +534,7 @@ def test_a_stream_is_derived_again_when_its_passthrough_stops() -> None:
     plant.start_passthrough("usdm", [TRADES, "strange"])
     listener = listen(plant, [TRADES, "strange"])
     plant.publish(trade(1, START_MS))
-    assert hear(plant, listener) == [], "it is the source that tells"
+    assert hear(plant, listener) == [], "the source sends these messages"
     plant.stop_passthrough("usdm", [TRADES, "strange", QUOTES])
     plant.publish(trade(2, START_MS))
     usdm(plant).broadcast("strange", b'{"late":true}')
@@ -546,7 +548,7 @@ def test_a_hub_that_accepts_unknown_names_opens_a_channel_for_any_name() -> None
     hub, demand = usdm(plant), RecordingDemand(plant, set(names))
     hub.accepts_unknown = True
     listener = Listener()
-    assert hub.subscribe(listener, names) == {}, "who knows"
+    assert hub.subscribe(listener, names) == {}, "the source may know them"
     assert not hub.silent
     assert demand.calls == [f"+ {name}" for name in names]
     hub.broadcast("btcusdt@nonsense", b'{"new":1}')
@@ -568,25 +570,25 @@ def test_a_hub_that_accepts_unknown_names_keeps_the_routes_of_known_streams() ->
 
 
 def test_a_listener_receives_names_and_payloads_of_its_streams_in_order_at_a_flush() -> None:
-    plant, heard = open_plant(), list[tuple[str, bytes]]()
+    plant, received = open_plant(), list[tuple[str, bytes]]()
     listener = listen(plant, [QUOTES, TRADES])
     for name in (TRADES, QUOTES):
-        usdm(plant).listen(name, lambda *message: heard.append(message))
+        usdm(plant).listen(name, lambda *message: received.append(message))
     for number in range(3):
         plant.publish(quote(number))
         plant.publish(trade(number, START_MS))
-    assert heard == []
+    assert received == []
     usdm(plant).flush()
-    assert [name for name, _ in heard] == [QUOTES, TRADES] * 3
-    assert [payload for _, payload in heard] == listener.texts()
+    assert [name for name, _ in received] == [QUOTES, TRADES] * 3
+    assert [payload for _, payload in received] == listener.texts()
     assert usdm(plant).messages_sent == 6, "of which none is the listener's"
 
 
 def test_a_listener_wakes_the_hub_and_keeps_a_channel_open_until_it_is_closed() -> None:
-    plant, heard, woken = open_plant(), list[bytes](), list[int]()
+    plant, received, woken = open_plant(), list[bytes](), list[int]()
     hub, demand = usdm(plant), RecordingDemand(plant, set())
     hub.wake = lambda: woken.append(1)
-    closing = hub.listen(TRADES, lambda _, payload: heard.append(payload))
+    closing = hub.listen(TRADES, lambda _, payload: received.append(payload))
     plant.publish(trade(1, START_MS))
     plant.publish(trade(2, START_MS))
     assert woken == [1]
@@ -595,53 +597,53 @@ def test_a_listener_wakes_the_hub_and_keeps_a_channel_open_until_it_is_closed() 
     closing.close()
     closing.close()
     hub.flush()
-    assert len(heard) == 2, "queued messages are not delivered after a close"
+    assert len(received) == 2, "queued messages are not delivered after a close"
     assert demand.calls == [f"+ {TRADES}", f"- {TRADES}"]
     assert hub.channels == {}
 
 
 def test_a_listener_receives_every_message_of_a_sender() -> None:
-    hub, heard = usdm(open_plant()), list[bytes]()
+    hub, received = usdm(open_plant()), list[bytes]()
     sender, subscriber = hub.sender(TRADES), Listener()
     hub.set_combined(subscriber, True)
     hub.subscribe(subscriber, [TRADES])
     send_through(sender, b"1")
-    listener = hub.listen(TRADES, lambda _, payload: heard.append(payload))
+    listener = hub.listen(TRADES, lambda _, payload: received.append(payload))
     send_through(sender, b"2")
     send_through(sender, b"3")
     hub.flush()
     listener.close()
     send_through(sender, b"4")
     hub.flush()
-    assert heard == [b"2", b"3"]
+    assert received == [b"2", b"3"]
     assert len(subscriber.texts()) == 4
 
 
 def test_a_listener_that_flushes_receives_the_other_messages_first() -> None:
-    plant, heard = open_plant(), list[str]()
+    plant, received = open_plant(), list[str]()
     hub = usdm(plant)
 
     def flush_first(name: str, _: bytes) -> None:
         hub.flush()
-        heard.append(name)
+        received.append(name)
 
     hub.listen(QUOTES, flush_first)
-    hub.listen(TRADES, lambda name, _: heard.append(name))
+    hub.listen(TRADES, lambda name, _: received.append(name))
     plant.publish(quote(1))
     plant.publish(trade(1, START_MS))
     hub.flush()
-    assert heard == [TRADES, QUOTES]
+    assert received == [TRADES, QUOTES]
 
 
 def test_a_listener_receives_a_stream_whatever_path_it_belongs_to() -> None:
-    plant, heard = open_plant(profile=CURRENT, strict_routing=True), list[bytes]()
+    plant, received = open_plant(profile=CURRENT, strict_routing=True), list[bytes]()
     for name in (QUOTES, "btcusdt@aggTrade"):
-        usdm(plant).listen(name, lambda _, payload: heard.append(payload))
+        usdm(plant).listen(name, lambda _, payload: received.append(payload))
     plant.publish(quote(1))
     plant.publish(trade(1, START_MS))
     plant.advance(START_MS + 1_000)
     usdm(plant).flush()
-    assert len(heard) == 2
+    assert len(received) == 2
 
 
 # What a change costs
@@ -655,7 +657,7 @@ def calls_of(act: Callable[[], object]) -> int:
         nonlocal calls
         calls += event in ("call", "c_call")
 
-    gc.disable()  # what others left behind is not the work of `act`
+    gc.disable()  # garbage of earlier work does not count
     sys.setprofile(count)
     try:
         act()
@@ -709,7 +711,7 @@ def test_a_name_costs_a_few_calls_whatever_it_is(names: list[str], most_calls: i
     cold = calls_of(lambda: subscribed(plant, names))
     assert cold < most_calls * len(names)
     again = calls_of(lambda: subscribed(plant, names))
-    assert again <= cold, "what is open already costs no more"
+    assert again <= cold, "open channels cost no more"
 
 
 # All at once
@@ -827,8 +829,8 @@ def test_each_subscriber_receives_exactly_its_streams(
 
 
 def check_audiences(hub: Hub, listeners: list[Listener], model: Model, *, alike: bool) -> None:
-    """Channels live while they are heard, and who wants the same shares an audience."""
-    assert set(hub.channels) == model.channels, "a channel lives while it is heard"
+    """Channels exist while they have subscribers; equal subscriptions share an audience."""
+    assert set(hub.channels) == model.channels, "a channel exists while it has subscribers"
     audiences: dict[tuple[frozenset[str], bool], Audience] = {}
     for listener, wanted, combined in zip(listeners, model.wanted, model.combined, strict=True):
         audience = hub.audience_of.get(listener)
@@ -840,7 +842,7 @@ def check_audiences(hub: Hub, listeners: list[Listener], model: Model, *, alike:
         same = audiences.setdefault((frozenset(wanted), combined), audience)
         assert alike or same is audience, "the same subscriptions, the same audience"
     members = set(hub.audience_of.values())
-    assert set(hub.audiences.values()) <= members, "an audience lives while it has a member"
+    assert set(hub.audiences.values()) <= members, "an audience exists while it has a member"
     for name, channel in hub.channels.items():
         assert set(channel.raw) | set(channel.combined) == {
             audience for audience in members if name in audience.channels

@@ -32,7 +32,7 @@ from tickerplant.recording.manifest_entries import (
 
 
 class Journal:
-    """A world whose feed is noted."""
+    """A world whose feed writes a manifest."""
 
     def __init__(self, *names: str, settle_ms: int = 1_000, **settings: Any) -> None:
         self.world = World(**settings)
@@ -56,7 +56,7 @@ class Journal:
             self.messages.append(item.payload)
 
     def news(self) -> list[Any]:
-        """What was noted since this was last asked."""
+        """Return the entries since the last call."""
         entries, self.entries[:] = list(self.entries), []
         return entries
 

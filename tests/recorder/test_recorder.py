@@ -76,11 +76,11 @@ NUMBERED = NAMES[:2]
 
 
 def nobody(_: Notice) -> None:
-    """Is told, and does not care."""
+    """Ignore a notice."""
 
 
 class House(Loopback):
-    """A simulated market, and somebody at its hub who sees all that is published."""
+    """A simulated market, and a witness at its hub of all published messages."""
 
     witness: Witness
 
@@ -218,7 +218,7 @@ def recorded(folder: Path) -> tuple[dict[str, list[bytes]], list[bytes]]:
 
 
 def pieces(of: list[bytes], whole: list[bytes]) -> list[tuple[int, int]]:
-    """Return which runs of `whole` make up `of`, all of it in order."""
+    """Return the runs of `whole` that `of` consists of, in order."""
     runs: list[tuple[int, int]] = []
     at = 0
     for payload in of:

@@ -161,7 +161,7 @@ async def test_an_interruption_ends_it_with_the_totals_and_status_0(
     async with trading() as server, running(NAME, *to(tmp_path, server)) as process:
         await until(lambda: stored(tmp_path))
         process.send_signal(number)
-        process.send_signal(number)  # the second is that of somebody who cannot wait
+        process.send_signal(number)  # as an impatient user does
         _, err = await process.communicate()
     assert process.returncode == 0, err
     totals = TOTALS.fullmatch(err.decode().splitlines(keepends=True)[-1])
@@ -197,7 +197,7 @@ async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -
     found = ids(tmp_path)
     assert found == sorted(set(found))
     jumps = [now for before, now in pairwise(found) if now != before + 1]
-    assert len(jumps) == 1, "one hole"
+    assert len(jumps) == 1, "one outage"
     entries = manifest(tmp_path).entries
     assert [each.run for each in entries if isinstance(each, RunStarted)] == [1, 2]
     assert len([each for each in entries if isinstance(each, RunOutage)]) == 1

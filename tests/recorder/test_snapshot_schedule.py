@@ -103,7 +103,7 @@ def test_a_snapshot_requested_before_a_loss_is_useless() -> None:
     book = asked(books)
     books.on_lost([DEPTH])
     books.on_first_update(DEPTH, 10)
-    assert not books.on_snapshot(book, 150, 0), "of the server before, whose ids were higher"
+    assert not books.on_snapshot(book, 150, 0), "it is of the earlier server, whose ids were higher"
     assert books.on_snapshot(asked(books, OLD_PAUSE_MS), 12, 0)
 
 
@@ -145,7 +145,7 @@ def test_failures_are_reported_once_and_retried_after_increasing_pauses() -> Non
     assert books.on_snapshot(asked(books, now_ms), 100, now_ms)
     books.on_lost([DEPTH])
     books.on_first_update(DEPTH, 500)
-    assert books.on_failure(asked(books, now_ms), now_ms), "it is news again"
+    assert books.on_failure(asked(books, now_ms), now_ms), "the first failure in a row again"
 
 
 def _is_due(books: SnapshotSchedule, now_ms: int) -> bool:
@@ -163,7 +163,7 @@ def test_a_book_that_the_server_does_not_know_keeps_no_other_waiting() -> None:
 
 
 class Market:
-    """Books whose ids begin anew at a loss, and a server whose answers are of any age."""
+    """Books whose ids restart at a loss, and a server whose snapshots are of any age."""
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
@@ -202,7 +202,7 @@ class Market:
         if self.rng.random() < 0.2:
             self.books.on_failure(book, self.now_ms)
         elif self.books.on_snapshot(book, last_id, self.now_ms) and book.symbol in self.needed:
-            assert (epoch, last_id) >= self.needed.pop(book.symbol), "what is kept joins"
+            assert (epoch, last_id) >= self.needed.pop(book.symbol), "a snapshot that is kept joins"
 
     def settle(self) -> None:
         """Let everything be answered well."""

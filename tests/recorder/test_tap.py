@@ -1,4 +1,4 @@
-"""Taps of a plant: what they record is what a subscriber hears, with snapshots in step."""
+"""Taps of a plant: they record what a subscriber receives, with snapshots in between."""
 
 from __future__ import annotations
 
@@ -98,18 +98,18 @@ def test_a_recording_contains_the_messages_of_a_subscriber(tmp_path: Path) -> No
     tap = tapped(plant, tmp_path, *names)
     listener = listen(plant, names)
     plant.hubs["usdm"].set_combined(listener, combined=True)
-    heard = []
+    received = []
     for step in range(30):
         plant.advance(START_MS + step * 100)
         happen(plant)
         plant.publish(trade(100 + step, plant.now_ms))
-        heard += hear(plant, listener)
+        received += hear(plant, listener)
     tap.close("done")
     lines, flaws = read(tmp_path)
     found = [{"stream": stream, "data": data} for stream, data in messages(lines)]
-    assert [each for each in found if not each["stream"].startswith("http")] == heard
+    assert [each for each in found if not each["stream"].startswith("http")] == received
     assert flaws == []
-    assert tap.messages == len(heard) > 90
+    assert tap.messages == len(received) > 90
 
 
 class Chain:
@@ -169,7 +169,7 @@ def test_every_segment_rebuilds_the_books_of_a_simulation(tmp_path: Path) -> Non
     check_chains(lines)
     for segment in segment_paths(str(tmp_path))[:3]:
         joined = check_chains(list(chain.from_iterable(Segments(str(segment)).batches())))
-        assert joined == {"BTCUSDT": 1, "ETHUSDT": 1}, f"{segment.name} does not stand alone"
+        assert joined == {"BTCUSDT": 1, "ETHUSDT": 1}, f"{segment.name} cannot be read on its own"
     noted = Counter(each.symbol for each in of_kind(tmp_path, SnapshotRecorded))
     answers = [stream for stream, _ in messages(lines) if stream.startswith("http")]
     assert noted == Counter(each.partition("symbol=")[2].partition("&")[0] for each in answers)
@@ -224,7 +224,7 @@ def test_changed_contracts_are_noted_again(tmp_path: Path) -> None:
         [(json.loads(bytes(raw))["symbol"], json.loads(bytes(raw))["status"]) for raw in each]
         for each in listed
     ]
-    assert told == [[("BTCUSDT", "TRADING")], [("BTCUSDT", "SETTLING")]], "only what is recorded"
+    assert told == [[("BTCUSDT", "TRADING")], [("BTCUSDT", "SETTLING")]], "only recorded contracts"
 
 
 def test_a_book_gets_a_snapshot_once_it_is_in_sync_and_after_each_gap(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_book_gets_a_snapshot_once_it_is_in_sync_and_after_each_gap(tmp_path: 
     look()  # after a gap that has come and gone
     tap.close("done")
     ids = [each.last_update_id for each in of_kind(tmp_path, SnapshotRecorded)]
-    assert ids == [101, 121, 141], "a snapshot of the plant has an id of its own"
+    assert ids == [101, 121, 141], "snapshots of the plant have separate ids"
 
 
 def test_a_strict_plant_is_recorded_on_all_routes(tmp_path: Path) -> None:
@@ -261,8 +261,8 @@ def test_a_strict_plant_is_recorded_on_all_routes(tmp_path: Path) -> None:
         plant.advance(START_MS + step * 100)
         happen(plant)
     tap.close("done")
-    heard = Counter(stream for stream, _ in messages(read(tmp_path)[0]))
-    assert set(heard) == {"btcusdt@trade", "btcusdt@bookTicker", "!markPrice@arr@1s"}
+    received = Counter(stream for stream, _ in messages(read(tmp_path)[0]))
+    assert set(received) == {"btcusdt@trade", "btcusdt@bookTicker", "!markPrice@arr@1s"}
 
 
 # Both venues

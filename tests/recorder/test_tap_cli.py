@@ -103,7 +103,7 @@ def test_serving_continues_without_a_disk_and_the_exit_status_says_so(tmp_path: 
     segment = next((tmp_path / "usdm").glob("*.zst"))
     place = f"{segment}: File too large, at byte {segment.stat().st_size}"
     assert f"nothing is recorded any more: {place}" in done.stderr
-    assert "Served 0 messages, 0 bytes" in done.stdout, "what is recorded is sent to no client"
+    assert "Served 0 messages, 0 bytes" in done.stdout, "recorded messages are not sent to a client"
     assert f": {place}." in done.stdout
 
 
@@ -132,7 +132,7 @@ def test_a_relay_is_recorded_with_the_outages_of_its_upstream(tmp_path: Path) ->
             simulation.send_signal(signal.SIGINT)
             simulation.wait(TIMEOUT_S)
             while not of_kind(folder, Disconnected):
-                assert monotonic() < end_s, "the loss was not told"
+                assert monotonic() < end_s, "the loss was not noted"
                 sleep(0.05)
             relay.send_signal(signal.SIGINT)
             assert relay.wait(TIMEOUT_S) == 0

@@ -372,7 +372,7 @@ def test_blocks_that_a_slow_disk_cannot_take_are_dropped_and_noted(tmp_path: Pat
     settings = WriterSettings(flush_ms=0, segment_bytes=1, when_full="drop")
     recording = writer(tmp_path, clock, settings=settings)
     total = MAX_BLOCKS + 10
-    for n in range(total):  # the second block ends the first segment, for which the time is asked
+    for n in range(total):  # the second block ends the first segment, which reads the clock
         add(recording, [n])
         recording.tick()
     assert recording.is_full

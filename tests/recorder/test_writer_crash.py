@@ -1,4 +1,4 @@
-"""A recorder that is killed, a file that is cut: what was written before is there, in order."""
+"""A killed recorder, a truncated file: everything written before is there, in order."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_killed_recorder_loses_nothing_that_was_written(tmp_path: Path) -> Non
     rng = random.Random(5)
     written: list[int] = []
     for run in range(3):
-        # Standard output goes to a file, so that nobody waits for a reader.
+        # Standard output goes to a file, so that no writer waits for a reader.
         said = tmp_path / f"said{run}"
         with said.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603  # the program above
@@ -117,7 +117,7 @@ class Model:
         forget_the_end(self.folder)
 
     def crash_in_segment(self, data: st.DataObject) -> None:
-        """Take what was said last from the manifest, and cut the last segment anywhere."""
+        """Remove the last entry from the manifest, and truncate the last segment anywhere."""
         path = self.folder / MANIFEST
         lines = path.read_bytes().splitlines(keepends=True)
         entries = [read_entry(line) for line in lines]

@@ -1,4 +1,4 @@
-"""A disk that takes no more: the writer says where, and leaves a recording that is whole."""
+"""A full disk: the writer says where it failed, and leaves an intact recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the writer share: a clock that is set, a writer, and what is read back."""
+"""What the tests of the writer share: a clock that is set, a writer, a reader."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def manifest(folder: Path) -> Manifest:
 
 
 def forget_the_end(folder: Path) -> None:
-    """Let the manifest be as a crash leaves it: what stands behind its present end was not synced."""
+    """Leave the manifest as a crash does: anything after its present end was not synced."""
     text = (folder / MANIFEST).read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     lines = whole.splitlines()

@@ -32,11 +32,11 @@ STEPS = st.lists(st.tuples(st.integers(0, 40_000), st.integers(90, 110)), max_si
 
 
 def last_words(messages: list[Any]) -> dict[int, Any]:
-    """The last candle told of each opening time; nothing comes after a closed one."""
+    """The last candle that was sent of each opening time; nothing follows a closed one."""
     told: dict[int, Any] = {}
     for message in messages:
         candle = message["k"]
-        assert not told.get(candle["t"], {"x": False})["x"], "nothing comes after the end"
+        assert not told.get(candle["t"], {"x": False})["x"], "nothing follows a closed candle"
         told[candle["t"]] = candle
     return told
 
@@ -66,10 +66,10 @@ def test_continuous_candles_are_those_of_the_contract_without_its_symbol(
         plant.advance(plant.now_ms + gap_ms)
         plant.publish(trade(number, plant.now_ms, price, symbol=symbol))
     plant.advance(plant.now_ms // 180_000 * 180_000 + 180_000)
-    heard = hear(plant, by_type)
-    assert bool(heard) == bool(steps)
+    received = hear(plant, by_type)
+    assert bool(received) == bool(steps)
     pair, _, contract_type = of_type.upper().partition("_")
-    for message, twin in zip(heard, by_symbol.messages(), strict=True):
+    for message, twin in zip(received, by_symbol.messages(), strict=True):
         assert " ".join(message) == "e E ps ct k"
         assert (message["ps"], message["ct"]) == (pair, contract_type)
         assert twin["k"].pop("s") == symbol
@@ -95,11 +95,13 @@ def test_after_a_delivery_the_name_means_the_next_contract() -> None:
     roll(plant)
     plant.publish(trade(77, plant.now_ms, 300, symbol="BTCUSD_260925"))
     plant.advance(START_MS + MINUTE_MS)
-    heard = hear(plant, listener)
+    received = hear(plant, listener)
     assert before["k"]["f"] == 1
-    assert {message["k"]["f"] for message in heard} == {77}, "nothing is told of the old contract"
-    assert heard[-1]["k"]["x"]
-    assert {message["ct"] for message in (before, *heard)} == {"CURRENT_QUARTER"}
+    assert {message["k"]["f"] for message in received} == {77}, (
+        "nothing is sent about the old contract"
+    )
+    assert received[-1]["k"]["x"]
+    assert {message["ct"] for message in (before, *received)} == {"CURRENT_QUARTER"}
 
 
 def test_subscribers_before_and_after_a_delivery_receive_the_same() -> None:
@@ -109,13 +111,13 @@ def test_subscribers_before_and_after_a_delivery_receive_the_same() -> None:
     late = listen(plant, QUARTER, "coinm")
     plant.publish(trade(77, plant.now_ms, 300, symbol="BTCUSD_260925"))
     plant.advance(START_MS + MINUTE_MS)
-    heard = hear(plant, early)
-    assert heard
-    assert late.messages() == heard, "and there is no next quarter until one is listed"
+    received = hear(plant, early)
+    assert received
+    assert late.messages() == received, "and there is no next quarter until one is listed"
 
 
 def marks(steps: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], dict[str, list[Any]]]:
-    """Mark and index prices a few seconds apart; what is told of them, by name."""
+    """Mark and index prices a few seconds apart; the messages about them, by name."""
     plant = open_plant(WORLD, profile=CURRENT)
     names = ("btcusd@indexPriceKline_1m", "btcusd_perp@markPriceKline_1m")
     listeners = {
@@ -128,10 +130,10 @@ def marks(steps: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], dict[str
         plant.publish(structs.replace(event, mark_price=price, index_price=price + 1))
         points.append((plant.now_ms, price))
     plant.advance(plant.now_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS)
-    heard = {each: hear(plant, listener) for each, listener in listeners.items()}
+    received = {each: hear(plant, listener) for each, listener in listeners.items()}
     for name in names:
-        assert heard["usdm", name] == heard["coinm", name], "the same on either host"
-    return points, {name: heard["coinm", name] for name in names}
+        assert received["usdm", name] == received["coinm", name], "the same on either host"
+    return points, {name: received["coinm", name] for name in names}
 
 
 @covers(
@@ -140,10 +142,10 @@ def marks(steps: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], dict[str
 )
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(90, 110)), min_size=1, max_size=20))
 def test_price_candles_count_the_data_points(steps: list[tuple[int, int]]) -> None:
-    points, heard = marks(steps)
+    points, received = marks(steps)
     for name, off in (("btcusd@indexPriceKline_1m", 1), ("btcusd_perp@markPriceKline_1m", 0)):
-        told = last_words(heard[name])
-        assert {message["ps"] for message in heard[name]} == {"BTCUSD"}
+        told = last_words(received[name])
+        assert {message["ps"] for message in received[name]} == {"BTCUSD"}
         assert {candle["s"] for candle in told.values()} == {"0" if off else "BTCUSD_PERP"}
         for opened_ms, candle in told.items():
             inside = [
@@ -151,7 +153,7 @@ def test_price_candles_count_the_data_points(steps: list[tuple[int, int]]) -> No
                 for time_ms, price in points
                 if open_time("1m", time_ms) == opened_ms
             ]
-            assert candle["x"], "every candle that was told is closed in the end"
+            assert candle["x"], "every candle that was sent is closed in the end"
             assert (candle["n"], candle["f"]) == (len(inside), opened_ms)
             assert "".join(candle[key] for key in "vqVQB") == "00000"
             if inside:
@@ -168,10 +170,10 @@ def test_price_candles_are_sent_every_250_ms_at_most_and_when_they_close() -> No
     plant.publish(mark(START_MS, "BTCUSD_260626"))
     plant.publish(mark(START_MS, "BTCUSD_PERP"))
     plant.advance(START_MS + MINUTE_MS)
-    heard = hear(plant, listener)
-    assert [message["E"] - START_MS for message in heard] == [250, MINUTE_MS]
-    assert [message["k"]["x"] for message in heard] == [False, True]
-    assert heard[0]["k"]["o"] == "65275.40000000"
+    received = hear(plant, listener)
+    assert [message["E"] - START_MS for message in received] == [250, MINUTE_MS]
+    assert [message["k"]["x"] for message in received] == [False, True]
+    assert received[0]["k"]["o"] == "65275.40000000"
 
 
 @pytest.mark.parametrize(

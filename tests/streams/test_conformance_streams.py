@@ -35,7 +35,7 @@ ABCUSDT = structs.replace(
 
 
 def told(venue: str, profile: str, name: str) -> list[Any]:
-    """What a subscriber of `name` hears of everything, and of the end of a minute."""
+    """The messages of `name` about every kind of event, and the end of a minute."""
     plant = open_plant(WORLD, profile=PROFILES[profile], start_ms=START_MS + 52_000)
     listener = listen(plant, name, venue)
     everything(plant)
@@ -88,7 +88,7 @@ def rows(message: Any) -> list[Any]:
 
 
 def alike(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether `row` is what `wanted` is an example of: same event, same optional parts."""
+    """Whether `wanted` is an example of `row`: same event, same optional parts."""
     closed = [each.get("k", {}).get("x") for each in (row, wanted)]
     return (
         row["e"] == wanted["e"] and ("bks" in row) == ("bks" in wanted) and closed[0] == closed[1]
@@ -103,7 +103,7 @@ def kind(value: Any) -> str:
 
 
 def differences(ours: Any, wanted: Any, at: str = "") -> Iterator[str]:
-    """Yield what is otherwise than in the example; parts of a list are all like its first."""
+    """Yield the differences from the example; all items of a list are compared with its first."""
     if isinstance(wanted, dict) and isinstance(ours, dict):
         if list(ours) != list(wanted):
             yield f"{at}: {list(ours)}, not {list(wanted)}"
@@ -129,17 +129,17 @@ def test_messages_are_as_the_examples_are(
     entry: dict[str, Any], venue: str, profile: str, name: str
 ) -> None:
     example = json.loads((EXAMPLES / entry["file"]).read_text())
-    heard = told(venue, profile, name)
-    assert heard, f"{name} of {venue} tells something"
-    assert {isinstance(message, list) for message in heard} == {isinstance(example, list)}
+    received = told(venue, profile, name)
+    assert received, f"{name} of {venue} sends a message"
+    assert {isinstance(message, list) for message in received} == {isinstance(example, list)}
     order = wire_order(entry)
     compared = 0
-    for row in (row for message in heard for row in rows(message)):
+    for row in (row for message in received for row in rows(message)):
         wanted = example_of(row, rows(example))
         if wanted is not None:
             compared += 1
             assert list(differences(row, {key: wanted[key] for key in order or wanted})) == []
-    assert compared, f"{name} of {venue} tells what the example is of"
+    assert compared, f"{name} of {venue} sends a message like the example"
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the protocol examples are not at hand")

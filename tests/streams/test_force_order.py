@@ -44,11 +44,11 @@ def test_one_liquidation_a_symbol_and_second_is_sent_at_its_end(
         if profile is not P2026Q1 and venue == "usdm":
             chosen = max(events, key=lambda each: each.quantity)  # the first of equals
         expected.add((end_ms, symbol, chosen.trade_time_ms, chosen.quantity))
-    heard = hear(plant, every)
-    assert {key(message, venue) for message in heard} == expected
-    assert len(heard) == len(expected)
+    received = hear(plant, every)
+    assert {key(message, venue) for message in received} == expected
+    assert len(received) == len(expected)
     for symbol, listener in zip(SYMBOLS[venue], single, strict=True):
-        own = [message for message in heard if message["o"]["s"] == symbol]
+        own = [message for message in received if message["o"]["s"] == symbol]
         assert listener.messages() == own
 
 

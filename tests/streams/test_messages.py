@@ -94,13 +94,13 @@ NOT_TEXT = {"m": bool, "x": bool, "k": dict}
 
 
 def rows(venue: str, name: str, profile: Profile) -> list[dict[str, Any]]:
-    """What a subscriber of `name` hears of everything, the rows of arrays one by one."""
+    """The messages of `name` about every kind of event, the rows of arrays one by one."""
     plant = open_plant(profile=profile)
     listener = listen(plant, name, venue)
     happen(plant)
     plant.advance(plant.now_ms + 6000)
     messages = hear(plant, listener)
-    assert messages, f"{name} of {venue} must tell something"
+    assert messages, f"{name} of {venue} must send a message"
     listed = [message if isinstance(message, list) else [message] for message in messages]
     return [row for message in listed for row in message]
 
@@ -144,11 +144,11 @@ def test_streams_of_all_symbols_carry_the_same_objects(
     name: str, venue: str, profile: Profile
 ) -> None:
     expected = KEYS[ALL[name]][column(venue, profile)]
-    heard = rows(venue, name, profile)
+    received = rows(venue, name, profile)
     merged = profile.merged_universe
     symbols = {each.symbol for each in INSTRUMENTS if merged or each.venue.name == venue}
-    assert {row["s"] for row in heard} == symbols
-    assert {" ".join(row) for row in heard} == {expected}
+    assert {row["s"] for row in received} == symbols
+    assert {" ".join(row) for row in received} == {expected}
 
 
 def test_the_second_profile_adds_the_average_mark_price_on_usdm_only() -> None:

@@ -1,4 +1,4 @@
-"""What either host tells of the contracts of the other, before and since their integration."""
+"""What each host sends about contracts of the other, before and since their integration."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_marks_and_candles_may_be_had_on_either_host_and_nothing_else(
     host = instrument.venue.name
     there = {merged: heard_on(OTHER[host], name, merged=merged) for merged in (False, True)}
     here = heard_on(host, name, merged=True)
-    assert here, f"{name} is heard on {host}"
+    assert here, f"{name} sends messages on {host}"
     assert there == {False: [], True: here if pattern in EITHER else []}
 
 

@@ -45,7 +45,7 @@ CHANGES = st.lists(
 
 
 class Market:
-    """A plant with one book, and what that book was after every change."""
+    """A plant with one book, and that book after every change."""
 
     def __init__(self, delivered: frozenset[type] = ALL_DERIVABLE) -> None:
         self.plant = open_plant([BTCUSDT])
@@ -138,7 +138,7 @@ def test_the_documented_join_succeeds_at_any_moment_and_gives_the_book(
     for u, book in follow(messages, *taken):
         assert book == market.after[u], f"the rebuilt book after {u} must be the book after {u}"
     if len(changes) > asked:
-        assert u == market.last_id, "every change after the snapshot must have been told"
+        assert u == market.last_id, "every change after the snapshot must have been sent"
     if others is not None:
         assert messages == others.messages()[len(others.messages()) - len(messages) :], (
             "a chain belongs to the stream, not to the connection"
@@ -184,7 +184,7 @@ def test_partial_depth_is_the_top_of_the_book_at_its_id(changes: list[Change]) -
     market.finish()
     for name, listener in listeners.items():
         messages = hear(market.plant, listener)
-        assert bool(messages) == bool(changes), f"{name} speaks when something changed"
+        assert bool(messages) == bool(changes), f"{name} sends a message if something changed"
         last_id = FIRST_ID
         for message in messages:
             count = int(name.partition("depth")[2].partition("@")[0])
@@ -211,7 +211,7 @@ def test_a_derived_book_ticker_is_the_top_of_the_book_at_every_change_of_it(
         top = best(book, 1)
         if all(top) and top != last:
             last = expected[update_id] = top
-    del expected[FIRST_ID]  # told before anybody listened
+    del expected[FIRST_ID]  # sent before the subscription
     assert told == expected
 
 
@@ -222,7 +222,9 @@ def test_levels_of_one_window_are_merged_to_their_last_quantity() -> None:
     market.change(Change(1, 1, [(105, 0), (100, 2)], [(203, 1)]))
     market.finish()
     (message,) = hear(market.plant, listener)
-    assert wire_levels(message) == ([(100, 2), (105, 0)], [(203, 1)]), "what came and went is 0"
+    assert wire_levels(message) == ([(100, 2), (105, 0)], [(203, 1)]), (
+        "a level that came and went is 0"
+    )
     assert (message["U"], message["u"], message["pu"]) == (FIRST_ID + 1, FIRST_ID + 4, FIRST_ID)
     assert (message["T"], message["E"]) == (START_MS + 2, START_MS + 250)
 
@@ -241,7 +243,7 @@ def test_a_gap_of_the_source_is_a_visible_gap_of_every_speed(name: str) -> None:
     plant.publish(update(2002, 2004, [(91, 2)], [], plant.now_ms))
     plant.advance(plant.now_ms + 1000)
     after = hear(plant, listener)
-    assert after, "the stream goes on after the snapshot"
+    assert after, "the stream continues after the snapshot"
     assert after[0]["pu"] > before["u"], "a client must see that it has to begin again"
 
 

@@ -67,7 +67,7 @@ def test_no_name_is_about_something_in_two_rows(venue: Venue, profile: Profile) 
                 assert found is not None
                 assert found[0] is rows[0]
             else:
-                assert found == resolve(venue, name), "what means nothing here is as it is read"
+                assert found == resolve(venue, name), "a name without subjects resolves by its form"
 
 
 @ROWS
@@ -88,7 +88,7 @@ def test_any_text_is_a_stream_or_none(text: str, tail: str) -> None:
             found = resolve(venue, name)
             if found is not None:
                 stream, args = found
-                assert stream.pattern.name(**args) == name, "what is found reads as it was written"
+                assert stream.pattern.name(**args) == name, "the parts make the same name again"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""When each stream speaks, and about what."""
+"""When each stream sends messages, and about what."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_candle_is_sent_every_250_ms_while_there_are_trades() -> None:
         trade_at(plant, after_ms, number)
     at(plant, 5000)
     messages = hear(plant, listener)
-    assert times(messages) == [250, 750, 1250], "aggregates and silence are no reason to speak"
+    assert times(messages) == [250, 750, 1250], "neither aggregates nor silence cause a message"
     assert [message["k"]["n"] for message in messages] == [2, 3, 4]
     assert not any(message["k"]["x"] for message in messages)
 
@@ -134,11 +134,11 @@ def test_the_last_word_on_every_candle_is_the_closed_one_and_it_is_complete(
         told: dict[int, Any] = {}
         for each in hear(plant, listener):
             candle = each["k"]
-            assert not told.get(candle["t"], {"x": False})["x"], "nothing comes after the end"
+            assert not told.get(candle["t"], {"x": False})["x"], "nothing follows a closed candle"
             told[candle["t"]] = candle
         for opened_ms, candle in told.items():
             inside = [t for t in tape if open_time(interval, t.trade_time_ms) == opened_ms]
-            assert candle["x"], "every candle that was told is closed in the end"
+            assert candle["x"], "every candle that was sent is closed in the end"
             assert candle["n"] == len(inside)
         assert sum(candle["n"] for candle in told.values()) == len(tape)
 
@@ -307,7 +307,7 @@ def test_the_aggregates_of_a_stream_cover_its_trades(steps: list[tuple[int, int]
     covered = 0
     for each in hear(plant, aggregates):
         inside = [told[number] for number in range(each["f"], each["l"] + 1)]
-        assert each["E"] - each["T"] <= 100, "told within 100 ms"
+        assert each["E"] - each["T"] <= 100, "sent within 100 ms"
         assert {fill["p"] for fill in inside} == {each["p"]}
         assert sum(round(1000 * float(fill["q"])) for fill in inside) == 1000 * float(each["q"])
         covered += len(inside)

@@ -1,4 +1,4 @@
-"""Prices that are told every period whether they changed or not: marks and indices of all kinds."""
+"""Prices that are sent every period, changed or not: marks and indices of all kinds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def changes(plant: Plant, steps: list[tuple[int, str]]) -> dict[str, list[tuple[
 
 
 def at(history: list[tuple[int, int]], now_ms: int) -> int | None:
-    """The price before `now_ms`: what happens in that very millisecond comes after."""
+    """The price before `now_ms`, without the events of that millisecond."""
     return next((price for time_ms, price in reversed(history) if time_ms < now_ms), None)
 
 
@@ -88,11 +88,11 @@ def test_marks_are_those_at_the_end_of_the_period(
     listeners = {name: listen(plant, name + tail, venue) for name, (venue, _) in names.items()}
     told = changes(plant, steps)
     for name, (_, symbols) in names.items():
-        heard = [
+        received = [
             (row["E"], row["s"], round(float(row["p"])) * 10**8)
             for row in rows(hear(plant, listeners[name]))
         ]
-        assert heard == expected(plant, told, symbols, period_ms)
+        assert received == expected(plant, told, symbols, period_ms)
 
 
 @covers("<pair>@indexPrice", "<pair>@indexPrice@1s", "<symbol>@indexPrice")
@@ -104,11 +104,12 @@ def test_indices_are_those_at_the_end_of_the_period(steps: list[tuple[int, str]]
         ("coinm", "btcusd@indexPrice"): (3000, "BTCUSD_PERP"),
         ("coinm", "btcusd@indexPrice@1s"): (1000, "BTCUSD_PERP"),
     }
-    heard = {(venue, name): listen(plant, name, venue) for venue, name in listeners}
+    received = {(venue, name): listen(plant, name, venue) for venue, name in listeners}
     told = changes(plant, steps)
     for each, (period_ms, symbol) in listeners.items():
         assert [
-            (row["E"], symbol, round(1e8 * float(row["p"])) - 1) for row in hear(plant, heard[each])
+            (row["E"], symbol, round(1e8 * float(row["p"])) - 1)
+            for row in hear(plant, received[each])
         ] == expected(plant, told, [symbol], period_ms)
 
 
@@ -141,11 +142,11 @@ def test_composites_and_asset_indices_are_those_at_the_end_of_the_second(
     assets = [symbol for symbol in told if symbol != "DEFIUSDT"]
     wanted = (["DEFIUSDT"], assets, [each for each in assets if each == "ADAUSD"])
     for listener, symbols, key in zip(listeners, wanted, "pii", strict=True):
-        heard = [
+        received = [
             (row["E"], row["s"], round(float(row[key])) * 10**8)
             for row in rows(hear(plant, listener))
         ]
-        assert heard == expected(plant, told, symbols, 1000)
+        assert received == expected(plant, told, symbols, 1000)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda each: each.name)

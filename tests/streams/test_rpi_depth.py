@@ -44,7 +44,7 @@ CHANGES = st.lists(CHANGES_OF_EITHER, max_size=25)
 
 
 class Anew(NamedTuple):
-    """An update is lost, and the book begins anew with a snapshot of these levels."""
+    """An update is lost, and the book is reset by a snapshot of these levels."""
 
     bids: list[Level]
     asks: list[Level]
@@ -82,7 +82,7 @@ class Exchange:
         return of_retail
 
     def begin_anew(self, anew: Anew) -> None:
-        """Publish what follows a lost update, and a snapshot that is newer than it."""
+        """Publish the update after a lost one, and a newer snapshot."""
         self.last_id += 6
         self.plant.publish(update(self.last_id - 4, self.last_id - 2, [(95, 9)], [(105, 9)]))
         self.plant.publish(snapshot(self.last_id, *anew, self.plant.now_ms))
@@ -175,7 +175,7 @@ def test_a_client_that_joins_at_any_moment_has_the_book_with_its_rpi_orders(
         (Change(0, False, [(97, 1)], []), True),
         (Change(0, True, [(103, 0)], []), True),
     ]
-)  # the period ends before the book that began anew changes
+)  # the period ends before the book changes after its reset
 @example(
     steps=[
         (Change(0, False, [(101, 1)], []), True),
@@ -190,7 +190,7 @@ def test_a_client_that_joins_at_any_moment_has_the_book_with_its_rpi_orders(
         (Change(0, True, [(90, 1)], []), False),
         (Change(0, True, [(100, 0)], [(100, 3)]), True),
     ]
-)  # hidden by a book that began anew
+)  # hidden by a book that was reset
 def test_a_message_contains_every_price_that_changed_counted_level_by_level(
     steps: list[tuple[Change | Anew, bool]],
 ) -> None:

@@ -24,8 +24,8 @@ RARE = "forceOrder"
 
 
 @pytest.fixture(scope="module")
-def heard() -> dict[tuple[str, str], list[Any]]:
-    """What is told by every stream on both venues, by venue and name."""
+def received() -> dict[tuple[str, str], list[Any]]:
+    """The messages of every stream on both venues, by venue and name."""
     start_ms = DELIVERY_MS - 8_000
     listed = instruments(start_ms, SYMBOLS + DATED)
     exchange = SimulatedExchange(listed, 5, start_ms)
@@ -47,20 +47,20 @@ def heard() -> dict[tuple[str, str], list[Any]]:
 
 
 def test_every_stream_sends_messages_in_a_simulated_market(
-    heard: dict[tuple[str, str], list[Any]],
+    received: dict[tuple[str, str], list[Any]],
 ) -> None:
-    silent = {name for (_, name), messages in heard.items() if not messages}
+    silent = {name for (_, name), messages in received.items() if not messages}
     assert {name for name in silent if RARE not in name} == set()
 
 
 def test_the_name_of_the_current_quarter_continues_with_the_next_contract(
-    heard: dict[tuple[str, str], list[Any]],
+    received: dict[tuple[str, str], list[Any]],
 ) -> None:
-    changes = [row for row in heard["coinm", "!contractInfo"] if row["ps"] == "BTCUSD"]
+    changes = [row for row in received["coinm", "!contractInfo"] if row["ps"] == "BTCUSD"]
     rolled = next(
         row for row in changes if (row["s"], row["ct"]) == ("BTCUSD_260925", "CURRENT_QUARTER")
     )
-    candles = heard["coinm", QUARTER]
+    candles = received["coinm", QUARTER]
     before = [row["k"] for row in candles if row["E"] < DELIVERY_MS]
     after = [row["k"] for row in candles if row["E"] > rolled["E"]]
     assert before

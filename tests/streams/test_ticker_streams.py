@@ -38,7 +38,7 @@ STEPS = st.lists(
 
 
 def short(instrument: Instrument, tape: list[Trade]) -> dict[str, object]:
-    """The numbers of a mini ticker, counted anew."""
+    """The numbers of a mini ticker, recomputed."""
     price, quantity = instrument.price.text, instrument.quantity.text
     prices = [each.price for each in tape]
     return {
@@ -52,7 +52,7 @@ def short(instrument: Instrument, tape: list[Trade]) -> dict[str, object]:
 
 
 def long(instrument: Instrument, tape: list[Trade]) -> dict[str, object]:
-    """The numbers of a ticker, counted anew, as far as they are not averages."""
+    """The numbers of a ticker except the averages, recomputed."""
     return short(instrument, tape) | {
         "Q": instrument.quantity.text[tape[-1].quantity],
         "F": tape[0].trade_id,
@@ -62,7 +62,7 @@ def long(instrument: Instrument, tape: list[Trade]) -> dict[str, object]:
 
 
 def until(tape: list[Trade], symbol: str, end_ms: int, start_ms: int = 0) -> list[Trade]:
-    """Trades before the end: what happens in that very millisecond comes after."""
+    """Trades before the end, without those of that millisecond."""
     return [
         each for each in tape if each.symbol == symbol and start_ms <= each.trade_time_ms < end_ms
     ]
@@ -104,15 +104,15 @@ def test_tickers_are_what_was_traded_so_far(
             }
             for end_ms in range(start_ms + 1000, plant.now_ms + 1, 1000)
         ]
-        heard = [
+        received = [
             {str(numbers["s"]): numbers for _, numbers in told(rows, keys)}
             for rows in hear(plant, every[kind])
         ]
-        assert heard == [each for each in arrays if each]
+        assert received == [each for each in arrays if each]
 
 
 def told(rows: list[Any], keys: dict[str, object]) -> list[tuple[int, dict[str, object]]]:
-    """When each row was told, and its numbers of the same `keys`."""
+    """When each row was sent, and its numbers of the same `keys`."""
     return [(row["E"], {key: row[key] for key in keys}) for row in rows]
 
 
