@@ -65,7 +65,7 @@ OTHER = {"apiTradingStatus", "convert/exchangeInfo"}
 """Endpoints that are about accounts or conversion, not about a market."""
 
 EMPTY = {"ping", "fundingInfo"}
-"""Endpoints that may have nothing to tell: `fundingInfo` lists only what differs from the usual."""
+"""Endpoints whose response may be empty: `fundingInfo` lists only what differs from the usual."""
 
 
 def query(venue: str, endpoint: str, contracts: Contracts) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Kind(Enum):
     """The kinds of market, each with the options that make it."""
 
     FAST = ("--speed", "12")
-    """Faster than life, so that rare things happen within the patience."""
+    """Faster than real time, so that rare events happen within the timeout."""
     LIVE = ("--speed", "1")
     """For programs that compare the market's time with their own."""
     SECURE = ("--speed", "12", "--tls", "self")

@@ -1,6 +1,6 @@
-"""The seam between the runner and a library's program: where the server is, and what was found.
+"""The interface between the runner and the program of a library: the server, and the results.
 
-A program is started with a server as JSON in its first argument, and prints one result a line.
+A program receives the server as JSON in its first argument and prints one result per line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STREAM = "stream"
 REST = "REST"
 WS_API = "WS API"
 REASON_LENGTH = 400
-"""The most that is kept of a reason, in characters."""
+"""Maximum length of a reason, in characters."""
 
 
 class Outcome(StrEnum):
@@ -41,7 +41,7 @@ class Server:
     profile: str
     usdm: str
     coinm: str
-    patience_s: float
+    timeout_s: float
     certificate: str = ""
 
     def address(self, venue: str) -> str:
@@ -65,14 +65,14 @@ class Result:
 class Report:
     """The results of one program, printed as they are found.
 
-    What a library itself prints goes to standard error from now on.
+    Output of the library itself is redirected to standard error.
     """
 
     def __init__(self) -> None:
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
 
-    def tell(
+    def add(
         self,
         library: str,
         venue: str,
@@ -83,9 +83,9 @@ class Report:
         *,
         released: str = "",
     ) -> None:
-        """Print one result; without an outcome it failed if there is a reason.
+        """Print one result; without an outcome, a reason means that it failed.
 
-        `released` is the version of a library that is no package of Python.
+        `released` is the version of a library that is not a Python package.
         """
         outcome = outcome or (Outcome.FAILED if reason else Outcome.OK)
         reason = " ".join(reason.split())[:REASON_LENGTH]
@@ -94,12 +94,12 @@ class Report:
         print(json.dumps(asdict(result)), file=self._out, flush=True)
 
 
-def told() -> Server:
-    """Return the server named on the command line."""
+def read_server() -> Server:
+    """Return the server given on the command line."""
     return Server(**json.loads(sys.argv[1]))
 
 
-def said(error: BaseException) -> str:
-    """Return what an error says, in one line."""
+def error_text(error: BaseException) -> str:
+    """Return the text of an error on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -12,7 +12,18 @@ import ccxt.pro
 
 from compat.contracts import Contracts, listed
 from compat.endpoints import OTHER, WITHDRAWN, fault, query
-from compat.trial import COINM, REST, STREAM, USDM, WS_API, Outcome, Report, Server, said, told
+from compat.trial import (
+    COINM,
+    REST,
+    STREAM,
+    USDM,
+    WS_API,
+    Outcome,
+    Report,
+    Server,
+    error_text,
+    read_server,
+)
 
 LIBRARY = "ccxt"
 EXCHANGES = {USDM: ccxt.pro.binanceusdm, COINM: ccxt.pro.binancecoinm}
@@ -128,7 +139,7 @@ async def problem_of(call: Call, wait_s: float, *, may_be_empty: bool = False) -
     except TimeoutError:
         return "nothing arrived"
     except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-        return said(error)
+        return error_text(error)
     return "" if answer or may_be_empty else f"an answer without content: {answer!r}"[:200]
 
 
@@ -139,7 +150,7 @@ async def ask_endpoints(report: Report, exchange: Any, venue: str, contracts: Co
             continue
         if endpoint in WITHDRAWN or (venue, endpoint) in NOT_THERE:
             reason = WITHDRAWN.get(endpoint, "the exchange documents no such endpoint")
-            report.tell(LIBRARY, venue, REST, name, reason, Outcome.DIFFERS)
+            report.add(LIBRARY, venue, REST, name, reason, Outcome.DIFFERS)
             continue
         try:
             arguments = query(venue, endpoint, contracts)
@@ -147,8 +158,8 @@ async def ask_endpoints(report: Report, exchange: Any, venue: str, contracts: Co
         except KeyError:
             problem = "this program does not try it yet"
         except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-            problem = said(error)
-        report.tell(LIBRARY, venue, REST, name, problem)
+            problem = error_text(error)
+        report.add(LIBRARY, venue, REST, name, problem)
 
 
 async def ask_unified(report: Report, exchange: Any, venue: str) -> None:
@@ -156,7 +167,7 @@ async def ask_unified(report: Report, exchange: Any, venue: str) -> None:
     await exchange.load_markets()
     for name, call in unified(exchange, venue):
         problem = await problem_of(call, 10, may_be_empty=name in MAY_BE_EMPTY)
-        report.tell(LIBRARY, venue, REST, name, problem)
+        report.add(LIBRARY, venue, REST, name, problem)
 
 
 async def ask_api(report: Report, exchange: Any, venue: str) -> None:
@@ -165,7 +176,7 @@ async def ask_api(report: Report, exchange: Any, venue: str) -> None:
     exchange.apiKey = exchange.secret = NOTHING
     for name in ("fetch_order_book_ws", "fetch_ticker_ws"):
         problem = await problem_of(partial(getattr(exchange, name), symbol), 10)
-        report.tell(LIBRARY, venue, WS_API, name, problem)
+        report.add(LIBRARY, venue, WS_API, name, problem)
 
 
 async def listen(report: Report, server: Server, venue: str) -> None:
@@ -176,16 +187,16 @@ async def listen(report: Report, server: Server, venue: str) -> None:
         try:
             await exchange.load_markets()
             call = list(watches(exchange, venue))[index][1]
-            problem = await problem_of(call, server.patience_s)
+            problem = await problem_of(call, server.timeout_s)
         finally:
             await exchange.close()
-        report.tell(LIBRARY, venue, STREAM, name, problem)
+        report.add(LIBRARY, venue, STREAM, name, problem)
 
     tried = [name for name, _ in watches(exchange_of(server, venue), venue)]
     await asyncio.gather(*(one(index, name) for index, name in enumerate(tried)))
     if venue == COINM:
         name, reason = "watch_ohlcv, indexPriceKline", "the library takes the pair for a contract"
-        report.tell(LIBRARY, venue, STREAM, name, reason, Outcome.DIFFERS)
+        report.add(LIBRARY, venue, STREAM, name, reason, Outcome.DIFFERS)
 
 
 async def try_venue(report: Report, server: Server, venue: str) -> None:
@@ -201,7 +212,7 @@ async def try_venue(report: Report, server: Server, venue: str) -> None:
 
 async def main() -> None:
     """Try everything the library offers of both venues."""
-    server, report = told(), Report()
+    server, report = read_server(), Report()
     await asyncio.gather(*(try_venue(report, server, venue) for venue in EXCHANGES))
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from compat.trial import COINM, REST, STREAM, USDM, Report, Server, told
+from compat.trial import COINM, REST, STREAM, USDM, Report, Server, read_server
 
 LIBRARY = "cryptofeed"
 SYMBOLS = {USDM: "BTC-USDT-PERP", COINM: "BTC-USD-PERP"}
@@ -72,7 +72,7 @@ def feeds(server: Server, arrivals: Arrivals) -> list[Any]:
 
 
 async def listen(server: Server, arrivals: Arrivals) -> None:
-    """Run the feeds until every channel brought something, or the patience is over."""
+    """Run the feeds until every channel has delivered something, or the timeout expires."""
     loop = asyncio.get_running_loop()
     running = feeds(server, arrivals)
     for feed in running:
@@ -85,13 +85,13 @@ async def listen(server: Server, arrivals: Arrivals) -> None:
 
 def main() -> None:
     """Try the feeds of both venues."""
-    server, report, arrivals = told(), Report(), Arrivals()
+    server, report, arrivals = read_server(), Report(), Arrivals()
     trust(server)
     asyncio.run(listen(server, arrivals))
     for venue, channel in arrivals.asked:
         kind = REST if channel == "open_interest" else STREAM
         reason = "nothing arrived" if (venue, channel) in arrivals.missing else ""
-        report.tell(LIBRARY, venue, kind, channel, reason)
+        report.add(LIBRARY, venue, kind, channel, reason)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from compat.trial import REST, USDM, Report, Server, told
+from compat.trial import REST, USDM, Report, Server, read_server
 
 LIBRARY = "freqtrade"
 PAIR = "BTC/USDT:USDT"
@@ -82,7 +82,7 @@ def config(server: Server) -> dict[str, Any]:
 
 
 def run(server: Server, folder: Path) -> set[str]:
-    """Run the bot until it has got everywhere, or the patience is over; return how far it got."""
+    """Run the bot until it has completed every step, or the timeout expires; return how far it got."""
     (folder / "config.json").write_text(json.dumps(config(server)), encoding="utf-8")
     (folder / "always.py").write_text(STRATEGY, encoding="utf-8")
     words = ["trade", "-c", "config.json", "--strategy", "Always", "--strategy-path", str(folder)]
@@ -107,12 +107,12 @@ def run(server: Server, folder: Path) -> set[str]:
 
 def main() -> None:
     """Try a dry run."""
-    server, report = told(), Report()
+    server, report = read_server(), Report()
     with TemporaryDirectory() as folder:
         found = run(server, Path(folder))
     for name in SIGNS:
         reason = "" if name in found else "the bot did not get so far; see its log"
-        report.tell(LIBRARY, USDM, REST, name, reason)
+        report.add(LIBRARY, USDM, REST, name, reason)
 
 
 if __name__ == "__main__":

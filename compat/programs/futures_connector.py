@@ -20,8 +20,8 @@ from binance.websocket.um_futures.websocket_client import UMFuturesWebsocketClie
 from compat.channels import INTERVALS
 from compat.contracts import Contracts, listed
 from compat.endpoints import fault
-from compat.hearing import Hearing
-from compat.trial import COINM, REST, STREAM, USDM, Outcome, Report, Server, said, told
+from compat.received import ReceivedStreams
+from compat.trial import COINM, REST, STREAM, USDM, Outcome, Report, Server, error_text, read_server
 
 LIBRARY = "binance-futures-connector"
 CLIENTS = {
@@ -93,21 +93,21 @@ def listen(report: Report, server: Server, venue: str) -> None:
     """Try every stream method."""
     client_class = CLIENTS[venue][1]
     asked = list(streams_of(venue, listed(server, venue)))
-    hearing = Hearing(stream for _, _, stream in asked)
+    received_streams = ReceivedStreams(stream for _, _, stream in asked)
     client = client_class(
         stream_url=f"ws://{server.address(venue)}",
-        on_message=lambda _, text: hearing.take(json.loads(text)),
+        on_message=lambda _, text: received_streams.take(json.loads(text)),
         is_combined=True,
     )
     for method, arguments, _ in asked:
         getattr(client, method)(**arguments)
         time.sleep(PAUSE_S)
-    hearing.wait(server.patience_s)
+    received_streams.wait(server.timeout_s)
     client.stop()
-    hearing.tell(report, LIBRARY, venue)
+    received_streams.add(report, LIBRARY, venue)
     offered = {name for name in vars(client_class) if not name.startswith("_")} - {"user_data"}
     for name in sorted(offered - {method for method, _, _ in asked}):
-        report.tell(LIBRARY, venue, STREAM, name, "this program does not try it yet")
+        report.add(LIBRARY, venue, STREAM, name, "this program does not try it yet")
 
 
 def ask(report: Report, server: Server, venue: str) -> None:
@@ -120,7 +120,7 @@ def ask(report: Report, server: Server, venue: str) -> None:
         if function.__module__ != market.__name__:
             continue
         if name in WITHDRAWN:
-            report.tell(LIBRARY, venue, REST, name, WITHDRAWN[name], Outcome.DIFFERS)
+            report.add(LIBRARY, venue, REST, name, WITHDRAWN[name], Outcome.DIFFERS)
             continue
         arguments = _arguments(name, function, contracts)
         try:
@@ -128,8 +128,8 @@ def ask(report: Report, server: Server, venue: str) -> None:
         except ClientError as error:
             problem = f"{error.status_code} {error.error_code} {error.error_message}"
         except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-            problem = said(error)
-        report.tell(LIBRARY, venue, REST, name, problem)
+            problem = error_text(error)
+        report.add(LIBRARY, venue, REST, name, problem)
 
 
 def _arguments(name: str, function: Any, contracts: Contracts) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _arguments(name: str, function: Any, contracts: Contracts) -> dict[str, Any]
 
 
 if __name__ == "__main__":
-    to, findings = told(), Report()
+    to, findings = read_server(), Report()
     for of_venue in CLIENTS:
         ask(findings, to, of_venue)
     with ThreadPoolExecutor() as pool:

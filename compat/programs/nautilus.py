@@ -28,7 +28,7 @@ from nautilus_trader.model.instruments import CryptoFuture, CryptoPerpetual, Ins
 from nautilus_trader.model.objects import Price, Quantity
 from nautilus_trader.trading.strategy import Strategy
 
-from compat.trial import COINM, REST, STREAM, USDM, Outcome, Report, Server, told
+from compat.trial import COINM, REST, STREAM, USDM, Outcome, Report, Server, read_server
 
 LIBRARY = "nautilus_trader"
 ACCOUNTS = {USDM: BinanceAccountType.USDT_FUTURES, COINM: BinanceAccountType.COIN_FUTURES}
@@ -150,10 +150,10 @@ def node_of(server: Server, venue: str) -> TradingNode:
     return node
 
 
-async def listen(node: TradingNode, strategy: Listening, patience_s: float) -> None:
-    """Run a node until everything has arrived, or for as long as the patience lasts."""
+async def listen(node: TradingNode, strategy: Listening, timeout_s: float) -> None:
+    """Run a node until everything has arrived, or for as long as the timeout allows."""
     running = asyncio.ensure_future(node.run_async())
-    for _ in range(int(patience_s * 4)):
+    for _ in range(int(timeout_s * 4)):
         if strategy.arrived >= {*STREAMS, *REQUESTS}:
             break
         await asyncio.sleep(0.25)
@@ -163,14 +163,14 @@ async def listen(node: TradingNode, strategy: Listening, patience_s: float) -> N
 
 def main() -> None:
     """Try the data client of both venues."""
-    server, report = told(), Report()
+    server, report = read_server(), Report()
     for venue in ACCOUNTS:
         instrument = instrument_of(contract_of(server, venue), venue)
         node = node_of(server, venue)
         node.kernel.cache.add_instrument(instrument)
         strategy = Listening(instrument.id)
         node.trader.add_strategy(strategy)
-        node.get_event_loop().run_until_complete(listen(node, strategy, server.patience_s / 4))
+        node.get_event_loop().run_until_complete(listen(node, strategy, server.timeout_s / 4))
         node.dispose()
         for kind, names in ((STREAM, STREAMS), (REST, REQUESTS)):
             for name in names:
@@ -179,8 +179,8 @@ def main() -> None:
                     reason = ""
                 elif (venue, name) in DIFFERENT:
                     reason, outcome = DIFFERENT[venue, name], Outcome.DIFFERS
-                report.tell(LIBRARY, venue, kind, name, reason, outcome)
-    report.tell(LIBRARY, COINM, STREAM, "perpetuals", PERPETUALS, Outcome.NOT_OFFERED)
+                report.add(LIBRARY, venue, kind, name, reason, outcome)
+    report.add(LIBRARY, COINM, STREAM, "perpetuals", PERPETUALS, Outcome.NOT_OFFERED)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ async function listen() {
   const connection = await client.websocketStreams.connect();
   const parts = ["marketApi", "publicApi", "websocketMarketStreamsApi"];
   const methods = parts.flatMap((part) => (connection[part] ? methodsOf(connection[part]) : []));
-  const end = Date.now() + asked.patience_s * 1000;
+  const end = Date.now() + asked.timeout_s * 1000;
   const missing = new Set(methods);
   for (const method of methods) {
     const given = argumentsOf("stream", method);

@@ -10,7 +10,7 @@ from typing import Any
 
 from compat.channels import EVENTS, SESSIONS
 from compat.contracts import Contracts, listed
-from compat.trial import COINM, REST, STREAM, USDM, WS_API, Outcome, Report, Server, told
+from compat.trial import COINM, REST, STREAM, USDM, WS_API, Outcome, Report, Server, read_server
 
 SCRIPT = Path(__file__).with_suffix(".mjs")
 FOLDER = Path(sys.prefix)
@@ -94,7 +94,7 @@ def try_venue(report: Report, server: Server, venue: str) -> None:
         "others": others(venue, contracts),
         "symbols": [symbol.lower() for symbol in contracts.symbols],
         "liquidations": LIQUIDATIONS,
-        "patience_s": server.patience_s,
+        "timeout_s": server.timeout_s,
     }
     done = subprocess.run(  # noqa: S603  # our own words
         [str(FOLDER / "bin" / "node"), str(SCRIPT), json.dumps(asked)],
@@ -114,12 +114,12 @@ def try_venue(report: Report, server: Server, venue: str) -> None:
         reason, outcome = problem(kind, method, found), None
         if reason and (venue, method) in DIFFERENT:
             reason, outcome = DIFFERENT[venue, method], Outcome.DIFFERS
-        report.tell(LIBRARIES[venue], venue, kind, method, reason, outcome, released=version)
+        report.add(LIBRARIES[venue], venue, kind, method, reason, outcome, released=version)
 
 
 def main() -> None:
     """Try the clients of both venues."""
-    server, report = told(), Report()
+    server, report = read_server(), Report()
     for venue in LIBRARIES:
         try_venue(report, server, venue)
 

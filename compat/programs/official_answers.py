@@ -22,7 +22,7 @@ from compat.programs.official_client import (
     methods_of,
     module_of,
 )
-from compat.trial import REST, WS_API, Outcome, Report, Server, said
+from compat.trial import REST, WS_API, Outcome, Report, Server, error_text
 
 KEYS_OF_THE_EXCHANGE = {
     "exchange_information": {
@@ -52,7 +52,7 @@ class Warnings(logging.Handler):
         self.texts.append(record.getMessage())
 
     def taken(self) -> str:
-        """Return and forget what was said about parsing."""
+        """Return the complaints about parsing, and clear them."""
         texts, self.texts = self.texts, []
         return next((text for text in texts if "pars" in text.lower()), "")
 
@@ -69,9 +69,7 @@ def ask_rest(report: Report, server: Server, venue: str, warnings: Warnings) -> 
         for arguments in calls(method, known, contracts):
             if REFUSED.items() <= arguments.items():
                 refused = f"{name}({shown(arguments)})"
-                report.tell(
-                    library_of(venue), venue, REST, refused, REFUSED_REASON, Outcome.DIFFERS
-                )
+                report.add(library_of(venue), venue, REST, refused, REFUSED_REASON, Outcome.DIFFERS)
                 continue
             problem, found = _asked(name, getattr(rest, name), url, arguments)
             problem = warnings.taken() or problem
@@ -81,7 +79,7 @@ def ask_rest(report: Report, server: Server, venue: str, warnings: Warnings) -> 
         reason, outcome = "; ".join(problems), None
         if keys and not problems:
             reason, outcome = f"the models lack {', '.join(sorted(keys))}", Outcome.DIFFERS
-        report.tell(library_of(venue), venue, REST, name, reason, outcome)
+        report.add(library_of(venue), venue, REST, name, reason, outcome)
 
 
 def _asked(
@@ -92,7 +90,7 @@ def _asked(
         data = method(**arguments).data()
         raw = _plain_answer(url, arguments)
     except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-        return said(error), set()
+        return error_text(error), set()
     if not raw:
         return ("" if name in MAY_BE_EMPTY else "an empty answer"), set()
     model = type(data[0]) if isinstance(data, list) else type(data)
@@ -131,8 +129,8 @@ async def ask_api(report: Report, server: Server, venue: str) -> None:
                 problem = "" if hasattr(data, "to_dict") else f"not parsed: {data}"
                 problem = problem or ("" if answer.rate_limits else "no rate limits")
             except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-                problem = said(error)
+                problem = error_text(error)
             if problem:
                 problems.append(f"({shown(arguments)}): {problem}")
-        report.tell(library_of(venue), venue, WS_API, name, "; ".join(problems))
+        report.add(library_of(venue), venue, WS_API, name, "; ".join(problems))
     await connection.close_connection(close_session=True)

@@ -12,7 +12,6 @@ from typing import Any
 from compat.calls import Arguments, calls, shown, subscriptions
 from compat.channels import category_of, channel_of, group_of
 from compat.contracts import Contracts, listed
-from compat.hearing import Hearing
 from compat.programs.models import strangers
 from compat.programs.official_client import (
     REFUSED,
@@ -24,7 +23,8 @@ from compat.programs.official_client import (
     methods_of,
     module_of,
 )
-from compat.trial import STREAM, USDM, Outcome, Report, Server, said
+from compat.received import ReceivedStreams
+from compat.trial import STREAM, USDM, Outcome, Report, Server, error_text
 
 LIQUIDATIONS = {"liquidation_order_streams", "market_liquidation_order_streams"}
 """The methods that are asked for every contract, because each has few."""
@@ -47,25 +47,25 @@ class Listening:
     def __init__(self) -> None:
         self.methods: dict[str, str] = {}
         self.models: dict[str, Any] = {}
-        self.parsed = Hearing(())
-        self.plain = Hearing(())
+        self.parsed = ReceivedStreams(())
+        self.plain = ReceivedStreams(())
         self.errors: list[str] = []
 
     def complete(self) -> bool:
-        """Return whether every stream has spoken on both connections."""
-        return self.models.keys() <= self.parsed.heard.keys() & self.plain.heard.keys()
+        """Return whether every stream has delivered a message on both connections."""
+        return self.models.keys() <= self.parsed.first.keys() & self.plain.first.keys()
 
     def finding(self, group: str) -> tuple[str, Outcome | None]:
         """Return what is wrong with a stream, and how it ended if that is no plain failure."""
         model = self.models[group]
-        if group not in self.parsed.heard:
+        if group not in self.parsed.first:
             of_model = [text for text in self.errors if model.__name__ in text]
             if any(BRACKETS.search(text) for text in of_model):
                 return BRACKETS_REASON, Outcome.DIFFERS
             return (of_model[0] if of_model else "nothing arrived"), None
         if reason := self.plain.problem(group):
             return reason, None
-        stream, payload = self.plain.heard[group]
+        stream, payload = self.plain.first[group]
         found = sorted(strangers(model, payload))
         channel = channel_of(stream)
         if unknown := [key for key in found if (channel, key) not in KEYS_OF_THE_EXCHANGE]:
@@ -86,8 +86,8 @@ async def listen(report: Report, server: Server, venue: str) -> None:
     )
     typed = await client_of(server, venue).websocket_streams.create_connection()
     plain = await client_of(server, venue).websocket_streams.create_connection()
-    heard = Listening()
-    typed.on_connection("error", lambda error: heard.errors.append(said(error)))
+    listening = Listening()
+    typed.on_connection("error", lambda error: listening.errors.append(error_text(error)))
     asked: list[str] = []
     for name, method in methods_of(streams):
         is_stream = inspect.signature(method).return_annotation is module.RequestStreamHandle
@@ -96,17 +96,17 @@ async def listen(report: Report, server: Server, venue: str) -> None:
         for arguments in calls(method, _known(name, contracts), contracts):
             if REFUSED.items() <= arguments.items():
                 call = f"{name}({shown(arguments)})"
-                report.tell(library_of(venue), venue, STREAM, call, REFUSED_REASON, Outcome.DIFFERS)
+                report.add(library_of(venue), venue, STREAM, call, REFUSED_REASON, Outcome.DIFFERS)
             else:
-                asked.append(await _subscribe(typed, name, arguments, heard))
+                asked.append(await _subscribe(typed, name, arguments, listening))
     for category in ("public", "market"):
         of_category = [stream for stream in asked if category_of(stream) == category]
         await plain.subscribe(of_category, stream_url=category if venue == USDM else None)
         for stream in of_category:
-            plain.on("message", heard.plain.take, stream)
-    await _until(heard.complete, server.patience_s)
-    for group, name in sorted(heard.methods.items()):
-        report.tell(library_of(venue), venue, STREAM, f"{name}: {group}", *heard.finding(group))
+            plain.on("message", listening.plain.take, stream)
+    await _until(listening.complete, server.timeout_s)
+    for group, name in sorted(listening.methods.items()):
+        report.add(library_of(venue), venue, STREAM, f"{name}: {group}", *listening.finding(group))
     await typed.close_connection(close_session=True)
     await plain.close_connection(close_session=True)
 
@@ -119,23 +119,23 @@ def _known(name: str, contracts: Contracts) -> Arguments:
     return known_to(name, known)
 
 
-async def _subscribe(streams: Any, name: str, arguments: Arguments, heard: Listening) -> str:
+async def _subscribe(streams: Any, name: str, arguments: Arguments, listening: Listening) -> str:
     """Subscribe by a method, as a program would; return the stream's name."""
     handle = await getattr(streams, name)(**arguments)
-    stream: str = handle._stream  # noqa: SLF001  # the handle does not tell its stream otherwise
-    heard.methods[group_of(stream)] = name
-    heard.models[group_of(stream)] = handle._response_model  # noqa: SLF001  # nor its model
-    handle.on("message", partial(_take, heard.parsed, stream))
+    stream: str = handle._stream  # noqa: SLF001  # the handle does not expose its stream
+    listening.methods[group_of(stream)] = name
+    listening.models[group_of(stream)] = handle._response_model  # noqa: SLF001  # nor its model
+    handle.on("message", partial(_take, listening.parsed, stream))
     return stream
 
 
-def _take(hearing: Hearing, stream: str, parsed: Any) -> None:
-    hearing.take({"stream": stream, "data": parsed})
+def _take(received_streams: ReceivedStreams, stream: str, parsed: Any) -> None:
+    received_streams.take({"stream": stream, "data": parsed})
 
 
-async def _until(condition: Callable[[], bool], patience_s: float) -> None:
-    """Wait until a condition holds, or for as long as the patience lasts."""
-    for _ in range(int(patience_s * 4)):
+async def _until(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait until a condition holds, or for as long as the timeout allows."""
+    for _ in range(int(timeout_s * 4)):
         if condition():
             return
         await asyncio.sleep(0.25)

@@ -15,8 +15,8 @@ from binance.enums import FuturesType
 from compat.channels import category_of, complaint, names
 from compat.contracts import Contracts, listed
 from compat.endpoints import OTHER, PARAMETERS, fault, query
-from compat.hearing import Hearing
-from compat.trial import COINM, REST, STREAM, USDM, WS_API, Report, Server, said, told
+from compat.received import ReceivedStreams
+from compat.trial import COINM, REST, STREAM, USDM, WS_API, Report, Server, error_text, read_server
 
 LIBRARY = "python-binance"
 NOTHING = "any"
@@ -55,8 +55,8 @@ async def ask_rest(report: Report, client: AsyncClient, contracts: dict[str, Con
             arguments = query(venue, endpoint, contracts[venue])
             problem = fault(endpoint, await getattr(client, name)(**arguments))
         except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-            problem = said(error)
-        report.tell(LIBRARY, venue, REST, name, problem)
+            problem = error_text(error)
+        report.add(LIBRARY, venue, REST, name, problem)
     for name, arguments in (
         ("futures_historical_klines", {"start_str": contracts[USDM].now_ms - 3_600_000}),
     ):
@@ -64,8 +64,8 @@ async def ask_rest(report: Report, client: AsyncClient, contracts: dict[str, Con
             rows = await getattr(client, name)("BTCUSDT", "1m", **arguments)
             problem = "" if len(rows) >= 60 else f"{len(rows)} candles for an hour"
         except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-            problem = said(error)
-        report.tell(LIBRARY, USDM, REST, name, problem)
+            problem = error_text(error)
+        report.add(LIBRARY, USDM, REST, name, problem)
 
 
 async def ask_api(report: Report, client: AsyncClient) -> None:
@@ -78,8 +78,8 @@ async def ask_api(report: Report, client: AsyncClient) -> None:
         try:
             problem = fault(name, await getattr(client, name)(**arguments))
         except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-            problem = said(error)
-        report.tell(LIBRARY, USDM, WS_API, name, problem)
+            problem = error_text(error)
+        report.add(LIBRARY, USDM, WS_API, name, problem)
 
 
 def sockets(venue: str, contracts: Contracts) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -135,39 +135,39 @@ async def listen_one(
     except TimeoutError:
         problem = "nothing arrived"
     except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-        problem = said(error)
-    report.tell(LIBRARY, venue, STREAM, f"{name}({shown})", problem)
+        problem = error_text(error)
+    report.add(LIBRARY, venue, STREAM, f"{name}({shown})", problem)
 
 
 async def listen_all(report: Report, manager: Any, server: Server, venue: str) -> None:
     """Try every stream there is by the method that takes any names."""
     asked = names(venue, listed(server, venue))
-    hearing = Hearing(asked)
+    received_streams = ReceivedStreams(asked)
 
     async def hear(category: str) -> None:
         streams = [stream for stream in asked if category_of(stream) == category]
         socket = manager.futures_multiplex_socket(streams, TYPES[venue], category)
         with suppress(TimeoutError):
-            async with socket as messages, asyncio.timeout(server.patience_s):
-                while not hearing.complete():
-                    hearing.take(await messages.recv())
+            async with socket as messages, asyncio.timeout(server.timeout_s):
+                while not received_streams.complete():
+                    received_streams.take(await messages.recv())
 
     await asyncio.gather(hear("public"), hear("market"))
-    for group in hearing.groups:
+    for group in received_streams.groups:
         name = f"futures_multiplex_socket({group})"
-        report.tell(LIBRARY, venue, STREAM, name, hearing.problem(group))
+        report.add(LIBRARY, venue, STREAM, name, received_streams.problem(group))
 
 
 async def main() -> None:
     """Try everything the library offers of both venues."""
-    server, report = told(), Report()
+    server, report = read_server(), Report()
     point(server)
     client = AsyncClient(api_key="any", api_secret=NOTHING)
     contracts = {venue: listed(server, venue) for venue in TYPES}
     await ask_rest(report, client, contracts)
     await ask_api(report, client)
     one = [
-        listen_one(report, manager_of(client), venue, name, arguments, server.patience_s)
+        listen_one(report, manager_of(client), venue, name, arguments, server.timeout_s)
         for venue in TYPES
         for name, arguments in sockets(venue, contracts[venue])
     ]

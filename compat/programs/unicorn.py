@@ -13,8 +13,18 @@ from unicorn_binance_websocket_api import BinanceWebSocketApiManager
 
 from compat.channels import channel_of, names
 from compat.contracts import listed
-from compat.hearing import Hearing
-from compat.trial import COINM, STREAM, USDM, WS_API, Outcome, Report, Server, said, told
+from compat.received import ReceivedStreams
+from compat.trial import (
+    COINM,
+    STREAM,
+    USDM,
+    WS_API,
+    Outcome,
+    Report,
+    Server,
+    error_text,
+    read_server,
+)
 
 LIBRARY = "unicorn-binance-websocket-api"
 EXCHANGES = {USDM: "binance.com-futures", COINM: "binance.com-coin_futures"}
@@ -73,27 +83,27 @@ def listen(report: Report, server: Server, venue: str) -> None:
     """Try every stream that the library can name."""
     every = names(venue, listed(server, venue))
     asked = [stream for stream in every if "@" in stream or stream == "!bookTicker"]
-    hearing = Hearing(asked)
+    received_streams = ReceivedStreams(asked)
 
     def take_all(text: str, **_: Any) -> None:
-        hearing.take(json.loads(text))
+        received_streams.take(json.loads(text))
 
     def take_book_ticker(text: str, **_: Any) -> None:
-        hearing.take({"stream": "!bookTicker", "data": json.loads(text)})
+        received_streams.take({"stream": "!bookTicker", "data": json.loads(text)})
 
     manager = manager_of(server, venue)
     try:
         for channels, markets in connections(asked):
             take = take_book_ticker if markets == ["!bookTicker"] else take_all
             manager.create_stream(channels=channels, markets=markets, process_stream_data=take)
-        hearing.wait(server.patience_s)
-        hearing.tell(report, LIBRARY, venue)
+        received_streams.wait(server.timeout_s)
+        received_streams.add(report, LIBRARY, venue)
     finally:
         manager.stop_manager()
     for stream in every:
         if stream not in asked:
             reason = "the library puts an @ into every name"
-            report.tell(LIBRARY, venue, STREAM, stream, reason, Outcome.NOT_OFFERED)
+            report.add(LIBRARY, venue, STREAM, stream, reason, Outcome.NOT_OFFERED)
 
 
 def ask_api(report: Report, server: Server) -> None:
@@ -103,7 +113,7 @@ def ask_api(report: Report, server: Server) -> None:
         manager.create_stream(api=True, api_key="any", api_secret=NOTHING, output="dict")
         time.sleep(1)
         for name, arguments in API_METHODS.items():
-            report.tell(LIBRARY, USDM, WS_API, name, _asked(manager, name, arguments))
+            report.add(LIBRARY, USDM, WS_API, name, _asked(manager, name, arguments))
     finally:
         manager.stop_manager()
 
@@ -117,7 +127,7 @@ def _asked(manager: Any, name: str, arguments: dict[str, Any]) -> str:
             method = getattr(manager.api.futures, name)
             answers.append(method(**arguments, return_response=True))
         except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-            answers.append(said(error))
+            answers.append(error_text(error))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -128,10 +138,8 @@ def _asked(manager: Any, name: str, arguments: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    to, findings = told(), Report()
+    to, findings = read_server(), Report()
     ask_api(findings, to)
-    findings.tell(
-        LIBRARY, COINM, WS_API, "market data", "the library has none", Outcome.NOT_OFFERED
-    )
+    findings.add(LIBRARY, COINM, WS_API, "market data", "the library has none", Outcome.NOT_OFFERED)
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda venue: listen(findings, to, venue), EXCHANGES))
