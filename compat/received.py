@@ -39,7 +39,7 @@ class ReceivedStreams:
             return "nothing arrived"
         return complaint(*self.first[group])
 
-    def add(self, report: Report, library: str, venue: str) -> None:
+    def report(self, report: Report, library: str, venue: str) -> None:
         """Report every stream, or group of streams."""
         for group in self.groups:
             report.add(library, venue, STREAM, group, self.problem(group))

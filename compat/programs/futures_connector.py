@@ -104,7 +104,7 @@ def listen(report: Report, server: Server, venue: str) -> None:
         time.sleep(PAUSE_S)
     received_streams.wait(server.timeout_s)
     client.stop()
-    received_streams.add(report, LIBRARY, venue)
+    received_streams.report(report, LIBRARY, venue)
     offered = {name for name in vars(client_class) if not name.startswith("_")} - {"user_data"}
     for name in sorted(offered - {method for method, _, _ in asked}):
         report.add(LIBRARY, venue, STREAM, name, "this program does not try it yet")

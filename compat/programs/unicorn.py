@@ -97,7 +97,7 @@ def listen(report: Report, server: Server, venue: str) -> None:
             take = take_book_ticker if markets == ["!bookTicker"] else take_all
             manager.create_stream(channels=channels, markets=markets, process_stream_data=take)
         received_streams.wait(server.timeout_s)
-        received_streams.add(report, LIBRARY, venue)
+        received_streams.report(report, LIBRARY, venue)
     finally:
         manager.stop_manager()
     for stream in every:
