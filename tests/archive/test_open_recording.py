@@ -351,6 +351,7 @@ def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)  # noqa: S603  # ours
 
 
+@pytest.mark.slow
 def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
     path = SHARED / "ws-usdm-2024-08-hftbacktest" / "btcusdt_20240808.gz"
     if not path.exists():

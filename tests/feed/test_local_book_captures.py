@@ -87,6 +87,7 @@ def number(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "names", "compared"), CAPTURES)
 def test_the_top_of_a_local_book_is_the_recorded_book_ticker(
     folder: str, names: tuple[str, ...], compared: int
