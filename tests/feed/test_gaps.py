@@ -149,12 +149,12 @@ def test_many_gaps_are_told_without_deep_recursion() -> None:
     world = World(copies=2, held_messages=20_000)
     consumer = world.attach(AGGREGATES)
     say(world, 1)
-    for number in range(3, 30_000, 2):
+    for number in range(3, 6_000, 2):
         for wire in world.wires.values():
             wire.say(b'{"stream":"%b","data":%b}' % (AGGREGATES.encode(), aggregate(number)))
     world.run(5_000)
-    assert ids(consumer) == [1, *range(3, 30_000, 2)]
-    assert len(consumer.notices(Gap)) == 14_999 - 0
+    assert ids(consumer) == [1, *range(3, 6_000, 2)]
+    assert len(consumer.notices(Gap)) == 2_999
 
 
 def test_a_follower_fills_what_the_leader_left_out() -> None:
@@ -262,7 +262,7 @@ def test_a_follower_may_be_far_ahead_and_nothing_is_forgotten() -> None:
         world.run(100)
         primary = world.primary(name)
         primary.down_ms = 8_000
-        for number in range(10, 9_000):
+        for number in range(10, 5_500):
             world.publish(name, KINDS[name](number))
             if number % 100 == 0:
                 world.run(2)

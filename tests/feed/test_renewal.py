@@ -47,9 +47,9 @@ def test_a_renewal_opens_one_connection_and_ends_the_old_one() -> None:
 
 
 def test_a_connection_is_renewed_before_the_server_ends_it() -> None:
-    world = World(max_connection_age_ms=60_000)
+    world = World(max_connection_age_ms=30_000)
     consumer = world.attach(*KINDS)
-    for number in range(1, 4_000):
+    for number in range(1, 2_000):
         for name, make in KINDS.items():
             world.publish(name, make(number))
         world.run(50)

@@ -234,8 +234,9 @@ def has_open(process: int, path: str) -> bool:
     return False
 
 
+@pytest.mark.sockets
 def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -> None:
-    path = line_file(tmp_path / "lines", market * 100)
+    path = line_file(tmp_path / "lines", market * 50)
     with started(path) as process:
         deadline_s = time.monotonic() + TIMEOUT_S
         while not has_open(process.pid, path) and time.monotonic() < deadline_s:
@@ -247,8 +248,9 @@ def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -
     assert out.decode().splitlines()[-1].startswith("interrupted: ")
 
 
+@pytest.mark.sockets
 def test_on_a_terminal_there_is_a_bar(market: list[Line], tmp_path: Path) -> None:
-    path = line_file(tmp_path / "lines", market * 200)  # it takes its time
+    path = line_file(tmp_path / "lines", market * 60)  # longer than until the first bar
     master, slave = pty.openpty()
     with started(path, stderr=slave) as process:
         os.close(slave)
