@@ -5,8 +5,8 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import AGGREGATES, ARRAY, KINDS, QUOTES, TICKERS, aggregate
-from wires import Slow, World
+from payloads import AGGREGATES, ARRAY, KINDS, QUOTES, TICKERS, aggregate
+from world import Slow, World
 
 from tickerplant.messages.notice import Disconnected, Recovered
 

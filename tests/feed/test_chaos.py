@@ -4,8 +4,8 @@ from random import Random
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from made import AGGREGATES, CANDLES, DEPTH, KINDS
-from wires import Consumer, Wire, World
+from payloads import AGGREGATES, CANDLES, DEPTH, KINDS
+from world import Consumer, Wire, World
 
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Disconnected, Gap, Notice, Recovered
@@ -51,7 +51,7 @@ def misfortune(world: World, rng: Random) -> None:
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 10**9), copies=st.integers(1, 3))
 @example(seed=622218, copies=1)  # cut before the first message
-def test_whatever_happens_it_is_told_and_ends_well(seed: int, copies: int) -> None:
+def test_whatever_happens_it_is_reported_and_ends_well(seed: int, copies: int) -> None:
     rng = Random(seed)
     world = World(copies=copies, seed=seed, max_connection_age_ms=120_000)
     consumer = world.attach(*NAMES)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import AGGREGATES, KINDS, QUOTES, TICKERS
 from msgspec import structs
-from wires import START_MS, TICK_MS, WALL_MS, Consumer, World
+from payloads import AGGREGATES, KINDS, QUOTES, TICKERS
+from world import START_MS, TICK_MS, WALL_MS, Consumer, World
 
 from tickerplant.feed.reconnect import ENDINGS, Backoff, Ending
 from tickerplant.feed.session import ClientSession

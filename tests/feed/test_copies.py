@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import AGGREGATES, CANDLES, DEPTH, KINDS, QUOTES, TICKERS
-from wires import TICK_MS, World
+from payloads import AGGREGATES, CANDLES, DEPTH, KINDS, QUOTES, TICKERS
+from world import TICK_MS, World
 
 from tickerplant.messages.notice import Disconnected, Gap, Recovered, Stale
 
@@ -55,7 +55,7 @@ def test_the_loss_of_one_copy_at_a_time_costs_nothing(
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_leader_that_tells_nothing_of_a_stream_is_followed_no_more(name: str) -> None:
+def test_a_primary_that_sends_nothing_of_a_stream_is_replaced(name: str) -> None:
     world = World(copies=2)
     consumer = world.attach(name)
     for number in range(1, 60):
@@ -74,7 +74,7 @@ def test_a_leader_that_tells_nothing_of_a_stream_is_followed_no_more(name: str) 
     slow=st.integers(0, 1),
     delay_ms=st.integers(10, 300),
 )
-def test_what_one_copy_swallows_the_other_tells(
+def test_what_one_connection_loses_the_other_delivers(
     name: str, swallowed: tuple[frozenset[int], frozenset[int]], slow: int, delay_ms: int
 ) -> None:
     world = World(copies=2)
@@ -108,7 +108,7 @@ def test_what_one_copy_swallows_the_other_tells(
     on_the_way_ms=st.sampled_from([5, 200]),
     seed=st.integers(0, 9),
 )
-def test_what_is_lost_with_all_copies_is_told(
+def test_what_all_connections_lose_is_reported(
     name: str, blind_ms: int, copies: int, on_the_way_ms: int, seed: int
 ) -> None:
     world = World(copies=copies, seed=seed)
@@ -155,7 +155,7 @@ def test_what_is_lost_with_all_copies_is_told(
         assert gaps == []
 
 
-def test_a_gap_is_told_right_before_the_message_behind_it() -> None:
+def test_a_gap_is_reported_right_before_the_message_after_it() -> None:
     world = World()
     consumer = world.attach(AGGREGATES)
     world.publish(AGGREGATES, KINDS[AGGREGATES](1))
@@ -171,7 +171,7 @@ def test_a_gap_is_told_right_before_the_message_behind_it() -> None:
     assert (gap.after_id, gap.before_id, gap.missing) == (1, 3, 1)
 
 
-def test_a_server_that_begins_anew_is_heard_at_once() -> None:
+def test_messages_of_a_restarted_server_are_delivered_at_once() -> None:
     for copies in (1, 2):
         world = World(copies=copies)
         consumer = world.attach(AGGREGATES, DEPTH, QUOTES, TICKERS)
@@ -220,7 +220,7 @@ def test_a_copy_at_a_new_server_takes_over_from_one_whose_server_is_gone() -> No
     assert (gap.after_id, gap.before_id) == (129, 1)
 
 
-def test_two_consumers_hear_the_same() -> None:
+def test_two_consumers_get_the_same() -> None:
     world = World(copies=2)
     first = world.attach(TICKERS, AGGREGATES)
     second = world.attach(TICKERS, AGGREGATES)
@@ -236,7 +236,7 @@ def test_two_consumers_hear_the_same() -> None:
     assert first.notices(Disconnected)[0].streams == (TICKERS, AGGREGATES)
 
 
-def test_a_leader_that_is_not_read_has_not_fallen_silent() -> None:
+def test_a_primary_that_is_paused_is_not_stale() -> None:
     world = World(copies=2)
     consumer = world.attach(TICKERS)
     world.publish(TICKERS, KINDS[TICKERS](1))
@@ -255,7 +255,7 @@ def test_a_leader_that_is_not_read_has_not_fallen_silent() -> None:
     assert not consumer.notices()
 
 
-def test_who_comes_later_is_told_that_nothing_is_heard() -> None:
+def test_a_later_consumer_is_notified_of_an_outage() -> None:
     world = World()
     world.attach(TICKERS)
     world.refusals = lambda _: (503, 0)

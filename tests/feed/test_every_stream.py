@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from stage import START_MS, WORLD, happen, name_of, open_plant, quote, trade
-from wires import World
+from world import World
 
 from tickerplant.messages.message import Message
 from tickerplant.plant import Plant
@@ -18,7 +18,7 @@ def begin() -> Plant:
 
 
 @pytest.mark.parametrize("venue", VENUES, ids=lambda each: each.name)
-def test_every_stream_of_the_catalogue_is_heard_whole_on_its_path(venue: Venue) -> None:
+def test_every_stream_of_the_catalogue_is_delivered_completely_on_its_path(venue: Venue) -> None:
     """A real market, a server that splits its paths, renewals, and the loss of one copy."""
     world = World(venue=venue, begin=begin, copies=2, max_connection_age_ms=40_000)
     rows = [row for row in CATALOGUE if venue in row.venues]

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import AGGREGATES, CANDLES, DEPTH, KINDS, TICKERS, aggregate, candle_of
-from wires import Consumer, World
+from payloads import AGGREGATES, CANDLES, DEPTH, KINDS, TICKERS, aggregate, candle_of
+from world import Consumer, World
 
 from tickerplant.feed.actions import Fetch
 from tickerplant.messages.notice import Gap
@@ -37,7 +37,7 @@ def say(world: World, *numbers: int, wire: int | None = None) -> None:
     world.run(20)
 
 
-def test_what_is_missing_is_asked_for_and_told_in_order_and_marked() -> None:
+def test_missing_messages_are_fetched_and_delivered_in_order_and_marked() -> None:
     world = World()
     consumer = world.attach(AGGREGATES, backfills=True)
     say(world, 1, 2, 6, 7)
@@ -69,7 +69,7 @@ def test_a_part_of_what_is_missing_is_better_than_nothing() -> None:
 
 
 @pytest.mark.parametrize("answer", ["unfilled", "timeout"])
-def test_what_cannot_be_had_is_told(answer: str) -> None:
+def test_messages_that_cannot_be_fetched_are_reported(answer: str) -> None:
     world = World()
     consumer = world.attach(AGGREGATES, backfills=True)
     say(world, 1, 3, 4)
@@ -113,7 +113,7 @@ def test_one_gap_after_the_other_is_asked_for() -> None:
     assert [gap.after_id for gap in consumer.notices(Gap)] == [1, 3, 5]
 
 
-def test_without_backfill_every_gap_is_told_at_once() -> None:
+def test_without_backfill_every_gap_is_reported_at_once() -> None:
     world = World()
     consumer = world.attach(AGGREGATES)
     say(world, 1, 3, 5, 9)
@@ -123,7 +123,7 @@ def test_without_backfill_every_gap_is_told_at_once() -> None:
     assert not world.fetches
 
 
-def test_of_a_chain_the_bounds_are_told_and_not_how_many() -> None:
+def test_gaps_in_a_chain_have_bounds_but_no_count() -> None:
     world = World()
     consumer = world.attach(DEPTH)
     for number in (1, 2, 5):
@@ -145,7 +145,7 @@ def test_what_waits_behind_a_gap_is_bounded() -> None:
     assert consumer.notices(Gap)[0].reason == "too many messages waited behind the gap"
 
 
-def test_many_gaps_are_told_without_deep_recursion() -> None:
+def test_many_gaps_are_reported_without_deep_recursion() -> None:
     world = World(copies=2, held_messages=20_000)
     consumer = world.attach(AGGREGATES)
     say(world, 1)
@@ -157,7 +157,7 @@ def test_many_gaps_are_told_without_deep_recursion() -> None:
     assert len(consumer.notices(Gap)) == 2_999
 
 
-def test_a_follower_fills_what_the_leader_left_out() -> None:
+def test_a_secondary_fills_what_the_primary_left_out() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
     primary = world.primary(AGGREGATES).number
@@ -174,7 +174,7 @@ def test_a_follower_fills_what_the_leader_left_out() -> None:
     assert not consumer.notices()
 
 
-def test_what_a_follower_knows_of_a_gap_is_told_and_the_gap_is_that_much_smaller() -> None:
+def test_what_a_secondary_has_of_a_gap_is_delivered_and_shrinks_the_gap() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
     primary = world.primary(AGGREGATES).number
@@ -188,7 +188,7 @@ def test_what_a_follower_knows_of_a_gap_is_told_and_the_gap_is_that_much_smaller
     assert bounds == [(1, 4, 2), (5, 8, 2)]
 
 
-def test_a_follower_that_lags_fills_the_gap_when_it_leads() -> None:
+def test_a_secondary_that_lags_fills_the_gap_when_it_becomes_primary() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
     primary = world.primary(AGGREGATES).number
@@ -202,7 +202,7 @@ def test_a_follower_that_lags_fills_the_gap_when_it_leads() -> None:
     assert not consumer.notices()
 
 
-def test_a_gap_waits_for_a_follower_that_is_not_read() -> None:
+def test_a_gap_waits_for_a_secondary_that_is_paused() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
     primary = world.primary(AGGREGATES).number
@@ -243,7 +243,7 @@ def test_a_gap_that_waits_for_rest_outlives_the_connection() -> None:
     assert ids(consumer) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
-def test_a_gap_that_waits_for_a_follower_does_not_outlive_it() -> None:
+def test_a_gap_that_waits_for_a_secondary_does_not_outlive_it() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
     primary = world.primary(AGGREGATES).number
@@ -254,7 +254,7 @@ def test_a_gap_that_waits_for_a_follower_does_not_outlive_it() -> None:
     assert ids(consumer) == [1, 4]
 
 
-def test_a_follower_may_be_far_ahead_and_nothing_is_forgotten() -> None:
+def test_a_secondary_may_be_far_ahead_and_nothing_is_lost() -> None:
     for name in (AGGREGATES, TICKERS, DEPTH):
         world = World(copies=2, idle_ms=600_000)
         consumer = world.attach(name)
@@ -278,7 +278,7 @@ def test_a_follower_may_be_far_ahead_and_nothing_is_forgotten() -> None:
     backfills=st.booleans(),
     copies=st.integers(1, 2),
 )
-def test_ids_rise_and_every_hole_is_told(
+def test_ids_rise_and_every_gap_is_reported(
     told: list[tuple[int, int]], backfills: bool, copies: int
 ) -> None:
     """Whatever is told by whom: ids rise, and between two that do not follow stands a gap."""
@@ -334,7 +334,7 @@ def closed_row(minute: int) -> Any:
 
 
 @pytest.mark.parametrize("backfills", [True, False])
-def test_candles_that_closed_while_nothing_was_heard_are_missing(backfills: bool) -> None:
+def test_candles_that_closed_during_an_outage_are_missing(backfills: bool) -> None:
     world = World()
     consumer = world.attach(CANDLES, backfills=backfills)
     world.publish(CANDLES, candle_of(0, 1), candle_of(0, 2))
@@ -391,7 +391,7 @@ def test_no_candle_is_missing_if_the_next_follows(is_closed: bool) -> None:
     assert len(consumer.messages()) == 2
 
 
-def test_a_second_loss_while_candles_are_asked_for_is_told_too() -> None:
+def test_a_second_loss_while_candles_are_fetched_is_reported_too() -> None:
     world = World()
     consumer = world.attach(CANDLES, backfills=True)
     for minute in (0, 2, 5):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from made import AGGREGATES, ARRAY, KINDS, aggregate
-from wires import Consumer, World
+from payloads import AGGREGATES, ARRAY, KINDS, aggregate
+from world import Consumer, World
 
 from tickerplant.envelope import prefix_of
 from tickerplant.messages.message import Message
@@ -70,7 +70,7 @@ def both(name: str, story: Callable[[World], None], **settings: Any) -> tuple[Ke
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("copies", [1, 2])
-def test_all_kinds_are_heard_through_gaps_renewals_and_losses(name: str, copies: int) -> None:
+def test_all_kinds_are_delivered_through_gaps_renewals_and_losses(name: str, copies: int) -> None:
     made = KINDS[name]
 
     def story(world: World) -> None:
@@ -131,7 +131,7 @@ def test_what_is_not_in_the_usual_form_goes_the_long_way() -> None:
     assert world.feed.counters.unreadable == 4
 
 
-def test_it_keeps_only_what_nobody_else_wants() -> None:
+def test_it_keeps_only_what_no_other_consumer_wants() -> None:
     world, keeper = world_of(AGGREGATES, keeps=True)
     say(world, AGGREGATES, aggregate(1), aggregate(2))
     assert keeper.kept == 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from made import aggregate
-from wires import World
+from payloads import aggregate
+from world import World
 
 from tickerplant.feed.observer import Observer
 from tickerplant.messages.notice import Disconnected
@@ -43,7 +43,7 @@ def observed(**settings: Any) -> tuple[World, Heard]:
     return world, heard
 
 
-def test_names_are_told_once_when_the_server_acknowledges_them() -> None:
+def test_names_are_reported_once_when_the_server_acknowledges_them() -> None:
     world, heard = observed(names_per_request=1)
     world.attach(*NAMES)
     assert heard.take() == [("carried", 1, [NAMES[0]]), ("carried", 1, [NAMES[1]])]
@@ -51,7 +51,7 @@ def test_names_are_told_once_when_the_server_acknowledges_them() -> None:
     assert heard.take() == []
 
 
-def test_a_renewal_is_told_when_the_new_connection_has_taken_over() -> None:
+def test_a_renewal_is_reported_when_the_new_connection_has_taken_over() -> None:
     world, heard = observed()
     consumer = world.attach(*NAMES)
     heard.take()
@@ -77,7 +77,7 @@ def test_a_connection_that_is_lost_while_another_takes_over_is_a_renewal_too() -
     assert consumer.notices(Disconnected) == []
 
 
-def test_the_loss_of_one_of_two_copies_is_told_to_the_observer_alone() -> None:
+def test_the_loss_of_one_of_two_connections_is_reported_to_the_observer_alone() -> None:
     world, heard = observed(copies=2)
     consumer = world.attach(*NAMES)
     assert heard.take() == [("carried", 1, list(NAMES)), ("carried", 2, list(NAMES))]
@@ -93,7 +93,7 @@ def test_the_loss_of_one_of_two_copies_is_told_to_the_observer_alone() -> None:
     assert consumer.notices() == []
 
 
-def test_the_loss_of_the_only_connection_is_told_to_consumers_and_that_it_is_back_to_both() -> None:
+def test_the_loss_of_the_only_connection_is_reported_to_consumers_and_its_return_to_both() -> None:
     world, heard = observed()
     consumer = world.attach(*NAMES)
     heard.take()
@@ -103,7 +103,7 @@ def test_the_loss_of_the_only_connection_is_told_to_consumers_and_that_it_is_bac
     assert consumer.kinds() == ["Disconnected", "Recovered"]
 
 
-def test_a_message_in_no_known_form_is_told_once_however_many_copies_there_are() -> None:
+def test_an_unreadable_message_is_reported_once_however_many_connections_there_are() -> None:
     world, heard = observed(copies=2)
     world.attach(NAMES[0])
     heard.take()

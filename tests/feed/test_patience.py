@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from made import AGGREGATES, DEPTH, KINDS, QUOTES
-from wires import Wire, World
+from payloads import AGGREGATES, DEPTH, KINDS, QUOTES
+from world import Wire, World
 
 from tickerplant.messages.notice import Gap
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from made import TICKERS
+from payloads import TICKERS
 
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.queue import WHEN_FULL, Queue, WhenFull

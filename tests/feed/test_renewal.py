@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import AGGREGATES, ARRAY, KINDS, TICKERS
-from wires import World
+from payloads import AGGREGATES, ARRAY, KINDS, TICKERS
+from world import World
 
 delays = st.lists(st.integers(0, 900), min_size=1, max_size=6)
 
@@ -14,7 +14,7 @@ delays = st.lists(st.integers(0, 900), min_size=1, max_size=6)
 @given(
     old=delays, new=delays, at=st.integers(1, 30), pace=st.integers(20, 300), seed=st.integers(0, 9)
 )
-def test_nothing_is_lost_or_told_twice_when_a_connection_is_renewed(
+def test_nothing_is_lost_or_repeated_when_a_connection_is_renewed(
     name: str, old: list[int], new: list[int], at: int, pace: int, seed: int
 ) -> None:
     world = World(seed=seed)
@@ -61,7 +61,7 @@ def test_a_connection_is_renewed_before_the_server_ends_it() -> None:
     assert not consumer.notices()
 
 
-def test_equal_messages_are_told_as_often_as_they_were_published() -> None:
+def test_equal_messages_are_delivered_as_often_as_they_were_published() -> None:
     world = World(copies=2)
     consumer = world.attach(TICKERS, ARRAY)
     for number in range(1, 40):

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from made import KINDS, QUOTES, TICKERS
-from wires import WALL_MS, Consumer, Wire, World
+from payloads import KINDS, QUOTES, TICKERS
+from world import WALL_MS, Consumer, Wire, World
 
 from tickerplant.messages.notice import Disconnected, Gap, Recovered, Stale
 
@@ -51,7 +51,7 @@ def mute_of(world: World, name: str) -> Wire:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_copy_that_tells_nothing_is_asked_again_and_nobody_is_told(name: str) -> None:
+def test_a_silent_secondary_is_resubscribed_without_a_notice(name: str) -> None:
     world = World(copies=2)
     consumer = listen(world, name)
     mute = mute_of(world, name)
@@ -69,7 +69,7 @@ def test_a_copy_that_tells_nothing_is_asked_again_and_nobody_is_told(name: str) 
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_lost_because_the_other_copy_tells_nothing_is_told(name: str) -> None:
+def test_what_is_lost_because_the_secondary_is_silent_is_reported(name: str) -> None:
     world = World(copies=2)
     consumer = listen(world, name)
     mute_of(world, name)
@@ -89,7 +89,7 @@ def test_what_is_lost_because_the_other_copy_tells_nothing_is_told(name: str) ->
     assert any(isinstance(each, TELLING) for each in between)
 
 
-def test_a_copy_that_tells_nothing_although_asked_is_asked_ever_more_rarely() -> None:
+def test_a_secondary_that_stays_silent_is_resubscribed_ever_more_rarely() -> None:
     world = World(copies=2)
     listen(world, QUOTES)
     mute = mute_of(world, QUOTES)
@@ -132,7 +132,7 @@ def mark(number: int) -> bytes:
     )
 
 
-def test_a_copy_that_tells_leads_as_soon_as_the_silence_of_the_leader_is_told() -> None:
+def test_a_secondary_that_delivers_becomes_primary_as_soon_as_the_stream_is_stale() -> None:
     world = World(copies=2)
     consumer = world.attach(MARKS)
     primary = world.primary(MARKS)
@@ -147,7 +147,7 @@ def test_a_copy_that_tells_leads_as_soon_as_the_silence_of_the_leader_is_told() 
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_copy_that_is_held_up_with_all_it_carries_is_relied_on(name: str) -> None:
+def test_a_connection_that_is_paused_with_all_its_streams_is_relied_on(name: str) -> None:
     world = World(copies=2)
     consumer = listen(world, name)
     publish(world, name, 1, 10)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from made import AGGREGATES, DEPTH, KINDS, QUOTES, TICKERS
-from wires import World
+from payloads import AGGREGATES, DEPTH, KINDS, QUOTES, TICKERS
+from world import World
 
 from tickerplant.messages.notice import Disconnected, Recovered, Stale, UnknownStream
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from made import AGGREGATES, KINDS
-from wires import World
+from payloads import AGGREGATES, KINDS
+from world import World
 
 from tickerplant.feed.observer import Observer
 from tickerplant.messages.notice import Recovered, Stale, UnknownStream

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from made import AGGREGATES, DEPTH, TICKERS, aggregate, depth
-from wires import World
+from payloads import AGGREGATES, DEPTH, TICKERS, aggregate, depth
+from world import World
 from written import START_NS, Clock
 
 from tickerplant.messages import notice

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from loopback import Loopback, looped, until
-from wires import Witness
+from world import Witness
 from written import manifest, read
 
 from tickerplant.client.rest import RestClient

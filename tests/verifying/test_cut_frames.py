@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from taped import PROVEN_KINDS, folder, line_file, stream_of, tape
+from recordings import PROVEN_KINDS, folder, line_file, stream_of, tape
 
 from tickerplant.recording.line import Line, merge
 from tickerplant.recording.line_file import LineFile

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from taped import folder, line_file, tape, write_manifest
+from recordings import folder, line_file, tape, write_manifest
 
 from tickerplant.cli import main
 from tickerplant.recording.line import Line
@@ -65,7 +65,7 @@ def test_a_complete_recording_is_a_table_and_a_last_line(
     assert out[-1] == f"complete: {len(market) - 2:,} messages of 9 streams"
 
 
-def test_a_hole_is_told_with_its_place_and_the_status_is_1(
+def test_a_gap_is_reported_with_its_place_and_the_status_is_1(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = line_file(tmp_path / "cut", without_trade(market, 5))
@@ -123,7 +123,7 @@ def test_json_is_one_document(
     assert all(book["from_start"] for book in books)
 
 
-def test_what_cannot_be_read_is_told_beside_what_can(
+def test_unreadable_paths_are_reported_beside_readable_ones(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = line_file(tmp_path / "lines", market)
@@ -164,7 +164,7 @@ def test_a_manifest_without_segments_cannot_be_read(
     assert (status, err) == (2, f"tickerplant: {path}: no segment in it\n")
 
 
-def test_a_recorder_that_heard_nothing_leaves_a_recording_that_is_not_complete(
+def test_a_recorder_that_received_nothing_leaves_an_incomplete_recording(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "r"
@@ -268,7 +268,7 @@ def test_on_a_terminal_there_is_a_bar(market: list[Line], tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
-def test_a_path_that_is_no_unicode_is_told_too(
+def test_a_path_that_is_not_unicode_is_reported_too(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder(tmp_path / os.fsdecode(b"no\xff"), [market])

@@ -13,7 +13,7 @@ import zstandard
 from blocks import chain_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from taped import VENUE_STREAMS, folder, line_file, tape, write_manifest
+from recordings import VENUE_STREAMS, folder, line_file, tape, write_manifest
 
 from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line
@@ -106,7 +106,7 @@ def test_a_damaged_block_says_where_it_is_what_is_lost_and_when(path: str) -> No
     assert gap.place.path == str(segment), "the first message after it"
 
 
-def test_a_torn_end_is_told(path: str) -> None:
+def test_a_truncated_end_is_reported(path: str) -> None:
     segment = segment_paths(path)[2]
     segment.write_bytes(segment.read_bytes()[:-3])
     found = walked(path)
@@ -116,7 +116,7 @@ def test_a_torn_end_is_told(path: str) -> None:
     assert reasons(found)[1] == f"{size} bytes, and the manifest says {size + 3}"
 
 
-def test_a_missing_segment_is_told_with_what_it_held(path: str, market: list[Line]) -> None:
+def test_a_missing_segment_is_reported_with_what_it_held(path: str, market: list[Line]) -> None:
     segment = segment_paths(path)[1]
     segment.unlink()
     found = walked(path)
@@ -126,7 +126,9 @@ def test_a_missing_segment_is_told_with_what_it_held(path: str, market: list[Lin
     assert sum(each.gaps for each in found.streams) > 0
 
 
-def test_a_missing_manifest_is_told_and_all_is_read(path: str, market: list[Line]) -> None:
+def test_a_missing_manifest_is_reported_and_everything_is_read(
+    path: str, market: list[Line]
+) -> None:
     Path(path, MANIFEST).unlink()
     found = walked(path)
     assert reasons(found) == ["the manifest is missing"]
@@ -151,7 +153,7 @@ def test_segments_by_themselves_need_no_manifest(path: str) -> None:
         ("streams", {"btcusdt@trade": 1}, "messages of btcusdt@trade, and the manifest says 1"),
     ],
 )
-def test_counts_that_are_not_those_of_the_manifest_are_told(
+def test_counts_that_differ_from_the_manifest_are_reported(
     path: str, field: str, value: object, reason: str
 ) -> None:
     segment = segment_paths(path)[0]
@@ -162,7 +164,7 @@ def test_counts_that_are_not_those_of_the_manifest_are_told(
     assert any(reason in each for each in reasons(found)), reasons(found)
 
 
-def test_a_torn_or_unreadable_line_of_the_manifest_is_told(path: str) -> None:
+def test_a_truncated_or_unreadable_line_of_the_manifest_is_reported(path: str) -> None:
     manifest = Path(path, MANIFEST)
     lines = manifest.read_bytes().splitlines(keepends=True)
     manifest.write_bytes(lines[0] + b"rubbish\n" + b"".join(lines[1:]) + b'{"kind":"seg')
@@ -193,7 +195,7 @@ def unsealed(market: list[Line], path: Path) -> tuple[str, Path]:
     return name, segment_paths(name)[1]
 
 
-def test_a_killed_recorder_is_told_and_is_no_hole(market: list[Line], tmp_path: Path) -> None:
+def test_a_killed_recorder_is_reported_and_no_gap(market: list[Line], tmp_path: Path) -> None:
     name, segment = unsealed(market, tmp_path / "r")
     found = walked(name)
     assert found.is_complete
@@ -223,7 +225,7 @@ def test_what_a_recorder_writes_just_now_is_no_damage(market: list[Line], tmp_pa
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
-def test_a_torn_file_of_lines_is_told(
+def test_a_truncated_file_of_lines_is_reported(
     compress: type[bytes], market: list[Line], tmp_path: Path
 ) -> None:
     path = tmp_path / "lines"
@@ -308,7 +310,7 @@ def test_whatever_is_in_it_every_line_is_counted(
     assert [*lines_of(findings, 10), findings.summary]
 
 
-def test_a_segment_that_nobody_knows_of_is_missing(market: list[Line], tmp_path: Path) -> None:
+def test_a_segment_without_a_manifest_entry_is_missing(market: list[Line], tmp_path: Path) -> None:
     path = folder(tmp_path / "r", [market[:100], market[100:200], market[200:300], market[300:]])
     first, *between, last = segment_paths(path)
     for segment in between:
@@ -328,9 +330,7 @@ def test_a_segment_that_nobody_knows_of_is_missing(market: list[Line], tmp_path:
 
 
 @pytest.mark.parametrize("field", ["first_ns", "last_ns"])
-def test_a_manifest_that_is_wrong_about_times_is_told(
-    path: str, market: list[Line], field: str
-) -> None:
+def test_wrong_times_in_a_manifest_are_reported(path: str, market: list[Line], field: str) -> None:
     name = segment_paths(path)[1].name
     seal(path, name, **{field: market[0][0]})
     [reason] = reasons(walked(path))

@@ -12,7 +12,7 @@ from blocks import chain_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
-from taped import VENUE_STREAMS, folder, tape
+from recordings import VENUE_STREAMS, folder, tape
 
 from tickerplant.cli import main
 from tickerplant.config.settings import VerifySettings
@@ -80,7 +80,7 @@ def write(path: Path, lines: list[bytes]) -> None:
     (path / MANIFEST).write_bytes(b"".join(lines))
 
 
-def test_a_whole_recording_is_complete(path: Path) -> None:
+def test_an_unchanged_recording_is_complete(path: Path) -> None:
     found = walked(path)
     assert found.is_complete
     assert found.remarks == []

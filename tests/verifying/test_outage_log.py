@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from taped import folder, stream_of, tape
+from recordings import folder, stream_of, tape
 
 from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line
@@ -86,7 +86,7 @@ def said(path: str) -> str:
     return "\n".join([*lines_of(findings, 10), findings.summary])
 
 
-def test_a_disconnect_that_lost_nothing_is_no_hole_where_ids_prove_it(
+def test_a_disconnect_that_lost_nothing_does_not_count_where_ids_prove_it(
     market: list[Line], tmp_path: Path
 ) -> None:
     streams = ("btcusdt@trade", "btcusdt@depth@100ms")
@@ -117,7 +117,9 @@ def test_a_disconnect_is_the_cause_of_the_gap_that_it_made(
         assert each.first_outages[0].verdict == "lost"
 
 
-def test_where_nothing_proves_it_a_disconnect_is_a_hole(market: list[Line], tmp_path: Path) -> None:
+def test_a_disconnect_counts_where_no_ids_prove_otherwise(
+    market: list[Line], tmp_path: Path
+) -> None:
     streams = ("btcusdt@bookTicker", "btcusdt@markPrice@1s", "btcusdt@forceOrder")
     entries = [*begun(market), *lost(market, streams, *BLIND), ended(market)]
     path = folder(tmp_path / "r", [market], entries)
@@ -128,7 +130,7 @@ def test_where_nothing_proves_it_a_disconnect_is_a_hole(market: list[Line], tmp_
     assert said(path).endswith("NOT complete: 3 outages that may have lost messages")
 
 
-def test_a_stream_that_never_comes_back_is_a_hole_whatever_its_ids(
+def test_a_stream_that_never_comes_back_is_incomplete_whatever_its_ids(
     market: list[Line], tmp_path: Path
 ) -> None:
     streams = ("btcusdt@trade",)
@@ -140,7 +142,7 @@ def test_a_stream_that_never_comes_back_is_a_hole_whatever_its_ids(
     assert each.first_outages[0].to_ns == ended(market).time_ns
 
 
-def test_a_renewal_and_a_quiet_stream_are_no_holes(market: list[Line], tmp_path: Path) -> None:
+def test_a_renewal_and_a_quiet_stream_do_not_count(market: list[Line], tmp_path: Path) -> None:
     renewed = Renewed(time_ns=market[300][0], streams=STREAMS, connection=2)
     path = folder(tmp_path / "r", [market], [*begun(market), renewed, ended(market)])
     found, by_name = walked(path)
@@ -149,7 +151,7 @@ def test_a_renewal_and_a_quiet_stream_are_no_holes(market: list[Line], tmp_path:
     assert "= no message of btcusdt@forceOrder" in said(path)
 
 
-def test_what_was_refused_or_is_doubtful_is_told(market: list[Line], tmp_path: Path) -> None:
+def test_rejected_and_unknown_streams_are_remarked(market: list[Line], tmp_path: Path) -> None:
     streams = (*STREAMS, "btcusdt@depht", "ethusdt@trade")
     run, _ = begun(market, streams=streams)
     heard = Connected(time_ns=market[0][0], streams=(*STREAMS, "btcusdt@depht"), connection=1)
@@ -161,7 +163,9 @@ def test_what_was_refused_or_is_doubtful_is_told(market: list[Line], tmp_path: P
     assert "depth" in by_name["btcusdt@depht"].remark, "what was probably meant"
 
 
-def test_a_stream_that_was_never_connected_is_a_hole(market: list[Line], tmp_path: Path) -> None:
+def test_a_stream_that_was_never_connected_is_incomplete(
+    market: list[Line], tmp_path: Path
+) -> None:
     run, _ = begun(market, streams=(*STREAMS, "ethusdt@trade"))
     heard = Connected(time_ns=market[0][0], streams=STREAMS, connection=1)
     found, by_name = walked(folder(tmp_path / "r", [market], [run, heard, ended(market)]))
@@ -210,7 +214,7 @@ def test_a_stream_of_another_run_alone_is_not_missed_in_this_one(
     assert found.is_complete
 
 
-def test_ids_that_begin_anew_prove_nothing_of_the_time_between(tmp_path: Path) -> None:
+def test_restarted_ids_prove_nothing_about_the_time_between(tmp_path: Path) -> None:
     streams = ("btcusdt@trade",)
     first = tape(USDM, 5, streams)
     hour_ns = 3_600 * 10**9
@@ -231,7 +235,7 @@ def test_ids_that_begin_anew_prove_nothing_of_the_time_between(tmp_path: Path) -
     assert not found.is_complete
 
 
-def test_what_the_recorder_dropped_is_a_hole(market: list[Line], tmp_path: Path) -> None:
+def test_dropped_messages_make_a_recording_incomplete(market: list[Line], tmp_path: Path) -> None:
     dropped = Dropped(time_ns=market[9][0], count=12, reason="the disk is too slow")
     path = folder(tmp_path / "r", [market], [*begun(market), dropped, ended(market)])
     text = said(path)
@@ -239,7 +243,7 @@ def test_what_the_recorder_dropped_is_a_hole(market: list[Line], tmp_path: Path)
     assert text.endswith("NOT complete: 12 messages dropped by the recorder")
 
 
-def test_a_message_that_was_left_out_is_a_hole_unless_ids_prove_otherwise(
+def test_an_unreadable_message_counts_unless_ids_prove_otherwise(
     market: list[Line], tmp_path: Path
 ) -> None:
     streams = ("btcusdt@trade", "btcusdt@bookTicker")
@@ -283,9 +287,7 @@ def test_candles_do_not_prove_that_no_update_of_them_was_lost(tmp_path: Path) ->
     assert f"may have lost: {stream}" in said(path)
 
 
-def test_silence_is_a_hole_only_of_a_stream_that_is_never_silent(
-    market: list[Line], tmp_path: Path
-) -> None:
+def test_silence_is_an_outage_only_of_a_periodic_stream(market: list[Line], tmp_path: Path) -> None:
     streams = ("btcusdt@markPrice@1s", "btcusdt@bookTicker")
     silent = Silent(time_ns=market[500][0], streams=streams, silent_ms=2_000)
     heard = Connected(time_ns=market[510][0], streams=streams, connection=1)
@@ -317,7 +319,7 @@ def test_what_the_recorder_knew_of_a_gap_is_its_cause(market: list[Line], tmp_pa
     assert by_name["btcusdt@trade"].first_gaps[0].cause == "not answered in time"
 
 
-def test_what_was_heard_was_connected_even_if_nobody_wrote_it_down(
+def test_what_was_received_was_connected_even_without_an_entry(
     market: list[Line], tmp_path: Path
 ) -> None:
     entries = [begun(market)[0], ended(market)]
@@ -326,7 +328,7 @@ def test_what_was_heard_was_connected_even_if_nobody_wrote_it_down(
     assert lossy_outages == {"btcusdt@forceOrder"}, "of this one nothing is known"
 
 
-def test_what_is_refused_in_every_run_is_no_hole(market: list[Line], tmp_path: Path) -> None:
+def test_a_stream_rejected_in_every_run_does_not_count(market: list[Line], tmp_path: Path) -> None:
     streams = (*STREAMS, "ethusdt@trade")
     first, second = market[:600], market[600:]
     no = Refused(time_ns=first[0][0], streams=("ethusdt@trade",), code=2, reason="Invalid request")
@@ -358,7 +360,9 @@ def test_a_run_that_recorded_nothing_lasts_no_longer_than_it_did(
     assert outage.from_ns == empty[-1][0] + 1, "when the first run ended, not 1970"
 
 
-def test_a_run_that_never_heard_anything_is_a_hole(market: list[Line], tmp_path: Path) -> None:
+def test_a_run_that_received_nothing_makes_it_incomplete(
+    market: list[Line], tmp_path: Path
+) -> None:
     first = market[:600]
     later_ns = market[700][0]
     again, _ = begun(market[700:], run=2, streams=(*STREAMS, "ethusdt@trade"))
@@ -373,7 +377,7 @@ def test_a_run_that_never_heard_anything_is_a_hole(market: list[Line], tmp_path:
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
-def test_a_disconnect_that_lasts_into_the_next_run_is_one_blind_time(
+def test_a_disconnect_that_lasts_into_the_next_run_is_one_outage(
     market: list[Line], tmp_path: Path, is_killed: bool
 ) -> None:
     streams = ("btcusdt@bookTicker", "btcusdt@trade")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from taped import line_file
+from recordings import line_file
 
 from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line
@@ -93,7 +93,7 @@ def test_updates_that_come_late_fill_their_gap(tmp_path: Path) -> None:
     assert (found.late, found.gaps, found.unknown_gaps, found.missing) == (1, 1, 1, 0)
 
 
-def test_ids_that_begin_anew_are_a_restart_and_no_gap(tmp_path: Path) -> None:
+def test_restarted_ids_are_a_restart_and_no_gap(tmp_path: Path) -> None:
     ids = [(900, 0), (901, 10), (1, 5_000), (2, 5_010), (4, 5_020)]
     found = one(tmp_path, *(trade(each, ms) for each, ms in ids))
     assert (found.restarts, found.duplicates, found.gaps, found.missing) == (1, 0, 1, 1)
@@ -154,7 +154,7 @@ def test_candles_follow_each_other(tmp_path: Path) -> None:
     assert one(tmp_path, *whole[:2], whole[1]).duplicates == 1
 
 
-def test_numbers_beyond_measure_are_walked_and_told(tmp_path: Path) -> None:
+def test_very_large_numbers_are_walked_and_reported(tmp_path: Path) -> None:
     opened = 10**4_000
     far = message("btcusdt@kline_1m", 5, k={"t": opened, "T": opened, "s": "BTCUSDT", "x": False})
     flat = message("btcusdt@kline_1m", 0, k={"t": 60_000, "T": 59_999, "s": "BTCUSDT", "x": False})
@@ -166,7 +166,7 @@ def test_numbers_beyond_measure_are_walked_and_told(tmp_path: Path) -> None:
     assert list(lines_of(findings, 10))
 
 
-def test_a_book_is_whole_again_with_a_snapshot_that_came_before_the_break_was_seen(
+def test_a_book_is_in_sync_again_with_a_snapshot_from_before_the_break_was_seen(
     tmp_path: Path,
 ) -> None:
     begins = snapshot(3), update(1, 5, 0), update(6, 8, 5)
@@ -178,13 +178,13 @@ def test_a_book_is_whole_again_with_a_snapshot_that_came_before_the_break_was_se
     assert (found.book.breaks, found.book.in_sync_at_end) == (1, False), "the old one is of no use"
 
 
-def test_contradictory_ids_are_told(tmp_path: Path) -> None:
+def test_contradictory_ids_are_reported(tmp_path: Path) -> None:
     found = one(tmp_path, update(1, 5, 0), update(9, 7, 5), update(3, 11, 7))
     assert (found.inconsistent_ids, found.gaps) == (2, 0)
     assert found.is_incomplete
 
 
-def test_event_times_that_go_back_are_told_and_are_no_hole(tmp_path: Path) -> None:
+def test_event_times_that_go_back_are_reported_and_no_gap(tmp_path: Path) -> None:
     found = one(tmp_path, trade(1, 10), trade(2, 5), trade(3, 9), trade(4, 10))
     assert (found.event_time_regressions, found.gaps) == (2, 0)
     mark = one(tmp_path, *(message("btcusdt@markPrice@1s", ms) for ms in (5, 3, 6)))
@@ -195,7 +195,7 @@ def test_event_times_that_go_back_are_told_and_are_no_hole(tmp_path: Path) -> No
     assert one(tmp_path, full, empty, full).event_time_regressions == 0
 
 
-def test_receive_times_that_go_back_are_told_and_are_no_hole(tmp_path: Path) -> None:
+def test_receive_times_that_go_back_are_reported_and_no_gap(tmp_path: Path) -> None:
     told = lines(*(trade(n, n) for n in range(9)))
     told[4] = told[4][0] - 35_000_000, told[4][1]
     found = Walk([line_file(tmp_path / "lines", told)]).go()
@@ -211,7 +211,7 @@ CHAIN = [update(n * 10 + 1, n * 10 + 10, n * 10, n) for n in range(30)]
     ("place", "last_update_id", "joins_at"),
     [(0, 5, 1), (0, 10, 1), (0, 15, 2), (5, 33, 5), (5, 60, 6), (5, 75, 8)],
 )
-def test_a_book_is_whole_from_when_updates_reach_its_snapshot(
+def test_a_book_is_in_sync_from_when_updates_reach_its_snapshot(
     asked: str, place: int, last_update_id: int, joins_at: int, tmp_path: Path
 ) -> None:
     raws = [*CHAIN[:place], snapshot(last_update_id, asked), *CHAIN[place:]]
@@ -222,7 +222,7 @@ def test_a_book_is_whole_from_when_updates_reach_its_snapshot(
     assert book.in_sync_from_ns == (START_MS + joins_at * 10) * 1_000_000
 
 
-def test_a_book_without_a_snapshot_of_its_own_is_never_whole(tmp_path: Path) -> None:
+def test_a_book_without_a_snapshot_is_never_in_sync(tmp_path: Path) -> None:
     others = snapshot(75, "https://h/fapi/v1/depth?symbol=ETHUSDT")
     retail = snapshot(75, "https://h/fapi/v1/rpiDepth?symbol=BTCUSDT")
     found = one(tmp_path, *CHAIN[:5], others, retail, *CHAIN[5:])
@@ -233,7 +233,7 @@ def test_a_book_without_a_snapshot_of_its_own_is_never_whole(tmp_path: Path) -> 
     assert top.book is None, "each message tells all of it"
 
 
-def test_after_a_gap_a_book_is_whole_with_the_next_snapshot(tmp_path: Path) -> None:
+def test_after_a_gap_a_book_is_in_sync_with_the_next_snapshot(tmp_path: Path) -> None:
     raws = [*CHAIN[:3], snapshot(25), *CHAIN[3:9], *CHAIN[12:20]]
     torn = one(tmp_path, *raws).book
     assert torn is not None
@@ -246,7 +246,7 @@ def test_after_a_gap_a_book_is_whole_with_the_next_snapshot(tmp_path: Path) -> N
     assert pause.to_ns == (START_MS + 180) * 1_000_000
 
 
-def test_of_too_many_streams_the_rest_is_told(
+def test_streams_beyond_the_maximum_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk, "MAX_STREAMS", 3)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from taped import START_MS
+from recordings import START_MS
 
 import tickerplant
 from tickerplant.config.settings import VerifySettings

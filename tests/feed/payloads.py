@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from wires import WALL_MS
+from world import WALL_MS
 
 AGGREGATES = "btcusdt@aggTrade"
 DEPTH = "btcusdt@depth@100ms"
