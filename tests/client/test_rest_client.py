@@ -25,7 +25,7 @@ from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import QUERIES
-from tickerplant.server.rest import NOT_TOLD
+from tickerplant.server.rest import WITHOUT_WEIGHT
 from tickerplant.units import MINUTE_MS
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
@@ -93,7 +93,7 @@ async def test_every_question_weighs_what_the_server_charges(venue: Venue) -> No
                 for params in ({}, {"symbol": symbol}, {"pair": pair, "limit": 100}):
                     with suppress(RequestError, UpstreamError):
                         await client.get(path, **params)
-                    asked += query.allowance not in NOT_TOLD
+                    asked += query.allowance not in WITHOUT_WEIGHT
                     assert budget._others == 0, f"{path} {params} weighs more than we thought"
         answer = await house.get(f"{venue.rest_prefix}/v1/ping", venue)
         assert int(answer.headers["x-mbx-used-weight-1m"]) == budget.spent + 1

@@ -98,7 +98,7 @@ async def test_an_upgrade_with_a_body_is_refused_with_a_word() -> None:
         await loop.sock_sendall(sock, request.encode())
         answer = await loop.sock_recv(sock, 4096)
         assert answer.startswith(b"HTTP/1.1 400 "), answer
-        assert answer.endswith(b"\r\n\r\nAn upgrade request has no body.\n"), answer
+        assert answer.endswith(b"\r\n\r\nAn upgrade request must not have a body.\n"), answer
         sock.close()
         metrics = await house.metrics()
     assert metrics['tickerplant_handshakes_refused_total{code="400",venue="usdm"}'] == 1

@@ -1,4 +1,4 @@
-"""How a WebSocket connection begins: the answer to the upgrade request, and the session it opens."""
+"""The WebSocket handshake: the answer to an upgrade request, and the session that it opens."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, pars
 from tickerplant.server.endpoint import Endpoint
 
 LOST_RETRY_S = 5
-"""How long a client is told to wait while the upstream is lost."""
+"""The `Retry-After` of handshakes while the upstream is lost."""
 VERSION = "13"
-"""The version of WebSocket that is spoken (RFC 6455, section 4.1)."""
+"""The supported version of WebSocket (RFC 6455, section 4.1)."""
 
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 """Sixteen bytes in base64."""
@@ -33,17 +33,17 @@ Session = StreamSession | ApiSession
 
 
 class Answer(Struct, frozen=True):
-    """The answer to an upgrade request, and what is opened."""
+    """The answer to an upgrade request."""
 
     response: Response
     target: Target | None = None
-    """None if nothing is opened."""
+    """What is opened; None if the request is refused."""
     why: str = ""
-    """Why not, without anything the client sent, for the log."""
+    """Why it is refused, without anything the client sent, for the log."""
 
 
-class _Refusal(TickerplantError):  # noqa: N818  # it names what is done
-    """An upgrade request that opens nothing; `message` has nothing of the client in it."""
+class _Refusal(TickerplantError):  # noqa: N818  # named after the answer
+    """An upgrade request that is refused; `message` contains nothing that the client sent."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(f"{status} {message}")
@@ -58,13 +58,13 @@ def answer_handshake(
     address: str,
     now_ms: int,
 ) -> Answer:
-    """Return the answer to an upgrade request, and what is opened, if anything is."""
+    """Return the answer to an upgrade request."""
     try:
         target = parse_target(request.path, endpoint.venue, endpoint.limits)
         key = _key_of(request)
         _check_room(target, endpoint, address, now_ms)
     except BadTarget as bad:
-        return Answer(_rejection(bad.status, bad.message, now_ms), why="not an address of streams")
+        return Answer(_rejection(bad.status, bad.message, now_ms), why="not a stream URL")
     except _Refusal as refusal:
         return refused(refusal.status, refusal.message, now_ms, refusal.headers)
     headers = Headers(
@@ -81,22 +81,22 @@ def answer_handshake(
 
 
 def _key_of(request: Request) -> str:
-    """Return the key of an upgrade request that is as RFC 6455, section 4.2.1, demands.
+    """Return the key of an upgrade request, which must follow RFC 6455, section 4.2.1.
 
     Raises:
-        _Refusal: it is not.
+        _Refusal: it does not.
     """
     if request.protocol != "HTTP/1.1":
-        raise _Refusal(400, "A WebSocket begins with a request of HTTP/1.1.")
+        raise _Refusal(400, "A WebSocket handshake must use HTTP/1.1.")
     if request.method != "GET":
-        raise _Refusal(405, "A WebSocket begins with a GET.", Allow="GET")
+        raise _Refusal(405, "A WebSocket handshake must be a GET.", Allow="GET")
     headers = request.headers
     if "Transfer-Encoding" in headers or set(headers.get_all("Content-Length")) - {"0"}:
-        raise _Refusal(400, "An upgrade request has no body.")
+        raise _Refusal(400, "An upgrade request must not have a body.")
     _only(headers, "Host")
     version = _only(headers, "Sec-WebSocket-Version")
     if version != VERSION:
-        message = f"This server speaks version {VERSION} of WebSocket."
+        message = f"This server supports WebSocket version {VERSION}."
         raise _Refusal(426, message, Upgrade="websocket", Sec_WebSocket_Version=VERSION)
     key = _only(headers, "Sec-WebSocket-Key")
     if not _KEY.fullmatch(key):
@@ -105,23 +105,23 @@ def _key_of(request: Request) -> str:
 
 
 def _only(headers: Headers, name: str) -> str:
-    """Return the value of a header that has to be there once.
+    """Return the value of a header that must occur once.
 
     Raises:
-        _Refusal: it is missing, or there more than once.
+        _Refusal: it is missing, or occurs more than once.
     """
     values = headers.get_all(name)
     if len(values) != 1:
-        wrong = "is there more than once" if values else "is missing"
+        wrong = "occurs more than once" if values else "is missing"
         raise _Refusal(400, f"The header {name} {wrong}.")
     return values[0]
 
 
 def _check_room(target: Target, endpoint: Endpoint, address: str, now_ms: int) -> None:
-    """Count the attempt.
+    """Count the connection attempt.
 
     Raises:
-        _Refusal: the address tries too often, or there are no streams to be had.
+        _Refusal: the address connects too often, or streams are not served for now.
     """
     wait_ms = endpoint.rate_limiter.attempt(address, now_ms)
     if wait_ms:
@@ -158,7 +158,7 @@ def _date(now_ms: int) -> str:
 def open_session(
     target: Target, endpoint: Endpoint, address: str, usage: ClientUsage, now_ms: int
 ) -> Session:
-    """Return the session of a new connection to `target`, in which nothing was said yet."""
+    """Return the session of a new connection to `target`."""
     limits, counters = endpoint.limits, endpoint.session_counters
     if isinstance(target, StreamTarget):
         return StreamSession(target, limits, now_ms, counters, usage)

@@ -1,7 +1,7 @@
-"""The HTTP front of a port: uvicorn's protocol, with bounds on what comes before a request.
+"""The HTTP protocol of a port: uvicorn's, with limits on the size and time of requests.
 
-An upgrade to WebSocket takes the connection over once everything before it is answered, with every
-byte that followed the request.
+An upgrade to WebSocket takes over the connection once all requests before it are answered, with every
+byte that followed the upgrade request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tickerplant.server.rest import Rest
 from tickerplant.server.websocket import WebSocketConnection
 
 TLS_HELLO = b"\x16\x03"
-"""How TLS begins; HTTP never does."""
+"""How a TLS connection starts, and HTTP never does."""
 HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
 """What a connection was late with when it was closed: labels in the log and the metrics."""
 
@@ -53,14 +53,14 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._reading: asyncio.TimerHandle | None = None
-        """Runs while a head or a body is awaited."""
+        """Runs while a head or a body is incomplete."""
         self._writing: asyncio.TimerHandle | None = None
-        """Runs while an answer is not read."""
+        """Runs while the client does not read a response."""
         self._after_upgrade: bytes | None = None
-        """What followed an upgrade request that waits for the answers before it."""
+        """The bytes after an upgrade request that waits for earlier responses."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the transport and wait for a request, not for ever."""
+        """Take the transport, and wait a limited time for a request."""
         super().connection_made(transport)
         self._await(HEAD, self._limits.head_timeout_ms)
 
@@ -71,7 +71,7 @@ class HttpConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse `data`, unless the head of the request has become too long."""
+        """Parse `data`, unless the head of the request is too long."""
         if self._in_head and not self._head_bytes and data.startswith(TLS_HELLO):
             self._refuse_tls()
             return
@@ -84,7 +84,7 @@ class HttpConnection(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
-        # Whoever begins a head or a body has to end it; a connection that was upgraded is not ours.
+        # A head or a body that has started must end in time; an upgraded connection is not ours.
         if self._reading is None and self in self.connections:
             if not self._in_head:
                 self._await(BODY, self._limits.body_timeout_ms)
@@ -92,7 +92,7 @@ class HttpConnection(HttpToolsProtocol):
                 self._await(HEAD, self._limits.head_timeout_ms)
 
     def _parse(self, data: bytes) -> None:
-        """Take requests, up to one that asks for WebSocket; other upgrades are not taken up."""
+        """Parse requests up to an upgrade to WebSocket; other upgrades are ignored."""
         most_bytes = self._limits.max_head_bytes
         while data and not self.transport.is_closing():
             portion = data
@@ -114,7 +114,7 @@ class HttpConnection(HttpToolsProtocol):
             data = data[taken:]
 
     def _should_upgrade(self) -> bool:
-        """Whether the upgrade that a request asks for may be one to WebSocket."""
+        """Return whether the upgrade of a request is one to WebSocket."""
         return any(
             token.strip().lower() == b"websocket"
             for name, value in self.headers
@@ -123,13 +123,13 @@ class HttpConnection(HttpToolsProtocol):
         )
 
     def on_response_complete(self) -> None:
-        """Go on with what waits for the answer."""
+        """Continue with an upgrade that waited for this response."""
         super().on_response_complete()
         if self._after_upgrade is not None and not self.transport.is_closing():
             self._upgrade_when_answered()
 
     def _upgrade_when_answered(self) -> None:
-        """Give the connection to the WebSocket side, once no answer is under way."""
+        """Hand the connection to the WebSocket side, once no response is being written."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.flow.pause_reading()
             return
@@ -157,15 +157,15 @@ class HttpConnection(HttpToolsProtocol):
             connection.data_received(rest)
 
     def on_headers_complete(self) -> None:
-        """End the head and answer the request."""
+        """End the head, and handle the request."""
         self._end_reading()
         self._in_head = False
         if self.parser.should_upgrade() and not self._should_upgrade() and self._has_body():
-            raise ValueError  # the parser does not find the end of the body
+            raise ValueError  # the parser would not find the end of the body
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """End the request; the next one begins with a new head."""
+        """End the request; the next one starts with a head."""
         self._end_reading()
         self._in_head = True
         self._head_bytes = 0
@@ -178,27 +178,27 @@ class HttpConnection(HttpToolsProtocol):
         )
 
     def pause_writing(self) -> None:
-        """Write no more until the client has read, and cut it if it does not."""
+        """Write nothing until the client has read, and disconnect it if it does not."""
         super().pause_writing()
         self._writing = self.loop.call_later(
             self._limits.answer_timeout_ms / 1_000,
-            self._cut,
+            self._time_out,
             ANSWER,
             self._limits.answer_timeout_ms,
         )
 
     def resume_writing(self) -> None:
-        """Write again."""
+        """Resume writing."""
         self._end_writing()
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, and cut one that does not read its answer."""
+        """Close an idle connection, and abort one that does not read its response."""
         unread = self.transport.get_write_buffer_size()
-        self._cut(ANSWER if unread else IDLE, self._limits.keep_alive_ms)
+        self._time_out(ANSWER if unread else IDLE, self._limits.keep_alive_ms)
 
     def _await(self, what: str, timeout_ms: int) -> None:
-        self._reading = self.loop.call_later(timeout_ms / 1_000, self._cut, what, timeout_ms)
+        self._reading = self.loop.call_later(timeout_ms / 1_000, self._time_out, what, timeout_ms)
 
     def _end_reading(self) -> None:
         if self._reading is not None:
@@ -210,53 +210,53 @@ class HttpConnection(HttpToolsProtocol):
             self._writing.cancel()
             self._writing = None
 
-    def _cut(self, what: str, timeout_ms: int) -> None:
-        """End the connection because the client was late with something; say so if it may listen."""
+    def _time_out(self, what: str, timeout_ms: int) -> None:
+        """Close the connection because the client was late; answer 408 if it may still read."""
         if self.transport.is_closing():
             return
         self._endpoint.counters.timeouts[what] += 1
         if what == IDLE:
             self.transport.close()
             return
-        said = f"The {what} of a request was not complete within {timeout_ms} ms."
+        text = f"The {what} of a request was not complete within {timeout_ms} ms."
         if what == ANSWER:
-            said = f"An answer was not read within {timeout_ms} ms."
-        self._endpoint.complaints.add(f"http {what} timeout", f"! {said}")
-        has_begun = what == BODY or self._head_bytes
-        if what == ANSWER or not has_begun or (self.cycle and self.cycle.response_started):
+            text = f"A response was not read within {timeout_ms} ms."
+        self._endpoint.complaints.add(f"http {what} timeout", f"! {text}")
+        has_started = what == BODY or self._head_bytes
+        if what == ANSWER or not has_started or (self.cycle and self.cycle.response_started):
             self.transport.abort()
         else:
-            self._refuse(408, said)
+            self._refuse(408, text)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP request, and count it."""
+        """Answer an invalid HTTP request, and count it."""
         self._endpoint.counters.malformed += 1
         self._endpoint.complaints.add("malformed http", f"! {msg}")
         self._refuse(400, msg)
 
     def _refuse_tls(self) -> None:
-        """Answer who speaks TLS to a plain port, and count it.
+        """Answer a client that starts TLS on a plain port, and count it.
 
-        TLS libraries know an answer in HTTP when they see one: `wrong version number`, `server gave
-        HTTP response to HTTPS client`.
+        TLS libraries recognise the HTTP response: `wrong version number`, `server gave HTTP response
+        to HTTPS client`.
         """
         host, port = self.transport.get_extra_info("sockname")[:2]
-        said = (
-            f"{host}:{port} speaks no TLS: use ws:// and http://, not wss:// and https://, or start "
+        text = (
+            f"{host}:{port} does not use TLS: use ws:// and http://, not wss:// and https://, or start "
             "the server with --tls self or --tls-cert"
         )
         self._endpoint.counters.turned_away[TLS_TO_PLAIN] += 1
-        self._endpoint.complaints.add(TLS_TO_PLAIN, f"! a client begins TLS: {said}")
-        self._refuse(400, said)
+        self._endpoint.complaints.add(TLS_TO_PLAIN, f"! a client started TLS: {text}")
+        self._refuse(400, text)
 
     def _refuse(self, status: int, text: str) -> None:
-        """Answer with an error that is no answer to a request, and close."""
-        self.transport.write(closing_answer(status, text))
+        """Write an error response outside of a request, and close."""
+        self.transport.write(closing_response(status, text))
         self.transport.close()
 
 
-def closing_answer(status: int, text: str, *headers: str) -> bytes:
-    """Return an answer that is the last one on its connection: one line of ASCII text.
+def closing_response(status: int, text: str, *headers: str) -> bytes:
+    """Return the last response on a connection: one line of ASCII text.
 
     Args:
         status: The HTTP status.
@@ -301,5 +301,5 @@ def protocol_factory(
         date_header=False,
     )
     config.load()
-    config.loaded_app = app  # at its lowest level uvicorn would log whole requests
+    config.loaded_app = app  # uvicorn would log complete requests at its lowest level
     return lambda: HttpConnection(endpoint, config, state, upgraded)

@@ -1,9 +1,9 @@
-"""The listening socket of a port: accepts connections, also when the system runs out of them.
+"""The listening socket of a port: accepts connections, even when descriptors run out.
 
-Files, the sockets of a relay and the connections of clients share the descriptors of the process.
-Some are kept back, so that clients cannot take what a recording needs: a client that comes when
-only those are free is answered 503 and closed.  When the system has none all the same, or no
-memory for a socket, accepting pauses, and the clients that come wait in the queue of the system.
+Files, upstream connections and client connections share the descriptors of the process.  Some are
+reserved, so that clients cannot take those that a recording needs: a client that connects when only
+those are free is answered 503 and closed.  When the system has none at all, or no memory for a socket,
+accepting pauses, and new clients wait in the queue of the system.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from typing import Any
 import aiofastnet
 
 from tickerplant.server.endpoint import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS, Endpoint
-from tickerplant.server.http import HEAD, TLS_HELLO, closing_answer
+from tickerplant.server.http import HEAD, TLS_HELLO, closing_response
 
 BACKLOG = 2_048
 """Connections that wait in the queue of the system."""
 ACCEPTED_PER_TURN = 256
-"""Most connections that are accepted before others have their turn."""
+"""Most connections that are accepted in one turn of the loop."""
 RESERVED_SHARE = 4
-"""Of few descriptors, at most this part is kept back."""
+"""At most one in this many descriptors is reserved."""
 RETRY_AFTER_S = 5
 
 TLS_BUFFER_BYTES = 4 * (16_384 + 64)
-"""Records of TLS that are read or written at once; each connection has both buffers."""
+"""TLS records that are read or written at once; each connection has both buffers."""
 
-_FULL_ANSWER = closing_answer(
+_FULL_RESPONSE = closing_response(
     503, "No descriptor is free for another connection.", f"retry-after: {RETRY_AFTER_S}"
 )
-_PLAIN_ANSWER = closing_answer(
-    400, "This port speaks TLS: use wss:// and https://, not ws:// and http://."
+_PLAIN_RESPONSE = closing_response(
+    400, "This port uses TLS: use wss:// and https://, not ws:// and http://."
 )
 
 
 def descriptors_for_clients(reserved: int) -> int:
-    """Return below which descriptor the socket of a client must be.
+    """Return the bound on descriptors for client sockets.
 
     Args:
-        reserved: How many descriptors are kept back, where there are many.
+        reserved: How many descriptors are reserved, if there are enough.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
@@ -54,7 +54,7 @@ def descriptors_for_clients(reserved: int) -> int:
 
 
 class Listener:
-    """Gives each connection that comes to `sock` a protocol, from `start` to `close`."""
+    """Gives each connection to `sock` a protocol, from `start` to `close`."""
 
     def __init__(
         self,
@@ -78,12 +78,12 @@ class Listener:
         return len(self._opening)
 
     def start(self) -> None:
-        """Accept connections from now on."""
+        """Start accepting connections."""
         self._pause = None
         self._loop.add_reader(self.sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Close the socket; connections that are open stay."""
+        """Close the socket; open connections stay."""
         if self._pause is not None:
             self._pause.cancel()
         for task in tuple(self._opening):
@@ -92,7 +92,7 @@ class Listener:
         self.sock.close()
 
     def _accept(self) -> None:
-        """Accept what has come; the loop calls this again while something waits."""
+        """Accept waiting connections; the loop calls this again while there are more."""
         for _ in range(ACCEPTED_PER_TURN):
             try:
                 connection, _ = self.sock.accept()
@@ -101,46 +101,46 @@ class Listener:
             except ConnectionAbortedError:
                 continue  # it is gone already
             except OSError as error:
-                self._rest(error)
+                self._pause_accepting(error)
                 return
-            # The system gives the lowest that is free, so all below are taken.
+            # The system assigns the lowest free descriptor, so all below are in use.
             if connection.fileno() >= self._bound:
-                self._turn_away(connection)
+                self._reject(connection)
             else:
                 task = self._loop.create_task(self._open(connection))
                 self._opening.add(task)
                 task.add_done_callback(self._opening.discard)
 
-    def _rest(self, error: OSError) -> None:
-        """Accept nothing for a while: the socket stays readable, and the next try would fail too."""
+    def _pause_accepting(self, error: OSError) -> None:
+        """Accept nothing for a while: the next attempt would fail too."""
         pause_ms = self._endpoint.limits.accept_pause_ms
         self._endpoint.counters.accept_pauses += 1
         self._endpoint.complaints.add(
             f"accept {errorcode.get(error.errno or 0, 'failed')}",
             f"! {self._endpoint.venue.title} cannot accept connections: {error.strerror or error}; "
-            f"it tries again every {pause_ms} ms",
+            f"retrying every {pause_ms} ms",
         )
         self._loop.remove_reader(self.sock.fileno())
         self._pause = self._loop.call_later(pause_ms / 1_000, self.start)
 
-    def _turn_away(self, connection: socket.socket) -> None:
-        """Answer 503 to who came when all descriptors for clients were taken."""
+    def _reject(self, connection: socket.socket) -> None:
+        """Answer 503: all descriptors for clients are in use."""
         self._endpoint.counters.turned_away[NO_DESCRIPTOR] += 1
         self._endpoint.complaints.add(
             NO_DESCRIPTOR,
-            f"! {self._endpoint.venue.title} turns connections away: {self._bound} descriptors are "
-            "in use and the rest is kept for files; `ulimit -n` raises their number",
+            f"! {self._endpoint.venue.title} rejects connections: {self._bound} descriptors are "
+            "in use and the rest is reserved; raise the number with `ulimit -n`",
         )
         with connection, suppress(OSError):
             connection.setblocking(False)
-            connection.send(_FULL_ANSWER)
+            connection.send(_FULL_RESPONSE)
 
     async def _open(self, connection: socket.socket) -> None:
-        """Give an accepted connection its transport and its protocol."""
+        """Give an accepted connection its transport and protocol."""
         try:
             options: dict[str, Any] = {}
             if self._tls is not None:
-                if not await self._begins_tls(connection):
+                if not await self._starts_tls(connection):
                     connection.close()
                     return
                 options = self._tls_options
@@ -166,25 +166,25 @@ class Listener:
             "ssl_outgoing_bio_size": TLS_BUFFER_BYTES,
         }
 
-    async def _begins_tls(self, connection: socket.socket) -> bool:
-        """Return whether a client begins as TLS does; answer it in plain words if it does not."""
+    async def _starts_tls(self, connection: socket.socket) -> bool:
+        """Return whether a client starts TLS; answer it in plain HTTP if it does not."""
         connection.setblocking(False)
         readable = self._loop.create_future()
-        self._loop.add_reader(connection, _be_done, readable)
+        self._loop.add_reader(connection, _set_done, readable)
         try:
             async with asyncio.timeout(self._endpoint.limits.head_timeout_ms / 1_000):
                 await readable
             first = connection.recv(1, socket.MSG_PEEK)
             if first == TLS_HELLO[:1] or not first:
                 return bool(first)
-            connection.recv(1 << 16)  # what is unread when it is closed takes the answer with it
+            connection.recv(1 << 16)  # closing with unread data would discard the response
             self._endpoint.counters.turned_away[PLAIN_TO_TLS] += 1
             self._endpoint.complaints.add(
                 PLAIN_TO_TLS,
-                f"! a client of {self._endpoint.venue.title} does not begin TLS: it should use "
+                f"! a client of {self._endpoint.venue.title} does not use TLS: it should use "
                 "wss:// and https://, not ws:// and http://",
             )
-            connection.send(_PLAIN_ANSWER)
+            connection.send(_PLAIN_RESPONSE)
         except TimeoutError:
             self._endpoint.counters.timeouts[HEAD] += 1
         except OSError:
@@ -194,15 +194,15 @@ class Listener:
         return False
 
     def _count_failure(self, error: OSError) -> None:
-        """Count a handshake of TLS that came to nothing; log each kind once."""
+        """Count a failed TLS handshake; log each kind once."""
         why = getattr(error, "reason", None) or type(error).__name__
         self._endpoint.counters.turned_away[NO_TLS] += 1
         hint = ""
         if "UNKNOWN_CA" in why or "BAD_CERTIFICATE" in why or "CERTIFICATE_UNKNOWN" in why:
             hint = ": the client does not trust the certificate of this server"
-        self._endpoint.complaints.add(f"{NO_TLS}: {why}", f"! a client began TLS and left{hint}")
+        self._endpoint.complaints.add(f"{NO_TLS}: {why}", f"! a TLS handshake failed{hint}")
 
 
-def _be_done(future: asyncio.Future[None]) -> None:
+def _set_done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)

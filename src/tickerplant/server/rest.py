@@ -1,7 +1,7 @@
-"""The HTTP side of a port: market-data queries by path, and the pages for operations.
+"""The HTTP side of a port: market-data queries by path, and the server's own pages.
 
-One plain ASGI callable; a path is looked up, not routed.  What a query weighs is charged to the
-client's address before it is answered, whether or not the answer is an error (REST general
+One plain ASGI callable; a path is looked up, not routed.  The weight of a query is charged to the
+client's address before it is answered, whether or not the response is an error (REST general
 information page).
 """
 
@@ -31,15 +31,15 @@ BAD_PATH = -5000
 BAD_KEY = -2014
 
 KEY_HEADER = b"x-mbx-apikey"
-NOT_TOLD = frozenset({FUNDING_ALLOWANCE})
-"""Allowances whose questions are answered without the used weight (measured on the exchange)."""
+WITHOUT_WEIGHT = frozenset({FUNDING_ALLOWANCE})
+"""Allowances whose responses lack the used weight (measured on the exchange)."""
 
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Response(Struct, frozen=True):
-    """What is answered to one request."""
+    """The response to one request."""
 
     body: bytes
     status: int = 200
@@ -55,22 +55,22 @@ class ForwardedResponse(Response, frozen=True, kw_only=True):
 
 
 Page = Callable[[], Response]
-"""Makes an operations page."""
+"""Makes one of the server's pages."""
 Post = Callable[[bytes, bytes], Awaitable[Response]]
-"""Takes what was sent to such a page: the query string, and the body."""
+"""Answers a POST to such a page; takes the query string and the body."""
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a page of the plant was not answered, or did not do what was wanted."""
+    """Why a request to one of the server's pages failed."""
 
     error: str
-    """What is wrong, and what was expected."""
+    """The problem, and what was expected."""
     field: str = ""
-    """Where."""
+    """The field that is wrong."""
 
 
 def problem_response(status: int, error: str, field: str = "") -> Response:
-    """Return the answer that says what is wrong with a request to a page of the plant."""
+    """Return the response to a request to one of the server's pages that failed."""
     return Response(msgspec.json.encode(Problem(error=error, field=field)), status)
 
 
@@ -96,13 +96,13 @@ class Rest:
         posts: Mapping[str, Post] | None = None,
         guard: Guard | None = None,
     ) -> None:
-        """Answer for `endpoint`.
+        """Answer the requests of one port.
 
         Args:
             endpoint: The port.
-            pages: The operations pages, by path.
-            posts: What answers POST, by path.
-            guard: Who decides which requests to the pages of the plant are taken; all are without.
+            pages: The server's own pages, by path.
+            posts: The handlers of POST, by path.
+            guard: Decides which requests to the plant's pages are accepted; None accepts all.
         """
         self._endpoint = endpoint
         self._pages = pages
@@ -187,7 +187,7 @@ class Rest:
         while True:
             part = await receive()
             if part["type"] == "http.disconnect":
-                return Response(b"The body is incomplete.\n", 400, TEXT)  # nobody reads it
+                return Response(b"The body is incomplete.\n", 400, TEXT)  # the client is gone
             body += part["body"]
             if len(body) > most_bytes:
                 text = f"The body is longer than {most_bytes} bytes.\n"
@@ -196,7 +196,7 @@ class Rest:
                 return await self._posts[path](query_string, body)
 
     def _refuse_target(self, method: str, path: str, target: str) -> Response:
-        """Say what is wrong with the address of a request, or that it is one for WebSocket."""
+        """Return the error for a path that is not served over HTTP."""
         try:
             parse_target(target, self._endpoint.venue, self._endpoint.limits)
         except BadTarget as bad:
@@ -214,8 +214,8 @@ class Rest:
         weight = query.weigh(params)
         charge = endpoint.rate_limiter.charge(address, weight, endpoint.clock(), query.allowance)
         endpoint.counters.weight += weight
-        is_told = query.allowance not in NOT_TOLD
-        used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),) if is_told else ()
+        shows_weight = query.allowance not in WITHOUT_WEIGHT
+        used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),) if shows_weight else ()
         if charge.refused:
             return self._turn_away(charge, used)
         if query.requires_key and not has_key:
@@ -238,7 +238,7 @@ class Rest:
         return Response(body, headers=pending.headers)
 
     def _turn_away(self, charge: Charge, used: Headers) -> Response:
-        """Say how long to wait (REST general information page)."""
+        """Return the response to a request over the limit (REST general information page)."""
         refusal = self._endpoint.rate_limiter.refusal(charge)
         self._endpoint.complaints.add(f"http {refusal.status}", f"! {refusal.message}")
         headers = (*used, _retry_after(charge.retry_after_ms))
@@ -246,7 +246,7 @@ class Rest:
 
 
 def _retry_after(pause_ms: int) -> tuple[str, str]:
-    """Return the header that says how long to wait, in whole seconds."""
+    """Return the Retry-After header, in seconds."""
     return "Retry-After", str(-(-pause_ms // 1_000))
 
 
@@ -257,5 +257,5 @@ def _target(raw_path: bytes, query_string: bytes) -> str:
 
 
 def _parameters(query_string: bytes) -> dict[str, object]:
-    """Return the parameters of a query string; a repeated one has its last value."""
+    """Return the parameters of a query string; the last value of a repeated one counts."""
     return dict(parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True))

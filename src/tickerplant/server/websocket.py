@@ -1,10 +1,10 @@
 """One WebSocket connection: the socket's side of a session.
 
-A client's frames are taken one at a time, and each is answered before the next is looked at: what
-comes before a close frame, or before a broken one, has its answer before the closing.  Market data
-does not pass here: the hub writes ready-made frames straight to the transport (`write`), at most
+A client's frames are read one at a time, and each is answered before the next is read: a request
+before a close frame, or before an invalid one, is answered before the connection closes.  Market data
+does not pass through here: the hub writes finished frames straight to the transport (`write`), at most
 once per turn of the event loop.  Two rules make that safe.  No extension is negotiated, so a frame
-is the same for everyone.  And a connection leaves the hub before its close frame is written, so
+is the same for every client.  And a connection leaves the hub before its close frame is written, so
 nothing can follow that frame.
 """
 
@@ -47,28 +47,28 @@ from tickerplant.server.handshake import (
 from tickerplant.server.query_service import ForwardedRequests
 
 CONGESTED_SHARE = 8
-"""A connection is congested when its unsent data passes this part of the bound."""
+"""A connection is congested when its unsent data exceeds the bound divided by this."""
 
 FRAMES_AT_ONCE = 64
-"""Frames of one client that are read in one turn of the loop, one or two milliseconds: pings, pongs
-and fragments are not bounded by the rate of messages, and a portion may hold forty thousand."""
+"""Frames of one client that are read in one turn of the loop, which takes a millisecond or two: the
+message rate does not limit pings, pongs and fragments, and one read may hold forty thousand."""
 
 NEVER_MS = 1 << 62
 
 
 class _State(Enum):
-    """How far a connection is."""
+    """The phase of a connection."""
 
     CONNECTING = 0
     OPEN = 1
     CLOSING = 2
-    """The server has sent its close frame and waits for that of the client."""
+    """The server has sent its close frame and waits for the client's."""
     ENDED = 3
-    """Nothing is sent any more, and nothing that comes is looked at."""
+    """Nothing is sent or read any more."""
 
 
 def _discard(_data: bytes) -> None:
-    """Take the place of `write` when nothing may be sent any more."""
+    """Discard frames after the connection has left the hub."""
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -80,19 +80,19 @@ class WebSocketConnection(asyncio.Protocol):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.write: Callable[[bytes], object] = _discard
-        """Takes whole frames from the hub.  Never raises: a transport takes data even when its
-        peer is gone, only not after its end, and by then this is `_discard`."""
+        """Takes complete frames from the hub.  Never raises: a transport accepts data when its peer
+        is gone, and after its own end this is `_discard`."""
         self.identity = endpoint.new_connection_id()
         self._endpoint = endpoint
         self._state = _State.CONNECTING
         self._reader = FrameReader(endpoint.limits.max_frame_bytes)
-        self._is_held = False
-        """Whether the rest of what came is read in the next turn."""
+        self._is_reading_paused = False
+        """Whether the rest of the input is read in the next turn."""
         self._pending: list[bytes] = []
         self._session: Session | None = None
         self._route = ""
         self._message_deadline_ms = NEVER_MS
-        """When a message that has begun must be complete; never while none has."""
+        """When the current message must be complete; `NEVER_MS` if there is none."""
         self._forwarded = ForwardedRequests(endpoint.queries)
         self._ending = ""
         self._abort_timer: asyncio.TimerHandle | None = None
@@ -111,7 +111,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     @property
     def names(self) -> Collection[str] | None:
-        """Names this connection is subscribed to, silent ones included; None if it is for questions."""
+        """The names it is subscribed to, silent ones included; None for a WebSocket API connection."""
         return self._session.names if isinstance(self._session, StreamSession) else None
 
     @property
@@ -122,7 +122,7 @@ class WebSocketConnection(asyncio.Protocol):
         return min(self._session.keepalive.next_deadline_ms, self._message_deadline_ms)
 
     def tick(self, now_ms: int) -> None:
-        """Do what is due at `now_ms`: ping, or close: no pong, no end of a message, old age."""
+        """Ping if it is time, or close: no pong, an incomplete message, or the lifetime is over."""
         if now_ms >= self._message_deadline_ms:
             self._message_deadline_ms = NEVER_MS
             self.perform([Close(MESSAGE_TIMEOUT)])
@@ -131,7 +131,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._send_pending()
 
     def close(self, reason: CloseReason) -> None:
-        """Leave the hub at once, say why, and cut the connection if that is not read in time."""
+        """Leave the hub at once, send a close frame, and abort if the client does not answer in time."""
         if not self.is_open:
             return
         self._leave(reason.name)
@@ -141,7 +141,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._abort_later()
 
     def abort(self) -> None:
-        """Cut the connection; what is unsent is lost."""
+        """Close the connection at once; unsent data is lost."""
         self.transport.abort()
 
     # The surface of asyncio.Protocol, called by the transport.
@@ -152,7 +152,7 @@ class WebSocketConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(self._endpoint.limits.max_unsent_bytes // CONGESTED_SHARE)
 
     def begin(self, request: Request) -> None:
-        """Answer the upgrade request; what the client sends after it comes as data."""
+        """Answer the upgrade request; what follows it comes through `data_received`."""
         now_ms = self._endpoint.clock()
         answer = self.answer_upgrade(request, now_ms)
         self.transport.write(answer.response.serialize())
@@ -163,29 +163,29 @@ class WebSocketConnection(asyncio.Protocol):
             self._open(request, answer.target, now_ms)
 
     def data_received(self, data: bytes) -> None:
-        """Answer everything in `data`, one frame after the other."""
+        """Answer the messages and control frames in `data`, in order."""
         if self._session is None or self._state is _State.ENDED:
             return
         self._reader.feed(data)
-        if not self._is_held:
+        if not self._is_reading_paused:
             self._read()
 
     def eof_received(self) -> None:
-        """Take the end of the client's data as its end."""
+        """End the connection: the client has closed its side."""
         if self._state is not _State.ENDED:
             self._leave("lost")
             self._finish()
 
     def pause_writing(self) -> None:
-        """Become congested."""
+        """Count as congested."""
         self._endpoint.congestion.pause(self)
 
     def resume_writing(self) -> None:
-        """Be no longer congested."""
+        """Count as not congested."""
         self._endpoint.congestion.resume(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # told by the reason
-        """Forget the connection and count why it ended."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the reason says it
+        """Leave the port, and count why the connection ended."""
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         endpoint = self._endpoint
@@ -206,7 +206,7 @@ class WebSocketConnection(asyncio.Protocol):
         return answer_handshake(request, self._endpoint, self._address, now_ms)
 
     def start_session(self, target: Target, now_ms: int) -> Session:
-        """Return the session that was granted; from now on frames are taken from the hub."""
+        """Return the session that was granted; the hub may write from now on."""
         endpoint = self._endpoint
         self._usage = endpoint.rate_limiter.connection_opened(self._address)
         self._session = open_session(target, endpoint, self._address, self._usage, now_ms)
@@ -232,7 +232,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._send_pending()
 
     def _note_refusal(self, request: Request, answer: Answer) -> None:
-        """Count a handshake that was not accepted."""
+        """Count and log a handshake that was refused."""
         status = answer.response.status_code
         self._endpoint.counters.refused[status] += 1
         self._endpoint.complaints.add(
@@ -249,11 +249,11 @@ class WebSocketConnection(asyncio.Protocol):
     # Conversation.
 
     def _next(self) -> Received | None:
-        """Return what is to be answered next, None if more has to come."""
+        """Return the next message or control frame; None if it is not complete."""
         return None if self._state is _State.ENDED else self._reader.next()
 
     def _read(self) -> None:
-        """Answer what is here; of many frames the rest, when others have had their turn."""
+        """Answer what has been received; the rest of many frames in the next turn."""
         self._reader.allow(FRAMES_AT_ONCE)
         try:
             while self._session is not None and (received := self._next()):
@@ -265,18 +265,18 @@ class WebSocketConnection(asyncio.Protocol):
         if self._reader.is_midway:
             self._await_end_of_message()
         self._send_pending()
-        self._hold(is_held=self._reader.is_held and self._state is not _State.ENDED)
+        self._pause_reading(is_paused=self._reader.is_held and self._state is not _State.ENDED)
 
-    def _hold(self, *, is_held: bool) -> None:
-        """Take no more of the client as long as there is something to read on with."""
-        if is_held:
+    def _pause_reading(self, *, is_paused: bool) -> None:
+        """Read nothing from the socket as long as input is left over for the next turn."""
+        if is_paused:
             asyncio.get_running_loop().call_soon(self._read)
-        if is_held is not self._is_held:
-            self._is_held = is_held
-            (self.transport.pause_reading if is_held else self.transport.resume_reading)()
+        if is_paused is not self._is_reading_paused:
+            self._is_reading_paused = is_paused
+            (self.transport.pause_reading if is_paused else self.transport.resume_reading)()
 
     def _receive(self, received: Received, session: Session) -> None:
-        """Answer one message or control frame; after the server's close frame only another counts."""
+        """Answer one message or control frame; after the server's close frame, only a close frame."""
         if self._state is _State.CLOSING:
             if received.opcode == frames.CLOSE:
                 self._finish()
@@ -297,7 +297,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._finish(frames.control_frame(frames.CLOSE, received.payload))
 
     def _await_end_of_message(self) -> None:
-        """Give a message, or a frame of it, that has only begun its time to become complete."""
+        """Start the time limit of an incomplete message."""
         if self._message_deadline_ms == NEVER_MS:
             endpoint = self._endpoint
             self._message_deadline_ms = endpoint.clock() + endpoint.limits.message_timeout_ms
@@ -314,7 +314,7 @@ class WebSocketConnection(asyncio.Protocol):
                 case Subscribe(names=names):
                     self._subscribe(names)
                 case Unsubscribe(names=names):
-                    self._send_pending()  # the hub may write what waits there
+                    self._send_pending()  # what the hub has pending may be written
                     hub.unsubscribe(self, names)
                 case SetCombined(combined=combined):
                     self._send_pending()
@@ -332,7 +332,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _send(self, text: bytes, code: int | None, message: bytes) -> None:
         self._pending.append(frames.text_frame(text))
         if code is not None:
-            # The message itself is not shown: requests carry keys, sent to the wrong address too.
+            # The message itself is not logged: it may contain keys, even if sent to the wrong address.
             shown = f"a message of {sized(message)}" if message else "a forwarded request"
             self._endpoint.complaints.add(f"reply {code}", f"{self.identity} < {shown}", code=code)
 
@@ -342,25 +342,25 @@ class WebSocketConnection(asyncio.Protocol):
             self._send_pending()
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
-        """Hear `names`; those that stay silent are noted, not refused."""
+        """Subscribe to `names`; those that stay silent are logged, not refused."""
         silent = self._endpoint.hub.subscribe(self, names, self._route)
         if silent:
             self._endpoint.silent_subscriptions.add(self.identity, silent)
 
     def _send_pending(self) -> None:
-        """Write what the session has said."""
+        """Write the pending frames of the session."""
         if not self._pending:
             return
         data = b"".join(self._pending)
         self._pending.clear()
         self.transport.write(data)
         if self.unsent_bytes > self._endpoint.limits.max_unsent_bytes:
-            self.close(SLOW_CONSUMER)  # asks more than it reads
+            self.close(SLOW_CONSUMER)  # it requests more than it reads
 
     # The end.
 
     def _fail(self, bad: BadFrame) -> None:
-        """End the connection for a frame that breaks a rule."""
+        """End the connection because of an invalid frame."""
         if self._state is _State.CLOSING:
             self._finish()
             return
@@ -370,7 +370,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._finish(frames.close_frame(reason.code, bad.text))
 
     def _finish(self, last_frame: bytes = b"") -> None:
-        """Send `last_frame`, then the end of the stream, and cut the connection if it stays."""
+        """Send `last_frame` and the end of the stream, and abort if the client does not close."""
         self._state = _State.ENDED
         if last_frame:
             self._pending.append(last_frame)
@@ -382,7 +382,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._abort_later()
 
     def _leave(self, ending: str) -> None:
-        """Take nothing more from the hub; the first ending is the one that counts."""
+        """Leave the hub; the first reason is the one that counts."""
         if self._ending:
             return
         self._ending = ending
@@ -392,7 +392,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._endpoint.hub.remove(self)
 
     def _abort_later(self) -> None:
-        """Cut the connection after the grace period, whatever is unsent then."""
+        """Abort the connection after the grace period."""
         if self._abort_timer is None:
             grace_s = self._endpoint.limits.close_grace_ms / 1_000
             loop = asyncio.get_running_loop()
