@@ -555,7 +555,7 @@ async def test_a_gap_does_not_wait_for_ever() -> None:
 @looped
 async def test_a_server_that_stops_and_starts_again_on_its_port_is_found() -> None:
     async with loopback() as house, hearing(house) as (market, subscription):
-        house.server._ports_wanted = {
+        house.server.port_numbers = {
             name: int(url.rpartition(":")[2]) for name, url in house.server.urls.items()
         }
         await house.server.stop()

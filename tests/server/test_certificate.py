@@ -11,7 +11,7 @@ from stage import open_plant
 from tickerplant.config.settings import SimulateSettings
 from tickerplant.errors import ConfigError
 from tickerplant.server.certificate import (
-    MOST_BYTES,
+    MAX_PEM_BYTES,
     OwnCertificate,
     context_of,
     own_certificate,
@@ -74,7 +74,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.
     for key, why in (
         (str(tmp_path), "is a folder"),
         ("/dev/zero", "is a device"),
-        (written(tmp_path, "long", b"-" * (MOST_BYTES + 1)), "more than 1,048,576 bytes"),
+        (written(tmp_path, "long", b"-" * (MAX_PEM_BYTES + 1)), "more than 1,048,576 bytes"),
         (written(tmp_path, "der", b"\xff\xfe"), "it is no text"),
         (written(tmp_path, "locked", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "passphrase"),
         (written(tmp_path, "torn", b"-----BEGIN PRIVATE KEY-----\nx\n"), "can be used"),

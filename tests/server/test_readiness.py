@@ -8,7 +8,7 @@ def test_warnings_beyond_the_bound_are_counted_and_find_room_when_others_are_wit
     for number in range(MAX_WARNINGS):
         assert readiness.warn(str(number), f"symbol {number}"), "there is room"
     assert not readiness.warn("late", "one too many")
-    assert readiness.unlisted == 1
+    assert readiness.dropped_warnings == 1
     assert readiness.warn("0", "another reason"), "a listed subject may change its text"
     assert readiness.clear("7")
     assert not readiness.clear("7"), "it is clear already"

@@ -1,7 +1,7 @@
-"""Certificates for the ports: those that are given, or one of our own for this machine.
+"""Certificates for the ports: the user's, or a generated one for this machine.
 
-Our own is issued by an authority whose key is thrown away at once: who trusts that authority trusts
-this one certificate and nothing that anybody could issue later.
+The generated one is issued by an authority whose key is discarded at once: a client that trusts the
+authority trusts this one certificate, and nothing that could be issued later.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tickerplant.errors import ConfigError
 from tickerplant.regular_files import read_regular
 
 VALID_DAYS = 397
-"""Browsers take no longer ones."""
+"""Browsers reject longer validity."""
 RENEWED_DAYS = 30
-"""A certificate that is valid for less than that is replaced at the next start."""
-MOST_BYTES = 1 << 20
-"""Of a PEM file: a chain of certificates takes some thousand."""
+"""A certificate that expires sooner than this is replaced at the next start."""
+MAX_PEM_BYTES = 1 << 20
+"""The largest PEM file; a chain of certificates takes some thousand bytes."""
 AUTHORITY = "ca.pem"
 SERVER = "server.pem"
 
@@ -39,20 +39,20 @@ _CERT, _KEY, _SELF = "--tls-cert", "--tls-key", "--tls"
 
 
 class OwnCertificate(Struct, frozen=True):
-    """A certificate of this machine, on disk."""
+    """The generated certificate of this machine, on disk."""
 
     authority: Path
-    """What clients have to trust."""
+    """The certificate that clients must trust."""
     server: Path
-    """The certificate and its key, readable by nobody else."""
+    """The certificate and its key, readable only by the user."""
 
 
 def context_of(cert: str, key: str | None = None) -> ssl.SSLContext:
-    """Return what ports with the certificate in `cert` need.
+    """Return the TLS context of ports with the certificate in `cert`.
 
     Args:
-        cert: A PEM file: the certificate and what is between it and its authority.
-        key: A PEM file with its key, which is in `cert` too if missing.
+        cert: A PEM file: the certificate, then the intermediate ones.
+        key: A PEM file with its key; None if `cert` contains it.
 
     Raises:
         ConfigError: a file cannot be read, the key does not fit, or the certificate is not valid now.
@@ -86,11 +86,11 @@ def context_of(cert: str, key: str | None = None) -> ssl.SSLContext:
 
 
 def own_certificate(folder: Path, names: Iterable[str]) -> OwnCertificate:
-    """Return a certificate for this machine, the one that is in `folder` or a new one.
+    """Return a certificate for this machine: the one in `folder`, or a new one.
 
     Args:
-        folder: Where it is kept, so that it has to be trusted only once.
-        names: Host names and addresses for which it is, besides those of loopback.
+        folder: Where it is kept, so that clients must trust it only once.
+        names: Host names and addresses that it covers, besides those of loopback.
 
     Raises:
         ConfigError: `folder` cannot be written.
@@ -100,7 +100,7 @@ def own_certificate(folder: Path, names: Iterable[str]) -> OwnCertificate:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # who starts at the same time gets the same
+            fcntl.flock(lock, fcntl.LOCK_EX)  # servers that start at the same time share it
             kept = _kept_names(own)
             if not wanted <= kept:
                 _issue(own, wanted | kept)
@@ -111,7 +111,7 @@ def own_certificate(folder: Path, names: Iterable[str]) -> OwnCertificate:
 
 
 def own_folder() -> Path:
-    """Return the folder of the user's own certificate."""
+    """Return the folder of the generated certificate."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "tickerplant" / "tls"
 
@@ -131,7 +131,7 @@ def _names(others: Iterable[str]) -> frozenset[str]:
 
 
 def _kept_names(own: OwnCertificate) -> frozenset[str]:
-    """Return for which names the certificate on disk is; none if it has to be replaced."""
+    """Return the names that the certificate on disk covers; none if it must be replaced."""
     try:
         certificate = _first_of(str(own.server))
         certificate.verify_directly_issued_by(_first_of(str(own.authority)))
@@ -154,7 +154,7 @@ def _issue(own: OwnCertificate, names: Iterable[str]) -> None:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """Replace a file at once; until it is whole nobody but the user can read it."""
+    """Replace a file atomically; only the user can read it until it is complete."""
     with NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(data)
     Path(file.name).chmod(mode)
@@ -171,7 +171,7 @@ def _first_of(path: str) -> x509.Certificate:
 
 def _text_of(option: str, path: str) -> str:
     try:
-        return read_regular(path, MOST_BYTES).decode("ascii")
+        return read_regular(path, MAX_PEM_BYTES).decode("ascii")
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigError(option, path, f"a PEM file that can be read ({why})") from None

@@ -11,11 +11,11 @@ from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED, CloseReas
 from tickerplant.protocol.limits import Limits
 
 CHECKS_PER_TIMEOUT = 20
-"""How often progress is looked at while a source waits."""
+"""How often progress is checked while a source waits."""
 
 
 class Reader(Protocol):
-    """A connection as the gate sees it."""
+    """A connection, as far as congestion is concerned."""
 
     @property
     def unsent_bytes(self) -> int:
@@ -31,8 +31,8 @@ class Congestion:
     """The connections that have more unsent data than they should.
 
     A connection is congested between its transport's `pause_writing` and `resume_writing`.  One
-    that holds more than `max_unsent_bytes` is closed as a slow consumer.  A source that can wait
-    (a replay as fast as it goes) awaits `wait_clear` and so keeps its readers below that bound.
+    with more than `max_unsent_bytes` is closed as a slow consumer.  A source that can wait, such as a
+    replay at full speed, awaits `wait_clear` and so keeps its readers below that bound.
     """
 
     def __init__(self, limits: Limits, count_subscribers: Callable[[], int]) -> None:
@@ -54,12 +54,12 @@ class Congestion:
         return self._count_subscribers()
 
     def pause(self, reader: Reader) -> None:
-        """Take `reader` as congested."""
+        """Count `reader` as congested."""
         self._congested[reader] = None
         self._clear.clear()
 
     def resume(self, reader: Reader) -> None:
-        """Take `reader` as not congested, or gone."""
+        """Count `reader` as not congested, or gone."""
         self._congested.pop(reader, None)
         if not self._congested:
             self._clear.set()
@@ -72,10 +72,9 @@ class Congestion:
                 self.resume(reader)
 
     async def wait_clear(self) -> None:
-        """Hand control to the event loop; return when no connection is congested.
+        """Yield to the event loop, and return when no connection is congested.
 
-        Meanwhile a connection that reads nothing for `limits.stall_timeout_ms` is closed as
-        stalled.
+        A connection that reads nothing for `limits.stall_timeout_ms` in that time is closed as stalled.
         """
         timeout_s = self._stall_timeout_s
         await asyncio.sleep(0)

@@ -18,35 +18,40 @@ _ANCHOR_NS = time.time_ns() - time.monotonic_ns()
 
 
 def connection_clock_ms() -> int:
-    """Return the wall clock of the start of the program plus the time that has run since.
+    """Return the wall clock at the start of the program plus the time elapsed since, in ms.
 
-    A wall clock that is set while the program runs would end or prolong connections.
+    So setting the wall clock does not end or prolong connections.
     """
     return (_ANCHOR_NS + time.monotonic_ns()) // 1_000_000
 
 
 T = TypeVar("T")
 
-MOST_DESCRIPTORS = 1024
-"""`select` takes only descriptors below this."""
+MAX_SELECT_DESCRIPTOR = 1024
+"""`select` accepts only descriptors below this."""
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` as `asyncio.run` does, with timers that are late by parts of a millisecond only."""
-    with asyncio.Runner(loop_factory=_factory()) as runner:
+def run(work: Coroutine[Any, Any, T], *, select_below: int = MAX_SELECT_DESCRIPTOR) -> T:
+    """Run `work` as `asyncio.run` does, with timers that are late by less than a millisecond.
+
+    Args:
+        work: What is run.
+        select_below: The bound on descriptors that `select` accepts.
+    """
+    with asyncio.Runner(loop_factory=_factory(select_below)) as runner:
         return runner.run(work)
 
 
 def report_faults(complaints: Complaints) -> None:
-    """Log what goes wrong in callbacks of the running loop, and in libraries, once per kind.
+    """Log errors in callbacks of the running loop, and in libraries, once per kind.
 
-    A fault that a client can cause again and again would fill the disk otherwise.
+    Otherwise an error that a client can cause repeatedly would fill the disk.
     """
 
     def report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         if context["message"] == "SSL handshake failed":
             return  # the listener counts it
-        given = context.get("exception")  # some libraries give its class
+        given = context.get("exception")  # some libraries pass its class
         error = given if isinstance(given, BaseException) else None
         kind = type(error).__name__ if error else "no exception"
         complaints.add(f"fault: {kind}", f"! {context['message']}", exc_info=error)
@@ -55,22 +60,26 @@ def report_faults(complaints: Complaints) -> None:
     complaints.take_libraries()
 
 
-def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the loop; None where the usual one is exact."""
+def _factory(select_below: int) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return a factory of loops; None where the default one is exact."""
     if not hasattr(selectors, "EpollSelector"):
         return None
-    return lambda: asyncio.SelectorEventLoop(ExactSelector())
+    return lambda: asyncio.SelectorEventLoop(ExactSelector(select_below))
 
 
 class ExactSelector(selectors.EpollSelector):
-    """Waits for microseconds where epoll knows only whole milliseconds, and waits for the next one.
+    """Waits for microseconds, where epoll rounds up to milliseconds.
 
-    An epoll object can be waited for as a file can, and `select` knows microseconds.
+    An epoll object can be waited for like a file, and `select` takes microseconds.
     """
 
+    def __init__(self, select_below: int = MAX_SELECT_DESCRIPTOR) -> None:
+        super().__init__()
+        self._select_below = select_below
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready, at once or after `timeout` seconds at most."""
-        if timeout is not None and timeout > 0 and self.fileno() < MOST_DESCRIPTORS:
+        """Return what is ready, at once or after at most `timeout` seconds."""
+        if timeout is not None and timeout > 0 and self.fileno() < self._select_below:
             select.select([self], (), (), timeout)
             timeout = 0
         return super().select(timeout)

@@ -1,6 +1,6 @@
-"""Faults on demand, as rows: what each does to a client, and what its value is made of.
+"""Faults on demand, as rows: what each does to a client, and what its value consists of.
 
-Pure: what is drawn and done with them is in `faulty.py`.
+Pure: `fault_injector.py` draws them, `faulty_connection.py` and `faulty_rest.py` carry them out.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 EXEMPT_HEADER = "X-Tickerplant-Exempt"
-"""A handshake or request with this header set to `1` meets no fault."""
+"""Handshakes and requests with this header set to `1` are never faulted."""
 FAULTS_PATH = "/plant/v1/faults"
 HANG_MS = 30_000
 """How long a REST request hangs."""
 
 CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
-"""Codes that may stand in a close frame (RFC 6455, section 7.4)."""
+"""Codes that a close frame may have (RFC 6455, section 7.4)."""
 
 
 class Part(Struct, frozen=True):
-    """A part of a value, which has the name of a field of `Fault`."""
+    """A part of a value; `name` is that of a field of `Fault`."""
 
     name: str
     shown: str
@@ -38,22 +38,22 @@ class FaultRow(Struct, frozen=True):
 
     name: str
     parts: tuple[Part, ...]
-    """What its value is made of, joined by `@`."""
+    """The parts of its value, joined by `@`."""
     doc: str
 
     @property
     def form(self) -> str:
-        """How it is written: `stall=TIME@MEAN`."""
+        """The form of the setting: `stall=TIME@MEAN`."""
         return f"{self.name}={'@'.join(part.shown for part in self.parts)}"
 
     @property
     def words(self) -> str:
-        """What its value has to be."""
+        """The expected value, in words."""
         return " and ".join(part.words for part in self.parts)
 
 
 class Fault(Struct, frozen=True, kw_only=True):
-    """The value of one fault that is switched on; of the numbers it has those of its row."""
+    """The value of one fault that is on, with the numbers that its row has."""
 
     text: str
     """The value as it was written."""
@@ -77,8 +77,8 @@ BAN_HANDSHAKES = FaultRow(
 RESET = FaultRow(
     "reset",
     (MEAN,),
-    "Each WebSocket connection is cut with a TCP reset, without a close frame, after a random "
-    "time; what is unsent is lost.",
+    "Each WebSocket connection is closed with a TCP reset, without a close frame, after a random "
+    "time; unsent data is lost.",
 )
 CLOSE = FaultRow(
     "close",
@@ -88,40 +88,40 @@ CLOSE = FaultRow(
 STALL = FaultRow(
     "stall",
     (TIME, MEAN),
-    "Each WebSocket connection now and then goes silent for this time: the socket stays open, and "
-    "nothing is read, sent or answered, not even a ping. What came due meanwhile is sent "
-    "afterwards; a connection for which more than `max_unsent_bytes` waits is cut as a slow "
-    "consumer, and one that should close meanwhile is cut after `close_grace_ms`.",
+    "Each WebSocket connection goes silent for this time at random intervals: the socket stays "
+    "open, and nothing is read, sent or answered, not even a ping. What is due in that time is sent "
+    "afterwards; a connection with more than `max_unsent_bytes` pending is closed as a slow "
+    "consumer, and one that should close in that time is aborted after `close_grace_ms`.",
 )
 GARBAGE = FaultRow(
     "garbage",
     (MEAN,),
-    "Each WebSocket connection now and then gets a text frame among the others that is no JSON, "
-    "half a message, or JSON that is nothing known, in turn.",
+    "Each WebSocket connection gets an extra text frame at random intervals: in turn, invalid "
+    "JSON, half a message, or JSON of an unknown form.",
 )
 INVALID_UTF8 = FaultRow(
     "invalid_utf8",
     (MEAN,),
-    "Each WebSocket connection now and then gets a text frame that is not UTF-8; "
+    "Each WebSocket connection gets a text frame that is not UTF-8 at random intervals; "
     "by RFC 6455 the client has to end the connection with 1007.",
 )
 CHAIN = FaultRow(
     "chain",
     (MEAN,),
-    "On each connection now and then one message is left out that has ids (`depthUpdate`, `trade`, "
-    "`aggTrade`), so that the chain of ids breaks; others who hear the stream get it.",
+    "Each connection misses one message with ids (`depthUpdate`, `trade`, `aggTrade`) at random "
+    "intervals, so that the chain of ids breaks; other subscribers of the stream get it.",
 )
 FIELDS = FaultRow(
     "fields",
     (SHARE,),
-    "This share of stream messages has fields at its end that nobody knows, a number and an "
-    "object; of an array, each element has them.",
+    "This share of stream messages ends with unknown fields, a number and an object; in an "
+    "array, each element does.",
 )
 WORDS = FaultRow(
     "words",
     (SHARE,),
-    "This share of the stream messages that have a word in `X` (trades, forced orders) has one "
-    "there that nobody knows, `NEW_WORD`.",
+    "This share of the stream messages with a word in `X` (trades, forced orders) has an unknown "
+    "one there, `NEW_WORD`.",
 )
 SILENT = FaultRow(
     "silent",
@@ -135,26 +135,26 @@ NO_ACK = FaultRow(
 API_ERROR = FaultRow(
     "api_error",
     (SHARE,),
-    "This share of WebSocket API requests is answered with an error instead: on each connection "
+    "This share of WebSocket API requests is answered with an error: on each connection "
     "in turn 429 (-1003), 503 (-1008) and 418 (-1003), the first and the last with a `retryAfter` "
     "1 s later. The connection stays open.",
 )
 HTTP_HANG = FaultRow(
-    "http_hang", (SHARE,), f"This share of REST questions is answered after {HANG_MS // 1_000} s."
+    "http_hang", (SHARE,), f"This share of REST requests is answered after {HANG_MS // 1_000} s."
 )
 HTTP_429 = FaultRow(
     "http_429",
     (SHARE,),
-    "This share of REST questions is answered 429 (-1003) with `Retry-After: 1`.",
+    "This share of REST requests is answered 429 (-1003) with `Retry-After: 1`.",
 )
 HTTP_418 = FaultRow(
     "http_418",
     (SHARE,),
-    "This share of REST questions is answered 418 (-1003) with `Retry-After: 1`.",
+    "This share of REST requests is answered 418 (-1003) with `Retry-After: 1`.",
 )
-HTTP_503 = FaultRow("http_503", (SHARE,), "This share of REST questions is answered 503 (-1008).")
+HTTP_503 = FaultRow("http_503", (SHARE,), "This share of REST requests is answered 503 (-1008).")
 HTTP_GARBAGE = FaultRow(
-    "http_garbage", (SHARE,), "This share of REST questions is answered 200 with what is no JSON."
+    "http_garbage", (SHARE,), "This share of REST requests is answered 200 with invalid JSON."
 )
 
 FAULT_ROWS = (
@@ -178,9 +178,9 @@ FAULT_ROWS = (
     HTTP_503,
     HTTP_GARBAGE,
 )
-"""In the order in which they are drawn where several could happen; the first that does is done."""
+"""In the order in which they are drawn where several could happen; the first that does counts."""
 
 
 def faults_text(values: Mapping[str, Fault]) -> str:
-    """Return the faults that are switched on, for people."""
+    """Return a sentence that lists the faults that are on."""
     return f"Faults on demand: {', '.join(f'{name}={on.text}' for name, on in values.items())}."

@@ -1,4 +1,4 @@
-"""Faults on demand on the HTTP side of a port, and the page that tells of all of them."""
+"""Faults on demand on the HTTP side of a port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tickerplant.server.guard import Guard
 from tickerplant.server.rest import Page, Post, Response, Rest, error_response
 
 STATUSES = ((HTTP_429, 429), (HTTP_418, 418), (HTTP_503, 503))
-NO_JSON = b"<html><head><title>200 OK</title></head><body>zz</body></html>\n"
+NOT_JSON = b"<html><head><title>200 OK</title></head><body>zz</body></html>\n"
 RETRY_AFTER = (("Retry-After", str(RETRY_AFTER_MS // 1_000)),)
 EXEMPT_KEY = EXEMPT_HEADER.lower().encode()
 
@@ -42,7 +42,7 @@ class FaultyRest(Rest):
         self._faults = faults
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request, perhaps late."""
+        """Answer one request; a fault may delay it."""
         may_fail = self._may_fail(scope["path"], dict(scope["headers"]))
         if may_fail and self._faults.http.happens(HTTP_HANG):
             await self._faults.hang(self._endpoint.clock() + HANG_MS)
@@ -57,19 +57,19 @@ class FaultyRest(Rest):
         headers: Mapping[bytes, bytes],
         address: str,
     ) -> tuple[bool, Response]:
-        """Return whether the path exists, and the answer, perhaps a faulty one."""
+        """Return whether the path exists, and the response; a fault may replace it."""
         if self._may_fail(path, headers):
             draws = self._faults.http
             for row, status in STATUSES:
                 if draws.happens(row):
                     return True, self._refusal(status)
             if draws.happens(HTTP_GARBAGE):
-                return True, Response(NO_JSON)
+                return True, Response(NOT_JSON)
         return super().respond(method, path, target, query_string, headers, address)
 
     def _may_fail(self, path: str, headers: Mapping[bytes, bytes]) -> bool:
-        is_question = find_path(self._endpoint.venue, path) is not None
-        return is_question and headers.get(EXEMPT_KEY) != b"1"
+        is_query = find_path(self._endpoint.venue, path) is not None
+        return is_query and headers.get(EXEMPT_KEY) != b"1"
 
     def _refusal(self, status: int) -> Response:
         error = injected_error(status, self._endpoint.rate_limiter, self._endpoint.clock())

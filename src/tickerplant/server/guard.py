@@ -1,7 +1,7 @@
-"""Who may use the pages of the plant itself: not the web pages that somebody has open.
+"""Keeps web pages that a user has open from using the server's own pages.
 
-A browser sends what any page asks it to, also to this machine, and says so in its headers.
-Market data stays open to all, as on the exchange; `/plant/v1` is for those who run the server.
+A browser sends the requests of any web page, also to this machine, and its headers say so.
+Market data is open to all, as on the exchange; `/plant/v1` is for the operators of the server.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from msgspec import Struct
 from tickerplant.protocol.redaction import loggable_origin
 
 PLANT_PATHS = "/plant/v1/"
-"""Under this are the pages that are guarded."""
+"""The prefix of the pages that are guarded."""
 READING = frozenset({"GET", "HEAD"})
 JSON_TYPE = "application/json"
 
 _OWN_SITES = frozenset({"", "none", "same-origin"})
-"""What a browser says of a request that no page of another origin caused (Fetch Metadata)."""
+"""What a browser sends with a request that no other origin caused (Fetch Metadata)."""
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?")
-"""A name, or an address of either kind, perhaps with a port: nothing else is a host."""
+"""A name or an IP address, with or without a port."""
 
 
 class Refusal(Struct, frozen=True):
@@ -32,16 +32,16 @@ class Refusal(Struct, frozen=True):
 
     status: int
     error: str
-    """What is wrong, and what to do."""
+    """The problem, and what to do."""
     logged: str
-    """The same as it may stand in the log."""
+    """The same for the log."""
 
 
 class Guard:
-    """Decides which requests to the pages of the plant are taken.
+    """Decides which requests to the server's own pages are accepted.
 
     Args:
-        host: What to listen on, as it was configured.
+        host: The configured address to listen on.
         address: The address that the port listens on.
     """
 
@@ -53,21 +53,21 @@ class Guard:
         self._names = frozenset({"localhost", host.lower(), *own})
 
     def refusal(self, method: str, headers: Mapping[bytes, bytes]) -> Refusal | None:
-        """Return why a request is refused, None if it is not.
+        """Return why a request is refused; None if it is not.
 
         Args:
             method: The HTTP method.
-            headers: What came with the request, see `joined`.
+            headers: The headers of the request, see `joined`.
         """
         host = headers.get(b"host", b"").decode("latin-1").lower()
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
         site = headers.get(b"sec-fetch-site", b"").decode("latin-1")
         is_browser = bool(origin or site)
-        # A name that leads here without being ours is how a web page gets around the rule of origins.
+        # DNS rebinding: a foreign name that resolves to this machine gets around the same-origin rule.
         if host and (self._is_local or is_browser) and not self._is_ours(host):
             return _refusal(
                 403,
-                "Host {!r} is not a name of this server: ask for 127.0.0.1 or localhost, "
+                "Host {!r} is not a name of this server: use 127.0.0.1 or localhost, "
                 "or listen on the address by which it is reached (--host)",
                 host,
                 loggable_origin(host),
@@ -105,9 +105,9 @@ class Guard:
 
 
 def joined(fields: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
-    """Return headers, names in lower case, with all values of those that came more than once.
+    """Return headers by name, in lower case; the values of repeated ones are joined by commas.
 
-    So a value that is right does not hide one that is wrong: a list of hosts is no host.
+    So a valid value cannot hide an invalid one: a list of hosts is not a host.
     """
     headers: dict[bytes, bytes] = {}
     for name, value in fields:
@@ -116,12 +116,12 @@ def joined(fields: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
 
 
 def _refusal(status: int, text: str, said: str, logged: str) -> Refusal:
-    """Return a refusal whose text names something that was sent, cut short for the answer."""
+    """Return a refusal whose text quotes what was sent, shortened."""
     return Refusal(status, text.format(said[:80]), text.format(logged))
 
 
 def _name_of(host: str) -> str:
-    """Return the name or address of `host` or `host:port`; empty if it is neither."""
+    """Return the name or address in `host` or `host:port`; empty if it is neither."""
     found = _HOST.fullmatch(host)
     return (found[1] or found[2]).removesuffix(".") if found else ""
 

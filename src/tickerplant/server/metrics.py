@@ -274,7 +274,7 @@ class PlantCollector(Collector):
         yield CounterMetricFamily(
             PREFIX + "source_warnings_dropped",
             "Warnings dropped because the list was full.",
-            value=readiness.unlisted,
+            value=readiness.dropped_warnings,
         )
         skipped = CounterMetricFamily(
             PREFIX + "source_skipped",

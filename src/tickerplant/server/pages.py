@@ -35,11 +35,11 @@ class Steering(Protocol):
     """A source whose clock can be set."""
 
     def state(self) -> Struct:
-        """Return where it is."""
+        """Return the state of its clock."""
         ...
 
     async def steer(self, given: Mapping[str, object]) -> Struct:
-        """Do what is wanted; return where it is then.
+        """Set the clock; return its state afterwards.
 
         Raises:
             ConfigError: a field is unknown, or its value cannot be used.
@@ -49,14 +49,17 @@ class Steering(Protocol):
 
 
 def clock_pages(steering: Steering | None) -> Mapping[str, Page]:
-    """Return the page by its path."""
+    """Return the page of a replay's clock, by its path."""
     if steering is None:
         return {CLOCK_PATH: _no_clock}
     return {CLOCK_PATH: lambda: Response(msgspec.json.encode(steering.state()))}
 
 
 def clock_posts(steering: Steering | None) -> Mapping[str, Post]:
-    """Return what answers those who set the clock, by its path."""
+    """Return the handler that sets the clock, by its path.
+
+    The fields come as a JSON object, as parameters of the query, or both; the object takes precedence.
+    """
 
     async def post(query_string: bytes, body: bytes) -> Response:
         if steering is None:
@@ -77,10 +80,10 @@ def _no_clock() -> Response:
 
 
 def _fields(query_string: bytes, body: bytes) -> dict[str, object]:
-    """Return what is wanted.
+    """Return the fields of a request.
 
     Raises:
-        ConfigError: the body is no JSON object.
+        ConfigError: the body is not a JSON object.
     """
     fields: dict[str, object] = dict(
         parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True)
@@ -108,9 +111,9 @@ def operations_pages(
 
     Args:
         welcome: Makes the text of `/`.
-        readiness: What `/readyz` tells: 200 while the source flows, else 503 and why not.
-        registry: What `/metrics` prints.
-        profile_name: What `/plant/v1/profile` tells.
+        readiness: The state that `/readyz` returns: 200 while the source is running, else 503.
+        registry: The metrics of `/metrics`.
+        profile_name: The value returned by `/plant/v1/profile`.
     """
 
     def readyz() -> Response:
@@ -131,7 +134,7 @@ def operations_pages(
 
 
 def limits_pages(endpoint: Endpoint, *, shared_budget: bool) -> Mapping[str, Page]:
-    """Return the page of how near clients came to the limits of one port, by its path."""
+    """Return the page of how close clients came to the limits of one port, by its path."""
 
     def limits() -> Response:
         page = limits_page(
@@ -146,21 +149,21 @@ def limits_pages(endpoint: Endpoint, *, shared_budget: bool) -> Mapping[str, Pag
 
 
 class FaultUse(Struct, frozen=True, kw_only=True):
-    """What a fault is set to, and what came of it."""
+    """The value of a fault, and how often it happened."""
 
     value: str | None
     """The value as it was written, null if the fault is off."""
     count: int
-    """How often it was done."""
+    """How often it happened."""
     doc: str
     """What it does."""
 
 
 class FaultsPage(Struct, frozen=True, kw_only=True):
-    """The whole page."""
+    """The page of the faults."""
 
     seed: int
-    """What decides the random choices."""
+    """The seed of the random draws."""
     faults: dict[str, FaultUse]
     """Every fault there is, by name."""
 

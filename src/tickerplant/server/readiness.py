@@ -1,4 +1,4 @@
-"""How the source is doing, as it tells it itself."""
+"""The state of the source, for `/readyz` and the metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Literal, Protocol
 
 MAX_WARNINGS = 1_000
-"""Most warnings that are listed at once; more are counted, the first are the telling ones."""
+"""Most warnings that are listed at once; further ones are only counted."""
 
 
 class Sample(Protocol):
@@ -30,28 +30,28 @@ class Sample(Protocol):
 
     @property
     def type(self) -> Literal["counter", "gauge"]:
-        """What kind of number it is."""
+        """The type of the metric."""
         ...
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Whose number it is."""
+        """The labels of the metric."""
         ...
 
 
 class Readiness:
-    """What `/readyz` answers; the source keeps it true."""
+    """The state of the source, which keeps it up to date."""
 
     def __init__(self) -> None:
         self.is_ready = False
         self.reason = "starting"
-        """Why it is not ready, or what it is doing; one line."""
+        """Why it is not ready, or what it is doing, in one line."""
         self.lag_ms = 0
         """How far the source is behind its own clock."""
         self.skipped: Callable[[], Mapping[str, int]] = dict
-        """Counts what the source could not use so far, by reason; asked for the metrics."""
-        self.unlisted = 0
-        """Times a warning found the list full."""
+        """Returns how many messages the source could not use so far, by reason."""
+        self.dropped_warnings = 0
+        """Warnings dropped because the list was full."""
         self._warnings: dict[str, str] = {}
         self._measures: list[Callable[[], Iterable[Sample]]] = []
 
@@ -61,7 +61,7 @@ class Readiness:
         return list(self._warnings.values())
 
     def ready(self, is_ready: bool, reason: str = "") -> None:
-        """Say whether the source is flowing, and why not."""
+        """Set whether the source is running, and why not."""
         self.is_ready = is_ready
         self.reason = reason
 
@@ -69,12 +69,12 @@ class Readiness:
         """List `text` until `subject` has another warning or is cleared.
 
         Returns:
-            Whether that is new, and listed.
+            Whether the warning is new, and listed.
         """
         if self._warnings.get(subject) == text:
             return False
         if subject not in self._warnings and len(self._warnings) >= MAX_WARNINGS:
-            self.unlisted += 1
+            self.dropped_warnings += 1
             return False
         self._warnings[subject] = text
         return True
@@ -84,10 +84,10 @@ class Readiness:
         return self._warnings.pop(subject, None) is not None
 
     def measure(self, samples: Callable[[], Iterable[Sample]]) -> None:
-        """Let `/metrics` print these too; asked for each time somebody reads it."""
+        """Add samples to `/metrics`; `samples` is called at each request."""
         self._measures.append(samples)
 
     @property
     def samples(self) -> Iterator[Sample]:
-        """What the source measures now."""
+        """The current samples of the source."""
         return chain.from_iterable(samples() for samples in self._measures)

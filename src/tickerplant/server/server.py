@@ -1,4 +1,4 @@
-"""Both venues on their ports, from bind to the last close frame."""
+"""The server of both venues, from bind to the last close frame."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ from tickerplant.server.rest import Page, Post, Rest
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 TICK_MS = 1_000
-"""How often the deadlines of connections are looked at."""
+"""How often the deadlines of connections are checked."""
 STOP_POLL_S = 0.01
-LIMITS_OFF = "Limits are off: what goes beyond one is counted, and nothing is refused for it."
+LIMITS_OFF = "Limits are off: exceeding one is counted, and nothing is refused for it."
 
 
 class Totals(Struct, frozen=True):
-    """What a server has done since it started."""
+    """The totals of a server since it started."""
 
     messages: int
     sent_bytes: int
@@ -68,9 +68,9 @@ class Port(Struct, frozen=True, eq=False):
 
 
 class Server:
-    """Serves one plant; between `start` and `stop`, `urls` says where.
+    """Serves one plant; between `start` and `stop`, `urls` has the addresses.
 
-    Time for connections comes from `clock`; market time never enters here.
+    Connection time comes from `clock`; market time never enters here.
     """
 
     def __init__(
@@ -93,18 +93,18 @@ class Server:
 
         Args:
             plant: The market and its hubs.
-            host: Address to listen on.
-            ports: Port by venue name; 0 picks a free one, a missing venue has its default.
-            venues: Those that are served; on the ports of others nobody listens.
-            limits: The protocol's numbers, and whether they are enforced.
-            faults: What is done to clients on demand; nothing if missing.
-            forwarders: Who is asked what the markets cannot answer, by venue name; nobody if missing.
-            readiness: What the source says of itself.
-            steering: A source whose clock clients may see and set; there is no page of it if missing.
-            tls: The certificate of the ports, which speak only TLS then; plain if missing.
+            host: The address to listen on.
+            ports: The port by venue name; 0 picks a free one, a missing venue has its default.
+            venues: The venues that are served; the ports of others are not opened.
+            limits: The limits, and whether they are enforced.
+            faults: The faults that are injected; none if missing.
+            forwarders: Answer the requests that the markets cannot, by venue name.
+            readiness: The state of the source.
+            steering: A source whose clock clients may read and set.
+            tls: The certificate of the ports, which then accept only TLS; plain if missing.
             clock: The connection clock.
-            tick_ms: How often connections are looked at for pings, timeouts and old age; more often
-                where a limit or the time of a fault is shorter than ten times that.
+            tick_ms: How often connections are checked for pings, timeouts and age; more often where
+                a limit or the time of a fault is shorter than ten times this.
         """
         self.limits = limits
         self.faults = FaultInjector() if faults is None else faults
@@ -114,7 +114,8 @@ class Server:
         self._plant = plant
         self._host = host
         self._clock = clock
-        self._ports_wanted = ports or {}
+        self.port_numbers = ports or {}
+        """The port by venue name that `start` opens; a missing venue has its default."""
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, *self.faults.times_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
@@ -158,7 +159,7 @@ class Server:
         self._tls = tls
         self._has_clock = steering is not None
         self.ports: list[Port] = []
-        """What listens, in the order of `endpoints`; empty before `start`."""
+        """The ports in the order of `endpoints`; empty before `start`."""
 
     @property
     def urls(self) -> dict[str, str]:
@@ -167,7 +168,7 @@ class Server:
 
     @property
     def schemes(self) -> tuple[str, str]:
-        """How addresses of streams and of REST begin: `ws`, `http`, or with TLS `wss`, `https`."""
+        """The URL schemes of streams and of REST: `ws`, `http`, or with TLS `wss`, `https`."""
         return ("wss", "https") if self._tls else ("ws", "http")
 
     @property
@@ -182,7 +183,7 @@ class Server:
 
     @property
     def totals(self) -> Totals:
-        """What has been done so far."""
+        """The totals so far."""
         hubs = [endpoint.hub for endpoint in self.endpoints]
         return Totals(
             messages=sum(hub.messages_sent for hub in hubs),
@@ -194,10 +195,10 @@ class Server:
         """Listen on the ports of both venues.
 
         Raises:
-            ConfigError: an address or a port cannot be used; nothing is open then.
+            ConfigError: an address or a port cannot be used; nothing stays open.
         """
         loop = asyncio.get_running_loop()
-        ports = [self._port_wanted(endpoint.venue) for endpoint in self.endpoints]
+        ports = [self._port_number(endpoint.venue) for endpoint in self.endpoints]
         if ports[0] and len(ports) != len(set(ports)):
             expected = f"a port of its own: {USDM.title} is on {ports[0]} too"
             raise ConfigError(f"--{COINM.name}-port", ports[0], expected)
@@ -212,7 +213,7 @@ class Server:
         self._tick_task = loop.create_task(self._tick())
 
     async def stop(self) -> None:
-        """Close every connection with the reason, wait as long as they may take, and cut the rest."""
+        """Close every connection, wait for the grace period, and abort the rest."""
         if self._tick_task is not None:
             self._tick_task.cancel()
             self._tick_task = None
@@ -220,7 +221,7 @@ class Server:
             port.listener.close()
         for connection in self.connections:
             connection.close(GOING_AWAY)
-        # Each connection cuts itself after the grace period, so this ends.
+        # Each connection aborts itself after the grace period, so this ends.
         while self.connections:  # noqa: ASYNC110  # bounded
             await asyncio.sleep(STOP_POLL_S)
         self.faults.end()
@@ -233,21 +234,21 @@ class Server:
         self.ports.clear()
 
     def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
-        """Let clients know that the upstream of some streams is lost, by closing who hears them.
+        """Disconnect the subscribers of streams whose upstream is lost.
 
-        Clients that come back at once may subscribe again, unless the whole venue is lost.
-        Connections for questions stay open.
+        They may reconnect and subscribe again at once, unless all of the venue is lost.  WebSocket
+        API connections stay open.
 
         Args:
-            venue_name: Which port.
-            names: The streams; None: all of the venue, and handshakes for streams are answered 503
-                until `end_outage`.
+            venue_name: The venue.
+            names: The streams.  None means all of the venue: stream handshakes are then answered
+                503 until `end_outage`.
             reason: One line without a full stop, for handshakes and the log.
         """
         self._port(venue_name).start_outage(names, reason)
 
     def end_outage(self, venue_name: str) -> None:
-        """Take handshakes for streams of a venue again."""
+        """Accept stream connections of a venue again."""
         self._port(venue_name).end_outage()
 
     def _port(self, venue_name: str) -> Endpoint:
@@ -255,7 +256,7 @@ class Server:
 
     def _open(self, endpoint: Endpoint) -> Port:
         venue = endpoint.venue
-        sock = _listen(venue, self._host, self._port_wanted(venue))
+        sock = _listen(venue, self._host, self._port_number(venue))
         http = ServerState()
         shared = self._plant.profile.shared_budget
         pages = {**self._pages, **limits_pages(endpoint, shared_budget=shared)}
@@ -269,21 +270,21 @@ class Server:
         listener.start()
         return Port(endpoint, listener, http)
 
-    def _port_wanted(self, venue: Venue) -> int:
-        return self._ports_wanted.get(venue.name, venue.default_port)
+    def _port_number(self, venue: Venue) -> int:
+        return self.port_numbers.get(venue.name, venue.default_port)
 
     def _flush_soon(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> Callable[[], None]:
-        """Return what schedules one flush of `hub` for the end of this turn of the loop."""
+        """Return a function that schedules one flush of `hub` at the end of this turn of the loop."""
 
         def flush() -> None:
             hub.flush()
             if self.congestion.congested:
                 self.congestion.close_slow()
 
-        def wake() -> None:
+        def schedule() -> None:
             loop.call_soon(flush)
 
-        return wake
+        return schedule
 
     async def _tick(self) -> None:
         while True:
