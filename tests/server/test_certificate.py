@@ -75,7 +75,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.
         (str(tmp_path), "is a folder"),
         ("/dev/zero", "is a device"),
         (written(tmp_path, "long", b"-" * (MAX_PEM_BYTES + 1)), "more than 1,048,576 bytes"),
-        (written(tmp_path, "der", b"\xff\xfe"), "it is no text"),
+        (written(tmp_path, "der", b"\xff\xfe"), "it is not text"),
         (written(tmp_path, "locked", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "passphrase"),
         (written(tmp_path, "torn", b"-----BEGIN PRIVATE KEY-----\nx\n"), "can be used"),
     ):
