@@ -62,7 +62,7 @@ def test_messages_come_typed_with_stream_payload_and_time(tmp_path: Path, venue:
     assert opened.damage == ()
 
 
-def test_a_recording_says_what_it_is(tmp_path: Path) -> None:
+def test_a_recording_reports_its_facts(tmp_path: Path) -> None:
     lines = golden_lines("coinm")
     opened = tickerplant.open_recording(recording(tmp_path, lines, venue="coinm"))
     assert opened.venue == "coinm"
@@ -72,7 +72,7 @@ def test_a_recording_says_what_it_is(tmp_path: Path) -> None:
     assert opened.manifest.venue == "coinm"
 
 
-def test_of_a_file_of_lines_the_symbols_tell_the_venue(tmp_path: Path) -> None:
+def test_the_venue_of_a_file_of_lines_is_inferred_from_symbols(tmp_path: Path) -> None:
     lines = trades(3, "BTCUSD_PERP")
     opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
     assert (opened.venue, opened.manifest) == ("coinm", None)
@@ -162,7 +162,7 @@ def open_files() -> int:
     return len(list(open_now.iterdir())) if open_now.is_dir() else 0
 
 
-def test_files_are_closed_when_a_reading_is_given_up(tmp_path: Path) -> None:
+def test_files_are_closed_when_an_iteration_is_abandoned(tmp_path: Path) -> None:
     opened = tickerplant.open_recording(recording(tmp_path, trades(500)))
     before = open_files()
     for make in (opened.__iter__, opened.raw, opened.with_snapshots):
@@ -237,7 +237,7 @@ def test_times_that_no_table_holds_end_no_reading(tmp_path: Path) -> None:
     assert "does not fit" in opened.unreadable_reason
 
 
-def test_the_question_tells_a_symbol_of_other_letters(tmp_path: Path) -> None:
+def test_the_request_gives_a_symbol_of_other_letters(tmp_path: Path) -> None:
     asked = f"http://a/fapi/v1/depth?symbol={quote('币安人生USDT')}&limit=1000".encode()
     lines = [depth("ETHUSDT", START_NS), (START_NS + 1, asked + b" " + SNAPSHOT)]
     opened = tickerplant.open_recording(recording(tmp_path, lines))
@@ -255,7 +255,7 @@ def test_a_bare_snapshot_is_of_the_only_symbol_with_depth(tmp_path: Path) -> Non
     assert "does not say of which symbol" in several.unreadable_reason
 
 
-def test_what_cannot_be_read_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_unreadable_messages_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     lines = trades(10)
     lines[3] = lines[3][0], b'{"stream":"btcusdt@trade","data":{"e":"trade"}}'
     lines[5] = lines[5][0], b'{"stream":"btcusdt@trade","data":'
@@ -283,7 +283,7 @@ def test_bare_payloads_and_arrays_are_read_too(tmp_path: Path) -> None:
     assert messages[1].payload == bare[1]
 
 
-def test_damage_costs_its_block_and_is_told_with_file_and_byte(tmp_path: Path) -> None:
+def test_damage_costs_its_block_and_is_listed_with_file_and_byte(tmp_path: Path) -> None:
     path = recording(tmp_path, trades(300))
     (segment,) = tmp_path.glob("*.zst")
     data = bytearray(segment.read_bytes())
@@ -298,7 +298,7 @@ def test_damage_costs_its_block_and_is_told_with_file_and_byte(tmp_path: Path) -
     assert len(opened.damage) == 1, "the same damage is listed once"
 
 
-def test_what_is_no_recording_is_told_at_once(tmp_path: Path) -> None:
+def test_a_path_without_a_recording_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="No such file"):
         tickerplant.open_recording(tmp_path / "nothing")
     with pytest.raises(RecordingError, match="no recording in it"):
@@ -370,7 +370,7 @@ def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
     assert (opened.unreadable, opened.damage) == (0, ())
 
 
-def test_what_is_open_shows_without_being_read(tmp_path: Path) -> None:
+def test_a_recording_has_a_repr_before_it_is_read(tmp_path: Path) -> None:
     path = recording(tmp_path / "tape", trades(3), venue="usdm")
     opened = tickerplant.open_recording(path)
     assert repr(opened) == f"<Recording {path}, market usdm>"

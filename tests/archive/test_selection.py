@@ -15,7 +15,7 @@ TRADE = {"e": "trade", "E": 1, "T": 1, "s": "BTCUSDT", "t": 1, "p": "1", "q": "1
 LINES = [line_of("btcusdt@trade", TRADE, START_NS + at) for at in range(3)]
 
 
-def test_what_a_manifest_knows_to_be_absent_is_said_at_once(
+def test_names_missing_from_a_manifest_are_warned_of_at_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = recording(tmp_path / "tape", LINES)
@@ -32,7 +32,7 @@ def test_what_a_manifest_knows_to_be_absent_is_said_at_once(
 
 
 @pytest.mark.parametrize("as_table", [False, True])
-def test_without_one_it_is_said_after_the_reading(
+def test_without_a_manifest_missing_names_are_warned_of_after_the_reading(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, *, as_table: bool
 ) -> None:
     path = line_file(tmp_path / "tape", LINES)
@@ -58,7 +58,7 @@ def test_an_end_that_is_not_after_the_start_is_refused(tmp_path: Path) -> None:
         opened.select(start="2024-01-02", end="2024-01-02")
 
 
-def test_only_what_is_known_to_be_absent_is_named() -> None:
+def test_only_names_known_to_be_missing_are_listed() -> None:
     assert missing_symbols(["ETHUSDT"], ["!bookTicker", "btcusdt@trade"]) == ""
     assert missing_symbols(["BTCUSD_PERP"], ["btcusd@markPrice"]) == "", "a pair tells of it"
     assert missing_symbols(["BTCUSD_PERP"], ["ethusd_perp@trade"]).startswith("BTCUSD_PERP")

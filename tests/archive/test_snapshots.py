@@ -27,7 +27,7 @@ def lines_of(*streams: str) -> list[Line]:
         (("!ticker@arr", "tradingSession"), ""),
     ],
 )
-def test_books_tell_and_without_them_any_stream(
+def test_depth_updates_decide_and_without_them_any_stream(
     tmp_path: Path, streams: tuple[str, ...], symbol: str
 ) -> None:
     lines = lines_of(*streams)

@@ -172,7 +172,7 @@ def opened(venue: str, tmp_path_factory: pytest.TempPathFactory) -> tickerplant.
 
 
 @pytest.mark.parametrize("table", MODEL)
-def test_a_table_holds_what_the_messages_say(
+def test_a_table_holds_the_values_of_the_messages(
     opened: tickerplant.Recording, venue: str, table: str
 ) -> None:
     expected = modelled(venue, table)
@@ -277,7 +277,7 @@ def test_a_message_that_does_not_fit_is_left_out_alone_and_counted(
     assert (opened.unreadable, opened.unreadable_reason) == (0, ""), "each reading counts anew"
 
 
-def test_what_does_not_fit_is_counted_while_the_table_is_read(tmp_path: Path) -> None:
+def test_values_that_do_not_fit_are_counted_while_the_table_is_read(tmp_path: Path) -> None:
     lines = [line_of("a@trade", TRADE | {"t": number}) for number in range(400)]
     lines[4] = lines[390] = line_of("a@trade", TRADE | {"p": "nonsense"})
     opened = tickerplant.open_recording(recording(tmp_path / "tape", lines))
@@ -314,7 +314,7 @@ def test_decimals_are_exact_and_floats_the_nearest(number: Decimal) -> None:
         assert pa.Table.from_batches([batch]).to_pylist()[0]["price"] == expected
 
 
-def test_the_wrong_table_or_form_of_numbers_is_told(tmp_path: Path) -> None:
+def test_a_wrong_table_or_form_of_numbers_is_refused(tmp_path: Path) -> None:
     opened = tickerplant.open_recording(line_file(tmp_path / "tape", golden_lines("usdm")))
     with pytest.raises(ConfigError, match="invalid value 'trade', expected one of trades"):
         opened.arrow("trade")

@@ -62,9 +62,7 @@ SHOWN = [text[:20].encode("unicode_escape").decode() for text in NO_NUMBERS]
 
 
 @pytest.mark.parametrize("text", NO_NUMBERS, ids=SHOWN)
-def test_a_message_with_a_number_that_is_none_is_left_out_and_named(
-    tmp_path: Path, text: str
-) -> None:
+def test_a_message_with_an_invalid_number_is_skipped_and_named(tmp_path: Path, text: str) -> None:
     trades = [line_of("a@trade", TRADE | {"t": number}, START_NS + number) for number in range(9)]
     trades[4] = line_of("a@trade", TRADE | {"q": text}, START_NS + 4)
     path = line_file(tmp_path / "tape", trades)
@@ -80,7 +78,7 @@ def test_a_message_with_a_number_that_is_none_is_left_out_and_named(
 
 
 @pytest.mark.parametrize("text", NO_NUMBERS, ids=SHOWN)
-def test_an_update_with_a_level_that_is_none_is_left_out_whole(tmp_path: Path, text: str) -> None:
+def test_an_update_with_an_invalid_level_is_skipped_entirely(tmp_path: Path, text: str) -> None:
     levels: tuple[dict[str, Any], ...] = (
         {"b": [["1", "2"]], "a": []},
         {"b": [["1", "2"], ["1", text]], "a": []},
@@ -99,7 +97,7 @@ def test_an_update_with_a_level_that_is_none_is_left_out_whole(tmp_path: Path, t
 
 
 @pytest.mark.parametrize("text", NUMBERS)
-def test_what_the_exchange_may_print_is_exact(tmp_path: Path, text: str) -> None:
+def test_numbers_in_the_form_of_the_exchange_are_exact(tmp_path: Path, text: str) -> None:
     lines = [line_of("a@trade", TRADE | {"p": text})]
     opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
     assert opened.arrow("trades")["price"].to_pylist() == [Decimal(text)]

@@ -119,7 +119,7 @@ async def test_books_become_live_and_are_those_of_the_exchange() -> None:
 
 
 @looped
-async def test_books_say_what_they_are() -> None:
+async def test_books_have_a_repr() -> None:
     async with exchange(BTC) as house, client_of(house) as market:
         books = market.books(BTC, "ethusdt")
         assert repr(books) == "<Books BTCUSDT, ETHUSDT>"
@@ -129,7 +129,7 @@ async def test_books_say_what_they_are() -> None:
 
 @pytest.mark.parametrize("speed", ["100ms", "250ms", "500ms"])
 @looped
-async def test_books_of_each_speed_are_whole(speed: str) -> None:
+async def test_books_of_each_speed_are_complete(speed: str) -> None:
     async with exchange(BTC) as house, kept(house, speed=speed, limit=100) as (_, books):
         await until(lambda: books[BTC].counters.applied > 3)
         result = await books.audit(BTC)
@@ -138,7 +138,7 @@ async def test_books_of_each_speed_are_whole(speed: str) -> None:
 
 
 @looped
-async def test_books_of_the_other_venue_are_whole() -> None:
+async def test_books_of_the_other_venue_are_complete() -> None:
     async with (
         exchange("BTCUSD_PERP") as house,
         client_of(house, COINM) as market,
@@ -150,7 +150,7 @@ async def test_books_of_the_other_venue_are_whole() -> None:
 
 
 @looped
-async def test_what_happens_to_a_book_is_told_in_its_order() -> None:
+async def test_updates_and_notices_of_a_book_are_reported_in_order() -> None:
     told: list[Any] = []
 
     def note(book: LocalBook, item: Any) -> None:
@@ -185,7 +185,7 @@ async def test_iteration_gives_each_book_that_changed_once() -> None:
 
 
 @looped
-async def test_a_gap_begins_the_book_anew_and_is_told_once() -> None:
+async def test_a_gap_rebuilds_the_book_and_is_reported_once() -> None:
     told: list[Any] = []
     async with (
         exchange(BTC, faults="chain=1s") as house,
@@ -205,7 +205,7 @@ async def test_a_gap_begins_the_book_anew_and_is_told_once() -> None:
 
 
 @looped
-async def test_what_is_told_of_a_book_has_the_time_of_the_clock_when_that_was_set(
+async def test_notices_of_a_book_have_the_wall_clock_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[Any] = []
@@ -226,7 +226,7 @@ async def test_what_is_told_of_a_book_has_the_time_of_the_clock_when_that_was_se
 
 
 @looped
-async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() -> None:
+async def test_a_server_whose_ids_restart_lower_is_followed_at_once() -> None:
     told: list[Any] = []
     async with AsyncExitStack() as stack:
         async with exchange(BTC) as house:
@@ -254,7 +254,7 @@ async def test_a_server_that_begins_anew_with_lower_ids_is_followed_at_once() ->
 
 
 @looped
-async def test_a_book_that_is_not_heard_is_stale_until_it_is() -> None:
+async def test_a_book_without_updates_is_stale_until_they_resume() -> None:
     told: list[Any] = []
     async with (
         exchange(BTC) as house,
@@ -276,7 +276,7 @@ async def test_a_book_that_is_not_heard_is_stale_until_it_is() -> None:
 
 
 @looped
-async def test_a_book_that_missed_nothing_goes_on_without_a_snapshot() -> None:
+async def test_a_book_that_missed_nothing_continues_without_a_snapshot() -> None:
     async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
         async with every(0.02, house.go_on):
             await books.wait_until_live()
@@ -291,7 +291,7 @@ async def test_a_book_that_missed_nothing_goes_on_without_a_snapshot() -> None:
 
 
 @looped
-async def test_an_unknown_symbol_is_told_and_asked_for_ever_less_often() -> None:
+async def test_an_unknown_symbol_is_reported_and_retried_with_growing_delays() -> None:
     async with (
         exchange(BTC) as house,
         client_of(house) as market,
@@ -317,7 +317,7 @@ async def test_an_unknown_symbol_is_told_and_asked_for_ever_less_often() -> None
 
 
 @looped
-async def test_a_server_that_answers_no_snapshot_is_told() -> None:
+async def test_a_server_without_snapshots_is_reported() -> None:
     async with exchange(BTC, faults="http_garbage=1") as house, client_of(house) as market:
         moment = TimeSpec()
         market._rest.context.clock, market._rest.context.sleep = moment, moment.sleep
@@ -342,7 +342,7 @@ class BrokenBudget(WeightBudget):
 
 
 @looped
-async def test_a_mistake_in_asking_is_logged_and_does_not_freeze_the_book(
+async def test_an_error_in_a_request_is_logged_and_does_not_freeze_the_book(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with (
@@ -364,7 +364,7 @@ async def test_a_mistake_in_asking_is_logged_and_does_not_freeze_the_book(
 
 
 @looped
-async def test_what_is_not_live_in_time_is_named_with_its_reason() -> None:
+async def test_books_not_live_in_time_are_named_with_their_reason() -> None:
     async with (
         exchange(BTC, faults="http_garbage=1") as house,
         client_of(house) as market,
@@ -380,7 +380,7 @@ async def test_what_is_not_live_in_time_is_named_with_its_reason() -> None:
 
 
 @looped
-async def test_a_refusal_says_why_books_wait_and_until_when_and_is_logged_once(
+async def test_a_refusal_gives_reason_and_end_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
@@ -437,7 +437,7 @@ async def test_only_a_definite_refusal_ends_the_wait(status: int, is_definite: b
 
 
 @looped
-async def test_an_audit_that_is_given_up_leaves_no_journal() -> None:
+async def test_an_abandoned_audit_leaves_no_journal() -> None:
     async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
         async with every(0.02, house.go_on):
             await books.wait_until_live()
@@ -534,7 +534,7 @@ def _fail(book: LocalBook, item: object) -> None:
 
 
 @looped
-async def test_what_the_callback_raises_is_raised_by_the_books() -> None:
+async def test_an_exception_in_the_callback_is_raised_by_the_books() -> None:
     async with exchange(BTC) as house, client_of(house) as market, every(0.02, house.go_on):
         with pytest.raises(_OddError):
             await market.books(BTC, on_update=_fail).wait_until_live()
@@ -545,7 +545,7 @@ async def test_what_the_callback_raises_is_raised_by_the_books() -> None:
 
 
 @looped
-async def test_what_the_callback_raises_leaves_stale_books_and_is_told_to_everybody(
+async def test_an_exception_in_the_callback_leaves_stale_books_and_is_raised_to_every_caller(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fails = False
@@ -619,7 +619,7 @@ async def test_closed_books_stay_stale_whatever_their_notice_would_do_to_them() 
 
 
 @looped
-async def test_what_the_callback_raises_is_raised_by_the_market_at_last() -> None:
+async def test_an_exception_in_the_callback_is_raised_when_the_market_closes() -> None:
     async with exchange(BTC) as house:
 
         async def keep() -> None:
@@ -661,7 +661,7 @@ async def test_a_callback_may_close_the_books_and_remove_one() -> None:
     ],
 )
 @looped
-async def test_what_makes_no_book_is_told(
+async def test_invalid_arguments_of_books_are_refused(
     symbols: tuple[Any, ...], options: dict[str, Any], named: str
 ) -> None:
     async with exchange(BTC) as house, client_of(house) as market:
@@ -740,7 +740,7 @@ async def test_the_more_books_the_fewer_levels(count: int, limit: int) -> None:
 
 @pytest.mark.parametrize("symbol", [["ETHUSDT"], 5, "", None])
 @looped
-async def test_what_is_no_symbol_is_told_and_nothing_added(symbol: Any) -> None:
+async def test_an_invalid_symbol_is_refused_and_nothing_added(symbol: Any) -> None:
     async with exchange(BTC) as house, client_of(house) as market:
         books = market.books(BTC)
         with pytest.raises(ConfigError, match=r"symbol: .* symbols one by one"):

@@ -154,7 +154,7 @@ def test_rows_stand_as_they_were_received(tape: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("numbers", "kind"), [("decimal", "DECIMAL(38,12)"), ("float", "DOUBLE"), ("text", "VARCHAR")]
 )
-def test_numbers_are_what_was_asked_for(
+def test_numbers_have_the_requested_form(
     tape: Path, tmp_path: Path, numbers: str, kind: str
 ) -> None:
     assert run(tmp_path / "lake", tape, tables="trades", numbers=numbers) == 0
@@ -252,7 +252,7 @@ def test_liquidations_have_the_columns_of_the_archive(tmp_path: Path) -> None:
     ]
 
 
-def test_a_table_the_archive_lacks_is_refused(tape: Path, tmp_path: Path) -> None:
+def test_a_table_that_the_archive_does_not_have_is_refused(tape: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"depth_updates.*one that the archive's CSV has: trades"):
         run(tmp_path / "out", tape, to="csv", tables="depth_updates")
 
@@ -321,7 +321,7 @@ def test_resuming_after_a_kill_makes_the_same_files(
     assert files(cut) == exported[to]
 
 
-def test_a_kill_while_files_are_put_together_costs_nothing(
+def test_a_kill_while_files_are_assembled_costs_nothing(
     tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(tmp_path / "whole", tape, to="csv") == 0
@@ -346,7 +346,7 @@ def test_a_second_time_does_nothing(
 
 
 @FORMS
-def test_what_was_recorded_since_is_added_and_what_grew_is_done_anew(
+def test_new_segments_are_added_and_one_that_grew_is_redone(
     tape: Path, said: Said, tmp_path: Path, to: str
 ) -> None:
     third = len(said["usdm"]) // 3
@@ -420,7 +420,7 @@ def test_one_export_at_a_time_writes_into_a_folder(tape: Path, tmp_path: Path) -
         run(tmp_path / "out", tape)
 
 
-def test_ctrl_c_tells_totals_and_how_to_go_on(
+def test_ctrl_c_prints_totals_and_how_to_resume(
     tape: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -443,7 +443,7 @@ def test_ctrl_c_tells_totals_and_how_to_go_on(
     assert not list((tmp_path / "out").rglob(f"*{UNFINISHED}"))
 
 
-def test_a_full_disk_is_told_and_nothing_half_stays(
+def test_a_full_disk_is_reported_and_leaves_no_partial_file(
     tape: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -464,7 +464,7 @@ def test_a_full_disk_is_told_and_nothing_half_stays(
 # What is wrong with a recording
 
 
-def test_damage_is_told_now_and_later_and_the_rest_is_exported(
+def test_damage_is_reported_every_time_and_the_rest_is_exported(
     tape: Path, said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     segment = sorted((tape / "usdm").glob("*.zst"))[1]
@@ -480,7 +480,7 @@ def test_damage_is_told_now_and_later_and_the_rest_is_exported(
     assert rows[0][0] > len(events(said, "markPriceUpdate")) - 100
 
 
-def test_of_many_damages_the_first_are_told_and_how_many_there_are(
+def test_many_damages_are_reported_by_the_first_and_their_number(
     tmp_path: Path, said: Said, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = said["usdm"][:3_000]
@@ -499,7 +499,7 @@ def test_of_many_damages_the_first_are_told_and_how_many_there_are(
         assert "messages left out: 1; received at" in told
 
 
-def test_a_missing_segment_is_told(
+def test_a_missing_segment_is_reported(
     tmp_path: Path, said: Said, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tape = Path(recording(tmp_path / "tape", said["usdm"][:50], said["usdm"][50:100]))
@@ -583,7 +583,7 @@ def test_a_text_that_would_break_a_csv_file_is_left_out(
         assert len(path.read_text().splitlines()) == 2
 
 
-def test_nothing_for_a_table_is_told(
+def test_a_table_without_rows_is_reported(
     tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path / "out", tape, tables="trades,liquidations") == 1
@@ -640,7 +640,7 @@ def test_a_file_that_is_no_segment_makes_no_recording(tape: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
-def test_each_symbol_of_which_nothing_was_recorded_is_told_every_time(
+def test_each_symbol_without_rows_is_reported_every_time(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -652,7 +652,7 @@ def test_each_symbol_of_which_nothing_was_recorded_is_told_every_time(
     assert run(tmp_path / "all", tape / "usdm", to=to, symbols="BTCUSDT") == 0, "as before"
 
 
-def test_wrong_usage_is_told(tape: Path, tmp_path: Path) -> None:
+def test_wrong_usage_is_refused(tape: Path, tmp_path: Path) -> None:
     for flags, words in (
         (
             {"tables": "trade"},

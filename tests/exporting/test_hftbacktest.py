@@ -240,7 +240,7 @@ def test_a_snapshot_clears_as_far_as_it_reaches(tmp_path: Path, bare: bool) -> N
     ]
 
 
-def test_updates_that_a_snapshot_does_not_know_are_told_to_the_local_side_again(
+def test_updates_newer_than_a_snapshot_are_repeated_to_the_local_side(
     tmp_path: Path,
 ) -> None:
     exported(
@@ -278,7 +278,7 @@ def test_a_day_ends_at_midnight_by_receive_time(tmp_path: Path) -> None:
     assert files(tmp_path) == [BTC, "BTCUSDT_20251122.npz", "ETHUSDT_20251122.npz"]
 
 
-def test_only_what_is_asked_for_is_exported(tmp_path: Path) -> None:
+def test_only_the_selected_part_is_exported(tmp_path: Path) -> None:
     totals = exported(
         tmp_path,
         *((NOON + n, trade(T0 - 9, f"{n}.5")) for n in range(5)),
@@ -318,7 +318,7 @@ def test_book_tickers_and_mark_prices_are_extras(
     assert all(row[1:3] == (NOON, NOON) for row in rows), "at the time of the event, not of funding"
 
 
-def test_of_what_is_recorded_twice_the_finer_counts(tmp_path: Path) -> None:
+def test_the_finer_of_two_streams_is_used(tmp_path: Path) -> None:
     totals = exported(
         tmp_path,
         (NOON, trade(T0, "1", e="aggTrade")),
@@ -381,7 +381,7 @@ def test_a_file_is_not_made_again_from_the_same(tmp_path: Path) -> None:
         ('[{"x":1}]', "a message that cannot be read"),
     ],
 )
-def test_what_cannot_be_exported_is_counted_and_the_rest_is_exported(
+def test_invalid_messages_are_counted_and_the_rest_is_exported(
     tmp_path: Path, message: dict[str, Any] | str, reason: str
 ) -> None:
     totals = exported(
@@ -398,7 +398,7 @@ def test_a_snapshot_that_could_be_of_several_symbols_is_left_out(tmp_path: Path)
     assert totals == Totals(files=2, events=2, skipped={"a snapshot without a symbol": 1})
 
 
-def test_a_snapshot_belongs_to_the_symbol_it_was_asked_for(tmp_path: Path) -> None:
+def test_a_snapshot_belongs_to_the_symbol_of_its_request(tmp_path: Path) -> None:
     book = answer(T0, 5, [["99", "1"]], [])
     exported(
         tmp_path,
@@ -449,7 +449,7 @@ def test_where_there_is_no_room_for_the_array_it_is_the_same_error(tmp_path: Pat
         file.write(noise)
 
 
-def test_what_a_killed_export_left_is_removed(tmp_path: Path) -> None:
+def test_the_remains_of_a_killed_export_are_removed(tmp_path: Path) -> None:
     workshop = tmp_path / "out" / UNFINISHED_FOLDER
     workshop.mkdir(parents=True)
     (workshop / "BTCUSDT.rows").write_bytes(b"half")
@@ -494,7 +494,7 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
         export(tmp_path, base_latency_ns=-1)
 
 
-def test_what_is_no_archive_has_no_comment(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_has_no_comment(tmp_path: Path) -> None:
     assert comment_of(tmp_path / "none.npz") == b""
 
 

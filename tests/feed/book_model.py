@@ -1,4 +1,4 @@
-"""A true market that merges its changes as the exchange does, and a shell around a local book."""
+"""A true market that merges its changes as the exchange does, and the owner of a local book."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def within(levels: Texts, reach: str | None, sign: int) -> Texts:
 
 
 def assert_true(book: LocalBook, true: TrueBook) -> None:
-    """What the book says of its update id is what was so, as far as it reaches."""
+    """The book is the true one as of its update id, as deep as it is known."""
     bids, asks = true.at(book.last_update_id)
     assert book.bids(9999) == within(bids, book.lowest_known_bid, 1), book
     assert book.asks(9999) == within(asks, book.highest_known_ask, -1), book
@@ -166,7 +166,7 @@ def assert_true(book: LocalBook, true: TrueBook) -> None:
 
 
 def state(book: LocalBook) -> State:
-    """`book.state`, of which a type checker does not believe that it never changes."""
+    """`book.state`, without a type checker concluding that it never changes."""
     return book.state
 
 
@@ -176,7 +176,7 @@ def wants(book: LocalBook) -> bool:
 
 
 class Line:
-    """The way from the market to the book, on which everything can go wrong."""
+    """The connection from the market to the book, on which everything can go wrong."""
 
     def __init__(self, true: TrueBook, book: LocalBook) -> None:
         self.true = true
@@ -187,11 +187,11 @@ class Line:
         self.answers: deque[bytes] = deque()
         self.old: deque[bytes] = deque(maxlen=20)
         self.broken = False
-        self.is_anew = False
-        """The next update is the first of another server, which the feed tells."""
+        self.is_restarted = False
+        """The next update is the first of another server."""
 
     def act(self, act: str) -> None:
-        """One thing happens, and the shell does what it always does."""
+        """Let one thing happen, and do what the owner of a book does."""
         self.now_ms += 100
         if act.startswith("change"):
             for _ in range(self.true.random.randint(1, 8)):
@@ -219,7 +219,7 @@ class Line:
         """Another server takes over; the answers of the old one may still be on their way."""
         self._connect(up=False)
         self.true = self.true.restarted(1_000_000)
-        self.is_anew = True
+        self.is_restarted = True
         self.delayed.clear()
         self.sent.clear()
         self.old.clear()
@@ -247,8 +247,8 @@ class Line:
     def _offer(self, update: DepthUpdate) -> None:
         if not self.broken:
             self.sent.append(update)
-            if self.is_anew:
-                self.is_anew = False
+            if self.is_restarted:
+                self.is_restarted = False
                 self.book.ids_restarted(self.now_ms)
             self.book.offer(update, self.now_ms)
 

@@ -163,7 +163,7 @@ def test_at_the_end_of_an_update_nothing_is_changing() -> None:
     assert (result.wrong, result.matched, result.in_flux) == (1, 2, 0)
 
 
-def test_only_what_both_know_is_compared() -> None:
+def test_only_prices_that_both_cover_are_compared() -> None:
     book = book_at_ten()
     audit = Audit(book, limit=1)
     audit.begin()
@@ -218,7 +218,7 @@ def test_updates_beyond_the_bound_are_forgotten_and_the_audit_says_so() -> None:
     assert result.skipped_reason.endswith("which begins at 20")
 
 
-def test_a_book_that_begins_anew_ends_the_audit() -> None:
+def test_a_book_that_is_rebuilt_ends_the_audit() -> None:
     book = book_at_ten()
     audit = Audit(book)
     audit.begin()

@@ -54,7 +54,7 @@ def live_book(last: int = 10, *, limit: int = 1000) -> LocalBook:
     return book
 
 
-def told(book: LocalBook) -> list[tuple[str, str]]:
+def reported(book: LocalBook) -> list[tuple[str, str]]:
     return [
         ("gap", f"{notice.after_id}-{notice.before_id}")
         if isinstance(notice, Gap)
@@ -90,7 +90,7 @@ def test_a_live_book_is_the_true_book_whatever_happens_on_the_way(
         assert book.state is State.LIVE, "updates and snapshots kept coming"
     if book.state is State.LIVE:
         assert_true(book, true)
-    assert "crossed" not in [reason for _, reason in told(book)], "a right chain never crosses"
+    assert "crossed" not in [reason for _, reason in reported(book)], "a right chain never crosses"
 
 
 @given(
@@ -98,7 +98,7 @@ def test_a_live_book_is_the_true_book_whatever_happens_on_the_way(
     seed=st.integers(0, 1 << 30),
     gapless=st.booleans(),
 )
-def test_a_live_book_is_that_of_the_server_that_is_heard_wherever_its_ids_begin(
+def test_a_live_book_is_that_of_its_server_wherever_ids_begin(
     acts: list[str], seed: int, gapless: bool
 ) -> None:
     true = TrueBook(seed, gapless=gapless, after_id=1_000_000_000)
@@ -113,7 +113,7 @@ def test_a_live_book_is_that_of_the_server_that_is_heard_wherever_its_ids_begin(
 
 
 @given(acts=st.lists(st.sampled_from(ACTS), max_size=60), seed=st.integers(0, 1 << 30))
-def test_a_book_that_is_not_live_still_tells_a_true_past_when_it_was_not_spoilt(
+def test_a_book_that_is_not_live_has_a_true_past_unless_it_was_discarded(
     acts: list[str], seed: int
 ) -> None:
     true = TrueBook(seed)
@@ -128,7 +128,9 @@ def test_a_book_that_is_not_live_still_tells_a_true_past_when_it_was_not_spoilt(
     seed=st.integers(0, 1 << 30),
     max_buffered=st.integers(1, 8),
 )
-def test_what_waits_is_bounded_and_counted(acts: list[str], seed: int, max_buffered: int) -> None:
+def test_buffered_updates_are_bounded_and_counted(
+    acts: list[str], seed: int, max_buffered: int
+) -> None:
     line = Line(TrueBook(seed), LocalBook(SYMBOL, limit=4, max_buffered=max_buffered))
     for act in acts:
         line.act(act)
@@ -223,7 +225,7 @@ def test_a_price_with_other_decimals_is_the_same_price() -> None:
     assert book.bids(9) == [("100.00", "1.000"), ("99.0", "5"), ("97.00", "4.000")]
 
 
-def test_a_gap_is_told_and_a_snapshot_wanted() -> None:
+def test_a_gap_is_reported_and_a_snapshot_wanted() -> None:
     book = live_book()
     assert book.offer(update(11, 12, 10), 0)
     assert not book.offer(update(31, 40, 30), 7)
@@ -255,7 +257,7 @@ def test_ids_that_restart_are_followed_at_once() -> None:
     journal = book.start_journal(9)
     book.ids_restarted(7)
     assert (state(book), book.reason) == (State.SYNCING, "ids restarted")
-    assert told(book) == [("resync", "ids_restarted")]
+    assert reported(book) == [("resync", "ids_restarted")]
     assert journal.broken == "ids restarted"
     assert book.best_bid == BIDS[0], "it is as it was"
     assert not book.offer(update(11, 12, 10), 7)
@@ -264,7 +266,7 @@ def test_ids_that_restart_are_followed_at_once() -> None:
     assert (state(book), book.last_update_id) == (State.LIVE, 12)
 
 
-def test_a_snapshot_that_was_asked_for_before_the_ids_restarted_is_not_used() -> None:
+def test_a_snapshot_requested_before_the_ids_restarted_is_not_used() -> None:
     book = live_book(1000)
     book.offer(update(1031, 1040, 1030), 0)
     book.snapshot_requested(0)
@@ -273,7 +275,9 @@ def test_a_snapshot_that_was_asked_for_before_the_ids_restarted_is_not_used() ->
     assert not wants(book), "one question is enough"
     assert not book.load(snapshot(1050), 8)
     assert (state(book), book.counters.snapshots_unused) == (State.SYNCING, 1)
-    assert told(book) == [("gap", "1000-1031"), ("resync", "gap")], "a resync was reported already"
+    assert reported(book) == [("gap", "1000-1031"), ("resync", "gap")], (
+        "a resync was reported already"
+    )
     book.snapshot_requested(2000)
     assert book.load(snapshot(10), 2010)
 
@@ -286,7 +290,7 @@ def test_lower_ids_of_a_clearly_later_time_mean_a_restart(ms: int, is_restart: b
     later.transaction_time_ms = 1010 + ms
     assert not book.offer(later, 7)
     assert state(book) is (State.SYNCING if is_restart else State.LIVE)
-    assert told(book) == [("resync", "ids_restarted")] * is_restart
+    assert reported(book) == [("resync", "ids_restarted")] * is_restart
     if is_restart:
         book.snapshot_requested(7)
         assert book.load(snapshot(10), 8)
@@ -306,10 +310,10 @@ def test_a_quiet_book_follows_a_lower_snapshot_of_a_clearly_later_time(
     lower.transaction_time_ms = 1010 + ms
     assert book.load(lower, 6010) is is_restart
     assert state(book) is (State.LIVE if is_restart else State.STALE)
-    assert told(book) == [("resync", "ids_restarted")] * is_restart
+    assert reported(book) == [("resync", "ids_restarted")] * is_restart
 
 
-def test_a_snapshot_that_was_asked_for_before_the_feed_was_lost_is_not_used() -> None:
+def test_a_snapshot_requested_before_updates_were_lost_is_not_used() -> None:
     book = LocalBook(SYMBOL)
     book.snapshot_requested(0)
     book.updates_lost("reset", 5)
@@ -336,7 +340,7 @@ def test_an_update_that_came_twice_or_of_another_symbol_is_left_out() -> None:
     assert (state(book), book.counters.skipped) == (State.LIVE, 2)
 
 
-def test_a_lost_feed_makes_the_book_stale_and_readable() -> None:
+def test_lost_updates_make_the_book_stale_and_readable() -> None:
     book = live_book()
     book.updates_lost("closed 1006", 5)
     assert (state(book), book.reason, book.best_bid) == (State.STALE, "closed 1006", BIDS[0])
@@ -356,13 +360,13 @@ def test_a_lost_feed_that_missed_updates_makes_it_rebuild() -> None:
     book.updates_resumed(10)
     assert not book.offer(update(25, 30, 20), 11)
     assert state(book) is State.SYNCING
-    assert told(book) == [("gap", "10-25"), ("resync", "gap")]
+    assert reported(book) == [("gap", "10-25"), ("resync", "gap")]
 
 
 @pytest.mark.parametrize(
     ("last", "useful", "resyncs"), [(9, False, 0), (10, True, 0), (17, True, 1)]
 )
-def test_a_quiet_book_that_is_heard_again_asks_whether_it_missed_anything(
+def test_a_quiet_book_whose_updates_resumed_is_verified_by_a_snapshot(
     last: int, useful: bool, resyncs: int
 ) -> None:
     book = live_book()
@@ -419,7 +423,7 @@ def fall_short(book: LocalBook, now_ms: int) -> None:
 
 
 @pytest.mark.parametrize("leave", [lose, restart_ids, gap, cross, fall_short])
-def test_a_book_that_was_live_for_long_asks_after_the_first_pause_again(
+def test_a_book_that_was_live_for_long_starts_again_with_the_first_pause(
     leave: Callable[[LocalBook, int], None],
 ) -> None:
     pauses = []
@@ -432,7 +436,7 @@ def test_a_book_that_was_live_for_long_asks_after_the_first_pause_again(
     assert pauses == [1000 if leave is fall_short else 2000, 1000], "short is live when it asks"
 
 
-def test_a_book_that_is_live_for_moments_between_losses_asks_ever_less_often() -> None:
+def test_a_book_that_is_live_only_briefly_backs_off() -> None:
     book = live_book()
     lose(book, 1_000)
     assert book.offer(update(11, 12, 10), 3_700_000)
@@ -441,7 +445,7 @@ def test_a_book_that_is_live_for_moments_between_losses_asks_ever_less_often() -
     assert book.next_request_ms == 3_703_000
 
 
-def test_a_live_book_that_asks_in_vain_asks_ever_less_often() -> None:
+def test_a_live_book_whose_requests_fail_backs_off() -> None:
     book = live_book(limit=4)
     fall_short(book, 70_000)
     now_ms, pauses = 70_000, []
@@ -467,7 +471,7 @@ def test_a_live_book_that_asks_in_vain_asks_ever_less_often() -> None:
         b'{"symbol":"ETHUSDT","lastUpdateId":70,"bids":[],"asks":[]}',
     ],
 )
-def test_an_answer_that_is_no_book_counts_as_failed(answer: bytes) -> None:
+def test_a_response_without_a_valid_book_counts_as_failed(answer: bytes) -> None:
     book = LocalBook(SYMBOL)
     book.snapshot_requested(0)
     assert not book.load(answer, 0)
@@ -479,7 +483,7 @@ def test_a_book_that_crosses_is_forgotten_and_is_rebuilt() -> None:
     assert not book.offer(update(11, 12, 10, bids=[("101.00", "1.000")]), 3)
     assert (state(book), book.best_bid, book.best_ask) == (State.SYNCING, None, None)
     assert book.reason == "crossed: bid 101.00 and ask 101.00"
-    assert told(book) == [("resync", "crossed")]
+    assert reported(book) == [("resync", "crossed")]
     assert wants(book)
 
 
@@ -495,7 +499,7 @@ def test_a_level_that_cannot_be_read_makes_it_rebuild() -> None:
     book = live_book()
     assert not book.offer(update(11, 12, 10, bids=[("1e5", "1.000")]), 3)
     assert book.reason == "unreadable: '1e5' is not a plain decimal"
-    assert told(book) == [("resync", "unreadable")]
+    assert reported(book) == [("resync", "unreadable")]
     assert book.bids(5) == []
 
 
@@ -511,7 +515,7 @@ def test_nothing_is_known_beyond_the_last_level_of_a_full_snapshot() -> None:
     )
 
 
-def test_a_book_that_does_not_reach_far_asks_and_stays_live() -> None:
+def test_a_shallow_book_wants_a_snapshot_and_stays_live() -> None:
     book = live_book(limit=8)
     book.ids_restarted(0)
     book.snapshot_requested(0)
@@ -520,7 +524,7 @@ def test_a_book_that_does_not_reach_far_asks_and_stays_live() -> None:
     assert book.lowest_known_bid == "93.00"
     book.take_notices()
     book.offer(update(21, 22, 20, bids=[(price, "0") for price, _ in bids[:7]]), 5000)
-    assert (state(book), told(book)) == (State.LIVE, [("resync", "too_shallow")])
+    assert (state(book), reported(book)) == (State.LIVE, [("resync", "too_shallow")])
     assert wants(book)
     book.snapshot_requested(5000)
     assert not wants(book)
@@ -532,7 +536,7 @@ def test_a_book_that_does_not_reach_far_asks_and_stays_live() -> None:
     assert book.bids(4)[3] == ("90.00", "3.000")
     assert not wants(book)
     assert book.counters.snapshots_used == 3
-    assert told(book) == []
+    assert reported(book) == []
 
 
 def test_a_refreshing_snapshot_waits_for_the_update_that_joins_it() -> None:
@@ -570,7 +574,7 @@ def test_a_side_that_grows_too_wide_forgets_its_worst_levels() -> None:
     assert book.counters.pruned == 33 - 10
 
 
-def test_a_snapshot_nobody_asked_for_is_not_used() -> None:
+def test_a_snapshot_that_was_not_requested_is_not_used() -> None:
     book = live_book()
     assert not book.load(snapshot(99, []), 0)
     assert (book.best_bid, book.counters.snapshots_unused) == (BIDS[0], 1)

@@ -113,7 +113,7 @@ def check_sequence(each: Captured) -> None:
 
 
 @pytest.mark.parametrize("listed", [pytest.param(x, id=path) for path, x in goldens()])
-def test_every_golden_is_read_whole(listed: list[Captured]) -> None:
+def test_every_golden_is_read_completely(listed: list[Captured]) -> None:
     for each in listed:
         check(each)
         check_sequence(each)
@@ -123,7 +123,7 @@ def test_every_golden_is_read_whole(listed: list[Captured]) -> None:
 @pytest.mark.parametrize(
     "each", [pytest.param(each, id=f"{file}-{each.stream}") for file, each in examples()]
 )
-def test_every_example_of_the_reference_is_read_whole(each: Captured) -> None:
+def test_every_example_of_the_reference_is_read_completely(each: Captured) -> None:
     check(each)
     check_sequence(each)
 
@@ -170,7 +170,7 @@ def test_a_kind_has_one_decoder() -> None:
     assert reader("btcusdt@markPriceKline_1m") is reader("btcusdt@markPriceKline_1M")
 
 
-def test_what_is_not_on_the_wire_is_left_to_the_receiver() -> None:
+def test_fields_outside_the_protocol_are_left_to_the_receiver() -> None:
     message = reader("btcusdt@trade").decode(KINDS["btcusdt@trade"].payload)
     assert isinstance(message, Trade)
     assert (message.stream, message.payload, message.received_ns) == ("", b"", 0)
@@ -179,7 +179,7 @@ def test_what_is_not_on_the_wire_is_left_to_the_receiver() -> None:
     message.received_ns, message.backfilled = 1, True
 
 
-def test_a_mark_price_stream_tells_one_or_several() -> None:
+def test_a_mark_price_stream_carries_an_object_or_an_array() -> None:
     row = KINDS["btcusdt@markPrice"].content
     for name in ("btcusd@markPrice", "btcusdt@markPrice@1s"):
         assert isinstance(reader(name).decode(msgspec.json.encode(row)), MarkPrice)
@@ -209,13 +209,13 @@ def test_levels_are_pairs_of_text() -> None:
         ("adausd@assetIndex", "ADAUSD"),
     ],
 )
-def test_every_message_tells_whom_it_is_about(name: str, symbol: str) -> None:
+def test_every_message_has_its_symbol(name: str, symbol: str) -> None:
     (message,) = decoded(KINDS[name])
     assert message.symbol == symbol
     assert sequence_reader(name).decode(KINDS[name].payload).symbol == symbol
 
 
-def test_a_message_tells_its_candle() -> None:
+def test_a_message_gives_access_to_its_candle() -> None:
     message = reader("btcusdt@kline_1m").decode(KINDS["btcusdt@kline_1m"].payload)
     candle = message.candle
     assert (message.interval, message.open_time_ms) == (candle.interval, candle.open_time_ms)

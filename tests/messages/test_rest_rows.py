@@ -164,7 +164,7 @@ def test_anything_else_is_refused(answer: bytes, of: Any) -> None:
 
 
 @given(st.binary(), st.sampled_from(list(OF.values())))
-def test_any_bytes_are_an_answer_or_refused(answer: bytes, of: Any) -> None:
+def test_any_bytes_are_a_response_or_refused(answer: bytes, of: Any) -> None:
     try:
         messages: list[Message] = of(answer, "BTCUSDT")
     except msgspec.DecodeError:
