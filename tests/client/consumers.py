@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import pytest
 from loopback import Loopback, until
 from msgspec.structs import replace
 
 import tickerplant
 from tickerplant import FeedSettings, MarketClient, Message, Notice, Subscription
+from tickerplant.client import runner
 from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM, Venue
 
@@ -53,7 +57,7 @@ async def heard(house: Loopback, *names: str) -> None:
 
 async def carried(market: MarketClient, *names: str) -> None:
     """Wait until the market has heard that it is subscribed to `names`."""
-    await until(lambda: all(market._runner.is_delivered(name) for name in names))
+    await until(lambda: all(market.is_delivered(name) for name in names))
 
 
 async def read(subscription: Subscription, count: int) -> list[Any]:
@@ -96,3 +100,25 @@ async def every(
         yield
     finally:
         task.cancel()
+
+
+async def ticked(market: MarketClient) -> None:
+    """Wait until the clock of the feed has ticked."""
+    feed = market._runner.feed
+    now_ms = feed.now_ms
+    await until(lambda: feed.now_ms > now_ms)
+
+
+class Ahead:
+    """Sets the clock of clients ahead."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ns = 0
+        clock = SimpleNamespace(monotonic_ns=self._monotonic_ns, time_ns=time.time_ns)
+        monkeypatch.setattr(runner, "time", clock)
+
+    def _monotonic_ns(self) -> int:
+        return time.monotonic_ns() + self._ns
+
+    def go(self, ms: int) -> None:
+        self._ns += ms * 1_000_000

@@ -25,6 +25,8 @@ from tickerplant.client.blocking import BlockingMarket
 from tickerplant.client.loop_thread import LoopThread
 from tickerplant.messages import Disconnected
 
+pytestmark = pytest.mark.sockets
+
 T = TypeVar("T")
 
 
@@ -90,11 +92,8 @@ def stream(market: BlockingMarket, house: House, **options: Any) -> Any:
 
 
 def carried(market: BlockingMarket, name: str) -> None:
-    async def wait() -> None:
-        while not market._market._runner.is_delivered(name):  # noqa: ASYNC110  # seen from outside
-            await asyncio.sleep(0.001)
-
-    market.wait(wait())
+    while not market.is_delivered(name):
+        time.sleep(0.001)
 
 
 def test_an_argument_that_is_none_is_told_and_nothing_is_left() -> None:

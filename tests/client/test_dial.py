@@ -16,6 +16,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from tickerplant.client import dial
 from tickerplant.client.dial import PIECE_BYTES, Dial, end_of
 
+pytestmark = pytest.mark.sockets
+
 
 @asynccontextmanager
 async def greeting(data: bytes) -> AsyncIterator[WSParsedURL]:

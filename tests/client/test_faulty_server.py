@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
 from consumers import (
     QUICK,
     TRADES,
+    Ahead,
     carried,
     client_of,
     connections,
@@ -45,6 +45,8 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.faults import CLOSE_CODES, FAULT_ROWS
 from tickerplant.server.faulty_connection import GARBAGE_FRAMES, UNKNOWN_FIELDS, FaultyConnection
 
+pytestmark = pytest.mark.sockets
+
 LATER_MS = 60_000
 """So long that chance cannot put off a fault with a mean of a second."""
 IMPATIENT = replace(LIMITS, close_grace_ms=1)
@@ -61,26 +63,6 @@ def meets(*names: str) -> Callable[[Test], Test]:
         return test
 
     return note
-
-
-class Ahead:
-    """Lets the time of the client run ahead."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._ns = 0
-        clock = SimpleNamespace(monotonic_ns=self._monotonic_ns, time_ns=time.time_ns)
-        monkeypatch.setattr(runner, "time", clock)
-
-    def _monotonic_ns(self) -> int:
-        return time.monotonic_ns() + self._ns
-
-    def go(self, ms: int) -> None:
-        self._ns += ms * 1_000_000
-
-
-@pytest.fixture
-def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
-    return Ahead(monkeypatch)
 
 
 @asynccontextmanager

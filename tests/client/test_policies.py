@@ -1,4 +1,4 @@
-"""What happens to messages that wait: the four policies, from the socket to the reader."""
+"""What happens to unread messages: each value of `when_full`, from the socket to the reader."""
 
 from __future__ import annotations
 
@@ -7,12 +7,25 @@ import socket
 from typing import Any
 
 import pytest
-from consumers import TRADES, carried, client_of, connections, heard, kinds, quick, read
+from consumers import (
+    TRADES,
+    Ahead,
+    carried,
+    client_of,
+    connections,
+    heard,
+    kinds,
+    quick,
+    read,
+    ticked,
+)
 from loopback import Loopback, loopback, looped, until
 
 from tickerplant import ConfigError, MarketClient, QueueOverflow, messages
 from tickerplant.messages import Dropped
 from tickerplant.server.websocket import WebSocketConnection
+
+pytestmark = pytest.mark.sockets
 
 SIZE = 5
 
@@ -41,7 +54,7 @@ def narrow(house: Loopback, market: MarketClient) -> None:
 
 
 @looped
-async def test_every_holds_the_server_up_and_loses_nothing() -> None:
+async def test_block_makes_the_server_wait_and_loses_nothing() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription = market.stream(TRADES, queue_size=SIZE)
         await carried(market, TRADES)
@@ -61,7 +74,7 @@ async def test_every_holds_the_server_up_and_loses_nothing() -> None:
 
 
 @looped
-async def test_a_pause_longer_than_all_patience_costs_no_connection() -> None:
+async def test_a_pause_longer_than_all_timeouts_costs_no_connection(ahead: Ahead) -> None:
     settings = quick(
         idle_ms=20,
         pong_timeout_ms=20,
@@ -75,10 +88,12 @@ async def test_a_pause_longer_than_all_patience_costs_no_connection() -> None:
         await carried(market, TRADES)
         await trade(house, 200)
         await until(lambda: subscription.counters.pauses)
-        await asyncio.sleep(0.7)  # longer than a vigil looks away
+        ahead.go(1_900)  # just less than a stall of the event loop
+        await ticked(market)
         await trade(house, 100)
         assert kinds(await read(subscription, 300)) == [str(1 + each) for each in range(300)]
-        await asyncio.sleep(0.1)
+        await ticked(market)
+        await ticked(market)
         assert (market.counters.lost, market.counters.opened) == (0, 1)
         assert subscription.pending == 0, "and no notice"
 
@@ -99,10 +114,10 @@ async def test_the_connection_is_read_again_when_who_is_full_goes() -> None:
 
 @looped
 async def test_what_has_no_connection_of_its_own_keeps_some_and_says_how_many_it_dropped(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("tickerplant.client.subscription.SPARE", 20)
-    async with loopback() as house, client_of(house, settings=quick(most_apart=0)) as market:
+    settings = quick(most_apart=0, spare_messages=20)
+    async with loopback() as house, client_of(house, settings=settings) as market:
         slow = market.stream(TRADES, queue_size=SIZE)
         other = market.stream(TRADES)
         await carried(market, TRADES)
@@ -151,7 +166,7 @@ async def test_the_market_is_left_while_nothing_is_read() -> None:
 
 
 @looped
-async def test_latest_hands_out_the_last_of_each_stream() -> None:
+async def test_keep_latest_delivers_the_last_of_each_stream() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES, "btcusdt@bookTicker", when_full="keep_latest")
         await carried(market, TRADES, "btcusdt@bookTicker")

@@ -29,6 +29,8 @@ from tickerplant.server.rest import WITHOUT_WEIGHT
 from tickerplant.units import MINUTE_MS
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
+pytestmark = pytest.mark.sockets
+
 REFUSED = "tickerplant_requests_refused_total"
 
 

@@ -17,6 +17,8 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages import UnknownStream
 from tickerplant.venue import COINM, USDM
 
+pytestmark = pytest.mark.sockets
+
 IMPATIENT = quick(unknown_after_ms=0)
 
 

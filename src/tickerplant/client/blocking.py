@@ -88,6 +88,10 @@ class BlockingMarket:
         """Counts over all streams and connections."""
         return self.call(lambda: self._market.counters)
 
+    def is_delivered(self, name: str) -> bool:
+        """Whether the stream `name` is subscribed to and delivered to all its consumers."""
+        return self.call(lambda: self._market.is_delivered(name))
+
     def stream(
         self,
         *names: str,

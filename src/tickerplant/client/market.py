@@ -111,6 +111,10 @@ class MarketClient:
         """Counts over all streams and connections."""
         return self._runner.feed.counters
 
+    def is_delivered(self, name: str) -> bool:
+        """Whether the stream `name` is subscribed to and delivered to all its consumers."""
+        return self._runner.is_delivered(name)
+
     def stream(
         self,
         *names: str,

@@ -14,7 +14,7 @@ from msgspec import structs
 from tickerplant.client.runner import FeedRunner
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.merged_stream import Sink
-from tickerplant.feed.queue import SPARE, Queue, QueueCounters, WhenFull
+from tickerplant.feed.queue import Queue, QueueCounters, WhenFull
 from tickerplant.messages.message import Message
 from tickerplant.messages.notice import Notice
 
@@ -151,7 +151,7 @@ class Inbox:
         self._blocks = queue.when_full == "block"
         self._plain = queue.plain
         self._peak = 0
-        self._max_items = queue.size + SPARE
+        self._spare = runner.feed.settings.spare_messages
         self._is_warned = False
 
     @property
@@ -179,7 +179,7 @@ class Inbox:
             self._is_paused = True
             self.queue.counters.pauses += 1
             self._runner.pause_for(self.put, self)
-        elif depth >= self._max_items and not self.queue.is_overflowing:
+        elif depth >= self.queue.size + self._spare and not self.queue.is_overflowing:
             self._overflow()
 
     def check_room(self) -> None:
@@ -193,7 +193,8 @@ class Inbox:
         if not self._is_warned:
             self._is_warned = True
             moved = "It gets its own connections, which are paused until it is read"
-            kept = f"No more connections are available: it queues {SPARE} more and drops the rest"
+            kept = "No more connections are available: it drops messages when it has queued "
+            kept += f"{self._spare} more"
             _log.warning(
                 "A subscription is not read, or too slowly: %s. %d messages are pending "
                 "(queue_size=%d, when_full='block'). %s. Read it, close it, or use "

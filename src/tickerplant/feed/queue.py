@@ -8,7 +8,7 @@
 `raise`        the consumer gets `QueueOverflow` after the items that are queued
 
 With `block`, a connection that other consumers with room share is still read until this queue has
-connections of its own.  Meanwhile the queue accepts up to `SPARE` more items; further items are
+connections of its own.  Meanwhile the queue accepts up to `FeedSettings.spare_messages` more items; further items are
 dropped, and a `Dropped` notice behind the queued items says how many.
 """
 
@@ -28,9 +28,6 @@ from tickerplant.units import NS_PER_MS
 
 WhenFull: TypeAlias = Literal["block", "keep_latest", "drop_oldest", "raise"]
 WHEN_FULL: tuple[str, ...] = get_args(WhenFull)
-
-SPARE = 10_000
-"""With `block`, items that a full queue still accepts until its connections can be paused."""
 
 
 class QueueCounters(Struct):
@@ -55,7 +52,7 @@ class Queue:
     """Messages and notices in order.
 
     Args:
-        size: Maximum number of queued items.  `block` allows `SPARE` more.  One
+        size: Maximum number of queued items.  `block` does not enforce it.  One
             more may be queued just after a `Dropped` notice: the item that follows it.
         when_full: What happens when the queue is full.
 

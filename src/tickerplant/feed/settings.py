@@ -60,6 +60,9 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     most_apart: int = 20
     """Maximum number of full subscriptions with connections of their own.  A further one keeps
     sharing, and gets a `Dropped` notice for what it loses."""
+    spare_messages: int = 10_000
+    """Messages that a full subscription with `when_full="block"` still queues until its connections
+    can be paused; further ones are dropped."""
     lag_ms: int = 500
     """How far the primary connection may lag before a secondary takes over."""
     reorder_ms: int = 500
