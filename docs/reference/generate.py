@@ -178,13 +178,13 @@ def limits_page() -> str:
     """Return the page of the protocol's numbers."""
     return page(
         "Limits",
-        "The numbers that the server holds its clients to.",
+        "The limits that the server enforces.",
         "Each can be set: `--limit lifetime_ms=60000`, see [settings](settings.md).\n"
-        "With `--limits off` what goes beyond one is counted and not refused; "
-        "[Change limits](../how-to/change-limits.md) says which hold all the same.\n"
-        "How near clients come: [`/plant/v1/limits`](operations.md).",
+        "With `--limits off`, exceeding one is counted and not refused; "
+        "[Change limits](../how-to/change-limits.md) says which still apply.\n"
+        "How close clients come: [`/plant/v1/limits`](operations.md).",
         table(
-            ("name", "default", "unit", "least", "what it limits", "source"),
+            ("name", "default", "unit", "minimum", "what it limits", "source"),
             (
                 (
                     f"`{row.name}`",
@@ -204,28 +204,28 @@ def faults_page() -> str:
     """Return the page of faults on demand."""
     return page(
         "Faults on demand",
-        "What the server does wrong when it is told to; "
-        "[Inject faults](../how-to/inject-faults.md) says how.",
+        "Faults that the server injects on request; "
+        "[Inject faults](../how-to/inject-faults.md) shows how.",
         "All are off unless set: `--fault reset=30s`, see [settings](settings.md).\n"
         "SHARE is a number from 0 to 1.\n"
-        "MEAN is a time such as `30s`: each connection draws how long it is to the next time, "
-        "at random and on average that long, from its opening on.\n"
-        "TIME is a time, and CODE a code that may stand in a close frame.\n"
-        "They run on the clock of the server, not of the market.",
+        "MEAN is a time such as `30s`: each connection waits a random time, on average this long, "
+        "before each occurrence.\n"
+        "TIME is a time, and CODE a code that a close frame may have.\n"
+        "Times use the clock of the server, not market time.",
         table(
             ("name", "value", "what happens"),
             ((f"`{row.name}`", f"`{row.form.partition('=')[2]}`", row.doc) for row in FAULT_ROWS),
         ),
-        f"A handshake or a request with the header `{EXEMPT_HEADER}: 1` meets none of them.\n"
-        "Of several that refuse the same handshake or question, the first of the table is done.\n"
-        "REST questions are the paths of the [queries](queries.md), not the pages of "
-        "[operations](operations.md); one that is refused is not charged.",
+        f"Handshakes and requests with the header `{EXEMPT_HEADER}: 1` are never faulted.\n"
+        "If several faults would refuse the same handshake or request, the first in the table does.\n"
+        "REST requests are those to the paths of the [queries](queries.md), not to the pages of "
+        "[operations](operations.md); a refused one is not charged.",
         f"## `{FAULTS_PATH}`",
-        "What is switched on and how often it was done, JSON; both ports tell the same.",
+        "The faults that are on and how often each happened, as JSON; the same on both ports.",
         table(("key", "what it is"), _fields(FaultsPage)),
         "Each fault has",
         table(("key", "what it is"), _fields(FaultUse)),
-        "How often each was done is in `tickerplant_faults_total` of the [metrics](metrics.md) too.",
+        "The counts are also in `tickerplant_faults_total` of the [metrics](metrics.md).",
     )
 
 
@@ -233,14 +233,14 @@ def closing_page() -> str:
     """Return the page of why connections end."""
     return page(
         "Close reasons",
-        "Why the server ends a WebSocket connection.",
+        "Why the server closes a WebSocket connection.",
         "The name is the `reason` label of `tickerplant_connections_closed_total` and of the log.\n"
-        "Three more names stand there for ends that the server does not decide: "
-        "`fault` was wanted ([faults on demand](faults.md)), "
+        "Three more names are for closes that the server does not decide: "
+        "`fault` was injected ([faults on demand](faults.md)), "
         "`client` closed properly, and `lost` went without a close frame.\n"
-        "Whatever came before the frame that ends a connection is answered before the close frame.",
+        "Everything before the frame that ends a connection is answered before the close frame.",
         table(
-            ("name", "code", "text of the close frame", "come back at once", "when"),
+            ("name", "code", "text of the close frame", "reconnect at once", "when"),
             (
                 (
                     f"`{row.name}`",
@@ -497,37 +497,37 @@ def _profile_value(value: object) -> str:
 def operations_page() -> str:
     """Return the page of what the ports answer beside the protocol."""
     about = (
-        "How near each client came to each limit, JSON; "
-        "each port tells of its own venue's budget, "
-        "or of the one that both venues share in profiles that say so.\n"
+        "How close each client came to each limit, as JSON; "
+        "each port reports on its own venue, "
+        "or on both in profiles where they share the limits.\n"
         f"The latest {LIMITS.max_addresses:,} addresses are remembered, "
-        f"the latest {SHOWN_ADDRESSES} of them shown.\n"
+        f"and the latest {SHOWN_ADDRESSES} of them are shown.\n"
         "The page costs no request weight."
     )
     return page(
         "Operations",
-        "What both ports answer to those who run the server; [Watch it](../how-to/watch-it.md).",
+        "The server's own pages, on both ports; [Monitor the server](../how-to/watch-it.md).",
         table(
-            ("path", "answer"),
+            ("path", "response"),
             (
                 ("`/`", "The addresses, text."),
                 ("`/healthz`", "200 while the process serves."),
                 (
                     "`/readyz`",
-                    "200 while the source flows, else 503; the reason and warnings, JSON.",
+                    "200 while the source is running, else 503; the reason and warnings, JSON.",
                 ),
                 ("`/metrics`", "[The metrics](metrics.md), Prometheus text."),
-                (f"`{LIMITS_PATH}`", "How near clients came to the limits, JSON."),
+                (f"`{LIMITS_PATH}`", "How close clients came to the limits, JSON."),
                 (f"`{FAULTS_PATH}`", "The [faults on demand](faults.md), JSON."),
                 (f"`{CLOCK_PATH}`", "The clock of a replay, JSON; POST sets it."),
             ),
         ),
         f"## Who may use `{PLANT_PATHS}…`",
-        "A browser sends what any web page asks it to, to this machine too; these pages are kept "
-        "from that.\n"
+        "A browser sends the requests of any web page, also to this machine; these checks keep web "
+        "pages out.\n"
         "Market data is open to all, as on the exchange.",
         table(
-            ("request", "what must hold", "else"),
+            ("request", "condition", "otherwise"),
             (
                 (
                     "any, to a port on loopback",
@@ -556,15 +556,15 @@ def operations_page() -> str:
                 ),
             ),
         ),
-        "There are no CORS headers, so a page of another origin cannot read an answer either.\n"
-        "A refusal is a JSON object with `error`, what is wrong and what to do, and is counted in "
+        "There are no CORS headers, so a page of another origin cannot read a response either.\n"
+        "A refusal is a JSON object with `error`, the problem and what to do, and is counted in "
         "`tickerplant_http_requests_total` by its status.",
         f"## `{CLOCK_PATH}`",
-        "Where a replay is; with other commands the answer is 404 and says so.\n"
+        "The state of a replay; 404 for other commands.\n"
         "How to set it: [control a replay](../how-to/control-a-replay.md).",
         table(("key", "what it is"), _fields(ClockState)),
-        "A POST may have",
-        table(("field", "what is wanted"), _fields(ClockRequest)),
+        "A POST may contain",
+        table(("field", "what it sets"), _fields(ClockRequest)),
         f"## `{LIMITS_PATH}`",
         about,
         table(("key", "what it is"), _fields(LimitsPage)),

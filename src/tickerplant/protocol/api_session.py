@@ -52,14 +52,14 @@ class RateLimit(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Retry(Struct, frozen=True, kw_only=True, rename="camel"):
-    """When a refused client may come back; both in ms since 1970."""
+    """When a refused client may retry; both in ms since 1970."""
 
     server_time: int
     retry_after: int
 
 
 class ApiError(Struct, frozen=True):
-    """What went wrong."""
+    """The error of a reply."""
 
     code: int
     msg: str
@@ -67,7 +67,7 @@ class ApiError(Struct, frozen=True):
 
 
 class SessionStatus(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A connection on which nobody is logged on, because there are no accounts here."""
+    """The status of a connection: never logged on, because this server has no accounts."""
 
     api_key: None = None
     authorized_since: None = None
@@ -77,7 +77,7 @@ class SessionStatus(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ApiReply(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One reply: with a `result` or an `error`, never both."""
+    """One reply, with a `result` or an `error`."""
 
     id: RequestId
     status: int = 200
@@ -98,11 +98,11 @@ REJECTED_KEY = -2015
 def answer_session(
     method: str, params: Mapping[str, object], status: SessionStatus
 ) -> SessionStatus:
-    """Return `status`, which is what the other session methods answer.
+    """Return `status`, the result of every session method but `session.logon`.
 
     Raises:
-        RequestError: it is `session.logon`: -1102 for a parameter that is not there, or is neither
-            text nor an integer, else -2015, because no key is known.
+        RequestError: for `session.logon`: -1102 for a parameter that is missing or is neither text
+            nor an integer, else -2015, because no key is known.
     """
     if method != LOGON:
         return status

@@ -42,7 +42,7 @@ def decode_json(text: str | bytes) -> object:
     """Return the JSON value in `text`.
 
     Raises:
-        JsonError: it is none, or is nested too deeply, or is not UTF-8.
+        JsonError: the text is invalid, nested too deeply, or not UTF-8.
     """
     data = _encoded(text)
     try:
@@ -58,7 +58,7 @@ def decode_json(text: str | bytes) -> object:
 
 
 def kind(value: object) -> str:
-    """Return what JSON calls a decoded value, with its article; UNSET is `missing`."""
+    """Return the JSON type of a decoded value, with its article; UNSET is `missing`."""
     return _KINDS[type(value).__name__]
 
 
@@ -99,23 +99,23 @@ BAD_PARAMETER = -1130
 BAD_ID = -1135
 
 VERSION_PREFIX = "v1/"
-"""What may stand before a method; the methods of other versions are other methods."""
+"""An optional prefix of methods; those of other versions are other methods."""
 RETURN_RATE_LIMITS = "returnRateLimits"
 
 _WORD = re.compile(r"[a-zA-Z0-9_-]{1,36}")
 
 
 class ApiRequest(Struct, frozen=True):
-    """A request; if it cannot be understood, `problem` is the answer to it."""
+    """A request; `problem` is the error if it is invalid."""
 
     id: ApiId
     method: str = ""
     """Without its version."""
     params: dict[str, object] = {}
-    """Without `returnRateLimits`. Clients that sign send more than a method asks for: what it does
-    not ask for is not looked at, where the exchange knows codes -1101, -1103 and -1104."""
+    """Without `returnRateLimits`.  Clients that sign send further parameters: unknown ones are ignored,
+    where the exchange has codes -1101, -1103 and -1104."""
     return_rate_limits: bool | None = None
-    """What the request says about its reply; None leaves it to the connection."""
+    """Whether the reply shows the rate limits; None leaves it to the connection."""
     problem: RequestError | None = None
 
 
@@ -201,7 +201,7 @@ class Request(Struct, frozen=True):
 
 
 class ControlError(TickerplantError):
-    """A message that is answered with an error; `id` is UNSET if the message has no usable one."""
+    """A message that is answered with an error; `id` is UNSET if the message has no valid one."""
 
     def __init__(self, code: int, message: str, request_id: RequestId | UnsetType = UNSET) -> None:
         super().__init__(f"{code} {message}")
@@ -211,7 +211,7 @@ class ControlError(TickerplantError):
 
     @property
     def is_final(self) -> bool:
-        """Whether the connection ends with it."""
+        """Whether the error ends the connection."""
         return self.code not in {UNKNOWN_PROPERTY, INVALID_VALUE_TYPE}
 
 
@@ -219,7 +219,7 @@ def read_request(text: str | bytes, max_name_bytes: int) -> Request:
     """Return the request in `text`.
 
     Raises:
-        ControlError: it is not a request this protocol knows; has the code and text to answer.
+        ControlError: the request is invalid; contains the code and text of the reply.
     """
     try:
         message = decode_json(text)

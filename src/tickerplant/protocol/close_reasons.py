@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class CloseReason(Struct, frozen=True, kw_only=True):
-    """One reason: what the close frame says and what a client should make of it."""
+    """One reason: its close frame, and whether the client should reconnect."""
 
     name: str
     """Label in logs and metrics."""
@@ -15,7 +15,7 @@ class CloseReason(Struct, frozen=True, kw_only=True):
     reason: str
     """Text of the close frame, at most 123 bytes."""
     should_reconnect: bool
-    """Whether the same client may come back at once and do the same again."""
+    """Whether the client may reconnect at once and do the same again."""
     doc: str
 
 
@@ -24,7 +24,7 @@ TOO_MANY_REQUESTS = CloseReason(
     code=1008,
     reason="Too many requests",
     should_reconnect=False,
-    doc="More messages, or more pings and pongs, than the connection may send.",
+    doc="More messages, or more pings and pongs, than a connection may send.",
 )
 INVALID_REQUEST = CloseReason(
     name="invalid_request",
@@ -45,28 +45,28 @@ BANNED = CloseReason(
     code=1008,
     reason="IP banned",
     should_reconnect=False,
-    doc="The address went on asking after its request weight was used up.",
+    doc="The address kept sending requests after exhausting its request weight.",
 )
 PONG_TIMEOUT = CloseReason(
     name="pong_timeout",
     code=1008,
     reason="Pong timeout",
     should_reconnect=True,
-    doc="No pong came within the time allowed after a ping.",
+    doc="No pong came within the time limit after a ping.",
 )
 EXPIRED = CloseReason(
     name="expired",
     code=1001,
     reason="Connection expired",
     should_reconnect=True,
-    doc="The connection reached its greatest age, 24 hours unless set otherwise.",
+    doc="The connection reached its maximum age, 24 hours unless set otherwise.",
 )
 SLOW_CONSUMER = CloseReason(
     name="slow_consumer",
     code=1008,
     reason="Slow consumer: too much unread data",
     should_reconnect=True,
-    doc="The client read more slowly than its streams flow: take fewer, or read faster.",
+    doc="The client reads more slowly than its streams flow: subscribe to fewer, or read faster.",
 )
 STALLED = CloseReason(
     name="stalled",
@@ -80,28 +80,28 @@ FRAME_TOO_BIG = CloseReason(
     code=1009,
     reason="Message too big",
     should_reconnect=False,
-    doc="A message longer than a client may send; the text goes on with how long it may be.",
+    doc="A message longer than a client may send; the text continues with the limit.",
 )
 PROTOCOL_ERROR = CloseReason(
     name="protocol_error",
     code=1002,
     reason="Protocol error",
     should_reconnect=False,
-    doc="A frame that breaks a rule of WebSocket (RFC 6455); the text goes on with the rule.",
+    doc="A frame that violates the WebSocket protocol (RFC 6455); the text continues with the rule.",
 )
 INVALID_DATA = CloseReason(
     name="invalid_data",
     code=1007,
     reason="Invalid data",
     should_reconnect=False,
-    doc="Text that is not UTF-8, in a message or in a close frame; the text goes on with which.",
+    doc="Text that is not UTF-8, in a message or in a close frame; the text continues with which.",
 )
 MESSAGE_TIMEOUT = CloseReason(
     name="message_timeout",
     code=1008,
     reason="Message incomplete",
     should_reconnect=True,
-    doc="A message of the client had begun, and its end did not come in time.",
+    doc="A message of the client was not complete in time.",
 )
 GOING_AWAY = CloseReason(
     name="going_away",
@@ -115,8 +115,8 @@ UPSTREAM_LOST = CloseReason(
     code=1013,
     reason="Upstream lost",
     should_reconnect=True,
-    doc="What the server passes on does not reach it any more: messages may be missing. "
-    "Until it does again, a handshake for streams may be answered 503 with `Retry-After`.",
+    doc="The server has lost its upstream, so messages may be missing. "
+    "Until it is back, stream handshakes may be answered 503 with `Retry-After`.",
 )
 
 CLOSE_REASONS = (

@@ -1,9 +1,9 @@
-"""What a client sends on a WebSocket connection, cut into messages and control frames (RFC 6455).
+"""Parses the bytes of a WebSocket client into messages and control frames (RFC 6455).
 
-The reader takes bytes in any portions and gives back one message or control frame at a time, so
-that each can be answered before the next is looked at.  What it says of a stream of bytes does not
-depend on the portions.  A broken rule is reported as soon as the bytes that break it are there: a
-bad header without its payload, text that is not UTF-8 without the rest of its frame.
+The reader takes bytes in any portions and returns one message or control frame at a time, so that
+each can be answered before the next is read.  The result does not depend on the portions.  A violation
+is reported as soon as its bytes are there: a bad header without its payload, text that is not UTF-8
+without the rest of its frame.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from tickerplant.protocol.close_reasons import (
 )
 
 MAX_CONTROL_BYTES = 125
-"""Longest payload of a control frame, and longest length that stands in the second byte."""
+"""Longest payload of a control frame, and longest length that fits into the second byte."""
 _OPCODES = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 _FIRST_CONTROL = CLOSE
 _LENGTH_BYTES = {126: 2, 127: 8}
 _SHORTEST = {126: MAX_CONTROL_BYTES + 1, 127: 1 << 16}
-"""The least length for which each longer form of the length is needed."""
+"""The shortest length that needs each longer form of the length."""
 _FINAL, _RESERVED, _OPCODE = 0x80, 0x70, 0x0F
 _MASKED, _LENGTH = 0x80, 0x7F
 _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
-"""Codes that may stand in a close frame (RFC 6455, section 7.4, and the registry of IANA)."""
+"""Codes that a close frame may have (RFC 6455, section 7.4, and the IANA registry)."""
 
 _Utf8Decoder = getincrementaldecoder("utf-8")
 
 
 ANY_NUMBER = 1 << 62
-"""Of frames, as long as nobody allows fewer."""
+"""Frames that may be read without a call of `allow`."""
 
 
 class BadFrame(TickerplantError):  # noqa: N818  # it names what is wrong, not that
-    """Bytes with which the connection fails: the `reason` row, and the `text` of the close frame."""
+    """Invalid bytes that end the connection: the `reason`, and the `text` of the close frame."""
 
     def __init__(self, reason: CloseReason, detail: str) -> None:
         self.reason = reason
@@ -50,7 +50,7 @@ class BadFrame(TickerplantError):  # noqa: N818  # it names what is wrong, not t
 
 
 class Received(Struct, frozen=True):
-    """A whole message (`TEXT`, `BINARY`) or a control frame (`CLOSE`, `PING`, `PONG`)."""
+    """A complete message (`TEXT`, `BINARY`) or a control frame (`CLOSE`, `PING`, `PONG`)."""
 
     opcode: int
     payload: bytes
@@ -83,33 +83,33 @@ class FrameReader:
 
     @property
     def is_in_message(self) -> bool:
-        """Whether a message has begun whose end is not here."""
+        """Whether a message has begun and is not complete."""
         return self._message_opcode != CONTINUATION
 
     @property
     def is_midway(self) -> bool:
-        """Whether a part of a frame or of a message is here, and the rest is not."""
+        """Whether a frame or a message is incomplete."""
         return self._in_payload or self.is_in_message or self._at < len(self._data)
 
     @property
     def is_held(self) -> bool:
-        """Whether there is more here that `next` did not look at, as no more frames are allowed."""
+        """Whether `next` left input unread because no more frames are allowed."""
         return not self._frames_left and not self._in_payload and self._at < len(self._data)
 
     def allow(self, frames: int) -> None:
-        """Let `next` read so many frames from now on: a few bytes make one, and many make a lot."""
+        """Let `next` read this many frames from now on."""
         self._frames_left = frames
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the client; `next` gives back what is in them."""
+        """Add the next bytes of the client; `next` returns what they contain."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
 
     def next(self) -> Received | None:
-        """Return the next message or control frame, None if its end is not there yet, or is held.
+        """Return the next message or control frame; None if it is incomplete, or not allowed yet.
 
         Raises:
-            BadFrame: the bytes break a rule; nothing may be read after that.
+            BadFrame: the bytes are invalid; nothing may be read after that.
         """
         while self._in_payload or (self._frames_left and self._read_header()):
             self._read_payload()
@@ -119,11 +119,11 @@ class FrameReader:
             if self._opcode >= _FIRST_CONTROL:
                 return self._control_frame()
             if self._is_final:
-                return self._whole_message()
+                return self._complete_message()
         return None
 
     def _read_header(self) -> bool:
-        """Return whether the whole header of the next frame is there and has been read."""
+        """Read the header of the next frame; return whether it was complete."""
         data, at = self._data, self._at
         if len(data) < at + 2:
             return False
@@ -153,10 +153,10 @@ class FrameReader:
         return True
 
     def _check_start(self, first: int, second: int) -> None:
-        """Look at what the first two bytes of a frame say.
+        """Check the first two bytes of a frame.
 
         Raises:
-            BadFrame: they break a rule.
+            BadFrame: they are invalid.
         """
         opcode = first & _OPCODE
         if first & _RESERVED:
@@ -175,7 +175,7 @@ class FrameReader:
             raise _broken("a client's frame is not masked")
 
     def _read_payload(self) -> None:
-        """Take what is there of the payload of the frame."""
+        """Read what is there of the payload of the frame."""
         chunk = self._data[self._at : self._at + self._missing_bytes]
         size = len(chunk)
         self._at += size
@@ -199,7 +199,7 @@ class FrameReader:
             _check_close(payload)
         return Received(self._opcode, payload)
 
-    def _whole_message(self) -> Received:
+    def _complete_message(self) -> Received:
         if self._message_opcode == TEXT:
             self._decode(b"", final=True)
         message = Received(self._message_opcode, bytes(self._message), "".join(self._texts))
@@ -216,14 +216,14 @@ class FrameReader:
 
 
 def _unmasked(chunk: bytes, mask: bytes) -> bytes:
-    """Return `chunk` with `mask` taken off, whose first byte is that of the chunk's."""
+    """Return `chunk` without its mask, which starts at its first byte."""
     size = len(chunk)
     masks = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(chunk) ^ int.from_bytes(masks)).to_bytes(size)
 
 
 def _check_close(payload: bytes) -> None:
-    """Raise `BadFrame` if `payload` may not be that of a close frame."""
+    """Raise `BadFrame` if `payload` is not valid in a close frame."""
     if not payload:
         return
     if len(payload) == 1:

@@ -17,7 +17,7 @@ from tickerplant.protocol.rate_limiter import Throttle
 
 
 class SessionCounters:
-    """Plain counts for the metrics; one object is shared by every session of a venue."""
+    """Counts for the metrics, shared by all sessions of a venue."""
 
     def __init__(self) -> None:
         self.methods: Counter[str] = Counter()
@@ -29,13 +29,13 @@ class SessionCounters:
 
 
 class Keepalive:
-    """The clockwork of one connection; times are milliseconds of the server's own clock.
+    """The pings and the age of one connection; times are ms of the server's own clock.
 
     Args:
         limits: The intervals.
         now_ms: When the connection opened.
         counters: Count pings and pongs.
-        throttle: How many pings and pongs the client may send; None if they are not counted.
+        throttle: Limits the client's pings and pongs; None if they are not counted.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Keepalive:
         throttle: Throttle | None = None,
     ) -> None:
         self.closed = False
-        """Whether the session is over; it answers nothing more then."""
+        """Whether the session is over and answers nothing more."""
         self._interval_ms = limits.ping_interval_ms
         self._timeout_ms = limits.pong_timeout_ms
         self._expires_ms = now_ms + limits.lifetime_ms
@@ -73,7 +73,7 @@ class Keepalive:
         return self._control_frame(now_ms)
 
     def pong(self, now_ms: int) -> list[Action]:
-        """Take a pong as a sign of life: every ping so far is answered."""
+        """Count every ping so far as answered."""
         self._counters.pongs_received += 1
         self._unanswered_ms = None
         return self._control_frame(now_ms)

@@ -1,6 +1,6 @@
-"""Every number of the protocol in one row each, with its unit and where it comes from.
+"""Every limit of the protocol, with its unit and source.
 
-`Limits` holds the values, `LIMIT_ROWS` what is to be known of them. A session takes its limits as
+`Limits` holds the values, `LIMIT_ROWS` their descriptions. A session takes its limits as
 an argument, so a shorter day is a `msgspec.structs.replace(LIMITS, lifetime_ms=5)`.
 """
 
@@ -22,8 +22,8 @@ SPOT = "spot documentation; the futures pages give no number"
 OURS = "chosen here; the exchange gives no number"
 
 
-class About(Struct, frozen=True):
-    """What is to be known of a limit beside its value."""
+class Description(Struct, frozen=True):
+    """The unit, meaning and source of a limit."""
 
     unit: str
     doc: str
@@ -32,154 +32,174 @@ class About(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """The numbers one server holds its clients to.
+    """The limits of one server.
 
     Raises:
-        ConfigError: a number is below the least that makes sense.
+        ConfigError: a number is below its minimum.
     """
 
     enforced: bool = True
-    """Whether a client beyond a limit of the exchange is refused; if not, it is counted.  The bounds
-    that protect the server, and the life of a connection, hold either way."""
+    """Whether the limits of the exchange are enforced, or only counted.  Limits that protect the
+    server, and the lifetime of a connection, apply either way."""
     max_streams: Annotated[
-        int, About("streams", "Streams one connection may hold.", CONNECTION_PAGE)
+        int, Description("streams", "Streams per connection.", CONNECTION_PAGE)
     ] = 1024
     unenforced_streams: Annotated[
-        int, About("streams", "Streams one connection may hold with `--limits off`.", OURS)
+        int, Description("streams", "Streams per connection with `--limits off`.", OURS)
     ] = 65_536
     max_name_bytes: Annotated[
-        int, About("bytes", "Length of a stream name in SUBSCRIBE.", OURS)
+        int, Description("bytes", "Length of a stream name in SUBSCRIBE.", OURS)
     ] = 256
     message_rate_per_s: Annotated[
         int,
-        About("messages/s", "Messages a stream client may send, steadily.", CONNECTION_PAGE),
+        Description("messages/s", "Sustained message rate of a stream client.", CONNECTION_PAGE),
     ] = 10
     message_burst: Annotated[
-        int, About("messages", "Messages a stream client may send at once.", MEASURED)
+        int, Description("messages", "Messages that a stream client may send at once.", MEASURED)
     ] = 15
     count_control_frames: Annotated[
         bool,
-        About(
+        Description(
             "switch", "Whether pings and pongs count as messages on stream connections.", SPOT, 0
         ),
     ] = False
     api_control_rate_per_s: Annotated[
-        int, About("frames/s", "Pings and pongs a WebSocket API client may send.", API_PAGE)
+        int, Description("frames/s", "Pings and pongs a WebSocket API client may send.", API_PAGE)
     ] = 5
     ping_interval_ms: Annotated[
-        int, About("ms", "Time between the server's pings.", CONNECTION_PAGE)
+        int, Description("ms", "Time between the server's pings.", CONNECTION_PAGE)
     ] = 180_000
     pong_timeout_ms: Annotated[
-        int, About("ms", "Age of an unanswered ping that ends a connection.", CONNECTION_PAGE)
+        int,
+        Description(
+            "ms", "Age of an unanswered ping at which a connection is closed.", CONNECTION_PAGE
+        ),
     ] = 600_000
     lifetime_ms: Annotated[
-        int, About("ms", "Age at which every connection ends.", CONNECTION_PAGE)
+        int, Description("ms", "Age at which a connection is closed.", CONNECTION_PAGE)
     ] = 86_400_000
-    max_frame_bytes: Annotated[int, About("bytes", "Longest message a client may send.", OURS)] = (
-        65_536
-    )
+    max_frame_bytes: Annotated[
+        int, Description("bytes", "Longest message a client may send.", OURS)
+    ] = 65_536
     max_uri_bytes: Annotated[
-        int, About("bytes", "Longest request target.", "seen by long-lived public clients")
+        int, Description("bytes", "Longest request target.", "seen by long-lived public clients")
     ] = 8000
     max_unsent_bytes: Annotated[
-        int, About("bytes", "Data waiting for a client that reads too slowly.", OURS)
+        int, Description("bytes", "Unsent data of a client that reads too slowly.", OURS)
     ] = 8_388_608
     close_grace_ms: Annotated[
-        int, About("ms", "Time a closing connection has to take its last bytes.", OURS)
+        int, Description("ms", "Time a closing connection has to read its last bytes.", OURS)
     ] = 2000
     stall_timeout_ms: Annotated[
-        int, About("ms", "Time a client may hold up a replay that waits for its readers.", OURS)
+        int,
+        Description(
+            "ms", "Time for which a client may block a replay that waits for its readers.", OURS
+        ),
     ] = 30_000
     max_head_bytes: Annotated[
-        int, About("bytes", "Request line and headers of an HTTP request together.", OURS)
+        int, Description("bytes", "Request line and headers of an HTTP request together.", OURS)
     ] = 65_536
-    max_body_bytes: Annotated[int, About("bytes", "Body of an HTTP request.", OURS)] = 4_096
+    max_body_bytes: Annotated[int, Description("bytes", "Body of an HTTP request.", OURS)] = 4_096
     head_timeout_ms: Annotated[
         int,
-        About(
+        Description(
             "ms",
-            "Time for the head of an HTTP request, from its first byte, of the first request from "
-            "the opening of the connection; also for the handshake of TLS.",
+            "Time for the head of an HTTP request, from its first byte, or from the opening of the "
+            "connection for the first request; also for the TLS handshake.",
             OURS,
         ),
     ] = 30_000
     body_timeout_ms: Annotated[
-        int, About("ms", "Time for the body of an HTTP request, from the end of its head.", OURS)
+        int,
+        Description("ms", "Time for the body of an HTTP request, from the end of its head.", OURS),
     ] = 30_000
     message_timeout_ms: Annotated[
         int,
-        About(
+        Description(
             "ms",
-            "Time for a WebSocket message, all its fragments, from its first byte to its last.",
+            "Time for a WebSocket message with all its fragments, from first byte to last.",
             OURS,
         ),
     ] = 30_000
     answer_timeout_ms: Annotated[
-        int, About("ms", "Time a client may take to read the answer to an HTTP request.", OURS)
+        int,
+        Description("ms", "Time a client may take to read the response to an HTTP request.", OURS),
     ] = 60_000
     keep_alive_ms: Annotated[
-        int, About("ms", "Time an HTTP connection stays open between two requests.", OURS)
+        int, Description("ms", "Time an HTTP connection stays open between two requests.", OURS)
     ] = 60_000
     reserved_descriptors: Annotated[
         int,
-        About(
+        Description(
             "descriptors",
-            "Descriptors kept for files and upstreams, at most a quarter of all; a client that "
-            "comes when only these are free is answered 503.",
+            "Descriptors reserved for files and upstreams, at most a quarter of all; a client that "
+            "connects when only these are free is answered 503.",
             OURS,
             0,
         ),
     ] = 64
     accept_pause_ms: Annotated[
         int,
-        About("ms", "Time for which a port accepts nothing after the system had no socket.", OURS),
+        Description("ms", "Pause in accepting connections after the system had no socket.", OURS),
     ] = 100
     request_weight_per_minute: Annotated[
-        int, About("weight/min", "Request weight of one address, REST and API together.", API_PAGE)
+        int,
+        Description(
+            "weight/min", "Request weight of one address, REST and API together.", API_PAGE
+        ),
     ] = REQUEST_WEIGHT_PER_MINUTE
     handshake_weight: Annotated[
-        int, About("weight", "Weight of opening a WebSocket API connection.", API_PAGE, 0)
+        int, Description("weight", "Weight of opening a WebSocket API connection.", API_PAGE, 0)
     ] = 5
     session_weight: Annotated[
-        int, About("weight", "Weight of `session.logon`, `.status` and `.logout`.", API_PAGE, 0)
+        int,
+        Description("weight", "Weight of `session.logon`, `.status` and `.logout`.", API_PAGE, 0),
     ] = 2
     problem_weight: Annotated[
-        int, About("weight", "Weight of a request that cannot be understood.", OURS, 0)
+        int, Description("weight", "Weight of a request that cannot be understood.", OURS, 0)
     ] = 1
     funding_requests: Annotated[
         int,
-        About("requests", "Questions about funding an address may ask per window.", REST_PAGE),
+        Description("requests", "Funding requests per address and window.", REST_PAGE),
     ] = 500
     statistics_requests: Annotated[
         int,
-        About("requests", "Questions about statistics an address may ask per window.", REST_PAGE),
+        Description("requests", "Statistics requests per address and window.", REST_PAGE),
     ] = 1000
     allowance_window_ms: Annotated[
-        int, About("ms", "Window of the questions about funding and statistics.", REST_PAGE)
+        int, Description("ms", "Window of the funding and statistics requests.", REST_PAGE)
     ] = 300_000
     refusals_before_ban: Annotated[
-        int, About("requests", "Refused requests in one minute that bring a ban.", OURS)
+        int, Description("requests", "Refused requests in one minute that bring a ban.", OURS)
     ] = 60
     first_ban_ms: Annotated[
-        int, About("ms", "Length of the first ban; each further one is twice as long.", API_PAGE)
+        int,
+        Description("ms", "Length of the first ban; each further one is twice as long.", API_PAGE),
     ] = 120_000
     longest_ban_ms: Annotated[
         int,
-        About("ms", "Length no ban exceeds, and the good conduct that clears the slate.", API_PAGE),
+        Description(
+            "ms", "Longest ban, and the period of good conduct that resets the length.", API_PAGE
+        ),
     ] = 259_200_000
     connection_attempts: Annotated[
         int,
-        About("attempts", "Connections an address may open per window; 0 is no limit.", SPOT, 0),
+        Description(
+            "attempts", "Connections an address may open per window; 0 is no limit.", SPOT, 0
+        ),
     ] = 0
     connection_window_ms: Annotated[
-        int, About("ms", "Window in which connection attempts are counted.", SPOT)
+        int, Description("ms", "Window in which connection attempts are counted.", SPOT)
     ] = 300_000
     max_addresses: Annotated[
-        int, About("addresses", "Addresses whose use is remembered; the least recent goes.", OURS)
+        int,
+        Description(
+            "addresses", "Addresses that are remembered; the least recent is forgotten.", OURS
+        ),
     ] = 10_000
 
     def allowance(self, name: str) -> int:
-        """Return how many questions of a kind may be asked per window: `funding`, `statistics`."""
+        """Return the number of requests of a kind per window: `funding`, `statistics`."""
         return int(getattr(self, f"{name}_requests"))
 
     def __post_init__(self) -> None:
@@ -211,4 +231,4 @@ def _rows() -> tuple[LimitRow, ...]:
 
 LIMIT_ROWS = _rows()
 LIMITS = Limits()
-"""What the exchange does, where it says so."""
+"""The limits of the exchange, where it documents them."""

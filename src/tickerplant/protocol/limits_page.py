@@ -23,7 +23,7 @@ from tickerplant.protocol.rate_limiter import (
 from tickerplant.queries.query import FUNDING_ALLOWANCE, STATISTICS_ALLOWANCE
 
 SHOWN_ADDRESSES = 100
-"""Addresses on one page; all that are remembered would hold up the streams meanwhile."""
+"""Addresses on one page; showing all that are remembered would delay the streams."""
 
 
 class UseRow(Struct, frozen=True):
@@ -32,9 +32,9 @@ class UseRow(Struct, frozen=True):
     name: str
     """Its key."""
     field: str
-    """The limit that holds the number; empty if there is none."""
+    """The field of `Limits` with the number; empty if there is none."""
     doc: str
-    """What `highest` is the highest of."""
+    """What `highest` counts."""
 
 
 USE_ROWS = (
@@ -43,43 +43,43 @@ USE_ROWS = (
         "request_weight_per_minute",
         "Request weight in one clock minute, REST and WebSocket API together.",
     ),
-    UseRow(FUNDING_ALLOWANCE, "funding_requests", "Questions about funding in one window, USDⓈ-M."),
+    UseRow(FUNDING_ALLOWANCE, "funding_requests", "Funding requests in one window, USDⓈ-M."),
     UseRow(
         STATISTICS_ALLOWANCE,
         "statistics_requests",
-        "Questions about statistics in one window, USDⓈ-M.",
+        "Statistics requests in one window, USDⓈ-M.",
     ),
     UseRow(
-        CONNECTION_ATTEMPTS, "connection_attempts", "WebSocket connections tried in one window."
+        CONNECTION_ATTEMPTS, "connection_attempts", "WebSocket connection attempts in one window."
     ),
     UseRow(CONNECTIONS, "", "WebSocket connections open at once."),
-    UseRow(STREAMS, "max_streams", "Streams that one connection wanted to hold."),
+    UseRow(STREAMS, "max_streams", "Streams that one connection requested."),
     UseRow(
         MESSAGES,
         "message_burst",
-        "Messages that one stream connection had sent beyond the steady rate.",
+        "Messages of one stream connection beyond the steady rate.",
     ),
     UseRow(
         CONTROL_FRAMES,
         "api_control_rate_per_s",
-        "Pings and pongs that one WebSocket API connection had sent beyond the steady rate.",
+        "Pings and pongs of one WebSocket API connection beyond the steady rate.",
     ),
 )
 
 
 class Use(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How near an address came to one limit."""
+    """How close an address came to one limit."""
 
     limit: int | None
-    """What there is, null without a limit."""
+    """The limit; null without one."""
     window_ms: int | UnsetType = UNSET
-    """The window of the clock in which is counted, ms; missing for what is not counted by time."""
+    """The window of the clock in ms; missing for limits without windows."""
     used: int | UnsetType = UNSET
-    """What is used now; missing for what each connection has for itself."""
+    """The current usage; missing for limits per connection."""
     highest: int
-    """The most that was ever used."""
+    """The peak usage."""
     exceeded: int
-    """How often more was wanted than there is, refused or only counted."""
+    """How often the limit was exceeded, whether refused or only counted."""
 
 
 class Refused(Struct, frozen=True):
@@ -90,10 +90,10 @@ class Refused(Struct, frozen=True):
 
 
 class AddressUse(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What one address did."""
+    """The usage of one address."""
 
     last_seen: int
-    """When it last asked or connected, ms since 1970."""
+    """When it last sent a request or connected, ms since 1970."""
     banned_until: int | None
     """The end of its ban, ms since 1970; null without one."""
     refused: Refused
@@ -103,28 +103,28 @@ class AddressUse(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class LimitsPage(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The whole page."""
+    """The page of limits."""
 
     venue: str
     """Whose port this is: `usdm` or `coinm`."""
     enforced: bool
-    """Whether who goes beyond a limit is refused; false with `--limits off`."""
+    """Whether limits are enforced; false with `--limits off`."""
     shared_budget: bool
-    """Whether both venues charge one budget, so that both ports tell the same."""
+    """Whether both venues share the limits, so that both ports report the same."""
     server_time: int
     """The clock of the server, ms since 1970."""
     remembered: int
-    """Addresses whose use is known."""
+    """Addresses that are remembered."""
     forgotten: int
     """Addresses forgotten to make room for others."""
     addresses: dict[str, AddressUse]
-    """What each of the latest addresses did, by address, the latest first."""
+    """The usage of the latest addresses, by address, the latest first."""
 
 
 def limits_page(
     rate_limiter: RateLimiter, venue: str, now_ms: int, *, shared_budget: bool
 ) -> LimitsPage:
-    """Return how near the latest `SHOWN_ADDRESSES` addresses came to every limit."""
+    """Return how close the latest `SHOWN_ADDRESSES` addresses came to each limit."""
     latest = islice(reversed(rate_limiter.clients.items()), SHOWN_ADDRESSES)
     return LimitsPage(
         venue=venue,

@@ -18,29 +18,29 @@ from tickerplant.streams import CATALOGUE
 from tickerplant.venue import VENUES
 
 MORE_THAN_A_SYMBOL = 25
-"""Letters and digits without a break that no symbol has, and every key: those have 32 at least."""
+"""A run of letters and digits longer than any symbol and shorter than any key, which has 32."""
 
 _LONG_RUN = re.compile(rf"(?:[^\W_]|[+=]){{{MORE_THAN_A_SYMBOL},}}")
 
 
 def sized(data: str | bytes) -> str:
-    """Return the size of `data` and a digest by which the same data can be recognised."""
+    """Return the size of `data` and a short digest."""
     encoded = data.encode("utf-8", "replace") if isinstance(data, str) else data
     plural = "" if len(encoded) == 1 else "s"
     return f"{len(encoded)} byte{plural} #{blake2s(encoded, digest_size=4).hexdigest()}"
 
 
 def masked(text: str) -> str:
-    """Return `text`, such as a traceback, with the size and a digest of whatever may be a key."""
+    """Return `text`, such as a traceback, with anything that may be a key replaced."""
     return _LONG_RUN.sub(lambda run: f"[{sized(run[0])}]", text)
 
 
 MAX_SHOWN = 200
-"""Characters of a path after which the rest is left out."""
+"""Characters of a path that are shown."""
 
 _PARTS = re.compile(r"[/?&=]|[^/?&=]+")
 _RUN = rf"[^\W_]{{1,{MORE_THAN_A_SYMBOL - 1}}}"
-"""Letters and digits, as many as a symbol has at most."""
+"""Letters and digits, at most as many as in a symbol."""
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?"
 _ORIGIN = re.compile(
     rf"(?:https?://)?(?:{_LABEL}(?:\.{_LABEL}){{0,7}}|\[[0-9a-f:.]{{2,45}}\])(?::\d{{1,5}})?",
@@ -49,15 +49,15 @@ _ORIGIN = re.compile(
 _NAME = re.compile(
     rf"(?:!|{_RUN}(?:_{_RUN}){{0,3}}@)[A-Za-z]{{1,24}}\d{{0,4}}(?:[@_]\w{{1,16}}){{0,2}}"
 )
-"""Names that are streams, or were meant to be."""
+"""Names in the form of a stream."""
 _WORDS = frozenset({"", "ws", "stream", "streams", "timeUnit", "returnRateLimits", *ROUTES})
 
 
 def loggable(text: str | bytes) -> str:
-    """Return `text`, a path or the name of a stream, as it may be logged, in bounded length.
+    """Return `text`, a path or a stream name, as the log may show it, shortened.
 
-    Words that are those of a path that is served, or have the form of a stream name, stand as they
-    are, percent-encoding undone; of every other word stand its size and a digest.
+    Words of known paths and words in the form of a stream name are kept, percent-decoded; any other
+    word is replaced by its size and a digest.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
@@ -76,7 +76,7 @@ def loggable(text: str | bytes) -> str:
 
 
 def loggable_origin(text: str) -> str:
-    """Return a host, with or without a port or a scheme before it, as it may be logged."""
+    """Return a host, with or without scheme and port, as the log may show it."""
     return text if _ORIGIN.fullmatch(text) else f"[{sized(text)}]"
 
 
@@ -86,7 +86,7 @@ def _word(word: str) -> str:
 
 @cache
 def _known_words() -> frozenset[str]:
-    """Return the words of the paths that are served and of the streams without a symbol."""
+    """Return the words of the paths that are served, and the streams without a symbol."""
     paths = [query.path_on(venue) or "" for query in QUERIES for venue in VENUES]
     return _WORDS.union(
         *(path.split("/") for path in paths),

@@ -1,8 +1,7 @@
-"""One stream client's side of the conversation.
+"""One stream connection: subscriptions, envelope mode, message rate and keepalive.
 
-A session is told what the client says and what time it is, and returns what is to be done. It holds
-the subscribed names in order, the envelope mode, the message rate and the keepalive, and never
-sees a socket. After it has returned a `Close` it returns nothing more.
+A session takes messages and times, returns actions, and never sees a socket.  After it has returned a
+`Close` it returns nothing more.
 """
 
 from __future__ import annotations
@@ -60,11 +59,11 @@ class StreamSession:
         """Begin a session.
 
         Args:
-            target: What the URL asks for.
-            limits: The protocol's numbers.
+            target: The target of the URL.
+            limits: The limits.
             now_ms: The time.
-            counters: Count what happens.
-            usage: What the client's address uses.
+            counters: Count requests, errors, pings and pongs.
+            usage: The usage of the client's address.
         """
         self.names: dict[str, None] = {}
         """The subscribed names, in the order of their subscription."""
@@ -77,10 +76,10 @@ class StreamSession:
         self._messages = Throttle(bucket, self._usage, MESSAGES, enforced=limits.enforced)
         counted = self._messages if limits.count_control_frames else None
         self.keepalive = Keepalive(limits, now_ms, self._counters, counted)
-        """Takes pings, pongs and time; the session is over when it is closed."""
+        """Pings, pongs and age; the session is over when it is closed."""
 
     def open(self) -> list[Action]:
-        """Subscribe the names of the URL; too many are refused like too many in a message."""
+        """Subscribe to the names of the URL; too many are refused as in a message."""
         try:
             return self._subscribe(self._target.names, UNSET)
         except ControlError as refusal:
@@ -100,7 +99,7 @@ class StreamSession:
             return self._refuse(refusal)
 
     def receive_binary(self, now_ms: int) -> list[Action]:
-        """Refuse a binary message as text that is not JSON."""
+        """Refuse a binary message like text that is not JSON."""
         return self.receive_text(b"", now_ms)
 
     def _answer(self, request: Request) -> list[Action]:
@@ -127,7 +126,7 @@ class StreamSession:
         return [*acknowledgement, *([Subscribe(new)] if new else [])]
 
     def _has_room(self, count: int) -> bool:
-        """Count `count` streams more; return whether the connection may hold them."""
+        """Return whether the connection may subscribe to `count` more streams."""
         limits = self._limits
         held = self._usage.tallies[STREAMS].set(len(self.names) + count)
         if held <= limits.max_streams:

@@ -1,4 +1,4 @@
-"""What the URL of a WebSocket handshake asks for."""
+"""The target of a WebSocket URL: streams or the WebSocket API."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.venue import Venue
 
 _AUTHORITY = re.compile(rb"\A[a-z][a-z0-9+.-]*://[^/?]*", re.IGNORECASE)
-"""What stands before the path where the request target is a whole URL (RFC 9112, section 3.2.2)."""
+"""The part before the path where the request target is an absolute URL (RFC 9112, section 3.2.2)."""
 ROUTES = ("public", "market", "private")
 
 
 class BadTarget(TickerplantError):  # noqa: N818 - it names what is wrong, not that
-    """A URL that opens no connection: the HTTP `status` and `message` to answer with."""
+    """A URL that cannot be opened: the HTTP `status` and `message` of the response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status} {message}")
@@ -40,16 +40,16 @@ class ApiTarget(Struct, frozen=True):
 
 
 def parse_target(raw_path: str, venue: Venue, limits: Limits = LIMITS) -> StreamTarget | ApiTarget:
-    """Return what `raw_path`, the request target with its query string, asks of `venue`.
+    """Return the target of `raw_path`, a request target with its query string.
 
     Accepts every form in use (market-stream connection page; public clients): `/ws`, `/ws/a/b`,
     `/stream`, `/stream?streams=a/b`, each also under `/public`, `/market` and `/private`, and the
     venue's WebSocket API. Names may be unknown, percent-encoded or raw UTF-8 and may be missing;
-    duplicates collapse; query keys that mean nothing here are ignored.
+    duplicates collapse; unknown query keys are ignored.
 
     Raises:
         BadTarget: 414 for a target over `limits.max_uri_bytes`, 404 for any other path, 400 for
-            text that is not Unicode or a `returnRateLimits` that is not a truth value.
+            text that is not Unicode or a `returnRateLimits` that is not a boolean.
     """
     encoded = _encode(raw_path)
     if len(encoded) > limits.max_uri_bytes:
