@@ -446,6 +446,28 @@ def test_a_sender_queues_frames_directly_while_one_combined_audience_is_subscrib
     assert queues == [True, False, False, True, False], "directly to nobody, and to one audience"
 
 
+def test_a_message_that_is_sent_during_a_flush_is_delivered_by_the_next_one() -> None:
+    hub = usdm(open_plant())
+    sender, late = hub.sender(TRADES), Listener()
+    hub.set_combined(late, True)
+
+    class Sending(Listener):
+        """Sends a message while the hub writes to it."""
+
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            send_through(sender, b"2")
+
+    first = Sending()
+    hub.subscribe(first, [QUOTES])
+    hub.subscribe(late, [TRADES])
+    hub.broadcast(QUOTES, b"{}")
+    send_through(sender, b"1")
+    for _ in range(3):
+        hub.flush()
+    assert late.texts() == [wrap(TRADES, b"1"), wrap(TRADES, b"2")]
+
+
 def test_streams_that_the_source_does_not_deliver_are_derived() -> None:
     plant = open_plant()
     plant.start_passthrough("usdm", ["btcusdt@depth@100ms"])

@@ -102,7 +102,7 @@ class Hub:
         """Whether the source may know streams and symbols that are unknown here: then every name
         opens a channel, and no name is reported as silent because it is unknown."""
         self.wake: Callable[[], object] = _nothing
-        """Called when the first frame waits; whoever does the input and output flushes then."""
+        """Called when the first frame waits; the server flushes soon after."""
         self.messages_sent = 0
         self.bytes_sent = 0
         self.silent: Counter[str] = Counter()
@@ -138,7 +138,7 @@ class Hub:
             channel.broadcast(payload, envelope)
 
     def sender(self, name: str) -> Sender:
-        """Return what sends many messages of the stream `name` as they are."""
+        """Return a sender of many messages of the stream `name`, as they are."""
         return Sender(self, name)
 
     def open_queue(self, sender: Sender) -> None:
@@ -177,17 +177,17 @@ class Hub:
 
     def flush(self) -> None:
         """Send the frames that wait, joined, in one write to each subscriber."""
-        self._close_queues()
         waiting, self._waiting = self._waiting, []
         for audience in waiting:
             self._write(audience)
-        for_listeners = self._for_listeners
-        while for_listeners:  # a listener may flush itself, for example to keep an order
-            listener, payload = for_listeners.popleft()
+        while self._for_listeners:  # a listener may flush itself, for example to keep an order
+            listener, payload = self._for_listeners.popleft()
             if listener.is_open:
                 listener.callback(listener.name, payload)
 
     def _write(self, audience: Audience) -> None:
+        if self._open_queues:
+            self._close_queues()
         frames, audience.pending = audience.pending, []
         if not frames:
             return
@@ -209,6 +209,7 @@ class Hub:
         Subscriptions can change in the meantime.
         """
         self.flush()
+        self._close_queues()
         self.publishers.mute()
         self._unmuted = {}
 
