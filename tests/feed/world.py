@@ -439,6 +439,6 @@ class World:
         """All that came was handed out, left out, or waits; `consumer` listens from the beginning."""
         for name, merged in self.feed.merged_streams.items():
             waiting = sum(len(each.waiting) for each in merged.secondaries.values())
-            waiting += len(getattr(merged, "_held", ()))
+            waiting += merged.held_count
             told = [each for each in consumer.messages(name) if not each.backfilled]
             assert merged.messages == len(told) + merged.counters.duplicates + waiting, name

@@ -10,7 +10,6 @@ from recordings import START_MS
 
 import tickerplant
 from tickerplant.config.settings import VerifySettings
-from tickerplant.verifying import walk
 from tickerplant.verifying.findings import RecordingFinding
 from tickerplant.verifying.verify import verify
 from tickerplant.verifying.walk import Walk
@@ -90,15 +89,12 @@ def test_streams_that_are_not_looked_at_have_no_such_numbers(tmp_path: Path) -> 
     assert not found_in(path).is_complete
 
 
-def test_few_places_are_looked_for_and_all_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(walk, "MAX_PLACES", 2)
+def test_few_places_are_looked_for_and_all_is_counted(tmp_path: Path) -> None:
     raws = [
         trade(number, p="nan").replace(b"a@trade", b"s%d@trade" % stream)
         for number in range(3)
         for stream in range(4)
     ]
-    found = found_in(written(tmp_path / "tape", raws))
+    found = Walk([written(tmp_path / "tape", raws)], max_places=2).go()
     assert [stream.unreadable for stream in found.streams] == [3, 3, 3, 3]
     assert [flaw.line for flaw in found.first_unreadable] == [1, 2, 0, 0]

@@ -13,7 +13,6 @@ from recordings import line_file
 
 from tickerplant.config.settings import VerifySettings
 from tickerplant.recording.line import Line
-from tickerplant.verifying import walk
 from tickerplant.verifying.findings import StreamFinding
 from tickerplant.verifying.formatting import lines_of
 from tickerplant.verifying.verify import found_in
@@ -246,12 +245,9 @@ def test_after_a_gap_a_book_is_in_sync_with_the_next_snapshot(tmp_path: Path) ->
     assert pause.to_ns == (START_MS + 180) * 1_000_000
 
 
-def test_streams_beyond_the_maximum_are_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(walk, "MAX_STREAMS", 3)
+def test_streams_beyond_the_maximum_are_reported(tmp_path: Path) -> None:
     raws = [message(f"s{n}@trade", 0, t=1) for n in range(5)]
-    found = Walk([line_file(tmp_path / "lines", lines(*raws))]).go()
+    found = Walk([line_file(tmp_path / "lines", lines(*raws))], max_streams=3).go()
     assert (len(found.streams), found.unknown) == (3, 2)
     assert not found.is_complete
 

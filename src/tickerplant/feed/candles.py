@@ -38,9 +38,9 @@ class CandleStream(MatchedStream):
         """Messages that wait behind candles that are being fetched."""
 
     @property
-    def has_gap(self) -> bool:
-        """Whether messages wait behind a gap."""
-        return bool(self._held)
+    def held_count(self) -> int:
+        """Number of messages that wait behind a gap."""
+        return len(self._held)
 
     @property
     def _is_usual(self) -> bool:

@@ -110,7 +110,7 @@ class ConnectionPool:
         own = self.own_connections(merged, owner)
         others = [each for each in self._connections_of(merged) if each not in own]
         primary = next((each for each in own if self._is_caught_up(merged, each)), None)
-        if merged.has_gap or primary is None:
+        if merged.held_count or primary is None:
             return None
         if merged.sinks.count(owner) == len(merged.sinks):
             self._unsubscribe(merged, others)

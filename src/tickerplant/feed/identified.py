@@ -58,9 +58,9 @@ class IdentifiedStream(MergedStream):
         """When each of them came."""
 
     @property
-    def has_gap(self) -> bool:
-        """Whether messages wait behind a gap."""
-        return bool(self._held)
+    def held_count(self) -> int:
+        """Number of messages that wait behind a gap."""
+        return len(self._held)
 
     @property
     def _is_usual(self) -> bool:

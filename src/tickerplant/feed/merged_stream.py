@@ -299,9 +299,9 @@ class MergedStream(ABC):
         self._set_sinks(())
 
     @property
-    def has_gap(self) -> bool:
-        """Whether messages wait behind a gap."""
-        return False
+    def held_count(self) -> int:
+        """Number of messages that wait behind a gap."""
+        return 0
 
     def is_caught_up(self, connection: Hashable, received_ms: int) -> bool:
         """Whether nothing would be lost if the secondary `connection` became the primary.

@@ -44,9 +44,9 @@ from tickerplant.verifying.stream_check import (
 MAX_LISTED = 10
 """Default number of gaps, outages and book breaks to list of each stream; all are counted."""
 MAX_STREAMS = 1 << 16
-"""Maximum number of streams to check; the messages of further ones are counted as unknown."""
+"""Default maximum number of streams to check."""
 MAX_PLACES = 10
-"""Maximum number of invalid numbers whose places are looked up; all are counted."""
+"""Default maximum number of invalid numbers whose places are looked up; all are counted."""
 BOUNDED_NS = 1_000_000_000
 """For how much time ahead the bounds of event times are calculated: merged files yield few lines at
 once."""
@@ -67,14 +67,25 @@ class Walk:
         paths: A folder of segments; or segments and files of lines, which are merged.
         streams: Only these are checked; all if there are none.
         max_listed: Maximum number of gaps, outages and book breaks to list of each stream.
+        max_streams: Maximum number of streams to check; the messages of further ones are counted as
+            unknown.
+        max_places: Maximum number of invalid numbers whose places are looked up.
 
     Raises:
         RecordingError: there is nothing at a path, or no recording.
     """
 
     def __init__(
-        self, paths: Sequence[str], streams: Collection[str] = (), max_listed: int = MAX_LISTED
+        self,
+        paths: Sequence[str],
+        streams: Collection[str] = (),
+        max_listed: int = MAX_LISTED,
+        *,
+        max_streams: int = MAX_STREAMS,
+        max_places: int = MAX_PLACES,
     ) -> None:
+        self._max_streams = max_streams
+        self._max_places = max_places
         self.found = RecordingFinding(paths=list(paths))
         self._damage_log = DamageLog(self.found)
         files = recorded_files(paths, self._damage_log.add)
@@ -241,7 +252,7 @@ class Walk:
         from_ns, raw = line
         file = recorded_files([self._files[index].path])[0]
         place = None
-        if len(self._refused) <= MAX_PLACES:
+        if len(self._refused) <= self._max_places:
             place = find_line(file, lambda each: each[1] == raw, from_ns, LATEST_NS)
         return place or Place(file.path, 0, 0)
 
@@ -259,7 +270,7 @@ class Walk:
             return
         check = self._checks.get(stream) or self._open_stream(stream, received_ns)
         if check is None:
-            reason = f"more than {MAX_STREAMS} streams; further ones are not walked"
+            reason = f"more than {self._max_streams} streams; further ones are not walked"
             self._take_unreadable(None, raw, reason, received_ns)
             return
         try:
@@ -290,7 +301,7 @@ class Walk:
 
     def _open_stream(self, stream: str, received_ns: int) -> StreamCheck | None:
         """Return the check of a new stream; None if there are too many."""
-        if len(self._checks) >= MAX_STREAMS:
+        if len(self._checks) >= self._max_streams:
             return None
         is_wanted = not self._wanted or stream in self._wanted
         new = stream_check_of if is_wanted else UncheckedStream
@@ -318,7 +329,7 @@ class Walk:
         for stream, check in self._checks.items():
             if stream.split("@")[:2] == [symbol, kind]:
                 check.take_snapshot(snapshot.last_update_id, received_ns)
-        if len(self._snapshots) < MAX_STREAMS:
+        if len(self._snapshots) < self._max_streams:
             self._snapshots[symbol, kind] = snapshot.last_update_id, received_ns
 
     def _symbol_of_book(self) -> str:
