@@ -42,9 +42,9 @@ def watch(expected_interval: ExpectedInterval, times_ms: Sequence[float]) -> Wat
             is_stale = False
             expected_interval.tolerate()
             expected_interval.restart()
-        heard_ms = times_ms[count - 1]
-        silent_ms = round(now_ms - heard_ms)
-        expected_interval.observe(count, round(heard_ms), silent_ms)
+        received_ms = times_ms[count - 1]
+        silent_ms = round(now_ms - received_ms)
+        expected_interval.observe(count, round(received_ms), silent_ms)
         patience_ms, repair_ms = expected_interval.stale_after_ms, expected_interval.repair_after_ms
         if patience_ms is not None and repair_ms is not None:
             known_ms += LOOK_MS * (patience_ms < repair_ms)

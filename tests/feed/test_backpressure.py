@@ -37,7 +37,7 @@ def test_who_is_full_stops_nobody_and_loses_nothing(name: str, copies: int) -> N
     assert quick.payloads(name) == world.published(name)
     assert slow.has_own == [True]
     assert world.feed.counters.apart == 1
-    assert len(slow.told) < 100, "it is not read any more on its own connections"
+    assert len(slow.received) < 100, "it is not read any more on its own connections"
     assert world.held() == {name: 2 * copies}
     publish(world, name, 101, 100)
     slow.read()
@@ -97,7 +97,7 @@ def test_who_is_full_of_what_nobody_else_wants_stops_nobody_and_loses_nothing() 
     for number in range(1, 101):
         world.publish(other, KINDS[QUOTES](number))
         publish(world, QUOTES, number, 1)
-    assert len(slow.told) < 100
+    assert len(slow.received) < 100
     assert world.held() == {QUOTES: 1, other: 1}
     slow.read()
     world.run(100)
@@ -132,7 +132,7 @@ def test_who_is_full_and_alone_is_not_read_and_does_not_move() -> None:
     world.feed.attach([QUOTES], slow)
     world.run(1_000)
     publish(world, QUOTES, 1, 100)
-    assert len(slow.told) == 5
+    assert len(slow.received) == 5
     assert not slow.has_own
     assert len(world.opens) == 1
     slow.read()
@@ -250,11 +250,11 @@ def test_what_nobody_reads_is_not_connected_again_and_again() -> None:
         for connection in world.feed.connections.values()
         if connection.group.owner is slow
     ]
-    waiting = len(slow.told)
+    waiting = len(slow.received)
     world.wires[own.number].end("closed 1008 Pong timeout", 1008)
     publish(world, QUOTES, 61, 120, pace_ms=5_000)
     assert len(world.opens) == 2
-    assert len(slow.told) == waiting + 1
+    assert len(slow.received) == waiting + 1
     (lost,) = slow.notices(Disconnected)
     assert lost.reason == "closed 1008 Pong timeout"
     slow.read()
@@ -302,5 +302,5 @@ def test_what_a_connection_repeats_after_a_long_pause_is_known() -> None:
         for number in range(2, 7):
             other.say(envelope(name, KINDS[name](number)))
         world.run(100)
-        told = consumer.payloads(name)
-        assert told == [KINDS[name](number) for number in range(1, 7)], name
+        received = consumer.payloads(name)
+        assert received == [KINDS[name](number) for number in range(1, 7)], name

@@ -77,39 +77,41 @@ def test_whatever_happens_it_is_reported_and_ends_well(seed: int, copies: int) -
         world.run(300)
     world.run(11_000)
     for name in NAMES:
-        told = [
+        received = [
             each
-            for each in consumer.told
+            for each in consumer.received
             if (each.stream == name if isinstance(each, Message) else name in each.streams)
         ]
-        check(name, told, world.published(name))
+        check(name, received, world.published(name))
     assert world.held().keys() == set(NAMES)
     assert all(copies <= held <= 2 * copies for held in world.held().values())
     world.check_counters(consumer)
 
 
-def check(name: str, told: list[Message | Notice], published: list[bytes]) -> None:
-    """What was told is in order, nothing twice, and where something is missing it was said."""
+def check(name: str, received: list[Message | Notice], published: list[bytes]) -> None:
+    """What was received is in order, without repetitions, and every loss has a notice."""
     place = {payload: number for number, payload in enumerate(published)}
     last, reason = -1, ""
-    is_blind = was_blind = is_gap = False
-    for item in told:
+    is_disconnected = was_disconnected = is_gap = False
+    for item in received:
         if isinstance(item, Message):
-            assert not is_blind, "a message before it was said that there are some again"
+            assert not is_disconnected, "a message before the notice of recovery"
             number = place[item.payload]
             assert number > last, "in order, nothing twice"
             if number > last + 1:
-                assert was_blind or is_gap, f"{name}: lost without a word"
+                assert was_disconnected or is_gap, f"{name}: lost without a notice"
                 # Before the first message there is no id by which a gap could be known.
                 assert name not in {AGGREGATES, DEPTH} or is_gap or last < 0
-            last, was_blind, is_gap = number, False, False
+            last, was_disconnected, is_gap = number, False, False
         elif isinstance(item, Disconnected):
-            assert not is_blind or item.reason != reason, "told again for another reason only"
-            is_blind = was_blind = True
+            assert not is_disconnected or item.reason != reason, (
+                "another notice for another reason only"
+            )
+            is_disconnected = was_disconnected = True
             reason = item.reason
         elif isinstance(item, Recovered):
-            is_blind = False
+            is_disconnected = False
         elif isinstance(item, Gap):
             assert name in {AGGREGATES, DEPTH, CANDLES}
             is_gap = True
-    assert last == len(published) - 1, f"{name}: heard in the end"
+    assert last == len(published) - 1, f"{name}: delivered in the end"

@@ -454,7 +454,7 @@ def test_an_empty_array_is_a_sign_of_life_and_nothing_else() -> None:
     consumer = world.attach("!miniTicker@arr")
     world.publish("!miniTicker@arr", b"[]")
     world.run(100)
-    assert not consumer.told
+    assert not consumer.received
     assert world.feed.counters.messages == 0
 
 

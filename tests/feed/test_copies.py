@@ -90,26 +90,26 @@ def test_what_one_connection_loses_the_other_delivers(
         world.publish(name, make(number))
         world.run(100)
     world.run(12_000)
-    told, published = consumer.payloads(name), world.published(name)
+    received, published = consumer.payloads(name), world.published(name)
     if name == QUOTES:
-        assert told == sorted(set(told), key=published.index), "nothing old, nothing twice"
+        assert received == sorted(set(received), key=published.index), "nothing old, nothing twice"
     elif name in {AGGREGATES, DEPTH}:
-        assert told == published
+        assert received == published
         assert not consumer.notices(Gap)
     else:
-        assert sorted(told) == sorted(published), "late, if the leader told others before"
+        assert sorted(received) == sorted(published), "late, if the primary sent others before"
 
 
 @pytest.mark.parametrize("name", KINDS)
 @settings(deadline=None, max_examples=15)
 @given(
-    blind_ms=st.integers(0, 40_000),
+    outage_ms=st.integers(0, 40_000),
     copies=st.integers(1, 2),
     on_the_way_ms=st.sampled_from([5, 200]),
     seed=st.integers(0, 9),
 )
 def test_what_all_connections_lose_is_reported(
-    name: str, blind_ms: int, copies: int, on_the_way_ms: int, seed: int
+    name: str, outage_ms: int, copies: int, on_the_way_ms: int, seed: int
 ) -> None:
     world = World(copies=copies, seed=seed)
     consumer = world.attach(name)
@@ -118,29 +118,31 @@ def test_what_all_connections_lose_is_reported(
     for number in range(1, 200):
         world.publish(name, KINDS[name](number))
         if number == 30:
-            world.refuse_for(blind_ms)
+            world.refuse_for(outage_ms)
             for wire in tuple(world.wires.values()):
                 wire.cut()
-        world.run(blind_ms // 50 + 100 if 30 <= number < 80 else 100)
+        world.run(outage_ms // 50 + 100 if 30 <= number < 80 else 100)
     world.run(31_000)
     world.publish(name, KINDS[name](200), KINDS[name](201))
     world.run(1_000)
-    told, published = consumer.payloads(name), world.published(name)
-    assert told == sorted(set(told), key=published.index)
-    assert told[-1] == published[-1]
-    first_missing = next((n for n, each in enumerate(told) if each != published[n]), len(told))
-    missing = published[first_missing : published.index(told[first_missing])]
-    assert told == [each for each in published if each not in missing], "one hole"
+    received, published = consumer.payloads(name), world.published(name)
+    assert received == sorted(set(received), key=published.index)
+    assert received[-1] == published[-1]
+    first_missing = next(
+        (n for n, each in enumerate(received) if each != published[n]), len(received)
+    )
+    missing = published[first_missing : published.index(received[first_missing])]
+    assert received == [each for each in published if each not in missing], "one gap"
     disconnected, *later = consumer.notices()
     while isinstance(later[0], Disconnected):
-        later = later[1:]  # told again, for another reason
+        later = later[1:]  # another notice, for another reason
     recovered, *later = later
     gaps = consumer.notices(Gap)
     assert {type(each) for each in later} <= {Gap, Stale, Recovered}, "nothing comes at the end"
     assert isinstance(disconnected, Disconnected)
     assert isinstance(recovered, Recovered)
     assert disconnected.streams == recovered.streams == (name,)
-    assert recovered.outage_ms >= blind_ms - TICK_MS
+    assert recovered.outage_ms >= outage_ms - TICK_MS
     if name == AGGREGATES and missing:
         (gap,) = gaps
         assert (gap.after_id, gap.before_id) == (first_missing, first_missing + len(missing) + 1)
@@ -204,13 +206,13 @@ def test_a_copy_at_a_new_server_takes_over_from_one_whose_server_is_gone() -> No
         world.run(100)
     primary = world.primary(AGGREGATES)
     secondary = next(wire for wire in world.wires.values() if wire is not primary)
-    primary.is_dead = True  # half open: nobody is told
+    primary.is_dead = True  # half open: neither side notices
     primary.leave()
     world.start_server()
     secondary.cut()
     world.run(3_000)
     for number in range(1, 100):
-        # younger than what was before the server began anew
+        # newer than before the restart
         payload = make(number).replace(b'"E":1772', b'"E":1773')
         world.publish(AGGREGATES, payload)
         world.run(300)
@@ -231,7 +233,7 @@ def test_two_consumers_get_the_same() -> None:
             for wire in tuple(world.wires.values()):
                 wire.cut()
         world.run(100)
-    assert first.told == second.told
+    assert first.received == second.received
     assert len(first.notices(Disconnected)) == 1, "one notice, about both streams"
     assert first.notices(Disconnected)[0].streams == (TICKERS, AGGREGATES)
 

@@ -38,8 +38,8 @@ def test_every_stream_of_the_catalogue_is_delivered_completely_on_its_path(venue
             world.primary(names[0]).cut()
     world.run(10_000)
     for name in names:
-        told: dict[bytes, Message] = {each.payload: each for each in consumer.messages(name)}
-        assert list(told) == list(dict.fromkeys(world.published(name)))
+        received: dict[bytes, Message] = {each.payload: each for each in consumer.messages(name)}
+        assert list(received) == list(dict.fromkeys(world.published(name)))
     assert world.feed.counters.renewed > 4
     assert {type(each).__name__ for each in consumer.notices()} <= {"Stale", "Recovered"}
     assert sum(len(world.published(name)) > 40 for name in names) > len(names) / 2

@@ -17,7 +17,7 @@ LATE = "no response in time"
 
 
 def rows(*numbers: int, stream: str = AGGREGATES) -> list[Any]:
-    """What REST tells."""
+    """What REST returns."""
     found = [reader(stream).decode(KINDS[stream](number)) for number in numbers]
     for each in found:
         each.backfilled = True
@@ -29,7 +29,7 @@ def ids(consumer: Consumer) -> list[int]:
 
 
 def say(world: World, *numbers: int, wire: int | None = None) -> None:
-    """Let one connection, or all, tell aggregate trades."""
+    """Let one connection, or all, send aggregate trades."""
     for number, each in world.wires.items():
         if wire in {None, number}:
             for said in numbers:
@@ -181,7 +181,7 @@ def test_what_a_secondary_has_of_a_gap_is_delivered_and_shrinks_the_gap() -> Non
     other = next(number for number in world.wires if number != primary)
     say(world, 1, 8, wire=primary)
     say(world, 4, 5, wire=other)
-    assert ids(consumer) == [1, 4, 5]  # nobody can tell 2 and 3 any more
+    assert ids(consumer) == [1, 4, 5]  # 2 and 3 cannot come any more
     world.run(600)
     assert ids(consumer) == [1, 4, 5, 8]
     bounds = [(gap.after_id, gap.before_id, gap.missing) for gap in consumer.notices(Gap)]
@@ -274,19 +274,19 @@ def test_a_secondary_may_be_far_ahead_and_nothing_is_lost() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    told=st.lists(st.tuples(st.integers(1, 25), st.integers(0, 2)), min_size=5, max_size=60),
+    sent=st.lists(st.tuples(st.integers(1, 25), st.integers(0, 2)), min_size=5, max_size=60),
     backfills=st.booleans(),
     copies=st.integers(1, 2),
 )
 def test_ids_rise_and_every_gap_is_reported(
-    told: list[tuple[int, int]], backfills: bool, copies: int
+    sent: list[tuple[int, int]], backfills: bool, copies: int
 ) -> None:
-    """Whatever is told by whom: ids rise, and between two that do not follow stands a gap."""
+    """Whatever each connection sends, ids rise, with a gap between two that do not follow."""
     world = World(copies=copies)
     consumer = world.attach(AGGREGATES, backfills=backfills)
     wires = [*world.wires]
     at = dict.fromkeys(wires, 0)
-    for step, which in told:
+    for step, which in sent:
         number = wires[which % len(wires)]
         at[number] += step if step > 20 else 1
         say(world, at[number], wire=number)
@@ -305,7 +305,7 @@ def test_ids_rise_and_every_gap_is_reported(
         world.feed.unfilled(AGGREGATES, "no", fetch.after_id)
     last: int | None = None
     bounds: tuple[int, int, int] | None = None
-    for item in consumer.told:
+    for item in consumer.received:
         if isinstance(item, Gap):
             bounds = (item.after_id, item.before_id, item.backfilled)
         elif hasattr(item, "aggregate_id"):

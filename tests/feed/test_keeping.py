@@ -1,4 +1,4 @@
-"""Messages that a consumer keeps as they came: it hears the same as any other."""
+"""Raw messages for a consumer: it gets the same as any other."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tickerplant.messages.notice import DecodeFailed, Gap, Notice, Recovered, St
 
 
 class Keeper:
-    """Writes down what it hears, in whatever form it is told."""
+    """Records all messages, raw or decoded."""
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
         self.kept = 0
 
     def sink(self, item: Message | Notice) -> None:
         if isinstance(item, Notice):
-            self.heard.append(item)
+            self.received.append(item)
         else:
-            self.heard.append((item.stream, item.payload, item.received_ns))
+            self.received.append((item.stream, item.payload, item.received_ns))
 
     def keeper(self, stream: str) -> Callable[[int, bytes, Any], None]:
         begin = prefix_of(stream)
@@ -34,14 +34,14 @@ class Keeper:
             assert raw.startswith(begin)
             assert raw.endswith(b"}")
             assert (item.stream, item.payload, item.received_ns) == ("", b"", 0)
-            self.heard.append((stream, raw[len(begin) : -1], received_ns))
+            self.received.append((stream, raw[len(begin) : -1], received_ns))
             self.kept += 1
 
         return keep
 
 
 def world_of(name: str, *, keeps: bool, **settings: Any) -> tuple[World, Keeper]:
-    """Return a world with one consumer, which keeps what it hears or does not."""
+    """Return a world with one consumer, which takes raw messages or does not."""
     world, keeper = World(**settings), Keeper()
     world.feed.attach([name], keeper.sink, keeper=keeper.keeper if keeps else None)
     world.run(1_000)
@@ -49,7 +49,7 @@ def world_of(name: str, *, keeps: bool, **settings: Any) -> tuple[World, Keeper]
 
 
 def say(world: World, name: str, *payloads: bytes) -> None:
-    """Let every connection tell messages of a stream."""
+    """Let every connection send messages of a stream."""
     for wire in tuple(world.wires.values()):
         for payload in payloads:
             wire.say(prefix_of(name) + payload + b"}")
@@ -57,12 +57,12 @@ def say(world: World, name: str, *payloads: bytes) -> None:
 
 
 def both(name: str, story: Callable[[World], None], **settings: Any) -> tuple[Keeper, World]:
-    """Let the same happen to who keeps and who does not, and compare what they heard."""
+    """Let the same happen to a consumer with and one without raw messages, and compare."""
     plain_world, plain = world_of(name, keeps=False, **settings)
     world, keeper = world_of(name, keeps=True, **settings)
     for each in (plain_world, world):
         story(each)
-    assert keeper.heard == plain.heard
+    assert keeper.received == plain.received
     assert world.feed.counters == plain_world.feed.counters
     assert plain.kept == 0
     return keeper, world
@@ -85,11 +85,11 @@ def test_all_kinds_are_delivered_through_gaps_renewals_and_losses(name: str, cop
         next(iter(world.wires.values())).cut()
         world.run(5_000)
         say(world, name, *map(made, range(95, 99)))
-        say(world, name, *map(made, range(1, 5)))  # the ids begin anew
+        say(world, name, *map(made, range(1, 5)))  # the ids restart
         world.run(2_000)
 
     keeper, _ = both(name, story, copies=copies)
-    messages = [each for each in keeper.heard if isinstance(each, tuple)]
+    messages = [each for each in keeper.received if isinstance(each, tuple)]
     assert len(messages) > 80
     if copies == 1 and name != ARRAY:
         assert len(messages) > keeper.kept > 40
@@ -102,7 +102,7 @@ def test_a_stream_that_was_silent_is_recovered_before_it_is_kept() -> None:
         say(world, AGGREGATES, *map(aggregate, range(50, 60)))
 
     keeper, _ = both(AGGREGATES, story)
-    kinds = [type(each) for each in keeper.heard if not isinstance(each, tuple)]
+    kinds = [type(each) for each in keeper.received if not isinstance(each, tuple)]
     assert kinds == [Stale, Recovered]
     assert 50 < keeper.kept < 59, (
         "the first of all and the first after the silence are no usual ones"
@@ -123,10 +123,10 @@ def test_what_is_not_in_the_usual_form_goes_the_long_way() -> None:
         world.run(2_000)
 
     keeper, world = both(name, story)
-    payloads = [each[1] for each in keeper.heard if isinstance(each, tuple)]
+    payloads = [each[1] for each in keeper.received if isinstance(each, tuple)]
     assert payloads == [aggregate(number) for number in (1, 2, 3, 4, 5, 6, 8)]
     assert keeper.kept == 1
-    kinds = [type(each) for each in keeper.heard if not isinstance(each, tuple)]
+    kinds = [type(each) for each in keeper.received if not isinstance(each, tuple)]
     assert kinds == [DecodeFailed, DecodeFailed, Gap], "of the stream, and of who knows which"
     assert world.feed.counters.unreadable == 4
 
@@ -146,5 +146,5 @@ def test_it_keeps_only_what_no_other_consumer_wants() -> None:
     world.feed.attach([AGGREGATES], other)
     world.run(1_000)
     say(world, AGGREGATES, aggregate(5), aggregate(6))
-    assert (keeper.kept, len(keeper.heard)) == (2, 4)
+    assert (keeper.kept, len(keeper.received)) == (2, 4)
     assert [each.aggregate_id for each in other.messages()] == [3, 5, 6]

@@ -1,4 +1,4 @@
-"""Connections that acknowledge a stream and tell nothing of it, beside one that tells it."""
+"""Connections that acknowledge a stream and send nothing of it, beside one that does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def listen(world: World, name: str) -> Consumer:
 
 
 def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100) -> None:
-    """Let something be told of both."""
+    """Publish messages of both streams."""
     other = companion(name)
     for number in range(first, first + count):
         world.publish(name, KINDS[name](number))
@@ -35,7 +35,7 @@ def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100)
 
 
 def mute_of(world: World, name: str) -> Wire:
-    """The connection that follows; it tells nothing of `name` until it is subscribed to again."""
+    """The secondary; it sends nothing of `name` until the stream is subscribed to again."""
     wire = next(each for each in world.wires.values() if each is not world.primary(name))
     asked = len(wire.requests)
 
@@ -80,12 +80,12 @@ def test_what_is_lost_because_the_secondary_is_silent_is_reported(name: str) -> 
     publish(world, name, 40, 5)
     assert consumer.payloads(name)[-1] == world.published(name)[-1]
     publish(world, name, 45, 150)
-    heard = consumer.payloads(name)
-    assert heard[:35] == world.published(name)[:35]
-    assert set(heard) <= set(world.published(name))
-    before = consumer.told.index(consumer.messages(name)[34])
-    after = consumer.told.index(consumer.messages(name)[35])
-    between = consumer.told[before + 1 : after]
+    delivered = consumer.payloads(name)
+    assert delivered[:35] == world.published(name)[:35]
+    assert set(delivered) <= set(world.published(name))
+    before = consumer.received.index(consumer.messages(name)[34])
+    after = consumer.received.index(consumer.messages(name)[35])
+    between = consumer.received[before + 1 : after]
     assert any(isinstance(each, TELLING) for each in between)
 
 
@@ -117,7 +117,7 @@ def test_a_stream_on_which_nothing_happens_is_not_asked_for_again() -> None:
 
 
 def mark(number: int) -> bytes:
-    """A payload of a stream that tells every second whatever happens."""
+    """A payload of a stream that sends every second."""
     return msgspec.json.encode(
         {
             "e": "markPriceUpdate",

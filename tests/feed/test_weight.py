@@ -142,7 +142,7 @@ def test_no_clock_minute_has_more_than_the_share(
     own = max(int(limit * share), 1)
     now_ms, closed_until_ms = NOON_MS, 0
     reserved: dict[int, list[int]] = {}
-    told: Counter[int] = Counter()
+    received: Counter[int] = Counter()
     for what, number in steps:
         minute = now_ms // MINUTE_MS
         mine = reserved.setdefault(minute, [])
@@ -150,7 +150,7 @@ def test_no_clock_minute_has_more_than_the_share(
             now_ms += number
         elif what == "told":
             budget.note_used(number, now_ms)
-            told[minute] = max(number - sum(mine), 0)
+            received[minute] = max(number - sum(mine), 0)
         elif what == "refused":
             budget.refused(429, number, now_ms)
             closed_until_ms = max(closed_until_ms, now_ms + max(number, MIN_WAIT_MS))
@@ -160,7 +160,7 @@ def test_no_clock_minute_has_more_than_the_share(
             alone = [each for each in mine if each] == [number] and number > own
             if number:
                 assert sum(mine) <= own or alone
-                assert sum(mine) + told[minute] <= limit or alone
+                assert sum(mine) + received[minute] <= limit or alone
     assert budget.spent == sum(sum(each) for each in reserved.values())
 
 

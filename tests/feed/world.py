@@ -54,7 +54,7 @@ class Wire:
         self.garbles: Callable[[bytes], bytes] = lambda text: text
         """What becomes of each text on the way."""
         self.is_dead = False
-        """Nothing passes any more, and nobody is told."""
+        """Nothing arrives any more, and neither side notices."""
         self.requests: list[tuple[int, Any]] = []
         """When the server read each control message."""
         self.route = target.route
@@ -180,29 +180,32 @@ class _Envelope(msgspec.Struct):
 
 
 class Consumer:
-    """Keeps what it is told."""
+    """Keeps all messages and notices."""
 
     def __init__(self) -> None:
-        self.told: list[Message | Notice] = []
+        self.received: list[Message | Notice] = []
 
     def __call__(self, item: Message | Notice) -> None:
-        self.told.append(item)
+        self.received.append(item)
 
     def messages(self, stream: str = "") -> list[Any]:
         return [
-            each for each in self.told if isinstance(each, Message) and stream in {"", each.stream}
+            each
+            for each in self.received
+            if isinstance(each, Message) and stream in {"", each.stream}
         ]
 
     def payloads(self, stream: str) -> list[bytes]:
         return [each.payload for each in self.messages(stream)]
 
     def notices(self, kind: type[Notice] = Notice) -> list[Any]:
-        return [each for each in self.told if isinstance(each, kind)]
+        return [each for each in self.received if isinstance(each, kind)]
 
     def kinds(self) -> list[str]:
-        """The names of what was told, in order; messages in a row as one."""
+        """The kinds of what was received, in order; consecutive messages as one."""
         names = [
-            "message" if isinstance(each, Message) else type(each).__name__ for each in self.told
+            "message" if isinstance(each, Message) else type(each).__name__
+            for each in self.received
         ]
         return [name for name, _ in itertools.groupby(names)]
 
@@ -213,7 +216,7 @@ class Slow(Consumer):
     def __init__(self, world: World, size: int) -> None:
         super().__init__()
         self.has_own: list[bool] = []
-        """What it was told about connections of its own."""
+        """The reports about its own connections."""
         self._world = world
         self._size = size
         self._is_full = False
@@ -274,7 +277,7 @@ class World:
         self.verified: list[tuple[str, ...]] = []
         """Streams that are asked about, as they are silent."""
         self.is_stalled = False
-        """Whether the feed is told nothing, not even the time."""
+        """Whether the feed gets no ticks."""
         self._events: list[tuple[int, int, Callable[[], object]]] = []
         self._order = itertools.count()
         self.witness = Witness()
@@ -440,5 +443,5 @@ class World:
         for name, merged in self.feed.merged_streams.items():
             waiting = sum(len(each.waiting) for each in merged.secondaries.values())
             waiting += merged.held_count
-            told = [each for each in consumer.messages(name) if not each.backfilled]
-            assert merged.messages == len(told) + merged.counters.duplicates + waiting, name
+            received = [each for each in consumer.messages(name) if not each.backfilled]
+            assert merged.messages == len(received) + merged.counters.duplicates + waiting, name

@@ -158,16 +158,16 @@ def test_silence_is_noted_and_its_end() -> None:
     name = "btcusdt@markPrice@1s"
     journal = Journal(name)
     world = journal.world
-    told = b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"1","P":"1","i":"1","r":"0","T":0}'
+    received = b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"1","P":"1","i":"1","r":"0","T":0}'
     for number in range(10):
-        world.publish(name, told % number)
+        world.publish(name, received % number)
         world.run(1_000)
     journal.news()
     world.run(20_000)
     silent = journal.news()[0]
     assert isinstance(silent, Silent)
     assert silent.silent_ms >= 5_000
-    world.publish(name, told % 99)
+    world.publish(name, received % 99)
     world.run(1_000)
     again = journal.news()[-1]
     assert isinstance(again, Connected)

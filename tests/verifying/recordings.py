@@ -1,4 +1,4 @@
-"""Recordings of our own: what a simulated market told, and folders with manifests."""
+"""Recordings of a simulated market, and folders with manifests."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def tape(
     *,
     intensity: float = 1.0,
 ) -> list[Line]:
-    """What the simulated market tells in so many seconds, with a snapshot of each book."""
+    """The messages of a simulated market in so many seconds, with a snapshot of each book."""
     symbol = "BTCUSDT" if venue.name == "usdm" else "BTCUSD_PERP"
     traded = instruments(START_MS, [symbol])
     exchange = SimulatedExchange(traded, seed=1, start_ms=START_MS, intensity=intensity)

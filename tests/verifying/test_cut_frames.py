@@ -83,10 +83,10 @@ def cut_runs(lines: list[Line], removed: set[int]) -> dict[str, list[int]]:
 
 def check(lines: list[Line], removed: set[int], *paths: str) -> None:
     """Check that of the streams that prove what is missing exactly what was removed is missing."""
-    whole = {stream: len(messages) for stream, messages in by_stream(lines).items()}
+    counts = {stream: len(messages) for stream, messages in by_stream(lines).items()}
     found, streams = found_in(*paths, max_listed=len(lines))
     runs = cut_runs(lines, removed)
-    for stream in whole:
+    for stream in counts:
         each, expected = streams.get(stream), runs[stream]
         if each is None:
             assert not expected, "a stream without a message left"
@@ -95,7 +95,7 @@ def check(lines: list[Line], removed: set[int], *paths: str) -> None:
             assert [gap.missing for gap in each.first_gaps] == expected, stream
         elif kind(stream) in PROVEN_KINDS:
             assert (each.gaps, each.missing) == (len(expected), 0), stream
-            assert each.unknown_gaps == each.gaps, f"{stream}: chains do not tell how many"
+            assert each.unknown_gaps == each.gaps, f"{stream}: chains do not show how many"
         elif not kind(stream).startswith("kline"):
             assert not each.gaps, f"{stream}: nothing can be proved"
         if each is not None:
@@ -193,9 +193,9 @@ def test_candles_whose_end_was_cut_out_are_missing(
     for stream, messages in by_stream(kept).items():
         if "ine_1m" not in stream:
             continue
-        told = [msgspec.json.decode(raw, type=_Message).data.k for raw in messages]
-        opened = range(told[0].open_time, told[-1].open_time, 60_000)
-        closed = {candle.open_time for candle in told if candle.is_closed}
+        decoded = [msgspec.json.decode(raw, type=_Message).data.k for raw in messages]
+        opened = range(decoded[0].open_time, decoded[-1].open_time, 60_000)
+        closed = {candle.open_time for candle in decoded if candle.is_closed}
         missing = sum(open_time not in closed for open_time in opened)
         assert streams[stream].missing == missing, f"{stream}: candles that were never closed"
         assert bool(streams[stream].gaps) == bool(missing)

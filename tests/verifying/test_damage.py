@@ -230,10 +230,10 @@ def test_a_truncated_file_of_lines_is_reported(
 ) -> None:
     path = tmp_path / "lines"
     line_file(path, market)
-    whole = compress(path.read_bytes())
-    path.write_bytes(whole)
+    compressed = compress(path.read_bytes())
+    path.write_bytes(compressed)
     assert walked(str(path)).is_complete
-    path.write_bytes(whole[: len(whole) * 2 // 3])
+    path.write_bytes(compressed[: len(compressed) * 2 // 3])
     found = walked(str(path))
     assert not found.is_complete
     assert found.damage == 1

@@ -54,9 +54,9 @@ def test_a_number_that_no_table_can_hold_is_damage(tmp_path: Path, text: str) ->
     assert flaw.reason.startswith(
         f"a message of a@trade does not fit into trades: price is {text!r}"
     )
-    told: list[str | bytes] = []
-    assert verify(VerifySettings(), [path], told.append) == 1
-    assert any("NOT complete" in str(each) for each in told)
+    printed: list[str | bytes] = []
+    assert verify(VerifySettings(), [path], printed.append) == 1
+    assert any("NOT complete" in str(each) for each in printed)
     opened = tickerplant.open_recording(path)
     assert opened.arrow("trades").num_rows == 5
     assert opened.unreadable == stream.unreadable

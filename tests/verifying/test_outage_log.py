@@ -36,8 +36,8 @@ STREAMS = (
     "btcusdt@markPrice@1s",
     "btcusdt@forceOrder",
 )
-BLIND = 400, 500
-"""The lines before which a stream is not heard any more, and is heard again."""
+OUTAGE = 400, 500
+"""The lines before which an outage starts and ends."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def walked(path: str) -> tuple[RecordingFinding, dict[str, StreamFinding]]:
 
 
 def without(lines: list[Line], streams: tuple[str, ...], after: int, before: int) -> list[Line]:
-    """The lines without what the streams told at a time when they were not heard."""
+    """The lines without the messages of an outage."""
     return [
         line
         for number, line in enumerate(lines)
@@ -90,14 +90,14 @@ def test_a_disconnect_that_lost_nothing_does_not_count_where_ids_prove_it(
     market: list[Line], tmp_path: Path
 ) -> None:
     streams = ("btcusdt@trade", "btcusdt@depth@100ms")
-    entries = [*begun(market), *lost(market, streams, *BLIND), ended(market)]
+    entries = [*begun(market), *lost(market, streams, *OUTAGE), ended(market)]
     path = folder(tmp_path / "r", [market], entries)
     found, by_name = walked(path)
     assert found.is_complete
     for name in streams:
         [outage] = by_name[name].first_outages
         assert (outage.verdict, outage.cause) == ("nothing lost", "disconnected: reset")
-        assert by_name[name].outage_ns == market[BLIND[1]][0] - market[BLIND[0]][0] - 2
+        assert by_name[name].outage_ns == market[OUTAGE[1]][0] - market[OUTAGE[0]][0] - 2
     assert "nothing lost: btcusdt@depth@100ms, btcusdt@trade" in said(path)
     assert "complete: " in said(path).splitlines()[-1]
 
@@ -106,13 +106,13 @@ def test_a_disconnect_is_the_cause_of_the_gap_that_it_made(
     market: list[Line], tmp_path: Path
 ) -> None:
     streams = ("btcusdt@trade", "btcusdt@depth@100ms")
-    kept = without(market, streams, *BLIND)
-    entries = [*begun(market), *lost(market, streams, *BLIND), ended(market)]
+    kept = without(market, streams, *OUTAGE)
+    entries = [*begun(market), *lost(market, streams, *OUTAGE), ended(market)]
     found, by_name = walked(folder(tmp_path / "r", [kept], entries))
     assert not found.is_complete
     for name in streams:
         each = by_name[name]
-        assert (each.gaps, each.lossy_outages) == (1, 0), "the gap is the hole, and is counted once"
+        assert (each.gaps, each.lossy_outages) == (1, 0), "the gap counts, and only once"
         assert each.first_gaps[0].cause == "disconnected: reset"
         assert each.first_outages[0].verdict == "lost"
 
@@ -121,7 +121,7 @@ def test_a_disconnect_counts_where_no_ids_prove_otherwise(
     market: list[Line], tmp_path: Path
 ) -> None:
     streams = ("btcusdt@bookTicker", "btcusdt@markPrice@1s", "btcusdt@forceOrder")
-    entries = [*begun(market), *lost(market, streams, *BLIND), ended(market)]
+    entries = [*begun(market), *lost(market, streams, *OUTAGE), ended(market)]
     path = folder(tmp_path / "r", [market], entries)
     found, by_name = walked(path)
     assert not found.is_complete
@@ -138,7 +138,7 @@ def test_a_stream_that_never_comes_back_is_incomplete_whatever_its_ids(
     entries = [*begun(market), lost(market, streams, 400, 500)[0], ended(market)]
     _, by_name = walked(folder(tmp_path / "r", [kept], entries))
     each = by_name["btcusdt@trade"]
-    assert (each.gaps, each.lossy_outages) == (0, 1), "no id tells what came after"
+    assert (each.gaps, each.lossy_outages) == (0, 1), "no id shows what came after"
     assert each.first_outages[0].to_ns == ended(market).time_ns
 
 
@@ -154,9 +154,9 @@ def test_a_renewal_and_a_quiet_stream_do_not_count(market: list[Line], tmp_path:
 def test_rejected_and_unknown_streams_are_remarked(market: list[Line], tmp_path: Path) -> None:
     streams = (*STREAMS, "btcusdt@depht", "ethusdt@trade")
     run, _ = begun(market, streams=streams)
-    heard = Connected(time_ns=market[0][0], streams=(*STREAMS, "btcusdt@depht"), connection=1)
+    connected = Connected(time_ns=market[0][0], streams=(*STREAMS, "btcusdt@depht"), connection=1)
     no = Refused(time_ns=market[0][0], streams=("ethusdt@trade",), code=2, reason="Invalid request")
-    path = folder(tmp_path / "r", [market], [run, heard, no, ended(market)])
+    path = folder(tmp_path / "r", [market], [run, connected, no, ended(market)])
     found, by_name = walked(path)
     assert found.is_complete
     assert by_name["ethusdt@trade"].remark == "the server rejected it: 2 Invalid request"
@@ -167,8 +167,8 @@ def test_a_stream_that_was_never_connected_is_incomplete(
     market: list[Line], tmp_path: Path
 ) -> None:
     run, _ = begun(market, streams=(*STREAMS, "ethusdt@trade"))
-    heard = Connected(time_ns=market[0][0], streams=STREAMS, connection=1)
-    found, by_name = walked(folder(tmp_path / "r", [market], [run, heard, ended(market)]))
+    connected = Connected(time_ns=market[0][0], streams=STREAMS, connection=1)
+    found, by_name = walked(folder(tmp_path / "r", [market], [run, connected, ended(market)]))
     assert not found.is_complete
     assert by_name["ethusdt@trade"].lossy_outages == 1
 
@@ -179,12 +179,14 @@ def test_between_two_runs_only_ids_prove_that_nothing_is_missing(
     market: list[Line], tmp_path: Path, is_killed: bool, is_lossy: bool
 ) -> None:
     first, second = market[:600], market[700 if is_lossy else 600 :]
-    hole = RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    outage_entry = RunOutage(
+        time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off"
+    )
     entries = [
         *begun(first),
         *([] if is_killed else [ended(first)]),
         begun(second, run=2)[0],
-        hole,
+        outage_entry,
         begun(second, run=2)[1],
         ended(second),
     ]
@@ -192,13 +194,13 @@ def test_between_two_runs_only_ids_prove_that_nothing_is_missing(
     assert not found.is_complete
     assert found.runs == 2
     for name in ("btcusdt@bookTicker", "btcusdt@markPrice@1s", "btcusdt@forceOrder"):
-        assert by_name[name].lossy_outages == 1, f"{name}: nobody knows"
-        assert by_name[name].first_outages[0].cause == "nobody recorded"
+        assert by_name[name].lossy_outages == 1, f"{name}: unknown"
+        assert by_name[name].first_outages[0].cause == "the recorder was off"
     for name in ("btcusdt@trade", "btcusdt@depth@100ms"):
         assert by_name[name].lossy_outages == 0, f"{name}: the ids know"
         assert by_name[name].gaps == is_lossy
         if is_lossy:
-            assert by_name[name].first_gaps[0].cause == "nobody recorded"
+            assert by_name[name].first_gaps[0].cause == "the recorder was off"
 
 
 def test_a_stream_of_another_run_alone_is_not_missed_in_this_one(
@@ -220,12 +222,14 @@ def test_restarted_ids_prove_nothing_about_the_time_between(tmp_path: Path) -> N
     hour_ns = 3_600 * 10**9
     later = [raw.replace(b'"E":17723', b'"E":17729') for _, raw in first]
     second = [(time_ns + hour_ns, raw) for (time_ns, _), raw in zip(first, later, strict=True)]
-    hole = RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    outage_entry = RunOutage(
+        time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off"
+    )
     entries = [
         *begun(first, 1, streams),
         ended(first),
         begun(second, 2, streams)[0],
-        hole,
+        outage_entry,
         begun(second, 2, streams)[1],
         ended(second),
     ]
@@ -262,9 +266,9 @@ def test_a_message_that_cannot_be_read_and_was_recorded_counts_once(
 ) -> None:
     stream = "btcusdt@bookTicker"
     odd = market[300][0] + 1, b'{"stream":"btcusdt@bookTicker","data":{}}'
-    told = Unreadable(time_ns=odd[0], streams=(stream,), reason="no ids")
+    unreadable = Unreadable(time_ns=odd[0], streams=(stream,), reason="no ids")
     lines = [*market[:301], odd, *market[301:]]
-    path = folder(tmp_path / "r", [lines], [*begun(market), told, ended(market)])
+    path = folder(tmp_path / "r", [lines], [*begun(market), unreadable, ended(market)])
     _, by_name = walked(path)
     assert (by_name[stream].unreadable, by_name[stream].lossy_outages) == (1, 0)
 
@@ -272,7 +276,7 @@ def test_a_message_that_cannot_be_read_and_was_recorded_counts_once(
 def test_candles_do_not_prove_that_no_update_of_them_was_lost(tmp_path: Path) -> None:
     stream = "btcusdt@kline_1m"
     lines = tape(USDM, 8, (stream,))
-    assert len(lines) > 10, "a candle is told often"
+    assert len(lines) > 10, "a candle is sent often"
     third = len(lines) // 3
     entries = [
         *begun(lines, streams=(stream,)),
@@ -290,8 +294,8 @@ def test_candles_do_not_prove_that_no_update_of_them_was_lost(tmp_path: Path) ->
 def test_silence_is_an_outage_only_of_a_periodic_stream(market: list[Line], tmp_path: Path) -> None:
     streams = ("btcusdt@markPrice@1s", "btcusdt@bookTicker")
     silent = Silent(time_ns=market[500][0], streams=streams, silent_ms=2_000)
-    heard = Connected(time_ns=market[510][0], streams=streams, connection=1)
-    path = folder(tmp_path / "r", [market], [*begun(market), silent, heard, ended(market)])
+    connected = Connected(time_ns=market[510][0], streams=streams, connection=1)
+    path = folder(tmp_path / "r", [market], [*begun(market), silent, connected, ended(market)])
     _, by_name = walked(path)
     assert by_name["btcusdt@markPrice@1s"].lossy_outages == 1
     assert by_name["btcusdt@bookTicker"].lossy_outages == 0, (
@@ -301,7 +305,7 @@ def test_silence_is_an_outage_only_of_a_periodic_stream(market: list[Line], tmp_
 
 def test_what_the_recorder_knew_of_a_gap_is_its_cause(market: list[Line], tmp_path: Path) -> None:
     streams = ("btcusdt@trade",)
-    kept = without(market, streams, *BLIND)
+    kept = without(market, streams, *OUTAGE)
     found, by_name = walked(folder(tmp_path / "a", [kept], [*begun(kept), ended(kept)]))
     [gap] = by_name["btcusdt@trade"].first_gaps
     assert gap.cause == ""
@@ -338,7 +342,7 @@ def test_a_stream_rejected_in_every_run_does_not_count(market: list[Line], tmp_p
         no,
         ended(first),
         begun(second, 2, streams)[0],
-        RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded"),
+        RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off"),
         begun(second)[1],
         no,
         ended(second),
@@ -352,9 +356,9 @@ def test_a_run_that_recorded_nothing_lasts_no_longer_than_it_did(
     market: list[Line], tmp_path: Path
 ) -> None:
     empty = [(market[0][0] - 5_000_000_000, b""), (market[0][0] - 2_000_000_000, b"")]
-    hole = RunOutage(time_ns=market[0][0] - 1, from_ns=0, reason="nobody recorded")
-    run, heard = begun(market, 2)
-    entries = [*begun(empty), ended(empty), run, hole, heard, ended(market)]
+    outage_entry = RunOutage(time_ns=market[0][0] - 1, from_ns=0, reason="the recorder was off")
+    run, connected = begun(market, 2)
+    entries = [*begun(empty), ended(empty), run, outage_entry, connected, ended(market)]
     _, by_name = walked(folder(tmp_path / "r", [market], entries))
     [outage] = by_name["btcusdt@bookTicker"].first_outages
     assert outage.from_ns == empty[-1][0] + 1, "when the first run ended, not 1970"
@@ -366,9 +370,9 @@ def test_a_run_that_received_nothing_makes_it_incomplete(
     first = market[:600]
     later_ns = market[700][0]
     again, _ = begun(market[700:], run=2, streams=(*STREAMS, "ethusdt@trade"))
-    hole = RunOutage(time_ns=later_ns, from_ns=first[-1][0], reason="nobody recorded")
+    outage_entry = RunOutage(time_ns=later_ns, from_ns=first[-1][0], reason="the recorder was off")
     end = RunEnded(time_ns=market[-1][0], reason="interrupted")
-    entries = [*begun(first), ended(first), again, hole, end]
+    entries = [*begun(first), ended(first), again, outage_entry, end]
     _, by_name = walked(folder(tmp_path / "r", [first], entries))
     assert {
         name: by_name[name].lossy_outages for name in (*STREAMS, "ethusdt@trade")
@@ -383,20 +387,22 @@ def test_a_disconnect_that_lasts_into_the_next_run_is_one_outage(
     streams = ("btcusdt@bookTicker", "btcusdt@trade")
     first, second = market[:600], market[700:]
     kept = without(first, streams, 400, len(first))
-    hole = RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="nobody recorded")
+    outage_entry = RunOutage(
+        time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off"
+    )
     entries = [
         *begun(first),
         lost(market, streams, 400, 500)[0],
         *([] if is_killed else [ended(first)]),
         begun(second, 2)[0],
-        hole,
+        outage_entry,
         begun(second, 2)[1],
         ended(second),
     ]
     _, by_name = walked(folder(tmp_path / "r", [kept, second], entries))
     for name in streams:
         [outage] = by_name[name].first_outages
-        assert outage.cause == "disconnected: reset; nobody recorded"
+        assert outage.cause == "disconnected: reset; the recorder was off"
         assert (outage.from_ns, outage.to_ns) == (market[400][0] + 1, second[0][0] - 1)
     assert by_name["btcusdt@trade"].first_gaps[0].cause == outage.cause
-    assert by_name["btcusdt@forceOrder"].first_outages[0].cause == "nobody recorded"
+    assert by_name["btcusdt@forceOrder"].first_outages[0].cause == "the recorder was off"

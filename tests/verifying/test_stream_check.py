@@ -22,8 +22,8 @@ START_MS = 1_772_323_200_000
 
 
 def message(stream: str, ms: int, **data: Any) -> bytes:
-    told = {"E": START_MS + ms, "s": "BTCUSDT", **data}
-    return msgspec.json.encode({"stream": stream, "data": told})
+    data = {"E": START_MS + ms, "s": "BTCUSDT", **data}
+    return msgspec.json.encode({"stream": stream, "data": data})
 
 
 def trade(trade_id: int, ms: int) -> bytes:
@@ -40,8 +40,8 @@ def ticker(update_id: int, ms: int, symbol: str = "BTCUSDT") -> bytes:
 
 def candle(minute: int, ms: int, *, is_closed: bool = False) -> bytes:
     opened = START_MS + minute * 60_000
-    told = {"t": opened, "T": opened + 59_999, "s": "BTCUSDT", "x": is_closed}
-    return message("btcusdt@kline_1m", ms, k=told)
+    data = {"t": opened, "T": opened + 59_999, "s": "BTCUSDT", "x": is_closed}
+    return message("btcusdt@kline_1m", ms, k=data)
 
 
 def snapshot(last_update_id: int, address: str = "https://h/fapi/v1/depth?symbol=BTCUSDT") -> bytes:
@@ -143,14 +143,14 @@ def test_tickers_rise_by_symbol(tmp_path: Path) -> None:
 
 
 def test_candles_follow_each_other(tmp_path: Path) -> None:
-    whole = [candle(0, 0), candle(0, 60_000, is_closed=True), candle(1, 61_000)]
-    assert one(tmp_path, *whole).gaps == 0
-    assert one(tmp_path, whole[0], whole[2]).missing == 1, "the first one was never closed"
-    found = one(tmp_path, *whole[:2], candle(4, 240_000))
+    complete = [candle(0, 0), candle(0, 60_000, is_closed=True), candle(1, 61_000)]
+    assert one(tmp_path, *complete).gaps == 0
+    assert one(tmp_path, complete[0], complete[2]).missing == 1, "the first one was never closed"
+    found = one(tmp_path, *complete[:2], candle(4, 240_000))
     assert (found.gaps, found.missing) == (1, 3)
-    found = one(tmp_path, *whole, candle(0, 61_001), whole[1])
+    found = one(tmp_path, *complete, candle(0, 61_001), complete[1])
     assert (found.late, found.duplicates, found.gaps) == (2, 0, 0)
-    assert one(tmp_path, *whole[:2], whole[1]).duplicates == 1
+    assert one(tmp_path, *complete[:2], complete[1]).duplicates == 1
 
 
 def test_very_large_numbers_are_walked_and_reported(tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_event_times_that_go_back_are_reported_and_no_gap(tmp_path: Path) -> Non
 
 
 def test_receive_times_that_go_back_are_reported_and_no_gap(tmp_path: Path) -> None:
-    told = lines(*(trade(n, n) for n in range(9)))
-    told[4] = told[4][0] - 35_000_000, told[4][1]
-    found = Walk([line_file(tmp_path / "lines", told)]).go()
+    data = lines(*(trade(n, n) for n in range(9)))
+    data[4] = data[4][0] - 35_000_000, data[4][1]
+    found = Walk([line_file(tmp_path / "lines", data)]).go()
     assert (found.receive_time_regressions, found.max_regression_ns) == (1, 25_000_000)
     assert found.is_complete
 
@@ -229,7 +229,7 @@ def test_a_book_without_a_snapshot_is_never_in_sync(tmp_path: Path) -> None:
     assert (found.book.in_sync_from_ns, found.book.in_sync_at_end) == (0, False)
     assert not found.is_incomplete, "no message is missing"
     top = one(tmp_path, *(update(n + 1, n + 1, n, n, "depth5@100ms") for n in range(5)))
-    assert top.book is None, "each message tells all of it"
+    assert top.book is None, "each message has all of it"
 
 
 def test_after_a_gap_a_book_is_in_sync_with_the_next_snapshot(tmp_path: Path) -> None:

@@ -107,10 +107,10 @@ def test_json_is_one_document(
     path = folder(tmp_path / "r", [without_trade(market, 3)])
     status, out, _ = run(path, "--json", capsys=capsys)
     assert status == 1
-    told = json.loads("\n".join(out))
-    assert told["complete"] is False
-    assert told["summary"] == "NOT complete: 1 gap, 1 message missing"
-    [recording] = told["recordings"]
+    document = json.loads("\n".join(out))
+    assert document["complete"] is False
+    assert document["summary"] == "NOT complete: 1 gap, 1 message missing"
+    [recording] = document["recordings"]
     [stream] = [each for each in recording["streams"] if each["gaps"]]
     assert (stream["stream"], stream["proof"], stream["missing"]) == (
         "btcusdt@trade",
@@ -151,8 +151,8 @@ def test_where_nothing_can_be_read_the_status_is_2(
     assert line.startswith(f"tickerplant: {tmp_path / 'r'}: ")
     status, out, err = run(str(tmp_path / "r"), "--json", capsys=capsys)
     assert (status, err) == (2, "")
-    told = json.loads("\n".join(out))
-    assert [flaw["path"] for flaw in told["unread"]] == [str(tmp_path / "r")]
+    document = json.loads("\n".join(out))
+    assert [flaw["path"] for flaw in document["unread"]] == [str(tmp_path / "r")]
 
 
 def test_a_manifest_without_segments_cannot_be_read(
