@@ -23,6 +23,7 @@ from tickerplant.events import (
     Trade,
 )
 from tickerplant.instrument import Instrument
+from tickerplant.simulation.contract_registry import OpeningEvents
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 
@@ -62,14 +63,12 @@ def exchange() -> SimulatedExchange:
 
 
 @pytest.fixture(scope="module")
-def openings(exchange: SimulatedExchange) -> dict[str, tuple[BookSnapshot, MarkPrice]]:
-    return {symbol: exchange.opening(symbol)[:2] for symbol in SYMBOLS}
+def openings(exchange: SimulatedExchange) -> dict[str, OpeningEvents]:
+    return {symbol: exchange.opening(symbol) for symbol in SYMBOLS}
 
 
 @pytest.fixture(scope="module")
-def events(
-    exchange: SimulatedExchange, openings: dict[str, tuple[BookSnapshot, MarkPrice]]
-) -> list[Event]:
+def events(exchange: SimulatedExchange, openings: dict[str, OpeningEvents]) -> list[Event]:
     assert openings, "openings are taken before the first step"
     return run(exchange, SECONDS)
 
@@ -94,9 +93,9 @@ class Book:
 
 
 def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
-    events: list[Event], openings: dict[str, tuple[BookSnapshot, MarkPrice]]
+    events: list[Event], openings: dict[str, OpeningEvents]
 ) -> None:
-    books = {symbol: Book(snapshot) for symbol, (snapshot, _) in openings.items()}
+    books = {symbol: Book(snapshot) for symbol, (snapshot, *_) in openings.items()}
     tops: dict[str, tuple[int, int, int, int]] = {}
     checked = 0
     for event in events:
@@ -118,9 +117,9 @@ def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
 def test_the_rebuilt_book_equals_the_engines(
     exchange: SimulatedExchange,
     events: list[Event],
-    openings: dict[str, tuple[BookSnapshot, MarkPrice]],
+    openings: dict[str, OpeningEvents],
 ) -> None:
-    books = {symbol: Book(snapshot) for symbol, (snapshot, _) in openings.items()}
+    books = {symbol: Book(snapshot) for symbol, (snapshot, *_) in openings.items()}
     for event in events:
         if isinstance(event, DepthUpdate):
             books[event.symbol].apply(event)
@@ -186,10 +185,10 @@ def test_mark_prices_are_published_at_every_second_for_every_symbol(events: list
     assert Counter((mark.symbol, mark.time_ms) for mark in marks) == Counter(expected)
 
 
-def test_the_opening_of_a_contract_has_every_kind_of_event() -> None:
-    exchange = make()
-    for symbol in SYMBOLS:
-        events: tuple[Event, ...] = exchange.opening(symbol)
+def test_the_opening_of_a_contract_has_every_kind_of_event(
+    openings: dict[str, OpeningEvents],
+) -> None:
+    for symbol, events in openings.items():
         kinds = [type(event) for event in events]
         expected = [BookSnapshot, MarkPrice, Positioning, IndexBasket, ContractChanged]
         assert kinds[: len(expected)] == expected
@@ -206,9 +205,9 @@ def test_openings_are_dropped_when_trading_has_begun() -> None:
 
 
 def test_books_open_full_and_apart(
-    openings: dict[str, tuple[BookSnapshot, MarkPrice]],
+    openings: dict[str, OpeningEvents],
 ) -> None:
-    for symbol, (snapshot, mark) in openings.items():
+    for symbol, (snapshot, mark, *_) in openings.items():
         assert snapshot.bids[0][0] < snapshot.asks[0][0], f"{symbol} opens crossed"
         assert snapshot.bids == sorted(snapshot.bids, reverse=True), "best bids first"
         assert snapshot.asks == sorted(snapshot.asks), "best asks first"
@@ -254,7 +253,7 @@ def test_a_leading_contract_does_the_same_whoever_else_is_listed(
 
 
 def test_a_follower_without_its_leader_still_trades() -> None:
-    seen = Counter(type(event) for event in run(make(symbols=("BTCUSD_PERP",)), 20))
+    seen = Counter(type(event) for event in run(make(symbols=("BTCUSD_PERP",)), 10))
     assert seen[Trade] > 0
     assert seen[BookTicker] > 50, "its makers look at the coin's value instead"
 
@@ -284,7 +283,7 @@ def test_a_hard_move_liquidates_positions_in_the_book(move: float, side: str) ->
     exchange = make(symbols=("BTCUSDT",))
     assert not [each for each in run(exchange, 3) if isinstance(each, Liquidation)]
     exchange.registry.news.underlyings["BTC"].value.move(move)
-    events = run(exchange, 25)
+    events = run(exchange, 8)
     forced = [event for event in events if isinstance(event, Liquidation)]
     assert len(forced) > 5, f"a move of {move:.0%} reaches many positions"
     assert {event.side for event in forced} == {side}
