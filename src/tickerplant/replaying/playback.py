@@ -216,7 +216,7 @@ class Playback:
         self._skipped = self._skipped_messages()
         self._plant.restart(self._found.instruments, start_ms=start_ms + self.shift_ms)
         self._make_players()
-        # Markets refer to themselves, and next to nothing else that is made here does: on its own,
+        # Markets contain reference cycles, and almost nothing else that is made here does: on its own,
         # the garbage collector would not reach the old ones for hundreds of rounds of a loop.
         gc.collect()
         self.played_ns = start_ns - 1

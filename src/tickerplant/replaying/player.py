@@ -174,7 +174,7 @@ class Player:
         self.mistimed = 0
         """Lines skipped because of a time that cannot be true."""
         self.skipped: list[SkippedLine] = []
-        """The first line of each kind that was skipped, until somebody clears the list."""
+        """The first line of each kind that was skipped, until the list is cleared."""
         instruments = {instrument.symbol: instrument for instrument in found.instruments}
         self.decoder = Decoder(instruments, applied, file.only_symbol)
         self._clock = clock or EventClock(file.ahead_ms)
@@ -351,7 +351,7 @@ class VerbatimPlayer:
         self.mistimed = 0
         """Always 0: messages are sent whatever their event time."""
         self.skipped: list[SkippedLine] = []
-        """The first line that was skipped, until somebody clears the list."""
+        """The first line that was skipped, until the list is cleared."""
         self.decoder = Decoder({}, applied=lambda _: False)
         self._clock = clock or EventClock(file.ahead_ms)
         self._plant = plant
