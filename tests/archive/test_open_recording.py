@@ -206,13 +206,13 @@ def test_snapshots_stand_where_they_were_recorded(tmp_path: Path) -> None:
     assert all(isinstance(each, DepthUpdate) for each in opened)
     assert opened.unreadable == 0
     rows = opened.arrow("depth_updates").to_pylist()
-    told = [row for row in rows if row["stream"] is None]
-    assert [(row["side"], row["is_snapshot"], row["final_update_id"]) for row in told] == [
+    from_rest = [row for row in rows if row["stream"] is None]
+    assert [(row["side"], row["is_snapshot"], row["final_update_id"]) for row in from_rest] == [
         ("bid", True, 7),
         ("ask", True, 7),
         ("ask", True, 7),
     ]
-    assert {row["first_update_id"] for row in told} == {None}
+    assert {row["first_update_id"] for row in from_rest} == {None}
     assert list(opened.select(symbols=["BTCUSDT"]).snapshots()) == []
     assert list(opened.select(streams=["ethusdt@trade"]).snapshots()) == []
 
@@ -266,7 +266,7 @@ def test_unreadable_messages_are_counted_and_the_rest_is_read(tmp_path: Path) ->
     assert opened.unreadable == 2
     assert str(lines[3][0]) in opened.unreadable_reason
     list(opened)
-    assert opened.unreadable == 2, "each reading counts anew"
+    assert opened.unreadable == 2, "each reading has its own count"
 
 
 def test_bare_payloads_and_arrays_are_read_too(tmp_path: Path) -> None:

@@ -274,7 +274,9 @@ def test_a_message_that_does_not_fit_is_left_out_alone_and_counted(
     assert opened.unreadable == 1
     assert "of 'A' does not fit into trades" in opened.unreadable_reason, "it is said which message"
     assert len(list(opened)) == 10, "no table is made here, and so nothing does not fit"
-    assert (opened.unreadable, opened.unreadable_reason) == (0, ""), "each reading counts anew"
+    assert (opened.unreadable, opened.unreadable_reason) == (0, ""), (
+        "each reading has its own count"
+    )
 
 
 def test_values_that_do_not_fit_are_counted_while_the_table_is_read(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ STEP_MS = 100
 
 
 class Exchange(Loopback):
-    """A server whose market goes on when it is told to."""
+    """A server whose market goes on on demand."""
 
     def __init__(
         self, plant: Plant, server: Server, clock: Clock, exchange: SimulatedExchange
@@ -151,21 +151,23 @@ async def test_books_of_the_other_venue_are_complete() -> None:
 
 @looped
 async def test_updates_and_notices_of_a_book_are_reported_in_order() -> None:
-    told: list[Any] = []
+    items: list[Any] = []
 
     def note(book: LocalBook, item: Any) -> None:
         assert book.symbol == BTC
         if isinstance(item, DepthUpdate) and book.state is State.LIVE:
-            assert book.last_update_id == item.final_update_id, "it is told when it is in the book"
-        told.append(item)
+            assert book.last_update_id == item.final_update_id, (
+                "it is reported after it was applied"
+            )
+        items.append(item)
 
     async with exchange(BTC) as house, kept(house, on_update=note) as (_, books):
-        (synced,) = [each for each in told if isinstance(each, BookSynced)]
+        (synced,) = [each for each in items if isinstance(each, BookSynced)]
         assert (synced.symbol, synced.streams) == (BTC, ("btcusdt@depth@100ms",))
         assert synced.update_id >= 0
-        count = len(told)
-        await until(lambda: len(told) > count + 3)
-        assert all(isinstance(each, DepthUpdate) for each in told[count:])
+        count = len(items)
+        await until(lambda: len(items) > count + 3)
+        assert all(isinstance(each, DepthUpdate) for each in items[count:])
         assert books[BTC].counters.gaps == 0
 
 
@@ -186,17 +188,17 @@ async def test_iteration_gives_each_book_that_changed_once() -> None:
 
 @looped
 async def test_a_gap_rebuilds_the_book_and_is_reported_once() -> None:
-    told: list[Any] = []
+    items: list[Any] = []
     async with (
         exchange(BTC, faults="chain=1s") as house,
-        kept(house, on_update=lambda _, item: told.append(item)) as (_, books),
+        kept(house, on_update=lambda _, item: items.append(item)) as (_, books),
     ):
-        count = len(told)
+        count = len(items)
         house.clock.now_ms += 60_000
-        await until(lambda: any(isinstance(each, BookResyncing) for each in told[count:]))
+        await until(lambda: any(isinstance(each, BookResyncing) for each in items[count:]))
         house.server.faults.switch({})
         await until_live(books)
-        notices: list[Any] = [each for each in told[count:] if isinstance(each, Notice)]
+        notices: list[Any] = [each for each in items[count:] if isinstance(each, Notice)]
         assert [type(each) for each in notices[:3]] == [Gap, BookResyncing, BookSynced]
         assert notices[1].reason == "gap"
         counters = books[BTC].counters
@@ -208,18 +210,18 @@ async def test_a_gap_rebuilds_the_book_and_is_reported_once() -> None:
 async def test_notices_of_a_book_have_the_wall_clock_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[Any] = []
+    items: list[Any] = []
     async with (
         exchange(BTC) as house,
-        kept(house, on_update=lambda _, item: told.append(item)) as (_, books),
+        kept(house, on_update=lambda _, item: items.append(item)) as (_, books),
     ):
-        count = len(told)
+        count = len(items)
         real = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: real() + 8 * HOUR_MS * 1_000_000)
         books[BTC].ids_restarted(0)
-        await until(lambda: any(isinstance(each, BookSynced) for each in told[count:]))
+        await until(lambda: any(isinstance(each, BookSynced) for each in items[count:]))
         now_ms = time.time_ns() // 1_000_000
-        notices = [each for each in told[count:] if isinstance(each, BookResyncing | BookSynced)]
+        notices = [each for each in items[count:] if isinstance(each, BookResyncing | BookSynced)]
         assert len(notices) == 2
         assert all(0 <= now_ms - each.time_ms < HOUR_MS for each in notices)
         assert (await books.audit(BTC)).score == 1.0
@@ -227,27 +229,27 @@ async def test_notices_of_a_book_have_the_wall_clock_time(
 
 @looped
 async def test_a_server_whose_ids_restart_lower_is_followed_at_once() -> None:
-    told: list[Any] = []
+    items: list[Any] = []
     async with AsyncExitStack() as stack:
         async with exchange(BTC) as house:
             port = int(house.server.urls[USDM.name].rpartition(":")[2])
             market = await stack.enter_async_context(client_of(house))
-            books = market.books(BTC, on_update=lambda _, item: told.append(item))
+            books = market.books(BTC, on_update=lambda _, item: items.append(item))
             async with every(0.02, house.go_on):
                 await books.wait_until_live()
                 await until(lambda: books[BTC].counters.applied > 3)
-        book, old_id, count = books[BTC], books[BTC].last_update_id, len(told)
+        book, old_id, count = books[BTC], books[BTC].last_update_id, len(items)
         async with (
             exchange(BTC, start_ms=START_MS - 3_600_000, port=port) as house,
             every(0.02, house.go_on),
         ):
-            await until(lambda: any(isinstance(each, BookSynced) for each in told[count:]))
+            await until(lambda: any(isinstance(each, BookSynced) for each in items[count:]))
             assert 0 < book.last_update_id < old_id
             assert (await books.audit(BTC)).score == 1.0
             assert book.counters.resyncs == 1
-            notices: list[Any] = [each for each in told[count:] if isinstance(each, Notice)]
+            notices: list[Any] = [each for each in items[count:] if isinstance(each, Notice)]
     gap, resync, synced = notices[-3:]
-    assert [type(each) for each in notices if isinstance(each, Gap)] == [Gap], "it is told once"
+    assert [type(each) for each in notices if isinstance(each, Gap)] == [Gap], "it is reported once"
     assert (type(gap), gap.reason) == (Gap, "ids restarted")
     assert (type(resync), resync.reason) == (BookResyncing, "ids_restarted")
     assert isinstance(synced, BookSynced)
@@ -255,10 +257,10 @@ async def test_a_server_whose_ids_restart_lower_is_followed_at_once() -> None:
 
 @looped
 async def test_a_book_without_updates_is_stale_until_they_resume() -> None:
-    told: list[Any] = []
+    items: list[Any] = []
     async with (
         exchange(BTC) as house,
-        kept(house, on_update=lambda _, item: told.append(item)) as (_, books),
+        kept(house, on_update=lambda _, item: items.append(item)) as (_, books),
     ):
         book = books[BTC]
         house.server.faults.switch(faults_of("refuse=1"))
@@ -270,7 +272,7 @@ async def test_a_book_without_updates_is_stale_until_they_resume() -> None:
         assert book.bids(5) == levels, "it is as it was"
         house.server.faults.switch({})
         await until_live(books)
-        notices = [type(each) for each in told if isinstance(each, Notice)]
+        notices = [type(each) for each in items if isinstance(each, Notice)]
         assert notices == [BookSynced, Disconnected, Recovered, Gap, BookResyncing, BookSynced]
         assert (await books.audit(BTC)).score == 1.0
 
@@ -441,7 +443,7 @@ async def test_an_abandoned_audit_leaves_no_journal() -> None:
     async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
         async with every(0.02, house.go_on):
             await books.wait_until_live()
-        house.go_on(STEP_MS // 2)  # the snapshot is newer than what the stream has told
+        house.go_on(STEP_MS // 2)  # the snapshot is newer than what the stream has sent
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(books.audit(BTC), 0.3)
         assert books[BTC].journal is None
@@ -481,7 +483,7 @@ async def test_books_come_and_go() -> None:
 @looped
 async def test_books_that_are_closed_while_they_are_added_subscribe_to_nothing_more() -> None:
     async with exchange(BTC) as house, client_of(house) as market:
-        # the second is of the other venue, which is told at once
+        # the second is of the other venue, which is reported at once
         books = market.books(BTC, "BTCUSD_PERP", "ETHUSDT", on_update=_fail)
         assert list(books) == [BTC, "BTCUSD_PERP"]
         assert not market._runner.feed.merged_streams
@@ -581,7 +583,7 @@ async def test_an_exception_in_the_callback_leaves_stale_books_and_is_raised_to_
         )
         assert record.exc_info is not None
         assert record.exc_info[0] is _OddError
-    # neither raised it again: somebody had heard of it
+    # neither raised it again: it was raised before
 
 
 @looped
@@ -634,10 +636,10 @@ async def test_an_exception_in_the_callback_is_raised_when_the_market_closes() -
 
 @looped
 async def test_a_callback_may_close_the_books_and_remove_one() -> None:
-    told: list[str] = []
+    items: list[str] = []
 
     def remove(book: LocalBook, item: object) -> None:
-        told.append(book.symbol)
+        items.append(book.symbol)
         books.remove(book.symbol)
         if not books:
             books.close()
@@ -645,9 +647,9 @@ async def test_a_callback_may_close_the_books_and_remove_one() -> None:
     async with exchange(BTC, "ETHUSDT") as house, client_of(house) as market:
         books = market.books(BTC, "ETHUSDT", on_update=remove)
         async with every(0.02, house.go_on):
-            await until(lambda: len(told) == 2)
+            await until(lambda: len(items) == 2)
             await heard(house)
-        assert sorted(told) == [BTC, "ETHUSDT"]
+        assert sorted(items) == [BTC, "ETHUSDT"]
 
 
 @pytest.mark.parametrize(
@@ -711,7 +713,7 @@ async def test_books_that_wait_for_the_budget_while_connections_flap_do_not_pay_
 @looped
 async def test_many_books_stay_within_the_weight_of_a_minute() -> None:
     budget = WeightBudget()
-    async with exchange(count=35) as house:
+    async with exchange(count=40) as house:
         symbols = house.symbols(30)
         async with (
             client_of(house, budget=budget, settings=quick()) as market,

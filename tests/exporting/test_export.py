@@ -206,7 +206,7 @@ def test_csv_has_the_layout_of_the_archive(tape: Path, said: Said, tmp_path: Pat
     assert run(out, tape, to="csv") == 0
     daily = out / "data" / "futures"
     trades = read_csv(daily / "um/daily/trades/BTCUSDT/BTCUSDT-trades-2026-02-25.csv")
-    heard = [each for _, _, each in events(said, "trade") if each["s"] == "BTCUSDT"]
+    received = [each for _, _, each in events(said, "trade") if each["s"] == "BTCUSDT"]
     assert trades == [
         {
             "id": str(each["t"]),
@@ -216,7 +216,7 @@ def test_csv_has_the_layout_of_the_archive(tape: Path, said: Said, tmp_path: Pat
             "time": str(each["T"]),
             "is_buyer_maker": "true" if each["m"] else "false",
         }
-        for each in heard
+        for each in received
         if each["X"] == "MARKET"
     ]
     (coin, *_) = read_csv(daily / "cm/daily/trades/BTCUSD_PERP/BTCUSD_PERP-trades-2026-02-25.csv")
@@ -437,9 +437,9 @@ def test_ctrl_c_prints_totals_and_how_to_resume(
 
     monkeypatch.setattr(UnitExport, "run", run_or_interrupt)
     assert run(tmp_path / "out", tape) == 130
-    told = capsys.readouterr().err
-    assert "rows: " in told
-    assert "interrupted after 2 of 6 files; run the same command to resume" in told
+    output = capsys.readouterr().err
+    assert "rows: " in output
+    assert "interrupted after 2 of 6 files; run the same command to resume" in output
     assert not list((tmp_path / "out").rglob(f"*{UNFINISHED}"))
 
 
@@ -455,8 +455,8 @@ def test_a_full_disk_is_reported_and_leaves_no_partial_file(
     with monkeypatch.context() as patched:
         patched.setattr(parquet.ParquetWriter, "finish", full)
         assert run(tmp_path / "out", tape) == 1
-    told = capsys.readouterr().err
-    assert "No space left on device; finished files are kept" in told
+    output = capsys.readouterr().err
+    assert "No space left on device; finished files are kept" in output
     assert files(tmp_path / "out") == {}
     assert run(tmp_path / "out", tape) == 0
 
@@ -473,9 +473,9 @@ def test_damage_is_reported_every_time_and_the_rest_is_exported(
     segment.write_bytes(data)
     for _ in range(2):
         assert run(tmp_path / "out", tape) == 1
-        told = capsys.readouterr().err
-        assert f"! {segment}, byte" in told
-        assert "with 100 messages" in told
+        output = capsys.readouterr().err
+        assert f"! {segment}, byte" in output
+        assert "with 100 messages" in output
     rows = one(f"select count(*) from '{tmp_path}/out/*/table=mark_prices/**/*.parquet'")
     assert rows[0][0] > len(events(said, "markPriceUpdate")) - 100
 
@@ -493,10 +493,10 @@ def test_many_damages_are_reported_by_the_first_and_their_number(
     segment.write_bytes(b"".join(blocks))
     for _ in range(2):
         assert run(tmp_path / "out", tape) == 1
-        told = capsys.readouterr().err
-        assert told.count("with 100 messages") == journal.MAX_KEPT_DAMAGE
-        assert "further damages: 5" in told
-        assert "messages left out: 1; received at" in told
+        output = capsys.readouterr().err
+        assert output.count("with 100 messages") == journal.MAX_KEPT_DAMAGE
+        assert "further damages: 5" in output
+        assert "messages left out: 1; received at" in output
 
 
 def test_a_missing_segment_is_reported(

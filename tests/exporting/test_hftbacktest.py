@@ -123,7 +123,7 @@ def test_both_orders_are_those_of_the_model(
     assert made == in_both_orders(events, base_latency_ns)
     for flag, column in ((EXCH, 1), (LOCAL, 2)):
         side = [row for row in made if row[0] & flag]
-        assert len(side) == len(events), "every event is heard once on each side"
+        assert len(side) == len(events), "every event comes once on each side"
         assert [row[column] for row in side] == sorted(row[column] for row in side)
 
 
@@ -250,9 +250,9 @@ def test_updates_newer_than_a_snapshot_are_repeated_to_the_local_side(
         (NOON + 2, asked(answer(T0 - 4, 5, [["99", "5"]], []))),
     )
     rows = rows_of(tmp_path / "out" / BTC)
-    heard = [row for row in rows if row[0] & LOCAL]
-    assert [row[0] & 0xFF for row in heard] == [DEPTH, DEPTH, CLEAR, SNAPSHOT, DEPTH]
-    assert heard[-1] == (DEPTH | BUY | LOCAL, NOON - 3 * MS, NOON + 2, 99.0, 6.0)
+    local_rows = [row for row in rows if row[0] & LOCAL]
+    assert [row[0] & 0xFF for row in local_rows] == [DEPTH, DEPTH, CLEAR, SNAPSHOT, DEPTH]
+    assert local_rows[-1] == (DEPTH | BUY | LOCAL, NOON - 3 * MS, NOON + 2, 99.0, 6.0)
     happened = [row for row in rows if row[0] & EXCH]
     assert [row[0] & 0xFF for row in happened] == [DEPTH, CLEAR, SNAPSHOT, DEPTH]
 
@@ -313,8 +313,8 @@ def test_book_tickers_and_mark_prices_are_extras(
     )
     rows = rows_of(tmp_path / "out" / BTC)[1:]
     assert [row[0] & 0xFF for row in rows] == kinds
-    told = {103: (1, 2), 104: (3, 4), 100: (5, 0), 101: (6, 0), 102: (0.0001, 0)}
-    assert [row[3:] for row in rows] == [told[kind] for kind in kinds]
+    expected = {103: (1, 2), 104: (3, 4), 100: (5, 0), 101: (6, 0), 102: (0.0001, 0)}
+    assert [row[3:] for row in rows] == [expected[kind] for kind in kinds]
     assert all(row[1:3] == (NOON, NOON) for row in rows), "at the time of the event, not of funding"
 
 
@@ -567,7 +567,7 @@ def test_captures_become_the_events_of_the_model(
 
 
 def naive_events(lines: list[tuple[int, bytes]]) -> tuple[list[Event], list[Event]]:
-    """All events as they were received, and those that the local side is told again."""
+    """All events as they were received, and those that are repeated to the local side."""
     events: list[Event] = []
     repeated: list[Event] = []
     updates: list[dict[str, Any]] = []
@@ -604,7 +604,7 @@ def naive_events(lines: list[tuple[int, bytes]]) -> tuple[list[Event], list[Even
 
 
 def naive_rows(events: list[Event], repeated: list[Event]) -> list[Event]:
-    """The model with what is told again behind the snapshot, quick enough for half a million."""
+    """The model with what is repeated after the snapshot, quick enough for half a million."""
     shift = -min(0, *(local - exch for _, exch, local, _, _ in events))
     by_exchange = sorted(events, key=lambda event: event[1])
     rows: list[Event] = []
@@ -622,9 +622,11 @@ def naive_rows(events: list[Event], repeated: list[Event]) -> list[Event]:
             next_exchange += 1
         rows.append((kind | flags, exch, local + shift, level[0], level[1]))
     if repeated:
-        heard = [n for n, row in enumerate(rows) if row[0] & LOCAL and row[0] & 0xFF == SNAPSHOT]
-        told: list[Event] = [
+        local_rows = [
+            n for n, row in enumerate(rows) if row[0] & LOCAL and row[0] & 0xFF == SNAPSHOT
+        ]
+        expected: list[Event] = [
             (kind | LOCAL, exch, local + shift, px, qty) for kind, exch, local, px, qty in repeated
         ]
-        rows[heard[-1] + 1 : heard[-1] + 1] = told
+        rows[local_rows[-1] + 1 : local_rows[-1] + 1] = expected
     return rows

@@ -72,8 +72,8 @@ def lost(kind: type[Struct], row: dict[str, Any]) -> Iterator[str]:
 
 def values_agree(message: Struct, row: dict[str, Any]) -> bool:
     """Whether what is on the wire is what was read of it."""
-    told = json.loads(msgspec.json.encode(message))
-    return all(_same(told[key], value) for key, value in row.items() if key in told)
+    encoded = json.loads(msgspec.json.encode(message))
+    return all(_same(encoded[key], value) for key, value in row.items() if key in encoded)
 
 
 def _same(ours: Any, wire: Any) -> bool:

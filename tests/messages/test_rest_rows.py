@@ -80,11 +80,11 @@ def test_every_row_becomes_a_message(path: Any, of: Any, indent: int | None) -> 
         assert message.symbol == "BTCUSDT"
         assert message.backfilled
         assert json.loads(message.payload) == row
-        told, end = (
+        source, end = (
             (message.candle, "close_time_ms") if of is candles_of else (message, "trade_time_ms")
         )
-        assert {name: getattr(told, name) for name in expected(row)} == expected(row)
-        assert message.event_time_ms == getattr(told, end)
+        assert {name: getattr(source, name) for name in expected(row)} == expected(row)
+        assert message.event_time_ms == getattr(source, end)
 
 
 def test_the_payload_is_the_row_byte_by_byte() -> None:
