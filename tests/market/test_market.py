@@ -35,11 +35,10 @@ from tickerplant.instrument import Instrument, Scale
 from tickerplant.market.bar_arrays import NO_BARS
 from tickerplant.market.bars import CLOSE, OPEN, Bars
 from tickerplant.market.market import ALL_DERIVABLE, Market
+from tickerplant.market.series import RETAINED_AGGREGATES, RETAINED_TRADES
 from tickerplant.market.tape import (
     AGGREGATE_ROW,
     CHUNK_EVENTS,
-    RETAINED_AGGREGATES,
-    RETAINED_TRADES,
     TRADE_ROW,
     Rows,
 )

@@ -13,6 +13,9 @@ from tickerplant.units import DAY_MS, MINUTE_MS
 
 RETAINED_FUNDINGS = 1000
 """Funding payments of this run that are kept."""
+RETAINED_TRADES = 100_000
+"""Minimum number of trades that a market keeps.  Here, not in `tape`, because that imports numpy."""
+RETAINED_AGGREGATES = 100_000
 CACHED_FUNDINGS = 10
 """Funding payments before the start that are cached; older ones are loaded on demand."""
 

@@ -15,10 +15,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from tickerplant.events import AggregateTrade, Trade
+from tickerplant.market.series import RETAINED_AGGREGATES, RETAINED_TRADES
 
-RETAINED_TRADES = 100_000
-"""Trades that a market keeps at least."""
-RETAINED_AGGREGATES = 100_000
 CHUNK_EVENTS = 256
 """Events that are packed and dropped together."""
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market import figures
-from tickerplant.market.tape import RETAINED_AGGREGATES, RETAINED_TRADES
+from tickerplant.market.series import RETAINED_AGGREGATES, RETAINED_TRADES
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import (
     END_TIME,
