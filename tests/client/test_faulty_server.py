@@ -145,8 +145,9 @@ async def test_refused_handshakes_are_told_once_and_tried_again() -> None:
 @meets("refuse", "limit_handshakes", "ban_handshakes")
 @looped
 async def test_who_is_refused_from_the_start_is_told_and_waits_as_long_as_is_asked(
-    values: str, status: int, least_ms: int, ahead: Ahead
+    values: str, status: int, least_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ahead = Ahead(monkeypatch)
     async with loopback(faults=values) as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES)
         disconnected = await anext(subscription)
@@ -234,7 +235,10 @@ async def test_with_two_copies_the_loss_of_one_connection_is_not_noticed() -> No
 @pytest.mark.parametrize("code", sorted(CLOSE_CODES - set(range(3001, 5000))))
 @meets("close")
 @looped
-async def test_the_code_of_a_close_decides_the_pause(code: int, ahead: Ahead) -> None:
+async def test_the_code_of_a_close_decides_the_pause(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = Ahead(monkeypatch)
     ending: Ending = ending_of_close(code)
     assert ending in {CLOSED, POLICY, BROKEN}
     async with loopback(faults=f"close={code}@1s") as house, hearing(house) as (_, subscription):
@@ -360,7 +364,8 @@ async def test_a_subscription_that_is_not_answered_is_replaced_if_it_is_heard() 
 
 @meets("garbage")
 @looped
-async def test_garbage_is_told_and_costs_nothing(ahead: Ahead) -> None:
+async def test_garbage_is_told_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = Ahead(monkeypatch)
     async with loopback(faults="garbage=1s") as house, hearing(house) as (market, subscription):
         for number, frame in enumerate(GARBAGE_FRAMES):
             house.clock.now_ms += LATER_MS

@@ -74,7 +74,10 @@ async def test_block_makes_the_server_wait_and_loses_nothing() -> None:
 
 
 @looped
-async def test_a_pause_longer_than_all_timeouts_costs_no_connection(ahead: Ahead) -> None:
+async def test_a_pause_longer_than_all_timeouts_costs_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ahead = Ahead(monkeypatch)
     settings = quick(
         idle_ms=20,
         pong_timeout_ms=20,
