@@ -50,7 +50,7 @@ def walked(*paths: str) -> RecordingFinding:
 
 
 def reasons(found: RecordingFinding) -> list[str]:
-    return [flaw.reason for flaw in found.first_damage]
+    return [damage.reason for damage in found.first_damage]
 
 
 def seal(path: str, name: str, **changes: object) -> None:
@@ -84,7 +84,7 @@ def test_any_flipped_bit_is_found(
     segment.write_bytes(content)
     found = walked(name)
     assert not found.is_complete
-    assert {flaw.path for flaw in found.first_damage} == {str(segment)}
+    assert {damage.path for damage in found.first_damage} == {str(segment)}
     assert found.first_damage[0].offset_bytes <= at, "no later than where it is"
 
 
@@ -94,11 +94,11 @@ def test_a_damaged_block_says_where_it_is_what_is_lost_and_when(path: str) -> No
     content[100] ^= 1
     segment.write_bytes(content)
     found = walked(path)
-    [flaw] = found.first_damage
-    assert (flaw.path, flaw.offset_bytes, flaw.lost) == (str(segment), 0, 50)
+    [damage] = found.first_damage
+    assert (damage.path, damage.offset_bytes, damage.lost) == (str(segment), 0, 50)
     assert re.search(
         r"with 50 messages received from [\d-]+T[\d:]+\.\d{3}Z to [\d-]+T[\d:]+\.\d{3}Z$",
-        flaw.reason,
+        damage.reason,
     )
     assert found.skipped_lines == 50
     trades = next(each for each in found.streams if each.stream == "btcusdt@depth@0ms")
@@ -120,9 +120,9 @@ def test_a_missing_segment_is_reported_with_what_it_held(path: str, market: list
     segment = segment_paths(path)[1]
     segment.unlink()
     found = walked(path)
-    [flaw] = found.first_damage
-    assert (flaw.path, flaw.reason) == (str(segment), "the segment is missing")
-    assert found.skipped_lines == flaw.lost == len(market) - 2 * (len(market) // 3)
+    [damage] = found.first_damage
+    assert (damage.path, damage.reason) == (str(segment), "the segment is missing")
+    assert found.skipped_lines == damage.lost == len(market) - 2 * (len(market) // 3)
     assert sum(each.gaps for each in found.streams) > 0
 
 
@@ -160,7 +160,7 @@ def test_counts_that_differ_from_the_manifest_are_reported(
     seal(path, segment.name, **{field: value})
     found = walked(path)
     assert not found.is_complete
-    assert {flaw.path for flaw in found.first_damage} == {str(segment)}
+    assert {damage.path for damage in found.first_damage} == {str(segment)}
     assert any(reason in each for each in reasons(found)), reasons(found)
 
 
@@ -169,7 +169,7 @@ def test_a_truncated_or_unreadable_line_of_the_manifest_is_reported(path: str) -
     lines = manifest.read_bytes().splitlines(keepends=True)
     manifest.write_bytes(lines[0] + b"rubbish\n" + b"".join(lines[1:]) + b'{"kind":"seg')
     found = walked(path)
-    assert [(flaw.line, flaw.path) for flaw in found.first_damage] == [
+    assert [(damage.line, damage.path) for damage in found.first_damage] == [
         (2, str(manifest)),
         (len(lines) + 2, str(manifest)),
     ]
@@ -258,12 +258,12 @@ def test_messages_that_cannot_be_read_are_counted_by_themselves(
     assert (trade.unreadable, trade.gaps, trade.missing) == (2, 2, 2)
     assert trade.messages == len(trades)
     assert found.unknown == 1, "an answer to the recorder is none of them"
-    numbers = {flaw.line: flaw.reason for flaw in found.first_unreadable}
+    numbers = {damage.line: damage.reason for damage in found.first_unreadable}
     begins = [b"%d %b" % line for line in lines]
     assert numbers.keys() == {odd[0] + 1 + 2 * (odd[0] >= 200), 201}
-    for flaw in found.first_unreadable:
-        text = Path(path).read_bytes()[flaw.offset_bytes :]
-        assert text.startswith(begins[flaw.line - 1]), "the place is that of the message"
+    for damage in found.first_unreadable:
+        text = Path(path).read_bytes()[damage.offset_bytes :]
+        assert text.startswith(begins[damage.line - 1]), "the place is that of the message"
     assert not found.is_complete
 
 

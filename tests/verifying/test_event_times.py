@@ -35,11 +35,11 @@ def test_an_event_time_far_from_its_receive_time_is_a_flaw_with_its_place(
     path = recorded(tmp_path / "r", {number: time_ms})
     found = Walk([str(path)]).go()
     assert not found.is_complete
-    [flaw] = found.first_damage
+    [damage] = found.first_damage
     before = path.read_bytes().splitlines(keepends=True)[: number - 1]
-    assert (flaw.path, flaw.line) == (str(path), number)
-    assert flaw.offset_bytes == sum(map(len, before))
-    assert f"its event time {time_ms}" in flaw.reason
+    assert (damage.path, damage.line) == (str(path), number)
+    assert damage.offset_bytes == sum(map(len, before))
+    assert f"its event time {time_ms}" in damage.reason
 
 
 def test_several_are_counted_and_the_first_is_shown(tmp_path: Path) -> None:

@@ -48,10 +48,10 @@ def test_a_number_that_no_table_can_hold_is_damage(tmp_path: Path, text: str) ->
     found = found_in(path)
     (stream,) = found.streams
     assert (stream.messages, stream.unreadable, stream.gaps) == (6, 1, 0)
-    (flaw,) = found.first_unreadable
-    assert (flaw.path, flaw.line) == (path, 4)
-    assert flaw.offset_bytes == sum(len(b"%d %b\n" % (START_NS, raw)) for raw in raws[:3])
-    assert flaw.reason.startswith(
+    (damage,) = found.first_unreadable
+    assert (damage.path, damage.line) == (path, 4)
+    assert damage.offset_bytes == sum(len(b"%d %b\n" % (START_NS, raw)) for raw in raws[:3])
+    assert damage.reason.startswith(
         f"a message of a@trade does not fit into trades: price is {text!r}"
     )
     printed: list[str | bytes] = []
@@ -77,9 +77,9 @@ def test_a_snapshot_with_such_a_number_is_damage(tmp_path: Path, address: bytes)
     bad = good.replace(b'["1", "1"]', b'["1e-999999999", "1"]')
     path = written(tmp_path / "tape", [trade(1), address + good, address + bad, address + bad])
     found = found_in(path)
-    (flaw,) = found.first_damage
-    assert flaw.line == 3
-    assert "a snapshot of a book does not fit into depth_updates: price of a bid" in flaw.reason
+    (damage,) = found.first_damage
+    assert damage.line == 3
+    assert "a snapshot of a book does not fit into depth_updates: price of a bid" in damage.reason
     assert not found.is_complete
 
 
@@ -97,4 +97,4 @@ def test_few_places_are_looked_for_and_all_is_counted(tmp_path: Path) -> None:
     ]
     found = Walk([written(tmp_path / "tape", raws)], max_places=2).go()
     assert [stream.unreadable for stream in found.streams] == [3, 3, 3, 3]
-    assert [flaw.line for flaw in found.first_unreadable] == [1, 2, 0, 0]
+    assert [damage.line for damage in found.first_unreadable] == [1, 2, 0, 0]

@@ -69,7 +69,7 @@ def walked(path: Path) -> RecordingFinding:
 
 
 def reasons(path: Path) -> list[str]:
-    return [flaw.reason for flaw in walked(path).first_damage]
+    return [damage.reason for damage in walked(path).first_damage]
 
 
 def lines_of(path: Path) -> list[bytes]:
@@ -92,9 +92,9 @@ def test_any_line_that_is_missing_shows_at_its_place(path: Path) -> None:
         write(path, lines[:first] + lines[last:])
         found = walked(path)
         assert not found.is_complete, f"lines {first + 1} to {last} are missing"
-        damage = [flaw for flaw in found.first_damage if flaw.path == str(path / MANIFEST)]
+        damage = [damage for damage in found.first_damage if damage.path == str(path / MANIFEST)]
         place = 1 if first == 0 else first + 1
-        assert place in {flaw.line for flaw in damage}, damage
+        assert place in {damage.line for damage in damage}, damage
 
 
 def test_the_last_lines_are_said_to_be_missing(path: Path) -> None:
@@ -104,7 +104,7 @@ def test_the_last_lines_are_said_to_be_missing(path: Path) -> None:
     write(path, lines[:-2])
     assert f"2 lines are missing before here, by {TAIL}" in reasons(path)
     (path / TAIL).unlink()
-    assert f"{path / TAIL}" in [flaw.path for flaw in walked(path).first_damage]
+    assert f"{path / TAIL}" in [damage.path for damage in walked(path).first_damage]
 
 
 @settings(max_examples=40)
@@ -179,10 +179,10 @@ def test_a_copy_of_a_segment_is_noticed(path: Path, name: str) -> None:
     assert not found.is_complete
     assert (str(copy), True) in [
         (
-            flaw.path,
-            flaw.reason.startswith("it is not listed in the manifest: its content is that of"),
+            damage.path,
+            damage.reason.startswith("it is not listed in the manifest: its content is that of"),
         )
-        for flaw in found.first_damage
+        for damage in found.first_damage
     ]
 
 
@@ -256,4 +256,4 @@ def test_what_is_no_file_and_has_the_name_of_a_segment_is_named(
     make(odd)
     found = walked(path)
     assert not found.is_complete
-    assert [(flaw.path, flaw.reason) for flaw in found.first_damage] == [(str(odd), reason)]
+    assert [(damage.path, damage.reason) for damage in found.first_damage] == [(str(odd), reason)]

@@ -152,7 +152,7 @@ def test_where_nothing_can_be_read_the_status_is_2(
     status, out, err = run(str(tmp_path / "r"), "--json", capsys=capsys)
     assert (status, err) == (2, "")
     document = json.loads("\n".join(out))
-    assert [flaw["path"] for flaw in document["unread"]] == [str(tmp_path / "r")]
+    assert [damage["path"] for damage in document["unread"]] == [str(tmp_path / "r")]
 
 
 def test_a_manifest_without_segments_cannot_be_read(

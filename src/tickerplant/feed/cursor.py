@@ -107,7 +107,7 @@ class IdCursor(ABC):
         self.event_time_ms = message.event_time_ms
 
     def missing_before(self, message: Any) -> int | None:
-        """Return how many messages are missing before `message`; None if ids do not tell."""
+        """Return how many messages are missing before `message`; None if ids do not show it."""
         return self.id_of(message) - self.last_id - 1 if self.step else None
 
 

@@ -1,7 +1,7 @@
 """Reports about the connections of a feed, for keeping a record of them.
 
-Consumers get notices of what they may miss (`messages/notice.py`).  An observer is also told of
-events that cost consumers nothing, such as renewed connections, and of unreadable messages.
+Consumers get notices of what they may miss (`messages/notice.py`).  An observer also gets
+reports of events that cost consumers nothing, such as renewed connections, and of unreadable messages.
 """
 
 from __future__ import annotations

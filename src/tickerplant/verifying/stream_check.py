@@ -23,6 +23,7 @@ from tickerplant.feed.cursor import (
 from tickerplant.messages.readers import Reader, payload_reader
 from tickerplant.messages.sequenced import SequencedDepth
 from tickerplant.recording.line import Place, RecordedFile
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.verifying.findings import Gap, Proof, StreamFinding
 from tickerplant.verifying.joined_book import JoinedBook
 from tickerplant.verifying.outage_log import OutageLog
@@ -56,6 +57,7 @@ class StreamCheck:
 
     def __init__(self, stream: str, reader: Reader, state: WalkState) -> None:
         self.stream = stream
+        self.name = parse_stream_name(stream)
         self.decode: Callable[[bytes], Any] = reader.decode
         self.messages = 0
         self.last_ns = 0

@@ -37,8 +37,8 @@ def verify(settings: VerifySettings, paths: Sequence[str], print_line: Print) ->
     with _interruption() as is_interrupted:
         findings = found_in(settings, paths, is_interrupted)
     if not findings.recordings and not settings.json and not findings.interrupted:
-        for flaw in findings.unread:
-            click.echo(printable(f"tickerplant: {flaw.path}: {flaw.reason}"), err=True)
+        for damage in findings.unread:
+            click.echo(printable(f"tickerplant: {damage.path}: {damage.reason}"), err=True)
         return NOTHING_READ
     if settings.json:
         print_line(_json(findings))

@@ -241,11 +241,11 @@ class Walk:
         what = f"a message of {stream}" if stream else "a snapshot of a book"
         reason = f"{what} does not fit into {refused.table.name}: {refused.reason}"
         place = self._place_of(index, line)
-        flaw = Damage(place.path, place.line, place.offset_bytes, reason)
+        damage = Damage(place.path, place.line, place.offset_bytes, reason)
         if check is None:
-            self._damage_log.add(flaw)
+            self._damage_log.add(damage)
         else:
-            self.found.first_unreadable.append(flaw)
+            self.found.first_unreadable.append(damage)
 
     def _place_of(self, index: int, line: Line) -> Place:
         """Return the place of a message; the file is read again, for a few messages only."""
@@ -296,8 +296,8 @@ class Walk:
         if is_first and len(self.found.first_unreadable) < MAX_DAMAGE:
             place = self._state.place()
             shown = f"{raw[:SHOWN_BYTES]!r} cannot be read as {what}: {reason}"
-            flaw = Damage(place.path, place.line, place.offset_bytes, shown)
-            self.found.first_unreadable.append(flaw)
+            damage = Damage(place.path, place.line, place.offset_bytes, shown)
+            self.found.first_unreadable.append(damage)
 
     def _open_stream(self, stream: str, received_ns: int) -> StreamCheck | None:
         """Return the check of a new stream; None if there are too many."""
@@ -309,8 +309,7 @@ class Walk:
         check.found.first_ns = received_ns
         self._checks[stream] = check
         self._routes[prefix_of(stream)] = check.decode, check.take, check
-        symbol, kind = (*stream.split("@"), "")[:2]
-        if snapshot := self._snapshots.get((symbol, kind)):
+        if snapshot := self._snapshots.get((check.name.topic, check.name.kind)):
             check.take_snapshot(*snapshot)
         return check
 
@@ -326,8 +325,8 @@ class Walk:
         except UNREADABLE:
             return
         symbol = (snapshot.symbol or requested_symbol(address) or self._symbol_of_book()).lower()
-        for stream, check in self._checks.items():
-            if stream.split("@")[:2] == [symbol, kind]:
+        for check in self._checks.values():
+            if (check.name.topic, check.name.kind) == (symbol, kind):
                 check.take_snapshot(snapshot.last_update_id, received_ns)
         if len(self._snapshots) < self._max_streams:
             self._snapshots[symbol, kind] = snapshot.last_update_id, received_ns
