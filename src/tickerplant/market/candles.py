@@ -100,9 +100,9 @@ class Candles:
         first, last = np.searchsorted(closed[:, OPEN_TIME], (opened_ms, end_ms))
         if first or (len(closed) and closed[0, OPEN_TIME] == opened_ms):
             return _candles(interval, closed[first:last])
-        return _candles(interval, self._load_earlier(interval, opened_ms), closed[:last])
+        return _candles(interval, self._earlier_part(interval, opened_ms), closed[:last])
 
-    def _load_earlier(self, interval: str, opened_ms: int) -> Bars:
+    def _earlier_part(self, interval: str, opened_ms: int) -> Bars:
         """Return the part before the kept minutes of the candle that opened at `opened_ms`."""
         closed = self._minutes.closed.rows
         end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._minutes.open_time_ms
@@ -129,8 +129,8 @@ class Candles:
         closed = self._minutes.closed.rows
         if known_ms == end_ms - MINUTE_MS and len(closed) and closed[-1, OPEN_TIME] == known_ms:
             return join(opened_ms, before, closed[-1].tolist())
-        whole: list[Bar] = self._candle(interval, opened_ms, end_ms).tolist()
-        return whole[0] if whole else None
+        rows: list[Bar] = self._candle(interval, opened_ms, end_ms).tolist()
+        return rows[0] if rows else None
 
     def running(self, interval: str) -> Bar | None:
         """Return the open candle of `interval`; None before the first trade."""

@@ -70,37 +70,39 @@ class Agents:
             activity,
             intensity,
         )
-        self.touch = TouchMakers(random, market, sizes, contract_profile, valuation)
+        self.touch_makers = TouchMakers(random, market, sizes, contract_profile, valuation)
         self.depth_makers = DepthMakers(random, market, sizes, style, int(price))
         self.leverage = LeveragedPositions(random, market, sizes, price)
         self.rpi_makers: RpiMakers | None = None
         if market.rpi_orders is not None:
             own = Random(random.getrandbits(64))
             self.rpi_makers = RpiMakers(
-                own, market, market.rpi_orders, sizes, self.touch.move_threshold
+                own, market, market.rpi_orders, sizes, self.touch_makers.move_threshold
             )
         self._opening_rpi_orders: RpiUpdate | None = None
         self.takers.on_trade = self._on_trade
-        self.touch.on_stale = self._on_stale_quotes
-        self.touch.on_moved = self._on_quotes_moved
+        self.touch_makers.on_stale = self._on_stale_quotes
+        self.touch_makers.on_moved = self._on_quotes_moved
         self.followers: list[Callable[[], None]] = []
         """Called after the best prices moved."""
 
-        answers = 1 - style.idle_share
+        reacting_share = 1 - style.idle_share
         per_sweep = style.sweep_levels * exp(SWEEP_SPREAD**2 / 2)
-        self._overtaken = contract_profile.sniping_chance
+        self._sniping_chance = contract_profile.sniping_chance
         self._bursts = style.bursts_per_order
-        self._move_bursts = style.bursts_per_move * contract_profile.attention
+        self._move_bursts = style.bursts_per_move * contract_profile.requote_activity
         self._sweeps = style.levels_per_order / per_sweep
-        self._move_sweeps = style.levels_per_move / per_sweep * contract_profile.attention
-        self._leader_move_bursts = LEADER_MOVE_BURSTS * contract_profile.attention
-        idle = 2 * contract_profile.orders_per_s * intensity / 1000 * style.idle_share / answers
+        self._move_sweeps = style.levels_per_move / per_sweep * contract_profile.requote_activity
+        self._leader_move_bursts = LEADER_MOVE_BURSTS * contract_profile.requote_activity
+        idle = (
+            2 * contract_profile.orders_per_s * intensity / 1000 * style.idle_share / reacting_share
+        )
         self._idle_bursts = max(idle * self._bursts * BURST / IDLE_BURST, MIN_RATE_PER_MS)
         self._idle_sweeps = max(idle * self._sweeps, MIN_RATE_PER_MS)
 
     def open(self) -> tuple[list[Level], list[Level]]:
         """Fill the book around the fair value, start trading, and return the book."""
-        tick, touch = self.market.instrument.tick_size, self.touch
+        tick, touch = self.market.instrument.tick_size, self.touch_makers
         fair_value = self.valuation.price()
         bid = int(fair_value) // tick * tick
         ask = bid + tick
@@ -124,7 +126,7 @@ class Agents:
     # Spontaneous activity
 
     def _idle_quote(self, changes: int) -> None:
-        self.touch.quote(changes)
+        self.touch_makers.quote(changes)
         self._plan_quote()
 
     def _plan_quote(self) -> None:
@@ -150,8 +152,8 @@ class Agents:
 
     def check_quotes(self) -> None:
         """Let the touch makers compare their quotes with the fair value soon."""
-        if abs(self.touch.distance()) > self.touch.move_threshold:
-            self.touch.react(int(self._exponential(1 / 3)))
+        if abs(self.touch_makers.distance()) > self.touch_makers.move_threshold:
+            self.touch_makers.react(int(self._exponential(1 / 3)))
 
     def on_leader_moved(self) -> None:
         """React to a move of the leading contract, which the fair value includes already."""
@@ -160,7 +162,7 @@ class Agents:
 
     def _on_stale_quotes(self, up: bool) -> None:
         """Let a taker trade with the stale quote before the makers withdraw it, by chance."""
-        if self._random() < self._overtaken:
+        if self._random() < self._sniping_chance:
             self.takers.send(up)
 
     def _on_trade(self, buy: bool, quantity: int, price: int) -> None:
@@ -171,13 +173,15 @@ class Agents:
         tick = self.market.instrument.tick_size
         spread = -engine.asks.keys[-1] - engine.bids.keys[-1]
         if spread > tick:
-            distance = self.touch.distance()
+            distance = self.touch_makers.distance()
             if (distance < 0) == buy and self._random() < FOLLOW_CHANCE:
                 followed = min(
-                    abs(distance) + tick / 2, MAX_FOLLOWED_MOVES * self.touch.move_threshold
+                    abs(distance) + tick / 2, MAX_FOLLOWED_MOVES * self.touch_makers.move_threshold
                 )
                 self.valuation.add_impact((followed if buy else -followed) / price)
-            self.touch.react(0 if self._random() < 0.5 else 1 + int(self._exponential(1 / 6)))
+            self.touch_makers.react(
+                0 if self._random() < 0.5 else 1 + int(self._exponential(1 / 6))
+            )
         else:
             self.check_quotes()
         self._react(self._bursts, self._sweeps)
@@ -202,7 +206,7 @@ class Agents:
         for _ in range(int(bursts + random())):
             slow = random() < SLOW_SHARE
             burst = -self._burst_size(SLOW_BURST) if slow else self._burst_size(BURST)
-            after(self._delay_ms(), self.touch.quote, burst)
+            after(self._delay_ms(), self.touch_makers.quote, burst)
         for _ in range(int(sweeps + random())):
             after(self._delay_ms(), self.depth_makers.sweep)
 

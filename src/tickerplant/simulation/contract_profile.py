@@ -16,7 +16,7 @@ COINM_TOUCH = 0.6
 COINM_ORDER_USD = 0.9
 DATED_ORDERS = 0.035
 DATED_TOUCH = 0.2
-DATED_ATTENTION = 0.35
+DATED_REQUOTE_ACTIVITY = 0.35
 DAY_S = DAY_MS // 1000
 BUSIEST = COINS[0]
 MOVE_EXPONENT = 0.25
@@ -136,7 +136,7 @@ class ContractProfile(Struct, frozen=True, kw_only=True):
     orders_per_s: float
     order_usd: float
     touch_usd: float
-    attention: float
+    requote_activity: float
     """How much its makers requote, relative to those of perpetual contracts."""
 
     @property
@@ -187,7 +187,7 @@ def contract_profile(instrument: Instrument) -> ContractProfile:
         orders_per_s=orders,
         order_usd=order_usd,
         touch_usd=touch_usd,
-        attention=1.0 if instrument.perpetual else DATED_ATTENTION,
+        requote_activity=1.0 if instrument.perpetual else DATED_REQUOTE_ACTIVITY,
     )
 
 

@@ -200,11 +200,11 @@ class TouchMakers:
         """Withdraw the quotes in the way of the fair value and quote further away."""
         tick, engine = self._tick, self._market.engine
         side = engine.asks if up else engine.bids
-        move_threshold = min(
+        move = min(
             distance, self.move_threshold * (0.3 + self._exponential(1.6)) + FAR_MOVE * distance
         )
         best = side.keys[-1]
-        target = best - max(int(move_threshold / tick + 0.5), 1) * tick
+        target = best - max(int(move / tick + 0.5), 1) * tick
         keys, levels = side.keys, side.levels
         while keys and keys[-1] > target:
             key = keys[-1]
