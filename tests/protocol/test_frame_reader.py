@@ -262,9 +262,11 @@ def test_what_has_been_read_is_forgotten() -> None:
     reader = FrameReader(1 << 20)
     payload = secrets.token_bytes(100_000)
     for _ in range(3):
+        fed_bytes = 0
         for portion in torn(frame(BINARY, payload), range(0, 100_000, 7_000)):
             reader.feed(portion)
-            assert len(reader._data) <= 7_000
+            assert reader.buffered_bytes <= fed_bytes + 7_000, "nothing is kept twice"
+            fed_bytes += len(portion)
             received = reader.next()
         assert received == Received(BINARY, payload)
-        assert not reader._message
+        assert reader.buffered_bytes <= 7_000, "the message is forgotten"

@@ -139,7 +139,7 @@ def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertif
         await server.start()
         try:
             text = ready_text(server, plant, {}, str(own.authority))
-            welcome = server._welcome()
+            welcome = server.welcome()
         finally:
             await server.stop()
         address = text.split("wss://")[1].split()[0]

@@ -96,6 +96,11 @@ class FrameReader:
         """Whether `next` left input unread because no more frames are allowed."""
         return not self._frames_left and not self._in_payload and self._at < len(self._data)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that are buffered: unread input, and the current message."""
+        return len(self._data) + len(self._message)
+
     def allow(self, frames: int) -> None:
         """Let `next` read this many frames from now on."""
         self._frames_left = frames

@@ -120,9 +120,9 @@ class Rest:
         if path.startswith(PLANT_PATHS) and self._guard is not None:
             refusal = self._guard.refusal(method, joined(scope["headers"]))
         if refusal is not None:
-            known, response = path in self._pages, self._keep_out(refusal, address)
+            known, response = path in self._pages, self._refuse(refusal, address)
         elif method == "POST" and path in self._posts:
-            known, response = True, await self._take(path, scope["query_string"], receive)
+            known, response = True, await self._post(path, scope["query_string"], receive)
         else:
             known, response = self.respond(
                 method, path, target, scope["query_string"], headers, address
@@ -150,15 +150,15 @@ class Rest:
         headers: Mapping[bytes, bytes],
         address: str,
     ) -> tuple[bool, Response]:
-        """Return whether the path exists, and the answer.
+        """Return whether the path exists, and the response.
 
         Args:
             method: The HTTP method.
             path: The path, decoded.
-            target: The path as it was sent, with what followed it.
-            query_string: What followed the question mark, as it was sent.
-            headers: What came with the request, names in lower case.
-            address: Whose budget is charged.
+            target: The request target, as it was sent.
+            query_string: The query string, as it was sent.
+            headers: The headers, names in lower case.
+            address: The client that is charged.
         """
         query = find_path(self._endpoint.venue, path)
         page = self._pages.get(path)
@@ -174,15 +174,15 @@ class Rest:
         assert query is not None  # noqa: S101  # tells the type checker
         return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
 
-    def _keep_out(self, refusal: Refusal, address: str) -> Response:
-        """Answer a request to a page of the plant that is not taken."""
+    def _refuse(self, refusal: Refusal, address: str) -> Response:
+        """Log and refuse a request to one of the server's own pages."""
         self._endpoint.complaints.add(
             f"{PLANT_PATHS} {refusal.status}", f"! {refusal.logged}", peer=address
         )
         return problem_response(refusal.status, refusal.error)
 
-    async def _take(self, path: str, query_string: bytes, receive: Any) -> Response:
-        """Answer who sends something to a page."""
+    async def _post(self, path: str, query_string: bytes, receive: Any) -> Response:
+        """Answer a POST to a page."""
         body, most_bytes = b"", self._endpoint.limits.max_body_bytes
         while True:
             part = await receive()
@@ -252,8 +252,8 @@ def _retry_after(pause_ms: int) -> tuple[str, str]:
 
 def _target(raw_path: bytes, query_string: bytes) -> str:
     """Return the request target, one character per byte."""
-    whole = raw_path + b"?" + query_string if query_string else raw_path
-    return whole.decode("ascii", "surrogateescape")
+    target = raw_path + b"?" + query_string if query_string else raw_path
+    return target.decode("ascii", "surrogateescape")
 
 
 def _parameters(query_string: bytes) -> dict[str, object]:

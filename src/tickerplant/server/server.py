@@ -147,7 +147,7 @@ class Server:
         )
         self._pages: Mapping[str, Page] = {
             **operations_pages(
-                self._welcome,
+                self.welcome,
                 self.readiness,
                 metrics_registry(collector),
                 plant.profile.name,
@@ -294,7 +294,8 @@ class Server:
                 endpoint.tick()
             self.congestion.close_slow()
 
-    def _welcome(self) -> str:
+    def welcome(self) -> str:
+        """Return the text of `/`: the addresses, and what differs from the defaults."""
         ws, http = self.schemes
         lines = ["Tickerplant, a futures market-data exchange feed", ""]
         for port in self.ports:

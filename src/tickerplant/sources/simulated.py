@@ -1,4 +1,4 @@
-"""The simulated exchange as a source: its events in step with the clock, or as fast as they come."""
+"""The simulated exchange as a source: in step with the clock, or as fast as possible."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 
 SLICE_S = 0.005
-"""Longest time that events are made, and frames wait, without a turn of the event loop."""
-REST_S = 0.01
-"""Longest rest of the source: what is due without an event is told within it."""
+"""How long events are generated, and frames wait, without a turn of the event loop."""
+MAX_SLEEP_S = 0.01
+"""Longest sleep of the source: what is due without an event is sent within it."""
 
 
 def open_market(plant: Plant, exchange: SimulatedExchange) -> None:
-    """Give every market of `plant` its past and all that is told when it opens."""
+    """Give every market of `plant` its history and its opening events."""
     for instrument in exchange.instruments:
         symbol = instrument.symbol
         plant.markets[symbol].load_history(exchange.history(symbol))
@@ -29,13 +29,13 @@ class SimulatedSource:
     """Drives a plant with a simulated exchange.
 
     Args:
-        exchange: Where events come from.
-        plant: Where they go.
-        speed: Market seconds per second; 0 is as fast as the machine and the subscribers go.
-        duration_ms: Market time after which it is over; None is never.
-        wait_for: Connections that must have subscribed before the clock starts.
-        opened_s: When the market opened, on the clock of the event loop: what was missed since is
-            made up for.  None: it opens when it runs.
+        exchange: The source of the events.
+        plant: Receives them.
+        speed: Market seconds per second; 0 is as fast as the machine and the subscribers allow.
+        duration_ms: Market time after which it ends; None is never.
+        wait_for: Connections that must subscribe before the clock starts.
+        opened_s: When the market opened, on the clock of the event loop; it catches up from there.
+            None: it opens when `run` starts.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class SimulatedSource:
     async def run(self, readers: Readers, status: Status) -> None:
         """Run until the market time is up, or until cancelled.
 
-        When it returns market time is exactly the end, all that was due by then is sent, and no
-        subscriber is congested any more.
+        When it returns, market time is exactly the end, everything due by then has been sent, and no
+        subscriber is congested.
         """
         await wait_for_subscribers(self._wait_for, readers, status)
         if self._speed:
@@ -82,7 +82,7 @@ class SimulatedSource:
             if self._play(wanted_ms):
                 self._plant.advance(wanted_ms)
                 wait_s = (self._exchange.next_time_ms - wanted_ms) / 1000 / self._speed
-                await asyncio.sleep(min(max(wait_s, 0.001), REST_S))
+                await asyncio.sleep(min(max(wait_s, 0.001), MAX_SLEEP_S))
             else:
                 await asyncio.sleep(0)
             status.lag_ms = max(0, wanted_ms - self._plant.now_ms)
@@ -100,7 +100,7 @@ class SimulatedSource:
         return self._plant.now_ms >= end_ms and self._exchange.next_time_ms > end_ms
 
     def _play(self, until_ms: int | None) -> bool:
-        """Play events up to `until_ms` for one slice; return whether all of them were played."""
+        """Play events up to `until_ms` for at most one slice; return whether all were played."""
         exchange, plant = self._exchange, self._plant
         clock = asyncio.get_running_loop().time
         stop_s = clock() + SLICE_S
