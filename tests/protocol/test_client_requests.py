@@ -92,7 +92,7 @@ def test_anything_is_decoded_or_refused_with_a_place(text: str | bytes) -> None:
     ],
     ids=str,
 )
-def test_the_place_of_the_fault_is_told(text: str | bytes, line: int, column: int) -> None:
+def test_the_place_of_the_error_is_reported(text: str | bytes, line: int, column: int) -> None:
     with pytest.raises(JsonError) as caught:
         decode_json(text)
     assert (caught.value.line, caught.value.column) == (line, column), "line and column"

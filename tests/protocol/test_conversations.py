@@ -73,7 +73,7 @@ def test_every_error_at_the_door_of_rest_has_a_conversation(status: int, code: i
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_every_refusal_of_a_question_has_a_conversation(name: str) -> None:
+def test_every_refusal_of_a_request_has_a_conversation(name: str) -> None:
     refuse = REFUSALS[name]
     error = refuse(*("\0" for _ in inspect.signature(refuse).parameters))
     text = re.escape(error.message).replace("\0", ".+")

@@ -25,7 +25,7 @@ def session(rate_limiter: RateLimiter, limits: Limits, address: str = "a") -> St
     return StreamSession(EMPTY, limits, NOON_MS, usage=rate_limiter.connection_opened(address))
 
 
-def test_weight_is_told_with_the_highest_minute_and_starts_anew() -> None:
+def test_weight_is_reported_with_its_peak_and_restarts() -> None:
     rate_limiter = RateLimiter(msgspec.structs.replace(LIMITS, request_weight_per_minute=10))
     for weight in (4, 5, 3):
         rate_limiter.charge("a", weight, NOON_MS)
@@ -38,7 +38,7 @@ def test_weight_is_told_with_the_highest_minute_and_starts_anew() -> None:
     )
 
 
-def test_refusals_and_bans_are_told_until_they_end() -> None:
+def test_refusals_and_bans_are_reported_until_they_end() -> None:
     limits = msgspec.structs.replace(LIMITS, request_weight_per_minute=1, refusals_before_ban=1)
     rate_limiter = RateLimiter(limits)
     for _ in range(4):
@@ -49,7 +49,7 @@ def test_refusals_and_bans_are_told_until_they_end() -> None:
     assert told(rate_limiter, until_ms)["addresses"]["a"]["bannedUntil"] is None
 
 
-def test_what_each_connection_did_is_told_by_its_highest() -> None:
+def test_usage_per_connection_is_reported_by_its_peak() -> None:
     rate_limiter = RateLimiter(LIMITS)
     first, second = session(rate_limiter, LIMITS), session(rate_limiter, LIMITS)
     for count, each in ((3, first), (2, second)):
@@ -62,7 +62,7 @@ def test_what_each_connection_did_is_told_by_its_highest() -> None:
     assert limits["connections"] == {"limit": None, "used": 2, "highest": 2, "exceeded": 0}
 
 
-def test_each_limit_is_told_with_its_number_and_its_window() -> None:
+def test_each_limit_is_reported_with_its_number_and_its_window() -> None:
     rate_limiter = RateLimiter(msgspec.structs.replace(LIMITS, connection_attempts=300))
     rate_limiter.charge("a", 1, NOON_MS)
     limits = told(rate_limiter)["addresses"]["a"]["limits"]
@@ -78,14 +78,14 @@ def test_each_limit_is_told_with_its_number_and_its_window() -> None:
     }
 
 
-def test_a_limit_of_nothing_is_told_as_none() -> None:
+def test_a_limit_of_zero_is_reported_as_null() -> None:
     rate_limiter = RateLimiter(LIMITS)
     rate_limiter.attempt("a", NOON_MS)
     attempts = told(rate_limiter)["addresses"]["a"]["limits"]["connectionAttempts"]
     assert attempts == {"limit": None, "windowMs": 300_000, "used": 1, "highest": 1, "exceeded": 0}
 
 
-def test_an_address_was_last_seen_when_it_asked_or_tried_to_connect() -> None:
+def test_an_address_was_last_seen_at_its_last_request_or_connection_attempt() -> None:
     rate_limiter = RateLimiter(LIMITS)
     rate_limiter.charge("a", 1, NOON_MS + 1)
     assert told(rate_limiter, NOON_MS + 9)["addresses"]["a"]["lastSeen"] == NOON_MS + 1

@@ -164,7 +164,7 @@ def test_the_least_recent_address_is_forgotten_first() -> None:
     assert rate_limiter.charge("b", 1, NOON_MS).used == 1, "b starts anew"
 
 
-def test_an_allowance_of_questions_is_kept_per_window_beside_the_weight() -> None:
+def test_an_allowance_of_requests_is_counted_per_window_beside_the_weight() -> None:
     limits = msgspec.structs.replace(LIMITS, funding_requests=2, allowance_window_ms=300_000)
     rate_limiter = RateLimiter(limits)
     charges = [rate_limiter.charge("a", 0, NOON_MS + 1000, "funding") for _ in range(3)]
@@ -182,7 +182,7 @@ def test_an_allowance_of_questions_is_kept_per_window_beside_the_weight() -> Non
     assert not rate_limiter.charge("a", 0, NOON_MS + 300_000, "funding").refused, "a new window"
 
 
-def test_who_goes_on_after_an_allowance_is_used_up_is_banned() -> None:
+def test_a_client_that_ignores_a_spent_allowance_is_banned() -> None:
     rate_limiter = RateLimiter(msgspec.structs.replace(SMALL, statistics_requests=1))
     charges = [rate_limiter.charge("a", 0, NOON_MS, "statistics") for _ in range(4)]
     assert charges[-1].banned_until_ms == NOON_MS + SMALL.first_ban_ms, "the third refusal bans"

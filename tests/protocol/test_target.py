@@ -88,7 +88,7 @@ def test_percent_encoded_names_come_back_once_and_in_order(names: list[str]) -> 
         ("/ws-fapi/v1?a=b&returnRateLimits=False", False),
     ],
 )
-def test_the_api_path_tells_whether_rate_limits_are_shown(path: str, shown: bool) -> None:
+def test_the_api_path_says_whether_rate_limits_are_shown(path: str, shown: bool) -> None:
     assert parse_target(path, USDM) == ApiTarget(shown), path
 
 

@@ -92,7 +92,7 @@ async def publish(house: Loopback) -> None:
 
 @pytest.mark.sockets
 @looped
-async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
+async def test_a_source_that_waits_loses_no_client_that_reads() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000)
     async with loopback(limits) as house:
         with house.socket(receive_bytes=4096) as sock:
@@ -111,7 +111,7 @@ async def test_a_source_that_waits_loses_nobody_who_reads() -> None:
 
 @pytest.mark.sockets
 @looped
-async def test_a_source_that_waits_drops_who_stops_reading() -> None:
+async def test_a_source_that_waits_drops_a_client_that_stops_reading() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=10, stall_timeout_ms=100)
     async with loopback(limits) as house:
         with house.socket(receive_bytes=4096) as sock:

@@ -337,7 +337,7 @@ async def test_the_websocket_api_answers_errors() -> None:
     ],
 )
 @looped
-async def test_questions_are_refused_and_pages_are_not(
+async def test_requests_are_refused_and_pages_are_not(
     name: str, status: int, code: int, retry_after: str | None
 ) -> None:
     async with loopback(faults=f"{name}=1") as house:
@@ -352,7 +352,7 @@ async def test_questions_are_refused_and_pages_are_not(
 
 @pytest.mark.sockets
 @looped
-async def test_a_question_is_answered_with_what_is_no_json() -> None:
+async def test_a_request_is_answered_with_invalid_json() -> None:
     async with loopback(faults="http_garbage=1") as house:
         answer = await house.get("/fapi/v1/ping")
     assert answer.status == 200
@@ -362,7 +362,7 @@ async def test_a_question_is_answered_with_what_is_no_json() -> None:
 
 @pytest.mark.sockets
 @looped
-async def test_a_question_hangs_until_its_time_has_come() -> None:
+async def test_a_request_hangs_until_its_time() -> None:
     async with loopback(faults="http_hang=1") as house:
         asked = asyncio.create_task(house.get("/fapi/v1/ping"))
         await until(lambda: done(house))
@@ -375,7 +375,7 @@ async def test_a_question_hangs_until_its_time_has_come() -> None:
 
 @pytest.mark.sockets
 @looped
-async def test_a_question_that_hangs_is_answered_when_the_server_stops() -> None:
+async def test_a_request_that_hangs_is_answered_when_the_server_stops() -> None:
     async with loopback(faults="http_hang=1") as house:
         asked = asyncio.create_task(house.get("/fapi/v1/ping"))
         await until(lambda: done(house))
@@ -384,7 +384,7 @@ async def test_a_question_that_hangs_is_answered_when_the_server_stops() -> None
 
 @pytest.mark.sockets
 @looped
-async def test_who_is_exempt_meets_no_fault() -> None:
+async def test_an_exempt_client_meets_no_fault() -> None:
     async with (
         loopback(faults=ALL_ON) as house,
         house.connect("/ws", additional_headers=EXEMPT) as client,
@@ -423,7 +423,7 @@ async def test_a_page_on_both_ports_lists_the_faults() -> None:
 
 @pytest.mark.sockets
 @looped
-async def test_other_faults_can_be_switched_on_for_those_who_come_then() -> None:
+async def test_other_faults_can_be_switched_on_for_later_clients() -> None:
     async with loopback(faults="refuse=1") as house:
         with pytest.raises(InvalidStatus):
             async with house.connect(TRADES):

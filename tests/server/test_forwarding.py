@@ -127,7 +127,7 @@ async def test_a_refused_request_is_not_forwarded() -> None:
 
 
 @looped
-async def test_a_connection_goes_on_while_its_questions_wait() -> None:
+async def test_a_connection_continues_while_its_requests_wait() -> None:
     upstream = Upstream()
     async with loopback(forwarder=upstream) as house, house.connect("/ws-fapi/v1") as client:
         request = {"method": "ticker.price", "params": {"symbol": "ETHUSDT"}}
@@ -144,7 +144,7 @@ async def test_a_connection_goes_on_while_its_questions_wait() -> None:
 
 
 @looped
-async def test_who_leaves_waits_for_nothing() -> None:
+async def test_a_client_that_leaves_waits_for_nothing() -> None:
     upstream = Upstream()
     async with loopback(forwarder=upstream) as house:
         async with house.connect("/ws-fapi/v1") as client:
@@ -194,7 +194,7 @@ async def test_equal_requests_are_sent_once_and_the_response_is_cached() -> None
 
 
 @looped
-async def test_who_goes_away_takes_nothing_from_who_waits_for_the_same() -> None:
+async def test_a_client_that_leaves_does_not_cancel_the_request_of_others() -> None:
     upstream = Upstream()
     shared = forwarder(upstream, Clock())
     assert DEPTH is not None
@@ -254,7 +254,7 @@ async def test_an_upstream_failure_is_not_the_clients_and_is_not_cached(error: E
 
 
 @looped
-async def test_beyond_so_many_questions_on_their_way_others_are_refused() -> None:
+async def test_requests_beyond_the_number_in_flight_are_refused() -> None:
     upstream, cache = Upstream(), ResponseCache(max_responses=1)
     shared = forwarder(upstream, Clock(), cache=cache, max_in_flight=2)
     assert DEPTH is not None

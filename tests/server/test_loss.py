@@ -25,7 +25,7 @@ async def ending(client: ClientConnection) -> tuple[int, str]:
 
 
 @looped
-async def test_who_hears_a_stream_that_is_lost_is_told_and_nobody_else() -> None:
+async def test_only_subscribers_of_a_lost_stream_are_disconnected() -> None:
     async with (
         loopback() as house,
         house.connect("/ws/btcusdt@trade/btcusdt@depth") as hearer,
@@ -52,7 +52,7 @@ async def test_who_hears_a_stream_that_is_lost_is_told_and_nobody_else() -> None
 
 
 @looped
-async def test_while_a_venue_is_lost_nobody_hears_its_streams() -> None:
+async def test_while_a_venue_is_lost_its_streams_are_not_served() -> None:
     async with (
         loopback(profile=CURRENT) as house,
         house.connect("/public/ws/btcusdt@depth") as hearer,

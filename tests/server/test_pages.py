@@ -22,7 +22,7 @@ pytestmark = pytest.mark.sockets
 
 
 @looped
-async def test_the_first_page_tells_the_addresses_of_both_venues() -> None:
+async def test_the_first_page_lists_the_addresses_of_both_venues() -> None:
     async with loopback() as house:
         text = (await house.get("/")).body.decode()
         for venue in VENUES:
@@ -178,7 +178,7 @@ async def test_a_source_that_measures_without_end_is_cut_short() -> None:
 
 
 @looped
-async def test_the_page_of_limits_tells_what_the_clients_of_its_port_did() -> None:
+async def test_the_page_of_limits_reports_the_clients_of_its_port() -> None:
     async with loopback(replace(LIMITS, connection_attempts=9)) as house:
         async with house.connect("/ws/a/b/c") as client:
             house.clock.now_ms += 7
@@ -202,7 +202,7 @@ async def test_the_page_of_limits_tells_what_the_clients_of_its_port_did() -> No
 
 
 @looped
-async def test_a_budget_that_both_venues_share_is_told_on_both_ports() -> None:
+async def test_limits_that_both_venues_share_are_reported_on_both_ports() -> None:
     async with loopback(profile=CURRENT) as house:
         await house.get("/fapi/v1/ping")
         pages = [(await house.get(LIMITS_PATH, venue)).json for venue in VENUES]

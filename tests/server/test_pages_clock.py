@@ -208,7 +208,7 @@ async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
 
 @pytest.mark.sockets
 @looped
-async def test_a_book_that_is_asked_for_joins_the_changes_that_follow(
+async def test_a_requested_snapshot_joins_the_updates_that_follow(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = recording(tmp_path_factory.mktemp("clock"))

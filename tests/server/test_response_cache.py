@@ -64,11 +64,11 @@ def test_responses_are_cached_by_how_fast_they_change(path: str, expected_ms: in
         {"symbol": "BTCUSDT", "limit": 5, "apiKey": "k", "timestamp": 1, "signature": "s"},
     ],
 )
-def test_questions_that_mean_the_same_are_equal_and_carry_no_key(params: dict[str, Any]) -> None:
+def test_equal_requests_have_equal_keys_without_api_keys(params: dict[str, Any]) -> None:
     assert cache_key(DEPTH, params).params == (("limit", "5"), ("symbol", "BTCUSDT"))
 
 
-def test_both_interfaces_ask_the_same_question() -> None:
+def test_both_interfaces_make_the_same_request() -> None:
     method = find_method(USDM, "depth")
     assert method is not None
     assert cache_key(method, {"symbol": "X"}) == cache_key(DEPTH, {"symbol": "X"})

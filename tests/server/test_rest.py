@@ -34,7 +34,7 @@ async def test_an_answer_carries_the_headers_that_clients_read() -> None:
 
 
 @looped
-async def test_weight_adds_up_and_starts_anew_with_the_minute() -> None:
+async def test_weight_adds_up_and_restarts_with_the_minute() -> None:
     async with loopback() as house:
         await house.get("/fapi/v1/ping")
         answer = await house.get("/fapi/v1/ping")
@@ -125,7 +125,7 @@ async def test_over_the_budget_429_and_then_418_each_with_retry_after() -> None:
 
 
 @looped
-async def test_clients_are_told_the_budget_that_is_kept() -> None:
+async def test_exchange_info_shows_the_limit_that_is_enforced() -> None:
     async with loopback(replace(LIMITS, request_weight_per_minute=77)) as house:
         for path, venue in (("/fapi/v1/exchangeInfo", USDM), ("/dapi/v1/exchangeInfo", COINM)):
             rules = (await house.get(path, venue)).json["rateLimits"]
@@ -153,7 +153,7 @@ async def test_a_budget_that_is_not_enforced_counts_and_refuses_nothing() -> Non
 
 
 @looped
-async def test_a_question_that_wants_a_key_takes_any_key() -> None:
+async def test_a_request_that_needs_a_key_accepts_any_key() -> None:
     async with loopback() as house:
         path = "/fapi/v1/historicalTrades?symbol=BTCUSDT"
         for headers in ({}, {"X-MBX-APIKEY": ""}):
@@ -165,7 +165,7 @@ async def test_a_question_that_wants_a_key_takes_any_key() -> None:
 
 
 @looped
-async def test_questions_about_funding_share_an_allowance_and_tell_no_weight() -> None:
+async def test_funding_requests_share_an_allowance_and_show_no_weight() -> None:
     async with loopback(replace(LIMITS, funding_requests=2)) as house:
         paths = ("/fapi/v1/fundingRate?symbol=BTCUSDT", "/fapi/v1/fundingInfo", "/fapi/v1/ping")
         answers = [await house.get(path) for path in (*paths, *paths)]

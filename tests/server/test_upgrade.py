@@ -59,7 +59,7 @@ def test_the_portions_of_a_handshake_make_no_difference(cuts: list[int]) -> None
 
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([GET, PING_PATH]), min_size=1, max_size=3), CUTS)
-def test_what_was_asked_before_the_upgrade_is_answered_before_it(
+def test_requests_before_the_upgrade_are_answered_before_it(
     requests: list[bytes], cuts: list[int]
 ) -> None:
     answer = written(*torn(b"".join(requests) + REQUEST + ASK + P, cuts))
@@ -163,7 +163,7 @@ def test_an_upgrade_to_something_else_with_a_body_is_refused_as_its_end_is_not_f
         assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_plain_request_for_a_stream_is_told_what_it_needs() -> None:
+def test_a_plain_request_for_a_stream_gets_an_explanation() -> None:
     answer = written(upgrade(Upgrade=None) + upgrade(Connection="close"))
     assert answer.count(b"HTTP/1.1 400 ") == 2
     assert b"is a WebSocket address" in answer

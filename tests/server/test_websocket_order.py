@@ -149,7 +149,7 @@ FRAMES = st.lists(
 
 @settings(max_examples=60)
 @given(FRAMES, CUTS)
-def test_the_portions_of_a_whole_connection_make_no_difference(
+def test_the_portions_of_a_connection_make_no_difference(
     frames: list[bytes], cuts: list[int]
 ) -> None:
     sent = REQUEST + b"".join(frames)

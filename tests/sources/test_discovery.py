@@ -35,7 +35,7 @@ async def answering(status: int, body: bytes) -> AsyncIterator[str]:
 
 
 @looped
-async def test_an_upstream_tells_its_contracts_and_its_time() -> None:
+async def test_an_upstream_returns_its_contracts_and_its_time() -> None:
     async with serve() as house, upstream(f"ws://{house.server.urls['usdm']}") as found:
         listed, time_ms = await found.fetch_contracts()
         assert ([each.symbol for each in listed], time_ms) == (["BTCUSDT"], START_MS)
@@ -57,7 +57,7 @@ async def test_an_upstream_tells_its_contracts_and_its_time() -> None:
     ],
 )
 @looped
-async def test_who_tells_something_else_is_no_upstream(
+async def test_other_responses_are_rejected(
     status: int, body: bytes, expected: type[Exception]
 ) -> None:
     async with answering(status, body) as url, upstream(url) as found:
@@ -86,7 +86,9 @@ async def test_a_contract_that_cannot_be_read_is_left_out_and_counted_by_one_nam
     ],
 )
 @looped
-async def test_who_says_no_profile_has_the_last(status: int, body: bytes, expected: str) -> None:
+async def test_an_upstream_without_a_profile_has_the_latest(
+    status: int, body: bytes, expected: str
+) -> None:
     assert P2026Q1.name == "2026q1"
     async with answering(status, body) as url, upstream(url) as found:
         assert await found.upstream_profile() == expected
@@ -94,7 +96,7 @@ async def test_who_says_no_profile_has_the_last(status: int, body: bytes, expect
 
 @pytest.mark.parametrize("status", [500, 503])
 @looped
-async def test_who_is_in_trouble_is_asked_again_for_its_profile(status: int) -> None:
+async def test_an_upstream_in_trouble_is_asked_again_for_its_profile(status: int) -> None:
     async with answering(status, b"") as url, upstream(url) as found:
         with pytest.raises(UpstreamError):
             await found.upstream_profile()

@@ -51,7 +51,7 @@ def gone(instruments: Iterable[Instrument]) -> list[Instrument]:
     [[], [DEFIUSDT], [BTCUSDT], gone(LISTED), [BTCUSDT, *gone((ETHUSDT, BTCUSDT_260626))]],
     ids=["nothing", "others", "one of three", "all gone", "two gone"],
 )
-def test_the_loss_of_most_contracts_is_believed_when_it_is_told_for_a_while(
+def test_the_loss_of_most_contracts_is_accepted_when_it_is_confirmed(
     listed: list[Instrument],
 ) -> None:
     plant = open_plant(LISTED)
@@ -65,7 +65,7 @@ def test_the_loss_of_most_contracts_is_believed_when_it_is_told_for_a_while(
     assert symbols(plant) == [each.symbol for each in listed if each.status == "TRADING"]
 
 
-def test_what_is_told_in_between_must_be_the_same() -> None:
+def test_responses_in_between_must_be_the_same() -> None:
     plant = open_plant(LISTED)
     contracts = lists_of(plant)
     for number, listed in enumerate(([], [BTCUSDT], [])):

@@ -70,7 +70,7 @@ def much_happens(house: Loopback) -> None:
 
 
 @looped
-async def test_what_a_client_hears_is_what_the_upstream_sends_byte_by_byte() -> None:
+async def test_clients_receive_the_messages_of_the_upstream_byte_for_byte() -> None:
     path = f"/stream?streams={'/'.join(AS_THEY_ARE)}"
     async with serve() as house, relay(house) as near:
         async with near.connect(path) as through, house.connect(path) as direct:
@@ -93,7 +93,7 @@ async def test_what_a_client_hears_is_what_the_upstream_sends_byte_by_byte() -> 
 
 @pytest.mark.parametrize("name", ["btcusdt@trade", "!miniTicker@arr", "btcusdt@depth@100ms"])
 @looped
-async def test_a_raw_connection_hears_the_same(name: str) -> None:
+async def test_a_raw_connection_receives_the_same(name: str) -> None:
     async with (
         serve() as house,
         relay(house) as near,
@@ -286,7 +286,7 @@ async def test_mark_prices_every_three_seconds_are_made_of_those_of_every_second
 
 
 @looped
-async def test_no_mark_price_is_told_that_is_not_heard_any_more() -> None:
+async def test_no_mark_price_is_sent_that_is_not_received_any_more() -> None:
     async with (
         serve() as house,
         relay(house, grace_ms=60_000) as near,
@@ -399,7 +399,7 @@ async def test_a_clock_that_leaps_is_followed_without_holding_anything_up(
 
 
 @looped
-async def test_a_book_is_asked_for_until_it_is_kept_here() -> None:
+async def test_a_book_is_requested_upstream_until_it_is_maintained_here() -> None:
     clock = Clock()
     async with serve() as house, relay(house, clock=clock) as near:
         house.plant.publish(snapshot(100, [(6_528_000, 1)], [(6_528_010, 1)], START_MS))
@@ -428,7 +428,7 @@ async def test_a_book_is_asked_for_until_it_is_kept_here() -> None:
 
 
 @looped
-async def test_the_best_prices_are_those_that_were_told_since_they_are_heard() -> None:
+async def test_the_best_prices_are_those_received_since_the_subscription() -> None:
     path = "/fapi/v1/ticker/bookTicker?symbol=BTCUSDT"
     clock = Clock()
     async with serve() as house, relay(house, clock=clock) as near:
@@ -478,7 +478,7 @@ QUESTIONS = (
 
 
 @looped
-async def test_every_other_question_is_answered_as_the_upstream_answers() -> None:
+async def test_every_other_request_gets_the_response_of_the_upstream() -> None:
     async with serve() as house, relay(house) as near:
         happen(house.plant)
         for question in QUESTIONS:
@@ -494,7 +494,7 @@ async def test_every_other_question_is_answered_as_the_upstream_answers() -> Non
 
 
 @looped
-async def test_the_time_is_asked_for_where_no_message_tells_it() -> None:
+async def test_the_time_is_requested_while_no_message_carries_it() -> None:
     async with serve() as house, relay(house) as near:
         house.plant.advance(START_MS + 3_600_000)
         assert (await near.get("/fapi/v1/time")).json["serverTime"] == START_MS + 3_600_000
@@ -537,7 +537,7 @@ async def test_the_web_socket_api_answers_as_that_of_the_upstream() -> None:
 
 
 @looped
-async def test_who_asks_the_same_at_once_is_answered_with_one_question() -> None:
+async def test_equal_requests_at_once_are_answered_with_one() -> None:
     async with serve() as house, relay(house) as near:
         happen(house.plant)
         path = "/fapi/v1/ticker/24hr"
@@ -633,7 +633,7 @@ async def test_contracts_come_and_go_as_they_do_upstream() -> None:
 
 
 @looped
-async def test_a_contract_whose_scale_changed_begins_anew() -> None:
+async def test_a_contract_with_new_scales_is_relisted() -> None:
     async with (
         serve() as house,
         relay(house) as near,
@@ -657,7 +657,9 @@ async def test_a_contract_whose_scale_changed_begins_anew() -> None:
 
 
 @looped
-async def test_clients_are_told_that_the_upstream_is_lost_and_come_back_when_it_is_there() -> None:
+async def test_clients_are_disconnected_when_the_upstream_is_lost_and_accepted_when_it_is_back() -> (
+    None
+):
     async with contextlib.AsyncExitStack() as stack:
         life = contextlib.AsyncExitStack()
         house = await life.enter_async_context(simulation(("BTCUSDT",), speed=4.0))
@@ -693,7 +695,7 @@ async def test_clients_are_told_that_the_upstream_is_lost_and_come_back_when_it_
 
 
 @looped
-async def test_a_loss_that_is_over_in_time_is_told_nobody() -> None:
+async def test_an_outage_shorter_than_the_grace_disconnects_no_client() -> None:
     async with (
         serve() as house,
         relay(house, grace_ms=5_000) as near,
@@ -708,7 +710,9 @@ async def test_a_loss_that_is_over_in_time_is_told_nobody() -> None:
 
 
 @looped
-async def test_where_one_connection_of_several_is_lost_only_its_listeners_are_told() -> None:
+async def test_when_one_of_several_connections_is_lost_only_its_subscribers_are_disconnected() -> (
+    None
+):
     settings = structs.replace(EAGER, max_streams=1)
     async with (
         serve() as house,

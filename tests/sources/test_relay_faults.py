@@ -46,7 +46,7 @@ class Odd(Upstream):
 
 
 @looped
-async def test_an_odd_answer_at_the_beginning_is_logged_once_and_asked_for_again(
+async def test_an_unexpected_first_response_is_logged_once_and_retried(
     log: io.StringIO,
 ) -> None:
     async with serve() as house:
@@ -104,7 +104,7 @@ async def test_what_fails_at_its_time_does_not_keep_the_rest_from_happening(
 
 
 @looped
-async def test_an_upstream_that_cannot_be_looked_after_does_not_cost_the_other(
+async def test_a_failing_monitor_of_one_upstream_does_not_affect_the_other(
     log: io.StringIO,
 ) -> None:
     async with serve() as house, relay(house, USDM, COINM) as near:

@@ -62,7 +62,7 @@ async def is_lost(near: Relay) -> bool:
 
 
 @looped
-async def test_who_comes_back_to_a_stream_that_is_lost_still_is_told_again_after_a_pause() -> None:
+async def test_a_client_that_returns_to_a_lost_stream_is_disconnected_again_after_a_pause() -> None:
     loop = asyncio.get_running_loop()
     async with (
         serve() as house,
@@ -87,7 +87,7 @@ async def test_who_comes_back_to_a_stream_that_is_lost_still_is_told_again_after
 
 
 @looped
-async def test_what_is_lost_still_when_the_venue_is_there_again_is_told() -> None:
+async def test_streams_still_lost_when_the_venue_is_back_are_reported() -> None:
     async with (
         serve() as house,
         relay(house) as near,
@@ -152,7 +152,9 @@ async def refusing(house: Loopback, refused: str) -> AsyncIterator[str]:
 
 
 @looped
-async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_any_other() -> None:
+async def test_an_upstream_that_refuses_contract_announcements_connects_and_is_lost_as_any_other() -> (
+    None
+):
     async with serve() as house, contextlib.AsyncExitStack() as life:
         streams = await life.enter_async_context(refusing(house, CONTRACTS))
 
@@ -172,7 +174,7 @@ async def test_an_upstream_that_refuses_to_tell_of_contracts_is_met_and_lost_as_
 
 
 @looped
-async def test_an_upstream_that_refuses_all_that_it_was_asked_for_is_not_lost() -> None:
+async def test_an_upstream_that_refuses_every_stream_is_not_lost() -> None:
     async with serve() as house, refusing(house, CONTRACTS) as streams:
 
         def hosts(venue: Venue, url: str) -> Hosts:
@@ -242,7 +244,7 @@ async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time
 
 
 @looped
-async def test_who_hears_what_no_connection_ever_carried_is_told() -> None:
+async def test_subscribers_of_a_stream_that_was_never_delivered_are_disconnected() -> None:
     settings = structs.replace(EAGER, max_streams=1)
     life = contextlib.AsyncExitStack()
     house = await life.enter_async_context(serve())

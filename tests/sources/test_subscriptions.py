@@ -84,7 +84,7 @@ def test_a_base_is_known_by_its_name_alone(stream: str, symbol: str | None) -> N
         ("\ud800", False),
     ],
 )
-def test_an_upstream_is_only_asked_for_what_looks_like_a_stream(name: str, expected: bool) -> None:
+def test_only_valid_names_are_sent_upstream(name: str, expected: bool) -> None:
     assert is_safe_name(name) is expected
 
 
@@ -94,7 +94,7 @@ def subscriptions(max_streams: int = 100) -> Subscriptions:
     )
 
 
-def test_a_stream_is_asked_for_once_and_kept_for_a_while_after_the_last_has_left() -> None:
+def test_a_stream_is_subscribed_to_once_and_lingers_after_its_last_subscriber() -> None:
     some, base = subscriptions(), base_depth("BTCUSDT")
     assert some.open("btcusdt@depth") == Change(subscribe=(base,))
     assert some.open("btcusdt@depth5") == NO_CHANGE
@@ -108,7 +108,7 @@ def test_a_stream_is_asked_for_once_and_kept_for_a_while_after_the_last_has_left
     assert some.open("btcusdt@depth") == Change(subscribe=(base,)), "again"
 
 
-def test_who_comes_back_in_time_finds_the_stream_there() -> None:
+def test_a_subscriber_that_returns_in_time_finds_the_stream() -> None:
     some = subscriptions()
     some.open("a@trade")
     some.close("a@trade", 10)
@@ -116,7 +116,7 @@ def test_who_comes_back_in_time_finds_the_stream_there() -> None:
     assert some.expire(1_000_000) == NO_CHANGE
 
 
-def test_a_question_keeps_a_stream_for_a_while() -> None:
+def test_a_request_keeps_a_stream_for_a_while() -> None:
     some, base = subscriptions(), base_depth("BTCUSDT")
     assert some.touch(base, 0) == Change(subscribe=(base,))
     assert some.touch(base, 60) == NO_CHANGE
@@ -127,7 +127,7 @@ def test_a_question_keeps_a_stream_for_a_while() -> None:
     assert some.expire(500 + LINGER_MS) == NO_CHANGE, "it is heard, whoever asks"
 
 
-def test_who_is_heard_no_more_makes_room_and_else_the_new_one_waits() -> None:
+def test_an_unused_stream_makes_room_and_else_the_new_one_waits() -> None:
     some = subscriptions(3)
     some.open("a@trade")
     some.open("b@trade")
@@ -145,7 +145,7 @@ def test_who_is_heard_no_more_makes_room_and_else_the_new_one_waits() -> None:
     assert some.unsubscribed == []
 
 
-def test_who_waits_and_leaves_is_forgotten() -> None:
+def test_a_waiting_stream_without_subscribers_is_forgotten() -> None:
     some = subscriptions(1)
     some.open("a@trade")
     some.close("a@trade", 1)
@@ -154,7 +154,7 @@ def test_who_waits_and_leaves_is_forgotten() -> None:
     assert some.expire(1_000) == NO_CHANGE
 
 
-def test_what_is_no_stream_is_never_asked_for() -> None:
+def test_an_invalid_name_is_never_subscribed_to() -> None:
     some = subscriptions()
     assert some.open("no stream") == NO_CHANGE
     assert some.expire(1_000) == NO_CHANGE
@@ -163,7 +163,7 @@ def test_what_is_no_stream_is_never_asked_for() -> None:
     assert some.unsubscribed == []
 
 
-def test_what_the_upstream_refuses_is_not_asked_for_again_while_it_is_heard() -> None:
+def test_a_refused_stream_is_not_requested_again_while_it_has_subscribers() -> None:
     some = subscriptions()
     some.open("a@trade")
     assert some.refuse("a@trade") == Change(unsubscribe=("a@trade",))
@@ -174,7 +174,7 @@ def test_what_the_upstream_refuses_is_not_asked_for_again_while_it_is_heard() ->
     assert some.open("a@trade") == Change(subscribe=("a@trade",))
 
 
-def test_what_a_stream_is_made_of_stays_so_while_it_is_heard() -> None:
+def test_the_source_of_a_stream_stays_while_it_has_subscribers() -> None:
     sources = {"a@depth5": "a@depth5"}
     some = Subscriptions(lambda name: sources[name], LINGER_MS)
     assert some.open("a@depth5") == Change(subscribe=("a@depth5",)), "its symbol is not known"

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.sockets
 
 
 @looped
-async def test_a_stream_that_the_upstream_refuses_is_not_asked_for_again() -> None:
+async def test_a_stream_that_the_upstream_refuses_is_not_requested_again() -> None:
     async with serve() as house, relay(house) as near, near.connect("/ws/odd@stream") as client:
         await until(lambda: near.carries("odd@stream"))
         merged = near.upstream.runner.feed.merged_streams["odd@stream"]

@@ -26,7 +26,7 @@ BEST = known(find_method(USDM, "ticker.book"))
 
 @pytest.mark.parametrize("faults", ["http_429=1", "http_418=1", "http_503=1", "http_hang=1"])
 @looped
-async def test_a_question_is_answered_in_time_whatever_the_upstream_does(faults: str) -> None:
+async def test_a_request_is_answered_in_time_whatever_the_upstream_does(faults: str) -> None:
     loop = asyncio.get_running_loop()
     async with (
         serve(faults=faults) as house,
@@ -39,7 +39,7 @@ async def test_a_question_is_answered_in_time_whatever_the_upstream_does(faults:
 
 
 @looped
-async def test_who_is_only_asked_over_the_web_socket_api_is_asked_over_it() -> None:
+async def test_a_method_without_a_path_is_sent_over_the_websocket_api() -> None:
     async with serve() as house, upstream(f"ws://{house.server.urls['usdm']}") as found:
         assert json.loads(await found.fetch(BEST, {})) == []
         with pytest.raises(RequestError, match="-1121"):
@@ -47,6 +47,6 @@ async def test_who_is_only_asked_over_the_web_socket_api_is_asked_over_it() -> N
 
 
 @looped
-async def test_before_it_is_started_everything_is_asked_of_the_upstream() -> None:
+async def test_before_the_start_every_request_is_forwarded() -> None:
     async with serve() as house, upstream(f"ws://{house.server.urls['usdm']}") as found:
         assert found.forwards(PRICE, {"symbol": "BTCUSDT"})
