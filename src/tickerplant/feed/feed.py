@@ -182,10 +182,12 @@ class Feed:
     def _notify_newcomer(self, merged_streams: Iterable[MergedStream], sink: Sink) -> None:
         """Hand a new consumer the notices that describe the present state of its streams."""
         for merged in dict.fromkeys(merged_streams):
-            if merged.doubt and not merged.messages:
+            if merged.unknown_reason and not merged.messages:
                 names = (merged.name,)
                 sink(
-                    UnknownStream(streams=names, time_ms=self._context.wall_ms, reason=merged.doubt)
+                    UnknownStream(
+                        streams=names, time_ms=self._context.wall_ms, reason=merged.unknown_reason
+                    )
                 )
             if merged.rejection is not None:
                 sink(structs.replace(merged.rejection, streams=(merged.name,)))
@@ -276,7 +278,7 @@ class Feed:
         else:
             merged = MatchedStream(name, reader.decode, expected_interval, self._context)
         merged.is_array = reader.array
-        merged.doubt = why_doubtful(self._venue, name)
+        merged.unknown_reason = why_doubtful(self._venue, name)
         self._unknown_streams.add(merged)
         if sink in self.apart:
             self.apart[sink][name] = merged

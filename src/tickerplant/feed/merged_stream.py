@@ -94,7 +94,6 @@ class MergedStream(ABC):
         "decode",
         "deliver",
         "disconnected_ms",
-        "doubt",
         "expected_interval",
         "is_array",
         "keep",
@@ -109,6 +108,7 @@ class MergedStream(ABC):
         "silent_from_ms",
         "sinks",
         "stale_level",
+        "unknown_reason",
         "unreadable_ms",
     )
 
@@ -122,7 +122,7 @@ class MergedStream(ABC):
         self.name = name
         self.decode = decode
         self.expected_interval = expected_interval
-        self.doubt = ""
+        self.unknown_reason = ""
         """Why no message is expected; empty if messages are expected."""
         self.is_array = False
         """Whether what `decode` returns may be a list."""

@@ -168,4 +168,4 @@ class StalenessMonitor:
 
 def _may_come(merged: MergedStream) -> bool:
     """Whether messages of `merged` can be expected: it is not an unknown stream."""
-    return merged.messages > 0 or not merged.doubt
+    return merged.messages > 0 or not merged.unknown_reason

@@ -44,8 +44,8 @@ class UnknownStreams:
 
     def add(self, merged: MergedStream) -> None:
         """Report a stream with a malformed name, and check others when they stay silent."""
-        if merged.doubt:
-            self._context.observer.unknown(merged.name, merged.doubt)
+        if merged.unknown_reason:
+            self._context.observer.unknown(merged.name, merged.unknown_reason)
         else:
             self._silent_since_ms[merged] = None
 
@@ -98,6 +98,6 @@ class UnknownStreams:
             if reasons is None:
                 self._silent_since_ms[merged] = context.now_ms + RETRY_MS - self._silent_ms
             elif reason := reasons.get(merged.name, ""):
-                merged.doubt = reason
+                merged.unknown_reason = reason
                 context.observer.unknown(merged.name, reason)
                 notify([merged], UnknownStream(streams=(), time_ms=context.wall_ms, reason=reason))
