@@ -17,7 +17,6 @@ from misbehaving import Answer, Fault, TimeSpec, http, scripted
 from msgspec.structs import replace
 
 from tickerplant import __version__
-from tickerplant.client.http import MAX_RESPONSE_BYTES
 from tickerplant.client.request import plain_reason, retry_after_of
 from tickerplant.client.rest import MAX_CONCURRENT, RestClient, text_of, whole_path
 from tickerplant.errors import RequestError, UpstreamError
@@ -30,6 +29,9 @@ from tickerplant.units import MINUTE_MS
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 pytestmark = pytest.mark.sockets
+
+MAX_BYTES = 1 << 22
+"""A limit for responses that is reached sooner than the usual one."""
 
 REFUSED = "tickerplant_requests_refused_total"
 
@@ -332,21 +334,24 @@ async def test_an_error_with_the_status_of_none_is_not_that_of_the_exchange(stat
 @pytest.mark.parametrize("packed", [True, False])
 @looped
 async def test_an_answer_that_is_too_long_is_given_up(packed: bool) -> None:
-    text = b" " * (MAX_RESPONSE_BYTES + 1)
+    text = b" " * (MAX_BYTES + 1)
     answer = http(200, gzip.compress(text), Content_Encoding="gzip") if packed else http(200, text)
     async with (
         scripted(answer) as server,
-        client_of(server.hosts(), TimeSpec()) as client,
+        client_of(server.hosts(), TimeSpec(), max_response_bytes=MAX_BYTES) as client,
     ):
-        with pytest.raises(UpstreamError, match=f"more than {MAX_RESPONSE_BYTES} bytes"):
+        with pytest.raises(UpstreamError, match=f"more than {MAX_BYTES} bytes"):
             await client.get("time")
         assert len(server.asked) == 1
 
 
 @looped
 async def test_of_an_answer_that_unpacks_to_much_only_a_bounded_part_is_unpacked() -> None:
-    answer = http(200, gzip.compress(b" " * (4 * MAX_RESPONSE_BYTES), 9), Content_Encoding="gzip")
-    async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
+    answer = http(200, gzip.compress(b" " * (4 * MAX_BYTES), 9), Content_Encoding="gzip")
+    async with (
+        scripted(answer) as server,
+        client_of(server.hosts(), TimeSpec(), max_response_bytes=MAX_BYTES) as client,
+    ):
         tracemalloc.start()
         try:
             with pytest.raises(UpstreamError, match="more than"):
@@ -354,7 +359,7 @@ async def test_of_an_answer_that_unpacks_to_much_only_a_bounded_part_is_unpacked
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert most < 2.5 * MAX_RESPONSE_BYTES
+        assert most < 2.5 * MAX_BYTES
 
 
 @looped

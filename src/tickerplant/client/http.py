@@ -26,9 +26,6 @@ from yarl import URL
 
 from tickerplant.client.request import plain_reason
 
-MAX_RESPONSE_BYTES = 1 << 25
-"""Longest response that is read; the longest of the exchange, `exchangeInfo`, has about 1 MB."""
-
 
 class HttpResponse(Struct, frozen=True):
     """A complete response, whatever its status."""
@@ -45,7 +42,7 @@ class NoResponseError(Exception):
 
 
 class TooLongError(Exception):
-    """The response is longer than `MAX_RESPONSE_BYTES`."""
+    """The response is longer than allowed."""
 
 
 class HttpSession:
@@ -55,12 +52,14 @@ class HttpSession:
         headers: Sent with each request.
         timeout_s: Timeout of an attempt.
         max_connections: Maximum number of connections.
+        max_bytes: Maximum length of a response, decompressed.
     """
 
     def __init__(
-        self, headers: Mapping[str, str], *, timeout_s: float, max_connections: int
+        self, headers: Mapping[str, str], *, timeout_s: float, max_connections: int, max_bytes: int
     ) -> None:
         self._timeout_s = timeout_s
+        self._max_bytes = max_bytes
         self._session = ClientSession(
             connector=TCPConnector(limit=max_connections),
             headers=headers,
@@ -73,7 +72,7 @@ class HttpSession:
 
         Raises:
             NoResponseError: there was no response, or it was incomplete.
-            TooLongError: it has more than `MAX_RESPONSE_BYTES`.
+            TooLongError: it is longer than allowed.
         """
         target = URL(url, encoded=True)
         try:
@@ -83,8 +82,8 @@ class HttpSession:
                     piece
                 ) in response.content.iter_any():  # `read` would decompress without limit
                     body += piece
-                    if len(body) > MAX_RESPONSE_BYTES:
-                        raise TooLongError(f"the response has more than {MAX_RESPONSE_BYTES} bytes")
+                    if len(body) > self._max_bytes:
+                        raise TooLongError(f"the response has more than {self._max_bytes} bytes")
         except TimeoutError:
             raise NoResponseError(f"no response within {self._timeout_s:g} s") from None
         except UnicodeError:
@@ -93,6 +92,8 @@ class HttpSession:
             raise NoResponseError(
                 "the connection was closed in the middle of the response"
             ) from None
+        except _LostError as error:
+            raise NoResponseError(str(error)) from error
         except (ClientError, HttpProcessingError, OSError, RuntimeError) as error:
             raise NoResponseError(plain_reason(error)) from error
         return HttpResponse(response.status, response.reason or "", response.headers, bytes(body))

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 MAX_CONCURRENT = 10
 """Maximum number of requests at the same time."""
+MAX_RESPONSE_BYTES = 1 << 25
+"""Longest response that is read; the longest of the exchange, `exchangeInfo`, has about 1 MB."""
 UNKNOWN_WEIGHT = 1
 """Weight of a path that `queries` does not have."""
 USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
@@ -78,6 +80,7 @@ class RestClient:
         clock: Clock = wall_clock_ms,
         sleep: Sleep = asyncio.sleep,
         rng: Random | None = None,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
         """Nothing is opened yet.
 
@@ -91,9 +94,11 @@ class RestClient:
             clock: Milliseconds since the epoch, by which minutes are counted.
             sleep: Waits for seconds.
             rng: Randomises the pauses between attempts.
+            max_response_bytes: Maximum length of a response, decompressed.
         """
         self._hosts = hosts
         self._timeout_s = timeout_s
+        self._max_response_bytes = max_response_bytes
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         if api_key is not None:
             self._headers[KEY_HEADER] = api_key
@@ -175,7 +180,10 @@ class RestClient:
         request.check_open()
         if self._session is None:
             self._session = http.HttpSession(
-                self._headers, timeout_s=self._timeout_s, max_connections=MAX_CONCURRENT
+                self._headers,
+                timeout_s=self._timeout_s,
+                max_connections=MAX_CONCURRENT,
+                max_bytes=self._max_response_bytes,
             )
         try:
             response = await self._session.get(url, params)
