@@ -121,7 +121,7 @@ class OutageLog:
             (stream, before_id), ""
         )
 
-    def doubt(self, stream: str, from_ns: int, to_ns: int) -> None:
+    def mark_unproven(self, stream: str, from_ns: int, to_ns: int) -> None:
         """Note that the ids of a stream restarted, so that they prove nothing about that time."""
         for each in self._at(stream, from_ns, to_ns):
             each.verdict = "may have lost"

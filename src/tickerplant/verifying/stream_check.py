@@ -284,7 +284,7 @@ class IdCheck(StreamCheck):
             self.found.late += 1
         elif step is Step.RESTART:
             self.found.restarts += 1
-            self._state.outages.doubt(self.stream, self.last_ns, received_ns)
+            self._state.outages.mark_unproven(self.stream, self.last_ns, received_ns)
             self._open_gaps.clear()
             self._break_book(received_ns)
             self._advance(message, received_ns)
