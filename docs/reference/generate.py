@@ -95,7 +95,7 @@ ODD_MESSAGES = (
     '{"method": "GET_PROPERTY", "params": ["joined"], "id": 1}',
     '{"method": "SET_PROPERTY", "params": ["combined", "yes"], "id": 1}',
 )
-"""Messages with one fault each, for the page to show what is answered."""
+"""Messages with one error each, for the examples on the page."""
 
 ODD_REQUESTS = (
     '{"id": 1, "method": "ticker.book"',
@@ -105,18 +105,18 @@ ODD_REQUESTS = (
     '{"id": [], "method": "ticker.book"}',
     '{"id": 1, "method": "ticker.book", "params": {"returnRateLimits": 1}}',
 )
-"""WebSocket API requests with one fault each."""
+"""WebSocket API requests with one error each."""
 
 Cells = Sequence[str]
 
 
 def streams_page() -> str:
-    """Return the page of everything that can be subscribed to."""
+    """Return the page of all streams."""
     return page(
         "Streams",
-        "What can be subscribed to; `tickerplant streams` prints the same.",
-        "Symbols are lower case in stream names.\n"
-        "A part in angle brackets with alternatives takes one of them.\n"
+        "All streams; `tickerplant streams` prints the same.",
+        "Symbols are in lower case in stream names.\n"
+        "A part in angle brackets with alternatives stands for one of them.\n"
         "Any other name is acknowledged and stays silent, as on the exchange.",
         *(
             f"## `{stream.pattern.text}`\n\n{stream.doc}\n\n{table(('', ''), _about(stream))}"
@@ -135,7 +135,7 @@ def _about(stream: Stream) -> Iterable[Cells]:
 
 
 def queries_page() -> str:
-    """Return the page of everything that can be asked."""
+    """Return the page of all queries."""
     return page(
         "Queries",
         "What can be asked, over REST and over the WebSocket API; "
@@ -163,9 +163,9 @@ def _query(query: Query) -> str:
     if allowance := allowance_text(query):
         parts.append(f"Allowance: {allowance}.")
     if query.requires_key:
-        parts.append("REST wants an API key in `X-MBX-APIKEY`; any will do.")
+        parts.append("REST requires an API key in `X-MBX-APIKEY`; any key is accepted.")
     if query.params:
-        parts.append(table(("parameter", "what it is", "default"), map(_param, query.params)))
+        parts.append(table(("parameter", "meaning", "default"), map(_param, query.params)))
     return "\n\n".join(parts)
 
 
@@ -222,23 +222,23 @@ def faults_page() -> str:
         "[operations](operations.md); a refused one is not charged.",
         f"## `{FAULTS_PATH}`",
         "The faults that are on and how often each happened, as JSON; the same on both ports.",
-        table(("key", "what it is"), _fields(FaultsPage)),
+        table(("key", "meaning"), _fields(FaultsPage)),
         "Each fault has",
-        table(("key", "what it is"), _fields(FaultUse)),
+        table(("key", "meaning"), _fields(FaultUse)),
         "The counts are also in `tickerplant_faults_total` of the [metrics](metrics.md).",
     )
 
 
 def closing_page() -> str:
-    """Return the page of why connections end."""
+    """Return the page of close reasons."""
     return page(
         "Close reasons",
         "Why the server closes a WebSocket connection.",
         "The name is the `reason` label of `tickerplant_connections_closed_total` and of the log.\n"
-        "Three more names are for closes that the server does not decide: "
+        "Three more names are for closes that the server does not initiate: "
         "`fault` was injected ([faults on demand](faults.md)), "
-        "`client` closed properly, and `lost` went without a close frame.\n"
-        "Everything before the frame that ends a connection is answered before the close frame.",
+        "`client` closed properly, and `lost` disconnected without a close frame.\n"
+        "Requests before the frame that ends a connection are answered before the close frame.",
         table(
             ("name", "code", "text of the close frame", "reconnect at once", "when"),
             (
@@ -261,18 +261,18 @@ def endings_page() -> str:
     return page(
         "Endings",
         "What the client does when a connection, or an attempt to open one, ends.",
-        "It tries again, always.\n"
-        f"The pause is {defaults.retry_base_ms} ms, doubled with each attempt in a row that comes to "
-        f"nothing, at most {defaults.retry_max_ms // 1_000} s, of which a part between half and all "
-        "is taken at random; what the table says is added.\n"
-        f"A connection that lasted {defaults.stable_after_ms // 1_000} s was good: the count begins anew, "
-        "and if the table asks for no pause, the attempt follows within a tenth of a second.",
-        "A connection that is given up when another has taken its place, or when nobody wants its "
-        "streams any more, is none of these.\n"
-        "What consumers are told: [never blind](../explanation/never-blind.md); "
-        "what the server says: [close reasons](closing.md).",
+        "It always retries.\n"
+        f"The pause is {defaults.retry_base_ms} ms, doubled after each consecutive failed attempt, up to "
+        f"{defaults.retry_max_ms // 1_000} s; of this, a random part between half and all is used, and the "
+        "minimum in the table is added.\n"
+        f"After a connection that lasted {defaults.stable_after_ms // 1_000} s the pause starts over, and "
+        "if the table has no minimum, the next attempt follows within a tenth of a second.",
+        "A connection that is dropped because another has replaced it, or because its streams have no "
+        "consumers, is not listed here.\n"
+        "The notices to consumers: [never blind](../explanation/never-blind.md); "
+        "the reasons that the server gives: [close reasons](closing.md).",
         table(
-            ("name", "pause, at least", "when, and what then"),
+            ("name", "minimum pause", "when, and what happens"),
             ((f"`{row.name}`", f"{row.min_pause_ms / 1_000:g} s", row.doc) for row in ENDINGS),
         ),
     )
@@ -282,41 +282,41 @@ def errors_page() -> str:
     """Return the page of error codes."""
     return page(
         "Errors",
-        "What the server answers when it cannot do what it is asked.",
+        "The error responses of the server.",
         "## On stream connections",
         'The reply is `{"error":{"code":…,"msg":…},"id":…}`.\n'
         "Codes 2, 3 and 4 end the connection after the reply.\n"
-        f"Code 4 is more than {LIMITS.max_streams} streams.",
-        table(("code", "message with a fault", "answer"), map(_control_error, ODD_MESSAGES)),
+        f"Code 4 means more than {LIMITS.max_streams} streams.",
+        table(("code", "invalid message", "response"), map(_control_error, ODD_MESSAGES)),
         "## In requests to the WebSocket API",
-        "What is answered before a request is looked at as a question.",
-        table(("code", "status", "request with a fault", "answer"), map(_api_error, ODD_REQUESTS)),
-        "## In questions, over REST and over the WebSocket API",
+        "Errors in the form of a request.",
+        table(("code", "status", "invalid request", "response"), map(_api_error, ODD_REQUESTS)),
+        "## In the parameters, over REST and the WebSocket API",
         'REST answers `{"code":…,"msg":…}` with the HTTP status; '
         "the WebSocket API has the same under `error`.\n"
-        "Codes -1101, -1103 and -1104 are never sent: what is not asked for is not looked at, "
-        "because clients that sign everything send keys and times with every question.",
-        table(("code", "status", "when", "answer"), refusals()),
-        "## At the door",
-        "What depends on who asks and where, not on the question.",
-        table(("code", "status", "when"), DOOR),
+        "Codes -1101, -1103 and -1104 are never sent: unknown parameters are ignored, because clients "
+        "that sign everything send keys and times with every request.",
+        table(("code", "status", "when", "message"), refusals()),
+        "## Access",
+        "Errors that depend on the client and the path.",
+        table(("code", "status", "when"), ACCESS_ERRORS),
     )
 
 
-DOOR: Sequence[Cells] = (
+ACCESS_ERRORS: Sequence[Cells] = (
     (
         f"{TOO_MANY_REQUESTS}",
         "429",
-        "The address has used up its request weight, or an allowance of questions.",
+        "The address has used up its request weight, or an allowance.",
     ),
-    (f"{TOO_MANY_REQUESTS}", "418", "The address went on after that and is banned."),
+    (f"{TOO_MANY_REQUESTS}", "418", "The address continued after that and is banned."),
     (f"{rest.BAD_PATH}", "404", "Nothing is served at this path."),
-    (f"{rest.BAD_PATH}", "405", "Something is, but only for GET and HEAD."),
-    ("", "400", "HTTP was spoken to a WebSocket address, or the URL is not Unicode."),
+    (f"{rest.BAD_PATH}", "405", "The path supports only GET and HEAD."),
+    ("", "400", "An HTTP request was sent to a WebSocket path, or the URL is not Unicode."),
     ("", "414", f"The URL is longer than {LIMITS.max_uri_bytes} bytes."),
     (f"{client_requests.UNSUPPORTED_OPERATION}", "400", "The WebSocket API has no such method."),
     (f"{REJECTED_KEY}", "401", "`session.logon`: this server has no accounts."),
-    (f"{rest.BAD_KEY}", "401", "REST wants an API key, any key, in `X-MBX-APIKEY`."),
+    (f"{rest.BAD_KEY}", "401", "REST requires an API key, any key, in `X-MBX-APIKEY`."),
 )
 
 
@@ -325,18 +325,18 @@ def _control_error(text: str) -> Cells:
         read_request(text, LIMITS.max_name_bytes)
     except ControlError as error:
         return f"{error.code}", f"`{text}`", error.message
-    raise ValueError(f"{text} has no fault")
+    raise ValueError(f"{text} has no error")
 
 
 def _api_error(text: str) -> Cells:
     problem = client_requests.read_api_request(text).problem
     if problem is None:
-        raise ValueError(f"{text} has no fault")
+        raise ValueError(f"{text} has no error")
     return f"{problem.code}", f"{problem.status}", f"`{text}`", problem.message
 
 
 def refusals() -> Iterable[Cells]:
-    """Yield a row for each error that a question can be answered with."""
+    """Yield a row for each error in the parameters of a request."""
     for error, when in sorted(_refusals(), key=lambda found: -found[0].code):
         yield f"{error.code}", f"{error.status}", when, f"`{error.message}`"
 
@@ -394,7 +394,7 @@ def cli_page() -> str:
         parts.append(f"## `tickerplant {name}`\n\n```text\n{context.get_help()}\n```")
     return page(
         "Command line",
-        "What a user gets wrong ends with one line on standard error and exit status 2.",
+        "Usage errors print one line on standard error and exit with status 2.",
         *parts,
     )
 
@@ -405,8 +405,8 @@ def metrics_page() -> str:
     collector = PlantCollector(plant, (), Readiness(), Complaints(), FaultInjector())
     return page(
         "Metrics",
-        "What `/metrics` prints, on either port for both venues, in the Prometheus text format.",
-        "The Prometheus library's own `process_…` and `python_info` come with them.",
+        "The metrics of both venues, served at `/metrics` on either port in the Prometheus text format.",
+        "The `process_…` and `python_info` metrics of the Prometheus library are included.",
         table(("name", "type", "labels", "what it counts"), map(_metric, collector.collect())),
     )
 
@@ -436,7 +436,7 @@ def manifest_page() -> str:
                 (
                     f"## `{kind.__struct_config__.tag}`",
                     _one_line(_sentences(kind)),
-                    table(("key", "type", "what it is"), _entry_fields(kind)),
+                    table(("key", "type", "meaning"), _entry_fields(kind)),
                 )
             )
             for kind in get_args(manifest_entries.AnyEntry)
@@ -462,13 +462,13 @@ def _bare(hint: object) -> object:
 
 
 def profiles_page() -> str:
-    """Return the page of the periods of the protocol."""
+    """Return the page of protocol profiles."""
     return page(
         "Profiles",
-        "The exchange changes its messages now and then; a profile is one period of them.",
-        "`--profile` chooses one.\n"
-        "In every profile a client may connect to paths with and without `/public` and `/market`.\n"
-        "Whether a stream is silent on the wrong one is chosen by `--routing`.",
+        "The exchange changes its message formats from time to time; a profile is one period of them.",
+        "Select one with `--profile`.\n"
+        "In every profile, clients may use paths with and without `/public` and `/market`.\n"
+        "`--routing` decides whether a stream stays silent on the wrong path.",
         table(("", *(f"`{name}`" for name in PROFILES)), _profile_rows()),
     )
 
@@ -481,7 +481,7 @@ def _profile_rows() -> Iterable[Cells]:
 
 
 def _profile_value(value: object) -> str:
-    """Return a value of a profile in words."""
+    """Return a value of a profile as text."""
     titles = {venue.name: venue.title for venue in VENUES}
     match value:
         case bool():
@@ -562,16 +562,16 @@ def operations_page() -> str:
         f"## `{CLOCK_PATH}`",
         "The state of a replay; 404 for other commands.\n"
         "How to set it: [control a replay](../how-to/control-a-replay.md).",
-        table(("key", "what it is"), _fields(ClockState)),
+        table(("key", "meaning"), _fields(ClockState)),
         "A POST may contain",
         table(("field", "what it sets"), _fields(ClockRequest)),
         f"## `{LIMITS_PATH}`",
         about,
-        table(("key", "what it is"), _fields(LimitsPage)),
+        table(("key", "meaning"), _fields(LimitsPage)),
         "Each address has",
-        table(("key", "what it is"), _fields(AddressUse)),
+        table(("key", "meaning"), _fields(AddressUse)),
         "Each limit has",
-        table(("key", "what it is"), _fields(Use)),
+        table(("key", "meaning"), _fields(Use)),
         "These are the limits:",
         table(
             ("key", "`limit` is", "`highest` is the highest of"),
@@ -613,26 +613,26 @@ def python_page() -> str:
         "Nothing else of the package is meant to be imported.\n"
         "Prices and quantities are the text that the exchange printed; "
         "times are milliseconds since the epoch.",
-        table(("name", "what it is"), map(_public_name, tickerplant.__all__)),
+        table(("name", "meaning"), map(_public_name, tickerplant.__all__)),
         "## Connect",
         *_callable("tickerplant.connect", tickerplant.connect),
         *_class("`MarketClient`", MarketClient, "market"),
         *_class("`Subscription`", Subscription, "subscription"),
         "What happened is counted:",
-        table(("`subscription.counters`", "what it is"), _counted(QueueCounters)),
+        table(("`subscription.counters`", "meaning"), _counted(QueueCounters)),
         "### When the queue is full",
         "What happens when `queue_size` messages are unread:",
         table(("`when_full`", "what happens"), _when_full_rows()),
         *_class("`Listener`", Listener, "listener"),
         *_class("`Books`", Books, "books"),
         "## `LocalBook`",
-        "One book; where it stands, and how it is read.",
+        "One order book: its state and its levels.",
         table(
-            ("`book.state`", "what it means"),
+            ("`book.state`", "meaning"),
             ((f"`{name}`", doc) for name, doc in _constant_docs(State).items()),
         ),
-        table(("name", "what it is"), (_member("book", name) for name in BOOK_MEMBERS)),
-        table(("`AuditResult`", "what it is"), _audit_fields()),
+        table(("name", "meaning"), (_member("book", name) for name in BOOK_MEMBERS)),
+        table(("`AuditResult`", "meaning"), _audit_fields()),
         *_class("`blocking`", BlockingMarket, "market", doc=inspect.getdoc(blocking) or ""),
         *_members(BlockingSubscription, "subscription"),
         *_members(BlockingListener, "listener"),
@@ -641,25 +641,25 @@ def python_page() -> str:
         "## `open_recording`",
         *_callable("tickerplant.open_recording", tickerplant.open_recording),
         *_class("`Recording`", Recording, "recording"),
-        "What stands in the tables: [tables](tables.md).",
+        "The columns of the tables: [tables](tables.md).",
         "### `Damage`",
         _sentences(Damage),
-        table(("field", "what it is"), _counted(Damage)),
+        table(("field", "meaning"), _counted(Damage)),
         "## Messages",
         "The classes of `tickerplant.messages`.\n"
-        "The key is that of the exchange's message.\n"
-        "Fields that only some years have are empty, `0` or `None` where they are missing.",
+        "The key is the one in the message of the exchange.\n"
+        "Fields that only some versions of the protocol have are empty, `0` or `None` if missing.",
         "All have these, and `symbol` and `event_time_ms`:",
-        table(("field", "type", "what it is"), _field_rows(Message, keys=False)),
+        table(("field", "type", "meaning"), _field_rows(Message, keys=False)),
         *(_message(kind) for kind in _message_kinds()),
         "## Notices",
-        "What stands between the messages; all have",
-        table(("field", "type", "what it is"), _field_rows(Notice, keys=False)),
+        "Delivered among the messages; all have these fields:",
+        table(("field", "type", "meaning"), _field_rows(Notice, keys=False)),
         *(_notice(kind) for kind in Notice.__subclasses__()),
         "## `FeedSettings`",
         _sentences(FeedSettings),
         table(
-            ("setting", "default", "what it is"),
+            ("setting", "default", "meaning"),
             (
                 (f"`{field.name}`", f"`{field.default}`", field_docs(FeedSettings)[field.name])
                 for field in structs.fields(FeedSettings)
@@ -675,26 +675,26 @@ def python_page() -> str:
 
 
 def tables_page() -> str:
-    """Return the page of the tables that recordings are read into."""
+    """Return the page of the tables of recordings."""
     return page(
         "Tables",
-        "What recordings are read into by [`tickerplant export`](../how-to/export.md) and in "
+        "The tables written by [`tickerplant export`](../how-to/export.md) and returned in "
         "[Python](../how-to/read-a-recording-in-python.md).",
-        "A message is a row; of depth, a level is one.\n"
-        "Rows stand in the order in which they were received.\n"
-        "What was recorded twice, as `@depth` at two speeds, is there twice; `stream` tells it apart.",
+        "Each message is a row; for depth, each level is a row.\n"
+        "Rows are in receive order.\n"
+        "Data recorded twice, such as `@depth` at two speeds, appears twice; `stream` distinguishes it.",
         "Times (`…_ns`) are nanoseconds since the epoch, ids and counts whole numbers, all int64.\n"
         f"Numbers are decimals with {tables.DIGITS} digits, {tables.DECIMALS} of them behind the "
-        "point, or float64, or text, as is wanted; decimals and text are exact.\n"
-        "What the exchange did not tell is null.",
-        "All tables have these columns; in Parquet files venue and symbol are told by the path.",
+        "point, float64 or text; decimals and text are exact.\n"
+        "Values that the exchange did not send are null.",
+        "All tables have these columns; in Parquet files, venue and symbol are in the path.",
         table(
-            ("column", "type", "what it is"),
+            ("column", "type", "meaning"),
             ((f"`{tables.VENUE}`", "text", tables.VENUE_DOC), *map(_column, tables.COMMON)),
         ),
         *(
             f"## `{each.name}`\n\n{each.doc}\n\n"
-            + table(("column", "type", "what it is"), map(_column, (*each.columns, *each.levels)))
+            + table(("column", "type", "meaning"), map(_column, (*each.columns, *each.levels)))
             for each in tables.TABLES
         ),
     )
@@ -766,7 +766,7 @@ def _callable(name: str, called: Callable[..., object]) -> Iterable[str]:
     parts = _SECTION.split(inspect.getdoc(function) or "")
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     if "Args" in sections:
-        yield table(("argument", "what it is"), _items(sections["Args"]))
+        yield table(("argument", "meaning"), _items(sections["Args"]))
     if "Raises" in sections:
         yield table(("raises", "when"), _items(sections["Raises"]))
 
@@ -824,7 +824,7 @@ def _members(kind: type, variable: str) -> Iterable[str]:
     properties = [name for name in names if isinstance(vars(kind)[name], property)]
     if properties:
         yield table(
-            ("property", "what it is"),
+            ("property", "meaning"),
             ((f"`{variable}.{name}`", _first_sentence(vars(kind)[name])) for name in properties),
         )
     for name in names:
@@ -880,7 +880,7 @@ def _message_kinds() -> Iterable[type[Struct]]:
 
 
 def _message(kind: type[Struct]) -> str:
-    rows = table(("field", "key", "type", "what it is"), _field_rows(kind, keys=True))
+    rows = table(("field", "key", "type", "meaning"), _field_rows(kind, keys=True))
     given = [
         name
         for base in kind.__mro__

@@ -1,10 +1,11 @@
-"""The market-data feed of a futures exchange as software you can run, and its client.
+"""Market data of futures exchanges: a client, and a server to run yourself.
 
     async with tickerplant.connect("usdm", base_url="ws://127.0.0.1:9001") as market:
         async for message in market.stream("btcusdt@miniTicker"):
             print(message)
 
-Without `base_url` it is the exchange; `tickerplant.blocking` is for programs without an event loop.
+Without `base_url` the client connects to the exchange.  `tickerplant.blocking` is the synchronous
+client.
 """
 
 from __future__ import annotations
@@ -110,25 +111,24 @@ _HOME = {
     "messages": "",
     "open_recording": "archive.recording",
 }
-"""In which module a public name is; the modules themselves have none.
+"""The module of each public name; empty for a subpackage.
 
-Nothing is imported before it is asked for: the command line starts fast, and the rooms of the
-package do not need each other because one of them was named.
+Imports are lazy, so that the command line starts fast.
 """
 
 _NAME_THERE = {"BookState": "State"}
-"""What a name is called in its module, where that says already what it is of."""
+"""Names that differ in their module."""
 
 
-if not TYPE_CHECKING:  # who checks types takes every name for one that is there otherwise
+if not TYPE_CHECKING:  # a type checker would accept every name
 
     def __getattr__(name: str) -> object:
         home = _HOME.get(name)
         if home is None:
-            from tickerplant.suggestions import suggestion  # noqa: PLC0415  # nobody needs it before
+            from tickerplant.suggestions import suggestion  # noqa: PLC0415  # rarely needed
 
-            meant = suggestion(name, __all__)
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{meant}")
+            hint = suggestion(name, __all__)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         if not home:
             return import_module(f"{__name__}.{name}")
         if home == "client":

@@ -7,9 +7,9 @@ import sys
 
 
 def main() -> None:
-    """Run the program and exit."""
+    """Run the command line and exit."""
     try:
-        # It takes a moment, in which Ctrl-C may come.
+        # Importing takes a while, and Ctrl-C may interrupt it.
         from tickerplant.cli import main as run  # noqa: PLC0415
         from tickerplant.stdio import install  # noqa: PLC0415
 

@@ -1,8 +1,8 @@
-"""The log: one line per event of note, for people or for programs.
+"""The log: one line per notable event, as text or JSON.
 
-Every line of a connection begins with the connection's id and one sign: `<` came in, `>` went
-out, `=` is the state now, `!` is wrong.  A complaint that repeats is written once per kind and
-counted after that (`Complaints`), so that a bad client cannot fill a disk.
+Each line about a connection begins with its id and a sign: `<` received, `>` sent, `=` a change of
+state, `!` a problem.  A recurring problem is logged once per kind and then only counted
+(`Complaints`), so that a bad client cannot fill a disk.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from tickerplant.formatting import printable
 from tickerplant.protocol.redaction import masked
 
 _HEAD = re.compile(r"(?:(?P<connection>c\d+) )?(?P<sign>[<>=!]) ")
-"""How a line begins: the connection it is about, and what kind of line it is."""
+"""The beginning of a line: the connection, and the sign."""
 
 MAX_KINDS = 256
-"""Most kinds of complaint that are told apart; the rest are counted together as `other`."""
+"""Kinds of complaints that are counted separately; the rest are counted as `other`."""
 MAX_KIND = 80
-"""Most characters of a library's text that are part of a kind."""
+"""Characters of a library's message that are part of its kind."""
 
 
 def _plain_line(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
-    """Return the line for people: time, level when it matters, text, `key=value` pairs."""
+    """Return a text line: time, level if it is a warning or worse, text, `key=value` pairs."""
     parts = [event.pop("timestamp")]
     level = event.pop("level")
     if level not in {"info", "debug"}:
         parts.append(level.upper())
-    parts.append(printable(str(event.pop("event"))))  # an upstream may have had its say in it
+    parts.append(printable(str(event.pop("event"))))  # it may quote an upstream
     parts.extend(f"{name}={_word(value)}" for name, value in event.items())
     return " ".join(parts)
 
@@ -41,7 +41,7 @@ def _plain_line(_logger: object, _method: str, event: structlog.typing.EventDict
 def _name_connection(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Put connection and sign into fields of their own, for programs."""
+    """Move connection and sign to their own fields, for JSON."""
     head = _HEAD.match(str(event["event"]))
     if head:
         event["event"] = event["event"][head.end() :]
@@ -57,14 +57,14 @@ def _word(value: object) -> str:
 def _mask_traceback(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Leave nothing in a traceback that may be a key: its last line can quote what a client sent."""
+    """Mask possible keys in a traceback: its last line can quote what a client sent."""
     if "exception" in event:
         event["exception"] = masked(str(event["exception"]))
     return event
 
 
 class _PlainFormatter(logging.Formatter):
-    """Formats what libraries log; only the lines of a traceback stay lines, and are indented."""
+    """Formats log records of libraries on one line, with an indented traceback below."""
 
     def format(self, record: logging.LogRecord) -> str:
         head, *more = masked(super().format(record)).splitlines() or [""]
@@ -72,15 +72,15 @@ class _PlainFormatter(logging.Formatter):
 
 
 def configure(log_format: str = "text", level: str = "info", stream: TextIO | None = None) -> None:
-    """Make every logger of the program write to `stream`, standard error by default.
+    """Configure all loggers of the program.
 
     Args:
-        log_format: `text` for people, `json` for programs.
-        level: The least that is written: `debug`, `info`, `warning` or `error`.
-        stream: Where to.
+        log_format: `text` or `json`.
+        level: The minimum level: `debug`, `info`, `warning` or `error`.
+        stream: The file to write to; standard error if missing.
     """
     output = sys.stderr if stream is None else stream
-    least = logging.getLevelNamesMapping()[level.upper()]
+    minimum = logging.getLevelNamesMapping()[level.upper()]
     renderers: list[Any] = [_plain_line]
     if log_format == "json":
         renderers = [_name_connection, structlog.processors.JSONRenderer()]
@@ -92,11 +92,11 @@ def configure(log_format: str = "text", level: str = "info", stream: TextIO | No
             _mask_traceback,
             *renderers,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(least),
+        wrapper_class=structlog.make_filtering_bound_logger(minimum),
         logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
-    # Libraries complain about what the server answers and counts itself; only their errors count.
+    # Libraries warn about requests that the server answers and counts itself; log only their errors.
     handler = logging.StreamHandler(output)
     handler.setFormatter(_PlainFormatter("%(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.ERROR)
@@ -109,25 +109,25 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 
 
 class Complaints:
-    """What went wrong, each kind logged at its first occurrence and counted at every one."""
+    """Problems by kind: each kind is logged at its first occurrence and always counted."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
     def add(self, kind: str, text: str, **fields: object) -> None:
-        """Count one complaint of `kind` and log it if it is the first."""
+        """Count a complaint of `kind`, and log it if it is the first."""
         name = self._count(kind)
         if self.counts[name] == 1:
             logger().warning(text, kind=name, **fields)
 
     def count(self, kind: str, number: int) -> None:
-        """Count `number` complaints of `kind` that are logged in another way."""
+        """Count `number` complaints of `kind` without logging them."""
         self.counts[self._known(kind)] += number
 
     def take_libraries(self) -> None:
-        """Count what libraries log from now on, too, and let each kind be written once.
+        """From now on, count the log records of libraries too, and log each kind once.
 
-        The kind of a record is its logger and its text without arguments.
+        The kind of a record is its logger and its message without arguments.
         """
         for handler in logging.getLogger().handlers:
             if isinstance(handler.formatter, _PlainFormatter):
@@ -140,7 +140,7 @@ class Complaints:
         )
 
     def _count(self, kind: str) -> str:
-        """Count one more of `kind`, and return under which name."""
+        """Count one of `kind`, and return the name it is counted under."""
         name = self._known(kind)
         self.counts[name] += 1
         return name
