@@ -143,6 +143,21 @@ def frames(data: bytes) -> list[Frame]:
     return [event for event in client.events_received() if isinstance(event, Frame)]
 
 
+def payloads(data: bytes) -> list[bytes]:
+    """The payloads of whole, unmasked text frames; much faster than `frames`."""
+    found, at = [], 0
+    while at < len(data):
+        assert data[at] == 0x81, f"expected a whole text frame at byte {at}: {data[at : at + 4]!r}"
+        length, at = data[at + 1], at + 2
+        if length >= 126:
+            size = 2 if length == 126 else 8
+            length, at = int.from_bytes(data[at : at + size]), at + size
+        found.append(data[at : at + length])
+        assert len(found[-1]) == length, "expected the end of the last frame"
+        at += length
+    return found
+
+
 class Listener:
     """A subscriber that keeps what it was sent."""
 
@@ -154,7 +169,7 @@ class Listener:
 
     def texts(self) -> list[bytes]:
         """The payloads of all frames, in order."""
-        return [bytes(frame.data) for frame in frames(b"".join(self.writes))]
+        return payloads(b"".join(self.writes))
 
     def messages(self) -> list[Any]:
         return [json.loads(text) for text in self.texts()]

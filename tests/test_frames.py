@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import frames
+from stage import frames, payloads
 from websockets.frames import Opcode
 
 from tickerplant.frames import text_frame
@@ -26,6 +26,7 @@ def test_the_length_is_written_in_the_fewest_bytes(size: int, header: int) -> No
 
 @given(st.lists(st.text(max_size=300), max_size=10))
 def test_joined_frames_come_apart_again(texts: list[str]) -> None:
-    payloads = [text.encode(errors="ignore") for text in texts]
-    joined = b"".join(map(text_frame, payloads))
-    assert [bytes(frame.data) for frame in frames(joined)] == payloads
+    sent = [text.encode(errors="ignore") for text in texts]
+    joined = b"".join(map(text_frame, sent))
+    assert [bytes(frame.data) for frame in frames(joined)] == sent
+    assert payloads(joined) == sent

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from played import NS, START_MS, Replay, recorded, trade
-from stage import frames
+from stage import payloads
 
 from tickerplant.recording.event_clock import MISTIMED, WITNESSES
 from tickerplant.recording.timestamps import TimeSpec
@@ -47,7 +47,7 @@ def damages(replay: Replay) -> list[str]:
 
 def ids(replay: Replay) -> list[int]:
     messages: Sequence[dict[str, Any]] = [
-        json.loads(bytes(frame.data)) for frame in frames(replay.listeners["usdm"].data)
+        json.loads(payload) for payload in payloads(bytes(replay.listeners["usdm"].data))
     ]
     return [each["t"] for each in messages if each["e"] == "trade"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from jumping_loop import no_time, run_jumping
-from stage import frames
+from stage import payloads
 
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import CloseReason
@@ -196,4 +196,4 @@ def test_a_delivery_roll_reaches_subscribers_of_all_markets_and_of_the_contract_
 
 def messages(listener: Listener) -> list[dict[str, Any]]:
     """What a listener was sent, without the frames around it."""
-    return [json.loads(bytes(frame.data)) for frame in frames(bytes(listener.data))]
+    return [json.loads(payload) for payload in payloads(bytes(listener.data))]
