@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from tickerplant import __version__
 from tickerplant.client.request import plain_reason, retry_after_of
-from tickerplant.client.rest import MAX_CONCURRENT, RestClient, text_of, whole_path
+from tickerplant.client.rest import MAX_CONCURRENT, RestClient, full_path, text_of
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
@@ -472,7 +472,7 @@ async def test_who_waits_for_the_budget_can_be_given_up() -> None:
     ],
 )
 def test_a_path_may_be_short(path: str, venue: Venue, whole: str) -> None:
-    assert whole_path(path, venue) == whole
+    assert full_path(path, venue) == whole
 
 
 @pytest.mark.parametrize(

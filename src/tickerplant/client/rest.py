@@ -137,12 +137,12 @@ class RestClient:
                 418), or this minute's request weight is spent; `until_ms` says for how long.
             UpstreamError: there was no valid response in time.
         """
-        whole = whole_path(path, self._hosts.venue)
+        target = full_path(path, self._hosts.venue)
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
-        query = find_path(self._hosts.venue, whole)
+        query = find_path(self._hosts.venue, target)
         weight = UNKNOWN_WEIGHT if query is None else query.weigh(texts)
         url = self.url_of(path)
-        request = self.context.request(url, one_line(whole), shown_text(texts), timeout_s)
+        request = self.context.request(url, one_line(target), shown_text(texts), timeout_s)
         async with request.limited():
             while True:
                 async with self._slots:
@@ -155,7 +155,7 @@ class RestClient:
 
     def url_of(self, path: str) -> str:
         """Return the URL of `path`."""
-        return self._hosts.rest + quote(whole_path(path, self._hosts.venue), safe=_PATH_CHARACTERS)
+        return self._hosts.rest + quote(full_path(path, self._hosts.venue), safe=_PATH_CHARACTERS)
 
     def address_of(self, path: str, **params: str) -> str:
         """Return the URL of `path` with a query string."""
@@ -245,7 +245,7 @@ def _title_of(body: bytes) -> str:
     return f' titled "{one_line(found[1].decode(errors="replace"))}"' if found else ""
 
 
-def whole_path(path: str, venue: Venue) -> str:
+def full_path(path: str, venue: Venue) -> str:
     """Return the complete REST path that `path` abbreviates on `venue`."""
     if path.startswith("/"):
         return path

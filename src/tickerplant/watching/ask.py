@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.client.market import MarketClient, connect
-from tickerplant.client.rest import whole_path
+from tickerplant.client.rest import full_path
 from tickerplant.client.server_info import is_unknown_path, other_venue_served, wrong_venue_text
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
@@ -142,7 +142,7 @@ def _is_path(venue: Venue, name: str) -> bool:
     if "/" in name:
         return True
     is_method = find_method(venue, name) is not None
-    return not is_method and find_path(venue, whole_path(name, venue)) is not None
+    return not is_method and find_path(venue, full_path(name, venue)) is not None
 
 
 def _typed(venue: Venue, method: str, params: Mapping[str, str]) -> dict[str, object]:
