@@ -195,6 +195,7 @@ def test_error_messages_contain_no_terminal_control_characters(
     assert err.count("\n") == 1
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_simulation_prints_its_addresses_serves_and_stops_cleanly(sign: signal.Signals) -> None:
     with started(*SMALL, "--log-format", "json") as process:
@@ -217,6 +218,7 @@ def test_a_simulation_prints_its_addresses_serves_and_stops_cleanly(sign: signal
     assert "Traceback" not in err
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream(sign: signal.Signals) -> None:
     with socket.socket() as nobody:
@@ -225,15 +227,16 @@ def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream(sign: signal.Sig
         with started("relay", "--usdm-url", url, *FREE_PORTS) as process:
             assert process.stderr is not None
             line = process.stderr.readline()
-            assert "! the upstream does not answer" in line
+            assert "! the upstream does not respond" in line
             assert url.replace("ws", "http") in line
             process.send_signal(sign)
             out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, err
-    assert out == "Served nothing: the upstream has not answered.\n"
+    assert out == "Nothing was served: the upstream did not respond.\n"
     assert err == ""
 
 
+@pytest.mark.sockets
 def test_a_relay_of_the_wrong_venue_says_so() -> None:
     with started(*SMALL) as upstream:
         assert upstream.stdout is not None
@@ -244,9 +247,10 @@ def test_a_relay_of_the_wrong_venue_says_so() -> None:
             assert "Path /fapi/v1/exchangeInfo" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=TIMEOUT_S)
-    assert (process.returncode, out) == (0, "Served nothing: the upstream has not answered.\n")
+    assert (process.returncode, out) == (0, "Nothing was served: the upstream did not respond.\n")
 
 
+@pytest.mark.sockets
 def test_a_relay_serves_another_plant_survives_its_end_and_stops_cleanly() -> None:
     with started(*SMALL) as upstream, contextlib.ExitStack() as stack:
         assert upstream.stdout is not None
@@ -269,6 +273,7 @@ def test_a_relay_serves_another_plant_survives_its_end_and_stops_cleanly() -> No
     assert "Unclosed" not in err
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("profile", ["2026q1", "2026q2", "current"])
 def test_the_suggested_stream_delivers_with_strict_routing_too(
     profile: str, capsys: pytest.CaptureFixture[str]
@@ -283,6 +288,7 @@ def test_the_suggested_stream_delivers_with_strict_routing_too(
     assert "silent" not in explained
 
 
+@pytest.mark.sockets
 def test_a_simulation_ends_after_its_duration() -> None:
     with started(*SMALL, "--start", "2026-01-01", "--duration", "2s", "--speed", "0") as process:
         out, err = process.communicate(timeout=TIMEOUT_S)
@@ -290,6 +296,7 @@ def test_a_simulation_ends_after_its_duration() -> None:
     assert out.splitlines()[-1].startswith("Served 0 messages")
 
 
+@pytest.mark.sockets
 def test_a_replay_can_exit_at_its_end(tmp_path: Path) -> None:
     trade = {"e": "trade", "E": 1767225600001, "T": 1767225600000, "s": "BTCUSDT", "t": 1}
     trade |= {"p": "65280.10", "q": "0.001", "X": "MARKET", "m": True}
@@ -303,6 +310,7 @@ def test_a_replay_can_exit_at_its_end(tmp_path: Path) -> None:
     assert " from 1 event in " in out.splitlines()[-1]
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 @pytest.mark.parametrize("command", ["queries", "streams", "simulate"])
 def test_characters_that_the_terminal_lacks_become_ascii(command: str, encoding: str) -> None:
@@ -313,6 +321,7 @@ def test_characters_that_the_terminal_lacks_become_ascii(command: str, encoding:
     assert "USDS-M" in out
 
 
+@pytest.mark.sockets
 def test_json_is_utf_8_on_any_terminal() -> None:
     with started("explain", "Ⓢ@trade", "--json", encoding="latin-1") as process:
         out, err = process.communicate(timeout=TIMEOUT_S)
@@ -426,6 +435,7 @@ def test_an_invalid_setting_is_reported_with_its_origin(
         assert err.count("\n") == 1
 
 
+@pytest.mark.sockets
 def test_disabled_limits_are_announced() -> None:
     options = ("--limits", "off", "--start", "2026-01-01", "--duration", "1s", "--speed", "0")
     with started(*SMALL, *options) as process:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.sockets
+
 FULL = Path("/dev/full")
 TIMEOUT_S = 60
 DESCRIPTORS = {"stdout": 1, "stderr": 2}

@@ -31,6 +31,8 @@ from tickerplant.watching.table import (
     View,
 )
 
+pytestmark = pytest.mark.sockets
+
 SIGNS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 NOW_NS = 1_767_225_600_000_000_000
 ALL = "!miniTicker@arr"

@@ -22,6 +22,8 @@ from test_watching_cli import run, running
 
 from tickerplant.formatting import printable_json
 
+pytestmark = pytest.mark.sockets
+
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no full device here")
 

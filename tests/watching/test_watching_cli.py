@@ -18,6 +18,8 @@ from loopback import Loopback, loopback, looped, until
 
 from tickerplant.venue import COINM, USDM
 
+pytestmark = pytest.mark.sockets
+
 NAME = "btcusdt@trade"
 LINE = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z btcusdt@trade (\{"e":"trade",.*\})')
 CLOSED = "ws://127.0.0.1:9"
