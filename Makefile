@@ -31,7 +31,7 @@ types: $(TOOLS) ## Check types, strictly
 	$(BIN)/mypy
 
 quick: $(TOOLS) ## Run most tests in half a minute: no sockets, no processes, fewer examples
-	$(BIN)/pytest --numprocesses auto --maxprocesses 8 -m 'not sockets and not slow' --hypothesis-profile quick
+	$(BIN)/pytest --numprocesses logical --maxprocesses 8 -m 'not sockets and not slow' --hypothesis-profile quick
 
 unit: $(TOOLS) ## Run all tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -17,6 +20,46 @@ settings.register_profile(
 settings.register_profile("quick", settings.get_profile("house"), max_examples=10)
 settings.register_profile("ci", settings.get_profile("house"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "house")
+
+
+WORKERS_PER_CORE = 2
+"""Tests that open sockets or start processes wait most of the time."""
+GUARDED = {"socket.bind", "socket.connect", "subprocess.Popen"}
+"""Audit events that only tests with the mark `sockets` may cause."""
+_is_guarded = False
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the workers of `--numprocesses auto`; those of `logical` are one for each core."""
+    cores = os.cpu_count() or 1
+    return cores if config.getoption("numprocesses") == "logical" else WORKERS_PER_CORE * cores
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector, which shall not look at thousands of tests again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    if _is_guarded and event in GUARDED and (event != "socket.bind" or type(args[1]) is tuple):
+        raise AssertionError(f"{event}: mark this test with `@pytest.mark.sockets`")
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.fixture(autouse=True)
+def sockets_only_where_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    global _is_guarded  # noqa: PLW0603  # an audit hook cannot be removed, only switched
+    _is_guarded = request.node.get_closest_marker("sockets") is None
+    yield
+    _is_guarded = False
 
 
 @pytest.fixture(autouse=True)

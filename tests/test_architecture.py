@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -70,13 +71,22 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-MODULES = {name_of(path): ast.parse(path.read_text()) for path in SOURCE.rglob("*.py")}
 FILES = {name_of(path): str(path.relative_to(SOURCE.parent)) for path in SOURCE.rglob("*.py")}
 
 
-def imports() -> Iterator[Import]:
-    """Yield every import: also those for type checkers alone, and those inside functions."""
-    for importer, tree in MODULES.items():
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {name: ast.parse((SOURCE.parent / file).read_text()) for name, file in FILES.items()}
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    """Every import: also those for type checkers alone, and those inside functions."""
+    return tuple(_imports())
+
+
+def _imports() -> Iterator[Import]:
+    for importer, tree in trees().items():
         for node in ast.walk(tree):
             where = f"{FILES[importer]}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Import):
@@ -94,25 +104,22 @@ def own_targets(each: Import) -> list[str]:
     if package != "tickerplant":
         return []
     targets = (f"{module}.{name}".lstrip(".") for name in each.names)
-    return [target if target in MODULES else module for target in targets] or [module]
+    return [target if target in FILES else module for target in targets] or [module]
 
 
 def room(module: str) -> str:
     return module.partition(".")[0]
 
 
-IMPORTS = list(imports())
-
-
 def test_every_room_has_its_place() -> None:
-    rooms = {room(module) for module in MODULES if module}
+    rooms = {room(module) for module in FILES if module}
     assert rooms - LAYER_OF.keys() == set(), "a room without a layer: give it one in LAYERS"
     assert LAYER_OF.keys() - rooms == set(), "a layer names a room that is not there"
 
 
 def test_no_import_points_downstream_or_sideways() -> None:
     wrong = []
-    for each in IMPORTS:
+    for each in imports():
         for target in own_targets(each):
             here, there = room(each.importer), room(target)
             if here in ("", there) or (here, there) in SIDEWAYS or each.names == ("__version__",):
@@ -124,14 +131,16 @@ def test_no_import_points_downstream_or_sideways() -> None:
 
 
 def test_every_exception_is_used() -> None:
-    used = {(room(each.importer), room(target)) for each in IMPORTS for target in own_targets(each)}
+    used = {
+        (room(each.importer), room(target)) for each in imports() for target in own_targets(each)
+    }
     assert {pair for pair in SIDEWAYS if pair not in used} == set(), "an exception nobody needs"
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     """Neither at the top of a file, nor under `TYPE_CHECKING`, nor inside a function."""
-    imported: dict[str, set[str]] = {module: set() for module in MODULES}
-    for each in IMPORTS:
+    imported: dict[str, set[str]] = {module: set() for module in FILES}
+    for each in imports():
         if each.names == ("__version__",):
             continue
         imported[each.importer].update(set(own_targets(each)) - {each.importer})
@@ -149,7 +158,7 @@ def pure(module: str) -> bool:
 def test_the_pure_part_imports_no_clock_no_socket_and_no_chance() -> None:
     wrong = [
         f"{each.where}: {each.importer} is pure and imports {each.module}"
-        for each in IMPORTS
+        for each in imports()
         if pure(each.importer)
         and each.module.partition(".")[0] in IMPURE
         and (each.module, each.names) != ("random", ("Random",))
@@ -159,8 +168,8 @@ def test_the_pure_part_imports_no_clock_no_socket_and_no_chance() -> None:
 
 def test_the_pure_part_asks_no_clock_and_draws_only_from_a_seed() -> None:
     wrong = []
-    for module in filter(pure, MODULES):
-        for node in ast.walk(MODULES[module]):
+    for module in filter(pure, FILES):
+        for node in ast.walk(trees()[module]):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)
@@ -175,7 +184,7 @@ def test_the_pure_part_asks_no_clock_and_draws_only_from_a_seed() -> None:
 def rows_missing(package: str, table: str, catalogue: str) -> list[str]:
     """The rows of `package` that are not in its `catalogue`, wherever they are defined."""
     listed = {id(row) for row in getattr(import_module(f"tickerplant.{package}"), catalogue)}
-    members = [module for module in MODULES if module.startswith(f"{package}.")]
+    members = [module for module in FILES if module.startswith(f"{package}.")]
     return [
         f"{FILES[module]}: a row of {table} is not in the list of {package}/__init__.py"
         for module in members

@@ -105,6 +105,7 @@ def test_the_reference_tables_are_printed(
     assert re.search(expected, out, re.MULTILINE), out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -168,6 +169,7 @@ def test_a_usage_error_prints_one_line_and_exits_with_status_2(
     assert re.fullmatch(r"tickerplant: [^\n]+\n", err), "one line, after the addresses if any"
 
 
+@pytest.mark.sockets
 def test_a_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -375,6 +377,7 @@ routing = "lenient"
 """Settings of every command, of which two are of all of them."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "environment", "more", "expected"),
     [

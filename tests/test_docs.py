@@ -97,6 +97,7 @@ def reference(name: str) -> str:
     return (REFERENCE / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.sockets
 def test_the_reference_is_what_the_tables_say(tmp_path: Path) -> None:
     run([str(REFERENCE / "generate.py"), "--check"], tmp_path)
 
@@ -151,6 +152,7 @@ def test_command_lines_in_pages_have_options_that_exist(page: Path) -> None:
             assert set(re.findall(r"--([\w-]+)", rest)) <= known, f"in {command}{rest}"
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_programs_of_a_page_run(page: Path, market: Addresses, tmp_path: Path) -> None:
     for program in CODE.findall(page.read_text(encoding="utf-8")):
@@ -159,6 +161,7 @@ def test_the_programs_of_a_page_run(page: Path, market: Addresses, tmp_path: Pat
         assert run(["program.py"], tmp_path), f"expected output of the program\n{program}"
 
 
+@pytest.mark.sockets
 def test_best_prices_are_printed(market: Addresses, tmp_path: Path) -> None:
     options = ("--url", f"ws://{market[USDM]}", "--messages", "7")
     printed = run_example("best_prices.py", tmp_path, "BTCUSDT", "ethusdt", *options)
@@ -166,6 +169,7 @@ def test_best_prices_are_printed(market: Addresses, tmp_path: Path) -> None:
     assert {line.split()[0] for line in printed.splitlines()} <= {"BTCUSDT", "ETHUSDT"}
 
 
+@pytest.mark.sockets
 def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_path: Path) -> None:
     printed = run_example(
         "plain_order_book.py",
@@ -176,6 +180,7 @@ def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_p
     assert printed == "BTCUSDT: 200 best prices compared, 0 differ\n"
 
 
+@pytest.mark.sockets
 def test_a_book_that_the_client_keeps_agrees_with_a_snapshot(
     market: Addresses, tmp_path: Path
 ) -> None:
@@ -188,6 +193,7 @@ def test_a_book_that_the_client_keeps_agrees_with_a_snapshot(
     assert int(found[1]) > 100
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(("arguments", "count"), [(("btcusdt",), 1), ((), 2)])
 def test_the_api_tells_best_prices(
     arguments: tuple[str, ...], count: int, market: Addresses, tmp_path: Path
@@ -199,6 +205,7 @@ def test_the_api_tells_best_prices(
     assert re.fullmatch(r"weight spent: \d+ of 1920 a minute", printed[-1])
 
 
+@pytest.mark.sockets
 def test_what_was_recorded_can_be_replayed(market: Addresses, tmp_path: Path) -> None:
     names = ("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@0ms")
     where = ("--streams", f"ws://{market[USDM]}", "--rest", f"http://{market[USDM]}")
@@ -212,6 +219,7 @@ def test_what_was_recorded_can_be_replayed(market: Addresses, tmp_path: Path) ->
     assert events >= messages > 0, "expected each recorded message, and the snapshot, as an event"
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("names", "server", "prefix", "snapshots"),
     [
@@ -292,6 +300,7 @@ def test_what_the_pages_say_that_explain_prints_is_what_it_prints() -> None:
         assert CliRunner().invoke(commands, shlex.split(command)).output == output
 
 
+@pytest.mark.slow
 def test_the_candle_that_is_the_same_in_every_run_is_the_one_in_the_page() -> None:
     page = (ROOT / "docs" / "how-to" / "run-in-ci.md").read_text(encoding="utf-8")
     shown = re.search(r"^\$ curl '\S+klines\?(\S+)'\n(\[\[.*\]\])$", page, re.MULTILINE)

@@ -34,6 +34,8 @@ from tickerplant.recording.manifest_entries import (
 )
 from tickerplant.recording.segments import Segments
 
+pytestmark = pytest.mark.sockets
+
 TIMEOUT_S = 60
 LIFE_S = 5
 NUMBERED = ("btcusdt@aggTrade", "btcusdt@trade", "ethusdt@trade")

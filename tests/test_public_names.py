@@ -73,6 +73,7 @@ def test_a_name_that_is_not_there_says_which_is_near() -> None:
         _ = tickerplant.conect  # type: ignore[attr-defined]
 
 
+@pytest.mark.sockets
 def test_a_type_checker_knows_which_names_are_there(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
@@ -198,6 +199,7 @@ def test_every_method_is_on_the_page(kind: type, variable: str, page: str) -> No
             assert f"{variable}.{name}(" in page
 
 
+@pytest.mark.sockets
 def test_importing_the_package_is_quick() -> None:
     program = (
         "import json, sys, tickerplant; tickerplant.__version__; "
@@ -213,6 +215,7 @@ HEAVY = ("aiohttp", "numpy", "prometheus_client", "pyarrow", "rich", "uvicorn", 
 """What the client and the command line do without until they use it."""
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     "program",
     [
@@ -232,6 +235,7 @@ def test_what_takes_its_time_is_imported_by_who_uses_it(program: str) -> None:
     assert ended.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.sockets
 def test_a_name_that_needs_no_sockets_imports_none() -> None:
     program = (
         "import json, sys; from tickerplant import messages, FeedSettings, ConfigError; "

@@ -11,6 +11,8 @@ from tickerplant.server.server import Server
 from tickerplant.serving import ready_text
 from tickerplant.venue import COINM, USDM
 
+pytestmark = pytest.mark.sockets
+
 HOSTILE = "X'; echo PWNED; #\x1b]0;title\x07"
 
 

@@ -162,6 +162,7 @@ def open_files() -> int:
     return len(list(open_now.iterdir())) if open_now.is_dir() else 0
 
 
+@pytest.mark.slow
 def test_files_are_closed_when_an_iteration_is_abandoned(tmp_path: Path) -> None:
     opened = tickerplant.open_recording(recording(tmp_path, trades(500)))
     before = open_files()

@@ -88,6 +88,7 @@ def events(said: Said, event: str) -> list[tuple[str, str, Any]]:
 # Parquet
 
 
+@pytest.mark.slow
 def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -> None:
     out = tmp_path / "lake"
     assert run(out, tape) == 0
@@ -114,6 +115,7 @@ def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -
     assert {row[0]: row[1:] for row in same} == {each: (count[each], total[each]) for each in count}
 
 
+@pytest.mark.slow
 def test_levels_candles_and_places_are_those_of_the_messages(
     tape: Path, said: Said, tmp_path: Path
 ) -> None:
@@ -176,6 +178,7 @@ def test_both_ends_of_a_time_select(tape: Path, said: Said, tmp_path: Path) -> N
     assert found[0] == len(expected) > 0
 
 
+@pytest.mark.slow
 def test_few_open_files_and_few_buffered_rows_lose_nothing(tape: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "many", tape) == 0
     few = Limits(file_rows=20, total_rows=40, group_rows=30, group_bytes=1 << 16, open_files=2)
@@ -201,6 +204,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_csv_has_the_layout_of_the_archive(tape: Path, said: Said, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     assert run(out, tape, to="csv") == 0
@@ -291,6 +295,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> dict[s
     return {to: files(folder / to) for to in ("parquet", "csv")}
 
 
+@pytest.mark.slow
 @FORMS
 @pytest.mark.parametrize("unit", [1, 3, 6])
 @pytest.mark.parametrize("moment", ["while it is written", "before it is journalled", "torn"])
@@ -333,6 +338,7 @@ def test_a_kill_while_files_are_assembled_costs_nothing(
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @FORMS
 def test_a_second_time_does_nothing(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
@@ -345,6 +351,7 @@ def test_a_second_time_does_nothing(
     assert "6 of 6 files were exported before" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @FORMS
 def test_new_segments_are_added_and_one_that_grew_is_redone(
     tape: Path, said: Said, tmp_path: Path, to: str
@@ -464,6 +471,7 @@ def test_a_full_disk_is_reported_and_leaves_no_partial_file(
 # What is wrong with a recording
 
 
+@pytest.mark.slow
 def test_damage_is_reported_every_time_and_the_rest_is_exported(
     tape: Path, said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -718,6 +726,7 @@ CAPTURES: Sequence[tuple[str, Sequence[str], dict[str, int]]] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "names", "counts"), CAPTURES, ids=lambda each: str(each)[:40])
 def test_a_capture_becomes_as_many_rows_as_its_description_says(
     tmp_path: Path, folder: str, names: Sequence[str], counts: dict[str, int]

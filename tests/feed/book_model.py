@@ -283,7 +283,10 @@ class Line:
 
     def live(self) -> Line:
         """Make the book live, and leave the market quiet."""
-        self.calm()
+        for _ in range(5):  # the last change may have emptied a side of a book with few levels
+            self.calm()
+            if self.book.state is State.LIVE:
+                break
         assert self.book.state is State.LIVE, self.book
         return self
 

@@ -145,6 +145,7 @@ def check_chains(lines: list[Line]) -> Counter[str]:
     return Counter({symbol: book.joined for symbol, book in chains.items()})
 
 
+@pytest.mark.slow
 def test_every_segment_rebuilds_the_books_of_a_simulation(tmp_path: Path) -> None:
     start_ms = 1_767_225_595_000
     traded = instruments(start_ms, ("BTCUSDT", "ETHUSDT"))

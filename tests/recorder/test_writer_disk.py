@@ -64,6 +64,7 @@ def fill(folder: Path, what: str) -> tuple[str, list[int]]:
     return text, [int(each) for each in counts.split()]
 
 
+@pytest.mark.sockets
 def test_a_full_disk_ends_the_writing_after_a_complete_block(tmp_path: Path) -> None:
     text, [added, written, dropped] = fill(tmp_path, "segment")
     [segment] = segment_paths(str(tmp_path))
@@ -82,6 +83,7 @@ def test_a_full_disk_ends_the_writing_after_a_complete_block(tmp_path: Path) -> 
     assert end.reason == text, "not that it was interrupted"
 
 
+@pytest.mark.sockets
 def test_a_manifest_that_cannot_grow_stays_intact(tmp_path: Path) -> None:
     text, [added, written, dropped] = fill(tmp_path, "manifest")
     flaws: list[Damage] = []

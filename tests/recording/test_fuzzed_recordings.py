@@ -15,6 +15,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
+import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,6 +154,7 @@ def test_a_file_of_lines_that_was_changed_is_read_to_its_end(data: st.DataObject
         read_all(str(path))
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_a_changed_folder_is_read_and_never_reported_as_complete(

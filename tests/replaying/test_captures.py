@@ -146,6 +146,7 @@ def test_every_recorded_payload_is_sent_as_it_was() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace", ["receive", "event"])
 def test_a_capture_from_its_middle_is_what_was_recorded_from_there(
     pace: Literal["receive", "event"], tmp_path: Path

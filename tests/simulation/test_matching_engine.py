@@ -130,6 +130,7 @@ def apply(
     return getattr(engine, kind)(*chosen), getattr(naive, kind)(*chosen)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(OPERATIONS | RESIZING, max_size=60))
 def test_the_engine_does_what_the_naive_model_does(operations: list[Operation]) -> None:

@@ -123,6 +123,7 @@ def differences(ours: Any, wanted: Any, at: str = "") -> Iterator[str]:
         yield f"{at}: {kind(ours)}, not {kind(wanted)}: {ours!r} for {wanted!r}"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the protocol examples are not at hand")
 @pytest.mark.parametrize(("entry", "venue", "profile", "name"), list(cases()))
 def test_messages_are_as_the_examples_are(
@@ -201,6 +202,7 @@ def goldens() -> Iterator[Any]:
                     yield pytest.param(path, venue, profile, name, id=f"{venue}-{profile}-{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "venue", "profile", "name"), list(goldens()))
 def test_messages_are_as_they_were(path: Path, venue: str, profile: str, name: str) -> None:
     messages = told(venue, profile, name)

@@ -46,6 +46,7 @@ def received() -> dict[tuple[str, str], list[Any]]:
     return {each: hear(plant, listener) for each, listener in listeners.items()}
 
 
+@pytest.mark.slow
 def test_every_stream_sends_messages_in_a_simulated_market(
     received: dict[tuple[str, str], list[Any]],
 ) -> None:
