@@ -189,7 +189,7 @@ def listen(plant: Plant, names: str | Sequence[str], venue: str = "usdm") -> Lis
     return listener
 
 
-def hear(plant: Plant, listener: Listener) -> list[Any]:
+def sent_to(plant: Plant, listener: Listener) -> list[Any]:
     """What `listener` was sent since the last time, flushed."""
     for hub in plant.hubs.values():
         hub.flush()

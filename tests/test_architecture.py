@@ -206,12 +206,12 @@ ARCHITECTURE = (Path(__file__).parents[1] / "ARCHITECTURE.md").read_text()
 
 def test_the_table_of_rooms_is_that_of_the_layers() -> None:
     rows = re.findall(r"^\| (\d+) \| (`[^|]+`) \|", ARCHITECTURE, re.MULTILINE)
-    told = {
+    reported = {
         room.rstrip("/"): int(line) - 1
         for line, rooms in rows
         for room in re.findall(r"`(.+?)`", rooms)
     }
-    assert told == {each: layer for each, layer in LAYER_OF.items() if each != "__main__"}
+    assert reported == {each: layer for each, layer in LAYER_OF.items() if each != "__main__"}
 
 
 def test_every_file_that_is_named_in_the_walks_is_there() -> None:

@@ -52,7 +52,7 @@ def test_the_kinds_that_are_public_exist() -> None:
 
 
 @ROWS
-def test_a_stream_says_what_it_tells_and_the_reference_says_it_too(row: Stream) -> None:
+def test_a_stream_says_what_it_reports_and_the_reference_says_it_too(row: Stream) -> None:
     assert row.doc[0].isupper()
     assert row.doc.endswith(".")
     page = (ROOT / "docs" / "reference" / "streams.md").read_text(encoding="utf-8")

@@ -185,17 +185,19 @@ def test_a_book_that_the_client_keeps_agrees_with_a_snapshot(
     market: Addresses, tmp_path: Path
 ) -> None:
     options = ("--url", f"ws://{market[USDM]}", "--changes", "5")
-    *changes, told = run_example("local_order_book.py", tmp_path, "btcusdt", *options).splitlines()
+    *changes, reported = run_example(
+        "local_order_book.py", tmp_path, "btcusdt", *options
+    ).splitlines()
     assert len(changes) == 5
     assert all(line.split()[:2] == ["BTCUSDT", "live"] for line in changes), changes
-    found = re.fullmatch(r"BTCUSDT: (\d+) of (\d+) levels are those of a fresh snapshot", told)
-    assert found, told
+    found = re.fullmatch(r"BTCUSDT: (\d+) of (\d+) levels are those of a fresh snapshot", reported)
+    assert found, reported
     assert int(found[1]) > 100
 
 
 @pytest.mark.sockets
 @pytest.mark.parametrize(("arguments", "count"), [(("btcusdt",), 1), ((), 2)])
-def test_the_api_tells_best_prices(
+def test_the_api_reports_best_prices(
     arguments: tuple[str, ...], count: int, market: Addresses, tmp_path: Path
 ) -> None:
     url = f"ws://{market[USDM]}"

@@ -180,8 +180,8 @@ def test_a_replay_sends_what_was_recorded(market: Path, options: tuple[str, ...]
     with serving("replay", str(market), *options) as host:
         address = f"ws://{host}/stream?streams={'/'.join(STREAMS)}"
         with connect(address, close_timeout=1, max_size=None) as socket:
-            heard = [str(socket.recv(timeout=TIMEOUT_S)) for _ in expected]
-    assert heard == expected, "expected the recorded messages, byte for byte and in order"
+            received = [str(socket.recv(timeout=TIMEOUT_S)) for _ in expected]
+    assert received == expected, "expected the recorded messages, byte for byte and in order"
 
 
 def test_a_replay_answers_as_of_its_clock(market: Path) -> None:

@@ -17,7 +17,6 @@ from stage import (
     Listener,
     asset_index,
     composite,
-    hear,
     liquidation,
     listen,
     mark,
@@ -25,6 +24,7 @@ from stage import (
     open_plant,
     quote,
     retail,
+    sent_to,
     snapshot,
     trade,
     update,
@@ -91,7 +91,7 @@ def happening(kind: str, number: int, size: int, last_id: int, time_ms: int) -> 
     return made[kind]()
 
 
-def heard(events: Sequence[tuple[int, Event]], stops: Sequence[int] = ()) -> list[bytes]:
+def received(events: Sequence[tuple[int, Event]], stops: Sequence[int] = ()) -> list[bytes]:
     """The bytes that one subscriber of everything is sent, with stops of the clock between."""
     plant = open_plant(LISTED, profile=CURRENT)
     listener = listen(plant, NAMES)
@@ -111,7 +111,7 @@ def heard(events: Sequence[tuple[int, Event]], stops: Sequence[int] = ()) -> lis
 def test_the_bytes_depend_on_events_and_their_times_not_on_the_steps_of_the_clock(
     steps: list[tuple[int, str, int]], stops: list[int]
 ) -> None:
-    assert heard(script(steps), stops) == heard(script(steps))
+    assert received(script(steps), stops) == received(script(steps))
 
 
 @given(EVENTS)
@@ -126,7 +126,7 @@ def test_messages_have_the_time_at_which_they_are_sent(
     plant.advance(plant.now_ms + 7000)
     messages = [
         row
-        for each in hear(plant, listener)
+        for each in sent_to(plant, listener)
         for row in (each if isinstance(each, list) else [each])
     ]
     stamps = [message["E"] for message in messages]
@@ -172,7 +172,7 @@ def test_minutes_end_in_every_market_at_the_same_time_traded_or_not() -> None:
         plant.publish(trade(number, START_MS + 17, symbol=symbol))
     plant.advance(START_MS + 2 * MINUTE_MS)
     for symbol, listener in listeners.items():
-        closed = [message for message in hear(plant, listener) if message["k"]["x"]]
+        closed = [message for message in sent_to(plant, listener) if message["k"]["x"]]
         ends = [(message["E"], message["k"]["n"]) for message in closed]
         assert ends == [(START_MS + MINUTE_MS, 1), (START_MS + 2 * MINUTE_MS, 0)], symbol
 
@@ -194,33 +194,33 @@ def test_a_message_contains_what_happens_in_the_millisecond_it_is_due() -> None:
     plant.publish(mark(due_ms))
     plant.publish(trade(1, due_ms, 123, 1))
     plant.advance_before(due_ms + 1)
-    ticker, told = sorted(hear(plant, listener), key=lambda message: str(message["e"]))
-    assert (told["E"], ticker["E"]) == (due_ms, due_ms)
+    ticker, reported = sorted(sent_to(plant, listener), key=lambda message: str(message["e"]))
+    assert (reported["E"], ticker["E"]) == (due_ms, due_ms)
     assert ticker["c"] == BTCUSDT.price.text[123]
 
 
 def test_what_comes_from_the_source_is_not_derived_and_is_again_once_it_comes_no_more() -> None:
     plant = open_plant([BTCUSDT, ETHUSDT])
 
-    def told(update_id: int) -> list[str]:
+    def reported(update_id: int) -> list[str]:
         for symbol in ("BTCUSDT", "ETHUSDT"):
             plant.publish(update(update_id - 1, update_id, [(101, update_id)], [], symbol=symbol))
         plant.advance(plant.now_ms + 100)
-        return [message["s"] for message in hear(plant, listener)]
+        return [message["s"] for message in sent_to(plant, listener)]
 
     depths = ["btcusdt@depth@100ms", "ethusdt@depth@100ms"]
     plant.start_passthrough("usdm", [*depths, "!bookTicker"])
     listener = listen(plant, ["btcusdt@bookTicker", "ethusdt@bookTicker"])
     for symbol in ("BTCUSDT", "ETHUSDT"):
         plant.publish(snapshot(10, [(100, 1)], [(200, 1)], symbol=symbol))
-    assert told(11) == [], "quotes of every symbol come from the source"
+    assert reported(11) == [], "quotes of every symbol come from the source"
     plant.stop_passthrough("usdm", ["!bookTicker"])
     plant.start_passthrough("usdm", ["ethusdt@bookTicker"])
-    assert told(12) == ["BTCUSDT"]
+    assert reported(12) == ["BTCUSDT"]
     plant.stop_passthrough("usdm", ["ethusdt@bookTicker"])
-    assert told(13) == ["BTCUSDT", "ETHUSDT"]
+    assert reported(13) == ["BTCUSDT", "ETHUSDT"]
     plant.stop_passthrough("usdm", depths)
-    assert told(14) == [], "books that are not in sync have no quotes"
+    assert reported(14) == [], "books that are not in sync have no quotes"
 
 
 def test_a_contract_that_is_listed_later_derives_what_the_others_do() -> None:
@@ -230,7 +230,7 @@ def test_a_contract_that_is_listed_later_derives_what_the_others_do() -> None:
     plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
     plant.publish(snapshot(10, [(100, 1)], [(200, 1)], symbol="ETHUSDT"))
     plant.publish(update(10, 11, [(101, 5)], [], symbol="ETHUSDT"))
-    assert [message["u"] for message in hear(plant, listener)] == [10, 11]
+    assert [message["u"] for message in sent_to(plant, listener)] == [10, 11]
 
 
 def test_the_first_venue_with_a_symbol_has_it() -> None:

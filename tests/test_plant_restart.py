@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stage import INSTRUMENTS, START_MS, WORLD, happen, hear, listen, name_of, open_plant, trade
+from stage import INSTRUMENTS, START_MS, WORLD, happen, listen, name_of, open_plant, sent_to, trade
 
 from tickerplant.plant import Plant
 from tickerplant.streams import CATALOGUE
@@ -39,7 +39,7 @@ def test_a_restarted_plant_sends_the_same_as_a_new_one(venue: str) -> None:
     assert used.now_ms == START_MS, "market time went back"
     listener.writes.clear()
     live_a_minute(used)
-    assert hear(used, listener) == hear(new, expected)
+    assert sent_to(used, listener) == sent_to(new, expected)
 
 
 def test_what_waited_is_sent_before_a_restart_and_nothing_of_before_afterwards() -> None:
@@ -49,7 +49,7 @@ def test_what_waited_is_sent_before_a_restart_and_nothing_of_before_afterwards()
     plant.restart(INSTRUMENTS, start_ms=START_MS - 10_000)
     assert [each["t"] for each in listener.take()] == [7]
     plant.advance(START_MS + 10_000)
-    assert hear(plant, listener) == [], "the earlier mini ticker is dropped"
+    assert sent_to(plant, listener) == [], "the earlier mini ticker is dropped"
 
 
 def test_a_muted_plant_sends_nothing_until_it_is_unmuted() -> None:
@@ -63,15 +63,15 @@ def test_a_muted_plant_sends_nothing_until_it_is_unmuted() -> None:
     happen(plant)
     plant.hubs["usdm"].broadcast("btcusdt@trade", b"{}")
     plant.advance(START_MS + 1_000)
-    assert hear(plant, listener) == []
+    assert sent_to(plant, listener) == []
     plant.unmute()
     plant.publish(trade(9, plant.now_ms))
     for each in (listener, late):
-        assert [message["t"] for message in hear(plant, each)] == [9]
+        assert [message["t"] for message in sent_to(plant, each)] == [9]
     assert "ethusdt@trade" not in plant.hubs["usdm"].channels
     plant.hubs["usdm"].unsubscribe(late, names)
     plant.publish(trade(10, plant.now_ms))
-    assert hear(plant, late) == []
+    assert sent_to(plant, late) == []
 
 
 def test_a_restart_while_hushed_stays_silent() -> None:
@@ -80,7 +80,7 @@ def test_a_restart_while_hushed_stays_silent() -> None:
     plant.mute()
     plant.restart(INSTRUMENTS, start_ms=START_MS)
     plant.publish(trade(1, START_MS))
-    assert hear(plant, listener) == []
+    assert sent_to(plant, listener) == []
     plant.unmute()
     plant.publish(trade(2, START_MS))
-    assert [message["t"] for message in hear(plant, listener)] == [2]
+    assert [message["t"] for message in sent_to(plant, listener)] == [2]

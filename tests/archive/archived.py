@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blocks import packed_lines
-from stage import hear, listen
+from stage import listen, sent_to
 
 from tickerplant.envelope import prefix_of
 from tickerplant.plant import Plant
@@ -115,7 +115,7 @@ def simulated(duration_ms: int = 4_000) -> dict[str, list[Line]]:
 
     def take(time_ms: int) -> None:
         for (venue, name), listener in listeners.items():
-            for payload in hear(plant, listener):
+            for payload in sent_to(plant, listener):
                 received_ns = time_ms * 1_000_000 + len(said[venue])
                 said[venue].append(line_of(name, payload, received_ns))
 

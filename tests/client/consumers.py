@@ -50,7 +50,7 @@ def listed(house: Loopback) -> set[str]:
     return {name for connection in connections(house) for name in connection.names or ()}
 
 
-async def heard(house: Loopback, *names: str) -> None:
+async def received(house: Loopback, *names: str) -> None:
     """Wait until the server has exactly these subscriptions."""
     await until(lambda: listed(house) == set(names))
 

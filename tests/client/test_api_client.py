@@ -684,8 +684,8 @@ async def test_the_end_of_a_ban_is_read_from_its_words_if_nothing_else_says_it()
     async def handle(connection: ServerConnection) -> None:
         async for text in connection:
             error = {"code": -1003, "msg": said}
-            told = {"id": json.loads(text)["id"], "status": 418, "error": error}
-            await connection.send(json.dumps(told))
+            reported = {"id": json.loads(text)["id"], "status": 418, "error": error}
+            await connection.send(json.dumps(reported))
 
     async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(RequestError, match=r"again in 42 s, at 2026") as caught:

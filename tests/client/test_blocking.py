@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import pytest
-from consumers import QUICK, TRADES, connections, every, heard, url_of
+from consumers import QUICK, TRADES, connections, every, received, url_of
 from loopback import START_MS, Loopback, loopback
 from test_books import exchange
 
@@ -66,8 +66,8 @@ class House:
 
         self.call(trade)
 
-    def heard(self, *names: str) -> None:
-        self.do(heard(self.loopback, *names))
+    def received(self, *names: str) -> None:
+        self.do(received(self.loopback, *names))
 
     def connect(self, **options: Any) -> BlockingMarket:
         options.setdefault("settings", QUICK)
@@ -87,7 +87,7 @@ def stream(market: BlockingMarket, house: House, **options: Any) -> Any:
     """Return a subscription to trades that is carried."""
     subscription = market.stream(TRADES, **options)
     carried(market, TRADES)
-    house.heard(TRADES)
+    house.received(TRADES)
     return subscription
 
 
@@ -96,7 +96,7 @@ def carried(market: BlockingMarket, name: str) -> None:
         time.sleep(0.001)
 
 
-def test_an_argument_that_is_none_is_told_and_nothing_is_left() -> None:
+def test_an_argument_that_is_none_is_reported_and_nothing_is_left() -> None:
     threads = threading.active_count()
     with pytest.raises(ConfigError):
         blocking.connect("spot")
@@ -196,14 +196,14 @@ class _OddError(Exception):
 
 def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
     found: list[Any] = []
-    told: list[str] = []
+    reported: list[str] = []
 
     def take(message: object) -> None:
         found.append((message, threading.current_thread().name, market.counters.messages))
         try:
             market.get("time")
         except RuntimeError as error:
-            told.append(str(error))
+            reported.append(str(error))
 
     with house.connect() as market:
         listener = market.on(take, TRADES)
@@ -214,10 +214,10 @@ def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
             listener.wait(0.1)
         listener.close()
         listener.wait()
-        house.heard()
+        house.received()
     ((message, thread, _),) = found
     assert (message.trade_id, thread) == (1, "tickerplant")
-    assert told == [
+    assert reported == [
         "not allowed in a callback: it runs in the client's thread and would wait for itself"
     ]
 
@@ -236,7 +236,7 @@ def test_what_a_callback_raises_is_raised(house: House) -> None:
     market.on(fail, TRADES)
     carried(market, TRADES)
     house.trade()
-    house.heard()
+    house.received()
     with pytest.raises(_OddError):
         market.close()
 
@@ -285,14 +285,14 @@ def test_books_are_kept(exchange_house: House) -> None:
                 books.audit("NONE")
         assert book.state == "stale"
         assert (book.bids(1), book.asks(1)) == ([book.best_bid], [book.best_ask])
-        house.heard()
+        house.received()
     with pytest.raises(StopIteration):
         next(books)
     assert book.state == "stale"
     books.close()
 
 
-def test_books_that_do_not_come_are_told(house: House) -> None:
+def test_books_that_do_not_come_are_reported(house: House) -> None:
     with house.connect() as market:
         books = market.books("BTCUSDT", timeout_s=0.05)
         with pytest.raises(TimeoutError, match=r"not live after 0\.1 s: BTCUSDT: "):
@@ -337,9 +337,9 @@ def test_the_loop_is_left_with_break(house: House) -> None:
             break
         trading.join()
         gc.collect()
-        house.heard("btcusdt@depth")
+        house.received("btcusdt@depth")
         kept.close()
-        house.heard()
+        house.received()
 
 
 def test_a_subscription_is_closed_by_with_and_what_waits_may_be_read(house: House) -> None:
@@ -347,7 +347,7 @@ def test_a_subscription_is_closed_by_with_and_what_waits_may_be_read(house: Hous
         with stream(market, house) as subscription:
             house.trade(3)
             assert next(subscription).trade_id == 1
-        house.heard()
+        house.received()
         house.trade()
         assert [each.trade_id for each in subscription] in ([], [2], [2, 3])
 
@@ -422,7 +422,7 @@ def test_errors_are_raised(house: House) -> None:
             market.stream()
 
 
-def test_a_server_that_cannot_be_reached_is_told() -> None:
+def test_a_server_that_cannot_be_reached_is_reported() -> None:
     with blocking.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
         assert isinstance(next(market.stream(TRADES)), Disconnected)
         with pytest.raises(UpstreamError):
@@ -462,7 +462,7 @@ def stream_of(market: BlockingMarket, house: House, *names: str) -> Any:
     subscription = market.stream(*names)
     for name in names:
         carried(market, name)
-    house.heard(*names)
+    house.received(*names)
     return subscription
 
 
@@ -501,7 +501,7 @@ def test_with_is_left_by_an_interrupt_while_messages_stream(house: House) -> Non
     sockets = _sockets()
     with pytest.raises(KeyboardInterrupt):
         leave()
-    house.heard()
+    house.received()
     while house.call(lambda: connections(house.loopback)):
         time.sleep(0.01)
     assert _sockets() == sockets
@@ -547,7 +547,7 @@ def test_who_asks_while_the_market_ends_does_not_wait_for_ever(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asks, ends = threading.Event(), threading.Event()
-    told: list[str] = []
+    reported: list[str] = []
     run, close = asyncio.run_coroutine_threadsafe, asyncio.BaseEventLoop.close
 
     def run_late(coroutine: Any, loop: Any) -> Any:
@@ -566,7 +566,7 @@ def test_who_asks_while_the_market_ends_does_not_wait_for_ever(
         try:
             market.wait(asyncio.sleep(60))
         except RuntimeError as error:
-            told.append(str(error))
+            reported.append(str(error))
 
     market = house.connect()
     assert market.get("time") == {"serverTime": START_MS}
@@ -577,7 +577,7 @@ def test_who_asks_while_the_market_ends_does_not_wait_for_ever(
     asks.wait(5)
     market.close()
     asking.join(5)
-    assert told == ["the market is closed; call `connect` again"]
+    assert reported == ["the market is closed; call `connect` again"]
 
 
 def test_what_waits_may_be_read_after_the_market(house: House) -> None:

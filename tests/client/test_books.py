@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from consumers import client_of, connections, every, heard, quick
+from consumers import client_of, connections, every, quick, received
 from loopback import START_MS, TICK_MS, Clock, Loopback, looped, until
 from misbehaving import TimeSpec
 
@@ -469,7 +469,7 @@ async def test_books_come_and_go() -> None:
         assert len(books) == 2
         gone = books[BTC]
         books.remove("btcusdt", "NOSUCH")
-        await heard(house, "ethusdt@depth@100ms")
+        await received(house, "ethusdt@depth@100ms")
         assert list(books) == ["ETHUSDT"]
         assert (gone.state, gone.reason) == (State.STALE, "removed")
         with pytest.raises(KeyError):
@@ -501,7 +501,7 @@ async def test_closed_books_unsubscribe_and_say_that_they_are_stale() -> None:
         books.close()
         books.close()
         await reading
-        await heard(house)
+        await received(house)
         assert (book.state, book.reason) == (State.STALE, "closed")
         assert book.best_bid is not None
         with pytest.raises(RuntimeError, match="closed"):
@@ -543,7 +543,7 @@ async def test_an_exception_in_the_callback_is_raised_by_the_books() -> None:
         books = market.books(BTC, on_update=_fail)
         with pytest.raises(_OddError):
             await _all_of(books)
-        await heard(house)
+        await received(house)
 
 
 @looped
@@ -595,7 +595,7 @@ async def test_a_callback_that_raises_cancelled_error_fails_as_any_other() -> No
         with pytest.raises(RuntimeError, match="raised CancelledError") as raised:
             await books.wait_until_live()
         assert isinstance(raised.value.__cause__, asyncio.CancelledError)
-        await heard(house)
+        await received(house)
 
 
 @looped
@@ -627,8 +627,8 @@ async def test_an_exception_in_the_callback_is_raised_when_the_market_closes() -
         async def keep() -> None:
             async with client_of(house) as market, every(0.02, house.go_on):
                 market.books(BTC, on_update=_fail)
-                await heard(house, "btcusdt@depth@100ms")
-                await heard(house)
+                await received(house, "btcusdt@depth@100ms")
+                await received(house)
 
         with pytest.raises(_OddError):
             await keep()
@@ -648,7 +648,7 @@ async def test_a_callback_may_close_the_books_and_remove_one() -> None:
         books = market.books(BTC, "ETHUSDT", on_update=remove)
         async with every(0.02, house.go_on):
             await until(lambda: len(items) == 2)
-            await heard(house)
+            await received(house)
         assert sorted(items) == [BTC, "ETHUSDT"]
 
 

@@ -181,7 +181,7 @@ def test_nobody_waits_for_a_name_server_that_is_silent(monkeypatch: pytest.Monke
 
 
 @looped
-async def test_a_name_that_cannot_be_one_is_told() -> None:
+async def test_a_name_that_cannot_be_one_is_reported() -> None:
     with pytest.raises(OSError, match="not a valid host name"):
         await Dial(5).connect(parse_url(f"ws://{'a' * 70}.invalid"))
 

@@ -23,11 +23,11 @@ from consumers import (
     client_of,
     connections,
     every,
-    heard,
     kinds,
     quick,
     read,
     read_until,
+    received,
     url_of,
 )
 from loopback import Loopback, loopback, looped, until
@@ -101,8 +101,8 @@ async def lost_and_found(house: Loopback, subscription: Any) -> Disconnected:
     await trade(house, 1)
     gap, *rest = await read(subscription, 2)
     assert isinstance(gap, Gap)
-    told = (gap.symbol, gap.after_id, gap.before_id, gap.missing, gap.backfilled)
-    assert told == ("BTCUSDT", 3, 6, 2, 0)
+    reported = (gap.symbol, gap.after_id, gap.before_id, gap.missing, gap.backfilled)
+    assert reported == ("BTCUSDT", 3, 6, 2, 0)
     assert kinds(rest) == ["6"]
     return disconnected
 
@@ -116,7 +116,7 @@ def test_no_fault_is_without_a_test() -> None:
 
 @meets("refuse")
 @looped
-async def test_refused_handshakes_are_told_once_and_tried_again() -> None:
+async def test_refused_handshakes_are_reported_once_and_tried_again() -> None:
     async with loopback() as house, hearing(house) as (market, subscription):
         house.server.faults.switch(faults("refuse=1"))
         connections(house)[0].abort()
@@ -144,7 +144,7 @@ async def test_refused_handshakes_are_told_once_and_tried_again() -> None:
 )
 @meets("refuse", "limit_handshakes", "ban_handshakes")
 @looped
-async def test_who_is_refused_from_the_start_is_told_and_waits_as_long_as_is_asked(
+async def test_who_is_refused_from_the_start_is_reported_and_waits_as_long_as_is_asked(
     values: str, status: int, least_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ahead = Ahead(monkeypatch)
@@ -181,7 +181,7 @@ async def test_who_is_refused_until_a_date_waits_until_then() -> None:
 
 @meets("reset")
 @looped
-async def test_a_reset_is_told_and_what_it_cost() -> None:
+async def test_a_reset_is_reported_and_what_it_cost() -> None:
     async with loopback(faults="reset=1s") as house, hearing(house) as (market, subscription):
         house.clock.now_ms += LATER_MS
         disconnected = await lost_and_found(house, subscription)
@@ -289,7 +289,7 @@ async def test_a_short_stall_costs_nothing() -> None:
 
 @meets("silent")
 @looped
-async def test_a_silent_stream_is_told_and_subscribed_to_again() -> None:
+async def test_a_silent_stream_is_reported_and_subscribed_to_again() -> None:
     # With the seed of the server this share silences the first subscription, and not the second.
     settings = quick(first_message_timeout_ms=50)
     async with (
@@ -347,11 +347,11 @@ async def test_a_subscription_that_is_not_answered_costs_the_connection_if_it_is
 
 @meets("no_ack")
 @looped
-async def test_a_subscription_that_is_not_answered_is_replaced_if_it_is_heard() -> None:
+async def test_a_subscription_that_is_not_answered_is_replaced_if_it_is_received() -> None:
     settings = quick(ack_timeout_ms=60, overlap_ms=50)
     async with loopback(faults="no_ack=1") as house, client_of(house, settings=settings) as market:
         subscription: Any = market.stream(TRADES)
-        await heard(house, TRADES)
+        await received(house, TRADES)
         house.server.faults.switch({})
         async with every(0.005, house.trade):
             await until(lambda: market.counters.opened == 2 and len(connections(house)) == 1)
@@ -364,7 +364,7 @@ async def test_a_subscription_that_is_not_answered_is_replaced_if_it_is_heard() 
 
 @meets("garbage")
 @looped
-async def test_garbage_is_told_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_garbage_is_reported_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     ahead = Ahead(monkeypatch)
     async with loopback(faults="garbage=1s") as house, hearing(house) as (market, subscription):
         for number, frame in enumerate(GARBAGE_FRAMES):
@@ -384,7 +384,7 @@ async def test_garbage_is_told_and_costs_nothing(monkeypatch: pytest.MonkeyPatch
 
 @meets("garbage")
 @looped
-async def test_much_garbage_is_counted_and_told_once_a_second() -> None:
+async def test_much_garbage_is_counted_and_reported_once_a_second() -> None:
     async with loopback(faults="garbage=1s") as house, hearing(house) as (market, subscription):
         for number in range(3):
             house.clock.now_ms += LATER_MS
@@ -394,7 +394,7 @@ async def test_much_garbage_is_counted_and_told_once_a_second() -> None:
 
 @meets("invalid_utf8")
 @looped
-async def test_text_that_is_not_utf_8_is_told() -> None:
+async def test_text_that_is_not_utf_8_is_reported() -> None:
     async with (
         loopback(faults="invalid_utf8=1s") as house,
         hearing(house) as (market, subscription),
@@ -421,7 +421,7 @@ async def test_fields_and_words_that_nobody_knows_are_passed_over() -> None:
 @pytest.mark.parametrize("backfill", [False, True])
 @meets("chain")
 @looped
-async def test_a_message_that_was_left_out_is_told_or_filled_in(backfill: bool) -> None:
+async def test_a_message_that_was_left_out_is_reported_or_filled_in(backfill: bool) -> None:
     async with (
         loopback(faults="chain=1s") as house,
         hearing(house, backfill=backfill) as (market, subscription),
@@ -432,8 +432,8 @@ async def test_a_message_that_was_left_out_is_told_or_filled_in(backfill: bool) 
         await until(lambda: connection.drops_next_message)
         await trade(house, 3)
         gap, *rest = await read(subscription, 4 if backfill else 3)
-        told = (gap.after_id, gap.before_id, gap.missing, gap.backfilled, gap.reason)
-        assert told == (3, 5, 1, int(backfill), "")
+        reported = (gap.after_id, gap.before_id, gap.missing, gap.backfilled, gap.reason)
+        assert reported == (3, 5, 1, int(backfill), "")
         assert kinds(rest) == (["4", "5", "6"] if backfill else ["5", "6"])
         assert rest[0].backfilled == backfill
         assert market.counters.lost == 0
@@ -498,7 +498,7 @@ async def test_questions_that_fail_raise_in_the_end_and_are_answered_later(
 
 @pytest.mark.parametrize(("name", "error", "text"), HTTP_ROWS)
 @looped
-async def test_a_gap_that_cannot_be_filled_is_told_with_the_reason(
+async def test_a_gap_that_cannot_be_filled_is_reported_with_the_reason(
     name: str, error: type[Exception], text: str
 ) -> None:
     async with (
@@ -563,7 +563,7 @@ async def test_a_server_that_stops_and_starts_again_on_its_port_is_found() -> No
 
 
 @looped
-async def test_a_server_whose_ids_begin_anew_is_told() -> None:
+async def test_a_server_whose_ids_begin_again_is_reported() -> None:
     async with loopback() as house, hearing(house) as (_, subscription):
         connections(house)[0].abort()
         await read_until(subscription, Recovered)
@@ -584,7 +584,7 @@ async def test_a_server_whose_ids_begin_anew_is_told() -> None:
     ],
 )
 @looped
-async def test_a_server_that_cannot_be_reached_is_told(base: str, reason: str) -> None:
+async def test_a_server_that_cannot_be_reached_is_reported(base: str, reason: str) -> None:
     async with tickerplant.connect(base_url=base, settings=QUICK) as market:
         subscription: Any = market.stream(TRADES)
         disconnected = await anext(subscription)
@@ -596,7 +596,7 @@ async def test_a_server_that_cannot_be_reached_is_told(base: str, reason: str) -
 
 
 @looped
-async def test_tls_to_a_plain_port_is_told() -> None:
+async def test_tls_to_a_plain_port_is_reported() -> None:
     async with loopback() as house:
         base = url_of(house).replace("ws://", "wss://")
         async with tickerplant.connect(base_url=base, settings=QUICK) as market:
@@ -705,7 +705,7 @@ async def test_a_name_with_several_addresses_is_found_at_the_one_that_answers(
 
 
 @looped
-async def test_whatever_an_attempt_ends_with_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whatever_an_attempt_ends_with_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: Any, **__: Any) -> None:
         raise LookupError("odd")
 
@@ -716,7 +716,7 @@ async def test_whatever_an_attempt_ends_with_is_told(monkeypatch: pytest.MonkeyP
 
 
 @looped
-async def test_an_attempt_that_ends_with_no_error_of_any_kind_is_told(
+async def test_an_attempt_that_ends_with_no_error_of_any_kind_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def stop(*_: Any, **__: Any) -> None:
@@ -763,7 +763,7 @@ async def test_a_market_is_left_while_a_connection_is_stalled() -> None:
 
 
 @looped
-async def test_what_is_no_websocket_is_told_with_its_code_and_its_reason(
+async def test_what_is_no_websocket_is_reported_with_its_code_and_its_reason(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def break_the_protocol(connection: ServerConnection) -> None:

@@ -14,9 +14,9 @@ from consumers import (
     carried,
     client_of,
     connections,
-    heard,
     quick,
     read,
+    received,
     ticked,
 )
 from loopback import START_MS, Loopback, loopback, looped, until
@@ -53,7 +53,7 @@ def _fail(_: object) -> None:
 # connect
 
 
-def test_a_venue_that_is_none_is_told() -> None:
+def test_a_venue_that_is_none_is_reported() -> None:
     with pytest.raises(ConfigError, match="venue: invalid value 'spot', expected usdm or coinm"):
         tickerplant.connect("spot")
 
@@ -61,13 +61,13 @@ def test_a_venue_that_is_none_is_told() -> None:
 @pytest.mark.parametrize(
     "base", ["127.0.0.1:9001", "ws://host/path", "ftp://host", "", "ws://h:0", 5]
 )
-def test_a_base_that_is_none_is_told(base: Any) -> None:
+def test_a_base_that_is_none_is_reported(base: Any) -> None:
     with pytest.raises(ConfigError, match="base_url"):
         tickerplant.connect(base_url=base)
 
 
 @pytest.mark.parametrize("name", ["copies", "max_streams", "requests_per_s", "open_burst"])
-def test_settings_with_which_nothing_is_heard_are_told(name: str) -> None:
+def test_settings_with_which_nothing_is_received_are_reported(name: str) -> None:
     with pytest.raises(
         ConfigError, match=f"{name}: invalid value 0, expected a whole number, at le"
     ):
@@ -179,7 +179,7 @@ async def test_messages_are_typed_and_have_their_payload() -> None:
 
 
 @looped
-async def test_streams_of_both_venues_are_heard() -> None:
+async def test_streams_of_both_venues_are_received() -> None:
     async with (
         loopback() as house,
         client_of(house) as linear,
@@ -187,7 +187,7 @@ async def test_streams_of_both_venues_are_heard() -> None:
     ):
         one: Any = linear.stream(TRADES)
         other: Any = inverse.stream("btcusd_perp@trade", "btcusd_perp@bookTicker")
-        await heard(house, TRADES, "btcusd_perp@trade", "btcusd_perp@bookTicker")
+        await received(house, TRADES, "btcusd_perp@trade", "btcusd_perp@bookTicker")
         house.trade()
         house.trade("BTCUSD_PERP")
         house.plant.publish(BookTicker("BTCUSD_PERP", 7, 6_528_000, 1, 6_528_010, 2, START_MS))
@@ -222,13 +222,13 @@ async def test_several_streams_come_in_the_order_in_which_they_happen() -> None:
 async def test_an_unknown_kind_of_stream_is_subscribed_to_all_the_same() -> None:
     async with loopback() as house, client_of(house) as market:
         market_names = market.stream("btcusdt@news"), market.stream("nonsense")
-        await heard(house, "btcusdt@news", "nonsense")
+        await received(house, "btcusdt@news", "nonsense")
         assert [each.names for each in market_names] == [("btcusdt@news",), ("nonsense",)]
 
 
 @pytest.mark.parametrize("names", [(), ("",), (TRADES, ""), (7,), ([TRADES],), ("x" * 257,)])
 @looped
-async def test_names_that_are_none_are_told(names: tuple[Any, ...]) -> None:
+async def test_names_that_are_none_are_reported(names: tuple[Any, ...]) -> None:
     async with loopback() as house, client_of(house) as market:
         with pytest.raises(ConfigError, match="stream"):
             market.stream(*names)
@@ -237,7 +237,7 @@ async def test_names_that_are_none_are_told(names: tuple[Any, ...]) -> None:
 
 
 @looped
-async def test_a_name_given_twice_is_heard_once() -> None:
+async def test_a_name_given_twice_is_received_once() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES, TRADES)
         await carried(market, TRADES)
@@ -246,7 +246,7 @@ async def test_a_name_given_twice_is_heard_once() -> None:
         assert [each.trade_id for each in await read(subscription, 2)] == [1, 2]
         assert subscription.names == (TRADES,)
         subscription.close()
-        await heard(house)
+        await received(house)
 
 
 @looped
@@ -276,7 +276,7 @@ async def test_what_waits_may_be_read_after_close() -> None:
         await until(lambda: subscription.pending == 2)
         subscription.close()
         subscription.close()
-        await heard(house)
+        await received(house)
         house.trade()
         assert [each.trade_id async for each in subscription] == [1, 2]
 
@@ -302,7 +302,7 @@ async def test_async_with_unsubscribes() -> None:
             async for message in subscription:
                 assert isinstance(message, Message)
                 break
-        await heard(house, "btcusdt@depth")
+        await received(house, "btcusdt@depth")
     await until(lambda: not connections(house))
 
 
@@ -315,17 +315,17 @@ async def test_who_breaks_out_of_a_loop_and_forgets_is_unsubscribed() -> None:
                 assert isinstance(message, Message)
                 break
         gc.collect()
-        await heard(house, "btcusdt@depth")
+        await received(house, "btcusdt@depth")
 
 
 @looped
 async def test_a_subscription_that_was_never_read_is_unsubscribed_when_it_is_collected() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES)
-        await heard(house, TRADES)
+        await received(house, TRADES)
         del subscription
         gc.collect()
-        await heard(house)
+        await received(house)
         await until(lambda: not connections(house))
 
 
@@ -375,22 +375,22 @@ async def test_an_error_in_the_loop_ends_the_market() -> None:
 @looped
 async def test_who_wants_no_notices_gets_none() -> None:
     async with loopback() as house, client_of(house) as market:
-        quiet, told = market.stream(TRADES, notices=False), market.stream(TRADES)
+        quiet, reported = market.stream(TRADES, notices=False), market.stream(TRADES)
         await carried(market, TRADES)
         house.trade()
-        await until(lambda: told.pending == 1)
+        await until(lambda: reported.pending == 1)
         for connection in connections(house):
             connection.abort()
-        await until(lambda: told.pending == 3)
+        await until(lambda: reported.pending == 3)
         house.trade()
-        await until(lambda: told.pending == 4)
+        await until(lambda: reported.pending == 4)
         assert [each.trade_id for each in await read(quiet, 2)] == [1, 2]
         assert quiet.pending == 0
-        assert sum(isinstance(each, Notice) for each in await read(told, 4)) == 2
+        assert sum(isinstance(each, Notice) for each in await read(reported, 4)) == 2
 
 
 @looped
-async def test_two_readers_of_one_subscription_are_told() -> None:
+async def test_two_readers_of_one_subscription_are_reported() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES)
         reading = asyncio.create_task(_all_of(subscription))
@@ -472,7 +472,7 @@ async def test_a_callback_gets_every_message() -> None:
         listener.close()
         listener.close()
         await listener
-        await heard(house)
+        await received(house)
         assert [each.trade_id for each in found] == [1, 2, 3]
 
 
@@ -511,9 +511,9 @@ async def _listen_badly(house: Loopback, callbacks: int, error: Exception | None
     async with client_of(house) as market:
         for _ in range(callbacks):
             market.on(_fail, TRADES)
-        await heard(house, TRADES)
+        await received(house, TRADES)
         house.trade()
-        await heard(house)
+        await received(house)
         if error is not None:
             raise error
 
@@ -541,12 +541,12 @@ async def test_two_callbacks_that_fail_are_both_raised() -> None:
 
 
 @looped
-async def test_who_awaits_a_listener_hears_of_the_end_of_the_market() -> None:
+async def test_who_awaits_a_listener_receives_of_the_end_of_the_market() -> None:
     async with loopback() as house:
         async with client_of(house) as market:
             listener = market.on(print, TRADES)
             waiting = asyncio.ensure_future(_wait_for(listener))
-            await heard(house, TRADES)
+            await received(house, TRADES)
         await waiting
 
 
@@ -575,7 +575,7 @@ async def test_a_callback_may_subscribe_and_close() -> None:
         listener = market.on(react, TRADES)
         await carried(market, TRADES)
         house.trade()
-        await heard(house, "btcusdt@aggTrade")
+        await received(house, "btcusdt@aggTrade")
         house.trade()
         await until(lambda: len(found) == 1)
 
@@ -638,7 +638,7 @@ async def test_an_error_of_the_exchange_is_raised() -> None:
 
 
 @looped
-async def test_a_server_that_cannot_be_reached_is_told() -> None:
+async def test_a_server_that_cannot_be_reached_is_reported() -> None:
     async with tickerplant.connect(base_url=CLOSED, settings=quick()) as market:
         answers = await asyncio.gather(
             market.ask("time"), market.get("time"), return_exceptions=True
@@ -649,7 +649,7 @@ async def test_a_server_that_cannot_be_reached_is_told() -> None:
 
 @pytest.mark.parametrize("answer", [b'{"x":"\xff"}', b'{"x":1e400}'])
 @looped
-async def test_an_answer_that_is_no_python_object_is_told(answer: bytes) -> None:
+async def test_an_answer_that_is_no_python_object_is_reported(answer: bytes) -> None:
     async with (
         scripted(http(200, answer)) as script,
         tickerplant.connect(base_url=script.base, settings=quick()) as market,
@@ -662,7 +662,7 @@ async def test_an_answer_that_is_no_python_object_is_told(answer: bytes) -> None
 
 
 @looped
-async def test_counters_tell_what_happened() -> None:
+async def test_counters_report_what_happened() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES)
         await carried(market, TRADES)
@@ -810,7 +810,7 @@ class _Awaited:
     "callback", [_nobody_awaits, partial(_nobody_awaits, 1), _Awaited(), "callback"]
 )
 @looped
-async def test_a_callback_that_would_have_to_be_awaited_is_told(callback: Any) -> None:
+async def test_a_callback_that_would_have_to_be_awaited_is_reported(callback: Any) -> None:
     async with loopback() as house, client_of(house) as market:
         with pytest.raises(ConfigError, match=r"callback: .* a plain \(non-async\) function"):
             market.on(callback, TRADES)
@@ -819,7 +819,7 @@ async def test_a_callback_that_would_have_to_be_awaited_is_told(callback: Any) -
 
 
 @looped
-async def test_a_list_of_names_is_told_how_names_are_given() -> None:
+async def test_a_list_of_names_is_reported_how_names_are_given() -> None:
     async with loopback() as house, client_of(house) as market:
         for names in ([TRADES], (TRADES, "b"), {TRADES}):
             with pytest.raises(
@@ -882,7 +882,7 @@ async def _trade_when_heard(house: Any, market: Any, count: int = 1) -> None:
 
 @pytest.mark.parametrize("asked", [5, "", None, "http://127.0.0.1:9001/fapi/v1/depth"])
 @looped
-async def test_what_cannot_be_asked_is_told(asked: Any) -> None:
+async def test_what_cannot_be_asked_is_reported(asked: Any) -> None:
     async with tickerplant.connect(base_url=CLOSED) as market:
         with pytest.raises(ConfigError, match=r"method: .*, expected a method, such"):
             await market.ask(asked)
@@ -892,7 +892,7 @@ async def test_what_cannot_be_asked_is_told(asked: Any) -> None:
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70])
 @looped
-async def test_what_is_no_name_of_a_host_is_told(host: str) -> None:
+async def test_what_is_no_name_of_a_host_is_reported(host: str) -> None:
     async with tickerplant.connect(base_url=f"ws://{host}:9001") as market:
         for asking in (market.get("time"), market.ask("time")):
             with pytest.raises(UpstreamError, match=f"{host} is not a valid host name"):
@@ -900,7 +900,7 @@ async def test_what_is_no_name_of_a_host_is_told(host: str) -> None:
 
 
 @looped
-async def test_a_name_that_is_no_text_is_told() -> None:
+async def test_a_name_that_is_no_text_is_reported() -> None:
     async with tickerplant.connect(base_url=CLOSED) as market:
         for name in ("\ud800@trade", "\ud800" * 300):
             with pytest.raises(ConfigError, match="stream"):

@@ -13,10 +13,10 @@ from consumers import (
     carried,
     client_of,
     connections,
-    heard,
     kinds,
     quick,
     read,
+    received,
     ticked,
 )
 from loopback import Loopback, loopback, looped, until
@@ -184,7 +184,7 @@ async def test_keep_latest_delivers_the_last_of_each_stream() -> None:
 
 
 @looped
-async def test_drop_oldest_tells_how_many_went_and_keeps_the_newest() -> None:
+async def test_drop_oldest_reports_how_many_went_and_keeps_the_newest() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES, when_full="drop_oldest", queue_size=SIZE)
         await carried(market, TRADES)
@@ -223,7 +223,7 @@ async def test_raise_raises_after_the_queued_messages() -> None:
         with pytest.raises(QueueOverflow, match="5 messages are unread") as raised:
             await anext(subscription)
         assert raised.value.queue_size == SIZE
-        await heard(house)
+        await received(house)
         with pytest.raises(QueueOverflow):
             await anext(subscription)
         assert subscription.counters.dropped == 15
@@ -256,7 +256,7 @@ async def test_a_reader_that_keeps_up_gets_everything(when_full: Any) -> None:
 
 @pytest.mark.parametrize("max_items", [0, -1, "x", None])
 @looped
-async def test_what_is_no_number_of_items_is_told(max_items: Any) -> None:
+async def test_what_is_no_number_of_items_is_reported(max_items: Any) -> None:
     async with loopback() as house, client_of(house) as market:
         with pytest.raises(ConfigError, match=r"max_items: .*, expected a whole number"):
             await market.stream(TRADES).read_batch(max_items)

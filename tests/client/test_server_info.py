@@ -119,7 +119,7 @@ async def test_the_contracts_are_asked_for_once_and_remembered_for_ten_minutes()
     "answer", [http(503), http(429), http(404, b"<html>"), http(200, b"[]"), http(403)]
 )
 @looped
-async def test_a_server_that_does_not_tell_raises_no_doubt(answer: bytes) -> None:
+async def test_a_server_that_does_not_report_raises_no_doubt(answer: bytes) -> None:
     moment = TimeSpec()
     async with scripted(answer) as server:
         budget = WeightBudget()

@@ -575,7 +575,7 @@ def naive_events(lines: list[tuple[int, bytes]]) -> tuple[list[Event], list[Even
         message = msgspec.json.decode(raw)
         data = message.get("data", message)
 
-        def tell(
+        def report(
             into: list[Event],
             kind: int,
             data: dict[str, Any],
@@ -587,19 +587,19 @@ def naive_events(lines: list[tuple[int, bytes]]) -> tuple[list[Event], list[Even
             into += [(kind, time, at, float(price), float(size)) for price, size in levels]
 
         if data.get("e") == "trade" and data["X"] == "MARKET":
-            tell(events, TRADE | (SELL if data["m"] else BUY), data, [[data["p"], data["q"]]])
+            report(events, TRADE | (SELL if data["m"] else BUY), data, [[data["p"], data["q"]]])
         elif data.get("e") == "depthUpdate":
             updates.append(data)
-            tell(events, DEPTH | BUY, data, data["b"])
-            tell(events, DEPTH | SELL, data, data["a"])
+            report(events, DEPTH | BUY, data, data["b"])
+            report(events, DEPTH | SELL, data, data["a"])
         elif "lastUpdateId" in data:
             for side, levels in ((BUY, data["bids"]), (SELL, data["asks"])):
-                tell(events, CLEAR | side, data, [[levels[-1][0], 0]])
-                tell(events, SNAPSHOT | side, data, levels)
+                report(events, CLEAR | side, data, [[levels[-1][0], 0]])
+                report(events, SNAPSHOT | side, data, levels)
             for update in updates:
                 if update["u"] > data["lastUpdateId"]:
-                    tell(repeated, DEPTH | BUY, update, update["b"])
-                    tell(repeated, DEPTH | SELL, update, update["a"])
+                    report(repeated, DEPTH | BUY, update, update["b"])
+                    report(repeated, DEPTH | SELL, update, update["a"])
     return events, repeated
 
 

@@ -204,7 +204,7 @@ def test_who_leaves_on_the_way_leaves_nothing_behind() -> None:
     assert quick.payloads(QUOTES) == world.published(QUOTES)
 
 
-def test_who_stays_behind_hears_on_when_the_shared_connection_is_lost_on_the_way() -> None:
+def test_who_stays_behind_receives_on_when_the_shared_connection_is_lost_on_the_way() -> None:
     world = World()
     quick = world.attach(QUOTES)
     slow = Slow(world, 5)

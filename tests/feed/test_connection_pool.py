@@ -44,7 +44,7 @@ def test_attempts_are_made_for_ever_with_growing_bounded_pauses() -> None:
     assert len(set(waited)) > 10, "never the same for everybody"
 
 
-def test_after_a_good_life_an_attempt_is_made_at_once_and_pauses_begin_anew() -> None:
+def test_after_a_good_life_an_attempt_is_made_at_once_and_pauses_begin_again() -> None:
     world = World()
     world.refuse_for(60_000)
     world.attach(TICKERS)
@@ -236,7 +236,7 @@ def test_a_server_that_takes_fewer_streams_gets_more_connections(most: int) -> N
     assert len(consumer.messages()) == len(MANY)
 
 
-def test_a_name_that_the_server_refuses_is_told_and_harms_no_other() -> None:
+def test_a_name_that_the_server_refuses_is_reported_and_harms_no_other() -> None:
     world = World()
     poison = "x" * 300 + "@aggTrade"
     names = [*MANY[:150], poison, *MANY[150:200]]
@@ -305,7 +305,7 @@ def test_an_error_without_an_id_is_about_the_oldest_message_without_an_answer() 
 # What the server says
 
 
-def test_messages_before_the_acknowledgement_are_heard() -> None:
+def test_messages_before_the_acknowledgement_are_received() -> None:
     world = World()
     consumer = world.attach(TICKERS)
     world.wire(TICKERS).cut()
@@ -333,7 +333,7 @@ def test_a_connection_on_which_nothing_is_acknowledged_is_given_up() -> None:
     assert consumer.kinds() == ["Disconnected", "Recovered"]
 
 
-def test_a_connection_that_tells_but_does_not_acknowledge_is_replaced_without_a_hole() -> None:
+def test_a_connection_that_reports_but_does_not_acknowledge_is_replaced_without_a_hole() -> None:
     world = World()
     consumer = world.attach(TICKERS)
     world.primary(TICKERS).swallows = lambda text: b'"id"' in text
@@ -418,7 +418,7 @@ def test_a_name_with_a_quote_in_it_is_a_name() -> None:
         b"[" * 3_000,
     ],
 )
-def test_garbage_is_told_and_counted_and_harms_nothing(garbage: bytes) -> None:
+def test_garbage_is_reported_and_counted_and_harms_nothing(garbage: bytes) -> None:
     world = World()
     consumer = world.attach(TICKERS, AGGREGATES)
     for _ in range(50):
@@ -434,7 +434,7 @@ def test_garbage_is_told_and_counted_and_harms_nothing(garbage: bytes) -> None:
     assert consumer.payloads(TICKERS) == [KINDS[TICKERS](1)]
 
 
-def test_what_is_not_of_its_kind_is_told_of_its_stream() -> None:
+def test_what_is_not_of_its_kind_is_reported_of_its_stream() -> None:
     world = World()
     consumer = world.attach(TICKERS, AGGREGATES)
     world.publish(AGGREGATES, KINDS[AGGREGATES](1), b'{"no":"trade"}', KINDS[AGGREGATES](3))
@@ -464,7 +464,7 @@ def test_an_empty_array_is_a_sign_of_life_and_nothing_else() -> None:
 # Consumers
 
 
-def test_a_consumer_may_leave_in_the_middle_of_what_it_is_told() -> None:
+def test_a_consumer_may_leave_in_the_middle_of_what_it_is_reported() -> None:
     """Detaching from within a notice or a message disturbs nobody else."""
     for kind in ("message", "Disconnected", "Stale", "Recovered", "Gap"):
         world = World()

@@ -38,7 +38,7 @@ def test_a_gap_waits_for_a_copy_that_stands_still(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [AGGREGATES, DEPTH])
-def test_a_gap_waits_for_nobody_who_told_what_comes_after_it(name: str) -> None:
+def test_a_gap_waits_for_nobody_who_reported_what_comes_after_it(name: str) -> None:
     world = World(copies=3, reorder_ms=6_000)
     consumer = world.attach(name)
     publish(world, name, 1, 10)

@@ -150,7 +150,7 @@ def test_a_queue_does_what_when_full_says(when_full: WhenFull, steps: list[Any],
         assert taken(queue) == model.get()
 
 
-def test_what_was_dropped_is_told_in_its_place() -> None:
+def test_what_was_dropped_is_reported_in_its_place() -> None:
     queue = Queue(2, "drop_oldest")
     for number in range(5):
         queue.put(message(number, stream=f"s{number}"))

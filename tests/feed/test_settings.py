@@ -41,11 +41,11 @@ def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_is_told(changed: dict[str, Any], expected: str) -> None:
+def test_what_cannot_be_used_is_reported(changed: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         check_settings(structs.replace(FeedSettings(), **changed))
 
 
-def test_what_are_no_settings_is_told() -> None:
+def test_what_are_no_settings_is_reported() -> None:
     with pytest.raises(ConfigError, match=r"settings: invalid value .'copies': 2."):
         check_settings({"copies": 2})

@@ -36,7 +36,7 @@ def test_a_steady_stream_is_stale_after_three_periods() -> None:
     assert not world.feed.is_delivering
 
 
-def test_stale_is_told_once_and_recovered_with_the_first_message() -> None:
+def test_stale_is_reported_once_and_recovered_with_the_first_message() -> None:
     world = World()
     consumer = world.attach(MARKS)
     world.publish(MARKS, mark(1))
@@ -74,7 +74,7 @@ def publish(world: World, name: str, first: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", [DEPTH, QUOTES])
-def test_a_stream_that_tells_ten_times_a_second_is_missed_after_two(name: str) -> None:
+def test_a_stream_that_reports_ten_times_a_second_is_missed_after_two(name: str) -> None:
     world = World()
     consumer = world.attach(name)
     publish(world, name, 1, 300)
@@ -89,7 +89,7 @@ def test_a_stream_that_tells_ten_times_a_second_is_missed_after_two(name: str) -
     assert consumer.kinds() == ["message", "Stale", "Recovered", "message"]
 
 
-def test_a_stream_that_was_heard_only_for_a_moment_is_given_longer() -> None:
+def test_a_stream_that_was_received_only_for_a_moment_is_given_longer() -> None:
     world = World()
     consumer = world.attach(QUOTES)
     publish(world, QUOTES, 1, 100)
@@ -138,7 +138,7 @@ def test_copies_do_not_change_the_rhythm(copies: int) -> None:
     assert 900 <= stale.expected_ms <= 1_100
 
 
-def test_a_busy_stream_of_which_nothing_was_heard_has_a_minute() -> None:
+def test_a_busy_stream_of_which_nothing_was_received_has_a_minute() -> None:
     world = World()
     consumer = world.attach(AGGREGATES)
     world.run(58_000)
@@ -260,7 +260,7 @@ def test_what_was_stale_and_then_lost_is_stale_no_more() -> None:
     assert consumer.kinds() == ["Stale", "Disconnected", "Recovered", "message"]
 
 
-def test_what_was_stale_and_then_lost_was_not_heard_since_its_last_message() -> None:
+def test_what_was_stale_and_then_lost_was_not_received_since_its_last_message() -> None:
     world = World()
     consumer = world.attach(MARKS)
     world.publish(MARKS, mark(1))
@@ -281,7 +281,7 @@ def test_what_was_stale_and_then_lost_was_not_heard_since_its_last_message() -> 
         ("btcusd_perp@aggTrade", "its symbol has the form of one of COIN-M, not of USDⓈ-M"),
     ],
 )
-def test_a_name_that_is_known_to_be_wrong_is_told_at_once_and_asked_for(
+def test_a_name_that_is_known_to_be_wrong_is_reported_at_once_and_asked_for(
     name: str, said: str
 ) -> None:
     world = World()
@@ -307,7 +307,7 @@ def test_no_connection_is_renewed_for_a_name_that_is_wrong(others: list[str]) ->
     assert len(world.opens) == 1
 
 
-def test_no_connection_is_renewed_for_what_was_never_heard_while_others_are() -> None:
+def test_no_connection_is_renewed_for_what_was_never_received_while_others_are() -> None:
     world = World()
     world.attach("nonsuchusdt@aggTrade", FORCED)
     order = (
@@ -320,7 +320,7 @@ def test_no_connection_is_renewed_for_what_was_never_heard_while_others_are() ->
     assert len(world.opens) == 1
 
 
-def test_another_reason_is_told_but_not_more_often_than_every_ten_seconds() -> None:
+def test_another_reason_is_reported_but_not_more_often_than_every_ten_seconds() -> None:
     world = World(retry_max_ms=2_000)
     consumer = world.attach(FORCED)
     world.run(20_000)

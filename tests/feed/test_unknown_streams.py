@@ -69,7 +69,7 @@ def test_a_stream_that_is_listed_is_asked_about_once_and_not_doubted() -> None:
     assert consumer.kinds() == []
 
 
-def test_what_is_heard_is_not_asked_about() -> None:
+def test_what_is_received_is_not_asked_about() -> None:
     world, _ = observed()
     world.attach(AGGREGATES)
     world.publish(AGGREGATES, KINDS[AGGREGATES](1))
@@ -77,7 +77,7 @@ def test_what_is_heard_is_not_asked_about() -> None:
     assert world.verified == []
 
 
-def test_what_is_heard_meanwhile_is_not_doubted() -> None:
+def test_what_is_received_meanwhile_is_not_doubted() -> None:
     world, doubted = observed()
     consumer = world.attach(AGGREGATES, settle_ms=7_000)
     world.publish(AGGREGATES, KINDS[AGGREGATES](1))
@@ -87,7 +87,7 @@ def test_what_is_heard_meanwhile_is_not_doubted() -> None:
     assert not consumer.notices(UnknownStream)
 
 
-def test_silence_does_not_count_while_nothing_could_be_heard() -> None:
+def test_silence_does_not_count_while_nothing_could_be_received() -> None:
     world, _ = observed()
     world.refuse_for(30_000)
     consumer = world.attach(NAME, settle_ms=30_000)

@@ -110,7 +110,7 @@ def test_a_clock_that_is_set_back_a_little_is_in_the_same_minute() -> None:
     assert budget.reserve(1, NOON_MS - 10) == MINUTE_MS + 10
 
 
-def test_a_clock_that_is_set_back_by_a_day_begins_anew() -> None:
+def test_a_clock_that_is_set_back_by_a_day_begins_again() -> None:
     budget = WeightBudget(100, 0.8)
     assert budget.reserve(80, NOON_MS) == 0
     budget.refused(418, 180_000, NOON_MS)
@@ -171,7 +171,7 @@ def test_no_clock_minute_has_more_than_the_share(
     used=st.lists(st.integers(0, 200), max_size=40),
     start_ms=st.integers(NOON_MS, NOON_MS + MINUTE_MS),
 )
-def test_who_waits_as_told_is_let_through_within_a_minute(
+def test_who_waits_as_reported_is_let_through_within_a_minute(
     limit: int, share: float, weights: list[int], used: list[int], start_ms: int
 ) -> None:
     budget = WeightBudget(limit, share)

@@ -99,7 +99,7 @@ class Wire:
         missing = tuple(payloads)
         self.swallows = lambda text: any(each in text for each in missing)
 
-    def hear(self, text: bytes) -> None:
+    def receive(self, text: bytes) -> None:
         """Let the client say `text`."""
         self._due_up = max(self._due_up, self.world.now_ms + self.up_ms)
         self.world.at(self._due_up, lambda: self._read(text))
@@ -376,7 +376,7 @@ class World:
             case Send() | Ping() if action.number in self.wires:
                 wire = self.wires[action.number]
                 if isinstance(action, Send):
-                    wire.hear(action.text)
+                    wire.receive(action.text)
                 else:
                     wire.ping()
 

@@ -20,11 +20,11 @@ from stage import (
     Listener,
     asset_index,
     happen,
-    hear,
     listen,
     name_of,
     open_plant,
     quote,
+    sent_to,
     snapshot,
     trade,
     update,
@@ -74,8 +74,8 @@ def test_a_raw_message_is_the_object_and_a_combined_one_names_its_stream() -> No
     raw, combined = listen(plant, QUOTES), listen(plant, QUOTES)
     usdm(plant).set_combined(combined, True)
     plant.publish(quote(5))
-    (bare,) = hear(plant, raw)
-    (wrapped,) = hear(plant, combined)
+    (bare,) = sent_to(plant, raw)
+    (wrapped,) = sent_to(plant, combined)
     assert wrapped == {"stream": QUOTES, "data": bare}
     assert list(wrapped) == ["stream", "data"], "in this order"
 
@@ -90,7 +90,7 @@ def test_the_envelope_echoes_the_name_exactly_as_subscribed(name: str) -> None:
     plant.publish(quote(5))
     plant.publish(trade(1, START_MS))
     plant.advance(START_MS + 5000)
-    assert {message["stream"] for message in hear(plant, listener)} == {name}
+    assert {message["stream"] for message in sent_to(plant, listener)} == {name}
 
 
 def test_a_second_subscription_to_the_same_stream_changes_nothing() -> None:
@@ -98,7 +98,7 @@ def test_a_second_subscription_to_the_same_stream_changes_nothing() -> None:
     listener = listen(plant, [QUOTES, QUOTES])
     usdm(plant).subscribe(listener, [QUOTES])
     plant.publish(quote(5))
-    assert ids(hear(plant, listener)) == [5]
+    assert ids(sent_to(plant, listener)) == [5]
 
 
 def test_waiting_frames_are_sent_at_an_unsubscribe_and_none_after() -> None:
@@ -108,7 +108,7 @@ def test_waiting_frames_are_sent_at_an_unsubscribe_and_none_after() -> None:
     usdm(plant).unsubscribe(listener, [QUOTES, "never@heard"])
     plant.publish(quote(6))
     plant.publish(trade(1, START_MS))
-    assert [message["e"] for message in hear(plant, listener)] == ["bookTicker", "trade"]
+    assert [message["e"] for message in sent_to(plant, listener)] == ["bookTicker", "trade"]
 
 
 def test_a_late_subscriber_receives_only_later_messages() -> None:
@@ -140,7 +140,7 @@ def test_changing_the_envelope_concerns_later_events_only() -> None:
         plant.publish(quote(update_id))
         usdm(plant).set_combined(listener, combined)
     plant.publish(quote(3))
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert ids(messages) == [0, 1, 2, 3]
     assert ["stream" in message for message in messages] == [False, True, False, True]
 
@@ -337,7 +337,7 @@ def test_a_channel_that_closes_and_opens_again_in_one_period_sends_once() -> Non
         usdm(plant).subscribe(listener, ["btcusdt@markPrice@1s"])
     plant.publish(update(10, 12, [(100, 9)], []))
     plant.advance(START_MS + 900)
-    (message,) = hear(plant, listener_of_depth)
+    (message,) = sent_to(plant, listener_of_depth)
     assert (message["pu"], message["u"], len(message["b"])) == (10, 12, 1)
 
 
@@ -475,8 +475,8 @@ def test_streams_that_the_source_does_not_deliver_are_derived() -> None:
     plant.publish(snapshot(10, [(100, 1)], [(200, 1)]))
     relay(plant, "btcusdt@depth@100ms", b"{}", update(10, 12, [(101, 5)], []))
     plant.advance(START_MS + 100)
-    assert ids(hear(plant, quotes)) == [10, 12]
-    assert ids(hear(plant, tops)) == [12]
+    assert ids(sent_to(plant, quotes)) == [10, 12]
+    assert ids(sent_to(plant, tops)) == [12]
 
 
 @pytest.mark.parametrize("name", [QUOTES, "!bookTicker"])
@@ -488,7 +488,7 @@ def test_recorded_quotes_are_not_doubled_by_derived_ones(name: str) -> None:
     relay(plant, "btcusdt@depth@100ms", b"{}", update(10, 12, [(101, 5)], []))
     relay(plant, name, b"{}", quote(12))
     plant.advance(START_MS + 5000)
-    assert ids(hear(plant, listener)) == [12]
+    assert ids(sent_to(plant, listener)) == [12]
 
 
 def test_a_passthrough_replaces_derived_messages() -> None:
@@ -496,7 +496,7 @@ def test_a_passthrough_replaces_derived_messages() -> None:
     listener = listen(plant, TRADES)
     plant.start_passthrough("usdm", [TRADES])
     relay(plant, TRADES, b'{"recorded":true}', trade(1, START_MS))
-    assert hear(plant, listener) == [{"recorded": True}]
+    assert sent_to(plant, listener) == [{"recorded": True}]
 
 
 # A source that delivers the streams with subscribers
@@ -545,7 +545,7 @@ def test_a_passthrough_that_starts_with_the_subscription_is_never_derived() -> N
     listener = listen(plant, [TRADES, QUOTES])
     plant.publish(quote(5))
     relay(plant, TRADES, b'{"upstream":true}', trade(1, START_MS))
-    received = hear(plant, listener)
+    received = sent_to(plant, listener)
     assert [message.get("e") for message in received] == ["bookTicker", None]
     assert received[1] == {"upstream": True}
     assert counting.built == ["<symbol>@bookTicker"]
@@ -556,11 +556,11 @@ def test_a_stream_is_derived_again_when_its_passthrough_stops() -> None:
     plant.start_passthrough("usdm", [TRADES, "strange"])
     listener = listen(plant, [TRADES, "strange"])
     plant.publish(trade(1, START_MS))
-    assert hear(plant, listener) == [], "the source sends these messages"
+    assert sent_to(plant, listener) == [], "the source sends these messages"
     plant.stop_passthrough("usdm", [TRADES, "strange", QUOTES])
     plant.publish(trade(2, START_MS))
     usdm(plant).broadcast("strange", b'{"late":true}')
-    assert [message.get("t") for message in hear(plant, listener)] == [2, None]
+    assert [message.get("t") for message in sent_to(plant, listener)] == [2, None]
     assert usdm(plant).subscribe(Listener(), ["strange"]) == {"strange": UNKNOWN_STREAM}
 
 
@@ -574,7 +574,7 @@ def test_a_hub_that_accepts_unknown_names_opens_a_channel_for_any_name() -> None
     assert not hub.silent
     assert demand.calls == [f"+ {name}" for name in names]
     hub.broadcast("btcusdt@nonsense", b'{"new":1}')
-    assert hear(plant, listener) == [{"new": 1}]
+    assert sent_to(plant, listener) == [{"new": 1}]
     hub.remove(listener)
     assert hub.channels == {}
     assert hub.publishers.passthrough == set()

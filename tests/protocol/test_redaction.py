@@ -86,7 +86,7 @@ def test_what_is_not_known_is_shown_as_its_size_and_a_digest() -> None:
     assert sized("x").startswith("1 byte #")
 
 
-def test_two_keys_are_told_apart() -> None:
+def test_two_keys_are_reported_apart() -> None:
     assert sized(KEY) == sized(KEY.encode())
     assert sized(KEY) != sized(KEY[::-1])
 

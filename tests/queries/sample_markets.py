@@ -108,10 +108,12 @@ def _minute(instrument: Instrument, time_ms: int, step: int) -> Iterator[Event]:
         yield Trade(
             symbol, trade_id, price, 20 + step, sold, time_ms + number * 40, rpi=number == 1
         )
-        told = mark(time_ms + number * 1000, symbol, 8125 if perpetual else None)
+        reported = mark(time_ms + number * 1000, symbol, 8125 if perpetual else None)
         moved = (step % 7) * 11_111_111
         yield structs.replace(
-            told, mark_price=told.mark_price + moved, index_price=told.index_price - moved
+            reported,
+            mark_price=reported.mark_price + moved,
+            index_price=reported.index_price - moved,
         )
     yield Positioning(
         symbol, 95_744_938 + step, 6442 - step, 5643 + step, 4404 + step, "low", time_ms

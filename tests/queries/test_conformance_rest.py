@@ -65,12 +65,12 @@ def example(row: dict[str, Any]) -> Any:
 
 
 @lru_cache(maxsize=len(PROFILES))
-def told(profile: Profile) -> dict[str, Markets]:
+def markets_of(profile: Profile) -> dict[str, Markets]:
     return sample_plant(profile).venues
 
 
 def response(golden_request: GoldenRequest, profile: Profile) -> bytes:
-    markets = told(profile)[golden_request.venue.name]
+    markets = markets_of(profile)[golden_request.venue.name]
     return msgspec.json.encode(golden_request.query.respond(markets, golden_request.raw))
 
 
@@ -110,7 +110,7 @@ def test_a_refusal_is_that_of_the_example(name: str) -> None:
     for row in rows:
         venue, kind = named(row["file"])[0], row["kind"]
         with pytest.raises(RequestError) as refused:
-            BY_NAME[venue, "rest.depth"].query.respond(told(P2026Q1)[venue], raw[name])
+            BY_NAME[venue, "rest.depth"].query.respond(markets_of(P2026Q1)[venue], raw[name])
         theirs = example(row) if kind == "rest" else example(row)["error"]
         assert {"code": refused.value.code, "msg": refused.value.message} == theirs
         assert refused.value.status == (

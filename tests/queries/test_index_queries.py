@@ -48,7 +48,7 @@ NUMBERS = [field for field in AssetIndex.__struct_fields__ if field not in {"sym
 asset_numbers = st.fixed_dictionaries(dict.fromkeys(NUMBERS, amounts))
 
 
-def told(symbols: list[str]) -> st.SearchStrategy[list[str]]:
+def listed_among(symbols: list[str]) -> st.SearchStrategy[list[str]]:
     """The next one to publish, again and again."""
     return st.lists(st.sampled_from(symbols), max_size=6)
 
@@ -63,7 +63,7 @@ def spots(basket: IndexBasket, *, weighed: bool) -> list[dict[str, str]]:
 
 @covers("/v1/constituents")
 @given(
-    order=told(["BTCUSDT", "ETHUSDT", "BTCUSD_PERP", "BTCUSD_260626", "ETHUSD_PERP"]),
+    order=listed_among(["BTCUSDT", "ETHUSDT", "BTCUSD_PERP", "BTCUSD_260626", "ETHUSD_PERP"]),
     data=st.data(),
     profile=profiles,
 )
@@ -95,7 +95,7 @@ def test_an_index_has_its_latest_spot_markets(
 
 
 @covers("/v1/indexInfo")
-@given(order=told(["DEFIUSDT", "TOPUSDT"]), data=st.data())
+@given(order=listed_among(["DEFIUSDT", "TOPUSDT"]), data=st.data())
 @settings(max_examples=30)
 def test_a_composite_index_has_its_latest_parts(order: list[str], data: st.DataObject) -> None:
     contracts: tuple[Instrument, ...] = (LINEAR, COMPOSITE, OTHER_COMPOSITE)
@@ -135,7 +135,7 @@ def index_row(index: CompositeIndex) -> dict[str, Any]:
 
 @covers("/v1/assetIndex")
 @given(
-    order=told(["ADAUSD", "USDTUSD", *SETTLEMENT_ASSETS]),
+    order=listed_among(["ADAUSD", "USDTUSD", *SETTLEMENT_ASSETS]),
     data=st.data(),
     profile=profiles,
 )

@@ -37,7 +37,7 @@ tellings = st.lists(
     max_size=12,
 )
 intervals = st.sampled_from(["1m", "5m", "1h", "1d", "1w", "1M"])
-Told = tuple[int, int, int]
+PricePoint = tuple[int, int, int]
 """Seconds since the previous prices, the mark and the index price."""
 
 
@@ -50,7 +50,7 @@ class Point(NamedTuple):
     premium: Fraction
 
 
-def told(instrument: Instrument, tape: Sequence[Told]) -> tuple[Markets, list[Point]]:
+def markets_with(instrument: Instrument, tape: Sequence[PricePoint]) -> tuple[Markets, list[Point]]:
     """Return a market that received the prices of `tape`, and the prices by time."""
     plant = open_plant([instrument], start_ms=START_MS)
     plant.publish(quote(1, symbol=instrument.symbol))
@@ -75,9 +75,11 @@ def premium(instrument: Instrument, index: int) -> Fraction:
 @covers(MARKS, INDICES, PREMIUMS)
 @given(tape=tellings, interval=intervals)
 @settings(max_examples=25)
-def test_every_candle_covers_the_published_prices(tape: Sequence[Told], interval: str) -> None:
+def test_every_candle_covers_the_published_prices(
+    tape: Sequence[PricePoint], interval: str
+) -> None:
     for instrument in (LINEAR, INVERSE):
-        markets, points = told(instrument, tape)
+        markets, points = markets_with(instrument, tape)
         symbol, pair = {"symbol": instrument.symbol}, {"pair": instrument.pair}
         of_price = {
             MARKS: ("mark_price", symbol),
@@ -103,7 +105,9 @@ def test_every_candle_covers_the_published_prices(tape: Sequence[Told], interval
 
 def test_a_window_is_cut_by_the_rule_of_the_venue() -> None:
     for instrument, from_the_front in ((LINEAR, True), (INVERSE, False)):
-        markets, _ = told(instrument, [(60, 65 * 10**11 + n, 65 * 10**11 - n) for n in range(20)])
+        markets, _ = markets_with(
+            instrument, [(60, 65 * 10**11 + n, 65 * 10**11 - n) for n in range(20)]
+        )
         for path in (MARKS, INDICES, PREMIUMS):
             whose = {"pair": instrument.pair} if path == INDICES else {"symbol": instrument.symbol}
             window = whose | {"interval": "1m", "startTime": START_MS + 3 * MINUTE_MS}

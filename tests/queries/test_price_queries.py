@@ -134,14 +134,16 @@ def test_the_premium_index_is_the_latest(tape: list[Told]) -> None:
     for instruments in VENUES:
         plant = open_plant(instruments, start_ms=START_MS)
         last: dict[str, MarkPrice] = {}
-        for told in tape:
-            plant.advance(plant.now_ms + told.gap_s * 1000)
-            instrument = instruments[told.place]
+        for reported in tape:
+            plant.advance(plant.now_ms + reported.gap_s * 1000)
+            instrument = instruments[reported.place]
             event = structs.replace(
-                mark(plant.now_ms, instrument.symbol, told.rate if instrument.perpetual else None),
-                mark_price=told.mark_price,
-                index_price=told.index_price,
-                estimated_settle_price=told.settle_price,
+                mark(
+                    plant.now_ms, instrument.symbol, reported.rate if instrument.perpetual else None
+                ),
+                mark_price=reported.mark_price,
+                index_price=reported.index_price,
+                estimated_settle_price=reported.settle_price,
             )
             plant.publish(event)
             last[event.symbol] = event

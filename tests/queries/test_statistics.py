@@ -149,14 +149,14 @@ def test_the_basis_is_the_difference_of_the_last_prices(tape: list[Fill], length
         index: Any = get(markets, "/v1/indexPriceKlines", **pair, interval=length, limit=1500)
         assert [row["timestamp"] for row in rows] == begun(length, markets.now_ms, trades)
         over = slice(len(rows))
-        for row, future, told in zip(rows, futures[over], index[over], strict=True):
+        for row, future, reported in zip(rows, futures[over], index[over], strict=True):
             assert row["contractType"] == kind
-            assert row["timestamp"] == future[0] == told[0]
-            assert (row["futuresPrice"], row["indexPrice"]) == (future[4], told[4])
-            difference = Fraction(future[4]) - Fraction(told[4])
+            assert row["timestamp"] == future[0] == reported[0]
+            assert (row["futuresPrice"], row["indexPrice"]) == (future[4], reported[4])
+            difference = Fraction(future[4]) - Fraction(reported[4])
             assert Fraction(row["basis"]) == difference
             rate = Fraction(row["basisRate"])
-            assert abs(rate - difference / Fraction(told[4])) <= Fraction(1, 20_000)
+            assert abs(rate - difference / Fraction(reported[4])) <= Fraction(1, 20_000)
             if instrument.perpetual:
                 assert row["annualizedBasisRate"] == ""
             else:

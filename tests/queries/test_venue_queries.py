@@ -32,11 +32,11 @@ balances = st.dictionaries(assets, st.integers(-(10**17), 10**17), max_size=4)
 @covers("/v1/insuranceBalance")
 @given(
     shared=st.lists(st.sampled_from(["major", "other"]), min_size=3, max_size=3),
-    told=st.lists(st.tuples(st.sampled_from(["major", "other"]), balances), max_size=6),
+    reported=st.lists(st.tuples(st.sampled_from(["major", "other"]), balances), max_size=6),
 )
 @settings(max_examples=40)
 def test_a_fund_has_its_latest_balances_and_serves_all_its_contracts(
-    shared: list[str], told: list[tuple[str, dict[str, int]]]
+    shared: list[str], reported: list[tuple[str, dict[str, int]]]
 ) -> None:
     plant = open_plant(CONTRACTS, start_ms=START_MS)
     members = {
@@ -44,7 +44,7 @@ def test_a_fund_has_its_latest_balances_and_serves_all_its_contracts(
         for fund in ("major", "other")
     }
     last: dict[str, InsuranceFund] = {}
-    for number, (fund, amounts) in enumerate(told):
+    for number, (fund, amounts) in enumerate(reported):
         if members[fund]:
             held = tuple(amounts.items())
             last[fund] = InsuranceFund(fund, members[fund], held, START_MS + number)
@@ -72,17 +72,17 @@ def test_a_fund_has_its_latest_balances_and_serves_all_its_contracts(
 
 @covers("/v1/symbolAdlRisk")
 @given(
-    told=st.lists(
+    reported=st.lists(
         st.tuples(st.sampled_from(SYMBOLS), st.sampled_from(["low", "medium", "high"])), max_size=8
     )
 )
 @settings(max_examples=40)
 def test_the_risk_of_deleveraging_is_the_latest(
-    told: list[tuple[str, str]],
+    reported: list[tuple[str, str]],
 ) -> None:
     plant = open_plant(CONTRACTS, start_ms=START_MS)
     last: dict[str, dict[str, Any]] = {}
-    for number, (symbol, risk) in enumerate(told):
+    for number, (symbol, risk) in enumerate(reported):
         time_ms = START_MS + 5000 * number
         plant.advance(time_ms)
         plant.publish(Positioning(symbol, 1000 + number, 5800, 5600, 5200, risk, time_ms))

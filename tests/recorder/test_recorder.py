@@ -365,10 +365,10 @@ async def test_messages_that_the_server_swallows_are_gaps(tmp_path: Path) -> Non
         for name in NUMBERED:
             runs = pieces(payloads[name], house.published(name))
             counted[name] = left_out(runs)
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     for gap in noted(tmp_path, Missing):
-        told[gap.stream] += gap.missing or 0
-    assert {name: told[name] for name in NUMBERED} == dict(counted)
+        reported[gap.stream] += gap.missing or 0
+    assert {name: reported[name] for name in NUMBERED} == dict(counted)
 
 
 @looped

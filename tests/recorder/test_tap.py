@@ -17,9 +17,9 @@ from stage import (
     ETHUSDT,
     START_MS,
     happen,
-    hear,
     listen,
     open_plant,
+    sent_to,
     snapshot,
     trade,
     update,
@@ -103,7 +103,7 @@ def test_a_recording_contains_the_messages_of_a_subscriber(tmp_path: Path) -> No
         plant.advance(START_MS + step * 100)
         happen(plant)
         plant.publish(trade(100 + step, plant.now_ms))
-        received += hear(plant, listener)
+        received += sent_to(plant, listener)
     tap.close("done")
     lines, flaws = read(tmp_path)
     found = [{"stream": stream, "data": data} for stream, data in messages(lines)]
@@ -203,8 +203,8 @@ def test_a_symbol_that_is_listed_later_is_recorded_from_its_first_message(tmp_pa
     connected = [each.streams for each in of_kind(tmp_path, Connected)]
     assert connected[1] == ("ethusdt@bookTicker", "ethusdt@depth@100ms", "ethusdt@trade")
     listed = [each.symbols for each in of_kind(tmp_path, InstrumentsListed)]
-    told = [[json.loads(bytes(raw))["symbol"] for raw in symbols] for symbols in listed]
-    assert told == [["BTCUSDT"], ["ETHUSDT"]]
+    reported = [[json.loads(bytes(raw))["symbol"] for raw in symbols] for symbols in listed]
+    assert reported == [["BTCUSDT"], ["ETHUSDT"]]
     assert list(manifest(tmp_path).symbols) == ["BTCUSDT", "ETHUSDT"]
 
 
@@ -221,11 +221,13 @@ def test_changed_contracts_are_noted_again(tmp_path: Path) -> None:
     tap.tick()
     tap.close("done")
     listed = [each.symbols for each in of_kind(tmp_path, InstrumentsListed)]
-    told = [
+    reported = [
         [(json.loads(bytes(raw))["symbol"], json.loads(bytes(raw))["status"]) for raw in each]
         for each in listed
     ]
-    assert told == [[("BTCUSDT", "TRADING")], [("BTCUSDT", "SETTLING")]], "only recorded contracts"
+    assert reported == [[("BTCUSDT", "TRADING")], [("BTCUSDT", "SETTLING")]], (
+        "only recorded contracts"
+    )
 
 
 def test_a_book_gets_a_snapshot_once_it_is_in_sync_and_after_each_gap(tmp_path: Path) -> None:
@@ -337,8 +339,10 @@ def test_names_go_to_the_venues_that_have_them() -> None:
 
 def test_a_name_that_is_no_stream_is_refused(tmp_path: Path) -> None:
     it = case(BTCUSDT)
-    told = refusal(TapSettings(folder=str(tmp_path / "rec"), names=("btcusdt@trdae",)), it)
-    assert told.startswith("--record-streams: invalid value 'btcusdt@trdae', expected a stream (")
+    reported = refusal(TapSettings(folder=str(tmp_path / "rec"), names=("btcusdt@trdae",)), it)
+    assert reported.startswith(
+        "--record-streams: invalid value 'btcusdt@trdae', expected a stream ("
+    )
     assert not (tmp_path / "rec").exists()
 
 
@@ -349,9 +353,9 @@ def test_a_relay_of_many_symbols_requires_the_names_of_streams(tmp_path: Path) -
     ]
     it = case(*many)
     tapping = TapSettings(folder=str(tmp_path / "rec"), upstreams={"usdm": Upstream()})
-    told = refusal(tapping, it)
-    assert "--record-streams: invalid value '', expected the streams to record, such as" in told
-    assert "USDⓈ-M has 51 symbols upstream" in told
+    reported = refusal(tapping, it)
+    assert "--record-streams: invalid value '', expected the streams to record, such as" in reported
+    assert "USDⓈ-M has 51 symbols upstream" in reported
     named = structs.replace(tapping, names=("c1usdt@trade",))
     Taps(named, it.plant, URLS, it.readiness.warn).close("done")
     simulated = structs.replace(tapping, upstreams={})
@@ -396,5 +400,5 @@ def test_a_recording_of_another_venue_is_refused_before_anything_is_served(tmp_p
     RecordingWriter(str(tmp_path / "usdm"), venue=COINM, url="", profile="", streams=()).close(
         "done"
     )
-    told = refusal(TapSettings(folder=str(tmp_path)), case(BTCUSDT, BTCUSD_PERP))
-    assert "is a recording of COIN-M, not of USDⓈ-M" in told
+    reported = refusal(TapSettings(folder=str(tmp_path)), case(BTCUSDT, BTCUSD_PERP))
+    assert "is a recording of COIN-M, not of USDⓈ-M" in reported

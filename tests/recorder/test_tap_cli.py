@@ -84,8 +84,8 @@ def test_a_simulation_is_recorded_and_continued(
         assert re.search(rf"Recorded [\d,]+ messages and snapshots into {tmp_path}/usdm: ", out)
     for venue, symbol in (("usdm", "BTCUSDT"), ("coinm", "BTCUSD_PERP")):
         folder = tmp_path / venue
-        told = manifest(folder)
-        assert [run.run for run in told.runs] == [1, 2]
+        reported = manifest(folder)
+        assert [run.run for run in reported.runs] == [1, 2]
         [hole] = of_kind(folder, RunOutage)
         assert hole.reason == "nobody recorded"
         assert [each.reason for each in of_kind(folder, RunEnded)] == ["the time is up"] * 2

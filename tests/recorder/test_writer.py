@@ -173,8 +173,8 @@ def test_receive_times_never_go_back_even_in_the_next_run(tmp_path: Path) -> Non
     lines, flaws = read(tmp_path)
     assert flaws == []
     assert [time_ns - START_NS for time_ns, _ in lines] == [5, 5, 9, 9, 9, 9, 20]
-    [told] = again.repairs
-    assert "the clock is 2.500 s behind the last recorded line" in told
+    [reported] = again.repairs
+    assert "the clock is 2.500 s behind the last recorded line" in reported
 
 
 def test_a_clock_before_the_first_time_that_can_be_written_is_lifted(tmp_path: Path) -> None:
@@ -389,12 +389,12 @@ def test_blocks_that_a_slow_disk_cannot_take_are_dropped_and_noted(tmp_path: Pat
     assert 7 <= dropped <= 10, "some were in the hands of the thread"
     assert numbers(lines) == [*range(total - dropped), total]
     assert flaws == []
-    told, note = of_kind(tmp_path, Dropped, SnapshotRecorded)
+    reported, note = of_kind(tmp_path, Dropped, SnapshotRecorded)
     first_ns, last_ns = START_NS + total - dropped, START_NS + total - 1
     assert note == anchored
-    assert isinstance(told, Dropped)
-    assert told.count == dropped
-    assert told.reason == f"the disk could not keep up, from {first_ns} to {last_ns}"
+    assert isinstance(reported, Dropped)
+    assert reported.count == dropped
+    assert reported.reason == f"the disk could not keep up, from {first_ns} to {last_ns}"
 
 
 def test_a_slow_disk_is_waited_for_if_nothing_may_be_lost(tmp_path: Path) -> None:
@@ -462,12 +462,12 @@ def test_a_damaged_block_remains_and_is_reported(tmp_path: Path) -> None:
     recording.close("done")
     assert segment.read_bytes() == b"".join(parts), "nothing is cut off"
     first, second = len(parts[0]), len(parts[0] + parts[1])
-    told = "\n".join(recording.repairs)
+    reported = "\n".join(recording.repairs)
     assert (
         f"byte {first}: a block is damaged; it remains, and readers skip it; messages in it: 1"
-        in told
+        in reported
     )
-    assert f"byte {second}: not a block, {len(parts[2])} bytes; it remains" in told
+    assert f"byte {second}: not a block, {len(parts[2])} bytes; it remains" in reported
     assert manifest(tmp_path).sealed[segment.name].lines == 3
     lines, flaws = read(tmp_path)
     assert numbers(lines) == [0, 1, 4]
@@ -522,9 +522,9 @@ def test_a_file_with_another_name_is_left_as_it_is(tmp_path: Path) -> None:
     recording = writer(tmp_path)
     recording.close("done")
     assert (tmp_path / "copy.zst").read_bytes() == block(1)[:-3]
-    [told] = recording.repairs
+    [reported] = recording.repairs
     assert (
-        told
+        reported
         == f"{tmp_path / 'copy.zst'}: does not have the name of a segment, and is left as it is"
     )
 

@@ -70,10 +70,10 @@ def test_a_killed_recorder_loses_nothing_that_was_written(tmp_path: Path) -> Non
         assert len(ours) >= least, f"run {run} had written {least}"
     times = [time_ns for time_ns, _ in lines]
     assert times == sorted(times)
-    told = read_manifest(str(tmp_path / "rec"))
+    reported = read_manifest(str(tmp_path / "rec"))
     for path in segment_paths(str(tmp_path / "rec")):
-        check_against_file(told.sealed[path.name], path)
-    holes = [each.reason for each in told.entries if isinstance(each, RunOutage)]
+        check_against_file(reported.sealed[path.name], path)
+    holes = [each.reason for each in reported.entries if isinstance(each, RunOutage)]
     assert holes == ["the recorder was killed"] * 3
 
 
@@ -167,11 +167,11 @@ def test_after_any_crash_a_beginning_is_left_and_what_comes_after_follows(
 
 def check(model: Model) -> None:
     flaws: list[Damage] = []
-    told = read_manifest(str(model.folder), flaws.append)
+    reported = read_manifest(str(model.folder), flaws.append)
     paths = segment_paths(str(model.folder))
-    assert set(told.sealed) == {path.name for path in paths}
+    assert set(reported.sealed) == {path.name for path in paths}
     for path in paths:
-        check_against_file(told.sealed[path.name], path)
+        check_against_file(reported.sealed[path.name], path)
     if paths:
         recording = Segments(str(model.folder), flaws.append)
         assert list(chain.from_iterable(recording.batches())) == model.lines

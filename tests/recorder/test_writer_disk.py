@@ -74,9 +74,9 @@ def test_a_full_disk_ends_the_writing_after_a_complete_block(tmp_path: Path) -> 
     flaws: list[Damage] = []
     lines = list(chain.from_iterable(Segments(str(tmp_path), flaws.append).batches()))
     assert (numbers(lines), flaws) == (list(range(1, written + 1)), [])
-    told = read_manifest(str(tmp_path))
-    check_against_file(told.sealed[segment.name], segment)
-    *_, left_out, end = told.entries
+    reported = read_manifest(str(tmp_path))
+    check_against_file(reported.sealed[segment.name], segment)
+    *_, left_out, end = reported.entries
     assert isinstance(left_out, Dropped)
     assert left_out.count == dropped
     assert isinstance(end, RunEnded)
@@ -87,11 +87,11 @@ def test_a_full_disk_ends_the_writing_after_a_complete_block(tmp_path: Path) -> 
 def test_a_manifest_that_cannot_grow_stays_intact(tmp_path: Path) -> None:
     text, [added, written, dropped] = fill(tmp_path, "manifest")
     flaws: list[Damage] = []
-    told = read_manifest(str(tmp_path), flaws.append)
+    reported = read_manifest(str(tmp_path), flaws.append)
     assert flaws == []
     reason, _, offset = text.rpartition(" ")
-    assert reason == f"{told.path}: File too large, at byte"
-    assert int(offset) <= told.size_bytes <= 100_000, "a shorter line may have found room"
+    assert reason == f"{reported.path}: File too large, at byte"
+    assert int(offset) <= reported.size_bytes <= 100_000, "a shorter line may have found room"
     assert added == written + dropped
     again = writer(tmp_path)
     add(again, [10_000_000])

@@ -96,7 +96,7 @@ def test_a_sleep_ends_when_somebody_wakes_it(
 
 @pytest.mark.sockets
 @needs_epoll
-def test_what_is_ready_is_told_at_once_and_nothing_is_after_the_time() -> None:
+def test_what_is_ready_is_reported_at_once_and_nothing_is_after_the_time() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, event_loop.ExactSelector() as selector:
         key = selector.register(ours, 1)

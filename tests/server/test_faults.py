@@ -410,10 +410,10 @@ async def test_a_page_on_both_ports_lists_the_faults() -> None:
         pages = [(await house.get(FAULTS_PATH, venue)).json for venue in VENUES]
         welcome = (await house.get("/")).body.decode()
     assert pages[0] == pages[1]
-    told = pages[0]["faults"]
-    assert list(told) == [row.name for row in FAULT_ROWS]
+    reported = pages[0]["faults"]
+    assert list(reported) == [row.name for row in FAULT_ROWS]
     assert {
-        name: (each["value"], each["count"]) for name, each in told.items() if each["value"]
+        name: (each["value"], each["count"]) for name, each in reported.items() if each["value"]
     } == {
         "reset": ("90s", 0),
         "http_429": ("1", 1),

@@ -138,9 +138,9 @@ def test_the_cache_stays_within_its_bounds_and_returns_nothing_expired(
         last[name] = (answer, now_ms + time_ms)
         assert len(cache) <= 3
         assert cache.size_bytes <= 20
-        for each, (told, until_ms) in last.items():
+        for each, (reported, until_ms) in last.items():
             found = cache.get(key(each), now_ms)
-            assert found in {None, told}
+            assert found in {None, reported}
             assert found is None or now_ms < until_ms
 
 

@@ -170,8 +170,8 @@ async def test_funding_requests_share_an_allowance_and_show_no_weight() -> None:
         paths = ("/fapi/v1/fundingRate?symbol=BTCUSDT", "/fapi/v1/fundingInfo", "/fapi/v1/ping")
         answers = [await house.get(path) for path in (*paths, *paths)]
     assert [each.status for each in answers] == [200, 200, 200, 429, 429, 200]
-    told = ["x-mbx-used-weight-1m" in each.headers for each in answers]
-    assert told == [False, False, True, False, False, True]
+    reported = ["x-mbx-used-weight-1m" in each.headers for each in answers]
+    assert reported == [False, False, True, False, False, True]
     assert answers[3].headers["retry-after"] == "300"
     assert "2 requests per 5 minutes" in answers[3].json["msg"]
 

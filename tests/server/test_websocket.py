@@ -413,18 +413,20 @@ async def test_strict_routes_acknowledge_and_count_what_they_do_not_deliver(rout
             assert await ask(client, subscribe) == {"result": None, "id": 1}
             listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 2})
             counted = await house.metrics()
-            heard = set(house.plant.hubs["usdm"].channels)
+            received = set(house.plant.hubs["usdm"].channels)
         markets = house.plant.venues["usdm"]
     assert listed["result"] == list(names), "what is silent is listed too"
-    told = {
+    reported = {
         name: stream.route
         for name, (stream, args) in names.items()
         if stream.subjects(markets, args)
     }
-    right = {name for name, delivered_on in told.items() if delivered_on == route}
-    assert heard & told.keys() == right
+    right = {name for name, delivered_on in reported.items() if delivered_on == route}
+    assert received & reported.keys() == right
     silent = "tickerplant_silent_subscriptions_total"
-    assert counted[f'{silent}{{reason="wrong route",venue="usdm"}}'] >= len(told) - len(right) > 0
+    assert (
+        counted[f'{silent}{{reason="wrong route",venue="usdm"}}'] >= len(reported) - len(right) > 0
+    )
     assert sum(value for key, value in counted.items() if key.startswith(silent)) == len(
         names
     ) - len(right)

@@ -31,12 +31,12 @@ def test_the_weighted_mean_of_a_basket_is_the_index_exactly(
 ) -> None:
     basket = Basket(contract, seed)
     for second, index_price in enumerate(index_prices):
-        told = basket.at(index_price, 1000 * second)
-        assert sum(each.weight for each in told.constituents) == 10**8
-        assert min(each.weight for each in told.constituents) > 0
-        assert mean(told) == index_price
-        assert 4 <= len(told.constituents) <= 7
-        exchanges = [each.exchange for each in told.constituents]
+        reported = basket.at(index_price, 1000 * second)
+        assert sum(each.weight for each in reported.constituents) == 10**8
+        assert min(each.weight for each in reported.constituents) > 0
+        assert mean(reported) == index_price
+        assert 4 <= len(reported.constituents) <= 7
+        exchanges = [each.exchange for each in reported.constituents]
         assert len(set(exchanges)) == len(exchanges), "no market counts twice"
 
 
@@ -66,5 +66,5 @@ def test_what_a_basket_is_made_of_stays_and_its_prices_move() -> None:
 
 def test_shares_and_metals_are_bought_elsewhere() -> None:
     for symbol, exchange in (("TSLAUSDT", "nasdaq"), ("XAUUSDT", "lbma")):
-        told = Basket(BY_SYMBOL[symbol], 1).at(40_000_000_000, 0)
-        assert told.constituents[0].exchange == exchange
+        reported = Basket(BY_SYMBOL[symbol], 1).at(40_000_000_000, 0)
+        assert reported.constituents[0].exchange == exchange

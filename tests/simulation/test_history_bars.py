@@ -85,12 +85,14 @@ def test_index_and_mark_stay_close_to_what_is_traded(past: SimulatedHistory) -> 
         if name == "minutes":
             traded = np.concatenate([traded, past.day])
         for price, most in (("marks", 0.002), ("indices", 0.003 if perpetual else 0.035)):
-            told = getattr(getattr(past, price), name)()
-            assert (told[:, OPEN_TIME] == traded[:, OPEN_TIME]).all()
+            reported = getattr(getattr(past, price), name)()
+            assert (reported[:, OPEN_TIME] == traded[:, OPEN_TIME]).all()
             for column in (OPEN, CLOSE):
-                off = np.abs(told[:, column] - traded[:, column] * unit) - 2 * tick
+                off = np.abs(reported[:, column] - traded[:, column] * unit) - 2 * tick
                 activity_level = traded[:, COUNT] > 3  # otherwise prices are older
-                assert (off / told[:, column] < most)[activity_level].all(), f"{name} of {price}"
+                assert (off / reported[:, column] < most)[activity_level].all(), (
+                    f"{name} of {price}"
+                )
 
 
 def test_the_premium_is_what_the_contract_costs_above_its_index(past: SimulatedHistory) -> None:

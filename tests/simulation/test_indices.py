@@ -34,11 +34,11 @@ def test_a_composite_index_is_the_sum_of_its_parts(prices: list[float]) -> None:
         (name, weight, FairValue(price, 0.04, 0.8))
         for (name, weight), price in zip(index_weights(), prices, strict=True)
     ]
-    told = Composite("DEFIUSDT", parts).at(START_MS)
-    worths = [part.weight_in_quantity * part.index_price for part in told.parts]
-    assert abs(told.price * ONE - sum(worths)) <= ONE // 2, "to the nearest 10^-8"
-    assert sum(part.weight_in_percentage for part in told.parts) == ONE
-    for part, worth in zip(told.parts, worths, strict=True):
+    reported = Composite("DEFIUSDT", parts).at(START_MS)
+    worths = [part.weight_in_quantity * part.index_price for part in reported.parts]
+    assert abs(reported.price * ONE - sum(worths)) <= ONE // 2, "to the nearest 10^-8"
+    assert sum(part.weight_in_percentage for part in reported.parts) == ONE
+    for part, worth in zip(reported.parts, worths, strict=True):
         assert part.weight_in_percentage == pytest.approx(worth * ONE / sum(worths), abs=3)
 
 
@@ -79,21 +79,24 @@ def test_a_move_of_the_parts_takes_the_contract_along() -> None:
 def test_rates_of_an_asset_are_its_index_less_and_plus_the_buffers(
     index: int, buffer: int, automatic: int
 ) -> None:
-    told = asset_index("ADA", index, buffer, automatic, START_MS)
-    assert told.symbol == "ADAUSD"
+    reported = asset_index("ADA", index, buffer, automatic, START_MS)
+    assert reported.symbol == "ADAUSD"
     for rate, factor in (
-        (told.bid_rate, ONE - told.bid_buffer),
-        (told.ask_rate, ONE + told.ask_buffer),
-        (told.auto_exchange_bid_rate, ONE - told.auto_exchange_bid_buffer),
-        (told.auto_exchange_ask_rate, ONE + told.auto_exchange_ask_buffer),
+        (reported.bid_rate, ONE - reported.bid_buffer),
+        (reported.ask_rate, ONE + reported.ask_buffer),
+        (reported.auto_exchange_bid_rate, ONE - reported.auto_exchange_bid_buffer),
+        (reported.auto_exchange_ask_rate, ONE + reported.auto_exchange_ask_buffer),
     ):
         assert abs(rate * ONE - index * factor) <= ONE // 2
 
 
 def test_the_rates_of_a_stable_asset_round_as_the_exchange_rounds_them() -> None:
-    told = asset_index("USDT", 99_990_000, 10_000, 5_000, START_MS)
-    assert (told.bid_rate, told.ask_rate) == (99_980_001, 99_999_999)
-    assert (told.auto_exchange_bid_rate, told.auto_exchange_ask_rate) == (99_985_000, 99_995_000)
+    reported = asset_index("USDT", 99_990_000, 10_000, 5_000, START_MS)
+    assert (reported.bid_rate, reported.ask_rate) == (99_980_001, 99_999_999)
+    assert (reported.auto_exchange_bid_rate, reported.auto_exchange_ask_rate) == (
+        99_985_000,
+        99_995_000,
+    )
 
 
 VALUES = {name: FairValue(UNDERLYINGS[name].price, 0.03, 0.8) for name, _, _ in COIN_BUFFERS}
@@ -113,12 +116,12 @@ def test_margin_assets_are_coins_and_stable_ones() -> None:
 @pytest.mark.slow
 def test_stable_assets_move_but_stay_within_a_tenth_of_a_per_cent_of_one_usd() -> None:
     indices = AssetIndices(VALUES, Random(1))
-    told: dict[str, list[int]] = {f"{name}USD": [] for name in STABLE}
+    reported: dict[str, list[int]] = {f"{name}USD": [] for name in STABLE}
     for second in range(10_000):
         for row in indices.at(1000 * second):
-            if row.symbol in told:
-                told[row.symbol].append(row.index)
-    for prices in told.values():
+            if row.symbol in reported:
+                reported[row.symbol].append(row.index)
+    for prices in reported.values():
         assert max(abs(price - ONE) for price in prices) < ONE // 1000
         assert len(set(prices)) > 1000, "it moves"
         assert min(prices) < ONE < max(prices), "to both sides"

@@ -28,10 +28,10 @@ def balances(funds: InsuranceFunds) -> dict[str, int]:
 
 
 def test_every_contract_of_usdm_has_one_fund() -> None:
-    told = InsuranceFunds().at(LISTED.values(), START_MS)
-    assert [fund.symbol for fund in told] == ["major", "other", "tradfi"]
-    assert [fund.symbols[0] for fund in told] == ["BTCUSDT", "ADAUSDT", "XAUUSDT"]
-    shared = [symbol for fund in told for symbol in fund.symbols]
+    reported = InsuranceFunds().at(LISTED.values(), START_MS)
+    assert [fund.symbol for fund in reported] == ["major", "other", "tradfi"]
+    assert [fund.symbols[0] for fund in reported] == ["BTCUSDT", "ADAUSDT", "XAUUSDT"]
+    shared = [symbol for fund in reported for symbol in fund.symbols]
     assert len(shared) == len(set(shared))
     assert set(shared) == {symbol for symbol in LISTED if "USDT" in symbol}
 
@@ -53,8 +53,8 @@ def test_a_fund_is_the_same_when_other_contracts_share_it() -> None:
     plant = open_plant(LISTED.values(), start_ms=START_MS)
     funds, markets = InsuranceFunds(), plant.venues["usdm"]
     for share in (("BTCUSDT", "ETHUSDT"), ("ETHUSDT", "XRPUSDT")):
-        for told in funds.at([LISTED[symbol] for symbol in share], START_MS):
-            plant.publish(told)
+        for reported in funds.at([LISTED[symbol] for symbol in share], START_MS):
+            plant.publish(reported)
     (fund,) = markets.insurance_funds.values()
     assert fund.symbols == ("ETHUSDT", "XRPUSDT")
 
@@ -68,9 +68,9 @@ def test_funds_are_published_every_five_minutes_and_grow_with_forced_orders() ->
     open_market(plant, exchange)
     (before,) = plant.venues["usdm"].insurance_funds.values()
     exchange.registry.news.underlyings["BTC"].value.move(-0.04)
-    told = []
+    reported = []
     while exchange.next_time_ms < start_ms + 15_000:
-        told += [event for event in exchange.step()[1] if isinstance(event, InsuranceFund)]
-    (after,) = told
+        reported += [event for event in exchange.step()[1] if isinstance(event, InsuranceFund)]
+    (after,) = reported
     assert (after.symbols, after.time_ms) == (("BTCUSDT",), start_ms + 10_000)
     assert dict(after.balances)["USDT"] > dict(before.balances)["USDT"]

@@ -82,15 +82,15 @@ def test_funding_averages_the_premium_of_the_interval_the_time_before_the_start_
     start_ms = START_MS // interval_ms * interval_ms + 1000 * before_s
     mark = MarkPriceCalculator(contract, start_ms + begun_ms)
     index, premiums = 6_500_000 / unit, 0.0
-    for told, (bid, spread) in enumerate(rows, 1):
+    for reported, (bid, spread) in enumerate(rows, 1):
         ask = bid + spread
-        event = mark.at(start_ms + 1000 * (told - 1), index, bid, ask, bid)
+        event = mark.at(start_ms + 1000 * (reported - 1), index, bid, ask, bid)
         premiums += (max(bid / unit - index, 0) - max(index - ask / unit, 0)) / index
-        average = premiums / (before_s + told)
+        average = premiums / (before_s + reported)
         of_eight_hours = average + median([-0.0005, 0.0001 - average, 0.0005])
         expected = median([-0.02, of_eight_hours * hours / 8, 0.02])
         assert event.funding_rate == pytest.approx(expected * 1e8, abs=1), (
-            f"average premium {average:.6%} after {before_s} s before and {told} s told"
+            f"average premium {average:.6%} after {before_s} s before and {reported} s told"
         )
 
 
@@ -117,15 +117,15 @@ def test_funding_times_are_at_0_8_and_16_hours_and_the_rate_then_counts() -> Non
 def test_what_was_due_is_paid_at_the_funding_time_and_only_then() -> None:
     midnight = START_MS // 86_400_000 * 86_400_000
     mark = MarkPriceCalculator(PERPETUAL, midnight)
-    told, paid = [], []
+    reported, paid = [], []
     for second, bid in ((-1, 6_700_000), (0, 6_500_000), (1, 6_500_000)):
         now_ms = midnight + FUNDING_MS + 1000 * second
-        told.append(mark.at(now_ms, 65_000.0, bid, bid + 10, bid))
+        reported.append(mark.at(now_ms, 65_000.0, bid, bid + 10, bid))
         paid.append(mark.paid)
     due = FundingPaid(
         symbol="BTCUSDT",
-        rate=told[0].funding_rate or 0,
-        mark_price=told[1].mark_price,
+        rate=reported[0].funding_rate or 0,
+        mark_price=reported[1].mark_price,
         time_ms=midnight + FUNDING_MS,
     )
     assert due.rate == 2_000_000, "three per cent above the index is beyond the cap"

@@ -113,10 +113,10 @@ def movement(activity: float, seed: int) -> tuple[int, ...]:
     positions, traded = holders_of("BTCUSDT", seed, activity), int(ordinary("BTCUSDT") * activity)
     step, seconds = LISTED["BTCUSDT"].step_size, 5_000
     rows = [positions.at(TOLD_MS + seconds * n, traded // step * step * n) for n in range(3_000)]
-    told = [(row.open_interest, *shares(row)) for row in rows]
+    positioning_of = [(row.open_interest, *shares(row)) for row in rows]
     return tuple(
         sum(abs(later - earlier) for earlier, later in pairwise(numbers))
-        for numbers in zip(*told, strict=True)
+        for numbers in zip(*positioning_of, strict=True)
     )
 
 
@@ -165,15 +165,17 @@ def test_positions_of_each_contract_are_published_every_five_seconds_staggered()
             if isinstance(event, Positioning):
                 seconds.setdefault(event.symbol, []).append(event.time_ms // 1000)
     assert set(seconds) == set(symbols)
-    for told in seconds.values():
-        assert [later - earlier for earlier, later in pairwise(told)] in (
+    for positioning_of in seconds.values():
+        assert [later - earlier for earlier, later in pairwise(positioning_of)] in (
             [5, 5],
             [5, 5, 5],
         )
-    assert len({told[0] for told in seconds.values()}) > 2, "staggered"
+    assert len({positioning_of[0] for positioning_of in seconds.values()}) > 2, "staggered"
 
 
-def told(exchange: SimulatedExchange, until_ms: int) -> dict[str, list[tuple[Positioning, int]]]:
+def positioning_of(
+    exchange: SimulatedExchange, until_ms: int
+) -> dict[str, list[tuple[Positioning, int]]]:
     """Every positioning until then with the quantity traded since the previous one, opening first."""
     found: dict[str, list[tuple[Positioning, int]]] = {}
     for instrument in exchange.instruments:
@@ -196,7 +198,7 @@ def told(exchange: SimulatedExchange, until_ms: int) -> dict[str, list[tuple[Pos
 def test_the_open_interest_of_the_exchange_moves_by_what_is_traded(seed: int) -> None:
     symbols = ("BTCUSDT", "SUIUSDT", "BTCUSD_PERP", "BTCUSDT_260626")
     exchange = SimulatedExchange(instruments(START_MS, symbols), seed, START_MS)
-    found = told(exchange, START_MS + MINUTE_MS // 2)
+    found = positioning_of(exchange, START_MS + MINUTE_MS // 2)
     assert set(found) == set(symbols)
     for symbol, rows in found.items():
         for (before, _), (after, traded) in pairwise(rows):
@@ -211,7 +213,7 @@ def test_positions_are_published_at_every_five_minutes() -> None:
     )
     symbols = [symbol for symbol in LISTED if symbol.endswith("USDT")][:6]
     exchange = SimulatedExchange(instruments(start_ms, symbols), 2, start_ms, 0.2)
-    found = told(exchange, start_ms + 4_000)
+    found = positioning_of(exchange, start_ms + 4_000)
     assert all(start_ms + 3_000 in [row.time_ms for row, _ in rows] for rows in found.values())
 
 
@@ -220,7 +222,7 @@ def test_a_contract_that_is_just_listed_begins_with_nothing_and_grows_with_what_
     start_ms = DELIVERY_MS - 2_000
     symbols = ("BTCUSDT_260626", "BTCUSDT_260925")
     exchange = SimulatedExchange(instruments(start_ms, symbols), 4, start_ms, 3.0)
-    rows = told(exchange, DELIVERY_MS + 2 * MINUTE_MS)["BTCUSDT_261225"]
+    rows = positioning_of(exchange, DELIVERY_MS + 2 * MINUTE_MS)["BTCUSDT_261225"]
     first, _ = rows[0]
     assert (first.open_interest, first.time_ms) == (0, DELIVERY_MS)
     assert all(0 < share < 10_000 for share in shares(first))

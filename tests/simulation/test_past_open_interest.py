@@ -27,8 +27,8 @@ SYMBOLS = ("BTCUSDT", "SUIUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925
 def opened(symbol: str, seed: int, start_ms: int) -> tuple[SimulatedHistory, Positioning]:
     """The history of a contract, and its positions at the start."""
     exchange = SimulatedExchange(instruments(start_ms, (symbol,)), seed, start_ms)
-    (told,) = (each for each in exchange.opening(symbol) if isinstance(each, Positioning))
-    return exchange.history(symbol), told
+    (reported,) = (each for each in exchange.opening(symbol) if isinstance(each, Positioning))
+    return exchange.history(symbol), reported
 
 
 def volumes(bars: Bars, length_ms: int) -> dict[int, int]:
@@ -53,7 +53,7 @@ def steps_of(rows: list[Positioning], length_ms: int) -> dict[int, int]:
 @pytest.mark.parametrize("symbol", SYMBOLS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: int) -> None:
-    past, told = opened(symbol, seed, START_MS)
+    past, reported = opened(symbol, seed, START_MS)
     rows = [*past.positions()]
     fives = volumes(np.concatenate([past.minutes(), past.day]), POSITIONING_PERIOD_MS)
     hours = volumes(past.hours(), HOUR_MS)
@@ -72,28 +72,28 @@ def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: 
     last_ms = rows[-1].time_ms
     since = sum(row[VOLUME] for row in past.day.tolist() if row[OPEN_TIME] >= last_ms)
     since += sum(trade.quantity for trade in past.trades)
-    assert abs(told.open_interest - rows[-1].open_interest) <= since
+    assert abs(reported.open_interest - rows[-1].open_interest) <= since
 
 
 @pytest.mark.slow
 @given(st.sampled_from(SYMBOLS), st.integers(0, 10**6), st.integers(0, DAY_MS))
 @settings(max_examples=12, deadline=None)
 def test_the_start_continues_where_history_ended(symbol: str, seed: int, later_ms: int) -> None:
-    past, told = opened(symbol, seed, START_MS + later_ms)
+    past, reported = opened(symbol, seed, START_MS + later_ms)
     last = past.positions()[-1]
-    assert 0 < told.time_ms - last.time_ms <= POSITIONING_PERIOD_MS
-    assert told.open_interest == pytest.approx(last.open_interest, rel=0.05)
+    assert 0 < reported.time_ms - last.time_ms <= POSITIONING_PERIOD_MS
+    assert reported.open_interest == pytest.approx(last.open_interest, rel=0.05)
     for share in ("long_accounts", "top_long_accounts", "top_long_positions"):
-        assert abs(getattr(told, share) - getattr(last, share)) < 100
+        assert abs(getattr(reported, share) - getattr(last, share)) < 100
 
 
 @pytest.mark.slow
 def test_it_does_not_jump_at_the_start_on_average() -> None:
     steps = []
     for seed in range(12):
-        past, told = opened("BTCUSDT", seed, START_MS)
+        past, reported = opened("BTCUSDT", seed, START_MS)
         last = past.positions()[-1].open_interest
-        steps.append(told.open_interest / last - 1)
+        steps.append(reported.open_interest / last - 1)
     assert np.mean(np.abs(steps)) < 0.004
 
 
@@ -103,22 +103,22 @@ def test_it_does_not_jump_at_the_start_on_average() -> None:
 def test_a_contract_listed_within_the_last_month_began_with_nothing(
     symbol: str, after_ms: int
 ) -> None:
-    past, told = opened(symbol, 3, ROLLED_MS + after_ms)
+    past, reported = opened(symbol, 3, ROLLED_MS + after_ms)
     rows = past.positions()
     assert past.inputs.instrument.onboard_date_ms == ROLLED_MS
     assert [row.time_ms for row in rows] == list(
-        range(ROLLED_MS, told.time_ms, POSITIONING_PERIOD_MS)
+        range(ROLLED_MS, reported.time_ms, POSITIONING_PERIOD_MS)
     )
     assert all(row.open_interest == 0 for row in rows[:1])
     bars = np.concatenate([past.hours(), past.minutes(), past.day])
     traded = int(bars[:, VOLUME].sum()) + sum(trade.quantity for trade in past.trades)
-    assert told.open_interest <= (TARGETED_SHARE + RANDOM_SHARE) * traded
+    assert reported.open_interest <= (TARGETED_SHARE + RANDOM_SHARE) * traded
     if after_ms == 0:
-        assert told.open_interest == 0
+        assert reported.open_interest == 0
     if after_ms > DAY_MS:
-        assert told.open_interest > 0
+        assert reported.open_interest > 0
         early = next(row for row in rows if row.time_ms >= ROLLED_MS + 6 * HOUR_MS)
-        assert 0 < early.open_interest < told.open_interest / 2, "it grew"
+        assert 0 < early.open_interest < reported.open_interest / 2, "it grew"
 
 
 @given(

@@ -235,12 +235,12 @@ def test_the_opening_orders_have_ids_before_the_opening_book(improved: list[Trad
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_rpi_orders(traded: list[Traded]) -> None:
-    def told(each: Traded) -> list[bytes]:
+    def messages_of(each: Traded) -> list[bytes]:
         return [msgspec.json.encode(e) for e in each.events if isinstance(e, RpiUpdate)]
 
-    again, other = (told(trade(SYMBOLS[0], seed, SECONDS // 3)) for seed in (SEED, SEED + 1))
+    again, other = (messages_of(trade(SYMBOLS[0], seed, SECONDS // 3)) for seed in (SEED, SEED + 1))
     assert again
-    assert again == told(traded[0])[: len(again)] != other[: len(again)]
+    assert again == messages_of(traded[0])[: len(again)] != other[: len(again)]
 
 
 # One market

@@ -162,9 +162,9 @@ async def relay(
     timing: RelayTiming = PROMPT,
     hosts: Callable[[Venue, str], Hosts] = hosts_of,
     confirmation_ms: int = CONFIRMATION_MS,
-    heard: bool = True,
+    received: bool = True,
 ) -> AsyncIterator[Relay]:
-    """Relay what `house` serves; `heard`: begin when it is connected."""
+    """Relay what `house` serves; `received`: begin when it is connected."""
     upstreams = {
         venue.name: Upstream(
             hosts(venue, f"ws://{house.server.urls[venue.name]}"),
@@ -192,7 +192,7 @@ async def relay(
     source = RelaySource(plant, list(upstreams.values()), server, grace_ms=grace_ms, timing=timing)
     running = asyncio.create_task(source.run(server.congestion, server.readiness))
     try:
-        if heard:
+        if received:
             await until(lambda: running.done() or server.readiness.is_ready)
         yield Relay(plant, server, Clock(), upstreams)
     finally:
@@ -226,7 +226,7 @@ async def messages(client: ClientConnection, count: int) -> list[str]:
     return [str(await client.recv()) for _ in range(count)]
 
 
-async def heard(client: ClientConnection, last: str) -> list[str]:
+async def received(client: ClientConnection, last: str) -> list[str]:
     """The next messages as they came, up to one that contains `last`."""
     texts = [str(await client.recv())]
     while last not in texts[-1]:

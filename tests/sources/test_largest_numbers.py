@@ -53,9 +53,9 @@ MINUTES_MS = 200_000
 
 
 def message(stream: str, payload: dict[str, Any]) -> Message:
-    told = Message()
-    told.stream, told.payload = stream, msgspec.json.encode(payload)
-    return told
+    reported = Message()
+    reported.stream, reported.payload = stream, msgspec.json.encode(payload)
+    return reported
 
 
 class Relayed:
@@ -70,7 +70,7 @@ class Relayed:
         self.skipped: Counter[str] = Counter()
         self._reading = MessageDecoder(self.skipped, lambda *_: None)
 
-    def tell(self, payload: dict[str, Any]) -> None:
+    def report(self, payload: dict[str, Any]) -> None:
         read = message(self.stream, payload)
         for event in self._reading.events(read, self.plant.venues[self.venue]):
             self.plant.publish(event)
@@ -82,7 +82,7 @@ class Relayed:
 @pytest.mark.parametrize("wrong", [{"t": 10**30}, {"t": LARGEST + 1}, {"T": 10**30}, {"E": 2**63}])
 def test_a_trade_with_an_id_or_time_beyond_all_is_left_out(wrong: dict[str, Any]) -> None:
     relayed = Relayed("btcusdt@trade")
-    relayed.tell(TRADE | wrong)
+    relayed.report(TRADE | wrong)
     assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
     assert len(relayed.market.trades) == 0
@@ -102,13 +102,13 @@ def test_a_trade_with_an_id_or_time_beyond_all_is_left_out(wrong: dict[str, Any]
 )
 def test_a_trade_that_cannot_be_counted_is_left_out(wrong: dict[str, Any]) -> None:
     relayed = Relayed("btcusdt@trade")
-    relayed.tell(TRADE | wrong)
+    relayed.report(TRADE | wrong)
     assert relayed.market.unreadable == 1
     relayed.go_on()
     assert len(relayed.market.trades) == 0
     assert relayed.market.last_price == 0
     relayed = Relayed("btcusdt@aggTrade")
-    relayed.tell(AGGREGATE | wrong)
+    relayed.report(AGGREGATE | wrong)
     assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
     assert len(relayed.market.aggregates) == 0
@@ -116,7 +116,7 @@ def test_a_trade_that_cannot_be_counted_is_left_out(wrong: dict[str, Any]) -> No
 
 def test_what_never_was_on_the_book_may_be_without_a_price() -> None:
     relayed = Relayed("btcusdt@trade")
-    relayed.tell(TRADE | {"X": "NA", "p": "0", "q": "0"})
+    relayed.report(TRADE | {"X": "NA", "p": "0", "q": "0"})
     assert relayed.market.unreadable == 0
 
 
@@ -124,9 +124,9 @@ def test_what_never_was_on_the_book_may_be_without_a_price() -> None:
 def test_a_trade_of_coins_that_cannot_be_counted_is_left_out(wrong: dict[str, Any]) -> None:
     relayed = Relayed("btcusd_perp@trade", BTCUSD_PERP)
     trade = TRADE | {"s": "BTCUSD_PERP", "p": "1.0", "q": "1"}
-    relayed.tell(trade | wrong)
+    relayed.report(trade | wrong)
     assert relayed.market.unreadable == 1
-    relayed.tell(trade)
+    relayed.report(trade)
     relayed.go_on()
     assert len(relayed.market.trades) == 1
 
@@ -134,7 +134,7 @@ def test_a_trade_of_coins_that_cannot_be_counted_is_left_out(wrong: dict[str, An
 @pytest.mark.parametrize("wrong", [{"a": 10**30}, {"l": 10**30}, {"f": 2}, {"f": -1}, {"T": 2**63}])
 def test_an_aggregate_with_ids_or_times_that_cannot_be_is_left_out(wrong: dict[str, Any]) -> None:
     relayed = Relayed("btcusdt@aggTrade")
-    relayed.tell(AGGREGATE | wrong)
+    relayed.report(AGGREGATE | wrong)
     assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
     assert len(relayed.market.aggregates) == 0
@@ -146,7 +146,7 @@ def test_an_aggregate_with_ids_or_times_that_cannot_be_is_left_out(wrong: dict[s
 )
 def test_a_mark_price_beyond_all_is_left_out(wrong: dict[str, Any]) -> None:
     relayed = Relayed("btcusdt@markPrice@1s")
-    relayed.tell(MARK | wrong)
+    relayed.report(MARK | wrong)
     assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
     assert relayed.market.mark_price is None
@@ -155,7 +155,7 @@ def test_a_mark_price_beyond_all_is_left_out(wrong: dict[str, Any]) -> None:
 def test_a_premium_beyond_all_is_none() -> None:
     relayed = Relayed("btcusdt@markPrice@1s")
     relayed.plant.publish(BookTicker("BTCUSDT", 1, 100_000_000, 1, 100_000_001, 1, START_MS))
-    relayed.tell(MARK | {"i": "0.00000001"})
+    relayed.report(MARK | {"i": "0.00000001"})
     relayed.go_on()
     assert relayed.market.mark_price is not None
     assert relayed.market.premiums.candles.running("1m") is None
@@ -163,7 +163,7 @@ def test_a_premium_beyond_all_is_none() -> None:
 
 def test_the_largest_numbers_are_counted() -> None:
     relayed = Relayed("btcusdt@trade")
-    relayed.tell(TRADE | {"t": LARGEST, "p": "0.01", "q": f"{LARGEST // 1_000}.000"})
+    relayed.report(TRADE | {"t": LARGEST, "p": "0.01", "q": f"{LARGEST // 1_000}.000"})
     relayed.go_on()
     assert (relayed.market.unreadable, len(relayed.market.trades)) == (0, 1)
 

@@ -15,9 +15,9 @@ from relaying import (
     ETHUSDT,
     START_MS,
     Relay,
-    heard,
     messages,
     quote,
+    received,
     relay,
     serve,
     simulation,
@@ -76,7 +76,7 @@ async def test_clients_receive_the_messages_of_the_upstream_byte_for_byte() -> N
         async with near.connect(path) as through, house.connect(path) as direct:
             await until(lambda: near.carries(*AS_THEY_ARE))
             much_happens(house)
-            expected = await heard(direct, str(LAST))
+            expected = await received(direct, str(LAST))
             got = await messages(through, len(expected))
         by_stream = [
             {
@@ -146,7 +146,7 @@ async def test_what_is_not_in_a_known_form_is_passed_on_and_counted_and_breaks_n
             )
             hub.broadcast("btcusdt@trade", b'{"e":"trade","E":1,"T":1,"s":"BTCUSDT","t":2}')
             house.trade()
-            got = [text.encode() for text in await heard(client, '"p":"65280.10"')]
+            got = [text.encode() for text in await received(client, '"p":"65280.10"')]
         assert got[: len(odd)] == odd, "each once"
         assert len(got) == len(odd) + 3
         left_out = near.server.readiness.skipped()
@@ -358,7 +358,7 @@ async def test_market_time_is_that_of_the_upstream_in_any_year_at_any_speed(star
         assert near.server.readiness.warnings == []
 
 
-def told(time_ms: int, trade_id: int) -> bytes:
+def trade_payload(time_ms: int, trade_id: int) -> bytes:
     return b'{"e":"trade","E":%d,"T":1,"s":"BTCUSDT","t":%d,"p":"1","q":"1","m":true}' % (
         time_ms,
         trade_id,
@@ -379,18 +379,18 @@ async def test_a_clock_that_leaps_is_followed_without_holding_anything_up(
     ):
         await until(lambda: near.carries("btcusdt@trade"))
         hub = house.plant.hubs["usdm"]
-        hub.broadcast("btcusdt@trade", told(far_ms, 1))
-        hub.broadcast("btcusdt@trade", told(START_MS + 10, 2))
+        hub.broadcast("btcusdt@trade", trade_payload(far_ms, 1))
+        hub.broadcast("btcusdt@trade", trade_payload(START_MS + 10, 2))
         await messages(client, 2)
         assert near.plant.now_ms < START_MS + 2_000, "one message is not believed"
         for number in range(CONFIRMATIONS):
-            hub.broadcast("btcusdt@trade", told(far_ms + number, 3 + number))
+            hub.broadcast("btcusdt@trade", trade_payload(far_ms + number, 3 + number))
         await messages(client, CONFIRMATIONS)
         if ahead_ms < MAX_CONTINUOUS_MS:  # else there is nothing on the way
             await until(lambda: "catching up" in near.server.readiness.reason)
         await until(lambda: near.plant.now_ms >= far_ms)
         await until(lambda: near.is_ready)
-        hub.broadcast("btcusdt@trade", told(START_MS, 20))
+        hub.broadcast("btcusdt@trade", trade_payload(START_MS, 20))
         await client.recv()
         assert near.plant.now_ms >= far_ms, "never back"
 
@@ -755,7 +755,7 @@ IMPATIENT = structs.replace(EAGER, idle_ms=100, pong_timeout_ms=100, ack_timeout
 async def test_streams_flow_from_an_upstream_with_faults(faults: str) -> None:
     async with (
         simulation(("BTCUSDT",), speed=4.0, faults=faults) as house,
-        relay(house, grace_ms=60_000, settings=IMPATIENT, heard=False) as near,
+        relay(house, grace_ms=60_000, settings=IMPATIENT, received=False) as near,
         near.connect(
             "/stream?streams=btcusdt@trade/btcusdt@depth@500ms/btcusdt@bookTicker"
         ) as client,
@@ -788,7 +788,7 @@ async def test_a_relay_can_be_relayed() -> None:
             async with house.connect("/ws/btcusdt@trade", max_queue=None) as direct:
                 expected = json.loads(await direct.recv())
                 text = json.dumps(expected, separators=(",", ":"))
-                assert await heard(client, text)
+                assert await received(client, text)
         await until(lambda: far.plant.markets["BTCUSDT"].book_live)
         assert (await far.get("/fapi/v1/depth?symbol=BTCUSDT&limit=5")).status == 200
         assert (await far.get("/fapi/v1/ticker/24hr?symbol=BTCUSDT")).json["symbol"] == "BTCUSDT"

@@ -213,9 +213,9 @@ async def test_a_refused_name_costs_no_client_another_stream() -> None:
                 reasons.add(near.server.readiness.reason)
             assert len(near.upstream.runner.feed.connections) > 2
             house.trade()
-            while "e" not in (told := json.loads(await client.recv())):
+            while "e" not in (reported := json.loads(await client.recv())):
                 pass
-            assert told["e"] == "trade"
+            assert reported["e"] == "trade"
         assert reasons == {""}
 
 

@@ -73,7 +73,7 @@ class Simulation:
         await asyncio.sleep(0.1)
 
 
-def heard(speed: float, passed_s: Callable[[], float] = no_time) -> dict[str, bytes]:
+def streams_of(speed: float, passed_s: Callable[[], float] = no_time) -> dict[str, bytes]:
     simulation = Simulation(speed=speed)
     run_jumping(simulation.run(), passed_s)
     assert simulation.plant.now_ms == START_MS + 7_000, "it ends when its time is up"
@@ -83,9 +83,9 @@ def heard(speed: float, passed_s: Callable[[], float] = no_time) -> dict[str, by
 @pytest.mark.slow
 @pytest.mark.parametrize("speed", [1.0, 3.3, 250.0])
 def test_the_same_seed_and_start_give_the_same_bytes_at_any_speed(speed: float) -> None:
-    at_once = heard(0)
+    at_once = streams_of(0)
     assert all(len(data) > 10_000 for data in at_once.values()), "both venues say something"
-    assert heard(speed) == at_once
+    assert streams_of(speed) == at_once
 
 
 def irregularly() -> float:
@@ -105,7 +105,7 @@ MACHINES: Mapping[str, Callable[[], float]] = {
 @pytest.mark.parametrize("machine", MACHINES)
 def test_how_fast_the_machine_is_changes_no_byte(speed: float, machine: str) -> None:
     DRAWN.seed(7)
-    assert heard(speed, MACHINES[machine]) == heard(0)
+    assert streams_of(speed, MACHINES[machine]) == streams_of(0)
 
 
 def test_what_is_due_at_the_very_end_is_sent_although_the_last_event_took_too_long() -> None:
@@ -183,8 +183,8 @@ def test_a_delivery_roll_reaches_subscribers_of_all_markets_and_of_the_contract_
         await asyncio.sleep(0.1)
 
     run_jumping(run())
-    told = [(each["s"], each["ct"], each["cs"]) for each in messages(changes)]
-    assert told == [
+    reported = [(each["s"], each["ct"], each["cs"]) for each in messages(changes)]
+    assert reported == [
         ("BTCUSD_260626", "CURRENT_QUARTER DELIVERING", "DELIVERING"),
         ("BTCUSD_260925", "CURRENT_QUARTER", "TRADING"),
         ("BTCUSD_261225", "NEXT_QUARTER", "TRADING"),

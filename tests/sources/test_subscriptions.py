@@ -190,13 +190,13 @@ class Naive:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.heard: set[str] = set()
+        self.received: set[str] = set()
         self.left: list[tuple[str, int]] = []
         self.asked = {"!always"}
         self.waiting: list[str] = []
 
     def listeners(self, upstream: str) -> set[str]:
-        return {name for name in self.heard if upstream_name(USDM, name) == upstream}
+        return {name for name in self.received if upstream_name(USDM, name) == upstream}
 
     def unheard(self) -> list[str]:
         return [name for name, _ in self.left]
@@ -214,7 +214,7 @@ class Naive:
         return True
 
     def open(self, name: str) -> None:
-        self.heard.add(name)
+        self.received.add(name)
         upstream = upstream_name(USDM, name)
         self.left = [each for each in self.left if each[0] != upstream]
         known = upstream in self.asked or upstream in self.waiting
@@ -222,9 +222,9 @@ class Naive:
             self.waiting.append(upstream)
 
     def close(self, name: str, now_ms: int) -> None:
-        if name not in self.heard:
+        if name not in self.received:
             return
-        self.heard.discard(name)
+        self.received.discard(name)
         upstream = upstream_name(USDM, name)
         if not self.listeners(upstream):
             if upstream in self.waiting:
@@ -270,7 +270,7 @@ def test_it_does_what_a_naive_model_does(steps: list[tuple[str, str, int]], most
     for step, name, later_ms in steps:
         now_ms += later_ms
         change = NO_CHANGE
-        if step == "open" and name not in model.heard:  # the hub tells it once
+        if step == "open" and name not in model.received:  # the hub tells it once
             change = some.open(name)
             model.open(name)
         elif step == "close":
@@ -289,5 +289,5 @@ def test_it_does_what_a_naive_model_does(steps: list[tuple[str, str, int]], most
         assert asked == set(some.names) == model.asked
         assert some.unsubscribed == model.waiting
         assert len(asked) <= max(most, 1)
-        for heard in model.heard:
-            assert some.source_of(heard) in some
+        for received in model.received:
+            assert some.source_of(received) in some

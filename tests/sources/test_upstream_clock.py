@@ -5,7 +5,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import hear, listen, mark, open_plant, trade
+from stage import listen, mark, open_plant, sent_to, trade
 
 from tickerplant.market.timers import MAX_CONTINUOUS_MS
 from tickerplant.recording.event_clock import LATEST_MS
@@ -81,7 +81,7 @@ def test_a_server_that_began_again_years_later_is_followed_in_one_leap(later_ms:
     assert time.lag_ms == 0
     plant.advance(time.now_ms)
     assert plant.now_ms == time.now_ms
-    assert 0 < len(hear(plant, listener)) < 500, "what was due on the way is not all made"
+    assert 0 < len(sent_to(plant, listener)) < 500, "what was due on the way is not all made"
 
 
 def test_nobody_is_believed_whose_time_has_too_many_digits() -> None:

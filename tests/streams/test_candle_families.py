@@ -15,10 +15,10 @@ from stage import (
     START_MS,
     WORLD,
     Listener,
-    hear,
     listen,
     mark,
     open_plant,
+    sent_to,
     trade,
 )
 
@@ -33,12 +33,12 @@ STEPS = st.lists(st.tuples(st.integers(0, 40_000), st.integers(90, 110)), max_si
 
 def last_words(messages: list[Any]) -> dict[int, Any]:
     """The last candle that was sent of each opening time; nothing follows a closed one."""
-    told: dict[int, Any] = {}
+    reported: dict[int, Any] = {}
     for message in messages:
         candle = message["k"]
-        assert not told.get(candle["t"], {"x": False})["x"], "nothing follows a closed candle"
-        told[candle["t"]] = candle
-    return told
+        assert not reported.get(candle["t"], {"x": False})["x"], "nothing follows a closed candle"
+        reported[candle["t"]] = candle
+    return reported
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_continuous_candles_are_those_of_the_contract_without_its_symbol(
         plant.advance(plant.now_ms + gap_ms)
         plant.publish(trade(number, plant.now_ms, price, symbol=symbol))
     plant.advance(plant.now_ms // 180_000 * 180_000 + 180_000)
-    received = hear(plant, by_type)
+    received = sent_to(plant, by_type)
     assert bool(received) == bool(steps)
     pair, _, contract_type = of_type.upper().partition("_")
     for message, twin in zip(received, by_symbol.messages(), strict=True):
@@ -91,12 +91,12 @@ def test_after_a_delivery_the_name_means_the_next_contract() -> None:
     listener = listen(plant, QUARTER, "coinm")
     plant.publish(trade(1, START_MS, 100, symbol="BTCUSD_260626"))
     plant.advance(START_MS + 1000)
-    (before,) = hear(plant, listener)
+    (before,) = sent_to(plant, listener)
     plant.publish(trade(2, plant.now_ms, 101, symbol="BTCUSD_260626"))
     roll(plant)
     plant.publish(trade(77, plant.now_ms, 300, symbol="BTCUSD_260925"))
     plant.advance(START_MS + MINUTE_MS)
-    received = hear(plant, listener)
+    received = sent_to(plant, listener)
     assert before["k"]["f"] == 1
     assert {message["k"]["f"] for message in received} == {77}, (
         "nothing is sent about the old contract"
@@ -112,7 +112,7 @@ def test_subscribers_before_and_after_a_delivery_receive_the_same() -> None:
     late = listen(plant, QUARTER, "coinm")
     plant.publish(trade(77, plant.now_ms, 300, symbol="BTCUSD_260925"))
     plant.advance(START_MS + MINUTE_MS)
-    received = hear(plant, early)
+    received = sent_to(plant, early)
     assert received
     assert late.messages() == received, "and there is no next quarter until one is listed"
 
@@ -131,7 +131,7 @@ def marks(steps: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], dict[str
         plant.publish(structs.replace(event, mark_price=price, index_price=price + 1))
         points.append((plant.now_ms, price))
     plant.advance(plant.now_ms // MINUTE_MS * MINUTE_MS + MINUTE_MS)
-    received = {each: hear(plant, listener) for each, listener in listeners.items()}
+    received = {each: sent_to(plant, listener) for each, listener in listeners.items()}
     for name in names:
         assert received["usdm", name] == received["coinm", name], "the same on either host"
     return points, {name: received["coinm", name] for name in names}
@@ -145,10 +145,10 @@ def marks(steps: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], dict[str
 def test_price_candles_count_the_data_points(steps: list[tuple[int, int]]) -> None:
     points, received = marks(steps)
     for name, off in (("btcusd@indexPriceKline_1m", 1), ("btcusd_perp@markPriceKline_1m", 0)):
-        told = last_words(received[name])
+        reported = last_words(received[name])
         assert {message["ps"] for message in received[name]} == {"BTCUSD"}
-        assert {candle["s"] for candle in told.values()} == {"0" if off else "BTCUSD_PERP"}
-        for opened_ms, candle in told.items():
+        assert {candle["s"] for candle in reported.values()} == {"0" if off else "BTCUSD_PERP"}
+        for opened_ms, candle in reported.items():
             inside = [
                 (time_ms, price + off)
                 for time_ms, price in points
@@ -162,7 +162,7 @@ def test_price_candles_count_the_data_points(steps: list[tuple[int, int]]) -> No
                 wanted = (prices[0], max(prices), min(prices), prices[-1])
                 assert [round(1e8 * float(candle[key])) for key in "ohlc"] == [*wanted]
                 assert candle["L"] == inside[-1][0]
-        assert sum(candle["n"] for candle in told.values()) == len(points)
+        assert sum(candle["n"] for candle in reported.values()) == len(points)
 
 
 def test_price_candles_are_sent_every_250_ms_at_most_and_when_they_close() -> None:
@@ -171,7 +171,7 @@ def test_price_candles_are_sent_every_250_ms_at_most_and_when_they_close() -> No
     plant.publish(mark(START_MS, "BTCUSD_260626"))
     plant.publish(mark(START_MS, "BTCUSD_PERP"))
     plant.advance(START_MS + MINUTE_MS)
-    received = hear(plant, listener)
+    received = sent_to(plant, listener)
     assert [message["E"] - START_MS for message in received] == [250, MINUTE_MS]
     assert [message["k"]["x"] for message in received] == [False, True]
     assert received[0]["k"]["o"] == "65275.40000000"

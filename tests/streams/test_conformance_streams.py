@@ -18,7 +18,17 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from stage import BTCUSDT, START_MS, WORLD, asset_index, happen, hear, listen, name_of, open_plant
+from stage import (
+    BTCUSDT,
+    START_MS,
+    WORLD,
+    asset_index,
+    happen,
+    listen,
+    name_of,
+    open_plant,
+    sent_to,
+)
 
 from tickerplant.events import ContractChanged
 from tickerplant.plant import Plant
@@ -34,12 +44,12 @@ ABCUSDT = structs.replace(
 )
 
 
-def told(venue: str, profile: str, name: str) -> list[Any]:
+def messages_of(venue: str, profile: str, name: str) -> list[Any]:
     """The messages of `name` about every kind of event, and the end of a minute."""
     plant = open_plant(WORLD, profile=PROFILES[profile], start_ms=START_MS + 52_000)
     listener = listen(plant, name, venue)
     everything(plant)
-    return hear(plant, listener)
+    return sent_to(plant, listener)
 
 
 def everything(plant: Plant) -> None:
@@ -130,7 +140,7 @@ def test_messages_are_as_the_examples_are(
     entry: dict[str, Any], venue: str, profile: str, name: str
 ) -> None:
     example = json.loads((EXAMPLES / entry["file"]).read_text())
-    received = told(venue, profile, name)
+    received = messages_of(venue, profile, name)
     assert received, f"{name} of {venue} sends a message"
     assert {isinstance(message, list) for message in received} == {isinstance(example, list)}
     order = wire_order(entry)
@@ -205,7 +215,7 @@ def goldens() -> Iterator[Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("path", "venue", "profile", "name"), list(goldens()))
 def test_messages_are_as_they_were(path: Path, venue: str, profile: str, name: str) -> None:
-    messages = told(venue, profile, name)
+    messages = messages_of(venue, profile, name)
     latest = [each for each in messages if event_time(each) == event_time(messages[-1])]
     text = json.dumps(latest, indent=1) + "\n"
     if os.environ.get("WRITE_GOLDENS"):

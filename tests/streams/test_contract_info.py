@@ -4,7 +4,7 @@ from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT, START_MS, hear, listen, open_plant
+from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT, START_MS, listen, open_plant, sent_to
 
 from tickerplant.events import Bracket, ContractChanged
 from tickerplant.instrument import Instrument
@@ -59,7 +59,7 @@ def test_every_change_of_the_venue_is_sent_at_once_and_in_order(
             ]  # fmt: skip
         expected[contract.venue.name].append(wanted)
     for venue, listener in listeners.items():
-        assert hear(plant, listener) == expected[venue]
+        assert sent_to(plant, listener) == expected[venue]
 
 
 def test_integers_are_integers_on_the_wire() -> None:
@@ -77,4 +77,4 @@ def test_a_new_contract_is_sent() -> None:
     plant = open_plant([BTCUSDT])
     listener = listen(plant, "!contractInfo")
     plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
-    assert [message["s"] for message in hear(plant, listener)] == ["ETHUSDT"]
+    assert [message["s"] for message in sent_to(plant, listener)] == ["ETHUSDT"]

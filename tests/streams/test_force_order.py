@@ -6,7 +6,7 @@ import pytest
 from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import START_MS, hear, liquidation, listen, open_plant
+from stage import START_MS, liquidation, listen, open_plant, sent_to
 
 from tickerplant.events import Liquidation
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, PROFILES, Profile
@@ -44,7 +44,7 @@ def test_one_liquidation_a_symbol_and_second_is_sent_at_its_end(
         if profile is not P2026Q1 and venue == "usdm":
             chosen = max(events, key=lambda each: each.quantity)  # the first of equals
         expected.add((end_ms, symbol, chosen.trade_time_ms, chosen.quantity))
-    received = hear(plant, every)
+    received = sent_to(plant, every)
     assert {key(message, venue) for message in received} == expected
     assert len(received) == len(expected)
     for symbol, listener in zip(SYMBOLS[venue], single, strict=True):
@@ -64,7 +64,7 @@ def test_numbers_have_the_decimals_of_the_instrument() -> None:
     listener = listen(plant, "btcusdt@forceOrder")
     plant.publish(liquidation())
     plant.advance(START_MS + 1000)
-    (message,) = hear(plant, listener)
+    (message,) = sent_to(plant, listener)
     order = message["o"]
     assert [order[each] for each in ("q", "p", "ap", "l", "z")] == [
         *("0.014", "64801.20", "64990.35", "0.014", "0.014")
@@ -89,6 +89,6 @@ def test_the_labels_stand_where_the_venue_and_the_period_put_them(
     listener = listen(plant, "!forceOrder@arr", venue)
     plant.publish(liquidation(symbol=SYMBOLS[venue][0]))
     plant.advance(START_MS + 1000)
-    (message,) = hear(plant, listener)
+    (message,) = sent_to(plant, listener)
     assert " ".join(message) == "e E o"
     assert " ".join(message["o"]) == keys

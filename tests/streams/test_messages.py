@@ -10,9 +10,9 @@ from stage import (
     INSTRUMENTS,
     START_MS,
     happen,
-    hear,
     listen,
     open_plant,
+    sent_to,
 )
 
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
@@ -99,7 +99,7 @@ def rows(venue: str, name: str, profile: Profile) -> list[dict[str, Any]]:
     listener = listen(plant, name, venue)
     happen(plant)
     plant.advance(plant.now_ms + 6000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert messages, f"{name} of {venue} must send a message"
     listed = [message if isinstance(message, list) else [message] for message in messages]
     return [row for message in listed for row in message]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stage import START_MS, WORLD, Listener, happen, hear, listen, open_plant
+from stage import START_MS, WORLD, Listener, happen, listen, open_plant, sent_to
 
 from tickerplant.hub.hub import UNKNOWN_STREAM
 from tickerplant.profile import CURRENT, P2026Q2
@@ -47,7 +47,7 @@ def heard_on(venue: str, name: str, *, merged: bool) -> list[Any]:
     listener = listen(plant, name, venue)
     happen(plant)
     plant.advance(START_MS + 6000)
-    return hear(plant, listener)
+    return sent_to(plant, listener)
 
 
 def symbols(messages: list[Any]) -> set[str]:
@@ -108,7 +108,7 @@ def test_the_rpi_book_is_of_usdm_alone(symbol: str) -> None:
     assert plant.hubs["coinm"].subscribe(listener, [name]) == {name: UNKNOWN_STREAM}
     happen(plant)
     plant.advance(START_MS + 6000)
-    assert hear(plant, listener) == []
+    assert sent_to(plant, listener) == []
 
 
 @pytest.mark.parametrize("name", ["btcusd@markPrice", "btcusd@markPrice@1s"])

@@ -9,7 +9,7 @@ import pytest
 from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, snapshot, update
+from stage import BTCUSDT, START_MS, Listener, listen, open_plant, sent_to, snapshot, update
 
 from tickerplant.events import DepthUpdate, Level, Trade
 from tickerplant.market.market import ALL_DERIVABLE
@@ -134,7 +134,7 @@ def test_the_documented_join_succeeds_at_any_moment_and_gives_the_book(
             market.change(changes[number])
     market.finish()
     assert taken is not None
-    messages = hear(market.plant, client)
+    messages = sent_to(market.plant, client)
     u = None
     for u, book in follow(messages, *taken):
         assert book == market.after[u], f"the rebuilt book after {u} must be the book after {u}"
@@ -161,7 +161,7 @@ def test_every_speed_has_the_same_book_in_a_gapless_chain(changes: list[Change])
         market.change(change)
     market.finish()
     for name, listener in listeners.items():
-        messages = hear(market.plant, listener)
+        messages = sent_to(market.plant, listener)
         last_id = FIRST_ID
         for message in messages:
             assert (message["pu"], message["U"]) == (last_id, last_id + 1), f"the chain of {name}"
@@ -184,7 +184,7 @@ def test_partial_depth_is_the_top_of_the_book_at_its_id(changes: list[Change]) -
         market.change(change)
     market.finish()
     for name, listener in listeners.items():
-        messages = hear(market.plant, listener)
+        messages = sent_to(market.plant, listener)
         assert bool(messages) == bool(changes), f"{name} sends a message if something changed"
         last_id = FIRST_ID
         for message in messages:
@@ -203,9 +203,9 @@ def test_a_derived_book_ticker_is_the_top_of_the_book_at_every_change_of_it(
     listener = listen(market.plant, "btcusdt@bookTicker")
     for change in changes:
         market.change(change)
-    told = {
+    reported = {
         each["u"]: wire_levels({"b": [(each["b"], each["B"])], "a": [(each["a"], each["A"])]})
-        for each in hear(market.plant, listener)
+        for each in sent_to(market.plant, listener)
     }
     expected, last = {}, None
     for update_id, book in market.after.items():
@@ -213,7 +213,7 @@ def test_a_derived_book_ticker_is_the_top_of_the_book_at_every_change_of_it(
         if all(top) and top != last:
             last = expected[update_id] = top
     del expected[FIRST_ID]  # sent before the subscription
-    assert told == expected
+    assert reported == expected
 
 
 def test_levels_of_one_window_are_merged_to_their_last_quantity() -> None:
@@ -222,7 +222,7 @@ def test_levels_of_one_window_are_merged_to_their_last_quantity() -> None:
     market.change(Change(1, 1, [(100, 9), (105, 1)], []))
     market.change(Change(1, 1, [(105, 0), (100, 2)], [(203, 1)]))
     market.finish()
-    (message,) = hear(market.plant, listener)
+    (message,) = sent_to(market.plant, listener)
     assert wire_levels(message) == ([(100, 2), (105, 0)], [(203, 1)]), (
         "a level that came and went is 0"
     )
@@ -236,14 +236,14 @@ def test_a_gap_of_the_source_is_a_visible_gap_of_every_speed(name: str) -> None:
     listener = listen(market.plant, name)
     market.change(Change(1, 1, [(100, 9)], []))
     market.finish()
-    (before,) = hear(market.plant, listener)
+    (before,) = sent_to(market.plant, listener)
     plant = market.plant
     plant.publish(update(2000, 2002, [(101, 1)], [], plant.now_ms))
     assert not plant.markets["BTCUSDT"].book_live, "the source left something out"
     plant.publish(snapshot(2001, [(90, 1)], [(300, 1)], plant.now_ms))
     plant.publish(update(2002, 2004, [(91, 2)], [], plant.now_ms))
     plant.advance(plant.now_ms + 1000)
-    after = hear(plant, listener)
+    after = sent_to(plant, listener)
     assert after, "the stream continues after the snapshot"
     assert after[0]["pu"] > before["u"], "a client must see that it has to begin again"
 
@@ -258,8 +258,8 @@ def test_nothing_is_sent_when_nothing_changed_and_else_on_the_grid(
     market = Market()
     listener = listen(market.plant, name)
     market.finish()
-    assert hear(market.plant, listener) == []
+    assert sent_to(market.plant, listener) == []
     market.change(Change(period_ms // 2, 1, [(100, 9)], []))
     market.finish()
-    messages = hear(market.plant, listener)
+    messages = sent_to(market.plant, listener)
     assert [message["E"] for message in messages] == [START_MS + 1000 + period_ms]

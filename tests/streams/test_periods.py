@@ -14,11 +14,11 @@ from stage import (
     INSTRUMENTS,
     START_MS,
     Listener,
-    hear,
     listen,
     mark,
     open_plant,
     quote,
+    sent_to,
     trade,
 )
 
@@ -51,7 +51,7 @@ def test_a_candle_is_sent_every_250_ms_while_there_are_trades() -> None:
     for number, after_ms in enumerate((10, 20, 600, 1000)):
         trade_at(plant, after_ms, number)
     at(plant, 5000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert times(messages) == [250, 750, 1250], "neither aggregates nor silence cause a message"
     assert [message["k"]["n"] for message in messages] == [2, 3, 4]
     assert not any(message["k"]["x"] for message in messages)
@@ -62,12 +62,12 @@ def test_a_closed_candle_is_sent_once() -> None:
     listener = listen(plant, "btcusdt@kline_1m")
     trade_at(plant, 59_990)
     at(plant, 60_900)
-    (closed,) = hear(plant, listener)
+    (closed,) = sent_to(plant, listener)
     assert times([closed]) == [60_000]
     assert (closed["k"]["x"], closed["k"]["n"], closed["k"]["T"]) == (True, 1, START_MS + 59_999)
     trade_at(plant, 61_000, 2)
     at(plant, 62_000)
-    (opened,) = hear(plant, listener)
+    (opened,) = sent_to(plant, listener)
     assert (opened["k"]["t"], opened["k"]["n"], opened["k"]["x"]) == (START_MS + 60_000, 1, False)
 
 
@@ -76,7 +76,7 @@ def test_a_trade_at_the_end_of_a_minute_is_sent_in_longer_candles_too() -> None:
     listener = listen(plant, "btcusdt@kline_5m")
     trade_at(plant, 59_990)
     at(plant, 61_000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert [(message["k"]["n"], message["k"]["x"]) for message in messages] == [(1, False)]
     assert times(messages) == [60_000]
 
@@ -86,9 +86,9 @@ def test_an_empty_candle_is_sent_only_when_it_closes() -> None:
     listener = listen(plant, "btcusdt@kline_1m")
     trade_at(plant, 1000)
     at(plant, 60_000)
-    hear(plant, listener)
+    sent_to(plant, listener)
     at(plant, 180_000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert [(each["k"]["x"], each["k"]["n"], each["k"]["v"]) for each in messages] == [
         (True, 0, "0.000")
     ] * 2
@@ -99,7 +99,7 @@ def test_no_candle_is_sent_before_the_first_trade() -> None:
     plant = open_plant()
     listener = listen(plant, "btcusdt@kline_1m")
     at(plant, 200_000)
-    assert hear(plant, listener) == []
+    assert sent_to(plant, listener) == []
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_each_interval_closes_on_its_own_boundaries(interval: str) -> None:
     trade_at(plant, 0)
     for hour in range(1, 7):  # a longer step is a leap, in which not every candle is closed
         at(plant, hour * 3_600_000)
-    closed = [each["k"] for each in hear(plant, listener) if each["k"]["x"]]
+    closed = [each["k"] for each in sent_to(plant, listener) if each["k"]["x"]]
     ends = range(START_MS + MINUTE_MS, START_MS + 6 * 3_600_000 + 1, MINUTE_MS)
     assert [each["T"] + 1 for each in closed] == [
         ms for ms in ends if open_time(interval, ms) == ms
@@ -132,16 +132,18 @@ def test_the_last_word_on_every_candle_is_the_closed_one_and_it_is_complete(
         plant.publish(tape[-1])
     plant.advance(plant.now_ms // 180_000 * 180_000 + 180_000)
     for interval, listener in listeners.items():
-        told: dict[int, Any] = {}
-        for each in hear(plant, listener):
+        reported: dict[int, Any] = {}
+        for each in sent_to(plant, listener):
             candle = each["k"]
-            assert not told.get(candle["t"], {"x": False})["x"], "nothing follows a closed candle"
-            told[candle["t"]] = candle
-        for opened_ms, candle in told.items():
+            assert not reported.get(candle["t"], {"x": False})["x"], (
+                "nothing follows a closed candle"
+            )
+            reported[candle["t"]] = candle
+        for opened_ms, candle in reported.items():
             inside = [t for t in tape if open_time(interval, t.trade_time_ms) == opened_ms]
             assert candle["x"], "every candle that was sent is closed in the end"
             assert candle["n"] == len(inside)
-        assert sum(candle["n"] for candle in told.values()) == len(tape)
+        assert sum(candle["n"] for candle in reported.values()) == len(tape)
 
 
 # Tickers
@@ -160,11 +162,11 @@ def test_tickers_of_one_symbol_come_on_their_grid(venue: str, name: str, period_
     plant = open_plant(start_ms=START_MS + 123)
     listener = listen(plant, name, venue)
     at(plant, 1000)
-    assert hear(plant, listener) == [], "there are no statistics before the first trade"
+    assert sent_to(plant, listener) == [], "there are no statistics before the first trade"
     trade_at(plant, 1100, symbol="BTCUSDT" if venue == "usdm" else "BTCUSD_PERP")
     at(plant, 9000)
     expected = [ms for ms in range(0, 9001, period_ms) if ms > 1100]
-    assert times(hear(plant, listener)) == expected, "a message a period, changed or not"
+    assert times(sent_to(plant, listener)) == expected, "a message a period, changed or not"
 
 
 @pytest.mark.parametrize("name", ["!miniTicker@arr", "!ticker@arr"])
@@ -176,7 +178,7 @@ def test_arrays_have_the_symbols_that_changed_and_are_not_sent_empty(name: str) 
     trade_at(plant, 960, 2)
     trade_at(plant, 3100, 3)
     at(plant, 9000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert [[row["s"] for row in rows] for rows in messages] == [
         ["BTCUSDT", "ETHUSDT"],
         ["BTCUSDT"],
@@ -190,7 +192,7 @@ def test_a_ticker_changes_when_trades_leave_the_window() -> None:
     at(plant, DAY_MS - MINUTE_MS)
     listener = listen(plant, "!miniTicker@arr")
     at(plant, DAY_MS + 5 * MINUTE_MS)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert [(times(rows), rows[0]["v"]) for rows in messages] == [
         ([DAY_MS + MINUTE_MS + 1000], "0.000")
     ], "the minute of the trade leaves when it is a day old: told once, in the next period"
@@ -204,8 +206,10 @@ def test_an_off_book_print_changes_no_statistics(name: str) -> None:
     listener = listen(plant, [name, "btcusdt@trade", "btcusdt@aggTrade"])
     plant.publish(trade(2, plant.now_ms, 1, origin="INSURANCE_FUND"))
     at(plant, 5000)
-    (told,) = hear(plant, listener)
-    assert (told["e"], told["X"]) == ("trade", "INSURANCE_FUND"), "it is in the trade stream only"
+    (reported,) = sent_to(plant, listener)
+    assert (reported["e"], reported["X"]) == ("trade", "INSURANCE_FUND"), (
+        "it is in the trade stream only"
+    )
 
 
 def test_aggregates_count_where_the_source_has_no_trades() -> None:
@@ -214,7 +218,7 @@ def test_aggregates_count_where_the_source_has_no_trades() -> None:
     listener = listen(plant, ["!ticker@arr", "btcusdt@kline_1m"])
     plant.publish(AggregateTrade("BTCUSDT", 9, 6_528_000, 5, 5, 11, 13, START_MS, False))
     at(plant, 2000)
-    candle, (ticker,) = hear(plant, listener)
+    candle, (ticker,) = sent_to(plant, listener)
     assert (candle["k"]["n"], ticker["n"], ticker["F"], ticker["L"]) == (3, 3, 11, 13)
 
 
@@ -228,7 +232,7 @@ def test_quotes_of_all_symbols_come_every_5_s_on_usdm_the_latest_of_each_that_ch
         plant.publish(quote(update_id))
     plant.publish(quote(7, symbol="ETHUSDT"))
     at(plant, 20_000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert [(each["s"], each["u"]) for each in messages] == [("BTCUSDT", 3), ("ETHUSDT", 7)]
     assert times(messages) == [5000, 5000]
 
@@ -240,7 +244,7 @@ def test_quotes_of_all_symbols_come_at_once_on_coinm() -> None:
         at(plant, update_id * 3)
         plant.publish(quote(update_id, symbol=symbol))
     plant.publish(quote(9))
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert [(each["s"], each["u"]) for each in messages] == [
         ("BTCUSD_PERP", 0),
         ("BTCUSD_260626", 1),
@@ -266,7 +270,7 @@ def test_mark_prices_come_on_their_grid_whether_or_not_they_changed(
     plant.publish(mark())
     plant.publish(mark(symbol="ETHUSDT"))
     at(plant, 9000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     rows = [message if isinstance(message, list) else [message] for message in messages]
     assert [times(each)[0] for each in rows] == list(range(period_ms, 9001, period_ms))
     symbols = {"BTCUSDT", "ETHUSDT"} if name.startswith("!") else {"BTCUSDT"}
@@ -283,7 +287,7 @@ def test_an_aggregate_is_sent_after_100_ms_or_when_another_starts() -> None:
         at(plant, after_ms)
         plant.publish(trade(number, plant.now_ms, price))
     at(plant, 1000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     assert [(each["f"], each["l"], each["a"]) for each in messages] == [
         (0, 1, 1),
         (2, 2, 2),
@@ -304,15 +308,15 @@ def test_the_aggregates_of_a_stream_cover_its_trades(steps: list[tuple[int, int]
         plant.advance(plant.now_ms + gap_ms)
         plant.publish(trade(number, plant.now_ms, price))
     plant.advance(plant.now_ms + 100)
-    told = {each["t"]: each for each in hear(plant, trades)}
+    reported = {each["t"]: each for each in sent_to(plant, trades)}
     covered = 0
-    for each in hear(plant, aggregates):
-        inside = [told[number] for number in range(each["f"], each["l"] + 1)]
+    for each in sent_to(plant, aggregates):
+        inside = [reported[number] for number in range(each["f"], each["l"] + 1)]
         assert each["E"] - each["T"] <= 100, "sent within 100 ms"
         assert {fill["p"] for fill in inside} == {each["p"]}
         assert sum(round(1000 * float(fill["q"])) for fill in inside) == 1000 * float(each["q"])
         covered += len(inside)
-    assert covered == len(told) == len(steps)
+    assert covered == len(reported) == len(steps)
 
 
 def test_a_stream_sends_nothing_about_other_symbols() -> None:
@@ -323,7 +327,7 @@ def test_a_stream_sends_nothing_about_other_symbols() -> None:
     plant.publish(quote(1))
     plant.publish(mark())
     at(plant, 10_000)
-    assert hear(plant, listener) == []
+    assert sent_to(plant, listener) == []
 
 
 def test_a_stream_of_one_venue_says_nothing_of_the_other() -> None:
@@ -334,13 +338,13 @@ def test_a_stream_of_one_venue_says_nothing_of_the_other() -> None:
     for instrument in INSTRUMENTS:
         plant.publish(trade(1, START_MS, symbol=instrument.symbol))
     at(plant, 1000)
-    told = {
-        venue: {row["s"] for rows in hear(plant, listener) for row in rows}
+    reported = {
+        venue: {row["s"] for rows in sent_to(plant, listener) for row in rows}
         for venue, listener in (("usdm", usdm), ("coinm", coinm))
     }
-    assert BTCUSD_PERP.symbol not in told["usdm"]
-    assert BTCUSDT.symbol not in told["coinm"]
-    assert len(told["usdm"]) + len(told["coinm"]) == len(INSTRUMENTS)
+    assert BTCUSD_PERP.symbol not in reported["usdm"]
+    assert BTCUSDT.symbol not in reported["coinm"]
+    assert len(reported["usdm"]) + len(reported["coinm"]) == len(INSTRUMENTS)
 
 
 def test_off_book_trades_are_not_what_a_market_answers_with() -> None:

@@ -15,10 +15,10 @@ from stage import (
     Listener,
     asset_index,
     composite,
-    hear,
     listen,
     mark,
     open_plant,
+    sent_to,
 )
 
 from tickerplant.plant import Plant
@@ -33,16 +33,16 @@ STEPS = st.lists(
 
 def changes(plant: Plant, steps: list[tuple[int, str]]) -> dict[str, list[tuple[int, int]]]:
     """Let marks change; return the times and prices of each symbol's."""
-    told: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in SYMBOLS}
+    reported: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in SYMBOLS}
     for number, (gap_ms, symbol) in enumerate(steps):
         plant.advance(plant.now_ms + gap_ms)
         price = (number + 1) * 10**8
         plant.publish(
             structs.replace(mark(plant.now_ms, symbol), mark_price=price, index_price=price + 1)
         )
-        told[symbol].append((plant.now_ms, price))
+        reported[symbol].append((plant.now_ms, price))
     plant.advance(plant.now_ms + 3500)
-    return told
+    return reported
 
 
 def at(history: list[tuple[int, int]], now_ms: int) -> int | None:
@@ -51,14 +51,14 @@ def at(history: list[tuple[int, int]], now_ms: int) -> int | None:
 
 
 def expected(
-    plant: Plant, told: dict[str, list[tuple[int, int]]], symbols: list[str], period_ms: int
+    plant: Plant, reported: dict[str, list[tuple[int, int]]], symbols: list[str], period_ms: int
 ) -> list[tuple[int, str, int]]:
     ends = range(START_MS // period_ms * period_ms + period_ms, plant.now_ms + 1, period_ms)
     return [
         (end_ms, symbol, price)
         for end_ms in ends
         for symbol in symbols
-        if (price := at(told[symbol], end_ms)) is not None
+        if (price := at(reported[symbol], end_ms)) is not None
     ]
 
 
@@ -86,13 +86,13 @@ def test_marks_are_those_at_the_end_of_the_period(
         "btcusd@markPrice": ("coinm", ["BTCUSD_260626", "BTCUSD_260925", "BTCUSD_PERP"]),
     }
     listeners = {name: listen(plant, name + tail, venue) for name, (venue, _) in names.items()}
-    told = changes(plant, steps)
+    reported = changes(plant, steps)
     for name, (_, symbols) in names.items():
         received = [
             (row["E"], row["s"], round(float(row["p"])) * 10**8)
-            for row in rows(hear(plant, listeners[name]))
+            for row in rows(sent_to(plant, listeners[name]))
         ]
-        assert received == expected(plant, told, symbols, period_ms)
+        assert received == expected(plant, reported, symbols, period_ms)
 
 
 @covers("<pair>@indexPrice", "<pair>@indexPrice@1s", "<symbol>@indexPrice")
@@ -105,12 +105,12 @@ def test_indices_are_those_at_the_end_of_the_period(steps: list[tuple[int, str]]
         ("coinm", "btcusd@indexPrice@1s"): (1000, "BTCUSD_PERP"),
     }
     received = {(venue, name): listen(plant, name, venue) for venue, name in listeners}
-    told = changes(plant, steps)
+    reported = changes(plant, steps)
     for each, (period_ms, symbol) in listeners.items():
         assert [
             (row["E"], symbol, round(1e8 * float(row["p"])) - 1)
-            for row in hear(plant, received[each])
-        ] == expected(plant, told, [symbol], period_ms)
+            for row in sent_to(plant, received[each])
+        ] == expected(plant, reported, [symbol], period_ms)
 
 
 @covers("<symbol>@compositeIndex", "!assetIndex@arr", "<assetSymbol>@assetIndex")
@@ -129,7 +129,7 @@ def test_composites_and_asset_indices_are_those_at_the_end_of_the_second(
     plant = open_plant(WORLD)
     names = ("defiusdt@compositeIndex", "!assetIndex@arr", "adausd@assetIndex")
     listeners = [listen(plant, name) for name in names]
-    told: dict[str, list[tuple[int, int]]] = {"DEFIUSDT": []}
+    reported: dict[str, list[tuple[int, int]]] = {"DEFIUSDT": []}
     for number, (gap_ms, symbol) in enumerate(steps):
         plant.advance(plant.now_ms + gap_ms)
         price = (number + 1) * 10**8
@@ -137,16 +137,16 @@ def test_composites_and_asset_indices_are_those_at_the_end_of_the_second(
             plant.publish(structs.replace(composite(plant.now_ms), price=price))
         else:
             plant.publish(structs.replace(asset_index(symbol, plant.now_ms), index=price))
-        told.setdefault(symbol, []).append((plant.now_ms, price))
+        reported.setdefault(symbol, []).append((plant.now_ms, price))
     plant.advance(plant.now_ms + 3500)
-    assets = [symbol for symbol in told if symbol != "DEFIUSDT"]
+    assets = [symbol for symbol in reported if symbol != "DEFIUSDT"]
     wanted = (["DEFIUSDT"], assets, [each for each in assets if each == "ADAUSD"])
     for listener, symbols, key in zip(listeners, wanted, "pii", strict=True):
         received = [
             (row["E"], row["s"], round(float(row[key])) * 10**8)
-            for row in rows(hear(plant, listener))
+            for row in rows(sent_to(plant, listener))
         ]
-        assert received == expected(plant, told, symbols, 1000)
+        assert received == expected(plant, reported, symbols, 1000)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda each: each.name)
@@ -158,7 +158,7 @@ def test_assets_that_coin_margined_contracts_settle_in_came_with_the_integration
         plant.publish(asset_index(symbol))
     every, one = listen(plant, "!assetIndex@arr"), listen(plant, "btcusd@assetIndex")
     plant.advance(START_MS + 1000)
-    (frame,) = hear(plant, every)
+    (frame,) = sent_to(plant, every)
     assert [row["s"] for row in frame] == (
         ["BTCUSD", "ADAUSD", "SOLUSD"] if profile is CURRENT else ["ADAUSD"]
     )
@@ -172,7 +172,7 @@ def test_an_asset_index_is_sent_from_its_first_value_on() -> None:
     plant.publish(asset_index(time_ms=plant.now_ms))
     plant.advance(START_MS + 2000)
     for listener in listeners:
-        assert [row["E"] for row in rows(hear(plant, listener))] == [START_MS + 2000]
+        assert [row["E"] for row in rows(sent_to(plant, listener))] == [START_MS + 2000]
 
 
 @pytest.mark.parametrize("name", ["btcusdt@compositeIndex", "btcusd_perp@compositeIndex"])
@@ -188,6 +188,6 @@ def test_contracts_with_sessions_have_a_separate_frame_in_later_profiles() -> No
         for symbol in ("TSLAUSDT", "BTCUSDT"):
             plant.publish(mark(symbol=symbol))
         plant.advance(START_MS + 1000)
-        frames = [[row["s"] for row in frame] for frame in hear(plant, listener)]
+        frames = [[row["s"] for row in frame] for frame in sent_to(plant, listener)]
         together = [["BTCUSDT", "TSLAUSDT"]]
         assert frames == (together if profile is P2026Q1 else [["BTCUSDT"], ["TSLAUSDT"]])

@@ -8,7 +8,7 @@ import pytest
 from coverage_of import covers
 from hypothesis import example, given
 from hypothesis import strategies as st
-from stage import BTCUSDT, START_MS, Listener, hear, listen, open_plant, retail, snapshot, update
+from stage import BTCUSDT, START_MS, Listener, listen, open_plant, retail, sent_to, snapshot, update
 
 from tickerplant.events import DepthUpdate, Level, RpiUpdate
 from tickerplant.market.market import Market
@@ -158,7 +158,7 @@ def test_a_client_that_joins_at_any_moment_has_the_book_with_its_rpi_orders(
             exchange.change(changes[number])
     plant.advance(plant.now_ms + 1000)
     assert taken is not None
-    messages = hear(plant, client)
+    messages = sent_to(plant, client)
     assert follow(messages, *taken) == shown(plant)[1]
     if heard_before:
         assert others.messages()[len(others.messages()) - len(messages) :] == messages
@@ -219,9 +219,11 @@ def test_a_message_contains_every_price_that_changed_counted_level_by_level(
             if anew:
                 seen, changed, anew = not_crossing(market), (set(), set()), False
             now = shown(exchange.plant)[1]
-            told = [[(at, side.get(at, 0)) for at in sorted(prices)]
+            reported = [[(at, side.get(at, 0)) for at in sorted(prices)]
                     for side, prices in zip(now, changed, strict=True)]  # fmt: skip
-            assert [[event.bids, event.asks] for _, event in pace.due()] == [told] * any(told)
+            assert [[event.bids, event.asks] for _, event in pace.due()] == [reported] * any(
+                reported
+            )
             assert not pace.waiting
             changed = set(), set()
 
@@ -232,12 +234,12 @@ def test_an_rpi_order_is_sent_with_the_book_and_hidden_when_it_crosses() -> None
     listener = listen(plant, NAME)
     exchange.change(Change(1, False, [(99, 4), (101, 2)], []))
     plant.advance(START_MS + 500)
-    (first,) = hear(plant, listener)
+    (first,) = sent_to(plant, listener)
     assert (first["b"], first["a"]) == ([["0.99", "0.010"], ["1.01", "0.002"]], [])
     assert (first["E"], first["T"], first["u"]) == (START_MS + 500, START_MS + 1, FIRST_ID + 2)
     exchange.change(Change(100, True, [], [(101, 1)]))
     plant.advance(START_MS + 1000)
-    (second,) = hear(plant, listener)
+    (second,) = sent_to(plant, listener)
     assert (second["b"], second["a"]) == ([["1.01", "0.000"]], [["1.01", "0.001"]])
     assert (second["pu"], second["U"]) == (first["u"], first["u"] + 1)
 
@@ -248,7 +250,7 @@ def test_hidden_orders_are_not_sent() -> None:
     listener = listen(plant, NAME)
     exchange.change(Change(1, False, [(105, 4)], [(97, 2)]))
     plant.advance(START_MS + 5000)
-    assert hear(plant, listener) == []
+    assert sent_to(plant, listener) == []
 
 
 @pytest.mark.parametrize("between", [0, 600], ids=["in one period", "in the next period"])
@@ -258,7 +260,7 @@ def test_a_reset_book_breaks_the_chain_of_ids(between: int) -> None:
     listener = listen(plant, NAME)
     exchange.change(Change(1, True, [(99, 9)], []))
     plant.advance(START_MS + 500)
-    (before,) = hear(plant, listener)
+    (before,) = sent_to(plant, listener)
     plant.publish(update(2000, 2002, [(99, 1)], [], plant.now_ms))
     plant.publish(snapshot(2003, [(90, 1)], [(104, 1)], plant.now_ms))
     plant.publish(retail(2005, [(91, 5)], [], plant.now_ms))
@@ -266,6 +268,6 @@ def test_a_reset_book_breaks_the_chain_of_ids(between: int) -> None:
     taken = shown(plant)
     plant.publish(update(2003, 2007, [(91, 2)], [], plant.now_ms))
     plant.advance(plant.now_ms + 1000)
-    after = hear(plant, listener)
+    after = sent_to(plant, listener)
     assert after[0]["pu"] > before["u"], "a client must see that it has to begin again"
     assert follow(after, *taken) == shown(plant)[1]

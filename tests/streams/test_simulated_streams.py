@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stage import hear, listen, name_of
+from stage import listen, name_of, sent_to
 
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT
@@ -43,7 +43,7 @@ def received() -> dict[tuple[str, str], list[Any]]:
         for event in events:
             plant.publish(event)
     plant.advance(end_ms)
-    return {each: hear(plant, listener) for each, listener in listeners.items()}
+    return {each: sent_to(plant, listener) for each, listener in listeners.items()}
 
 
 @pytest.mark.slow

@@ -13,10 +13,10 @@ from stage import (
     BTCUSD_PERP,
     BTCUSDT,
     ETHUSDT,
-    hear,
     listen,
     open_plant,
     quote,
+    sent_to,
     trade,
 )
 
@@ -95,7 +95,7 @@ def test_tickers_are_what_was_traded_so_far(
             if (so_far := until(tape, contracts[0].symbol, end_ms))
         ]
         keys = count(BTCUSDT, [trade(0, 0)])
-        assert told(hear(plant, one[kind]), keys) == expected
+        assert rows_with(sent_to(plant, one[kind]), keys) == expected
         arrays = [
             {
                 each.symbol: count(each, until(tape, each.symbol, end_ms))
@@ -105,13 +105,13 @@ def test_tickers_are_what_was_traded_so_far(
             for end_ms in range(start_ms + 1000, plant.now_ms + 1, 1000)
         ]
         received = [
-            {str(numbers["s"]): numbers for _, numbers in told(rows, keys)}
-            for rows in hear(plant, every[kind])
+            {str(numbers["s"]): numbers for _, numbers in rows_with(rows, keys)}
+            for rows in sent_to(plant, every[kind])
         ]
         assert received == [each for each in arrays if each]
 
 
-def told(rows: list[Any], keys: dict[str, object]) -> list[tuple[int, dict[str, object]]]:
+def rows_with(rows: list[Any], keys: dict[str, object]) -> list[tuple[int, dict[str, object]]]:
     """When each row was sent, and its numbers of the same `keys`."""
     return [(row["E"], {key: row[key] for key in keys}) for row in rows]
 
@@ -133,6 +133,6 @@ def test_quotes_of_all_symbols_are_the_latest_of_a_period_or_every_one(
         due_ms = plant.now_ms // period_ms * period_ms + period_ms if period_ms else plant.now_ms
         latest[due_ms, event.symbol if period_ms else str(number)] = event
     plant.advance(plant.now_ms + 5000)
-    assert {(each["E"], each["s"], each["u"]) for each in hear(plant, listener)} == {
+    assert {(each["E"], each["s"], each["u"]) for each in sent_to(plant, listener)} == {
         (due_ms, event.symbol, event.update_id) for (due_ms, _), event in latest.items()
     }

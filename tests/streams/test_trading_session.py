@@ -4,7 +4,7 @@ import pytest
 from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import START_MS, Listener, hear, listen, open_plant
+from stage import START_MS, Listener, listen, open_plant, sent_to
 
 from tickerplant.hub.hub import UNKNOWN_STREAM
 from tickerplant.profile import CURRENT, PROFILES, Profile
@@ -25,7 +25,7 @@ def test_every_market_is_sent_each_second_with_its_session(after_ms: int, profil
     plant = open_plant([], start_ms=START_MS + after_ms, profile=profile)
     listener = listen(plant, "tradingSession")
     plant.advance(plant.now_ms + 3000)
-    messages = hear(plant, listener)
+    messages = sent_to(plant, listener)
     events = EVENTS if profile is CURRENT else EVENTS[:2]
     assert [message["e"] for message in messages] == events * 3
     for message in messages:
@@ -38,9 +38,9 @@ def test_a_session_ends_where_the_next_begins() -> None:
     plant = open_plant([], start_ms=START_MS // DAY_MS * DAY_MS + 9 * 3_600_000 - 2000)
     listener = listen(plant, "tradingSession")
     plant.advance(plant.now_ms + 2000)
-    told = [each for each in hear(plant, listener) if each["e"] == "EquityUpdate"]
-    assert [each["S"] for each in told] == ["OVERNIGHT", "PRE_MARKET"]
-    assert told[0]["T"] == told[1]["t"] == told[1]["E"]
+    reported = [each for each in sent_to(plant, listener) if each["e"] == "EquityUpdate"]
+    assert [each["S"] for each in reported] == ["OVERNIGHT", "PRE_MARKET"]
+    assert reported[0]["T"] == reported[1]["t"] == reported[1]["E"]
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
@@ -50,5 +50,5 @@ def test_sessions_are_sent_on_usdm_only(profile: Profile) -> None:
     silent = plant.hubs["coinm"].subscribe(there, ["tradingSession"])
     assert silent == {"tradingSession": UNKNOWN_STREAM}
     plant.advance(START_MS + 1000)
-    assert hear(plant, here)
-    assert hear(plant, there) == []
+    assert sent_to(plant, here)
+    assert sent_to(plant, there) == []

@@ -120,7 +120,7 @@ def test_the_venue_of_a_url_follows_from_its_port_or_host(
         (["!miniTicker@arr"], USDM),
     ],
 )
-def test_streams_tell_the_venue_if_they_agree(names: list[str], venue: Venue) -> None:
+def test_streams_report_the_venue_if_they_agree(names: list[str], venue: Venue) -> None:
     assert venue_of_streams(names) is venue
 
 

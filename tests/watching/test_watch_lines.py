@@ -54,10 +54,10 @@ def test_notices_go_elsewhere_in_their_place() -> None:
 
 
 def test_notices_are_objects_for_programs() -> None:
-    told = msgspec.json.decode(Lines(as_json=True).notice(gap()))
-    assert told["notice"] == "Gap"
-    assert told["time"] == RECEIVED
-    assert (told["streams"], told["missing"]) == (["a@trade"], 1)
+    reported = msgspec.json.decode(Lines(as_json=True).notice(gap()))
+    assert reported["notice"] == "Gap"
+    assert reported["time"] == RECEIVED
+    assert (reported["streams"], reported["missing"]) == (["a@trade"], 1)
     odd = DecodeFailed(streams=("a",), time_ms=TIME_MS, payload=b"\xff", reason="no")
     assert msgspec.json.decode(Lines(as_json=True).notice(odd))["payload"] == "\ufffd"
 
@@ -80,8 +80,8 @@ def test_on_a_terminal_signs_that_it_would_obey_are_escaped() -> None:
     ((_, text),) = Lines(as_json=True, terminals=terminals).pieces([odd])
     assert text.decode() == f'{{"received":"{RECEIVED}","stream":"a@trade","data":{shown}}}\n'
     refused = SubscriptionRejected(streams=("a@trade",), time_ms=TIME_MS, code=2, reason="\x9b2J")
-    told = Lines(as_json=True, terminals=terminals).notice(refused)
-    assert rb'"reason":"\u009b2J"' in told
+    reported = Lines(as_json=True, terminals=terminals).notice(refused)
+    assert rb'"reason":"\u009b2J"' in reported
     assert "\x9b" in Lines(as_json=True, terminals=(OUTPUT,)).notice(refused).decode()
 
 
@@ -121,7 +121,7 @@ async def test_who_does_not_read_holds_nobody_up() -> None:
         (ERRORS, errno.ENOSPC, None),
     ],
 )
-def test_what_cannot_be_written_is_told_unless_it_was_only_a_notice(
+def test_what_cannot_be_written_is_reported_unless_it_was_only_a_notice(
     place: int, number: int, raises: type[OSError] | None
 ) -> None:
     def write(_: int, data: bytes) -> int:

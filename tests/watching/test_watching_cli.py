@@ -157,7 +157,7 @@ async def test_a_recording_without_messages_prints_the_reason_and_exits_with_1()
 
 
 @looped
-async def test_a_server_that_goes_away_is_told() -> None:
+async def test_a_server_that_goes_away_is_reported() -> None:
     async with AsyncExitStack() as over:
         async with loopback() as server, trading(server):
             process = await over.enter_async_context(watching(server))
@@ -251,7 +251,7 @@ async def test_on_a_terminal_an_answer_has_lines() -> None:
 
 
 @looped
-async def test_the_error_of_the_exchange_is_told_and_the_status_is_1() -> None:
+async def test_the_error_of_the_exchange_is_reported_and_the_status_is_1() -> None:
     async with loopback() as server:
         for method in ("ticker.price", "/fapi/v1/ticker/price"):
             ask = ("ask", method, "symbol=NONE", "--url", url(server))
@@ -272,7 +272,7 @@ async def test_a_question_at_the_port_of_the_other_venue_says_whose_it_is(method
 
 
 @looped
-async def test_who_cannot_be_reached_is_told_and_the_status_is_1() -> None:
+async def test_who_cannot_be_reached_is_reported_and_the_status_is_1() -> None:
     status, out, err = await run("ask", "ticker.price", "symbol=BTCUSDT", "--url", CLOSED)
     assert (status, out) == (1, "")
     assert (
