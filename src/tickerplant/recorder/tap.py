@@ -318,8 +318,9 @@ class Taps:
     def close(self, reason: str) -> list[str]:
         """Record the messages that wait, end the recordings; return a line on each."""
         lines = []
-        for tap in self.taps.values():
+        for name, tap in self.taps.items():
             tap.close(reason)
+            self._check(name, tap.writer)
             lines.append(_summary(tap))
         return lines
 
