@@ -43,7 +43,8 @@ EAGER = FeedSettings(
 )
 """A feed that does not spare its server."""
 LINGER_MS = 1_000
-GRACE_MS = 200
+GRACE_MS = 600
+"""Longer than a loaded machine takes to deliver a first message."""
 BTCUSDT = instrument(USDM, "BTCUSDT", "BTCUSDT")
 BTCUSD_PERP = instrument(COINM, "BTCUSD_PERP", "BTCUSD")
 ETHUSDT = structs.replace(BTCUSDT, symbol="ETHUSDT", pair="ETHUSDT", base_asset="ETH")
