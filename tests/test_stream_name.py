@@ -2,33 +2,33 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.stream_name import StreamName, parse_stream_name
+from tickerplant.stream_name import StreamParts, parse_stream_name
 from tickerplant.streams import CATALOGUE
 
 
 @pytest.mark.parametrize(
     ("expected", "symbol", "family"),
     [
-        (StreamName("btcusdt@trade", "btcusdt", "trade"), "BTCUSDT", "trade"),
+        (StreamParts("btcusdt@trade", "btcusdt", "trade"), "BTCUSDT", "trade"),
         (
-            StreamName("btcusdt@depth20@100ms", "btcusdt", "depth", levels=20, speed_ms=100),
+            StreamParts("btcusdt@depth20@100ms", "btcusdt", "depth", levels=20, speed_ms=100),
             "BTCUSDT",
             "depth",
         ),
-        (StreamName("btcusdt@depth@0ms", "btcusdt", "depth", speed_ms=0), "BTCUSDT", "depth"),
+        (StreamParts("btcusdt@depth@0ms", "btcusdt", "depth", speed_ms=0), "BTCUSDT", "depth"),
         (
-            StreamName("btcusd_perp@rpiDepth@500ms", "btcusd_perp", "rpiDepth", speed_ms=500),
+            StreamParts("btcusd_perp@rpiDepth@500ms", "btcusd_perp", "rpiDepth", speed_ms=500),
             "BTCUSD_PERP",
             "rpiDepth",
         ),
-        (StreamName("btcusdt@kline_1M", "btcusdt", "kline", "1M"), "BTCUSDT", "kline"),
+        (StreamParts("btcusdt@kline_1M", "btcusdt", "kline", "1M"), "BTCUSDT", "kline"),
         (
-            StreamName("btcusd_200925@markPriceKline_1h", "btcusd_200925", "markPriceKline", "1h"),
+            StreamParts("btcusd_200925@markPriceKline_1h", "btcusd_200925", "markPriceKline", "1h"),
             "BTCUSD_200925",
             "markPriceKline",
         ),
         (
-            StreamName(
+            StreamParts(
                 "btcusd_next_quarter@continuousKline_1m",
                 "btcusd_next_quarter",
                 "continuousKline",
@@ -37,21 +37,21 @@ from tickerplant.streams import CATALOGUE
             "BTCUSD",
             "continuousKline",
         ),
-        (StreamName("!bookTicker", "", "bookTicker", is_of_all=True), "", "!bookTicker"),
+        (StreamParts("!bookTicker", "", "bookTicker", is_of_all=True), "", "!bookTicker"),
         (
-            StreamName(
+            StreamParts(
                 "!markPrice@arr@1s", "", "markPrice", speed_ms=1000, is_of_all=True, is_array=True
             ),
             "",
             "!markPrice@arr",
         ),
-        (StreamName("tradingSession", "", "tradingSession"), "", "tradingSession"),
-        (StreamName("", "", ""), "", ""),
-        (StreamName("btcusdt@depthx", "btcusdt", "depthx"), "BTCUSDT", "depthx"),
-        (StreamName("a@b@c", "a", "b@c"), "A", "b@c"),
+        (StreamParts("tradingSession", "", "tradingSession"), "", "tradingSession"),
+        (StreamParts("", "", ""), "", ""),
+        (StreamParts("btcusdt@depthx", "btcusdt", "depthx"), "BTCUSDT", "depthx"),
+        (StreamParts("a@b@c", "a", "b@c"), "A", "b@c"),
     ],
 )
-def test_a_name_is_taken_apart(expected: StreamName, symbol: str, family: str) -> None:
+def test_a_name_is_taken_apart(expected: StreamParts, symbol: str, family: str) -> None:
     found = parse_stream_name(expected.text)
     assert found == expected
     assert (found.symbol, found.family) == (symbol, family)

@@ -23,7 +23,7 @@ _CONTRACT_TYPE = re.compile(
 )
 
 
-class StreamName(Struct, frozen=True):
+class StreamParts(Struct, frozen=True):
     """A stream name and its parts."""
 
     text: str
@@ -60,7 +60,7 @@ class StreamName(Struct, frozen=True):
 
 
 @lru_cache(MAX_PARSED)
-def parse_stream_name(text: str) -> StreamName:
+def parse_stream_name(text: str) -> StreamParts:
     """Return the parts of a stream name; a name of no known form has only `text` and a `kind`."""
     parts = text.split("@")
     speed_ms = None
@@ -81,4 +81,4 @@ def parse_stream_name(text: str) -> StreamName:
     else:
         kind = variant["kind"] or "depth"
         interval, levels = variant["interval"] or "", int(variant["levels"] or 0)
-    return StreamName(text, topic, kind, interval, levels, speed_ms, is_of_all, is_array)
+    return StreamParts(text, topic, kind, interval, levels, speed_ms, is_of_all, is_array)
