@@ -36,7 +36,8 @@ from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.kline import CandleMessage
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import (
+from tickerplant.messages.trade import AggregateTrade, Trade
+from tickerplant.notices import (
     BookResyncing,
     BookSynced,
     DecodeFailed,
@@ -47,7 +48,6 @@ from tickerplant.messages.notice import (
     Recovered,
     Stale,
 )
-from tickerplant.messages.trade import AggregateTrade, Trade
 
 STATE_S = 1.0
 PAGE_BYTES = 4096

@@ -18,7 +18,7 @@ LAYERS = (
     {"errors", "formatting", "regular_files", "suggestions", "units"},
     {"venue"},
     {"instrument", "profile", "frames", "quarters", "stream_name", "envelope"},
-    {"events"},
+    {"events", "notices"},
     {"raw_events", "messages"},
     {"market", "simulation", "recording", "decode"},
     {"streams", "queries"},

@@ -49,7 +49,7 @@ from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import Complaints
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice
+from tickerplant.notices import Notice
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol import client_requests

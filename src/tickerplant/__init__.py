@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tickerplant import messages
+    from tickerplant import messages, notices
     from tickerplant.archive.recording import Recording, open_recording
     from tickerplant.client import blocking
     from tickerplant.client.blocking import BlockingListener, BlockingMarket, BlockingSubscription
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tickerplant.feed.settings import FeedSettings
     from tickerplant.feed.weight import WeightBudget
     from tickerplant.messages.message import Message
-    from tickerplant.messages.notice import Notice
+    from tickerplant.notices import Notice
     from tickerplant.recording.line import Damage
 
 __version__ = "0.1.0"
@@ -75,6 +75,7 @@ __all__ = [
     "blocking",
     "connect",
     "messages",
+    "notices",
     "open_recording",
 ]
 
@@ -95,7 +96,7 @@ _HOME = {
     "LocalBook": "feed.local_book",
     "MarketClient": "client.market",
     "Message": "messages.message",
-    "Notice": "messages.notice",
+    "Notice": "notices",
     "Recording": "archive.recording",
     "QueueCounters": "feed.queue",
     "QueueOverflow": "errors",
@@ -109,6 +110,7 @@ _HOME = {
     "blocking": "client",
     "connect": "client.market",
     "messages": "",
+    "notices": "",
     "open_recording": "archive.recording",
 }
 """The module of each public name; empty for a subpackage.

@@ -19,7 +19,7 @@ from tickerplant.client.rest import MAX_CONCURRENT
 from tickerplant.config.values import faults as faults_of
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages import BookResyncing, DepthUpdate, Disconnected, Gap, Recovered
-from tickerplant.messages.notice import BookSynced
+from tickerplant.notices import BookSynced
 from tickerplant.plant import Plant
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.server import Server

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from payloads import AGGREGATES, ARRAY, KINDS, QUOTES, TICKERS, aggregate
 from world import Slow, World
 
-from tickerplant.messages.notice import Disconnected, Recovered
+from tickerplant.notices import Disconnected, Recovered
 
 PATIENCE_MS = 1_000
 """Longer than a full consumer waits for connections of its own."""

@@ -9,7 +9,7 @@ from payloads import AGGREGATES, CANDLES, DEPTH, KINDS
 from world import Consumer, Wire, World
 
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Gap, Notice, Recovered
+from tickerplant.notices import Disconnected, Gap, Notice, Recovered
 
 NAMES = [*KINDS]
 QUIET_MS = 90_000

@@ -15,7 +15,7 @@ from tickerplant.feed.reconnect import ENDINGS, Backoff, Ending
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import MAX_BAN_MS
-from tickerplant.messages.notice import DecodeFailed, Disconnected, Recovered, SubscriptionRejected
+from tickerplant.notices import DecodeFailed, Disconnected, Recovered, SubscriptionRejected
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from payloads import AGGREGATES, CANDLES, DEPTH, KINDS, QUOTES, TICKERS
 from world import TICK_MS, World
 
-from tickerplant.messages.notice import Disconnected, Gap, Recovered, Stale
+from tickerplant.notices import Disconnected, Gap, Recovered, Stale
 
 SETTLED_MS = 3_000
 steps = st.lists(

@@ -10,8 +10,8 @@ from payloads import AGGREGATES, CANDLES, DEPTH, KINDS, TICKERS, aggregate, cand
 from world import Consumer, World
 
 from tickerplant.feed.actions import Fetch
-from tickerplant.messages.notice import Gap
 from tickerplant.messages.readers import reader
+from tickerplant.notices import Gap
 
 LATE = "no response in time"
 

@@ -11,7 +11,7 @@ from world import Consumer, World
 
 from tickerplant.envelope import prefix_of
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import DecodeFailed, Gap, Notice, Recovered, Stale
+from tickerplant.notices import DecodeFailed, Gap, Notice, Recovered, Stale
 
 
 class Keeper:

@@ -17,7 +17,7 @@ from tickerplant.feed.local_book import (
     State,
 )
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
-from tickerplant.messages.notice import BookResyncing, Gap
+from tickerplant.notices import BookResyncing, Gap
 
 BIDS = [("100.00", "1.000"), ("99.00", "2.000"), ("98.00", "3.000"), ("97.00", "4.000")]
 ASKS = [("101.00", "1.500"), ("102.00", "2.500"), ("103.00", "3.500"), ("104.00", "4.500")]

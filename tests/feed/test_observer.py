@@ -9,7 +9,7 @@ from payloads import aggregate
 from world import World
 
 from tickerplant.feed.observer import Observer
-from tickerplant.messages.notice import Disconnected
+from tickerplant.notices import Disconnected
 
 NAMES = ("btcusdt@aggTrade", "ethusdt@aggTrade")
 

@@ -6,7 +6,7 @@ import pytest
 from payloads import AGGREGATES, DEPTH, KINDS, QUOTES
 from world import Wire, World
 
-from tickerplant.messages.notice import Gap
+from tickerplant.notices import Gap
 
 STEP_MS = 100
 

@@ -11,8 +11,8 @@ from payloads import TICKERS
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.queue import WHEN_FULL, Queue, WhenFull
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Dropped, Notice, Recovered
 from tickerplant.messages.ticker import MiniTicker
+from tickerplant.notices import Dropped, Notice, Recovered
 
 
 def message(number: int, symbol: str = "BTCUSDT", stream: str = TICKERS) -> MiniTicker:

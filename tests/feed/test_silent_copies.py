@@ -9,7 +9,7 @@ import pytest
 from payloads import KINDS, QUOTES, TICKERS
 from world import WALL_MS, Consumer, Wire, World
 
-from tickerplant.messages.notice import Disconnected, Gap, Recovered, Stale
+from tickerplant.notices import Disconnected, Gap, Recovered, Stale
 
 MARKS = "btcusdt@markPrice@1s"
 TELLING = (Disconnected, Gap, Recovered)

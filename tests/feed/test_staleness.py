@@ -6,7 +6,7 @@ import pytest
 from payloads import AGGREGATES, DEPTH, KINDS, QUOTES, TICKERS
 from world import World
 
-from tickerplant.messages.notice import Disconnected, Recovered, Stale, UnknownStream
+from tickerplant.notices import Disconnected, Recovered, Stale, UnknownStream
 
 MARKS = "btcusdt@markPrice@1s"
 FORCED = "btcusdt@forceOrder"

@@ -6,7 +6,7 @@ from payloads import AGGREGATES, KINDS
 from world import World
 
 from tickerplant.feed.observer import Observer
-from tickerplant.messages.notice import Recovered, Stale, UnknownStream
+from tickerplant.notices import Recovered, Stale, UnknownStream
 
 NAME = "nosuchusdt@trade"
 REASON = "it is not listed"

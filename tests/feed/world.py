@@ -24,8 +24,8 @@ from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.hub.hub import Hub
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice
 from tickerplant.messages.readers import reader
+from tickerplant.notices import Notice
 from tickerplant.plant import Plant
 from tickerplant.protocol import actions as server
 from tickerplant.protocol.limits import LIMITS, Limits

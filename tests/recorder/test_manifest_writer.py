@@ -10,9 +10,9 @@ from payloads import AGGREGATES, DEPTH, TICKERS, aggregate, depth
 from world import World
 from written import START_NS, Clock
 
-from tickerplant.messages import notice
+from tickerplant import notices
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice
+from tickerplant.notices import Notice
 from tickerplant.recorder.manifest_writer import (
     GAPS_AT_ONCE,
     SEVERAL_GAPS,
@@ -209,7 +209,7 @@ def test_a_stream_that_the_server_refuses_is_noted() -> None:
     journal = Journal(AGGREGATES)
     journal.news()
     journal.manifest.take(
-        notice.SubscriptionRejected(streams=(DEPTH,), time_ms=0, code=2, reason="Invalid")
+        notices.SubscriptionRejected(streams=(DEPTH,), time_ms=0, code=2, reason="Invalid")
     )
     (refused,) = journal.news()
     assert isinstance(refused, Refused)

@@ -23,7 +23,7 @@ from tickerplant.envelope import prefix_of
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.messages.notice import Notice
+from tickerplant.notices import Notice
 from tickerplant.plant import Plant
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.rest_jobs import discover_profile

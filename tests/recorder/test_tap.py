@@ -30,7 +30,7 @@ from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.events import ContractChanged
 from tickerplant.feed.observer import Observer
 from tickerplant.instrument import Instrument
-from tickerplant.messages.notice import Disconnected, Notice, Recovered
+from tickerplant.notices import Disconnected, Notice, Recovered
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.recorder.tap import (

@@ -6,7 +6,7 @@ import pytest
 from loopback import looped, until
 from relaying import relay, serve
 
-from tickerplant.messages.notice import SubscriptionRejected
+from tickerplant.notices import SubscriptionRejected
 
 pytestmark = pytest.mark.sockets
 

@@ -10,7 +10,7 @@ from loopback import looped
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message, UnknownMessage
-from tickerplant.messages.notice import DecodeFailed, Gap, Notice, SubscriptionRejected
+from tickerplant.notices import DecodeFailed, Gap, Notice, SubscriptionRejected
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 
 TIME_MS = 1_767_225_600_000

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.messages.notice import (
+from tickerplant.notices import (
     BookResyncing,
     DecodeFailed,
     Disconnected,

@@ -18,8 +18,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import DecodeFailed, Gap, Notice
 from tickerplant.messages.readers import reader
+from tickerplant.notices import DecodeFailed, Gap, Notice
 from tickerplant.watching.notices import totals_text
 from tickerplant.watching.screen import Screen
 from tickerplant.watching.summary import MAX_CHARACTERS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tickerplant.messages.notice import Disconnected, Notice
+from tickerplant.notices import Disconnected, Notice
 from tickerplant.watching.screen import COLUMNS, MAX_NOTICES, Screen
 from tickerplant.watching.table import RowView, StreamState, View
 

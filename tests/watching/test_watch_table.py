@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.messages.message import Message, UnknownMessage
-from tickerplant.messages.notice import (
+from tickerplant.messages.ticker import MiniTicker
+from tickerplant.notices import (
     DecodeFailed,
     Disconnected,
     Dropped,
@@ -17,7 +18,6 @@ from tickerplant.messages.notice import (
     Stale,
     SubscriptionRejected,
 )
-from tickerplant.messages.ticker import MiniTicker
 from tickerplant.watching.table import RowView, Table, share_out
 
 NOW_NS = 1_767_225_600_000_000_000

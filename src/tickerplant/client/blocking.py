@@ -31,7 +31,7 @@ from tickerplant.feed.queue import QueueCounters, WhenFull
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Dropped, Notice
+from tickerplant.notices import Dropped, Notice
 
 __all__ = [
     "BlockingBook",

@@ -24,7 +24,7 @@ from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.feed.weight import REFUSALS
 from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import (
+from tickerplant.notices import (
     BookSynced,
     Disconnected,
     Gap,

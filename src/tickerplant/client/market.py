@@ -29,8 +29,8 @@ from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.formatting import printable
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice
 from tickerplant.messages.readers import reader
+from tickerplant.notices import Notice
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
 from tickerplant.suggestions import one_of

@@ -16,7 +16,7 @@ from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.merged_stream import Sink
 from tickerplant.feed.queue import Queue, QueueCounters, WhenFull
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice
+from tickerplant.notices import Notice
 
 _log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from tickerplant.feed.notify import (
 from tickerplant.feed.reconnect import Backoff, Ending
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.weight import MAX_BAN_MS
-from tickerplant.messages.notice import Disconnected, SubscriptionRejected
+from tickerplant.notices import Disconnected, SubscriptionRejected
 from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.streams import resolve
 

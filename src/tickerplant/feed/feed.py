@@ -37,8 +37,8 @@ from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.staleness import StalenessMonitor
 from tickerplant.feed.unknown_streams import UnknownStreams
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import DecodeFailed, Stale, UnknownStream
 from tickerplant.messages.readers import UNREADABLE, Reader
+from tickerplant.notices import DecodeFailed, Stale, UnknownStream
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams.spelling import why_doubtful
 

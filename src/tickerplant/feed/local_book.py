@@ -25,7 +25,7 @@ from tickerplant.feed.book_side import BookSide, PriceKeys, Sides, read_snapshot
 from tickerplant.feed.cursor import RESTARTED
 from tickerplant.market.book_sync import BookSync
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthSnapshot, DepthUpdate
-from tickerplant.messages.notice import BookResyncing, Gap, Notice
+from tickerplant.notices import BookResyncing, Gap, Notice
 from tickerplant.raw_events import RawLevel
 
 MAX_BUFFERED = 600

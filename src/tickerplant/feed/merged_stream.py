@@ -23,7 +23,7 @@ from tickerplant.feed.context import FeedContext
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.secondary import Secondary
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import (
+from tickerplant.notices import (
     Disconnected,
     Gap,
     Notice,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import structs
 
 from tickerplant.feed.merged_stream import MergedStream, Sink
-from tickerplant.messages.notice import Disconnected, Notice, Recovered
+from tickerplant.notices import Disconnected, Notice, Recovered
 
 
 def notify(merged_streams: Iterable[MergedStream], notice: Notice) -> None:

@@ -1,6 +1,6 @@
 """Reports about the connections of a feed, for keeping a record of them.
 
-Consumers get notices of what they may miss (`messages/notice.py`).  An observer also gets
+Consumers get notices of what they may miss (`notices.py`).  An observer also gets
 reports of events that cost consumers nothing, such as renewed connections, and of unreadable messages.
 """
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Dropped, Notice
+from tickerplant.notices import Dropped, Notice
 from tickerplant.suggestions import one_of
 from tickerplant.units import NS_PER_MS
 

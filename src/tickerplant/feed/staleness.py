@@ -8,7 +8,7 @@ from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.context import FeedContext
 from tickerplant.feed.expected_interval import LOOK_MS
 from tickerplant.feed.merged_stream import MergedStream
-from tickerplant.messages.notice import Stale
+from tickerplant.notices import Stale
 
 MAX_DOUBLINGS = 10
 """How often the timeout is doubled after unsuccessful repairs."""

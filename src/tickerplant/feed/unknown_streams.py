@@ -13,7 +13,7 @@ from tickerplant.feed.actions import Verify
 from tickerplant.feed.context import FeedContext
 from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.notify import notify
-from tickerplant.messages.notice import UnknownStream
+from tickerplant.notices import UnknownStream
 
 LOOK_MS = 500
 """How often silent streams are looked for."""

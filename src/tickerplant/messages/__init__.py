@@ -13,7 +13,16 @@ from tickerplant.messages.kline import (
     MarkPriceKline,
 )
 from tickerplant.messages.message import Message, UnknownMessage
-from tickerplant.messages.notice import (
+from tickerplant.messages.prices import (
+    AssetIndex,
+    CompositeIndex,
+    CompositePart,
+    IndexPrice,
+    MarkPrice,
+)
+from tickerplant.messages.ticker import MiniTicker, Ticker
+from tickerplant.messages.trade import AggregateTrade, Liquidation, LiquidationOrder, Trade
+from tickerplant.notices import (
     BookResyncing,
     BookSynced,
     DecodeFailed,
@@ -26,15 +35,6 @@ from tickerplant.messages.notice import (
     SubscriptionRejected,
     UnknownStream,
 )
-from tickerplant.messages.prices import (
-    AssetIndex,
-    CompositeIndex,
-    CompositePart,
-    IndexPrice,
-    MarkPrice,
-)
-from tickerplant.messages.ticker import MiniTicker, Ticker
-from tickerplant.messages.trade import AggregateTrade, Liquidation, LiquidationOrder, Trade
 
 __all__ = [
     "AggregateTrade",

@@ -19,7 +19,7 @@ from msgspec import structs
 
 from tickerplant.client.rest import is_json
 from tickerplant.feed.observer import Observer
-from tickerplant.messages.notice import (
+from tickerplant.notices import (
     DecodeFailed,
     Disconnected,
     Gap,

@@ -26,8 +26,8 @@ from tickerplant.feed.merged_stream import Keep
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.logs import Complaints
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Gap, Notice
 from tickerplant.messages.readers import payload_reader
+from tickerplant.notices import Disconnected, Gap, Notice
 from tickerplant.recorder.contracts import Contracts
 from tickerplant.recorder.manifest_writer import ManifestWriter
 from tickerplant.recorder.rest_jobs import FIRST_PAUSE_S, RestJobs

@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import structs
 
 from tickerplant.feed.observer import Observer
-from tickerplant.messages.notice import Notice
+from tickerplant.notices import Notice
 from tickerplant.recorder.manifest_writer import ManifestWriter
 
 

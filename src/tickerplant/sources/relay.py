@@ -16,7 +16,7 @@ from msgspec import Struct
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.weight import Allowances
 from tickerplant.logs import Complaints, logger
-from tickerplant.messages.notice import (
+from tickerplant.notices import (
     DecodeFailed,
     Disconnected,
     Gap,

@@ -26,7 +26,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Disconnected, Notice, Stale, SubscriptionRejected
+from tickerplant.notices import Disconnected, Notice, Stale, SubscriptionRejected
 from tickerplant.plant import Plant
 from tickerplant.protocol.redaction import loggable
 from tickerplant.queries.query import Query

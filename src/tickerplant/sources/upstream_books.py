@@ -12,7 +12,7 @@ from tickerplant.events import BookSnapshot
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthUpdate
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import BookResyncing, BookSynced, Notice
+from tickerplant.notices import BookResyncing, BookSynced, Notice
 from tickerplant.plant import Plant
 from tickerplant.raw_events import RawDepth, level_units
 from tickerplant.sources.subscriptions import BASE_SPEED

@@ -16,7 +16,7 @@ from msgspec import Raw, structs
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.formatting import printable_json, timestamp_text
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import Notice
+from tickerplant.notices import Notice
 from tickerplant.units import NS_PER_MS
 from tickerplant.watching.notices import notice_text, totals_text
 

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.formatting import count_text, duration_text, number_text, printable
-from tickerplant.messages.notice import (
+from tickerplant.notices import (
     BookResyncing,
     DecodeFailed,
     Disconnected,

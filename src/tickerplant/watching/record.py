@@ -20,7 +20,7 @@ from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.formatting import count_text, duration_text, printable, size_text
 from tickerplant.logs import logger
-from tickerplant.messages.notice import Notice, Recovered, UnknownStream
+from tickerplant.notices import Notice, Recovered, UnknownStream
 from tickerplant.progress import StatusLine
 from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.recorder.folder import NOBODY

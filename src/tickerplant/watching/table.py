@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tickerplant.formatting import LATEST_S, printable
 from tickerplant.messages.message import Message
-from tickerplant.messages.notice import (
+from tickerplant.notices import (
     Disconnected,
     Gap,
     Notice,

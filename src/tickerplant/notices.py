@@ -8,6 +8,20 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+__all__ = [
+    "BookResyncing",
+    "BookSynced",
+    "DecodeFailed",
+    "Disconnected",
+    "Dropped",
+    "Gap",
+    "Notice",
+    "Recovered",
+    "Stale",
+    "SubscriptionRejected",
+    "UnknownStream",
+]
+
 
 class Notice(Struct, frozen=True, kw_only=True):
     """A change in the state of one or more streams."""
