@@ -42,8 +42,9 @@ bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
 compat: $(INSTALLED) ## Run public client libraries against the server (ARGS=ccxt_pro for one)
 	@UV=$(UV) $(BIN)/python -m compat $(ARGS)
 
-docs: $(INSTALLED) ## Write the reference pages from the tables of the program
+docs: $(INSTALLED) ## Write the reference pages and pictures from the program
 	$(BIN)/python docs/reference/generate.py
+	$(BIN)/python docs/images/watch.py
 
 lock: ## Pin the dependencies again (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
