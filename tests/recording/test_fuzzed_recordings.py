@@ -24,11 +24,11 @@ from tickerplant.archive.recording import open_recording
 from tickerplant.config.settings import VerifySettings
 from tickerplant.errors import TickerplantError
 from tickerplant.recorder.writer import RecordingWriter
-from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest import TAIL
 from tickerplant.recording.manifest_entries import Connected
 from tickerplant.recording.opening import recorded_files
+from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.replaying.scan import scan
 from tickerplant.venue import USDM
 from tickerplant.verifying.formatting import lines_of

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from tickerplant.archive.libraries import library
 from tickerplant.archive.message_reader import OF_ONE_SYMBOL, MessageReader
 from tickerplant.archive.selection import (
-    Instant,
     Selection,
-    instant_ns,
     missing_streams,
     missing_symbols,
 )
@@ -25,12 +23,13 @@ from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.formatting import iso_text, printable
 from tickerplant.messages.book import DepthSnapshot
 from tickerplant.messages.message import Message
-from tickerplant.recording.block import LATEST_NS, walk
+from tickerplant.recording.block import walk
 from tickerplant.recording.line import Damage, Line, RecordedFile, merge
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import MANIFEST, RecordingStarted, read_entry
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
+from tickerplant.recording.timestamps import LATEST_NS, Instant, instant_ns
 from tickerplant.regular_files import open_regular
 
 if TYPE_CHECKING:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from contextlib import suppress
-from datetime import datetime
 from itertools import islice
-from typing import TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.errors import ConfigError
-from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
-from tickerplant.recording.timestamps import parse_time_ns
+from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.suggestions import suggestion
 
-Instant: TypeAlias = str | int | datetime
-"""A time: an ISO date, a `datetime` (UTC unless it has a time zone), or ns since the epoch."""
-
 END_NS = LATEST_NS + 1
 """Later than everything that is recorded."""
-EXPECTED = "an ISO date such as 2026-01-31T12:00:00 (UTC), a datetime, or ns since 1970"
 
 MAX_COMPARED = 2_000
 """Names that a missing one is compared with."""
@@ -40,24 +31,6 @@ class Selection(Struct, frozen=True):
     """The first receive time."""
     end_ns: int = END_NS
     """The end of the receive times, exclusive."""
-
-
-def instant_ns(name: str, value: Instant) -> int:
-    """Return a time as ns since the epoch.
-
-    Args:
-        name: The name of the argument, for the error.
-        value: The time; UTC if it has no time zone, and 0 for the beginning of all time.
-
-    Raises:
-        ConfigError: It is not a valid time.
-    """
-    if isinstance(value, int) and (value == 0 or EARLIEST_NS <= value <= LATEST_NS):
-        return value
-    if isinstance(value, str | datetime):  # other numbers are not nanoseconds
-        with suppress(ValueError):
-            return parse_time_ns(value)
-    raise ConfigError(name, value, EXPECTED)
 
 
 def missing_streams(wanted: Collection[str], recorded: Collection[str]) -> str:

@@ -21,8 +21,9 @@ from tickerplant.envelope import prefix_of
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.disk import Disk, RawBlock, Rotation, Tick
 from tickerplant.recorder.folder import open_folder
-from tickerplant.recording.block import BLOCK_BYTES, EARLIEST_NS, LEVEL, TIME_DIGITS
+from tickerplant.recording.block import BLOCK_BYTES, LEVEL, TIME_DIGITS
 from tickerplant.recording.manifest_entries import Dropped, Entry, RunStarted
+from tickerplant.recording.timestamps import EARLIEST_NS
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import Venue
 

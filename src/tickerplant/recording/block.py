@@ -48,7 +48,6 @@ UNKNOWN_SIZE = -1
 """The content size of a Zstandard frame that does not state it."""
 TIME_DIGITS = 19
 """Digits of every receive time, from 2001 to 2286."""
-EARLIEST_NS, LATEST_NS = 10**18, 10**19 - 1
 
 _LAYOUT = Layout("<II4sIqqIII")
 _CHECK = Layout("<I")

@@ -41,9 +41,9 @@ from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.errors import RecordingError
 from tickerplant.raw_events import FAR_MS
-from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
 from tickerplant.recording.line import Damage, Line, Place, ReadStats, Report
 from tickerplant.recording.stored_text import StoredText
+from tickerplant.recording.timestamps import EARLIEST_NS, LATEST_NS
 from tickerplant.regular_files import open_regular
 from tickerplant.units import NS_PER_MS, NS_PER_S
 

@@ -17,18 +17,11 @@ from msgspec.json import Decoder as JsonDecoder
 
 from tickerplant.errors import RecordingError
 from tickerplant.formatting import iso_text
-from tickerplant.recording.block import (
-    EARLIEST_NS,
-    LATEST_NS,
-    TIME_DIGITS,
-    Head,
-    Region,
-    Unpacker,
-    walk,
-)
+from tickerplant.recording.block import TIME_DIGITS, Head, Region, Unpacker, walk
 from tickerplant.recording.line import Damage, Line, Place, ReadStats, Report
 from tickerplant.recording.manifest import Manifest, read_manifest
 from tickerplant.recording.manifest_entries import MANIFEST, SegmentSealed
+from tickerplant.recording.timestamps import EARLIEST_NS, LATEST_NS
 from tickerplant.regular_files import check_regular, open_regular
 
 SUFFIX = ".zst"

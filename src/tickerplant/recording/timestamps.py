@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.recording.block import EARLIEST_NS, LATEST_NS
+from tickerplant.errors import ConfigError
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS, NS_PER_MS, NS_PER_S
 
+Instant: TypeAlias = str | int | datetime
+"""A time: an ISO date, a `datetime` (UTC unless it has a time zone), or ns since the epoch."""
+
+EARLIEST_NS, LATEST_NS = 10**18, 10**19 - 1
+"""The times that are recorded, from 2001 to 2286: nineteen digits."""
 UNIT_NS = {
     "ms": NS_PER_MS,
     "s": NS_PER_S,
@@ -26,6 +32,7 @@ EXPECTED = (
     "an ISO date such as 2026-01-31T12:00:00 (UTC), ms or ns since 1970, "
     "or an offset such as +90s or -5m"
 )
+EXPECTED_INSTANT = "an ISO date such as 2026-01-31T12:00:00 (UTC), a datetime, or ns since 1970"
 EXPECTED_DURATION = "a duration such as 100ms, 90s, 15m, 2h or 1d"
 
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
@@ -76,6 +83,24 @@ def parse_time_ns(given: object) -> int:
     if not EARLIEST_NS <= ns <= LATEST_NS or isinstance(given, bool):
         raise ValueError(EXPECTED_TIME)
     return ns
+
+
+def instant_ns(name: str, value: Instant) -> int:
+    """Return a time as ns since the epoch.
+
+    Args:
+        name: The name of the argument, for the error.
+        value: The time; UTC if it has no time zone, and 0 for the beginning of all time.
+
+    Raises:
+        ConfigError: It is not a valid time.
+    """
+    if isinstance(value, int) and (value == 0 or EARLIEST_NS <= value <= LATEST_NS):
+        return value
+    if isinstance(value, str | datetime):  # other numbers are not nanoseconds
+        with suppress(ValueError):
+            return parse_time_ns(value)
+    raise ConfigError(name, value, EXPECTED_INSTANT)
 
 
 def parse_duration_ns(text: str) -> int:

@@ -10,10 +10,9 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.formatting import iso_text
-from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import RecordedFile
 from tickerplant.recording.segments import Segments
-from tickerplant.recording.timestamps import TimeSpec
+from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
 from tickerplant.replaying.line_cursor import LineCursor
 from tickerplant.replaying.message_times import SKEW_NS, ByEventTime
 from tickerplant.replaying.scan import FileScan

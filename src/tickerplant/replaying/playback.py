@@ -15,10 +15,10 @@ from msgspec import structs
 from tickerplant.decode.decoder import ANSWERS
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
-from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.event_clock import MISTIMED, SAMPLE_LINES, EventClock, clock_from
 from tickerplant.recording.line import Damage, Line, total_stats
 from tickerplant.recording.opening import recorded_files
+from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.replaying.line_cursor import LineCursor
 from tickerplant.replaying.message_times import (
     ByEventTime,

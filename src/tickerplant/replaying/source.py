@@ -29,9 +29,8 @@ from tickerplant.formatting import date_text, iso_text
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.progress import Progress, StatusLine
-from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import share_read
-from tickerplant.recording.timestamps import TimeSpec
+from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
 from tickerplant.replaying.clock import Lateness, ReplayClock
 from tickerplant.replaying.control import ClockState, Phase, Step, parse_clock_request
 from tickerplant.replaying.plan import Plan

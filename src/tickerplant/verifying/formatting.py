@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from tickerplant.formatting import columns, count_text, date_text, duration_text, printable
-from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.line import Place
+from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.units import NS_PER_MS, NS_PER_S
 from tickerplant.venue import VENUES
 from tickerplant.verifying.findings import (

@@ -9,11 +9,12 @@ from fcntl import LOCK_NB, LOCK_SH, LOCK_UN, flock
 from itertools import pairwise
 from pathlib import Path
 
-from tickerplant.recording.block import LATEST_NS, walk
+from tickerplant.recording.block import walk
 from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import MANIFEST, SegmentSealed
 from tickerplant.recording.segments import NAME, Segments
+from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.regular_files import open_regular
 from tickerplant.verifying.damage import DamageLog
 from tickerplant.verifying.outage_log import OutageLog

@@ -21,12 +21,12 @@ from tickerplant.errors import DecodeError, RecordingError
 from tickerplant.formatting import count_text
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.messages.sequenced import SequencedSnapshot
-from tickerplant.recording.block import LATEST_NS
 from tickerplant.recording.capture import Capture, companions_text
 from tickerplant.recording.event_clock import EventClock, mistimed_text
 from tickerplant.recording.line import Damage, Line, Place, RecordedFile, merge, total_stats
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
+from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.units import NS_PER_MS
 from tickerplant.verifying.damage import MAX_DAMAGE, DamageLog
