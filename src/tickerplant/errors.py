@@ -25,7 +25,7 @@ class TickerplantError(Exception):
 class RequestError(TickerplantError):
     """The server rejected a request: `code`, `message` and HTTP `status`.
 
-    Raised by the client it also names the request in `asked`.  If the address is blocked for a
+    Raised by the client it also names the request in `request`.  If the address is blocked for a
     while (429, 418), `until_ms` is the end of the block in milliseconds since the epoch, else None.
     """
 
@@ -35,16 +35,16 @@ class RequestError(TickerplantError):
         message: str,
         status: int = 400,
         *,
-        asked: str = "",
+        request: str = "",
         until_ms: int | None = None,
         again: str = "",
     ) -> None:
         text = f"{code} {message}" + (f" ({again})" if again else "")
-        super().__init__(f"{asked}: {text}" if asked else text)
+        super().__init__(f"{request}: {text}" if request else text)
         self.code = code
         self.message = message
         self.status = status
-        self.asked = asked
+        self.request = request
         self.until_ms = until_ms
 
 
@@ -87,10 +87,10 @@ class ConfigError(TickerplantError):
 class UpstreamError(TickerplantError):
     """The server was unreachable, timed out, or sent an invalid response."""
 
-    def __init__(self, url: str, reason: str, *, asked: str = "") -> None:
-        super().__init__(f"{url} {asked}: {reason}" if asked else f"{url}: {reason}")
+    def __init__(self, url: str, reason: str, *, request: str = "") -> None:
+        super().__init__(f"{url} {request}: {reason}" if request else f"{url}: {reason}")
         self.url = url
-        self.asked = asked
+        self.request = request
         self.reason = reason
 
 

@@ -283,11 +283,11 @@ class Request:
 
     def failure(self, reason: str) -> UpstreamError:
         """Return the error for a request without a valid response."""
-        return UpstreamError(self._url, reason, asked=self._text_with_url)
+        return UpstreamError(self._url, reason, request=self._text_with_url)
 
     def rejected(self, code: int, message: str, status: int) -> RequestError:
         """Return the error with which the server responded."""
-        return RequestError(code, message, status, asked=self._text)
+        return RequestError(code, message, status, request=self._text)
 
     def rejected_like(self, error: RequestError) -> RequestError:
         """Return the error of another request as one of this request."""
@@ -307,7 +307,9 @@ class Request:
 
     def _error(self, code: int, message: str, status: int, until_ms: int) -> RequestError:
         again = f"HTTP {status}, {again_text(until_ms, self._context.clock())}"
-        return RequestError(code, message, status, asked=self._text, until_ms=until_ms, again=again)
+        return RequestError(
+            code, message, status, request=self._text, until_ms=until_ms, again=again
+        )
 
 
 def again_text(until_ms: int, now_ms: int) -> str:
