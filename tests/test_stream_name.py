@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.stream_name import StreamParts, parse_stream_name
+from tickerplant.errors import ConfigError
+from tickerplant.stream_name import MAX_SYMBOL_CHARS, StreamParts, parse_stream_name, symbol_part
 from tickerplant.streams import CATALOGUE
 
 
@@ -66,3 +67,41 @@ def test_every_row_of_the_catalogue_has_a_kind_of_its_own_form() -> None:
         assert parsed.kind, name
         assert parsed.is_of_all == name.startswith("!"), name
         assert parsed.kind in name, name
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        *("", " ", "btcusdt ", "BTC USDT", "BTC/USDT", "BTC/USDT:USDT", "btcusdt@trade", "!ticker"),
+        *(
+            "btcusdt\n",
+            chr(0x17F),  # becomes `S` in upper case
+            "\ud800",
+            "x" * (MAX_SYMBOL_CHARS + 1),
+            None,
+            7,
+            b"BTCUSDT",
+            ["BTCUSDT"],
+        ),
+    ],
+)
+def test_what_cannot_be_a_symbol_is_refused(symbol: object) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^symbol: .*expected a symbol such as BTCUSDT"
+    ) as raised:
+        symbol_part("symbol", symbol)
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("symbol", "part"),
+    [
+        ("BTCUSDT", "btcusdt"),
+        ("BTCUSD_PERP", "btcusd_perp"),
+        ("1000PEPEusdt", "1000pepeusdt"),
+        ("币安人生USDT", "币安人生usdt"),
+        ("X" * MAX_SYMBOL_CHARS, "x" * MAX_SYMBOL_CHARS),
+    ],
+)
+def test_a_symbol_is_written_in_lower_case_in_stream_names(symbol: str, part: str) -> None:
+    assert symbol_part("symbol", symbol) == part

@@ -889,7 +889,10 @@ def _message(kind: type[Struct]) -> str:
         if isinstance(value, property)
     ]
     more = f"\n\nAlso {', '.join(f'`{name}`' for name in given)}." if given else ""
-    return f"### `{kind.__name__}`\n\n{_prose(inspect.getdoc(kind) or '')}\n\n{rows}{more}"
+    parts = [f"### `{kind.__name__}`", _prose(inspect.getdoc(kind) or ""), rows + more]
+    if make_name := getattr(kind, "of", None):
+        parts += _callable(f"{kind.__name__}.of", make_name)
+    return "\n\n".join(parts)
 
 
 def _notice(kind: type[Notice]) -> str:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tickerplant.feed.queue import QueueCounters, WhenFull
     from tickerplant.feed.settings import FeedSettings
     from tickerplant.feed.weight import WeightBudget
-    from tickerplant.messages.message import Message
+    from tickerplant.messages.message import Message, StreamName
     from tickerplant.notices import Notice
     from tickerplant.recording.line import Damage
 
@@ -66,6 +66,7 @@ __all__ = [
     "Recording",
     "RecordingError",
     "RequestError",
+    "StreamName",
     "Subscription",
     "TickerplantError",
     "UpstreamError",
@@ -102,6 +103,7 @@ _HOME = {
     "QueueOverflow": "errors",
     "RecordingError": "errors",
     "RequestError": "errors",
+    "StreamName": "messages.message",
     "Subscription": "client.subscription",
     "TickerplantError": "errors",
     "UpstreamError": "errors",

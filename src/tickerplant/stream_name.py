@@ -1,4 +1,4 @@
-"""The parts of a stream name, as they follow from its form alone.
+"""The parts of a stream name, as they follow from its form alone, and the values they can have.
 
 Whether such a stream exists, and at which venue, is for the catalogue (`streams/`) to say; the
 parts are the same for every venue.  The forms are `btcusdt@trade`, `btcusdt@depth20@100ms`,
@@ -9,18 +9,34 @@ parts are the same for every venue.  The forms are `btcusdt@trade`, `btcusdt@dep
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from msgspec import Struct
 
+from tickerplant.errors import ConfigError
+from tickerplant.suggestions import one_of
+
 MAX_PARSED = 1 << 14
 """Names whose parts are remembered; the least recently used is forgotten first."""
+
+MAX_SYMBOL_CHARS = 48
+"""More than twice the length of any symbol of the exchange; a name stays below 256 bytes."""
+
+_Choice = TypeVar("_Choice", str, int)
 
 _SPEED = re.compile(r"([0-9]+)(ms|s)")
 _VARIANT = re.compile(r"(?P<kind>\w*[kK]line)_(?P<interval>[0-9]+[A-Za-z])|depth(?P<levels>[0-9]+)")
 _CONTRACT_TYPE = re.compile(
     r"_(perpetual|current_quarter|next_quarter|tradifi_perpetual)$", re.IGNORECASE
 )
+
+FREE = r"[^@!/<>\s]+?"
+"""A symbol or pair: anything without the characters that structure a name."""
+_is_free = re.compile(FREE).fullmatch
+_is_symbol = re.compile(r"[\w.-]+").fullmatch
+"""Letters, of any script, digits, and what else the exchange allows in a symbol."""
 
 
 class StreamParts(Struct, frozen=True):
@@ -82,3 +98,53 @@ def parse_stream_name(text: str) -> StreamParts:
         kind = variant["kind"] or "depth"
         interval, levels = variant["interval"] or "", int(variant["levels"] or 0)
     return StreamParts(text, topic, kind, interval, levels, speed_ms, is_of_all, is_array)
+
+
+def fills(text: str) -> bool:
+    """Return whether `text` can be a symbol or pair in a stream name.
+
+    Symbols are lower case in stream names.  An upper-case symbol never matches, nor does a letter
+    that only becomes a letter of a symbol in upper case (`ſ`, `ı`).
+    """
+    # Text of letters and digits alone needs no search for those characters, which is slower.
+    return (text.isalnum() or _is_free(text) is not None) and text == text.upper().lower()
+
+
+def symbol_part(argument: str, value: object) -> str:
+    """Return a symbol or pair as stream names contain it: in lower case.
+
+    Args:
+        argument: The name of the argument, for the error.
+        value: The symbol, in any case.
+
+    Raises:
+        ConfigError: It cannot be a symbol.
+    """
+    shown = value
+    if isinstance(value, str):
+        if len(value) > MAX_SYMBOL_CHARS:
+            shown = f"{value[:MAX_SYMBOL_CHARS]}…"
+        elif _is_symbol(value) and fills(part := value.lower()):
+            return part
+    raise ConfigError(
+        argument,
+        shown,
+        f"a {argument} such as BTCUSDT: at most {MAX_SYMBOL_CHARS} letters, digits, '_', '-' and '.'",
+    )
+
+
+def choice(argument: str, value: object, choices: Sequence[_Choice]) -> _Choice:
+    """Return the one of `choices` that equals `value`.
+
+    Args:
+        argument: The name of the argument, for the error.
+        value: What the caller passed.
+        choices: The values that the argument can have.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    for each in choices:
+        if isinstance(value, type(each)) and value == each:
+            return each
+    raise ConfigError(argument, value, one_of(str(value), map(str, choices)))

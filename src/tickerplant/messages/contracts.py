@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, StreamName
 
 
 class Bracket(Struct, kw_only=True, gc=False):
@@ -40,6 +40,11 @@ class ContractInfo(Message, kw_only=True, gc=False):
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
 
+    @classmethod
+    def of(cls) -> StreamName[ContractInfo]:
+        """Return the name of the stream of changes of all contracts, `!contractInfo`."""
+        return StreamName("!contractInfo")
+
 
 class TradingSession(Message, kw_only=True, gc=False):
     """`tradingSession`: the current session of one market; it has no symbol."""
@@ -52,3 +57,11 @@ class TradingSession(Message, kw_only=True, gc=False):
     end_time_ms: int = field(name="T")
     kind: str = field(name="S")
     """`PRE_MARKET`, `REGULAR`, `AFTER_MARKET`, `OVERNIGHT` or `NO_TRADING`."""
+
+    @classmethod
+    def of(cls) -> StreamName[TradingSession]:
+        """Return the name of the stream of the sessions of all markets, `tradingSession`.
+
+        Only USDⓈ-M has it.
+        """
+        return StreamName("tradingSession")

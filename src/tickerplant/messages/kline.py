@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 from msgspec import Struct, field
 
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, StreamName
+from tickerplant.stream_name import choice, symbol_part
+
+Interval: TypeAlias = Literal[
+    "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"
+]
+"""How long a candle is: minutes, hours, days, a week or a month."""
+ContractType: TypeAlias = Literal[
+    "PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER", "TRADIFI_PERPETUAL"
+]
+"""The type of contract that a stream of continuous candles follows."""
+_INTERVALS: tuple[Interval, ...] = get_args(Interval)
 
 
 class Candle(Struct, kw_only=True, gc=False):
@@ -65,6 +78,18 @@ class Kline(CandleMessage, kw_only=True, gc=False):
 
     symbol: str = field(name="s")
 
+    @classmethod
+    def of(cls, symbol: str, interval: Interval) -> StreamName[Kline]:
+        """Return the name of the stream of candles of `symbol`, `<symbol>@kline_<interval>`.
+
+        It has the open candle, at most every 250 ms, and the same once more when it closes
+        (Kline/Candlestick Streams page).
+
+        Raises:
+            ConfigError: The text cannot be a symbol, or there is no such interval.
+        """
+        return StreamName(f"{symbol_part('symbol', symbol)}@kline_{_interval_part(interval)}")
+
 
 class ContinuousKline(CandleMessage, kw_only=True, gc=False):
     """`<pair>_<contractType>@continuousKline_<interval>`.
@@ -81,6 +106,29 @@ class ContinuousKline(CandleMessage, kw_only=True, gc=False):
         """The pair: the message does not contain the symbol."""
         return self.pair
 
+    @classmethod
+    def of(
+        cls, pair: str, interval: Interval, *, contract_type: ContractType = "PERPETUAL"
+    ) -> StreamName[ContinuousKline]:
+        """Return the name of the stream of candles of a pair's contract of one type.
+
+        It is `<pair>_<contractType>@continuousKline_<interval>` (Continuous Contract
+        Kline/Candlestick Streams page).
+
+        Args:
+            pair: The pair, such as `BTCUSDT` or `BTCUSD`.
+            interval: How long each candle is.
+            contract_type: The type of the contract, in any case.
+
+        Raises:
+            ConfigError: The text cannot be a pair, or there is no such interval or type.
+        """
+        wanted: object = contract_type
+        upper = wanted.upper() if isinstance(wanted, str) else wanted
+        type_part = choice("contract_type", upper, get_args(ContractType)).lower()
+        topic = f"{symbol_part('pair', pair)}_{type_part}"
+        return StreamName(f"{topic}@continuousKline_{_interval_part(interval)}")
+
 
 class IndexPriceKline(CandleMessage, kw_only=True, gc=False):
     """`<pair>@indexPriceKline_<interval>`: a candle of the index price of a COIN-M pair."""
@@ -92,6 +140,17 @@ class IndexPriceKline(CandleMessage, kw_only=True, gc=False):
         """The pair: an index has no symbol."""
         return self.pair
 
+    @classmethod
+    def of(cls, pair: str, interval: Interval) -> StreamName[IndexPriceKline]:
+        """Return the name of the stream of candles of the index price of a COIN-M pair.
+
+        It is `<pair>@indexPriceKline_<interval>` (Index Kline/Candlestick Streams page).
+
+        Raises:
+            ConfigError: The text cannot be a pair, or there is no such interval.
+        """
+        return StreamName(f"{symbol_part('pair', pair)}@indexPriceKline_{_interval_part(interval)}")
+
 
 class MarkPriceKline(CandleMessage, kw_only=True, gc=False):
     """`<symbol>@markPriceKline_<interval>`: a candle of the mark price of a COIN-M contract."""
@@ -102,3 +161,19 @@ class MarkPriceKline(CandleMessage, kw_only=True, gc=False):
     def symbol(self) -> str:
         """The symbol of the candle."""
         return self.candle.symbol
+
+    @classmethod
+    def of(cls, symbol: str, interval: Interval) -> StreamName[MarkPriceKline]:
+        """Return the name of the stream of candles of the mark price of a COIN-M contract.
+
+        It is `<symbol>@markPriceKline_<interval>` (Mark Price Kline/Candlestick Streams page).
+
+        Raises:
+            ConfigError: The text cannot be a symbol, or there is no such interval.
+        """
+        topic = symbol_part("symbol", symbol)
+        return StreamName(f"{topic}@markPriceKline_{_interval_part(interval)}")
+
+
+def _interval_part(interval: Interval) -> str:
+    return choice("interval", interval, _INTERVALS)

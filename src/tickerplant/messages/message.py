@@ -1,6 +1,8 @@
-"""What all messages have in common."""
+"""What all messages have in common, and stream names that know the class of their messages."""
 
 from __future__ import annotations
+
+from typing import Generic, TypeVar
 
 from msgspec import Struct, field
 
@@ -39,3 +41,21 @@ class UnknownMessage(Message, kw_only=True, gc=False):
 
     event_type: str = field(name="e", default="")
     event_time_ms: int = field(name="E", default=0)
+
+
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+
+
+class StreamName(str, Generic[M_co]):
+    """The name of a stream; for a type checker, also the class of its messages.
+
+        name = Trade.of("BTCUSDT")  # StreamName[Trade], equal to "btcusdt@trade"
+
+    It is a `str`, and can be used wherever one can.  The `of` methods of the message classes make
+    it.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"StreamName({str(self)!r})"

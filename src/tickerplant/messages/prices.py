@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 from msgspec import Struct, field
 
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, StreamName
+from tickerplant.stream_name import choice, symbol_part
+
+PriceSpeed: TypeAlias = Literal["1s", "3s"]
+"""How often mark and index prices are sent; names without a speed are those of three seconds."""
 
 
 class MarkPrice(Message, kw_only=True, gc=False):
@@ -24,6 +30,23 @@ class MarkPrice(Message, kw_only=True, gc=False):
     """0 for contracts without funding."""
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
+
+    @classmethod
+    def of(cls, symbol: str | None = None, *, speed: PriceSpeed = "3s") -> StreamName[MarkPrice]:
+        """Return the name of the stream of mark prices of `symbol`, or of all symbols.
+
+        It is `<symbol>@markPrice` or `!markPrice@arr`, followed by `@1s` at that speed (Mark Price
+        Stream page).
+
+        Args:
+            symbol: The symbol, or a COIN-M pair for all its contracts; None for all symbols.
+            speed: How often it is sent.
+
+        Raises:
+            ConfigError: The text cannot be a symbol, or there is no such speed.
+        """
+        topic = "!markPrice@arr" if symbol is None else f"{symbol_part('symbol', symbol)}@markPrice"
+        return StreamName(topic + _speed_part(speed))
 
 
 class IndexPrice(Message, kw_only=True, gc=False):
@@ -46,6 +69,23 @@ class IndexPrice(Message, kw_only=True, gc=False):
         if not self.symbol:
             raise ValueError("an index price with neither a pair `i` nor a symbol `s`")
 
+    @classmethod
+    def of(cls, symbol: str, *, speed: PriceSpeed = "3s") -> StreamName[IndexPrice]:
+        """Return the name of the stream of index prices of a symbol or pair.
+
+        It is `<symbol>@indexPrice`, followed by `@1s` at that speed.  On COIN-M it has the prices
+        of a pair (Index Price Stream page); on USDⓈ-M, where it is not documented, those of a
+        symbol every three seconds.
+
+        Args:
+            symbol: The pair on COIN-M, the symbol on USDⓈ-M.
+            speed: How often it is sent; `1s` only on COIN-M.
+
+        Raises:
+            ConfigError: The text cannot be a symbol, or there is no such speed.
+        """
+        return StreamName(f"{symbol_part('symbol', symbol)}@indexPrice{_speed_part(speed)}")
+
 
 class AssetIndex(Message, kw_only=True, gc=False):
     """`<assetSymbol>@assetIndex`, and the elements of `!assetIndex@arr`."""
@@ -63,6 +103,23 @@ class AssetIndex(Message, kw_only=True, gc=False):
     auto_exchange_ask_buffer: str = field(name="g")
     auto_exchange_bid_rate: str = field(name="Q")
     auto_exchange_ask_rate: str = field(name="G")
+
+    @classmethod
+    def of(cls, symbol: str | None = None) -> StreamName[AssetIndex]:
+        """Return the name of the stream of the index of one margin asset, or of all.
+
+        It is `<symbol>@assetIndex` or `!assetIndex@arr`; only USDⓈ-M has it (Multi-Assets Mode
+        Asset Index page).
+
+        Args:
+            symbol: The asset followed by `USD`, such as `ADAUSD`; None for all.
+
+        Raises:
+            ConfigError: The text cannot be a symbol.
+        """
+        if symbol is None:
+            return StreamName("!assetIndex@arr")
+        return StreamName(f"{symbol_part('symbol', symbol)}@assetIndex")
 
 
 class CompositePart(Struct, kw_only=True, gc=False):
@@ -84,3 +141,21 @@ class CompositeIndex(Message, kw_only=True, gc=False):
     component: str = field(name="C", default="baseAsset")
     """What the parts are given in."""
     composition: list[CompositePart] = field(name="c")
+
+    @classmethod
+    def of(cls, symbol: str) -> StreamName[CompositeIndex]:
+        """Return the name of the stream of a composite index, `<symbol>@compositeIndex`.
+
+        Only USDⓈ-M has it (Composite Index Symbol Information Streams page).
+
+        Args:
+            symbol: The symbol of a contract on an index, such as `DEFIUSDT`.
+
+        Raises:
+            ConfigError: The text cannot be a symbol.
+        """
+        return StreamName(f"{symbol_part('symbol', symbol)}@compositeIndex")
+
+
+def _speed_part(speed: PriceSpeed) -> str:
+    return "@1s" if choice("speed", speed, get_args(PriceSpeed)) == "1s" else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import field
 
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, StreamName
+from tickerplant.stream_name import symbol_part
 
 
 class MiniTicker(Message, kw_only=True, gc=False):
@@ -25,6 +26,23 @@ class MiniTicker(Message, kw_only=True, gc=False):
     """In quote asset on USDⓈ-M, in base asset on COIN-M."""
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
+
+    @classmethod
+    def of(cls, symbol: str | None = None) -> StreamName[MiniTicker]:
+        """Return the name of the stream of short statistics of `symbol`, or of all symbols.
+
+        It is `<symbol>@miniTicker` or `!miniTicker@arr`; the latter has only the symbols that
+        changed (All Market Mini Tickers Stream page).
+
+        Args:
+            symbol: The symbol; None for all.
+
+        Raises:
+            ConfigError: The text cannot be a symbol.
+        """
+        if symbol is None:
+            return StreamName("!miniTicker@arr")
+        return StreamName(f"{symbol_part('symbol', symbol)}@miniTicker")
 
 
 class Ticker(Message, kw_only=True, gc=False):
@@ -57,3 +75,20 @@ class Ticker(Message, kw_only=True, gc=False):
     trade_count: int = field(name="n")
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
+
+    @classmethod
+    def of(cls, symbol: str | None = None) -> StreamName[Ticker]:
+        """Return the name of the stream of all statistics of `symbol`, or of all symbols.
+
+        It is `<symbol>@ticker` or `!ticker@arr`; the latter has only the symbols that changed
+        (All Market Tickers Streams page).
+
+        Args:
+            symbol: The symbol; None for all.
+
+        Raises:
+            ConfigError: The text cannot be a symbol.
+        """
+        if symbol is None:
+            return StreamName("!ticker@arr")
+        return StreamName(f"{symbol_part('symbol', symbol)}@ticker")

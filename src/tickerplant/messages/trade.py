@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, field
 
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, StreamName
+from tickerplant.stream_name import symbol_part
 
 
 class Trade(Message, kw_only=True, gc=False):
@@ -23,6 +26,22 @@ class Trade(Message, kw_only=True, gc=False):
     """Whether the seller was the taker."""
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
+
+    @property
+    def side(self) -> Literal["buy", "sell"]:
+        """What the taker did."""
+        return "sell" if self.buyer_is_maker else "buy"
+
+    @classmethod
+    def of(cls, symbol: str) -> StreamName[Trade]:
+        """Return the name of the stream of all trades of `symbol`, `<symbol>@trade`.
+
+        The exchange does not document it; it sends every trade at once.
+
+        Raises:
+            ConfigError: The text cannot be a symbol.
+        """
+        return StreamName(f"{symbol_part('symbol', symbol)}@trade")
 
 
 class AggregateTrade(Message, kw_only=True, gc=False):
@@ -44,6 +63,22 @@ class AggregateTrade(Message, kw_only=True, gc=False):
     """Whether the seller was the taker."""
     symbol_type: int = field(name="st", default=0)
     """1 on USDⓈ-M, 2 on COIN-M; 0 if the message does not contain it."""
+
+    @property
+    def side(self) -> Literal["buy", "sell"]:
+        """What the taker did."""
+        return "sell" if self.buyer_is_maker else "buy"
+
+    @classmethod
+    def of(cls, symbol: str) -> StreamName[AggregateTrade]:
+        """Return the name of the stream of aggregate trades of `symbol`, `<symbol>@aggTrade`.
+
+        The exchange sends it every 100 ms (Aggregate Trade Streams page).
+
+        Raises:
+            ConfigError: The text cannot be a symbol.
+        """
+        return StreamName(f"{symbol_part('symbol', symbol)}@aggTrade")
 
 
 class LiquidationOrder(Struct, kw_only=True, gc=False):
@@ -79,3 +114,20 @@ class Liquidation(Message, kw_only=True, gc=False):
     def symbol(self) -> str:
         """The symbol of the order."""
         return self.order.symbol
+
+    @classmethod
+    def of(cls, symbol: str | None = None) -> StreamName[Liquidation]:
+        """Return the name of the stream of liquidations of `symbol`, or of all symbols.
+
+        It is `<symbol>@forceOrder` or `!forceOrder@arr`.  Both have at most one liquidation per
+        symbol and second (Liquidation Order Streams page).
+
+        Args:
+            symbol: The symbol; None for all.
+
+        Raises:
+            ConfigError: The text cannot be a symbol.
+        """
+        if symbol is None:
+            return StreamName("!forceOrder@arr")
+        return StreamName(f"{symbol_part('symbol', symbol)}@forceOrder")

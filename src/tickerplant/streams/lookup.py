@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
-from tickerplant.streams.pattern import Args, Pattern, fills
+from tickerplant.stream_name import fills
+from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Stream
 
 Match: TypeAlias = tuple[Stream, Args]

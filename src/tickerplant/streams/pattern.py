@@ -6,23 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from tickerplant.stream_name import FREE, fills
+
 Args: TypeAlias = Mapping[str, str]
 """The variable parts of a stream name, as they are written in it."""
 
 _PART = re.compile(r"<(\w+)(?::([^>]+))?>")
-_FREE = r"[^@!/<>\s]+?"
-"""A symbol or pair: anything without the characters that structure a name."""
-_is_free = re.compile(_FREE).fullmatch
-
-
-def fills(text: str) -> bool:
-    """Return whether `text` can be a symbol or pair in a stream name.
-
-    Symbols are lower case in stream names.  An upper-case symbol never matches, nor does a letter
-    that only becomes a letter of a symbol in upper case (`ſ`, `ı`).
-    """
-    # Text of letters and digits alone needs no search for those characters, which is slower.
-    return (text.isalnum() or _is_free(text) is not None) and text == text.upper().lower()
 
 
 class Pattern:
@@ -41,7 +30,7 @@ class Pattern:
         for part in _PART.finditer(text):
             name, choices = part[1], part[2]
             self.parts[name] = tuple(choices.split("|")) if choices else ()
-            allowed = "|".join(map(re.escape, self.parts[name])) or _FREE
+            allowed = "|".join(map(re.escape, self.parts[name])) or FREE
             expression += re.escape(text[end : part.start()]) + f"(?P<{name}>{allowed})"
             end = part.end()
         self._expression = re.compile(expression + re.escape(text[end:]))
