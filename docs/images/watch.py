@@ -16,9 +16,9 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 from tickerplant.formatting import count_text
-from tickerplant.messages.notice import Gap
 from tickerplant.messages.readers import reader
 from tickerplant.messages.trade import Trade
+from tickerplant.notices import Gap
 from tickerplant.plant import Plant
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
