@@ -109,14 +109,14 @@ def test_the_reference_tables_are_printed(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("simulate", "--usdm-port", "x"), "--usdm-port: invalid value 'x'"),
+        (("simulate", "--usdm-port", "x"), "invalid value 'x' for --usdm-port"),
         (
             ("relay", "--usdm-url", "nonsense"),
-            "--usdm-url: invalid value 'nonsense', expected a URL with scheme ws",
+            "invalid value 'nonsense' for --usdm-url: expected a URL with scheme ws",
         ),
-        (("relay", "--coinm-url", "ws://a/b"), "--coinm-url: invalid value 'ws://a/…'"),
-        (("relay", "--copies", "0"), "--copies: invalid value '0'"),
-        (("relay", "--profile", "nope"), "--profile: invalid value 'nope', expected one of"),
+        (("relay", "--coinm-url", "ws://a/b"), "invalid value 'ws://a/…' for --coinm-url"),
+        (("relay", "--copies", "0"), "invalid value '0' for --copies"),
+        (("relay", "--profile", "nope"), "invalid value 'nope' for --profile: expected one of"),
         (("simulate", "--bogus"), "No such option '--bogus'"),
         (("simulate", "--sped", "1"), "'--speed'"),
         (("replay", "x", "--run-up", "1s"), "--run-up is now --warm-up"),
@@ -131,13 +131,19 @@ def test_the_reference_tables_are_printed(
         (("nonsense",), "No such command 'nonsense'"),
         (("replay",), "Missing argument 'PATH...'"),
         (("replay", "no/such/file.gz"), "no/such/file.gz"),
-        (("simulate", "--config", "no.toml"), "--config: invalid value 'no.toml'"),
-        ((*SMALL, "--limit", "sped=1"), "--limit: invalid value 'sped', expected one of"),
-        ((*SMALL, "--limit", "max_streams=0"), "max_streams: invalid value 0"),
-        ((*SMALL, "--limit", "count_control_frames=7"), "invalid value 7, expected 0 or 1"),
-        ((*SMALL, "--limit", "count_control_frames=-1"), "invalid value -1, expected 0 or 1"),
-        ((*SMALL, "--host", "\udcff"), "--host: invalid value '\\udcff'"),
-        (("simulate", "--profile", "nope"), "--profile: invalid value 'nope', expected one of"),
+        (("simulate", "--config", "no.toml"), "invalid value 'no.toml' for --config"),
+        ((*SMALL, "--limit", "sped=1"), "invalid value 'sped' for --limit: expected one of"),
+        ((*SMALL, "--limit", "max_streams=0"), "invalid value 0 for max_streams"),
+        (
+            (*SMALL, "--limit", "count_control_frames=7"),
+            "invalid value 7 for count_control_frames: expected 0 or 1",
+        ),
+        (
+            (*SMALL, "--limit", "count_control_frames=-1"),
+            "invalid value -1 for count_control_frames: expected 0 or 1",
+        ),
+        ((*SMALL, "--host", "\udcff"), "invalid value '\\udcff' for --host"),
+        (("simulate", "--profile", "nope"), "invalid value 'nope' for --profile: expected one of"),
         (("streams", "x"), "Got unexpected extra argument (x) (see tickerplant streams -h)"),
         (("explain", "--bogus"), "No such option '--bogus' (see tickerplant explain -h)"),
         (("explain", "\udcff\udcfe@trade"), "'\\udcff\\udcfe@trade' is not valid Unicode text"),
@@ -146,7 +152,7 @@ def test_the_reference_tables_are_printed(
         (("simulate", "--symbols", "NONESUCH"), "NONESUCH"),
         (("simulate", "--symbols", ""), "--symbols: "),
         (("simulate", "--limit", ""), "--limit: "),
-        (("simulate", "--limits", "some"), "--limits: invalid value 'some', expected one of"),
+        (("simulate", "--limits", "some"), "invalid value 'some' for --limits: expected one of"),
         (("explain",), "Missing argument 'URL-OR-STREAM...'"),
         (("explain", "ftp://fstream.binance.com/ws"), "is not a URL with a host and one of ws"),
         (("explain", "wss://fstream.binance.com:x/ws"), "is not a URL: Port could not be cast"),
@@ -154,10 +160,13 @@ def test_the_reference_tables_are_printed(
         (("explain", "wss://fstream.binance.com/" + "w" * 8000), "at most 8000 are allowed"),
         (
             ("explain", "btcusdt@trade", "--profile", "2019"),
-            "--profile: invalid value '2019', expected one of",
+            "invalid value '2019' for --profile: expected one of",
         ),
-        (("explain", "btcusdt@trade", "--routing", "no"), "--routing: invalid value 'no'"),
-        (("explain", "btcusdt@trade", "--config", "no.toml"), "--config: invalid value 'no.toml'"),
+        (("explain", "btcusdt@trade", "--routing", "no"), "invalid value 'no' for --routing"),
+        (
+            ("explain", "btcusdt@trade", "--config", "no.toml"),
+            "invalid value 'no.toml' for --config",
+        ),
     ],
 )
 def test_a_usage_error_prints_one_line_and_exits_with_status_2(
@@ -175,7 +184,7 @@ def test_a_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
         port = str(taken.getsockname()[1])
         status, _, err = run(*SMALL, "--usdm-port", port, capsys=capsys)
     assert status == 2
-    assert f"--usdm-port: invalid value {port}, expected a free port" in err
+    assert f"invalid value {port} for --usdm-port: expected a free port" in err
 
 
 def test_a_file_that_is_not_a_recording_is_reported(
@@ -426,7 +435,7 @@ def test_an_invalid_setting_is_reported_with_its_origin(
 ) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(f'{key} = "nope"\n', encoding="utf-8")
-    refused = ": invalid value 'nope', expected one of "
+    refused = "invalid value 'nope' for "
     in_file = run(*command, "--config", str(path), capsys=capsys)
     monkeypatch.setenv(f"TICKERPLANT_{key.upper()}", "nope")
     in_environment = run(*command, "--config", str(path), capsys=capsys)
@@ -434,7 +443,7 @@ def test_an_invalid_setting_is_reported_with_its_origin(
     assert [status for status, _, _ in (in_file, in_environment, as_option)] == [2, 2, 2]
     origins = (f"{key} in the file", f"TICKERPLANT_{key.upper()}", f"--{key}")
     for (_, _, err), origin in zip((in_file, in_environment, as_option), origins, strict=True):
-        assert err.startswith(f"tickerplant: {origin}{refused}")
+        assert err.startswith(f"tickerplant: {refused}{origin}: expected one of ")
         assert err.count("\n") == 1
 
 

@@ -21,5 +21,5 @@ from tickerplant.errors import ConfigError
 )
 def test_a_config_error_hides_the_secret_parts_of_a_url(url: str, shown: str) -> None:
     assert str(ConfigError("url", url, "another")) == (
-        f"url: invalid value {shown!r}, expected another"
+        f"invalid value {shown!r} for url: expected another"
     )

@@ -36,6 +36,13 @@ def test_a_suggestion_ends_a_sentence_or_is_empty() -> None:
     assert suggestion("zzz", NAMES) == ""
 
 
+def test_names_that_are_about_as_similar_are_suggested_together() -> None:
+    assert suggestion("relais", ["relay", "replay", "record"]) == "; did you mean relay or replay?"
+    tables = ["trades", "trade", "trader", "traders", "klines"]
+    assert suggestion("tradez", tables).count(",") == 1
+    assert suggestion("tradez", tables).startswith("; did you mean trade")
+
+
 def test_all_names_are_listed_before_the_suggestion() -> None:
     assert one_of("sped", ["speed", "limit"]) == "one of speed, limit; did you mean speed?"
     assert one_of("zzz", ["speed", "limit"]) == "one of speed, limit"

@@ -78,8 +78,10 @@ class ConfigError(TickerplantError):
         shown = value
         if isinstance(value, str):
             shown = _AFTER_HOST.sub(r"\1…", _USER.sub(r"\1…@", value))
-        problem = "not given" if value is None else f"invalid value {shown!r}"
-        super().__init__(f"{setting}: {problem}, expected {expected}")
+        problem = (
+            f"{setting} is missing" if value is None else f"invalid value {shown!r} for {setting}"
+        )
+        super().__init__(f"{problem}: expected {expected}")
         self.setting = setting
         self.expected = expected
 

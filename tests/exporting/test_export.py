@@ -604,11 +604,11 @@ def test_a_table_without_rows_is_reported(
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"start_ns": START_NS + 2 * 10**9}, "--from: .* expected a time before the end; {}"),
-        ({"end_ns": START_NS}, "--to-time: .* expected a time after the beginning; {}"),
+        ({"start_ns": START_NS + 2 * 10**9}, "for --from: expected a time before the end; {}"),
+        ({"end_ns": START_NS}, "for --to-time: expected a time after the beginning; {}"),
         (
             {"start_ns": START_NS + 5, "end_ns": START_NS + 5},
-            "--to-time: .* expected a time after --from, 2026-02-25",
+            "for --to-time: expected a time after --from, 2026-02-25",
         ),
     ],
     ids=["after the end", "before the beginning", "nothing between"],
@@ -637,7 +637,7 @@ def test_an_export_into_a_recording_is_refused(tape: Path, to: str, inner: str, 
     for path in (tape / "usdm").glob(lost):
         path.unlink()
     before = sorted(tape.rglob("*"))
-    with pytest.raises(ConfigError, match=r"--out: .* expected a folder of its own, .* recording"):
+    with pytest.raises(ConfigError, match=r"for --out: expected a folder of its own, .* recording"):
         run(tape / "usdm" / inner, tape / "coinm", to=to)
     assert sorted(tape.rglob("*")) == before, "nothing is made"
 
@@ -664,14 +664,14 @@ def test_wrong_usage_is_refused(tape: Path, tmp_path: Path) -> None:
     for flags, words in (
         (
             {"tables": "trade"},
-            "--tables: invalid value 'trade', expected one of trades, agg_trades",
+            "invalid value 'trade' for --tables: expected one of trades, agg_trades",
         ),
-        ({"out": ""}, "--out: invalid value '', expected a folder path"),
-        ({"out": None}, "--out: not given, expected the folder"),
+        ({"out": ""}, "invalid value '' for --out: expected a folder path"),
+        ({"out": None}, "--out is missing: expected the folder"),
         ({"to": "hftbacktest", "tables": "trades"}, "--tables: .* to be left out"),
         (
             {"to": "csv", "numbers": "float"},
-            "--numbers: invalid value 'float', .* except for parquet",
+            "invalid value 'float' for --numbers: .* except for parquet",
         ),
     ):
         with pytest.raises(ConfigError, match=words):

@@ -484,13 +484,13 @@ def test_two_exports_do_not_share_a_folder(tmp_path: Path) -> None:
     assert export(tmp_path, source, progress=second).files == 1
     folder = str(tmp_path / "out")
     expected = "a folder not in use by another export"
-    assert set(rejected) == {f"--out: invalid value {folder!r}, expected {expected}"}
+    assert set(rejected) == {f"invalid value {folder!r} for --out: expected {expected}"}
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--extras: invalid value 'x'"):
+    with pytest.raises(ConfigError, match="invalid value 'x' for --extras"):
         export(tmp_path, extras=frozenset({"x"}))
-    with pytest.raises(ConfigError, match="--base-latency-ns: invalid value -1"):
+    with pytest.raises(ConfigError, match="invalid value -1 for --base-latency-ns"):
         export(tmp_path, base_latency_ns=-1)
 
 

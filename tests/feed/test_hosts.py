@@ -75,7 +75,7 @@ def test_one_base_serves_everything(venue: Venue, base: str, secure: str, author
 )
 def test_anything_else_is_refused(base: str) -> None:
     with pytest.raises(
-        ConfigError, match=r"^base_url: invalid value .*, expected a URL with scheme ws"
+        ConfigError, match=r"^invalid value .* for base_url: expected a URL with scheme ws"
     ):
         hosts_of(USDM, base)
 
@@ -98,5 +98,7 @@ def test_what_is_wrong_in_the_environment_is_called_by_its_name(venue: Venue) ->
 
 def test_a_venue_is_found_by_its_name() -> None:
     assert [venue_of_name(name) for name in ("usdm", "coinm")] == [USDM, COINM]
-    with pytest.raises(ConfigError, match=r"venue: invalid value 'spot', expected usdm or coinm"):
+    with pytest.raises(
+        ConfigError, match=r"invalid value 'spot' for venue: expected usdm or coinm"
+    ):
         venue_of_name("spot")

@@ -214,11 +214,11 @@ def test_a_queue_that_overflowed_delivers_the_queued_items_and_then_raises() -> 
 @pytest.mark.parametrize(
     ("size", "when_full", "wrong"),
     [
-        (0, "block", "queue_size: .* 0, .* at least 1"),
+        (0, "block", "0 for queue_size: .* at least 1"),
         (
             1,
             "newest",
-            "when_full: .* 'newest', expected one of block, keep_latest, drop_oldest, raise$",
+            "'newest' for when_full: expected one of block, keep_latest, drop_oldest, raise$",
         ),
         (1, "drop_newest", "one of .*; did you mean drop_oldest"),
     ],

@@ -19,25 +19,31 @@ def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"copies": 0}, "copies: invalid value 0, expected a whole number, at least 1"),
-        ({"copies": "2"}, "copies: invalid value '2', expected a whole number, at least 1"),
-        ({"copies": 1.5}, "copies: invalid value 1.5, expected a whole number, at least 1"),
+        ({"copies": 0}, "invalid value 0 for copies: expected a whole number, at least 1"),
+        ({"copies": "2"}, "invalid value '2' for copies: expected a whole number, at least 1"),
+        ({"copies": 1.5}, "invalid value 1.5 for copies: expected a whole number, at least 1"),
         (
             {"max_connection_age_ms": 0},
-            "max_connection_age_ms: invalid value 0, expected a whole number, at least 1000",
+            "invalid value 0 for max_connection_age_ms: expected a whole number, at least 1000",
         ),
-        ({"idle_ms": float("inf")}, "idle_ms: invalid value inf, expected a whole number"),
-        ({"copies": True}, "copies: invalid value True, expected a whole number, at least 1"),
-        ({"copies": 11}, "copies: invalid value 11, expected at most 10"),
-        ({"retry_base_ms": -1}, "retry_base_ms: invalid value -1, expected a whole number, at le"),
-        ({"reorder_ms": -1}, "reorder_ms: invalid value -1, expected a whole number, at least 0"),
+        ({"idle_ms": float("inf")}, "invalid value inf for idle_ms: expected a whole number"),
+        ({"copies": True}, "invalid value True for copies: expected a whole number, at least 1"),
+        ({"copies": 11}, "invalid value 11 for copies: expected at most 10"),
+        (
+            {"retry_base_ms": -1},
+            "invalid value -1 for retry_base_ms: expected a whole number, at le",
+        ),
+        (
+            {"reorder_ms": -1},
+            "invalid value -1 for reorder_ms: expected a whole number, at least 0",
+        ),
         (
             {"renewal_margin": 0.5},
-            "renewal_margin: invalid value 0.5, expected a number from 0 to less",
+            "invalid value 0.5 for renewal_margin: expected a number from 0 to less",
         ),
         (
             {"renewal_margin": "a"},
-            "renewal_margin: invalid value 'a', expected a number from 0 to less",
+            "invalid value 'a' for renewal_margin: expected a number from 0 to less",
         ),
     ],
 )
@@ -47,5 +53,5 @@ def test_what_cannot_be_used_is_reported(changed: dict[str, Any], expected: str)
 
 
 def test_what_are_no_settings_is_reported() -> None:
-    with pytest.raises(ConfigError, match=r"settings: invalid value .'copies': 2."):
+    with pytest.raises(ConfigError, match=r"invalid value .'copies': 2. for settings"):
         check_settings({"copies": 2})

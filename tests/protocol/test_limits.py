@@ -40,7 +40,7 @@ def test_the_documented_numbers_are_the_defaults() -> None:
 
 
 def test_a_number_that_makes_no_sense_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="max_streams: invalid value 0, expected at least 1"):
+    with pytest.raises(ConfigError, match="invalid value 0 for max_streams: expected at least 1"):
         msgspec.structs.replace(LIMITS, max_streams=0)
 
 

@@ -249,20 +249,20 @@ def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[in
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((NAME,), "--out: not given, expected the folder to record to"),
+        ((NAME,), "--out is missing: expected the folder to record to"),
         (("@{tmp}/none", "--out", "{tmp}"), "in each line: No such file or directory"),
         (("@{tmp}/latin", "--out", "{tmp}"), "in each line: it is not UTF-8"),
         (("@{tmp}/empty", "--out", "{tmp}"), "expected at least one stream"),
         (("@{tmp}/long", "--out", "{tmp}"), "long, line 2: "),
         ((NAME, "--out", "{tmp}/empty"), "empty"),
-        ((NAME, "--out", "{tmp}", "--url", "ws://h/x"), "--url: invalid value 'ws://h/…'"),
+        ((NAME, "--out", "{tmp}", "--url", "ws://h/x"), "invalid value 'ws://h/…' for --url"),
         ((NAME, "--out", "{tmp}", "--segment", "0"), "of at least a second"),
         ((NAME, "--out", "{tmp}", "--segment-size", "9"), "a size such as 256MB"),
         ((NAME, "--out", "{tmp}", "--snapshots", "no"), "of at most a century, or off"),
         ((NAME, "--out", "{tmp}", "--snapshot-levels", "7"), "one of 5, 10, 20"),
         (
             (NAME, "--out", "{tmp}", "--compression-level", "99"),
-            "--compression-level: invalid value '99'",
+            "invalid value '99' for --compression-level",
         ),
     ],
 )

@@ -341,7 +341,7 @@ def test_a_name_that_is_no_stream_is_refused(tmp_path: Path) -> None:
     it = case(BTCUSDT)
     reported = refusal(TapSettings(folder=str(tmp_path / "rec"), names=("btcusdt@trdae",)), it)
     assert reported.startswith(
-        "--record-streams: invalid value 'btcusdt@trdae', expected a stream ("
+        "invalid value 'btcusdt@trdae' for --record-streams: expected a stream ("
     )
     assert not (tmp_path / "rec").exists()
 
@@ -354,7 +354,9 @@ def test_a_relay_of_many_symbols_requires_the_names_of_streams(tmp_path: Path) -
     it = case(*many)
     tapping = TapSettings(folder=str(tmp_path / "rec"), upstreams={"usdm": Upstream()})
     reported = refusal(tapping, it)
-    assert "--record-streams: invalid value '', expected the streams to record, such as" in reported
+    assert (
+        "invalid value '' for --record-streams: expected the streams to record, such as" in reported
+    )
     assert "USDⓈ-M has 51 symbols upstream" in reported
     named = structs.replace(tapping, names=("c1usdt@trade",))
     Taps(named, it.plant, URLS, it.readiness.warn).close("done")

@@ -40,13 +40,15 @@ def test_a_key_that_does_not_fit_is_named(tmp_path: Path, authority: trustme.CA)
     one, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
     cert = written(tmp_path, "cert.pem", one.cert_chain_pems[0].bytes())
     key = written(tmp_path, "key.pem", other.private_key_pem.bytes())
-    with pytest.raises(ConfigError, match=r"--tls-key: .*key.pem', expected the key of .*cert.pem"):
+    with pytest.raises(
+        ConfigError, match=r"key.pem' for --tls-key: expected the key of .*cert.pem"
+    ):
         context_of(cert, key)
     key = written(tmp_path, "key.pem", one.private_key_pem.bytes())
     assert context_of(cert, key)
     assert context_of(written(tmp_path, "both.pem", one.private_key_and_cert_chain_pem.bytes()))
     with pytest.raises(
-        ConfigError, match=r"--tls-cert: .*, expected a PEM file with a key, or --tls-key"
+        ConfigError, match=r"for --tls-cert: expected a PEM file with a key, or --tls-key"
     ):
         context_of(cert)
 
@@ -63,12 +65,12 @@ def test_what_is_no_certificate_now_is_named(
         pem = authority.issue_cert(
             "localhost", not_after=end
         ).private_key_and_cert_chain_pem.bytes()
-    with pytest.raises(ConfigError, match=rf"--tls-cert: .*cert.pem.*{expected}"):
+    with pytest.raises(ConfigError, match=rf"cert.pem' for --tls-cert.*{expected}"):
         context_of(written(tmp_path, "cert.pem", pem))
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.CA) -> None:
-    with pytest.raises(ConfigError, match=r"--tls-cert: .*none.pem.*No such file"):
+    with pytest.raises(ConfigError, match=r"none.pem' for --tls-cert.*No such file"):
         context_of(str(tmp_path / "none.pem"))
     cert = written(tmp_path, "cert.pem", authority.issue_cert("a").cert_chain_pems[0].bytes())
     for key, why in (
@@ -79,7 +81,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.
         (written(tmp_path, "locked", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "passphrase"),
         (written(tmp_path, "torn", b"-----BEGIN PRIVATE KEY-----\nx\n"), "can be used"),
     ):
-        with pytest.raises(ConfigError, match=f"--tls-key: .*{why}"):
+        with pytest.raises(ConfigError, match=f"for --tls-key: .*{why}"):
             context_of(cert, key)
 
 
@@ -88,9 +90,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, authority: trustme.
     [
         (
             SimulateSettings(tls="self", tls_cert="a"),
-            "--tls: invalid value 'self', .* not to be combined with --tls-cert",
+            "invalid value 'self' for --tls: .* not to be combined with --tls-cert",
         ),
-        (SimulateSettings(tls_key="a"), "--tls-cert: not given, expected the certificate"),
+        (SimulateSettings(tls_key="a"), "--tls-cert is missing: expected the certificate"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
@@ -125,7 +127,8 @@ def test_the_own_certificate_stays_until_it_lacks_a_name(tmp_path: Path) -> None
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
-        ConfigError, match=r"--tls: invalid value 'self', .*file/tls, that can be written \(Not a"
+        ConfigError,
+        match=r"invalid value 'self' for --tls: .*file/tls, that can be written \(Not a",
     ):
         own_certificate(tmp_path / "file" / "tls", [])
 

@@ -171,7 +171,7 @@ async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFact
         status, text = await house.ask("DELETE", CLOCK_PATH)
     assert [status for status, _ in answers] == [400, 400, 400, 400, 400, 409, 409, 413]
     assert answers[0][1]["field"] == "speed"
-    assert "invalid value 'fast', expected a number from 0.001" in answers[0][1]["error"]
+    assert "invalid value 'fast' for speed: expected a number from 0.001" in answers[0][1]["error"]
     assert answers[1][1]["field"] == answers[2][1]["field"] == "body"
     assert answers[5][1] == {"error": "step: the replay is not paused"}
     assert status == 405

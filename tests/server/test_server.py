@@ -33,7 +33,7 @@ async def test_a_port_in_use_is_named_and_nothing_stays_open() -> None:
         port = taken.getsockname()[1]
         server = a_server(coinm=port)
         with pytest.raises(
-            ConfigError, match=f"--coinm-port: invalid value {port}, .* listens on 127.0.0.1"
+            ConfigError, match=f"invalid value {port} for --coinm-port: .* listens on 127.0.0.1"
         ):
             await server.start()
         assert server.urls == {}
@@ -41,13 +41,13 @@ async def test_a_port_in_use_is_named_and_nothing_stays_open() -> None:
 
 @looped
 async def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--host: invalid value '192\.0\.2\.1'"):
+    with pytest.raises(ConfigError, match=r"invalid value '192\.0\.2\.1' for --host"):
         await a_server(host="192.0.2.1").start()
 
 
 @looped
 async def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--host: invalid value 'no address'"):
+    with pytest.raises(ConfigError, match="invalid value 'no address' for --host"):
         await a_server(host="no address").start()
 
 
@@ -123,7 +123,7 @@ async def test_both_venues_on_one_port_are_called_that() -> None:
         port = free.getsockname()[1]
     server = a_server(usdm=port, coinm=port)
     with pytest.raises(
-        ConfigError, match=rf"--coinm-port: invalid value {port}, .*: USDⓈ-M is on {port} too"
+        ConfigError, match=rf"invalid value {port} for --coinm-port: .*: USDⓈ-M is on {port} too"
     ):
         await server.start()
     assert server.urls == {}

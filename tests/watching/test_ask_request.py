@@ -76,9 +76,13 @@ def test_integers_are_numbers_in_the_websocket_api_and_text_in_rest(
 @pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
-        ("depth", ("symbol",), "invalid value 'symbol', expected a parameter such as symbol="),
+        (
+            "depth",
+            ("symbol",),
+            "invalid value 'symbol' for key=value: expected a parameter such as symbol=",
+        ),
         ("depth", ("=x",), "expected a parameter such as symbol=BTCUSDT"),
-        ("depth", ("a=1", "a=2"), "invalid value 'a=2', expected a once"),
+        ("depth", ("a=1", "a=2"), "invalid value 'a=2' for key=value: expected a once"),
         ("depth", ("method=x",), "invalid value 'method=x'"),
         ("depth", ("self=x",), "invalid value 'self=x'"),
         ("depth", ("symbol=\udcff",), "expected valid Unicode"),

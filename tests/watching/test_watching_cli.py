@@ -285,16 +285,25 @@ async def test_who_cannot_be_reached_is_reported_and_the_status_is_1() -> None:
     ("arguments", "expected"),
     [
         (("ask",), "Missing argument 'METHOD'"),
-        (("ask", "depth", "BTCUSDT"), "invalid value 'BTCUSDT', expected a parameter such as"),
+        (
+            ("ask", "depth", "BTCUSDT"),
+            "invalid value 'BTCUSDT' for key=value: expected a parameter such as",
+        ),
         (
             ("ask", "depth", "--url", "9001"),
-            "--url: invalid value '9001', expected a URL with scheme ws",
+            "invalid value '9001' for --url: expected a URL with scheme ws",
         ),
-        (("ask", "depth", "--venue", "spot"), "--venue: invalid value 'spot', expected one of"),
+        (("ask", "depth", "--venue", "spot"), "invalid value 'spot' for --venue: expected one of"),
         (("watch",), "Missing argument 'STREAM...'"),
-        (("watch", NAME, "--copies", "0"), "--copies: invalid value '0', expected a whole number"),
-        (("watch", NAME, "--seconds", "0"), "--seconds: invalid value '0', expected a number > 0"),
-        (("watch", ""), "stream: invalid value '', expected the name of a stream"),
+        (
+            ("watch", NAME, "--copies", "0"),
+            "invalid value '0' for --copies: expected a whole number",
+        ),
+        (
+            ("watch", NAME, "--seconds", "0"),
+            "invalid value '0' for --seconds: expected a number > 0",
+        ),
+        (("watch", ""), "invalid value '' for stream: expected the name of a stream"),
         (("watch", "\udcff@trade"), "expected valid Unicode"),
     ],
 )

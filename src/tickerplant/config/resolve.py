@@ -49,11 +49,13 @@ def read_file(path: str) -> dict[str, object]:
         elif key in owned:
             tables = [f"[{each.owner}]" for each in settings if each.key == key]
             expected = f"it in {' or '.join(tables)}, where it has different meanings"
-            raise ConfigError(path, key, expected)
+            raise ConfigError(f"a key in {path}", key, expected)
         elif isinstance(value, dict) and key not in known:
             commands = ", ".join(f"[{name}]" for name in COMMANDS)
             hint = suggestion(key, COMMANDS, "[{}]")
-            raise ConfigError(path, f"[{key}]", f"the table of a command: {commands}{hint}")
+            raise ConfigError(
+                f"a table in {path}", f"[{key}]", f"the table of a command: {commands}{hint}"
+            )
         else:
             _refuse_unknown({key: value}, known, path, "")
     return content
@@ -83,7 +85,7 @@ def _all_settings() -> list[Setting]:
 
 def _refuse_unknown(table: Mapping[str, object], known: set[str], path: str, name: str) -> None:
     for key in table.keys() - known:
-        where = f"[{name}] in {path}" if name else path
+        where = f"a key in [{name}] of {path}" if name else f"a key in {path}"
         if (renamed := RENAMED.get(key)) in known:
             raise ConfigError(where, key, f"{renamed}, its new name")
         expected = f"a setting: {', '.join(sorted(known))}{suggestion(key, known)}"
