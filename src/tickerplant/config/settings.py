@@ -118,6 +118,10 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
         _setting("Inject a fault, as NAME=VALUE, such as reset=30s (repeatable).", faults, "fault"),
     ] = {}
     fault_seed: Annotated[Seed, _setting("Seed of the random choices of faults.")] = 1
+    json: Annotated[
+        bool,
+        _setting("Print the addresses when ready, and the totals at the end, as JSON objects."),
+    ] = False
     log_format: Annotated[Literal["text", "json"], _setting("Format of log lines.")] = "text"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], _setting("Minimum level to log.")
