@@ -18,7 +18,7 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.target import StreamTarget, parse_target
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE, resolve
-from tickerplant.streams.spelling import why_doubtful, why_unknown
+from tickerplant.streams.spelling import spelling_error, unknown_reason
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
@@ -118,12 +118,12 @@ def test_a_stream_is_delivered_on_one_route_where_routes_are_split(
     ],
 )
 def test_an_unknown_name_is_explained_with_what_is_wrong(name: str, expected: str) -> None:
-    assert expected in why_unknown(USDM, name)
+    assert expected in spelling_error(USDM, name)
 
 
 def test_a_stream_of_the_other_venue_is_recognised() -> None:
-    assert why_unknown(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
-    assert why_doubtful(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
+    assert spelling_error(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
+    assert unknown_reason(COINM, "tradingSession") == "a stream of USDⓈ-M, not of COIN-M"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_stream_of_the_other_venue_is_recognised() -> None:
     ],
 )
 def test_a_symbol_of_the_other_venue_is_recognised(venue: Venue, name: str, expected: str) -> None:
-    assert why_doubtful(venue, name) == expected
+    assert unknown_reason(venue, name) == expected
 
 
 @given(st.text(max_size=30))

@@ -11,7 +11,7 @@ from tickerplant.plant import Plant
 from tickerplant.profile import Profile
 from tickerplant.streams import find, resolve
 from tickerplant.streams.pattern import Args
-from tickerplant.streams.spelling import is_inverse, only_under, why_unknown
+from tickerplant.streams.spelling import is_inverse, only_under, spelling_error
 from tickerplant.streams.stream import Route
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -56,7 +56,7 @@ def note_stream(
     """
     resolved = resolve(venue, name)
     if resolved is None:
-        why = f"{UNKNOWN_STREAM}: {why_unknown(venue, name)}"
+        why = f"{UNKNOWN_STREAM}: {spelling_error(venue, name)}"
         return StreamNote(stream=name, venue=venue.name, silent=why)
     plant = _plant_with(resolved[1], profile, strict=route is not None)
     stream, args = find(plant.venues[venue.name], name) or resolved

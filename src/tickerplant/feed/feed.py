@@ -40,7 +40,7 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, Reader
 from tickerplant.notices import DecodeFailed, Stale, UnknownStream
 from tickerplant.stream_name import parse_stream_name
-from tickerplant.streams.spelling import why_doubtful
+from tickerplant.streams.spelling import unknown_reason
 
 _END = ord("}")
 """The last byte of a message in the usual envelope."""
@@ -278,7 +278,7 @@ class Feed:
         else:
             merged = MatchedStream(name, reader.decode, expected_interval, self._context)
         merged.is_array = reader.array
-        merged.unknown_reason = why_doubtful(self._venue, name)
+        merged.unknown_reason = unknown_reason(self._venue, name)
         self._unknown_streams.add(merged)
         if sink in self.apart:
             self.apart[sink][name] = merged

@@ -32,7 +32,7 @@ from tickerplant.recorder.relayed import Relayed, Source
 from tickerplant.recorder.snapshot_schedule import symbol_of_diffs
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import Connected, InstrumentsListed, SnapshotRecorded
-from tickerplant.streams.spelling import why_doubtful
+from tickerplant.streams.spelling import unknown_reason
 from tickerplant.venue import COINM, USDM, Venue
 
 OPTION = "--record-streams"
@@ -67,7 +67,7 @@ def named_streams(names: Sequence[str], venues: Sequence[Venue]) -> dict[str, tu
     """
     chosen: dict[str, list[str]] = {venue.name: [] for venue in venues}
     for name in dict.fromkeys(names):
-        doubts = {venue.name: why_doubtful(venue, name) for venue in venues}
+        doubts = {venue.name: unknown_reason(venue, name) for venue in venues}
         if all(doubts.values()):
             raise ConfigError(OPTION, name, f"a stream ({next(iter(doubts.values()))})")
         for venue_name, doubt in doubts.items():

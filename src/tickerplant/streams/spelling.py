@@ -29,11 +29,11 @@ _SYMBOLS = {"symbol": "symbol", "pair": "pair", "assetSymbol": "asset index"}
 """The free parts of names, in words."""
 
 
-def why_doubtful(venue: Venue, name: str) -> str:
+def unknown_reason(venue: Venue, name: str) -> str:
     """Return why no server of `venue` is expected to send the stream; empty if one is."""
     found = resolve(venue, name)
     if found is None:
-        return why_unknown(venue, name)
+        return spelling_error(venue, name)
     stream, args = found
     listed = COINM if is_inverse(args.get("symbol", args.get("pair", ""))) else USDM
     # Streams with other subjects may cover both venues.
@@ -49,11 +49,11 @@ def remedy(markets: Markets, name: str) -> str:
     """
     found = find(markets, name)
     if found is None:
-        return why_unknown(markets.venue, name)
+        return spelling_error(markets.venue, name)
     stream, args = found
     if stream.subjects(markets, args):
         return only_under(stream)
-    return why_doubtful(markets.venue, name) or _why_unlisted(markets, name, args)
+    return unknown_reason(markets.venue, name) or _why_unlisted(markets, name, args)
 
 
 def only_under(stream: Stream) -> str:
@@ -90,7 +90,7 @@ def is_inverse(symbol: str) -> bool:
     return _INVERSE.fullmatch(symbol) is not None
 
 
-def why_unknown(venue: Venue, name: str) -> str:
+def spelling_error(venue: Venue, name: str) -> str:
     """Return what is wrong with a stream name that is unknown on `venue`, in one line."""
     bare = "".join(name.split())
     if bare != name:

@@ -28,7 +28,7 @@ from tickerplant.recording.manifest_entries import (
     Unreadable,
 )
 from tickerplant.streams import resolve
-from tickerplant.streams.spelling import why_doubtful
+from tickerplant.streams.spelling import unknown_reason
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import VENUES, Venue
 from tickerplant.verifying.findings import PROVEN, Outage, StreamFinding
@@ -160,7 +160,7 @@ class OutageLog:
         """Return why no message of a subscribed stream came; empty if it was just quiet."""
         if stream in self.refused:
             return f"the server rejected it: {self.refused[stream]}"
-        return why_doubtful(self._venue, stream) if self._venue else ""
+        return unknown_reason(self._venue, stream) if self._venue else ""
 
     def _begin(self, run: RunStarted) -> None:
         """Begin a run: streams of earlier runs were not received since the last one."""

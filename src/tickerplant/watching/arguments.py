@@ -9,7 +9,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.explain.arguments import venue_of_name
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.regular_files import read_regular
-from tickerplant.streams.spelling import why_doubtful
+from tickerplant.streams.spelling import unknown_reason
 from tickerplant.venue import VENUES, Venue
 
 FILE_PREFIX = "@"
@@ -43,12 +43,14 @@ def venue_of_streams(names: Iterable[str]) -> Venue:
     venues = {venue_of_name(name) for name in names}
     if len(venues) == 1:
         return venues.pop()
-    return min(VENUES, key=lambda venue: sum(bool(why_doubtful(venue, name)) for name in names))
+    return min(VENUES, key=lambda venue: sum(bool(unknown_reason(venue, name)) for name in names))
 
 
 def hints_of(venue: Venue, names: Iterable[str]) -> dict[str, str]:
     """Return what is wrong with the unknown ones of `names`, by name."""
-    return {name: f"unknown stream: {why}" for name in names if (why := why_doubtful(venue, name))}
+    return {
+        name: f"unknown stream: {why}" for name in names if (why := unknown_reason(venue, name))
+    }
 
 
 def check_text(setting: str, text: str) -> None:
