@@ -39,7 +39,7 @@ import tickerplant
 from tickerplant import FeedSettings, MarketClient, RequestError, UpstreamError
 from tickerplant.client import connection, runner
 from tickerplant.config.values import faults
-from tickerplant.feed.reconnect import BROKEN, CLOSED, POLICY, Ending, ending_of_close
+from tickerplant.feed.reconnect import BROKEN, CLOSED, ENDED, POLICY, Ending, ending_of_close
 from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.faults import CLOSE_CODES, FAULT_ROWS
@@ -240,7 +240,7 @@ async def test_the_code_of_a_close_decides_the_pause(
 ) -> None:
     ahead = Ahead(monkeypatch)
     ending: Ending = ending_of_close(code)
-    assert ending in {CLOSED, POLICY, BROKEN}
+    assert ending in {CLOSED, ENDED, POLICY, BROKEN}
     async with loopback(faults=f"close={code}@1s") as house, hearing(house) as (_, subscription):
         house.clock.now_ms += LATER_MS
         seeing = asyncio.create_task(lost_and_found(house, subscription))

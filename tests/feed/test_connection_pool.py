@@ -74,7 +74,7 @@ def test_a_connection_that_does_not_last_counts_as_a_failure() -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda each: each.name)
 def test_each_ending_is_followed_by_the_pause_of_its_row(ending: Ending) -> None:
-    codes = {"closed": 1001, "policy": 1008, "broken": 1002, "lost": None}
+    codes = {"closed": 1001, "ended": 1000, "policy": 1008, "broken": 1002, "lost": None}
     statuses = {"refused": 503, "limited": 429, "forbidden": 451}
     world = World(idle_ms=1_000, pong_timeout_ms=1_000)
     if ending.name in statuses:

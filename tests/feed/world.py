@@ -217,6 +217,7 @@ class Slow(Consumer):
         super().__init__()
         self.has_own: list[bool] = []
         """The reports about its own connections."""
+        self.waited_for = 0
         self._world = world
         self._size = size
         self._is_full = False
@@ -231,6 +232,10 @@ class Slow(Consumer):
 
     def check_room(self) -> None:
         """Take no note: it makes room when it reads."""
+
+    def on_waited_for(self) -> None:
+        """Count the reports that the server waits for it."""
+        self.waited_for += 1
 
     def on_crowded(self, has_own: bool) -> None:
         """Take note that others share its connections."""

@@ -143,6 +143,9 @@ class Books(Mapping[str, LocalBook]):
         self._warned: set[str] = set()
         """Symbols whose failure was logged; the empty one is for failures that concern all."""
         self._checks = asyncio.create_task(self._check_regularly())
+        if on_update is not None:
+            runner.is_awaited = True
+        runner.on_end(self._end)
 
     def add(self, *symbols: str) -> None:
         """Maintain the books of `symbols` too; existing ones stay as they are.
@@ -223,6 +226,7 @@ class Books(Mapping[str, LocalBook]):
                 symbol.  `remove` it or wait again; the snapshot is retried with increasing delays.
             RuntimeError: The books are closed.
         """
+        self._runner.is_awaited = True
         loop = asyncio.get_running_loop()
         until_s = None if timeout_s is None else loop.time() + timeout_s
         while True:
@@ -277,10 +281,25 @@ class Books(Mapping[str, LocalBook]):
             self._runner.detach(tuple(self._by_stream), self._sink)
             for book in self._books.values():
                 book.updates_lost("closed", _monotonic_ms())
-            self._checks.cancel()
-            for task in self._requests:
-                task.cancel()
-            self._wake.set()
+            self._cancel_work()
+
+    def _cancel_work(self) -> None:
+        self._checks.cancel()
+        for task in self._requests:
+            task.cancel()
+        self._wake.set()
+
+    def _end(self, failure: Exception | None) -> None:
+        """End: nothing more will come.  The books stay as they are, unless there is a failure."""
+        if self._is_closed:
+            return
+        if failure is not None:
+            self._failure = failure
+            self.close()
+            return
+        self._is_closed = True
+        self._runner.detach(tuple(self._by_stream), self._sink)
+        self._cancel_work()
 
     async def __anext__(self) -> LocalBook:
         """Return the next book that changed.
@@ -292,6 +311,7 @@ class Books(Mapping[str, LocalBook]):
             self._raise_failure()
             if self._is_closed:
                 raise StopAsyncIteration
+            self._runner.is_awaited = True
             self._wake.clear()
             await self._wake.wait()
         symbol = next(iter(self._changed))

@@ -7,7 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
+from weakref import WeakMethod
 
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection
@@ -19,6 +20,9 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import Keep, Sink
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.readers import Reader
+
+End: TypeAlias = Callable[[Exception | None], object]
+"""Ends a consumer, early if there is a failure: nothing more will come."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +66,32 @@ class FeedRunner:
         self._is_stopped = False
         self._ticked_ms = 0
         self._warned_ms = -WARNING_MS
+        self._ends: list[WeakMethod[End]] = []
+        self.is_awaited = False
+        """Whether a consumer waits, or has waited, for a message."""
+        self.is_over = False
+        """Whether the streams have ended."""
+        self.failure: Exception | None = None
+        """Why the streams ended early; None if they did not."""
+
+    def on_end(self, end: End) -> None:
+        """Call the method `end` when the streams end, unless its object is gone; at once if they have."""
+        self._ends = [*(each for each in self._ends if each() is not None), WeakMethod(end)]
+        if self.is_over:
+            end(self.failure)
+
+    def end(self, failure: Exception | None = None) -> None:
+        """End all consumers: nothing more will come.
+
+        Args:
+            failure: Why the streams ended early; None: everything was delivered.
+        """
+        if self.is_over:
+            return
+        self.is_over, self.failure = True, failure
+        for each in self._ends:
+            if (end := each()) is not None:
+                end(failure)
 
     def start(self) -> None:
         """Start the clock of the feed in the running event loop."""
@@ -160,6 +190,8 @@ class FeedRunner:
             for action in actions:
                 if not self._is_stopped:
                     self._perform(action)
+        if self.feed.has_ended:
+            self.end()
 
     def _perform(self, action: Action) -> None:
         match action:

@@ -48,6 +48,7 @@ class Subscription:
         self._plain = self._inbox.queue.plain
         self._read = 0
         runner.attach(names, self._inbox.put, backfills=backfill)
+        runner.on_end(self._end)
 
     @property
     def counters(self) -> QueueCounters:
@@ -63,6 +64,12 @@ class Subscription:
     def close(self) -> None:
         """Unsubscribe.  Messages already queued can still be read."""
         self._inbox.close()
+
+    def _end(self, failure: Exception | None) -> None:
+        """End after what is queued, with `failure` if there is one: nothing more will come."""
+        if not self._inbox.is_closed:
+            self._inbox.failure = failure
+            self._inbox.close()
 
     def __repr__(self) -> str:
         closed = ", closed" if self._inbox.is_closed else ""
@@ -138,6 +145,8 @@ class Inbox:
     ) -> None:
         self.queue = queue
         self.is_closed = False
+        self.failure: Exception | None = None
+        """Why the market ended early; raised after what is queued."""
         self.put: Sink = self._take if notices else self._take_messages
         """The sink of the subscription; one object, which identifies it."""
         self._runner = runner
@@ -205,6 +214,19 @@ class Inbox:
                 moved if has_own else kept,
             )
 
+    def on_waited_for(self) -> None:
+        """Warn, once, that a replay or a simulation waits for this subscription to be read."""
+        if not self._is_warned:
+            self._is_warned = True
+            _log.warning(
+                "A subscription is not read, and the market waits for it: %s. %d messages are pending "
+                "(queue_size=%d, when_full='block'). Read it, close it, or use "
+                "when_full='keep_latest' or when_full='drop_oldest'.",
+                streams_text(self._names),
+                len(self._plain),
+                self.queue.size,
+            )
+
     def _overflow(self) -> None:
         """Drop every new item until the queue has been read, and log that."""
         self.queue.overflow()
@@ -231,6 +253,8 @@ class Inbox:
         while True:
             while not self.queue:
                 if self.is_closed:
+                    if self.failure is not None:
+                        raise self.failure
                     raise StopAsyncIteration
                 self.check_room()
                 await self._wait()
@@ -253,6 +277,7 @@ class Inbox:
     async def _wait(self) -> None:
         if self._reader is not None:
             raise RuntimeError("a subscription is read by one reader at a time")
+        self._runner.is_awaited = True
         self._reader = asyncio.get_running_loop().create_future()
         self._is_woken = False
         try:
@@ -286,6 +311,8 @@ class Listener:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sink = self._take if notices else self._take_message
         runner.attach(names, self._sink, backfills=backfill)
+        runner.is_awaited = True
+        runner.on_end(self._end)
 
     @property
     def is_done(self) -> bool:
@@ -298,6 +325,12 @@ class Listener:
             self._over.set_result(None)
             self._callback = _ignore  # for messages being delivered, such as the rest of an array
             self._runner.detach(self.names, self._sink)
+
+    def _end(self, failure: Exception | None) -> None:
+        """Close: nothing more will come.  Awaiting it raises `failure`, if there is one."""
+        if not self._over.done():
+            self._failure = failure
+            self.close()
 
     def take_failure(self) -> Exception | None:
         """Return the exception of the callback and forget it."""

@@ -5,6 +5,9 @@ that no consumer stops another.  Messages for the full consumer then fill the sp
 queue; after a while that consumer gets connections of its own.  These open first, both deliver its
 streams, and once nothing can be lost the streams are split.  From then on the consumer may read as
 slowly as it likes; it keeps its connections until it is closed.
+
+A server whose streams end waits for its slowest reader.  Its connections are paused as soon as one of
+their consumers has no room: nobody loses anything, and all wait for that consumer.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from tickerplant.feed.merged_stream import MergedStream, Sink
 
 PATIENCE_MS = 500
 """How long a consumer must be full before it gets connections of its own."""
+WAITING_MS = 5_000
+"""How long a server must wait for a consumer before that is reported."""
 
 
 class FullConsumer(Protocol):
@@ -32,6 +37,9 @@ class FullConsumer(Protocol):
         Args:
             has_own: Whether it gets connections of its own.
         """
+
+    def on_waited_for(self) -> None:
+        """Called while the server, and so everybody else, has been waiting for the consumer for long."""
 
 
 class Full(NamedTuple):
@@ -75,7 +83,8 @@ class Backpressure:
         full = self.full
         if not full or connection.group.owner in self._moving:
             return False
-        return all(sink in full for merged in connection.streams.values() for sink in merged.sinks)
+        sinks = (sink for merged in connection.streams.values() for sink in merged.sinks)
+        return (any if self._context.has_end else all)(sink in full for sink in sinks)
 
     def connections_to_pause(self) -> set[int]:
         """Return the open connections without a consumer that has room."""
@@ -91,12 +100,21 @@ class Backpressure:
         for full in tuple(self.full.values()):
             if full.consumer is not None:
                 full.consumer.check_room()
+        if self._context.has_end:
+            self._report_waiting()
+            return
         due_ms = self._context.now_ms - PATIENCE_MS
         for sink, full in tuple(self.full.items()):
             if full.since_ms <= due_ms and sink not in self._moving and self._is_crowded(sink):
                 self._begin_move(sink, full)
         for sink in tuple(self._moving):
             self._continue_move(sink)
+
+    def _report_waiting(self) -> None:
+        since_ms = self._context.now_ms - WAITING_MS
+        for full in self.full.values():
+            if full.since_ms <= since_ms and full.consumer is not None:
+                full.consumer.on_waited_for()
 
     def _is_crowded(self, sink: Sink) -> bool:
         """Whether a consumer with room shares a connection with `sink`."""

@@ -58,6 +58,8 @@ class ConnectionPool:
         self.refused_connections = 0
         self.lost_connections = 0
         self.renewed_connections = 0
+        self.has_finished = False
+        """Whether the streams of a connection are over."""
         self._context = context
         self._is_full = is_full
         self._settings = context.settings
@@ -178,8 +180,20 @@ class ConnectionPool:
 
     def lost(self, connection: FeedConnection, reason: str, close_code: int | None) -> None:
         """Note that an open connection ended."""
+        ending = reconnect.ending_of_close(close_code)
+        if ending is reconnect.ENDED and self._context.has_end:
+            self._finish(connection)
+            return
         self.lost_connections += 1
-        self._end(connection, reason, reconnect.ending_of_close(close_code), close_code)
+        self._end(connection, reason, ending, close_code)
+
+    def _finish(self, connection: FeedConnection) -> None:
+        """Forget a connection whose streams are over; it has delivered everything."""
+        self.has_finished = True
+        connection.unlink()
+        del self.connections[connection.number]
+        for merged in connection.merged_streams:
+            merged.remove(connection)
 
     def pause(self, numbers: Container[int]) -> None:
         """Note that exactly these connections are not read; their silence means nothing."""

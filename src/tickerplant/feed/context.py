@@ -19,6 +19,7 @@ class FeedContext:
     __slots__ = (
         "actions",
         "due",
+        "has_end",
         "now_ms",
         "observer",
         "paused",
@@ -31,6 +32,9 @@ class FeedContext:
         self.settings = settings
         self.now_ms = 0
         """The clock of the feed, which only goes forward."""
+        self.has_end = False
+        """Whether the streams of the server end: it closes connections with code 1000 then.  Such a
+        server has a clock that can be paused, so that silence means nothing."""
         self.wall_ms = 0
         """Milliseconds since the epoch, for notices."""
         self.actions: list[Action] = []

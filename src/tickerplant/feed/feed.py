@@ -251,6 +251,26 @@ class Feed:
         return counted
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the server has ended its streams, and everything has been delivered."""
+        return (
+            self._pool.has_finished
+            and not self.connections
+            and not any(merged.held_count for merged in self.all_merged_streams)
+        )
+
+    def expect_end(self) -> None:
+        """Take close code 1000 as the end of the streams, and no silence as a fault."""
+        self._context.has_end = True
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether each stream is delivered or rejected."""
+        return all(
+            merged.primary is not None or merged.is_rejected for merged in self.all_merged_streams
+        )
+
+    @property
     def is_delivering(self) -> bool:
         """Whether a connection delivers every stream, and none is stale."""
         return all(
@@ -525,15 +545,20 @@ class Feed:
             if not tick():
                 context.due.pop(merged, None)
         self._backpressure.tick()
+        if not context.has_end:
+            self._repair_silent()
+        self._pool.tick()
+        self._unknown_streams.tick()
+        self._pool.add_actions()
+
+    def _repair_silent(self) -> None:
+        """Notify consumers of silent streams, and subscribe to them again."""
         all_stale, silent = self._staleness.tick(self.all_merged_streams)
         for connection in all_stale:
             self._pool.renew(connection)
         for connection, merged in silent:
             if connection.session is not None and connection.successor is None:
                 connection.session.resubscribe(merged.name)
-        self._pool.tick()
-        self._unknown_streams.tick()
-        self._pool.add_actions()
 
     # Backfills and checks
 

@@ -25,7 +25,7 @@ LOST = Ending(
 CLOSED = Ending(
     name="closed",
     min_pause_ms=0,
-    doc="Closed with any other code (1000, 1001, 1006, 1011 to 1014, …): reconnect.",
+    doc="Closed with any other code (1001, 1006, 1011 to 1014, …): reconnect.",
 )
 POLICY = Ending(
     name="policy",
@@ -36,6 +36,12 @@ BROKEN = Ending(
     name="broken",
     min_pause_ms=1_000,
     doc="The peer broke the WebSocket protocol (1002, 1003, 1007, 1009): reconnect after a pause.",
+)
+ENDED = Ending(
+    name="ended",
+    min_pause_ms=0,
+    doc="Closed with 1000 by the server of `replay()` or `simulate()`: its streams are over, and so "
+    "are the subscriptions.  Of other servers: reconnect.",
 )
 REFUSED = Ending(
     name="refused",
@@ -60,9 +66,9 @@ SILENT = Ending(
     doc="A ping or a control message was not answered in time: the connection is dropped.",
 )
 
-ENDINGS = (LOST, CLOSED, POLICY, BROKEN, REFUSED, LIMITED, FORBIDDEN, SILENT)
+ENDINGS = (LOST, CLOSED, ENDED, POLICY, BROKEN, REFUSED, LIMITED, FORBIDDEN, SILENT)
 
-_BY_CODE = {1002: BROKEN, 1003: BROKEN, 1007: BROKEN, 1008: POLICY, 1009: BROKEN}
+_BY_CODE = {1000: ENDED, 1002: BROKEN, 1003: BROKEN, 1007: BROKEN, 1008: POLICY, 1009: BROKEN}
 
 
 def ending_of_close(code: int | None) -> Ending:
