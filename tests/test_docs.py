@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-import contextlib
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from programs import COINM, USDM, Addresses, run, serving
 
 import tickerplant
 from tickerplant.cli import commands
@@ -31,39 +29,13 @@ from tickerplant.venue import USDM as USDM_VENUE
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
-EXAMPLES = ROOT / "examples"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-TIMEOUT_S = 30
-USDM, COINM = "127.0.0.1:9001", "127.0.0.1:9002"
-"""The addresses in the pages; a test puts those of its own server in their place."""
-
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 """A complete program in a page; one that needs further packages begins with "```python needs="."""
 SHELL = re.compile(r"^```(?:bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND_LINE = re.compile(r"tickerplant (\w+)([^|&>#\n]*)")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 PAGES_WITH_CODE = [page for page in PAGES if CODE.search(page.read_text(encoding="utf-8"))]
-
-Addresses = dict[str, str]
-
-
-@contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[Addresses]:
-    """Start the program on free ports; yield the addresses that stand for those in the pages."""
-    command = [sys.executable, "-m", "tickerplant", *arguments]
-    with subprocess.Popen(  # noqa: S603  # our own program
-        [*command, "--usdm-port", "0", "--coinm-port", "0", "--log-level", "error"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            usdm, coinm = (
-                process.stdout.readline().rpartition("//")[2].strip() for _ in ("usdm", "coinm")
-            )
-            yield {USDM: usdm, COINM: coinm}
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -72,25 +44,6 @@ def market() -> Iterator[Addresses]:
     symbols = "BTCUSDT,ETHUSDT,BTCUSD_PERP"
     with serving("simulate", "--seed", "7", "--speed", "5", "--symbols", symbols) as addresses:
         yield addresses
-
-
-def run(program: Sequence[str], folder: Path) -> str:
-    """Run a Python program to its end; return what it printed."""
-    ended = subprocess.run(  # noqa: S603  # a program of this repository
-        [sys.executable, *program],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert ended.returncode == 0, f"{program[0]} failed:\n{ended.stdout}{ended.stderr}"
-    return ended.stdout
-
-
-def run_example(name: str, folder: Path, *arguments: str) -> str:
-    """Run one of the examples."""
-    return run([str(EXAMPLES / name), *arguments], folder)
 
 
 def reference(name: str) -> str:
@@ -159,106 +112,6 @@ def test_the_programs_of_a_page_run(page: Path, market: Addresses, tmp_path: Pat
         here = program.replace(USDM, market[USDM]).replace(COINM, market[COINM])
         (tmp_path / "program.py").write_text(here, encoding="utf-8")
         assert run(["program.py"], tmp_path), f"expected output of the program\n{program}"
-
-
-@pytest.mark.sockets
-def test_best_prices_are_printed(market: Addresses, tmp_path: Path) -> None:
-    options = ("--url", f"ws://{market[USDM]}", "--messages", "7")
-    printed = run_example("best_prices.py", tmp_path, "BTCUSDT", "ethusdt", *options)
-    assert len(printed.splitlines()) == 7
-    assert {line.split()[0] for line in printed.splitlines()} <= {"BTCUSDT", "ETHUSDT"}
-
-
-@pytest.mark.sockets
-def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_path: Path) -> None:
-    printed = run_example(
-        "plain_order_book.py",
-        tmp_path,
-        *("BTCUSDT", "--compare", "200"),
-        *("--streams", f"ws://{market[USDM]}", "--rest", f"http://{market[USDM]}"),
-    )
-    assert printed == "BTCUSDT: 200 best prices compared, 0 differ\n"
-
-
-@pytest.mark.sockets
-def test_a_book_that_the_client_keeps_agrees_with_a_snapshot(
-    market: Addresses, tmp_path: Path
-) -> None:
-    options = ("--url", f"ws://{market[USDM]}", "--changes", "5")
-    *changes, reported = run_example(
-        "local_order_book.py", tmp_path, "btcusdt", *options
-    ).splitlines()
-    assert len(changes) == 5
-    assert all(line.split()[:2] == ["BTCUSDT", "live"] for line in changes), changes
-    found = re.fullmatch(r"BTCUSDT: (\d+) of (\d+) levels are those of a fresh snapshot", reported)
-    assert found, reported
-    assert int(found[1]) > 100
-
-
-@pytest.mark.sockets
-@pytest.mark.parametrize(("arguments", "count"), [(("btcusdt",), 1), ((), 2)])
-def test_the_api_reports_best_prices(
-    arguments: tuple[str, ...], count: int, market: Addresses, tmp_path: Path
-) -> None:
-    url = f"ws://{market[USDM]}"
-    printed = run_example("ask_book.py", tmp_path, *arguments, "--url", url).splitlines()
-    assert len(printed) == count + 1, printed
-    assert printed[0].startswith("BTCUSDT")
-    assert re.fullmatch(r"weight spent: \d+ of 1920 a minute", printed[-1])
-
-
-@pytest.mark.sockets
-def test_what_was_recorded_can_be_replayed(market: Addresses, tmp_path: Path) -> None:
-    names = ("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@0ms")
-    where = ("--streams", f"ws://{market[USDM]}", "--rest", f"http://{market[USDM]}")
-    printed = run_example("record.py", tmp_path, "market.gz", *names, *where, "--seconds", "0.5")
-    messages = int(re.findall(r"(\d+) messages", printed)[0])
-    options = ("--speed", "0", "--wait-for", "0", "--exit-at-end", "--usdm-port", "0")
-    replayed = run(
-        ["-m", "tickerplant", "replay", "market.gz", *options, "--coinm-port", "0"], tmp_path
-    )
-    events = int(re.findall(r"from ([\d,]+) events", replayed)[0].replace(",", ""))
-    assert events >= messages > 0, "expected each recorded message, and the snapshot, as an event"
-
-
-@pytest.mark.sockets
-@pytest.mark.parametrize(
-    ("names", "server", "prefix", "snapshots"),
-    [
-        (
-            ("btcusdt@trade", "btcusdt@depth@0ms", "ethusdt@depth", "ethusdt@depth5"),
-            USDM,
-            "/fapi",
-            2,
-        ),
-        (("btcusd_perp@bookTicker", "btcusd_perp@depth@0ms"), COINM, "/dapi", 1),
-        (("btcusdt@trade", "btcusdt@depth20@100ms"), USDM, "/fapi", 0),
-    ],
-)
-def test_each_book_is_recorded_after_its_first_change(
-    names: tuple[str, ...],
-    server: str,
-    prefix: str,
-    snapshots: int,
-    market: Addresses,
-    tmp_path: Path,
-) -> None:
-    where = ("--streams", f"ws://{market[server]}", "--rest", f"http://{market[server]}")
-    options = ("--prefix", prefix, "--seconds", "1")
-    run_example("record.py", tmp_path, "market.txt", *names, *where, *options)
-    changed: set[str] = set()
-    first = before = ""
-    found = 0
-    for line in (tmp_path / "market.txt").read_text(encoding="utf-8").splitlines():
-        message = msgspec.json.decode(line.partition(" ")[2])
-        if "lastUpdateId" in message:
-            assert before == first != "", "expected right before it the first change of its book"
-            found += 1
-        before = message.get("stream", "")
-        if re.search(r"@depth(@|$)", before) and before not in changed:
-            changed.add(before)
-            first = before
-    assert found == snapshots
 
 
 def steps(page: Path) -> Iterator[list[str]]:

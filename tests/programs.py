@@ -1,0 +1,81 @@
+"""Programs that tests start: the command line, examples, and the programs of pages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from threading import Timer
+
+USDM, COINM = "127.0.0.1:9001", "127.0.0.1:9002"
+"""The addresses in the pages; a test puts those of its own server in their place."""
+TIMEOUT_S = 30
+
+Addresses = dict[str, str]
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[Addresses]:
+    """Start the program on free ports; yield the addresses that stand for those in the pages."""
+    command = [sys.executable, "-m", "tickerplant", *arguments]
+    with subprocess.Popen(  # noqa: S603  # our own program
+        [*command, "--usdm-port", "0", "--coinm-port", "0", "--log-level", "error"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            usdm, coinm = (
+                process.stdout.readline().rpartition("//")[2].strip() for _ in ("usdm", "coinm")
+            )
+            yield {USDM: usdm, COINM: coinm}
+        finally:
+            process.kill()
+
+
+def environment(addresses: Addresses) -> dict[str, str]:
+    """Return the environment of a program that connects to `addresses` by default."""
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "TICKERPLANT_USDM_URL": f"ws://{addresses[USDM]}",
+        "TICKERPLANT_COINM_URL": f"ws://{addresses[COINM]}",
+    }
+
+
+def run(program: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a Python program to its end; return what it printed."""
+    ended = subprocess.run(  # noqa: S603  # a program of this repository
+        [sys.executable, *program],
+        cwd=folder,
+        capture_output=True,
+        env=env,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{program[0]} failed:\n{ended.stdout}{ended.stderr}"
+    return ended.stdout
+
+
+def first_lines(
+    program: Sequence[str], folder: Path, count: int, env: Mapping[str, str]
+) -> list[str]:
+    """Return the first lines that a Python program prints, and stop it."""
+    with subprocess.Popen(  # noqa: S603  # a program of this repository
+        [sys.executable, *program], cwd=folder, stdout=subprocess.PIPE, env=env, text=True
+    ) as process:
+        guard = Timer(TIMEOUT_S, process.kill)
+        guard.start()
+        try:
+            assert process.stdout is not None
+            lines = [line.rstrip("\n") for line in islice(process.stdout, count)]
+        finally:
+            guard.cancel()
+            process.kill()
+    assert len(lines) == count, f"{program[0]} printed only {lines}"
+    return lines

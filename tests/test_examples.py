@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from programs import COINM, USDM, Addresses, run, serving
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Addresses]:
+    """A small simulated market, faster than life."""
+    symbols = "BTCUSDT,ETHUSDT,BTCUSD_PERP"
+    with serving("simulate", "--seed", "7", "--speed", "5", "--symbols", symbols) as addresses:
+        yield addresses
+
+
+def run_example(name: str, folder: Path, *arguments: str) -> str:
+    """Run one of the examples."""
+    return run([str(EXAMPLES / name), *arguments], folder)
+
+
+@pytest.mark.sockets
+def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_path: Path) -> None:
+    printed = run_example(
+        "plain_order_book.py",
+        tmp_path,
+        *("BTCUSDT", "--compare", "200"),
+        *("--streams", f"ws://{market[USDM]}", "--rest", f"http://{market[USDM]}"),
+    )
+    assert printed == "BTCUSDT: 200 best prices compared, 0 differ\n"
+
+
+@pytest.mark.sockets
+def test_a_book_that_the_client_keeps_agrees_with_a_snapshot(
+    market: Addresses, tmp_path: Path
+) -> None:
+    options = ("--url", f"ws://{market[USDM]}", "--changes", "5")
+    *changes, reported = run_example(
+        "local_order_book.py", tmp_path, "btcusdt", *options
+    ).splitlines()
+    assert len(changes) == 5
+    assert all(line.split()[:2] == ["BTCUSDT", "live"] for line in changes), changes
+    found = re.fullmatch(r"BTCUSDT: (\d+) of (\d+) levels are those of a fresh snapshot", reported)
+    assert found, reported
+    assert int(found[1]) > 100
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(("arguments", "count"), [(("btcusdt",), 1), ((), 2)])
+def test_the_api_reports_best_prices(
+    arguments: tuple[str, ...], count: int, market: Addresses, tmp_path: Path
+) -> None:
+    url = f"ws://{market[USDM]}"
+    printed = run_example("ask_book.py", tmp_path, *arguments, "--url", url).splitlines()
+    assert len(printed) == count + 1, printed
+    assert printed[0].startswith("BTCUSDT")
+    assert re.fullmatch(r"weight spent: \d+ of 1920 a minute", printed[-1])
+
+
+@pytest.mark.sockets
+def test_what_was_recorded_can_be_replayed(market: Addresses, tmp_path: Path) -> None:
+    names = ("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@0ms")
+    where = ("--streams", f"ws://{market[USDM]}", "--rest", f"http://{market[USDM]}")
+    printed = run_example("record.py", tmp_path, "market.gz", *names, *where, "--seconds", "0.5")
+    messages = int(re.findall(r"(\d+) messages", printed)[0])
+    options = ("--speed", "0", "--wait-for", "0", "--exit-at-end", "--usdm-port", "0")
+    replayed = run(
+        ["-m", "tickerplant", "replay", "market.gz", *options, "--coinm-port", "0"], tmp_path
+    )
+    events = int(re.findall(r"from ([\d,]+) events", replayed)[0].replace(",", ""))
+    assert events >= messages > 0, "expected each recorded message, and the snapshot, as an event"
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(
+    ("names", "server", "prefix", "snapshots"),
+    [
+        (
+            ("btcusdt@trade", "btcusdt@depth@0ms", "ethusdt@depth", "ethusdt@depth5"),
+            USDM,
+            "/fapi",
+            2,
+        ),
+        (("btcusd_perp@bookTicker", "btcusd_perp@depth@0ms"), COINM, "/dapi", 1),
+        (("btcusdt@trade", "btcusdt@depth20@100ms"), USDM, "/fapi", 0),
+    ],
+)
+def test_each_book_is_recorded_after_its_first_change(
+    names: tuple[str, ...],
+    server: str,
+    prefix: str,
+    snapshots: int,
+    market: Addresses,
+    tmp_path: Path,
+) -> None:
+    where = ("--streams", f"ws://{market[server]}", "--rest", f"http://{market[server]}")
+    options = ("--prefix", prefix, "--seconds", "1")
+    run_example("record.py", tmp_path, "market.txt", *names, *where, *options)
+    changed: set[str] = set()
+    first = before = ""
+    found = 0
+    for line in (tmp_path / "market.txt").read_text(encoding="utf-8").splitlines():
+        message = msgspec.json.decode(line.partition(" ")[2])
+        if "lastUpdateId" in message:
+            assert before == first != "", "expected right before it the first change of its book"
+            found += 1
+        before = message.get("stream", "")
+        if re.search(r"@depth(@|$)", before) and before not in changed:
+            changed.add(before)
+            first = before
+    assert found == snapshots
