@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import msgspec
 from msgspec import Struct, field
@@ -31,7 +31,7 @@ from benchmarks.table import Cell, Table
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.simulation.instruments import instruments
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import COINM, USDM, VenueName
 
 MINUTES = 60.0
 QUICK_MINUTES = 3.0
@@ -371,7 +371,7 @@ class _Run:
         await self._client.start(
             endurance_client.Order(
                 urls={
-                    venue: f"ws://{address}"
+                    cast("VenueName", venue): f"ws://{address}"
                     for venue, address in self._found.served.urls.items()
                     if venue in wanted
                 },

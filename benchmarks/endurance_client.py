@@ -28,7 +28,7 @@ from benchmarks.endurance_ledger import Kind, Records, digest_of
 from benchmarks.endurance_server import commands_of, next_command, say
 from benchmarks.machine import RECEIVER_CORE, pin
 from tickerplant.client.books import Books
-from tickerplant.client.market import MarketClient
+from tickerplant.client.market import Market
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.feed import FeedCounters
@@ -48,6 +48,7 @@ from tickerplant.notices import (
     Recovered,
     Stale,
 )
+from tickerplant.venue import VenueName
 
 STATE_S = 1.0
 PAGE_BYTES = 4096
@@ -64,7 +65,7 @@ MARKS: dict[type[Notice], Kind] = {
 class Order(Struct, frozen=True, kw_only=True):
     """What is to be heard, and where."""
 
-    urls: dict[str, str]
+    urls: dict[VenueName, str]
     names: dict[str, list[str]]
     """The streams of each venue; their numbers go on from venue to venue."""
     books: dict[str, list[str]]
@@ -166,7 +167,7 @@ class Diary:
         self.taken.failures.append(repr(error))
         self.tell("failure", error=repr(error))
 
-    def watch(self, venue: str, market: MarketClient) -> None:
+    def watch(self, venue: str, market: Market) -> None:
         """Write down what happens to the connections of `market`."""
         feed = market._runner.feed  # noqa: SLF001  # the client tells of streams, not of connections
 
@@ -237,7 +238,7 @@ class Auditor:
             self._diary.tell("audit", **msgspec.to_builtins(result))
 
 
-async def _read(market: MarketClient, names: list[str], take: Callable[[Any], None]) -> None:
+async def _read(market: Market, names: list[str], take: Callable[[Any], None]) -> None:
     async for item in market.stream(*names, backfill=True):
         take(item)
 
@@ -248,7 +249,7 @@ async def _take_part(order: Order, log: TextIO) -> None:
     commands = await commands_of()
     ended = asyncio.create_task(next_command(commands))
     kept: list[Books] = []
-    markets: dict[str, MarketClient] = {}
+    markets: dict[str, Market] = {}
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(_flush(diary.records))]
     async with AsyncExitStack() as stack:
         numbers = iter(range(1 << 16))
@@ -262,7 +263,7 @@ async def _take_part(order: Order, log: TextIO) -> None:
                 if len(markets) == 1:  # one venue by iteration, the other by callback
                     tasks.append(asyncio.create_task(_read(market, names, take)))
                 else:
-                    market.on(take, *names, backfill=True)
+                    market.on(*names, callback=take, backfill=True)
             if symbols := order.books.get(venue):
                 books = market.books(*symbols, on_update=_counting(taken.books, diary))
                 kept.append(await stack.enter_async_context(books))
@@ -302,7 +303,7 @@ async def _flush(records: Records) -> None:
         records.flush()
 
 
-def _look(taken: Taken, markets: dict[str, MarketClient], kept: list[Books], age_s: float) -> None:
+def _look(taken: Taken, markets: dict[str, Market], kept: list[Books], age_s: float) -> None:
     """Bring up to date what is not counted as it happens."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     taken.cpu_s = usage.ru_utime + usage.ru_stime

@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 import tickerplant
 from tickerplant import (
     FeedSettings,
-    MarketClient,
+    Market,
     Message,
     Notice,
     Recording,
@@ -135,12 +135,13 @@ def test_completion_finds_every_name() -> None:
 def test_what_a_typed_program_needs_is_public() -> None:
     assert tickerplant.BookState is State
     assert get_args(tickerplant.WhenFull) == WHEN_FULL
-    made: list[Any] = [MarketClient.stream, MarketClient.on, MarketClient.books, Books.audit]
-    made += [blocking.BlockingMarket.stream, blocking.BlockingMarket.on]
-    made += [blocking.BlockingMarket.books, blocking.BlockingBooks.__getitem__]
-    made += [vars(each)["counters"].fget for each in (MarketClient, Subscription)]
+    made: list[Any] = [Market.stream, Market.on, Market.books, Books.audit]
+    made += [blocking.Market.stream, blocking.Market.on]
+    made += [blocking.Market.books, blocking.BlockingBooks.__getitem__]
+    made += [vars(each)["counters"].fget for each in (Market, Subscription)]
     for function in made:
-        assert inspect.signature(function).return_annotation in tickerplant.__all__
+        made_type = inspect.signature(function).return_annotation.partition("[")[0]
+        assert made_type in tickerplant.__all__
 
 
 def test_every_name_of_messages_is_there() -> None:
@@ -182,12 +183,12 @@ def test_every_setting_and_value_of_when_full_is_on_the_page(page: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "variable"),
     [
-        (MarketClient, "market"),
+        (Market, "market"),
         (Subscription, "subscription"),
         (Books, "books"),
-        (blocking.BlockingMarket, "market"),
-        (blocking.BlockingSubscription, "subscription"),
-        (blocking.BlockingListener, "listener"),
+        (blocking.Market, "market"),
+        (blocking.Subscription, "subscription"),
+        (blocking.Listener, "listener"),
         (blocking.BlockingBooks, "books"),
         (blocking.BlockingBook, "book"),
         (Recording, "recording"),

@@ -10,7 +10,7 @@ from benchmarks.peers.streams import STREAMS
 async def client(url: str, taken: tally.Tally) -> None:
     """Take every message by one function."""
     async with tickerplant.connect("usdm", base_url=url) as market:
-        market.on(taken.take, *STREAMS)
+        market.on(*STREAMS, callback=taken.take)
         await taken.all.wait()
 
 

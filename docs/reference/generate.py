@@ -25,10 +25,9 @@ import tickerplant
 from tickerplant import blocking, cli, errors, messages
 from tickerplant.archive import tables
 from tickerplant.archive.recording import Recording
-from tickerplant.client.blocking import BlockingListener, BlockingMarket, BlockingSubscription
 from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
 from tickerplant.client.books import Books
-from tickerplant.client.market import MarketClient
+from tickerplant.client.market import Market
 from tickerplant.client.subscription import Listener, Subscription
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
@@ -616,7 +615,7 @@ def python_page() -> str:
         table(("name", "meaning"), map(_public_name, tickerplant.__all__)),
         "## Connect",
         *_callable("tickerplant.connect", tickerplant.connect),
-        *_class("`MarketClient`", MarketClient, "market"),
+        *_class("`Market`", Market, "market"),
         *_class("`Subscription`", Subscription, "subscription"),
         "What happened is counted:",
         table(("`subscription.counters`", "meaning"), _counted(QueueCounters)),
@@ -633,9 +632,9 @@ def python_page() -> str:
         ),
         table(("name", "meaning"), (_member("book", name) for name in BOOK_MEMBERS)),
         table(("`AuditResult`", "meaning"), _audit_fields()),
-        *_class("`blocking`", BlockingMarket, "market", doc=inspect.getdoc(blocking) or ""),
-        *_members(BlockingSubscription, "subscription"),
-        *_members(BlockingListener, "listener"),
+        *_class("`blocking`", blocking.Market, "market", doc=inspect.getdoc(blocking) or ""),
+        *_members(blocking.Subscription, "subscription"),
+        *_members(blocking.Listener, "listener"),
         *_members(BlockingBooks, "books"),
         *_members(BlockingBook, "book"),
         "## `open_recording`",

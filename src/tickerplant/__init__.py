@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from tickerplant import messages, notices
     from tickerplant.archive.recording import Recording, open_recording
     from tickerplant.client import blocking
-    from tickerplant.client.blocking import BlockingListener, BlockingMarket, BlockingSubscription
     from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
     from tickerplant.client.books import Books
-    from tickerplant.client.market import MarketClient, connect
+    from tickerplant.client.market import Market, connect
     from tickerplant.client.subscription import Listener, Subscription
     from tickerplant.errors import (
         ConfigError,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from tickerplant.messages.message import Message, StreamName
     from tickerplant.notices import Notice
     from tickerplant.recording.line import Damage
+    from tickerplant.venue import VenueName
 
 __version__ = "0.1.0"
 
@@ -47,9 +47,6 @@ __all__ = [
     "AuditResult",
     "BlockingBook",
     "BlockingBooks",
-    "BlockingListener",
-    "BlockingMarket",
-    "BlockingSubscription",
     "BookState",
     "Books",
     "ConfigError",
@@ -58,7 +55,7 @@ __all__ = [
     "FeedSettings",
     "Listener",
     "LocalBook",
-    "MarketClient",
+    "Market",
     "Message",
     "Notice",
     "QueueCounters",
@@ -70,6 +67,7 @@ __all__ = [
     "Subscription",
     "TickerplantError",
     "UpstreamError",
+    "VenueName",
     "WeightBudget",
     "WhenFull",
     "__version__",
@@ -84,9 +82,6 @@ _HOME = {
     "AuditResult": "feed.audit",
     "BlockingBook": "client.blocking_books",
     "BlockingBooks": "client.blocking_books",
-    "BlockingListener": "client.blocking",
-    "BlockingMarket": "client.blocking",
-    "BlockingSubscription": "client.blocking",
     "BookState": "feed.local_book",
     "Books": "client.books",
     "ConfigError": "errors",
@@ -95,7 +90,7 @@ _HOME = {
     "FeedSettings": "feed.settings",
     "Listener": "client.subscription",
     "LocalBook": "feed.local_book",
-    "MarketClient": "client.market",
+    "Market": "client.market",
     "Message": "messages.message",
     "Notice": "notices",
     "Recording": "archive.recording",
@@ -107,6 +102,7 @@ _HOME = {
     "Subscription": "client.subscription",
     "TickerplantError": "errors",
     "UpstreamError": "errors",
+    "VenueName": "venue",
     "WeightBudget": "feed.weight",
     "WhenFull": "feed.queue",
     "blocking": "client",
@@ -120,6 +116,14 @@ _HOME = {
 Imports are lazy, so that the command line starts fast.
 """
 
+_RENAMED = {
+    "BlockingListener": "blocking.Listener",
+    "BlockingMarket": "blocking.Market",
+    "BlockingSubscription": "blocking.Subscription",
+    "MarketClient": "Market",
+}
+"""The present name of each former one, which stays usable for one release."""
+
 _NAME_THERE = {"BookState": "State"}
 """Names that differ in their module."""
 
@@ -128,6 +132,8 @@ if not TYPE_CHECKING:  # a type checker would accept every name
 
     def __getattr__(name: str) -> object:
         home = _HOME.get(name)
+        if home is None and name in _RENAMED:
+            return _renamed(name, _RENAMED[name])
         if home is None:
             from tickerplant.suggestions import suggestion  # noqa: PLC0415  # rarely needed
 
@@ -138,6 +144,14 @@ if not TYPE_CHECKING:  # a type checker would accept every name
         if home == "client":
             return import_module(f"{__name__}.{home}.{name}")
         return getattr(import_module(f"{__name__}.{home}"), _NAME_THERE.get(name, name))
+
+    def _renamed(name: str, present: str) -> object:
+        from operator import attrgetter  # noqa: PLC0415  # rarely needed
+        from warnings import warn  # noqa: PLC0415
+
+        text = f"tickerplant.{name} is now tickerplant.{present}"
+        warn(text, DeprecationWarning, stacklevel=3)
+        return attrgetter(present)(import_module(__name__))
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from msgspec import Struct
+
+VenueName: TypeAlias = Literal["usdm", "coinm"]
 
 
 class Venue(Struct, frozen=True, kw_only=True):

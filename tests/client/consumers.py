@@ -7,14 +7,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from loopback import Loopback, until
 from msgspec.structs import replace
 
 import tickerplant
-from tickerplant import FeedSettings, MarketClient, Message, Notice, Subscription
+from tickerplant import FeedSettings, Market, Message, Notice, Subscription, VenueName
 from tickerplant.client import runner
 from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM, Venue
@@ -36,9 +36,11 @@ def url_of(house: Loopback, venue: Venue = USDM) -> str:
     return f"ws://{house.server.urls[venue.name]}"
 
 
-def client_of(house: Loopback, venue: Venue = USDM, **options: Any) -> MarketClient:
+def client_of(house: Loopback, venue: Venue = USDM, **options: Any) -> Market:
     options.setdefault("settings", QUICK)
-    return tickerplant.connect(venue.name, base_url=url_of(house, venue), **options)
+    return tickerplant.connect(
+        cast("VenueName", venue.name), base_url=url_of(house, venue), **options
+    )
 
 
 def connections(house: Loopback) -> list[Connection]:
@@ -55,17 +57,17 @@ async def received(house: Loopback, *names: str) -> None:
     await until(lambda: listed(house) == set(names))
 
 
-async def carried(market: MarketClient, *names: str) -> None:
+async def carried(market: Market, *names: str) -> None:
     """Wait until the market has heard that it is subscribed to `names`."""
     await until(lambda: all(market.is_delivered(name) for name in names))
 
 
-async def read(subscription: Subscription, count: int) -> list[Any]:
+async def read(subscription: Subscription[Message | Notice], count: int) -> list[Any]:
     return [await anext(subscription) for _ in range(count)]
 
 
 async def read_until(
-    subscription: Subscription, kind: type[T], most: int = 10_000
+    subscription: Subscription[Message | Notice], kind: type[T], most: int = 10_000
 ) -> tuple[list[Message | Notice], T]:
     """Return what came before the first item of a kind, and that item."""
     before: list[Message | Notice] = []
@@ -102,7 +104,7 @@ async def every(
         task.cancel()
 
 
-async def ticked(market: MarketClient) -> None:
+async def ticked(market: Market) -> None:
     """Wait until the clock of the feed has ticked."""
     feed = market._runner.feed
     now_ms = feed.now_ms

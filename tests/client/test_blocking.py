@@ -21,7 +21,6 @@ from loopback import START_MS, Loopback, loopback
 from test_books import exchange
 
 from tickerplant import ConfigError, QueueOverflow, RequestError, UpstreamError, blocking, messages
-from tickerplant.client.blocking import BlockingMarket
 from tickerplant.client.loop_thread import LoopThread
 from tickerplant.messages import Disconnected
 
@@ -69,7 +68,7 @@ class House:
     def received(self, *names: str) -> None:
         self.do(received(self.loopback, *names))
 
-    def connect(self, **options: Any) -> BlockingMarket:
+    def connect(self, **options: Any) -> blocking.Market:
         options.setdefault("settings", QUICK)
         return blocking.connect(base_url=url_of(self.loopback), **options)
 
@@ -83,7 +82,7 @@ def house() -> Iterator[House]:
     assert threading.active_count() == threads, "no thread is left"
 
 
-def stream(market: BlockingMarket, house: House, **options: Any) -> Any:
+def stream(market: blocking.Market, house: House, **options: Any) -> Any:
     """Return a subscription to trades that is carried."""
     subscription = market.stream(TRADES, **options)
     carried(market, TRADES)
@@ -91,7 +90,7 @@ def stream(market: BlockingMarket, house: House, **options: Any) -> Any:
     return subscription
 
 
-def carried(market: BlockingMarket, name: str) -> None:
+def carried(market: blocking.Market, name: str) -> None:
     while not market.is_delivered(name):
         time.sleep(0.001)
 
@@ -99,7 +98,7 @@ def carried(market: BlockingMarket, name: str) -> None:
 def test_an_argument_that_is_none_is_reported_and_nothing_is_left() -> None:
     threads = threading.active_count()
     with pytest.raises(ConfigError):
-        blocking.connect("spot")
+        blocking.connect("spot")  # type: ignore[arg-type]
     with pytest.raises(ConfigError):
         blocking.connect(base_url="here")
     market = blocking.connect(base_url="ws://127.0.0.1:9")
@@ -177,12 +176,12 @@ def test_it_begins_once_for_several_threads(house: House) -> None:
 
 def test_everything_says_what_it_is(house: House) -> None:
     market = house.connect()
-    at = f"<BlockingMarket usdm {url_of(house.loopback)}"
+    at = f"<blocking.Market usdm {url_of(house.loopback)}"
     assert repr(market) == f"{at}, 0 streams>"
     with market:
-        assert repr(market.stream(TRADES)) == f"<BlockingSubscription {TRADES}, 0 pending>"
-        listener = market.on(print, TRADES)
-        assert repr(listener) == f"<BlockingListener {TRADES}>"
+        assert repr(market.stream(TRADES)) == f"<blocking.Subscription {TRADES}, 0 pending>"
+        listener = market.on(TRADES, callback=print)
+        assert repr(listener) == f"<blocking.Listener {TRADES}>"
         assert repr(market) == f"{at}, 1 stream>"
         books = market.books("BTCUSDT")
         assert repr(books) == "<BlockingBooks BTCUSDT>"
@@ -206,7 +205,7 @@ def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
             reported.append(str(error))
 
     with house.connect() as market:
-        listener = market.on(take, TRADES)
+        listener = market.on(TRADES, callback=take)
         assert listener.names == (TRADES,)
         carried(market, TRADES)
         house.trade()
@@ -227,13 +226,13 @@ def test_what_a_callback_raises_is_raised(house: House) -> None:
         raise _OddError
 
     with house.connect() as market:
-        listener = market.on(fail, TRADES)
+        listener = market.on(TRADES, callback=fail)
         carried(market, TRADES)
         house.trade()
         with pytest.raises(_OddError):
             listener.wait(5)
     market = house.connect()
-    market.on(fail, TRADES)
+    market.on(TRADES, callback=fail)
     carried(market, TRADES)
     house.trade()
     house.received()
@@ -243,7 +242,7 @@ def test_what_a_callback_raises_is_raised(house: House) -> None:
 
 def test_a_callback_cannot_close_the_market_and_leaves_it_whole(house: House) -> None:
     market = house.connect()
-    listener = market.on(lambda _: market.close(), TRADES)
+    listener = market.on(TRADES, callback=lambda _: market.close())
     carried(market, TRADES)
     house.trade()
     with pytest.raises(RuntimeError, match="not allowed in a callback"):
@@ -417,7 +416,7 @@ def test_errors_are_raised(house: House) -> None:
         with pytest.raises(RequestError):
             market.ask("depth", symbol="NONE")
         with pytest.raises(ConfigError, match="when_full"):
-            market.stream(TRADES, when_full="newest")  # type: ignore[arg-type]
+            market.stream(TRADES, when_full="newest")  # type: ignore[call-overload]
         with pytest.raises(ConfigError, match="stream"):
             market.stream()
 
@@ -433,7 +432,7 @@ def test_policies_hold(house: House) -> None:
     with house.connect() as market:
         latest = stream(market, house, when_full="keep_latest")
         failing = stream(market, house, when_full="raise", queue_size=2)
-        quiet = stream(market, house, notices=False)
+        quiet = stream(market, house, on_notice=print)
         house.trade(3)
         assert [next(quiet).trade_id for _ in range(3)] == [1, 2, 3]
         assert next(latest).trade_id == 3
@@ -458,7 +457,7 @@ def test_latest_is_fresh_when_it_is_wanted(house: House) -> None:
         assert next(latest).aggregate_id == 2, "not the one that waited before"
 
 
-def stream_of(market: BlockingMarket, house: House, *names: str) -> Any:
+def stream_of(market: blocking.Market, house: House, *names: str) -> Any:
     subscription = market.stream(*names)
     for name in names:
         carried(market, name)
@@ -531,7 +530,7 @@ def test_what_is_used_while_the_market_ends_has_ended(
 ) -> None:
     with house.connect() as market:
         subscription, books = stream(market, house), market.books("BTCUSDT")
-        listener = market.on(print, TRADES)
+        listener = market.on(TRADES, callback=print)
         house.trade(3)
         assert next(subscription) is not None
     monkeypatch.setattr(LoopThread, "is_running", True)  # as somebody saw it just before
@@ -541,43 +540,6 @@ def test_what_is_used_while_the_market_ends_has_ended(
         pass
     for each in (subscription, books, listener):
         each.close()
-
-
-def test_who_asks_while_the_market_ends_does_not_wait_for_ever(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asks, ends = threading.Event(), threading.Event()
-    reported: list[str] = []
-    run, close = asyncio.run_coroutine_threadsafe, asyncio.BaseEventLoop.close
-
-    def run_late(coroutine: Any, loop: Any) -> Any:
-        if threading.current_thread() is asking:
-            asks.set()
-            ends.wait(0.3)
-        return run(coroutine, loop)
-
-    def close_late(loop: Any) -> None:
-        if threading.current_thread().name == "tickerplant":
-            ends.set()
-            asking.join(0.3)
-        close(loop)
-
-    def ask() -> None:
-        try:
-            market.wait(asyncio.sleep(60))
-        except RuntimeError as error:
-            reported.append(str(error))
-
-    market = house.connect()
-    assert market.get("time") == {"serverTime": START_MS}
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", run_late)
-    monkeypatch.setattr(asyncio.BaseEventLoop, "close", close_late)
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asks.wait(5)
-    market.close()
-    asking.join(5)
-    assert reported == ["the market is closed; call `connect` again"]
 
 
 def test_what_waits_may_be_read_after_the_market(house: House) -> None:

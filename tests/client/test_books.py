@@ -13,7 +13,7 @@ from consumers import client_of, connections, every, quick, received
 from loopback import START_MS, TICK_MS, Clock, Loopback, looped, until
 from misbehaving import TimeSpec
 
-from tickerplant import ConfigError, MarketClient, Notice, RequestError, WeightBudget
+from tickerplant import ConfigError, Market, Notice, RequestError, WeightBudget
 from tickerplant.client.books import Books
 from tickerplant.client.rest import MAX_CONCURRENT
 from tickerplant.config.values import faults as faults_of
@@ -88,7 +88,7 @@ async def exchange(
 @asynccontextmanager
 async def kept(
     house: Exchange, *symbols: str, **options: Any
-) -> AsyncIterator[tuple[MarketClient, Books]]:
+) -> AsyncIterator[tuple[Market, Books]]:
     """Yield books that are live, of a market that goes on."""
     async with (
         client_of(house) as market,

@@ -36,7 +36,7 @@ from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection, serve
 
 import tickerplant
-from tickerplant import FeedSettings, MarketClient, RequestError, UpstreamError
+from tickerplant import FeedSettings, Market, RequestError, UpstreamError
 from tickerplant.client import connection, runner
 from tickerplant.config.values import faults
 from tickerplant.feed.reconnect import BROKEN, CLOSED, ENDED, POLICY, Ending, ending_of_close
@@ -68,7 +68,7 @@ def meets(*names: str) -> Callable[[Test], Test]:
 @asynccontextmanager
 async def hearing(
     house: Loopback, settings: FeedSettings = QUICK, **options: Any
-) -> AsyncIterator[tuple[MarketClient, Any]]:
+) -> AsyncIterator[tuple[Market, Any]]:
     """Yield a market and a subscription that heard the trades 1 to 3."""
     async with client_of(house, settings=settings) as market:
         subscription = market.stream(TRADES, **options)
@@ -83,7 +83,7 @@ async def trade(house: Loopback, count: int) -> None:
         house.trade()
 
 
-async def counted(market: MarketClient, name: str, count: int) -> None:
+async def counted(market: Market, name: str, count: int) -> None:
     """Wait until the client has counted so many."""
     await until(lambda: getattr(market.counters, name) >= count)
 
@@ -442,7 +442,7 @@ async def test_a_message_that_was_left_out_is_reported_or_filled_in(backfill: bo
 # questions
 
 
-def hurry(market: MarketClient) -> TimeSpec:
+def hurry(market: Market) -> TimeSpec:
     """Let questions wait without waiting."""
     moment = TimeSpec(time.time_ns() // 1_000_000)
     for client in (market._rest, market._api):

@@ -14,6 +14,7 @@ from consumers import (
     carried,
     client_of,
     connections,
+    kinds,
     quick,
     read,
     received,
@@ -30,6 +31,7 @@ from tickerplant import (
     RequestError,
     Subscription,
     UpstreamError,
+    VenueName,
     messages,
 )
 from tickerplant.events import BookTicker, MarkPrice
@@ -55,7 +57,7 @@ def _fail(_: object) -> None:
 
 def test_a_venue_that_is_none_is_reported() -> None:
     with pytest.raises(ConfigError, match="invalid value 'spot' for venue: expected usdm or coinm"):
-        tickerplant.connect("spot")
+        tickerplant.connect("spot")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_settings_with_which_nothing_is_received_are_reported(name: str) -> None
     ],
 )
 def test_without_a_base_it_is_the_exchange(
-    venue: str, streams: str, api: str, rest: str, monkeypatch: pytest.MonkeyPatch
+    venue: VenueName, streams: str, api: str, rest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TICKERPLANT_USDM_URL", "TICKERPLANT_COINM_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -123,7 +125,7 @@ def test_it_is_used_with_async_with() -> None:
     with pytest.raises(RuntimeError, match="`async with`"):
         market.stream(TRADES)
     with pytest.raises(RuntimeError, match="`async with`"):
-        market.on(print, TRADES)
+        market.on(TRADES, callback=print)
     with pytest.raises(RuntimeError, match="`async with`"):
         market.books("BTCUSDT")
 
@@ -137,9 +139,9 @@ async def test_a_question_outside_of_async_with_leaves_nothing_open(method: str)
             await getattr(market, method)("time")
         async with market:
             assert await getattr(market, method)("time") == {"serverTime": START_MS}
-        with pytest.raises(RuntimeError, match="`async with`"):
+        with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
             await getattr(market, method)("time")
-        with pytest.raises(RuntimeError, match="`async with`"):
+        with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
             market.stream(TRADES)
 
 
@@ -233,7 +235,7 @@ async def test_names_that_are_none_are_reported(names: tuple[Any, ...]) -> None:
         with pytest.raises(ConfigError, match="stream"):
             market.stream(*names)
         with pytest.raises(ConfigError, match="stream"):
-            market.on(print, *names)
+            market.on(*names, callback=print)
 
 
 @looped
@@ -373,20 +375,126 @@ async def test_an_error_in_the_loop_ends_the_market() -> None:
 
 
 @looped
-async def test_who_wants_no_notices_gets_none() -> None:
-    async with loopback() as house, client_of(house) as market:
-        quiet, reported = market.stream(TRADES, notices=False), market.stream(TRADES)
+async def test_a_market_is_awaited_and_closed() -> None:
+    async with loopback() as house:
+        market = await client_of(house)
+        assert (market.is_open, market.venue) == (True, "usdm")
+        subscription: Any = market.stream(TRADES)
         await carried(market, TRADES)
         house.trade()
-        await until(lambda: reported.pending == 1)
+        await until(lambda: subscription.pending)
+        await asyncio.gather(market.close(), market.close())
+        assert not market.is_open
+        assert [each.trade_id for each in await _all_of(subscription)] == [1]
+        await until(lambda: not connections(house))
+        for open_again in (market, market.__aenter__()):
+            with pytest.raises(RuntimeError, match="opened once"):
+                await open_again
+
+
+@looped
+async def test_a_market_that_was_awaited_may_be_used_with_async_with() -> None:
+    async with loopback() as house:
+        async with await client_of(house) as market:
+            assert await market.ask("time") == {"serverTime": START_MS}
+        assert not market.is_open
+
+
+@looped
+async def test_closing_a_market_raises_what_a_callback_raised() -> None:
+    async with loopback() as house:
+        market = await client_of(house)
+        market.on(TRADES, callback=_fail)
+        await carried(market, TRADES)
+        house.trade()
+        await received(house)
+        with pytest.raises(_OddError):
+            await market.close()
+        await market.close()
+        await until(lambda: not connections(house))
+
+
+@looped
+async def test_a_market_that_was_closed_before_it_was_opened_stays_closed() -> None:
+    market = tickerplant.connect(base_url=CLOSED)
+    await market.close()
+    with pytest.raises(RuntimeError, match="opened once"):
+        await market
+    with pytest.raises(RuntimeError, match="the market is closed"):
+        market.stream(TRADES)
+
+
+@looped
+async def test_what_on_notice_raises_leaves_the_iteration_and_loses_nothing() -> None:
+    async with loopback() as house, client_of(house) as market:
+        subscription = market.stream(TRADES, on_notice=_fail)
+        await carried(market, TRADES)
         for connection in connections(house):
             connection.abort()
-        await until(lambda: reported.pending == 3)
+        await until(lambda: subscription.pending == 2)
+        await carried(market, TRADES)
         house.trade()
-        await until(lambda: reported.pending == 4)
-        assert [each.trade_id for each in await read(quiet, 2)] == [1, 2]
-        assert quiet.pending == 0
-        assert sum(isinstance(each, Notice) for each in await read(reported, 4)) == 2
+        await until(lambda: subscription.pending == 3)
+        for _ in range(2):
+            with pytest.raises(_OddError):
+                await anext(subscription)
+        assert kinds(await read(subscription, 1)) == ["1"]
+
+
+@looped
+async def test_a_batch_ends_before_a_notice_for_on_notice() -> None:
+    async with loopback() as house, client_of(house) as market:
+        noticed: list[Notice] = []
+        subscription = market.stream(TRADES, on_notice=noticed.append)
+        await carried(market, TRADES)
+        house.trade()
+        await until(lambda: subscription.pending == 1)
+        for connection in connections(house):
+            connection.abort()
+        await until(lambda: subscription.pending == 3)
+        await carried(market, TRADES)
+        house.trade()
+        await until(lambda: subscription.pending == 4)
+        assert kinds(await subscription.read_batch()) == ["1"]
+        assert not noticed
+        assert kinds(await subscription.read_batch(timeout_s=1)) == ["2"]
+        assert kinds(noticed) == ["Disconnected", "Recovered"]
+        with pytest.raises(TimeoutError, match=f"no message of {TRADES} within 0.01 s"):
+            await subscription.read_batch(timeout_s=0.01)
+        with pytest.raises(ConfigError, match="invalid value 0 for timeout_s"):
+            await subscription.read_batch(timeout_s=0)
+
+
+@looped
+async def test_a_listener_is_waited_for_as_long_as_wanted() -> None:
+    async with loopback() as house, client_of(house) as market:
+        listener = market.on(TRADES, callback=print)
+        with pytest.raises(TimeoutError, match=f"<Listener {TRADES}> was not closed within 0.01 s"):
+            await listener.wait(0.01)
+        listener.close()
+        await listener.wait()
+
+
+@looped
+async def test_on_notice_is_called_at_the_place_of_each_notice() -> None:
+    async with loopback() as house, client_of(house) as market:
+        noticed: list[Notice] = []
+        apart = market.stream(TRADES, on_notice=noticed.append)
+        among = market.stream(TRADES)
+        await carried(market, TRADES)
+        house.trade()
+        await until(lambda: among.pending == 1)
+        for connection in connections(house):
+            connection.abort()
+        await until(lambda: among.pending == 3)
+        house.trade()
+        await until(lambda: apart.pending == among.pending == 4)
+        assert kinds(await read(apart, 1)) == ["1"]
+        assert not noticed, "their place is behind the first message"
+        assert kinds(await read(apart, 1)) == ["2"]
+        assert kinds(noticed) == ["Disconnected", "Recovered"]
+        assert (apart.pending, apart.counters.delivered) == (0, 4)
+        assert kinds(await read(among, 4)) == ["1", "Disconnected", "Recovered", "2"]
 
 
 @looped
@@ -395,7 +503,7 @@ async def test_two_readers_of_one_subscription_are_reported() -> None:
         subscription: Any = market.stream(TRADES)
         reading = asyncio.create_task(_all_of(subscription))
         await carried(market, TRADES)
-        with pytest.raises(RuntimeError, match="one reader"):
+        with pytest.raises(RuntimeError, match="two readers at once"):
             await anext(subscription)
         house.trade()
         await until(lambda: subscription.counters.delivered == 1)
@@ -435,7 +543,7 @@ async def test_a_message_that_woke_a_cancelled_reader_is_for_the_next() -> None:
         subscription: Any = market.stream(TRADES)
         await carried(market, TRADES)
         reading = asyncio.create_task(_first_of(subscription))
-        market.on(lambda _: reading.cancel(), TRADES)  # right after it was woken
+        market.on(TRADES, callback=lambda _: reading.cancel())  # right after it was woken
         house.trade()
         with pytest.raises(asyncio.CancelledError):
             await reading
@@ -464,7 +572,7 @@ async def test_take_returns_what_waits() -> None:
 async def test_a_callback_gets_every_message() -> None:
     found: list[Any] = []
     async with loopback() as house, client_of(house) as market:
-        listener = market.on(found.append, TRADES)
+        listener = market.on(TRADES, callback=found.append)
         await carried(market, TRADES)
         for _ in range(3):
             house.trade()
@@ -477,12 +585,13 @@ async def test_a_callback_gets_every_message() -> None:
 
 
 @looped
-async def test_a_callback_gets_notices_if_it_wants_them() -> None:
+async def test_a_callback_gets_notices_unless_on_notice_does() -> None:
     all_of_it: list[Any] = []
     only_messages: list[Any] = []
+    only_notices: list[Notice] = []
     async with loopback() as house, client_of(house) as market:
-        market.on(all_of_it.append, TRADES)
-        market.on(only_messages.append, TRADES, notices=False)
+        market.on(TRADES, callback=all_of_it.append)
+        market.on(TRADES, callback=only_messages.append, on_notice=only_notices.append)
         await carried(market, TRADES)
         house.trade()
         await until(lambda: only_messages)
@@ -490,6 +599,7 @@ async def test_a_callback_gets_notices_if_it_wants_them() -> None:
             connection.abort()
         await until(lambda: len(all_of_it) == 3)
         assert len(only_messages) == 1
+        assert all_of_it[1:] == only_notices
         assert isinstance(all_of_it[2], messages.Recovered)
 
 
@@ -497,7 +607,7 @@ async def test_a_callback_gets_notices_if_it_wants_them() -> None:
 async def test_what_a_callback_raises_ends_it_and_is_raised_where_it_is_awaited() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES)
-        listener = market.on(_fail, TRADES)
+        listener = market.on(TRADES, callback=_fail)
         await carried(market, TRADES)
         house.trade()
         with pytest.raises(_OddError):
@@ -510,7 +620,7 @@ async def test_what_a_callback_raises_ends_it_and_is_raised_where_it_is_awaited(
 async def _listen_badly(house: Loopback, callbacks: int, error: Exception | None = None) -> None:
     async with client_of(house) as market:
         for _ in range(callbacks):
-            market.on(_fail, TRADES)
+            market.on(TRADES, callback=_fail)
         await received(house, TRADES)
         house.trade()
         await received(house)
@@ -544,7 +654,7 @@ async def test_two_callbacks_that_fail_are_both_raised() -> None:
 async def test_who_awaits_a_listener_receives_of_the_end_of_the_market() -> None:
     async with loopback() as house:
         async with client_of(house) as market:
-            listener = market.on(print, TRADES)
+            listener = market.on(TRADES, callback=print)
             waiting = asyncio.ensure_future(_wait_for(listener))
             await received(house, TRADES)
         await waiting
@@ -554,7 +664,7 @@ async def test_who_awaits_a_listener_receives_of_the_end_of_the_market() -> None
 async def test_a_listener_survives_the_cancellation_of_who_awaits_it() -> None:
     found: list[Any] = []
     async with loopback() as house, client_of(house) as market:
-        listener = market.on(found.append, TRADES)
+        listener = market.on(TRADES, callback=found.append)
         await carried(market, TRADES)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(_wait_for(listener), 0.001)
@@ -570,9 +680,9 @@ async def test_a_callback_may_subscribe_and_close() -> None:
         def react(message: Message | Notice) -> None:
             found.append(message)
             listener.close()
-            market.on(found.append, "btcusdt@aggTrade")
+            market.on("btcusdt@aggTrade", callback=found.append)
 
-        listener = market.on(react, TRADES)
+        listener = market.on(TRADES, callback=react)
         await carried(market, TRADES)
         house.trade()
         await received(house, "btcusdt@aggTrade")
@@ -589,7 +699,7 @@ async def test_a_callback_is_not_called_with_the_rest_of_an_array_once_it_failed
         raise _OddError
 
     async with loopback() as house, client_of(house) as market:
-        listener = market.on(fail, ARRAY)
+        listener = market.on(ARRAY, callback=fail)
         await carried(market, ARRAY)
         house.server.endpoints[0].hub.channels[ARRAY].broadcast(
             b'[{"e":"24hrMiniTicker","E":1,"s":"A","c":"1","o":"1","h":"1","l":"1","v":"1","q":"1"},'
@@ -604,7 +714,7 @@ async def test_a_callback_is_not_called_with_the_rest_of_an_array_once_it_failed
 async def test_listeners_that_are_done_are_forgotten() -> None:
     async with loopback() as house, client_of(house) as market:
         for _ in range(5):
-            market.on(print, TRADES).close()
+            market.on(TRADES, callback=print).close()
         assert len(market._listeners) == 1
 
 
@@ -699,7 +809,7 @@ async def test_counters_are_there_before_and_after() -> None:
 async def test_everything_says_what_it_is() -> None:
     async with loopback() as house:
         market = client_of(house)
-        at = f"<MarketClient usdm {market.hosts.streams}"
+        at = f"<Market usdm {market.hosts.streams}"
         assert repr(market) == f"{at}, 0 streams>"
         async with market:
             names = [f"{symbol}usdt@trade" for symbol in "abcde"]
@@ -707,7 +817,7 @@ async def test_everything_says_what_it_is() -> None:
             assert repr(market) == f"{at}, 5 streams>"
             listed = "ausdt@trade, busdt@trade, cusdt@trade and 2 more"
             assert repr(subscription) == f"<Subscription {listed}, 0 pending>"
-            listener = market.on(print, TRADES)
+            listener = market.on(TRADES, callback=print)
             assert repr(listener) == f"<Listener {TRADES}>"
             listener.close()
             assert repr(listener) == f"<Listener {TRADES}, closed>"
@@ -726,7 +836,7 @@ async def test_a_callback_that_meets_a_cancelled_future_fails_as_with_any_error(
     cancelled.cancel()
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(TRADES)
-        listener = market.on(lambda _: cancelled.result(), TRADES)
+        listener = market.on(TRADES, callback=lambda _: cancelled.result())
         await carried(market, TRADES)
         house.trade()
         with pytest.raises(RuntimeError, match="CancelledError") as raised:
@@ -770,7 +880,7 @@ async def test_a_callback_that_stops_the_program_is_warned_of_once(
             called.append(item)
             time.sleep(0.15)
 
-        market.on(stop, TRADES)
+        market.on(TRADES, callback=stop)
         await carried(market, TRADES)
         house.trade()
         house.trade()
@@ -784,7 +894,7 @@ async def test_a_callback_that_stops_the_program_is_warned_of_once(
 @looped
 async def test_what_a_callback_raises_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
     async with loopback() as house, client_of(house) as market:
-        listener = market.on(_fail, TRADES)
+        listener = market.on(TRADES, callback=_fail)
         await carried(market, TRADES)
         house.trade()
         house.trade()
@@ -813,7 +923,7 @@ class _Awaited:
 async def test_a_callback_that_would_have_to_be_awaited_is_reported(callback: Any) -> None:
     async with loopback() as house, client_of(house) as market:
         with pytest.raises(ConfigError, match=r"callback: .* a plain \(non-async\) function"):
-            market.on(callback, TRADES)
+            market.on(TRADES, callback=callback)
         with pytest.raises(ConfigError, match=r"on_update: .* a plain \(non-async\) function"):
             market.books("BTCUSDT", on_update=callback)
 
@@ -825,7 +935,7 @@ async def test_a_list_of_names_is_reported_how_names_are_given() -> None:
             with pytest.raises(
                 ConfigError, match=r"names as separate arguments: stream\(\*names\)"
             ):
-                market.stream(names)  # type: ignore[arg-type]
+                market.stream(names)  # type: ignore[call-overload]
         with pytest.raises(ConfigError, match=r"names as separate arguments: books\(\*symbols\)"):
             market.books(["BTCUSDT"])  # type: ignore[arg-type]
 
@@ -861,11 +971,11 @@ async def test_the_most_that_waited_is_counted_however_it_is_read() -> None:
         assert subscription.counters.delivered == 5
 
 
-async def _all_of(subscription: Subscription) -> list[Any]:
+async def _all_of(subscription: Subscription[Message | Notice]) -> list[Any]:
     return [item async for item in subscription]
 
 
-async def _first_of(subscription: Subscription) -> Any:
+async def _first_of(subscription: Subscription[Message | Notice]) -> Any:
     return await anext(subscription)
 
 

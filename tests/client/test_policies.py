@@ -21,7 +21,7 @@ from consumers import (
 )
 from loopback import Loopback, loopback, looped, until
 
-from tickerplant import ConfigError, MarketClient, QueueOverflow, messages
+from tickerplant import ConfigError, Market, QueueOverflow, messages
 from tickerplant.messages import Dropped
 from tickerplant.server.websocket import WebSocketConnection
 
@@ -38,7 +38,7 @@ async def trade(house: Loopback, count: int) -> None:
             await asyncio.sleep(0)
 
 
-def narrow(house: Loopback, market: MarketClient) -> None:
+def narrow(house: Loopback, market: Market) -> None:
     """Let the network hold little of what is sent to the client."""
     sockets = [
         each._transport.underlying_transport.get_extra_info("socket")
@@ -200,10 +200,11 @@ async def test_drop_oldest_reports_how_many_went_and_keeps_the_newest() -> None:
 
 
 @looped
-async def test_drop_oldest_without_notices_counts_what_was_dropped() -> None:
+async def test_drop_oldest_tells_on_notice_what_was_dropped() -> None:
+    dropped: list[Any] = []
     async with loopback() as house, client_of(house) as market:
         subscription: Any = market.stream(
-            TRADES, when_full="drop_oldest", queue_size=1, notices=False
+            TRADES, when_full="drop_oldest", queue_size=1, on_notice=dropped.append
         )
         await carried(market, TRADES)
         await trade(house, 3)

@@ -28,8 +28,8 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
 ) -> None:
     async with loopback() as house, client_of(house) as market:
         for _ in range(2):
-            market.on(print, "btcusdt@trades", notices=False)
-        market.stream("btcusdt@trades", notices=False).close()
+            market.on("btcusdt@trades", callback=print, on_notice=print)
+        market.stream("btcusdt@trades", on_notice=print).close()
         (record,) = caplog.records
     assert (record.name, record.levelname) == ("tickerplant.client.market", "WARNING")
     assert record.getMessage() == (
@@ -39,7 +39,7 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
 
 def test_the_blocking_client_warns_too(caplog: pytest.LogCaptureFixture) -> None:
     with blocking.connect(base_url="ws://127.0.0.1:9") as market:
-        market.on(print, "BTCUSDT@trade", notices=False)
+        market.on("BTCUSDT@trade", callback=print, on_notice=print)
     (record,) = caplog.records
     assert record.getMessage().endswith("names are case-sensitive: btcusdt@trade")
 
@@ -49,7 +49,9 @@ async def test_a_symbol_that_is_not_listed_is_warned_of_when_it_stays_silent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with loopback() as house, client_of(house, settings=IMPATIENT) as market:
-        market.on(print, "btcusd@trade", "btcusdx@trade", "btcusdt@forceOrder", notices=False)
+        market.on(
+            "btcusd@trade", "btcusdx@trade", "btcusdt@forceOrder", callback=print, on_notice=print
+        )
         reader = market.stream("btcusdx@trade")
         notice = await anext(reader)
         base = url_of(house).replace("ws", "http", 1)
@@ -66,7 +68,7 @@ async def test_the_port_of_the_other_venue_is_warned_of(caplog: pytest.LogCaptur
     async with loopback() as house:
         base = url_of(house, COINM)
         async with tickerplant.connect("usdm", base_url=base, settings=IMPATIENT) as market:
-            market.on(print, "btcusdt@trade", notices=False)
+            market.on("btcusdt@trade", callback=print, on_notice=print)
             await until(lambda: caplog.records)
     (record,) = caplog.records
     assert record.getMessage().endswith(f"{base} serves COIN-M, not USDⓈ-M")

@@ -43,7 +43,7 @@ def test_the_client_library_and_the_program_trust_what_the_environment_names(
         async with loopback(tls=context_of(str(own.server))) as house:
             url = f"wss://{house.server.urls['usdm']}"
             async with tickerplant.connect("usdm", base_url=url) as market:
-                trades = market.stream("btcusdt@trade", notices=False)
+                trades = market.stream("btcusdt@trade", on_notice=print)
                 await until(lambda: house.server.subscriber_count)
                 house.trade()
                 assert "BTCUSDT" in repr(await anext(aiter(trades)))

@@ -12,50 +12,45 @@ end of the program.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 
 from msgspec import structs
 
 from tickerplant.client import market as asynchronous
+from tickerplant.client import subscription as consumers
 from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
 from tickerplant.client.books import Books
-from tickerplant.client.loop_thread import LoopThread, OverError, within
-from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S, MarketClient
-from tickerplant.client.subscription import Listener, Subscription, streams_text
+from tickerplant.client.loop_thread import LoopThread, OverError
+from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S
+from tickerplant.client.subscription import BATCH, check_callback, check_max_items, streams_text
+from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.queue import QueueCounters, WhenFull
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, StreamName
 from tickerplant.notices import Dropped, Notice
+from tickerplant.venue import VenueName
 
-__all__ = [
-    "BlockingBook",
-    "BlockingBooks",
-    "BlockingListener",
-    "BlockingMarket",
-    "BlockingSubscription",
-    "connect",
-]
+__all__ = ["BlockingBook", "BlockingBooks", "Listener", "Market", "Subscription", "connect"]
 
+M = TypeVar("M", bound=Message)
 T = TypeVar("T")
-
-BATCH = 1_000
-"""Maximum number of messages handed from one thread to the other at once."""
+T_co = TypeVar("T_co", covariant=True)
 
 
 def connect(
-    venue: str = "usdm",
+    venue: VenueName = "usdm",
     *,
     base_url: str | None = None,
     api_key: str | None = None,
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
-) -> BlockingMarket:
+) -> Market:
     """Return a synchronous client for one venue.  Use it with `with`, or call `close`.
 
     The thread starts on first use.  The arguments are those of `tickerplant.connect`.
@@ -63,17 +58,17 @@ def connect(
     Raises:
         ConfigError: an argument is invalid.
     """
-    return BlockingMarket(
+    return Market(
         asynchronous.connect(
             venue, base_url=base_url, api_key=api_key, settings=settings, budget=budget
         )
     )
 
 
-class BlockingMarket:
-    """A synchronous `MarketClient`.  Thread-safe."""
+class Market:
+    """A synchronous `tickerplant.Market`.  Thread-safe."""
 
-    def __init__(self, market: MarketClient) -> None:
+    def __init__(self, market: asynchronous.Market) -> None:
         self._market = market
         self._thread = LoopThread(market, "the market is closed; call `connect` again")
         self._was_entered = False
@@ -84,70 +79,171 @@ class BlockingMarket:
         return self._thread.is_running
 
     @property
+    def venue(self) -> VenueName:
+        """The venue, `usdm` or `coinm`."""
+        return self._market.venue
+
+    @property
     def counters(self) -> FeedCounters:
         """Counts over all streams and connections."""
-        return self.call(lambda: self._market.counters)
+        return self._thread.call(lambda: self._market.counters)
 
     def is_delivered(self, name: str) -> bool:
         """Whether the stream `name` is subscribed to and delivered to all its consumers."""
-        return self.call(lambda: self._market.is_delivered(name))
+        return self._thread.call(lambda: self._market.is_delivered(name))
+
+    @overload
+    def stream(
+        self,
+        *names: StreamName[M],
+        backfill: bool = ...,
+        queue_size: int = ...,
+        when_full: WhenFull = ...,
+        on_notice: Callable[[Notice], object],
+        timeout_s: float | None = ...,
+    ) -> Subscription[M]: ...
+
+    @overload
+    def stream(
+        self,
+        *names: StreamName[M],
+        backfill: bool = ...,
+        queue_size: int = ...,
+        when_full: WhenFull = ...,
+        on_notice: None = None,
+        timeout_s: float | None = ...,
+    ) -> Subscription[M | Notice]: ...
+
+    @overload
+    def stream(
+        self,
+        *names: str,
+        backfill: bool = ...,
+        queue_size: int = ...,
+        when_full: WhenFull = ...,
+        on_notice: Callable[[Notice], object],
+        timeout_s: float | None = ...,
+    ) -> Subscription[Message]: ...
+
+    @overload
+    def stream(
+        self,
+        *names: str,
+        backfill: bool = ...,
+        queue_size: int = ...,
+        when_full: WhenFull = ...,
+        on_notice: None = None,
+        timeout_s: float | None = ...,
+    ) -> Subscription[Message | Notice]: ...
 
     def stream(
         self,
         *names: str,
-        when_full: WhenFull = "block",
-        queue_size: int = QUEUE_SIZE,
-        notices: bool = True,
         backfill: bool = False,
+        queue_size: int = QUEUE_SIZE,
+        when_full: WhenFull = "block",
+        on_notice: Callable[[Notice], object] | None = None,
         timeout_s: float | None = None,
-    ) -> BlockingSubscription:
-        """Subscribe to streams; see `MarketClient.stream`.
+    ) -> Subscription[Message | Notice]:
+        """Subscribe to streams and return an iterator; see `tickerplant.Market.stream`.
+
+            for trade in market.stream(Trade.of("BTCUSDT"), on_notice=print):
+                print(trade.price, trade.quantity)
 
         Args:
-            names: The streams.
-            when_full: What to do when the queue is full.
-            queue_size: Maximum number of unread messages.
-            notices: Whether to receive notices.
+            names: The streams, typed or as text.
             backfill: Fetch missing messages over REST.
+            queue_size: Maximum number of unread messages.
+            when_full: What to do when the queue is full.
+            on_notice: Called with each notice when the reader reaches it, in the reader's thread.
             timeout_s: How long `next` waits for a message before it raises `TimeoutError`.
 
         Raises:
-            ConfigError: a stream name, `when_full` or `queue_size` is missing or invalid.
+            ConfigError: an argument is missing or invalid.
+            RuntimeError: the market is closed.
         """
+        check_timeout(timeout_s)
+        if on_notice is not None:
+            check_callback("on_notice", on_notice)
 
-        async def subscribe() -> Subscription:
+        async def subscribe() -> consumers.Subscription[Any]:
             return self._market.stream(
-                *names,
-                when_full=when_full,
-                queue_size=queue_size,
-                notices=notices,
-                backfill=backfill,
+                *names, backfill=backfill, queue_size=queue_size, when_full=when_full
             )
 
-        return BlockingSubscription(
-            self._thread, self.wait(subscribe()), when_full, queue_size, timeout_s
-        )
+        subscription = self._thread.wait(subscribe())
+        # With `keep_latest` an item is fetched only when it is wanted, so that it is the latest.
+        most = 1 if when_full == "keep_latest" else min(BATCH, queue_size)
+        return Subscription(self._thread, subscription, most, on_notice, timeout_s)
+
+    @overload
+    def on(
+        self,
+        *names: StreamName[M],
+        callback: Callable[[M], object],
+        on_notice: Callable[[Notice], object],
+        backfill: bool = ...,
+    ) -> Listener: ...
+
+    @overload
+    def on(
+        self,
+        *names: StreamName[M],
+        callback: Callable[[M | Notice], object],
+        on_notice: None = None,
+        backfill: bool = ...,
+    ) -> Listener: ...
+
+    @overload
+    def on(
+        self,
+        *names: str,
+        callback: Callable[[Message], object],
+        on_notice: Callable[[Notice], object],
+        backfill: bool = ...,
+    ) -> Listener: ...
+
+    @overload
+    def on(
+        self,
+        *names: str,
+        callback: Callable[[Message | Notice], object],
+        on_notice: None = None,
+        backfill: bool = ...,
+    ) -> Listener: ...
 
     def on(
         self,
-        callback: Callable[[Message | Notice], object],
         *names: str,
-        notices: bool = True,
+        callback: Callable[..., object],
+        on_notice: Callable[[Notice], object] | None = None,
         backfill: bool = False,
-    ) -> BlockingListener:
-        """Call `callback` with each message of `names` as it arrives; see `MarketClient.on`.
+    ) -> Listener:
+        """Call `callback` with each message of `names` as it arrives; see `tickerplant.Market.on`.
 
-        It is called in the client's thread, which does nothing else until it returns: it must be
-        fast, and it cannot call the market.
+        Both callbacks are called in the client's thread, which does nothing else until they return:
+        they must be fast, and they cannot call the market.
+
+            listener = market.on("btcusdt@trade", callback=print)
+            listener.wait(timeout_s=60)
+
+        Args:
+            names: The streams, typed or as text.
+            callback: Called with each message, and with each notice if there is no `on_notice`.
+            on_notice: Called with each notice, at its place among the messages.
+            backfill: Fetch missing messages over REST.
 
         Raises:
-            ConfigError: no name is given, or `callback` is not a plain function.
+            ConfigError: an argument is missing or invalid.
+            RuntimeError: the market is closed.
         """
 
-        async def listen() -> Listener:
-            return self._market.on(callback, *names, notices=notices, backfill=backfill)
+        async def listen() -> consumers.Listener:
+            return self._market.on(
+                *names, callback=callback, on_notice=on_notice, backfill=backfill
+            )
 
-        return BlockingListener(self._thread, self.wait(listen()))
+        return Listener(self._thread, self._thread.wait(listen()))
 
     def books(
         self,
@@ -157,7 +253,7 @@ class BlockingMarket:
         on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
         timeout_s: float | None = None,
     ) -> BlockingBooks:
-        """Maintain a local order book of each of `symbols`; see `MarketClient.books`.
+        """Maintain a local order book of each of `symbols`; see `Market.books`.
 
         Args:
             symbols: Such as `BTCUSDT`.
@@ -173,38 +269,25 @@ class BlockingMarket:
         async def keep() -> Books:
             return self._market.books(*symbols, speed=speed, limit=limit, on_update=on_update)
 
-        return BlockingBooks(self._thread, self.wait(keep()), timeout_s)
+        return BlockingBooks(self._thread, self._thread.wait(keep()), timeout_s)
 
-    def ask(self, method: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Call a WebSocket API method; see `MarketClient.ask`.
-
-        Raises:
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        return self.wait(self._market.ask(method, timeout_s, **params))
-
-    def get(self, path: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Send a REST request; see `MarketClient.get`.
+    def ask(self, method: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
+        """Call a WebSocket API method; see `Market.ask`.
 
         Raises:
             RequestError: the server responds with an error.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
-        return self.wait(self._market.get(path, timeout_s, **params))
+        return self._thread.wait(self._market.ask(method, timeout_s=timeout_s, **params))
 
-    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` in the client's event loop and return its result.
+    def get(self, path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
+        """Send a REST request; see `Market.get`.
 
         Raises:
-            RuntimeError: the market is or was closed, or this was called from a callback, which
-                would deadlock.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
-        return self._thread.wait(coroutine)
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Call `function` in the client's thread, where nothing else changes the client, and return its result."""
-        return self._thread.call(function)
+        return self._thread.wait(self._market.get(path, timeout_s=timeout_s, **params))
 
     def close(self) -> None:
         """Close the connections and end the thread.  Messages already queued can still be read.
@@ -217,7 +300,7 @@ class BlockingMarket:
         self._thread.end()
 
     def __repr__(self) -> str:
-        return f"<BlockingMarket{repr(self._market).removeprefix('<MarketClient')}"
+        return f"<blocking.{repr(self._market)[1:]}"
 
     def __enter__(self) -> Self:
         if self._was_entered or self._thread.is_over:
@@ -239,15 +322,18 @@ class BlockingMarket:
         self._thread.end(kind, error, trace)
 
 
-class BlockingSubscription:
-    """An iterator over messages and notices, fetched from the other thread in batches."""
+class Subscription(Generic[T_co]):
+    """An iterator over messages and notices, fetched from the other thread in batches.
+
+    With `on_notice` it contains messages only.
+    """
 
     def __init__(
         self,
         thread: LoopThread,
-        subscription: Subscription,
-        when_full: WhenFull,
-        queue_size: int,
+        subscription: consumers.Subscription[Any],
+        max_items: int,
+        on_notice: Callable[[Notice], object] | None,
         timeout_s: float | None,
     ) -> None:
         self.names = subscription.names
@@ -255,9 +341,9 @@ class BlockingSubscription:
         self._thread = thread
         self._subscription = subscription
         self._timeout_s = timeout_s
-        # With `keep_latest` an item is fetched only when it is wanted, so that it is the latest.
-        self._max_items = 1 if when_full == "keep_latest" else min(BATCH, queue_size)
-        self._batch: deque[Message | Notice] = deque()
+        self._max_items = max_items
+        self._on_notice = on_notice
+        self._batch: deque[T_co] = deque()
         self._read = 0
 
     @property
@@ -266,6 +352,35 @@ class BlockingSubscription:
         counters = self._thread.call(lambda: self._subscription.counters)
         return structs.replace(counters, delivered=self._read)
 
+    @property
+    def pending(self) -> int:
+        """Number of unread messages and notices."""
+        return self._thread.call(lambda: self._subscription.pending) + len(self._batch)
+
+    def read_batch(self, max_items: int = BATCH, *, timeout_s: float | None = None) -> list[T_co]:
+        """Wait for at least one item and return up to `max_items` of them.
+
+        Returns an empty list once the subscription has ended.  With `on_notice` a batch ends before
+        a notice, so that it is called after the messages before it were handled.
+
+        Args:
+            max_items: Maximum number of messages (and notices, without `on_notice`).
+            timeout_s: How long to wait for the first; None waits as long as `next` does.
+
+        Raises:
+            ConfigError: `max_items` is not a positive integer, or `timeout_s` is invalid.
+            TimeoutError: nothing arrived in time; nothing is lost.
+            QueueOverflow: `when_full` is `"raise"`, and the queue was full.
+        """
+        check_max_items(max_items)
+        check_timeout(timeout_s)
+        batch: list[T_co] = []
+        with suppress(StopIteration):
+            batch.append(self._next(max_items, timeout_s or self._timeout_s))
+            while len(batch) < max_items and self._batch and not self._is_before_notice():
+                batch.append(next(self))
+        return batch
+
     def close(self) -> None:
         """Unsubscribe.  Messages already queued can still be read."""
         if self._thread.is_running:
@@ -273,34 +388,51 @@ class BlockingSubscription:
                 self._thread.call(self._subscription.close)
 
     def __repr__(self) -> str:
-        return f"<BlockingSubscription{repr(self._subscription).removeprefix('<Subscription')}"
+        return f"<blocking.{repr(self._subscription)[1:]}"
 
-    def __iter__(self) -> Iterator[Message | Notice]:
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Message | Notice:
-        """Return the next message or notice.
+    def __next__(self) -> T_co:
+        """Return the next message, or notice if there is no `on_notice`.
 
         Raises:
             TimeoutError: nothing arrived in time; the next call waits again.
             QueueOverflow: `when_full` is `"raise"`, and the queue was full.
         """
-        if not self._batch:
-            try:
-                self._thread.wait(within(self._timeout_s, self._fetch, self._missing))
-            except OverError:
-                with suppress(StopIteration):
-                    self._fetch().send(None)  # the loop has ended: it returns at once
-            if not self._batch:
-                raise StopIteration
-        item = self._batch.popleft()
-        if not isinstance(item, Dropped):
+        batch = self._batch
+        if batch and not isinstance(batch[0], Notice):
             self._read += 1
-        return item
+            return batch.popleft()
+        return self._next(self._max_items, self._timeout_s)
 
-    async def _fetch(self) -> None:
+    def _next(self, max_items: int, timeout_s: float | None) -> T_co:
+        while True:
+            if not self._batch:
+                self._fill(max_items, timeout_s)
+            item = self._batch.popleft()
+            if not isinstance(item, Dropped):
+                self._read += 1
+            if self._on_notice is None or not isinstance(item, Notice):
+                return item
+            self._on_notice(item)
+
+    def _fill(self, max_items: int, timeout_s: float | None) -> None:
+        """Fetch the next batch; raise `StopIteration` if there is none any more."""
+        try:
+            self._thread.wait(within(timeout_s, lambda: self._fetch(max_items), self._missing))
+        except OverError:
+            with suppress(StopIteration):
+                self._fetch(max_items).send(None)  # the loop has ended: it returns at once
+        if not self._batch:
+            raise StopIteration
+
+    async def _fetch(self, max_items: int) -> None:
         # Stored, not returned: a batch must not be lost when the caller stops waiting.
-        self._batch.extend(await self._subscription.read_batch(self._max_items))
+        self._batch.extend(await self._subscription.read_batch(max_items))
+
+    def _is_before_notice(self) -> bool:
+        return self._on_notice is not None and isinstance(self._batch[0], Notice)
 
     def _missing(self) -> str:
         return f"no message of {streams_text(self.names)}"
@@ -317,30 +449,37 @@ class BlockingSubscription:
         self.close()
 
 
-class BlockingListener:
+class Listener:
     """A callback that receives the messages of its streams until it is closed or raises."""
 
-    def __init__(self, thread: LoopThread, listener: Listener) -> None:
+    def __init__(self, thread: LoopThread, listener: consumers.Listener) -> None:
         self.names = listener.names
         """The streams."""
         self._thread = thread
         self._listener = listener
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it is closed and any exception from a callback has been reported."""
+        return self._listener.is_done
+
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until it is closed; re-raise an exception of the callback.
+        """Wait until it is closed; re-raise an exception of a callback.
+
+        Args:
+            timeout_s: How long to wait; None waits indefinitely.
 
         Raises:
-            TimeoutError: it is not closed within `timeout_s`.
+            ConfigError: `timeout_s` is invalid.
+            TimeoutError: it is not closed in time; it goes on.
         """
-        self._thread.wait(
-            within(timeout_s, lambda: self._listener, lambda: f"{self._listener} was not closed")
-        )
+        self._thread.wait(self._listener.wait(timeout_s))
 
     def close(self) -> None:
-        """Unsubscribe; the callback is no longer called."""
+        """Unsubscribe; the callbacks are no longer called."""
         if self._thread.is_running:
             with suppress(OverError):
                 self._thread.call(self._listener.close)
 
     def __repr__(self) -> str:
-        return f"<BlockingListener{repr(self._listener).removeprefix('<Listener')}"
+        return f"<blocking.{repr(self._listener)[1:]}"

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tickerplant.client.books import Books
-from tickerplant.client.loop_thread import LoopThread, OverError, within
+from tickerplant.client.loop_thread import LoopThread, OverError
 from tickerplant.client.subscription import streams_text
+from tickerplant.client.timeouts import within
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.local_book import LocalBook, State
 from tickerplant.raw_events import RawLevel

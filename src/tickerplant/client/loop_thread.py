@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -148,16 +148,3 @@ class LoopThread:
         self._loop = asyncio.get_running_loop()
         self._begun.set_result(None)
         await self._ending.wait()
-
-
-async def within(
-    timeout_s: float | None, function: Callable[[], Awaitable[T]], what: Callable[[], str]
-) -> T:
-    """Await what `function` returns; the `TimeoutError` says what did not happen in time."""
-    try:
-        async with asyncio.timeout(timeout_s) as limit:
-            return await function()
-    except TimeoutError:
-        if limit.expired():
-            raise TimeoutError(f"{what()} within {timeout_s:g} s") from None
-        raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import Callable
-from math import inf
+from collections.abc import Callable, Generator
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast, overload
 from urllib.parse import parse_qsl
 from weakref import WeakSet
 
@@ -19,6 +19,7 @@ from tickerplant.client.rest import RestClient, decoded
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.server_info import Listing
 from tickerplant.client.subscription import Listener, Subscription, check_callback
+from tickerplant.client.timeouts import check_timeout
 from tickerplant.errors import ConfigError
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
@@ -28,14 +29,17 @@ from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.formatting import printable
-from tickerplant.messages.message import Message
+from tickerplant.messages.message import Message, StreamName
 from tickerplant.messages.readers import reader
 from tickerplant.notices import Notice
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
 from tickerplant.suggestions import one_of
+from tickerplant.venue import VenueName
 
 _log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
 
 QUEUE_SIZE = 10_000
 """Default maximum number of unread messages of a subscription."""
@@ -49,16 +53,20 @@ DEPTH_SPEEDS = ("100ms", "250ms", "500ms")
 
 
 def connect(
-    venue: str = "usdm",
+    venue: VenueName = "usdm",
     *,
     base_url: str | None = None,
     api_key: str | None = None,
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
-) -> MarketClient:
-    """Return a client for one venue.  Use it with `async with`.
+) -> Market:
+    """Return a client for one venue.  Use it with `async with`, or await it and call `close`.
 
     Nothing is connected before the first subscription or request.
+
+        market = await tickerplant.connect("usdm")
+        price = await market.ask("ticker.price", symbol="BTCUSDT")
+        await market.close()
 
     Args:
         venue: `usdm` or `coinm`.
@@ -77,10 +85,10 @@ def connect(
     hosts = hosts_of(venue_of_name(venue), base_url, os.environ)
     settings = FeedSettings() if settings is None else settings
     check_settings(settings)
-    return MarketClient(hosts, settings, budget or WeightBudget(), api_key)
+    return Market(hosts, settings, budget or WeightBudget(), api_key)
 
 
-class MarketClient:
+class Market:
     """A venue's streams, WebSocket API and REST, over self-healing connections."""
 
     def __init__(
@@ -102,9 +110,21 @@ class MarketClient:
         self._runner.feed.observer = UnknownStreamLog() if observer is None else observer
         self._is_open = False
         self._was_opened = False
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._was_entered = False
+        self._closing = asyncio.Lock()
+        self._subscriptions: WeakSet[Subscription[object]] = WeakSet()
         self._listeners: list[Listener] = []
         self._books: list[Books] = []
+
+    @property
+    def venue(self) -> VenueName:
+        """The venue, `usdm` or `coinm`."""
+        return cast("VenueName", self.hosts.venue.name)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used: from `async with` or `await` until it is closed."""
+        return self._is_open
 
     @property
     def counters(self) -> FeedCounters:
@@ -115,63 +135,159 @@ class MarketClient:
         """Whether the stream `name` is subscribed to and delivered to all its consumers."""
         return self._runner.is_delivered(name)
 
+    @overload
+    def stream(
+        self,
+        *names: StreamName[M],
+        backfill: bool = ...,
+        queue_size: int = ...,
+        when_full: WhenFull = ...,
+        on_notice: Callable[[Notice], object],
+    ) -> Subscription[M]: ...
+
+    @overload
+    def stream(
+        self,
+        *names: StreamName[M],
+        backfill: bool = ...,
+        queue_size: int = ...,
+        when_full: WhenFull = ...,
+        on_notice: None = None,
+    ) -> Subscription[M | Notice]: ...
+
+    @overload
     def stream(
         self,
         *names: str,
-        when_full: WhenFull = "block",
-        queue_size: int = QUEUE_SIZE,
-        notices: bool = True,
+        backfill: bool = ...,
+        queue_size: int = ...,
+        when_full: WhenFull = ...,
+        on_notice: Callable[[Notice], object],
+    ) -> Subscription[Message]: ...
+
+    @overload
+    def stream(
+        self,
+        *names: str,
+        backfill: bool = ...,
+        queue_size: int = ...,
+        when_full: WhenFull = ...,
+        on_notice: None = None,
+    ) -> Subscription[Message | Notice]: ...
+
+    def stream(
+        self,
+        *names: str,
         backfill: bool = False,
-    ) -> Subscription:
+        queue_size: int = QUEUE_SIZE,
+        when_full: WhenFull = "block",
+        on_notice: Callable[[Notice], object] | None = None,
+    ) -> Subscription[Message | Notice]:
         """Subscribe to streams and return an async iterator over their messages.
 
         Messages are the classes of `tickerplant.messages`; among them are notices
-        (`tickerplant.Notice`) about outages, gaps and recoveries.
+        (`tickerplant.Notice`) about outages, gaps and recoveries, unless `on_notice` takes them.
+
+            async for trade in market.stream(Trade.of("BTCUSDT"), on_notice=print):
+                print(trade.price, trade.quantity)
 
         Args:
-            names: The streams, such as `btcusdt@miniTicker`.
-            when_full: What to do when the queue is full: `block`, `keep_latest`, `drop_oldest` or
-                `raise`.
-            queue_size: Maximum number of unread messages.
-            notices: Whether to receive notices.
+            names: The streams: typed, such as `Trade.of("BTCUSDT")`, or text such as
+                `btcusdt@miniTicker`.
             backfill: Fetch missing trades, aggregate trades and candles over REST.  Other
                 subscribers to the same stream receive them too.
+            queue_size: Maximum number of unread messages.
+            when_full: What to do when the queue is full: `block`, `keep_latest`, `drop_oldest` or
+                `raise`.
+            on_notice: Called with each notice when the reader reaches it, before the next message is
+                returned; an exception in it leaves the iteration.
 
         Raises:
-            ConfigError: a stream name, `when_full` or `queue_size` is missing or invalid.
+            ConfigError: an argument is missing or invalid.
+            RuntimeError: the market is not open.
         """
         names = self._checked(names)
-        subscription = Subscription(
+        if on_notice is not None:
+            check_callback("on_notice", on_notice)
+        subscription: Subscription[Message | Notice] = Subscription(
             self._runner,
             names,
             when_full=when_full,
             queue_size=queue_size,
-            notices=notices,
+            on_notice=on_notice,
             backfill=backfill,
         )
         self._subscriptions.add(subscription)
         return subscription
 
+    @overload
     def on(
         self,
-        callback: Callable[[Message | Notice], object],
+        *names: StreamName[M],
+        callback: Callable[[M], object],
+        on_notice: Callable[[Notice], object],
+        backfill: bool = ...,
+    ) -> Listener: ...
+
+    @overload
+    def on(
+        self,
+        *names: StreamName[M],
+        callback: Callable[[M | Notice], object],
+        on_notice: None = None,
+        backfill: bool = ...,
+    ) -> Listener: ...
+
+    @overload
+    def on(
+        self,
         *names: str,
-        notices: bool = True,
+        callback: Callable[[Message], object],
+        on_notice: Callable[[Notice], object],
+        backfill: bool = ...,
+    ) -> Listener: ...
+
+    @overload
+    def on(
+        self,
+        *names: str,
+        callback: Callable[[Message | Notice], object],
+        on_notice: None = None,
+        backfill: bool = ...,
+    ) -> Listener: ...
+
+    def on(
+        self,
+        *names: str,
+        callback: Callable[..., object],
+        on_notice: Callable[[Notice], object] | None = None,
         backfill: bool = False,
     ) -> Listener:
         """Call `callback` with each message of `names` as it arrives, without a queue.
 
-        The fastest way to consume: there is no task switch.  An exception in the callback ends the
-        subscription and is logged.  It is re-raised when the listener is awaited or when the
-        market's `async with` block exits (several are wrapped in an `ExceptionGroup`).
+        The fastest way to consume: there is no task switch.  An exception in a callback ends the
+        subscription and is logged.  It is re-raised when the listener is awaited or when the market
+        is closed (several are wrapped in an `ExceptionGroup`).
+
+            listener = market.on("btcusdt@trade", callback=print)
+            await listener.wait(timeout_s=60)
+
+        Args:
+            names: The streams, typed or as text; see `stream`.
+            callback: Called with each message, and with each notice if there is no `on_notice`.
+            on_notice: Called with each notice, at its place among the messages.
+            backfill: Fetch missing trades, aggregate trades and candles over REST.
 
         Raises:
-            ConfigError: no name is given, or `callback` is not a plain function (a coroutine
-                function would never be awaited).
+            ConfigError: an argument is missing or invalid; for example, a callback is no plain
+                function (a coroutine function would never be awaited).
+            RuntimeError: the market is not open.
         """
         check_callback("callback", callback)
+        if on_notice is not None:
+            check_callback("on_notice", on_notice)
         names = self._checked(names)
-        listener = Listener(self._runner, names, callback, notices=notices, backfill=backfill)
+        listener = Listener(self._runner, names, callback, on_notice=on_notice, backfill=backfill)
         self._listeners = [each for each in self._listeners if not each.is_done]
         self._listeners.append(listener)
         return listener
@@ -213,7 +329,7 @@ class MarketClient:
         self._books.append(books)
         return books
 
-    async def ask(self, method: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
+    async def ask(self, method: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
         """Call a WebSocket API method and return the decoded result.
 
         Args:
@@ -229,11 +345,11 @@ class MarketClient:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
-        _check_timeout(timeout_s)
+        check_timeout(timeout_s)
         _check_target("method", method, "such as ticker.price")
         return await self._api.ask_within(timeout_s, method, **params)
 
-    async def get(self, path: str, /, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
+    async def get(self, path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
         """Send a REST request and return the decoded response.
 
         Args:
@@ -249,16 +365,27 @@ class MarketClient:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
-        _check_timeout(timeout_s)
+        check_timeout(timeout_s)
         _check_target("path", path, "such as depth or /fapi/v1/depth, without a host")
         path, _, query = path.partition("?")
         params = dict(parse_qsl(query, keep_blank_values=True)) | params
         body = await self._rest.get_within(timeout_s, path, **params)
         return decoded(body, self._rest.url_of(path))
 
+    async def close(self) -> None:
+        """Close the connections and end all subscriptions.  Messages already queued can still be read.
+
+        Does nothing if called again.  Re-raises exceptions of callbacks that have not been reported
+        yet.
+        """
+        await self._shut()
+        self._raise_failures()
+
     def _check_open(self) -> None:
+        if not self._was_opened:
+            raise RuntimeError("the market is not open: use `async with`, or `await` it")
         if not self._is_open:
-            raise RuntimeError("use the market with `async with`")
+            raise RuntimeError("the market is closed; call `connect` again")
 
     def _checked(
         self,
@@ -285,13 +412,18 @@ class MarketClient:
         count = len({each.name for each in self._runner.feed.all_merged_streams})
         streams = "1 stream" if count == 1 else f"{count} streams"
         closed = ", closed" if self._was_opened and not self._is_open else ""
-        return f"<MarketClient {self.hosts.venue.name} {self.hosts.streams}, {streams}{closed}>"
+        return f"<Market {self.hosts.venue.name} {self.hosts.streams}, {streams}{closed}>"
+
+    def __await__(self) -> Generator[None, None, Self]:
+        """Open the market and return it; `close` closes it."""
+        self._open()
+        yield from ()
+        return self
 
     async def __aenter__(self) -> Self:
-        if self._was_opened:
-            raise RuntimeError("a market is opened once; call `connect` again")
-        self._is_open = self._was_opened = True
-        self._runner.start()
+        if self._was_entered or not self._is_open:
+            self._open()
+        self._was_entered = True
         return self
 
     async def __aexit__(
@@ -300,22 +432,36 @@ class MarketClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._is_open = False
-        for subscription in tuple(self._subscriptions):
-            subscription.close()
-        for listener in self._listeners:
-            listener.close()
-        for books in self._books:
-            books.close()
-        try:
-            await self._runner.stop()
-        finally:
-            try:
-                await self._api.close()
-            finally:
-                await self._rest.close()
+        await self._shut()
         if error is None:
             self._raise_failures()
+
+    def _open(self) -> None:
+        if self._was_opened:
+            raise RuntimeError("a market is opened once; call `connect` again")
+        self._is_open = self._was_opened = True
+        self._runner.start()
+
+    async def _shut(self) -> None:
+        """End all subscriptions and close the connections, once; further calls wait for that."""
+        async with self._closing:
+            if not self._is_open:
+                self._was_opened = True  # it is not to be opened any more
+                return
+            self._is_open = False
+            for subscription in tuple(self._subscriptions):
+                subscription.close()
+            for listener in self._listeners:
+                listener.close()
+            for books in self._books:
+                books.close()
+            try:
+                await self._runner.stop()
+            finally:
+                try:
+                    await self._api.close()
+                finally:
+                    await self._rest.close()
 
     def _raise_failures(self) -> None:
         """Re-raise exceptions of callbacks that have not been reported yet."""
@@ -342,12 +488,6 @@ class UnknownStreamLog(Observer):
             _log.warning("More than %d streams are unknown; no more are logged", MAX_LOGGED_NAMES)
         else:
             _log.warning("Unknown stream %s: %s", printable(stream), printable(reason))
-
-
-def _check_timeout(timeout_s: Any) -> None:
-    """Raise `ConfigError` unless `timeout_s` is a positive number."""
-    if type(timeout_s) not in {int, float} or not 0 < timeout_s < inf:
-        raise ConfigError("timeout_s", timeout_s, "seconds, more than 0")
 
 
 def _check_target(what: str, target: object, example: str) -> None:

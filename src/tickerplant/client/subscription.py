@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar, cast
 
 from msgspec import structs
 
 from tickerplant.client.runner import FeedRunner
+from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.merged_stream import Sink
 from tickerplant.feed.queue import Queue, QueueCounters, WhenFull
@@ -20,15 +22,19 @@ from tickerplant.notices import Notice
 
 _log = logging.getLogger(__name__)
 
+T_co = TypeVar("T_co", covariant=True)
+
 NAMED = 3
 """Maximum number of stream names in a text."""
+BATCH = 1_000
+"""Maximum number of items that `read_batch` returns at once, unless it is told another."""
 
 
-class Subscription:
+class Subscription(Generic[T_co]):
     """An asynchronous iterator over messages and notices; ends when it, or its market, is closed.
 
-    The subscription starts at once.  Call `close()` when done, or use `async with`; otherwise it is
-    closed when garbage-collected.
+    With `on_notice` it contains messages only.  The subscription starts at once.  Call `close()`
+    when done, or use `async with`; otherwise it is closed when garbage-collected.
     """
 
     def __init__(
@@ -38,14 +44,22 @@ class Subscription:
         *,
         when_full: WhenFull,
         queue_size: int,
-        notices: bool,
+        on_notice: Callable[[Notice], object] | None,
         backfill: bool,
     ) -> None:
         self.names = names
         """The streams."""
         self._runner = runner
-        self._inbox = Inbox(runner, names, Queue(queue_size, when_full), notices=notices)
-        self._plain = self._inbox.queue.plain
+        self._inbox = Inbox(runner, names, Queue(queue_size, when_full))
+        self._on_notice = on_notice or _ignore
+        queued = cast("deque[T_co]", self._inbox.queue.plain)
+        self._plain: deque[T_co] = deque() if on_notice else queued
+        """What `block` has queued, all of it for the reader."""
+        self._mixed: deque[T_co] = queued if on_notice else deque()
+        """What `block` has queued, with notices for `on_notice`."""
+        self._get: Callable[[], Awaitable[T_co]] = cast(
+            "Callable[[], Awaitable[T_co]]", self._get_message if on_notice else self._inbox.get
+        )
         self._read = 0
         runner.attach(names, self._inbox.put, backfills=backfill)
         runner.on_end(self._end)
@@ -78,8 +92,8 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Message | Notice:
-        """Return the next message or notice.
+    async def __anext__(self) -> T_co:
+        """Return the next message, or notice if there is no `on_notice`.
 
         Raises:
             QueueOverflow: `when_full` is `"raise"`, and the queue was full; the subscription is closed.
@@ -88,30 +102,59 @@ class Subscription:
         if plain:
             self._read += 1
             return plain.popleft()
-        return await self._inbox.get()
+        mixed = self._mixed
+        while mixed:
+            self._read += 1
+            item = mixed.popleft()
+            if not isinstance(item, Notice):
+                return item
+            self._on_notice(item)
+        return await self._get()
 
-    async def read_batch(self, max_items: int) -> list[Message | Notice]:
+    async def read_batch(
+        self, max_items: int = BATCH, *, timeout_s: float | None = None
+    ) -> list[T_co]:
         """Wait for at least one item and return up to `max_items` of them.
 
-        Returns an empty list once the subscription has ended.
+        Returns an empty list once the subscription has ended.  With `on_notice` a batch ends before
+        a notice, so that it is called after the messages before it were handled.
+
+        Args:
+            max_items: Maximum number of messages (and notices, without `on_notice`).
+            timeout_s: How long to wait for the first; None waits indefinitely.
 
         Raises:
-            ConfigError: `max_items` is not a positive integer.
+            ConfigError: `max_items` is not a positive integer, or `timeout_s` is invalid.
+            TimeoutError: nothing arrived in time; nothing is lost.
             QueueOverflow: `when_full` is `"raise"`, and the queue was full.
         """
-        if type(max_items) is not int or max_items < 1:
-            raise ConfigError("max_items", max_items, "a whole number, at least 1")
-        batch: list[Message | Notice] = []
+        check_max_items(max_items)
+        check_timeout(timeout_s)
+        batch: list[T_co] = []
         try:
-            batch.append(await self._inbox.get())
-            while len(batch) < max_items and self._inbox.queue:
-                batch.append(await self._inbox.get())
+            batch.append(await within(timeout_s, self._get, self._missing))
+            while len(batch) < max_items and self._inbox.queue and not self._is_before_notice():
+                batch.append(await self._get())
         except StopAsyncIteration:
             pass
         except QueueOverflow:
             if not batch:
                 raise
         return batch
+
+    async def _get_message(self) -> Message:
+        """Wait for the next message; call `on_notice` with the notices before it."""
+        while True:
+            item = await self._inbox.get()
+            if not isinstance(item, Notice):
+                return item
+            self._on_notice(item)
+
+    def _is_before_notice(self) -> bool:
+        return self._on_notice is not _ignore and self._inbox.queue.is_notice_next
+
+    def _missing(self) -> str:
+        return f"no message of {streams_text(self.names)}"
 
     async def __aenter__(self) -> Self:
         return self
@@ -140,14 +183,12 @@ def streams_text(names: tuple[str, ...]) -> str:
 class Inbox:
     """The queue of a subscription and the reader that waits for it."""
 
-    def __init__(
-        self, runner: FeedRunner, names: tuple[str, ...], queue: Queue, *, notices: bool
-    ) -> None:
+    def __init__(self, runner: FeedRunner, names: tuple[str, ...], queue: Queue) -> None:
         self.queue = queue
         self.is_closed = False
         self.failure: Exception | None = None
         """Why the market ended early; raised after what is queued."""
-        self.put: Sink = self._take if notices else self._take_messages
+        self.put: Sink = self._take
         """The sink of the subscription; one object, which identifies it."""
         self._runner = runner
         self._names = names
@@ -155,7 +196,6 @@ class Inbox:
         self._is_woken = False
         """Whether the waiting reader was already scheduled."""
         self._is_paused = False
-        self._notices = notices
         self._put = queue.put
         self._blocks = queue.when_full == "block"
         self._plain = queue.plain
@@ -238,11 +278,6 @@ class Inbox:
             len(self._plain),
         )
 
-    def _take_messages(self, item: Message | Notice) -> None:
-        """Queue a message; ignore a notice."""
-        if not isinstance(item, Notice):
-            self._take(item)
-
     async def get(self) -> Message | Notice:
         """Wait for the oldest item, remove and return it.
 
@@ -260,12 +295,11 @@ class Inbox:
                 await self._wait()
             try:
                 item = self.queue.get()
-                self._put = self.queue.put
             except QueueOverflow:
                 self.close()
                 raise
-            if self._notices or not isinstance(item, Notice):  # the queue creates `Dropped`
-                return item
+            self._put = self.queue.put
+            return item
 
     def close(self) -> None:
         """Unsubscribe and accept nothing more."""
@@ -276,7 +310,10 @@ class Inbox:
 
     async def _wait(self) -> None:
         if self._reader is not None:
-            raise RuntimeError("a subscription is read by one reader at a time")
+            raise RuntimeError(
+                f"the subscription to {streams_text(self._names)} is read by two readers at once; "
+                "subscribe once for each"
+            )
         self._runner.is_awaited = True
         self._reader = asyncio.get_running_loop().create_future()
         self._is_woken = False
@@ -298,18 +335,19 @@ class Listener:
         self,
         runner: FeedRunner,
         names: tuple[str, ...],
-        callback: Callable[[Message | Notice], object],
+        callback: Callable[..., object],
         *,
-        notices: bool,
+        on_notice: Callable[[Notice], object] | None,
         backfill: bool,
     ) -> None:
         self.names = names
         """The streams."""
         self._runner = runner
         self._callback = callback
+        self._on_notice = on_notice or _ignore
         self._failure: Exception | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sink = self._take if notices else self._take_message
+        self._sink = self._take if on_notice is None else self._take_apart
         runner.attach(names, self._sink, backfills=backfill)
         runner.is_awaited = True
         runner.on_end(self._end)
@@ -323,7 +361,7 @@ class Listener:
         """Unsubscribe; the callback is no longer called."""
         if not self._over.done():
             self._over.set_result(None)
-            self._callback = _ignore  # for messages being delivered, such as the rest of an array
+            self._callback = self._on_notice = _ignore  # for the rest of an array, for example
             self._runner.detach(self.names, self._sink)
 
     def _end(self, failure: Exception | None) -> None:
@@ -336,6 +374,19 @@ class Listener:
         """Return the exception of the callback and forget it."""
         failure, self._failure = self._failure, None
         return failure
+
+    async def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until it is closed; re-raise an exception of the callback.
+
+        Args:
+            timeout_s: How long to wait; None waits indefinitely.
+
+        Raises:
+            ConfigError: `timeout_s` is invalid.
+            TimeoutError: it is not closed in time; it goes on.
+        """
+        check_timeout(timeout_s)
+        await within(timeout_s, lambda: self, lambda: f"{self} was not closed")
 
     def __await__(self) -> Generator[None, None, None]:
         """Wait until it is closed; re-raise an exception of the callback."""
@@ -351,28 +402,38 @@ class Listener:
     def _take(self, item: Message | Notice) -> None:
         try:
             self._callback(item)
-        except asyncio.CancelledError as cancelled:  # of a task that the callback awaited or read
-            failure = RuntimeError("the callback raised CancelledError")
-            failure.__cause__ = (
-                cancelled  # raised itself it would cancel the task that awaits the listener
-            )
-            self._fail(failure)
-        except Exception as error:  # noqa: BLE001  # it is re-raised to the owner of the listener
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # its owner gets it
             self._fail(error)
 
-    def _fail(self, failure: Exception) -> None:
+    def _take_apart(self, item: Message | Notice) -> None:
+        try:
+            if isinstance(item, Notice):
+                self._on_notice(item)
+            else:
+                self._callback(item)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # its owner gets it
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, Exception):
+            failure = error
+        else:  # CancelledError, raised as it is, would cancel the task that awaits the listener
+            failure = RuntimeError("the callback raised CancelledError")
+            failure.__cause__ = error
         self._failure = failure
         names = streams_text(self.names)
         _log.error("A callback failed and is no longer called: %s", names, exc_info=failure)
         self.close()
 
-    def _take_message(self, item: Message | Notice) -> None:
-        if not isinstance(item, Notice):
-            self._take(item)
 
-
-def _ignore(_: Message | Notice) -> None:
+def _ignore(_: object) -> None:
     """Discard a message."""
+
+
+def check_max_items(max_items: object) -> None:
+    """Raise `ConfigError` unless `max_items` is a positive integer."""
+    if type(max_items) is not int or max_items < 1:
+        raise ConfigError("max_items", max_items, "a whole number, at least 1")
 
 
 def check_callback(setting: str, callback: object) -> None:

@@ -102,6 +102,14 @@ class Queue:
         return self._counters
 
     @property
+    def is_notice_next(self) -> bool:
+        """Whether `get` would return a notice."""
+        if self._next is not None:
+            return isinstance(self._next, Notice)
+        is_dropping = self._dropped and not (self._is_overflowing and self._items)
+        return bool(is_dropping) or bool(self._items and isinstance(self._items[0], Notice))
+
+    @property
     def is_full(self) -> bool:
         """Whether `size` items are queued."""
         return len(self._items) >= self.size

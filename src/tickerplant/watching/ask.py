@@ -6,14 +6,14 @@ import asyncio
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import click
 import msgspec
 from msgspec import Struct
 
-from tickerplant.client.market import MarketClient, connect
+from tickerplant.client.market import Market, connect
 from tickerplant.client.rest import full_path
 from tickerplant.client.server_info import is_unknown_path, other_venue_served, wrong_venue_text
 from tickerplant.config.settings import AskSettings
@@ -23,7 +23,7 @@ from tickerplant.queries import find_method, find_path
 from tickerplant.queries.param import INTEGER, Param
 from tickerplant.stdio import FAILED
 from tickerplant.streams.spelling import is_inverse
-from tickerplant.venue import COINM, USDM, VENUES, Venue
+from tickerplant.venue import COINM, USDM, VENUES, Venue, VenueName
 from tickerplant.watching.arguments import check_text, venue_named, venue_of_url
 
 _RESERVED = frozenset({"self", "method", "path", "timeout_s"})
@@ -63,17 +63,18 @@ def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
 
 
 async def _send(settings: AskSettings, request: Request) -> Any:
-    async with connect(request.venue.name, base_url=settings.url) as market:
+    venue = cast("VenueName", request.venue.name)
+    async with connect(venue, base_url=settings.url) as market:
         send = market.get if request.is_rest else market.ask
         timeout_s = settings.timeout_ms / 1000
         try:
-            return await send(request.name, timeout_s, **request.params)
+            return await send(request.name, timeout_s=timeout_s, **request.params)
         except (RequestError, UpstreamError) as error:
             await _report_other_venue(market, error)
             raise
 
 
-async def _report_other_venue(market: MarketClient, error: RequestError | UpstreamError) -> None:
+async def _report_other_venue(market: Market, error: RequestError | UpstreamError) -> None:
     """Print that the server serves the other venue, if that is why it does not know the path."""
     if is_unknown_path(error) and (other := await other_venue_served(market.hosts, market.budget)):
         click.echo(f"tickerplant: {wrong_venue_text(market.hosts, other)}", err=True)

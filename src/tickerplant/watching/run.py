@@ -8,21 +8,21 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from tickerplant.client.market import MarketClient
+from tickerplant.client.market import Market
 from tickerplant.stdio import FAILED
 
 
 class WatchRun(Struct, frozen=True):
     """What to watch, and for how long."""
 
-    market: MarketClient
+    market: Market
     names: tuple[str, ...]
     hints: Mapping[str, str]
     """What is wrong with names, by name."""
     seconds: float | None
 
 
-def status_of(market: MarketClient, *, is_interrupted: bool) -> int:
+def status_of(market: Market, *, is_interrupted: bool) -> int:
     """Return the exit status: a failure if nothing was received before the time was up."""
     return 0 if is_interrupted or market.counters.messages else FAILED
 

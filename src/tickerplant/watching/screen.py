@@ -223,7 +223,7 @@ async def _watch(run: WatchRun, console: Console) -> int:
     table = Table(run.names, run.hints)
     picture = _Picture(run, table, console)
     async with market:
-        market.on(table.take, *run.names)
+        market.on(*run.names, callback=table.take)
         over = asyncio.ensure_future(is_interrupted(interrupted, run.seconds))
         with Live(
             get_renderable=picture.draw,

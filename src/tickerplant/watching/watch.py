@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 import click
 
-from tickerplant.client.market import MarketClient
+from tickerplant.client.market import Market
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
+from tickerplant.messages.message import Message
+from tickerplant.notices import Notice
 from tickerplant.stdio import FAILED, cannot_print
 from tickerplant.watching.arguments import (
     check_text,
@@ -44,7 +46,7 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
     for name in unique:
         check_text("STREAM", name)
     venue = venue_named(settings.venue) or venue_of_url(settings.url) or venue_of_streams(unique)
-    market = MarketClient(
+    market = Market(
         hosts_of(venue, settings.url, os.environ),
         FeedSettings(copies=settings.copies),
         WeightBudget(),
@@ -98,6 +100,8 @@ async def _watch_lines(run: WatchRun, lines: Lines) -> int:
     return status_of(market, is_interrupted=over.result())
 
 
-async def _print(subscription: Subscription, lines: Lines, writer: Writer) -> None:
+async def _print(
+    subscription: Subscription[Message | Notice], lines: Lines, writer: Writer
+) -> None:
     while items := await subscription.read_batch(BATCH):
         await writer.write(lines.pieces(items))

@@ -1,0 +1,50 @@
+"""The thread with the event loop of a blocking client."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from tickerplant.client.loop_thread import LoopThread
+
+
+@pytest.mark.slow
+def test_who_asks_while_the_loop_ends_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asks, ends = threading.Event(), threading.Event()
+    reported: list[str] = []
+    run, close = asyncio.run_coroutine_threadsafe, asyncio.BaseEventLoop.close
+
+    def run_late(coroutine: Any, loop: Any) -> Any:
+        if threading.current_thread() is asking:
+            asks.set()
+            ends.wait(0.3)
+        return run(coroutine, loop)
+
+    def close_late(loop: Any) -> None:
+        if threading.current_thread().name == "tickerplant":
+            ends.set()
+            asking.join(0.3)
+        close(loop)
+
+    def ask() -> None:
+        try:
+            thread.wait(asyncio.sleep(60))
+        except RuntimeError as error:
+            reported.append(str(error))
+
+    thread = LoopThread(nullcontext(), "it is over")
+    thread.begin()
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", run_late)
+    monkeypatch.setattr(asyncio.BaseEventLoop, "close", close_late)
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asks.wait(5)
+    thread.end()
+    asking.join(5)
+    assert reported == ["it is over"]
