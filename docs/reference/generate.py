@@ -25,7 +25,6 @@ import tickerplant
 from tickerplant import blocking, cli, errors, messages
 from tickerplant.archive import tables
 from tickerplant.archive.recording import Recording
-from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
 from tickerplant.client.books import Books
 from tickerplant.client.market import Market
 from tickerplant.client.subscription import Listener, Subscription
@@ -41,7 +40,7 @@ from tickerplant.explain.catalogue_text import (
 from tickerplant.feed import queue
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.order_book import BookSnapshot, BookState, OrderBook
 from tickerplant.feed.queue import QueueCounters
 from tickerplant.feed.reconnect import ENDINGS
 from tickerplant.feed.settings import FeedSettings
@@ -624,19 +623,18 @@ def python_page() -> str:
         table(("`when_full`", "what happens"), _when_full_rows()),
         *_class("`Listener`", Listener, "listener"),
         *_class("`Books`", Books, "books"),
-        "## `LocalBook`",
-        "One order book: its state and its levels.",
+        *_class("`OrderBook`", OrderBook, "book"),
         table(
             ("`book.state`", "meaning"),
-            ((f"`{name}`", doc) for name, doc in _constant_docs(State).items()),
+            ((f"`{name}`", doc) for name, doc in _constant_docs(BookState).items()),
         ),
-        table(("name", "meaning"), (_member("book", name) for name in BOOK_MEMBERS)),
+        "## `BookSnapshot`",
+        *_callable("tickerplant.BookSnapshot", BookSnapshot),
         table(("`AuditResult`", "meaning"), _audit_fields()),
         *_class("`blocking`", blocking.Market, "market", doc=inspect.getdoc(blocking) or ""),
         *_members(blocking.Subscription, "subscription"),
         *_members(blocking.Listener, "listener"),
-        *_members(BlockingBooks, "books"),
-        *_members(BlockingBook, "book"),
+        *_members(blocking.Books, "books"),
         "## `open_recording`",
         *_callable("tickerplant.open_recording", tickerplant.open_recording),
         *_class("`Recording`", Recording, "recording"),
@@ -703,17 +701,6 @@ def _column(column: tables.Column) -> Cells:
     return f"`{column.name}`", column.kind.value, column.doc
 
 
-BOOK_MEMBERS = (
-    "state",
-    "reason",
-    "best_bid",
-    "best_ask",
-    "bids",
-    "asks",
-    "lowest_known_bid",
-    "highest_known_ask",
-)
-"""Of `LocalBook`, what is there to be read; the rest is how it is kept."""
 ERRORS = (
     errors.TickerplantError,
     errors.ConfigError,
@@ -831,12 +818,6 @@ def _members(kind: type, variable: str) -> Iterable[str]:
         if inspect.isfunction(value):
             wait = "await " if inspect.iscoroutinefunction(value) else ""
             yield from _callable(f"{wait}{variable}.{name}", value)
-
-
-def _member(variable: str, name: str) -> Cells:
-    value = inspect.getattr_static(LocalBook, name)
-    call = _signature(value) if inspect.isfunction(value) else ""
-    return f"`{variable}.{name}{call}`", _first_sentence(value)
 
 
 def _when_full_rows() -> Iterable[Cells]:

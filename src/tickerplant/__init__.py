@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tickerplant import messages, notices
     from tickerplant.archive.recording import Recording, open_recording
     from tickerplant.client import blocking
-    from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
     from tickerplant.client.books import Books
     from tickerplant.client.market import Market, connect
     from tickerplant.client.subscription import Listener, Subscription
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     )
     from tickerplant.feed.audit import AuditResult
     from tickerplant.feed.feed import FeedCounters
-    from tickerplant.feed.local_book import LocalBook
-    from tickerplant.feed.local_book import State as BookState
+    from tickerplant.feed.order_book import BookSnapshot, BookState, Level, OrderBook
     from tickerplant.feed.queue import QueueCounters, WhenFull
     from tickerplant.feed.settings import FeedSettings
     from tickerplant.feed.weight import WeightBudget
@@ -45,19 +43,19 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AuditResult",
-    "BlockingBook",
-    "BlockingBooks",
+    "BookSnapshot",
     "BookState",
     "Books",
     "ConfigError",
     "Damage",
     "FeedCounters",
     "FeedSettings",
+    "Level",
     "Listener",
-    "LocalBook",
     "Market",
     "Message",
     "Notice",
+    "OrderBook",
     "QueueCounters",
     "QueueOverflow",
     "Recording",
@@ -80,19 +78,19 @@ __all__ = [
 
 _HOME = {
     "AuditResult": "feed.audit",
-    "BlockingBook": "client.blocking_books",
-    "BlockingBooks": "client.blocking_books",
-    "BookState": "feed.local_book",
+    "BookSnapshot": "feed.order_book",
+    "BookState": "feed.order_book",
     "Books": "client.books",
     "ConfigError": "errors",
     "Damage": "recording.line",
     "FeedCounters": "feed.feed",
     "FeedSettings": "feed.settings",
+    "Level": "feed.order_book",
     "Listener": "client.subscription",
-    "LocalBook": "feed.local_book",
     "Market": "client.market",
     "Message": "messages.message",
     "Notice": "notices",
+    "OrderBook": "feed.order_book",
     "Recording": "archive.recording",
     "QueueCounters": "feed.queue",
     "QueueOverflow": "errors",
@@ -117,14 +115,17 @@ Imports are lazy, so that the command line starts fast.
 """
 
 _RENAMED = {
+    "BlockingBook": "OrderBook",
+    "BlockingBooks": "blocking.Books",
     "BlockingListener": "blocking.Listener",
     "BlockingMarket": "blocking.Market",
     "BlockingSubscription": "blocking.Subscription",
+    "LocalBook": "OrderBook",
     "MarketClient": "Market",
 }
 """The present name of each former one, which stays usable for one release."""
 
-_NAME_THERE = {"BookState": "State"}
+_NAME_THERE: dict[str, str] = {}
 """Names that differ in their module."""
 
 

@@ -14,7 +14,8 @@ from weakref import WeakSet
 
 from tickerplant.client.api import ApiClient
 from tickerplant.client.backfill import Backfill
-from tickerplant.client.books import Books, snapshot_limit
+from tickerplant.client.books import Books
+from tickerplant.client.local_books import snapshot_limit
 from tickerplant.client.rest import RestClient, decoded
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.server_info import Listing
@@ -23,8 +24,8 @@ from tickerplant.client.timeouts import check_timeout
 from tickerplant.errors import ConfigError
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
-from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.observer import Observer
+from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
@@ -297,7 +298,7 @@ class Market:
         *symbols: str,
         speed: str = "100ms",
         limit: int | None = None,
-        on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
+        on_update: Callable[[OrderBook, Message | Notice], object] | None = None,
     ) -> Books:
         """Maintain a local order book of each of `symbols` until closed (`async with`).
 
