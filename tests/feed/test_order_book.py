@@ -110,11 +110,11 @@ def test_an_empty_side_has_no_numbers() -> None:
 @pytest.mark.parametrize(
     ("read", "named"),
     [
-        (lambda book: book.bids(-1), "count: invalid value -1"),
-        (lambda book: book.asks("3"), "count: invalid value '3'"),
-        (lambda book: book.bids(3, numbers="floats"), "numbers: .*; did you mean float?"),
-        (lambda book: book.vwap("bid", 1), "side: .* one of buy, sell"),
-        (lambda book: book.vwap("buy", 0), "quantity: invalid value 0"),
+        (lambda book: book.bids(-1), "-1.*count"),
+        (lambda book: book.asks("3"), "'3'.*count"),
+        (lambda book: book.bids(3, numbers="floats"), "numbers.*; did you mean float?"),
+        (lambda book: book.vwap("bid", 1), "side.* one of buy, sell"),
+        (lambda book: book.vwap("buy", 0), "0.*quantity"),
         (lambda book: book.vwap("buy", math.nan), "quantity"),
         (lambda book: book.vwap("buy", "1"), "quantity"),
     ],
