@@ -47,6 +47,9 @@ def connect(
     venue: VenueName = "usdm",
     *,
     base_url: str | None = None,
+    stream_url: str | None = None,
+    rest_url: str | None = None,
+    api_url: str | None = None,
     api_key: str | None = None,
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
@@ -60,7 +63,14 @@ def connect(
     """
     return Market(
         asynchronous.connect(
-            venue, base_url=base_url, api_key=api_key, settings=settings, budget=budget
+            venue,
+            base_url=base_url,
+            stream_url=stream_url,
+            rest_url=rest_url,
+            api_url=api_url,
+            api_key=api_key,
+            settings=settings,
+            budget=budget,
         )
     )
 

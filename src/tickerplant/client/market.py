@@ -57,6 +57,9 @@ def connect(
     venue: VenueName = "usdm",
     *,
     base_url: str | None = None,
+    stream_url: str | None = None,
+    rest_url: str | None = None,
+    api_url: str | None = None,
     api_key: str | None = None,
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
@@ -73,6 +76,13 @@ def connect(
         venue: `usdm` or `coinm`.
         base_url: Base URL for streams, REST and the WebSocket API, such as `ws://127.0.0.1:9001`.
             Defaults to `TICKERPLANT_USDM_URL` or `TICKERPLANT_COINM_URL`, then to the exchange.
+        stream_url: URL of the streams alone, such as `wss://fstream.binancefuture.com` of the
+            exchange's testnet.  Defaults to `base_url`, then to `TICKERPLANT_USDM_STREAM_URL` or
+            `TICKERPLANT_COINM_STREAM_URL`.
+        rest_url: URL of REST alone, such as `https://demo-fapi.binance.com`; the variables end in
+            `_REST_URL`.
+        api_url: URL of the WebSocket API alone, with or without its path, such as
+            `wss://testnet.binancefuture.com/ws-fapi/v1`; the variables end in `_API_URL`.
         api_key: Sent with REST requests.  Only `historicalTrades` needs one.
         settings: Client settings: redundant connections, retry delays, timeouts.
         budget: The request-weight budget for this IP address; pass the same one to several clients
@@ -81,9 +91,14 @@ def connect(
     Raises:
         ConfigError: an argument is invalid.
     """
-    if not isinstance(base_url, str | None):
-        raise ConfigError("base_url", base_url, "a URL such as ws://127.0.0.1:9001")
-    hosts = hosts_of(venue_of_name(venue), base_url, os.environ)
+    hosts = hosts_of(
+        venue_of_name(venue),
+        base_url,
+        stream_url=stream_url,
+        rest_url=rest_url,
+        api_url=api_url,
+        environ=os.environ,
+    )
     settings = FeedSettings() if settings is None else settings
     check_settings(settings)
     return Market(hosts, settings, budget or WeightBudget(), api_key)
