@@ -680,7 +680,7 @@ def tables_page() -> str:
         "Each message is a row; for depth, each level is a row.\n"
         "Rows are in receive order.\n"
         "Data recorded twice, such as `@depth` at two speeds, appears twice; `stream` distinguishes it.",
-        "Times (`…_ns`) are nanoseconds since the epoch, ids and counts whole numbers, all int64.\n"
+        "Times are timestamps in nanoseconds, UTC; ids and counts are int64.\n"
         f"Numbers are decimals with {tables.DIGITS} digits, {tables.DECIMALS} of them behind the "
         "point, float64 or text; decimals and text are exact.\n"
         "Values that the exchange did not send are null.",
@@ -709,6 +709,14 @@ ERRORS = (
     errors.QueueOverflow,
     errors.RecordingError,
 )
+_ALIASES = {
+    "Instant": "A time: an ISO date, a `datetime` (UTC unless it has a time zone), or ns since the "
+    "epoch.",
+    "Numbers": "How a table holds prices and quantities: `decimal` (exact), `float` or `text`.",
+    "TableName": "The name of one of the [tables](tables.md).",
+    "WhenFull": "What to do when the queue is full: [one of four values](#when-the-queue-is-full).",
+}
+"""The types that are no classes."""
 _WHEN_FULL = re.compile(r"^`(\w+)` +(.+)$", re.MULTILINE)
 _SECTION = re.compile(r"^(Args|Raises|Returns):\n", re.MULTILINE)
 _MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])")
@@ -720,11 +728,8 @@ SEEN_BY_THE_MARKET = {"is_done", "take_failure"}
 
 
 def _public_name(name: str) -> Cells:
-    if name == "WhenFull":
-        return (
-            "`WhenFull`",
-            "What to do when the queue is full: [one of four values](#when-the-queue-is-full).",
-        )
+    if name in _ALIASES:
+        return f"`{name}`", _ALIASES[name]
     value = getattr(tickerplant, name)
     described = hasattr(value, "__doc__") and not isinstance(value, str)
     return f"`{name}`", _first_sentence(value) if described else "The version of the package."

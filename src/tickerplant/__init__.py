@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tickerplant import messages, notices
     from tickerplant.archive.recording import Recording, open_recording
+    from tickerplant.archive.tables import Numbers, TableName
     from tickerplant.client import blocking
     from tickerplant.client.books import Books
     from tickerplant.client.market import Market, connect
     from tickerplant.client.subscription import Listener, Subscription
     from tickerplant.errors import (
         ConfigError,
+        MissingLibraryError,
         QueueOverflow,
         RecordingError,
         RequestError,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from tickerplant.messages.message import Message, StreamName
     from tickerplant.notices import Notice
     from tickerplant.recording.line import Damage
+    from tickerplant.recording.timestamps import Instant
     from tickerplant.venue import VenueName
 
 __version__ = "0.1.0"
@@ -50,11 +53,14 @@ __all__ = [
     "Damage",
     "FeedCounters",
     "FeedSettings",
+    "Instant",
     "Level",
     "Listener",
     "Market",
     "Message",
+    "MissingLibraryError",
     "Notice",
+    "Numbers",
     "OrderBook",
     "QueueCounters",
     "QueueOverflow",
@@ -63,6 +69,7 @@ __all__ = [
     "RequestError",
     "StreamName",
     "Subscription",
+    "TableName",
     "TickerplantError",
     "UpstreamError",
     "VenueName",
@@ -86,11 +93,14 @@ _HOME = {
     "FeedCounters": "feed.feed",
     "FeedSettings": "feed.settings",
     "Level": "feed.order_book",
+    "Instant": "recording.timestamps",
     "Listener": "client.subscription",
     "Market": "client.market",
     "Message": "messages.message",
+    "MissingLibraryError": "errors",
     "Notice": "notices",
     "OrderBook": "feed.order_book",
+    "Numbers": "archive.tables",
     "Recording": "archive.recording",
     "QueueCounters": "feed.queue",
     "QueueOverflow": "errors",
@@ -98,6 +108,7 @@ _HOME = {
     "RequestError": "errors",
     "StreamName": "messages.message",
     "Subscription": "client.subscription",
+    "TableName": "archive.tables",
     "TickerplantError": "errors",
     "UpstreamError": "errors",
     "VenueName": "venue",
