@@ -713,6 +713,7 @@ _ALIASES = {
     "Instant": "A time: an ISO date, a `datetime` (UTC unless it has a time zone), or ns since the "
     "epoch.",
     "Numbers": "How a table holds prices and quantities: `decimal` (exact), `float` or `text`.",
+    "VenueName": "`usdm` or `coinm`.",
     "TableName": "The name of one of the [tables](tables.md).",
     "WhenFull": "What to do when the queue is full: [one of four values](#when-the-queue-is-full).",
 }
