@@ -67,6 +67,12 @@ class StreamParts(Struct, frozen=True):
         return _CONTRACT_TYPE.sub("", self.topic).upper()
 
     @property
+    def contract_type(self) -> str:
+        """The contract type of a `continuousKline` in upper case, such as `PERPETUAL`; else empty."""
+        found = _CONTRACT_TYPE.search(self.topic)
+        return found[1].upper() if found else ""
+
+    @property
     def family(self) -> str:
         """What the names of all streams with the same kind of payload share.
 

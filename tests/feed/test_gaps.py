@@ -41,7 +41,7 @@ def test_missing_messages_are_fetched_and_delivered_in_order_and_marked() -> Non
     world = World()
     consumer = world.attach(AGGREGATES, backfills=True)
     say(world, 1, 2, 6, 7)
-    assert world.fetches == [Fetch(AGGREGATES, "BTCUSDT", "aggTrade", 2, 6)]
+    assert world.fetches == [Fetch(AGGREGATES, 2, 6)]
     assert ids(consumer) == [1, 2]
     say(world, 8)
     world.feed.filled(AGGREGATES, rows(3, 4, 5), 2)
@@ -348,7 +348,7 @@ def test_candles_that_closed_during_an_outage_are_missing(backfills: bool) -> No
     if backfills:
         (fetch,) = world.fetches
         opened = msgspec.json.decode(candle_of(0, 0))["k"]["t"]
-        assert fetch == Fetch(CANDLES, "BTCUSDT", "1m", opened, opened + 180_000)
+        assert fetch == Fetch(CANDLES, opened, opened + 180_000)
         assert len(consumer.messages()) == 2
         world.feed.filled(CANDLES, [closed_row(0), closed_row(1), closed_row(2)], fetch.after_id)
         expected = [(0, 1, False), (0, 2, False), (0, 0, True), (1, 0, True), (2, 0, True)]

@@ -13,18 +13,32 @@ from hypothesis import strategies as st
 
 from tickerplant.messages import (
     AggregateTrade,
+    CandleMessage,
+    ContinuousKline,
+    FundingRate,
+    IndexPriceKline,
+    Instrument,
     Kline,
+    MarkPriceKline,
     Message,
     Trade,
 )
-from tickerplant.messages.rest_rows import parse_aggregate_trades, parse_klines, parse_trades
+from tickerplant.messages.rest_rows import (
+    parse_aggregate_trades,
+    parse_candles,
+    parse_depth,
+    parse_funding_rates,
+    parse_instruments,
+    parse_trades,
+)
+from tickerplant.stream_name import parse_stream_name
 
 GOLDENS = TESTS / "goldens" / "queries"
 NOW_MS = 1_772_000_123_456
 
 
-def candles_of(answer: bytes, symbol: str) -> list[Kline]:
-    return parse_klines(answer, symbol, "1m", NOW_MS)
+def candles_of(answer: bytes, symbol: str) -> list[CandleMessage]:
+    return parse_candles(answer, parse_stream_name(f"{symbol.lower()}@kline_1m"), NOW_MS)
 
 
 OF = {
@@ -114,7 +128,7 @@ def candle(close_time_ms: int) -> list[Any]:
 @pytest.mark.parametrize(("ago_ms", "closed"), [(1, True), (0, False), (-30_000, False)])
 def test_a_candle_is_closed_when_its_end_is_past(ago_ms: int, closed: bool) -> None:
     answer = msgspec.json.encode([candle(NOW_MS - ago_ms)])
-    (message,) = parse_klines(answer, "BTCUSDT", "1m", NOW_MS)
+    (message,) = candles_of(answer, "BTCUSDT")
     assert message.is_closed is closed
     assert (message.interval, message.candle.symbol) == ("1m", "BTCUSDT")
     assert (message.candle.first_trade_id, message.candle.last_trade_id) == (-1, -1)
@@ -169,4 +183,95 @@ def test_any_bytes_are_a_response_or_refused(answer: bytes, of: Any) -> None:
         messages: list[Message] = of(answer, "BTCUSDT")
     except msgspec.DecodeError:
         return
-    assert all(isinstance(each, Trade | AggregateTrade | Kline) for each in messages)
+    assert all(isinstance(each, Trade | AggregateTrade | CandleMessage) for each in messages)
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind", "fields"),
+    [
+        ("btcusdt@kline_5m", Kline, {"symbol": "BTCUSDT"}),
+        (
+            "btcusd_next_quarter@continuousKline_5m",
+            ContinuousKline,
+            {"pair": "BTCUSD", "contract_type": "NEXT_QUARTER", "symbol": "BTCUSD"},
+        ),
+        ("btcusd@indexPriceKline_5m", IndexPriceKline, {"pair": "BTCUSD", "symbol": "BTCUSD"}),
+        (
+            "btcusd_260626@markPriceKline_5m",
+            MarkPriceKline,
+            {"pair": "BTCUSD", "symbol": "BTCUSD_260626"},
+        ),
+    ],
+)
+def test_candles_become_messages_of_their_stream(
+    stream: str, kind: type[Message], fields: dict[str, str]
+) -> None:
+    answer = msgspec.json.encode([candle(NOW_MS)])
+    (message,) = parse_candles(answer, parse_stream_name(stream), NOW_MS)
+    assert type(message) is kind
+    assert {name: getattr(message, name) for name in fields} == fields
+    assert (message.interval, message.is_closed) == ("5m", False)
+
+
+def captured(name: str) -> list[Any]:
+    found = [*EXAMPLES.rglob(f"rest.{name}*.json"), *GOLDENS.rglob(f"rest.{name}*.json")]
+    return [pytest.param(path, id=str(path.relative_to(path.parents[2]))) for path in sorted(found)]
+
+
+@pytest.mark.parametrize("path", captured("depth"))
+def test_a_snapshot_has_the_symbol_that_was_requested(path: Any) -> None:
+    row = json.loads(path.read_text())
+    snapshot = parse_depth(path.read_bytes(), "XYZ")
+    assert snapshot.symbol == row.get("symbol", "XYZ")
+    assert (snapshot.last_update_id, snapshot.payload) == (row["lastUpdateId"], path.read_bytes())
+    assert snapshot.bids == [tuple(level) for level in row["bids"]]
+
+
+@pytest.mark.parametrize("path", captured("fundingRate"))
+def test_a_funding_rate_has_what_its_row_has(path: Any) -> None:
+    rows = json.loads(path.read_text())
+    assert parse_funding_rates(path.read_bytes()) == [
+        FundingRate(
+            symbol=row["symbol"],
+            funding_time_ms=row["fundingTime"],
+            funding_rate=row["fundingRate"],
+            mark_price=row.get("markPrice", ""),
+            rate_type=row.get("rateType", ""),
+        )
+        for row in rows
+    ]
+    assert rows
+
+
+@pytest.mark.parametrize("path", captured("exchangeInfo"))
+def test_an_instrument_has_the_rules_of_its_filters(path: Any) -> None:
+    symbols = json.loads(path.read_text())["symbols"]
+    instruments = parse_instruments(path.read_bytes())
+    assert [each.symbol for each in instruments] == [each["symbol"] for each in symbols]
+    for found, entry in zip(instruments, symbols, strict=True):
+        rules = {each["filterType"]: each for each in entry["filters"]}
+        assert found.status == entry.get("status", entry.get("contractStatus"))
+        assert found.tick_size == rules["PRICE_FILTER"]["tickSize"]
+        assert found.step_size == rules["LOT_SIZE"]["stepSize"]
+        assert found.market_max_quantity == rules["MARKET_LOT_SIZE"]["maxQty"]
+        assert found.min_notional == rules.get("MIN_NOTIONAL", {}).get("notional", "")
+        assert found.contract_size == entry.get("contractSize")
+        assert found.delivery_time_ms == entry["deliveryDate"]
+        assert found.is_perpetual == (entry["contractType"] == "PERPETUAL")
+        assert found.is_trading == (found.status == "TRADING")
+
+
+def test_an_instrument_without_filters_has_empty_rules() -> None:
+    answer = (
+        b'{"symbols":[{"symbol":"NEW","filters":[{"filterType":"LATER","tickSize":"1"}],"a":1}]}'
+    )
+    assert parse_instruments(answer) == [Instrument(symbol="NEW")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"\xff", b'{"symbols":[1]}', b'{"symbols":5}', b'{"symbols":[{"symbol":"\xff"}]}'],
+)
+def test_what_lists_no_instruments_is_refused(answer: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        parse_instruments(answer)

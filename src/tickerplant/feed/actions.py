@@ -41,9 +41,6 @@ class Fetch(Struct, frozen=True):
     """
 
     stream: str
-    symbol: str
-    kind: str
-    """`trade`, `aggTrade`, or the interval of a candle."""
     after_id: int
     before_id: int
 

@@ -30,7 +30,6 @@ from tickerplant.notices import (
     Recovered,
     SubscriptionRejected,
 )
-from tickerplant.stream_name import parse_stream_name
 
 Item: TypeAlias = Any
 """A message, or the list of the messages of an array."""
@@ -556,10 +555,7 @@ class MergedStream(ABC):
         self._fetched_after = after_id
         self._deadline_ms = self._context.now_ms + self._context.settings.backfill_ms
         self._tick_from_now_on()
-        name = parse_stream_name(self.name)
-        kind = name.interval or name.kind
-        fetch = Fetch(self.name, name.topic.upper(), kind, after_id, before_id)
-        self._context.actions.append(fetch)
+        self._context.actions.append(Fetch(self.name, after_id, before_id))
 
     def _report_gap(
         self, symbol: str, bounds: tuple[int, int], missing: int | None, filled: int, reason: str

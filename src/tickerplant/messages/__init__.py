@@ -22,6 +22,7 @@ from tickerplant.messages.prices import (
     IndexPrice,
     MarkPrice,
 )
+from tickerplant.messages.rest import FundingRate, Instrument
 from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Liquidation, LiquidationOrder, Trade
 from tickerplant.notices import (
@@ -57,9 +58,11 @@ __all__ = [
     "DepthUpdate",
     "Disconnected",
     "Dropped",
+    "FundingRate",
     "Gap",
     "IndexPrice",
     "IndexPriceKline",
+    "Instrument",
     "Interval",
     "Kline",
     "Liquidation",

@@ -1,19 +1,31 @@
-"""REST responses as messages, which fill the gaps of a stream.
+"""REST responses, typed.
 
-Each row becomes the message that the stream would have carried, as far as the row has its fields.
-The payload is the row, byte by byte, and the event time that of the trade or the end of the candle.
+Trades and candles become the messages that a stream would have carried, as far as a row has their
+fields.  The payload is the row, byte by byte, and the event time that of the trade or the end of the
+candle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from msgspec import DecodeError, Raw, Struct, ValidationError, field
 from msgspec.json import Decoder
+from msgspec.structs import replace
 
-from tickerplant.messages.kline import Candle, Kline
+from tickerplant.messages.book import DepthSnapshot
+from tickerplant.messages.kline import (
+    Candle,
+    CandleMessage,
+    ContinuousKline,
+    IndexPriceKline,
+    Kline,
+    MarkPriceKline,
+)
+from tickerplant.messages.rest import FundingRate, Instrument
 from tickerplant.messages.trade import AggregateTrade, Trade
+from tickerplant.stream_name import StreamParts
 
 UNKNOWN_ID = -1
 """The trade ids of a candle, which a REST response does not contain."""
@@ -116,53 +128,201 @@ def parse_aggregate_trades(response: bytes, symbol: str) -> list[AggregateTrade]
     ]
 
 
-def parse_klines(response: bytes, symbol: str, interval: str, now_ms: int) -> list[Kline]:
-    """Return the candles of `symbol` in a response of `klines`.
+def parse_candles(response: bytes, stream: StreamParts, now_ms: int) -> list[CandleMessage]:
+    """Return the candles of a stream in a response of `klines` or one of its relatives.
 
     Args:
         response: The body of the response.
-        symbol: The symbol of the candles.
-        interval: Their length.
+        stream: The stream that carries these candles.
         now_ms: The time of the exchange; candles that ended before it are closed.
 
     Raises:
         msgspec.ValidationError: It is another response.
         msgspec.DecodeError: It is not valid JSON.
     """
+    make = _CANDLE_MESSAGES[stream.kind]
     return [
-        Kline(
-            payload=payload,
-            backfilled=True,
-            event_time_ms=row.close_time_ms,
-            symbol=symbol,
-            candle=Candle(
-                open_time_ms=row.open_time_ms,
-                close_time_ms=row.close_time_ms,
-                symbol=symbol,
-                interval=interval,
-                first_trade_id=UNKNOWN_ID,
-                last_trade_id=UNKNOWN_ID,
-                open_price=row.open_price,
-                close_price=row.close_price,
-                high_price=row.high_price,
-                low_price=row.low_price,
-                volume=row.volume,
-                trade_count=row.trade_count,
-                is_closed=row.close_time_ms < now_ms,
-                turnover=row.turnover,
-                taker_buy_volume=row.taker_buy_volume,
-                taker_buy_turnover=row.taker_buy_turnover,
-            ),
-        )
+        make(stream, payload, _candle(row, stream, now_ms))
         for payload, row in _rows(response, _candle_row)
     ]
+
+
+def _candle(row: _CandleRow, stream: StreamParts, now_ms: int) -> Candle:
+    return Candle(
+        open_time_ms=row.open_time_ms,
+        close_time_ms=row.close_time_ms,
+        symbol=_CANDLE_SYMBOLS.get(stream.kind, stream.symbol),
+        interval=stream.interval,
+        first_trade_id=UNKNOWN_ID,
+        last_trade_id=UNKNOWN_ID,
+        open_price=row.open_price,
+        close_price=row.close_price,
+        high_price=row.high_price,
+        low_price=row.low_price,
+        volume=row.volume,
+        trade_count=row.trade_count,
+        is_closed=row.close_time_ms < now_ms,
+        turnover=row.turnover,
+        taker_buy_volume=row.taker_buy_volume,
+        taker_buy_turnover=row.taker_buy_turnover,
+    )
+
+
+def _kline(stream: StreamParts, payload: bytes, candle: Candle) -> CandleMessage:
+    return Kline(
+        payload=payload,
+        backfilled=True,
+        event_time_ms=candle.close_time_ms,
+        candle=candle,
+        symbol=stream.symbol,
+    )
+
+
+def _continuous_kline(stream: StreamParts, payload: bytes, candle: Candle) -> CandleMessage:
+    return ContinuousKline(
+        payload=payload,
+        backfilled=True,
+        event_time_ms=candle.close_time_ms,
+        candle=candle,
+        pair=stream.symbol,
+        contract_type=stream.contract_type,
+    )
+
+
+def _index_price_kline(stream: StreamParts, payload: bytes, candle: Candle) -> CandleMessage:
+    return IndexPriceKline(
+        payload=payload,
+        backfilled=True,
+        event_time_ms=candle.close_time_ms,
+        candle=candle,
+        pair=stream.symbol,
+    )
+
+
+def _mark_price_kline(stream: StreamParts, payload: bytes, candle: Candle) -> CandleMessage:
+    return MarkPriceKline(
+        payload=payload,
+        backfilled=True,
+        event_time_ms=candle.close_time_ms,
+        candle=candle,
+        pair=stream.symbol.partition("_")[0],
+    )
+
+
+_CANDLE_MESSAGES: Mapping[str, Callable[[StreamParts, bytes, Candle], CandleMessage]] = {
+    "kline": _kline,
+    "continuousKline": _continuous_kline,
+    "indexPriceKline": _index_price_kline,
+    "markPriceKline": _mark_price_kline,
+}
+_CANDLE_SYMBOLS = {"continuousKline": "", "indexPriceKline": "0"}
+"""The symbol in candles of streams that do not have the candle of a symbol."""
+
+
+def parse_depth(response: bytes, symbol: str) -> DepthSnapshot:
+    """Return the snapshot of `symbol` in a response of `depth`.
+
+    Raises:
+        msgspec.ValidationError: It is another response.
+        msgspec.DecodeError: It is not valid JSON.
+    """
+    snapshot = _decoded(_snapshot, response)
+    snapshot.symbol = snapshot.symbol or symbol
+    snapshot.payload = response
+    return snapshot
+
+
+def parse_funding_rates(response: bytes) -> list[FundingRate]:
+    """Return the rows of a response of `fundingRate`.
+
+    Raises:
+        msgspec.ValidationError: It is another response.
+        msgspec.DecodeError: It is not valid JSON.
+    """
+    return _decoded(_funding_rates, response)
+
+
+class _Filter(Struct, rename="camel"):
+    """One of the rules of a contract; each kind has some of the fields."""
+
+    filter_type: str
+    tick_size: str = ""
+    min_price: str = ""
+    max_price: str = ""
+    step_size: str = ""
+    min_qty: str = ""
+    max_qty: str = ""
+    notional: str = ""
+
+
+class _Filters(Struct):
+    filters: list[_Filter] = []
+    contract_status: str = field(name="contractStatus", default="")
+
+
+class _Listed(Struct):
+    symbols: list[Raw]
+
+
+def parse_instruments(response: bytes) -> list[Instrument]:
+    """Return the contracts in a response of `exchangeInfo`.
+
+    Raises:
+        msgspec.ValidationError: It is another response.
+        msgspec.DecodeError: It is not valid JSON.
+    """
+    return [_instrument(bytes(raw)) for raw in _decoded(_listed_symbols, response).symbols]
+
+
+def _instrument(raw: bytes) -> Instrument:
+    instrument, rest = _decoded(_one_instrument, raw), _decoded(_filters, raw)
+    rules = {each.filter_type: each for each in rest.filters}
+    none = _Filter("")
+    price, lot = rules.get("PRICE_FILTER", none), rules.get("LOT_SIZE", none)
+    market_lot = rules.get("MARKET_LOT_SIZE", none)
+    return replace(
+        instrument,
+        status=instrument.status or rest.contract_status,
+        tick_size=price.tick_size,
+        min_price=price.min_price,
+        max_price=price.max_price,
+        step_size=lot.step_size,
+        min_quantity=lot.min_qty,
+        max_quantity=lot.max_qty,
+        market_step_size=market_lot.step_size,
+        market_min_quantity=market_lot.min_qty,
+        market_max_quantity=market_lot.max_qty,
+        min_notional=rules.get("MIN_NOTIONAL", none).notional,
+    )
+
+
+_snapshot = Decoder(DepthSnapshot)
+_funding_rates = Decoder(list[FundingRate])
+_listed_symbols = Decoder(_Listed)
+_one_instrument = Decoder(Instrument)
+_filters = Decoder(_Filters)
+
+T = TypeVar("T")
+
+
+def _decoded(decoder: Decoder[T], response: bytes) -> T:
+    """Return a decoded response.
+
+    Raises:
+        DecodeError: it is not one.
+    """
+    try:
+        return decoder.decode(response)
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"the response is not UTF-8: {error}") from None
+    except RecursionError:
+        raise ValidationError("the response is nested too deeply") from None
 
 
 def _rows(response: bytes, decode: Callable[[bytes], _Row]) -> list[tuple[bytes, _Row]]:
     """Return the rows of a response, each as its exact bytes and decoded."""
     try:
-        payloads = map(bytes, _listed(response))
-        return [(payload, decode(payload)) for payload in payloads]
+        return [(payload, decode(payload)) for payload in map(bytes, _listed(response))]
     except UnicodeDecodeError as error:
         raise DecodeError(f"the response is not UTF-8: {error}") from None
     except RecursionError:

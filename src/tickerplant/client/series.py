@@ -1,0 +1,370 @@
+"""Series of REST, read page by page: trades, aggregate trades and candles.
+
+A series is read backwards from its end, or between two ids, in as many requests as that needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from msgspec import DecodeError, Struct, field
+from msgspec.json import Decoder
+
+from tickerplant.client.rest import RestClient
+from tickerplant.client.timeouts import check_timeout
+from tickerplant.errors import UpstreamError
+from tickerplant.market.interval import LENGTHS_MS
+from tickerplant.messages.kline import CandleMessage
+from tickerplant.messages.message import Message
+from tickerplant.messages.rest_rows import parse_aggregate_trades, parse_candles, parse_trades
+from tickerplant.messages.trade import AggregateTrade, Trade
+from tickerplant.queries import klines, trades
+from tickerplant.stream_name import StreamParts
+from tickerplant.units import DAY_MS
+
+SHORTEST_MONTH_MS = 28 * DAY_MS
+MAX_PAGES = 200
+"""Maximum number of requests for the rows between two ids."""
+
+Row = TypeVar("Row", bound=Message)
+T = TypeVar("T")
+
+
+class _ServerTime(Struct):
+    time_ms: int = field(name="serverTime")
+
+
+_decode_time = Decoder(_ServerTime).decode
+
+
+class Requests:
+    """The requests of one fetch, which share its timeout.
+
+    Args:
+        rest: Sends them.
+        timeout_s: Total timeout; None: each request waits for its weight as long as that takes.
+
+    Raises:
+        ConfigError: the timeout is invalid.
+    """
+
+    def __init__(self, rest: RestClient, timeout_s: float | None = None) -> None:
+        check_timeout(timeout_s)
+        self._rest = rest
+        self._timeout_s = timeout_s
+        self._until_s = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
+
+    async def get(self, path: str, parse: Callable[[bytes], T], **params: object) -> T:
+        """Return the parsed response of `path`.
+
+        Raises:
+            RequestError: the server rejected the request.
+            UpstreamError: there was no valid response in time.
+        """
+        left_s = None
+        if self._until_s is not None:
+            left_s = self._until_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                reason = f"no complete response within {self._timeout_s:g} s"
+                raise UpstreamError(self._rest.url_of(path), reason)
+        body = await self._rest.get_within(left_s, path, **params)
+        try:
+            return parse(body)
+        except DecodeError as error:
+            reason = f"the response cannot be decoded: {error}"
+            raise UpstreamError(self._rest.url_of(path), reason) from None
+
+    async def time_ms(self) -> int:
+        """Return the time of the exchange."""
+        return (await self.get("time", _decode_time)).time_ms
+
+
+class Series(ABC, Generic[Row]):
+    """Rows of one kind, oldest first, each with an id that rises."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    @staticmethod
+    @abstractmethod
+    def id_of(row: Row) -> int:
+        """Return the id of a row."""
+
+    @staticmethod
+    @abstractmethod
+    def time_of(row: Row) -> int:
+        """Return the time of a row by which rows are selected, in ms."""
+
+    @abstractmethod
+    async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[Row]:
+        """Return up to `limit` of the last rows, at most a page.
+
+        Args:
+            limit: Maximum number of rows.
+            end_ms: The last time; None: now.
+        """
+
+    @abstractmethod
+    async def before(self, row_id: int, limit: int) -> Sequence[Row]:
+        """Return up to `limit` of the rows directly before an id, at most a page."""
+
+    @abstractmethod
+    async def between(self, after_id: int, before_id: int) -> Sequence[Row]:
+        """Return the rows between two ids, both exclusive; of candles, including the first."""
+
+    async def last(
+        self, limit: int, *, since_ms: int | None = None, end_ms: int | None = None
+    ) -> list[Row]:
+        """Return the last rows, oldest first, from as many pages as that needs.
+
+        Args:
+            limit: Maximum number of rows.
+            since_ms: The time of the first row; None: as many as `limit` says.
+            end_ms: The time of the last row; None: now.
+        """
+        pages = [list(await self.latest(limit, end_ms))]
+        count = len(pages[0])
+        while pages[-1] and count < limit:
+            first = pages[-1][0]
+            if since_ms is not None and self.time_of(first) < since_ms:
+                break
+            pages.append(list(await self.before(self.id_of(first), limit - count)))
+            count += len(pages[-1])
+        rows = [row for page in reversed(pages) for row in page]
+        return [row for row in rows if since_ms is None or self.time_of(row) >= since_ms][-limit:]
+
+
+class _ByIdSeries(Series[Row]):
+    """A series of which a page can be had from an id on."""
+
+    @abstractmethod
+    async def from_id(self, first_id: int, limit: int) -> Sequence[Row]:
+        """Return up to `limit` rows from an id on, at most a page."""
+
+    async def next_from(self, first_id: int, limit: int) -> list[Row]:
+        """Return up to `limit` rows from an id on, in as many pages as that needs."""
+        found = list(await self.from_id(first_id, limit))
+        while found and len(found) < limit:
+            rows = await self.from_id(self.id_of(found[-1]) + 1, limit - len(found))
+            if not rows:
+                break
+            found += rows
+        return found[:limit]
+
+    async def _rows_from(self, first_id: int, before_id: int, page: int) -> list[Row]:
+        """Return the rows from an id to another, in pages, and perhaps some more."""
+        found: list[Row] = []
+        for _ in range(MAX_PAGES):
+            rows = await self.from_id(first_id, min(page, before_id - first_id))
+            found += rows
+            if not rows or (last_id := self.id_of(rows[-1])) + 1 >= before_id:
+                break
+            first_id = last_id + 1
+        return found
+
+
+class TradeSeries(_ByIdSeries[Trade]):
+    """Trades on the order book of a symbol.
+
+    Args:
+        requests: Sends the requests.
+        symbol: The symbol.
+        has_key: Whether there is an API key, without which only the last 1,000 can be had.
+    """
+
+    def __init__(self, requests: Requests, symbol: str, *, has_key: bool) -> None:
+        super().__init__(requests)
+        self._symbol = symbol
+        self._has_key = has_key
+
+    @staticmethod
+    def id_of(row: Trade) -> int:
+        """Return the id of a trade."""
+        return row.trade_id
+
+    @staticmethod
+    def time_of(row: Trade) -> int:
+        """Return the time of a trade, in ms."""
+        return row.trade_time_ms
+
+    def _parse(self, response: bytes) -> list[Trade]:
+        return parse_trades(response, self._symbol)
+
+    async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[Trade]:  # noqa: ARG002  # REST selects trades by id only
+        """Return up to `limit` of the last trades, at most a page."""
+        page = min(limit, trades.MAX_LIMIT)
+        return await self._requests.get("trades", self._parse, symbol=self._symbol, limit=page)
+
+    async def from_id(self, first_id: int, limit: int) -> Sequence[Trade]:
+        """Return up to `limit` trades from an id on, at most a page; requires an API key."""
+        page = min(limit, trades.MAX_HISTORICAL_LIMIT)
+        return await self._requests.get(
+            "historicalTrades", self._parse, symbol=self._symbol, fromId=first_id, limit=page
+        )
+
+    async def before(self, row_id: int, limit: int) -> Sequence[Trade]:
+        """Return up to `limit` of the trades directly before an id; none without an API key."""
+        page = min(limit, trades.MAX_HISTORICAL_LIMIT, row_id)
+        if not self._has_key or page <= 0:
+            return ()
+        rows = await self.from_id(row_id - page, page)
+        return [row for row in rows if row.trade_id < row_id]
+
+    async def between(self, after_id: int, before_id: int) -> Sequence[Trade]:
+        """Return the trades between two ids; without an API key, those of the last 1,000."""
+        found = list(await self.latest(trades.MAX_LIMIT))
+        if self._has_key and found and found[0].trade_id > after_id + 1:
+            found = await self._rows_from(after_id + 1, before_id, trades.MAX_HISTORICAL_LIMIT)
+        return [each for each in found if after_id < each.trade_id < before_id]
+
+
+class AggregateTradeSeries(_ByIdSeries[AggregateTrade]):
+    """Aggregate trades of a symbol, whose ids are consecutive.
+
+    Args:
+        requests: Sends the requests.
+        symbol: The symbol.
+    """
+
+    def __init__(self, requests: Requests, symbol: str) -> None:
+        super().__init__(requests)
+        self._symbol = symbol
+
+    @staticmethod
+    def id_of(row: AggregateTrade) -> int:
+        """Return the id of an aggregate trade."""
+        return row.aggregate_id
+
+    @staticmethod
+    def time_of(row: AggregateTrade) -> int:
+        """Return the time of an aggregate trade, in ms."""
+        return row.trade_time_ms
+
+    async def _get(self, limit: int, **params: object) -> Sequence[AggregateTrade]:
+        page = min(limit, trades.MAX_LIMIT)
+        return await self._requests.get(
+            "aggTrades",
+            lambda response: parse_aggregate_trades(response, self._symbol),
+            symbol=self._symbol,
+            limit=page,
+            **params,
+        )
+
+    async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[AggregateTrade]:
+        """Return up to `limit` of the last aggregate trades, at most a page."""
+        return await self._get(limit, endTime=end_ms)
+
+    async def first(self, start_ms: int, limit: int) -> Sequence[AggregateTrade]:
+        """Return up to `limit` aggregate trades from a time on, at most a page."""
+        return await self._get(limit, startTime=start_ms)
+
+    async def from_id(self, first_id: int, limit: int) -> Sequence[AggregateTrade]:
+        """Return up to `limit` aggregate trades from an id on, at most a page."""
+        return await self._get(limit, fromId=first_id)
+
+    async def before(self, row_id: int, limit: int) -> Sequence[AggregateTrade]:
+        """Return up to `limit` of the aggregate trades directly before an id."""
+        page = min(limit, trades.MAX_LIMIT, row_id)
+        if page <= 0:
+            return ()
+        rows = await self.from_id(row_id - page, page)
+        return [row for row in rows if row.aggregate_id < row_id]
+
+    async def between(self, after_id: int, before_id: int) -> Sequence[AggregateTrade]:
+        """Return the aggregate trades between two ids."""
+        found = await self._rows_from(after_id + 1, before_id, trades.MAX_LIMIT)
+        return [row for row in found if row.aggregate_id < before_id]
+
+
+CANDLE_PATHS = {
+    "kline": "klines",
+    "continuousKline": "continuousKlines",
+    "indexPriceKline": "indexPriceKlines",
+    "markPriceKline": "markPriceKlines",
+}
+"""The paths of candles, by the kind in the name of their stream."""
+
+
+class CandleSeries(Series[CandleMessage]):
+    """Candles, as a stream carries them; their ids are their open times.
+
+    Args:
+        requests: Sends the requests.
+        stream: The stream.
+        now_ms: The time of the exchange; candles that ended before it are closed.
+    """
+
+    def __init__(self, requests: Requests, stream: StreamParts, now_ms: int) -> None:
+        super().__init__(requests)
+        self.stream = stream
+        self._now_ms = now_ms
+        subject = {"symbol": stream.symbol}
+        if stream.kind == "indexPriceKline":
+            subject = {"pair": stream.symbol}
+        elif stream.kind == "continuousKline":
+            subject = {"pair": stream.symbol, "contractType": stream.contract_type}
+        self._subject = subject
+
+    @staticmethod
+    def id_of(row: CandleMessage) -> int:
+        """Return when a candle opened, in ms."""
+        return row.candle.open_time_ms
+
+    @staticmethod
+    def time_of(row: CandleMessage) -> int:
+        """Return when a candle opened, in ms."""
+        return row.candle.open_time_ms
+
+    async def get(
+        self, limit: int, start_ms: int | None = None, end_ms: int | None = None
+    ) -> Sequence[CandleMessage]:
+        """Return up to `limit` of the candles that open in a period, at most a page.
+
+        With a start USDⓈ-M returns the first of them; otherwise they are the last ones.
+        """
+        return await self._requests.get(
+            CANDLE_PATHS[self.stream.kind],
+            lambda response: parse_candles(response, self.stream, self._now_ms),
+            **self._subject,
+            interval=self.stream.interval,
+            startTime=start_ms,
+            endTime=end_ms,
+            limit=min(limit, klines.MAX_LIMIT),
+        )
+
+    async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[CandleMessage]:
+        """Return up to `limit` of the last candles, at most a page."""
+        return await self.get(limit, end_ms=end_ms)
+
+    async def before(self, row_id: int, limit: int) -> Sequence[CandleMessage]:
+        """Return up to `limit` of the candles directly before the one that opened at `row_id`."""
+        rows = await self.get(limit, end_ms=row_id - 1)
+        return [row for row in rows if row.candle.open_time_ms < row_id]
+
+    async def between(self, after_id: int, before_id: int) -> Sequence[CandleMessage]:
+        """Return the candles that open at one time or later, and before another."""
+        length_ms = LENGTHS_MS.get(self.stream.interval) or SHORTEST_MONTH_MS
+        count = min((before_id - after_id) // length_ms + 1, klines.MAX_LIMIT * MAX_PAGES)
+        rows = await self.last(count, since_ms=after_id, end_ms=before_id - 1)
+        return [row for row in rows if row.candle.open_time_ms < before_id]
+
+
+def series_of(
+    requests: Requests, stream: StreamParts, now_ms: int, *, has_key: bool
+) -> TradeSeries | AggregateTradeSeries | CandleSeries:
+    """Return the series that a stream continues.
+
+    Args:
+        requests: Sends the requests.
+        stream: The stream, `trade`, `aggTrade` or one of candles.
+        now_ms: The time of the exchange; candles that ended before it are closed.
+        has_key: Whether there is an API key.
+    """
+    if stream.kind == "trade":
+        return TradeSeries(requests, stream.symbol, has_key=has_key)
+    if stream.kind == "aggTrade":
+        return AggregateTradeSeries(requests, stream.symbol)
+    return CandleSeries(requests, stream, now_ms)
