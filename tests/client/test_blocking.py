@@ -20,16 +20,7 @@ from consumers import QUICK, TRADES, connections, every, received, url_of
 from loopback import START_MS, Loopback, loopback
 from test_books import exchange
 
-from tickerplant import (
-    BookSnapshot,
-    ConfigError,
-    OrderBook,
-    QueueOverflow,
-    RequestError,
-    UpstreamError,
-    blocking,
-    messages,
-)
+from tickerplant import ConfigError, QueueOverflow, RequestError, UpstreamError, blocking, messages
 from tickerplant.client.loop_thread import LoopThread
 from tickerplant.messages import Disconnected
 
@@ -122,8 +113,8 @@ def test_it_is_used_with_with(house: House) -> None:
     with market:
         with pytest.raises(RuntimeError, match="once"):
             market.__enter__()
-        assert market.get("time") == {"serverTime": START_MS}
-    for use in (lambda: market.stream(TRADES), lambda: market.get("time")):
+        assert market.ask("/fapi/v1/time") == {"serverTime": START_MS}
+    for use in (lambda: market.stream(TRADES), lambda: market.ask("/fapi/v1/time")):
         with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
             use()
     with pytest.raises(RuntimeError, match="once"):
@@ -132,7 +123,7 @@ def test_it_is_used_with_with(house: House) -> None:
 
 def test_it_is_used_without_with_until_it_is_closed(house: House) -> None:
     market = house.connect()
-    assert market.get("time") == {"serverTime": START_MS}
+    assert market.ask("/fapi/v1/time") == {"serverTime": START_MS}
     subscription = stream(market, house)
     house.trade(2)
     assert next(subscription).trade_id == 1
@@ -151,7 +142,7 @@ def test_one_that_was_never_used_is_closed_too() -> None:
     market = blocking.connect(base_url="ws://127.0.0.1:9")
     market.close()
     with pytest.raises(RuntimeError, match="closed"):
-        market.get("time")
+        market.ask("/fapi/v1/time")
 
 
 def _no_files() -> None:
@@ -168,17 +159,17 @@ def test_a_thread_that_can_make_no_event_loop_says_so(
         market.stream(TRADES)
     monkeypatch.undo()
     with pytest.raises(OSError, match="Too many open files"):
-        market.get("time")
+        market.ask("/fapi/v1/time")
     market.close()
     with pytest.raises(RuntimeError, match="closed"):
-        market.get("time")
+        market.ask("/fapi/v1/time")
     assert threading.active_count() == threads
 
 
 def test_it_begins_once_for_several_threads(house: House) -> None:
     market = house.connect()
     with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(market.get, "time") for _ in range(8)]
+        asked = [pool.submit(market.ask, "/fapi/v1/time") for _ in range(8)]
         assert [each.result() for each in asked] == [{"serverTime": START_MS}] * 8
     market.close()
 
@@ -193,8 +184,8 @@ def test_everything_says_what_it_is(house: House) -> None:
         assert repr(listener) == f"<blocking.Listener {TRADES}>"
         assert repr(market) == f"{at}, 1 stream>"
         books = market.books("BTCUSDT")
-        assert repr(books) == "<Books BTCUSDT>"
-        assert repr(books["BTCUSDT"]).startswith("<OrderBook BTCUSDT syncing")
+        assert repr(books) == "<BlockingBooks BTCUSDT>"
+        assert repr(books["BTCUSDT"]).startswith("<BlockingBook <LocalBook BTCUSDT syncing")
     assert repr(market).endswith(", closed>")
 
 
@@ -209,7 +200,7 @@ def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
     def take(message: object) -> None:
         found.append((message, threading.current_thread().name, market.counters.messages))
         try:
-            market.get("time")
+            market.ask("/fapi/v1/time")
         except RuntimeError as error:
             reported.append(str(error))
 
@@ -256,7 +247,7 @@ def test_a_callback_cannot_close_the_market_and_leaves_it_whole(house: House) ->
     house.trade()
     with pytest.raises(RuntimeError, match="not allowed in a callback"):
         listener.wait(5)
-    assert market.get("time") == {"serverTime": START_MS}
+    assert market.ask("/fapi/v1/time") == {"serverTime": START_MS}
     market.close()
     while house.call(lambda: connections(house.loopback)):
         time.sleep(0.001)
@@ -275,68 +266,38 @@ def exchange_house() -> Iterator[House]:
         yield here
 
 
-def test_books_are_a_mapping_and_are_read_in_this_thread(exchange_house: House) -> None:
+def test_books_are_kept(exchange_house: House) -> None:
     house = exchange_house
     with house.connect() as market:
-        with market.books("btcusdt") as books:
+        with market.books("btcusdt", timeout_s=5) as books:
             books.wait_until_live(5)
-            assert (len(books), list(books), "btcusdt" in books) == (1, ["BTCUSDT"], True)
-            assert books.live == {"BTCUSDT"}
+            assert (len(books), books.symbols, "BTCUSDT" in books) == (1, ("BTCUSDT",), True)
             book = books["BTCUSDT"]
-            assert books["btcusdt"] is book
-            assert dict(books.items()) == {"BTCUSDT": book}
             assert (book.symbol, book.state, book.reason) == ("BTCUSDT", "live", "")
-            assert repr(book).startswith("<OrderBook BTCUSDT live ")
-            assert book.age_ms is not None
-            copied = book.copy()
-            assert isinstance(copied, BookSnapshot)
-            assert copied.bids(1) == [copied.best_bid]
-            assert (copied.state, copied.reason) == ("live", "")
+            bids, best = book.read(lambda each: (each.bids(3), each.best_bid))
+            assert (bids[0], len(bids)) == (best, 3)
             assert books.audit("BTCUSDT").score == 1.0
-            changes = books.changes(live_only=True, timeout_s=5)
-            assert [next(changes) for _ in range(3)] == [book] * 3
-            with pytest.raises(KeyError, match="no book of NONE; there are books of BTCUSDT"):
+            assert [next(books).symbol for _ in range(3)] == ["BTCUSDT"] * 3
+            with pytest.raises(KeyError):
                 _ = books["NONE"]
             with pytest.raises(KeyError):
                 books.audit("NONE")
-            books.add("ETHUSDT")
-            assert list(books) == ["BTCUSDT", "ETHUSDT"]
-            books.remove("ethusdt")
-            assert list(books) == ["BTCUSDT"]
-        assert (book.state, book.reason) == ("stale", "closed")
+        assert book.state == "stale"
         assert (book.bids(1), book.asks(1)) == ([book.best_bid], [book.best_ask])
-        assert book.mid == book.copy().mid
-        assert not list(changes), "they are no longer live"
         house.received()
     with pytest.raises(StopIteration):
-        next(changes)
+        next(books)
     assert book.state == "stale"
-    assert books.is_done
     books.close()
-
-
-def test_a_callback_reads_a_book_in_the_thread_of_the_client(exchange_house: House) -> None:
-    seen: list[Any] = []
-
-    def note(book: OrderBook, _: object) -> None:
-        seen.append((book, book.state, threading.current_thread().name))
-
-    with exchange_house.connect() as market, market.books("BTCUSDT", on_update=note) as books:
-        books.wait_until_live(5)
-        while not seen or seen[-1][1] != "live":
-            time.sleep(0.001)
-        assert seen[-1] == (books["BTCUSDT"], "live", "tickerplant")
-        with pytest.raises(ConfigError, match="on_update"):
-            market.books("BTCUSDT", on_update=7)  # type: ignore[arg-type]
 
 
 def test_books_that_do_not_come_are_reported(house: House) -> None:
     with house.connect() as market:
-        books = market.books("BTCUSDT")
+        books = market.books("BTCUSDT", timeout_s=0.05)
         with pytest.raises(TimeoutError, match=r"not live after 0\.1 s: BTCUSDT: "):
             books.wait_until_live(0.1)
         with pytest.raises(TimeoutError, match=r"no change of BTCUSDT within 0\.05 s"):
-            for _ in books.changes(live_only=True, timeout_s=0.05):
+            for _ in books:
                 pass
 
 
@@ -430,7 +391,7 @@ def test_questions_are_asked_from_several_threads(house: House) -> None:
     house.trade()
     with house.connect() as market, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(market.ask, "time") for _ in range(20)]
-        got = [pool.submit(market.get, "ticker/price", symbol="BTCUSDT") for _ in range(20)]
+        got = [pool.submit(market.ask, "ticker/price", symbol="BTCUSDT") for _ in range(20)]
         assert [each.result() for each in asked] == [{"serverTime": START_MS}] * 20
         assert {each.result()["price"] for each in got} == {"65280.10"}
         assert all(pool.map(lambda _: market.counters.messages == 0, range(20)))
@@ -447,10 +408,26 @@ def test_streams_are_read_from_several_threads(house: House) -> None:
         assert [each.result() for each in reading] == [[*range(1, 51)]] * 4
 
 
+def test_rest_is_typed_too(house: House) -> None:
+    with house.connect() as market:
+        house.trade()
+        (candle,) = market.fetch_candles("BTCUSDT", "1m", limit=1)
+        assert (candle.close_price, candle.is_closed) == ("65280.10", False)
+        (trade,) = market.fetch_trades("BTCUSDT", limit=1)
+        assert trade.price == "65280.10"
+        assert not market.fetch_aggregate_trades("BTCUSDT", from_id=1)
+        assert not market.fetch_funding_rates("BTCUSDT")
+        assert [each.symbol for each in market.fetch_instruments()] == ["BTCUSDT"]
+        with pytest.raises(ConfigError, match="limit"):
+            market.fetch_depth("BTCUSDT", limit=7)  # type: ignore[arg-type]
+        with pytest.warns(DeprecationWarning, match=r"market\.get is now market\.ask"):
+            assert market.get("time") == {"serverTime": START_MS}
+
+
 def test_errors_are_raised(house: House) -> None:
     with house.connect() as market:
         with pytest.raises(RequestError) as refused:
-            market.get("depth", symbol="NONE")
+            market.ask("/fapi/v1/depth", symbol="NONE")
         assert refused.value.code == -1121
         with pytest.raises(RequestError):
             market.ask("depth", symbol="NONE")
@@ -464,7 +441,7 @@ def test_a_server_that_cannot_be_reached_is_reported() -> None:
     with blocking.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
         assert isinstance(next(market.stream(TRADES)), Disconnected)
         with pytest.raises(UpstreamError):
-            market.get("time")
+            market.ask("/fapi/v1/time")
 
 
 def test_policies_hold(house: House) -> None:
@@ -574,7 +551,7 @@ def test_what_is_used_while_the_market_ends_has_ended(
         assert next(subscription) is not None
     monkeypatch.setattr(LoopThread, "is_running", True)  # as somebody saw it just before
     assert [each.trade_id for each in subscription] == [2, 3]
-    assert list(books.changes()) == []
+    assert list(books) == []
     with books:
         pass
     for each in (subscription, books, listener):

@@ -130,17 +130,17 @@ def test_it_is_used_with_async_with() -> None:
         market.books("BTCUSDT")
 
 
-@pytest.mark.parametrize("method", ["ask", "get"])
+@pytest.mark.parametrize("name", ["time", "/fapi/v1/time"])
 @looped
-async def test_a_question_outside_of_async_with_leaves_nothing_open(method: str) -> None:
+async def test_a_question_outside_of_async_with_leaves_nothing_open(name: str) -> None:
     async with loopback() as house:
         market = client_of(house)
         with pytest.raises(RuntimeError, match="`async with`"):
-            await getattr(market, method)("time")
+            await market.ask(name)
         async with market:
-            assert await getattr(market, method)("time") == {"serverTime": START_MS}
+            assert await market.ask(name) == {"serverTime": START_MS}
         with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
-            await getattr(market, method)("time")
+            await market.ask(name)
         with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
             market.stream(TRADES)
 
@@ -349,7 +349,7 @@ async def test_iteration_ends_when_the_market_is_closed() -> None:
 async def test_the_loop_may_leave_the_market_while_messages_stream() -> None:
     async with loopback() as house:
         async with client_of(house) as market:
-            await market.get("ping")
+            await market.ask("/fapi/v1/ping")
             async with asyncio.TaskGroup() as group:
                 group.create_task(_trade_when_heard(house, market, 500))
                 async for _ in market.stream(TRADES):
@@ -727,8 +727,39 @@ async def test_questions_are_answered_as_python_objects() -> None:
         house.trade()
         assert await market.ask("time") == {"serverTime": START_MS}
         assert (await market.ask("ticker.price", symbol="BTCUSDT"))["price"] == "65280.10"
-        assert await market.get("time") == {"serverTime": START_MS}
-        assert len(await market.get("/fapi/v1/trades", symbol="BTCUSDT", limit=5)) == 1
+        assert await market.ask("/fapi/v1/time") == {"serverTime": START_MS}
+        assert len(await market.ask("/fapi/v1/trades", symbol="BTCUSDT", limit=5)) == 1
+
+
+@looped
+async def test_rest_is_typed_too() -> None:
+    async with loopback() as house, client_of(house) as market:
+        house.trade()
+        (candle,) = await market.fetch_candles("BTCUSDT", "1m", limit=1)
+        assert (candle.close_price, candle.is_closed) == ("65280.10", False)
+        (trade,) = await market.fetch_trades("BTCUSDT")
+        assert trade.price == "65280.10"
+        assert not await market.fetch_aggregate_trades("BTCUSDT")
+        assert not await market.fetch_funding_rates("BTCUSDT")
+        assert [each.symbol for each in await market.fetch_instruments()] == ["BTCUSDT"]
+        with pytest.raises(UpstreamError, match="depth symbol=BTCUSDT: HTTP 503"):
+            await market.fetch_depth("BTCUSDT", limit=5)
+        with pytest.raises(ConfigError, match="timeout_s"):
+            await market.fetch_instruments(timeout_s=0)
+    with pytest.raises(RuntimeError, match="closed"):
+        await market.fetch_candles("BTCUSDT", "1m")
+
+
+@looped
+async def test_get_is_a_former_name_of_ask() -> None:
+    async with loopback() as house, client_of(house) as market:
+        with pytest.warns(DeprecationWarning, match=r"market\.get is now market\.ask"):
+            assert await market.get("time") == {"serverTime": START_MS}
+        with (
+            pytest.warns(DeprecationWarning, match="get"),
+            pytest.raises(ConfigError, match="method_or_path"),
+        ):
+            await market.get("http://127.0.0.1/time")
 
 
 @looped
@@ -738,20 +769,25 @@ async def test_an_error_of_the_exchange_is_raised() -> None:
         client_of(house) as market,
         client_of(house, COINM) as inverse,
     ):
-        for question in (market.ask("depth", symbol="NONE"), market.get("depth", symbol="NONE")):
+        for question in (
+            market.ask("depth", symbol="NONE"),
+            market.ask("/fapi/v1/depth", symbol="NONE"),
+        ):
             with pytest.raises(RequestError) as refused:
                 await question
             assert (refused.value.code, refused.value.status) == (-1121, 400)
         with pytest.raises(RequestError):
-            await inverse.ask("depth", symbol="BTCUSD_PERP")
-        assert await inverse.get("ping") == {}
+            await inverse.ask("ticker.price", symbol="BTCUSD_PERP")
+        with pytest.raises(UpstreamError, match="/dapi/v1/depth symbol=BTCUSD_PERP: HTTP 503"):
+            await inverse.ask("depth", symbol="BTCUSD_PERP")  # only REST has it on this venue
+        assert await inverse.ask("/dapi/v1/ping") == {}
 
 
 @looped
 async def test_a_server_that_cannot_be_reached_is_reported() -> None:
     async with tickerplant.connect(base_url=CLOSED, settings=quick()) as market:
         answers = await asyncio.gather(
-            market.ask("time"), market.get("time"), return_exceptions=True
+            market.ask("time"), market.ask("/fapi/v1/time"), return_exceptions=True
         )
         assert [type(each) for each in answers] == [UpstreamError, UpstreamError]
         assert all(CLOSED[5:] in str(each) for each in answers)
@@ -765,7 +801,7 @@ async def test_an_answer_that_is_no_python_object_is_reported(answer: bytes) -> 
         tickerplant.connect(base_url=script.base, settings=quick()) as market,
     ):
         with pytest.raises(UpstreamError, match=r"/v1/time: the response cannot be decoded: ."):
-            await market.get("time")
+            await market.ask("/fapi/v1/time")
 
 
 # counters
@@ -944,12 +980,14 @@ async def test_a_list_of_names_is_reported_how_names_are_given() -> None:
 async def test_a_question_may_have_a_query_string_and_any_parameter() -> None:
     async with loopback() as house, client_of(house) as market:
         house.trade()
+        price = await market.ask("ticker.price?symbol=NONE", symbol="BTCUSDT")
+        assert price["symbol"] == "BTCUSDT"
         for path in ("trades?symbol=BTCUSDT&limit=5", "/fapi/v1/trades?symbol=BTCUSDT"):
-            assert len(await market.get(path)) == 1
-        assert len(await market.get("trades?symbol=NONE", symbol="BTCUSDT")) == 1
+            assert len(await market.ask(path)) == 1
+        assert len(await market.ask("/fapi/v1/trades?symbol=NONE", symbol="BTCUSDT")) == 1
         with pytest.raises(RequestError):
-            await market.get("trades?symbol=NONE")
-        assert await market.get("time", path="x", method="y") == {"serverTime": START_MS}
+            await market.ask("/fapi/v1/trades?symbol=NONE")
+        assert await market.ask("/fapi/v1/time", path="x", method="y") == {"serverTime": START_MS}
         assert await market.ask("time", path="x", method="y") == {"serverTime": START_MS}
 
 
@@ -994,17 +1032,15 @@ async def _trade_when_heard(house: Any, market: Any, count: int = 1) -> None:
 @looped
 async def test_what_cannot_be_asked_is_reported(asked: Any) -> None:
     async with tickerplant.connect(base_url=CLOSED) as market:
-        with pytest.raises(ConfigError, match=r"method.*: expected a method, such"):
+        with pytest.raises(ConfigError, match=r"method_or_path.*: expected a method such as"):
             await market.ask(asked)
-        with pytest.raises(ConfigError, match=r"path.*: expected a path, such as"):
-            await market.get(asked)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70])
 @looped
 async def test_what_is_no_name_of_a_host_is_reported(host: str) -> None:
     async with tickerplant.connect(base_url=f"ws://{host}:9001") as market:
-        for asking in (market.get("time"), market.ask("time")):
+        for asking in (market.ask("/fapi/v1/time"), market.ask("time")):
             with pytest.raises(UpstreamError, match=f"{host} is not a valid host name"):
                 await asking
 

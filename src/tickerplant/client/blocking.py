@@ -11,6 +11,7 @@ end of the program.
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,24 +20,30 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from msgspec import structs
 
-from tickerplant.client import books as asynchronous_books
 from tickerplant.client import market as asynchronous
 from tickerplant.client import subscription as consumers
-from tickerplant.client.blocking_books import Books, ThreadedViews
+from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
+from tickerplant.client.books import Books
+from tickerplant.client.fetching import DepthLimit
 from tickerplant.client.loop_thread import LoopThread, OverError
 from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S
 from tickerplant.client.subscription import BATCH, check_callback, check_max_items, streams_text
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.feed.order_book import OrderBook
+from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.queue import QueueCounters, WhenFull
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
+from tickerplant.messages.book import DepthSnapshot
+from tickerplant.messages.kline import Candle, Interval
 from tickerplant.messages.message import Message, StreamName
+from tickerplant.messages.rest import FundingRate, Instrument
+from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.notices import Dropped, Notice
+from tickerplant.recording.timestamps import Instant
 from tickerplant.venue import VenueName
 
-__all__ = ["Books", "Listener", "Market", "Subscription", "connect"]
+__all__ = ["BlockingBook", "BlockingBooks", "Listener", "Market", "Subscription", "connect"]
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -47,9 +54,6 @@ def connect(
     venue: VenueName = "usdm",
     *,
     base_url: str | None = None,
-    stream_url: str | None = None,
-    rest_url: str | None = None,
-    api_url: str | None = None,
     api_key: str | None = None,
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
@@ -63,14 +67,7 @@ def connect(
     """
     return Market(
         asynchronous.connect(
-            venue,
-            base_url=base_url,
-            stream_url=stream_url,
-            rest_url=rest_url,
-            api_url=api_url,
-            api_key=api_key,
-            settings=settings,
-            budget=budget,
+            venue, base_url=base_url, api_key=api_key, settings=settings, budget=budget
         )
     )
 
@@ -260,8 +257,9 @@ class Market:
         *symbols: str,
         speed: str = "100ms",
         limit: int | None = None,
-        on_update: Callable[[OrderBook, Message | Notice], object] | None = None,
-    ) -> Books:
+        on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
+        timeout_s: float | None = None,
+    ) -> BlockingBooks:
         """Maintain a local order book of each of `symbols`; see `Market.books`.
 
         Args:
@@ -269,37 +267,151 @@ class Market:
             speed: Interval between updates: `100ms`, `250ms` or `500ms`.
             limit: Levels per side in a snapshot.
             on_update: Called in the client's thread, as the callback of `on` is.
+            timeout_s: How long `next` waits for a change before it raises `TimeoutError`.
 
         Raises:
             ConfigError: no symbol is given, or an argument is invalid.
         """
-        if on_update is not None:
-            check_callback("on_update", on_update)
-        views = ThreadedViews(self._thread)
-        called = None if on_update is None else views.callback(on_update)
 
-        async def keep() -> asynchronous_books.Books:
-            return self._market.books(*symbols, speed=speed, limit=limit, on_update=called)
+        async def keep() -> Books:
+            return self._market.books(*symbols, speed=speed, limit=limit, on_update=on_update)
 
-        return Books(self._thread.wait(keep()), views)
+        return BlockingBooks(self._thread, self._thread.wait(keep()), timeout_s)
 
-    def ask(self, method: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Call a WebSocket API method; see `Market.ask`.
+    def ask(self, method_or_path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
+        """Send one request and return the decoded response; see `tickerplant.Market.ask`.
+
+            price = market.ask("ticker.price", symbol="BTCUSDT")
 
         Raises:
+            ConfigError: `method_or_path` or `timeout_s` is invalid.
             RequestError: the server responds with an error.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
-        return self._thread.wait(self._market.ask(method, timeout_s=timeout_s, **params))
+        return self._thread.wait(self._market.ask(method_or_path, timeout_s=timeout_s, **params))
 
     def get(self, path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Send a REST request; see `Market.get`.
+        """Send a REST request; the former name of `ask` with a path.
 
         Raises:
             RequestError: the server responds with an error.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
-        return self._thread.wait(self._market.get(path, timeout_s=timeout_s, **params))
+        warnings.warn("market.get is now market.ask", DeprecationWarning, stacklevel=2)
+        return self._thread.wait(self._market._ask_path(path, timeout_s, params))  # noqa: SLF001  # its twin
+
+    def fetch_candles(
+        self,
+        symbol: str,
+        interval: Interval,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Candle]:
+        """Return candles over REST, oldest first; see `tickerplant.Market.fetch_candles`.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        return self._thread.wait(
+            self._market.fetch_candles(
+                symbol, interval, start=start, end=end, limit=limit, timeout_s=timeout_s
+            )
+        )
+
+    def fetch_depth(
+        self,
+        symbol: str,
+        *,
+        limit: DepthLimit = 500,
+        timeout_s: float | None = None,
+    ) -> DepthSnapshot:
+        """Return the best levels of an order book over REST; see `tickerplant.Market.fetch_depth`.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        return self._thread.wait(self._market.fetch_depth(symbol, limit=limit, timeout_s=timeout_s))
+
+    def fetch_trades(
+        self,
+        symbol: str,
+        *,
+        from_id: int | None = None,
+        limit: int = 500,
+        timeout_s: float | None = None,
+    ) -> list[Trade]:
+        """Return the last trades over REST, or those from an id on; see `tickerplant.Market.fetch_trades`.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        return self._thread.wait(
+            self._market.fetch_trades(symbol, from_id=from_id, limit=limit, timeout_s=timeout_s)
+        )
+
+    def fetch_aggregate_trades(
+        self,
+        symbol: str,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        from_id: int | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[AggregateTrade]:
+        """Return aggregate trades over REST, oldest first; see `tickerplant.Market.fetch_aggregate_trades`.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        return self._thread.wait(
+            self._market.fetch_aggregate_trades(
+                symbol, start=start, end=end, from_id=from_id, limit=limit, timeout_s=timeout_s
+            )
+        )
+
+    def fetch_funding_rates(
+        self,
+        symbol: str | None = None,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[FundingRate]:
+        """Return past funding payments over REST, oldest first; see `tickerplant.Market.fetch_funding_rates`.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        return self._thread.wait(
+            self._market.fetch_funding_rates(
+                symbol, start=start, end=end, limit=limit, timeout_s=timeout_s
+            )
+        )
+
+    def fetch_instruments(self, *, timeout_s: float | None = None) -> list[Instrument]:
+        """Return the contracts of the venue over REST; see `tickerplant.Market.fetch_instruments`.
+
+        Raises:
+            ConfigError: `timeout_s` is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        return self._thread.wait(self._market.fetch_instruments(timeout_s=timeout_s))
 
     def close(self) -> None:
         """Close the connections and end the thread.  Messages already queued can still be read.

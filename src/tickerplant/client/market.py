@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import warnings
 from collections.abc import Callable, Generator
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast, overload
-from urllib.parse import parse_qsl
 from weakref import WeakSet
 
 from tickerplant.client.api import ApiClient
+from tickerplant.client.ask_target import find_target
 from tickerplant.client.backfill import Backfill
-from tickerplant.client.books import Books
-from tickerplant.client.local_books import snapshot_limit
-from tickerplant.client.rest import RestClient, decoded
+from tickerplant.client.books import Books, snapshot_limit
+from tickerplant.client.fetching import DepthLimit, Fetcher
+from tickerplant.client.rest import RestClient, decoded, full_path
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.server_info import Listing
 from tickerplant.client.subscription import Listener, Subscription, check_callback
@@ -24,17 +25,22 @@ from tickerplant.client.timeouts import check_timeout
 from tickerplant.errors import ConfigError
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
+from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.observer import Observer
-from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.formatting import printable
+from tickerplant.messages.book import DepthSnapshot
+from tickerplant.messages.kline import Candle, Interval
 from tickerplant.messages.message import Message, StreamName
 from tickerplant.messages.readers import reader
+from tickerplant.messages.rest import FundingRate, Instrument
+from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.notices import Notice
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
+from tickerplant.recording.timestamps import Instant
 from tickerplant.suggestions import one_of
 from tickerplant.venue import VenueName
 
@@ -57,9 +63,6 @@ def connect(
     venue: VenueName = "usdm",
     *,
     base_url: str | None = None,
-    stream_url: str | None = None,
-    rest_url: str | None = None,
-    api_url: str | None = None,
     api_key: str | None = None,
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
@@ -76,13 +79,6 @@ def connect(
         venue: `usdm` or `coinm`.
         base_url: Base URL for streams, REST and the WebSocket API, such as `ws://127.0.0.1:9001`.
             Defaults to `TICKERPLANT_USDM_URL` or `TICKERPLANT_COINM_URL`, then to the exchange.
-        stream_url: URL of the streams alone, such as `wss://fstream.binancefuture.com` of the
-            exchange's testnet.  Defaults to `base_url`, then to `TICKERPLANT_USDM_STREAM_URL` or
-            `TICKERPLANT_COINM_STREAM_URL`.
-        rest_url: URL of REST alone, such as `https://demo-fapi.binance.com`; the variables end in
-            `_REST_URL`.
-        api_url: URL of the WebSocket API alone, with or without its path, such as
-            `wss://testnet.binancefuture.com/ws-fapi/v1`; the variables end in `_API_URL`.
         api_key: Sent with REST requests.  Only `historicalTrades` needs one.
         settings: Client settings: redundant connections, retry delays, timeouts.
         budget: The request-weight budget for this IP address; pass the same one to several clients
@@ -91,14 +87,9 @@ def connect(
     Raises:
         ConfigError: an argument is invalid.
     """
-    hosts = hosts_of(
-        venue_of_name(venue),
-        base_url,
-        stream_url=stream_url,
-        rest_url=rest_url,
-        api_url=api_url,
-        environ=os.environ,
-    )
+    if not isinstance(base_url, str | None):
+        raise ConfigError("base_url", base_url, "a URL such as ws://127.0.0.1:9001")
+    hosts = hosts_of(venue_of_name(venue), base_url, os.environ)
     settings = FeedSettings() if settings is None else settings
     check_settings(settings)
     return Market(hosts, settings, budget or WeightBudget(), api_key)
@@ -120,6 +111,7 @@ class Market:
         rng = Random()  # unseeded: pauses differ between clients
         self._rest = RestClient(hosts, budget, api_key=api_key)
         self._api = ApiClient(hosts, budget)
+        self._fetcher = Fetcher(self._rest, hosts.venue, api_key)
         backfill = Backfill(self._rest, api_key)
         listing = Listing(hosts, self._rest, budget)
         self._runner = FeedRunner(hosts, settings, reader, backfill, rng, listing)
@@ -313,7 +305,7 @@ class Market:
         *symbols: str,
         speed: str = "100ms",
         limit: int | None = None,
-        on_update: Callable[[OrderBook, Message | Notice], object] | None = None,
+        on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
     ) -> Books:
         """Maintain a local order book of each of `symbols` until closed (`async with`).
 
@@ -345,36 +337,25 @@ class Market:
         self._books.append(books)
         return books
 
-    async def ask(self, method: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Call a WebSocket API method and return the decoded result.
+    async def ask(
+        self, method_or_path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any
+    ) -> Any:
+        """Send one request and return the decoded response.
+
+            price = await market.ask("ticker.price", symbol="BTCUSDT")
+            rows = await market.ask("klines", symbol="BTCUSDT", interval="1m", limit=2)
+
+        A method of the WebSocket API, such as `ticker.price`, is sent there.  A path, such as
+        `/fapi/v1/depth`, and a name that only REST has on this venue, such as `klines`, are sent over
+        REST.
 
         Args:
-            method: Such as `ticker.price`.
+            method_or_path: A method or a path, with or without a query string.
             timeout_s: Total time for connecting, attempts and the pauses between them.
-            params: The parameters.
+            params: The parameters; they override those of a query string.
 
         Raises:
-            ConfigError: `method` or `timeout_s` is invalid.
-            RequestError: the server responds with an error; COIN-M has no market data there.  It is
-                raised at once, without a request, while the server rejects this IP address or this
-                minute's request weight is spent; `until_ms` says for how long.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        self._check_open()
-        check_timeout(timeout_s)
-        _check_target("method", method, "such as ticker.price")
-        return await self._api.ask_within(timeout_s, method, **params)
-
-    async def get(self, path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Send a REST request and return the decoded response.
-
-        Args:
-            path: Such as `depth` or `/fapi/v1/depth`, with or without a query string.
-            timeout_s: Total time for connecting, attempts and the pauses between them.
-            params: Query parameters; they override a query string in `path`.
-
-        Raises:
-            ConfigError: `path` or `timeout_s` is invalid.
+            ConfigError: `method_or_path` or `timeout_s` is invalid.
             RequestError: the server responds with an error.  It is raised at once, without a
                 request, while the server rejects this IP address or this minute's request weight is
                 spent; `until_ms` says for how long.
@@ -382,11 +363,179 @@ class Market:
         """
         self._check_open()
         check_timeout(timeout_s)
-        _check_target("path", path, "such as depth or /fapi/v1/depth, without a host")
-        path, _, query = path.partition("?")
-        params = dict(parse_qsl(query, keep_blank_values=True)) | params
-        body = await self._rest.get_within(timeout_s, path, **params)
-        return decoded(body, self._rest.url_of(path))
+        target = find_target(self.hosts.venue, method_or_path)
+        if not target.is_rest:
+            return await self._api.ask_within(timeout_s, target.name, **(target.params | params))
+        body = await self._rest.get_within(timeout_s, target.name, **(target.params | params))
+        return decoded(body, self._rest.url_of(target.name))
+
+    async def get(self, path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
+        """Send a REST request; the former name of `ask` with a path.
+
+        Raises:
+            ConfigError: `path` or `timeout_s` is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        warnings.warn("market.get is now market.ask", DeprecationWarning, stacklevel=2)
+        return await self._ask_path(path, timeout_s, params)
+
+    async def _ask_path(self, path: str, timeout_s: float, params: dict[str, Any]) -> Any:
+        find_target(self.hosts.venue, path)  # raises for what is no path
+        return await self.ask(full_path(path, self.hosts.venue), timeout_s=timeout_s, **params)
+
+    async def fetch_candles(
+        self,
+        symbol: str,
+        interval: Interval,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Candle]:
+        """Return candles over REST, oldest first, in as many requests as that needs.
+
+            for candle in await market.fetch_candles("BTCUSDT", "1m", limit=20):
+                print(candle.open_time_ms, candle.close_price)
+
+        With a start these are the first candles from there on, otherwise the last ones.  The last of
+        all is open, as its `is_closed` says.
+
+        Args:
+            symbol: Such as `BTCUSDT`.
+            interval: Length of a candle, such as `1m`.
+            start: When the first candle opens, or earlier.
+            end: When the last candle opens, or later.
+            limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
+            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        self._check_open()
+        return await self._fetcher.candles(symbol, interval, start, end, limit, timeout_s)
+
+    async def fetch_depth(
+        self, symbol: str, *, limit: DepthLimit = 500, timeout_s: float | None = None
+    ) -> DepthSnapshot:
+        """Return the best levels of an order book over REST.
+
+        Args:
+            symbol: Such as `BTCUSDT`.
+            limit: Levels per side: 5, 10, 20, 50, 100, 500 or 1000.
+            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        self._check_open()
+        return await self._fetcher.depth(symbol, limit, timeout_s)
+
+    async def fetch_trades(
+        self,
+        symbol: str,
+        *,
+        from_id: int | None = None,
+        limit: int = 500,
+        timeout_s: float | None = None,
+    ) -> list[Trade]:
+        """Return the last trades over REST, or those from an id on, oldest first.
+
+        Without an API key the exchange has only the last 1,000.
+
+        Args:
+            symbol: Such as `BTCUSDT`.
+            from_id: The first id; requires an API key.
+            limit: Maximum number, up to 1,000, or up to 100,000 with an API key.
+            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+
+        Raises:
+            ConfigError: an argument is invalid, or requires an API key.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        self._check_open()
+        return await self._fetcher.trades(symbol, from_id, limit, timeout_s)
+
+    async def fetch_aggregate_trades(
+        self,
+        symbol: str,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        from_id: int | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[AggregateTrade]:
+        """Return aggregate trades over REST, oldest first, in as many requests as that needs.
+
+        With a start or an id these are the first from there on, otherwise the last ones.  The
+        exchange has those of the last two days.
+
+        Args:
+            symbol: Such as `BTCUSDT`.
+            start: The time of the first one, or earlier.
+            end: The time of the last one, or later.
+            from_id: The first id, instead of times.
+            limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
+            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        self._check_open()
+        return await self._fetcher.aggregate_trades(symbol, start, end, from_id, limit, timeout_s)
+
+    async def fetch_funding_rates(
+        self,
+        symbol: str | None = None,
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        limit: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[FundingRate]:
+        """Return past funding payments over REST, oldest first.
+
+        With a start these are the first from there on, otherwise the last ones.
+
+        Args:
+            symbol: Such as `BTCUSDT`; None, on USDⓈ-M only: all symbols.
+            start: The time of the first one, or earlier.
+            end: The time of the last one, or later.
+            limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
+            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+
+        Raises:
+            ConfigError: an argument is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        self._check_open()
+        return await self._fetcher.funding_rates(symbol, start, end, limit, timeout_s)
+
+    async def fetch_instruments(self, *, timeout_s: float | None = None) -> list[Instrument]:
+        """Return the contracts that the venue lists, and their rules, over REST.
+
+            sizes = {each.symbol: each.tick_size for each in await market.fetch_instruments()}
+
+        Args:
+            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+
+        Raises:
+            ConfigError: `timeout_s` is invalid.
+            RequestError: the server responds with an error.
+            UpstreamError: the server cannot be reached in time, or its response is invalid.
+        """
+        self._check_open()
+        return await self._fetcher.instruments(timeout_s)
 
     async def close(self) -> None:
         """Close the connections and end all subscriptions.  Messages already queued can still be read.
@@ -504,9 +653,3 @@ class UnknownStreamLog(Observer):
             _log.warning("More than %d streams are unknown; no more are logged", MAX_LOGGED_NAMES)
         else:
             _log.warning("Unknown stream %s: %s", printable(stream), printable(reason))
-
-
-def _check_target(what: str, target: object, example: str) -> None:
-    """Raise `ConfigError` if a path or method is empty, not a string, or a complete URL."""
-    if not isinstance(target, str) or not target or "://" in target:
-        raise ConfigError(what, target, f"a {what}, {example}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -13,23 +12,20 @@ import click
 import msgspec
 from msgspec import Struct
 
+from tickerplant.client.ask_target import is_path, typed_params
 from tickerplant.client.market import Market, connect
 from tickerplant.client.rest import full_path
 from tickerplant.client.server_info import is_unknown_path, other_venue_served, wrong_venue_text
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.formatting import printable, printable_json
-from tickerplant.queries import find_method, find_path
-from tickerplant.queries.param import INTEGER, Param
 from tickerplant.stdio import FAILED
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue, VenueName
 from tickerplant.watching.arguments import check_text, venue_named, venue_of_url
 
-_RESERVED = frozenset({"self", "method", "path", "timeout_s"})
-"""Parameters of the client's own functions; no request has one of these names."""
-_INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-_BOOLEANS = {"true": True, "false": False}
+_RESERVED = "timeout_s"
+"""The argument of `Market.ask` that is not sent; no request has a parameter of this name."""
 _VENUE_PARAMS = ("symbol", "pair")
 
 
@@ -39,7 +35,6 @@ class Request(Struct, frozen=True):
     venue: Venue
     name: str
     """A method of the WebSocket API, or a REST path."""
-    is_rest: bool
     params: Mapping[str, object]
 
 
@@ -65,10 +60,9 @@ def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
 async def _send(settings: AskSettings, request: Request) -> Any:
     venue = cast("VenueName", request.venue.name)
     async with connect(venue, base_url=settings.url) as market:
-        send = market.get if request.is_rest else market.ask
         timeout_s = settings.timeout_ms / 1000
         try:
-            return await send(request.name, timeout_s=timeout_s, **request.params)
+            return await market.ask(request.name, timeout_s=timeout_s, **request.params)
         except (RequestError, UpstreamError) as error:
             await _report_other_venue(market, error)
             raise
@@ -105,9 +99,11 @@ def parse_request(settings: AskSettings, name: str, given: Sequence[str]) -> Req
         or _venue_of_path(path)
         or _venue_of_params(params)
     )
-    if settings.rest or _is_path(venue, path):
-        return Request(venue, path, is_rest=True, params=params)
-    return Request(venue, path, is_rest=False, params=_typed(venue, path, params))
+    if is_path(venue, path):
+        return Request(venue, path, params)
+    if settings.rest:
+        return Request(venue, full_path(path, venue), params)
+    return Request(venue, path, typed_params(venue, path, params))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -123,7 +119,7 @@ def _params(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     for key, value in pairs:
         if key in params:
             raise ConfigError("key=value", f"{key}={value}", f"{key} once")
-        if key in _RESERVED:
+        if key == _RESERVED:
             raise ConfigError("key=value", f"{key}={value}", "the name of a parameter")
         params[key] = value
     return params
@@ -136,43 +132,3 @@ def _venue_of_path(path: str) -> Venue | None:
 
 def _venue_of_params(params: Mapping[str, str]) -> Venue:
     return COINM if any(is_inverse(params.get(name, "")) for name in _VENUE_PARAMS) else USDM
-
-
-def _is_path(venue: Venue, name: str) -> bool:
-    """Whether `name` is a REST path and not a method of the WebSocket API."""
-    if "/" in name:
-        return True
-    is_method = find_method(venue, name) is not None
-    return not is_method and find_path(venue, full_path(name, venue)) is not None
-
-
-def _typed(venue: Venue, method: str, params: Mapping[str, str]) -> dict[str, object]:
-    """Return the parameters of a WebSocket API request: integers as JSON numbers."""
-    query = find_method(venue, method)
-    numeric = {param.name for param in query.params if _is_integer(param)} if query else set()
-    return {name: _value(text) if name in numeric else text for name, text in params.items()}
-
-
-class _NoMarkets:
-    """Stands in for markets: parsing an integer needs none."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise RequestError(0, f"no integer depends on {name}")
-
-
-_NO_MARKETS: Any = _NoMarkets()
-
-
-def _is_integer(param: Param) -> bool:
-    """Whether a parameter takes integers: other values are rejected as such."""
-    try:
-        param.read(_NO_MARKETS, param.name, "x")
-    except RequestError as error:
-        return INTEGER in error.message
-    return False
-
-
-def _value(text: str) -> object:
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    return _BOOLEANS.get(text, text)

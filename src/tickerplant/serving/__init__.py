@@ -1,1 +1,0 @@
-"""Plant, source and server together, from ready to the totals."""
