@@ -32,7 +32,6 @@ from tickerplant.client.market import Market
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.messages.kline import CandleMessage
 from tickerplant.messages.message import Message
@@ -285,10 +284,12 @@ async def _take_part(order: Order, log: TextIO) -> None:
     diary.records.close()
 
 
-def _counting(totals: BookTotals, diary: Diary) -> Callable[[LocalBook, Message | Notice], object]:
+def _counting(
+    totals: BookTotals, diary: Diary
+) -> Callable[[tickerplant.OrderBook, Message | Notice], object]:
     """Return what counts how often books begin anew."""
 
-    def count(book: LocalBook, item: Message | Notice) -> None:
+    def count(book: tickerplant.OrderBook, item: Message | Notice) -> None:
         if isinstance(item, BookResyncing):
             totals.resyncs[item.reason] += 1
         if isinstance(item, BookResyncing | BookSynced):

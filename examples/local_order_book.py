@@ -19,9 +19,10 @@ async def keep(url: str, symbol: str, changes: int) -> bool:
         market.books(symbol) as books,
     ):
         await books.wait_until_live()
+        changed = books.changes()
         for _ in range(changes):
-            book = await anext(books)
-            print(f"{book.symbol:14} {book.state:8} {book.best_bid} {book.best_ask}", flush=True)
+            book = await anext(changed)
+            print(f"{book.symbol:14} {book.state:8} {book.mid} ± {book.spread}", flush=True)
         audit = await books.audit(symbol)
     print(f"{symbol}: {audit.matched} of {audit.compared} levels are those of a fresh snapshot")
     return audit.score == 1

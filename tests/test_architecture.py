@@ -16,7 +16,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
     {"errors", "formatting", "regular_files", "suggestions", "units"},
-    {"venue"},
+    {"venue", "libraries"},
     {"instrument", "profile", "frames", "quarters", "stream_name", "envelope"},
     {"events", "notices"},
     {"raw_events", "messages"},

@@ -28,7 +28,6 @@ from tickerplant import (
 )
 from tickerplant.client.books import Books
 from tickerplant.client.subscription import Subscription
-from tickerplant.feed.local_book import State
 from tickerplant.feed.queue import WHEN_FULL, WhenFull
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
@@ -133,11 +132,10 @@ def test_completion_finds_every_name() -> None:
 
 
 def test_what_a_typed_program_needs_is_public() -> None:
-    assert tickerplant.BookState is State
     assert get_args(tickerplant.WhenFull) == WHEN_FULL
     made: list[Any] = [Market.stream, Market.on, Market.books, Books.audit]
     made += [blocking.Market.stream, blocking.Market.on]
-    made += [blocking.Market.books, blocking.BlockingBooks.__getitem__]
+    made += [blocking.Market.books, blocking.Books.__getitem__]
     made += [vars(each)["counters"].fget for each in (Market, Subscription)]
     for function in made:
         made_type = inspect.signature(function).return_annotation.partition("[")[0]
@@ -189,8 +187,8 @@ def test_every_setting_and_value_of_when_full_is_on_the_page(page: str) -> None:
         (blocking.Market, "market"),
         (blocking.Subscription, "subscription"),
         (blocking.Listener, "listener"),
-        (blocking.BlockingBooks, "books"),
-        (blocking.BlockingBook, "book"),
+        (blocking.Books, "books"),
+        (tickerplant.OrderBook, "book"),
         (Recording, "recording"),
     ],
 )

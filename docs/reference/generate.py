@@ -25,7 +25,6 @@ import tickerplant
 from tickerplant import blocking, cli, errors, messages
 from tickerplant.archive import tables
 from tickerplant.archive.recording import Recording
-from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
 from tickerplant.client.books import Books
 from tickerplant.client.market import Market
 from tickerplant.client.subscription import Listener, Subscription
@@ -41,7 +40,7 @@ from tickerplant.explain.catalogue_text import (
 from tickerplant.feed import queue
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.order_book import BookSnapshot, BookState, OrderBook
 from tickerplant.feed.queue import QueueCounters
 from tickerplant.feed.reconnect import ENDINGS
 from tickerplant.feed.settings import FeedSettings
@@ -624,19 +623,18 @@ def python_page() -> str:
         table(("`when_full`", "what happens"), _when_full_rows()),
         *_class("`Listener`", Listener, "listener"),
         *_class("`Books`", Books, "books"),
-        "## `LocalBook`",
-        "One order book: its state and its levels.",
+        *_class("`OrderBook`", OrderBook, "book"),
         table(
             ("`book.state`", "meaning"),
-            ((f"`{name}`", doc) for name, doc in _constant_docs(State).items()),
+            ((f"`{name}`", doc) for name, doc in _constant_docs(BookState).items()),
         ),
-        table(("name", "meaning"), (_member("book", name) for name in BOOK_MEMBERS)),
+        "## `BookSnapshot`",
+        *_callable("tickerplant.BookSnapshot", BookSnapshot),
         table(("`AuditResult`", "meaning"), _audit_fields()),
         *_class("`blocking`", blocking.Market, "market", doc=inspect.getdoc(blocking) or ""),
         *_members(blocking.Subscription, "subscription"),
         *_members(blocking.Listener, "listener"),
-        *_members(BlockingBooks, "books"),
-        *_members(BlockingBook, "book"),
+        *_members(blocking.Books, "books"),
         "## `open_recording`",
         *_callable("tickerplant.open_recording", tickerplant.open_recording),
         *_class("`Recording`", Recording, "recording"),
@@ -682,7 +680,7 @@ def tables_page() -> str:
         "Each message is a row; for depth, each level is a row.\n"
         "Rows are in receive order.\n"
         "Data recorded twice, such as `@depth` at two speeds, appears twice; `stream` distinguishes it.",
-        "Times (`…_ns`) are nanoseconds since the epoch, ids and counts whole numbers, all int64.\n"
+        "Times are timestamps in nanoseconds, UTC; ids and counts are int64.\n"
         f"Numbers are decimals with {tables.DIGITS} digits, {tables.DECIMALS} of them behind the "
         "point, float64 or text; decimals and text are exact.\n"
         "Values that the exchange did not send are null.",
@@ -703,17 +701,6 @@ def _column(column: tables.Column) -> Cells:
     return f"`{column.name}`", column.kind.value, column.doc
 
 
-BOOK_MEMBERS = (
-    "state",
-    "reason",
-    "best_bid",
-    "best_ask",
-    "bids",
-    "asks",
-    "lowest_known_bid",
-    "highest_known_ask",
-)
-"""Of `LocalBook`, what is there to be read; the rest is how it is kept."""
 ERRORS = (
     errors.TickerplantError,
     errors.ConfigError,
@@ -722,6 +709,15 @@ ERRORS = (
     errors.QueueOverflow,
     errors.RecordingError,
 )
+_ALIASES = {
+    "Instant": "A time: an ISO date, a `datetime` (UTC unless it has a time zone), or ns since the "
+    "epoch.",
+    "Numbers": "How a table holds prices and quantities: `decimal` (exact), `float` or `text`.",
+    "VenueName": "`usdm` or `coinm`.",
+    "TableName": "The name of one of the [tables](tables.md).",
+    "WhenFull": "What to do when the queue is full: [one of four values](#when-the-queue-is-full).",
+}
+"""The types that are no classes."""
 _WHEN_FULL = re.compile(r"^`(\w+)` +(.+)$", re.MULTILINE)
 _SECTION = re.compile(r"^(Args|Raises|Returns):\n", re.MULTILINE)
 _MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])")
@@ -733,11 +729,8 @@ SEEN_BY_THE_MARKET = {"is_done", "take_failure"}
 
 
 def _public_name(name: str) -> Cells:
-    if name == "WhenFull":
-        return (
-            "`WhenFull`",
-            "What to do when the queue is full: [one of four values](#when-the-queue-is-full).",
-        )
+    if name in _ALIASES:
+        return f"`{name}`", _ALIASES[name]
     value = getattr(tickerplant, name)
     described = hasattr(value, "__doc__") and not isinstance(value, str)
     return f"`{name}`", _first_sentence(value) if described else "The version of the package."
@@ -831,12 +824,6 @@ def _members(kind: type, variable: str) -> Iterable[str]:
         if inspect.isfunction(value):
             wait = "await " if inspect.iscoroutinefunction(value) else ""
             yield from _callable(f"{wait}{variable}.{name}", value)
-
-
-def _member(variable: str, name: str) -> Cells:
-    value = inspect.getattr_static(LocalBook, name)
-    call = _signature(value) if inspect.isfunction(value) else ""
-    return f"`{variable}.{name}{call}`", _first_sentence(value)
 
 
 def _when_full_rows() -> Iterable[Cells]:

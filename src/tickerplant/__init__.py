@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tickerplant import messages, notices
     from tickerplant.archive.recording import Recording, open_recording
+    from tickerplant.archive.tables import Numbers, TableName
     from tickerplant.client import blocking
-    from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
     from tickerplant.client.books import Books
     from tickerplant.client.market import Market, connect
     from tickerplant.client.subscription import Listener, Subscription
     from tickerplant.errors import (
         ConfigError,
+        MissingLibraryError,
         QueueOverflow,
         RecordingError,
         RequestError,
@@ -31,33 +32,36 @@ if TYPE_CHECKING:
     )
     from tickerplant.feed.audit import AuditResult
     from tickerplant.feed.feed import FeedCounters
-    from tickerplant.feed.local_book import LocalBook
-    from tickerplant.feed.local_book import State as BookState
+    from tickerplant.feed.order_book import BookSnapshot, BookState, Level, OrderBook
     from tickerplant.feed.queue import QueueCounters, WhenFull
     from tickerplant.feed.settings import FeedSettings
     from tickerplant.feed.weight import WeightBudget
     from tickerplant.messages.message import Message, StreamName
     from tickerplant.notices import Notice
     from tickerplant.recording.line import Damage
+    from tickerplant.recording.timestamps import Instant
     from tickerplant.venue import VenueName
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AuditResult",
-    "BlockingBook",
-    "BlockingBooks",
+    "BookSnapshot",
     "BookState",
     "Books",
     "ConfigError",
     "Damage",
     "FeedCounters",
     "FeedSettings",
+    "Instant",
+    "Level",
     "Listener",
-    "LocalBook",
     "Market",
     "Message",
+    "MissingLibraryError",
     "Notice",
+    "Numbers",
+    "OrderBook",
     "QueueCounters",
     "QueueOverflow",
     "Recording",
@@ -65,6 +69,7 @@ __all__ = [
     "RequestError",
     "StreamName",
     "Subscription",
+    "TableName",
     "TickerplantError",
     "UpstreamError",
     "VenueName",
@@ -80,19 +85,22 @@ __all__ = [
 
 _HOME = {
     "AuditResult": "feed.audit",
-    "BlockingBook": "client.blocking_books",
-    "BlockingBooks": "client.blocking_books",
-    "BookState": "feed.local_book",
+    "BookSnapshot": "feed.order_book",
+    "BookState": "feed.order_book",
     "Books": "client.books",
     "ConfigError": "errors",
     "Damage": "recording.line",
     "FeedCounters": "feed.feed",
     "FeedSettings": "feed.settings",
+    "Level": "feed.order_book",
+    "Instant": "recording.timestamps",
     "Listener": "client.subscription",
-    "LocalBook": "feed.local_book",
     "Market": "client.market",
     "Message": "messages.message",
+    "MissingLibraryError": "errors",
     "Notice": "notices",
+    "OrderBook": "feed.order_book",
+    "Numbers": "archive.tables",
     "Recording": "archive.recording",
     "QueueCounters": "feed.queue",
     "QueueOverflow": "errors",
@@ -100,6 +108,7 @@ _HOME = {
     "RequestError": "errors",
     "StreamName": "messages.message",
     "Subscription": "client.subscription",
+    "TableName": "archive.tables",
     "TickerplantError": "errors",
     "UpstreamError": "errors",
     "VenueName": "venue",
@@ -117,14 +126,17 @@ Imports are lazy, so that the command line starts fast.
 """
 
 _RENAMED = {
+    "BlockingBook": "OrderBook",
+    "BlockingBooks": "blocking.Books",
     "BlockingListener": "blocking.Listener",
     "BlockingMarket": "blocking.Market",
     "BlockingSubscription": "blocking.Subscription",
+    "LocalBook": "OrderBook",
     "MarketClient": "Market",
 }
 """The present name of each former one, which stays usable for one release."""
 
-_NAME_THERE = {"BookState": "State"}
+_NAME_THERE: dict[str, str] = {}
 """Names that differ in their module."""
 
 

@@ -144,7 +144,7 @@ def _settings(
 def simulate(config: str | None, **flags: object) -> int:
     """Serve a simulated market."""
     settings = _settings("simulate", SimulateSettings, config, flags)
-    from tickerplant import serving
+    from tickerplant.serving import simulate as serving
 
     return serving.simulate(settings, click.echo)
 
@@ -159,7 +159,7 @@ def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
     of `<receive time> <message>` lines, plain, gzip or zstd.
     """
     settings = _settings("replay", ReplaySettings, config, flags)
-    from tickerplant import serving
+    from tickerplant.serving import replay as serving
 
     serving.replay(settings, paths, click.echo)
 
@@ -172,7 +172,7 @@ def relay(config: str | None, **flags: object) -> int:
     Each stream is subscribed to upstream once and shared by all clients.
     """
     settings = _settings("relay", RelaySettings, config, flags)
-    from tickerplant import serving
+    from tickerplant.serving import relay as serving
 
     return serving.relay(settings, click.echo)
 

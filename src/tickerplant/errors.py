@@ -6,6 +6,7 @@ TickerplantError
 │   └── ImpossibleTimeError   one of its times is far from the others
 ├── RecordingError    an unreadable recording; carries file, line and byte offset
 ├── ConfigError       an invalid or missing setting or argument; carries its name
+├── MissingLibraryError   an optional library is not installed; carries the command that installs it
 ├── UpstreamError     an unreachable server, or an invalid response
 └── QueueOverflow     a subscription with `when_full="raise"` was read too slowly
 """
@@ -84,6 +85,16 @@ class ConfigError(TickerplantError):
         super().__init__(f"{problem}: expected {expected}")
         self.setting = setting
         self.expected = expected
+
+
+class MissingLibraryError(TickerplantError, ImportError):
+    """An optional library is not installed; the message names the command that installs it."""
+
+    def __init__(self, library: str, purpose: str, command: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed: {command}")
+        self.name = library
+        self.purpose = purpose
+        self.command = command
 
 
 class UpstreamError(TickerplantError):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -25,7 +26,6 @@ from archived import (
 )
 
 import tickerplant
-from tickerplant.archive.libraries import library
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.messages import AggregateTrade, DepthUpdate, MarkPrice, Message, Trade
 from tickerplant.recording.line import Line
@@ -48,6 +48,12 @@ def flat(venue: str) -> list[tuple[str, str]]:
     ]
 
 
+def span_ns(opened: tickerplant.Recording) -> tuple[int, int]:
+    """The first and last receive time; the lines of tests are closer together than microseconds."""
+    with pytest.warns(DeprecationWarning, match="is now Recording.start and Recording.end"):
+        return opened.span
+
+
 @pytest.mark.parametrize("venue", ["usdm", "coinm"])
 def test_messages_come_typed_with_stream_payload_and_time(tmp_path: Path, venue: str) -> None:
     lines = golden_lines(venue)
@@ -66,7 +72,7 @@ def test_a_recording_reports_its_facts(tmp_path: Path) -> None:
     lines = golden_lines("coinm")
     opened = tickerplant.open_recording(recording(tmp_path, lines, venue="coinm"))
     assert opened.venue == "coinm"
-    assert opened.span == (lines[0][0], lines[-1][0])
+    assert span_ns(opened) == (lines[0][0], lines[-1][0])
     assert opened.streams == {stream for stream, _ in contents(lines)}
     assert opened.manifest is not None
     assert opened.manifest.venue == "coinm"
@@ -79,7 +85,7 @@ def test_the_venue_of_a_file_of_lines_is_inferred_from_symbols(tmp_path: Path) -
     assert opened.streams == frozenset()
     assert len(list(opened)) == 3
     assert opened.streams == {"btcusd_perp@trade"}
-    assert opened.span == (lines[0][0], lines[-1][0])
+    assert span_ns(opened) == (lines[0][0], lines[-1][0])
 
 
 def test_raw_gives_every_byte_as_it_was_received(tmp_path: Path) -> None:
@@ -114,6 +120,129 @@ def test_streams_symbols_and_times_select(tmp_path: Path) -> None:
         expected = [message for message in everything if kept(message)]
         assert expected
         assert list(part) == expected
+
+
+def test_opening_selects_as_select_does(tmp_path: Path) -> None:
+    path = recording(tmp_path, sorted([*trades(100), *trades(100, "ETHUSDT")]))
+    part = tickerplant.open_recording(
+        path, streams=["btcusdt@trade"], symbols="BTCUSDT", start=START_NS + 10_000
+    )
+    ids = [each.trade_id for each in part if isinstance(each, Trade)]
+    assert ids == list(range(10, 100))
+    assert part.arrow("trades")["trade_id"].to_pylist() == ids
+
+
+HOUR_NS = 3_600 * 10**9
+
+
+@pytest.mark.parametrize("form", ["segments", "lines"])
+def test_offsets_count_from_the_start_the_beginning_or_the_end(tmp_path: Path, form: str) -> None:
+    lines = [
+        line_of("btcusdt@trade", TRADE | {"s": "BTCUSDT", "t": hour}, START_NS + hour * HOUR_NS)
+        for hour in range(10)
+    ]
+    make = recording if form == "segments" else line_file
+    opened = tickerplant.open_recording(make(tmp_path / "tape", lines))
+
+    def hours(**given: Any) -> list[int]:
+        return [each.trade_id for each in opened.select(**given) if isinstance(each, Trade)]
+
+    assert hours(end="+2h") == [0, 1]
+    assert hours(start=START_NS + 3 * HOUR_NS, end="+2h") == [3, 4]
+    assert hours(start="+3h", end="+120m") == [3, 4]
+    assert hours(start="-2h") == [7, 8, 9]
+    assert hours(end="-8h") == [0]
+    later = opened.select(start="+5h")
+    assert [each.trade_id for each in later.select(end="+1h") if isinstance(each, Trade)] == [5]
+    with pytest.raises(ConfigError, match=r"'\+2 hours' for end: expected an ISO date"):
+        opened.select(end="+2 hours")
+
+
+@pytest.mark.parametrize("form", ["segments", "lines"])
+def test_times_outside_the_recording_are_refused_with_what_it_covers(
+    tmp_path: Path, form: str
+) -> None:
+    make = recording if form == "segments" else line_file
+    opened = tickerplant.open_recording(make(tmp_path / "tape", trades(100)))
+    covers = "of the recording, which is from 2026-02-25T06:15:00.000Z to 2026-02-25T06:15:00.000Z"
+    with pytest.raises(
+        ConfigError, match=f"for end: expected a time after the beginning {covers}$"
+    ):
+        opened.select(end="2026-02-24")
+    with pytest.raises(ConfigError, match=f"for start: expected a time before the end {covers}$"):
+        list(opened.select(start="2026-02-26"))
+    with pytest.raises(ConfigError, match=f"for start: expected a time before the end {covers}$"):
+        opened.select(start="2026-02-26").arrow("trades")
+
+
+def test_start_end_and_duration_are_of_what_is_selected(tmp_path: Path) -> None:
+    second = 10**9
+    lines = [
+        line_of(f"{symbol}@trade", TRADE | {"s": symbol.upper()}, START_NS + at * second)
+        for at in range(250)
+        for symbol in (("ethusdt",) if 50 <= at < 60 else ("btcusdt",))
+    ]
+    for make in (recording, line_file):
+        opened = tickerplant.open_recording(make(tmp_path / make.__name__, lines))
+        begun = datetime.fromtimestamp(START_NS / second, UTC)
+
+        def at(seconds: int, begun: datetime = begun) -> datetime:
+            return begun + timedelta(seconds=seconds)
+
+        assert (opened.start, opened.end) == (at(0), at(249))
+        assert opened.duration == timedelta(seconds=249)
+        part = opened.select(start="+30s", end="+100s")
+        assert (part.start, part.end, part.duration) == (at(30), at(129), timedelta(seconds=99))
+        eth = opened.select(symbols="ETHUSDT")
+        assert (eth.start, eth.end) == (at(50), at(59))
+        assert eth.select(streams="ethusdt@trade", start="+55s").start == at(55)
+        pause = opened.select(symbols="ETHUSDT", start="+100s")
+        with pytest.raises(RecordingError, match="contains no selected message"):
+            _ = pause.start
+
+
+def test_start_and_end_survive_a_damaged_last_block(tmp_path: Path) -> None:
+    path = recording(tmp_path, trades(300))
+    (segment,) = tmp_path.glob("*.zst")
+    data = bytearray(segment.read_bytes())
+    data[-3] ^= 0xFF
+    segment.write_bytes(data)
+    assert span_ns(tickerplant.open_recording(path)) == (START_NS, START_NS + 199_000)
+
+
+def test_raw_lines_are_those_of_the_selection(tmp_path: Path) -> None:
+    (marks, *_) = [content for stream, content in golden("usdm") if stream == "!markPrice@arr"]
+    asked = b"http://127.0.0.1:9001/fapi/v1/%b "
+    snapshot = [
+        asked % f"depth?symbol={each}".encode() + SNAPSHOT for each in ("ETHUSDT", "BTCUSDT")
+    ]
+    raws = [
+        *(raw for _, raw in trades(2)),
+        *(raw for _, raw in trades(2, "ETHUSDT")),
+        depth("ETHUSDT", 0)[1],
+        depth("BTCUSDT", 0)[1],
+        *snapshot,
+        asked % b"exchangeInfo" + b'{"symbols":[]}',
+        asked % b"ticker/price?symbol=BTCUSDT" + b'{"symbol":"BTCUSDT"}',
+        line_of("!markPrice@arr", marks)[1],
+        b'{"stream":"btcusdt@trade","data":{"e":"trade"}}',
+        b'{"result":null,"id":1}',
+    ]
+    lines = [(START_NS + at, raw) for at, raw in enumerate(raws)]
+    opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
+
+    def kept(**given: Any) -> list[int]:
+        return [at_ns - START_NS for at_ns, _ in opened.select(**given).raw()]
+
+    assert {"BTCUSDT"} <= {each["s"] for each in marks}
+    assert kept() == list(range(len(lines)))
+    assert kept(streams="btcusdt@trade") == [0, 1, 8, 9, 11]
+    assert kept(streams="ethusdt@depth") == [4, 6, 8, 9]
+    assert kept(symbols="BTCUSDT") == [0, 1, 5, 7, 8, 9, 10, 11]
+    assert kept(symbols="ETHUSDT", start=START_NS + 3) == [
+        *(3, 4, 6, 8),
+        *([10] if "ETHUSDT" in {each["s"] for each in marks} else []),
+    ]
 
 
 def test_times_are_iso_datetimes_or_nanoseconds(tmp_path: Path) -> None:
@@ -214,8 +343,9 @@ def test_snapshots_stand_where_they_were_recorded(tmp_path: Path) -> None:
         ("ask", True, 7),
     ]
     assert {row["first_update_id"] for row in from_rest} == {None}
-    assert list(opened.select(symbols=["BTCUSDT"]).snapshots()) == []
-    assert list(opened.select(streams=["ethusdt@trade"]).snapshots()) == []
+    path = line_file(tmp_path / "tape", lines)
+    assert list(tickerplant.open_recording(path, symbols=["BTCUSDT"]).snapshots()) == []
+    assert list(tickerplant.open_recording(path, streams=["ethusdt@trade"]).snapshots()) == []
 
 
 def test_a_time_that_cannot_be_costs_no_other_line_its_own(tmp_path: Path) -> None:
@@ -223,7 +353,7 @@ def test_a_time_that_cannot_be_costs_no_other_line_its_own(tmp_path: Path) -> No
     lines[3] = 9_223_161_255_088_169_167, lines[3][1]  # its first digit was changed
     opened = tickerplant.open_recording(line_file(tmp_path / "tape", lines))
     assert [each.trade_id for each in opened if isinstance(each, Trade)] == list(range(10))
-    received = opened.arrow("trades")["received_ns"].to_pylist()
+    received = opened.arrow("trades")["received_time"].cast("int64").to_pylist()
     assert received == [at for at, _ in [*lines[:3], lines[2], *lines[4:]]]
     assert opened.unreadable == 0
 
@@ -336,11 +466,6 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert "klines" in opened.tables
 
 
-def test_a_library_that_is_missing_is_named() -> None:
-    with pytest.raises(ConfigError, match="pip install nothing_of_that_name"):
-        library("nothing_of_that_name")
-
-
 @pytest.mark.sockets
 def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
     path = recording(tmp_path, trades(3))
@@ -363,7 +488,7 @@ def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
     depths = opened.arrow("depth_updates")
     ids = set(
         zip(
-            *(depths.column(each).to_pylist() for each in ("received_ns", "final_update_id")),
+            *(depths.column(each).to_pylist() for each in ("received_time", "final_update_id")),
             strict=True,
         )
     )

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import pandas as pd
 import pytest
 from archived import START_NS, TRADE, golden, golden_lines, line_file, line_of, recording
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tickerplant
-from tickerplant.archive.tables import DECIMALS, TABLES, Kind, table_of
+from tickerplant.archive.tables import DECIMALS, TABLES, Kind, TableName, table_of
 from tickerplant.errors import ConfigError
 from tickerplant.messages.readers import reader
 
 MS = 1_000_000
-TRADED = {"trade_time_ns": "T", "price": "p", "quantity": "q", "buyer_is_maker": "m"}
+TRADED = {"trade_time": "T", "price": "p", "quantity": "q", "buyer_is_maker": "m"}
 CANDLE = {
     "interval": "k.i",
-    "open_time_ns": "k.t",
-    "close_time_ns": "k.T",
+    "open_time": "k.t",
+    "close_time": "k.T",
     "open_price": "k.o",
     "high_price": "k.h",
     "low_price": "k.l",
@@ -44,7 +45,7 @@ DAY = {
     "volume": "v",
     "turnover": "q",
 }
-MODEL: dict[str, tuple[str, dict[str, str]]] = {
+MODEL: dict[TableName, tuple[str, dict[str, str]]] = {
     "trades": ("trade", {"symbol": "s", "trade_id": "t", "origin": "X", **TRADED}),
     "agg_trades": (
         "aggTrade",
@@ -61,7 +62,7 @@ MODEL: dict[str, tuple[str, dict[str, str]]] = {
         "bookTicker",
         {
             "symbol": "s",
-            "transaction_time_ns": "T",
+            "transaction_time": "T",
             "update_id": "u",
             "bid_price": "b",
             "bid_quantity": "B",
@@ -85,7 +86,7 @@ MODEL: dict[str, tuple[str, dict[str, str]]] = {
             "index_price": "i",
             "estimated_settle_price": "P",
             "funding_rate": "r",
-            "next_funding_time_ns": "T",
+            "next_funding_time": "T",
         },
     ),
     "tickers": (
@@ -97,8 +98,8 @@ MODEL: dict[str, tuple[str, dict[str, str]]] = {
             "price_change_percent": "P",
             "weighted_average_price": "w",
             "last_quantity": "Q",
-            "open_time_ns": "O",
-            "close_time_ns": "C",
+            "open_time": "O",
+            "close_time": "C",
             "first_trade_id": "F",
             "last_trade_id": "L",
             "trade_count": "n",
@@ -109,7 +110,7 @@ MODEL: dict[str, tuple[str, dict[str, str]]] = {
         "forceOrder",
         {
             "symbol": "o.s",
-            "trade_time_ns": "o.T",
+            "trade_time": "o.T",
             "side": "o.S",
             "order_type": "o.o",
             "time_in_force": "o.f",
@@ -137,8 +138,13 @@ def at(message: Any, path: str) -> Any:
     return message
 
 
+def time(time_ns: int) -> pd.Timestamp:
+    """A time as tables hold it."""
+    return pd.Timestamp(time_ns, unit="ns", tz="UTC")
+
+
 def modelled(
-    venue: str, table: str, number: Callable[[str], Any] = Decimal
+    venue: str, table: TableName, number: Callable[[str], Any] = Decimal
 ) -> list[dict[str, Any]]:
     """The rows of a table by the golden messages."""
     event, keys = MODEL[table]
@@ -147,12 +153,12 @@ def modelled(
         for message in content if isinstance(content, list) else [content]:
             if message.get("e") != event:
                 continue
-            row = {"venue": venue, "stream": stream, "received_ns": START_NS + place}
-            row["event_time_ns"] = message["E"] * MS
+            row = {"venue": venue, "stream": stream, "received_time": time(START_NS + place)}
+            row["event_time"] = time(message["E"] * MS)
             for column, path in keys.items():
                 value = at(message, path)
-                if column.endswith("_ns"):
-                    value = (value or 0) * MS or None
+                if column.endswith("_time"):
+                    value = time(value * MS) if value else None
                 elif (table, column) in NUMBERS:
                     value = number(value) if value else None
                 row[column] = value
@@ -173,7 +179,7 @@ def opened(venue: str, tmp_path_factory: pytest.TempPathFactory) -> tickerplant.
 
 @pytest.mark.parametrize("table", MODEL)
 def test_a_table_holds_the_values_of_the_messages(
-    opened: tickerplant.Recording, venue: str, table: str
+    opened: tickerplant.Recording, venue: str, table: TableName
 ) -> None:
     expected = modelled(venue, table)
     assert opened.arrow(table).to_pylist() == expected
@@ -191,12 +197,12 @@ def test_numbers_can_be_floats_or_the_text_itself(
     ("table", "topic"), [("depth_updates", "@depth"), ("rpi_depth_updates", "@rpiDepth")]
 )
 def test_a_level_of_depth_is_a_row(
-    opened: tickerplant.Recording, venue: str, table: str, topic: str
+    opened: tickerplant.Recording, venue: str, table: TableName, topic: str
 ) -> None:
     expected = [
         (
             stream,
-            message["T"] * MS,
+            time(message["T"] * MS),
             message["U"],
             message["u"],
             message["pu"],
@@ -214,10 +220,14 @@ def test_a_level_of_depth_is_a_row(
         )
     ]
     rows = opened.arrow(table).to_pylist()
-    names = ("stream", "transaction_time_ns", "first_update_id", "final_update_id")
+    names = ("stream", "transaction_time", "first_update_id", "final_update_id")
     more = ("previous_update_id", "is_snapshot", "side", "price", "quantity")
     assert [tuple(row[name] for name in (*names, *more)) for row in rows] == expected
     assert expected or table == "rpi_depth_updates"
+
+
+def test_the_type_of_table_names_lists_the_tables() -> None:
+    assert get_args(TableName) == tuple(table.name for table in TABLES)
 
 
 def test_every_table_has_golden_messages_or_is_of_levels() -> None:
@@ -318,7 +328,9 @@ def test_decimals_are_exact_and_floats_the_nearest(number: Decimal) -> None:
 
 def test_a_wrong_table_or_form_of_numbers_is_refused(tmp_path: Path) -> None:
     opened = tickerplant.open_recording(line_file(tmp_path / "tape", golden_lines("usdm")))
-    with pytest.raises(ConfigError, match=r"invalid value 'trade' for .*: expected one of trades"):
-        opened.arrow("trade")
+    with pytest.raises(
+        ConfigError, match="invalid value 'trade' for table: expected one of trades"
+    ):
+        opened.arrow("trade")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="expected one of decimal, float, text"):
         opened.batches("trades", "double")  # type: ignore[arg-type]

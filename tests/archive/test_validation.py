@@ -15,8 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tickerplant
-from tickerplant.archive.recording import Numbers
-from tickerplant.archive.tables import DECIMALS
+from tickerplant.archive.tables import DECIMALS, Numbers
 from tickerplant.archive.validation import (
     are_numbers,
     is_number,

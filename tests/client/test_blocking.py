@@ -20,7 +20,16 @@ from consumers import QUICK, TRADES, connections, every, received, url_of
 from loopback import START_MS, Loopback, loopback
 from test_books import exchange
 
-from tickerplant import ConfigError, QueueOverflow, RequestError, UpstreamError, blocking, messages
+from tickerplant import (
+    BookSnapshot,
+    ConfigError,
+    OrderBook,
+    QueueOverflow,
+    RequestError,
+    UpstreamError,
+    blocking,
+    messages,
+)
 from tickerplant.client.loop_thread import LoopThread
 from tickerplant.messages import Disconnected
 
@@ -184,8 +193,8 @@ def test_everything_says_what_it_is(house: House) -> None:
         assert repr(listener) == f"<blocking.Listener {TRADES}>"
         assert repr(market) == f"{at}, 1 stream>"
         books = market.books("BTCUSDT")
-        assert repr(books) == "<BlockingBooks BTCUSDT>"
-        assert repr(books["BTCUSDT"]).startswith("<BlockingBook <LocalBook BTCUSDT syncing")
+        assert repr(books) == "<Books BTCUSDT>"
+        assert repr(books["BTCUSDT"]).startswith("<OrderBook BTCUSDT syncing")
     assert repr(market).endswith(", closed>")
 
 
@@ -266,38 +275,68 @@ def exchange_house() -> Iterator[House]:
         yield here
 
 
-def test_books_are_kept(exchange_house: House) -> None:
+def test_books_are_a_mapping_and_are_read_in_this_thread(exchange_house: House) -> None:
     house = exchange_house
     with house.connect() as market:
-        with market.books("btcusdt", timeout_s=5) as books:
+        with market.books("btcusdt") as books:
             books.wait_until_live(5)
-            assert (len(books), books.symbols, "BTCUSDT" in books) == (1, ("BTCUSDT",), True)
+            assert (len(books), list(books), "btcusdt" in books) == (1, ["BTCUSDT"], True)
+            assert books.live == {"BTCUSDT"}
             book = books["BTCUSDT"]
+            assert books["btcusdt"] is book
+            assert dict(books.items()) == {"BTCUSDT": book}
             assert (book.symbol, book.state, book.reason) == ("BTCUSDT", "live", "")
-            bids, best = book.read(lambda each: (each.bids(3), each.best_bid))
-            assert (bids[0], len(bids)) == (best, 3)
+            assert repr(book).startswith("<OrderBook BTCUSDT live ")
+            assert book.age_ms is not None
+            copied = book.copy()
+            assert isinstance(copied, BookSnapshot)
+            assert copied.bids(1) == [copied.best_bid]
+            assert (copied.state, copied.reason) == ("live", "")
             assert books.audit("BTCUSDT").score == 1.0
-            assert [next(books).symbol for _ in range(3)] == ["BTCUSDT"] * 3
-            with pytest.raises(KeyError):
+            changes = books.changes(live_only=True, timeout_s=5)
+            assert [next(changes) for _ in range(3)] == [book] * 3
+            with pytest.raises(KeyError, match="no book of NONE; there are books of BTCUSDT"):
                 _ = books["NONE"]
             with pytest.raises(KeyError):
                 books.audit("NONE")
-        assert book.state == "stale"
+            books.add("ETHUSDT")
+            assert list(books) == ["BTCUSDT", "ETHUSDT"]
+            books.remove("ethusdt")
+            assert list(books) == ["BTCUSDT"]
+        assert (book.state, book.reason) == ("stale", "closed")
         assert (book.bids(1), book.asks(1)) == ([book.best_bid], [book.best_ask])
+        assert book.mid == book.copy().mid
+        assert not list(changes), "they are no longer live"
         house.received()
     with pytest.raises(StopIteration):
-        next(books)
+        next(changes)
     assert book.state == "stale"
+    assert books.is_done
     books.close()
+
+
+def test_a_callback_reads_a_book_in_the_thread_of_the_client(exchange_house: House) -> None:
+    seen: list[Any] = []
+
+    def note(book: OrderBook, _: object) -> None:
+        seen.append((book, book.state, threading.current_thread().name))
+
+    with exchange_house.connect() as market, market.books("BTCUSDT", on_update=note) as books:
+        books.wait_until_live(5)
+        while not seen or seen[-1][1] != "live":
+            time.sleep(0.001)
+        assert seen[-1] == (books["BTCUSDT"], "live", "tickerplant")
+        with pytest.raises(ConfigError, match="on_update"):
+            market.books("BTCUSDT", on_update=7)  # type: ignore[arg-type]
 
 
 def test_books_that_do_not_come_are_reported(house: House) -> None:
     with house.connect() as market:
-        books = market.books("BTCUSDT", timeout_s=0.05)
+        books = market.books("BTCUSDT")
         with pytest.raises(TimeoutError, match=r"not live after 0\.1 s: BTCUSDT: "):
             books.wait_until_live(0.1)
         with pytest.raises(TimeoutError, match=r"no change of BTCUSDT within 0\.05 s"):
-            for _ in books:
+            for _ in books.changes(live_only=True, timeout_s=0.05):
                 pass
 
 
@@ -551,7 +590,7 @@ def test_what_is_used_while_the_market_ends_has_ended(
         assert next(subscription) is not None
     monkeypatch.setattr(LoopThread, "is_running", True)  # as somebody saw it just before
     assert [each.trade_id for each in subscription] == [2, 3]
-    assert list(books) == []
+    assert list(books.changes()) == []
     with books:
         pass
     for each in (subscription, books, listener):

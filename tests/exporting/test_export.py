@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -135,7 +136,7 @@ def test_levels_candles_and_places_are_those_of_the_messages(
     ]
     assert len(closed) == 3
     found = one(
-        f"select symbol, open_time_ns, close_price from '{out}/*/table=klines/**/*.parquet' "
+        f"select symbol, epoch_ns(open_time), close_price from '{out}/*/table=klines/**/*.parquet' "
         "where is_closed"
     )
     assert sorted(found) == sorted(closed)
@@ -147,10 +148,37 @@ def test_rows_stand_as_they_were_received(tape: Path, tmp_path: Path) -> None:
     out = tmp_path / "lake"
     assert run(out, tape / "usdm", tables="book_tickers", symbols="BTCUSDT") == 0
     frame = pl.read_parquet(f"{out}/**/*.parquet", hive_partitioning=True)
-    received = frame["received_ns"].to_list()
+    received = frame["received_time"].dt.timestamp("ns").to_list()
     opened = tickerplant.open_recording(tape / "usdm").select(streams="btcusdt@bookTicker")
     assert received == [message.received_ns for message in opened]
     assert set(frame["symbol"]) == {"BTCUSDT"}
+
+
+def test_times_are_timestamps_in_utc_to_every_reader(
+    tape: Path, said: Said, tmp_path: Path
+) -> None:
+    out = tmp_path / "lake"
+    assert run(out, tape / "usdm", tables="trades") == 0
+    folder = out / "venue=usdm/table=trades/symbol=BTCUSDT/date=2026-02-25"
+    trades = [
+        (at_ns, json.loads(raw)["data"])
+        for at_ns, raw in said["usdm"]
+        if b'"btcusdt@trade"' in raw[:40]
+    ]
+    received = [at_ns for at_ns, _ in trades]
+    traded = [trade["T"] * 1_000_000 for _, trade in trades]
+    frame = pl.read_parquet(f"{folder}/*.parquet")
+    assert frame.schema["received_time"] == pl.Datetime("ns", "UTC")
+    assert frame["received_time"].dt.timestamp("ns").to_list() == received
+    assert frame["trade_time"].dt.timestamp("ns").to_list() == traded
+    table = pd.read_parquet(folder)
+    assert str(table["received_time"].dtype) == "datetime64[ns, UTC]"
+    assert table["received_time"].astype("int64").tolist() == received
+    found = one(f"select epoch_ns(trade_time), typeof(trade_time) from '{folder}/*.parquet'")
+    assert found[0][1].startswith("TIMESTAMP")
+    assert [time_ns for time_ns, _ in found] == traded
+    days = one(f"select distinct trade_time::date::text from '{folder}/*.parquet'")
+    assert days == [("2026-02-25",)]
 
 
 @pytest.mark.parametrize(
@@ -178,6 +206,11 @@ def test_both_ends_of_a_time_select(tape: Path, said: Said, tmp_path: Path) -> N
     assert found[0] == len(expected) > 0
 
 
+def rows_as_text(files: str) -> list[Any]:
+    """Return all rows, sorted; duckdb needs another library to return times as objects."""
+    return one(f"select columns(*)::varchar from '{files}' order by all")
+
+
 @pytest.mark.slow
 def test_few_open_files_and_few_buffered_rows_lose_nothing(tape: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "many", tape) == 0
@@ -189,7 +222,7 @@ def test_few_open_files_and_few_buffered_rows_lose_nothing(tape: Path, tmp_path:
     assert groups == {1}, "rows that are buffered together are one row group"
     for table in ("trades", "depth_updates", "mark_prices"):
         rows = [
-            one(f"select * from '{tmp_path}/{name}/*/table={table}/**/*.parquet' order by all")
+            rows_as_text(f"{tmp_path}/{name}/*/table={table}/**/*.parquet")
             for name in ("many", "few")
         ]
         assert rows[0] == rows[1]
@@ -416,9 +449,21 @@ def test_files_of_somebody_else_are_not_taken_for_ours(tape: Path, tmp_path: Pat
     assert (place / "part-000001-1.parquet").read_bytes() == b"mine"
 
 
+def test_a_folder_with_columns_of_another_version_is_refused(tape: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lake"
+    assert run(out, tape / "usdm", tables="trades") == 0
+    path = out / JOURNAL
+    path.write_bytes(path.read_bytes().replace(b'"version":2', b'"version":1', 1))
+    with pytest.raises(ConfigError, match="another folder: it was exported with the columns of an"):
+        run(out, tape / "usdm", tables="trades")
+    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":9', 1))
+    with pytest.raises(ConfigError, match="with the columns of a later version of this program"):
+        run(out, tape / "usdm", tables="trades")
+
+
 def test_one_export_at_a_time_writes_into_a_folder(tape: Path, tmp_path: Path) -> None:
     options = journal.Options(
-        to="parquet", tables=(), symbols=(), start_ns=0, end_ns=1, numbers="text"
+        to="parquet", tables=(), symbols=(), start_ns=0, end_ns=1, numbers="text", version=2
     )
     with (
         journal.opened_journal(tmp_path / "out", options, ()),

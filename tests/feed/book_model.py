@@ -7,7 +7,8 @@ from random import Random
 
 import msgspec
 
-from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.order_book import BookState
 from tickerplant.messages.book import DepthUpdate
 
 SYMBOL = "BTCUSDT"
@@ -165,7 +166,7 @@ def assert_true(book: LocalBook, true: TrueBook) -> None:
     assert book.best_ask == next(iter(book.asks(1)), None)
 
 
-def state(book: LocalBook) -> State:
+def state(book: LocalBook) -> BookState:
     """`book.state`, without a type checker concluding that it never changes."""
     return book.state
 
@@ -285,9 +286,9 @@ class Line:
         """Make the book live, and leave the market quiet."""
         for _ in range(5):  # the last change may have emptied a side of a book with few levels
             self.calm()
-            if self.book.state is State.LIVE:
+            if self.book.state is BookState.LIVE:
                 break
-        assert self.book.state is State.LIVE, self.book
+        assert self.book.state is BookState.LIVE, self.book
         return self
 
 

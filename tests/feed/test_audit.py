@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tickerplant.feed.audit import Audit, AuditResult
-from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.order_book import BookState
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 
 LIMIT = 20
@@ -91,7 +92,7 @@ def test_an_audit_never_accuses_a_true_book(acts: list[str], seed: int) -> None:
     audit = Audit(line.book, wait_ms=500, max_updates=8)
     for number, act in enumerate(acts):
         if not audit.is_running and not audit.begin():
-            assert state(line.book) is not State.LIVE
+            assert state(line.book) is not BookState.LIVE
         line.act(act)
         result = audit.poll(line.now_ms)
         if number % 4 == 3:

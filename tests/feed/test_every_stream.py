@@ -5,10 +5,11 @@ from stage import START_MS, WORLD, happen, name_of, open_plant, quote, trade
 from world import World
 
 from tickerplant.messages.message import Message
+from tickerplant.messages.trade import Trade
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT
 from tickerplant.streams import CATALOGUE
-from tickerplant.venue import VENUES, Venue
+from tickerplant.venue import USDM, VENUES, Venue
 
 
 def begin() -> Plant:
@@ -44,3 +45,14 @@ def test_every_stream_of_the_catalogue_is_delivered_completely_on_its_path(venue
     assert world.feed.counters.renewed > 4
     assert {type(each).__name__ for each in consumer.notices()} <= {"Stale", "Recovered"}
     assert sum(len(world.published(name)) > 40 for name in names) > len(names) / 2
+
+
+def test_a_typed_stream_name_is_the_same_stream_as_its_text() -> None:
+    world = World(venue=USDM, begin=begin)
+    typed, plain = world.attach(Trade.of("BTCUSDT")), world.attach("btcusdt@trade")
+    world.plant.publish(trade(1_001, START_MS))
+    world.hub.flush()
+    world.run(1_000)
+    (message,) = typed.messages()
+    assert [message] == plain.messages()
+    assert type(message.stream) is str

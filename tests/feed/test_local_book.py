@@ -14,8 +14,8 @@ from tickerplant.feed.local_book import (
     MAX_WIDTH,
     VERIFY_AFTER_MS,
     LocalBook,
-    State,
 )
+from tickerplant.feed.order_book import BookState
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 from tickerplant.notices import BookResyncing, Gap
 
@@ -50,7 +50,7 @@ def live_book(last: int = 10, *, limit: int = 1000) -> LocalBook:
     book = LocalBook(SYMBOL, limit=limit, streams=("btcusdt@depth",))
     book.snapshot_requested(0)
     assert book.load(snapshot(last), 0)
-    assert book.state is State.LIVE
+    assert book.state is BookState.LIVE
     return book
 
 
@@ -77,7 +77,7 @@ def test_a_live_book_is_the_true_book_whatever_happens_on_the_way(
     line = Line(true, book)
     for act in acts:
         line.act(act)
-        if book.state is State.LIVE:
+        if book.state is BookState.LIVE:
             assert_true(book, true)
             assert book.reason == ""
         else:
@@ -87,8 +87,8 @@ def test_a_live_book_is_the_true_book_whatever_happens_on_the_way(
         assert repr(book)
     line.calm()
     if limit >= 20:
-        assert book.state is State.LIVE, "updates and snapshots kept coming"
-    if book.state is State.LIVE:
+        assert book.state is BookState.LIVE, "updates and snapshots kept coming"
+    if book.state is BookState.LIVE:
         assert_true(book, true)
     assert "crossed" not in [reason for _, reason in reported(book)], "a right chain never crosses"
 
@@ -105,10 +105,10 @@ def test_a_live_book_is_that_of_its_server_wherever_ids_begin(
     line = Line(true, LocalBook(SYMBOL, limit=20, max_buffered=16))
     for act in (*acts, "restart"):
         line.act(act)
-        if line.book.state is State.LIVE:
+        if line.book.state is BookState.LIVE:
             assert_true(line.book, line.true)
     line.calm()
-    assert line.book.state is State.LIVE, line.book
+    assert line.book.state is BookState.LIVE, line.book
     assert_true(line.book, line.true)
 
 
@@ -183,7 +183,7 @@ def test_odd_input_raises_nothing(things: list[DepthUpdate | DepthSnapshot | byt
 
 def test_a_new_book_waits_and_says_so() -> None:
     book = LocalBook(SYMBOL)
-    assert (state(book), book.reason) == (State.SYNCING, "no snapshot yet")
+    assert (state(book), book.reason) == (BookState.SYNCING, "no snapshot yet")
     assert (book.best_bid, book.best_ask, book.bids(5), book.asks(5)) == (None, None, [], [])
     assert wants(book)
     assert book.next_request_ms == 0, "at once"
@@ -197,7 +197,7 @@ def test_buffered_updates_follow_the_snapshot_as_documented() -> None:
     book.offer(update(14, 20, 12, asks=[("101.00", "0.000")]), 0)
     book.snapshot_requested(0)
     assert book.load(snapshot(10), 50), "U <= L <= u holds for the second"
-    assert (state(book), book.last_update_id) == (State.LIVE, 20)
+    assert (state(book), book.last_update_id) == (BookState.LIVE, 20)
     assert book.bids(2) == [("100.00", "7.000"), ("99.00", "2.000")]
     assert book.best_ask == ("102.00", "2.500")
     assert (book.event_time_ms, book.transaction_time_ms) == (21, 20)
@@ -230,7 +230,7 @@ def test_a_gap_is_reported_and_a_snapshot_wanted() -> None:
     book = live_book()
     assert book.offer(update(11, 12, 10), 0)
     assert not book.offer(update(31, 40, 30), 7)
-    assert state(book) is State.SYNCING
+    assert state(book) is BookState.SYNCING
     assert book.reason == "a gap after u=12: the next update has U=31 pu=30"
     assert wants(book)
     notices = book.take_notices()
@@ -250,21 +250,21 @@ def test_a_gap_is_reported_and_a_snapshot_wanted() -> None:
     assert book.last_update_id == 12
     book.snapshot_requested(2000)
     assert book.load(snapshot(35), 2100)
-    assert (state(book), book.last_update_id) == (State.LIVE, 40)
+    assert (state(book), book.last_update_id) == (BookState.LIVE, 40)
 
 
 def test_ids_that_restart_are_followed_at_once() -> None:
     book = live_book(1000)
     journal = book.start_journal(9)
     book.ids_restarted(7)
-    assert (state(book), book.reason) == (State.SYNCING, "ids restarted")
+    assert (state(book), book.reason) == (BookState.SYNCING, "ids restarted")
     assert reported(book) == [("resync", "ids_restarted")]
     assert journal.broken == "ids restarted"
     assert book.best_bid == BIDS[0], "it is as it was"
     assert not book.offer(update(11, 12, 10), 7)
     book.snapshot_requested(7)
     assert book.load(snapshot(10), 8)
-    assert (state(book), book.last_update_id) == (State.LIVE, 12)
+    assert (state(book), book.last_update_id) == (BookState.LIVE, 12)
 
 
 def test_a_snapshot_requested_before_the_ids_restarted_is_not_used() -> None:
@@ -275,7 +275,7 @@ def test_a_snapshot_requested_before_the_ids_restarted_is_not_used() -> None:
     book.offer(update(11, 12, 10), 7)
     assert not wants(book), "one question is enough"
     assert not book.load(snapshot(1050), 8)
-    assert (state(book), book.counters.snapshots_unused) == (State.SYNCING, 1)
+    assert (state(book), book.counters.snapshots_unused) == (BookState.SYNCING, 1)
     assert reported(book) == [("gap", "1000-1031"), ("resync", "gap")], (
         "a resync was reported already"
     )
@@ -290,7 +290,7 @@ def test_lower_ids_of_a_clearly_later_time_mean_a_restart(ms: int, is_restart: b
     later = update(11, 12, 10)
     later.transaction_time_ms = 1010 + ms
     assert not book.offer(later, 7)
-    assert state(book) is (State.SYNCING if is_restart else State.LIVE)
+    assert state(book) is (BookState.SYNCING if is_restart else BookState.LIVE)
     assert reported(book) == [("resync", "ids_restarted")] * is_restart
     if is_restart:
         book.snapshot_requested(7)
@@ -310,7 +310,7 @@ def test_a_quiet_book_follows_a_lower_snapshot_of_a_clearly_later_time(
     lower = snapshot(10)
     lower.transaction_time_ms = 1010 + ms
     assert book.load(lower, 6010) is is_restart
-    assert state(book) is (State.LIVE if is_restart else State.STALE)
+    assert state(book) is (BookState.LIVE if is_restart else BookState.STALE)
     assert reported(book) == [("resync", "ids_restarted")] * is_restart
 
 
@@ -320,14 +320,14 @@ def test_a_snapshot_requested_before_updates_were_lost_is_not_used() -> None:
     book.updates_lost("reset", 5)
     book.updates_resumed(10)
     assert not book.load(snapshot(10), 20), "what was missed after it nobody would tell"
-    assert (state(book), wants(book)) == (State.SYNCING, True)
+    assert (state(book), wants(book)) == (BookState.SYNCING, True)
 
 
 def test_only_the_first_update_may_overlap_what_is_there() -> None:
     book = live_book()
     assert book.offer(update(9, 12, 8), 0)
     assert not book.offer(update(11, 20, 10), 0), "its pu is not the u before"
-    assert book.state is State.SYNCING
+    assert book.state is BookState.SYNCING
 
 
 def test_an_update_that_came_twice_or_of_another_symbol_is_left_out() -> None:
@@ -338,21 +338,21 @@ def test_an_update_that_came_twice_or_of_another_symbol_is_left_out() -> None:
     other = update(13, 14, 12)
     other.symbol = "ETHUSDT"
     assert not book.offer(other, 0)
-    assert (state(book), book.counters.skipped) == (State.LIVE, 2)
+    assert (state(book), book.counters.skipped) == (BookState.LIVE, 2)
 
 
 def test_lost_updates_make_the_book_stale_and_readable() -> None:
     book = live_book()
     book.updates_lost("closed 1006", 5)
-    assert (state(book), book.reason, book.best_bid) == (State.STALE, "closed 1006", BIDS[0])
+    assert (state(book), book.reason, book.best_bid) == (BookState.STALE, "closed 1006", BIDS[0])
     assert not wants(book), "while nothing is heard a snapshot cannot be continued"
     book.updates_lost("refused", 6)
     assert book.counters.outages == 1
     book.updates_resumed(10)
-    assert state(book) is State.STALE
+    assert state(book) is BookState.STALE
     assert "next update" in book.reason
     assert book.offer(update(15, 20, 10), 11)
-    assert (state(book), book.counters.resyncs) == (State.LIVE, 0), "nothing was missed"
+    assert (state(book), book.counters.resyncs) == (BookState.LIVE, 0), "nothing was missed"
 
 
 def test_a_lost_feed_that_missed_updates_makes_it_rebuild() -> None:
@@ -360,7 +360,7 @@ def test_a_lost_feed_that_missed_updates_makes_it_rebuild() -> None:
     book.updates_lost("reset", 5)
     book.updates_resumed(10)
     assert not book.offer(update(25, 30, 20), 11)
-    assert state(book) is State.SYNCING
+    assert state(book) is BookState.SYNCING
     assert reported(book) == [("gap", "10-25"), ("resync", "gap")]
 
 
@@ -377,7 +377,7 @@ def test_a_quiet_book_whose_updates_resumed_is_verified_by_a_snapshot(
     assert book.next_request_ms == 10_000 + VERIFY_AFTER_MS
     book.snapshot_requested(15_000)
     assert book.load(snapshot(last), 15_050) is useful
-    assert state(book) is (State.LIVE if useful else State.STALE)
+    assert state(book) is (BookState.LIVE if useful else BookState.STALE)
     assert book.counters.resyncs == resyncs
 
 
@@ -482,7 +482,7 @@ def test_a_response_without_a_valid_book_counts_as_failed(answer: bytes) -> None
 def test_a_book_that_crosses_is_forgotten_and_is_rebuilt() -> None:
     book = live_book()
     assert not book.offer(update(11, 12, 10, bids=[("101.00", "1.000")]), 3)
-    assert (state(book), book.best_bid, book.best_ask) == (State.SYNCING, None, None)
+    assert (state(book), book.best_bid, book.best_ask) == (BookState.SYNCING, None, None)
     assert book.reason == "crossed: bid 101.00 and ask 101.00"
     assert reported(book) == [("resync", "crossed")]
     assert wants(book)
@@ -493,7 +493,7 @@ def test_a_book_that_moves_through_its_old_best_price_is_not_crossed() -> None:
     down = [("100.00", "0.000"), ("99.00", "0.000")]
     assert book.offer(update(11, 12, 10, bids=down, asks=[("99.00", "1.000")]), 0)
     assert (book.best_bid, book.best_ask) == (("98.00", "3.000"), ("99.00", "1.000"))
-    assert state(book) is State.LIVE
+    assert state(book) is BookState.LIVE
 
 
 def test_a_level_that_cannot_be_read_makes_it_rebuild() -> None:
@@ -525,7 +525,7 @@ def test_a_shallow_book_wants_a_snapshot_and_stays_live() -> None:
     assert book.lowest_known_bid == "93.00"
     book.take_notices()
     book.offer(update(21, 22, 20, bids=[(price, "0") for price, _ in bids[:7]]), 5000)
-    assert (state(book), reported(book)) == (State.LIVE, [("resync", "too_shallow")])
+    assert (state(book), reported(book)) == (BookState.LIVE, [("resync", "too_shallow")])
     assert wants(book)
     book.snapshot_requested(5000)
     assert not wants(book)
@@ -533,7 +533,11 @@ def test_a_shallow_book_wants_a_snapshot_and_stays_live() -> None:
     assert book.bids(9) == bids[7:], "beyond its reach"
     low = [(f"{price}.00", "2.000") for price in range(93, 85, -1)]
     assert book.load(snapshot(25, low), 5020)
-    assert (state(book), book.last_update_id, book.lowest_known_bid) == (State.LIVE, 30, "86.00")
+    assert (state(book), book.last_update_id, book.lowest_known_bid) == (
+        BookState.LIVE,
+        30,
+        "86.00",
+    )
     assert book.bids(4)[3] == ("90.00", "3.000")
     assert not wants(book)
     assert book.counters.snapshots_used == 3
@@ -545,15 +549,15 @@ def test_a_refreshing_snapshot_waits_for_the_update_that_joins_it() -> None:
     book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS[1:]]), 0)
     assert not wants(book), "one of four is enough"
     book.offer(update(13, 14, 12, bids=[("100.00", "0")]), 0)
-    assert state(book) is State.SYNCING, "no bid is known, and there may be some"
+    assert state(book) is BookState.SYNCING, "no bid is known, and there may be some"
     assert book.reason.startswith("out of depth")
     book.snapshot_requested(1000)
     low = [(f"{price}.00", "2.000") for price in range(93, 89, -1)]
     assert book.load(snapshot(20, low), 1010)
-    assert state(book) is State.SYNCING
+    assert state(book) is BookState.SYNCING
     assert not wants(book)
     assert book.offer(update(18, 22, 14, bids=[("93.00", "7.000")]), 1020)
-    assert (state(book), book.best_bid) == (State.LIVE, ("93.00", "7.000"))
+    assert (state(book), book.best_bid) == (BookState.LIVE, ("93.00", "7.000"))
 
 
 def test_a_refreshing_snapshot_that_is_too_old_leaves_the_book_as_it_is() -> None:
@@ -562,7 +566,7 @@ def test_a_refreshing_snapshot_that_is_too_old_leaves_the_book_as_it_is() -> Non
     book.snapshot_requested(1000)
     book.offer(update(31, 40, 12, bids=[("99.00", "1.000")]), 1001)
     assert not book.load(snapshot(20), 1010)
-    assert state(book) is State.LIVE
+    assert state(book) is BookState.LIVE
     assert (book.bids(9), book.counters.snapshots_unused) == ([("99.00", "1.000")], 1)
 
 

@@ -11,7 +11,8 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from tickerplant.feed.audit import Audit
-from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.order_book import BookState
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 
 BESIDE = Path(__file__).parents[2].parent
@@ -105,11 +106,11 @@ def test_the_top_of_a_local_book_is_the_recorded_book_ticker(
             continue  # a snapshot, or an update that waits for one or is older
         elif book.reason.startswith("out of depth"):
             beyond.add((book.symbol, book.last_update_id))
-        elif book.state is State.LIVE and book.best_bid and book.best_ask:
+        elif book.state is BookState.LIVE and book.best_bid and book.best_ask:
             tops[book.symbol, book.last_update_id] = (*book.best_bid, *book.best_ask)
     for book in books.values():
         assert (book.counters.gaps, book.counters.snapshots_used) == (0, 1), book
-        assert book.state is State.LIVE
+        assert book.state is BookState.LIVE
     both = tops.keys() & tickers.keys()
     wrong = [key for key in both if list(map(number, tops[key])) != list(map(number, tickers[key]))]
     assert wrong == [], "the top of the book is the book ticker with the same update id"
@@ -127,7 +128,7 @@ def test_a_real_book_is_taken_back_by_a_thousand_updates() -> None:
     audit: Audit | None = None
     same: DepthSnapshot | None = None
     for book, _, _ in replay(folder, names):
-        if audit is None and book.state is State.LIVE:
+        if audit is None and book.state is BookState.LIVE:
             audit = Audit(book)
             assert audit.begin()
             same = DepthSnapshot(

@@ -17,7 +17,8 @@ from tickerplant.server.certificate import (
     own_certificate,
 )
 from tickerplant.server.server import Server
-from tickerplant.serving import ready_text, tls_of
+from tickerplant.serving.ready import ready_text
+from tickerplant.serving.run import tls_of
 
 
 def written(folder: Path, name: str, pem: bytes) -> str:

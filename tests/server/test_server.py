@@ -7,7 +7,7 @@ import ssl
 import struct
 
 import pytest
-from loopback import START_MS, loopback, looped
+from loopback import START_MS, ask, ending, loopback, looped, until
 from msgspec.structs import replace
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosedOK
 from tickerplant.errors import ConfigError
 from tickerplant.frames import text_frame
 from tickerplant.plant import Plant
+from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.server import Server
 from tickerplant.server.websocket import WebSocketConnection
@@ -143,3 +144,19 @@ async def test_tls_to_a_plain_port_is_called_that_and_counted() -> None:
             'tickerplant_connections_turned_away_total{reason="TLS to a plain port",venue="usdm"}'
         )
         assert (await house.metrics())[name] == 2
+
+
+@looped
+async def test_streams_that_are_over_are_closed_normally_after_their_last_message() -> None:
+    async with loopback() as house, house.connect("/ws/btcusdt@trade") as client:
+        await until(lambda: house.server.subscriber_count)
+        house.trade()
+        await asyncio.sleep(0)  # what was published is flushed at the end of the turn
+        house.server.end_streams(ENDED)
+        assert json.loads(await client.recv())["e"] == "trade"
+        assert await ending(client) == (1000, "The market is over")
+        async with house.connect("/ws/btcusdt@trade") as late:
+            assert await ending(late) == (1000, "The market is over")
+        assert (await house.get("/fapi/v1/time")).status == 200
+        async with house.connect("/ws-fapi/v1") as api:
+            assert (await ask(api, {"id": 1, "method": "time"}))["status"] == 200

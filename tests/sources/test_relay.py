@@ -28,7 +28,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
 from tickerplant.events import ContractChanged
-from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.order_book import BookState
 from tickerplant.instrument import Scale
 from tickerplant.market.market import Market
 from tickerplant.market.timers import MAX_CONTINUOUS_MS
@@ -197,11 +198,11 @@ class Reader:
     async def begin(self) -> None:
         """Make the books live, with snapshots of the relay."""
         await until(lambda: self._near.plant.markets["BTCUSDT"].book_live)
-        while not all(book.state is State.LIVE for book in self.books.values()):
+        while not all(book.state is BookState.LIVE for book in self.books.values()):
             await self.read(20)
             answer = await self._near.get("/fapi/v1/depth?symbol=BTCUSDT&limit=1000")
             for book in self.books.values():
-                if book.state is not State.LIVE:
+                if book.state is not BookState.LIVE:
                     book.snapshot_requested(0)
                     book.load(answer.body, 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, compress
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from tickerplant.archive.tables import (
     VENUE,
     Column,
     Kind,
+    Numbers,
     Table,
     levels_of,
 )
@@ -29,14 +30,14 @@ from tickerplant.archive.validation import (
 from tickerplant.errors import ConfigError
 from tickerplant.messages.message import Message
 from tickerplant.suggestions import one_of
-from tickerplant.units import NS_PER_MS
 
 _DECIMAL = pa.decimal128(DIGITS, DECIMALS)
 _TEXT = pa.string()
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 _NUMBERS = {"decimal": _DECIMAL, "float": pa.float64(), "text": _TEXT}
+_TIME = pa.timestamp("ns", tz="UTC")
 _TYPES = {
-    Kind.TIME: pa.int64(),
+    Kind.TIME: _TIME,
     Kind.ID: pa.int64(),
     Kind.TEXT: _LABEL,
     Kind.FLAG: pa.bool_(),
@@ -63,7 +64,7 @@ class Converter:
     def __init__(
         self,
         table: Table,
-        numbers: Literal["decimal", "float", "text"] = "decimal",
+        numbers: Numbers = "decimal",
         *,
         is_placed: bool = False,
     ) -> None:
@@ -134,7 +135,7 @@ class Converter:
         values = list(map(column.get, messages))
         missing = column.missing
         if column.kind is Kind.TIME:
-            return _times(values, missing)
+            return _times(values, column)
         if missing is not None:
             values = [None if value == missing else value for value in values]
         if column.kind is Kind.NUMBER:
@@ -144,13 +145,13 @@ class Converter:
         return pa.array(values, _TYPES[column.kind])
 
 
-def _times(milliseconds: Sequence[int], missing: int | None) -> Any:
-    """Return times in ns; `missing` becomes null."""
-    array = pa.array(milliseconds, pa.int64())
-    scaled = pc.multiply_checked(array, NS_PER_MS)
-    if missing is None:
-        return scaled
-    return pc.if_else(pc.equal(array, missing), pa.scalar(None, pa.int64()), scaled)
+def _times(values: Sequence[int], column: Column) -> Any:
+    """Return the times of a column; those that the exchange did not send become null."""
+    array = pa.array(values, pa.int64())
+    times = pc.multiply_checked(array, column.unit_ns).cast(_TIME)
+    if column.missing is None:
+        return times
+    return pc.if_else(pc.equal(array, column.missing), pa.scalar(None, _TIME), times)
 
 
 def _sides(messages: Sequence[Any]) -> tuple[Any, Any]:

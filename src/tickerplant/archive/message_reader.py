@@ -12,6 +12,7 @@ from typing import Any
 from tickerplant.archive.selection import Selection
 from tickerplant.archive.snapshots import read_snapshot
 from tickerplant.decode.decoder import MAX_STREAMS, Decoder
+from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError
 from tickerplant.messages.book import BookTicker, DepthSnapshot, DepthUpdate
@@ -122,6 +123,50 @@ class MessageReader:
                 message.payload = payload
             yield message
 
+    def select_lines(self, lines: Iterable[Line]) -> list[Line]:
+        """Return the lines that contain a wanted message.
+
+        Of REST responses, these are snapshots of wanted books, and all others that are not about an
+        unwanted symbol.  Lines of a wanted stream that cannot be decoded are kept.
+        """
+        routes = self._routes
+        selected = []
+        for line in lines:
+            head, _, rest = line[1].partition(NECK)
+            route = routes.get(head)
+            if route is None:
+                is_wanted = self._is_line_wanted(line[1])
+            else:
+                is_wanted = route.is_wanted and (
+                    not route.is_mixed or self._holds_wanted(route, rest[:-1])
+                )
+            if is_wanted:
+                selected.append(line)
+        return selected
+
+    def _is_line_wanted(self, raw: bytes) -> bool:
+        """Whether a line in any form contains a wanted message."""
+        try:
+            stream, payload, _, _ = self._decoder.decode(raw)
+        except (DecodeError, ValueError, *UNREADABLE):
+            return False
+        if stream:
+            route = self._route(stream)
+            return route.is_wanted and (not route.is_mixed or self._holds_wanted(route, payload))
+        address = raw.partition(b" ")[0] if raw.startswith(b"http") else b""
+        symbol = requested_symbol(address)
+        if requested_book(address) == DEPTH:
+            return self._is_wanted(symbol or self._only_depth_symbol())
+        symbols = self._selection.symbols
+        return bool(address) and (not symbols or not symbol or symbol in symbols)
+
+    def _holds_wanted(self, route: _Route, payload: bytes) -> bool:
+        """Whether a payload of a wanted stream contains a wanted symbol, or cannot be decoded."""
+        try:
+            return bool(self._several(route, route.decode(payload), b"", 0))
+        except UNREADABLE:
+            return True
+
     def _several(
         self, route: _Route, decoded: Any, payload: bytes, received_ns: int
     ) -> Sequence[Message]:
@@ -174,14 +219,17 @@ class MessageReader:
     def _snapshot(self, received_ns: int, raw: bytes) -> Sequence[Message]:
         if not self._snapshots:
             return ()
-        only = next(iter(self._depth_symbols)) if len(self._depth_symbols) == 1 else ""
-        snapshot: DepthSnapshot | None = read_snapshot(raw, only)
+        snapshot: DepthSnapshot | None = read_snapshot(raw, self._only_depth_symbol())
         if snapshot is None or not self._is_wanted(snapshot.symbol):
             return ()
         snapshot.received_ns = received_ns
         if not self._payloads:
             snapshot.payload = b""
         return (snapshot,)
+
+    def _only_depth_symbol(self) -> str:
+        """Return the only symbol with depth updates; empty if there is not exactly one."""
+        return next(iter(self._depth_symbols)) if len(self._depth_symbols) == 1 else ""
 
     def _is_wanted(self, symbol: str) -> bool:
         """Whether snapshots of a symbol are wanted: if its depth streams are."""

@@ -3,42 +3,63 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from tickerplant.archive.libraries import library
+from msgspec import structs
+
+from tickerplant.archive.coverage import (
+    Coverage,
+    coverage_of,
+    coverage_of_lines,
+    first_time_ns,
+    outside,
+    refuse_outside,
+)
 from tickerplant.archive.message_reader import OF_ONE_SYMBOL, MessageReader
 from tickerplant.archive.selection import (
     Selection,
-    missing_streams,
-    missing_symbols,
+    is_offset,
+    missing_names,
+    offset_ns,
 )
-from tickerplant.archive.tables import TABLES, Table, table_named, table_of
+from tickerplant.archive.tables import (
+    TABLES,
+    Numbers,
+    Table,
+    TableName,
+    table_named,
+    table_of,
+)
 from tickerplant.decode.inference import venue_of
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.formatting import iso_text, printable
+from tickerplant.libraries import library
 from tickerplant.messages.book import DepthSnapshot
 from tickerplant.messages.message import Message
-from tickerplant.recording.block import walk
 from tickerplant.recording.line import Damage, Line, RecordedFile, merge
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import MANIFEST, RecordingStarted, read_entry
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
-from tickerplant.recording.timestamps import LATEST_NS, Instant, instant_ns
+from tickerplant.recording.timestamps import Instant, instant_ns
 from tickerplant.regular_files import open_regular
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a type checker without these libraries takes their types for Any
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
     from tickerplant.archive.arrow import Converter
 
 _log = logging.getLogger(__name__)
-
-Numbers: TypeAlias = Literal["decimal", "float", "text"]
-"""How a table holds prices and quantities: exact, as float64, or as the text that was received."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 MAX_DAMAGE = 1_000
 """Entries of `damage` that are kept."""
@@ -52,19 +73,38 @@ MAX_INSPECTED_LINES = 1_000
 """Lines of a recording without a manifest from which its venue is inferred."""
 
 
-def open_recording(path: str | PathLike[str], *paths: str | PathLike[str]) -> Recording:
+def open_recording(
+    path: str | PathLike[str],
+    *paths: str | PathLike[str],
+    streams: Iterable[str] = (),
+    symbols: Iterable[str] = (),
+    start: Instant | None = None,
+    end: Instant | None = None,
+) -> Recording:
     """Open the recording at one or more paths; several are merged in order of time.
 
     Files are opened as they are read, and closed when an iteration finishes or is abandoned.
 
+        recording = tickerplant.open_recording("tape", symbols=["BTCUSDT"], start="2026-11-22", end="+1h")
+        for message in recording:
+            print(message.received_ns, message.symbol, type(message).__name__)
+
     Args:
         path: The folder of a recording, a folder of such folders, a segment, or a file of lines.
         *paths: Further ones.
+        streams: Read only these, see `Recording.select`.
+        symbols: Read only messages about these symbols.
+        start: Read only messages received at this time or later.
+        end: Read only messages received before this time; `+1h` is an hour after the start.
 
     Raises:
+        ConfigError: A stream, symbol or time is not in the recording, or a time is invalid.
         RecordingError: There is no recording at a path.
     """
-    return Recording(tuple(fspath(each) for each in (path, *paths)))
+    opened = Recording(tuple(fspath(each) for each in (path, *paths)))
+    if not (streams or symbols) and start is None and end is None:
+        return opened
+    return opened.select(streams=streams, symbols=symbols, start=start, end=end)
 
 
 class Recording:
@@ -86,6 +126,8 @@ class Recording:
         self._damage: dict[Damage, None] = {}
         self._readers: list[MessageReader] = []
         self._manifests: list[Manifest | None] | None = None
+        self._are_manifests_intact = False
+        self._coverage: Coverage | None = None
         self._converter: Converter | None = None
         """Of the last reading, if it was of a table."""
         recorded_files(paths)  # raises if there is nothing
@@ -116,18 +158,25 @@ class Recording:
     ) -> Recording:
         """Return a view of the recording restricted to a subset.
 
-        A stream or symbol that is not in the recording is logged once as a warning: at once if the
-        manifests list what was recorded, otherwise after the reading.
+        A stream or symbol that is not in the recording is refused if the manifests list what was
+        recorded; without them, it is logged as a warning after each reading.
+
+            hour = recording.select(streams=["btcusdt@trade"], start="2026-11-22T09:00", end="+1h")
 
         Args:
             streams: Only these, by their full names such as `btcusdt@depth@100ms`.
             symbols: Only messages about these symbols; pair streams match no symbol.
             start: Only messages received at this time or later: an ISO date (UTC unless it has a
-                time zone), a `datetime`, or ns since the epoch.
-            end: Only messages received before this time.
+                time zone), a `datetime`, ns since the epoch, or an offset from the beginning (`+5m`)
+                or the end (`-5m`) of the recording.
+            end: Only messages received before this time; the offset `+1h` is counted from `start`,
+                or from the beginning of the recording if there is none.
 
         Raises:
-            ConfigError: `start` or `end` is not a valid time, or the end is not after the start.
+            ConfigError: A stream, symbol or time is not in the recording, a time is invalid, or the
+                end is not after the start.  For a start after the end of a file of lines, the first
+                reading raises it.
+            RecordingError: A recording cannot be read at all.
         """
         before = self._selection
         names = [streams] if isinstance(streams, str) else streams
@@ -135,27 +184,48 @@ class Recording:
         selection = Selection(
             streams=frozenset(names) or before.streams,
             symbols=frozenset(each.upper() for each in chosen) or before.symbols,
-            start_ns=before.start_ns if start is None else instant_ns("start", start),
-            end_ns=before.end_ns if end is None else instant_ns("end", end),
+            end_ns=before.end_ns,
+            start_ns=before.start_ns if start is None else self._time_ns("start", start, 0),
         )
+        if end is not None:
+            end_ns = self._time_ns("end", end, selection.start_ns)
+            selection = structs.replace(selection, end_ns=end_ns)
         if selection.end_ns <= selection.start_ns:
             raise ConfigError(
                 "end", iso_text(selection.end_ns), f"after {iso_text(selection.start_ns)}"
             )
-        if (names or chosen) and all(self._read_manifests()):
-            self._warn_missing(selection, self.streams)
+        if start is not None or end is not None:
+            refuse_outside(self._recordings(), selection)
+        if (names or chosen) and self._is_content_listed:
+            recorded = self.streams
+            for missing in missing_names(selection, recorded):
+                raise missing.refusal(self._shown_paths, len(recorded))
         return Recording(self._paths, selection)
 
-    def _warn_missing(self, wanted: Selection, recorded: frozenset[str]) -> None:
-        for kind, missing in (
-            ("stream", missing_streams(wanted.streams, recorded)),
-            ("symbol", missing_symbols(wanted.symbols, recorded)),
-        ):
-            if missing:
-                paths = ", ".join(self._paths[:SHOWN_PATHS])
-                _log.warning(
-                    "%s: no message of the %s %s", printable(paths), kind, printable(missing)
-                )
+    def _time_ns(self, name: str, value: Instant, start_ns: int) -> int:
+        """Return a time that was given, in ns.
+
+        Args:
+            name: The name of the argument.
+            value: The time, or an offset from `start_ns`, or from the end of the recording.
+            start_ns: Where the selection starts; 0 for the beginning of the recording.
+        """
+        if not is_offset(value):
+            return instant_ns(name, value)
+        by_ns = offset_ns(name, value)
+        if by_ns < 0:
+            covered = coverage_of(self._recordings())
+            return max((covered.last_ns if covered else 0) + by_ns, 0)
+        return (start_ns or first_time_ns(self._recordings()) or 0) + by_ns
+
+    @property
+    def _shown_paths(self) -> str:
+        return printable(", ".join(self._paths[:SHOWN_PATHS]))
+
+    @property
+    def _is_content_listed(self) -> bool:
+        """Whether intact manifests list everything that was recorded."""
+        return all(self._read_manifests()) and self._are_manifests_intact
 
     # Messages
 
@@ -185,16 +255,23 @@ class Recording:
         messages = self._typed(snapshots=True)
         return (each for each in messages if isinstance(each, DepthSnapshot))
 
-    def raw(self) -> Iterator[Line]:
+    def raw(self) -> Iterator[tuple[int, bytes]]:
         """Yield receive times in ns and the raw bytes that were received.
 
-        These are a WebSocket message, or `<address> <body>` for a REST response.  Filters on
-        streams and symbols are ignored; only `start` and `end` apply.
+        These are a WebSocket message, or `<address> <body>` for a REST response.  With selected
+        streams or symbols, they are the WebSocket messages that contain a selected message, the
+        depth snapshots of selected books, and the other REST responses that are not about another
+        symbol.
 
         Raises:
             RecordingError: A recording cannot be read at all.
         """
-        return chain.from_iterable(lines for _, lines in self._lines(self._recordings()))
+        recordings = self._recordings()
+        lines = self._lines(recordings)
+        if not (self._selection.streams or self._selection.symbols):
+            return chain.from_iterable(each for _, each in lines)
+        readers = [MessageReader(self._selection, payloads=False) for _ in recordings]
+        return chain.from_iterable(readers[index].select_lines(each) for index, each in lines)
 
     def _typed(self, *, snapshots: bool) -> Iterator[Message]:
         recordings = self._recordings()
@@ -206,21 +283,25 @@ class Recording:
 
     def _end(self) -> Iterator[Message]:
         """Warn after a reading about missing streams, unless a manifest listed them; yield nothing."""
-        if not all(self._read_manifests()):
-            self._warn_missing(
-                self._selection,
-                frozenset[str]().union(*(each.streams for each in self._readers)),
-            )
+        if not self._is_content_listed:
+            recorded = frozenset[str]().union(*(each.streams for each in self._readers))
+            for missing in missing_names(self._selection, recorded):
+                names = printable(str(missing))
+                _log.warning("%s: no message of the %s %s", self._shown_paths, missing.kind, names)
         yield from ()
 
     def _lines(self, recordings: list[RecordedFile]) -> Iterator[tuple[int, list[Line]]]:
-        end_ns = self._selection.end_ns
-        for index, lines in merge(recordings, self._selection.start_ns):
+        start_ns, end_ns = self._selection.start_ns, self._selection.end_ns
+        is_empty = True
+        for index, lines in merge(recordings, start_ns):
+            is_empty = False
             if lines[-1][0] < end_ns:
                 yield index, lines
             else:
                 yield index, [line for line in lines if line[0] < end_ns]
                 return
+        if is_empty and start_ns and (covered := coverage_of(recordings)):
+            raise outside("start", start_ns, covered)
 
     def _recordings(self) -> list[RecordedFile]:
         """Return the recordings, with new counters for each reading."""
@@ -233,8 +314,8 @@ class Recording:
     # Tables
 
     def batches(
-        self, table: str, numbers: Numbers = "decimal", batch_rows: int = BATCH_ROWS
-    ) -> Iterator[Any]:
+        self, table: TableName, numbers: Numbers = "decimal", batch_rows: int = BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a table as `pyarrow.RecordBatch`.
 
         Args:
@@ -244,13 +325,15 @@ class Recording:
 
         Raises:
             ConfigError: There is no such table.
+            MissingLibraryError: pyarrow is not installed.
             RecordingError: A recording cannot be read at all.
         """
         row = table_named(table)
-        converter: Converter = library("tickerplant.archive.arrow").Converter(row, numbers)
-        return self._batches(row, converter, batch_rows)
+        return self._batches(row, _converter(row, numbers, "batches()"), batch_rows)
 
-    def _batches(self, table: Table, converter: Converter, batch_rows: int) -> Iterator[Any]:
+    def _batches(
+        self, table: Table, converter: Converter, batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
         recordings = self._recordings()
         venues = self._venues(recordings)
         wanted = partial(_is_of, table)
@@ -277,39 +360,52 @@ class Recording:
             yield converter.batch(messages, origins)
         yield from self._end()
 
-    def arrow(self, table: str, numbers: Numbers = "decimal") -> Any:
+    def arrow(self, table: TableName, numbers: Numbers = "decimal") -> pa.Table:
         """Return a table as `pyarrow.Table`, entirely in memory.
+
+            trades = recording.arrow("trades", numbers="float")
 
         Raises:
             ConfigError: There is no such table.
+            MissingLibraryError: pyarrow is not installed.
             RecordingError: A recording cannot be read at all.
         """
-        schema = library("tickerplant.archive.arrow").Converter(table_named(table), numbers).schema
-        return library("pyarrow").Table.from_batches(self.batches(table, numbers), schema)
+        return self._arrow(table, numbers, "arrow()")
 
-    def polars(self, table: str, numbers: Numbers = "decimal") -> Any:
-        """Return a table as `polars.DataFrame`, if polars is installed.
+    def _arrow(self, table: TableName, numbers: Numbers, purpose: str) -> Any:
+        row = table_named(table)
+        converter = _converter(row, numbers, purpose)
+        batches = self._batches(row, converter, BATCH_ROWS)
+        return library("pyarrow", purpose).Table.from_batches(batches, converter.schema)
+
+    def polars(self, table: TableName, numbers: Numbers = "decimal") -> pl.DataFrame:
+        """Return a table as `polars.DataFrame`, entirely in memory.
 
         Raises:
-            ConfigError: There is no such table, or polars is not installed.
+            ConfigError: There is no such table.
+            MissingLibraryError: polars or pyarrow is not installed.
             RecordingError: A recording cannot be read at all.
         """
-        return library("polars").from_arrow(self.arrow(table, numbers))
+        frame: pl.DataFrame = library("polars", "polars()").from_arrow(
+            self._arrow(table, numbers, "polars()")
+        )
+        return frame
 
-    def pandas(self, table: str, numbers: Numbers = "decimal") -> Any:
-        """Return a table as `pandas.DataFrame`, if pandas is installed.
+    def pandas(self, table: TableName, numbers: Numbers = "decimal") -> pd.DataFrame:
+        """Return a table as `pandas.DataFrame`, entirely in memory.
 
         Exact numbers become `decimal.Decimal`, which is slow to compute with; `float` is fast.
 
         Raises:
-            ConfigError: There is no such table, or pandas is not installed.
+            ConfigError: There is no such table.
+            MissingLibraryError: pandas or pyarrow is not installed.
             RecordingError: A recording cannot be read at all.
         """
-        library("pandas")
-        return self.arrow(table, numbers).to_pandas()
+        library("pandas", "pandas()")
+        return self._arrow(table, numbers, "pandas()").to_pandas()
 
     @property
-    def tables(self) -> tuple[str, ...]:
+    def tables(self) -> tuple[TableName, ...]:
         """The names of all tables, with or without rows."""
         return tuple(table.name for table in TABLES)
 
@@ -339,18 +435,60 @@ class Recording:
         return frozenset(listed.union(*(each.streams for each in self._readers)))
 
     @property
-    def span(self) -> tuple[int, int]:
-        """First and last receive time in ns; zeros if the recording is empty.
+    def start(self) -> datetime:
+        """When the first selected message was received, UTC, in whole microseconds.
 
-        Files of lines are read completely.
+        The recording is read completely for the first of `start`, `end` and `duration` if streams
+        or symbols are selected, or if it is a file of lines.
 
         Raises:
-            RecordingError: A recording cannot be read at all.
+            RecordingError: There is no selected message, or a recording cannot be read at all.
         """
-        spans = [span for each in self._recordings() if (span := _span(each))]
-        if not spans:
-            return 0, 0
-        return min(first for first, _ in spans), max(last for _, last in spans)
+        return _datetime(self._covered().first_ns)
+
+    @property
+    def end(self) -> datetime:
+        """When the last selected message was received, UTC, in whole microseconds; see `start`.
+
+        Raises:
+            RecordingError: There is no selected message, or a recording cannot be read at all.
+        """
+        return _datetime(self._covered().last_ns)
+
+    @property
+    def duration(self) -> timedelta:
+        """The time from `start` to `end`; see there.
+
+        Raises:
+            RecordingError: There is no selected message, or a recording cannot be read at all.
+        """
+        return self.end - self.start
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last receive time in ns; zeros if no message is selected.
+
+        Deprecated: `start` and `end` take its place.
+        """
+        warnings.warn(
+            "Recording.span is now Recording.start and Recording.end, as datetimes",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        covered = self._read_coverage()
+        return (covered.first_ns, covered.last_ns) if covered else (0, 0)
+
+    def _covered(self) -> Coverage:
+        self._coverage = self._coverage or self._read_coverage()
+        if self._coverage is None:
+            raise RecordingError(self._shown_paths, "contains no selected message")
+        return self._coverage
+
+    def _read_coverage(self) -> Coverage | None:
+        chosen = self._selection
+        if chosen.streams or chosen.symbols:
+            return coverage_of_lines(self.raw())
+        return coverage_of(self._recordings(), chosen.start_ns, chosen.end_ns)
 
     @property
     def damage(self) -> tuple[Damage, ...]:
@@ -378,7 +516,12 @@ class Recording:
     def _read_manifests(self) -> list[Manifest | None]:
         """Return the manifests, read once."""
         if self._manifests is None:
-            self._manifests = [manifest_of(each) for each in self._recordings()]
+            damage: list[Damage] = []
+            recordings = recorded_files(self._paths, damage.append)
+            self._manifests = [manifest_of(each) for each in recordings]
+            self._are_manifests_intact = not damage
+            for each in damage:
+                self._report(each)
         return self._manifests
 
     def _venues(self, recordings: list[RecordedFile]) -> list[str]:
@@ -387,6 +530,15 @@ class Recording:
             manifest.venue if manifest else infer_venue(recording)
             for manifest, recording in zip(self._read_manifests(), recordings, strict=True)
         ]
+
+
+def _datetime(time_ns: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=time_ns // 1_000)
+
+
+def _converter(table: Table, numbers: Numbers, purpose: str) -> Converter:
+    converter: Converter = library("tickerplant.archive.arrow", purpose).Converter(table, numbers)
+    return converter
 
 
 def _is_of(table: Table, stream: str) -> bool:
@@ -420,28 +572,3 @@ def infer_venue(recording: RecordedFile) -> str:
         if inspected >= MAX_INSPECTED_LINES:
             break
     return ""
-
-
-def _span(recording: RecordedFile) -> tuple[int, int] | None:
-    """Return the first and last receive time of a recording; None if it is empty."""
-    if isinstance(recording, Segments):
-        heads = [head for path in recording.files() for head in _heads(path)]
-        return (heads[0][0], max(last for _, last in heads)) if heads else None
-    first_ns = last_ns = 0
-    for lines in recording.batches():
-        first_ns, last_ns = first_ns or lines[0][0], lines[-1][0]
-    return (first_ns, last_ns) if first_ns else None
-
-
-def _heads(path: Path) -> list[tuple[int, int]]:
-    """Return the first and last time of each block of a segment; only block heads are read.
-
-    Raises:
-        RecordingError: It cannot be read.
-    """
-    try:
-        with open_regular(path) as file:
-            blocks = walk(file, LATEST_NS + 1)
-            return [(each.head.first_ns, each.head.last_ns) for each in blocks if each.head]
-    except OSError as error:
-        raise RecordingError(str(path), error.strerror or str(error)) from None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
+from typing import Literal, TypeGuard
 
 from msgspec import Struct
 
-from tickerplant.recording.timestamps import LATEST_NS
+from tickerplant.errors import ConfigError
+from tickerplant.formatting import count_text
+from tickerplant.recording.timestamps import LATEST_NS, parse_time_spec
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.suggestions import suggestion
 
 END_NS = LATEST_NS + 1
 """Later than everything that is recorded."""
+EXPECTED = (
+    "an ISO date such as 2026-01-31T12:00:00 (UTC), a datetime, ns since 1970, "
+    "or an offset such as +90s or -5m"
+)
 
 MAX_COMPARED = 2_000
 """Names that a missing one is compared with."""
@@ -33,32 +40,78 @@ class Selection(Struct, frozen=True):
     """The end of the receive times, exclusive."""
 
 
-def missing_streams(wanted: Collection[str], recorded: Collection[str]) -> str:
-    """Return the wanted streams that were not recorded, with suggestions; empty if all were."""
-    missing = sorted(set(wanted).difference(recorded))
-    symbols = {parse_stream_name(name).topic.lower() for name in missing}
-    of_same_symbol = [name for name in recorded if parse_stream_name(name).topic in symbols]
-    return _listed(missing, of_same_symbol or recorded)
+def is_offset(value: object) -> TypeGuard[str]:
+    """Whether a time is given as an offset, such as `+1h`."""
+    return isinstance(value, str) and value.strip()[:1] in {"+", "-"}
 
 
-def missing_symbols(wanted: Collection[str], streams: Collection[str]) -> str:
-    """Return the wanted symbols without a recorded stream, with suggestions; empty if all have one.
+def offset_ns(name: str, value: str) -> int:
+    """Return an offset in ns; negative if it is one from the end.
 
-    Empty also if a stream covers all symbols, because then it is not known.
+    Args:
+        name: The name of the argument, for the error.
+        value: The offset.
+
+    Raises:
+        ConfigError: It is not a valid offset.
     """
-    names = [parse_stream_name(stream) for stream in streams]
-    if not all(name.topic for name in names):
-        return ""
-    recorded = {name.symbol for name in names}
-    # A pair stream covers the contracts on the pair.
-    missing = sorted(each for each in wanted if recorded.isdisjoint({each, each.partition("_")[0]}))
-    return _listed(missing, recorded)
+    try:
+        offset = parse_time_spec(value)
+    except ValueError:
+        raise ConfigError(name, value, EXPECTED) from None
+    return -offset.ns if offset.sign == "-" else offset.ns
 
 
-def _listed(missing: Collection[str], recorded: Iterable[str]) -> str:
-    if not missing:
-        return ""
-    names = list(islice(sorted(recorded), MAX_COMPARED))
-    shown = [f"{name}{suggestion(name, names)}" for name in islice(missing, MAX_SHOWN)]
-    more = len(missing) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+class Missing(Struct, frozen=True):
+    """Wanted streams or symbols that were not recorded."""
+
+    kind: Literal["stream", "symbol"]
+    names: tuple[str, ...]
+    """Sorted; at least one."""
+    similar: tuple[str, ...]
+    """Recorded names that they are compared with."""
+
+    def __str__(self) -> str:
+        """Return the names, with suggestions."""
+        shown = [f"{each}{suggestion(each, self.similar)}" for each in self.names[:MAX_SHOWN]]
+        more = len(self.names) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
+
+    def refusal(self, paths: str, recorded: int) -> ConfigError:
+        """Return the error about the first of the names.
+
+        Args:
+            paths: The recordings, as they are shown.
+            recorded: The number of recorded streams.
+        """
+        first = self.names[0]
+        expected = f"a {self.kind} in {paths}, which has {count_text(recorded, 'stream')}"
+        return ConfigError(f"{self.kind}s", first, f"{expected}{suggestion(first, self.similar)}")
+
+
+def missing_names(wanted: Selection, recorded: Collection[str]) -> Iterator[Missing]:
+    """Yield the wanted streams, and then the wanted symbols, that are not in recorded streams.
+
+    No symbol is missing if a stream covers all symbols, because then it is not known.
+    """
+    if streams := sorted(wanted.streams.difference(recorded)):
+        symbols = {parse_stream_name(name).topic.lower() for name in streams}
+        of_same_symbol = [name for name in recorded if parse_stream_name(name).topic in symbols]
+        yield _missing("stream", streams, of_same_symbol or recorded)
+    names = [parse_stream_name(stream) for stream in recorded]
+    if all(name.topic for name in names):
+        known = {name.symbol for name in names}
+        # A pair stream covers the contracts on the pair.
+        symbols = {each for each in wanted.symbols if known.isdisjoint({each, _pair(each)})}
+        if symbols:
+            yield _missing("symbol", sorted(symbols), known)
+
+
+def _pair(symbol: str) -> str:
+    return symbol.partition("_")[0]
+
+
+def _missing(
+    kind: Literal["stream", "symbol"], names: Iterable[str], recorded: Iterable[str]
+) -> Missing:
+    return Missing(kind, tuple(names), tuple(islice(sorted(recorded), MAX_COMPARED)))

@@ -1,7 +1,7 @@
 """The tables that recordings are read into: each column, and the field that it comes from.
 
-A message is a row; a depth message is a row per level.  Times are ns since the epoch, ids and counts
-are integers, and what the exchange did not send is null.
+A message is a row; a depth message is a row per level.  Times are timestamps in ns, UTC, ids and
+counts are integers, and what the exchange did not send is null.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -25,6 +25,27 @@ from tickerplant.messages.ticker import MiniTicker, Ticker
 from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.suggestions import one_of
+from tickerplant.units import NS_PER_MS
+
+TableName: TypeAlias = Literal[
+    "trades",
+    "agg_trades",
+    "book_tickers",
+    "depth_updates",
+    "rpi_depth_updates",
+    "klines",
+    "continuous_klines",
+    "index_price_klines",
+    "mark_price_klines",
+    "mark_prices",
+    "index_prices",
+    "tickers",
+    "mini_tickers",
+    "liquidations",
+]
+"""The name of a table."""
+Numbers: TypeAlias = Literal["decimal", "float", "text"]
+"""How a table holds prices and quantities: exact, as float64, or as the text that was received."""
 
 DIGITS = 38
 """Digits of exact numbers."""
@@ -38,7 +59,7 @@ class Kind(Enum):
     """The type of a column."""
 
     TIME = "time"
-    """int64, ns since the epoch."""
+    """A timestamp in ns, UTC."""
     ID = "id"
     """int64."""
     NUMBER = "number"
@@ -55,10 +76,12 @@ class Column(Struct, frozen=True):
     name: str
     kind: Kind
     get: Callable[[Any], Any]
-    """Returns its value in a message; for a time, ms."""
+    """Returns its value in a message; for a time, ms or ns since the epoch."""
     doc: str
     missing: Any = None
     """The value of a message field that the exchange did not send, besides None."""
+    unit_ns: int = NS_PER_MS
+    """For a time, the length of its unit in a message."""
 
 
 Level: TypeAlias = tuple[str | None, str | None]
@@ -69,7 +92,7 @@ _NO_LEVEL: Sequence[Level] = ((None, None),)
 class Table(Struct, frozen=True):
     """One table."""
 
-    name: str
+    name: TableName
     doc: str
     message: type[Message]
     """The messages it is made of."""
@@ -96,7 +119,7 @@ class Table(Struct, frozen=True):
         return (*COMMON, *self.columns, *self.levels)
 
 
-DEPTH_TABLE = "depth_updates"
+DEPTH_TABLE: TableName = "depth_updates"
 _PARTIAL = re.compile(r"@depth\d")
 
 
@@ -122,7 +145,7 @@ def _is_snapshot(message: Message) -> bool:
 
 
 def _time(name: str, doc: str, path: str = "", missing: Any = None) -> Column:
-    return Column(f"{name}_ns", Kind.TIME, attrgetter(f"{path or name}_ms"), doc, missing)
+    return Column(name, Kind.TIME, attrgetter(f"{path or name}_ms"), doc, missing)
 
 
 def _id(name: str, doc: str, path: str = "") -> Column:
@@ -147,7 +170,13 @@ VENUE_DOC = "`usdm` or `coinm`: where it was recorded."
 COMMON = (
     _text("symbol", "The pair, for pair streams."),
     _text("stream", "The stream it came from; null for REST responses.", missing=""),
-    Column("received_ns", Kind.ID, attrgetter("received_ns"), "When it was received, ns."),
+    Column(
+        "received_time",
+        Kind.TIME,
+        attrgetter("received_ns"),
+        "When it was received.",
+        unit_ns=1,
+    ),
     _time("event_time", "When the exchange sent it.", missing=0),
 )
 """The columns of all tables besides the venue."""
@@ -363,7 +392,7 @@ TABLES = (
 )
 """All tables.  There is none for contracts, composite indices, asset indices and sessions."""
 
-_NAMED = {table.name: table for table in TABLES}
+_NAMED: dict[str, Table] = {table.name: table for table in TABLES}
 
 
 def table_named(name: str) -> Table:

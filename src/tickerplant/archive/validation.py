@@ -25,7 +25,6 @@ from tickerplant.errors import RecordingError
 from tickerplant.messages.book import DepthSnapshot
 from tickerplant.messages.message import Message
 from tickerplant.recording.line import Line, Place, RecordedFile
-from tickerplant.units import NS_PER_MS
 
 INTEGER_DIGITS = DIGITS - DECIMALS
 """The maximum number of digits before the point."""
@@ -103,7 +102,7 @@ def _expected(column: Column, value: Any) -> str:
     if column.kind is Kind.NUMBER:
         return "" if is_number(value) else EXPECTED_NUMBER
     if column.kind in {Kind.ID, Kind.TIME}:
-        scale = NS_PER_MS if column.kind is Kind.TIME else 1
+        scale = column.unit_ns if column.kind is Kind.TIME else 1
         return "" if -_LARGEST <= value * scale <= _LARGEST else EXPECTED_INTEGER
     return ""
 

@@ -20,17 +20,17 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from msgspec import structs
 
+from tickerplant.client import books as asynchronous_books
 from tickerplant.client import market as asynchronous
 from tickerplant.client import subscription as consumers
-from tickerplant.client.blocking_books import BlockingBook, BlockingBooks
-from tickerplant.client.books import Books
+from tickerplant.client.blocking_books import Books, ThreadedViews
 from tickerplant.client.fetching import DepthLimit
 from tickerplant.client.loop_thread import LoopThread, OverError
 from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S
 from tickerplant.client.subscription import BATCH, check_callback, check_max_items, streams_text
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import QueueCounters, WhenFull
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
@@ -43,7 +43,7 @@ from tickerplant.notices import Dropped, Notice
 from tickerplant.recording.timestamps import Instant
 from tickerplant.venue import VenueName
 
-__all__ = ["BlockingBook", "BlockingBooks", "Listener", "Market", "Subscription", "connect"]
+__all__ = ["Books", "Listener", "Market", "Subscription", "connect"]
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -54,6 +54,9 @@ def connect(
     venue: VenueName = "usdm",
     *,
     base_url: str | None = None,
+    stream_url: str | None = None,
+    rest_url: str | None = None,
+    api_url: str | None = None,
     api_key: str | None = None,
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
@@ -67,7 +70,14 @@ def connect(
     """
     return Market(
         asynchronous.connect(
-            venue, base_url=base_url, api_key=api_key, settings=settings, budget=budget
+            venue,
+            base_url=base_url,
+            stream_url=stream_url,
+            rest_url=rest_url,
+            api_url=api_url,
+            api_key=api_key,
+            settings=settings,
+            budget=budget,
         )
     )
 
@@ -257,9 +267,8 @@ class Market:
         *symbols: str,
         speed: str = "100ms",
         limit: int | None = None,
-        on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
-        timeout_s: float | None = None,
-    ) -> BlockingBooks:
+        on_update: Callable[[OrderBook, Message | Notice], object] | None = None,
+    ) -> Books:
         """Maintain a local order book of each of `symbols`; see `Market.books`.
 
         Args:
@@ -267,16 +276,19 @@ class Market:
             speed: Interval between updates: `100ms`, `250ms` or `500ms`.
             limit: Levels per side in a snapshot.
             on_update: Called in the client's thread, as the callback of `on` is.
-            timeout_s: How long `next` waits for a change before it raises `TimeoutError`.
 
         Raises:
             ConfigError: no symbol is given, or an argument is invalid.
         """
+        if on_update is not None:
+            check_callback("on_update", on_update)
+        views = ThreadedViews(self._thread)
+        called = None if on_update is None else views.callback(on_update)
 
-        async def keep() -> Books:
-            return self._market.books(*symbols, speed=speed, limit=limit, on_update=on_update)
+        async def keep() -> asynchronous_books.Books:
+            return self._market.books(*symbols, speed=speed, limit=limit, on_update=called)
 
-        return BlockingBooks(self._thread, self._thread.wait(keep()), timeout_s)
+        return Books(self._thread.wait(keep()), views)
 
     def ask(self, method_or_path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
         """Send one request and return the decoded response; see `tickerplant.Market.ask`.

@@ -15,8 +15,9 @@ from weakref import WeakSet
 from tickerplant.client.api import ApiClient
 from tickerplant.client.ask_target import find_target
 from tickerplant.client.backfill import Backfill
-from tickerplant.client.books import Books, snapshot_limit
+from tickerplant.client.books import Books
 from tickerplant.client.fetching import DepthLimit, Fetcher
+from tickerplant.client.local_books import snapshot_limit
 from tickerplant.client.rest import RestClient, decoded, full_path
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.server_info import Listing
@@ -25,8 +26,8 @@ from tickerplant.client.timeouts import check_timeout
 from tickerplant.errors import ConfigError
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
-from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.observer import Observer
+from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
@@ -63,6 +64,9 @@ def connect(
     venue: VenueName = "usdm",
     *,
     base_url: str | None = None,
+    stream_url: str | None = None,
+    rest_url: str | None = None,
+    api_url: str | None = None,
     api_key: str | None = None,
     settings: FeedSettings | None = None,
     budget: WeightBudget | None = None,
@@ -79,6 +83,13 @@ def connect(
         venue: `usdm` or `coinm`.
         base_url: Base URL for streams, REST and the WebSocket API, such as `ws://127.0.0.1:9001`.
             Defaults to `TICKERPLANT_USDM_URL` or `TICKERPLANT_COINM_URL`, then to the exchange.
+        stream_url: URL of the streams alone, such as `wss://fstream.binancefuture.com` of the
+            exchange's testnet.  Defaults to `base_url`, then to `TICKERPLANT_USDM_STREAM_URL` or
+            `TICKERPLANT_COINM_STREAM_URL`.
+        rest_url: URL of REST alone, such as `https://demo-fapi.binance.com`; the variables end in
+            `_REST_URL`.
+        api_url: URL of the WebSocket API alone, with or without its path, such as
+            `wss://testnet.binancefuture.com/ws-fapi/v1`; the variables end in `_API_URL`.
         api_key: Sent with REST requests.  Only `historicalTrades` needs one.
         settings: Client settings: redundant connections, retry delays, timeouts.
         budget: The request-weight budget for this IP address; pass the same one to several clients
@@ -87,9 +98,14 @@ def connect(
     Raises:
         ConfigError: an argument is invalid.
     """
-    if not isinstance(base_url, str | None):
-        raise ConfigError("base_url", base_url, "a URL such as ws://127.0.0.1:9001")
-    hosts = hosts_of(venue_of_name(venue), base_url, os.environ)
+    hosts = hosts_of(
+        venue_of_name(venue),
+        base_url,
+        stream_url=stream_url,
+        rest_url=rest_url,
+        api_url=api_url,
+        environ=os.environ,
+    )
     settings = FeedSettings() if settings is None else settings
     check_settings(settings)
     return Market(hosts, settings, budget or WeightBudget(), api_key)
@@ -305,7 +321,7 @@ class Market:
         *symbols: str,
         speed: str = "100ms",
         limit: int | None = None,
-        on_update: Callable[[LocalBook, Message | Notice], object] | None = None,
+        on_update: Callable[[OrderBook, Message | Notice], object] | None = None,
     ) -> Books:
         """Maintain a local order book of each of `symbols` until closed (`async with`).
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS, RENAMED
 from tickerplant.errors import ConfigError
-from tickerplant.feed.hosts import environment_name
+from tickerplant.feed.hosts import environment_names
 from tickerplant.regular_files import read_regular
 from tickerplant.suggestions import suggestion
 from tickerplant.venue import VENUES
@@ -22,7 +22,10 @@ SettingsT = TypeVar("SettingsT", bound=Struct)
 
 CONFIG_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"
 """Gives the path of the settings file, as `--config` does."""
-_OTHER_VARIABLES = {CONFIG_VARIABLE, *(environment_name(venue) for venue in VENUES)}
+_OTHER_VARIABLES = {
+    CONFIG_VARIABLE,
+    *(name for venue in VENUES for name in environment_names(venue)),
+}
 """Variables that do not belong to one setting."""
 
 

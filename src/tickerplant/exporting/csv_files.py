@@ -191,7 +191,7 @@ class CsvWriter:
     """Writes units as CSV into a folder."""
 
     patterns: tuple[str, ...] = tuple(f"{PARTS}/**/*.csv.zst{end}" for end in ("", UNFINISHED))
-    tables = frozenset(LAYOUTS)
+    tables: frozenset[str] = frozenset(LAYOUTS)
 
     def __init__(self, folder: Path) -> None:
         self.rejected = 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from tickerplant.archive.recording import open_recording
+from tickerplant.archive.coverage import coverage_of
 from tickerplant.archive.selection import END_NS, Selection
 from tickerplant.archive.tables import TABLES
 from tickerplant.config.settings import ExportSettings
@@ -22,7 +22,14 @@ from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.buffers import LIMITS, Limits
 from tickerplant.exporting.csv_files import CsvWriter
 from tickerplant.exporting.hftbacktest import DONE, FAILED, INTERRUPTED, export_npz
-from tickerplant.exporting.journal import Finished, Journal, Options, head_of, opened_journal
+from tickerplant.exporting.journal import (
+    VERSIONS,
+    Finished,
+    Journal,
+    Options,
+    head_of,
+    opened_journal,
+)
 from tickerplant.exporting.parquet import ParquetWriter
 from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.exporting.units import Unit, units_of
@@ -106,10 +113,10 @@ def _refuse_outside(paths: Sequence[str], settings: ExportSettings) -> None:
         )
         if not (is_over or is_early):
             return
-        first_ns, last_ns = open_recording(*paths).span
+        covered = coverage_of(recorded)
     except (RecordingError, ValueError):  # damage is reported by the export
         return
-    bounds = f"the recording is from {iso_text(first_ns)} to {iso_text(last_ns)}"
+    bounds = f"the recording is from {covered}"
     if is_over:
         raise ConfigError("--from", iso_text(start_ns), f"a time before the end; {bounds}")
     raise ConfigError("--to-time", iso_text(end_ns), f"a time after the beginning; {bounds}")
@@ -163,6 +170,7 @@ class _Export:
             start_ns=selection.start_ns,
             end_ns=selection.end_ns,
             numbers=settings.numbers if settings.to == "parquet" else "text",
+            version=VERSIONS[settings.to],
         )
         self._damage: list[str] = []
         self._messages = 0

@@ -29,8 +29,8 @@ JOURNAL = "export.jsonl"
 """The file name."""
 Identity: TypeAlias = tuple[str, int, str]
 """Name, size and digest of a file."""
-VERSION = 1
-"""Changes when the same source would give different files."""
+VERSIONS = {"csv": 1, "parquet": 2}
+"""By format: changes when the same source would give different files."""
 MAX_KEPT_DAMAGE = 20
 """Damages of a unit that are kept; of further ones the number is."""
 _OPTIONS = {
@@ -51,7 +51,6 @@ UNFINISHED = ".unfinished"
 class Options(Struct, frozen=True, kw_only=True, tag_field="kind", tag="export"):
     """The options of an export."""
 
-    version: int = VERSION
     to: str
     tables: tuple[str, ...]
     symbols: tuple[str, ...]
@@ -59,6 +58,8 @@ class Options(Struct, frozen=True, kw_only=True, tag_field="kind", tag="export")
     start_ns: int
     end_ns: int
     numbers: str
+    version: int
+    """That of the files, see `VERSIONS`."""
 
 
 class Finished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="unit"):
@@ -251,6 +252,9 @@ def _difference(before: Options, now: Options) -> str:
     """Return the first option that differs between two exports, in words."""
     for name in Options.__struct_fields__:
         old, new = getattr(before, name), getattr(now, name)
+        if old != new and name == "version":
+            which = "an earlier" if old < new else "a later"
+            return f"it was exported with the columns of {which} version of this program"
         if old != new:
             option = _OPTIONS.get(name, name)
             return f"it was exported with {option} {_shown(name, old)}, not {_shown(name, new)}"

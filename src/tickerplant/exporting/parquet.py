@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tickerplant.archive.arrow import Converter
-from tickerplant.archive.tables import TABLES, Table
+from tickerplant.archive.tables import TABLES, Numbers, Table
 from tickerplant.archive.validation import RejectedMessage
 from tickerplant.exporting.buffers import LIMITS, Buffer, Buffers, Limits
 from tickerplant.exporting.journal import UNFINISHED, Journal
@@ -38,12 +38,12 @@ class ParquetWriter:
     patterns: tuple[str, ...] = tuple(
         f"venue=*/table=*/symbol=*/date=*/part-*.parquet{end}" for end in ("", UNFINISHED)
     )
-    tables = frozenset(table.name for table in TABLES)
+    tables: frozenset[str] = frozenset(table.name for table in TABLES)
 
     def __init__(
         self,
         folder: Path,
-        numbers: Literal["decimal", "float", "text"],
+        numbers: Numbers,
         limits: Limits = LIMITS,
     ) -> None:
         self._folder = folder

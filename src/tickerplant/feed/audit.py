@@ -15,7 +15,8 @@ from msgspec import DecodeError as InvalidJson
 from msgspec import Struct
 
 from tickerplant.feed.book_side import BookSide, Sides, read_snapshot
-from tickerplant.feed.local_book import Journal, LocalBook, State
+from tickerplant.feed.local_book import Journal, LocalBook
+from tickerplant.feed.order_book import BookState
 from tickerplant.messages.book import DepthSnapshot
 from tickerplant.raw_events import RawLevel
 
@@ -90,7 +91,7 @@ class Audit:
         Request a snapshot after this, and call `take` or `failed`.
         """
         self.end()
-        if self.book.state is not State.LIVE:
+        if self.book.state is not BookState.LIVE:
             return False
         self._journal = self.book.start_journal(self.max_updates)
         return True

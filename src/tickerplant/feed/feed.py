@@ -171,7 +171,7 @@ class Feed:
                 they are delivered at once, in the usual envelope, and to no other consumer.
         """
         joined = []
-        for name in names:
+        for name in map(str, names):  # a `StreamName` cannot be encoded
             merged = self._merged_for(name, sink) or self._open_merged(name, sink)
             keep = keeper and keeper(name)
             merged.attach(sink, backfills=backfills and _can_backfill(name), keep=keep)

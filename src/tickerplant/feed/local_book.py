@@ -15,7 +15,7 @@ are ordered by integers of 10^-8.
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import NamedTuple
 
 from msgspec import DecodeError as InvalidJson
@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from tickerplant.feed.book_side import BookSide, PriceKeys, Sides, read_snapshot
 from tickerplant.feed.cursor import RESTARTED
+from tickerplant.feed.order_book import BookState
 from tickerplant.market.book_sync import BookSync
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthSnapshot, DepthUpdate
 from tickerplant.notices import BookResyncing, Gap, Notice
@@ -48,17 +49,6 @@ MAX_NOTICES = 64
 """Notices kept until `take_notices`; beyond it the oldest are dropped."""
 
 
-class State(StrEnum):
-    """How far a book can be trusted."""
-
-    SYNCING = "syncing"
-    """Waiting for a snapshot.  Its levels, if any, are as of `last_update_id`."""
-    LIVE = "live"
-    """In sync: every update has been applied."""
-    STALE = "stale"
-    """Was live, but no updates are arriving.  Its levels are as of `last_update_id`."""
-
-
 class _Phase(Enum):
     SYNCING = "syncing"
     LIVE = "live"
@@ -71,11 +61,11 @@ class _Phase(Enum):
 
 
 _STATES = {
-    _Phase.SYNCING: State.SYNCING,
-    _Phase.LIVE: State.LIVE,
-    _Phase.SHALLOW: State.LIVE,
-    _Phase.UNVERIFIED: State.STALE,
-    _Phase.LOST: State.STALE,
+    _Phase.SYNCING: BookState.SYNCING,
+    _Phase.LIVE: BookState.LIVE,
+    _Phase.SHALLOW: BookState.LIVE,
+    _Phase.UNVERIFIED: BookState.STALE,
+    _Phase.LOST: BookState.STALE,
 }
 _FOLLOWING = frozenset({_Phase.LIVE, _Phase.SHALLOW})
 
@@ -188,6 +178,8 @@ class LocalBook:
         """When the latest update or snapshot was sent; 0 before the first."""
         self.transaction_time_ms = 0
         """When the book last changed; 0 before the first snapshot."""
+        self.updated_ms: int | None = None
+        """When the latest update or snapshot was taken; None before the first snapshot."""
         self._min_levels = max(limit // LOW_SHARE, 1)
         self._max_levels = limit * MAX_WIDTH
         max_keys = 2 * self._max_levels
@@ -351,10 +343,10 @@ class LocalBook:
     # What readers see
 
     @property
-    def state(self) -> State:
+    def state(self) -> BookState:
         """How far the book can be trusted; `reason` says why it is not live."""
         state = _STATES[self._phase]
-        return State.SYNCING if state is State.LIVE and self._is_exhausted else state
+        return BookState.SYNCING if state is BookState.LIVE and self._is_exhausted else state
 
     @property
     def reason(self) -> str:
@@ -430,6 +422,7 @@ class LocalBook:
         self.last_update_id = update.final_update_id
         self.event_time_ms = update.event_time_ms
         self.transaction_time_ms = update.transaction_time_ms
+        self.updated_ms = now_ms
         self.counters.applied += 1
         if bids.bound + asks.bound >= 0 and self.sides.are_crossed:
             self._discard("crossed", self.sides.crossed_text, now_ms)
@@ -509,6 +502,7 @@ class LocalBook:
         self.last_update_id = snapshot.last_update_id
         self.event_time_ms = snapshot.event_time_ms
         self.transaction_time_ms = snapshot.transaction_time_ms
+        self.updated_ms = now_ms
         for update in updates:
             self._apply(update, now_ms)
             if not self._sync.live:

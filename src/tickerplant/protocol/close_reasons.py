@@ -110,6 +110,14 @@ GOING_AWAY = CloseReason(
     should_reconnect=True,
     doc="The server is stopping.",
 )
+ENDED = CloseReason(
+    name="ended",
+    code=1000,
+    reason="The market is over",
+    should_reconnect=False,
+    doc="The recording has ended (`replay --exit-at-end`), or the time of the simulation is up "
+    "(`simulate --duration`); every message before was sent.",
+)
 UPSTREAM_LOST = CloseReason(
     name="upstream_lost",
     code=1013,
@@ -133,5 +141,6 @@ CLOSE_REASONS = (
     INVALID_DATA,
     MESSAGE_TIMEOUT,
     GOING_AWAY,
+    ENDED,
     UPSTREAM_LOST,
 )

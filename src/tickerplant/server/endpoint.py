@@ -169,6 +169,8 @@ class Endpoint:
         self.connections: dict[Connection, None] = {}
         self.outage: str | None = None
         """Why streams are not served; None while they are."""
+        self.ending: CloseReason | None = None
+        """Why the streams are over; None while they are not."""
 
     @property
     def subscriber_count(self) -> int:
@@ -183,6 +185,13 @@ class Endpoint:
     def new_connection_id(self) -> str:
         """Return an identity for a connection, unique over all ports."""
         return f"c{next(_connection_numbers)}"
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close all stream connections, and from now on each new one once it is open."""
+        self.ending = reason
+        for connection in tuple(self.connections):
+            if connection.names is not None:
+                connection.close(reason)
 
     def start_outage(self, names: Iterable[str] | None, reason: str) -> None:
         """Close the connections that are subscribed to any of `names`.

@@ -24,8 +24,8 @@ from tickerplant.server.rest import TEXT, Page, Post, Response, problem_response
 
 CLOCK_PATH = "/plant/v1/clock"
 NO_CLOCK = (
-    "this server has no clock that can be read or set: only a replay has one, "
-    "`tickerplant replay RECORDING`"
+    "this server has no clock that can be read or set: only a replay and a simulation have one, "
+    "`tickerplant replay RECORDING` or `tickerplant simulate`"
 )
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode

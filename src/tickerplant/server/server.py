@@ -16,7 +16,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
-from tickerplant.protocol.close_reasons import GOING_AWAY
+from tickerplant.protocol.close_reasons import GOING_AWAY, CloseReason
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server import faulty_connection
@@ -232,6 +232,14 @@ class Server:
                 http.shutdown()
         await asyncio.sleep(0)
         self.ports.clear()
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close the stream connections of all venues, and each new one once it is open.
+
+        What was published before is still sent.  Requests are answered until `stop`.
+        """
+        for endpoint in self.endpoints:
+            endpoint.end_streams(reason)
 
     def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
         """Disconnect the subscribers of streams whose upstream is lost.

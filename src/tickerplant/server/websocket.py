@@ -230,6 +230,8 @@ class WebSocketConnection(asyncio.Protocol):
             endpoint.hub.set_combined(self, target.combined)
         self.perform(session.open())
         self._send_pending()
+        if endpoint.ending is not None and self.names is not None:
+            self.close(endpoint.ending)
 
     def _note_refusal(self, request: Request, answer: Answer) -> None:
         """Count and log a handshake that was refused."""

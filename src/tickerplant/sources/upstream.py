@@ -17,9 +17,9 @@ from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.server_info import upstream_profile
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.local_book import State
 from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.observer import Observer
+from tickerplant.feed.order_book import BookState
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import Allowances, PartOfBudget, WeightBudget
 from tickerplant.instrument import Instrument
@@ -465,7 +465,7 @@ class Upstream:
     def _added(self, symbol: str) -> None:
         """Give a new market its book, if its depth is subscribed to already."""
         upstream, book = base_depth(symbol), self._books.get(symbol)
-        if book is not None and book.state is State.LIVE:
+        if book is not None and book.state is BookState.LIVE:
             self._books.load(book)
         elif book is None and upstream in self.subscriptions.names:
             self.runner.detach((upstream,), self._sink)

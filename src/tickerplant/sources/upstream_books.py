@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from tickerplant.client.books import Books
+from tickerplant.client.local_books import LocalBooks
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.events import BookSnapshot
-from tickerplant.feed.local_book import LocalBook, State
+from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.order_book import BookState
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.notices import BookResyncing, BookSynced, Notice
@@ -58,20 +59,20 @@ class UpstreamBooks:
         self._last_notice: Notice | None = None
         self._updated_ms: dict[str, int] = {}
         """When a book was last updated, by symbol."""
-        self._books = Books(
+        self._books = LocalBooks(
             runner,
             rest,
             speed=BASE_SPEED.removeprefix("@"),
             limit=SNAPSHOT_LEVELS,
-            on_update=self._on_update,
+            on_change=self._take,
         )
 
     def __contains__(self, symbol: str) -> bool:
-        return symbol in self._books
+        return symbol in self._books.by_symbol
 
     def get(self, symbol: str) -> LocalBook | None:
         """Return the book of `symbol`; None if it is not maintained."""
-        return self._books.get(symbol)
+        return self._books.by_symbol.get(symbol)
 
     def add(self, symbol: str) -> None:
         """Maintain a book."""
@@ -107,21 +108,22 @@ class UpstreamBooks:
         """Stop maintaining books."""
         self._books.close()
 
-    def _on_update(self, book: LocalBook, item: Message | Notice) -> None:
-        """Forward a depth update, and apply it to the market if the book is in sync."""
-        try:
-            if isinstance(item, Notice):
-                self._take_notice(book, item)
-            elif isinstance(item, DepthUpdate):
-                self._take_update(book, item)
-        except Exception:  # noqa: BLE001  # the client would close all books
-            self._on_failure()
+    def _take(self, book: LocalBook, items: Sequence[Message | Notice]) -> None:
+        """Forward depth updates, and apply them to the market if the book is in sync."""
+        for item in items:
+            try:
+                if isinstance(item, Notice):
+                    self._take_notice(book, item)
+                elif isinstance(item, DepthUpdate):
+                    self._take_update(book, item)
+            except Exception:  # noqa: BLE001  # the feed would not deliver what comes after it
+                self._on_failure()
 
     def _take_notice(self, book: LocalBook, notice: Notice) -> None:
         if isinstance(notice, BookSynced):
             self.load(book)
             return
-        if isinstance(notice, BookResyncing) and book.state is not State.LIVE:
+        if isinstance(notice, BookResyncing) and book.state is not BookState.LIVE:
             self._drop(book.symbol, notice.reason)
         if notice is not self._last_notice:  # it comes once for each book that it is about
             self._on_notice(notice)

@@ -10,7 +10,7 @@ from tickerplant.client.rest import RestClient
 from tickerplant.errors import UpstreamError
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.local_book import State
+from tickerplant.feed.order_book import BookState
 from tickerplant.feed.weight import Allowances, WeightBudget
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
@@ -160,7 +160,7 @@ class UpstreamRequests:
     def _has_book(self, market: Market, limit: str) -> bool:
         """Whether the book has `limit` levels of each side, or all there are."""
         book = self._books.get(market.symbol)
-        if book is None or book.state is not State.LIVE or not market.book_live:
+        if book is None or book.state is not BookState.LIVE or not market.book_live:
             return False
         if book.last_update_id != market.book.last_update_id:
             return False

@@ -70,7 +70,7 @@ def record(settings: RecordSettings, given: Sequence[str]) -> int:
     check_text("--out", settings.out)
     venue = venue_named(settings.venue) or venue_of_url(settings.url)
     likely = venue or venue_of_streams(names)
-    hosts = hosts_of(likely, settings.url, os.environ)
+    hosts = hosts_of(likely, settings.url, environ=os.environ)
     other = None
     if settings.url is not None and (venue is None or venue_named(settings.venue)):
         unlikely = next(each for each in VENUES if each is not likely)

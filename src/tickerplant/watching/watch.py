@@ -47,7 +47,7 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
         check_text("STREAM", name)
     venue = venue_named(settings.venue) or venue_of_url(settings.url) or venue_of_streams(unique)
     market = Market(
-        hosts_of(venue, settings.url, os.environ),
+        hosts_of(venue, settings.url, environ=os.environ),
         FeedSettings(copies=settings.copies),
         WeightBudget(),
         observer=Observer(),  # logs nothing: notices are shown anyway

@@ -1,0 +1,341 @@
+"""Local books of many symbols at once, kept in sync: subscriptions, snapshots and notices."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+from msgspec import structs
+
+from tickerplant.client.request import Clock, again_text, wall_clock_ms
+from tickerplant.client.rest import MAX_CONCURRENT, RestClient
+from tickerplant.client.runner import FeedRunner
+from tickerplant.decode.exchange_info import LONGEST_SYMBOL
+from tickerplant.errors import ConfigError, RequestError, UpstreamError
+from tickerplant.feed.book_view import BookView
+from tickerplant.feed.cursor import RESTARTED
+from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.order_book import BookState
+from tickerplant.feed.weight import REFUSALS
+from tickerplant.messages.book import DepthUpdate
+from tickerplant.messages.message import Message
+from tickerplant.notices import (
+    BookSynced,
+    Disconnected,
+    Gap,
+    Notice,
+    Recovered,
+    Stale,
+    SubscriptionRejected,
+)
+from tickerplant.queries import depth, find_path
+from tickerplant.units import NS_PER_MS
+from tickerplant.venue import USDM, Venue
+
+_log = logging.getLogger(__name__)
+
+CHECK_INTERVAL_S = 0.1
+"""How often books are checked for whether they want a snapshot."""
+SNAPSHOT_TIMEOUT_S = 10.0
+"""How long the response to one snapshot request may take."""
+LEAST_LIMIT = 50
+"""A snapshot with fewer levels has the same request weight."""
+
+
+def snapshot_limit(book_count: int, weight_per_minute: int, venue: Venue = USDM) -> int:
+    """Return the deepest limit with which one snapshot of every book fits into a minute.
+
+    If none does, it is `LEAST_LIMIT`, and the snapshots take longer than a minute.
+    """
+    query = find_path(venue, f"{venue.rest_prefix}/v1/depth")
+    if query is None:
+        return LEAST_LIMIT
+    for limit in sorted(depth.LIMITS, reverse=True):
+        if limit > LEAST_LIMIT and query.weigh({"limit": limit}) * book_count <= weight_per_minute:
+            return limit
+    return LEAST_LIMIT
+
+
+class RequestingBook(LocalBook):
+    """A book whose `reason` includes why its last snapshot request failed."""
+
+    failure: Exception | None = None
+    """The error of the last snapshot request; None if it succeeded."""
+    clock: Clock = staticmethod(wall_clock_ms)
+    """The time by which refusals end, ms since the epoch."""
+
+    def __init__(self, symbol: str, *, limit: int, streams: tuple[str, ...]) -> None:
+        super().__init__(symbol, limit=limit, streams=streams)
+        self.view = BookView(self, monotonic_ms)
+        """What users see of it."""
+
+    @property
+    def refusal(self) -> RequestError | None:
+        """The error with which the server refused a snapshot for good; None if it may have one."""
+        failure = self.failure
+        if not isinstance(failure, RequestError) or self.state is BookState.LIVE:
+            return None
+        return failure if 400 <= failure.status < 500 and failure.status not in REFUSALS else None
+
+    @property
+    def reason(self) -> str:
+        """Why the book is not live, for people; empty while it is."""
+        failure = self.failure
+        if failure is None or self.state is not BookState.SYNCING:
+            return super().reason
+        if isinstance(failure, RequestError):
+            text = f"{failure.code} {failure.message}"
+            if failure.until_ms is None:
+                return f"no snapshot: {text}"
+            again = again_text(failure.until_ms, self.clock())
+            return f"no snapshot: {failure.status}, {again}: {text}"
+        is_plain = isinstance(failure, UpstreamError)
+        return f"no snapshot: {failure if is_plain else repr(failure)}"
+
+
+class LocalBooks:
+    """Subscribes to the depth updates of some symbols, requests snapshots, and maintains their books.
+
+    Args:
+        runner: Subscribes to the depth updates.
+        rest: Fetches the snapshots.
+        speed: `100ms`, `250ms` or `500ms`.
+        limit: Levels per side of a snapshot.
+        on_change: Called when something happened to a book, with the update and notices that it
+            took, oldest first; there are none after a failed request.
+    """
+
+    def __init__(
+        self,
+        runner: FeedRunner,
+        rest: RestClient,
+        *,
+        speed: str,
+        limit: int,
+        on_change: Callable[[RequestingBook, Sequence[Message | Notice]], object],
+    ) -> None:
+        self.by_symbol: dict[str, RequestingBook] = {}
+        """The books."""
+        self.is_closed = False
+        self._suffix = "" if speed == "250ms" else f"@{speed}"
+        self._limit = limit
+        self._by_stream: dict[str, RequestingBook] = {}
+        self._snapshots_used: dict[str, int] = {}
+        """Snapshots that each book had used at its last `BookSynced`."""
+        self._reported_gaps: set[str] = set()
+        """Symbols whose stream reported a gap, which their book will report as well."""
+        self._runner = runner
+        self._rest = rest
+        self._on_change = on_change
+        self._requests: set[asyncio.Task[None]] = set()
+        self._sink = self._take
+        self._refusal: RequestError | None = None
+        """The refusal because of which no snapshot may be requested before its `until_ms`."""
+        self._warned: set[str] = set()
+        """Symbols whose failure was logged; the empty one is for failures that concern all."""
+        self._checks = asyncio.create_task(self._check_regularly())
+
+    def add(self, *symbols: str) -> None:
+        """Maintain the books of `symbols` too; existing ones stay as they are.
+
+        Raises:
+            ConfigError: A symbol is invalid.
+            RuntimeError: The books are closed.
+        """
+        if self.is_closed:
+            raise RuntimeError("the books are closed")
+        for symbol in symbols:
+            if not isinstance(symbol, str) or not symbol or len(symbol) > LONGEST_SYMBOL:
+                raise ConfigError("symbol", symbol, "symbols one by one, such as BTCUSDT")
+        for symbol in map(str.upper, symbols):
+            self._add(symbol)
+
+    def _add(self, symbol: str) -> None:
+        if self.is_closed or symbol in self.by_symbol:  # the callback may have closed them by now
+            return
+        stream = f"{symbol.lower()}@depth{self._suffix}"
+        book = RequestingBook(symbol, limit=self._limit, streams=(stream,))
+        book.clock = self._rest.now_ms
+        self.by_symbol[symbol] = self._by_stream[stream] = book
+        self._snapshots_used[symbol] = 0
+        self._runner.attach((stream,), self._sink)
+
+    def remove(self, symbol: str) -> None:
+        """Stop maintaining the book of `symbol`, if there is one; references to it become `stale`."""
+        book = self.by_symbol.pop(symbol.upper(), None)
+        if book is not None:
+            self._reported_gaps.discard(book.symbol)
+            self._warned.discard(book.symbol)
+            del self._snapshots_used[book.symbol]
+            for stream in book.streams:
+                del self._by_stream[stream]
+            self._runner.detach(book.streams, self._sink)
+            book.updates_lost("removed", monotonic_ms())
+
+    def close(self) -> None:
+        """Unsubscribe.  The books keep their levels but are `stale`."""
+        if not self.is_closed:
+            self.end()
+            for book in self.by_symbol.values():
+                book.updates_lost("closed", monotonic_ms())
+
+    def end(self) -> None:
+        """Unsubscribe, as nothing more will come.  The books stay as they are."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._runner.detach(tuple(self._by_stream), self._sink)
+            self._checks.cancel()
+            for task in self._requests:
+                task.cancel()
+
+    def view(self, symbol: str) -> BookView | None:
+        """Return what users see of the book of `symbol`; None if there is no such book."""
+        book = self.by_symbol.get(symbol)
+        return None if book is None else book.view
+
+    async def fetch_snapshot(self, book: LocalBook) -> bytes:
+        """Request a snapshot of a book.
+
+        Raises:
+            RequestError: The server refuses it.
+            UpstreamError: The server cannot be reached.
+        """
+        return await self._rest.get_within(
+            SNAPSHOT_TIMEOUT_S, "depth", symbol=book.symbol, limit=book.limit
+        )
+
+    # What the feed delivers
+
+    def _take(self, item: Message | Notice) -> None:
+        """Give a message or a notice to the books that it concerns."""
+        now_ms = monotonic_ms()
+        if isinstance(item, DepthUpdate):
+            book = self._by_stream.get(item.stream)
+            if book is not None and not self.is_closed:
+                book.offer(item, now_ms)
+                self._report(book, item)
+        elif isinstance(item, Notice):
+            for stream in item.streams:
+                if stream in self._by_stream and not self.is_closed:
+                    self._take_notice(self._by_stream[stream], item, now_ms)
+
+    def _take_notice(self, book: RequestingBook, notice: Notice, now_ms: int) -> None:
+        match notice:
+            case Disconnected(reason=reason):
+                book.updates_lost(f"disconnected: {reason}", now_ms)
+            case Stale(silent_ms=silent_ms, reason=reason):
+                book.updates_lost(f"stale: {reason or f'silent for {silent_ms} ms'}", now_ms)
+            case Recovered():
+                book.updates_resumed(now_ms)
+            case SubscriptionRejected(code=code, reason=reason):
+                book.failure = RequestError(code, reason)
+            case Gap(reason=reason):
+                if reason == RESTARTED:
+                    book.ids_restarted(now_ms)
+                self._reported_gaps.add(book.symbol)
+            case _:
+                pass
+        self._report(book, notice)
+
+    def _report(self, book: RequestingBook, item: Message | Notice | None = None) -> None:
+        """Report what happened to a book: `item`, and the notices that followed from it."""
+        items: list[Message | Notice] = [] if item is None else [item]
+        items += [
+            structs.replace(notice, time_ms=wall_clock_ms())  # its time is of the monotonic clock
+            for notice in book.take_notices()
+        ]
+        if book.symbol in self._reported_gaps and isinstance(item, DepthUpdate):
+            self._reported_gaps.discard(book.symbol)
+            items = [each for each in items if not isinstance(each, Gap)]
+        if book.counters.snapshots_used != self._snapshots_used[book.symbol]:
+            self._snapshots_used[book.symbol] = book.counters.snapshots_used
+            items.append(
+                BookSynced(
+                    streams=book.streams,
+                    time_ms=wall_clock_ms(),
+                    symbol=book.symbol,
+                    update_id=book.last_update_id,
+                )
+            )
+        self._on_change(book, items)
+
+    # Snapshots
+
+    async def _check_regularly(self) -> None:
+        while True:
+            self._request_snapshots()
+            await asyncio.sleep(CHECK_INTERVAL_S)
+
+    def _request_snapshots(self) -> None:
+        """Request the snapshots that are due, first those that have been for longest.
+
+        The number of concurrent requests is limited.  Further books wait here, not for their turn
+        in the weight budget: a snapshot requested before a connection is lost is useless, but its
+        weight is spent.
+        """
+        now_ms = monotonic_ms()
+        if self._is_refused():
+            return
+        due = [
+            book
+            for book in self.by_symbol.values()
+            if book.wants_snapshot
+            and now_ms >= book.next_request_ms
+            and self._runner.is_delivered(book.streams[0])
+        ]
+        due.sort(key=attrgetter("next_request_ms"))
+        for book in due[: max(MAX_CONCURRENT - len(self._requests), 0)]:
+            book.snapshot_requested(now_ms)
+            task = asyncio.create_task(self._refresh(book))
+            self._requests.add(task)
+            task.add_done_callback(self._request_done)
+
+    def _is_refused(self) -> bool:
+        """Whether the server refuses all requests for now; then every waiting book says so."""
+        refusal = self._refusal
+        if refusal is None or (refusal.until_ms or 0) <= self._rest.now_ms():
+            self._refusal = None
+            return False
+        for book in self.by_symbol.values():
+            if book.wants_snapshot and book.refusal is None:
+                book.failure = refusal
+        return True
+
+    def _request_done(self, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
+        if not self.is_closed:
+            self._request_snapshots()
+
+    async def _refresh(self, book: RequestingBook) -> None:
+        try:
+            book.load(await self.fetch_snapshot(book), monotonic_ms())
+            book.failure = None
+            self._warned.discard("")
+        except (RequestError, UpstreamError) as error:
+            book.failure = error
+            book.snapshot_failed(monotonic_ms())
+            if isinstance(error, RequestError) and error.until_ms is not None:
+                self._refusal = error
+            self._warn(book, error)
+        except Exception as error:  # noqa: BLE001  # otherwise no other request would follow
+            _log.exception("The snapshot request for %s failed", book.symbol)
+            book.failure = error
+            book.snapshot_failed(monotonic_ms())
+        if self.by_symbol.get(book.symbol) is book:
+            self._report(book)
+
+    def _warn(self, book: RequestingBook, failure: Exception) -> None:
+        """Log a failed snapshot request, once until a request succeeds."""
+        concerned = "" if book.refusal is None else book.symbol
+        if concerned not in self._warned and not self.is_closed:
+            self._warned.add(concerned)
+            text = "No snapshot of the book of %s: %s; it is retried with increasing delays"
+            _log.warning(text, book.symbol, failure)
+
+
+def monotonic_ms() -> int:
+    """Return the time of the monotonic clock of books, in ms."""
+    return time.monotonic_ns() // NS_PER_MS

@@ -1,0 +1,71 @@
+"""Libraries that only some installations have, imported when they are needed.
+
+The client and the reading of recordings need none of them.  The extra `server` of the distribution
+brings what serves, `tables` what makes tables; polars and pandas are the user's own.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+from tickerplant.errors import MissingLibraryError
+
+CORE = "tickerplant-core"
+"""The distribution with the code."""
+FULL = "tickerplant"
+"""The distribution that adds the libraries of the server."""
+SERVER = frozenset(
+    {
+        *("aiofastnet", "cryptography", "httptools", "numpy", "prometheus_client"),
+        *("trustme", "uvicorn", "websockets"),
+    }
+)
+"""The modules that the extra `server` brings."""
+TABLES = frozenset({"numpy", "pyarrow"})
+"""The modules that the extra `tables` brings."""
+
+
+def library(name: str, purpose: str) -> Any:
+    """Import and return a module.
+
+    Args:
+        name: The module, of a library or of this package.
+        purpose: What needs it, as the subject of a sentence, such as `arrow()`.
+
+    Raises:
+        MissingLibraryError: It, or a library that it imports, is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise missing_library(error, purpose, for_tables=True) from None
+
+
+def missing_library(
+    error: ModuleNotFoundError, purpose: str, *, for_tables: bool = False
+) -> MissingLibraryError:
+    """Return the error that names the command that installs what an import has missed.
+
+    Args:
+        error: What the import raised.
+        purpose: What needs the module, as the subject of a sentence.
+        for_tables: Whether it needs the libraries of tables; otherwise those of the server.
+    """
+    missing = (error.name or str(error)).partition(".")[0]
+    command = f"pip install {missing}"
+    if missing in TABLES and (for_tables or missing not in SERVER):
+        command = f"pip install '{_installed()}[tables]'"
+    elif missing in SERVER:
+        command = f"pip install {FULL}"
+    return MissingLibraryError(missing, purpose, command)
+
+
+def _installed() -> str:
+    """Return the distribution that the user has installed."""
+    try:
+        distribution(FULL)
+    except PackageNotFoundError:
+        return CORE
+    return FULL

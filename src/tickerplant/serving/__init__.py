@@ -1,0 +1,1 @@
+"""Plant, source and server together, from ready to the totals."""

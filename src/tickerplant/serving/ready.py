@@ -1,0 +1,164 @@
+"""What a server prints: its addresses when it is ready, and its totals at the end."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant.formatting import count_text
+from tickerplant.plant import Plant
+from tickerplant.server.faults import faults_text
+from tickerplant.server.server import LIMITS_OFF, Server
+from tickerplant.venue import VENUES, Venue
+
+_SHELL_SAFE = re.compile(r"\w+")
+"""A symbol that needs no quoting in a shell or in a URL."""
+
+
+def ready_text(
+    server: Server, plant: Plant, origins: Mapping[Venue, str], authority: str = ""
+) -> str:
+    """Return the addresses, one per line with the origin of the market, and commands to paste.
+
+    Args:
+        server: The server, started.
+        plant: What it serves.
+        origins: Words about the origin of each market.
+        authority: The file that clients must trust; the text explains how, if there is one.
+    """
+    lines = []
+    ws, http = server.schemes
+    trust = shlex.quote(authority)
+    curl = f"curl --cacert {trust}" if authority else "curl"
+    python = f"SSL_CERT_FILE={trust} {_python()}" if authority else _python()
+    served = [venue for venue in VENUES if venue.name in server.urls]
+    for venue in served:
+        address = server.urls[venue.name]
+        lines.append(
+            f"{venue.title:8} {ws}://{address}  {http}://{address}{origins.get(venue, '')}"
+        )
+    venue = next((each for each in served if len(plant.venues[each.name])), served[0])
+    symbols = plant.venues[venue.name].by_symbol
+    # An upstream chooses the symbols, and users paste these commands into a shell.
+    symbol = next((each for each in symbols if _SHELL_SAFE.fullmatch(each)), "")
+    address = server.urls[venue.name]
+    route = "/market" if plant.profile.splits_routes(venue) else ""
+    if not symbol and symbols:
+        lines += ["Try:", f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/exchangeInfo'"]
+    elif symbol:
+        lines += [
+            "Try:",
+            f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
+            f"  {python} -m websockets {ws}://{address}{route}/ws/{symbol.lower()}@miniTicker",
+        ]
+    if authority:
+        lines += [
+            f"The certificate is of this machine's own authority, {authority}. Programs trust it with",
+            f"  SSL_CERT_FILE={trust}  (Python, Go)   NODE_EXTRA_CA_CERTS={trust}  (Node)",
+        ]
+    if not server.limits.enforced:
+        lines.append(LIMITS_OFF)
+    if server.faults.is_on:
+        lines.append(faults_text(server.faults.values))
+    return "\n".join(lines)
+
+
+def _python() -> str:
+    """Return the path of this Python, which has the library that the example needs."""
+    python = Path(sys.executable)
+    here = Path.cwd()
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
+
+
+def totals_text(server: Server, plant: Plant, seconds: float) -> str:
+    """Return the last line: what was served, and for how long."""
+    totals = server.totals
+    served = f"{count_text(totals.messages, 'message')}, {count_text(totals.sent_bytes, 'byte')}"
+    events = count_text(plant.published.total(), "event")
+    clients = count_text(totals.connections, "connection")
+    return f"Served {served}, to {clients} from {events} in {seconds:.1f} s."
+
+
+class Addresses(Struct, frozen=True, kw_only=True):
+    """Where one venue is served."""
+
+    streams: str
+    """Base URL of the streams."""
+    api: str
+    """URL of the WebSocket API."""
+    rest: str
+    """Base URL of REST."""
+    symbols: int
+    """How many contracts there are."""
+
+
+class Ready(Struct, frozen=True, kw_only=True, tag="ready", tag_field="event"):
+    """The JSON line of a server that is ready."""
+
+    profile: str
+    """The protocol profile."""
+    venues: dict[str, Addresses]
+    """The venues that are served, by name."""
+    authority: str = ""
+    """The file that clients must trust; empty if there is none."""
+
+
+class Totals(Struct, frozen=True, kw_only=True, tag="totals", tag_field="event"):
+    """The JSON line of a server that has ended."""
+
+    messages: int
+    """Messages that were sent."""
+    bytes: int
+    """Their bytes."""
+    connections: int
+    """WebSocket connections that were opened."""
+    events: int
+    """Market events."""
+    seconds: float
+    """How long it served."""
+    ended: str
+    """Why it ended."""
+    recorded: tuple[str, ...] = ()
+    """What was recorded, one sentence each."""
+
+
+def ready_json(
+    server: Server, plant: Plant, _origins: Mapping[Venue, str], authority: str = ""
+) -> str:
+    """Return the addresses as one line of JSON; see `Ready`."""
+    ws, http = server.schemes
+    venues = {
+        venue.name: Addresses(
+            streams=f"{ws}://{server.urls[venue.name]}",
+            api=f"{ws}://{server.urls[venue.name]}{venue.api_path}",
+            rest=f"{http}://{server.urls[venue.name]}",
+            symbols=len(plant.venues[venue.name].by_symbol),
+        )
+        for venue in VENUES
+        if venue.name in server.urls
+    }
+    ready = Ready(profile=plant.profile.name, venues=venues, authority=authority)
+    return msgspec.json.encode(ready).decode()
+
+
+def totals_json(
+    server: Server, plant: Plant, seconds: float, ended: str, recorded: Sequence[str]
+) -> str:
+    """Return what was served as one line of JSON; see `Totals`."""
+    totals = server.totals
+    line = Totals(
+        messages=totals.messages,
+        bytes=totals.sent_bytes,
+        connections=totals.connections,
+        events=plant.published.total(),
+        seconds=round(seconds, 3),
+        ended=ended,
+        recorded=tuple(recorded),
+    )
+    return msgspec.json.encode(line).decode()

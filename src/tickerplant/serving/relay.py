@@ -1,0 +1,99 @@
+"""Serves a live upstream: `tickerplant relay`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from tickerplant import logs
+from tickerplant.config.settings import RelaySettings
+from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.plant import Plant
+from tickerplant.profile import PROFILES
+from tickerplant.recorder.tap import TapSettings
+from tickerplant.server import event_loop
+from tickerplant.server.forwarding import CachingForwarder
+from tickerplant.server.server import Server
+from tickerplant.serving.run import Echo, Service, interruption, limits_from, serve
+from tickerplant.sources.discovery import Discovered, discover
+from tickerplant.sources.relay import RelaySource
+from tickerplant.sources.upstream import Upstream
+from tickerplant.venue import COINM, USDM
+
+
+def relay(settings: RelaySettings, echo: Echo) -> int:
+    """Serve a live upstream until interrupted; return the exit status.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        RecordingError: the recording cannot be written.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    return event_loop.run(_relay(settings, echo))
+
+
+async def _relay(settings: RelaySettings, echo: Echo) -> int:
+    limits = limits_from(settings)
+    upstreams = _upstreams(settings)
+    interrupted = interruption()
+    try:
+        found = await _discovered(upstreams, settings.profile, interrupted)
+        if found is None:
+            echo("Nothing was served: the upstream did not respond.")
+            return 0
+        plant = Plant(
+            found.instruments,
+            start_ms=found.time_ms,
+            profile=PROFILES[found.profile],
+            strict_routing=settings.routing == "strict",
+        )
+
+        def drive(server: Server) -> Coroutine[None, None, None]:
+            source = RelaySource(plant, upstreams, server, grace_ms=settings.grace_ms)
+            return source.run(server.congestion, server.readiness)
+
+        taps = TapSettings(
+            folder=settings.record or "",
+            names=settings.record_streams,
+            upstreams={each.venue.name: each for each in upstreams},
+        )
+        service = Service(
+            plant=plant,
+            drive=drive,
+            limits=limits,
+            taps=taps,
+            origins={each.venue: f"  relays {each.hosts.streams}" for each in upstreams},
+            forwarders={
+                each.venue.name: CachingForwarder(each.fetch, each.forwards) for each in upstreams
+            },
+        )
+        return await serve(settings, service, echo, interrupted)
+    finally:
+        await asyncio.gather(*(upstream.close() for upstream in upstreams))
+
+
+async def _discovered(
+    upstreams: Sequence[Upstream], profile: str, interrupted: asyncio.Future[None]
+) -> Discovered | None:
+    """Return what there is to relay; None if interrupted before that is known."""
+    discovery = asyncio.create_task(discover(upstreams, profile))
+    either: list[asyncio.Future[Any]] = [discovery, interrupted]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not interrupted.done():
+        return discovery.result()
+    discovery.cancel()
+    await asyncio.wait({discovery})
+    return None
+
+
+def _upstreams(settings: RelaySettings) -> list[Upstream]:
+    """Return the venues to relay: those with a URL, or all of the exchange if none has one."""
+    urls = {USDM: settings.usdm_url, COINM: settings.coinm_url}
+    given = {venue: url for venue, url in urls.items() if url is not None} or urls
+    feed = FeedSettings(copies=settings.copies)
+    return [
+        Upstream(hosts_of(venue, url), feed, linger_ms=settings.linger_ms)
+        for venue, url in given.items()
+    ]

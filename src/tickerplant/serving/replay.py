@@ -1,0 +1,76 @@
+"""Serves recordings: `tickerplant replay`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO, cast
+
+from msgspec import structs
+
+from tickerplant import logs
+from tickerplant.config.settings import ReplaySettings
+from tickerplant.errors import ConfigError
+from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.progress import StatusLine
+from tickerplant.recording.capture import companions_text
+from tickerplant.replaying.plan import Plan
+from tickerplant.replaying.scan import scan
+from tickerplant.replaying.source import RecordingSource
+from tickerplant.replaying.unavailable import VerbatimForwarder
+from tickerplant.server import event_loop
+from tickerplant.serving.run import Echo, Service, drive_of, limits_from, plant_of, serve
+
+
+def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
+    """Serve recordings until interrupted, or with `exit_at_end` until they end.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        RecordingError: a file cannot be read, or is not a recording.
+    """
+    status_line = StatusLine()
+    stream = cast("TextIO", status_line) if status_line.is_terminal else None
+    logs.configure(settings.log_format, settings.log_level, stream)
+    if settings.loop and settings.exit_at_end:
+        raise ConfigError("--exit-at-end", True, "not to be combined with --loop, which never ends")
+    found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
+    for file in found.files:
+        if file.companions:
+            logs.logger().info(f"= {companions_text(file.path, file.companions)}")
+    settings = structs.replace(settings, profile=replayed_profile(settings, found.profile))
+    plant = plant_of(settings, found.instruments, found.start_ms)
+    plan = Plan(
+        speed=settings.speed,
+        pace=settings.pace,
+        begin=settings.begin,
+        end=settings.end,
+        warm_up_ns=settings.warm_up_ms * 1_000_000,
+        loops=settings.loop,
+        rebased=settings.rebase == "now",
+        verbatim=settings.verbatim,
+    )
+    source = RecordingSource(
+        found,
+        plant,
+        plan,
+        wait_for=settings.wait_for,
+        keeps_running=not settings.exit_at_end,
+        status_line=status_line,
+    )
+    service = Service(
+        plant=plant,
+        drive=drive_of(source),
+        limits=limits_from(settings),
+        steering=source,
+        forwarders=dict.fromkeys(plant.venues, VerbatimForwarder()) if settings.verbatim else None,
+    )
+    event_loop.run(serve(settings, service, echo))
+
+
+def replayed_profile(settings: ReplaySettings, recorded: str) -> str:
+    """Return the name of the profile to serve, given that of the recordings; empty if unknown."""
+    if settings.profile != "auto":
+        return settings.profile
+    if recorded and recorded not in PROFILES:
+        logs.logger().warning(f"! the recording is of an unknown profile, {recorded}")
+    return recorded if recorded in PROFILES else P2026Q1.name

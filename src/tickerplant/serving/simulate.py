@@ -1,0 +1,53 @@
+"""Serves a simulated market: `tickerplant simulate`."""
+
+from __future__ import annotations
+
+import time
+
+from tickerplant import logs
+from tickerplant.config.settings import SimulateSettings
+from tickerplant.recorder.tap import TapSettings
+from tickerplant.server import event_loop
+from tickerplant.server.event_loop import connection_clock_ms
+from tickerplant.serving.run import Echo, Service, drive_of, limits_from, plant_of, serve
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import SimulatedSource, open_market
+
+
+def simulate(settings: SimulateSettings, echo: Echo) -> int:
+    """Serve a simulated market until interrupted, or until its time is up; return the exit status.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        RecordingError: the recording cannot be written.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    # A market that starts now keeps up with the wall clock, however long it takes to create.
+    opened_s = time.monotonic() if settings.start_ms is None and not settings.wait_for else None
+    start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
+    traded = instruments(start_ms, settings.symbols or None, settings.symbol_count)
+    exchange = SimulatedExchange(
+        traded,
+        seed=settings.seed,
+        start_ms=start_ms,
+        intensity=settings.intensity,
+        listings=not settings.symbols and settings.symbol_count is None,
+    )
+    plant = plant_of(settings, traded, start_ms, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    source = SimulatedSource(
+        exchange,
+        plant,
+        speed=settings.speed,
+        duration_ms=settings.duration_ms,
+        wait_for=settings.wait_for,
+        opened_s=opened_s,
+    )
+    service = Service(
+        plant=plant,
+        drive=drive_of(source),
+        limits=limits_from(settings),
+        taps=TapSettings(folder=settings.record or "", names=settings.record_streams),
+    )
+    return event_loop.run(serve(settings, service, echo))
