@@ -31,7 +31,8 @@ LAYERS = (
     {"replaying"},
     {"config"},
     {"serving", "watching", "verifying", "exporting"},
-    {"cli"},
+    {"hosted"},
+    {"cli", "blocking"},
     {"__main__"},
 )
 SIDEWAYS = {

@@ -134,6 +134,16 @@ class PacedSettings(ServeSettings, frozen=True, kw_only=True):
     speed: Annotated[
         Speed, _setting("Market seconds per real second; 0 for as fast as possible.")
     ] = 1.0
+    paused: Annotated[
+        bool, _setting("Start paused; POST /plant/v1/clock resumes, or makes a step.")
+    ] = False
+    slow_readers: Annotated[
+        Literal["disconnect", "wait"],
+        _setting(
+            "disconnect: close clients that read too slowly; wait: let the market wait for them, as "
+            "with --speed 0."
+        ),
+    ] = "disconnect"
 
 
 RecordFolder = Annotated[

@@ -45,6 +45,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Whether all times are shifted so that the first message has the current time."""
     verbatim: bool = False
     """Whether recorded streams are sent and nothing is derived from them."""
+    is_paused: bool = False
+    """Whether the clock is paused at the beginning."""
+    waits: bool = False
+    """Whether a paced replay, too, waits for readers that are slow."""
 
 
 class Span(Struct, frozen=True):
