@@ -30,7 +30,7 @@ LAYERS = (
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying"},
     {"config"},
-    {"serving", "watching", "verifying", "exporting"},
+    {"serving", "watching", "verifying", "exporting", "command_line"},
     {"hosted"},
     {"cli", "blocking"},
     {"__main__"},

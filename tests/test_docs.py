@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -98,7 +99,8 @@ def test_command_lines_in_pages_have_options_that_exist(page: Path) -> None:
         for command, rest in COMMAND_LINE.findall(block.replace("\\\n", " ")):
             assert command in commands.commands, f"no command {command}"
             known = {"help"}
-            for option in commands.commands[command].params:
+            context = click.Context(commands.commands[command])
+            for option in context.command.get_params(context):
                 known |= {
                     name.removeprefix("--") for name in (*option.opts, *option.secondary_opts)
                 }

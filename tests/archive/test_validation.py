@@ -125,7 +125,7 @@ def test_no_number_ends_the_process(tmp_path: Path, how: str) -> None:
         for at, text in enumerate([*texts, "1"])
     ]
     path = line_file(tmp_path / "tape", trades)
-    form = ["--to", "csv"] if how == "csv" else ["--to", "parquet", "--numbers", how]
+    form = ["--format", "csv"] if how == "csv" else ["--format", "parquet", "--numbers", how]
     command = [sys.executable, "-m", "tickerplant", "export", path, "--out", str(tmp_path / "out")]
     done = subprocess.run(  # noqa: S603  # our own program
         [*command, *form], capture_output=True, text=True, check=False, timeout=60
