@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tickerplant import __version__
 from tickerplant.command_line.command import (
     HELP_NAMES,
     QUIET,
@@ -57,6 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(128 + signal.SIGINT)
     except TickerplantError as error:
         _print_error(str(error))
+        sys.exit(USAGE_ERROR)
+    except ModuleNotFoundError as error:
+        from tickerplant.libraries import is_optional, missing_library
+
+        if not is_optional(error):
+            raise
+        command = next(filter(commands.commands.get, arguments or sys.argv[1:]), "it")
+        _print_error(str(missing_library(error, command, for_tables=command == "export")))
         sys.exit(USAGE_ERROR)
     except CannotPrint as error:
         sys.exit(cannot_print(error.failure))
@@ -105,9 +114,7 @@ class _Program(click.Group):
 def _print_version(context: click.Context, param: click.Parameter, value: Any) -> None:
     del param
     if value and not context.resilient_parsing:
-        from importlib.metadata import version as version_of
-
-        click.echo(f"tickerplant {version_of('tickerplant')}")
+        click.echo(f"tickerplant {__version__}")
         context.exit()
 
 

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from msgspec import Struct
 
-DISTRIBUTION = "tickerplant"
+from tickerplant import __version__
+from tickerplant.libraries import CORE
 
 
 class Versions(Struct, frozen=True):
@@ -23,13 +24,21 @@ class Versions(Struct, frozen=True):
 
 def versions() -> Versions:
     """Return the versions of what is installed."""
-    names = sorted({_name_of(each) for each in requires(DISTRIBUTION) or ()})
+    names = sorted({_name_of(each) for each in _requirements()})
     return Versions(
-        version(DISTRIBUTION),
+        __version__,
         platform.python_version(),
         platform.platform(),
         {name: _version_of(name) for name in names},
     )
+
+
+def _requirements() -> list[str]:
+    """Return what the program requires, with all extras; nothing if it runs from plain files."""
+    try:
+        return requires(CORE) or []
+    except PackageNotFoundError:
+        return []
 
 
 def _name_of(requirement: str) -> str:
