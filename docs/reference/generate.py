@@ -713,6 +713,7 @@ ERRORS = (
     errors.TickerplantError,
     errors.ConfigError,
     errors.RequestError,
+    errors.RateLimitError,
     errors.UpstreamError,
     errors.QueueOverflow,
     errors.RecordingError,

@@ -2,6 +2,7 @@
 
 TickerplantError
 ├── RequestError      a rejected request; carries the code, message and HTTP status of the response
+│   └── RateLimitError    the address may send no request for a while; carries how long
 ├── DecodeError       a malformed market message from a recording or an upstream
 │   └── ImpossibleTimeError   one of its times is far from the others
 ├── RecordingError    an unreadable recording; carries file, line and byte offset
@@ -22,12 +23,24 @@ _AFTER_HOST = re.compile(r"^(\w+://[^/?#]*[/?#]).+", re.DOTALL)
 class TickerplantError(Exception):
     """Base class of all exceptions of this package."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return how to copy or unpickle it: with its text and attributes, not its arguments."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(
+    kind: type[TickerplantError], args: tuple[object, ...], state: dict[str, object]
+) -> TickerplantError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class RequestError(TickerplantError):
     """The server rejected a request: `code`, `message` and HTTP `status`.
 
-    Raised by the client it also names the request in `request`.  If the address is blocked for a
-    while (429, 418), `until_ms` is the end of the block in milliseconds since the epoch, else None.
+    Raised by the client it also names the request in `request`.
     """
 
     def __init__(
@@ -37,16 +50,40 @@ class RequestError(TickerplantError):
         status: int = 400,
         *,
         request: str = "",
-        until_ms: int | None = None,
-        again: str = "",
+        note: str = "",
     ) -> None:
-        text = f"{code} {message}" + (f" ({again})" if again else "")
+        text = f"{code} {message}" + (f" ({note})" if note else "")
         super().__init__(f"{request}: {text}" if request else text)
         self.code = code
         self.message = message
         self.status = status
         self.request = request
-        self.until_ms = until_ms
+
+
+class RateLimitError(RequestError):
+    """This IP address may send no request for a while: `retry_after_s`, from when it was raised.
+
+    The server refused it (`status` 429) or banned it (418, until `banned_until_ms`), or the request
+    was not sent because the weight of the minute is spent.  `retry_at_ms` is when the next request
+    may be sent.  Times are milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        status: int,
+        *,
+        retry_at_ms: int,
+        now_ms: int,
+        is_ban: bool,
+        request: str = "",
+        note: str = "",
+    ) -> None:
+        super().__init__(code, message, status, request=request, note=note)
+        self.retry_after_s = max(retry_at_ms - now_ms, 0) / 1000
+        self.retry_at_ms = retry_at_ms
+        self.banned_until_ms = retry_at_ms if is_ban else None
 
 
 class DecodeError(TickerplantError):
@@ -69,7 +106,7 @@ class RecordingError(TickerplantError):
         self.offset_bytes = offset_bytes
 
 
-class ConfigError(TickerplantError):
+class ConfigError(TickerplantError, ValueError):
     """A setting or argument is invalid or missing.
 
     The message hides the user part of a URL and everything after the host: they may be secret.
@@ -97,7 +134,7 @@ class MissingLibraryError(TickerplantError, ImportError):
         self.command = command
 
 
-class UpstreamError(TickerplantError):
+class UpstreamError(TickerplantError, ConnectionError):
     """The server was unreachable, timed out, or sent an invalid response."""
 
     def __init__(self, url: str, reason: str, *, request: str = "") -> None:

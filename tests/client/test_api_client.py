@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tickerplant.client.api import HANDSHAKE_WEIGHT, ApiClient
 from tickerplant.client.rest import RestClient
-from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.errors import RateLimitError, RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.protocol.limits import LIMITS
@@ -663,12 +663,13 @@ async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_i
         moment = TimeSpec()
         async with client_of(hosts_in(house), moment) as client:
             for _ in range(3):
-                with pytest.raises(RequestError) as caught:
+                with pytest.raises(RateLimitError) as caught:
                     await client.ask_within(10, "ticker.price", symbol="BTCUSDT")
         refused = (await house.metrics())[REFUSED]
     assert moment.slept == [], "who has a timeout waits for no refusal"
-    assert caught.value.until_ms is not None
-    assert caught.value.until_ms > moment.now_ms
+    assert caught.value.retry_after_s > 0
+    assert caught.value.retry_at_ms > moment.now_ms
+    assert caught.value.banned_until_ms is None
     assert re.fullmatch(
         r"ticker\.price symbol=BTCUSDT: -1003 Not sent: an earlier request was refused with: .* "
         r"\(HTTP 429, again in \d+ s, at 2026-01-01T00:\d\d:\d\dZ\)",
@@ -688,9 +689,10 @@ async def test_the_end_of_a_ban_is_read_from_its_words_if_nothing_else_says_it()
             await connection.send(json.dumps(reported))
 
     async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
-        with pytest.raises(RequestError, match=r"again in 42 s, at 2026") as caught:
+        with pytest.raises(RateLimitError, match=r"again in 42 s, at 2026") as caught:
             await client.ask_within(10, "ping")
-    assert (caught.value.message, caught.value.until_ms) == (said, START_MS + 42_000)
+    assert (caught.value.message, caught.value.banned_until_ms) == (said, START_MS + 42_000)
+    assert caught.value.retry_after_s == 42
 
 
 @looped

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from tickerplant import __version__
 from tickerplant.client.request import plain_reason, retry_after_of
 from tickerplant.client.rest import MAX_CONCURRENT, RestClient, full_path, text_of
-from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.errors import RateLimitError, RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.protocol.limits import LIMITS
@@ -548,17 +548,20 @@ async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_i
         scripted(http(418, said, Retry_After="7200")) as server,
         client_of(server.hosts(), moment) as client,
     ):
-        with pytest.raises(RequestError) as caught:
+        with pytest.raises(RateLimitError) as caught:
             await client.get_within(10, "depth", symbol="BTCUSDT")
         assert str(caught.value) == (
             "/fapi/v1/depth symbol=BTCUSDT: -1003 Way too many requests; IP banned. Please use the "
             "websocket. (HTTP 418, again in 120 min, at 2026-01-01T02:00:00Z)"
         )
         assert (caught.value.code, caught.value.status) == (-1003, 418)
-        assert caught.value.until_ms == START_MS + 7_200_000
-        with pytest.raises(RequestError, match=r"Not sent: .*refused with: Way too many") as caught:
+        assert caught.value.banned_until_ms == START_MS + 7_200_000
+        assert caught.value.retry_after_s == 7_200
+        with pytest.raises(
+            RateLimitError, match=r"Not sent: .*refused with: Way too many"
+        ) as caught:
             await client.get_within(10, "depth", symbol="BTCUSDT")
-        assert (caught.value.status, caught.value.until_ms) == (418, START_MS + 7_200_000)
+        assert (caught.value.status, caught.value.banned_until_ms) == (418, START_MS + 7_200_000)
         assert (len(server.asked), moment.slept) == (1, [])
 
 
@@ -568,9 +571,10 @@ async def test_with_a_timeout_nothing_is_waited_for_that_takes_longer() -> None:
         moment = SharedMoment(house)
         async with client_of(hosts_in(house), moment, WeightBudget(5, 0.2)) as client:
             await client.get_within(30, "ping")
-            with pytest.raises(RequestError, match="weight of this minute is spent") as caught:
+            with pytest.raises(RateLimitError, match="weight of this minute is spent") as caught:
                 await client.get_within(5, "ping")
-            assert caught.value.until_ms == (moment.now_ms // MINUTE_MS + 1) * MINUTE_MS
+            assert caught.value.banned_until_ms is None
+            assert caught.value.retry_at_ms == (moment.now_ms // MINUTE_MS + 1) * MINUTE_MS
             assert moment.slept == []
             await client.get_within(60, "ping")
             assert len(moment.slept) == 1

@@ -154,3 +154,8 @@ def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertif
         assert "ws://" not in (text + welcome).replace("wss://", "")
 
     test()
+
+
+def test_a_certificate_that_cannot_be_read_is_reported_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a PEM file that can be read \(No such file"):
+        context_of(str(tmp_path / "none.pem"))

@@ -14,7 +14,7 @@ from tickerplant.client.request import Clock, again_text, wall_clock_ms
 from tickerplant.client.rest import MAX_CONCURRENT, RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL
-from tickerplant.errors import ConfigError, RequestError, UpstreamError
+from tickerplant.errors import ConfigError, RateLimitError, RequestError, UpstreamError
 from tickerplant.feed.book_view import BookView
 from tickerplant.feed.cursor import RESTARTED
 from tickerplant.feed.local_book import LocalBook
@@ -88,9 +88,9 @@ class RequestingBook(LocalBook):
             return super().reason
         if isinstance(failure, RequestError):
             text = f"{failure.code} {failure.message}"
-            if failure.until_ms is None:
+            if not isinstance(failure, RateLimitError):
                 return f"no snapshot: {text}"
-            again = again_text(failure.until_ms, self.clock())
+            again = again_text(failure.retry_at_ms, self.clock())
             return f"no snapshot: {failure.status}, {again}: {text}"
         is_plain = isinstance(failure, UpstreamError)
         return f"no snapshot: {failure if is_plain else repr(failure)}"
@@ -132,8 +132,8 @@ class LocalBooks:
         self._on_change = on_change
         self._requests: set[asyncio.Task[None]] = set()
         self._sink = self._take
-        self._refusal: RequestError | None = None
-        """The refusal because of which no snapshot may be requested before its `until_ms`."""
+        self._refusal: RateLimitError | None = None
+        """The refusal because of which no snapshot may be requested before its `retry_at_ms`."""
         self._warned: set[str] = set()
         """Symbols whose failure was logged; the empty one is for failures that concern all."""
         self._checks = asyncio.create_task(self._check_regularly())
@@ -296,7 +296,7 @@ class LocalBooks:
     def _is_refused(self) -> bool:
         """Whether the server refuses all requests for now; then every waiting book says so."""
         refusal = self._refusal
-        if refusal is None or (refusal.until_ms or 0) <= self._rest.now_ms():
+        if refusal is None or refusal.retry_at_ms <= self._rest.now_ms():
             self._refusal = None
             return False
         for book in self.by_symbol.values():
@@ -317,7 +317,7 @@ class LocalBooks:
         except (RequestError, UpstreamError) as error:
             book.failure = error
             book.snapshot_failed(monotonic_ms())
-            if isinstance(error, RequestError) and error.until_ms is not None:
+            if isinstance(error, RateLimitError):
                 self._refusal = error
             self._warn(book, error)
         except Exception as error:  # noqa: BLE001  # otherwise no other request would follow

@@ -380,9 +380,9 @@ class Market:
 
         Raises:
             ConfigError: `method_or_path` or `timeout_s` is invalid.
-            RequestError: the server responds with an error.  It is raised at once, without a
-                request, while the server rejects this IP address or this minute's request weight is
-                spent; `until_ms` says for how long.
+            RequestError: the server responds with an error.
+            RateLimitError: the server rejects this IP address, or this minute's request weight is
+                spent; raised at once, without a request, and `retry_after_s` says for how long.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()

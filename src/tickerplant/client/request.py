@@ -20,8 +20,8 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from tickerplant.errors import RequestError, UpstreamError
-from tickerplant.feed.weight import WeightBudget
+from tickerplant.errors import RateLimitError, RequestError, UpstreamError
+from tickerplant.feed.weight import BANNED, WeightBudget
 from tickerplant.formatting import one_line
 from tickerplant.messages.readers import UNREADABLE
 
@@ -159,7 +159,7 @@ class Request:
         self._failures = 0
         self._failure = ""
         """Why the last attempt failed."""
-        self._refusal: RequestError | None = None
+        self._refusal: RateLimitError | None = None
         self._sent_ms = 0
         self._until_s: float | None = None
         """When the timeout expires, by the clock of the event loop."""
@@ -252,7 +252,7 @@ class Request:
             retry_after_ms = int(banned_until[1]) - now_ms
         with _BUDGET_LOCK:
             budget.refused(status, retry_after_ms, now_ms, message)
-        self._refusal = self._error(code, message, status, now_ms + self._refused_ms())
+        self._refusal = self._limited(code, message, status, now_ms + self._refused_ms())
 
     def refused_by_http(
         self, status: int, reason: str, headers: Mapping[str, str], body: bytes
@@ -291,24 +291,32 @@ class Request:
 
     def rejected_like(self, error: RequestError) -> RequestError:
         """Return the error of another request as one of this request."""
-        if error.until_ms is None:
+        if not isinstance(error, RateLimitError):
             return self.rejected(error.code, error.message, error.status)
-        return self._error(error.code, error.message, error.status, error.until_ms)
+        return self._limited(error.code, error.message, error.status, error.retry_at_ms)
 
     def _earlier_refusal(self) -> str:
         message = one_line(self._context.budget.refused_message)
         return "an earlier request was refused" + (f" with: {message}" if message else "")
 
-    def _not_sent(self, reason: str, wait_ms: int) -> RequestError:
+    def _not_sent(self, reason: str, wait_ms: int) -> RateLimitError:
         """Return the error for a request that may not be sent for another `wait_ms`."""
         status = self._context.budget.refused_status or TOO_MANY
-        until_ms = self._context.clock() + wait_ms
-        return self._error(TOO_MANY_REQUESTS, f"Not sent: {reason.rstrip('.')}.", status, until_ms)
+        retry_at_ms = self._context.clock() + wait_ms
+        message = f"Not sent: {reason.rstrip('.')}."
+        return self._limited(TOO_MANY_REQUESTS, message, status, retry_at_ms)
 
-    def _error(self, code: int, message: str, status: int, until_ms: int) -> RequestError:
-        again = f"HTTP {status}, {again_text(until_ms, self._context.clock())}"
-        return RequestError(
-            code, message, status, request=self._text, until_ms=until_ms, again=again
+    def _limited(self, code: int, message: str, status: int, retry_at_ms: int) -> RateLimitError:
+        now_ms = self._context.clock()
+        return RateLimitError(
+            code,
+            message,
+            status,
+            retry_at_ms=retry_at_ms,
+            now_ms=now_ms,
+            is_ban=status == BANNED,
+            request=self._text,
+            note=f"HTTP {status}, {again_text(retry_at_ms, now_ms)}",
         )
 
 

@@ -133,8 +133,9 @@ class RestClient:
             **params: Query parameters; None is left out.
 
         Raises:
-            RequestError: the server responded with an error, or it refuses this IP address (429,
-                418), or this minute's request weight is spent; `until_ms` says for how long.
+            RateLimitError: the server refuses this IP address (429, 418), or this minute's request
+                weight is spent.
+            RequestError: the server responded with an error.
             UpstreamError: there was no valid response in time.
         """
         target = full_path(path, self._hosts.venue)

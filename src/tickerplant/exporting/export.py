@@ -132,6 +132,8 @@ def _refuse_outside(paths: Sequence[str], start_ns: int, end_ns: int) -> None:
         if not (is_over or is_early):
             return
         covered = coverage_of(recorded)
+    except ConfigError:
+        raise
     except (RecordingError, ValueError):  # damage is reported by the export
         return
     bounds = f"the recording is from {covered}"

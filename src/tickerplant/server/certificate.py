@@ -163,8 +163,9 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 def _first_of(path: str) -> x509.Certificate:
     """Return the first certificate in a PEM file."""
+    text = _text_of(_CERT, path)
     try:
-        return x509.load_pem_x509_certificates(_text_of(_CERT, path).encode())[0]
+        return x509.load_pem_x509_certificates(text.encode())[0]
     except ValueError:
         raise ConfigError(_CERT, path, "a PEM file with a certificate") from None
 

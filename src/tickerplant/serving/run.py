@@ -103,8 +103,9 @@ def limits_of(changes: Mapping[str, int], *, enforced: bool = True) -> Limits:
             raise ConfigError("--limit", name, one_of(name, known))
         if isinstance(known[name].default, bool) and number not in {0, 1}:
             raise ConfigError(name, number, "0 or 1")
-    numbers = msgspec.structs.asdict(LIMITS) | dict(changes) | {"enforced": enforced}
-    return msgspec.convert(numbers, Limits, strict=False)
+    changed = {name: type(known[name].default)(number) for name, number in changes.items()}
+    # `msgspec.convert` would turn a ConfigError into an error of its own.
+    return Limits(**msgspec.structs.asdict(LIMITS) | changed | {"enforced": enforced})
 
 
 def limits_from(settings: ServeSettings) -> Limits:
