@@ -30,9 +30,8 @@ LAYERS = (
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying"},
     {"config"},
-    {"serving", "watching", "verifying", "exporting", "command_line"},
-    {"hosted"},
-    {"cli", "blocking"},
+    {"serving", "watching", "verifying", "exporting"},
+    {"cli"},
     {"__main__"},
 )
 SIDEWAYS = {

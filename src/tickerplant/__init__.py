@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tickerplant import blocking, messages, notices
+    from tickerplant import messages, notices
     from tickerplant.archive.recording import Recording, open_recording
     from tickerplant.archive.tables import Numbers, TableName
+    from tickerplant.client import blocking
     from tickerplant.client.books import Books
     from tickerplant.client.market import Market, connect
     from tickerplant.client.subscription import Listener, Subscription
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from tickerplant.feed.queue import QueueCounters, WhenFull
     from tickerplant.feed.settings import FeedSettings
     from tickerplant.feed.weight import WeightBudget
-    from tickerplant.hosted.clock import ClockState, MarketClock
-    from tickerplant.hosted.market import ReplayMarket, SimulatedMarket, replay, simulate
     from tickerplant.messages.message import Message, StreamName
     from tickerplant.notices import Notice
     from tickerplant.recording.line import Damage
@@ -51,7 +50,6 @@ __all__ = [
     "BookSnapshot",
     "BookState",
     "Books",
-    "ClockState",
     "ConfigError",
     "Damage",
     "FeedCounters",
@@ -60,7 +58,6 @@ __all__ = [
     "Level",
     "Listener",
     "Market",
-    "MarketClock",
     "Message",
     "MissingLibraryError",
     "Notice",
@@ -71,9 +68,7 @@ __all__ = [
     "RateLimitError",
     "Recording",
     "RecordingError",
-    "ReplayMarket",
     "RequestError",
-    "SimulatedMarket",
     "StreamName",
     "Subscription",
     "TableName",
@@ -88,8 +83,6 @@ __all__ = [
     "messages",
     "notices",
     "open_recording",
-    "replay",
-    "simulate",
 ]
 
 _HOME = {
@@ -104,11 +97,7 @@ _HOME = {
     "Level": "feed.order_book",
     "Instant": "recording.timestamps",
     "Listener": "client.subscription",
-    "ClockState": "hosted.clock",
     "Market": "client.market",
-    "MarketClock": "hosted.clock",
-    "ReplayMarket": "hosted.market",
-    "SimulatedMarket": "hosted.market",
     "Message": "messages.message",
     "MissingLibraryError": "errors",
     "Notice": "notices",
@@ -128,10 +117,8 @@ _HOME = {
     "VenueName": "venue",
     "WeightBudget": "feed.weight",
     "WhenFull": "feed.queue",
-    "blocking": "",
+    "blocking": "client",
     "connect": "client.market",
-    "replay": "hosted.market",
-    "simulate": "hosted.market",
     "messages": "",
     "notices": "",
     "open_recording": "archive.recording",
@@ -169,6 +156,8 @@ if not TYPE_CHECKING:  # a type checker would accept every name
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         if not home:
             return import_module(f"{__name__}.{name}")
+        if home == "client":
+            return import_module(f"{__name__}.{home}.{name}")
         return getattr(import_module(f"{__name__}.{home}"), _NAME_THERE.get(name, name))
 
     def _renamed(name: str, present: str) -> object:

@@ -82,9 +82,10 @@ class Gap(Notice, frozen=True, kw_only=True):
 
     symbol: str
     after_id: int
-    """Id of the last message before the gap."""
+    """Id of the last message before the gap; -1 if none was received, as at the start of a history."""
     before_id: int
-    """Id of the first message after it; for candles both are open times, in ms."""
+    """Id of the first message after it, -1 if it is not known; for candles both are open times, in
+    ms."""
     missing: int | None
     """The number of missing messages; None if the ids do not show it."""
     backfilled: int = 0

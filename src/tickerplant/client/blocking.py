@@ -1,4 +1,13 @@
-"""The synchronous client of one venue; public in `tickerplant.blocking`."""
+"""The synchronous client, for programs without an event loop and for notebooks.
+
+    with tickerplant.blocking.connect("usdm", base_url="ws://127.0.0.1:9001") as market:
+        for message in market.stream("btcusdt@miniTicker"):
+            print(message)
+
+The asynchronous client runs in a background thread, which starts on first use.  A market can
+therefore be used without `with`, for example across notebook cells, until `market.close()` or the
+end of the program.
+"""
 
 from __future__ import annotations
 
@@ -104,6 +113,7 @@ class Market:
     def stream(
         self,
         *names: StreamName[M],
+        history: int | Instant = ...,
         backfill: bool = ...,
         queue_size: int = ...,
         when_full: WhenFull = ...,
@@ -115,6 +125,7 @@ class Market:
     def stream(
         self,
         *names: StreamName[M],
+        history: int | Instant = ...,
         backfill: bool = ...,
         queue_size: int = ...,
         when_full: WhenFull = ...,
@@ -126,6 +137,7 @@ class Market:
     def stream(
         self,
         *names: str,
+        history: int | Instant = ...,
         backfill: bool = ...,
         queue_size: int = ...,
         when_full: WhenFull = ...,
@@ -137,6 +149,7 @@ class Market:
     def stream(
         self,
         *names: str,
+        history: int | Instant = ...,
         backfill: bool = ...,
         queue_size: int = ...,
         when_full: WhenFull = ...,
@@ -147,6 +160,7 @@ class Market:
     def stream(
         self,
         *names: str,
+        history: int | Instant = 0,
         backfill: bool = False,
         queue_size: int = QUEUE_SIZE,
         when_full: WhenFull = "block",
@@ -160,6 +174,7 @@ class Market:
 
         Args:
             names: The streams, typed or as text.
+            history: Messages to receive first, over REST: the last N, or all since a time.
             backfill: Fetch missing messages over REST.
             queue_size: Maximum number of unread messages.
             when_full: What to do when the queue is full.
@@ -176,7 +191,11 @@ class Market:
 
         async def subscribe() -> consumers.Subscription[Any]:
             return self._market.stream(
-                *names, backfill=backfill, queue_size=queue_size, when_full=when_full
+                *names,
+                history=history,
+                backfill=backfill,
+                queue_size=queue_size,
+                when_full=when_full,
             )
 
         subscription = self._thread.wait(subscribe())
@@ -190,6 +209,7 @@ class Market:
         *names: StreamName[M],
         callback: Callable[[M], object],
         on_notice: Callable[[Notice], object],
+        history: int | Instant = ...,
         backfill: bool = ...,
     ) -> Listener: ...
 
@@ -199,6 +219,7 @@ class Market:
         *names: StreamName[M],
         callback: Callable[[M | Notice], object],
         on_notice: None = None,
+        history: int | Instant = ...,
         backfill: bool = ...,
     ) -> Listener: ...
 
@@ -208,6 +229,7 @@ class Market:
         *names: str,
         callback: Callable[[Message], object],
         on_notice: Callable[[Notice], object],
+        history: int | Instant = ...,
         backfill: bool = ...,
     ) -> Listener: ...
 
@@ -217,6 +239,7 @@ class Market:
         *names: str,
         callback: Callable[[Message | Notice], object],
         on_notice: None = None,
+        history: int | Instant = ...,
         backfill: bool = ...,
     ) -> Listener: ...
 
@@ -225,6 +248,7 @@ class Market:
         *names: str,
         callback: Callable[..., object],
         on_notice: Callable[[Notice], object] | None = None,
+        history: int | Instant = 0,
         backfill: bool = False,
     ) -> Listener:
         """Call `callback` with each message of `names` as it arrives; see `tickerplant.Market.on`.
@@ -239,6 +263,7 @@ class Market:
             names: The streams, typed or as text.
             callback: Called with each message, and with each notice if there is no `on_notice`.
             on_notice: Called with each notice, at its place among the messages.
+            history: Messages to receive first, over REST: the last N, or all since a time.
             backfill: Fetch missing messages over REST.
 
         Raises:
@@ -248,7 +273,7 @@ class Market:
 
         async def listen() -> consumers.Listener:
             return self._market.on(
-                *names, callback=callback, on_notice=on_notice, backfill=backfill
+                *names, callback=callback, on_notice=on_notice, history=history, backfill=backfill
             )
 
         return Listener(self._thread, self._thread.wait(listen()))

@@ -17,6 +17,7 @@ from tickerplant.client.ask_target import find_target
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.books import Books
 from tickerplant.client.fetching import DepthLimit, Fetcher
+from tickerplant.client.history import History, parse_history
 from tickerplant.client.local_books import snapshot_limit
 from tickerplant.client.rest import RestClient, decoded, full_path
 from tickerplant.client.runner import FeedRunner
@@ -122,12 +123,17 @@ class Market:
         api_key: str | None = None,
         observer: Observer | None = None,
     ) -> None:
+        self.hosts = hosts
         self.budget = budget
-        self._settings = settings
-        self._api_key = api_key
-        self._use(hosts)
-        if observer is not None:
-            self._runner.feed.observer = observer
+        rng = Random()  # unseeded: pauses differ between clients
+        self._has_key = api_key is not None
+        self._rest = RestClient(hosts, budget, api_key=api_key)
+        self._api = ApiClient(hosts, budget)
+        self._fetcher = Fetcher(self._rest, hosts.venue, api_key)
+        backfill = Backfill(self._rest, api_key)
+        listing = Listing(hosts, self._rest, budget)
+        self._runner = FeedRunner(hosts, settings, reader, backfill, rng, listing)
+        self._runner.feed.observer = UnknownStreamLog() if observer is None else observer
         self._is_open = False
         self._was_opened = False
         self._was_entered = False
@@ -135,18 +141,6 @@ class Market:
         self._subscriptions: WeakSet[Subscription[object]] = WeakSet()
         self._listeners: list[Listener] = []
         self._books: list[Books] = []
-
-    def _use(self, hosts: Hosts) -> None:
-        """Make the clients of `hosts`; nothing is connected."""
-        self.hosts = hosts
-        rng = Random()  # unseeded: pauses differ between clients
-        self._rest = RestClient(hosts, self.budget, api_key=self._api_key)
-        self._api = ApiClient(hosts, self.budget)
-        self._fetcher = Fetcher(self._rest, hosts.venue, self._api_key)
-        backfill = Backfill(self._rest, self._api_key)
-        listing = Listing(hosts, self._rest, self.budget)
-        self._runner = FeedRunner(hosts, self._settings, reader, backfill, rng, listing)
-        self._runner.feed.observer = UnknownStreamLog()
 
     @property
     def venue(self) -> VenueName:
@@ -171,6 +165,7 @@ class Market:
     def stream(
         self,
         *names: StreamName[M],
+        history: int | Instant = ...,
         backfill: bool = ...,
         queue_size: int = ...,
         when_full: WhenFull = ...,
@@ -181,6 +176,7 @@ class Market:
     def stream(
         self,
         *names: StreamName[M],
+        history: int | Instant = ...,
         backfill: bool = ...,
         queue_size: int = ...,
         when_full: WhenFull = ...,
@@ -191,6 +187,7 @@ class Market:
     def stream(
         self,
         *names: str,
+        history: int | Instant = ...,
         backfill: bool = ...,
         queue_size: int = ...,
         when_full: WhenFull = ...,
@@ -201,6 +198,7 @@ class Market:
     def stream(
         self,
         *names: str,
+        history: int | Instant = ...,
         backfill: bool = ...,
         queue_size: int = ...,
         when_full: WhenFull = ...,
@@ -210,6 +208,7 @@ class Market:
     def stream(
         self,
         *names: str,
+        history: int | Instant = 0,
         backfill: bool = False,
         queue_size: int = QUEUE_SIZE,
         when_full: WhenFull = "block",
@@ -226,9 +225,12 @@ class Market:
         Args:
             names: The streams: typed, such as `Trade.of("BTCUSDT")`, or text such as
                 `btcusdt@miniTicker`.
+            history: Messages to receive first, over REST: the last N, or all since a time, at most
+                10,000 of each stream; live messages follow without a hole.  For trades, aggregate
+                trades and candles.  It implies `backfill`.
             backfill: Fetch missing trades, aggregate trades and candles over REST.  Other
                 subscribers to the same stream receive them too.
-            queue_size: Maximum number of unread messages.
+            queue_size: Maximum number of unread messages, besides a history.
             when_full: What to do when the queue is full: `block`, `keep_latest`, `drop_oldest` or
                 `raise`.
             on_notice: Called with each notice when the reader reaches it, before the next message is
@@ -241,13 +243,18 @@ class Market:
         names = self._checked(names)
         if on_notice is not None:
             check_callback("on_notice", on_notice)
+        joined = self._history(history, names)
+        if joined is not None and when_full == "keep_latest":
+            expected = "another value with a history, of which it would keep one message"
+            raise ConfigError("when_full", when_full, expected)
         subscription: Subscription[Message | Notice] = Subscription(
             self._runner,
             names,
             when_full=when_full,
             queue_size=queue_size,
             on_notice=on_notice,
-            backfill=backfill,
+            backfill=backfill or joined is not None,
+            history=joined,
         )
         self._subscriptions.add(subscription)
         return subscription
@@ -258,6 +265,7 @@ class Market:
         *names: StreamName[M],
         callback: Callable[[M], object],
         on_notice: Callable[[Notice], object],
+        history: int | Instant = ...,
         backfill: bool = ...,
     ) -> Listener: ...
 
@@ -267,6 +275,7 @@ class Market:
         *names: StreamName[M],
         callback: Callable[[M | Notice], object],
         on_notice: None = None,
+        history: int | Instant = ...,
         backfill: bool = ...,
     ) -> Listener: ...
 
@@ -276,6 +285,7 @@ class Market:
         *names: str,
         callback: Callable[[Message], object],
         on_notice: Callable[[Notice], object],
+        history: int | Instant = ...,
         backfill: bool = ...,
     ) -> Listener: ...
 
@@ -285,6 +295,7 @@ class Market:
         *names: str,
         callback: Callable[[Message | Notice], object],
         on_notice: None = None,
+        history: int | Instant = ...,
         backfill: bool = ...,
     ) -> Listener: ...
 
@@ -293,6 +304,7 @@ class Market:
         *names: str,
         callback: Callable[..., object],
         on_notice: Callable[[Notice], object] | None = None,
+        history: int | Instant = 0,
         backfill: bool = False,
     ) -> Listener:
         """Call `callback` with each message of `names` as it arrives, without a queue.
@@ -308,6 +320,7 @@ class Market:
             names: The streams, typed or as text; see `stream`.
             callback: Called with each message, and with each notice if there is no `on_notice`.
             on_notice: Called with each notice, at its place among the messages.
+            history: Messages to receive first, over REST; see `stream`.
             backfill: Fetch missing trades, aggregate trades and candles over REST.
 
         Raises:
@@ -319,7 +332,15 @@ class Market:
         if on_notice is not None:
             check_callback("on_notice", on_notice)
         names = self._checked(names)
-        listener = Listener(self._runner, names, callback, on_notice=on_notice, backfill=backfill)
+        joined = self._history(history, names)
+        listener = Listener(
+            self._runner,
+            names,
+            callback,
+            on_notice=on_notice,
+            backfill=backfill or joined is not None,
+            history=joined,
+        )
         self._listeners = [each for each in self._listeners if not each.is_done]
         self._listeners.append(listener)
         return listener
@@ -570,6 +591,12 @@ class Market:
         await self._shut()
         self._raise_failures()
 
+    def _history(self, history: int | Instant, names: tuple[str, ...]) -> History | None:
+        wanted = parse_history(history, names, has_key=self._has_key)
+        if wanted is None:
+            return None
+        return History(self._runner, self._rest, wanted, has_key=self._has_key)
+
     def _check_open(self) -> None:
         if not self._was_opened:
             raise RuntimeError("the market is not open: use `async with`, or `await` it")
@@ -605,12 +632,13 @@ class Market:
 
     def __await__(self) -> Generator[None, None, Self]:
         """Open the market and return it; `close` closes it."""
-        yield from self._open().__await__()
+        self._open()
+        yield from ()
         return self
 
     async def __aenter__(self) -> Self:
         if self._was_entered or not self._is_open:
-            await self._open()
+            self._open()
         self._was_entered = True
         return self
 
@@ -624,10 +652,7 @@ class Market:
         if error is None:
             self._raise_failures()
 
-    async def _open(self) -> None:
-        self._begin()
-
-    def _begin(self) -> None:
+    def _open(self) -> None:
         if self._was_opened:
             raise RuntimeError("a market is opened once; call `connect` again")
         self._is_open = self._was_opened = True

@@ -207,12 +207,13 @@ class FeedRunner:
                 if number in self._connections:  # not before its first attempt
                     self._end(self._connections.pop(number))
             case Fetch():
-                self._start(self._fetch(action))
+                self.start_request(self._fetch(action))
             case Verify(streams=streams):
                 if self._listing is not None:
-                    self._start(self._verify(self._listing, streams))
+                    self.start_request(self._verify(self._listing, streams))
 
-    def _start(self, request: Coroutine[Any, Any, None]) -> None:
+    def start_request(self, request: Coroutine[Any, Any, None]) -> None:
+        """Run `request` in a task, which is cancelled when the feed is stopped."""
         task = asyncio.create_task(request)
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)

@@ -12,6 +12,7 @@ from typing import Generic, Self, TypeVar, cast
 
 from msgspec import structs
 
+from tickerplant.client.history import History
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.errors import ConfigError, QueueOverflow
@@ -46,11 +47,12 @@ class Subscription(Generic[T_co]):
         queue_size: int,
         on_notice: Callable[[Notice], object] | None,
         backfill: bool,
+        history: History | None = None,
     ) -> None:
         self.names = names
         """The streams."""
         self._runner = runner
-        self._inbox = Inbox(runner, names, Queue(queue_size, when_full))
+        self._inbox = Inbox(runner, names, Queue(queue_size, when_full), history)
         self._on_notice = on_notice or _ignore
         queued = cast("deque[T_co]", self._inbox.queue.plain)
         self._plain: deque[T_co] = deque() if on_notice else queued
@@ -83,6 +85,7 @@ class Subscription(Generic[T_co]):
         """End after what is queued, with `failure` if there is one: nothing more will come."""
         if not self._inbox.is_closed:
             self._inbox.failure = failure
+            self._inbox.end_history()
             self._inbox.close()
 
     def __repr__(self) -> str:
@@ -183,7 +186,13 @@ def streams_text(names: tuple[str, ...]) -> str:
 class Inbox:
     """The queue of a subscription and the reader that waits for it."""
 
-    def __init__(self, runner: FeedRunner, names: tuple[str, ...], queue: Queue) -> None:
+    def __init__(
+        self,
+        runner: FeedRunner,
+        names: tuple[str, ...],
+        queue: Queue,
+        history: History | None = None,
+    ) -> None:
         self.queue = queue
         self.is_closed = False
         self.failure: Exception | None = None
@@ -197,6 +206,11 @@ class Inbox:
         """Whether the waiting reader was already scheduled."""
         self._is_paused = False
         self._put = queue.put
+        self._history = history
+        """The history, until it is joined to the live messages."""
+        if history is not None:
+            self._put = self._join
+            history.start(names, self._put_joined, self._on_history)
         self._blocks = queue.when_full == "block"
         self._plain = queue.plain
         self._peak = 0
@@ -270,7 +284,7 @@ class Inbox:
     def _overflow(self) -> None:
         """Drop every new item until the queue has been read, and log that."""
         self.queue.overflow()
-        self._put = self.queue.put
+        self._put_in_queue()
         _log.warning(
             "A subscription drops messages until it is read: %s. %d messages are pending, and it has "
             "no connections of its own that could be paused.",
@@ -298,13 +312,47 @@ class Inbox:
             except QueueOverflow:
                 self.close()
                 raise
-            self._put = self.queue.put
+            self._put_in_queue()
             return item
+
+    def _put_in_queue(self) -> None:
+        """Put items into the queue, as it is now, unless a history is to be joined to them."""
+        if self._history is None:
+            self._put = self.queue.put
+
+    def _join(self, item: Message | Notice) -> None:
+        """Join a live item to the history."""
+        if self._history is not None:
+            self._history.take(item)
+            self._leave_history()
+
+    def _put_joined(self, item: Message | Notice) -> None:
+        """Queue an item of the history, for which there is always room, or a live one behind it."""
+        if self._history is not None and self._history.is_delivering:
+            self.queue.size += 1
+        self.queue.put(item)
+
+    def _on_history(self) -> None:
+        """Wake the reader after items were fetched."""
+        self._wake()
+        self._leave_history()
+
+    def _leave_history(self) -> None:
+        if self._history is not None and self._history.is_joined:
+            self._history = None
+            self._put_in_queue()
+
+    def end_history(self) -> None:
+        """Queue what is held behind a history that has not come; nothing more will come."""
+        if self._history is not None:
+            self._history.end()
 
     def close(self) -> None:
         """Unsubscribe and accept nothing more."""
         if not self.is_closed:
             self.is_closed = True
+            if self._history is not None:
+                self._history.close()
             self._wake()
             self._runner.detach(self._names, self.put)
 
@@ -339,6 +387,7 @@ class Listener:
         *,
         on_notice: Callable[[Notice], object] | None,
         backfill: bool,
+        history: History | None = None,
     ) -> None:
         self.names = names
         """The streams."""
@@ -347,7 +396,12 @@ class Listener:
         self._on_notice = on_notice or _ignore
         self._failure: Exception | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sink = self._take if on_notice is None else self._take_apart
+        self._deliver: Sink = self._take if on_notice is None else self._take_apart
+        self._sink = self._deliver if history is None else self._join
+        self._history = history
+        """The history, until it is joined to the live messages."""
+        if history is not None:
+            history.start(names, self._deliver, self._leave_history)
         runner.attach(names, self._sink, backfills=backfill)
         runner.is_awaited = True
         runner.on_end(self._end)
@@ -362,12 +416,16 @@ class Listener:
         if not self._over.done():
             self._over.set_result(None)
             self._callback = self._on_notice = _ignore  # for the rest of an array, for example
+            if self._history is not None:
+                self._history.close()
             self._runner.detach(self.names, self._sink)
 
     def _end(self, failure: Exception | None) -> None:
         """Close: nothing more will come.  Awaiting it raises `failure`, if there is one."""
         if not self._over.done():
-            self._failure = failure
+            if self._history is not None:
+                self._history.end()
+            self._failure = self._failure or failure
             self.close()
 
     def take_failure(self) -> Exception | None:
@@ -398,6 +456,18 @@ class Listener:
     def __repr__(self) -> str:
         closed = ", closed" if self._over.done() else ""
         return f"<Listener {streams_text(self.names)}{closed}>"
+
+    def _join(self, item: Message | Notice) -> None:
+        """Join a live item to the history."""
+        if self._history is None:
+            self._deliver(item)
+        else:
+            self._history.take(item)
+            self._leave_history()
+
+    def _leave_history(self) -> None:
+        if self._history is not None and self._history.is_joined:
+            self._history = None
 
     def _take(self, item: Message | Notice) -> None:
         try:

@@ -34,11 +34,11 @@ VERSIONS = {"csv": 1, "parquet": 2}
 MAX_KEPT_DAMAGE = 20
 """Damages of a unit that are kept; of further ones the number is."""
 _OPTIONS = {
-    "format": "--format",
+    "to": "--to",
     "tables": "--tables",
     "symbols": "--symbols",
     "start_ns": "--from",
-    "end_ns": "--to",
+    "end_ns": "--to-time",
     "numbers": "--numbers",
 }
 """The command line options of the fields of `Options`."""
@@ -48,12 +48,10 @@ UNFINISHED = ".unfinished"
 """Suffix of files that are being written."""
 
 
-class Options(
-    Struct, frozen=True, kw_only=True, tag_field="kind", tag="export", rename={"format": "to"}
-):
+class Options(Struct, frozen=True, kw_only=True, tag_field="kind", tag="export"):
     """The options of an export."""
 
-    format: str
+    to: str
     tables: tuple[str, ...]
     symbols: tuple[str, ...]
     """Empty: all."""

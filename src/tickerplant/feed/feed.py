@@ -26,6 +26,7 @@ from tickerplant.feed.connection_pool import ConnectionPool
 from tickerplant.feed.context import FeedContext
 from tickerplant.feed.cursor import id_cursor_of
 from tickerplant.feed.expected_interval import ExpectedInterval
+from tickerplant.feed.history import has_history
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStream
 from tickerplant.feed.matched import MatchedStream
@@ -39,7 +40,6 @@ from tickerplant.feed.unknown_streams import UnknownStreams
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, Reader
 from tickerplant.notices import DecodeFailed, Stale, UnknownStream
-from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams.spelling import unknown_reason
 
 _END = ord("}")
@@ -174,7 +174,7 @@ class Feed:
         for name in map(str, names):  # a `StreamName` cannot be encoded
             merged = self._merged_for(name, sink) or self._open_merged(name, sink)
             keep = keeper and keeper(name)
-            merged.attach(sink, backfills=backfills and _can_backfill(name), keep=keep)
+            merged.attach(sink, backfills=backfills and has_history(name), keep=keep)
             joined.append(merged)
         self._notify_newcomer(joined, sink)
         self._pool.add_actions()
@@ -601,7 +601,3 @@ def _add(total: FeedCounters, counted: StreamCounters) -> None:
     total.gaps += counted.gaps
     total.missing += counted.missing
     total.backfilled += counted.backfilled
-
-
-def _can_backfill(name: str) -> bool:
-    return parse_stream_name(name).family in {"trade", "aggTrade", "kline"}

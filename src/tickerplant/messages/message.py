@@ -23,7 +23,7 @@ class Message(Struct, kw_only=True, gc=False):
     received_ns: int = field(name=":received", default=0)
     """When it was received, ns since the epoch."""
     backfilled: bool = field(name=":backfilled", default=False)
-    """True if the message was fetched over REST after a gap."""
+    """True if the message was fetched over REST: for a history, or after a gap."""
 
     @property
     def symbol(self) -> str:

@@ -1,1 +1,0 @@
-"""How the command line reads and explains itself: options, help, usage errors, completion."""
