@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS     := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick lint types unit bench compat docs lock clean
+.PHONY: help setup run test quick lint types unit bench compat docs wheel lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,13 +46,17 @@ docs: $(INSTALLED) ## Write the reference pages and pictures from the program
 	$(BIN)/python docs/reference/generate.py
 	$(BIN)/python docs/images/watch.py
 
+wheel: $(INSTALLED) ## Build the wheels of both distributions into dist/
+	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
+	@cd packaging/tickerplant && $(CURDIR)/$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
+
 lock: ## Pin the dependencies again (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --upgrade --quiet \
-		--group build pyproject.toml --output-file requirements.lock
+		--group build --extra all pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --upgrade --quiet --constraints requirements.lock \
-		--group build --group dev pyproject.toml --output-file requirements-dev.lock
+		--group build --group dev --extra all pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that was made
 	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -30,8 +30,9 @@ LAYERS = (
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying"},
     {"config"},
-    {"serving", "watching", "verifying", "exporting"},
-    {"cli"},
+    {"serving", "watching", "verifying", "exporting", "command_line"},
+    {"hosted"},
+    {"cli", "blocking"},
     {"__main__"},
 )
 SIDEWAYS = {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.config.resolve import read_file, resolve, unknown_variables
-from tickerplant.config.setting import settings_of
+from tickerplant.config.setting import GROUPS, settings_of
 from tickerplant.config.settings import (
     COMMANDS,
     RENAMED,
@@ -18,7 +19,6 @@ from tickerplant.config.settings import (
 )
 from tickerplant.config.values import duration_ms, duration_setting, market_time_ms
 from tickerplant.errors import ConfigError
-from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.server.faults import Fault
 
 
@@ -31,9 +31,8 @@ def test_every_setting_has_a_help_sentence_and_derived_names() -> None:
     for kind in COMMANDS.values():
         for setting in settings_of(kind):
             assert setting.help_text.endswith("."), setting.option
-            own = f"{setting.owner}-" if setting.owner else ""
-            name = f"tickerplant-{own}{setting.option}".replace("-", "_").upper()
-            assert setting.environment == name
+            assert setting.environment == f"TICKERPLANT_{setting.key.upper()}"
+            assert setting.environment_of("watch") == f"TICKERPLANT_WATCH_{setting.key.upper()}"
             assert setting.key == setting.option.replace("-", "_")
 
 
@@ -153,9 +152,9 @@ def test_faults_have_the_same_syntax_in_options_environment_and_file(tmp_path: P
         (
             "duration_ms",
             "10",
-            "invalid value '10' for --duration: expected a number with a unit, such as",
+            "invalid value '10' for --duration: expected a duration such as",
         ),
-        ("duration_ms", "1.5", "expected a number with a unit, such as 10s"),
+        ("duration_ms", "1.5", "such as 90s, 15m, 2h or 1d, with its unit"),
         ("limits", "of", "expected one of exchange, off; did you mean off?"),
         ("profile", "2026q3", "one of 2026q1, 2026q2, current; did you mean 2026q"),
         ("fault_values", ("reset",), "invalid value 'reset' for --fault: expected reset=MEAN"),
@@ -252,29 +251,27 @@ def test_a_missing_file_is_reported() -> None:
         read_file("none.toml")
 
 
-def test_a_key_with_two_meanings_is_set_for_each_command_separately(tmp_path: Path) -> None:
-    """`--to` is a file format of `export` and a time of `replay`."""
-    environment = {"TICKERPLANT_TO": "csv", "TICKERPLANT_EXPORT_TO": "hftbacktest"}
-    assert resolve("export", ExportSettings, {}, environment).to == "hftbacktest"
-    assert resolve("replay", ReplaySettings, {}, environment).end is None
-    file = read_file(write(tmp_path / "a.toml", '[export]\nto = "csv"\n[replay]\nto = "-5m"\n'))
-    assert resolve("export", ExportSettings, {}, {}, file).to == "csv"
-    assert resolve("replay", ReplaySettings, {}, {}, file).end == TimeSpec(300 * 10**9, "-")
-    path = write(tmp_path / "b.toml", 'to = "csv"\n')
-    with pytest.raises(
-        ConfigError, match=r"'to' for a key in .*: expected it in \[replay\] or \[export\]"
-    ):
-        read_file(path)
+def test_a_variable_of_a_command_beats_that_of_all_commands() -> None:
+    environment = {"TICKERPLANT_SPEED": "2", "TICKERPLANT_REPLAY_SPEED": "5"}
+    assert resolve("replay", ReplaySettings, {}, environment).speed == 5
+    assert resolve("simulate", SimulateSettings, {}, environment).speed == 2
+    assert resolve("replay", ReplaySettings, {"speed": "7"}, environment).speed == 7
 
 
-def test_no_two_settings_share_a_name() -> None:
-    meanings: dict[str, set[tuple[str, str]]] = {}
+def test_each_environment_variable_belongs_to_one_setting() -> None:
+    """`TICKERPLANT_RECORD_STREAMS` must not be `--streams` of `record` too, for example."""
+    meanings: dict[str, set[str]] = {}
     for command, kind in COMMANDS.items():
         for each in settings_of(kind):
-            owner = command if each.owner else ""
-            meanings.setdefault(each.environment, set()).add((owner, each.key))
-    ambiguous = {name: found for name, found in meanings.items() if len(found) > 1}
-    assert not ambiguous, "expected each environment variable to belong to one setting"
+            for name in (each.environment, each.environment_of(command)):
+                meanings.setdefault(name, set()).add(each.option)
+    assert not {name: found for name, found in meanings.items() if len(found) > 1}
+
+
+def test_the_former_format_of_an_export_is_answered_with_the_new_option() -> None:
+    for flags, environment in (({"end": "csv"}, {}), ({}, {"TICKERPLANT_EXPORT_TO": "csv"})):
+        with pytest.raises(ConfigError, match="; the format is now --format csv"):
+            resolve("export", ExportSettings, flags, environment)
 
 
 @pytest.mark.parametrize("zero", ["0", "0.0", 0])
@@ -289,7 +286,7 @@ def test_a_duration_without_a_unit_is_rejected_from_every_origin(tmp_path: Path)
         ({}, {"TICKERPLANT_LINGER": "90"}, None),
         ({}, {}, file),
     ):
-        with pytest.raises(ConfigError, match="expected a number with a unit, such as 10s"):
+        with pytest.raises(ConfigError, match="such as 90s, 15m, 2h or 1d, with its unit"):
             resolve("relay", RelaySettings, flags, environment, content)
 
 
@@ -346,13 +343,56 @@ def test_any_text_is_parsed_or_rejected_as_time_and_duration(text: str) -> None:
         assert "such as" in refusal, "the refusal does not say what was expected"
 
 
-def test_a_placeholder_names_the_type_of_value() -> None:
-    placeholders = {each.option: each.placeholder for each in settings_of(ReplaySettings)}
-    assert placeholders["warm-up"] == "DURATION"
-    assert placeholders["wait-for"] == "NUMBER"
-    assert placeholders["from"] == placeholders["to"] == "TIME"
-    assert placeholders["pace"] == "receive|event"
-    assert placeholders["usdm-port"] == "PORT"
+def test_a_metavar_says_what_is_wanted() -> None:
+    metavars = {
+        each.option: each.metavar for kind in COMMANDS.values() for each in settings_of(kind)
+    }
+    assert metavars["warm-up"] == metavars["duration"] == "DURATION"
+    assert metavars["wait-for"] == metavars["seed"] == metavars["symbol-count"] == "N"
+    assert metavars["speed"] == metavars["intensity"] == "NUMBER"
+    assert metavars["from"] == metavars["to"] == metavars["start"] == "TIME"
+    assert metavars["pace"] == "receive|event"
+    assert metavars["usdm-port"] == "PORT"
+    assert metavars["limit"] == "NAME=NUMBER"
+    assert metavars["streams"] == "STREAM,…"
+
+
+def test_every_setting_is_in_one_group_of_the_help() -> None:
+    options = [option for group in GROUPS.values() for option in group]
+    assert len(options) == len(set(options))
+    for kind in COMMANDS.values():
+        assert {each.option for each in settings_of(kind)} <= set(options)
+
+
+def test_names_come_from_options_files_and_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "symbols.txt", "# majors\nBTCUSDT\n\nETHUSDT,XRPUSDT # two\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"SOLUSDT\nBTCUSDT\n")))
+    settings = resolve("simulate", SimulateSettings, {"symbols": (f"BNBUSDT,@{path}", "-")}, {})
+    assert settings.symbols == ("BNBUSDT", "BTCUSDT", "ETHUSDT", "XRPUSDT", "SOLUSDT")
+    file = read_file(write(tmp_path / "a.toml", f'symbols = ["@{path}"]\n'))
+    assert len(resolve("export", ExportSettings, {}, {}, file).symbols) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), (b"\xff", "not UTF-8"), (b"# nothing\n", "at least one name")],
+)
+def test_a_file_of_names_that_cannot_be_used_is_reported(
+    content: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "names"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"'@.*names' for --symbols: expected .*{reason}"):
+        resolve("simulate", SimulateSettings, {"symbols": (f"@{path}",)}, {})
+
+
+def test_a_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ConfigError, match="standard input is closed"):
+        resolve("simulate", SimulateSettings, {"symbols": "-"}, {})
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\0b"])

@@ -199,7 +199,7 @@ def test_a_replay_answers_as_of_its_clock(market: Path) -> None:
 
 def test_what_was_exported_is_asked_in_one_line(market: Path, tmp_path: Path) -> None:
     out = tmp_path / "tables"
-    ended = run("export", str(market), "--to", "parquet", "--out", str(out))
+    ended = run("export", str(market), "--format", "parquet", "--out", str(out))
     assert ended.returncode == 0, ended.stderr
     tables = duckdb.read_parquet(f"{out}/venue=usdm/table=trades/**", hive_partitioning=True)
     counts = streams_of(recorded(market))

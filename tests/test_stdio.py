@@ -88,7 +88,7 @@ def test_a_broken_standard_error_changes_no_exit_status(
     ports = ("--usdm-port", "0", "--coinm-port", "0")
     assert status("replay", trade, "--wait-for", "0", "--exit-at-end", *ports) == 0
     out = tmp_path / "out"
-    assert status("export", trade, "--to", "csv", "--out", str(out)) == 0
+    assert status("export", trade, "--format", "csv", "--out", str(out)) == 0
     assert list(out.rglob("*.zip")) or list(out.rglob("*.csv")), "it was exported"
     assert status("verify", str(tmp_path / "none")) == 2
     assert status("simulate", "--speed", "fast") == 2

@@ -14,10 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tickerplant import messages, notices
+    from tickerplant import blocking, messages, notices
     from tickerplant.archive.recording import Recording, open_recording
     from tickerplant.archive.tables import Numbers, TableName
-    from tickerplant.client import blocking
     from tickerplant.client.books import Books
     from tickerplant.client.market import Market, connect
     from tickerplant.client.subscription import Listener, Subscription
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from tickerplant.feed.queue import QueueCounters, WhenFull
     from tickerplant.feed.settings import FeedSettings
     from tickerplant.feed.weight import WeightBudget
+    from tickerplant.hosted.clock import ClockState, MarketClock
+    from tickerplant.hosted.market import ReplayMarket, SimulatedMarket, replay, simulate
     from tickerplant.messages.message import Message, StreamName
     from tickerplant.notices import Notice
     from tickerplant.recording.line import Damage
@@ -50,6 +51,7 @@ __all__ = [
     "BookSnapshot",
     "BookState",
     "Books",
+    "ClockState",
     "ConfigError",
     "Damage",
     "FeedCounters",
@@ -58,6 +60,7 @@ __all__ = [
     "Level",
     "Listener",
     "Market",
+    "MarketClock",
     "Message",
     "MissingLibraryError",
     "Notice",
@@ -68,7 +71,9 @@ __all__ = [
     "RateLimitError",
     "Recording",
     "RecordingError",
+    "ReplayMarket",
     "RequestError",
+    "SimulatedMarket",
     "StreamName",
     "Subscription",
     "TableName",
@@ -83,6 +88,8 @@ __all__ = [
     "messages",
     "notices",
     "open_recording",
+    "replay",
+    "simulate",
 ]
 
 _HOME = {
@@ -97,7 +104,11 @@ _HOME = {
     "Level": "feed.order_book",
     "Instant": "recording.timestamps",
     "Listener": "client.subscription",
+    "ClockState": "hosted.clock",
     "Market": "client.market",
+    "MarketClock": "hosted.clock",
+    "ReplayMarket": "hosted.market",
+    "SimulatedMarket": "hosted.market",
     "Message": "messages.message",
     "MissingLibraryError": "errors",
     "Notice": "notices",
@@ -117,8 +128,10 @@ _HOME = {
     "VenueName": "venue",
     "WeightBudget": "feed.weight",
     "WhenFull": "feed.queue",
-    "blocking": "client",
+    "blocking": "",
     "connect": "client.market",
+    "replay": "hosted.market",
+    "simulate": "hosted.market",
     "messages": "",
     "notices": "",
     "open_recording": "archive.recording",
@@ -156,8 +169,6 @@ if not TYPE_CHECKING:  # a type checker would accept every name
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         if not home:
             return import_module(f"{__name__}.{name}")
-        if home == "client":
-            return import_module(f"{__name__}.{home}.{name}")
         return getattr(import_module(f"{__name__}.{home}"), _NAME_THERE.get(name, name))
 
     def _renamed(name: str, present: str) -> object:

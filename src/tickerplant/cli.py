@@ -1,8 +1,9 @@
 """The command line: one function per command.
 
-Options come from the settings of the command (`config/`); the work is done by `serving.py`,
-`verifying/`, `explain/`, `watching/` and `exporting/`, each imported by the command that needs it.
-Every usage error prints one line on standard error and exits with status 2.
+Options come from the settings of the command (`config/`), help and errors from `command_line/`;
+the work is done by `serving.py`, `verifying/`, `explain/`, `watching/` and `exporting/`, each
+imported by the command that needs it.  Every usage error prints one line on standard error and
+exits with status 2.
 """
 
 from __future__ import annotations
@@ -11,41 +12,37 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
-from msgspec import Struct
 
-from tickerplant.config.resolve import (
-    CONFIG_VARIABLE,
-    SettingsT,
-    read_file,
-    resolve,
-    unknown_variables,
+from tickerplant import __version__
+from tickerplant.command_line.command import (
+    HELP_NAMES,
+    QUIET,
+    VERBOSE,
+    SettingsCommand,
+    write_examples,
 )
-from tickerplant.config.setting import Setting, settings_of
-from tickerplant.config.settings import (
-    RENAMED,
-    AskSettings,
-    ExportSettings,
-    ProtocolSettings,
-    RecordSettings,
-    RelaySettings,
-    ReplaySettings,
-    SimulateSettings,
-    VerifySettings,
-    WatchSettings,
-)
-from tickerplant.errors import TickerplantError
-from tickerplant.profile import PROFILES
+from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.stdio import FAILED, CannotPrint, cannot_print
-from tickerplant.venue import VENUES
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from tickerplant.config.resolve import SettingsT
 
 USAGE_ERROR = 2
+SHELLS = ("bash", "zsh", "fish")
+SECTIONS = {
+    "Serve a market": ("simulate", "replay", "relay"),
+    "Read a market": ("watch", "record", "ask"),
+    "Recordings": ("verify", "export"),
+    "Look up": ("explain", "streams", "queries"),
+    "Program": ("completions", "version"),
+}
+"""The commands as the help of the program lists them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,12 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = commands.main(arguments, prog_name="tickerplant", standalone_mode=False)
     except click.ClickException as error:
-        click.echo(f"tickerplant: {_in_one_line(error)}", err=True)
+        from tickerplant.command_line.usage_errors import usage_text
+
+        _print_error(usage_text(error))
         sys.exit(USAGE_ERROR)
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
     except TickerplantError as error:
         _print_error(str(error))
+        sys.exit(USAGE_ERROR)
+    except ModuleNotFoundError as error:
+        from tickerplant.libraries import is_optional, missing_library
+
+        if not is_optional(error):
+            raise
+        command = next(filter(commands.commands.get, arguments or sys.argv[1:]), "it")
+        _print_error(str(missing_library(error, command, for_tables=command == "export")))
         sys.exit(USAGE_ERROR)
     except CannotPrint as error:
         sys.exit(cannot_print(error.failure))
@@ -72,27 +79,59 @@ def _print_error(text: str) -> None:
     click.echo(printable(f"tickerplant: {text}"), err=True)
 
 
-def _in_one_line(error: click.ClickException) -> str:
-    """Return the message of a usage error, with the command whose help to read."""
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    if isinstance(error, click.NoSuchOption) and context:
-        new_name = f"--{_renamed_option(error.option_name)}"
-        if any(new_name in parameter.opts for parameter in context.command.params):
-            return f"{error.option_name} is now {new_name}"
-    text = " ".join(error.format_message().split()).rstrip(".")
-    return f"{text} (see {context.command_path} -h)" if context else text
+class _Program(click.Group):
+    """The program: lists its commands in sections, and suggests similar ones."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, each section under its heading."""
+        for title, names in SECTIONS.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(80)) for name, each in found if each]
+                )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        del ctx
+        write_examples("", formatter)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named first.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        if not (ctx.resilient_parsing or args[0] in self.commands or args[0].startswith("-")):
+            from tickerplant.command_line.usage_errors import no_such_command
+
+            raise no_such_command(args[0], ctx, list(self.commands))
+        return super().resolve_command(ctx, args)
 
 
-def _renamed_option(option: str) -> str:
-    return RENAMED.get(option.lstrip("-").replace("-", "_"), "").replace("_", "-")
+def _print_version(context: click.Context, param: click.Parameter, value: Any) -> None:
+    del param
+    if value and not context.resilient_parsing:
+        click.echo(f"tickerplant {__version__}")
+        context.exit()
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=_Program,
+    context_settings={"help_option_names": list(HELP_NAMES)},
     invoke_without_command=True,
-    subcommand_metavar="COMMAND [ARGS]...",
+    subcommand_metavar="COMMAND ...",
 )
-@click.version_option(package_name="tickerplant", message="%(prog)s %(version)s")
+@click.option(
+    *("-V", "--version"),
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
 @click.pass_context
 def commands(context: click.Context) -> None:
     """Market data of futures exchanges: simulated, replayed, relayed, recorded and checked."""
@@ -101,37 +140,23 @@ def commands(context: click.Context) -> None:
         context.exit(USAGE_ERROR)
 
 
-def settings_options(kind: type[Struct]) -> Callable[[Command], Command]:
-    """Return a decorator that adds `--config` and an option for each setting of `kind`."""
-
-    def decorate(command: Command) -> Command:
-        for setting in reversed(tuple(settings_of(kind))):
-            command = _option(setting)(command)
-        return click.option("--config", metavar="FILE", help="TOML file with settings.")(command)
-
-    return decorate
-
-
-def _option(setting: Setting) -> Callable[[Command], Command]:
-    """Return the click option of a setting; `resolve` parses its value."""
-    name = f"--{setting.option}"
-    if setting.is_flag:
-        return click.option(
-            f"{name}/--no-{setting.option}", setting.field, default=None, help=setting.shown_help
-        )
-    return click.option(
-        name,
-        setting.field,
-        metavar=setting.placeholder,
-        multiple=setting.is_repeatable,
-        help=setting.shown_help,
+def _settings(command: str, kind: type[SettingsT], options: dict[str, Any]) -> SettingsT:
+    """Return the settings of a command, given its options."""
+    from tickerplant.config.resolve import (
+        CONFIG_VARIABLE,
+        read_file,
+        resolve,
+        unknown_variables,
     )
 
-
-def _settings(
-    command: str, kind: type[SettingsT], config: str | None, flags: dict[str, object]
-) -> SettingsT:
-    given = {name: value for name, value in flags.items() if value not in {None, ()}}
+    given = {name: value for name, value in options.items() if value not in {None, ()}}
+    config = given.pop("config", None)
+    for name, level in ((QUIET, "warning"), (VERBOSE, "debug")):
+        if given.pop(name, False):
+            if "log_level" in given:
+                expected = "it alone: --quiet, --verbose and --log-level exclude each other"
+                raise ConfigError(f"--{name}", True, expected)
+            given["log_level"] = level
     for sentence in unknown_variables(os.environ):
         _print_error(sentence)
     path = config or os.environ.get(CONFIG_VARIABLE)
@@ -139,205 +164,292 @@ def _settings(
     return resolve(command, kind, given, os.environ, file)
 
 
-@commands.command()
-@settings_options(SimulateSettings)
-def simulate(config: str | None, **flags: object) -> int:
+def _paths(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from click.shell_completion import CompletionItem
+
+    del ctx, param
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _streams(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from tickerplant.command_line.values import stream_names
+
+    del param
+    return stream_names(incomplete, with_methods=ctx.command.name == "explain")
+
+
+def _requests(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from tickerplant.command_line.values import methods_and_paths
+
+    del ctx, param
+    return methods_and_paths(incomplete)
+
+
+def _parameters(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from tickerplant.command_line.values import parameters
+
+    del param
+    return parameters(ctx.params.get("name") or "", incomplete)
+
+
+PATHS = click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=_paths)
+STREAMS = click.argument(
+    "given", metavar="STREAM...", nargs=-1, required=True, shell_complete=_streams
+)
+
+
+@commands.command(cls=SettingsCommand)
+def simulate(**options: Any) -> int:
     """Serve a simulated market."""
-    settings = _settings("simulate", SimulateSettings, config, flags)
+    from tickerplant.config.settings import SimulateSettings
+
+    settings = _settings("simulate", SimulateSettings, options)
     from tickerplant.serving import simulate as serving
 
     return serving.simulate(settings, click.echo)
 
 
-@commands.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@settings_options(ReplaySettings)
-def replay(paths: tuple[str, ...], config: str | None, **flags: object) -> None:
+@commands.command(cls=SettingsCommand)
+@PATHS
+def replay(paths: tuple[str, ...], **options: Any) -> None:
     """Serve recordings as a live feed, merged by time.
 
     PATH is the folder of a recording, a folder of such folders, a segment, or a file
     of `<receive time> <message>` lines, plain, gzip or zstd.
     """
-    settings = _settings("replay", ReplaySettings, config, flags)
+    from tickerplant.config.settings import ReplaySettings
+
+    settings = _settings("replay", ReplaySettings, options)
     from tickerplant.serving import replay as serving
 
     serving.replay(settings, paths, click.echo)
 
 
-@commands.command()
-@settings_options(RelaySettings)
-def relay(config: str | None, **flags: object) -> int:
+@commands.command(cls=SettingsCommand)
+def relay(**options: Any) -> int:
     """Serve a live upstream: the exchange, or another plant.
 
     Each stream is subscribed to upstream once and shared by all clients.
     """
-    settings = _settings("relay", RelaySettings, config, flags)
+    from tickerplant.config.settings import RelaySettings
+
+    settings = _settings("relay", RelaySettings, options)
     from tickerplant.serving import relay as serving
 
     return serving.relay(settings, click.echo)
 
 
-@commands.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@settings_options(VerifySettings)
-def verify(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
+@commands.command(cls=SettingsCommand)
+@PATHS
+def verify(paths: tuple[str, ...], **options: Any) -> int:
     """Check recordings for gaps and damage.
 
     Checks ids, times and checksums against the manifest.  Each folder is one recording; files
     named together are one recording.  The exit status is 0 if all are complete, 1 if there is a
     gap or damage, 2 if nothing can be read.
     """
-    settings = _settings("verify", VerifySettings, config, flags)
+    from tickerplant.config.settings import VerifySettings
+
+    settings = _settings("verify", VerifySettings, options)
     from tickerplant.verifying import verify as verifying
 
     return verifying.verify(settings, paths, click.echo)
 
 
-@commands.command()
-def streams() -> None:
+@commands.command(cls=SettingsCommand)
+def streams(**options: Any) -> None:
     """List the streams that can be subscribed to."""
-    from tickerplant.explain.catalogue_text import short_name, speeds_text
-    from tickerplant.streams import CATALOGUE
+    from tickerplant.config.settings import ListSettings
+    from tickerplant.explain.catalogue_rows import STREAM_TITLES, stream_cells, stream_rows
 
-    rows = [
-        (
-            short_name(row.pattern),
-            *(speeds_text(row, venue) for venue in VENUES),
-            row.route,
-            ", ".join(row.events),
-            row.doc,
-        )
-        for row in CATALOGUE
-    ]
-    titles = (f"speed on {venue.title}" for venue in VENUES)
-    _print_table(("stream", *titles, "route", "event", "what it carries"), rows)
+    rows = stream_rows()
+    if _settings("streams", ListSettings, options).json:
+        _print_json(rows)
+    else:
+        _print_table(STREAM_TITLES, [stream_cells(row) for row in rows])
 
 
-@commands.command()
-def queries() -> None:
+@commands.command(cls=SettingsCommand)
+def queries(**options: Any) -> None:
     """List the REST endpoints and WebSocket API methods."""
-    from tickerplant.explain.catalogue_text import endpoint_names, weight_range
-    from tickerplant.queries import QUERIES
+    from tickerplant.config.settings import ListSettings
+    from tickerplant.explain.catalogue_rows import QUERY_TITLES, query_cells, query_rows
 
-    rows = [
-        (
-            *endpoint_names(row, venue),
-            venue.title,
-            weight_range(row.weight),
-            row.allowance or "",
-            "yes" if row.requires_key else "",
-            row.doc,
-        )
-        for row in QUERIES
-        for venue in row.venues
-    ]
-    head = ("REST path", "WS API method", "venue", "weight", "allowance", "key", "what it returns")
-    _print_table(head, rows)
+    rows = query_rows()
+    if _settings("queries", ListSettings, options).json:
+        _print_json(rows)
+    else:
+        _print_table(QUERY_TITLES, [query_cells(row) for row in rows])
 
 
-@commands.command()
-@click.argument("given", metavar="URL-OR-STREAM...", nargs=-1, required=True)
-@settings_options(ProtocolSettings)
-@click.option(
-    "--venue",
-    type=click.Choice([venue.name for venue in VENUES]),
-    help="Venue [inferred from host, path, port or symbol].",
+@commands.command(cls=SettingsCommand)
+@click.argument(
+    "given", metavar="URL-OR-STREAM...", nargs=-1, required=True, shell_complete=_streams
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(
-    given: tuple[str, ...],
-    config: str | None,
-    venue: str | None,
-    as_json: bool,
-    **flags: object,
-) -> int:
+def explain(given: tuple[str, ...], **options: Any) -> int:
     """Show what a URL, stream or request would do, offline.
 
     For a WebSocket URL or path: what each stream carries, at which speed and on which route, and
     which streams stay silent and why.  For stream names: the same, and the connections they need.
-    For a REST URL or path, or a WebSocket API method: its weight and parameters.  The exit status
-    is 1 if anything would be refused or stay silent, 2 if nothing can be explained.
+    For a REST URL or path, or a WebSocket API method: its weight and parameters.  @FILE and -
+    read a file and standard input, one in each line.  The exit status is 1 if anything would be
+    refused or stay silent, 2 if nothing can be explained.
     """
-    settings = _settings("explain", ProtocolSettings, config, flags)
+    from tickerplant.config.settings import ExplainSettings
+
+    settings = _settings("explain", ExplainSettings, options)
     from tickerplant.explain.explanation import explain as explained
     from tickerplant.explain.text import lines_of
+    from tickerplant.profile import PROFILES
+    from tickerplant.watching.arguments import listed, venue_named
 
-    chosen = next((each for each in VENUES if each.name == venue), None)
     found = explained(
-        given, PROFILES[settings.profile], strict=settings.routing == "strict", venue=chosen
+        [name for name, _ in listed("URL-OR-STREAM", given)],
+        PROFILES[settings.profile],
+        strict=settings.routing == "strict",
+        venue=venue_named(settings.venue),
     )
-    if as_json:
-        # As bytes: JSON is UTF-8, whatever the encoding of the terminal.
-        click.echo(msgspec.json.format(msgspec.json.encode(found)))
+    if settings.json:
+        _print_json(found)
     else:
         for line in lines_of(found):
             click.echo(line)
     return 0 if found.is_ok else FAILED
 
 
-@commands.command()
-@click.argument("names", metavar="STREAM...", nargs=-1, required=True)
-@settings_options(WatchSettings)
-def watch(names: tuple[str, ...], config: str | None, **flags: object) -> int:
+@commands.command(cls=SettingsCommand)
+@STREAMS
+def watch(given: tuple[str, ...], **options: Any) -> int:
     """Watch streams in a table or line by line.
 
-    A terminal shows a table with the latest message of each stream and symbol, its age and delay,
-    gaps and missing messages.  Otherwise each message is a line with receive time, stream and
-    payload; notices go to standard error.  Press Ctrl-C to stop.
+    STREAM is a name such as btcusdt@trade; @FILE and - read names from a file and from standard
+    input, one in each line.  A terminal shows a table with the latest message of each stream and
+    symbol, its age and delay, gaps and missing messages.  Otherwise each message is a line with
+    receive time, stream and payload; notices go to standard error.  Press Ctrl-C to stop.
     """
-    settings = _settings("watch", WatchSettings, config, flags)
+    from tickerplant.config.settings import WatchSettings
+
+    settings = _settings("watch", WatchSettings, options)
     from tickerplant.watching import watch as watching
 
-    return watching.watch(settings, names)
+    return watching.watch(settings, given)
 
 
-@commands.command()
-@click.argument("given", metavar="STREAM...", nargs=-1, required=True)
-@settings_options(RecordSettings)
-def record(given: tuple[str, ...], config: str | None, **flags: object) -> int:
+@commands.command(cls=SettingsCommand)
+@STREAMS
+def record(given: tuple[str, ...], **options: Any) -> int:
     """Record streams to a folder.
 
-    @FILE reads stream names from a file, one per line.  Books of recorded depth streams are
-    recorded as snapshots too.  Press Ctrl-C to stop; the same command continues the recording.
+    STREAM is a name such as btcusdt@trade; @FILE and - read names from a file and from standard
+    input, one in each line.  Books of recorded depth streams are recorded as snapshots too.
+    Press Ctrl-C to stop; the same command continues the recording.
     """
-    settings = _settings("record", RecordSettings, config, flags)
+    from tickerplant.config.settings import RecordSettings
+
+    settings = _settings("record", RecordSettings, options)
     from tickerplant.watching import record as recording
 
     return recording.record(settings, given)
 
 
-@commands.command()
-@click.argument("name", metavar="METHOD")
-@click.argument("given", metavar="[KEY=VALUE]...", nargs=-1)
-@settings_options(AskSettings)
-def ask(name: str, given: tuple[str, ...], config: str | None, **flags: object) -> int:
+@commands.command(cls=SettingsCommand)
+@click.argument("name", metavar="METHOD", shell_complete=_requests)
+@click.argument("given", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=_parameters)
+def ask(name: str, given: tuple[str, ...], **options: Any) -> int:
     """Send one request and print the response.
 
     METHOD is a method of the WebSocket API, such as ticker.price, or a REST path, such as
     /fapi/v1/klines or just klines.
     """
-    settings = _settings("ask", AskSettings, config, flags)
+    from tickerplant.config.settings import AskSettings
+
+    settings = _settings("ask", AskSettings, options)
     from tickerplant.watching import ask as asking
 
     return asking.ask(settings, name, given)
 
 
-@commands.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@settings_options(ExportSettings)
-def export(paths: tuple[str, ...], config: str | None, **flags: object) -> int:
+@commands.command(cls=SettingsCommand)
+@PATHS
+def export(paths: tuple[str, ...], **options: Any) -> int:
     """Convert recordings to Parquet, CSV or hftbacktest.
 
     Parquet has Hive partitions, CSV the layout of the exchange's public archive, hftbacktest its
     own events.  The same command resumes an interrupted export, and adds newer messages.
     """
-    settings = _settings("export", ExportSettings, config, flags)
+    from tickerplant.config.settings import ExportSettings
+
+    settings = _settings("export", ExportSettings, options)
     from tickerplant.exporting import export as exporting
 
     return exporting.export(settings, paths)
 
 
-def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+@commands.command(cls=SettingsCommand)
+def version(**options: Any) -> None:
+    """Print the version; with --json also those of Python and the libraries."""
+    from tickerplant.command_line.versions import versions
+    from tickerplant.config.settings import ListSettings
+
+    found = versions()
+    if _settings("version", ListSettings, options).json:
+        _print_json(found)
+    else:
+        click.echo(f"tickerplant {found.version}")
+
+
+class _Completions(click.Command):
+    """A command without settings."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        write_examples(str(ctx.command.name), formatter)
+
+
+def _shells(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    del ctx, param
+    return [shell for shell in SHELLS if shell.startswith(incomplete)]
+
+
+@commands.command(cls=_Completions)
+@click.argument("shell", metavar="bash|zsh|fish", shell_complete=_shells)
+@click.option("--line", hidden=True)
+@click.option("--word", hidden=True)
+@click.pass_context
+def completions(context: click.Context, shell: str, line: str | None, word: str | None) -> None:
+    """Print the completion script of a shell.
+
+    It completes commands, options and their values, streams, and the parameters of requests.
+    """
+    from tickerplant.command_line.completion import SCRIPTS, completion_lines
+    from tickerplant.command_line.usage_errors import invalid_choice
+
+    if shell not in SCRIPTS:
+        raise invalid_choice("SHELL", shell, list(SHELLS), context)
+    if line is None:
+        click.echo(SCRIPTS[shell], nl=False)
+    else:
+        for completion in completion_lines(commands, shell, line, word):
+            click.echo(completion)
+
+
+def _print_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    import msgspec
+
+    # As bytes: JSON is UTF-8, whatever the encoding of the terminal.
+    click.echo(msgspec.json.format(msgspec.json.encode(value)))
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: fitted to the width of a terminal, one line per row elsewhere."""
     from tickerplant.formatting import table
 
@@ -346,5 +458,5 @@ def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None
         if sys.stdout is not None and sys.stdout.isatty()
         else None
     )
-    for line in table(head, rows, width):
+    for line in table(tuple(head), [tuple(row) for row in rows], width):
         click.echo(line)

@@ -43,6 +43,11 @@ def library(name: str, purpose: str) -> Any:
         raise missing_library(error, purpose, for_tables=True) from None
 
 
+def is_optional(error: ModuleNotFoundError) -> bool:
+    """Whether the module that an import has missed is of a library that is optional."""
+    return _top(error) in SERVER | TABLES
+
+
 def missing_library(
     error: ModuleNotFoundError, purpose: str, *, for_tables: bool = False
 ) -> MissingLibraryError:
@@ -53,13 +58,17 @@ def missing_library(
         purpose: What needs the module, as the subject of a sentence.
         for_tables: Whether it needs the libraries of tables; otherwise those of the server.
     """
-    missing = (error.name or str(error)).partition(".")[0]
+    missing = _top(error)
     command = f"pip install {missing}"
     if missing in TABLES and (for_tables or missing not in SERVER):
         command = f"pip install '{_installed()}[tables]'"
     elif missing in SERVER:
         command = f"pip install {FULL}"
     return MissingLibraryError(missing, purpose, command)
+
+
+def _top(error: ModuleNotFoundError) -> str:
+    return (error.name or str(error)).partition(".")[0]
 
 
 def _installed() -> str:

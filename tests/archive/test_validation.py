@@ -15,14 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tickerplant
+from tickerplant.archive import validation
+from tickerplant.archive.number_arrays import are_numbers, suspect_messages
 from tickerplant.archive.tables import DECIMALS, Numbers
-from tickerplant.archive.validation import (
-    are_numbers,
-    is_number,
-    rejected_in,
-    suspect_messages,
-    unfiltered_reader,
-)
+from tickerplant.archive.validation import is_number, rejected_in, unfiltered_reader
 
 DEPTH = {"e": "depthUpdate", "E": 1, "T": 1, "s": "A", "U": 2, "u": 3, "pu": 1}
 NO_NUMBERS = (
@@ -125,7 +121,7 @@ def test_no_number_ends_the_process(tmp_path: Path, how: str) -> None:
         for at, text in enumerate([*texts, "1"])
     ]
     path = line_file(tmp_path / "tape", trades)
-    form = ["--to", "csv"] if how == "csv" else ["--to", "parquet", "--numbers", how]
+    form = ["--format", "csv"] if how == "csv" else ["--format", "parquet", "--numbers", how]
     command = [sys.executable, "-m", "tickerplant", "export", path, "--out", str(tmp_path / "out")]
     done = subprocess.run(  # noqa: S603  # our own program
         [*command, *form], capture_output=True, text=True, check=False, timeout=60
@@ -188,8 +184,28 @@ WHOLE = st.sampled_from([0, 1, LARGE // 10**6, LARGE // 10**6 + 1, LARGE, LARGE 
 def test_whatever_does_not_fit_is_odd(message: tuple[str, Any], data: st.DataObject) -> None:
     stream, content = message
     line = line_of(stream, _changed(content, data))
+    suspect = suspect_messages([line[1]])
     if rejected_in(line, unfiltered_reader()) is not None:
-        assert suspect_messages([line[1]]) == [0]
+        assert suspect == [0]
+    assert validation.suspect_messages([line[1]]) == suspect, "with and without pyarrow"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"e":"123","i":"1m","i":7,"r":"","ap":"","ap":"1.5","u":123456789012345678,"x":[]}',
+        *(b'{"u":1234567890123456789}', b'{"n":"1e5"}', b'{"p":12.5}', b'{"s":"a\\"b"}'),
+        *(b"\xff\n", b"", b'{"a":"1.0" }\n', b'{"T":9999999999999}'),
+        b'https://a.b/c?d=1 {"lastUpdateId":1}',
+    ],
+)
+def test_messages_are_suspect_with_and_without_pyarrow_alike(raw: bytes) -> None:
+    assert validation.suspect_messages([raw]) == suspect_messages([raw])
+
+
+def test_a_long_line_is_checked_in_one_pass() -> None:
+    raw = b'{"b":[' + b'["1","2"],' * 100_000 + b'["x","1"]]}'
+    assert validation.suspect_messages([raw]) == [0]
 
 
 def _changed(value: Any, data: st.DataObject) -> Any:

@@ -31,6 +31,7 @@ from tickerplant.exporting.buffers import LIMITS, Limits
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
 from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.recording.line import Line
+from tickerplant.recording.timestamps import TimeSpec
 
 Said = dict[str, list[Line]]
 
@@ -196,7 +197,7 @@ def test_both_ends_of_a_time_select(tape: Path, said: Said, tmp_path: Path) -> N
     times = sorted(received_ns for received_ns, _ in said["usdm"])
     start_ns, end_ns = (times[len(times) * part // 4] for part in (1, 3))
     out = tmp_path / "lake"
-    assert run(out, tape / "usdm", tables="book_tickers", start_ns=start_ns, end_ns=end_ns) == 0
+    assert run(out, tape / "usdm", tables="book_tickers", begin=start_ns, end=end_ns) == 0
     (found,) = one(f"select count(*) from '{out}/**/*.parquet'")
     expected = [
         received_ns
@@ -240,7 +241,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 @pytest.mark.slow
 def test_csv_has_the_layout_of_the_archive(tape: Path, said: Said, tmp_path: Path) -> None:
     out = tmp_path / "archive"
-    assert run(out, tape, to="csv") == 0
+    assert run(out, tape, format="csv") == 0
     daily = out / "data" / "futures"
     trades = read_csv(daily / "um/daily/trades/BTCUSDT/BTCUSDT-trades-2026-02-25.csv")
     received = [each for _, _, each in events(said, "trade") if each["s"] == "BTCUSDT"]
@@ -279,7 +280,7 @@ def test_csv_has_the_layout_of_the_archive(tape: Path, said: Said, tmp_path: Pat
 
 def test_liquidations_have_the_columns_of_the_archive(tmp_path: Path) -> None:
     tape = recording(tmp_path / "tape", golden_lines("usdm"))
-    assert run(tmp_path / "out", tape, to="csv", tables="liquidations") == 0
+    assert run(tmp_path / "out", tape, format="csv", tables="liquidations") == 0
     path = next((tmp_path / "out").rglob("*.csv"))
     assert path.parent.parent.name == "liquidationSnapshot"
     (row, *_) = read_csv(path)
@@ -291,7 +292,7 @@ def test_liquidations_have_the_columns_of_the_archive(tmp_path: Path) -> None:
 
 def test_a_table_that_the_archive_does_not_have_is_refused(tape: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"depth_updates.*one that the archive's CSV has: trades"):
-        run(tmp_path / "out", tape, to="csv", tables="depth_updates")
+        run(tmp_path / "out", tape, format="csv", tables="depth_updates")
 
 
 # Cut off, and going on
@@ -324,7 +325,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> dict[s
     """The files of an export that was not interrupted, by form."""
     folder = tmp_path_factory.mktemp("exported")
     for to in ("parquet", "csv"):
-        assert run(folder / to, recorded, limits=SMALL, to=to) == 0
+        assert run(folder / to, recorded, limits=SMALL, format=to) == 0
     return {to: files(folder / to) for to in ("parquet", "csv")}
 
 
@@ -351,23 +352,23 @@ def test_resuming_after_a_kill_makes_the_same_files(
         else:
             killed_at(patched, journal.Journal, "write", unit + 1)
         with pytest.raises(Killed):
-            run(cut, recorded, limits=SMALL, to=to)
+            run(cut, recorded, limits=SMALL, format=to)
     if moment == "torn":
         with (cut / JOURNAL).open("ab") as file:
             file.write(b'{"kind":"unit","number":')
-    assert run(cut, recorded, limits=SMALL, to=to) == 0
+    assert run(cut, recorded, limits=SMALL, format=to) == 0
     assert files(cut) == exported[to]
 
 
 def test_a_kill_while_files_are_assembled_costs_nothing(
     tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(tmp_path / "whole", tape, to="csv") == 0
+    assert run(tmp_path / "whole", tape, format="csv") == 0
     with monkeypatch.context() as patched:
         killed_at(patched, journal.Journal, "write", 10)
         with pytest.raises(Killed):
-            run(tmp_path / "cut", tape, to="csv")
-    assert run(tmp_path / "cut", tape, to="csv") == 0
+            run(tmp_path / "cut", tape, format="csv")
+    assert run(tmp_path / "cut", tape, format="csv") == 0
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
@@ -377,9 +378,9 @@ def test_a_second_time_does_nothing(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert run(out, tape, to=to) == 0
+    assert run(out, tape, format=to) == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    assert run(out, tape, to=to) == 0
+    assert run(out, tape, format=to) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     assert "6 of 6 files were exported before" in capsys.readouterr().err
 
@@ -392,12 +393,12 @@ def test_new_segments_are_added_and_one_that_grew_is_redone(
     third = len(said["usdm"]) // 3
     growing = tmp_path / "growing"
     recording(growing, said["usdm"][:third], said["usdm"][third : third + 100])
-    assert run(tmp_path / "out", growing, to=to) == 0
+    assert run(tmp_path / "out", growing, format=to) == 0
     moved = growing.rename(tmp_path / "moved")
     for segment in (tape / "usdm").glob("*.zst"):
         (moved / segment.name).write_bytes(segment.read_bytes())
-    assert run(tmp_path / "out", moved, to=to) == 0
-    assert run(tmp_path / "whole", tape / "usdm", to=to) == 0
+    assert run(tmp_path / "out", moved, format=to) == 0
+    assert run(tmp_path / "whole", tape / "usdm", format=to) == 0
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
@@ -421,10 +422,10 @@ def test_a_recording_that_was_moved_is_known(
 @FORMS
 def test_a_file_that_is_gone_is_made_again(tape: Path, tmp_path: Path, to: str) -> None:
     out = tmp_path / "out"
-    assert run(out, tape, to=to) == 0
+    assert run(out, tape, format=to) == 0
     before = files(out)
     next(iter(out.rglob("*.parquet" if to == "parquet" else "*.csv"))).unlink()
-    assert run(out, tape, to=to) == 0
+    assert run(out, tape, format=to) == 0
     assert files(out) == before
 
 
@@ -432,9 +433,9 @@ def test_other_options_want_another_folder(tape: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "out", tape, tables="trades") == 0
     for flags, words in (
         ({"tables": "klines"}, "exported with --tables trades, not klines"),
-        ({"to": "csv"}, "--out: .* exported with --to parquet, not csv"),
+        ({"format": "csv"}, "for --out: .* exported with --format parquet, not csv"),
         ({"symbols": "BTCUSDT"}, "exported with --symbols all, not BTCUSDT"),
-        ({"start_ns": "2026-02-25"}, "exported with --from all, not 1771977600000000000"),
+        ({"begin": "2026-02-25"}, "exported with --from all, not 1771977600000000000"),
     ):
         with pytest.raises(ConfigError, match=words):
             run(tmp_path / "out", tape, limits=LIMITS, **{"tables": "trades"} | flags)
@@ -463,7 +464,7 @@ def test_a_folder_with_columns_of_another_version_is_refused(tape: Path, tmp_pat
 
 def test_one_export_at_a_time_writes_into_a_folder(tape: Path, tmp_path: Path) -> None:
     options = journal.Options(
-        to="parquet", tables=(), symbols=(), start_ns=0, end_ns=1, numbers="text", version=2
+        format="parquet", tables=(), symbols=(), start_ns=0, end_ns=1, numbers="text", version=2
     )
     with (
         journal.opened_journal(tmp_path / "out", options, ()),
@@ -603,7 +604,7 @@ def test_a_symbol_from_outside_stays_in_the_folder(tmp_path: Path, to: str) -> N
         for number, symbol in enumerate((*HOSTILE, "", "X" * 65))
     ]
     out = tmp_path / "in" / "out"
-    assert run(out, recording(tmp_path / "tape", lines), to=to) == 1
+    assert run(out, recording(tmp_path / "tape", lines), format=to) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"in", "tape"}
     assert {path.name for path in (tmp_path / "in").iterdir()} == {"out"}
     name = "*.parquet" if to == "parquet" else "*.csv"
@@ -630,7 +631,7 @@ def test_a_text_that_would_break_a_csv_file_is_left_out(
         (START_NS, json.dumps({"stream": stream, "data": data}).encode())
         for stream, data in messages
     ]
-    assert run(tmp_path / "out", recording(tmp_path / "tape", lines), to="csv") == 1
+    assert run(tmp_path / "out", recording(tmp_path / "tape", lines), format="csv") == 1
     assert "messages left out: 3" in capsys.readouterr().err
     for path in (tmp_path / "out").rglob("*.csv"):
         assert len(path.read_text().splitlines()) == 2
@@ -649,17 +650,20 @@ def test_a_table_without_rows_is_reported(
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"start_ns": START_NS + 2 * 10**9}, "for --from: expected a time before the end; {}"),
-        ({"end_ns": START_NS}, "for --to-time: expected a time after the beginning; {}"),
         (
-            {"start_ns": START_NS + 5, "end_ns": START_NS + 5},
-            "for --to-time: expected a time after --from, 2026-02-25",
+            {"begin": TimeSpec(START_NS + 2 * 10**9)},
+            "for --from: expected a time before the end; {}",
+        ),
+        ({"end": TimeSpec(START_NS)}, "for --to: expected a time after the beginning; {}"),
+        (
+            {"begin": TimeSpec(START_NS + 5), "end": TimeSpec(START_NS + 5)},
+            "for --to: expected a time after --from, 2026-02-25",
         ),
     ],
     ids=["after the end", "before the beginning", "nothing between"],
 )
 def test_times_outside_the_recording_are_refused_with_its_own(
-    tmp_path: Path, wanted: dict[str, int], said: str, *, lines_only: bool
+    tmp_path: Path, wanted: dict[str, TimeSpec], said: str, *, lines_only: bool
 ) -> None:
     raw = b'{"stream":"btcusdt@trade","data":{}}'
     lines = [(START_NS, raw), (START_NS + 10**9, raw)]
@@ -683,7 +687,7 @@ def test_an_export_into_a_recording_is_refused(tape: Path, to: str, inner: str, 
         path.unlink()
     before = sorted(tape.rglob("*"))
     with pytest.raises(ConfigError, match=r"for --out: expected a folder of its own, .* recording"):
-        run(tape / "usdm" / inner, tape / "coinm", to=to)
+        run(tape / "usdm" / inner, tape / "coinm", format=to)
     assert sorted(tape.rglob("*")) == before, "nothing is made"
 
 
@@ -698,11 +702,11 @@ def test_each_symbol_without_rows_is_reported_every_time(
 ) -> None:
     out = tmp_path / "out"
     for _ in range(2):
-        assert run(out, tape / "usdm", to=to, symbols="BTCUSDT,nope,XRPUSDT") == 1
+        assert run(out, tape / "usdm", format=to, symbols="BTCUSDT,nope,XRPUSDT") == 1
         err = capsys.readouterr().err
         assert err.splitlines()[-1] == "nothing was recorded of NOPE, XRPUSDT"
-    assert run(tmp_path / "all", tape / "usdm", to=to, symbols="BTCUSDT") == 0
-    assert run(tmp_path / "all", tape / "usdm", to=to, symbols="BTCUSDT") == 0, "as before"
+    assert run(tmp_path / "all", tape / "usdm", format=to, symbols="BTCUSDT") == 0
+    assert run(tmp_path / "all", tape / "usdm", format=to, symbols="BTCUSDT") == 0, "as before"
 
 
 def test_wrong_usage_is_refused(tape: Path, tmp_path: Path) -> None:
@@ -713,9 +717,9 @@ def test_wrong_usage_is_refused(tape: Path, tmp_path: Path) -> None:
         ),
         ({"out": ""}, "invalid value '' for --out: expected a folder path"),
         ({"out": None}, "--out is missing: expected the folder"),
-        ({"to": "hftbacktest", "tables": "trades"}, "--tables: .* to be left out"),
+        ({"format": "hftbacktest", "tables": "trades"}, "for --tables: .* to be left out"),
         (
-            {"to": "csv", "numbers": "float"},
+            {"format": "csv", "numbers": "float"},
             "invalid value 'float' for --numbers: .* except for parquet",
         ),
     ):
@@ -726,13 +730,13 @@ def test_wrong_usage_is_refused(tape: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for to in ("parquet", "hftbacktest"):
         with pytest.raises(RecordingError, match="file: is a file; give a folder"):
-            run(tmp_path / "file", tape, to=to)
+            run(tmp_path / "file", tape, format=to)
 
 
 def test_hftbacktest_gets_a_folder_for_each_venue(
     tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tmp_path / "npz", tape, to="hftbacktest")
+    run(tmp_path / "npz", tape, format="hftbacktest")
     names = {str(path.relative_to(tmp_path / "npz")) for path in (tmp_path / "npz").rglob("*.npz")}
     assert names == {
         "usdm/BTCUSDT_20260225.npz",

@@ -174,7 +174,7 @@ async def test_an_interruption_ends_it_with_the_totals_and_status_0(
 
 def test_it_ends_when_the_time_is_up(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
     with in_thread(trading()) as server:
-        status, err = run(NAME, *to(tmp_path, server), "--seconds", "0.5")
+        status, err = run(NAME, *to(tmp_path, server), "--duration", "0.5s")
     assert status == 0, err
     assert isinstance(end_of(tmp_path), RunEnded)
     assert end_of(tmp_path).reason == "the time is up"
@@ -188,7 +188,7 @@ async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -
             process.kill()
             await process.wait()
         tear(tmp_path)
-        async with running(NAME, *to(tmp_path, server), "--seconds", "0.5") as process:
+        async with running(NAME, *to(tmp_path, server), "--duration", "0.5s") as process:
             _, error = await process.communicate()
     assert process.returncode == 0
     err = error.decode()
@@ -207,7 +207,7 @@ def test_a_symbol_that_is_not_listed_is_warned_of_at_the_start(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     with in_thread(trading()) as server:
-        arguments = (NAME, "nope@trade", *to(tmp_path, server), "--seconds", "1")
+        arguments = (NAME, "nope@trade", *to(tmp_path, server), "--duration", "1s")
         status, err = run(*arguments)
     assert status == 0, err
     assert err.count("! NOPE is not listed; it is recorded if it comes") == 1
@@ -218,7 +218,7 @@ def test_a_continued_recording_says_how_long_nothing_was_recorded(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     with in_thread(trading()) as server:
-        arguments = (NAME, *to(tmp_path, server), "--seconds", "0.7")
+        arguments = (NAME, *to(tmp_path, server), "--duration", "0.7s")
         _, first = run(*arguments)
         _, second = run(*arguments)
     assert "= recording begins" in first
@@ -230,7 +230,7 @@ def test_a_recording_without_messages_prints_the_reason_and_exits_with_1(
     tmp_path: Path,
     run: Callable[..., tuple[int, str]],
 ) -> None:
-    status, err = run(NAME, *to(tmp_path, CLOSED), "--seconds", "0.5")
+    status, err = run(NAME, *to(tmp_path, CLOSED), "--duration", "0.5s")
     assert status == 1
     assert "refused: connection refused" in err
     assert f"nothing was received for {NAME}" in err
@@ -241,7 +241,7 @@ def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[in
     names = tmp_path / "names"
     names.write_text(f"# trades\n\n{NAME}  # the first\n  btcusdt@aggTrade\n{NAME}\n")
     with in_thread(trading()) as server:
-        status, err = run(f"@{names}", *to(tmp_path / "out", server), "--seconds", "0.5")
+        status, err = run(f"@{names}", *to(tmp_path / "out", server), "--duration", "0.5s")
     assert status == 0, err
     assert manifest(tmp_path / "out").streams == {NAME, "btcusdt@aggTrade"}
 
@@ -252,7 +252,7 @@ def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[in
         ((NAME,), "--out is missing: expected the folder to record to"),
         (("@{tmp}/none", "--out", "{tmp}"), "in each line: No such file or directory"),
         (("@{tmp}/latin", "--out", "{tmp}"), "in each line: it is not UTF-8"),
-        (("@{tmp}/empty", "--out", "{tmp}"), "expected at least one stream"),
+        (("@{tmp}/empty", "--out", "{tmp}"), "expected at least one name"),
         (("@{tmp}/long", "--out", "{tmp}"), "long, line 2: "),
         ((NAME, "--out", "{tmp}/empty"), "empty"),
         ((NAME, "--out", "{tmp}", "--url", "ws://h/x"), "invalid value 'ws://h/…' for --url"),
@@ -283,7 +283,7 @@ def test_a_recording_of_another_venue_is_not_changed(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     with in_thread(trading()) as server:
-        assert (run(NAME, *to(tmp_path, server), "--seconds", "0.3"))[0] == 0
+        assert (run(NAME, *to(tmp_path, server), "--duration", "0.3s"))[0] == 0
         before = contents(tmp_path)
         status, err = run("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
     assert status == 2
@@ -296,7 +296,7 @@ def test_the_port_of_the_other_venue_is_warned_of(
 ) -> None:
     with in_thread(loopback()) as server:
         given = ("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
-        status, err = run(*given, "--seconds", "0.3")
+        status, err = run(*given, "--duration", "0.3s")
         assert f"WARNING ! {url(server)} serves USDⓈ-M, not COIN-M" in err
     assert status == 1
 
@@ -305,7 +305,7 @@ def test_two_recorders_do_not_share_a_folder(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     recording = writer(tmp_path)
-    status, err = run(NAME, *to(tmp_path, CLOSED), "--seconds", "0.3")
+    status, err = run(NAME, *to(tmp_path, CLOSED), "--duration", "0.3s")
     recording.close("done")
     assert status == 2
     assert "another recorder writes into it" in err
@@ -340,12 +340,12 @@ async def test_it_continues_while_standard_error_is_blocked(tmp_path: Path) -> N
         while True:
             os.write(writing, b"x")
     os.set_blocking(writing, True)
-    arguments = (NAME, "nonsense", *to(tmp_path, CLOSED), "--seconds", "0.5")
+    arguments = (NAME, "nonsense", *to(tmp_path, CLOSED), "--duration", "0.5s")
     async with running(*arguments, stderr=writing) as process:
         assert await process.wait() == 1, "nothing was received"
     os.close(reading)
     async with trading() as server:
-        arguments = (NAME, "nonsense", *to(tmp_path, server), "--seconds", "0.5")
+        arguments = (NAME, "nonsense", *to(tmp_path, server), "--duration", "0.5s")
         async with running(*arguments, stderr=writing) as process:
             assert await process.wait() == 0
     os.close(writing)
@@ -355,7 +355,7 @@ async def test_it_continues_while_standard_error_is_blocked(tmp_path: Path) -> N
 @looped
 async def test_it_continues_without_standard_error(tmp_path: Path) -> None:
     async with trading() as server:
-        arguments = (NAME, *to(tmp_path, server), "--seconds", "0.5")
+        arguments = (NAME, *to(tmp_path, server), "--duration", "0.5s")
         async with running(*arguments, before=lambda: os.close(2)) as process:
             assert await process.wait() == 0
     assert ids(tmp_path)
@@ -389,6 +389,6 @@ def test_the_venue_that_answers_is_recorded_if_nothing_else_names_one(
 ) -> None:
     with in_thread(loopback()) as server:
         address = f"ws://{server.server.urls[COINM.name]}"
-        _, err = run(*names, *to(tmp_path, address), "--seconds", "0.3")
+        _, err = run(*names, *to(tmp_path, address), "--duration", "0.3s")
     assert "venue=coinm" in err
     assert manifest(tmp_path).venue == COINM.name

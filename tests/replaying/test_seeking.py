@@ -557,17 +557,17 @@ def test_candles_keep_a_rebased_replay_on_the_minute(tmp_path: Path) -> None:
         (
             at(TRADES + 9),
             None,
-            r"^--from: .* expected a time before the end; the recording is from",
+            r"for --from: expected a time before the end; the recording is from",
         ),
-        (None, TimeSpec(at(0).ns), r"^--to: .* expected a time after the beginning"),
-        (at(50), at(40), r"^--to: .* expected a time after --from"),
-        (at(50), at(50), r"^--to: .* expected a time after --from"),
+        (None, TimeSpec(at(0).ns), r"for --to: expected a time after the beginning"),
+        (at(50), at(40), r"for --to: expected a time after --from"),
+        (at(50), at(50), r"for --to: expected a time after --from"),
         (
             TimeSpec(at(50).ns + 2 * NS),
             TimeSpec(at(50).ns + 3 * NS),
-            r"^--to: .* there is none from",
+            r"for --to: .* there is none from",
         ),
-        (TimeSpec(10**12, "+"), None, r"^--from: .* expected a time before the end"),
+        (TimeSpec(10**12, "+"), None, r"for --from: expected a time before the end"),
     ],
 )
 def test_a_plan_that_leaves_nothing_to_play_is_refused(

@@ -9,7 +9,8 @@ from msgspec import structs
 from stage import BTCUSDT, open_plant
 
 from tickerplant.server.server import Server
-from tickerplant.serving.ready import Ready, Totals, ready_json, ready_text, totals_json
+from tickerplant.serving.lines import Ready, Totals
+from tickerplant.serving.ready import ready_json, ready_text, totals_json
 from tickerplant.venue import COINM, USDM
 
 pytestmark = pytest.mark.sockets

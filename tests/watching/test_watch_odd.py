@@ -148,7 +148,7 @@ TIMELESS = ODD.replace(b'"E":1', b'"E":%s' % (b"9" * 310))
 @looped
 async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> None:
     async with serving(ODD, TIMELESS) as url:
-        status, drawn = await on_a_terminal("watch", NAME, "--url", url, "--seconds", "0.5")
+        status, drawn = await on_a_terminal("watch", NAME, "--url", url, "--duration", "0.5s")
     assert status == 0
     assert b"\xc2\x9b" not in drawn
     left = SIGNS.sub("", drawn.decode().rpartition("\x1b[?1049l")[2])
@@ -161,7 +161,7 @@ async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> No
 async def test_lines_on_a_terminal_contain_no_control_characters() -> None:
     async with serving(ODD) as url:
         for options, term in (("--json",), "xterm"), ((), "dumb"):
-            watch = ("watch", NAME, "--url", url, "--seconds", "0.5", *options)
+            watch = ("watch", NAME, "--url", url, "--duration", "0.5s", *options)
             status, drawn = await on_a_terminal(*watch, errors=rb"! .*|{.*}", term=term)
             assert status == 0
             assert rb'"s":"\u009b2J\u202e"' in drawn
@@ -170,7 +170,7 @@ async def test_lines_on_a_terminal_contain_no_control_characters() -> None:
 @looped
 async def test_the_final_table_agrees_with_the_totals() -> None:
     async with loopback() as server, trading(server):
-        watch = ("watch", "btcusdt@trade", "--url", url_of(server), "--seconds", "0.7")
+        watch = ("watch", "btcusdt@trade", "--url", url_of(server), "--duration", "0.7s")
         _, drawn = await on_a_terminal(*watch)
     left = SIGNS.sub("", drawn.decode().rpartition("\x1b[?1049l")[2])
     counts = re.findall(r"([\d,]+) messages", left)

@@ -85,7 +85,7 @@ def url(server: Loopback, venue: str = USDM.name) -> str:
 @looped
 async def test_messages_are_lines_until_the_time_is_up() -> None:
     async with loopback() as server, trading(server):
-        arguments = ("watch", NAME, NAME, "BTCUSDT@trade", "--seconds", "0.6")
+        arguments = ("watch", NAME, NAME, "BTCUSDT@trade", "--duration", "0.6s")
         status, out, err = await run(*arguments, "--url", url(server))
     assert status == 0, err
     lines = out.splitlines()
@@ -101,7 +101,7 @@ async def test_messages_are_lines_until_the_time_is_up() -> None:
 @looped
 async def test_messages_are_objects_for_programs() -> None:
     async with loopback() as server, trading(server):
-        more = {"TICKERPLANT_USDM_URL": url(server), "TICKERPLANT_SECONDS": "0.5"}
+        more = {"TICKERPLANT_USDM_URL": url(server), "TICKERPLANT_DURATION": "500ms"}
         status, out, err = await run("watch", NAME, "--json", **more)
     assert status == 0, err
     found = [msgspec.json.decode(line) for line in out.splitlines()]
@@ -148,7 +148,7 @@ async def test_an_interruption_ends_it_even_if_nobody_reads() -> None:
 
 @looped
 async def test_a_recording_without_messages_prints_the_reason_and_exits_with_1() -> None:
-    status, out, err = await run("watch", NAME, "--url", CLOSED, "--seconds", "0.5")
+    status, out, err = await run("watch", NAME, "--url", CLOSED, "--duration", "0.5s")
     assert (status, out) == (1, "")
     notice, totals = err.splitlines()
     assert re.fullmatch(r"! \S+Z btcusdt@trade: disconnected, refused: .*", notice)
@@ -197,7 +197,7 @@ async def on_a_terminal(server: Loopback, *arguments: str) -> tuple[int, str]:
 @looped
 async def test_on_a_terminal_there_is_a_table_and_the_totals_stay() -> None:
     async with loopback() as server:
-        arguments = ("watch", NAME, "ethusdt@trade", "--seconds", "1", "--url", url(server))
+        arguments = ("watch", NAME, "ethusdt@trade", "--duration", "1s", "--url", url(server))
         status, drawn = await on_a_terminal(server, *arguments)
     assert status == 0
     assert "\x1b[?1049h" in drawn
@@ -284,7 +284,7 @@ async def test_who_cannot_be_reached_is_reported_and_the_status_is_1() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("ask",), "Missing argument 'METHOD'"),
+        (("ask",), "METHOD is missing: expected a method such as ticker.price"),
         (
             ("ask", "depth", "BTCUSDT"),
             "invalid value 'BTCUSDT' for key=value: expected a parameter such as",
@@ -294,16 +294,16 @@ async def test_who_cannot_be_reached_is_reported_and_the_status_is_1() -> None:
             "invalid value '9001' for --url: expected a URL with scheme ws",
         ),
         (("ask", "depth", "--venue", "spot"), "invalid value 'spot' for --venue: expected one of"),
-        (("watch",), "Missing argument 'STREAM...'"),
+        (("watch",), "STREAM is missing: expected a stream such as btcusdt@trade"),
         (
             ("watch", NAME, "--copies", "0"),
             "invalid value '0' for --copies: expected a whole number",
         ),
         (
-            ("watch", NAME, "--seconds", "0"),
-            "invalid value '0' for --seconds: expected a number > 0",
+            ("watch", NAME, "--duration", "0s"),
+            "invalid value '0s' for --duration: expected a duration such as",
         ),
-        (("watch", ""), "invalid value '' for stream: expected the name of a stream"),
+        (("watch", ""), "invalid value '' for STREAM: expected the name of a stream"),
         (("watch", "\udcff@trade"), "expected valid Unicode"),
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tickerplant.archive.number_arrays import are_numbers
 from tickerplant.archive.tables import (
     COMMON,
     DECIMALS,
@@ -24,7 +25,6 @@ from tickerplant.archive.tables import (
 from tickerplant.archive.validation import (
     EXPECTED_NUMBER,
     RejectedMessage,
-    are_numbers,
     invalid_value,
 )
 from tickerplant.errors import ConfigError

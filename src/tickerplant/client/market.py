@@ -123,17 +123,13 @@ class Market:
         api_key: str | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self.hosts = hosts
         self.budget = budget
-        rng = Random()  # unseeded: pauses differ between clients
+        self._settings = settings
+        self._api_key = api_key
         self._has_key = api_key is not None
-        self._rest = RestClient(hosts, budget, api_key=api_key)
-        self._api = ApiClient(hosts, budget)
-        self._fetcher = Fetcher(self._rest, hosts.venue, api_key)
-        backfill = Backfill(self._rest, api_key)
-        listing = Listing(hosts, self._rest, budget)
-        self._runner = FeedRunner(hosts, settings, reader, backfill, rng, listing)
-        self._runner.feed.observer = UnknownStreamLog() if observer is None else observer
+        self._use(hosts)
+        if observer is not None:
+            self._runner.feed.observer = observer
         self._is_open = False
         self._was_opened = False
         self._was_entered = False
@@ -141,6 +137,18 @@ class Market:
         self._subscriptions: WeakSet[Subscription[object]] = WeakSet()
         self._listeners: list[Listener] = []
         self._books: list[Books] = []
+
+    def _use(self, hosts: Hosts) -> None:
+        """Make the clients of `hosts`; nothing is connected."""
+        self.hosts = hosts
+        rng = Random()  # unseeded: pauses differ between clients
+        self._rest = RestClient(hosts, self.budget, api_key=self._api_key)
+        self._api = ApiClient(hosts, self.budget)
+        self._fetcher = Fetcher(self._rest, hosts.venue, self._api_key)
+        backfill = Backfill(self._rest, self._api_key)
+        listing = Listing(hosts, self._rest, self.budget)
+        self._runner = FeedRunner(hosts, self._settings, reader, backfill, rng, listing)
+        self._runner.feed.observer = UnknownStreamLog()
 
     @property
     def venue(self) -> VenueName:
@@ -632,13 +640,12 @@ class Market:
 
     def __await__(self) -> Generator[None, None, Self]:
         """Open the market and return it; `close` closes it."""
-        self._open()
-        yield from ()
+        yield from self._open().__await__()
         return self
 
     async def __aenter__(self) -> Self:
         if self._was_entered or not self._is_open:
-            self._open()
+            await self._open()
         self._was_entered = True
         return self
 
@@ -652,7 +659,10 @@ class Market:
         if error is None:
             self._raise_failures()
 
-    def _open(self) -> None:
+    async def _open(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         if self._was_opened:
             raise RuntimeError("a market is opened once; call `connect` again")
         self._is_open = self._was_opened = True

@@ -43,16 +43,10 @@ def read_file(path: str) -> dict[str, object]:
         raise ConfigError("--config", path, f"a TOML file ({error})") from None
     except RecursionError:
         raise ConfigError("--config", path, "a TOML file with less nesting") from None
-    settings = _all_settings()
-    known = {setting.key for setting in settings if not setting.owner}
-    owned = {setting.key for setting in settings if setting.owner}
+    known = {setting.key for setting in _all_settings()}
     for key, value in content.items():
         if key in COMMANDS and isinstance(value, dict):
             _refuse_unknown(value, {each.key for each in settings_of(COMMANDS[key])}, path, key)
-        elif key in owned:
-            tables = [f"[{each.owner}]" for each in settings if each.key == key]
-            expected = f"it in {' or '.join(tables)}, where it has different meanings"
-            raise ConfigError(f"a key in {path}", key, expected)
         elif isinstance(value, dict) and key not in known:
             commands = ", ".join(f"[{name}]" for name in COMMANDS)
             hint = suggestion(key, COMMANDS, "[{}]")
@@ -70,16 +64,34 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     Raises:
         ConfigError: a variable is that of a renamed setting.
     """
-    known = {setting.environment for setting in _all_settings()} | _OTHER_VARIABLES
+    known = known_variables() | _OTHER_VARIABLES
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             word = name.removeprefix(ENVIRONMENT_PREFIX)
-            if renamed := RENAMED.get(word.lower()):
-                new_name = ENVIRONMENT_PREFIX + renamed.upper()
+            if new_name := _renamed_variable(word):
                 raise ConfigError(name, environment[name], f"{new_name}, its new name")
             words = sorted(each.removeprefix(ENVIRONMENT_PREFIX) for each in known)
             hint = suggestion(word, words, ENVIRONMENT_PREFIX + "{}")
             yield f"{name} in the environment is not a setting{hint}"
+
+
+def known_variables() -> set[str]:
+    """Return the environment variables of all settings: of all commands, and of one."""
+    return {
+        name
+        for command, kind in COMMANDS.items()
+        for setting in settings_of(kind)
+        for name in (setting.environment, setting.environment_of(command))
+    }
+
+
+def _renamed_variable(word: str) -> str:
+    """Return the present name of a former environment variable; empty if it is none."""
+    for command in ("", *COMMANDS):
+        prefix = f"{command.upper()}_" if command else ""
+        if word.startswith(prefix) and (new := RENAMED.get(word.removeprefix(prefix).lower())):
+            return f"{ENVIRONMENT_PREFIX}{prefix}{new.upper()}"
+    return ""
 
 
 def _all_settings() -> list[Setting]:
@@ -105,7 +117,7 @@ def resolve(
     """Return the settings of `command`: flags beat the environment, which beats the file.
 
     Args:
-        command: The name of the command, and of its table in `file`.
+        command: The name of the command, of its table in `file` and of its environment variables.
         kind: The Struct of its settings.
         flags: Command-line values by field name; None if not given.
         environment: The environment variables.
@@ -121,9 +133,10 @@ def resolve(
     for setting in settings_of(kind):
         places = (
             (flags.get(setting.field), f"--{setting.option}"),
+            (environment.get(setting.environment_of(command)), setting.environment_of(command)),
             (environment.get(setting.environment), setting.environment),
             (table.get(setting.key), f"{setting.key} in [{command}] of the file"),
-            (None if setting.owner else shared.get(setting.key), f"{setting.key} in the file"),
+            (shared.get(setting.key), f"{setting.key} in the file"),
         )
         for raw, origin in places:
             if raw is not None:

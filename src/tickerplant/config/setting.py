@@ -11,14 +11,23 @@ from msgspec import Struct, structs
 from tickerplant.config.values import (
     Parser,
     assignments,
+    base_url,
     duration_ms,
     duration_setting,
     faults,
+    file_path,
+    folder_path,
+    host_name,
+    market_time_ms,
     names,
     period_ms,
     period_ms_or_off,
+    profile_name,
+    profile_name_or_auto,
+    run_length_ms,
     size_bytes,
     size_setting,
+    time_spec,
 )
 from tickerplant.errors import ConfigError
 from tickerplant.suggestions import one_of
@@ -27,17 +36,60 @@ ENVIRONMENT_PREFIX = "TICKERPLANT_"
 OLD_AUTO = "told"
 """The former name of the value `auto`."""
 
-_DURATIONS = {duration_ms, period_ms, period_ms_or_off}
-_PLACEHOLDERS = {
-    "from": "TIME",
-    "out": "FOLDER",
-    "record": "FOLDER",
-    "tls-cert": "FILE",
-    "tls-key": "FILE",
-    "to": "TIME",
-    "wait-for": "NUMBER",
+GROUPS = {
+    "Selection": (*("streams", "symbols", "symbol-count", "tables", "extras", "verbatim"),),
+    "Market": ("seed", "intensity"),
+    "Time": (
+        *("start", "from", "to", "duration", "speed", "pace", "warm-up", "loop", "exit-at-end"),
+        *("rebase", "paused", "wait-for", "timeout"),
+    ),
+    "Connection": (
+        *("url", "stream-url", "rest-url", "api-url", "venue", "rest", "copies"),
+        *("usdm-url", "usdm-stream-url", "usdm-rest-url", "usdm-api-url"),
+        *("coinm-url", "coinm-stream-url", "coinm-rest-url", "coinm-api-url"),
+        *("max-connection-age", "linger", "grace"),
+    ),
+    "Output": ("out", "format", "numbers", "base-latency-ns", "gaps", "json"),
+    "Recording": (
+        *("record", "record-streams", "snapshots", "snapshot-levels", "segment", "segment-size"),
+        "compression-level",
+    ),
+    "Protocol": ("profile", "routing"),
+    "Server": ("host", "usdm-port", "coinm-port", "tls", "tls-cert", "tls-key", "slow-readers"),
+    "Limits and faults": ("limits", "limit", "fault", "fault-seed"),
+    "Logging": ("log-format", "log-level"),
 }
-"""Placeholders in help texts that are not the last word of the option."""
+"""The options by group, in the order of help texts."""
+SHORT_OPTIONS = {"out": "-o"}
+
+_DURATIONS = {duration_ms, period_ms, period_ms_or_off, run_length_ms}
+_METAVARS: dict[Parser, str] = {
+    assignments: "NAME=NUMBER",
+    base_url: "URL",
+    duration_ms: "DURATION",
+    faults: "NAME=VALUE",
+    file_path: "FILE",
+    folder_path: "FOLDER",
+    host_name: "HOST",
+    market_time_ms: "TIME",
+    names: "NAME,…",
+    period_ms: "DURATION",
+    period_ms_or_off: "DURATION|off",
+    profile_name: "PROFILE",
+    profile_name_or_auto: "PROFILE",
+    run_length_ms: "DURATION",
+    size_bytes: "SIZE",
+    time_spec: "TIME",
+}
+"""What an option wants, by the parser of its value."""
+_METAVARS_OF_NAMES = {
+    "coinm-port": "PORT",
+    "record-streams": "STREAM,…",
+    "streams": "STREAM,…",
+    "symbols": "SYMBOL,…",
+    "tables": "TABLE,…",
+    "usdm-port": "PORT",
+}
 _TYPE_NAMES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
@@ -51,14 +103,26 @@ class Setting(Struct, frozen=True):
     parse: Parser | None
     option: str
     """The option's name, without the dashes."""
-    owner: str = ""
-    """The only command it belongs to, if another command uses its name differently."""
 
     @property
     def environment(self) -> str:
-        """The name of its environment variable."""
-        own = f"{self.owner}_" if self.owner else ""
-        return ENVIRONMENT_PREFIX + (own + self.key).upper()
+        """The environment variable that sets it for every command that has it."""
+        return ENVIRONMENT_PREFIX + self.key.upper()
+
+    def environment_of(self, command: str) -> str:
+        """Return the environment variable that sets it for `command` alone."""
+        return f"{ENVIRONMENT_PREFIX}{command.upper()}_{self.key.upper()}"
+
+    @property
+    def group(self) -> str:
+        """The heading it is listed under in help texts."""
+        return next((name for name, options in GROUPS.items() if self.option in options), "Options")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What may be written on the command line: a short option if there is one, and its name."""
+        short = SHORT_OPTIONS.get(self.option)
+        return (short, f"--{self.option}") if short else (f"--{self.option}",)
 
     @property
     def key(self) -> str:
@@ -72,13 +136,15 @@ class Setting(Struct, frozen=True):
         return tuple(bare.__args__) if get_origin(bare) is Literal else ()
 
     @property
-    def placeholder(self) -> str:
-        """The placeholder for its value in help texts."""
+    def metavar(self) -> str:
+        """What its value is, for help texts: `N` for a whole number."""
         if self.choices:
             return "|".join(self.choices)
-        if self.parse in _DURATIONS:
-            return "DURATION"
-        return _PLACEHOLDERS.get(self.option, self.option.split("-")[-1].upper())
+        if special := _METAVARS_OF_NAMES.get(self.option):
+            return special
+        if self.parse in _METAVARS:
+            return _METAVARS[self.parse]
+        return "NUMBER" if "float" in str(self.kind) else "N"
 
     @property
     def is_flag(self) -> bool:
@@ -155,5 +221,4 @@ def settings_of(kind: type[Struct]) -> Iterator[Setting]:
             help_text=meta.description,
             parse=meta.extra["parse"],
             option=meta.extra["option"] or field.name.replace("_", "-"),
-            owner=meta.extra["owner"],
         )

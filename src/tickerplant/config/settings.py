@@ -21,14 +21,16 @@ from tickerplant.config.values import (
     period_ms_or_off,
     profile_name,
     profile_name_or_auto,
+    run_length_ms,
     size_bytes,
     snapshot_levels,
+    time_spec,
 )
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
-from tickerplant.recording.timestamps import TimeSpec, parse_time_ns, parse_time_spec
+from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.clock import parse_speed
 from tickerplant.replaying.plan import DEFAULT_WARM_UP_NS
 from tickerplant.server.faults import Fault
@@ -40,24 +42,30 @@ Count = Annotated[int, Meta(ge=0)]
 Speed = Annotated[float, Meta(ge=0, le=1_000_000)]
 Intensity = Annotated[float, Meta(gt=0, le=1_000)]
 Copies = Annotated[int, Meta(ge=1, le=10)]
-Seconds = Annotated[float, Meta(gt=0, le=1_000_000_000)]
 Level = Annotated[int, Meta(ge=1, le=19)]
 ListedGaps = Annotated[int, Meta(ge=0, le=100_000)]
 SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
 
 
-def _setting(
-    help_text: str, parse: Parser | None = None, option: str = "", *, owner: str = ""
-) -> Meta:
+def _setting(help_text: str, parse: Parser | None = None, option: str = "") -> Meta:
     """Return the metadata of a setting.
 
     Args:
         help_text: One sentence for help texts and the reference.
         parse: Parses its value; without it, the type decides.
         option: The name of its option, if it differs from the field's.
-        owner: The only command it belongs to, if another command uses its name differently.
     """
-    return Meta(description=help_text, extra={"parse": parse, "option": option, "owner": owner})
+    return Meta(description=help_text, extra={"parse": parse, "option": option})
+
+
+RunLength = Annotated[
+    int | None,
+    _setting("Stop after this time, such as 90s or 10m [never].", run_length_ms, "duration"),
+]
+LogFormat = Annotated[Literal["text", "json"], _setting("Format of log lines.")]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"], _setting("Minimum level to log.")
+]
 
 
 class ProtocolSettings(Struct, frozen=True, kw_only=True):
@@ -122,10 +130,8 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
         bool,
         _setting("Print the addresses when ready, and the totals at the end, as JSON objects."),
     ] = False
-    log_format: Annotated[Literal["text", "json"], _setting("Format of log lines.")] = "text"
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _setting("Minimum level to log.")
-    ] = "info"
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
 
 
 class PacedSettings(ServeSettings, frozen=True, kw_only=True):
@@ -134,6 +140,16 @@ class PacedSettings(ServeSettings, frozen=True, kw_only=True):
     speed: Annotated[
         Speed, _setting("Market seconds per real second; 0 for as fast as possible.")
     ] = 1.0
+    paused: Annotated[
+        bool, _setting("Start paused; POST /plant/v1/clock resumes, or makes a step.")
+    ] = False
+    slow_readers: Annotated[
+        Literal["disconnect", "wait"],
+        _setting(
+            "disconnect: close clients that read too slowly; wait: let the market wait for them, as "
+            "with --speed 0."
+        ),
+    ] = "disconnect"
 
 
 RecordFolder = Annotated[
@@ -183,7 +199,9 @@ class SimulateSettings(PacedSettings, frozen=True, kw_only=True):
     wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 0
     duration_ms: Annotated[
         int | None,
-        _setting("Stop after this much market time, such as 10m [never].", duration_ms, "duration"),
+        _setting(
+            "Stop after this much market time, such as 10m [never].", run_length_ms, "duration"
+        ),
     ] = None
     record: RecordFolder = None
     record_streams: RecordStreams = ()
@@ -210,15 +228,17 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         TimeSpec | None,
         _setting(
             "Start time: an ISO date (UTC), epoch ms or ns, or an offset such as +90s from the "
-            "beginning or -5m from the end.",
-            parse_time_spec,
+            "beginning of the recording or -5m from its end.",
+            time_spec,
             "from",
         ),
     ] = None
     end: Annotated[
         TimeSpec | None,
         _setting(
-            "End time (exclusive), in the same formats.", parse_time_spec, "to", owner="replay"
+            "End time (exclusive), in the same formats; +1h counts from the start time.",
+            time_spec,
+            "to",
         ),
     ] = None
     warm_up_ms: Annotated[
@@ -262,9 +282,13 @@ class ClientSettings(Struct, frozen=True, kw_only=True):
 class WatchSettings(ClientSettings, frozen=True, kw_only=True):
     """Watch streams."""
 
+    duration_ms: RunLength = None
     copies: Annotated[Copies, _setting("Redundant connections per stream.")] = 1
-    seconds: Annotated[Seconds | None, _setting("Stop after this many seconds [never].")] = None
-    json: Annotated[bool, _setting("Print every message as a JSON object.")] = False
+    json: Annotated[
+        bool,
+        _setting("Print every message as a JSON object; notices and totals go to standard error."),
+    ] = False
+    log_level: LogLevel = "info"
 
 
 class AskSettings(ClientSettings, frozen=True, kw_only=True):
@@ -274,6 +298,7 @@ class AskSettings(ClientSettings, frozen=True, kw_only=True):
     timeout_ms: Annotated[
         int, _setting("How long to wait for the response, retries included.", period_ms, "timeout")
     ] = 10_000
+    json: Annotated[bool, _setting("Print the response on one line, on a terminal too.")] = False
 
 
 class RecordSettings(ClientSettings, frozen=True, kw_only=True):
@@ -292,7 +317,7 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
             "max-connection-age",
         ),
     ] = LIMITS.lifetime_ms
-    seconds: Annotated[Seconds | None, _setting("Stop after this many seconds [never].")] = None
+    duration_ms: RunLength = None
     snapshots_ms: Annotated[
         int,
         _setting(
@@ -314,7 +339,9 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
     compression_level: Annotated[
         Level, _setting("Compression level, from 1 (fastest) to 19 (smallest).")
     ] = LEVEL
-    log_format: Annotated[Literal["text", "json"], _setting("Format of log lines.")] = "text"
+    json: Annotated[bool, _setting("Print the totals at the end as a JSON object.")] = False
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
 
 
 class RelaySettings(ServeSettings, frozen=True, kw_only=True):
@@ -362,12 +389,9 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
 class ExportSettings(Struct, frozen=True, kw_only=True):
     """Export recordings."""
 
-    to: Annotated[
+    format: Annotated[
         Literal["parquet", "csv", "hftbacktest"],
-        _setting(
-            "Format of the files; csv has the layout of the exchange's public archive.",
-            owner="export",
-        ),
+        _setting("Format of the files; csv has the layout of the exchange's public archive."),
     ] = "parquet"
     out: Annotated[
         str | None,
@@ -382,20 +406,22 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     symbols: Annotated[
         tuple[str, ...], _setting("Export only these symbols, separated by commas [all].", names)
     ] = ()
-    start_ns: Annotated[
-        int | None,
+    begin: Annotated[
+        TimeSpec | None,
         _setting(
-            "Export only messages received at this time or later: an ISO date (UTC), epoch ms or ns.",
-            parse_time_ns,
+            "Export only messages received at this time or later: an ISO date (UTC), epoch ms or ns, "
+            "or an offset such as +90s from the beginning of the recording or -5m from its end.",
+            time_spec,
             "from",
         ),
     ] = None
-    end_ns: Annotated[
-        int | None,
+    end: Annotated[
+        TimeSpec | None,
         _setting(
-            "Export only messages received before this time, in the same formats.",
-            parse_time_ns,
-            "to-time",
+            "Export only messages received before this time, in the same formats; +1h counts from "
+            "--from.",
+            time_spec,
+            "to",
         ),
     ] = None
     numbers: Annotated[
@@ -414,6 +440,8 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
             "hftbacktest only: base latency in ns, added where receive times need correcting."
         ),
     ] = 0
+    json: Annotated[bool, _setting("Print what was exported as a JSON object.")] = False
+    log_level: LogLevel = "info"
 
 
 class VerifySettings(Struct, frozen=True, kw_only=True):
@@ -425,14 +453,34 @@ class VerifySettings(Struct, frozen=True, kw_only=True):
     gaps: Annotated[
         ListedGaps, _setting("Maximum number of gaps to list per stream; all are counted.")
     ] = 10
-    json: Annotated[bool, _setting("Print the findings as one JSON document.")] = False
+    json: Annotated[bool, _setting("Print the findings as a JSON object.")] = False
+    log_level: LogLevel = "info"
+
+
+class ExplainSettings(ProtocolSettings, frozen=True, kw_only=True):
+    """Explain URLs, streams and requests."""
+
+    venue: Annotated[
+        Literal["auto", "usdm", "coinm"],
+        _setting("Venue; auto infers it from host, path, port or symbol."),
+    ] = "auto"
+    json: Annotated[bool, _setting("Print the explanation as a JSON object.")] = False
+
+
+class ListSettings(Struct, frozen=True, kw_only=True):
+    """List streams, queries or versions."""
+
+    json: Annotated[bool, _setting("Print JSON.")] = False
 
 
 COMMANDS: dict[str, type[Struct]] = {
     "simulate": SimulateSettings,
     "replay": ReplaySettings,
     "relay": RelaySettings,
-    "explain": ProtocolSettings,
+    "explain": ExplainSettings,
+    "streams": ListSettings,
+    "queries": ListSettings,
+    "version": ListSettings,
     "watch": WatchSettings,
     "record": RecordSettings,
     "ask": AskSettings,
@@ -444,5 +492,7 @@ RENAMED = {
     "level": "compression_level",
     "life": "max_connection_age",
     "run_up": "warm_up",
+    "seconds": "duration",
+    "to_time": "to",
 }
 """Former keys of settings, with their present ones."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from tickerplant.config.name_lists import names_in
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
@@ -13,8 +14,10 @@ from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.timestamps import (
     EXPECTED_TIME,
     UNIT_NS,
+    TimeSpec,
     parse_duration_ns,
     parse_time_ns,
+    parse_time_spec,
 )
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
 from tickerplant.suggestions import one_of, suggestion
@@ -25,8 +28,9 @@ Parser: TypeAlias = Callable[[object], object]
 """Parses what the user wrote; raises ValueError with a description of what was expected."""
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+EXPECTED_DURATION = "a duration such as 90s, 15m, 2h or 1d"
 _HOST = "an address or a host name"
-_NAMES = "at least one name, several separated by commas"
+_NAMES = "at least one name, several separated by commas, or @FILE, or - for standard input"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
 _FAULTS = "NAME=VALUE, several separated by commas"
 _FAULT_ROWS = {row.name: row for row in FAULT_ROWS}
@@ -34,6 +38,7 @@ _EARLIEST_MS = 1_262_304_000_000
 _LATEST_MS = 4_102_444_800_000
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
 _UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+EXPORT_FORMATS = ("parquet", "csv", "hftbacktest")
 _UNIT_MS = {unit: ns // NS_PER_MS for unit, ns in UNIT_NS.items()}
 
 
@@ -128,12 +133,37 @@ def duration_ms(text: object) -> int:
     written = str(text).strip()
     if _NUMBER.fullmatch(written):
         if float(written):
-            raise ValueError("a number with a unit, such as 10s, 10m or 10h")
+            raise ValueError(f"{EXPECTED_DURATION}, with its unit")
         return 0
     try:
         return round(parse_duration_ns(written) / NS_PER_MS)
     except ValueError:
-        raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at most a century") from None
+        raise ValueError(f"{EXPECTED_DURATION}, of at most a century") from None
+
+
+def run_length_ms(text: object) -> int:
+    """Return a duration of more than 0, in milliseconds; its syntax is that of `duration_ms`.
+
+    Raises:
+        ValueError: `text` is not such a duration.
+    """
+    if not (milliseconds := duration_ms(text)):
+        raise ValueError(f"{EXPECTED_DURATION}, of more than 0")
+    return milliseconds
+
+
+def time_spec(text: object) -> TimeSpec:
+    """Return a time, or an offset such as `+90s`; its syntax is that of `parse_time_spec`.
+
+    Raises:
+        ValueError: `text` is neither.
+    """
+    try:
+        return parse_time_spec(text)
+    except ValueError as error:
+        if text in EXPORT_FORMATS:  # `--to` was the format of an export
+            raise ValueError(f"{error}; the format is now --format {text}") from None
+        raise
 
 
 def period_ms(text: object) -> int:
@@ -144,7 +174,7 @@ def period_ms(text: object) -> int:
     """
     milliseconds = duration_ms(text)
     if milliseconds < _UNIT_MS["s"]:
-        raise ValueError("a duration such as 90s, 15m, 2h or 1d, of at least a second")
+        raise ValueError(f"{EXPECTED_DURATION}, of at least a second")
     return milliseconds
 
 
@@ -206,7 +236,7 @@ def market_time_ms(text: object) -> int:
         ValueError: `text` is not a time, or not between 2010 and 2100.
     """
     try:
-        milliseconds = parse_time_ns(text) // 1_000_000
+        milliseconds = parse_time_ns(text) // NS_PER_MS
     except ValueError:
         milliseconds = 0
     if not _EARLIEST_MS <= milliseconds < _LATEST_MS:
@@ -215,18 +245,25 @@ def market_time_ms(text: object) -> int:
 
 
 def names(text: object) -> tuple[str, ...]:
-    """Return the names in a comma-separated text, or in a list of such texts, without blanks.
+    """Return the names in a comma-separated text, or in a list of such texts, each once.
+
+    `@FILE` and `-` stand for the names in a file and on standard input; see `names_in`.
 
     Raises:
-        ValueError: `text` is neither, or contains no name.
+        ValueError: `text` is neither, contains no name, or a file cannot be read.
     """
+    found = (name for line, _ in names_in(_parts(text)) for name in _parts(line))
+    if not (named := tuple(dict.fromkeys(found))):
+        raise ValueError(_NAMES)
+    return named
+
+
+def _parts(text: object) -> list[str]:
+    """Return the parts of a comma-separated text, or of a list of such texts, without blanks."""
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, list | tuple) or not all(isinstance(each, str) for each in texts):
         raise ValueError(_NAMES)
-    parts = (part.strip() for each in texts for part in each.split(","))
-    if not (named := tuple(part for part in parts if part)):
-        raise ValueError(_NAMES)
-    return named
+    return [part.strip() for each in texts for part in each.split(",") if part.strip()]
 
 
 def assignments(text: object) -> dict[str, int]:
@@ -259,7 +296,9 @@ def _pairs(text: object) -> Iterator[tuple[str, str]]:
     if isinstance(text, Mapping):
         yield from ((str(name).strip(), str(value).strip()) for name, value in text.items())
         return
-    for part in names(text):
+    if not (parts := _parts(text)):
+        raise ValueError(_ASSIGNMENTS)
+    for part in parts:
         name, _, value = part.partition("=")
         yield name.strip(), value.strip()
 

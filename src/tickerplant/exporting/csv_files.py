@@ -25,8 +25,9 @@ from typing import Any, TypeAlias
 import zstandard
 from msgspec import Struct
 
+from tickerplant.archive.number_arrays import have_valid_numbers
 from tickerplant.archive.tables import Table
-from tickerplant.archive.validation import RejectedMessage, have_valid_numbers, invalid_value
+from tickerplant.archive.validation import RejectedMessage, invalid_value
 from tickerplant.exporting.journal import UNFINISHED, Assembled, Journal
 from tickerplant.exporting.writer import path_part
 from tickerplant.instrument import RATE_DECIMALS, coin_contract_size

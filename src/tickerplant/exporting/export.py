@@ -58,7 +58,7 @@ def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMI
     configure()
     if not settings.out:
         raise ConfigError("--out", settings.out, "the folder to write into")
-    if settings.numbers != "decimal" and settings.to != "parquet":
+    if settings.numbers != "decimal" and settings.format != "parquet":
         raise ConfigError("--numbers", settings.numbers, "to be left out, except for parquet")
     out = Path(settings.out)
     if out.exists() and not out.is_dir():
@@ -66,20 +66,23 @@ def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMI
     if (recording := _recording_around(out)) is not None:
         reason = f"a folder of its own, {recording} is a recording"
         raise ConfigError("--out", settings.out, reason)
+    start_ns, end_ns = _times(paths, settings)
     selection = Selection(
         symbols=frozenset(symbol.upper() for symbol in settings.symbols),
-        start_ns=settings.start_ns or 0,
-        end_ns=settings.end_ns or END_NS,
+        start_ns=start_ns,
+        end_ns=end_ns,
     )
-    _refuse_outside(paths, settings)
+    _refuse_outside(paths, start_ns, end_ns)
     _report_companions(paths)
     try:
-        if settings.to == "hftbacktest":
+        if settings.format == "hftbacktest":
             return export_npz(settings, paths, selection, out)
         for name in settings.extras:
             raise ConfigError("--extras", name, "to be left out, except for hftbacktest")
         writer: Writer = (
-            CsvWriter(out) if settings.to == "csv" else ParquetWriter(out, settings.numbers, limits)
+            CsvWriter(out)
+            if settings.format == "csv"
+            else ParquetWriter(out, settings.numbers, limits)
         )
         return _Export(settings, selection, writer, out, limits).run(paths)
     except OSError as error:
@@ -94,17 +97,32 @@ def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMI
         return FAILED
 
 
-def _refuse_outside(paths: Sequence[str], settings: ExportSettings) -> None:
+def _times(paths: Sequence[str], settings: ExportSettings) -> tuple[int, int]:
+    """Return the first receive time and the end of the times to export.
+
+    The recording is only read for offsets.
+
+    Raises:
+        RecordingError: A recording cannot be read.
+    """
+    begin, end = settings.begin, settings.end
+    first_ns, last_ns = 0, END_NS
+    if any(spec is not None and spec.sign for spec in (begin, end)) and (
+        covered := coverage_of(recorded_files(paths))
+    ):
+        first_ns, last_ns = covered.first_ns, covered.last_ns
+    start_ns = begin.at(first_ns, last_ns) if begin else 0
+    return start_ns, end.at(max(start_ns, first_ns), last_ns) if end else END_NS
+
+
+def _refuse_outside(paths: Sequence[str], start_ns: int, end_ns: int) -> None:
     """Refuse times outside the recording.
 
     Raises:
         ConfigError: They are before its first message or after its last.
     """
-    start_ns, end_ns = settings.start_ns or 0, settings.end_ns or END_NS
     if end_ns <= start_ns:
-        raise ConfigError(
-            "--to-time", iso_text(end_ns), f"a time after --from, {iso_text(start_ns)}"
-        )
+        raise ConfigError("--to", iso_text(end_ns), f"a time after --from, {iso_text(start_ns)}")
     try:
         recorded = recorded_files(paths)
         is_over = bool(start_ns) and not any(any(each.batches(start_ns)) for each in recorded)
@@ -121,7 +139,7 @@ def _refuse_outside(paths: Sequence[str], settings: ExportSettings) -> None:
     bounds = f"the recording is from {covered}"
     if is_over:
         raise ConfigError("--from", iso_text(start_ns), f"a time before the end; {bounds}")
-    raise ConfigError("--to-time", iso_text(end_ns), f"a time after the beginning; {bounds}")
+    raise ConfigError("--to", iso_text(end_ns), f"a time after the beginning; {bounds}")
 
 
 def _report_companions(paths: Sequence[str]) -> None:
@@ -166,13 +184,13 @@ class _Export:
         self._named = settings.tables
         self._tables = _tables(settings, writer)
         self._options = Options(
-            to=settings.to,
+            format=settings.format,
             tables=tuple(sorted(self._tables)),
             symbols=tuple(sorted(selection.symbols)),
             start_ns=selection.start_ns,
             end_ns=selection.end_ns,
-            numbers=settings.numbers if settings.to == "parquet" else "text",
-            version=VERSIONS[settings.to],
+            numbers=settings.numbers if settings.format == "parquet" else "text",
+            version=VERSIONS[settings.format],
         )
         self._damage: list[str] = []
         self._messages = 0

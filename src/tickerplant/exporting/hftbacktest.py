@@ -1,4 +1,4 @@
-"""`tickerplant export --to hftbacktest`: files `<symbol>_<YYYYMMDD>.npz` with the array `data`.
+"""`tickerplant export --format hftbacktest`: files `<symbol>_<YYYYMMDD>.npz` with the array `data`.
 
 A file is a symbol on a UTC day of receive time.  Its events are buffered in a file until the day is
 over, because hftbacktest needs them in two orders (`hftbacktest_rows.py`); the finished file appears

@@ -34,11 +34,11 @@ VERSIONS = {"csv": 1, "parquet": 2}
 MAX_KEPT_DAMAGE = 20
 """Damages of a unit that are kept; of further ones the number is."""
 _OPTIONS = {
-    "to": "--to",
+    "format": "--format",
     "tables": "--tables",
     "symbols": "--symbols",
     "start_ns": "--from",
-    "end_ns": "--to-time",
+    "end_ns": "--to",
     "numbers": "--numbers",
 }
 """The command line options of the fields of `Options`."""
@@ -48,10 +48,12 @@ UNFINISHED = ".unfinished"
 """Suffix of files that are being written."""
 
 
-class Options(Struct, frozen=True, kw_only=True, tag_field="kind", tag="export"):
+class Options(
+    Struct, frozen=True, kw_only=True, tag_field="kind", tag="export", rename={"format": "to"}
+):
     """The options of an export."""
 
-    to: str
+    format: str
     tables: tuple[str, ...]
     symbols: tuple[str, ...]
     """Empty: all."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 from typing import Literal
 
 from msgspec import Struct, structs
 
+from tickerplant import __version__
 from tickerplant.envelope import prefix_of
 from tickerplant.errors import RecordingError
 from tickerplant.recorder.disk import Disk, RawBlock, Rotation, Tick
@@ -94,7 +94,7 @@ class RecordingWriter:
         settings: WriterSettings = WriterSettings(),  # noqa: B008  # it is frozen
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        software = f"tickerplant {version('tickerplant')}"
+        software = f"tickerplant {__version__}"
         self.folder = folder
         self._clock_ns = clock_ns
         self._flush_ns = settings.flush_ms * NS_PER_MS

@@ -50,6 +50,12 @@ class TimeSpec(Struct, frozen=True):
     sign: Literal["", "+", "-"] = ""
     """The direction of the offset; empty for a time."""
 
+    def at(self, first_ns: int, last_ns: int) -> int:
+        """Return the time: `+` counts from `first_ns`, `-` back from `last_ns`."""
+        if self.sign == "+":
+            return first_ns + self.ns
+        return last_ns - self.ns if self.sign else self.ns
+
 
 def parse_time_spec(given: object) -> TimeSpec:
     """Return the time or offset that somebody wrote.

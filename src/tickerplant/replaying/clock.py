@@ -34,11 +34,12 @@ class ReplayClock:
 
     Args:
         speed: Recorded seconds per second; 0 is as fast as possible.
+        is_paused: Whether it is paused at first.
     """
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, *, is_paused: bool = False) -> None:
         self.speed = speed
-        self.is_paused = False
+        self.is_paused = is_paused
         self.is_started = False
         self._position_ns = 0
         self._machine_ns = 0

@@ -50,6 +50,8 @@ class ClockState(Struct, frozen=True, kw_only=True):
     """How much later all times are than they were recorded."""
     messages: int
     """Recorded messages played so far, without those of warm-ups."""
+    pending: bool = False
+    """Whether a requested seek or step is not done yet."""
     recordings: tuple[str, ...]
     """The recordings that are played."""
 

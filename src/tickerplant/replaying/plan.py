@@ -34,9 +34,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     pace: Literal["receive", "event"] = "receive"
     """Which time of a line counts: when it was received, or when the exchange sent it."""
     begin: TimeSpec | None = None
-    """Where to begin; None is the beginning of the recordings."""
+    """Where to begin; None is the beginning of the recordings, from which `+` counts."""
     end: TimeSpec | None = None
-    """Where to end; None is the end of the recordings."""
+    """Where to end; None is the end of the recordings.  `+` counts from where the replay begins."""
     warm_up_ns: int = DEFAULT_WARM_UP_NS
     """How much is played silently, at least, before a position in the middle."""
     loops: bool = False
@@ -45,6 +45,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Whether all times are shifted so that the first message has the current time."""
     verbatim: bool = False
     """Whether recorded streams are sent and nothing is derived from them."""
+    is_paused: bool = False
+    """Whether the clock is paused at the beginning."""
+    waits: bool = False
+    """Whether a paced replay, too, waits for readers that are slow."""
 
 
 class Span(Struct, frozen=True):
@@ -81,8 +85,9 @@ def span_of(plan: Plan, recordings: Sequence[RecordedFile]) -> Span:
     last_ns = max(
         _last_ns(view, recording) for view, recording in zip(views, recordings, strict=True)
     )
-    begin_ns = _resolved(plan.begin, first_ns, last_ns, first_ns)
-    end_ns = min(_resolved(plan.end, first_ns, last_ns, last_ns + 1), last_ns + 1)
+    begin_ns = plan.begin.at(first_ns, last_ns) if plan.begin else first_ns
+    end_ns = plan.end.at(max(begin_ns, first_ns), last_ns) if plan.end else last_ns + 1
+    end_ns = min(end_ns, last_ns + 1)
     if is_limited:
         _refuse_empty(plan, max(begin_ns, first_ns), end_ns, first_ns, last_ns)
         cursor = LineCursor(views, end_ns)
@@ -103,14 +108,6 @@ def _refuse_empty(plan: Plan, begin_ns: int, end_ns: int, first_ns: int, last_ns
         raise ConfigError(
             TO, iso_text(end_ns), f"a time after {FROM}, {iso_text(begin_ns)}; {bounds}"
         )
-
-
-def _resolved(spec: TimeSpec | None, first_ns: int, last_ns: int, default_ns: int) -> int:
-    if spec is None:
-        return default_ns
-    if spec.sign == "+":
-        return first_ns + spec.ns
-    return last_ns - spec.ns if spec.sign else spec.ns
 
 
 def _last_ns(view: RecordedFile | ByEventTime, recording: RecordedFile) -> int:

@@ -109,7 +109,7 @@ class RecordingSource:
         self._readers: Readers
         self._log = logger()
         self._playback = Playback(found, plant, plan, self._warn)
-        self._clock = ReplayClock(plan.speed)
+        self._clock = ReplayClock(plan.speed, is_paused=plan.is_paused)
         self._progress = Progress(
             "replay",
             lambda: share_read(self._playback.recordings),
@@ -126,6 +126,9 @@ class RecordingSource:
         """The end of the last quiet period that was logged."""
         self._done = asyncio.Event()
         """Set when the requested seek or step is done."""
+        self._done.set()
+        self._has_run = False
+        """Whether `run` has returned."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm: asyncio.Future[None] | None = None
         """Ends the current sleep early."""
@@ -139,6 +142,7 @@ class RecordingSource:
         try:
             await self._run(readers, status)
         finally:
+            self._has_run = True
             self._progress.clear()
             self._done.set()
             self._playback.close()
@@ -188,6 +192,7 @@ class RecordingSource:
             loop=self._plan.loops,
             shift_ms=self._playback.shift_ms,
             messages=self.messages,
+            pending=not self._done.is_set(),
             recordings=tuple(recording.path for recording in self._playback.recordings),
         )
 
@@ -213,6 +218,8 @@ class RecordingSource:
             RequestError: The request is not possible now; nothing is changed.
         """
         request = parse_clock_request(given)
+        if self._has_run:
+            raise RequestError(CONFLICT, "the replay is over", 409)
         target_ns = None if request.seek is None else self._seek_target_ns(request.seek)
         is_paused = self._clock.is_paused if request.paused is None else request.paused
         if request.step is not None:
@@ -341,7 +348,10 @@ class RecordingSource:
             following_ns = self._playback.next_ns
             if following_ns is None or following_ns > due_ns:
                 break
-        await asyncio.sleep(0)
+        if self._plan.waits:
+            await self._turn()
+        else:
+            await asyncio.sleep(0)
 
     def _report_quiet(self, next_ns: int, wait_s: float) -> None:
         """Show on `/readyz` when the next message comes, and log it once."""

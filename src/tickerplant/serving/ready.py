@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from tickerplant.formatting import count_text
 from tickerplant.plant import Plant
 from tickerplant.server.faults import faults_text
 from tickerplant.server.server import LIMITS_OFF, Server
+from tickerplant.serving.lines import Addresses, Ready, Totals
 from tickerplant.venue import VENUES, Venue
 
 _SHELL_SAFE = re.compile(r"\w+")
@@ -83,49 +83,6 @@ def totals_text(server: Server, plant: Plant, seconds: float) -> str:
     events = count_text(plant.published.total(), "event")
     clients = count_text(totals.connections, "connection")
     return f"Served {served}, to {clients} from {events} in {seconds:.1f} s."
-
-
-class Addresses(Struct, frozen=True, kw_only=True):
-    """Where one venue is served."""
-
-    streams: str
-    """Base URL of the streams."""
-    api: str
-    """URL of the WebSocket API."""
-    rest: str
-    """Base URL of REST."""
-    symbols: int
-    """How many contracts there are."""
-
-
-class Ready(Struct, frozen=True, kw_only=True, tag="ready", tag_field="event"):
-    """The JSON line of a server that is ready."""
-
-    profile: str
-    """The protocol profile."""
-    venues: dict[str, Addresses]
-    """The venues that are served, by name."""
-    authority: str = ""
-    """The file that clients must trust; empty if there is none."""
-
-
-class Totals(Struct, frozen=True, kw_only=True, tag="totals", tag_field="event"):
-    """The JSON line of a server that has ended."""
-
-    messages: int
-    """Messages that were sent."""
-    bytes: int
-    """Their bytes."""
-    connections: int
-    """WebSocket connections that were opened."""
-    events: int
-    """Market events."""
-    seconds: float
-    """How long it served."""
-    ended: str
-    """Why it ended."""
-    recorded: tuple[str, ...] = ()
-    """What was recorded, one sentence each."""
 
 
 def ready_json(

@@ -14,7 +14,7 @@ from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.progress import StatusLine
 from tickerplant.recording.capture import companions_text
 from tickerplant.replaying.plan import Plan
-from tickerplant.replaying.scan import scan
+from tickerplant.replaying.scan import Scan, scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.unavailable import VerbatimForwarder
 from tickerplant.server import event_loop
@@ -28,15 +28,37 @@ def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
         ConfigError: a setting cannot be used.
         RecordingError: a file cannot be read, or is not a recording.
     """
+    if settings.loop and settings.exit_at_end:
+        raise ConfigError("--exit-at-end", True, "not to be combined with --loop, which never ends")
     status_line = StatusLine()
     stream = cast("TextIO", status_line) if status_line.is_terminal else None
     logs.configure(settings.log_format, settings.log_level, stream)
-    if settings.loop and settings.exit_at_end:
-        raise ConfigError("--exit-at-end", True, "not to be combined with --loop, which never ends")
+    service = replay_service(settings, scanned(paths), status_line)
+    event_loop.run(serve(settings, service, echo))
+
+
+def scanned(paths: Sequence[str]) -> Scan:
+    """Return what the first lines of the recordings say; log what cannot be used of them.
+
+    Raises:
+        RecordingError: a file cannot be read, or is not a recording.
+    """
     found = scan(paths, warn=lambda text: logs.logger().warning(f"! {text}"))
     for file in found.files:
         if file.companions:
             logs.logger().info(f"= {companions_text(file.path, file.companions)}")
+    return found
+
+
+def replay_service(
+    settings: ReplaySettings, found: Scan, status_line: StatusLine | None = None
+) -> Service:
+    """Return a service that plays the recordings `found`.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        RecordingError: a file cannot be read, or is not a recording.
+    """
     settings = structs.replace(settings, profile=replayed_profile(settings, found.profile))
     plant = plant_of(settings, found.instruments, found.start_ms)
     plan = Plan(
@@ -48,6 +70,8 @@ def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
         loops=settings.loop,
         rebased=settings.rebase == "now",
         verbatim=settings.verbatim,
+        is_paused=settings.paused,
+        waits=settings.slow_readers == "wait",
     )
     source = RecordingSource(
         found,
@@ -57,14 +81,13 @@ def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
         keeps_running=not settings.exit_at_end,
         status_line=status_line,
     )
-    service = Service(
+    return Service(
         plant=plant,
         drive=drive_of(source),
         limits=limits_from(settings),
         steering=source,
         forwarders=dict.fromkeys(plant.venues, VerbatimForwarder()) if settings.verbatim else None,
     )
-    event_loop.run(serve(settings, service, echo))
 
 
 def replayed_profile(settings: ReplaySettings, recorded: str) -> str:

@@ -70,6 +70,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """What answers the requests that the plant cannot, by venue name."""
     lingers: bool = False
     """Whether requests are still answered when the source has ended, until interrupted."""
+    on_ready: Callable[[], object] = lambda: None
+    """Called in the event loop before the addresses are printed."""
 
 
 class Source(Protocol):
@@ -179,6 +181,7 @@ async def serve(
         raise
     recording, ended = asyncio.create_task(taps.run()), "it failed"
     try:
+        service.on_ready()
         ready = ready_json if settings.json else ready_text
         echo(ready(server, plant, origins or {}, tls.authority if tls else ""))
         _freeze_objects()

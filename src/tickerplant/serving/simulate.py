@@ -23,6 +23,15 @@ def simulate(settings: SimulateSettings, echo: Echo) -> int:
         RecordingError: the recording cannot be written.
     """
     logs.configure(settings.log_format, settings.log_level)
+    return event_loop.run(serve(settings, simulate_service(settings), echo))
+
+
+def simulate_service(settings: SimulateSettings) -> Service:
+    """Return a service that simulates a market.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+    """
     # A market that starts now keeps up with the wall clock, however long it takes to create.
     opened_s = time.monotonic() if settings.start_ms is None and not settings.wait_for else None
     start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
@@ -44,10 +53,9 @@ def simulate(settings: SimulateSettings, echo: Echo) -> int:
         wait_for=settings.wait_for,
         opened_s=opened_s,
     )
-    service = Service(
+    return Service(
         plant=plant,
         drive=drive_of(source),
         limits=limits_from(settings),
         taps=TapSettings(folder=settings.record or "", names=settings.record_streams),
     )
-    return event_loop.run(serve(settings, service, echo))

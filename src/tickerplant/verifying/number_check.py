@@ -10,10 +10,14 @@ from operator import itemgetter
 from tickerplant.archive.validation import (
     RejectedMessage,
     rejected_in,
-    suspect_messages,
     unfiltered_reader,
 )
 from tickerplant.recording.line import Batched, Line
+
+try:
+    from tickerplant.archive.number_arrays import suspect_messages
+except ModuleNotFoundError:  # without the libraries of tables, several times slower
+    from tickerplant.archive.validation import suspect_messages
 
 CHECKED_BYTES = 1 << 20
 """Size of a batch of messages that are checked together: each check has a fixed cost."""

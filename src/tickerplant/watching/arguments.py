@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
+from tickerplant.config.name_lists import names_in
 from tickerplant.errors import ConfigError
 from tickerplant.explain.arguments import venue_of_name
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.regular_files import read_regular
 from tickerplant.streams.spelling import unknown_reason
 from tickerplant.venue import VENUES, Venue
 
-FILE_PREFIX = "@"
-"""Marks the path of a file of stream names; no stream name begins with it."""
-COMMENT_PREFIX = "#"
 MAX_STREAMS = 100_000
 """More than any exchange has."""
-MAX_FILE_BYTES = 1 << 24
 
 
 def venue_named(name: str) -> Venue | None:
@@ -63,41 +59,37 @@ def check_text(setting: str, text: str) -> None:
         raise ConfigError(setting, text, "valid Unicode text")
 
 
-def streams_of(arguments: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct stream names in `arguments`; `@FILE` stands for those in a file.
+def listed(setting: str, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the names in `arguments`, each with its place; `@FILE` and `-` stand for several.
+
+    Raises:
+        ConfigError: a file cannot be read, or there is no name.
+    """
+    is_empty = True
+    for argument in arguments:
+        try:
+            for name, place in names_in([argument]):
+                is_empty = False
+                yield name, place or setting
+        except ValueError as error:
+            raise ConfigError(setting, argument, str(error)) from None
+    if is_empty:
+        raise ConfigError(setting, " ".join(arguments), "at least one name")
+
+
+def streams_of(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the distinct stream names in `arguments`; `@FILE` and `-` stand for several.
 
     Raises:
         ConfigError: a file cannot be read, a name is invalid, or there is none.
     """
     names: dict[str, None] = {}
-    for argument in arguments:
-        if argument.startswith(FILE_PREFIX):
-            found = _in_file(argument.removeprefix(FILE_PREFIX))
-        else:
-            found = iter([(argument, "STREAM")])
-        for name, place in found:
-            check_text(place, name)
-            if not name or len(name.encode()) > LIMITS.max_name_bytes:
-                expected = f"the name of a stream, of at most {LIMITS.max_name_bytes} bytes"
-                raise ConfigError(place, name[:80], expected)
-            names[name] = None
-            if len(names) > MAX_STREAMS:
-                raise ConfigError(place, name, f"at most {MAX_STREAMS:,} streams")
-    if not names:
-        raise ConfigError("STREAM", " ".join(arguments), "at least one stream")
+    for name, place in listed("STREAM", arguments):
+        check_text(place, name)
+        if not name or len(name.encode()) > LIMITS.max_name_bytes:
+            expected = f"the name of a stream, of at most {LIMITS.max_name_bytes} bytes"
+            raise ConfigError(place, name[:80], expected)
+        names[name] = None
+        if len(names) > MAX_STREAMS:
+            raise ConfigError(place, name, f"at most {MAX_STREAMS:,} streams")
     return tuple(names)
-
-
-def _in_file(path: str) -> Iterator[tuple[str, str]]:
-    """Yield the names in a file, each with its place."""
-    reason: str | None = None
-    try:
-        text = read_regular(path, MAX_FILE_BYTES, pipes=True).decode()
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-    if reason is not None:
-        expected = f"a file with the name of a stream in each line: {reason}"
-        raise ConfigError("STREAM", f"{FILE_PREFIX}{path}", expected)
-    for number, line in enumerate(text.splitlines(), 1):
-        if name := line.partition(COMMENT_PREFIX)[0].strip():
-            yield name, f"{path}, line {number}"

@@ -38,7 +38,7 @@ from tickerplant.watching.arguments import (
     venue_of_url,
 )
 from tickerplant.watching.notices import names_text, notice_text
-from tickerplant.watching.run import interruption, is_interrupted
+from tickerplant.watching.run import interruption, is_interrupted, seconds_of
 
 INTERRUPTED = "interrupted"
 TIME_IS_UP = "the time is up"
@@ -122,7 +122,7 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
     reason = "failed"
     try:
         over = asyncio.Event()
-        waiting = asyncio.create_task(_wait(interrupted, settings.seconds, over))
+        waiting = asyncio.create_task(_wait(interrupted, seconds_of(settings.duration_ms), over))
         showing = asyncio.create_task(_show(progress, recorder, writer))
         await recorder.run(over)
         waiting.cancel()

@@ -27,6 +27,11 @@ def status_of(market: Market, *, is_interrupted: bool) -> int:
     return 0 if is_interrupted or market.counters.messages else FAILED
 
 
+def seconds_of(duration_ms: int | None) -> float | None:
+    """Return a duration in seconds; None without one."""
+    return None if duration_ms is None else duration_ms / 1_000
+
+
 def interruption() -> asyncio.Event:
     """Return an event that Ctrl-C, SIGTERM and the end of the terminal set from now on.
 

@@ -21,14 +21,20 @@ from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 from tickerplant.stdio import FAILED, cannot_print
 from tickerplant.watching.arguments import (
-    check_text,
     hints_of,
+    streams_of,
     venue_named,
     venue_of_streams,
     venue_of_url,
 )
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
-from tickerplant.watching.run import WatchRun, interruption, is_interrupted, status_of
+from tickerplant.watching.run import (
+    WatchRun,
+    interruption,
+    is_interrupted,
+    seconds_of,
+    status_of,
+)
 
 BATCH = 1_000
 """Maximum number of messages printed at once."""
@@ -42,9 +48,7 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
     Raises:
         ConfigError: a name or a setting is invalid.
     """
-    unique = tuple(dict.fromkeys(names))
-    for name in unique:
-        check_text("STREAM", name)
+    unique = streams_of(names)
     venue = venue_named(settings.venue) or venue_of_url(settings.url) or venue_of_streams(unique)
     market = Market(
         hosts_of(venue, settings.url, environ=os.environ),
@@ -52,7 +56,7 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
         WeightBudget(),
         observer=Observer(),  # logs nothing: notices are shown anyway
     )
-    run = WatchRun(market, unique, hints_of(venue, unique), settings.seconds)
+    run = WatchRun(market, unique, hints_of(venue, unique), seconds_of(settings.duration_ms))
     if sys.stdout is None:  # closed by ">&-": a socket may get its file descriptor
         click.echo("tickerplant: there is no standard output", err=True)
         return FAILED

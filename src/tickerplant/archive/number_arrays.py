@@ -1,0 +1,73 @@
+"""Whether many numbers fit into their columns, checked at once with pyarrow.
+
+The form of numbers, and the checks of single messages, are in `validation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tickerplant.archive.tables import DECIMALS, Kind, Table
+from tickerplant.archive.validation import FITTING_LINE, NUMBER
+
+_POINT, _ZERO = b".0"
+_SHORT = DECIMALS + len("0.")
+"""A text of this length does not have too many digits, wherever its point is."""
+_CHUNK = 1 << 12
+"""Texts that are checked together, few enough to stay in the processor's cache."""
+_ANCHORED = rf"^{NUMBER}$"
+
+_ENDED_LINE = f"{FITTING_LINE}$"
+
+
+def are_numbers(texts: Any) -> bool:
+    """Whether all texts of an Arrow array are valid numbers or null."""
+    parts = (texts.slice(start, _CHUNK) for start in range(0, len(texts), _CHUNK))
+    return all(map(_are_short_decimals, parts)) or (
+        pc.all(pc.match_substring_regex(texts, _ANCHORED)).as_py() is not False
+    )
+
+
+def _are_short_decimals(texts: Any) -> bool:
+    """Whether all texts of an Arrow array are short and have one point between digits.
+
+    Most numbers are like this, and this check is faster than a regular expression.
+    """
+    _, offsets, data = texts.buffers()
+    if data is None or texts.null_count:
+        return False
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    chars = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+    points = np.flatnonzero(chars == _POINT)
+    digits = np.count_nonzero((chars - _ZERO) < 10)
+    if len(points) != len(texts) or len(points) + digits != len(chars):
+        return False
+    points = points.astype(np.int32) + ends[0]
+    first, last = ends[:-1], ends[1:] - 1
+    return bool(((first < points) & (points < last) & (last - first < _SHORT)).all())
+
+
+def have_valid_numbers(table: Table, messages: Sequence[Any]) -> bool:
+    """Whether all number columns of `messages`, except those of levels, are valid."""
+    columns = [column.get for column in table.columns if column.kind is Kind.NUMBER]
+    return are_numbers(pa.array([get(each) for get in columns for each in messages], pa.string()))
+
+
+def suspect_messages(raws: Sequence[bytes]) -> list[int]:
+    """Return the indices of recorded messages that may hold a value that does not fit.
+
+    The same as `validation.suspect_messages`; a call takes some milliseconds even for one message.
+    """
+    # `pa.array` of a list makes the same, but imports pandas first if that is installed.
+    ends = np.zeros(len(raws) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, raws), np.int64, len(raws)), out=ends[1:])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(raws))]
+    messages = pa.Array.from_buffers(pa.large_binary(), len(raws), buffers)
+    fits = pc.match_substring_regex(messages, _ENDED_LINE)
+    suspect: list[int] = pc.indices_nonzero(pc.invert(fits)).to_pylist()
+    return suspect

@@ -1,0 +1,1 @@
+"""How the command line reads and explains itself: options, help, usage errors, completion."""

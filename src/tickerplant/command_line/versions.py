@@ -1,0 +1,56 @@
+"""The versions of the program, of Python and of the libraries, for bug reports."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from msgspec import Struct
+
+from tickerplant import __version__
+from tickerplant.libraries import CORE
+
+
+class Versions(Struct, frozen=True):
+    """What `tickerplant version --json` prints."""
+
+    version: str
+    python: str
+    platform: str
+    """System, release and processor."""
+    libraries: dict[str, str | None]
+    """The version of each library, by name; null for one that is not installed."""
+
+
+def versions() -> Versions:
+    """Return the versions of what is installed."""
+    names = sorted({_name_of(each) for each in _requirements()})
+    return Versions(
+        __version__,
+        platform.python_version(),
+        platform.platform(),
+        {name: _version_of(name) for name in names},
+    )
+
+
+def _requirements() -> list[str]:
+    """Return what the program requires, with all extras; nothing if it runs from plain files."""
+    try:
+        return requires(CORE) or []
+    except PackageNotFoundError:
+        return []
+
+
+def _name_of(requirement: str) -> str:
+    """Return the name of the library in a requirement such as `aiohttp[speedups]>=3.12`."""
+    for end, character in enumerate(requirement):
+        if not (character.isalnum() or character in "-_."):
+            return requirement[:end]
+    return requirement
+
+
+def _version_of(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,167 @@
+"""The synchronous `replay` and `simulate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from tickerplant.client.blocking import Market
+from tickerplant.client.loop_thread import LoopThread
+from tickerplant.client.timeouts import check_timeout, within
+from tickerplant.feed.settings import FeedSettings
+from tickerplant.hosted import clock, market
+from tickerplant.hosted.clock import ClockState
+from tickerplant.hosted.market import StrPath
+from tickerplant.recording.timestamps import Instant
+from tickerplant.venue import VenueName
+
+
+def replay(
+    *paths: StrPath,
+    venue: VenueName | None = None,
+    symbols: Iterable[str] = (),
+    streams: Iterable[str] = (),
+    start: Instant | None = None,
+    end: Instant | None = None,
+    speed: float = 1.0,
+    paused: bool = False,
+    loop: bool = False,
+    pace: Literal["receive", "event"] = "receive",
+    faults: Mapping[str, str] | None = None,
+    settings: FeedSettings | None = None,
+) -> ReplayMarket:
+    """Return a synchronous market that plays recordings.  Use it with `with`, or call `close`.
+
+    The server starts on first use.  The arguments are those of `tickerplant.replay`.
+
+        with tickerplant.blocking.replay("tape", speed=10) as market:
+            for trade in market.stream("btcusdt@trade"):
+                print(trade)
+
+    Raises:
+        ConfigError: an argument is invalid.  What depends on the recording is raised when the market
+            is opened, as `ConfigError` or `RecordingError`.
+    """
+    return ReplayMarket(
+        market.replay(
+            *paths,
+            venue=venue,
+            symbols=symbols,
+            streams=streams,
+            start=start,
+            end=end,
+            speed=speed,
+            paused=paused,
+            loop=loop,
+            pace=pace,
+            faults=faults,
+            settings=settings,
+        )
+    )
+
+
+def simulate(
+    venue: VenueName = "usdm",
+    *,
+    seed: int = 1,
+    symbols: Iterable[str] = (),
+    start: Instant | None = None,
+    duration: str | None = None,
+    speed: float = 1.0,
+    intensity: float = 1.0,
+    paused: bool = False,
+    faults: Mapping[str, str] | None = None,
+    settings: FeedSettings | None = None,
+) -> SimulatedMarket:
+    """Return a synchronous simulated market.  Use it with `with`, or call `close`.
+
+    The server starts on first use.  The arguments are those of `tickerplant.simulate`.
+
+        with tickerplant.blocking.simulate(symbols=["BTCUSDT"]) as market:
+            for trade in market.stream("btcusdt@trade"):
+                print(trade)
+
+    Raises:
+        ConfigError: an argument is invalid.  What the server finds is raised when the market is
+            opened.
+    """
+    return SimulatedMarket(
+        market.simulate(
+            venue,
+            seed=seed,
+            symbols=symbols,
+            start=start,
+            duration=duration,
+            speed=speed,
+            intensity=intensity,
+            paused=paused,
+            faults=faults,
+            settings=settings,
+        )
+    )
+
+
+class HostedMarket(Market):
+    """A synchronous market with a server of its own."""
+
+    def __init__(self, hosted: market.HostedMarket) -> None:
+        super().__init__(hosted)
+        self.clock = MarketClock(self._thread, hosted.clock)
+        """Market time: reads, pauses and changes it."""
+
+
+class ReplayMarket(HostedMarket):
+    """A synchronous `tickerplant.ReplayMarket`.  Thread-safe."""
+
+
+class SimulatedMarket(HostedMarket):
+    """A synchronous `tickerplant.SimulatedMarket`.  Thread-safe."""
+
+
+class MarketClock:
+    """A synchronous `tickerplant.MarketClock`.
+
+    Each method raises `TimeoutError` if the answer does not come within `timeout_s`.
+
+    Args:
+        thread: Runs the client.
+        inner: The clock.
+    """
+
+    def __init__(self, thread: LoopThread, inner: clock.MarketClock) -> None:
+        self._thread = thread
+        self._clock = inner
+
+    def state(self, *, timeout_s: float | None = None) -> ClockState:
+        """Return market time, speed, and whether it is paused; see `tickerplant.MarketClock`."""
+        return self._wait("state", self._clock.state, timeout_s)
+
+    def pause(self, *, timeout_s: float | None = None) -> ClockState:
+        """Stop market time; return the state."""
+        return self._wait("pause", self._clock.pause, timeout_s)
+
+    def resume(self, *, timeout_s: float | None = None) -> ClockState:
+        """Let market time continue; return the state."""
+        return self._wait("resume", self._clock.resume, timeout_s)
+
+    def set_speed(self, speed: float, *, timeout_s: float | None = None) -> ClockState:
+        """Change the speed; return the state."""
+        return self._wait("set_speed", lambda: self._clock.set_speed(speed), timeout_s)
+
+    def seek(self, to: str | int | datetime, *, timeout_s: float | None = None) -> ClockState:
+        """Continue from another position of a replay; return the state when it is reached."""
+        return self._wait("seek", lambda: self._clock.seek(to), timeout_s)
+
+    def step(self, by: int | str | timedelta = 1, *, timeout_s: float | None = None) -> ClockState:
+        """Advance a paused market; return the state when everything in between was sent."""
+        return self._wait("step", lambda: self._clock.step(by), timeout_s)
+
+    def _wait(
+        self,
+        what: str,
+        ask: Callable[[], Coroutine[Any, Any, ClockState]],
+        timeout_s: float | None,
+    ) -> ClockState:
+        check_timeout(timeout_s)
+        return self._thread.wait(within(timeout_s, ask, lambda: f"{what}: no answer"))

@@ -1,0 +1,190 @@
+"""The program of the child process: one server, until standard input is at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tickerplant import logs
+from tickerplant.config import values
+from tickerplant.config.settings import ReplaySettings, ServeSettings, SimulateSettings
+from tickerplant.errors import ConfigError, TickerplantError
+from tickerplant.hosted.protocol import (
+    Answer,
+    Command,
+    Failed,
+    ReplayRequest,
+    Request,
+    Serving,
+    SimulateRequest,
+    line_of,
+    problem_of,
+    read_command,
+    read_request,
+    state_answer,
+)
+from tickerplant.server import event_loop
+from tickerplant.server.pages import Steering
+from tickerplant.serving.run import Service, serve
+
+PARENT_CHECK_S = 1.0
+"""How often the child checks whether its parent still exists."""
+PATIENT_MS = 10 * 365 * 86_400_000
+"""Ten years: the program may stop for as long as it wants, for example in a debugger."""
+PATIENCE = dict.fromkeys(
+    ("close_grace_ms", "lifetime_ms", "ping_interval_ms", "pong_timeout_ms", "stall_timeout_ms"),
+    PATIENT_MS,
+)
+"""Limits of a server with one client, which it must never disconnect."""
+
+
+class Control:
+    """Reads commands from standard input in a thread, and ends the process at its end."""
+
+    def __init__(self) -> None:
+        self._parent = os.getppid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._steering: Steering | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._text = b""
+
+    def read_request(self) -> Request:
+        """Wait for the request, which is the first line; from then on, watch for the end."""
+        request = read_request(self._line())
+        threading.Thread(target=self._watch, name="control", daemon=True).start()
+        return request
+
+    def begin(self, steering: Steering | None) -> None:
+        """Carry out commands in the running event loop from now on."""
+        self._steering = steering
+        self._loop = asyncio.get_running_loop()
+
+    def _watch(self) -> None:
+        while True:
+            line = self._line()
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._start, read_command(line))
+
+    def _line(self) -> bytes:
+        """Return the next line; does not return at the end of the input, or of the parent."""
+        while b"\n" not in self._text:
+            # Another child of the parent may have inherited its end of the pipe.
+            if select.select([0], (), (), PARENT_CHECK_S)[0]:
+                text = os.read(0, 1 << 16)
+                if not text:
+                    os._exit(0)
+                self._text += text
+            elif os.getppid() != self._parent:
+                os._exit(0)
+        line, _, self._text = self._text.partition(b"\n")
+        return line
+
+    def _start(self, command: Command) -> None:
+        task = asyncio.create_task(self._carry_out(command))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(self, command: Command) -> None:
+        steering = self._steering
+        if steering is None:
+            return
+        try:
+            state = await steering.steer(command.fields) if command.fields else steering.state()
+        except TickerplantError as error:
+            say(line_of(Answer(command.number, problem=problem_of(error))))
+        else:
+            say(line_of(state_answer(command.number, state)))
+
+
+def main() -> None:
+    """Serve what the first line of standard input asks for."""
+    control = Control()
+    request = control.read_request()
+    try:
+        venue, settings, service = prepared(request)
+        service = msgspec.structs.replace(
+            service, lingers=True, on_ready=lambda: control.begin(service.steering)
+        )
+        say(line_of(Serving(venue)))
+        event_loop.run(serve(settings, service, lambda line: say(line.encode() + b"\n")))
+    except TickerplantError as error:
+        say(line_of(Failed(problem_of(error))))
+        sys.exit(2)
+
+
+def prepared(request: Request) -> tuple[str, ServeSettings, Service]:
+    """Return the venue of a market, and what serves it.
+
+    Raises:
+        TickerplantError: it cannot be served.
+    """
+    logs.configure("json", "warning")
+    if isinstance(request, SimulateRequest):
+        from tickerplant.serving.simulate import simulate_service  # noqa: PLC0415  # a replay needs none
+
+        simulated = settings_of(SimulateSettings, request.settings)
+        return request.venue, simulated, simulate_service(simulated)
+    from tickerplant.serving.replay import replay_service, scanned  # noqa: PLC0415
+
+    replayed = settings_of(ReplaySettings, request.settings)
+    found = scanned(request.paths)
+    venue = venue_of(request, found.streams)
+    return venue, replayed, replay_service(replayed, found)
+
+
+def settings_of(kind: Any, fields: dict[str, Any]) -> Any:
+    """Return the settings of a server with one client on free ports.
+
+    Raises:
+        ConfigError: a value is invalid.
+    """
+    defaults = {
+        "usdm_port": 0,
+        "coinm_port": 0,
+        "json": True,
+        "wait_for": 0,
+        "slow_readers": "wait",
+        "limit_numbers": PATIENCE,
+        "log_format": "json",
+        "log_level": "warning",
+    }
+    given = fields.pop("faults", {})
+    try:
+        faults = values.faults(given)
+    except ValueError as error:
+        raise ConfigError("faults", given, str(error)) from None
+    try:
+        return msgspec.convert(defaults | fields | {"fault_values": faults}, kind)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        name = where.partition("`")[0].partition("[")[0]
+        raise ConfigError(name, fields.get(name), reason.removeprefix("Expected ")) from None
+
+
+def venue_of(request: ReplayRequest, streams: Callable[[str], frozenset[str]]) -> str:
+    """Return the venue of a replay: the requested one, or that of the recordings.
+
+    Raises:
+        ConfigError: nothing of it was recorded, or the recordings are of both.
+    """
+    recorded = [name for name in ("usdm", "coinm") if streams(name)]
+    if request.venue is None and len(recorded) != 1:
+        raise ConfigError("venue", None, "usdm or coinm, because the recordings are of both")
+    if request.venue is not None and request.venue not in recorded:
+        raise ConfigError("venue", request.venue, f"{recorded[0]}, the venue of the recordings")
+    return request.venue or recorded[0]
+
+
+def say(line: bytes) -> None:
+    """Write a line to the parent."""
+    try:
+        os.write(1, line)
+    except OSError:
+        os._exit(0)  # there is no parent any more

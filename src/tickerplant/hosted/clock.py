@@ -1,0 +1,160 @@
+"""The clock of a market that brings its own server."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant.hosted.process import ServerProcess
+
+POLL_S = 0.02
+"""How often the state is read while something takes long."""
+
+
+class ClockState(Struct, frozen=True, kw_only=True):
+    """The position of a replay or a simulation, and how it continues."""
+
+    time_ms: int
+    """Market time, ms since 1970."""
+    speed: float
+    """Market seconds per second; 0 is as fast as possible."""
+    is_paused: bool = msgspec.field(name="paused")
+    """Whether it is paused."""
+    phase: Literal["waiting", "warming up", "playing", "paused", "over"] = msgspec.field(
+        name="state"
+    )
+    """`warming up` silently before a position, `playing`, `paused` or `over`."""
+    messages: int
+    """Recorded messages that were played, or simulated events, so far."""
+    received_ns: int | None = None
+    """Position in the recordings, in ns since 1970; None for a simulation."""
+    start_ns: int | None = msgspec.field(name="from_ns", default=None)
+    """Where the replay begins; None for a simulation."""
+    end_ns: int | None = msgspec.field(name="to_ns", default=None)
+    """Where it ends; None if that is not known."""
+    pending: bool = False
+    """Whether a seek or a step is not done yet."""
+
+    @property
+    def time(self) -> datetime:
+        """Market time, as a date in UTC."""
+        return datetime.fromtimestamp(self.time_ms / 1_000, UTC)
+
+
+_read_state = msgspec.json.Decoder(ClockState).decode
+
+
+class MarketClock:
+    """Reads and sets the clock of a replay or a simulation.
+
+    The clock starts by itself when the program waits for the first message, and everything it has
+    subscribed to by then is acknowledged; unless the market was opened with `paused=True`, or
+    `pause`, `resume` or `step` was called before.
+
+    Args:
+        process: The server.
+    """
+
+    def __init__(self, process: ServerProcess) -> None:
+        self.is_started = False
+        """Whether it was started, or is left to the program."""
+        self._process = process
+
+    async def state(self) -> ClockState:
+        """Return market time, speed, and whether it is paused.
+
+        Raises:
+            UpstreamError: the server has ended.
+        """
+        return await self._send({})
+
+    async def pause(self) -> ClockState:
+        """Stop market time; return the state.
+
+        Raises:
+            RequestError: the market is over.
+            UpstreamError: the server has ended.
+        """
+        self.is_started = True
+        return await self._send({"paused": True})
+
+    async def resume(self) -> ClockState:
+        """Let market time continue; return the state.
+
+        Raises:
+            RequestError: the market is over.
+            UpstreamError: the server has ended.
+        """
+        self.is_started = True
+        return await self._send({"paused": False})
+
+    async def set_speed(self, speed: float) -> ClockState:
+        """Change the speed; return the state.
+
+        Args:
+            speed: Market seconds per second; 0 is as fast as possible.
+
+        Raises:
+            ConfigError: it is out of bounds.
+            RequestError: the market is over.
+            UpstreamError: the server has ended.
+        """
+        return await self._send({"speed": speed})
+
+    async def seek(self, to: str | int | datetime) -> ClockState:
+        """Continue from another position of a replay; return the state when it is reached.
+
+        Before a position in the middle, earlier messages are played silently, so that REST, candles
+        and books are as they were then.  Local books resynchronise.
+
+            await market.clock.seek("+10m")
+
+        Args:
+            to: A time in the recording, or an offset from the current position such as `+90s`.
+
+        Raises:
+            ConfigError: `to` is invalid.
+            RequestError: it is not in the recording, the market is a simulation, or is over.
+            UpstreamError: the server has ended.
+        """
+        return await self._complete({"seek": _text_of(to)})
+
+    async def step(self, by: int | str | timedelta = 1) -> ClockState:
+        """Advance a paused market; return the state when everything in between was sent.
+
+            await market.clock.pause()
+            await market.clock.step("100ms")
+
+        Args:
+            by: Market time, such as `100ms` or a timedelta; or, in a replay, a number of messages.
+
+        Raises:
+            ConfigError: `by` is invalid.
+            RequestError: the market is not paused, or is over.
+            UpstreamError: the server has ended.
+        """
+        self.is_started = True
+        return await self._complete({"step": _text_of(by)})
+
+    async def _complete(self, fields: dict[str, Any]) -> ClockState:
+        state = await self._send(fields)
+        while state.pending:
+            await asyncio.sleep(POLL_S)
+            state = await self._send({})
+        return state
+
+    async def _send(self, fields: dict[str, Any]) -> ClockState:
+        return _read_state(await self._process.send(fields))
+
+
+def _text_of(value: object) -> object:
+    """Return a time or duration as the server reads it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return f"{value // timedelta(microseconds=1) / 1_000:f}ms"
+    return value

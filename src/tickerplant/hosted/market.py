@@ -1,0 +1,335 @@
+"""Markets with a server of their own: `replay` and `simulate`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from os import PathLike, fspath
+from typing import Any, Literal, TypeAlias
+from weakref import finalize
+
+from msgspec import Struct
+
+from tickerplant.client.market import Market
+from tickerplant.client.runner import FeedRunner
+from tickerplant.errors import ConfigError, TickerplantError
+from tickerplant.feed.hosts import hosts_of, venue_of_name
+from tickerplant.feed.settings import FeedSettings, check_settings
+from tickerplant.feed.weight import WeightBudget
+from tickerplant.hosted.clock import MarketClock
+from tickerplant.hosted.process import ServerProcess, end
+from tickerplant.hosted.protocol import ReplayRequest, Request, SimulateRequest
+from tickerplant.recording.timestamps import (
+    Instant,
+    TimeSpec,
+    instant_ns,
+    parse_duration_ns,
+    parse_time_spec,
+)
+from tickerplant.replaying.clock import parse_speed
+from tickerplant.units import NS_PER_MS
+from tickerplant.venue import USDM, VenueName
+
+StrPath: TypeAlias = str | PathLike[str]
+
+POLL_S = 0.002
+"""How often it is checked whether the clock is to start, and the position is reached."""
+_UNKNOWN = "ws://127.0.0.1:1"
+"""The address before the server has one."""
+
+
+def replay(
+    *paths: StrPath,
+    venue: VenueName | None = None,
+    symbols: Iterable[str] = (),
+    streams: Iterable[str] = (),
+    start: Instant | None = None,
+    end: Instant | None = None,
+    speed: float = 1.0,
+    paused: bool = False,
+    loop: bool = False,
+    pace: Literal["receive", "event"] = "receive",
+    faults: Mapping[str, str] | None = None,
+    settings: FeedSettings | None = None,
+) -> ReplayMarket:
+    """Return a market that plays recordings.  Use it as one from `connect`.
+
+    It brings its own server, a child process.  The clock starts when the program waits for the first
+    message.  After the last message, iterations over subscriptions and books end.
+
+        async with tickerplant.replay("tape", speed=10) as market:
+            async for trade in market.stream("btcusdt@trade"):
+                print(trade)
+
+    Args:
+        paths: The folder of a recording, a folder of such folders, a segment, or a file of lines.
+        venue: `usdm` or `coinm`.  Only needed if the recordings are of both.
+        symbols: Play only streams of these symbols.
+        streams: Play only these streams.  What can be derived from them is derived.
+        start: A time, or an offset such as `+90s` from the beginning or `-5m` from the end.
+        end: A time (exclusive), or an offset such as `+1h` from `start` or `-5m` from the end.
+        speed: Recorded seconds per second; 0 is as fast as the program reads.
+        paused: Leave the clock to the program: `market.clock.resume()`.
+        loop: Start over at the end.
+        pace: Pace by receive times or by event times.
+        faults: Faults to inject, such as `{"reset": "30s"}`.
+        settings: Client settings.
+
+    Raises:
+        ConfigError: an argument is invalid.  What depends on the recording is raised when the market
+            is opened, as `ConfigError` or `RecordingError`.
+    """
+    if not paths:
+        raise ConfigError("paths", None, "the folder of a recording, or a file")
+    begin, until = span_of(start, end)
+    fields = {
+        "symbols": names_of("symbols", symbols),
+        "streams": names_of("streams", streams),
+        "begin": begin,
+        "end": until,
+        "speed": speed_of(speed),
+        "loop": loop,
+        "exit_at_end": not loop,
+        "pace": pace,
+        "faults": dict(faults or {}),
+        "paused": True,
+    }
+    request = ReplayRequest(
+        paths=tuple(fspath(each) for each in paths),
+        venue=None if venue is None else venue_of_name(venue).name,
+        settings={name: value for name, value in fields.items() if value not in (None, (), {})},
+    )
+    name = f"replay of {', '.join(request.paths[:3])}"
+    return ReplayMarket(Hosting(name, request, paused=paused), checked(settings))
+
+
+def simulate(
+    venue: VenueName = "usdm",
+    *,
+    seed: int = 1,
+    symbols: Iterable[str] = (),
+    start: Instant | None = None,
+    duration: str | None = None,
+    speed: float = 1.0,
+    intensity: float = 1.0,
+    paused: bool = False,
+    faults: Mapping[str, str] | None = None,
+    settings: FeedSettings | None = None,
+) -> SimulatedMarket:
+    """Return a simulated market.  Use it as one from `connect`.
+
+    It brings its own server, a child process.  The clock starts when the program waits for the first
+    message.
+
+        async with tickerplant.simulate(symbols=["BTCUSDT"]) as market:
+            async for trade in market.stream("btcusdt@trade"):
+                print(trade)
+
+    Args:
+        venue: `usdm` or `coinm`.
+        seed: Together with `start` it determines the market completely.
+        symbols: Simulate only these; fewer symbols start faster.
+        start: The time at which the market starts; now if missing.
+        duration: Market time after which it is over, such as `10m`; unlimited if missing.
+        speed: Market seconds per second; 0 is as fast as the program reads.
+        intensity: Multiplier for the order flow.
+        paused: Leave the clock to the program: `market.clock.resume()`.
+        faults: Faults to inject, such as `{"reset": "30s"}`.
+        settings: Client settings.
+
+    Raises:
+        ConfigError: an argument is invalid.  What the server finds is raised when the market is
+            opened.
+    """
+    fields = {
+        "seed": seed,
+        "symbols": names_of("symbols", symbols),
+        "start_ms": None if start is None else instant_ns("start", start) // NS_PER_MS,
+        "duration_ms": duration_ms_of(duration),
+        "speed": speed_of(speed),
+        "intensity": intensity,
+        "faults": dict(faults or {}),
+        "paused": True,
+    }
+    request = SimulateRequest(
+        venue=venue_of_name(venue).name,
+        settings={name: value for name, value in fields.items() if value not in (None, (), {})},
+    )
+    return SimulatedMarket(Hosting("simulation", request, paused=paused), checked(settings))
+
+
+class Hosting(Struct, frozen=True):
+    """The server that a market brings."""
+
+    name: str
+    """What it serves, for errors."""
+    request: Request
+    paused: bool
+    """Whether the clock is left to the program."""
+
+
+class HostedMarket(Market):
+    """A market with a server of its own, from when it is opened until it is closed."""
+
+    def __init__(self, hosting: Hosting, settings: FeedSettings) -> None:
+        venue = USDM if hosting.request.venue is None else venue_of_name(hosting.request.venue)
+        super().__init__(hosts_of(venue, _UNKNOWN), settings, WeightBudget())
+        self._hosting = hosting
+        self._process = ServerProcess(hosting.name, self._lose)
+        self._starting: asyncio.Task[None] | None = None
+        self.clock = MarketClock(self._process)
+        """Market time: reads, pauses and changes it."""
+
+    @property
+    def venue(self) -> VenueName:
+        """The venue, `usdm` or `coinm`.
+
+        Raises:
+            RuntimeError: it is that of the recordings, and the market was not opened yet.
+        """
+        if self._hosting.request.venue is None and self._process.child is None:
+            raise RuntimeError("the venue is that of the recordings, known once the market is open")
+        return super().venue
+
+    async def _open(self) -> None:
+        if self._was_opened:
+            raise RuntimeError("a market is opened once; make another one")
+        self._was_opened = True
+        try:
+            venue, ready = await self._process.start(self._hosting.request)
+            if self._process.child is not None:
+                finalize(self, end, self._process.child)
+            self._use(hosts_of(venue_of_name(venue), ready.venues[venue].streams))
+            self._runner.feed.expect_end()
+            await self._reach_start()
+        except BaseException:
+            self._process.kill()
+            raise
+        self._was_opened = False
+        self._begin()
+        if not self._hosting.paused:
+            self._starting = asyncio.create_task(_start_when_read(self._runner, self.clock))
+
+    async def _reach_start(self) -> None:
+        """Return when the market is as it was at the beginning."""
+        while (await self.clock.state()).phase in {"waiting", "warming up"}:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
+
+    async def _shut(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+        try:
+            await super()._shut()
+        finally:
+            self._process.kill()
+
+    def _check_open(self) -> None:
+        super()._check_open()
+        if self._runner.failure is not None:
+            raise self._runner.failure
+
+    def _lose(self, failure: TickerplantError) -> None:
+        """End everything that waits: the server has ended."""
+        self._runner.end(failure)
+
+
+class ReplayMarket(HostedMarket):
+    """A market that plays recordings; what `tickerplant.replay` returns.
+
+    It is used as any other market.  Its `clock` pauses, steps and seeks.
+    """
+
+
+class SimulatedMarket(HostedMarket):
+    """A simulated market; what `tickerplant.simulate` returns.
+
+    It is used as any other market.  Its `clock` pauses, steps and changes the speed.
+    """
+
+
+async def _start_when_read(runner: FeedRunner, clock: MarketClock) -> None:
+    """Start the clock when something waits for messages, and every stream is acknowledged."""
+    while not (runner.is_awaited and runner.feed.all_merged_streams and runner.feed.is_settled):
+        await asyncio.sleep(POLL_S)
+        if clock.is_started:
+            return
+    await clock.resume()
+
+
+def checked(settings: FeedSettings | None) -> FeedSettings:
+    """Return the settings of a client.
+
+    Raises:
+        ConfigError: they are invalid.
+    """
+    settings = FeedSettings() if settings is None else settings
+    check_settings(settings)
+    return settings
+
+
+def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:
+    """Return symbols or streams.
+
+    Raises:
+        ConfigError: one of them is not a text.
+    """
+    names = (given,) if isinstance(given, str) else tuple(given)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise ConfigError(argument, name, "texts, such as BTCUSDT")
+    return names
+
+
+def speed_of(speed: float) -> float:
+    """Return the speed of a clock.
+
+    Raises:
+        ConfigError: it is out of bounds.
+    """
+    try:
+        return parse_speed(speed)
+    except ValueError as error:
+        raise ConfigError("speed", speed, str(error)) from None
+
+
+def duration_ms_of(duration: str | None) -> int | None:
+    """Return a duration in ms.
+
+    Raises:
+        ConfigError: it is invalid.
+    """
+    if duration is None:
+        return None
+    try:
+        return parse_duration_ns(duration) // NS_PER_MS
+    except (ValueError, TypeError) as error:
+        raise ConfigError("duration", duration, str(error)) from None
+
+
+def span_of(start: Instant | None, end: Instant | None) -> tuple[Any, Any]:
+    """Return the bounds of a replay as the server takes them; `+` in `end` counts from `start`.
+
+    Raises:
+        ConfigError: one of them is invalid.
+    """
+    begin, until = _spec_of("start", start), _spec_of("end", end)
+    if begin is not None and until is not None and until.sign == "+":
+        if begin.sign != "-":
+            until = TimeSpec(begin.ns + until.ns, begin.sign)
+        elif begin.ns > until.ns:
+            until = TimeSpec(begin.ns - until.ns, "-")
+        else:
+            until = None
+    return begin, until
+
+
+def _spec_of(argument: str, given: Instant | None) -> TimeSpec | None:
+    if given is None:
+        return None
+    if isinstance(given, datetime | int):
+        return TimeSpec(instant_ns(argument, given))
+    try:
+        return parse_time_spec(given)
+    except ValueError as error:
+        raise ConfigError(argument, given, str(error)) from None

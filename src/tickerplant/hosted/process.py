@@ -1,0 +1,203 @@
+"""The child process that serves a market."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+from weakref import WeakMethod
+
+from tickerplant.errors import TickerplantError, UpstreamError
+from tickerplant.formatting import printable
+from tickerplant.hosted.protocol import (
+    Answer,
+    Command,
+    Failed,
+    Request,
+    Serving,
+    exception_of,
+    line_of,
+    read_event,
+)
+from tickerplant.serving.lines import Ready
+
+_log = logging.getLogger("tickerplant.hosted")
+
+LONGEST_LINE = 1 << 22
+"""Bytes of the longest line that the child writes."""
+LAST_LINES = 5
+"""Lines of its log that are kept, to say why it ended."""
+_PROGRAM = (
+    "import sys; sys.path.append({root!r}); from tickerplant.hosted.child import main; main()"
+)
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+
+class ServerProcess:
+    """A child process that serves one market, from `start` to `kill`.
+
+    It ends when this process ends, in whatever way: its standard input is at its end then.
+
+    Args:
+        name: What it serves, for errors.
+        on_lost: A method, called with an exception if the child ends by itself after `start`.
+    """
+
+    def __init__(self, name: str, on_lost: Callable[[TickerplantError], object]) -> None:
+        self.name = name
+        self.child: subprocess.Popen[bytes] | None = None
+        self._on_lost = WeakMethod(on_lost)
+        self._is_killed = False
+        self._venue = ""
+        self._numbers = count(1)
+        self._answers: dict[int, asyncio.Future[Answer]] = {}
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._served: asyncio.Future[tuple[str, Ready]]
+
+    async def start(self, request: Request) -> tuple[str, Ready]:
+        """Start the child; return the venue that it serves, and where.
+
+        Raises:
+            TickerplantError: it cannot serve that; the exceptions are those of the commands.
+            UpstreamError: it ended without a reason.
+        """
+        self._served = asyncio.get_running_loop().create_future()
+        root = str(Path(__file__).parents[2])
+        self.child = child = subprocess.Popen(  # noqa: ASYNC220, S603  # takes milliseconds; its own program
+            [sys.executable, "-P", "-c", _PROGRAM.format(root=root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for this process
+        )
+        try:
+            self._write(line_of(request))
+            events, log = await _reader(child.stdout), await _reader(child.stderr)
+            logging_task = asyncio.create_task(self._forward_log(log))
+            self._tasks = (logging_task, asyncio.create_task(self._take_events(events)))
+            return await asyncio.shield(self._served)
+        except BaseException:
+            self.kill()
+            raise
+
+    async def send(self, fields: Mapping[str, Any]) -> bytes:
+        """Send a command to the clock, and return its state as JSON.
+
+        Raises:
+            ConfigError: a field is invalid.
+            RequestError: that is not possible now.
+            UpstreamError: the child has ended.
+        """
+        number = next(self._numbers)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        try:
+            self._write(line_of(Command(number, dict(fields))))
+            found = await answer
+        finally:
+            self._answers.pop(number, None)
+        if found.problem is not None:
+            raise exception_of(found.problem)
+        return bytes(found.state)
+
+    def kill(self) -> None:
+        """End the child at once; it has nothing to save."""
+        self._is_killed = True
+        if self.child is not None:
+            end(self.child)
+            self._fail(UpstreamError(self.name, "the market is closed"))
+
+    def _write(self, line: bytes) -> None:
+        if self._is_killed or self.child is None or self.child.stdin is None:
+            raise UpstreamError(self.name, "the market is closed")
+        try:
+            self.child.stdin.write(line)
+            self.child.stdin.flush()
+        except OSError:
+            raise self._lost() from None
+
+    async def _take_events(self, lines: asyncio.StreamReader) -> None:
+        """Take what the child writes, up to its end."""
+        failure: TickerplantError | None = None
+        while line := await lines.readline():
+            match event := read_event(line):
+                case Serving(venue=venue):
+                    self._venue = venue
+                case Ready() if not self._served.done():
+                    self._served.set_result((self._venue, event))
+                case Failed(problem=problem):
+                    failure = exception_of(problem)
+                case Answer(number=number) if number in self._answers:
+                    self._answers.pop(number).set_result(event)
+                case _:
+                    pass  # its totals
+        if self._is_killed or self.child is None:
+            return
+        await asyncio.to_thread(self.child.wait)
+        await self._tasks[0]
+        self._fail(failure or self._lost())
+
+    def _fail(self, failure: TickerplantError) -> None:
+        """Let everything that waits for the child fail."""
+        answers, self._answers = self._answers, {}
+        waiting: tuple[asyncio.Future[Any], ...] = (*answers.values(), self._served)
+        for each in waiting:
+            if not each.done():
+                each.set_exception(failure)
+                each.exception()  # whoever waited may have gone
+        on_lost = self._on_lost()
+        if on_lost is not None and not self._is_killed:
+            on_lost(failure)
+
+    def _lost(self) -> UpstreamError:
+        """Return why the child has ended."""
+        status = None if self.child is None else self.child.poll()
+        how = f"exit status {status}"
+        if status is not None and status < 0:
+            with suppress(ValueError):
+                how = f"killed by {signal.Signals(-status).name}"
+        last = f": {self._last_lines[-1]}" if self._last_lines else ""
+        return UpstreamError(self.name, f"its server ended unexpectedly ({how}){last}")
+
+    async def _forward_log(self, lines: asyncio.StreamReader) -> None:
+        """Log what the child logs."""
+        while line := await lines.readline():
+            text, level = line.decode(errors="replace").rstrip(), logging.WARNING
+            with suppress(ValueError, AttributeError):
+                fields = json.loads(text)
+                level = _LEVELS.get(fields.pop("level"), logging.ERROR)
+                fields.pop("timestamp", None)
+                fields.pop("sign", None)
+                more = "".join(
+                    f" {name}={value}" for name, value in fields.items() if name != "event"
+                )
+                text = f"{fields['event']}{more}"
+            self._last_lines.append(printable(text))
+            _log.log(level, "%s: %s", self.name, printable(text))
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child, wait for its end, and close its input."""
+    child.kill()
+    child.wait()
+    if child.stdin is not None:
+        with suppress(OSError):  # what was not written is of no use
+            child.stdin.close()
+
+
+async def _reader(pipe: IO[bytes] | None) -> asyncio.StreamReader:
+    """Return a reader of a pipe, which is closed at its end."""
+    reader = asyncio.StreamReader(limit=LONGEST_LINE)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader
