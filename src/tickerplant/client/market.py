@@ -126,7 +126,6 @@ class Market:
         self.budget = budget
         self._settings = settings
         self._api_key = api_key
-        self._has_key = api_key is not None
         self._use(hosts)
         if observer is not None:
             self._runner.feed.observer = observer
@@ -600,10 +599,10 @@ class Market:
         self._raise_failures()
 
     def _history(self, history: int | Instant, names: tuple[str, ...]) -> History | None:
-        wanted = parse_history(history, names, has_key=self._has_key)
+        wanted = parse_history(history, names, has_key=self._api_key is not None)
         if wanted is None:
             return None
-        return History(self._runner, self._rest, wanted, has_key=self._has_key)
+        return History(self._runner, self._rest, wanted, has_key=self._api_key is not None)
 
     def _check_open(self) -> None:
         if not self._was_opened:

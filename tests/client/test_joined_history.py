@@ -116,7 +116,7 @@ async def test_a_history_has_room_in_any_queue() -> None:
                 AGGREGATES,
                 history=50,
                 queue_size=3,
-                when_full=when_full,  # type: ignore[arg-type]
+                when_full=when_full,
             )
             await _queued(subscription, 50)
             assert ids(await read(subscription, 50), AggregateTrade) == list(range(1, 51))
