@@ -135,7 +135,7 @@ def symbol_part(argument: str, value: object) -> str:
     raise ConfigError(
         argument,
         shown,
-        f"a {argument} such as BTCUSDT: at most {MAX_SYMBOL_CHARS} letters, digits, '_', '-' and '.'",
+        f"a {argument} such as BTCUSDT (at most {MAX_SYMBOL_CHARS} letters, digits, '_', '-' and '.')",
     )
 
 

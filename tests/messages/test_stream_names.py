@@ -138,48 +138,51 @@ def test_a_class_names_its_streams(name: StreamName[Message], expected: str) -> 
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: Kline.of(SYMBOL, "7m"), r"interval: invalid value '7m', expected one of 1m, 3m, "),  # type: ignore[arg-type]
-        (lambda: Kline.of(SYMBOL, "1H"), r"interval: .*'1H'.*did you mean 1h"),  # type: ignore[arg-type]
-        (lambda: Kline.of(SYMBOL, None), r"interval: not given, expected one of 1m, "),  # type: ignore[arg-type]
+        (
+            lambda: Kline.of(SYMBOL, "7m"),
+            r"invalid value '7m' for interval: expected one of 1m, 3m, ",
+        ),  # type: ignore[arg-type]
+        (lambda: Kline.of(SYMBOL, "1H"), r"invalid value '1H' for interval: .*did you mean 1h"),  # type: ignore[arg-type]
+        (lambda: Kline.of(SYMBOL, None), r"interval is missing: expected one of 1m, "),  # type: ignore[arg-type]
         (
             lambda: DepthUpdate.of(SYMBOL, levels=7),  # type: ignore[call-overload]
-            r"levels: invalid value 7, expected one of 5, 10, 20$",
+            r"invalid value 7 for levels: expected one of 5, 10, 20$",
         ),
         (
             lambda: DepthUpdate.of(SYMBOL, levels=5, speed="0ms"),  # type: ignore[call-overload]
-            r"speed: .*'0ms', expected one of 100ms, 250ms, 500ms; did you mean",
+            r"invalid value '0ms' for speed: expected one of 100ms, 250ms, 500ms; did you mean",
         ),
         (
             lambda: DepthUpdate.of(SYMBOL, speed="1s"),  # type: ignore[call-overload]
-            r"speed: .*'1s', expected one of 0ms, 100ms, 250ms, 500ms",
+            r"invalid value '1s' for speed: expected one of 0ms, 100ms, 250ms, 500ms",
         ),
         (
             lambda: DepthUpdate.of(SYMBOL, speed=""),  # type: ignore[call-overload]
-            r"speed: invalid value '', expected one of 0ms",
+            r"invalid value '' for speed: expected one of 0ms",
         ),
         (
             lambda: DepthUpdate.of(SYMBOL, rpi=True, speed="100ms"),  # type: ignore[call-overload]
-            r"speed: .*'100ms', expected one of 500ms",
+            r"invalid value '100ms' for speed: expected one of 500ms",
         ),
         (
             lambda: DepthUpdate.of(SYMBOL, rpi=True, levels=5),  # type: ignore[call-overload]
-            r"levels: invalid value 5, expected None with rpi=True",
+            r"invalid value 5 for levels: expected None with rpi=True",
         ),
         (
             lambda: ContinuousKline.of(SYMBOL, "1m", contract_type="PERP"),  # type: ignore[arg-type]
-            r"contract_type: invalid value 'PERP', expected one of PERPETUAL, .*did you mean",
+            r"invalid value 'PERP' for contract_type: expected one of PERPETUAL, .*did you mean",
         ),
         (
             lambda: ContinuousKline.of(SYMBOL, "1m", contract_type=1),  # type: ignore[arg-type]
-            r"contract_type: invalid value 1, expected one of PERPETUAL",
+            r"invalid value 1 for contract_type: expected one of PERPETUAL",
         ),
         (
             lambda: ContinuousKline.of("", "1m"),
-            r"pair: invalid value '', expected a pair such as BTCUSDT",
+            r"invalid value '' for pair: expected a pair such as BTCUSDT",
         ),
         (
             lambda: MarkPrice.of(speed="2s"),  # type: ignore[arg-type]
-            r"speed: invalid value '2s', expected one of 1s, 3s",
+            r"invalid value '2s' for speed: expected one of 1s, 3s",
         ),
     ],
 )

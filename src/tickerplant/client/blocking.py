@@ -25,7 +25,7 @@ from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import QueueCounters, WhenFull
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.messages.book import DepthSnapshot
+from tickerplant.messages.book import BookSpeed, DepthSnapshot, SnapshotLimit
 from tickerplant.messages.kline import Candle, Interval
 from tickerplant.messages.message import Message, StreamName
 from tickerplant.messages.rest import FundingRate, Instrument
@@ -272,8 +272,8 @@ class Market:
     def books(
         self,
         *symbols: str,
-        speed: str = "100ms",
-        limit: int | None = None,
+        speed: BookSpeed = "100ms",
+        limit: SnapshotLimit | None = None,
         on_update: Callable[[OrderBook, Message | Notice], object] | None = None,
     ) -> Books:
         """Maintain a local order book of each of `symbols`; see `Market.books`.

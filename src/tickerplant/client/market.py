@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Generator
 from random import Random
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, Self, TypeVar, cast, get_args, overload
 from weakref import WeakSet
 
 from tickerplant.client.api import ApiClient
@@ -33,7 +33,7 @@ from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import FeedSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.formatting import printable
-from tickerplant.messages.book import DepthSnapshot
+from tickerplant.messages.book import BookSpeed, DepthSnapshot, SnapshotLimit
 from tickerplant.messages.kline import Candle, Interval
 from tickerplant.messages.message import Message, StreamName
 from tickerplant.messages.readers import reader
@@ -58,7 +58,7 @@ TIMEOUT_S = 10.0
 MAX_LOGGED_NAMES = 1_000
 """Unknown streams that are logged one by one; of further ones only that there are more."""
 
-DEPTH_SPEEDS = ("100ms", "250ms", "500ms")
+BOOK_SPEEDS: tuple[BookSpeed, ...] = get_args(BookSpeed)
 
 
 def connect(
@@ -355,8 +355,8 @@ class Market:
     def books(
         self,
         *symbols: str,
-        speed: str = "100ms",
-        limit: int | None = None,
+        speed: BookSpeed = "100ms",
+        limit: SnapshotLimit | None = None,
         on_update: Callable[[OrderBook, Message | Notice], object] | None = None,
     ) -> Books:
         """Maintain a local order book of each of `symbols` until closed (`async with`).
@@ -375,8 +375,8 @@ class Market:
         """
         if on_update is not None:
             check_callback("on_update", on_update)
-        if speed not in DEPTH_SPEEDS:
-            raise ConfigError("speed", speed, one_of(str(speed), DEPTH_SPEEDS))
+        if speed not in BOOK_SPEEDS:
+            raise ConfigError("speed", speed, one_of(str(speed), BOOK_SPEEDS))
         if limit is not None and limit not in depth.LIMITS:
             raise ConfigError("limit", limit, f"one of {', '.join(map(str, depth.LIMITS))}")
         wanted = tuple(map(str.upper, self._checked(symbols, "symbol", "such as BTCUSDT")))

@@ -14,8 +14,10 @@ DepthLevels: TypeAlias = Literal[5, 10, 20]
 """Levels per side in the streams of the best levels."""
 DiffSpeed: TypeAlias = Literal["0ms", "100ms", "250ms", "500ms"]
 """How often changes of a book are sent; the exchange does not document `0ms`, every change at once."""
-PartialSpeed: TypeAlias = Literal["100ms", "250ms", "500ms"]
-"""How often the best levels are sent."""
+BookSpeed: TypeAlias = Literal["100ms", "250ms", "500ms"]
+"""How often the best levels are sent; local books follow changes at one of these speeds."""
+SnapshotLimit: TypeAlias = Literal[5, 10, 20, 50, 100, 500, 1000]
+"""Levels per side that a snapshot can have."""
 _UNNAMED_SPEED = "250ms"
 """The speed of the names without one."""
 _RPI_SPEED = "500ms"
@@ -61,7 +63,7 @@ class DepthUpdate(Message, kw_only=True, gc=False):
         cls,
         symbol: str,
         *,
-        speed: PartialSpeed = ...,
+        speed: BookSpeed = ...,
         levels: DepthLevels,
         rpi: Literal[False] = ...,
     ) -> StreamName[DepthUpdate]: ...
@@ -112,7 +114,7 @@ class DepthUpdate(Message, kw_only=True, gc=False):
             kind, speeds = "depth", get_args(DiffSpeed)
         else:
             kind = f"depth{choice('levels', levels, get_args(DepthLevels))}"
-            speeds = get_args(PartialSpeed)
+            speeds = get_args(BookSpeed)
         chosen = choice("speed", _UNNAMED_SPEED if speed is None else speed, speeds)
         return StreamName(f"{topic}@{kind}" + f"@{chosen}" * (chosen != _UNNAMED_SPEED))
 
