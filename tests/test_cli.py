@@ -215,7 +215,7 @@ def test_a_simulation_prints_its_addresses_serves_and_stops_cleanly(sign: signal
         addresses = re.findall(r"http://(127\.0\.0\.1:\d+)$", "".join(lines[:2]), re.MULTILINE)
         assert len(addresses) == 2, lines
         assert "curl" in lines[3]
-        assert f"ws://{addresses[0]}/ws/btcusdt@miniTicker" in lines[4]
+        assert f"watch btcusdt@miniTicker --url ws://{addresses[0]}\n" in lines[4]
         asked = http.client.HTTPConnection(addresses[0], timeout=TIMEOUT_S)
         asked.request("GET", "/fapi/v1/ticker/bookTicker?symbol=BTCUSDT")
         assert float(json.loads(asked.getresponse().read())["bidPrice"]) > 0
@@ -293,8 +293,9 @@ def test_the_suggested_stream_delivers_with_strict_routing_too(
     with started(*SMALL, *options, "--duration", "1s", "--speed", "0") as process:
         out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, err
-    (url,) = re.findall(r"-m websockets (\S+)$", out, re.MULTILINE)
-    _, explained, _ = run("explain", url, "--venue", "usdm", *options, capsys=capsys)
+    ((stream, url),) = re.findall(r"tickerplant watch (\S+) --url (\S+)$", out, re.MULTILINE)
+    assert re.fullmatch(r"ws://127\.0\.0\.1:\d+", url)
+    _, explained, _ = run("explain", stream, "--venue", "usdm", *options, capsys=capsys)
     assert "btcusdt@miniTicker  24hrMiniTicker" in explained
     assert "silent" not in explained
 

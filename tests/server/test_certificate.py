@@ -149,7 +149,7 @@ def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertif
         address = text.split("wss://")[1].split()[0]
         assert f"curl --cacert {own.authority} 'https://{address}/" in text
         assert f"SSL_CERT_FILE={own.authority} " in text
-        assert f"-m websockets wss://{address}/" in text
+        assert f"tickerplant watch btcusdt@miniTicker --url wss://{address}\n" in text
         assert "http://" not in text + welcome
         assert "ws://" not in (text + welcome).replace("wss://", "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from tickerplant.plant import Plant
 from tickerplant.server.faults import faults_text
 from tickerplant.server.server import LIMITS_OFF, Server
 from tickerplant.serving.lines import Addresses, Ready, Totals
-from tickerplant.venue import VENUES, Venue
+from tickerplant.venue import USDM, VENUES, Venue
 
 _SHELL_SAFE = re.compile(r"\w+")
 """A symbol that needs no quoting in a shell or in a URL."""
@@ -36,7 +37,7 @@ def ready_text(
     ws, http = server.schemes
     trust = shlex.quote(authority)
     curl = f"curl --cacert {trust}" if authority else "curl"
-    python = f"SSL_CERT_FILE={trust} {_python()}" if authority else _python()
+    program = f"SSL_CERT_FILE={trust} {_program()}" if authority else _program()
     served = [venue for venue in VENUES if venue.name in server.urls]
     for venue in served:
         address = server.urls[venue.name]
@@ -48,14 +49,14 @@ def ready_text(
     # An upstream chooses the symbols, and users paste these commands into a shell.
     symbol = next((each for each in symbols if _SHELL_SAFE.fullmatch(each)), "")
     address = server.urls[venue.name]
-    route = "/market" if plant.profile.splits_routes(venue) else ""
+    of_venue = "" if venue is USDM else f" --venue {venue.name}"
     if not symbol and symbols:
         lines += ["Try:", f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/exchangeInfo'"]
     elif symbol:
         lines += [
             "Try:",
             f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
-            f"  {python} -m websockets {ws}://{address}{route}/ws/{symbol.lower()}@miniTicker",
+            f"  {program} watch {symbol.lower()}@miniTicker --url {ws}://{address}{of_venue}",
         ]
     if authority:
         lines += [
@@ -69,11 +70,19 @@ def ready_text(
     return "\n".join(lines)
 
 
-def _python() -> str:
-    """Return the path of this Python, which has the library that the example needs."""
+def _program() -> str:
+    """Return how this program is started in a shell here."""
     python = Path(sys.executable)
+    program = python.with_name("tickerplant")
+    if not program.is_file():
+        return f"{_shown(python)} -m tickerplant"
+    return program.name if shutil.which(program.name) == str(program) else _shown(program)
+
+
+def _shown(path: Path) -> str:
+    """Return a path, relative if it is in the current folder, for a shell."""
     here = Path.cwd()
-    return str(python.relative_to(here) if python.is_relative_to(here) else python)
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def totals_text(server: Server, plant: Plant, seconds: float) -> str:
