@@ -139,9 +139,9 @@ def test_a_class_names_its_streams(name: StreamName[Message], expected: str) -> 
     ("make", "expected"),
     [
         (
-            lambda: Kline.of(SYMBOL, "7m"),
+            lambda: Kline.of(SYMBOL, "7m"),  # type: ignore[arg-type]
             r"invalid value '7m' for interval: expected one of 1m, 3m, ",
-        ),  # type: ignore[arg-type]
+        ),
         (lambda: Kline.of(SYMBOL, "1H"), r"invalid value '1H' for interval: .*did you mean 1h"),  # type: ignore[arg-type]
         (lambda: Kline.of(SYMBOL, None), r"interval is missing: expected one of 1m, "),  # type: ignore[arg-type]
         (
