@@ -28,9 +28,10 @@ class StatusLine:
     taken at once, or after the reader has gone, is dropped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_quiet: bool = False) -> None:
         self._stream = sys.stderr
-        self.is_terminal = self._stream is not None and self._stream.isatty()
+        is_terminal = self._stream is not None and self._stream.isatty()
+        self.is_terminal = is_terminal and not is_quiet
         self._line = ""
 
     @property

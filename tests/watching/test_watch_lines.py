@@ -10,7 +10,14 @@ from loopback import looped
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message, UnknownMessage
-from tickerplant.notices import DecodeFailed, Gap, Notice, SubscriptionRejected
+from tickerplant.notices import (
+    DecodeFailed,
+    Disconnected,
+    Gap,
+    Notice,
+    Recovered,
+    SubscriptionRejected,
+)
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 
 TIME_MS = 1_767_225_600_000
@@ -25,6 +32,15 @@ def gap() -> Notice:
     return Gap(
         streams=("a@trade",), time_ms=TIME_MS, symbol="A", after_id=1, before_id=3, missing=1
     )
+
+
+def test_a_level_leaves_out_notices_and_totals() -> None:
+    lost = Disconnected(streams=("a@trade",), time_ms=0, reason="closed", retry_ms=0)
+    back = Recovered(streams=("a@trade",), time_ms=1, outage_ms=1)
+    for level, shown in (("info", 2), ("warning", 1), ("error", 0)):
+        lines = Lines(log_level=level)
+        assert len(lines.pieces([lost, back])) == shown
+        assert bool(lines.totals(FeedCounters(), 1, 1.0)) == (level == "info")
 
 
 def test_a_message_is_one_line() -> None:

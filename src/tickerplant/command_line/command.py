@@ -70,7 +70,7 @@ class SettingsCommand(click.Command):
                 )
             )
             if setting.option == "log-level":
-                options += _level_options(setting.group)
+                options += _level_options(setting.group, has_debug="debug" in setting.choices)
         return options
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -105,12 +105,13 @@ def write_examples(command: str, formatter: click.HelpFormatter) -> None:
         formatter.write(f"  # {purpose}\n  {line}\n")
 
 
-def _level_options(group: str) -> Iterator[click.Option]:
+def _level_options(group: str, *, has_debug: bool) -> Iterator[click.Option]:
     """Yield the shorthands for log levels."""
-    help_text = "Log warnings only, and show no progress and no totals."
+    help_text = "The same as --log-level warning: no progress, no totals, only warnings."
     yield GroupedOption(["-q", f"--{QUIET}"], is_flag=True, group=group, help=help_text)
-    help_text = "Log every detail."
-    yield GroupedOption(["-v", f"--{VERBOSE}"], is_flag=True, group=group, help=help_text)
+    if has_debug:
+        help_text = "The same as --log-level debug: log every detail."
+        yield GroupedOption(["-v", f"--{VERBOSE}"], is_flag=True, group=group, help=help_text)
 
 
 def _completed(

@@ -78,11 +78,12 @@ def stream_names(incomplete: str, *, with_methods: bool = False) -> list[Item]:
 
 
 def methods_and_paths(incomplete: str) -> list[Item]:
-    """Return the methods of the WebSocket API and the REST paths that begin with `incomplete`."""
-    if not incomplete.startswith("/"):
-        return _matching(_methods(), incomplete)
-    paths = {row.path_on(venue) or "" for row in QUERIES for venue in row.venues}
-    return _matching(sorted(paths - {""}), incomplete)
+    """Return the methods of the WebSocket API, and REST paths or their ends, that begin with `incomplete`."""
+    paths = {row.path_on(venue) or "" for row in QUERIES for venue in row.venues} - {""}
+    if incomplete.startswith("/"):
+        return _matching(sorted(paths), incomplete)
+    ends = {path.rpartition("/")[2] for path in paths}
+    return _matching(sorted({*_methods(), *ends}), incomplete)
 
 
 def parameters(name: str, incomplete: str) -> list[Item]:

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from tickerplant.config.values import (
     Parser,
+    api_url,
     assignments,
     base_url,
     duration_ms,
@@ -64,6 +65,7 @@ SHORT_OPTIONS = {"out": "-o"}
 
 _DURATIONS = {duration_ms, period_ms, period_ms_or_off, run_length_ms}
 _METAVARS: dict[Parser, str] = {
+    api_url: "URL",
     assignments: "NAME=NUMBER",
     base_url: "URL",
     duration_ms: "DURATION",

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from tickerplant.config.values import (
     Parser,
+    api_url,
     assignments,
     base_url,
     duration_ms,
@@ -273,6 +274,16 @@ class ClientSettings(Struct, frozen=True, kw_only=True):
             base_url,
         ),
     ] = None
+    stream_url: Annotated[
+        str | None, _setting("URL of the streams, if they have a host of their own.", base_url)
+    ] = None
+    rest_url: Annotated[
+        str | None, _setting("URL of REST, if it has a host of its own.", base_url)
+    ] = None
+    api_url: Annotated[
+        str | None,
+        _setting("URL of the WebSocket API, if it has a host of its own.", api_url),
+    ] = None
     venue: Annotated[
         Literal["auto", "usdm", "coinm"],
         _setting("Venue; auto infers it from the URL or the names."),
@@ -288,7 +299,10 @@ class WatchSettings(ClientSettings, frozen=True, kw_only=True):
         bool,
         _setting("Print every message as a JSON object; notices and totals go to standard error."),
     ] = False
-    log_level: LogLevel = "info"
+    log_level: Annotated[
+        Literal["info", "warning", "error"],
+        _setting("warning: print no recoveries and no totals; error: print no notices at all."),
+    ] = "info"
 
 
 class AskSettings(ClientSettings, frozen=True, kw_only=True):
@@ -363,6 +377,46 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
         _setting(
             f"Base URL of the {COINM.title} upstream [the exchange for both, if neither is given].",
             base_url,
+        ),
+    ] = None
+    usdm_stream_url: Annotated[
+        str | None,
+        _setting(
+            f"URL of the streams of the {USDM.title} upstream, if they have a host of their own.",
+            base_url,
+        ),
+    ] = None
+    usdm_rest_url: Annotated[
+        str | None,
+        _setting(
+            f"URL of REST of the {USDM.title} upstream, if it has a host of its own.", base_url
+        ),
+    ] = None
+    usdm_api_url: Annotated[
+        str | None,
+        _setting(
+            f"URL of the WebSocket API of the {USDM.title} upstream, if it has a host of its own.",
+            api_url,
+        ),
+    ] = None
+    coinm_stream_url: Annotated[
+        str | None,
+        _setting(
+            f"URL of the streams of the {COINM.title} upstream, if they have a host of their own.",
+            base_url,
+        ),
+    ] = None
+    coinm_rest_url: Annotated[
+        str | None,
+        _setting(
+            f"URL of REST of the {COINM.title} upstream, if it has a host of its own.", base_url
+        ),
+    ] = None
+    coinm_api_url: Annotated[
+        str | None,
+        _setting(
+            f"URL of the WebSocket API of the {COINM.title} upstream, if it has a host of its own.",
+            api_url,
         ),
     ] = None
     copies: Annotated[Copies, _setting("Redundant connections per stream.")] = 1
@@ -471,6 +525,11 @@ class ListSettings(Struct, frozen=True, kw_only=True):
     """List streams, queries or versions."""
 
     json: Annotated[bool, _setting("Print JSON.")] = False
+
+
+def is_quiet(log_level: str) -> bool:
+    """Whether a command shows no progress and no totals at this level of the log."""
+    return log_level in {"warning", "error"}
 
 
 COMMANDS: dict[str, type[Struct]] = {

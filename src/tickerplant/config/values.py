@@ -22,7 +22,7 @@ from tickerplant.recording.timestamps import (
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
 from tickerplant.suggestions import one_of, suggestion
 from tickerplant.units import NS_PER_MS
-from tickerplant.venue import USDM
+from tickerplant.venue import USDM, VENUES
 
 Parser: TypeAlias = Callable[[object], object]
 """Parses what the user wrote; raises ValueError with a description of what was expected."""
@@ -95,6 +95,23 @@ def base_url(text: object) -> str:
         hosts_of(USDM, str(text))
     except ConfigError as error:
         raise ValueError(error.expected) from None
+    return str(text)
+
+
+def api_url(text: object) -> str:
+    """Return the URL of a WebSocket API, with or without its path.
+
+    Raises:
+        ValueError: `text` is not such a URL.
+    """
+    reasons: list[str] = []
+    for venue in VENUES:
+        try:
+            hosts_of(venue, api_url=str(text))
+        except ConfigError as error:
+            reasons.append(error.expected)
+    if len(reasons) == len(VENUES):
+        raise ValueError(reasons[0])
     return str(text)
 
 

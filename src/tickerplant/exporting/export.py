@@ -17,7 +17,7 @@ import click
 from tickerplant.archive.coverage import coverage_of
 from tickerplant.archive.selection import END_NS, Selection
 from tickerplant.archive.tables import TABLES
-from tickerplant.config.settings import ExportSettings
+from tickerplant.config.settings import ExportSettings, is_quiet
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.buffers import LIMITS, Limits
 from tickerplant.exporting.csv_files import CsvWriter
@@ -31,12 +31,13 @@ from tickerplant.exporting.journal import (
     opened_journal,
 )
 from tickerplant.exporting.parquet import ParquetWriter
+from tickerplant.exporting.report import ExportReport, print_report
 from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
 from tickerplant.formatting import encodable, iso_text, printable
 from tickerplant.logs import configure
-from tickerplant.progress import Progress
+from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.capture import Capture, companions_text
 from tickerplant.recording.manifest_entries import MANIFEST
@@ -55,7 +56,7 @@ def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMI
         ConfigError: A setting is invalid, or the folder belongs to another export.
         RecordingError: There is no recording at a path, or the folder cannot be created.
     """
-    configure()
+    configure(level=settings.log_level)
     if not settings.out:
         raise ConfigError("--out", settings.out, "the folder to write into")
     if settings.numbers != "decimal" and settings.format != "parquet":
@@ -196,7 +197,12 @@ class _Export:
         self._messages = 0
         self._read_bytes = 0
         self._size_bytes = 1
-        self._progress = Progress("export", lambda: self._read_bytes / self._size_bytes)
+        self._settings = settings
+        self._progress = Progress(
+            "export",
+            lambda: self._read_bytes / self._size_bytes,
+            status_line=StatusLine(is_quiet=is_quiet(settings.log_level)),
+        )
 
     def run(self, paths: Sequence[str]) -> int:
         """Export; return the exit status."""
@@ -209,7 +215,7 @@ class _Export:
                 files = self._writer.complete(journal)
             except KeyboardInterrupt:
                 self._progress.clear()
-                _print(_totals(done, None, self._progress.seconds))
+                print_report(self._report(done, None, is_interrupted=True), self._settings)
                 _print(
                     f"interrupted after {len(done)} of {len(units)} files; "
                     "run the same command to resume"
@@ -217,7 +223,9 @@ class _Export:
                 return INTERRUPTED
             finally:
                 self._progress.clear()
-        return self._end(done, files, self._progress.seconds)
+        report = self._report(done, files)
+        print_report(report, self._settings)
+        return DONE if report.is_complete else FAILED
 
     def _units(self, units: Sequence[Unit], journal: Journal, done: list[Finished]) -> None:
         behind_bytes = 0
@@ -235,7 +243,7 @@ class _Export:
             behind_bytes += unit.size_bytes
         if skipped:
             self._progress.clear()
-            _print(f"{skipped} of {len(units)} files were exported before")
+            self._inform(f"{skipped} of {len(units)} files were exported before")
 
     def _unit(self, unit: Unit, journal: Journal, behind_bytes: int) -> Finished:
         """Export a unit, entirely or not at all."""
@@ -274,23 +282,32 @@ class _Export:
         journal.write(finished)
         return finished
 
+    def _inform(self, text: str) -> None:
+        if not is_quiet(self._settings.log_level):
+            _print(text)
+
     def _warn(self, text: str) -> None:
         self._damage.append(text)
         self._progress.clear()
         click.echo(f"! {printable(text)}", err=True)
 
-    def _end(self, done: Sequence[Finished], files: int, seconds: float) -> int:
-        _print(_totals(done, files, seconds))
+    def _report(
+        self, done: Sequence[Finished], files: int | None, *, is_interrupted: bool = False
+    ) -> ExportReport:
         rows = _rows(done)
-        missing = [name for name in self._named if not rows[name]]
-        if missing:
-            _print(f"nothing was recorded for {', '.join(missing)}")
-        unrecorded = self._unrecorded(done)
-        if unrecorded:
-            _print(f"nothing was recorded of {', '.join(unrecorded)}")
-        elif not rows and not missing:
-            _print("the recording contains nothing that can be exported")
-        return FAILED if self._damage or missing or unrecorded or not rows else DONE
+        return ExportReport(
+            format=self._settings.format,
+            out=str(self._out),
+            rows={table.name: rows[table.name] for table in TABLES if rows[table.name]},
+            files=files,
+            damage=self._damage,
+            missing_tables=[]
+            if is_interrupted
+            else [name for name in self._named if not rows[name]],
+            missing_symbols=[] if is_interrupted else self._unrecorded(done),
+            interrupted=is_interrupted,
+            seconds=round(self._progress.seconds, 3),
+        )
 
     def _unrecorded(self, done: Sequence[Finished]) -> list[str]:
         """Return the selected symbols without rows, as far as that is known."""
@@ -322,15 +339,6 @@ def _rows(done: Sequence[Finished]) -> Counter[str]:
     for finished in done:
         rows.update(finished.rows)
     return rows
-
-
-def _totals(done: Sequence[Finished], files: int | None, seconds: float) -> str:
-    """Return the summary of an export."""
-    rows = _rows(done)
-    counts = [f"{table.name} {rows[table.name]:,}" for table in TABLES if rows[table.name]]
-    shown = ", ".join(counts) or "none"
-    written = "" if files is None else f", in {files:,} {'file' if files == 1 else 'files'}"
-    return f"rows: {shown}{written}; {seconds:.1f} s"
 
 
 def _print(text: str) -> None:

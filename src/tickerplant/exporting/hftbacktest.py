@@ -22,12 +22,13 @@ from msgspec import Struct
 
 from tickerplant.archive.recording import infer_venue, manifest_of
 from tickerplant.archive.selection import Selection
-from tickerplant.config.settings import ExportSettings
+from tickerplant.config.settings import ExportSettings, is_quiet
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.hftbacktest_market import MAX_TIME_NS, Market, is_symbol
 from tickerplant.exporting.hftbacktest_rows import EventFile, comment_of, write_in_order
+from tickerplant.exporting.report import ExportReport, print_report
 from tickerplant.formatting import printable
-from tickerplant.progress import Progress
+from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import Damage, RecordedFile, merge, share_read
 from tickerplant.recording.manifest_entries import SegmentSealed
 from tickerplant.recording.opening import recorded_files
@@ -311,7 +312,11 @@ def export_npz(
         click.echo(f"! {printable(str(damage))}", err=True)
 
     listed: list[RecordedFile] = []
-    progress = Progress("export", lambda: share_read(listed))
+    progress = Progress(
+        "export",
+        lambda: share_read(listed),
+        status_line=StatusLine(is_quiet=is_quiet(settings.log_level)),
+    )
     recordings = _by_venue(recorded_files(paths, warn))
     listed += [each for several in recordings.values() for each in several]
     totals: list[Totals] = []
@@ -338,7 +343,21 @@ def export_npz(
         click.echo(printable(f"tickerplant: {error}"), err=True)
         return FAILED
     progress.clear()
-    return _end(totals, damages, selection.symbols, progress.seconds)
+    report = ExportReport(
+        format=settings.format,
+        out=str(out),
+        rows={"events": sum(each.events for each in totals)},
+        files=sum(each.files for each in totals),
+        files_kept=sum(each.kept for each in totals),
+        left_out=dict(sum((Counter(each.skipped) for each in totals), Counter())),
+        damage=[str(each) for each in damages],
+        missing_symbols=sorted(selection.symbols.difference(*(each.symbols for each in totals))),
+        seconds=round(progress.seconds, 3),
+    )
+    for reason, count in report.left_out.items():
+        click.echo(printable(f"! left out {count:,}: {reason}"), err=True)
+    print_report(report, settings)
+    return DONE if report.is_complete else FAILED
 
 
 def _by_venue(recordings: Sequence[RecordedFile]) -> dict[str, list[RecordedFile]]:
@@ -348,23 +367,3 @@ def _by_venue(recordings: Sequence[RecordedFile]) -> dict[str, list[RecordedFile
         quiet = recorded_files([recording.path])[0]
         found[manifest.venue if manifest else infer_venue(quiet) or "usdm"].append(recording)
     return found
-
-
-def _end(
-    totals: Sequence[Totals], damages: Sequence[Damage], wanted: frozenset[str], seconds: float
-) -> int:
-    files = sum(each.files for each in totals)
-    kept = sum(each.kept for each in totals)
-    events = sum(each.events for each in totals)
-    skipped = [item for each in totals for item in each.skipped.items()]
-    for reason, count in skipped:
-        click.echo(printable(f"! left out {count:,}: {reason}"), err=True)
-    written = f"in {files:,} {'file' if files == 1 else 'files'}"
-    existing = f"; {kept:,} more already existed" if kept else ""
-    click.echo(f"events: {events:,}, {written}{existing}; {seconds:.1f} s", err=True)
-    unrecorded = wanted.difference(*(each.symbols for each in totals))
-    if unrecorded:
-        click.echo(printable(f"nothing was recorded of {', '.join(sorted(unrecorded))}"), err=True)
-    elif not files and not kept:
-        click.echo("the recording contains nothing that can be exported", err=True)
-    return FAILED if damages or skipped or unrecorded or not (files or kept) else DONE

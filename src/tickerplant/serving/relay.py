@@ -89,11 +89,23 @@ async def _discovered(
 
 
 def _upstreams(settings: RelaySettings) -> list[Upstream]:
-    """Return the venues to relay: those with a URL, or all of the exchange if none has one."""
-    urls = {USDM: settings.usdm_url, COINM: settings.coinm_url}
-    given = {venue: url for venue, url in urls.items() if url is not None} or urls
-    feed = FeedSettings(copies=settings.copies)
-    return [
-        Upstream(hosts_of(venue, url), feed, linger_ms=settings.linger_ms)
-        for venue, url in given.items()
+    """Return the venues to relay: those with a URL of their own, or all of the exchange if none has one."""
+    hosts = [
+        hosts_of(
+            USDM,
+            settings.usdm_url,
+            stream_url=settings.usdm_stream_url,
+            rest_url=settings.usdm_rest_url,
+            api_url=settings.usdm_api_url,
+        ),
+        hosts_of(
+            COINM,
+            settings.coinm_url,
+            stream_url=settings.coinm_stream_url,
+            rest_url=settings.coinm_rest_url,
+            api_url=settings.coinm_api_url,
+        ),
     ]
+    given = [each for each in hosts if each != hosts_of(each.venue)] or hosts
+    feed = FeedSettings(copies=settings.copies)
+    return [Upstream(each, feed, linger_ms=settings.linger_ms) for each in given]

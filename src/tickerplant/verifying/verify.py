@@ -14,10 +14,10 @@ import click
 import msgspec
 
 from tickerplant import logs
-from tickerplant.config.settings import VerifySettings
+from tickerplant.config.settings import VerifySettings, is_quiet
 from tickerplant.errors import RecordingError
 from tickerplant.formatting import printable
-from tickerplant.progress import Progress
+from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import Damage
 from tickerplant.recording.opening import named_paths, recorded_files, recording_folders
 from tickerplant.verifying.findings import Findings
@@ -33,7 +33,7 @@ Print = Callable[[str | bytes], object]
 
 def verify(settings: VerifySettings, paths: Sequence[str], print_line: Print) -> int:
     """Verify recordings and print the findings; return the exit status."""
-    logs.configure()
+    logs.configure(level=settings.log_level)
     with _interruption() as is_interrupted:
         findings = found_in(settings, paths, is_interrupted)
     if not findings.recordings and not settings.json and not findings.interrupted:
@@ -71,7 +71,11 @@ def found_in(
     """
     findings = Findings(complete=False)
     groups, walks = _groups(paths, findings.unread), list[Walk]()
-    progress = Progress("verify", lambda: _share(walks, len(groups)))
+    progress = Progress(
+        "verify",
+        lambda: _share(walks, len(groups)),
+        status_line=StatusLine(is_quiet=is_quiet(settings.log_level)),
+    )
     messages = 0
 
     def go_on(more: int) -> bool:

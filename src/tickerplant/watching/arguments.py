@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from tickerplant.config.name_lists import names_in
+from tickerplant.config.settings import ClientSettings
 from tickerplant.errors import ConfigError
 from tickerplant.explain.arguments import venue_of_name
+from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.streams.spelling import unknown_reason
 from tickerplant.venue import VENUES, Venue
@@ -21,14 +23,35 @@ def venue_named(name: str) -> Venue | None:
     return next((venue for venue in VENUES if venue.name == name), None)
 
 
+def hosts_given(
+    venue: Venue, settings: ClientSettings, environ: Mapping[str, str] | None = None
+) -> Hosts:
+    """Return the addresses of `venue` that the settings name; others are from the environment."""
+    return hosts_of(
+        venue,
+        settings.url,
+        stream_url=settings.stream_url,
+        rest_url=settings.rest_url,
+        api_url=settings.api_url,
+        environ=environ,
+    )
+
+
+def venue_of_settings(settings: ClientSettings) -> Venue | None:
+    """Return the venue that is named, or that a URL is known to be of; None if there is neither."""
+    urls = (settings.url, settings.stream_url, settings.rest_url, settings.api_url)
+    return venue_named(settings.venue) or next(filter(None, map(venue_of_url, urls)), None)
+
+
 def venue_of_url(url: str | None) -> Venue | None:
-    """Return the venue whose default port, or whose exchange host, a base URL has."""
+    """Return the venue whose default port, exchange host or API path a URL has."""
     if url is None:
         return None
     parts = urlsplit(url)
     for venue in VENUES:
         hosts = (venue.stream_host, venue.api_host, venue.rest_host)
-        if parts.port == venue.default_port or parts.hostname in hosts:
+        is_known = parts.port == venue.default_port or parts.hostname in hosts
+        if is_known or parts.path.rstrip("/") == venue.api_path:
             return venue
     return None
 

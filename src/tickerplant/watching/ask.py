@@ -22,7 +22,7 @@ from tickerplant.formatting import printable, printable_json
 from tickerplant.stdio import FAILED
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue, VenueName
-from tickerplant.watching.arguments import check_text, venue_named, venue_of_url
+from tickerplant.watching.arguments import check_text, venue_of_settings
 
 _RESERVED = "timeout_s"
 """The argument of `Market.ask` that is not sent; no request has a parameter of this name."""
@@ -53,13 +53,22 @@ def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
     text = msgspec.json.encode(response)
     # As bytes: JSON is UTF-8, whatever the encoding of the terminal.
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    click.echo(printable_json(msgspec.json.format(text)) if is_terminal else text)
+    if is_terminal:
+        click.echo(printable_json(text if settings.json else msgspec.json.format(text)))
+    else:
+        click.echo(text)
     return 0
 
 
 async def _send(settings: AskSettings, request: Request) -> Any:
     venue = cast("VenueName", request.venue.name)
-    async with connect(venue, base_url=settings.url) as market:
+    async with connect(
+        venue,
+        base_url=settings.url,
+        stream_url=settings.stream_url,
+        rest_url=settings.rest_url,
+        api_url=settings.api_url,
+    ) as market:
         timeout_s = settings.timeout_ms / 1000
         try:
             return await market.ask(request.name, timeout_s=timeout_s, **request.params)
@@ -93,12 +102,7 @@ def parse_request(settings: AskSettings, name: str, given: Sequence[str]) -> Req
         raise ConfigError("METHOD", name, expected)
     path, _, query = name.partition("?")
     params = _params([*parse_qsl(query, keep_blank_values=True), *map(_pair, given)])
-    venue = (
-        venue_named(settings.venue)
-        or venue_of_url(settings.url)
-        or _venue_of_path(path)
-        or _venue_of_params(params)
-    )
+    venue = venue_of_settings(settings) or _venue_of_path(path) or _venue_of_params(params)
     if is_path(venue, path):
         return Request(venue, path, params)
     if settings.rest:

@@ -16,7 +16,7 @@ from msgspec import Raw, structs
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.formatting import printable_json, timestamp_text
 from tickerplant.messages.message import Message
-from tickerplant.notices import Notice
+from tickerplant.notices import Notice, Recovered
 from tickerplant.units import NS_PER_MS
 from tickerplant.watching.notices import notice_text, totals_text
 
@@ -40,6 +40,7 @@ class Lines:
         as_json: Whether every line is a JSON object.
         encoding: The encoding of notices that are not JSON.
         terminals: The file descriptors that are terminals; unprintable characters are escaped.
+        log_level: `info`; `warning` leaves out recoveries and totals, `error` all notices.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Lines:
         as_json: bool = False,
         encoding: str = "utf-8",
         terminals: Collection[int] = (),
+        log_level: str = "info",
     ) -> None:
         self._as_json = as_json
+        self._log_level = log_level
         self._terminals = terminals
         self._encoding = encoding
         self._last = b""
@@ -61,6 +64,8 @@ class Lines:
         waiting: list[bytes] = []
         for item in items:
             if isinstance(item, Notice):
+                if not self._is_shown(item):
+                    continue
                 if waiting:
                     pieces.append((OUTPUT, b"".join(waiting)))
                     waiting = []
@@ -71,6 +76,11 @@ class Lines:
         if waiting:
             pieces.append((OUTPUT, b"".join(waiting)))
         return pieces
+
+    def _is_shown(self, notice: Notice) -> bool:
+        if self._log_level == "warning":
+            return not isinstance(notice, Recovered)
+        return self._log_level == "info"
 
     def _message(self, message: Message) -> bytes:
         payload = message.payload
@@ -102,7 +112,9 @@ class Lines:
         return f"{MARK} {text}\n".encode(self._encoding, "backslashreplace")
 
     def totals(self, counters: FeedCounters, streams: int, seconds: float) -> bytes:
-        """Return the last line of a run."""
+        """Return the last line of a run; nothing if it is unwanted."""
+        if self._log_level != "info":
+            return b""
         text = totals_text(counters, streams, seconds)
         if not self._as_json:
             return self.remark(text)

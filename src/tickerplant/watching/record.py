@@ -8,14 +8,16 @@ import time
 from collections.abc import Sequence
 from typing import TextIO, cast
 
+import click
+import msgspec
 from msgspec import Struct, structs
 
 from tickerplant import logs
 from tickerplant.client.rest import RestClient
 from tickerplant.client.server_info import wrong_venue_text
-from tickerplant.config.settings import RecordSettings
+from tickerplant.config.settings import RecordSettings, is_quiet
 from tickerplant.errors import ConfigError
-from tickerplant.feed.hosts import Hosts, hosts_of
+from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.formatting import count_text, duration_text, printable, size_text
@@ -32,12 +34,14 @@ from tickerplant.stdio import FAILED
 from tickerplant.venue import VENUES
 from tickerplant.watching.arguments import (
     check_text,
+    hosts_given,
     streams_of,
     venue_named,
+    venue_of_settings,
     venue_of_streams,
-    venue_of_url,
 )
 from tickerplant.watching.notices import names_text, notice_text
+from tickerplant.watching.record_report import RecordReport, report_of, report_text
 from tickerplant.watching.run import interruption, is_interrupted, seconds_of
 
 INTERRUPTED = "interrupted"
@@ -68,20 +72,20 @@ def record(settings: RecordSettings, given: Sequence[str]) -> int:
     if not settings.out:
         raise ConfigError("--out", settings.out, "the folder to record to")
     check_text("--out", settings.out)
-    venue = venue_named(settings.venue) or venue_of_url(settings.url)
+    venue = venue_of_settings(settings)
     likely = venue or venue_of_streams(names)
-    hosts = hosts_of(likely, settings.url, environ=os.environ)
+    hosts = hosts_given(likely, settings, os.environ)
     other = None
     if settings.url is not None and (venue is None or venue_named(settings.venue)):
         unlikely = next(each for each in VENUES if each is not likely)
-        other = hosts_of(unlikely, settings.url)
+        other = hosts_given(unlikely, settings)
     return asyncio.run(_record(RecordRun(hosts, names, settings.out, settings), other))
 
 
 async def _record(run: RecordRun, other: Hosts | None) -> int:
     """Record; at the `other` hosts if they turn out to serve the URL, unless the venue was given."""
     settings, interrupted = run.settings, interruption()
-    progress, started_s = RecordProgress(settings.log_format), time.monotonic()
+    progress, started_s = RecordProgress(settings.log_format, settings.log_level), time.monotonic()
     if other is not None:
         answering = await discover_venue(run.hosts, other)
         if venue_named(settings.venue) is None:
@@ -130,7 +134,15 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
         reason = _reason(interrupted, writer)
     finally:
         writer.close(reason)
-    return _finish(progress, recorder, writer, time.monotonic() - started_s)
+    report = report_of(
+        recorder,
+        writer,
+        folder=run.folder,
+        venue=run.hosts.venue.name,
+        ended=reason,
+        seconds=time.monotonic() - started_s,
+    )
+    return _finish(progress, report, settings, writer.failure_text)
 
 
 def _start_text(outage: RunOutage | None) -> str:
@@ -177,55 +189,34 @@ def _reason(interrupted: asyncio.Event, writer: RecordingWriter) -> str:
 
 
 def _finish(
-    progress: RecordProgress, recorder: Recorder, writer: RecordingWriter, seconds: float
+    progress: RecordProgress, report: RecordReport, settings: RecordSettings, failure: str
 ) -> int:
     """Print what was recorded; return the exit status."""
-    received = set(recorder.received)
-    if silent := [name for name in recorder.names if name not in received]:
-        logger().warning(f"! nothing was received for {names_text(silent)}")
-    progress.end_with(_totals_text(recorder, writer, len(received), seconds))
-    if writer.failure_text:
-        progress.end_with(f"tickerplant: the recording stopped: {writer.failure_text}")
+    if report.silent_streams:
+        logger().warning(f"! nothing was received for {names_text(report.silent_streams)}")
+    progress.clear()
+    if settings.json:
+        click.echo(msgspec.json.encode(report))
+    elif not is_quiet(settings.log_level):
+        progress.end_with(report_text(report))
+    if failure:
+        progress.end_with(f"tickerplant: the recording stopped: {failure}")
         return FAILED
-    return 0 if received else FAILED
-
-
-def _totals_text(recorder: Recorder, writer: RecordingWriter, received: int, seconds: float) -> str:
-    totals, counters = writer.totals, recorder.counters
-    ratio = totals.text_bytes / max(totals.stored_bytes, 1)
-    parts = [
-        count_text(recorder.manifest.gaps, "gap"),
-        count_text(counters.lost, "connection lost", "connections lost"),
-        count_text(recorder.rest_jobs.snapshots, "snapshot"),
-    ]
-    if counters.renewed:
-        parts.append(f"{counters.renewed:,} renewed")
-    if counters.unreadable:
-        parts.append(f"{counters.unreadable:,} unreadable")
-    if totals.dropped:
-        parts.append(f"{count_text(totals.dropped, 'message')} dropped")
-    messages = count_text(totals.lines - recorder.rest_jobs.snapshots, "message")
-    stored = size_text(totals.stored_bytes)
-    if totals.stored_bytes:
-        stored += f", {ratio:.1f} times smaller than text"
-    of = f"{received:,} of {count_text(len(recorder.names), 'stream')}"
-    return (
-        f"recorded {messages} of {of} in {seconds:.1f} s, {stored}: {', '.join(parts)}. "
-        "The same command continues the recording."
-    )
+    return 0 if len(report.silent_streams) < report.streams else FAILED
 
 
 class RecordProgress:
     """The progress of a recording: a status line on a terminal, log lines elsewhere."""
 
-    def __init__(self, log_format: str) -> None:
-        self._status_line = StatusLine()
+    def __init__(self, log_format: str, log_level: str = "info") -> None:
+        self._status_line = StatusLine(is_quiet=is_quiet(log_level))
+        self._logs_all = log_level == "debug"
         self._every_s = TERMINAL_EVERY_S if self._status_line.is_terminal else LOG_EVERY_S
         self._started_s = self._reported_s = time.monotonic()
         self._reported_messages = 0
         self._notices = TokenBucket(NOTICES_PER_S, NOTICE_BURST, self._now_ms)
         self._not_logged = 0
-        logs.configure(log_format, stream=cast("TextIO", self._status_line))
+        logs.configure(log_format, log_level, stream=cast("TextIO", self._status_line))
 
     @property
     def _now_ms(self) -> int:
@@ -233,7 +224,7 @@ class RecordProgress:
 
     def notice(self, notice: Notice) -> None:
         """Log a notice, unless there are too many of them."""
-        if not self._notices.take(self._now_ms):
+        if not self._logs_all and not self._notices.take(self._now_ms):
             self._not_logged += 1
             return
         more = {"more_not_logged": self._not_logged} if self._not_logged else {}
@@ -279,6 +270,10 @@ class RecordProgress:
         if waiting := recorder.schedule.waiting:
             parts.append(f"{count_text(waiting, 'book')} without a snapshot")
         self._status_line.show(" · ".join(parts))
+
+    def clear(self) -> None:
+        """Remove the status line."""
+        self._status_line.clear()
 
     def end_with(self, text: str) -> None:
         """Replace the status line by a last line."""

@@ -13,7 +13,6 @@ import click
 from tickerplant.client.market import Market
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
-from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
@@ -22,10 +21,10 @@ from tickerplant.notices import Notice
 from tickerplant.stdio import FAILED, cannot_print
 from tickerplant.watching.arguments import (
     hints_of,
+    hosts_given,
     streams_of,
-    venue_named,
+    venue_of_settings,
     venue_of_streams,
-    venue_of_url,
 )
 from tickerplant.watching.lines import ERRORS, OUTPUT, Lines, Writer
 from tickerplant.watching.run import (
@@ -49,9 +48,9 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
         ConfigError: a name or a setting is invalid.
     """
     unique = streams_of(names)
-    venue = venue_named(settings.venue) or venue_of_url(settings.url) or venue_of_streams(unique)
+    venue = venue_of_settings(settings) or venue_of_streams(unique)
     market = Market(
-        hosts_of(venue, settings.url, environ=os.environ),
+        hosts_given(venue, settings, os.environ),
         FeedSettings(copies=settings.copies),
         WeightBudget(),
         observer=Observer(),  # logs nothing: notices are shown anyway
@@ -68,7 +67,12 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
         if status is not None:
             return status
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    lines = Lines(as_json=settings.json, encoding=encoding, terminals=_terminals())
+    lines = Lines(
+        as_json=settings.json,
+        encoding=encoding,
+        terminals=_terminals(),
+        log_level=settings.log_level,
+    )
     return asyncio.run(_watch_lines(run, lines))
 
 
