@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,10 @@ from itertools import islice
 from pathlib import Path
 from threading import Timer
 
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A complete program in a page; one that needs further packages begins with "```python needs="."""
 USDM, COINM = "127.0.0.1:9001", "127.0.0.1:9002"
 """The addresses in the pages; a test puts those of its own server in their place."""
 TIMEOUT_S = 30

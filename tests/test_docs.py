@@ -10,7 +10,7 @@ import click
 import msgspec
 import pytest
 from click.testing import CliRunner
-from programs import COINM, USDM, Addresses, run, serving
+from programs import CODE, COINM, PAGES, ROOT, USDM, Addresses, run, serving
 
 import tickerplant
 from tickerplant.cli import commands
@@ -27,11 +27,7 @@ from tickerplant.sources.simulated import open_market
 from tickerplant.streams import CATALOGUE
 from tickerplant.venue import USDM as USDM_VENUE
 
-ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-"""A complete program in a page; one that needs further packages begins with "```python needs="."""
 SHELL = re.compile(r"^```(?:bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND_LINE = re.compile(r"tickerplant (\w+)([^|&>#\n]*)")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")

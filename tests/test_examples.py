@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from programs import COINM, USDM, Addresses, run, serving
+from programs import COINM, USDM, Addresses, environment, run, serving
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -24,6 +24,11 @@ def run_example(name: str, folder: Path, *arguments: str) -> str:
     return run([str(EXAMPLES / name), *arguments], folder)
 
 
+def run_client(name: str, folder: Path, market: Addresses, *arguments: str) -> str:
+    """Run an example that connects to the exchange, but for its environment."""
+    return run([str(EXAMPLES / name), *arguments], folder, environment(market))
+
+
 @pytest.mark.sockets
 def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_path: Path) -> None:
     printed = run_example(
@@ -39,11 +44,9 @@ def test_a_local_order_book_agrees_with_the_book_ticker(market: Addresses, tmp_p
 def test_a_book_that_the_client_keeps_agrees_with_a_snapshot(
     market: Addresses, tmp_path: Path
 ) -> None:
-    options = ("--url", f"ws://{market[USDM]}", "--changes", "5")
-    *changes, reported = run_example(
-        "local_order_book.py", tmp_path, "btcusdt", *options
-    ).splitlines()
-    assert len(changes) == 5
+    printed = run_client("local_order_book.py", tmp_path, market, "btcusdt")
+    *changes, reported = printed.splitlines()
+    assert len(changes) == 20
     assert all(line.split()[:2] == ["BTCUSDT", "live"] for line in changes), changes
     found = re.fullmatch(r"BTCUSDT: (\d+) of (\d+) levels are those of a fresh snapshot", reported)
     assert found, reported
@@ -55,8 +58,7 @@ def test_a_book_that_the_client_keeps_agrees_with_a_snapshot(
 def test_the_api_reports_best_prices(
     arguments: tuple[str, ...], count: int, market: Addresses, tmp_path: Path
 ) -> None:
-    url = f"ws://{market[USDM]}"
-    printed = run_example("ask_book.py", tmp_path, *arguments, "--url", url).splitlines()
+    printed = run_client("ask_book.py", tmp_path, market, *arguments).splitlines()
     assert len(printed) == count + 1, printed
     assert printed[0].startswith("BTCUSDT")
     assert re.fullmatch(r"weight spent: \d+ of 1920 a minute", printed[-1])

@@ -72,28 +72,6 @@ def test_a_name_that_is_not_there_says_which_is_near() -> None:
         _ = tickerplant.conect  # type: ignore[attr-defined]
 
 
-@pytest.mark.sockets
-def test_a_type_checker_knows_which_names_are_there(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import tickerplant\n"
-        "market = tickerplant.connect('usdm')\n"
-        "error: type[tickerplant.TickerplantError] = tickerplant.RequestError\n"
-        "tickerplant.conect('usdm')\n"
-    )
-    checked = subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-m", "mypy", "--strict", str(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=PAGE.parents[2],
-        timeout=120,
-    )
-    (error, _) = checked.stdout.splitlines()
-    assert 'program.py:4: error: Module has no attribute "conect"' in error
-    assert checked.returncode == 1
-
-
 @pytest.mark.parametrize("module", [tickerplant, blocking, messages], ids=lambda it: it.__name__)
 def test_code_in_a_docstring_is_code(module: ModuleType) -> None:
     for code in _code_in(module.__doc__ or ""):

@@ -610,7 +610,8 @@ def python_page() -> str:
         "is used.",
         "Nothing else of the package is meant to be imported.\n"
         "Prices and quantities are the text that the exchange printed; "
-        "times are milliseconds since the epoch.",
+        "times are milliseconds since the epoch.\n"
+        "All of it is typed: [type checking](type-checking.md) says what checkers find.",
         table(("name", "meaning"), map(_public_name, tickerplant.__all__)),
         "## Connect",
         *_callable("tickerplant.connect", tickerplant.connect),

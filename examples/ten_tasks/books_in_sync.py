@@ -1,0 +1,13 @@
+import asyncio
+
+import tickerplant
+
+
+async def main() -> None:
+    async with tickerplant.connect() as market:
+        async with market.books("BTCUSDT", "ETHUSDT") as books:
+            async for book in books.changes(live_only=True):
+                print(book.symbol, book.mid, book.bids(5))
+
+
+asyncio.run(main())
