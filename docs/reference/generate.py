@@ -62,7 +62,6 @@ from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.recording import manifest, manifest_entries
 from tickerplant.recording.line import Damage
-from tickerplant.replaying.control import ClockRequest, ClockState
 from tickerplant.server import rest
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
@@ -70,6 +69,7 @@ from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PlantCollector
 from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH, FaultsPage, FaultUse
 from tickerplant.server.readiness import Readiness
+from tickerplant.sources.control import ClockRequest, ReplayState
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import VENUES
@@ -560,7 +560,7 @@ def operations_page() -> str:
         f"## `{CLOCK_PATH}`",
         "The state of a replay; 404 for other commands.\n"
         "How to set it: [control a replay](../how-to/control-a-replay.md).",
-        table(("key", "meaning"), _fields(ClockState)),
+        table(("key", "meaning"), _fields(ReplayState)),
         "A POST may contain",
         table(("field", "what it sets"), _fields(ClockRequest)),
         f"## `{LIMITS_PATH}`",

@@ -18,7 +18,6 @@ from websockets.asyncio.client import connect
 import tickerplant
 from tickerplant.plant import Plant
 from tickerplant.recording.timestamps import TimeSpec
-from tickerplant.replaying.control import ClockState
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
@@ -26,6 +25,7 @@ from tickerplant.server.faults import FAULTS_PATH
 from tickerplant.server.guard import Guard, joined
 from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH
 from tickerplant.server.server import Server
+from tickerplant.sources.control import ReplayState
 from tickerplant.venue import COINM, USDM
 
 START_MS = 1_795_285_140_000
@@ -131,7 +131,7 @@ async def test_clients_stay_connected_while_the_clock_is_set(
             await until(lambda: house.source.state().state == "over")
         status, state = await house.ask("GET", CLOCK_PATH, venue=COINM.name)
         assert (status, state["state"]) == (200, "over"), "both ports tell"
-        assert set(state) == set(ClockState.__struct_fields__)
+        assert set(state) == set(ReplayState.__struct_fields__)
 
 
 @pytest.mark.sockets

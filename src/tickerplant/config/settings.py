@@ -32,9 +32,9 @@ from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
 from tickerplant.recording.timestamps import TimeSpec
-from tickerplant.replaying.clock import parse_speed
 from tickerplant.replaying.plan import DEFAULT_WARM_UP_NS
 from tickerplant.server.faults import Fault
+from tickerplant.sources.clock import parse_speed
 from tickerplant.venue import COINM, USDM
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]

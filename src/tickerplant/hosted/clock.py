@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -57,12 +58,16 @@ class MarketClock:
 
     Args:
         process: The server.
+        settled: Returns when the streams that were subscribed to are acknowledged.
     """
 
-    def __init__(self, process: ServerProcess) -> None:
+    def __init__(
+        self, process: ServerProcess, settled: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
         self.is_started = False
         """Whether it was started, or is left to the program."""
         self._process = process
+        self._settled = settled
 
     async def state(self) -> ClockState:
         """Return market time, speed, and whether it is paused.
@@ -83,13 +88,14 @@ class MarketClock:
         return await self._send({"paused": True})
 
     async def resume(self) -> ClockState:
-        """Let market time continue; return the state.
+        """Let market time continue, once what was subscribed to is acknowledged; return the state.
 
         Raises:
             RequestError: the market is over.
             UpstreamError: the server has ended.
         """
         self.is_started = True
+        await self._settled()
         return await self._send({"paused": False})
 
     async def set_speed(self, speed: float) -> ClockState:
@@ -126,6 +132,8 @@ class MarketClock:
     async def step(self, by: int | str | timedelta = 1) -> ClockState:
         """Advance a paused market; return the state when everything in between was sent.
 
+        It begins once what was subscribed to is acknowledged.
+
             await market.clock.pause()
             await market.clock.step("100ms")
 
@@ -138,6 +146,7 @@ class MarketClock:
             UpstreamError: the server has ended.
         """
         self.is_started = True
+        await self._settled()
         return await self._complete({"step": _text_of(by)})
 
     async def _complete(self, fields: dict[str, Any]) -> ClockState:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from os import PathLike, fspath
 from typing import Any, Literal, TypeAlias
-from weakref import finalize
+from weakref import finalize, ref
 
 from msgspec import Struct
 
@@ -27,7 +28,7 @@ from tickerplant.recording.timestamps import (
     parse_duration_ns,
     parse_time_spec,
 )
-from tickerplant.replaying.clock import parse_speed
+from tickerplant.sources.clock import parse_speed
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import USDM, VenueName
 
@@ -35,6 +36,8 @@ StrPath: TypeAlias = str | PathLike[str]
 
 POLL_S = 0.002
 """How often it is checked whether the clock is to start, and the position is reached."""
+SETTLED_S = 10.0
+"""The longest wait for the acknowledgement of streams, for example while faults are injected."""
 _UNKNOWN = "ws://127.0.0.1:1"
 """The address before the server has one."""
 
@@ -178,7 +181,7 @@ class HostedMarket(Market):
         self._hosting = hosting
         self._process = ServerProcess(hosting.name, self._lose)
         self._starting: asyncio.Task[None] | None = None
-        self.clock = MarketClock(self._process)
+        self.clock = MarketClock(self._process, partial(_settled, ref(self)))
         """Market time: reads, pauses and changes it."""
 
     @property
@@ -191,6 +194,11 @@ class HostedMarket(Market):
         if self._hosting.request.venue is None and self._process.child is None:
             raise RuntimeError("the venue is that of the recordings, known once the market is open")
         return super().venue
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every stream that was subscribed to is acknowledged or rejected."""
+        return self._runner.feed.is_settled
 
     async def _open(self) -> None:
         if self._was_opened:
@@ -249,12 +257,21 @@ class SimulatedMarket(HostedMarket):
 
 
 async def _start_when_read(runner: FeedRunner, clock: MarketClock) -> None:
-    """Start the clock when something waits for messages, and every stream is acknowledged."""
-    while not (runner.is_awaited and runner.feed.all_merged_streams and runner.feed.is_settled):
+    """Start the clock when something waits for messages; it waits for the acknowledgements itself."""
+    while not (runner.is_awaited and runner.feed.all_merged_streams):
         await asyncio.sleep(POLL_S)
         if clock.is_started:
             return
     await clock.resume()
+
+
+async def _settled(market: ref[HostedMarket]) -> None:
+    """Return when every stream that was subscribed to is acknowledged or rejected, or after a while."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + SETTLED_S
+    while (found := market()) is not None and not found.is_settled and loop.time() < until_s:
+        del found
+        await asyncio.sleep(POLL_S)
 
 
 def checked(settings: FeedSettings | None) -> FeedSettings:

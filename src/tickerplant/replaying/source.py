@@ -31,12 +31,20 @@ from tickerplant.plant import Plant
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import share_read
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
-from tickerplant.replaying.clock import Lateness, ReplayClock
-from tickerplant.replaying.control import ClockState, Phase, Step, parse_clock_request
+from tickerplant.replaying.lateness import Lateness
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.playback import Playback
 from tickerplant.replaying.scan import Scan
 from tickerplant.replaying.unavailable import UnavailableStreams
+from tickerplant.sources.clock import SourceClock
+from tickerplant.sources.control import (
+    CONFLICT,
+    RESPONSE_TIMEOUT_S,
+    Phase,
+    ReplayState,
+    Step,
+    parse_clock_request,
+)
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 from tickerplant.units import MINUTE_MS, NS_PER_MS, NS_PER_S
 
@@ -56,14 +64,10 @@ LONGEST_WAIT_S = 1.0
 """The longest sleep while nothing is due."""
 WAKE_UP_S = 0.0001
 """What sleeping and waking takes: a line that is due this soon is played now."""
-RESPONSE_TIMEOUT_S = 5.0
-"""A request is answered when it is done, or after this long, whichever comes first."""
 QUIET_S = 60.0
 """A longer wait for the next message is reported, because it looks like a replay that hangs."""
 REBASE_AFTER_MS = 1_000
 """If the subscribers take longer, a rebased replay reads the current time again."""
-
-CONFLICT = -1
 
 
 class RecordingSource:
@@ -109,7 +113,7 @@ class RecordingSource:
         self._readers: Readers
         self._log = logger()
         self._playback = Playback(found, plant, plan, self._warn)
-        self._clock = ReplayClock(plan.speed, is_paused=plan.is_paused)
+        self._clock = SourceClock(plan.speed, is_paused=plan.is_paused)
         self._progress = Progress(
             "replay",
             lambda: share_read(self._playback.recordings),
@@ -174,12 +178,12 @@ class RecordingSource:
 
     # State
 
-    def state(self) -> ClockState:
+    def state(self) -> ReplayState:
         """Return the position of the replay and how it continues."""
         now_ms = self._plant.now_ms
         span = self._playback.span
         is_pausing = self._phase == "playing" and self._clock.is_paused
-        return ClockState(
+        return ReplayState(
             time=iso_text(now_ms * NS_PER_MS),
             time_ms=now_ms,
             received_ns=self._position_ns(),
@@ -208,7 +212,7 @@ class RecordingSource:
 
     # Requests
 
-    async def steer(self, given: Mapping[str, object]) -> ClockState:
+    async def steer(self, given: Mapping[str, object]) -> ReplayState:
         """Change the clock as requested, see `ClockRequest`; return the state when that is done.
 
         If it takes longer than a few seconds, return the state on the way.

@@ -52,10 +52,13 @@ def simulate_service(settings: SimulateSettings) -> Service:
         duration_ms=settings.duration_ms,
         wait_for=settings.wait_for,
         opened_s=opened_s,
+        is_paused=settings.paused,
+        waits=settings.slow_readers == "wait",
     )
     return Service(
         plant=plant,
         drive=drive_of(source),
         limits=limits_from(settings),
+        steering=source,
         taps=TapSettings(folder=settings.record or "", names=settings.record_streams),
     )

@@ -1,17 +1,38 @@
-"""The simulated exchange as a source: in step with the clock, or as fast as possible."""
+"""The simulated exchange as a source: in step with the clock, or as fast as possible.
+
+Requests to change the clock (`steer`) take effect between two slices.  A simulation only goes forward:
+a seek plays what comes before the target while the plant is muted.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 
+from tickerplant.errors import ConfigError, RequestError
+from tickerplant.formatting import iso_text
 from tickerplant.plant import Plant
+from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
 from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.sources.clock import SourceClock
+from tickerplant.sources.control import (
+    CONFLICT,
+    RESPONSE_TIMEOUT_S,
+    Phase,
+    SimulationState,
+    Step,
+    parse_clock_request,
+)
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
+from tickerplant.units import NS_PER_MS, NS_PER_S
 
 SLICE_S = 0.005
 """How long events are generated, and frames wait, without a turn of the event loop."""
 MAX_SLEEP_S = 0.01
 """Longest sleep of the source: what is due without an event is sent within it."""
+LONGEST_PAUSE_S = 1.0
+"""Longest sleep while the clock is paused."""
 
 
 def open_market(plant: Plant, exchange: SimulatedExchange) -> None:
@@ -36,6 +57,8 @@ class SimulatedSource:
         wait_for: Connections that must subscribe before the clock starts.
         opened_s: When the market opened, on the clock of the event loop; it catches up from there.
             None: it opens when `run` starts.
+        is_paused: Whether the clock is paused at first.
+        waits: Whether it waits for slow readers at any speed.
     """
 
     def __init__(
@@ -47,14 +70,27 @@ class SimulatedSource:
         duration_ms: int | None = None,
         wait_for: int = 0,
         opened_s: float | None = None,
+        is_paused: bool = False,
+        waits: bool = False,
     ) -> None:
         self._exchange = exchange
         self._plant = plant
-        self._speed = speed
+        self._clock = SourceClock(speed, is_paused=is_paused)
         self._wait_for = wait_for
         self._opened_s = opened_s
+        self._waits = waits
         self._start_ms = plant.now_ms
         self._end_ms = None if duration_ms is None else plant.now_ms + duration_ms
+        self._phase: Phase = "waiting"
+        self._target_ms: int | None = None
+        """The end of the requested step or seek, until it is reached."""
+        self._is_seeking = False
+        """Whether nothing is sent before the target."""
+        self._done = asyncio.Event()
+        """Set when the requested step or seek is done."""
+        self._done.set()
+        self._changed = asyncio.Event()
+        """Set when the clock was changed."""
 
     async def run(self, readers: Readers, status: Status) -> None:
         """Run until the market time is up, or until cancelled.
@@ -63,41 +99,184 @@ class SimulatedSource:
         subscriber is congested.
         """
         await wait_for_subscribers(self._wait_for, readers, status)
-        if self._speed:
-            await self._run_in_step(status)
-        else:
-            await self._run_freely(readers)
-        if self._end_ms is not None:
-            self._plant.advance(self._end_ms)  # what is due at the end follows its last event
-        await readers.wait_clear()
-        status.ready(False, "the simulation is over")
-
-    async def _run_in_step(self, status: Status) -> None:
-        clock = asyncio.get_running_loop().time
-        began_s = clock() if self._opened_s is None else self._opened_s
-        while not self._over():
-            wanted_ms = self._start_ms + int((clock() - began_s) * 1000 * self._speed)
+        clock, now_s = self._clock, asyncio.get_running_loop().time
+        clock.start(_ns(now_s()))
+        opened_s = now_s() if self._opened_s is None else self._opened_s
+        clock.set_position(self._start_ms * NS_PER_MS, _ns(opened_s))
+        self._phase = "playing"
+        try:
+            while not self._over():
+                if self._target_ms is not None:
+                    await self._go_to(self._target_ms, readers)
+                elif clock.is_paused:
+                    await self._pause(status)
+                elif clock.speed:
+                    await self._keep_up(readers, status)
+                else:
+                    await self._run_freely(readers)
             if self._end_ms is not None:
-                wanted_ms = min(wanted_ms, self._end_ms)
-            if self._play(wanted_ms):
-                self._plant.advance(wanted_ms)
-                wait_s = (self._exchange.next_time_ms - wanted_ms) / 1000 / self._speed
-                await asyncio.sleep(min(max(wait_s, 0.001), MAX_SLEEP_S))
-            else:
-                await asyncio.sleep(0)
-            status.lag_ms = max(0, wanted_ms - self._plant.now_ms)
+                self._plant.advance(self._end_ms)  # what is due at the end follows its last event
+            await readers.wait_clear()
+            status.ready(False, "the simulation is over")
+        finally:
+            self._phase = "over"
+            self._done.set()
+
+    # State and requests
+
+    def state(self) -> SimulationState:
+        """Return market time and how it continues."""
+        is_pausing = self._phase == "playing" and self._clock.is_paused
+        return SimulationState(
+            time=iso_text(self._plant.now_ms * NS_PER_MS),
+            time_ms=self._plant.now_ms,
+            speed=self._clock.speed,
+            paused=self._clock.is_paused,
+            state="paused" if is_pausing else self._phase,
+            from_ns=self._start_ms * NS_PER_MS,
+            to_ns=None if self._end_ms is None else self._end_ms * NS_PER_MS,
+            messages=self._plant.published.total(),
+            pending=not self._done.is_set(),
+        )
+
+    async def steer(self, given: Mapping[str, object]) -> SimulationState:
+        """Change the clock as requested, see `ClockRequest`; return the state when that is done.
+
+        If it takes longer than a few seconds, return the state on the way.
+
+        Raises:
+            ConfigError: A field is unknown, or its value is invalid; nothing is changed.
+            RequestError: The request is not possible now; nothing is changed.
+        """
+        request = parse_clock_request(given)
+        if self._phase == "over":
+            raise RequestError(CONFLICT, "the simulation is over", 409)
+        clock = self._clock
+        is_paused = clock.is_paused if request.paused is None else request.paused
+        target_ms = None if request.seek is None else self._seek_target_ms(request.seek)
+        if request.step is not None:
+            target_ms = self._step_target_ms(request.step, is_paused, target_ms is not None)
+        # Whatever changes continues from here: a clock that was behind does not catch up.
+        clock.set_position(self._plant.now_ms * NS_PER_MS, self._machine_ns())
+        clock.speed = clock.speed if request.speed is None else request.speed
+        clock.is_paused = is_paused
+        if target_ms is not None:
+            self._target_ms, self._is_seeking = target_ms, request.seek is not None
+            self._done.clear()
+        self._changed.set()
+        if target_ms is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._done.wait(), RESPONSE_TIMEOUT_S)
+        return self.state()
+
+    def _seek_target_ms(self, spec: TimeSpec) -> int:
+        """Return the market time that a seek leads to.
+
+        Raises:
+            RequestError: It is in the past, or after the end.
+        """
+        now_ms = self._plant.now_ms
+        offset_ms = spec.ns // NS_PER_MS
+        signs = {"": offset_ms, "+": now_ms + offset_ms, "-": now_ms - offset_ms}
+        target_ms = signs[spec.sign]
+        shown = iso_text(target_ms * NS_PER_MS)
+        if target_ms < now_ms:
+            reason = f"seek: {shown} is past, and a simulation only goes forward from {iso_text(now_ms * NS_PER_MS)}"
+            again = "start another one with the same seed and start to see it again"
+            raise RequestError(CONFLICT, f"{reason}; {again}", 409)
+        if self._end_ms is not None and target_ms > self._end_ms:
+            end = iso_text(self._end_ms * NS_PER_MS)
+            raise RequestError(CONFLICT, f"seek: {shown} is after the end, {end}", 409)
+        return target_ms
+
+    def _step_target_ms(self, step: Step, is_paused: bool, seeks: bool) -> int:
+        """Return the market time that a step leads to.
+
+        Raises:
+            ConfigError: It is a number of messages, or shorter than a millisecond.
+            RequestError: The simulation is not paused, or there is a seek too.
+        """
+        step_ms = step.duration_ns // NS_PER_MS
+        if not step_ms:
+            given = step.messages or f"{step.duration_ns / NS_PER_MS:g}ms"
+            expected = (
+                "market time of at least 1ms, such as 100ms: a simulation has no messages to count"
+            )
+            raise ConfigError("step", given, expected)
+        if self._phase != "playing" or not is_paused or seeks:
+            reason = (
+                "it cannot be combined with a seek" if seeks else "the simulation is not paused"
+            )
+            raise RequestError(CONFLICT, f"step: {reason}", 409)
+        target_ms = self._plant.now_ms + step_ms
+        return target_ms if self._end_ms is None else min(target_ms, self._end_ms)
+
+    # Phases
+
+    async def _go_to(self, target_ms: int, readers: Readers) -> None:
+        """Play up to a market time as fast as possible; return early if another one is requested."""
+        is_seeking = self._is_seeking
+        if is_seeking:
+            self._plant.mute()
+        try:
+            while self._target_ms == target_ms and not self._play(target_ms):
+                await self._turn(readers)
+        finally:
+            if is_seeking:
+                self._plant.unmute()
+        if self._target_ms != target_ms:
+            return
+        self._plant.advance(target_ms)
+        await self._turn(readers)
+        self._target_ms = None
+        self._clock.set_position(target_ms * NS_PER_MS, self._machine_ns())
+        self._done.set()
+
+    async def _pause(self, status: Status) -> None:
+        status.lag_ms = 0
+        status.ready(True, "paused")
+        self._changed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), LONGEST_PAUSE_S)
+        status.ready(True)
+
+    async def _keep_up(self, readers: Readers, status: Status) -> None:
+        """Play what is due, and sleep until something else may be."""
+        wanted_ms = self._clock.position_ns(self._machine_ns(), LATEST_NS) // NS_PER_MS
+        if self._end_ms is not None:
+            wanted_ms = min(wanted_ms, self._end_ms)
+        if self._play(wanted_ms):
+            self._plant.advance(wanted_ms)
+            wait_s = (self._exchange.next_time_ms - wanted_ms) / 1000 / self._clock.speed
+            await asyncio.sleep(min(max(wait_s, 0.001), MAX_SLEEP_S))
+        else:
+            await asyncio.sleep(0)
+        status.lag_ms = max(0, wanted_ms - self._plant.now_ms)
+        if self._waits and readers.congested:
+            await readers.wait_clear()
 
     async def _run_freely(self, readers: Readers) -> None:
-        while not self._play(self._end_ms):
-            await asyncio.sleep(0)
-            if readers.congested:
-                await readers.wait_clear()
+        """Play a slice."""
+        self._play(self._end_ms)
+        await self._turn(readers)
+        self._clock.set_position(self._plant.now_ms * NS_PER_MS, self._machine_ns())
+
+    async def _turn(self, readers: Readers) -> None:
+        await asyncio.sleep(0)
+        if readers.congested:
+            await readers.wait_clear()
+
+    def _machine_ns(self) -> int:
+        return _ns(asyncio.get_running_loop().time())
 
     def _over(self) -> bool:
         end_ms = self._end_ms
         if end_ms is None:
             return False
-        return self._plant.now_ms >= end_ms and self._exchange.next_time_ms > end_ms
+        # At full speed market time stays at the last event, until the end is reached at once.
+        is_played = self._exchange.next_time_ms > end_ms
+        is_free = not self._clock.speed and not self._clock.is_paused and self._target_ms is None
+        return is_played and (is_free or self._plant.now_ms >= end_ms)
 
     def _play(self, until_ms: int | None) -> bool:
         """Play events up to `until_ms` for at most one slice; return whether all were played."""
@@ -112,3 +291,7 @@ class SimulatedSource:
             if clock() > stop_s:
                 return False
         return True
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * NS_PER_S)

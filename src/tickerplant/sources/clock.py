@@ -1,4 +1,4 @@
-"""The clock of a replay: how machine time becomes a position in the recordings, and how late it is.
+"""The clock of a replay or a simulation: how machine time becomes a position in market time.
 
     stopped ── start ──▶ running ── stop ──▶ stopped
     either  ── set_position, set_speed ──▶ the same state, at another position or speed
@@ -12,28 +12,16 @@ Pure: machine time is an argument, in ns of a monotonic clock.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
-
-from tickerplant.recording.line import Line
-from tickerplant.sources.source import Sample
-from tickerplant.units import NS_PER_MS
-
 SLOWEST, FASTEST = 0.001, 1_000_000.0
-"""Bounds of the speed, in recorded seconds per second; 0 is allowed too."""
+"""Bounds of the speed, in market seconds per second; 0 is allowed too."""
 EXPECTED_SPEED = f"a number from {SLOWEST:g} to {FASTEST:,.0f}, or 0 for as fast as it goes"
-LATE_BOUNDS_MS = (1, 2, 10, 100)
-"""For each of these, messages that are at least this late are counted."""
-
-_received_ns = itemgetter(0)
 
 
-class ReplayClock:
+class SourceClock:
     """Maps machine time to positions: ns since the epoch, in the times of the recorded lines.
 
     Args:
-        speed: Recorded seconds per second; 0 is as fast as possible.
+        speed: Market seconds per second; 0 is as fast as possible.
         is_paused: Whether it is paused at first.
     """
 
@@ -102,7 +90,7 @@ class ReplayClock:
 
 
 def parse_speed(given: object) -> float:
-    """Return the speed of a replay.
+    """Return the speed of a clock.
 
     Raises:
         ValueError: It is not a number or out of bounds; the message says what is expected.
@@ -114,38 +102,3 @@ def parse_speed(given: object) -> float:
     if isinstance(given, bool) or not (speed == 0 or SLOWEST <= speed <= FASTEST):
         raise ValueError(EXPECTED_SPEED)
     return speed
-
-
-class Lateness:
-    """Counts the messages played at a pace, and how many of them were late."""
-
-    def __init__(self) -> None:
-        self.messages = 0
-        self.late = dict.fromkeys(LATE_BOUNDS_MS, 0)
-        """The messages that were played at least this many ms late."""
-
-    def count(self, lines: Sequence[Line], due_ns: int, speed: float) -> None:
-        """Count `lines`, which are played when everything up to `due_ns` is due."""
-        self.messages += len(lines)
-        for bound_ms in LATE_BOUNDS_MS:
-            late_ns = due_ns - int(bound_ms * NS_PER_MS * speed)
-            if lines[0][0] > late_ns:
-                return
-            self.late[bound_ms] += bisect_right(lines, late_ns, key=_received_ns)
-
-    def samples(self) -> Iterator[Sample]:
-        """Yield the samples for `/metrics`."""
-        yield Sample(
-            name="replay_paced",
-            type="counter",
-            value=self.messages,
-            doc="Recorded messages that were played at a pace.",
-        )
-        for bound_ms, count in self.late.items():
-            yield Sample(
-                name="replay_late",
-                type="counter",
-                value=count,
-                doc="Of those, messages that were played later than they were due, by how much.",
-                labels={"over": f"{bound_ms}ms"},
-            )

@@ -1,4 +1,4 @@
-"""What clients may read and set of a running replay: `/plant/v1/clock`."""
+"""What clients may read and set of the clock of a source: `/plant/v1/clock`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from tickerplant.recording.timestamps import (
     parse_duration_ns,
     parse_time_spec,
 )
-from tickerplant.replaying.clock import parse_speed
+from tickerplant.sources.clock import parse_speed
 from tickerplant.suggestions import one_of
 
 MAX_STEP_MESSAGES = 1_000_000
+RESPONSE_TIMEOUT_S = 5.0
+"""A request is answered when it is done, or after this long, whichever comes first."""
+CONFLICT = -1
+"""The error code of a request that is not possible now."""
 _EXPECTED_STEP = f"a number of messages from 1 to {MAX_STEP_MESSAGES:,}, or {EXPECTED_DURATION}"
 
 Phase = Literal["waiting", "warming up", "playing", "paused", "over"]
 
 
-class ClockState(Struct, frozen=True, kw_only=True):
+class ReplayState(Struct, frozen=True, kw_only=True):
     """The position of a replay and how it continues."""
 
     time: str
@@ -56,8 +60,31 @@ class ClockState(Struct, frozen=True, kw_only=True):
     """The recordings that are played."""
 
 
+class SimulationState(Struct, frozen=True, kw_only=True):
+    """The position of a simulation and how it continues."""
+
+    time: str
+    """Market time, as a date."""
+    time_ms: int
+    """Market time, ms since 1970."""
+    speed: float
+    """Market seconds per second; 0 is as fast as possible."""
+    paused: bool
+    """Whether the simulation is paused on request."""
+    state: Phase
+    """`waiting` for subscribers, `playing`, `paused` or `over`."""
+    from_ns: int
+    """Where the simulation begins."""
+    to_ns: int | None
+    """Where the simulation ends; null if it does not."""
+    messages: int
+    """Market events so far."""
+    pending: bool = False
+    """Whether a requested seek or step is not done yet."""
+
+
 class Step(Struct, frozen=True):
-    """An advance of a paused replay: by messages or by recorded time."""
+    """An advance of a paused market: by messages or by market time."""
 
     messages: int = 0
     duration_ns: int = 0
@@ -67,13 +94,14 @@ class ClockRequest(Struct, frozen=True, kw_only=True):
     """A change of the clock; fields that are None stay unchanged."""
 
     speed: float | None = None
-    """Recorded seconds per second; 0 is as fast as possible."""
+    """Market seconds per second; 0 is as fast as possible."""
     paused: bool | None = None
-    """Whether the replay is paused."""
+    """Whether the market is paused."""
     seek: TimeSpec | None = None
-    """Where the replay continues: a time in the recording, or an offset from the current position."""
+    """Where the market continues: a time, or an offset from the current position.  A simulation only
+    goes forward."""
     step: Step | None = None
-    """How far a paused replay advances."""
+    """How far a paused market advances.  A simulation only takes market time."""
 
 
 def parse_clock_request(given: Mapping[str, object]) -> ClockRequest:

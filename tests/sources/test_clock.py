@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.recording.line import Line
-from tickerplant.replaying.clock import Lateness, ReplayClock, parse_speed
+from tickerplant.sources.clock import SourceClock, parse_speed
 
 SPEEDS = st.sampled_from([0.0, 0.001, 0.1, 1.0, 2.5, 1000.0])
 START_NS = 1_795_236_514_000_000_000
@@ -22,7 +21,7 @@ COMMANDS = st.one_of(
 def test_positions_never_go_back_between_jumps_and_jumps_land_where_they_say(
     commands: list[tuple[str, float]], speed: float
 ) -> None:
-    clock, at_ns = ReplayClock(speed), 0
+    clock, at_ns = SourceClock(speed), 0
     clock.set_position(START_NS, at_ns)
     clock.start(at_ns)
     position_ns = START_NS
@@ -53,7 +52,7 @@ def test_positions_never_go_back_between_jumps_and_jumps_land_where_they_say(
 def test_a_line_is_due_when_the_position_reaches_it(
     passed_ns: int, ahead_ns: int, speed: float
 ) -> None:
-    clock = ReplayClock(speed)
+    clock = SourceClock(speed)
     clock.set_position(START_NS, 0)
     clock.start(0)
     next_ns = START_NS + ahead_ns
@@ -66,7 +65,7 @@ def test_a_line_is_due_when_the_position_reaches_it(
 
 
 def test_a_line_that_is_late_holds_the_position_up() -> None:
-    clock = ReplayClock(1.0)
+    clock = SourceClock(1.0)
     clock.set_position(START_NS, 0)
     clock.start(0)
     assert clock.position_ns(500, START_NS + 100) == START_NS + 100
@@ -76,7 +75,7 @@ def test_a_line_that_is_late_holds_the_position_up() -> None:
 
 
 def test_a_clock_that_is_not_started_keeps_its_position() -> None:
-    clock = ReplayClock(1.0)
+    clock = SourceClock(1.0)
     clock.set_position(START_NS, 0)
     assert clock.position_ns(10**9, FAR_NS) == START_NS
     clock.start(10**9)
@@ -94,22 +93,3 @@ def test_speeds_that_cannot_be_had_are_refused(given_speed: object) -> None:
 @pytest.mark.parametrize(("given_speed", "speed"), [(10, 10.0), ("0.5", 0.5), ("0", 0.0)])
 def test_speeds_are_read(given_speed: object, speed: float) -> None:
     assert parse_speed(given_speed) == speed
-
-
-MS = 1_000_000
-
-
-def test_messages_are_counted_by_how_late_they_are() -> None:
-    lateness = Lateness()
-    lines: list[Line] = [(at_ms * MS, b"") for at_ms in (0, 88, 97, 98, 99, 100)]
-    lateness.count(lines, 100 * MS, 1.0)
-    assert lateness.messages == 6
-    assert lateness.late == {1: 5, 2: 4, 10: 2, 100: 1}
-
-
-def test_at_another_speed_a_millisecond_is_of_the_clock_on_the_wall() -> None:
-    lateness = Lateness()
-    lateness.count([(0, b""), (95 * MS, b"")], 100 * MS, 10.0)
-    assert lateness.late == {1: 1, 2: 1, 10: 1, 100: 0}
-    names = {(sample.name, *sample.labels.values()) for sample in lateness.samples()}
-    assert names == {("replay_paced",), *(("replay_late", f"{ms}ms") for ms in (1, 2, 10, 100))}

@@ -1,0 +1,188 @@
+"""The clock of a simulation: pauses, speeds, steps and seeks, in a loop in which waiting takes no time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from jumping_loop import run_jumping
+from stage import payloads
+
+from tickerplant.errors import ConfigError, RequestError
+from tickerplant.plant import Plant
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.congestion import Congestion
+from tickerplant.server.readiness import Readiness
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.control import SimulationState
+from tickerplant.sources.simulated import SimulatedSource, open_market
+
+START_MS = 1_767_225_595_000
+STREAMS = ("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@100ms")
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+
+class Simulation:
+    """A simulated market of one symbol, with a listener, that is steered while it runs."""
+
+    def __init__(self, **options: Any) -> None:
+        traded = instruments(START_MS, ("BTCUSDT",))
+        exchange = SimulatedExchange(traded, seed=5, start_ms=START_MS)
+        self.plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
+        open_market(self.plant, exchange)
+        self.source = SimulatedSource(exchange, self.plant, **options)
+        self.listener = Listener()
+        self.plant.hubs["usdm"].subscribe(self.listener, STREAMS)
+
+    @property
+    def passed_ms(self) -> int:
+        return self.plant.now_ms - START_MS
+
+    async def steer(self, **fields: object) -> SimulationState:
+        return await self.source.steer(fields)
+
+    def run(self, visit: Callable[[], Coroutine[None, None, None]] | None = None) -> None:
+        """Run to the end, or until `visit` is done."""
+
+        async def both() -> None:
+            loop = asyncio.get_running_loop()
+            for hub in self.plant.hubs.values():
+                hub.wake = lambda hub=hub: loop.call_soon(hub.flush)  # type: ignore[misc]
+            running = asyncio.create_task(
+                self.source.run(Congestion(LIMITS, lambda: 0), Readiness())
+            )
+            if visit is None:
+                await running
+            else:
+                await asyncio.sleep(0.001)
+                await visit()
+            running.cancel()
+            await asyncio.sleep(0)
+
+        run_jumping(both())
+
+
+def untouched(duration_ms: int) -> bytes:
+    simulation = Simulation(speed=0, duration_ms=duration_ms)
+    simulation.run()
+    return bytes(simulation.listener.data)
+
+
+def test_pauses_speeds_and_steps_change_no_byte() -> None:
+    simulation = Simulation(speed=1.0, duration_ms=5_000)
+
+    async def visit() -> None:
+        await asyncio.sleep(0.5)
+        await simulation.steer(paused=True)
+        await simulation.steer(step="700ms")
+        await simulation.steer(speed=3)
+        await simulation.steer(paused=False)
+        await asyncio.sleep(0.4)
+        await simulation.steer(speed=0)
+        while simulation.source.state().state != "over":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    simulation.run(visit)
+    assert simulation.passed_ms == 5_000
+    assert payloads(bytes(simulation.listener.data)) == payloads(untouched(5_000))
+
+
+def test_nothing_happens_while_it_is_paused_and_nothing_is_caught_up() -> None:
+    simulation = Simulation(is_paused=True)
+
+    async def visit() -> None:
+        assert simulation.source.state().state == "paused"
+        await asyncio.sleep(100)
+        assert simulation.passed_ms == 0
+        assert not simulation.listener.data
+        await simulation.steer(paused=False)
+        await asyncio.sleep(2)
+        assert 1_900 <= simulation.passed_ms <= 2_100
+        state = await simulation.steer(paused=True)
+        await asyncio.sleep(100)
+        assert simulation.plant.now_ms == state.time_ms
+        await simulation.steer(paused=False, speed=10)
+        await asyncio.sleep(1)
+        assert 11_500 <= simulation.passed_ms <= 12_500
+
+    simulation.run(visit)
+
+
+def test_a_step_advances_exactly_by_market_time() -> None:
+    simulation = Simulation(is_paused=True, speed=0)
+
+    async def visit() -> None:
+        for _ in range(3):
+            state = await simulation.steer(step="250ms")
+            assert not state.pending
+            assert state.state == "paused"
+        assert simulation.passed_ms == 750
+        assert simulation.listener.data
+
+    simulation.run(visit)
+
+
+def test_a_seek_forward_sends_nothing_of_what_lies_between() -> None:
+    simulation = Simulation(is_paused=True)
+
+    async def visit() -> None:
+        state = await simulation.steer(seek="+3s")
+        assert state.time_ms == START_MS + 3_000
+        assert not simulation.listener.data
+        await simulation.steer(step="2s")
+
+    simulation.run(visit)
+    seen, everything = payloads(bytes(simulation.listener.data)), payloads(untouched(5_000))
+    trades = [each for each in seen if b'"e":"trade"' in each]
+    assert trades
+    assert trades == [each for each in everything if b'"e":"trade"' in each][-len(trades) :]
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "text"),
+    [
+        ({"seek": "-1s"}, RequestError, "only goes forward .* same seed"),
+        ({"seek": START_MS - 1}, RequestError, "only goes forward"),
+        ({"seek": "+1h"}, RequestError, "is after the end"),
+        ({"step": 5}, ConfigError, "a simulation has no messages to count"),
+        ({"step": "1s"}, RequestError, "the simulation is not paused"),
+        ({"step": "1s", "paused": True, "seek": "+1s"}, RequestError, "combined with a seek"),
+        ({"speed": "fast"}, ConfigError, "invalid value 'fast' for speed"),
+        ({"pause": True}, ConfigError, "paused"),
+    ],
+)
+def test_what_is_not_possible_is_refused_and_changes_nothing(
+    fields: dict[str, object], error: type[Exception], text: str
+) -> None:
+    simulation = Simulation(duration_ms=60_000)
+
+    async def visit() -> None:
+        before = simulation.source.state()
+        with pytest.raises(error, match=text):
+            await simulation.source.steer(fields)
+        after = simulation.source.state()
+        assert (after.speed, after.paused, after.pending) == (before.speed, False, False)
+
+    simulation.run(visit)
+
+
+def test_a_simulation_that_is_over_cannot_be_steered() -> None:
+    simulation = Simulation(speed=0, duration_ms=100)
+    simulation.run()
+
+    async def visit() -> None:
+        assert simulation.source.state().state == "over"
+        with pytest.raises(RequestError, match="the simulation is over"):
+            await simulation.steer(paused=True)
+
+    run_jumping(visit())
