@@ -1,0 +1,28 @@
+"""A recording of a simulated market, made once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+@cache
+def tape() -> str:
+    """Return the folder of a recording of six seconds of two contracts."""
+    folder = Path(mkdtemp(prefix="tape"))
+    options = [
+        *("--symbols", ",".join(SYMBOLS), "--start", "2026-11-20", "--duration", "6s"),
+        *("--speed", "0", "--usdm-port", "0", "--coinm-port", "0", "--record", str(folder)),
+    ]
+    subprocess.run(  # noqa: S603  # a program of this test
+        [sys.executable, "-m", "tickerplant", "simulate", *options],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+    return str(folder / "usdm")

@@ -1,0 +1,295 @@
+"""`tickerplant.replay`: a market that plays a recording, and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import looped, until
+from tapes import tape
+
+import tickerplant
+from tickerplant import (
+    ConfigError,
+    RecordingError,
+    RequestError,
+    UpstreamError,
+    blocking,
+)
+from tickerplant.messages import Message, Trade
+from tickerplant.notices import Notice
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+TRADES, DEPTH = "btcusdt@trade", "btcusdt@depth@100ms"
+QUOTES = ("btcusdt@bookTicker", "ethusdt@bookTicker")
+
+
+def recorded(*names: str) -> dict[str, list[bytes]]:
+    found = defaultdict(list)
+    for message in tickerplant.open_recording(tape()):
+        if message.stream in names:
+            found[message.stream].append(message.payload)
+    return found
+
+
+def pid_of(market: Any) -> int:
+    child = market._process.child  # the test ends it
+    assert child is not None
+    return int(child.pid)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("speed", [0, 10])
+@looped
+async def test_everything_recorded_is_delivered_in_order_and_then_iterations_end(
+    speed: float,
+) -> None:
+    names = (TRADES, DEPTH, *QUOTES)
+    found: dict[str, list[bytes]] = defaultdict(list)
+    notices: list[Notice] = []
+    async with tickerplant.replay(tape(), speed=speed) as market:
+        subscriptions = [market.stream(name) for name in names]
+        listened: list[bytes] = []
+        listener = market.on(
+            TRADES, callback=lambda it: listened.append(it.payload), on_notice=notices.append
+        )
+        books = market.books("BTCUSDT")
+
+        async def read(subscription: tickerplant.Subscription[Message | Notice]) -> None:
+            async for item in subscription:
+                if isinstance(item, Notice):
+                    notices.append(item)
+                else:
+                    found[item.stream].append(item.payload)
+
+        async def follow() -> int:
+            return len([book async for book in books.changes()])
+
+        changes, *_ = await asyncio.gather(follow(), *map(read, subscriptions))
+        await listener
+        assert books["BTCUSDT"].is_live
+        assert changes > 0
+        assert [each async for each in market.stream(TRADES)] == [], "there is nothing any more"
+        state = await market.clock.state()
+        assert state.phase == "over"
+        assert market.counters.lost == 0
+    assert found == recorded(*names)
+    assert listened == found[TRADES]
+    assert notices == []
+
+
+@looped
+async def test_a_slow_reader_loses_nothing() -> None:
+    expected = recorded(*QUOTES)
+    found: dict[str, list[bytes]] = defaultdict(list)
+    async with tickerplant.replay(tape(), speed=1_000) as market:
+        async for item in market.stream(*QUOTES, queue_size=5):
+            assert isinstance(item, Message)
+            found[item.stream].append(item.payload)
+            if len(found[item.stream]) % 200 == 0:
+                await asyncio.sleep(0.01)
+    assert found == expected
+
+
+@looped
+async def test_the_clock_waits_for_the_first_read_and_for_everything_subscribed_before() -> None:
+    async with tickerplant.replay(tape(), speed=0) as market:
+        trades = market.stream(TRADES)
+        await market.fetch_depth("BTCUSDT")
+        before = await market.clock.state()
+        assert (before.phase, before.messages) == ("paused", 0)
+        quotes = market.stream(*QUOTES)
+        both: dict[str, list[bytes]] = defaultdict(list)
+
+        async def read(subscription: tickerplant.Subscription[Message | Notice]) -> None:
+            async for item in subscription:
+                assert isinstance(item, Message)
+                both[item.stream].append(item.payload)
+
+        await asyncio.gather(read(trades), read(quotes))
+    assert both == recorded(TRADES, *QUOTES)
+
+
+@looped
+async def test_steps_and_seeks_of_a_replay_that_is_left_to_the_program() -> None:
+    async with tickerplant.replay(tape(), paused=True) as market:
+        books = market.books("BTCUSDT")
+        trades = market.stream(TRADES)
+        state = await market.clock.step(500)
+        assert state.messages == 500
+        assert state.is_paused
+        assert state.start_ns is not None
+        assert state.end_ns is not None
+        await until(lambda: books["BTCUSDT"].is_live)
+        middle_ns = (state.start_ns + state.end_ns) // 2
+        assert (await market.clock.seek(middle_ns)).received_ns == middle_ns
+        back = await market.clock.seek("-10h")
+        assert back.received_ns == back.start_ns
+        while not books["BTCUSDT"].is_live:
+            await market.clock.step(20)
+            await asyncio.sleep(0.01)
+        assert (await market.clock.set_speed(0)).speed == 0
+        await market.clock.resume()
+        async for _ in trades:
+            pass
+        assert books["BTCUSDT"].is_live, "the books are as they were at the end"
+        with pytest.raises(RequestError, match="the replay is over"):
+            await market.clock.pause()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        (
+            {"start": "2020-01-01", "end": "2020-01-02"},
+            ConfigError,
+            "for end: expected a time after",
+        ),
+        ({"start": "2030-01-01"}, ConfigError, "for start: expected a time before the end"),
+        ({"venue": "coinm"}, ConfigError, "'coinm' for venue: expected usdm"),
+        ({"pace": "fast"}, ConfigError, "for pace: .*enum value 'fast'"),
+        ({"faults": {"resets": "3s"}}, ConfigError, "for faults: .*reset"),
+    ],
+)
+@looped
+async def test_what_the_recording_does_not_have_is_said_when_the_market_is_opened(
+    options: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    market = tickerplant.replay(tape(), **options)
+    with pytest.raises(error, match=text):
+        await market
+    with pytest.raises(RuntimeError, match="closed"):
+        market.stream(TRADES)
+
+
+@looped
+async def test_a_path_without_a_recording_is_the_error_of_the_command(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="no recording in it: neither") as caught:
+        await tickerplant.replay(tmp_path)
+    assert caught.value.path == str(tmp_path)
+    with pytest.raises(RecordingError, match="No such file"):
+        async with tickerplant.replay(tmp_path / "missing"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"speed": -1}, "invalid value -1 for speed"),
+        ({"start": "yesterday"}, "'yesterday' for start"),
+        ({"end": 5}, "5 for end"),
+        ({"venue": "spot"}, "'spot' for venue"),
+        ({"symbols": [5]}, "5 for symbols"),
+    ],
+)
+def test_invalid_arguments_are_refused_at_once(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        tickerplant.replay("tape", **options)
+
+
+def test_a_replay_needs_a_path() -> None:
+    with pytest.raises(ConfigError, match="paths is missing"):
+        tickerplant.replay()
+
+
+@looped
+async def test_a_server_that_dies_is_one_clear_error_everywhere() -> None:
+    async with tickerplant.replay(tape(), paused=True) as market:
+        trades, books = market.stream(TRADES), market.books("BTCUSDT")
+        listener = market.on(QUOTES[0], callback=lambda _: None)
+        await market.clock.step(10)
+
+        async def follow() -> None:
+            async for _ in books.changes():
+                pass
+
+        async def read() -> None:
+            async for _ in trades:
+                pass
+
+        waiting = [asyncio.ensure_future(each) for each in (follow(), read(), listener.wait())]
+        os.kill(pid_of(market), signal.SIGKILL)
+        for each in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(each, UpstreamError)
+            assert "its server ended unexpectedly (killed by SIGKILL)" in str(each)
+        with pytest.raises(UpstreamError, match="unexpectedly"):
+            await market.fetch_depth("BTCUSDT")
+        with pytest.raises(UpstreamError, match=r"unexpectedly|closed"):
+            await market.clock.state()
+
+
+@looped
+async def test_nothing_is_left_running_after_a_market_is_closed_or_forgotten() -> None:
+    closed = await tickerplant.replay(tape())
+    pids = [pid_of(closed)]
+    await closed.close()
+    with pytest.raises(ZeroDivisionError):
+        await _failing(pids)
+    forgotten = await tickerplant.replay(tape())
+    pids.append(pid_of(forgotten))
+    del forgotten
+    for _ in range(3):
+        gc.collect()
+        await asyncio.sleep(0)
+    opening = asyncio.ensure_future(_opened())
+    await asyncio.sleep(0.05)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    assert not [pid for pid in pids if is_running(pid)]
+
+
+async def _failing(pids: list[int]) -> None:
+    async with tickerplant.replay(tape()) as market:
+        pids.append(pid_of(market))
+        _ = 1 / 0
+
+
+async def _opened() -> None:
+    async with tickerplant.replay(tape()):
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@looped
+async def test_the_server_ends_with_a_program_that_is_killed(number: int) -> None:
+    program = (
+        "import tickerplant.blocking, sys, time\n"
+        f"market = tickerplant.blocking.replay({tape()!r})\n"
+        "market.stream('btcusdt@trade')\n"
+        "print(market._market._process.child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(  # noqa: S603, ASYNC220  # a program of this test
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(await asyncio.to_thread(parent.stdout.readline))
+        assert is_running(pid)
+        parent.send_signal(number)
+        await until(lambda: not is_running(pid))
+
+
+def test_the_synchronous_market_does_the_same() -> None:
+    with blocking.replay(tape(), speed=0) as market:
+        assert market.clock.state().phase == "paused"
+        found = [each.payload for each in market.stream(Trade.of("BTCUSDT"), on_notice=print)]
+        assert market.clock.state(timeout_s=5).phase == "over"
+    assert found == recorded(TRADES)[TRADES]
+    with pytest.raises(RecordingError):
+        blocking.replay("/nowhere").stream(TRADES)
