@@ -78,13 +78,13 @@ async def test_everything_recorded_is_delivered_in_order_and_then_iterations_end
                 else:
                     found[item.stream].append(item.payload)
 
-        async def follow() -> int:
-            return len([book async for book in books.changes()])
+        async def follow() -> None:
+            states = {book.state async for book in books.changes()}
+            assert states == {"live"}, "their first snapshot came before the first update"
 
-        changes, *_ = await asyncio.gather(follow(), *map(read, subscriptions))
+        await asyncio.gather(follow(), *map(read, subscriptions))
         await listener
         assert books["BTCUSDT"].is_live
-        assert changes > 0
         assert [each async for each in market.stream(TRADES)] == [], "there is nothing any more"
         state = await market.clock.state()
         assert state.phase == "over"
@@ -141,8 +141,10 @@ async def test_steps_and_seeks_of_a_replay_that_is_left_to_the_program() -> None
         assert (await market.clock.seek(middle_ns)).received_ns == middle_ns
         back = await market.clock.seek("-10h")
         assert back.received_ns == back.start_ns
+        await market.clock.step(300)
+        await until(lambda: books["BTCUSDT"].reason == "ids restarted")
         while not books["BTCUSDT"].is_live:
-            await market.clock.step(20)
+            await market.clock.step(2)
             await asyncio.sleep(0.01)
         assert (await market.clock.set_speed(0)).speed == 0
         await market.clock.resume()

@@ -161,12 +161,14 @@ class LocalBooks:
         book.clock = self._rest.now_ms
         self.by_symbol[symbol] = self._by_stream[stream] = book
         self._snapshots_used[symbol] = 0
+        self._runner.preparing.add(book)
         self._runner.attach((stream,), self._sink)
 
     def remove(self, symbol: str) -> None:
         """Stop maintaining the book of `symbol`, if there is one; references to it become `stale`."""
         book = self.by_symbol.pop(symbol.upper(), None)
         if book is not None:
+            self._runner.preparing.discard(book)
             self._reported_gaps.discard(book.symbol)
             self._warned.discard(book.symbol)
             del self._snapshots_used[book.symbol]
@@ -186,6 +188,7 @@ class LocalBooks:
         """Unsubscribe, as nothing more will come.  The books stay as they are."""
         if not self.is_closed:
             self.is_closed = True
+            self._runner.preparing.difference_update(self.by_symbol.values())
             self._runner.detach(tuple(self._by_stream), self._sink)
             self._checks.cancel()
             for task in self._requests:
@@ -324,6 +327,7 @@ class LocalBooks:
             _log.exception("The snapshot request for %s failed", book.symbol)
             book.failure = error
             book.snapshot_failed(monotonic_ms())
+        self._runner.preparing.discard(book)
         if self.by_symbol.get(book.symbol) is book:
             self._report(book)
 

@@ -67,12 +67,19 @@ class FeedRunner:
         self._ticked_ms = 0
         self._warned_ms = -WARNING_MS
         self._ends: list[WeakMethod[End]] = []
+        self.preparing: set[object] = set()
+        """The books whose first snapshot was not answered yet."""
         self.is_awaited = False
         """Whether a consumer waits, or has waited, for a message."""
         self.is_over = False
         """Whether the streams have ended."""
         self.failure: Exception | None = None
         """Why the streams ended early; None if they did not."""
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether every stream is delivered or rejected, and every book had its first snapshot."""
+        return self.feed.is_settled and not self.preparing
 
     def on_end(self, end: End) -> None:
         """Call the method `end` when the streams end, unless its object is gone; at once if they have."""

@@ -37,7 +37,7 @@ StrPath: TypeAlias = str | PathLike[str]
 POLL_S = 0.002
 """How often it is checked whether the clock is to start, and the position is reached."""
 SETTLED_S = 10.0
-"""The longest wait for the acknowledgement of streams, for example while faults are injected."""
+"""The longest wait for acknowledgements and snapshots, for example while faults are injected."""
 _UNKNOWN = "ws://127.0.0.1:1"
 """The address before the server has one."""
 
@@ -197,8 +197,8 @@ class HostedMarket(Market):
 
     @property
     def is_settled(self) -> bool:
-        """Whether every stream that was subscribed to is acknowledged or rejected."""
-        return self._runner.feed.is_settled
+        """Whether what was subscribed to is acknowledged, and every book had its first snapshot."""
+        return self._runner.is_prepared
 
     async def _open(self) -> None:
         if self._was_opened:
@@ -266,7 +266,7 @@ async def _start_when_read(runner: FeedRunner, clock: MarketClock) -> None:
 
 
 async def _settled(market: ref[HostedMarket]) -> None:
-    """Return when every stream that was subscribed to is acknowledged or rejected, or after a while."""
+    """Return when the market is settled, or after a while."""
     loop = asyncio.get_running_loop()
     until_s = loop.time() + SETTLED_S
     while (found := market()) is not None and not found.is_settled and loop.time() < until_s:
