@@ -15,6 +15,9 @@ from tickerplant.raw_events import RawLevel
 MAX_UNSORTED = 4096
 """Levels that may come and go on a side before it is sorted even if nobody reads its order."""
 
+MAX_QUANTITIES = 16_384
+"""Quantities below 1 of which it is kept whether they are 0: parsing each again takes longer."""
+
 _UNBOUNDED = -(1 << 100)
 """The `worst_known` of a side of which all levels are known."""
 
@@ -55,6 +58,23 @@ class PriceKeys(dict[str, int]):
         return key
 
 
+class _ZeroQuantities(dict[str, bool]):
+    """Whether texts that sort before `1` are 0; a cache of `MAX_QUANTITIES`."""
+
+    def __missing__(self, quantity: str) -> bool:
+        """Raise `ValueError` if it is not a quantity."""
+        digits = quantity.strip("0.")
+        if not quantity or (digits and not digits.replace(".", "", 1).isdecimal()):
+            raise ValueError(f"{quantity!r} is not a quantity")
+        if len(self) >= MAX_QUANTITIES:
+            self.clear()
+        self[quantity] = not digits
+        return not digits
+
+
+_ZERO_QUANTITIES = _ZeroQuantities()
+
+
 class BookSide:
     """One side: its levels by key, sorted only when more than the best is read."""
 
@@ -90,12 +110,13 @@ class BookSide:
             ValueError: A number is invalid; the levels before it were applied.
         """
         keys, mine, changed, worst = self.keys, self.levels, self._changed, self.worst_known
-        bound = self.bound
+        bound, is_zero = self.bound, _ZERO_QUANTITIES
         for level in levels:
-            key = keys[level[0]]
+            price, quantity = level
+            key = keys[price]
             if key < worst:
                 continue
-            if level[1] < "1" and _is_zero(level[1]):
+            if quantity < "1" and is_zero[quantity]:
                 if key in mine:
                     del mine[key]
                     changed.append(key)
@@ -175,14 +196,6 @@ class BookSide:
     def has_fewer_than(self, count: int) -> bool:
         """Whether fewer than `count` levels are known although there may be more."""
         return len(self.levels) < count and self.worst_known != _UNBOUNDED
-
-
-def _is_zero(quantity: str) -> bool:
-    """Whether a text that sorts before `1` is 0; raises `ValueError` if it is not a quantity."""
-    digits = quantity.strip("0.")
-    if not quantity or (digits and not digits.replace(".", "", 1).isdecimal()):
-        raise ValueError(f"{quantity!r} is not a quantity")
-    return not digits
 
 
 def _price_text(units: int) -> str:
