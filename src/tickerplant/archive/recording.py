@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from msgspec import structs
 
@@ -23,6 +23,7 @@ from tickerplant.archive.coverage import (
     refuse_outside,
 )
 from tickerplant.archive.message_reader import OF_ONE_SYMBOL, MessageReader
+from tickerplant.archive.recorded_books import BooksReader, first_ns
 from tickerplant.archive.selection import (
     Selection,
     is_offset,
@@ -39,6 +40,7 @@ from tickerplant.archive.tables import (
 )
 from tickerplant.decode.inference import venue_of
 from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.feed.order_book import OrderBook
 from tickerplant.formatting import iso_text, printable
 from tickerplant.libraries import library
 from tickerplant.messages.book import DepthSnapshot
@@ -245,6 +247,38 @@ class Recording:
         """
         return self._typed(snapshots=True)
 
+    def with_books(
+        self, *, live_only: bool = False
+    ) -> Iterator[tuple[Message, Mapping[str, OrderBook]]]:
+        """Yield the messages, each with the order books as of it, by symbol.
+
+        A book is built from a recorded snapshot and the recorded depth updates, those before the
+        start of the selection included, whether or not their streams are selected.  Its `state` and
+        `reason` say whether it can be trusted: after a gap in the recording it is `syncing` until
+        the next snapshot.  If several speeds were recorded, it is that of the fastest that is in
+        sync.  Symbols without depth updates have no book.
+
+            for message, books in recording.with_books():
+                if isinstance(message, Trade):
+                    print(message.price, books[message.symbol].mid)
+
+        The mapping and the books are the same objects all the time: `books["BTCUSDT"].copy()`
+        keeps a book as it is.
+
+        Args:
+            live_only: Whether to yield only messages about a symbol whose book is in sync.
+
+        Raises:
+            RecordingError: A recording cannot be read at all.
+        """
+        recordings, manifests = self._recordings(), self._read_manifests()
+        listed = {stream for each in manifests if each for stream in each.streams}
+        reader = BooksReader(self._selection, len(recordings), listed)
+        self._converter = None
+        self._readers = reader.readers
+        lines = self._lines(recordings, first_ns(self._selection, manifests))
+        return chain(reader.read(lines, live_only=live_only), self._end())
+
     def snapshots(self) -> Iterator[DepthSnapshot]:
         """Yield the depth snapshots that were recorded from REST.
 
@@ -281,7 +315,7 @@ class Recording:
         read = (readers[index].read(lines) for index, lines in self._lines(recordings))
         return chain(chain.from_iterable(read), self._end())
 
-    def _end(self) -> Iterator[Message]:
+    def _end(self) -> Iterator[Never]:
         """Warn after a reading about missing streams, unless a manifest listed them; yield nothing."""
         if not self._is_content_listed:
             recorded = frozenset[str]().union(*(each.streams for each in self._readers))
@@ -290,10 +324,13 @@ class Recording:
                 _log.warning("%s: no message of the %s %s", self._shown_paths, missing.kind, names)
         yield from ()
 
-    def _lines(self, recordings: list[RecordedFile]) -> Iterator[tuple[int, list[Line]]]:
+    def _lines(
+        self, recordings: list[RecordedFile], from_ns: int | None = None
+    ) -> Iterator[tuple[int, list[Line]]]:
+        """Yield the lines from the start of the selection, or from `from_ns`, to its end."""
         start_ns, end_ns = self._selection.start_ns, self._selection.end_ns
         is_empty = True
-        for index, lines in merge(recordings, start_ns):
+        for index, lines in merge(recordings, start_ns if from_ns is None else from_ns):
             is_empty = False
             if lines[-1][0] < end_ns:
                 yield index, lines

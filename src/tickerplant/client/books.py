@@ -19,10 +19,9 @@ from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import streams_text
 from tickerplant.feed.audit import Audit, AuditResult
-from tickerplant.feed.order_book import BookState, OrderBook
+from tickerplant.feed.order_book import BookState, OrderBook, no_book_text
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
-from tickerplant.suggestions import suggestion
 
 _log = logging.getLogger(__name__)
 
@@ -167,7 +166,7 @@ class Books(Mapping[str, OrderBook]):
         books = self._local.by_symbol
         book = books.get(symbol.upper()) if isinstance(symbol, str) else None
         if book is None:
-            raise KeyError(missing_text(symbol, books))
+            raise KeyError(no_book_text(symbol, books))
         return book
 
     @property
@@ -347,13 +346,6 @@ class Books(Mapping[str, OrderBook]):
             self._fail(failure)
         except Exception as error:  # noqa: BLE001  # the users of the books get it
             self._fail(error)
-
-
-def missing_text(symbol: object, books: Mapping[str, object]) -> str:
-    """Return that there is no book of `symbol`, and of which symbols there are."""
-    asked = symbol.upper() if isinstance(symbol, str) else repr(symbol)
-    shown = f"there are books of {streams_text(tuple(books))}" if books else "there are no books"
-    return f"no book of {asked}; {shown}{suggestion(asked, books)}"
 
 
 def _reasons_text(waiting: Sequence[RequestingBook]) -> str:

@@ -15,8 +15,8 @@ from tickerplant.raw_events import RawLevel
 MAX_UNSORTED = 4096
 """Levels that may come and go on a side before it is sorted even if nobody reads its order."""
 
-MAX_QUANTITIES = 16_384
-"""Quantities below 1 of which it is kept whether they are 0: parsing each again takes longer."""
+_ABOVE_ZEROS = "0.000000001"
+"""A text that sorts behind every 0, and before every quantity of up to eight decimals."""
 
 _UNBOUNDED = -(1 << 100)
 """The `worst_known` of a side of which all levels are known."""
@@ -58,23 +58,6 @@ class PriceKeys(dict[str, int]):
         return key
 
 
-class _ZeroQuantities(dict[str, bool]):
-    """Whether texts that sort before `1` are 0; a cache of `MAX_QUANTITIES`."""
-
-    def __missing__(self, quantity: str) -> bool:
-        """Raise `ValueError` if it is not a quantity."""
-        digits = quantity.strip("0.")
-        if not quantity or (digits and not digits.replace(".", "", 1).isdecimal()):
-            raise ValueError(f"{quantity!r} is not a quantity")
-        if len(self) >= MAX_QUANTITIES:
-            self.clear()
-        self[quantity] = not digits
-        return not digits
-
-
-_ZERO_QUANTITIES = _ZeroQuantities()
-
-
 class BookSide:
     """One side: its levels by key, sorted only when more than the best is read."""
 
@@ -110,22 +93,21 @@ class BookSide:
             ValueError: A number is invalid; the levels before it were applied.
         """
         keys, mine, changed, worst = self.keys, self.levels, self._changed, self.worst_known
-        bound, is_zero = self.bound, _ZERO_QUANTITIES
+        bound = self.bound
         for level in levels:
             price, quantity = level
             key = keys[price]
-            if key < worst:
-                continue
-            if quantity < "1" and is_zero[quantity]:
+            if quantity < _ABOVE_ZEROS and _is_zero(quantity):
                 if key in mine:
                     del mine[key]
                     changed.append(key)
-                continue
-            if key not in mine:
+            elif key in mine:
+                mine[key] = level
+            elif key >= worst:
+                mine[key] = level
                 changed.append(key)
                 if key > bound:  # noqa: PLR1730 - `max` takes three times as long
                     bound = key
-            mine[key] = level
         self.bound = bound
         if len(changed) > MAX_UNSORTED:
             self._sort()
@@ -196,6 +178,14 @@ class BookSide:
     def has_fewer_than(self, count: int) -> bool:
         """Whether fewer than `count` levels are known although there may be more."""
         return len(self.levels) < count and self.worst_known != _UNBOUNDED
+
+
+def _is_zero(quantity: str) -> bool:
+    """Whether a text that sorts before `_ABOVE_ZEROS` is 0; raises `ValueError` if it is no quantity."""
+    digits = quantity.strip("0.")
+    if not quantity or (digits and not digits.replace(".", "", 1).isdecimal()):
+        raise ValueError(f"{quantity!r} is not a quantity")
+    return not digits
 
 
 def _price_text(units: int) -> str:

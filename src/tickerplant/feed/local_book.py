@@ -60,6 +60,7 @@ class _Phase(Enum):
     """No updates arrive."""
 
 
+_FOLLOWING = (_Phase.LIVE, _Phase.SHALLOW)
 _SYNCING, _LIVE, _STALE = BookState.SYNCING, BookState.LIVE, BookState.STALE
 """Without the time that it takes to find a member of an enumeration."""
 
@@ -309,6 +310,11 @@ class LocalBook:
         return self._phase in (_Phase.SYNCING, _Phase.UNVERIFIED) or (
             self._phase is _Phase.SHALLOW and self._refresh is None
         )
+
+    @property
+    def awaits_snapshot(self) -> bool:
+        """Whether a snapshot was requested and has not come yet."""
+        return self._request is not _Request.NONE
 
     @property
     def next_request_ms(self) -> int:

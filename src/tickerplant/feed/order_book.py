@@ -7,9 +7,10 @@ An `OrderBook` is read-only.  It is the same for a book that follows a live or s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from math import inf
 from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar, overload
 
@@ -17,13 +18,15 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.raw_events import RawLevel
-from tickerplant.suggestions import one_of
+from tickerplant.suggestions import one_of, suggestion
 
 N_co = TypeVar("N_co", str, float, Decimal, covariant=True)
 
 NUMBERS = ("text", "float", "decimal")
 FIRST_VWAP_LEVELS = 16
 """Levels that `vwap` reads at first; each time that they do not suffice, it reads four times as many."""
+MAX_NAMED = 3
+"""Symbols that the error of a missing book names; of further ones it gives the number."""
 
 
 class Level(NamedTuple, Generic[N_co]):
@@ -378,6 +381,16 @@ class BookSnapshot(OrderBook):
 
     def __hash__(self) -> int:
         return hash(self._values)
+
+
+def no_book_text(symbol: object, books: Collection[str]) -> str:
+    """Return that there is no book of `symbol`, and of which symbols there are."""
+    asked = symbol.upper() if isinstance(symbol, str) else repr(symbol)
+    if not books:
+        return f"no book of {asked}; there are no books"
+    more = len(books) - MAX_NAMED
+    shown = ", ".join(islice(books, MAX_NAMED)) + (f" and {more} more" if more > 0 else "")
+    return f"no book of {asked}; there are books of {shown}{suggestion(asked, books)}"
 
 
 def _check_count(count: object) -> None:
