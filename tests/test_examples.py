@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from programs import COINM, USDM, Addresses, environment, run, serving
+from programs import COINM, USDM, Addresses, environment, first_lines, run, serving
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -116,3 +116,23 @@ def test_each_book_is_recorded_after_its_first_change(
             changed.add(before)
             first = before
     assert found == snapshots
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+@pytest.mark.parametrize("origin", ["live", "simulated", "tape"])
+def test_one_strategy_runs_on_three_origins(origin: str, market: Addresses, tmp_path: Path) -> None:
+    program = [str(EXAMPLES / "one_strategy.py"), origin]
+    if origin == "tape":
+        names = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
+        options = ("--url", f"ws://{market[USDM]}", "--out", origin, "--duration", "3s")
+        run(["-m", "tickerplant", "record", *options, *names], tmp_path)
+        lines = run(program, tmp_path).splitlines()
+        assert lines
+    else:
+        lines = first_lines(program, tmp_path, 20, environment(market))
+    for line in lines:
+        symbol, mid, imbalance = line.split()
+        assert symbol in {"BTCUSDT", "ETHUSDT"}
+        assert float(mid) > 0
+        assert -1 <= float(imbalance) <= 1

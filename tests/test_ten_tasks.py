@@ -186,16 +186,11 @@ def test_gaps_are_told_where_messages_are_missing(tmp_path: Path) -> None:
 
 
 def at_its_hour(program: str, folder: Path) -> str:
-    """Write a program with the start of the recording `tape` in place of its hour; return its name.
-
-    Five seconds are over too soon at ten times real time, so that speed is replaced too.
-    """
+    """Write a program with the start of the recording `tape` in place of its hour; return its name."""
     text = (TASKS / program).read_text(encoding="utf-8")
     assert HOUR in text
     start = tickerplant.open_recording(folder / "tape").start.isoformat()
-    (folder / program).write_text(
-        text.replace(HOUR, start).replace("speed=10", "speed=2"), encoding="utf-8"
-    )
+    (folder / program).write_text(text.replace(HOUR, start), encoding="utf-8")
     return program
 
 

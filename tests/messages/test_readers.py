@@ -223,6 +223,16 @@ def test_a_message_gives_access_to_its_candle() -> None:
     assert message.is_closed is candle.is_closed
 
 
+@pytest.mark.parametrize("name", ["btcusdt@trade", "btcusdt@aggTrade"])
+@pytest.mark.parametrize(("buyer_is_maker", "side"), [(True, "sell"), (False, "buy")])
+def test_the_side_of_a_trade_is_that_of_the_taker(
+    name: str, buyer_is_maker: bool, side: str
+) -> None:
+    payload = KINDS[name].payload
+    content = {**msgspec.json.decode(payload), "m": buyer_is_maker}
+    assert reader(name).decode(msgspec.json.encode(content)).side == side
+
+
 def test_a_bare_message_is_about_nothing() -> None:
     assert (Message().symbol, Message().event_time_ms) == ("", 0)
 
