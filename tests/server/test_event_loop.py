@@ -4,9 +4,12 @@ import asyncio
 import io
 import logging
 import os
+import runpy
 import select
+import selectors
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 
@@ -134,3 +137,18 @@ def test_what_fails_again_and_again_is_logged_once_and_counted(
         assert len(written) < 2_000
     finally:
         structlog.reset_defaults()
+
+
+def test_a_system_without_epoll_runs_work_with_its_own_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delattr(selectors, "EpollSelector")
+    there = runpy.run_path(event_loop.__file__)
+
+    async def work() -> type[asyncio.AbstractEventLoop]:
+        await asyncio.sleep(0)
+        return type(asyncio.get_running_loop())
+
+    assert there["run"](work()).__module__.startswith("asyncio.")
+    assert "ExactSelector" not in there

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import selectors
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
@@ -60,26 +61,29 @@ def report_faults(complaints: Complaints) -> None:
     complaints.take_libraries()
 
 
+if sys.platform == "linux":
+
+    class ExactSelector(selectors.EpollSelector):
+        """Waits for microseconds, where epoll rounds up to milliseconds.
+
+        An epoll object can be waited for like a file, and `select` takes microseconds.
+        """
+
+        def __init__(self, select_below: int = MAX_SELECT_DESCRIPTOR) -> None:
+            super().__init__()
+            self._select_below = select_below
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            """Return what is ready, at once or after at most `timeout` seconds."""
+            if timeout is not None and timeout > 0 and self.fileno() < self._select_below:
+                select.select([self], (), (), timeout)
+                timeout = 0
+            return super().select(timeout)
+
+
 def _factory(select_below: int) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return a factory of loops; None where the default one is exact."""
-    if not hasattr(selectors, "EpollSelector"):
+    if sys.platform == "linux":
+        return lambda: asyncio.SelectorEventLoop(ExactSelector(select_below))
+    else:  # noqa: RET505  # a type checker knows only this form
         return None
-    return lambda: asyncio.SelectorEventLoop(ExactSelector(select_below))
-
-
-class ExactSelector(selectors.EpollSelector):
-    """Waits for microseconds, where epoll rounds up to milliseconds.
-
-    An epoll object can be waited for like a file, and `select` takes microseconds.
-    """
-
-    def __init__(self, select_below: int = MAX_SELECT_DESCRIPTOR) -> None:
-        super().__init__()
-        self._select_below = select_below
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready, at once or after at most `timeout` seconds."""
-        if timeout is not None and timeout > 0 and self.fileno() < self._select_below:
-            select.select([self], (), (), timeout)
-            timeout = 0
-        return super().select(timeout)
