@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
-from types import UnionType
-from typing import Union, get_args, get_origin, get_type_hints
+from types import ModuleType, UnionType
+from typing import Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, structs
 from prometheus_client.core import Metric
@@ -46,6 +46,7 @@ from tickerplant.feed.reconnect import ENDINGS
 from tickerplant.feed.settings import FeedSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import Complaints
+from tickerplant.messages import book, kline, prices
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 from tickerplant.plant import Plant
@@ -587,10 +588,12 @@ def _fields(kind: type[Struct]) -> Iterable[Cells]:
         yield f"`{field.encode_name}`", docs[field.name]
 
 
-def field_docs(kind: type[Struct]) -> dict[str, str]:
-    """Return the sentences under the fields of a Struct, by field, in its order."""
-    (definition,) = ast.parse(inspect.getsource(kind)).body
-    assert isinstance(definition, ast.ClassDef)  # noqa: S101  # tells the type checker
+def field_docs(kind: type[Struct] | ModuleType) -> dict[str, str]:
+    """Return the sentences under the fields of a Struct or the aliases of a module, in their order."""
+    definition: ast.stmt | ast.Module = ast.parse(inspect.getsource(kind))
+    if inspect.isclass(kind):
+        (definition,) = cast("ast.Module", definition).body
+    assert isinstance(definition, ast.ClassDef | ast.Module)  # noqa: S101  # tells the type checker
     docs = {}
     for field, doc in pairwise(definition.body):
         match field, doc:
@@ -655,7 +658,9 @@ def python_page() -> str:
         "The classes of `tickerplant.messages`.\n"
         "The key is the one in the message of the exchange.\n"
         "Fields that only some versions of the protocol have are empty, `0` or `None` if missing.",
-        "All have these, and `symbol` and `event_time_ms`:",
+        "The `of` methods return the names of their streams, and take these choices:",
+        table(("choice", "values", "meaning"), _choice_rows()),
+        "All messages have these fields, and `symbol` and `event_time_ms`:",
         table(("field", "type", "meaning"), _field_rows(Message, keys=False)),
         *(_message(kind) for kind in _message_kinds()),
         "## Notices",
@@ -873,6 +878,15 @@ def _message_kinds() -> Iterable[type[Struct]]:
         is_struct = inspect.isclass(kind) and issubclass(kind, Struct)
         if is_struct and not issubclass(kind, Notice) and kind is not Message:
             yield kind
+
+
+def _choice_rows() -> Iterable[Cells]:
+    """Yield the `Literal`s that name parts of streams."""
+    for module in (book, kline, prices):
+        for name, doc in field_docs(module).items():
+            values = getattr(module, name)
+            if get_origin(values) is Literal:
+                yield f"`{name}`", ", ".join(f"`{each}`" for each in get_args(values)), doc
 
 
 def _message(kind: type[Struct]) -> str:
