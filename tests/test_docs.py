@@ -94,7 +94,8 @@ def test_command_lines_in_pages_have_options_that_exist(page: Path) -> None:
         for command, rest in COMMAND_LINE.findall(block.replace("\\\n", " ")):
             assert command in commands.commands, f"no command {command}"
             known = {"help"}
-            context = click.Context(commands.commands[command])
+            program = commands.make_context("tickerplant", [], resilient_parsing=True)
+            context = click.Context(commands.commands[command], parent=program)
             for option in context.command.get_params(context):
                 known |= {
                     name.removeprefix("--") for name in (*option.opts, *option.secondary_opts)

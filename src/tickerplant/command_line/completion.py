@@ -85,7 +85,7 @@ def completion_lines(
         kind = _KINDS.get(item.type, item.type)
         text = str(item.value)
         if shell == "bash" and word is not None:
-            replaced = _in_bash(text, last, word)
+            replaced = _in_bash(text, last, word, is_quoted=_is_quoted(line))
             if replaced is None:
                 continue
             text = replaced
@@ -112,15 +112,21 @@ def completions(root: click.Group, words: list[str], last: str) -> list[Completi
     return [CompletionItem(f"{option}={each.value}", each.type, each.help) for each in found]
 
 
-def _in_bash(text: str, last: str, word: str) -> str | None:
+def _in_bash(text: str, last: str, word: str, *, is_quoted: bool) -> str | None:
     """Return what bash is to put in the place of `word`; None if it cannot be put there."""
     if text.startswith(last) and last:
-        if word.startswith("!"):
-            return f"\\{text}"
-        return word + "".join(map(_escaped, text[len(last) :]))
-    if word in {last, ""}:
-        return "".join(map(_escaped, text)) if not last or word == last else None
-    return None
+        rest = text[len(last) :]
+        if is_quoted:
+            return word + rest
+        return (f"\\{word}" if word.startswith("!") else word) + "".join(map(_escaped, rest))
+    if word != last:
+        return None
+    return text if is_quoted else "".join(map(_escaped, text))
+
+
+def _is_quoted(line: str) -> bool:
+    """Whether the last word of a command line begins with a quote that is open."""
+    return line.rpartition(" ")[2][:1] in {"'", '"'}
 
 
 def _escaped(character: str) -> str:

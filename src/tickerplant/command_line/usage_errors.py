@@ -20,6 +20,8 @@ EXPECTED = {
 def usage_text(error: click.ClickException) -> str:
     """Return the message of a usage error, on one line."""
     context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.BadOptionUsage):
+        return f"{error.option_name} is missing its value"
     if context is None:
         return _in_one_line(error)
     if isinstance(error, click.NoSuchOption):
@@ -29,12 +31,6 @@ def usage_text(error: click.ClickException) -> str:
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         name = _name_of(error.param, context)
         text = f"{name} is missing: expected {EXPECTED.get(name, 'a value')}"
-    elif isinstance(error, click.BadOptionUsage):
-        text = _without_value(error, context)
-    elif isinstance(error, click.BadParameter) and isinstance(
-        getattr(error.param, "type", None), click.Choice
-    ):
-        text = _in_one_line(error)
     else:
         text = _in_one_line(error)
     return f"{text} (see {context.command_path} -h)"
@@ -83,10 +79,3 @@ def _no_such_option(option: str, context: click.Context) -> str:
 
 def _name_of(param: click.Parameter, context: click.Context) -> str:
     return (param.metavar or param.make_metavar(context)).strip("[].").upper()
-
-
-def _without_value(error: click.BadOptionUsage, context: click.Context) -> str:
-    for param in context.command.get_params(context):
-        if error.option_name in param.opts and param.metavar:
-            return f"{error.option_name} is missing its value: expected {param.metavar}"
-    return _in_one_line(error)

@@ -15,15 +15,15 @@ from tickerplant.config.name_lists import FILE_PREFIX, STANDARD_INPUT
 from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.config.values import file_path, folder_path
-from tickerplant.explain.arguments import venue_of_name
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS
 from tickerplant.queries import QUERIES, find_method, find_path
 from tickerplant.server.faults import FAULT_ROWS
 from tickerplant.simulation.instruments import instruments
 from tickerplant.streams import CATALOGUE, resolve
+from tickerplant.streams.spelling import is_inverse
 from tickerplant.units import NS_PER_MS
-from tickerplant.venue import VENUES
+from tickerplant.venue import COINM, USDM, VENUES
 
 Item = CompletionItem[str]
 
@@ -177,7 +177,8 @@ def _streams_of(symbol: str) -> list[str]:
     """Return the streams of a symbol or pair."""
     tails = {name.partition("@")[2] for name in _catalogue() if not name.startswith(MARKET_WIDE)}
     names = [f"{symbol.lower()}@{tail}" for tail in sorted(tails)]
-    return [name for name in names if resolve(venue_of_name(name), name)]
+    venue = COINM if is_inverse(symbol) else USDM
+    return [name for name in names if resolve(venue, name)]
 
 
 def _catalogue() -> Iterator[str]:

@@ -28,7 +28,7 @@ def versions() -> Versions:
     return Versions(
         __version__,
         platform.python_version(),
-        platform.platform(),
+        f"{platform.system()} {platform.release()} {platform.machine()}",
         {name: _version_of(name) for name in names},
     )
 
