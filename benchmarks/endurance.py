@@ -29,7 +29,7 @@ from benchmarks.endurance_ledger import Ledger, Totals
 from benchmarks.endurance_server import Served
 from benchmarks.table import Cell, Table
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings, ConnectionSettings, RetrySettings
 from tickerplant.simulation.instruments import instruments
 from tickerplant.venue import COINM, USDM, VenueName
 
@@ -381,10 +381,12 @@ class _Run:
                 records=self._received,
                 log=str(self._directory / "client.log"),
                 origin_ms=self._origin_ms,
-                settings=FeedSettings(
-                    copies=self._trial.copies,
-                    max_connection_age_ms=self._trial.max_connection_age_ms,
-                    reorder_ms=REORDER_MS,
+                settings=ClientSettings(
+                    connections=ConnectionSettings(
+                        copies=self._trial.copies,
+                        max_connection_age_ms=self._trial.max_connection_age_ms,
+                    ),
+                    retries=RetrySettings(reorder_ms=REORDER_MS),
                 ),
             )
         )

@@ -32,7 +32,7 @@ from tickerplant.client.market import Market
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.feed import FeedCounters
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.messages.kline import CandleMessage
 from tickerplant.messages.message import Message
 from tickerplant.messages.trade import AggregateTrade, Trade
@@ -72,7 +72,7 @@ class Order(Struct, frozen=True, kw_only=True):
     records: str
     log: str
     origin_ms: int
-    settings: FeedSettings
+    settings: ClientSettings
 
 
 class BookTotals(Struct):

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 import tickerplant
 from tickerplant import (
-    FeedSettings,
+    ClientSettings,
     Market,
     Message,
     Notice,
@@ -148,9 +148,10 @@ def test_every_notice_is_on_the_page_with_its_fields(kind: type[Notice], page: s
 
 
 def test_every_setting_and_value_of_when_full_is_on_the_page(page: str) -> None:
-    settings = section(page, "FeedSettings")
-    for field in structs.fields(FeedSettings):
-        assert f"| `{field.name}` | `{field.default}` |" in settings
+    for group in structs.fields(ClientSettings):
+        settings = section(page, f"{group.name}={group.type.__name__}(…)")
+        for field in structs.fields(group.type):
+            assert f"| `{field.name}` | `{field.default}` |" in settings
     assert get_args(WhenFull) == WHEN_FULL
     for value in WHEN_FULL:
         assert f"| `{value}` |" in page
@@ -215,7 +216,7 @@ def test_what_takes_its_time_is_imported_by_who_uses_it(program: str) -> None:
 @pytest.mark.sockets
 def test_a_name_that_needs_no_sockets_imports_none() -> None:
     program = (
-        "import json, sys; from tickerplant import messages, FeedSettings, ConfigError; "
+        "import json, sys; from tickerplant import messages, ClientSettings, ConfigError; "
         "print(json.dumps([each for each in ('aiohttp', 'picows') if each in sys.modules]))"
     )
     ended = subprocess.run(  # noqa: S603  # a program of this test

@@ -43,7 +43,7 @@ from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.order_book import BookSnapshot, BookState, OrderBook
 from tickerplant.feed.queue import QueueCounters
 from tickerplant.feed.reconnect import ENDINGS
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import Complaints
 from tickerplant.messages import book, kline, prices
@@ -256,15 +256,15 @@ def closing_page() -> str:
 
 def endings_page() -> str:
     """Return the page of what a client does when a connection ends."""
-    defaults = FeedSettings()
+    defaults = ClientSettings()
     return page(
         "Endings",
         "What the client does when a connection, or an attempt to open one, ends.",
         "It always retries.\n"
-        f"The pause is {defaults.retry_base_ms} ms, doubled after each consecutive failed attempt, up to "
-        f"{defaults.retry_max_ms // 1_000} s; of this, a random part between half and all is used, and the "
+        f"The pause is {defaults.retries.retry_base_ms} ms, doubled after each consecutive failed attempt, up to "
+        f"{defaults.retries.retry_max_ms // 1_000} s; of this, a random part between half and all is used, and the "
         "minimum in the table is added.\n"
-        f"After a connection that lasted {defaults.stable_after_ms // 1_000} s the pause starts over, and "
+        f"After a connection that lasted {defaults.retries.stable_after_ms // 1_000} s the pause starts over, and "
         "if the table has no minimum, the next attempt follows within a tenth of a second.",
         "A connection that is dropped because another has replaced it, or because its streams have no "
         "consumers, is not listed here.\n"
@@ -667,21 +667,31 @@ def python_page() -> str:
         "Delivered among the messages; all have these fields:",
         table(("field", "type", "meaning"), _field_rows(Notice, keys=False)),
         *(_notice(kind) for kind in Notice.__subclasses__()),
-        "## `FeedSettings`",
-        _sentences(FeedSettings),
-        table(
-            ("setting", "default", "meaning"),
-            (
-                (f"`{field.name}`", f"`{field.default}`", field_docs(FeedSettings)[field.name])
-                for field in structs.fields(FeedSettings)
-            ),
-        ),
+        "## `ClientSettings`",
+        _sentences(ClientSettings),
+        *(_settings(group) for group in structs.fields(ClientSettings)),
         "## `WeightBudget`",
         *_callable("tickerplant.WeightBudget", WeightBudget),
         "## `market.counters`",
         table(("name", "what it counts"), _counted(FeedCounters)),
         "## Errors",
         table(("error", "what happened"), map(_error, ERRORS)),
+    )
+
+
+def _settings(group: structs.FieldInfo) -> str:
+    """Return the table of one of the groups of settings."""
+    docs = field_docs(group.type)
+    rows = (
+        (f"`{field.name}`", f"`{field.default}`", docs[field.name])
+        for field in structs.fields(group.type)
+    )
+    return "\n\n".join(
+        (
+            f"### `{group.name}={group.type.__name__}(…)`",
+            _sentences(group.type),
+            table(("setting", "default", "meaning"), rows),
+        )
     )
 
 

@@ -11,10 +11,10 @@ from typing import Any, TypeVar, cast
 
 import pytest
 from loopback import Loopback, until
-from msgspec.structs import replace
+from tuning import tuned
 
 import tickerplant
-from tickerplant import FeedSettings, Market, Message, Notice, Subscription, VenueName
+from tickerplant import ClientSettings, Market, Message, Notice, Subscription, VenueName
 from tickerplant.client import runner
 from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM, Venue
@@ -22,14 +22,14 @@ from tickerplant.venue import USDM, Venue
 T = TypeVar("T")
 
 TRADES = "btcusdt@trade"
-QUICK = FeedSettings(
+QUICK = tuned(
     retry_base_ms=10, retry_max_ms=40, stable_after_ms=0, reorder_ms=50, backfill_ms=2_000
 )
 """A client that loses no time with pauses."""
 
 
-def quick(**changes: Any) -> FeedSettings:
-    return replace(QUICK, **changes)
+def quick(**changes: Any) -> ClientSettings:
+    return tuned(QUICK, **changes)
 
 
 def url_of(house: Loopback, venue: Venue = USDM) -> str:

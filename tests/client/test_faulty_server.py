@@ -36,7 +36,7 @@ from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection, serve
 
 import tickerplant
-from tickerplant import FeedSettings, Market, RequestError, UpstreamError
+from tickerplant import ClientSettings, Market, RequestError, UpstreamError
 from tickerplant.client import connection, runner
 from tickerplant.config.values import faults
 from tickerplant.feed.reconnect import BROKEN, CLOSED, ENDED, POLICY, Ending, ending_of_close
@@ -67,7 +67,7 @@ def meets(*names: str) -> Callable[[Test], Test]:
 
 @asynccontextmanager
 async def hearing(
-    house: Loopback, settings: FeedSettings = QUICK, **options: Any
+    house: Loopback, settings: ClientSettings = QUICK, **options: Any
 ) -> AsyncIterator[tuple[Market, Any]]:
     """Yield a market and a subscription that heard the trades 1 to 3."""
     async with client_of(house, settings=settings) as market:
@@ -127,7 +127,7 @@ async def test_refused_handshakes_are_reported_once_and_tried_again() -> None:
         assert subscription.pending == 0, "told once"
         house.server.faults.switch({})
         _, recovered = await read_until(subscription, Recovered)
-        assert recovered.outage_ms >= 3 * QUICK.retry_base_ms // 2
+        assert recovered.outage_ms >= 3 * QUICK.retries.retry_base_ms // 2
         await trade(house, 1)
         gap, message = await read(subscription, 2)
         assert (gap.after_id, gap.before_id, gap.missing) == (3, 6, 2)
@@ -154,7 +154,7 @@ async def test_who_is_refused_from_the_start_is_reported_and_waits_as_long_as_is
         assert isinstance(disconnected, Disconnected)
         assert disconnected.reason == f"refused: HTTP {status}"
         assert disconnected.close_code is None
-        assert least_ms < disconnected.retry_ms <= least_ms + QUICK.retry_base_ms
+        assert least_ms < disconnected.retry_ms <= least_ms + QUICK.retries.retry_base_ms
         house.server.faults.switch({})
         if least_ms:
             await asyncio.sleep(0.15)
@@ -623,7 +623,7 @@ async def test_the_answer_to_a_handshake_decides_the_pause(status: int, least_ms
         disconnected = await anext(subscription)
         assert isinstance(disconnected, Disconnected)
         assert disconnected.reason == f"refused: HTTP {status}"
-        assert least_ms <= disconnected.retry_ms <= least_ms + QUICK.retry_base_ms
+        assert least_ms <= disconnected.retry_ms <= least_ms + QUICK.retries.retry_base_ms
 
 
 @looped

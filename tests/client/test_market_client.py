@@ -71,7 +71,8 @@ def test_a_base_that_is_none_is_reported(base: Any) -> None:
 @pytest.mark.parametrize("name", ["copies", "max_streams", "requests_per_s", "open_burst"])
 def test_settings_with_which_nothing_is_received_are_reported(name: str) -> None:
     with pytest.raises(
-        ConfigError, match=f"invalid value 0 for {name}: expected a whole number, at le"
+        ConfigError,
+        match=f"invalid value 0 for settings.connections.{name}: expected a whole number, at le",
     ):
         tickerplant.connect(base_url=CLOSED, settings=quick(**{name: 0}))
 

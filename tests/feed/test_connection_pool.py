@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from payloads import AGGREGATES, KINDS, QUOTES, TICKERS
+from tuning import tuned
 from world import START_MS, TICK_MS, WALL_MS, Consumer, World
 
 from tickerplant.feed.reconnect import ENDINGS, Backoff, Ending
 from tickerplant.feed.session import ClientSession
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import MAX_BAN_MS
 from tickerplant.notices import DecodeFailed, Disconnected, Recovered, SubscriptionRejected
 from tickerplant.protocol.limits import LIMITS
@@ -275,7 +276,7 @@ def test_who_is_attached_again_at_once_is_subscribed_again() -> None:
 
 
 def test_an_answer_to_what_was_asked_before_says_nothing_of_what_was_asked_since() -> None:
-    session = ClientSession(FeedSettings(), 0)
+    session = ClientSession(ClientSettings(), 0)
     session.want(["a"])
     session.due(0)
     session.unwant(["a"])
@@ -292,7 +293,7 @@ def test_an_answer_to_what_was_asked_before_says_nothing_of_what_was_asked_since
 
 
 def test_an_error_without_an_id_is_about_the_oldest_message_without_an_answer() -> None:
-    session = ClientSession(FeedSettings(names_per_request=1), 0)
+    session = ClientSession(tuned(names_per_request=1), 0)
     session.want(["a", "b"])
     session.due(0)
     answer: Any = session.on_response(None, refused=True)

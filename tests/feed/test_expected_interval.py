@@ -13,7 +13,7 @@ from silences import Watch, watch
 
 from tickerplant import frames
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.plant import Plant
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -34,7 +34,7 @@ UNITS = {10: 1e3, 16: 1e-3, 19: 1e-6}
 
 
 def looked_at(venue: Venue, name: str, times_ms: list[float]) -> Watch:
-    return watch(ExpectedInterval(venue, name, FeedSettings()), times_ms)
+    return watch(ExpectedInterval(venue, name, ClientSettings()), times_ms)
 
 
 def captured() -> Iterator[tuple[str, list[float]]]:
@@ -61,7 +61,7 @@ def test_real_streams_raise_no_false_alarm() -> None:
     if not watches:
         pytest.skip("the captures are not beside the repository")
     assert sum(each.known_ms for _, each in watches) > 2 * HOUR_MS
-    busy = FeedSettings().event_stream_stale_ms
+    busy = ClientSettings().staleness.event_stream_stale_ms
     alarms = [(name, it) for name, each in watches for it in each.alarms if it.patience_ms < busy]
     assert not alarms
     books = [each for name, each in watches if name.endswith("depth@0ms")]

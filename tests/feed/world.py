@@ -14,14 +14,13 @@ from random import Random
 from typing import Any
 
 import msgspec
-from msgspec import structs
+from tuning import tuned
 
 from tickerplant import frames
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
 from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import hosts_of
-from tickerplant.feed.settings import FeedSettings
 from tickerplant.hub.hub import Hub
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import reader
@@ -289,7 +288,7 @@ class World:
         self._names: list[str] = []
         self.feed = Feed(
             hosts_of(venue, "ws://plant:9001"),
-            structs.replace(FeedSettings(), **settings),
+            tuned(**settings),
             reader,
             Random(seed),
         )

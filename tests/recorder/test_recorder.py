@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from loopback import Loopback, looped, until
+from tuning import tuned
 from world import Witness
 from written import manifest, read
 
@@ -21,7 +22,7 @@ from tickerplant.client.rest import RestClient
 from tickerplant.config import values
 from tickerplant.envelope import prefix_of
 from tickerplant.feed.hosts import hosts_of
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.notices import Notice
 from tickerplant.plant import Plant
@@ -55,7 +56,7 @@ pytestmark = pytest.mark.sockets
 
 T = TypeVar("T")
 START_MS = 1_767_225_600_000
-QUICK = FeedSettings(
+QUICK = tuned(
     retry_base_ms=10,
     retry_max_ms=50,
     stable_after_ms=0,
@@ -155,7 +156,7 @@ async def recording(
     house: Loopback,
     folder: Path,
     *names: str,
-    settings: FeedSettings = QUICK,
+    settings: ClientSettings = QUICK,
     snapshots_ms: int | None = 3_600_000,
     **writing: Any,
 ) -> AsyncIterator[Recording]:
@@ -307,7 +308,7 @@ async def test_a_planned_renewal_loses_nothing_and_repeats_nothing(tmp_path: Pat
 @looped
 async def test_a_reset_is_noted_with_its_length_and_followed_by_a_snapshot(tmp_path: Path) -> None:
     async with simulation() as house:
-        settings = msgspec.structs.replace(QUICK, retry_base_ms=600, retry_max_ms=600)
+        settings = tuned(QUICK, retry_base_ms=600, retry_max_ms=600)
         async with recording(house, tmp_path, settings=settings) as tape:
             await tape.wait_heard(*NAMES)
             await tape.wait_anchored(2)
@@ -341,7 +342,7 @@ async def test_a_reset_is_noted_with_its_length_and_followed_by_a_snapshot(tmp_p
 @looped
 async def test_with_two_copies_the_loss_of_one_costs_nothing(tmp_path: Path) -> None:
     async with simulation() as house:
-        settings = msgspec.structs.replace(QUICK, copies=2)
+        settings = tuned(QUICK, copies=2)
         async with recording(house, tmp_path, settings=settings) as tape:
             await tape.wait_heard(*NAMES)
             await asyncio.sleep(0.5)

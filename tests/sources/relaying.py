@@ -11,12 +11,13 @@ from typing import Any
 
 from loopback import TICK_MS, Clock, Loopback, instrument, until
 from msgspec import structs
+from tuning import tuned
 from websockets.asyncio.client import ClientConnection, connect
 
 from tickerplant.config import values
 from tickerplant.events import BookTicker
 from tickerplant.feed.hosts import Hosts, hosts_of
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
@@ -38,7 +39,7 @@ from tickerplant.venue import COINM, USDM, Venue
 __all__ = ["CURRENT", "Relay", "messages", "relay", "serve", "simulation", "subscribe", "upstream"]
 
 START_MS = 1_767_225_600_000
-EAGER = FeedSettings(
+EAGER = tuned(
     retry_base_ms=10, retry_max_ms=50, stable_after_ms=100, opens_per_s=100, requests_per_s=100
 )
 """A feed that does not spare its server."""
@@ -155,7 +156,7 @@ async def relay(
     house: Loopback,
     *venues: Venue,
     profile: str = "auto",
-    settings: FeedSettings = EAGER,
+    settings: ClientSettings = EAGER,
     linger_ms: int = LINGER_MS,
     grace_ms: int = GRACE_MS,
     max_streams: int = MAX_STREAMS,

@@ -24,6 +24,7 @@ from relaying import (
     subscribe,
 )
 from stage import happen, mark, snapshot, trade, update
+from tuning import tuned
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
@@ -714,7 +715,7 @@ async def test_an_outage_shorter_than_the_grace_disconnects_no_client() -> None:
 async def test_when_one_of_several_connections_is_lost_only_its_subscribers_are_disconnected() -> (
     None
 ):
-    settings = structs.replace(EAGER, max_streams=1)
+    settings = tuned(EAGER, max_streams=1)
     async with (
         serve() as house,
         relay(house, settings=settings) as near,
@@ -732,7 +733,7 @@ async def test_when_one_of_several_connections_is_lost_only_its_subscribers_are_
 
 # An upstream with faults
 
-IMPATIENT = structs.replace(EAGER, idle_ms=100, pong_timeout_ms=100, ack_timeout_ms=300)
+IMPATIENT = tuned(EAGER, idle_ms=100, pong_timeout_ms=100, ack_timeout_ms=300)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import relaying
 from loopback import Loopback, ask, ending, looped, until
 from msgspec import structs
 from relaying import EAGER, Relay, serve
+from tuning import tuned
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -199,7 +200,7 @@ async def test_a_refused_name_costs_no_client_another_stream() -> None:
             return structs.replace(hosts_of(venue, url), streams=streams)
 
         reasons = set()
-        settings = structs.replace(EAGER, request_burst=1, requests_per_s=10)
+        settings = tuned(EAGER, request_burst=1, requests_per_s=10)
         async with (
             relay(house, hosts=hosts, settings=settings, grace_ms=500) as near,
             near.connect("/ws/btcusdt@trade") as client,
@@ -221,7 +222,7 @@ async def test_a_refused_name_costs_no_client_another_stream() -> None:
 
 @looped
 async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time() -> None:
-    settings = structs.replace(EAGER, max_streams=1)
+    settings = tuned(EAGER, max_streams=1)
     async with serve() as house, relay(house, settings=settings, grace_ms=500) as near:
         found = near.upstream
         async with near.connect("/ws/btcusdt@trade"):
@@ -245,7 +246,7 @@ async def test_a_connection_that_is_new_makes_nothing_lost_until_it_had_its_time
 
 @looped
 async def test_subscribers_of_a_stream_that_was_never_delivered_are_disconnected() -> None:
-    settings = structs.replace(EAGER, max_streams=1)
+    settings = tuned(EAGER, max_streams=1)
     life = contextlib.AsyncExitStack()
     house = await life.enter_async_context(serve())
     async with relay(house, settings=settings) as near:

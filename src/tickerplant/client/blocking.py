@@ -23,7 +23,7 @@ from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import QueueCounters, WhenFull
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.book import BookSpeed, DepthSnapshot, SnapshotLimit
 from tickerplant.messages.kline import Candle, Interval
@@ -49,7 +49,7 @@ def connect(
     rest_url: str | None = None,
     api_url: str | None = None,
     api_key: str | None = None,
-    settings: FeedSettings | None = None,
+    settings: ClientSettings | None = None,
     budget: WeightBudget | None = None,
 ) -> Market:
     """Return a synchronous client for one venue.  Use it with `with`, or call `close`.

@@ -115,7 +115,7 @@ class History:
             deliver: Takes messages and notices, in order.
             on_progress: Called after something was fetched and delivered.
         """
-        self._join = HistoryJoin(names, deliver, self._runner.feed.settings.held_messages)
+        self._join = HistoryJoin(names, deliver, self._runner.feed.settings.retries.held_messages)
         self._on_progress = on_progress
         self._start_fetches()
 

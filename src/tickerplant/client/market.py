@@ -30,7 +30,7 @@ from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import WhenFull
-from tickerplant.feed.settings import FeedSettings, check_settings
+from tickerplant.feed.settings import ClientSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.formatting import printable
 from tickerplant.messages.book import BookSpeed, DepthSnapshot, SnapshotLimit
@@ -69,7 +69,7 @@ def connect(
     rest_url: str | None = None,
     api_url: str | None = None,
     api_key: str | None = None,
-    settings: FeedSettings | None = None,
+    settings: ClientSettings | None = None,
     budget: WeightBudget | None = None,
 ) -> Market:
     """Return a client for one venue.  Use it with `async with`, or await it and call `close`.
@@ -107,7 +107,7 @@ def connect(
         api_url=api_url,
         environ=os.environ,
     )
-    settings = FeedSettings() if settings is None else settings
+    settings = ClientSettings() if settings is None else settings
     check_settings(settings)
     return Market(hosts, settings, budget or WeightBudget(), api_key)
 
@@ -118,7 +118,7 @@ class Market:
     def __init__(
         self,
         hosts: Hosts,
-        settings: FeedSettings,
+        settings: ClientSettings,
         budget: WeightBudget,
         api_key: str | None = None,
         observer: Observer | None = None,

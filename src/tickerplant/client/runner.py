@@ -18,7 +18,7 @@ from tickerplant.feed.backpressure import FullConsumer
 from tickerplant.feed.feed import STALLED_MS, Feed
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import Keep, Sink
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.messages.readers import Reader
 
 End: TypeAlias = Callable[[Exception | None], object]
@@ -49,7 +49,7 @@ class FeedRunner:
     def __init__(
         self,
         hosts: Hosts,
-        settings: FeedSettings,
+        settings: ClientSettings,
         reader: Callable[[str], Reader],
         backfill: Backfill,
         rng: Random,

@@ -214,7 +214,7 @@ class Inbox:
         self._blocks = queue.when_full == "block"
         self._plain = queue.plain
         self._peak = 0
-        self._spare = runner.feed.settings.spare_messages
+        self._spare = runner.feed.settings.connections.spare_messages
         self._is_warned = False
 
     @property

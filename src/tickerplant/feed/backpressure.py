@@ -129,7 +129,7 @@ class Backpressure:
 
     def _begin_move(self, sink: Sink, full: Full) -> None:
         apart = self._apart.keys() | self._moving.keys()
-        has_own = sink in apart or len(apart) < self._context.settings.most_apart
+        has_own = sink in apart or len(apart) < self._context.settings.connections.most_apart
         if has_own:
             self.moved += sink not in apart
             self._moving[sink] = None

@@ -75,7 +75,7 @@ class CandleStream(MatchedStream):
     def _pass(self, item: Item) -> None:
         if self._held:
             self._held.append(item)
-            if len(self._held) > self._context.settings.held_messages:
+            if len(self._held) > self._context.settings.retries.held_messages:
                 self._answered((), "too many messages waited behind the gap")
             return
         may_have_gap, self._may_have_gap = self._may_have_gap, False

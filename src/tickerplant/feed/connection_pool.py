@@ -66,8 +66,10 @@ class ConnectionPool:
         self._hosts = hosts
         self._rng = rng
         self._splits_routes = hosts.venue.routed
-        self._max_streams = context.settings.max_streams
-        self._attempts = TokenBucket(context.settings.opens_per_s, context.settings.open_burst, 0)
+        self._max_streams = context.settings.connections.max_streams
+        self._attempts = TokenBucket(
+            context.settings.connections.opens_per_s, context.settings.connections.open_burst, 0
+        )
         self._limited_until_ms = 0
         """Until then no connection is attempted: the server rejects this IP address."""
         self._next_number = 1
@@ -78,7 +80,7 @@ class ConnectionPool:
         """Subscribe to `merged` on as many connections as configured, of `owner` or shared."""
         found = resolve(self._hosts.venue, merged.name)
         route = "market" if found is None else found[0].route
-        for copy in range(self._settings.copies):
+        for copy in range(self._settings.connections.copies):
             self._connection_with_room(Group(route, copy, owner)).subscribe(merged)
 
     def remove(self, merged: MergedStream) -> None:
@@ -147,7 +149,7 @@ class ConnectionPool:
 
     def _new_connection(self, group: Group) -> FeedConnection:
         settings = self._settings
-        backoff = Backoff(settings.retry_base_ms, settings.retry_max_ms, self._rng)
+        backoff = Backoff(settings.retries.retry_base_ms, settings.retries.retry_max_ms, self._rng)
         connection = FeedConnection(self._next_number, group, backoff, self._context.now_ms)
         self._next_number += 1
         self.connections[connection.number] = connection
@@ -159,8 +161,8 @@ class ConnectionPool:
         """Note that a connection is open."""
         now_ms = self._context.now_ms
         self.opened_connections += 1
-        share = self._rng.uniform(0.5, 1 - self._settings.renewal_margin)
-        renew_ms = now_ms + round(self._settings.max_connection_age_ms * share)
+        share = self._rng.uniform(0.5, 1 - self._settings.connections.renewal_margin)
+        renew_ms = now_ms + round(self._settings.connections.max_connection_age_ms * share)
         connection.opened(ClientSession(self._settings, now_ms), now_ms, renew_ms)
 
     def refused(
@@ -209,7 +211,9 @@ class ConnectionPool:
         """Restart all timeouts, because nothing was read for a while, and ping every connection."""
         for connection in self.connections.values():
             if connection.is_open:
-                connection.restart_silence(self._context.now_ms - self._settings.idle_ms)
+                connection.restart_silence(
+                    self._context.now_ms - self._settings.connections.idle_ms
+                )
                 self._restart_timeouts(connection)
 
     def _restart_timeouts(self, connection: FeedConnection) -> None:
@@ -257,7 +261,7 @@ class ConnectionPool:
     def _pause_ms(self, connection: FeedConnection, ending: Ending, retry_after_ms: int) -> int:
         """Return how long to wait before the next attempt."""
         age_ms = self._context.now_ms - connection.opened_ms
-        if connection.is_open and age_ms >= self._settings.stable_after_ms:
+        if connection.is_open and age_ms >= self._settings.retries.stable_after_ms:
             connection.backoff.restart()
             if not ending.min_pause_ms:
                 return connection.backoff.quick_retry_ms()
@@ -393,12 +397,15 @@ class ConnectionPool:
         silent_ms = now_ms - connection.received_ms
         if session.is_overdue(now_ms) and not self._can_await_successor(connection, session):
             self._drop(connection, "a control message was not answered")
-        elif connection.pinged_ms and now_ms - connection.pinged_ms >= settings.pong_timeout_ms:
-            if silent_ms >= settings.pong_timeout_ms:
+        elif (
+            connection.pinged_ms
+            and now_ms - connection.pinged_ms >= settings.connections.pong_timeout_ms
+        ):
+            if silent_ms >= settings.connections.pong_timeout_ms:
                 self._drop(connection, "silent: a ping was not answered")
             else:
                 connection.pinged_ms = 0
-        elif silent_ms >= settings.idle_ms and not connection.pinged_ms:
+        elif silent_ms >= settings.connections.idle_ms and not connection.pinged_ms:
             connection.pinged_ms = now_ms
             self._context.actions.append(Ping(connection.number))
         elif connection.predecessor is not None:
@@ -435,7 +442,7 @@ class ConnectionPool:
 
     def on_shutdown(self, connection: FeedConnection) -> None:
         """Note that the server announced that it will close `connection`."""
-        stable_ms = connection.opened_ms + self._settings.stable_after_ms
+        stable_ms = connection.opened_ms + self._settings.retries.stable_after_ms
         connection.renew_by(max(self._context.now_ms, stable_ms))
 
     def _can_await_successor(self, connection: FeedConnection, session: ClientSession) -> bool:
@@ -471,7 +478,7 @@ class ConnectionPool:
         if not session.is_settled:
             return
         connection.settled_ms = connection.settled_ms or now_ms
-        if now_ms - connection.settled_ms >= self._settings.overlap_ms and all(
+        if now_ms - connection.settled_ms >= self._settings.connections.overlap_ms and all(
             each.is_delivered_without(predecessor) for each in predecessor.streams.values()
         ):
             predecessor.retire(predecessor.session)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 
 from tickerplant.feed.actions import Action
 from tickerplant.feed.observer import Observer
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 
 
 class FeedContext:
@@ -28,7 +28,7 @@ class FeedContext:
         "wall_ms",
     )
 
-    def __init__(self, settings: FeedSettings) -> None:
+    def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
         self.now_ms = 0
         """The clock of the feed, which only goes forward."""

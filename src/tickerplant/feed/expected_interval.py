@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from copy import copy
 
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.streams import resolve
 from tickerplant.venue import Venue
 
@@ -36,7 +36,7 @@ KNOWN_MS = 20_000
 class ExpectedInterval:
     """The expected interval between the messages of one stream."""
 
-    def __init__(self, venue: Venue, name: str, settings: FeedSettings) -> None:
+    def __init__(self, venue: Venue, name: str, settings: ClientSettings) -> None:
         found = resolve(venue, name)
         self._settings = settings
         self._activity = "event" if found is None else found[0].activity
@@ -74,7 +74,7 @@ class ExpectedInterval:
             return repair_ms
         pauses_ms = PAUSES * (self._longest_ms + LOOK_MS)
         usual_ms = max(pauses_ms, KNOWN_INTERVALS * self._interval_ms)
-        return min(repair_ms, max(round(usual_ms), self._settings.quick_stale_ms))
+        return min(repair_ms, max(round(usual_ms), self._settings.staleness.quick_stale_ms))
 
     @property
     def repair_after_ms(self) -> int | None:
@@ -83,10 +83,10 @@ class ExpectedInterval:
         if self._activity == "rare":
             return None
         if self.steady:
-            return max(PERIODS * self._period_ms, settings.stale_ms)
+            return max(PERIODS * self._period_ms, settings.staleness.stale_ms)
         if not self._messages:
-            return settings.first_message_timeout_ms
-        return max(round(INTERVALS * self._interval_ms), settings.event_stream_stale_ms)
+            return settings.staleness.first_message_timeout_ms
+        return max(round(INTERVALS * self._interval_ms), settings.staleness.event_stream_stale_ms)
 
     def observe(self, messages: int, received_ms: int, silent_ms: int) -> None:
         """Learn from the messages since the last look.

@@ -34,7 +34,7 @@ from tickerplant.feed.merged_stream import Item, Keep, MergedStream, Sink, Strea
 from tickerplant.feed.notify import notify
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.session import any_message
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.staleness import StalenessMonitor
 from tickerplant.feed.unknown_streams import UnknownStreams
 from tickerplant.messages.message import Message
@@ -99,7 +99,7 @@ class Feed:
     def __init__(
         self,
         hosts: Hosts,
-        settings: FeedSettings,
+        settings: ClientSettings,
         reader: Callable[[str], Reader],
         rng: Random,
     ) -> None:
@@ -123,7 +123,7 @@ class Feed:
         self._unknown_streams = UnknownStreams(self._context)
 
     @property
-    def settings(self) -> FeedSettings:
+    def settings(self) -> ClientSettings:
         """How it behaves."""
         return self._context.settings
 

@@ -169,7 +169,7 @@ class IdentifiedStream(MergedStream):
 
     def _expect_repeats(self) -> None:
         """Expect the primary to repeat for a while what secondaries sent before it."""
-        self._repeats_until_ms = self._context.now_ms + self._context.settings.merge_ms
+        self._repeats_until_ms = self._context.now_ms + self._context.settings.connections.merge_ms
         self._tick_from_now_on()
 
     def _promote(self, secondary: Secondary) -> None:
@@ -200,7 +200,7 @@ class IdentifiedStream(MergedStream):
             self._held_ms.append(self._context.now_ms)
             if len(held) == 1:
                 self._gather()
-            elif len(held) > self._context.settings.held_messages:
+            elif len(held) > self._context.settings.retries.held_messages:
                 self._give_up(TOO_MANY)
                 return
             else:
@@ -236,7 +236,7 @@ class IdentifiedStream(MergedStream):
         while self._drain():
             if self._is_fetching:
                 return
-            due_ms = self._held_ms[0] + self._context.settings.reorder_ms
+            due_ms = self._held_ms[0] + self._context.settings.retries.reorder_ms
             is_early = self._context.now_ms < due_ms or self._is_unread
             if is_early and self._may_come:
                 self._deadline_ms = due_ms
@@ -271,7 +271,7 @@ class IdentifiedStream(MergedStream):
         paused = self._context.paused
         if self.primary in paused:
             return True
-        until_ms = self._held_ms[0] + self._context.settings.merge_ms
+        until_ms = self._held_ms[0] + self._context.settings.connections.merge_ms
         return self._context.now_ms < until_ms and any(
             connection in paused and self._may_send_missing(it)
             for connection, it in self.secondaries.items()

@@ -69,7 +69,7 @@ class MatchedStream(MergedStream):
 
     def _mark_skipped(self, secondary: Secondary, before: Iterable[Entry]) -> None:
         """Note that `secondary` left messages out, although it may still send them in another order."""
-        until_ms = self._context.now_ms + self._context.settings.merge_ms
+        until_ms = self._context.now_ms + self._context.settings.connections.merge_ms
         for entry in before:
             secondary.skipped.pop(entry.key, None)
             secondary.skipped[entry.key] = until_ms
@@ -150,14 +150,14 @@ class MatchedStream(MergedStream):
 
     def restart_waits(self) -> None:
         """Restart the timeouts of waiting messages, because a connection was not read for a while."""
-        until_ms = self._context.now_ms + self._context.settings.merge_ms
+        until_ms = self._context.now_ms + self._context.settings.connections.merge_ms
         primary = () if self._primary_backlog is None else (self._primary_backlog,)
         for secondary in (*primary, *self.secondaries.values()):
             secondary.skipped = dict.fromkeys(secondary.skipped, until_ms)
 
     def _look_at(self, secondary: Secondary) -> None:
         """Stop waiting for the primary to send what came on `secondary` long ago."""
-        latest_ms = self.silent_since_ms - self._context.settings.merge_ms
+        latest_ms = self.silent_since_ms - self._context.settings.connections.merge_ms
         while secondary.waiting and secondary.waiting.oldest.received_ms <= latest_ms:
             entry = secondary.waiting.pop()
             if secondary.is_in_step:

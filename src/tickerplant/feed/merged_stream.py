@@ -314,7 +314,7 @@ class MergedStream(ABC):
         secondary = self.secondaries.get(connection)
         if secondary is None or not self._can_lead(secondary):
             return False
-        settled_ms = secondary.delivering_since_ms + self._context.settings.overlap_ms
+        settled_ms = secondary.delivering_since_ms + self._context.settings.connections.overlap_ms
         return secondary.is_in_step or (not secondary.waiting and received_ms >= settled_ms)
 
     @property
@@ -338,7 +338,8 @@ class MergedStream(ABC):
             return False
         return (
             not successor.is_in_step
-            and received_ms < successor.delivering_since_ms + self._context.settings.overlap_ms
+            and received_ms
+            < successor.delivering_since_ms + self._context.settings.connections.overlap_ms
         )
 
     def expect_loss(self) -> None:  # noqa: B027  # most kinds do nothing
@@ -472,7 +473,7 @@ class MergedStream(ABC):
         """Return for how long the primary may be behind `secondary`."""
         settings = self._context.settings
         is_enough = secondary.is_in_step or self.is_stale  # a stale stream does not merely lag
-        return settings.lag_ms if is_enough else settings.merge_ms
+        return settings.connections.lag_ms if is_enough else settings.connections.merge_ms
 
     def _demote(self) -> Secondary:
         """Return the state of the primary as a secondary."""
@@ -553,7 +554,7 @@ class MergedStream(ABC):
     def _fetch(self, after_id: int, before_id: int) -> None:
         self._is_fetching = True
         self._fetched_after = after_id
-        self._deadline_ms = self._context.now_ms + self._context.settings.backfill_ms
+        self._deadline_ms = self._context.now_ms + self._context.settings.retries.backfill_ms
         self._tick_from_now_on()
         self._context.actions.append(Fetch(self.name, after_id, before_id))
 

@@ -8,7 +8,7 @@
 `raise`        the consumer gets `QueueOverflow` after the items that are queued
 
 With `block`, a connection that other consumers with room share is still read until this queue has
-connections of its own.  Until then the queue accepts up to `FeedSettings.spare_messages` more items;
+connections of its own.  Until then the queue accepts up to `ClientSettings.spare_messages` more items;
 further items are dropped, and a `Dropped` notice behind the queued items says how many.
 """
 

@@ -12,7 +12,7 @@ from itertools import islice
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.protocol.rate_limiter import TokenBucket
 
 
@@ -66,11 +66,13 @@ _encode = msgspec.json.Encoder().encode
 class ClientSession:
     """The subscriptions of one open connection, and the requests that change them."""
 
-    def __init__(self, settings: FeedSettings, now_ms: int) -> None:
+    def __init__(self, settings: ClientSettings, now_ms: int) -> None:
         self.subscribed: set[str] = set()
         """Names whose subscription the server acknowledged."""
         self._settings = settings
-        self._bucket = TokenBucket(settings.requests_per_s, settings.request_burst, now_ms)
+        self._bucket = TokenBucket(
+            settings.connections.requests_per_s, settings.connections.request_burst, now_ms
+        )
         self._to_subscribe: dict[str, None] = {}
         self._to_unsubscribe: dict[str, None] = {}
         self._sent: dict[int, Sent] = {}
@@ -114,7 +116,7 @@ class ClientSession:
             method, waiting = ("UNSUBSCRIBE", self._to_unsubscribe)
             if not waiting:
                 method, waiting = ("SUBSCRIBE", self._to_subscribe)
-            names = tuple(islice(waiting, self._settings.names_per_request))
+            names = tuple(islice(waiting, self._settings.connections.names_per_request))
             for name in names:
                 del waiting[name]
                 self._latest_request[name] = self._next_id
@@ -158,7 +160,10 @@ class ClientSession:
 
     def is_overdue(self, now_ms: int) -> bool:
         """Whether a control message got no response in time."""
-        return bool(self._sent) and now_ms - self.oldest_sent_ms >= self._settings.ack_timeout_ms
+        return (
+            bool(self._sent)
+            and now_ms - self.oldest_sent_ms >= self._settings.connections.ack_timeout_ms
+        )
 
     @property
     def oldest_sent_ms(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import get_type_hints
+from typing import TypeGuard, get_type_hints
 
 from msgspec import Struct
 
@@ -14,8 +14,8 @@ MAX_COPIES = 10
 """More connections for the same streams would only burden the exchange."""
 
 
-class FeedSettings(Struct, frozen=True, kw_only=True):
-    """Client tuning.  The defaults suit the exchange."""
+class ConnectionSettings(Struct, frozen=True, kw_only=True):
+    """How many connections there are, and how they are opened, renewed, merged and checked."""
 
     copies: int = 1
     """Redundant connections per stream.  With 2, losing one connection loses nothing, even on
@@ -43,6 +43,8 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     acknowledged."""
     merge_ms: int = 10_000
     """How long after a reconnect duplicates are filtered out."""
+    lag_ms: int = 500
+    """How far the primary connection may lag before a secondary takes over."""
     ack_timeout_ms: int = 10_000
     """How long a control message may stay unacknowledged before its connection is dropped."""
     idle_ms: int = 15_000
@@ -50,6 +52,17 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     pong_timeout_ms: int = 10_000
     """How long a ping may stay unanswered, with nothing else received, before the connection is
     dropped."""
+    most_apart: int = 20
+    """Maximum number of full subscriptions with connections of their own.  A further one keeps
+    sharing, and gets a `Dropped` notice for what it loses."""
+    spare_messages: int = 10_000
+    """Messages that a full subscription with `when_full="block"` still queues until its connections
+    can be paused; further ones are dropped."""
+
+
+class RetrySettings(Struct, frozen=True, kw_only=True):
+    """How a lost connection is replaced, and how long missing messages are waited for."""
+
     retry_base_ms: int = 250
     """Pause after the first failed connection attempt; it doubles with each further one."""
     retry_max_ms: int = 30_000
@@ -57,14 +70,6 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     stable_after_ms: int = 10_000
     """Age at which a connection counts as stable, so that the client reconnects at once when it is
     lost."""
-    most_apart: int = 20
-    """Maximum number of full subscriptions with connections of their own.  A further one keeps
-    sharing, and gets a `Dropped` notice for what it loses."""
-    spare_messages: int = 10_000
-    """Messages that a full subscription with `when_full="block"` still queues until its connections
-    can be paused; further ones are dropped."""
-    lag_ms: int = 500
-    """How far the primary connection may lag before a secondary takes over."""
     reorder_ms: int = 500
     """How long a gap waits for another connection that may still deliver the missing messages.  If
     this is longer than a connection can stall, nothing is lost, but the whole stream waits."""
@@ -73,6 +78,11 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     held_messages: int = 20_000
     """Maximum number of messages of one stream that wait behind a gap; with more, the messages in
     the gap are given up."""
+
+
+class StalenessSettings(Struct, frozen=True, kw_only=True):
+    """How soon a silent stream is noticed."""
+
     stale_ms: int = 5_000
     """Minimum silence before any stream counts as stale."""
     quick_stale_ms: int = 1_500
@@ -87,6 +97,21 @@ class FeedSettings(Struct, frozen=True, kw_only=True):
     all_stale_reconnect_ms: int = 60_000
     """Minimum age at which a connection whose streams are all stale is replaced; doubles after each
     unsuccessful replacement."""
+
+
+class ClientSettings(Struct, frozen=True, kw_only=True):
+    """Client tuning, in three groups.  The defaults suit the exchange.
+
+    redundant = ConnectionSettings(copies=2)
+    market = tickerplant.connect(settings=ClientSettings(connections=redundant))
+    """
+
+    connections: ConnectionSettings = ConnectionSettings()
+    """Connections: how many, their renewal, limits and timeouts."""
+    retries: RetrySettings = RetrySettings()
+    """Reconnecting, and waiting for missing messages."""
+    staleness: StalenessSettings = StalenessSettings()
+    """Noticing silence."""
 
 
 _MINIMUM = {
@@ -107,20 +132,31 @@ def check_settings(settings: object) -> None:
     """Check that settings can be used.
 
     Raises:
-        ConfigError: a setting is invalid, or `settings` is not a FeedSettings.
+        ConfigError: a setting is invalid, or `settings` is not a ClientSettings.
     """
-    if not isinstance(settings, FeedSettings):
-        raise ConfigError("settings", settings, "a FeedSettings")
-    for name, kind in get_type_hints(FeedSettings).items():
-        value, minimum = getattr(settings, name), _MINIMUM.get(name, 0)
-        if kind is int and not (_is_number(value) and value == round(value) and value >= minimum):
-            raise ConfigError(name, value, f"a whole number, at least {minimum}")
-    share = settings.renewal_margin
+    if not isinstance(settings, ClientSettings):
+        raise ConfigError("settings", settings, "a ClientSettings")
+    for group, kind in get_type_hints(ClientSettings).items():
+        given = getattr(settings, group)
+        if not isinstance(given, kind):
+            raise ConfigError(f"settings.{group}", given, f"a {kind.__name__}")
+        for name, type_ in get_type_hints(kind).items():
+            if type_ is int:
+                _check_whole(
+                    f"settings.{group}.{name}", getattr(given, name), _MINIMUM.get(name, 0)
+                )
+    share, copies = settings.connections.renewal_margin, settings.connections.copies
     if not _is_number(share) or not 0 <= share < 0.5:
-        raise ConfigError("renewal_margin", share, "a number from 0 to less than 0.5")
-    if settings.copies > MAX_COPIES:
-        raise ConfigError("copies", settings.copies, f"at most {MAX_COPIES}")
+        name, expected = "settings.connections.renewal_margin", "a number from 0 to less than 0.5"
+        raise ConfigError(name, share, expected)
+    if copies > MAX_COPIES:
+        raise ConfigError("settings.connections.copies", copies, f"at most {MAX_COPIES}")
 
 
-def _is_number(value: object) -> bool:
+def _check_whole(name: str, value: object, minimum: int) -> None:
+    if not (_is_number(value) and value == round(value) and value >= minimum):
+        raise ConfigError(name, value, f"a whole number, at least {minimum}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

@@ -30,10 +30,10 @@ class StalenessMonitor:
         self._look_ms = 0
         settings = context.settings
         self._min_silence_ms = min(
-            settings.quick_stale_ms,
-            settings.event_stream_stale_ms,
-            settings.stale_ms,
-            settings.first_message_timeout_ms,
+            settings.staleness.quick_stale_ms,
+            settings.staleness.event_stream_stale_ms,
+            settings.staleness.stale_ms,
+            settings.staleness.first_message_timeout_ms,
         )
         """No stream is stale after less."""
         self._replacements = 0
@@ -120,8 +120,10 @@ class StalenessMonitor:
                 continue
             secondary.idle_since_ms = secondary.idle_since_ms or self._context.now_ms
             others_ms = connection.received_ms - secondary.idle_since_ms
-            secondary.is_mute = others_ms >= settings.overlap_ms
-            patience_ms = settings.stale_ms << min(secondary.resubscriptions, MAX_DOUBLINGS)
+            secondary.is_mute = others_ms >= settings.connections.overlap_ms
+            patience_ms = settings.staleness.stale_ms << min(
+                secondary.resubscriptions, MAX_DOUBLINGS
+            )
             if (
                 others_ms >= patience_ms
                 and connection.session is not None
@@ -141,7 +143,7 @@ class StalenessMonitor:
         ):
             return False
         age_ms = self._context.now_ms - connection.opened_ms
-        if age_ms < self._context.settings.all_stale_reconnect_ms << min(
+        if age_ms < self._context.settings.staleness.all_stale_reconnect_ms << min(
             self._replacements, MAX_DOUBLINGS
         ):
             return False

@@ -34,7 +34,7 @@ class UnknownStreams:
         self.failed_checks = 0
         """Checks that got no response."""
         self._context = context
-        self._silent_ms = context.settings.unknown_after_ms
+        self._silent_ms = context.settings.staleness.unknown_after_ms
         self._silent_since_ms: dict[MergedStream, int | None] = {}
         """Since when streams that have sent nothing could have; None: they could not yet."""
         self._checking: dict[MergedStream, None] = {}

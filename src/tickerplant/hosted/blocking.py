@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tickerplant.client.blocking import Market
 from tickerplant.client.loop_thread import LoopThread
 from tickerplant.client.timeouts import check_timeout, within
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.hosted import clock, market
 from tickerplant.hosted.clock import ClockState
 from tickerplant.hosted.market import StrPath
@@ -29,7 +29,7 @@ def replay(
     loop: bool = False,
     pace: Literal["receive", "event"] = "receive",
     faults: Mapping[str, str] | None = None,
-    settings: FeedSettings | None = None,
+    settings: ClientSettings | None = None,
 ) -> ReplayMarket:
     """Return a synchronous market that plays recordings.  Use it with `with`, or call `close`.
 
@@ -72,7 +72,7 @@ def simulate(
     intensity: float = 1.0,
     paused: bool = False,
     faults: Mapping[str, str] | None = None,
-    settings: FeedSettings | None = None,
+    settings: ClientSettings | None = None,
 ) -> SimulatedMarket:
     """Return a synchronous simulated market.  Use it with `with`, or call `close`.
 

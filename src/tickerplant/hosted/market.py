@@ -16,7 +16,7 @@ from tickerplant.client.market import Market
 from tickerplant.client.runner import FeedRunner
 from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.feed.hosts import hosts_of, venue_of_name
-from tickerplant.feed.settings import FeedSettings, check_settings
+from tickerplant.feed.settings import ClientSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.hosted.clock import MarketClock
 from tickerplant.hosted.process import ServerProcess, end
@@ -54,7 +54,7 @@ def replay(
     loop: bool = False,
     pace: Literal["receive", "event"] = "receive",
     faults: Mapping[str, str] | None = None,
-    settings: FeedSettings | None = None,
+    settings: ClientSettings | None = None,
 ) -> ReplayMarket:
     """Return a market that plays recordings.  Use it as one from `connect`.
 
@@ -118,7 +118,7 @@ def simulate(
     intensity: float = 1.0,
     paused: bool = False,
     faults: Mapping[str, str] | None = None,
-    settings: FeedSettings | None = None,
+    settings: ClientSettings | None = None,
 ) -> SimulatedMarket:
     """Return a simulated market.  Use it as one from `connect`.
 
@@ -175,7 +175,7 @@ class Hosting(Struct, frozen=True):
 class HostedMarket(Market):
     """A market with a server of its own, from when it is opened until it is closed."""
 
-    def __init__(self, hosting: Hosting, settings: FeedSettings) -> None:
+    def __init__(self, hosting: Hosting, settings: ClientSettings) -> None:
         venue = USDM if hosting.request.venue is None else venue_of_name(hosting.request.venue)
         super().__init__(hosts_of(venue, _UNKNOWN), settings, WeightBudget())
         self._hosting = hosting
@@ -274,13 +274,13 @@ async def _settled(market: ref[HostedMarket]) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def checked(settings: FeedSettings | None) -> FeedSettings:
+def checked(settings: ClientSettings | None) -> ClientSettings:
     """Return the settings of a client.
 
     Raises:
         ConfigError: they are invalid.
     """
-    settings = FeedSettings() if settings is None else settings
+    settings = ClientSettings() if settings is None else settings
     check_settings(settings)
     return settings
 

@@ -23,7 +23,7 @@ from tickerplant.client.runner import FeedRunner
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import Keep
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.logs import Complaints
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import payload_reader
@@ -64,7 +64,7 @@ class Recorder:
         writer: RecordingWriter,
         rest: RestClient,
         *,
-        settings: FeedSettings,
+        settings: ClientSettings,
         snapshots_ms: int | None,
         levels: int = SNAPSHOT_LEVELS,
         profile: str = "",

@@ -9,7 +9,7 @@ from typing import Any
 from tickerplant import logs
 from tickerplant.config.settings import RelaySettings
 from tickerplant.feed.hosts import hosts_of
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.recorder.tap import TapSettings
@@ -107,5 +107,5 @@ def _upstreams(settings: RelaySettings) -> list[Upstream]:
         ),
     ]
     given = [each for each in hosts if each != hosts_of(each.venue)] or hosts
-    feed = FeedSettings(copies=settings.copies)
+    feed = ClientSettings(connections=ConnectionSettings(copies=settings.copies))
     return [Upstream(each, feed, linger_ms=settings.linger_ms) for each in given]

@@ -20,7 +20,7 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.order_book import BookState
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import Allowances, PartOfBudget, WeightBudget
 from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints
@@ -67,7 +67,7 @@ class Upstream:
     def __init__(
         self,
         hosts: Hosts,
-        settings: FeedSettings,
+        settings: ClientSettings,
         *,
         linger_ms: int,
         max_streams: int = MAX_STREAMS,

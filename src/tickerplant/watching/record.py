@@ -18,7 +18,7 @@ from tickerplant.client.server_info import wrong_venue_text
 from tickerplant.config.settings import RecordSettings, is_quiet
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.formatting import count_text, duration_text, printable, size_text
 from tickerplant.logs import logger
@@ -107,8 +107,10 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
         run.names,
         writer,
         rest,
-        settings=FeedSettings(
-            copies=settings.copies, max_connection_age_ms=settings.max_connection_age_ms
+        settings=ClientSettings(
+            connections=ConnectionSettings(
+                copies=settings.copies, max_connection_age_ms=settings.max_connection_age_ms
+            )
         ),
         snapshots_ms=settings.snapshots_ms or None,
         levels=settings.snapshot_levels,

@@ -14,7 +14,7 @@ from tickerplant.client.market import Market
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
 from tickerplant.feed.observer import Observer
-from tickerplant.feed.settings import FeedSettings
+from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
@@ -51,7 +51,7 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
     venue = venue_of_settings(settings) or venue_of_streams(unique)
     market = Market(
         hosts_given(venue, settings, os.environ),
-        FeedSettings(copies=settings.copies),
+        ClientSettings(connections=ConnectionSettings(copies=settings.copies)),
         WeightBudget(),
         observer=Observer(),  # logs nothing: notices are shown anyway
     )
