@@ -243,6 +243,25 @@ def test_the_table_has_every_trade_of_the_recording(folder: Path) -> None:
 
 @pytest.mark.sockets
 @pytest.mark.slow
+def test_every_trade_is_printed_with_its_book(folder: Path) -> None:
+    printed = run([at_its_hour("hour_with_books.py", folder)], folder)
+    rows = [line.split() for line in printed.splitlines()]
+    trades = recorded_trades(folder)
+    assert [(row[0], row[1]) for row in rows] == [
+        (str(each.trade_id), each.price) for each in trades
+    ]
+    mids = recorded_mids(folder)
+    known = [
+        (each.symbol, float(row[2]))
+        for each, row in zip(trades, rows, strict=True)
+        if row[2] != "None"
+    ]
+    assert len(known) > len(trades) / 2, "expected that books are in sync most of the time"
+    assert not [(symbol, mid) for symbol, mid in known if mid not in mids[symbol]]
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
 def test_a_replayed_hour_has_the_books_of_the_recording(folder: Path) -> None:
     printed = run([at_its_hour("hour_replayed.py", folder)], folder)
     lines = printed.splitlines()
@@ -272,4 +291,4 @@ def test_the_line_counts_of_the_table_are_those_of_the_programs() -> None:
         for path in TASKS.glob("*.py")
     }
     assert {name: int(lines) for name, lines in ROW.findall(table)} == counted
-    assert len(counted) == 9
+    assert len(counted) == 10
