@@ -779,7 +779,7 @@ def _callable(name: str, called: Callable[..., object]) -> Iterable[str]:
     """Yield the signature of a function or class, what it does, and what it is given."""
     function = called.__init__ if inspect.isclass(called) else called
     yield f"```text\n{name}{_signature(function)}\n```"
-    yield _sentences(called)
+    yield _prose(inspect.getdoc(called) or "")
     parts = _SECTION.split(inspect.getdoc(function) or "")
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     if "Args" in sections:
