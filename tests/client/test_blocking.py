@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -31,7 +31,7 @@ from tickerplant import (
     messages,
 )
 from tickerplant.client.loop_thread import LoopThread
-from tickerplant.messages import Disconnected
+from tickerplant.messages import Disconnected, Kline
 
 pytestmark = pytest.mark.sockets
 
@@ -461,6 +461,23 @@ def test_rest_is_typed_too(house: House) -> None:
             market.fetch_depth("BTCUSDT", limit=7)  # type: ignore[arg-type]
         with pytest.warns(DeprecationWarning, match=r"market\.get is now market\.ask"):
             assert market.get("time") == {"serverTime": START_MS}
+
+
+def test_a_history_comes_first(house: House) -> None:
+    with house.connect() as market:
+        house.trade()
+        subscription = market.stream(Kline.of("BTCUSDT", "1m"), history=5, timeout_s=5)
+        candle = next(subscription)
+        assert isinstance(candle, Kline)
+        assert (candle.backfilled, candle.candle.close_price) == (True, "65280.10")
+        seen: list[object] = []
+        listener = market.on(Kline.of("BTCUSDT", "1m"), callback=seen.append, history=5)
+        while not seen:
+            with suppress(TimeoutError):
+                listener.wait(0.01)
+        assert isinstance(seen[0], Kline)
+        with pytest.raises(ConfigError, match="only streams of trade, aggTrade"):
+            market.stream("btcusdt@bookTicker", history=5)
 
 
 def test_errors_are_raised(house: House) -> None:

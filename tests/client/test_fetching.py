@@ -73,17 +73,17 @@ async def test_candles_are_fetched_in_pages_and_the_last_one_is_open(venue: Venu
         assert opened(await fetcher.candles(symbol, "1m", None, None, None, None)) == list(
             range(2_701, 3_201)
         )
-        everything = await fetcher.candles(symbol, "1m", at(0), at(3_199), None, None)
+        everything = await fetcher.candles(symbol, "1m", at(0), at(3_200), None, None)
         assert opened(everything) == list(range(3_200))
         assert all(each.is_closed for each in everything)
         first = await fetcher.candles(symbol, "1m", at(0.5), None, 1_600, None)
         assert opened(first) == list(range(1, 1_601))
-        assert opened(await fetcher.candles(symbol, "1m", None, at(1_800), 1_700, None)) == list(
+        assert opened(await fetcher.candles(symbol, "1m", None, at(1_801), 1_700, None)) == list(
             range(101, 1_801)
         )
         assert not await fetcher.candles(symbol, "1m", at(3_300), at(3_400), None, None)
         one = datetime.fromtimestamp(START_MS / 1000, UTC) + timedelta(hours=1)
-        (candle,) = await fetcher.candles(symbol, "1h", one, one.isoformat(), None, None)
+        (candle,) = await fetcher.candles(symbol, "1h", one, "+1h", None, None)
         assert candle.open_time_ms == START_MS + HOUR_MS
 
 
@@ -126,8 +126,8 @@ async def test_aggregate_trades_are_fetched_by_time_and_by_id() -> None:
         second = NS_PER_MS * 1_000
         begin = START_MS * NS_PER_MS
         assert await ids(begin + 9 * second, None, None, limit=1_500) == list(range(10, 1_510))
-        assert await ids(begin, begin + 1_199 * second, None) == list(range(1, 1_201))
-        assert await ids(None, begin + 1_199 * second, None, limit=1_100) == list(range(101, 1_201))
+        assert await ids(begin, begin + 1_200 * second, None) == list(range(1, 1_201))
+        assert await ids(None, begin + 1_200 * second, None, limit=1_100) == list(range(101, 1_201))
         with pytest.raises(ConfigError, match="from_id"):
             await ids(begin, None, 5)
 
@@ -200,10 +200,19 @@ async def test_a_snapshot_has_the_symbol_that_was_asked_for() -> None:
         (lambda it: it.candles("BTCUSDT", "1m", None, None, 0, None), "0 for limit: .* from 1 to"),
         (lambda it: it.candles("BTCUSDT", "1m", None, None, True, None), "True for limit"),
         (lambda it: it.candles("BTCUSDT", "1m", "noon", None, 1, None), "'noon' for start"),
-        (lambda it: it.candles("BTCUSDT", "1m", at(5), at(4), 1, None), "for end: .* not before"),
+        (
+            lambda it: it.candles("BTCUSDT", "1m", at(5), at(4), 1, None),
+            "for end: .* after the start",
+        ),
         (
             lambda it: it.candles("BTCUSDT", "1m", "2020-01-01", "2021-01-01", None, None),
             "'2020-01-01' for start: .* at most 100,000 candles",
+        ),
+        (lambda it: it.candles("BTCUSDT", "1m", at(5), at(5), 1, None), "for end: .* after the"),
+        (lambda it: it.candles("BTCUSDT", "1m", None, "+1h", 1, None), "'.1h' for end: .* without"),
+        (
+            lambda it: it.candles("BTCUSDT", "1m", at(5), "+1x", 1, None),
+            "'.1x' for end: .* such as",
         ),
         (lambda it: it.depth("BTCUSDT", 7, None), "7 for limit: expected one of 5, 10"),
         (lambda it: it.trades(5, None, 5, None), "5 for symbol: expected a symbol"),

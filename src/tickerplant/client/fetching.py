@@ -15,7 +15,7 @@ from tickerplant.messages.rest import FundingRate, Instrument
 from tickerplant.messages.rest_rows import parse_depth, parse_funding_rates, parse_instruments
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.queries import depth, funding, klines, trades
-from tickerplant.recording.timestamps import Instant, instant_ns
+from tickerplant.recording.timestamps import Instant, instant_ns, parse_duration_ns
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.units import DAY_MS, NS_PER_MS
 from tickerplant.venue import COINM, Venue
@@ -241,9 +241,28 @@ def _check_id(from_id: object) -> None:
 
 
 def _period(start: Instant | None, end: Instant | None) -> tuple[int | None, int | None]:
-    """Return the first and last ms of a period; raise `ConfigError` if it ends before it begins."""
-    start_ms = None if start is None else -(-instant_ns("start", start) // NS_PER_MS)
-    end_ms = None if end is None else instant_ns("end", end) // NS_PER_MS
-    if start_ms is not None and end_ms is not None and end_ms < start_ms:
-        raise ConfigError("end", end, "a time that is not before the start")
-    return start_ms, end_ms
+    """Return the first and last ms of a period, of which the end is exclusive.
+
+    Raises:
+        ConfigError: One of them is not a time, or the end is not after the start.
+    """
+    start_ns = None if start is None else instant_ns("start", start)
+    end_ns = _end_ns(start_ns, end)
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise ConfigError("end", end, "a time after the start")
+    start_ms = None if start_ns is None else -(-start_ns // NS_PER_MS)
+    return start_ms, None if end_ns is None else (end_ns - 1) // NS_PER_MS
+
+
+def _end_ns(start_ns: int | None, end: Instant | None) -> int | None:
+    """Return a time, or one at an offset from the start such as `+1h`."""
+    if end is None:
+        return None
+    if not isinstance(end, str) or not end.startswith("+"):
+        return instant_ns("end", end)
+    if start_ns is None:
+        raise ConfigError("end", end, "a time: without a start, an offset counts from nothing")
+    try:
+        return start_ns + parse_duration_ns(end[1:])
+    except ValueError as error:
+        raise ConfigError("end", end, f"a plus sign and {error}") from None

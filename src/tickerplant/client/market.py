@@ -458,7 +458,7 @@ class Market:
             symbol: Such as `BTCUSDT`.
             interval: Length of a candle, such as `1m`.
             start: When the first candle opens, or earlier.
-            end: When the last candle opens, or later.
+            end: When no more candles open; `+1h` is an hour after the start.
             limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
             timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
 
@@ -532,7 +532,7 @@ class Market:
         Args:
             symbol: Such as `BTCUSDT`.
             start: The time of the first one, or earlier.
-            end: The time of the last one, or later.
+            end: A time after the last one; `+1h` is an hour after the start.
             from_id: The first id, instead of times.
             limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
             timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
@@ -561,7 +561,7 @@ class Market:
         Args:
             symbol: Such as `BTCUSDT`; None, on USDⓈ-M only: all symbols.
             start: The time of the first one, or earlier.
-            end: The time of the last one, or later.
+            end: A time after the last one; `+1h` is an hour after the start.
             limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
             timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
 
