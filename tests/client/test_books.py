@@ -333,26 +333,48 @@ async def test_an_unknown_symbol_is_reported_and_retried_with_growing_delays() -
     async with (
         exchange(BTC) as house,
         client_of(house) as market,
-        market.books(BTC, "NOSUCH") as books,
+        market.books(BTC, "BTCUSDC") as books,
         every(0.02, house.go_on),
     ):
-        with pytest.raises(RequestError, match="-1121 Invalid symbol"):
+        with pytest.raises(RequestError, match="-1121 Invalid symbol") as refused:
             await books.wait_until_live()
-        book = books["NOSUCH"]
+        assert "does not list BTCUSDC; did you mean BTCUSDT?" in str(refused.value)
+        book = books["BTCUSDC"]
         assert (book.state, book.best_bid) == (BookState.SYNCING, None)
-        assert book.reason == "no snapshot: -1121 Invalid symbol."
+        assert book.reason.startswith("no snapshot: -1121 Invalid symbol. (USDⓈ-M at http://127")
+        assert book.reason.endswith("does not list BTCUSDC; did you mean BTCUSDT?)")
         changes = books.changes()
         given = {(await anext(changes)).symbol for _ in range(2)}
-        assert given == {BTC, "NOSUCH"}, "iteration gives it, too"
+        assert given == {BTC, "BTCUSDC"}, "iteration gives it, too"
         await asyncio.sleep(0.3)
-        assert inside(books, "NOSUCH").counters.snapshots_failed == 1
-        assert "-1121" in (await books.audit("NOSUCH")).skipped_reason
-        await until(lambda: inside(books, "NOSUCH").counters.snapshots_failed == 2)
-        pause_ms = inside(books, "NOSUCH").next_request_ms - time.monotonic_ns() // 1_000_000
+        assert inside(books, "BTCUSDC").counters.snapshots_failed == 1
+        assert "-1121" in (await books.audit("BTCUSDC")).skipped_reason
+        await until(lambda: inside(books, "BTCUSDC").counters.snapshots_failed == 2)
+        pause_ms = inside(books, "BTCUSDC").next_request_ms - time.monotonic_ns() // 1_000_000
         assert 1_500 < pause_ms <= 2_100, "twice the first pause"
-        books.remove("NOSUCH")
+        books.remove("BTCUSDC")
         await books.wait_until_live()
         assert list(books) == [BTC]
+
+
+@looped
+async def test_a_symbol_of_the_other_venue_is_reported_at_once() -> None:
+    async with (
+        exchange(BTC) as house,
+        client_of(house) as market,
+        market.books("BTCUSD_PERP") as books,
+    ):
+        with pytest.raises(ConfigError, match=r"symbol.*'BTCUSD_PERP'|'BTCUSD_PERP'.*symbol"):
+            await books.wait_until_live()
+        assert "COIN-M" in books["BTCUSD_PERP"].reason
+
+
+@pytest.mark.parametrize("timeout_s", [-1, "soon"])
+@looped
+async def test_an_invalid_timeout_is_refused(timeout_s: Any) -> None:
+    async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
+        with pytest.raises(ConfigError, match="timeout_s"):
+            await books.wait_until_live(timeout_s)
 
 
 @looped

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from tickerplant.client import books as asynchronous
 from tickerplant.client.loop_thread import LoopThread, OverError
 from tickerplant.client.subscription import streams_text
-from tickerplant.client.timeouts import within
+from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.order_book import BookSnapshot, BookState, OrderBook
 from tickerplant.messages.message import Message
@@ -234,7 +234,11 @@ class Books(Mapping[str, OrderBook]):
             live_only: Whether to yield only books that are in sync at that time.
             timeout_s: How long to wait for a change before `TimeoutError` is raised; the next call
                 waits again.
+
+        Raises:
+            ConfigError: `timeout_s` is invalid.
         """
+        check_timeout(timeout_s)
         changes = self._thread.call(lambda: self._books.changes(live_only=live_only))
         return BookChanges(self._books, changes, self._views, timeout_s)
 
@@ -247,10 +251,12 @@ class Books(Mapping[str, OrderBook]):
             timeout_s: How long to wait; None waits indefinitely.
 
         Raises:
+            ConfigError: `timeout_s` is invalid, or the server does not know a symbol.
             TimeoutError: Some books did not become live in time; the message names them and says
                 why.
-            RequestError: The server refuses the snapshot of a book, for example of an unknown
-                symbol.  `remove` it or wait again; the snapshot is retried with increasing delays.
+            RequestError: The server refuses the snapshot of a book, for example of a symbol that it
+                does not list; the message names the most similar one.  `remove` it or wait again;
+                the snapshot is retried with increasing delays.
             RuntimeError: The books are closed.
         """
         self._thread.wait(self._books.wait_until_live(timeout_s))

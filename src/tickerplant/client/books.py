@@ -18,6 +18,7 @@ from tickerplant.client.local_books import (
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import streams_text
+from tickerplant.client.timeouts import check_timeout
 from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.order_book import BookState, OrderBook, no_book_text
 from tickerplant.messages.message import Message
@@ -213,12 +214,16 @@ class Books(Mapping[str, OrderBook]):
             timeout_s: How long to wait; None waits indefinitely.
 
         Raises:
+            ConfigError: `timeout_s` is invalid, or the server does not know a symbol.
             TimeoutError: Some books did not become live in time; the message names them and says
                 why.
-            RequestError: The server refuses the snapshot of a book, for example of an unknown
-                symbol.  `remove` it or wait again; the snapshot is retried with increasing delays.
+            RequestError: The server refuses the snapshot of a book, for example of a symbol that it
+                does not list; the message names the most similar one.  `remove` it or wait again;
+                the snapshot is retried with increasing delays.
             RuntimeError: The books are closed.
         """
+        if timeout_s:  # 0: do not wait
+            check_timeout(timeout_s)
         self._runner.is_awaited = True
         loop = asyncio.get_running_loop()
         until_s = None if timeout_s is None else loop.time() + timeout_s

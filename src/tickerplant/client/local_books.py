@@ -30,6 +30,7 @@ from tickerplant.notices import (
     Recovered,
     Stale,
     SubscriptionRejected,
+    UnknownStream,
 )
 from tickerplant.queries import depth, find_path
 from tickerplant.units import NS_PER_MS
@@ -41,6 +42,8 @@ CHECK_INTERVAL_S = 0.1
 """How often books are checked for whether they want a snapshot."""
 SNAPSHOT_TIMEOUT_S = 10.0
 """How long the response to one snapshot request may take."""
+INVALID_SYMBOL = -1121
+"""The code of an error response about a symbol that is not listed."""
 LEAST_LIMIT = 50
 """A snapshot with fewer levels has the same request weight."""
 
@@ -64,6 +67,8 @@ class RequestingBook(LocalBook):
 
     failure: Exception | None = None
     """The error of the last snapshot request; None if it succeeded."""
+    unknown_reason: str = ""
+    """Why its stream or symbol is unknown to the server; empty if it is not."""
     clock: Clock = staticmethod(wall_clock_ms)
     """The time by which refusals end, ms since the epoch."""
 
@@ -73,21 +78,32 @@ class RequestingBook(LocalBook):
         """What users see of it."""
 
     @property
-    def refusal(self) -> RequestError | None:
-        """The error with which the server refused a snapshot for good; None if it may have one."""
+    def refusal(self) -> RequestError | ConfigError | None:
+        """Why the book will never be live: the server refuses snapshots, or does not know the symbol.
+
+        None if it may become live.
+        """
         failure = self.failure
-        if not isinstance(failure, RequestError) or self.state is BookState.LIVE:
+        if self.state is BookState.LIVE:
             return None
-        return failure if 400 <= failure.status < 500 and failure.status not in REFUSALS else None
+        if isinstance(failure, RequestError):
+            is_definite = 400 <= failure.status < 500 and failure.status not in REFUSALS
+            return failure if is_definite else None
+        unknown = self.unknown_reason
+        return ConfigError("symbol", self.symbol, f"a listed one: {unknown}") if unknown else None
 
     @property
     def reason(self) -> str:
         """Why the book is not live, for people; empty while it is."""
         failure = self.failure
-        if failure is None or self.state is not BookState.SYNCING:
+        if self.state is not BookState.SYNCING or (failure is None and not self.unknown_reason):
             return super().reason
+        if failure is None:
+            return self.unknown_reason
         if isinstance(failure, RequestError):
             text = f"{failure.code} {failure.message}"
+            if self.unknown_reason:
+                text += f" ({self.unknown_reason})"
             if not isinstance(failure, RateLimitError):
                 return f"no snapshot: {text}"
             again = again_text(failure.retry_at_ms, self.clock())
@@ -233,6 +249,8 @@ class LocalBooks:
                 book.updates_lost(f"stale: {reason or f'silent for {silent_ms} ms'}", now_ms)
             case Recovered():
                 book.updates_resumed(now_ms)
+            case UnknownStream(reason=reason):
+                book.unknown_reason = reason
             case SubscriptionRejected(code=code, reason=reason):
                 book.failure = RequestError(code, reason)
             case Gap(reason=reason):
@@ -315,14 +333,15 @@ class LocalBooks:
     async def _refresh(self, book: RequestingBook) -> None:
         try:
             book.load(await self.fetch_snapshot(book), monotonic_ms())
-            book.failure = None
+            book.failure, book.unknown_reason = None, ""
             self._warned.discard("")
         except (RequestError, UpstreamError) as error:
-            book.failure = error
+            failure = await self._explained(book, error)
+            book.failure = failure
             book.snapshot_failed(monotonic_ms())
             if isinstance(error, RateLimitError):
                 self._refusal = error
-            self._warn(book, error)
+            self._warn(book, failure)
         except Exception as error:  # noqa: BLE001  # otherwise no other request would follow
             _log.exception("The snapshot request for %s failed", book.symbol)
             book.failure = error
@@ -330,6 +349,24 @@ class LocalBooks:
         self._runner.preparing.discard(book)
         if self.by_symbol.get(book.symbol) is book:
             self._report(book)
+
+    async def _explained(
+        self, book: RequestingBook, error: RequestError | UpstreamError
+    ) -> RequestError | UpstreamError:
+        """Return the error, with the most similar symbol if the server does not list that of the book."""
+        listing = self._runner.listing
+        if not isinstance(error, RequestError) or error.code != INVALID_SYMBOL or listing is None:
+            return error
+        book.unknown_reason = await listing.unlisted_reason(book.symbol)
+        if not book.unknown_reason:
+            return error
+        return RequestError(
+            error.code,
+            error.message,
+            error.status,
+            request=error.request,
+            note=book.unknown_reason,
+        )
 
     def _warn(self, book: RequestingBook, failure: Exception) -> None:
         """Log a failed snapshot request, once until a request succeeds."""

@@ -56,7 +56,7 @@ class FeedRunner:
         listing: Listing | None = None,
     ) -> None:
         self.feed = Feed(hosts, settings, reader, rng)
-        self._listing = listing
+        self.listing = listing
         self._backfill = backfill
         self._connections: dict[int, Connection] = {}
         self._ending: set[Connection] = set()
@@ -216,8 +216,8 @@ class FeedRunner:
             case Fetch():
                 self.start_request(self._fetch(action))
             case Verify(streams=streams):
-                if self._listing is not None:
-                    self.start_request(self._verify(self._listing, streams))
+                if self.listing is not None:
+                    self.start_request(self._verify(self.listing, streams))
 
     def start_request(self, request: Coroutine[Any, Any, None]) -> None:
         """Run `request` in a task, which is cancelled when the feed is stopped."""

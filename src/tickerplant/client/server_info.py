@@ -24,7 +24,7 @@ from tickerplant.streams.subjects import (
     one_symbol_anywhere,
     pair_anywhere,
 )
-from tickerplant.suggestions import closest_match
+from tickerplant.suggestions import closest_match, suggestion
 from tickerplant.venue import COINM, VENUES, Venue
 
 CACHED_MS = 600_000
@@ -90,6 +90,21 @@ class Listing:
                 similar = closest_match(what, listed) if len(reasons) < MAX_SUGGESTIONS else ""
                 reasons[name] = self._reason(name, what, similar)
         return reasons
+
+    async def unlisted_reason(self, symbol: str) -> str:
+        """Return that a symbol is not listed, and which similar one is.
+
+        Empty if it is listed, or the server does not respond.
+        """
+        if not await self._is_fetched():
+            return ""
+        if self._other is not None:
+            return wrong_venue_text(self._hosts, self._other)
+        symbols = {contract.symbol for contract in self._contracts}
+        if symbol in symbols:
+            return ""
+        where = f"{self._hosts.venue.title} at {self._hosts.rest}"
+        return f"{where} does not list {symbol}{suggestion(symbol, symbols)}"
 
     def _reason(self, name: str, what: str, similar: str) -> str:
         hint = name.replace(what.lower(), similar.lower(), 1) if similar else ""
