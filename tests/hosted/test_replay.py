@@ -95,6 +95,16 @@ async def test_everything_recorded_is_delivered_in_order_and_then_iterations_end
 
 
 @looped
+async def test_only_chosen_symbols_are_played() -> None:
+    async with tickerplant.replay(tape(), symbols=["ethusdt"], speed=0) as market:
+        assert {each.symbol for each in await market.fetch_instruments()} == {"ETHUSDT"}
+        trades = market.stream(TRADES)
+        found = [each.payload async for each in market.stream(QUOTES[1], on_notice=print)]
+        assert trades.pending == 0
+    assert {QUOTES[1]: found} == recorded(QUOTES[1])
+
+
+@looped
 async def test_a_slow_reader_loses_nothing() -> None:
     expected = recorded(*QUOTES)
     found: dict[str, list[bytes]] = defaultdict(list)
@@ -164,6 +174,8 @@ async def test_steps_and_seeks_of_a_replay_that_is_left_to_the_program() -> None
             "for end: expected a time after",
         ),
         ({"start": "2030-01-01"}, ConfigError, "for start: expected a time before the end"),
+        ({"symbols": ["BTCUSD"]}, ConfigError, "for symbols: .*did you mean BTCUSDT"),
+        ({"streams": ["btcusdt@trades"]}, ConfigError, "for streams: .*did you mean btcusdt@trade"),
         ({"venue": "coinm"}, ConfigError, "'coinm' for venue: expected usdm"),
         ({"pace": "fast"}, ConfigError, "for pace: .*enum value 'fast'"),
         ({"faults": {"resets": "3s"}}, ConfigError, "for faults: .*reset"),

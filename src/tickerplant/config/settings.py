@@ -242,6 +242,22 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
             "to",
         ),
     ] = None
+    symbols: Annotated[
+        tuple[str, ...],
+        _setting(
+            "Play only the streams of these symbols, separated by commas, and none of all symbols "
+            "together [all].",
+            names,
+        ),
+    ] = ()
+    streams: Annotated[
+        tuple[str, ...],
+        _setting(
+            "Play only these recorded streams, separated by commas, and what is derived from them "
+            "[all].",
+            names,
+        ),
+    ] = ()
     warm_up_ms: Annotated[
         int,
         _setting(

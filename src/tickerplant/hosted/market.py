@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from os import PathLike, fspath
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from weakref import finalize, ref
 
 from msgspec import Struct
@@ -85,12 +85,11 @@ def replay(
     """
     if not paths:
         raise ConfigError("paths", None, "the folder of a recording, or a file")
-    begin, until = span_of(start, end)
     fields = {
         "symbols": names_of("symbols", symbols),
         "streams": names_of("streams", streams),
-        "begin": begin,
-        "end": until,
+        "begin": spec_of("start", start),
+        "end": spec_of("end", end),
         "speed": speed_of(speed),
         "loop": loop,
         "exit_at_end": not loop,
@@ -324,24 +323,12 @@ def duration_ms_of(duration: str | None) -> int | None:
         raise ConfigError("duration", duration, str(error)) from None
 
 
-def span_of(start: Instant | None, end: Instant | None) -> tuple[Any, Any]:
-    """Return the bounds of a replay as the server takes them; `+` in `end` counts from `start`.
+def spec_of(argument: str, given: Instant | None) -> TimeSpec | None:
+    """Return a bound of a replay as the server takes it.
 
     Raises:
-        ConfigError: one of them is invalid.
+        ConfigError: it is invalid.
     """
-    begin, until = _spec_of("start", start), _spec_of("end", end)
-    if begin is not None and until is not None and until.sign == "+":
-        if begin.sign != "-":
-            until = TimeSpec(begin.ns + until.ns, begin.sign)
-        elif begin.ns > until.ns:
-            until = TimeSpec(begin.ns - until.ns, "-")
-        else:
-            until = None
-    return begin, until
-
-
-def _spec_of(argument: str, given: Instant | None) -> TimeSpec | None:
     if given is None:
         return None
     if isinstance(given, datetime | int):

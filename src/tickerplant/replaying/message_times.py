@@ -13,7 +13,7 @@ from itertools import chain, islice
 from re import Pattern
 
 from tickerplant.recording.event_clock import SAMPLE_LINES, clock_from, typical_ahead_ms
-from tickerplant.recording.line import Line, RecordedFile
+from tickerplant.recording.line import Batched, Line
 from tickerplant.units import MINUTE_MS, NS_PER_MS
 
 SKEW_NS = 60_000_000_000
@@ -101,14 +101,9 @@ class ByEventTime:
     from its receive time.
     """
 
-    def __init__(self, recording: RecordedFile) -> None:
+    def __init__(self, recording: Batched) -> None:
         self._recording = recording
         self._ahead_ms: int | None = None
-
-    @property
-    def path(self) -> str:
-        """The path of the recording."""
-        return self._recording.path
 
     def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
         """Yield the lines whose time is `start_ns` or later, in batches.

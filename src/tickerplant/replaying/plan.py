@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.formatting import iso_text
-from tickerplant.recording.line import RecordedFile
+from tickerplant.recording.line import Batched, RecordedFile
 from tickerplant.recording.segments import Segments
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
+from tickerplant.replaying.choice import EVERYTHING, Choice, Chosen
 from tickerplant.replaying.line_cursor import LineCursor
 from tickerplant.replaying.message_times import SKEW_NS, ByEventTime
 from tickerplant.replaying.scan import FileScan
@@ -43,6 +44,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Whether the replay starts over at its end."""
     rebased: bool = False
     """Whether all times are shifted so that the first message has the current time."""
+    choice: Choice = EVERYTHING
+    """Which streams are played."""
     verbatim: bool = False
     """Whether recorded streams are sent and nothing is derived from them."""
     is_paused: bool = False
@@ -62,10 +65,13 @@ class Span(Struct, frozen=True):
     is_end_known: bool
 
 
-def views_of(plan: Plan, recordings: Sequence[RecordedFile]) -> list[RecordedFile | ByEventTime]:
-    """Return the recordings with the times by which they are played."""
-    by_event = plan.pace == "event"
-    return [ByEventTime(each) if by_event else each for each in recordings]
+def views_of(plan: Plan, recordings: Sequence[RecordedFile]) -> list[Batched]:
+    """Return the lines that are played of the recordings, with the times by which they are played."""
+    choice = plan.choice
+    views: list[Batched] = [
+        each if choice.is_everything else Chosen(each, choice) for each in recordings
+    ]
+    return [ByEventTime(each) for each in views] if plan.pace == "event" else views
 
 
 def span_of(plan: Plan, recordings: Sequence[RecordedFile]) -> Span:
@@ -110,7 +116,7 @@ def _refuse_empty(plan: Plan, begin_ns: int, end_ns: int, first_ns: int, last_ns
         )
 
 
-def _last_ns(view: RecordedFile | ByEventTime, recording: RecordedFile) -> int:
+def _last_ns(view: Batched, recording: RecordedFile) -> int:
     """Return the time of the last line."""
     if not isinstance(recording, Segments):
         return max((lines[-1][0] for lines in view.batches()), default=0)

@@ -13,6 +13,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.progress import StatusLine
 from tickerplant.recording.capture import companions_text
+from tickerplant.replaying.choice import Choice, chosen
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import Scan, scan
 from tickerplant.replaying.source import RecordingSource
@@ -60,6 +61,8 @@ def replay_service(
         RecordingError: a file cannot be read, or is not a recording.
     """
     settings = structs.replace(settings, profile=replayed_profile(settings, found.profile))
+    choice = Choice(settings.streams, settings.symbols)
+    found = chosen(found, choice)
     plant = plant_of(settings, found.instruments, found.start_ms)
     plan = Plan(
         speed=settings.speed,
@@ -69,6 +72,7 @@ def replay_service(
         warm_up_ns=settings.warm_up_ms * 1_000_000,
         loops=settings.loop,
         rebased=settings.rebase == "now",
+        choice=choice,
         verbatim=settings.verbatim,
         is_paused=settings.paused,
         waits=settings.slow_readers == "wait",
