@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -33,6 +34,14 @@ from tickerplant.feed.queue import WHEN_FULL, WhenFull
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
 OTHERS = ("aiohttp", "asyncio", "msgspec", "picows", "pyarrow", "websockets")
 """What takes its time to be imported."""
+
+
+INTERNAL = {
+    *("is_done", "take_failure", "hosts", "budget"),
+    *("is_over", "read_queued", "begin_waiting", "end_waiting", "wait_until_ready"),
+    *("fetch_queued", "is_settled"),
+}
+"""Members for the market that made an object, or for `merge`; not for users."""
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +129,62 @@ def test_what_a_typed_program_needs_is_public() -> None:
         assert made_type in tickerplant.__all__
 
 
+BOTH_SIDES = (
+    *("Books", "Listener", "Market", "MarketClock", "ReplayMarket", "SimulatedMarket"),
+    "Subscription",
+)
+
+
+def members(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")} - INTERNAL
+
+
+def parameters(function: Any) -> dict[str, inspect.Parameter]:
+    return {
+        name: each.replace(annotation=inspect.Parameter.empty)
+        for name, each in inspect.signature(function).parameters.items()
+    }
+
+
+def assert_same_parameters(asynchronous: Any, synchronous: Any) -> None:
+    here, there = parameters(asynchronous), parameters(synchronous)
+    extra = there.keys() - here.keys()
+    assert extra <= {"timeout_s"}, f"only the blocking side takes {extra}"
+    assert [*here.items()] == [each for each in there.items() if each[0] not in extra]
+
+
+@pytest.mark.parametrize("name", BOTH_SIDES)
+def test_both_sides_have_the_same_members_with_the_same_parameters(name: str) -> None:
+    here, there = getattr(tickerplant, name), getattr(blocking, name)
+    assert members(here) == members(there)
+    for member in members(here):
+        one, other = (inspect.getattr_static(kind, member) for kind in (here, there))
+        assert isinstance(one, property) == isinstance(other, property), member
+        if inspect.isfunction(one):
+            assert_same_parameters(one, other)
+
+
+@pytest.mark.parametrize("name", ["connect", "merge", "replay", "simulate"])
+def test_both_sides_have_the_same_functions(name: str) -> None:
+    assert_same_parameters(getattr(tickerplant, name), getattr(blocking, name))
+
+
+def test_the_comparison_of_the_sides_is_complete() -> None:
+    compared = {*BOTH_SIDES, "connect", "merge", "replay", "simulate"}
+    assert compared == {*blocking.__all__}
+
+
+@pytest.mark.parametrize(("former", "present"), tickerplant._RENAMED.items())
+def test_a_former_name_still_works_and_says_the_present_one(former: str, present: str) -> None:
+    with pytest.warns(
+        DeprecationWarning, match=rf"{former} is now tickerplant\.{present}$"
+    ) as seen:
+        value = getattr(tickerplant, former)
+    assert seen[0].filename == __file__
+    assert value is attrgetter(present)(tickerplant)
+    assert former not in dir(tickerplant)
+
+
 def test_every_name_of_messages_is_there() -> None:
     for name in messages.__all__:
         assert hasattr(messages, name), name
@@ -173,7 +238,7 @@ def test_every_setting_and_value_of_when_full_is_on_the_page(page: str) -> None:
 )
 def test_every_method_is_on_the_page(kind: type, variable: str, page: str) -> None:
     for name, value in vars(kind).items():
-        if not name.startswith("_") and inspect.isfunction(value) and name != "take_failure":
+        if not name.startswith("_") and inspect.isfunction(value) and name not in INTERNAL:
             assert f"{variable}.{name}(" in page
 
 

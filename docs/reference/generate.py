@@ -633,6 +633,8 @@ def python_page() -> str:
         "### When the queue is full",
         "What happens when `queue_size` messages are unread:",
         table(("`when_full`", "what happens"), _when_full_rows()),
+        "## `merge`",
+        *_callable("tickerplant.merge", tickerplant.merge),
         *_class("`Listener`", Listener, "listener"),
         *_class("`Books`", Books, "books"),
         *_class("`OrderBook`", OrderBook, "book"),
@@ -749,8 +751,12 @@ _MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])")
 _QUOTED = re.compile(r"(: |-> )'([^']*)'")
 """An annotation; a default keeps its quotation marks."""
 SIGNATURE_COLUMNS = 80
-SEEN_BY_THE_MARKET = {"is_done", "take_failure"}
-"""Members that a class has for the market that made it."""
+SEEN_BY_THE_MARKET = {
+    *("is_done", "take_failure"),
+    *("is_over", "read_queued", "begin_waiting", "end_waiting", "wait_until_ready"),
+    "fetch_queued",
+}
+"""Members that a class has for the market that made it, or for `merge`."""
 
 
 def _public_name(name: str) -> Cells:

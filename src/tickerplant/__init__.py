@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tickerplant.archive.tables import Numbers, TableName
     from tickerplant.client.books import Books
     from tickerplant.client.market import Market, connect
+    from tickerplant.client.merging import merge
     from tickerplant.client.subscription import Listener, Subscription
     from tickerplant.errors import (
         ConfigError,
@@ -93,6 +94,7 @@ __all__ = [
     "__version__",
     "blocking",
     "connect",
+    "merge",
     "messages",
     "notices",
     "open_recording",
@@ -141,6 +143,7 @@ _HOME = {
     "WhenFull": "feed.queue",
     "blocking": "",
     "connect": "client.market",
+    "merge": "client.merging",
     "messages": "",
     "notices": "",
     "open_recording": "archive.recording",

@@ -18,6 +18,7 @@ from tickerplant.client.blocking import (
     Subscription,
     connect,
 )
+from tickerplant.client.merging import merge_blocking as merge
 from tickerplant.hosted.blocking import (
     MarketClock,
     ReplayMarket,
@@ -35,6 +36,7 @@ __all__ = [
     "SimulatedMarket",
     "Subscription",
     "connect",
+    "merge",
     "replay",
     "simulate",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
@@ -548,6 +549,34 @@ class Subscription(Generic[T_co]):
             self._read += 1
             return batch.popleft()
         return self._next(self._max_items, self._timeout_s)
+
+    def read_queued(self) -> list[T_co]:
+        """Return the next item if one was fetched, without waiting; else an empty list."""
+        while self._batch:
+            item = self._batch.popleft()
+            if not isinstance(item, Dropped):
+                self._read += 1
+            if self._on_notice is None or not isinstance(item, Notice):
+                return [item]
+            self._on_notice(item)
+        return []
+
+    def begin_waiting(self) -> Future[None]:
+        """Return a future that is done when there is an item or the end."""
+        try:
+            return self._thread.submit(self._subscription.wait_until_ready())
+        except OverError:
+            over: Future[None] = Future()
+            over.set_result(None)
+            return over
+
+    def fetch_queued(self) -> bool:
+        """Fetch what is there; return whether there was anything before the end."""
+        try:
+            self._fill(self._max_items, None)
+        except StopIteration:
+            return False
+        return True
 
     def _next(self, max_items: int, timeout_s: float | None) -> T_co:
         while True:

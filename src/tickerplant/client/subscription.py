@@ -145,6 +145,38 @@ class Subscription(Generic[T_co]):
                 raise
         return batch
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended and everything was read."""
+        inbox = self._inbox
+        return inbox.is_closed and not inbox.queue and inbox.failure is None
+
+    async def read_queued(self) -> list[T_co]:
+        """Return the next item if one is queued, without waiting; else an empty list."""
+        while self._inbox.queue or self._inbox.failure is not None:
+            item = await self._inbox.get()
+            if self._on_notice is _ignore or not isinstance(item, Notice):
+                return [cast("T_co", item)]
+            self._on_notice(item)
+        return []
+
+    def begin_waiting(self, reader: asyncio.Future[None]) -> bool:
+        """Complete `reader` when there is an item or the end; return False if there is now."""
+        return self._inbox.begin_waiting(reader)
+
+    def end_waiting(self) -> None:
+        """Forget the reader given to `begin_waiting`."""
+        self._inbox.end_waiting()
+
+    async def wait_until_ready(self) -> None:
+        """Wait until there is an item or the end, without taking it."""
+        reader = asyncio.get_running_loop().create_future()
+        if self.begin_waiting(reader):
+            try:
+                await reader
+            finally:
+                self.end_waiting()
+
     async def _get_message(self) -> Message:
         """Wait for the next message; call `on_notice` with the notices before it."""
         while True:
@@ -357,18 +389,34 @@ class Inbox:
             self._runner.detach(self._names, self.put)
 
     async def _wait(self) -> None:
+        reader = asyncio.get_running_loop().create_future()
+        self._set_reader(reader)
+        try:
+            await reader
+        finally:
+            self._reader = None
+
+    def begin_waiting(self, reader: asyncio.Future[None]) -> bool:
+        """Complete `reader` when there is an item or the end; return False if there is now."""
+        if self.queue or self.is_closed:
+            return False
+        self.check_room()
+        self._set_reader(reader)
+        return True
+
+    def end_waiting(self) -> None:
+        """Forget the reader given to `begin_waiting`."""
+        self._reader = None
+
+    def _set_reader(self, reader: asyncio.Future[None]) -> None:
         if self._reader is not None:
             raise RuntimeError(
                 f"the subscription to {streams_text(self._names)} is read by two readers at once; "
                 "subscribe once for each"
             )
         self._runner.is_awaited = True
-        self._reader = asyncio.get_running_loop().create_future()
+        self._reader = reader
         self._is_woken = False
-        try:
-            await self._reader
-        finally:
-            self._reader = None
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
