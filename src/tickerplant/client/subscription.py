@@ -344,7 +344,8 @@ class Inbox:
             except QueueOverflow:
                 self.close()
                 raise
-            self._put_in_queue()
+            if self._history is None:
+                self._put = self.queue.put
             return item
 
     def _put_in_queue(self) -> None:
