@@ -21,7 +21,7 @@ from tickerplant.archive.selection import Selection
 from tickerplant.feed.book_side import read_snapshot
 from tickerplant.feed.book_view import BookView
 from tickerplant.feed.local_book import LocalBook
-from tickerplant.feed.order_book import BookState, OrderBook, no_book_text
+from tickerplant.feed.order_book import BookState, NoBookError, OrderBook
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.queries.depth import LIMITS
@@ -61,7 +61,7 @@ class RecordedBooks(Mapping[str, OrderBook]):
         if book is None and isinstance(symbol, str):
             book = self._books.get(symbol.upper())
         if book is None:
-            raise KeyError(no_book_text(symbol, self._books))
+            raise NoBookError(symbol, self._books)
         return book
 
     def __iter__(self) -> Iterator[str]:

@@ -20,7 +20,7 @@ from tickerplant.client.runner import FeedRunner
 from tickerplant.client.subscription import streams_text
 from tickerplant.client.timeouts import check_timeout
 from tickerplant.feed.audit import Audit, AuditResult
-from tickerplant.feed.order_book import BookState, OrderBook, no_book_text
+from tickerplant.feed.order_book import BookState, NoBookError, OrderBook
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 
@@ -167,7 +167,7 @@ class Books(Mapping[str, OrderBook]):
         books = self._local.by_symbol
         book = books.get(symbol.upper()) if isinstance(symbol, str) else None
         if book is None:
-            raise KeyError(no_book_text(symbol, books))
+            raise NoBookError(symbol, books)
         return book
 
     @property

@@ -36,6 +36,24 @@ class Level(NamedTuple, Generic[N_co]):
     quantity: N_co
 
 
+class NoBookError(KeyError):
+    """There is no book of a symbol; the message, made when it is shown, names those that there are."""
+
+    def __init__(self, symbol: object, books: Collection[str]) -> None:
+        super().__init__(symbol)
+        self._symbol = symbol
+        self._books = books
+
+    def __str__(self) -> str:
+        asked = self._symbol.upper() if isinstance(self._symbol, str) else repr(self._symbol)
+        books = self._books
+        if not books:
+            return f"no book of {asked}; there are no books"
+        more = len(books) - MAX_NAMED
+        shown = ", ".join(islice(books, MAX_NAMED)) + (f" and {more} more" if more > 0 else "")
+        return f"no book of {asked}; there are books of {shown}{suggestion(asked, books)}"
+
+
 class BookState(StrEnum):
     """How far a book can be trusted."""
 
@@ -381,16 +399,6 @@ class BookSnapshot(OrderBook):
 
     def __hash__(self) -> int:
         return hash(self._values)
-
-
-def no_book_text(symbol: object, books: Collection[str]) -> str:
-    """Return that there is no book of `symbol`, and of which symbols there are."""
-    asked = symbol.upper() if isinstance(symbol, str) else repr(symbol)
-    if not books:
-        return f"no book of {asked}; there are no books"
-    more = len(books) - MAX_NAMED
-    shown = ", ".join(islice(books, MAX_NAMED)) + (f" and {more} more" if more > 0 else "")
-    return f"no book of {asked}; there are books of {shown}{suggestion(asked, books)}"
 
 
 def _check_count(count: object) -> None:
