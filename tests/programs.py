@@ -18,7 +18,7 @@ CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 """A complete program in a page; one that needs further packages begins with "```python needs="."""
 USDM, COINM = "127.0.0.1:9001", "127.0.0.1:9002"
 """The addresses in the pages; a test puts those of its own server in their place."""
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 Addresses = dict[str, str]
 

@@ -153,7 +153,7 @@ def test_twenty_candles_are_those_of_rest(market: Addresses, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_history_is_joined_to_live_candles(market: Addresses, tmp_path: Path) -> None:
     program = [str(TASKS / "candles_with_history.py")]
-    lines = first_lines(program, tmp_path, 502, environment(market))
+    lines = first_lines(program, tmp_path, 501, environment(market))
     candles = [(int(opened), price) for opened, price in (line.split() for line in lines)]
     assert {later - earlier for (earlier, _), (later, _) in pairwise(candles)} == {MINUTE_MS}
     closed = klines(market)
