@@ -23,12 +23,19 @@ ROOT = Path(__file__).parents[1]
 BLOCK = f"""
 import sys
 
-class Blocker:
+class Blocking:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {sorted(SERVER | TABLES)}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+            return None
+        return self.finder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Blocker())
+sys.meta_path[:] = map(Blocking, sys.meta_path)
 """
 """Makes a process one of an installation that has only the core."""
 COMMANDS = """
@@ -107,6 +114,12 @@ def test_the_core_has_every_public_name_and_reads_recordings(tmp_path: Path) -> 
         "try: tape.arrow('trades')\n"
         "except tickerplant.MissingLibraryError as error: print(error)\n"
     )
+    program += (
+        "for make in (tickerplant.blocking.simulate, lambda: tickerplant.blocking.replay(sys.argv[1])):\n"
+        "    try:\n"
+        "        with make(): pass\n"
+        "    except ImportError as error: print(error)\n"
+    )
     said = with_core_alone(program, path).splitlines()
     assert said[0].startswith("3 0:00:00")
     assert re.fullmatch(
@@ -114,6 +127,9 @@ def test_the_core_has_every_public_name_and_reads_recordings(tmp_path: Path) -> 
         r"pip install '(tickerplant|tickerplant-core)\[tables\]'",
         said[1],
     )
+    server = r"needs \w+, which is not installed: pip install tickerplant"
+    assert re.fullmatch(f"simulation {server}", said[2])
+    assert re.fullmatch(f"replay of .*tape {server}", said[3])
 
 
 @pytest.mark.sockets

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from typing import Any
 
 from tickerplant.errors import MissingLibraryError
@@ -41,6 +42,20 @@ def library(name: str, purpose: str) -> Any:
         return import_module(name)
     except ModuleNotFoundError as error:
         raise missing_library(error, purpose, for_tables=True) from None
+
+
+def require_server(purpose: str) -> None:
+    """Do nothing if the libraries of the server are installed; none is imported.
+
+    Args:
+        purpose: What needs them, as the subject of a sentence.
+
+    Raises:
+        MissingLibraryError: One is not installed.
+    """
+    for name in sorted(SERVER):
+        if find_spec(name) is None:
+            raise missing_library(ModuleNotFoundError(name=name), purpose)
 
 
 def is_optional(error: ModuleNotFoundError) -> bool:

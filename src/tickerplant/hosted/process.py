@@ -28,6 +28,7 @@ from tickerplant.hosted.protocol import (
     line_of,
     read_event,
 )
+from tickerplant.libraries import require_server
 from tickerplant.serving.lines import Ready
 
 _log = logging.getLogger("tickerplant.hosted")
@@ -69,8 +70,10 @@ class ServerProcess:
 
         Raises:
             TickerplantError: it cannot serve that; the exceptions are those of the commands.
+            MissingLibraryError: the libraries of the server are not installed.
             UpstreamError: it ended without a reason.
         """
+        require_server(self.name)
         self._served = asyncio.get_running_loop().create_future()
         root = str(Path(__file__).parents[2])
         self.child = child = subprocess.Popen(  # noqa: ASYNC220, S603  # takes milliseconds; its own program
