@@ -455,3 +455,66 @@ def test_disabled_limits_are_announced() -> None:
         out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, err
     assert "Limits are off" in out
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_streams_rest_and_websocket_api_may_have_hosts_of_their_own(tmp_path: Path) -> None:
+    """Three plants take one role each: what a command needs from another fails at a closed port."""
+    market = (*SMALL, "--seed", "7", "--limits", "off")
+    with contextlib.ExitStack() as stack:
+        urls = []
+        for _ in range(3):
+            plant = stack.enter_context(started(*market))
+            assert plant.stdout is not None
+            urls.append(plant.stdout.readline().split()[1])
+        streams, rest, api = urls
+        only = {"stream": streams, "rest": rest, "api": api}
+
+        def hosts(*roles: str, prefix: str = "") -> list[str]:
+            given = {role: only[role] if role in roles else "ws://127.0.0.1:9" for role in only}
+            return [part for role, url in given.items() for part in (f"--{prefix}{role}-url", url)]
+
+        def done(*arguments: str) -> str:
+            with started(*arguments) as process:
+                out, err = process.communicate(timeout=TIMEOUT_S)
+            assert process.returncode == 0, err
+            return out
+
+        name = "btcusdt@bookTicker"
+        venue = ("--venue", "usdm")
+        watched = done("watch", name, *hosts("stream"), *venue, "--duration", "1s", "--json")
+        assert json.loads(watched.splitlines()[0])["stream"] == name
+        asked = done("ask", "/fapi/v1/depth", "symbol=BTCUSDT", "limit=5", *hosts("rest"), *venue)
+        assert json.loads(asked)["bids"]
+        asked = done("ask", "ticker.price", "symbol=BTCUSDT", *hosts("api"), *venue)
+        assert json.loads(asked)["symbol"] == "BTCUSDT"
+        out = ("--out", str(tmp_path / "tape"), "--duration", "1s", "--json")
+        report = json.loads(done("record", name, *hosts("stream", "rest"), *venue, *out))
+        assert report["messages"] > 0
+        assert report["silent_streams"] == []
+        relaying = ("relay", *hosts("stream", "rest", "api", prefix="usdm-"), *FREE_PORTS)
+        relay = stack.enter_context(started(*relaying))
+        assert relay.stdout is not None
+        relayed = relay.stdout.readline().split()[1]
+        watched = done("watch", name, "--url", relayed, *venue, "--duration", "2s", "--json")
+        assert json.loads(watched.splitlines()[0])["stream"] == name
+
+
+def test_an_export_reports_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trade = {"e": "trade", "E": 1767225600001, "T": 1767225600000, "s": "BTCUSDT", "t": 1}
+    trade |= {"p": "65280.10", "q": "0.001", "X": "MARKET", "m": True}
+    line = json.dumps({"stream": "btcusdt@trade", "data": trade}, separators=(",", ":"))
+    path = tmp_path / "trades.txt"
+    path.write_text(f"1767225600002000000 {line}\n", encoding="utf-8")
+    out = str(tmp_path / "lake")
+    status, printed, err = run("export", str(path), "-o", out, "--json", capsys=capsys)
+    report = json.loads(printed)
+    assert (status, err) == (0, "")
+    assert report["rows"] == {"trades": 1}
+    assert (report["out"], report["format"], report["interrupted"]) == (out, "parquet", False)
+    status, printed, err = run("export", str(path), "-o", out, "-q", capsys=capsys)
+    assert (status, printed, err) == (0, "", "")
+    wanted = ("--symbols", "XRPUSDT", "-o", str(tmp_path / "none"), "--json")
+    status, printed, err = run("export", str(path), *wanted, capsys=capsys)
+    assert (status, json.loads(printed)["missing_symbols"]) == (1, ["XRPUSDT"])
