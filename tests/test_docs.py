@@ -79,7 +79,8 @@ def test_every_setting_is_in_the_reference(command: str) -> None:
         reference("settings.md").partition(f"## `tickerplant {command}`")[2].partition("## ")[0]
     )
     for setting in settings_of(COMMANDS[command]):
-        assert f"| `--{setting.option}` | `{setting.environment}` |" in section
+        names = ", ".join(f"`{name}`" for name in reversed(setting.names))
+        assert f"| {names} | `{setting.environment}` |" in section
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

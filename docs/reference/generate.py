@@ -28,15 +28,21 @@ from tickerplant.archive.recording import Recording
 from tickerplant.client.books import Books
 from tickerplant.client.market import Market
 from tickerplant.client.subscription import Listener, Subscription
+from tickerplant.command_line.versions import Versions
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import RequestError
+from tickerplant.explain.catalogue_rows import ParamRow, QueryRow, StreamRow
 from tickerplant.explain.catalogue_text import (
     allowance_text,
     endpoint_names,
     speeds_text,
     weight_text,
 )
+from tickerplant.explain.explanation import AddressNote, ConnectionNote, Explanation
+from tickerplant.explain.request_note import ParamNote, RequestNote
+from tickerplant.explain.stream_note import StreamNote
+from tickerplant.exporting.report import ExportReport
 from tickerplant.feed import queue
 from tickerplant.feed.audit import AuditResult
 from tickerplant.feed.feed import FeedCounters
@@ -70,10 +76,12 @@ from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PlantCollector
 from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH, FaultsPage, FaultUse
 from tickerplant.server.readiness import Readiness
+from tickerplant.serving import lines
 from tickerplant.sources.control import ClockRequest, ReplayState
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import VENUES
+from tickerplant.watching.record_report import RecordReport
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by `make docs` from the tables of the program; change those instead. -->"
@@ -355,18 +363,55 @@ def settings_page() -> str:
         parts.append(f"## `tickerplant {command}`\n\n{table(head, rows)}")
     return page(
         "Settings",
+        "A setting has one name in three places: option `--usdm-port`, environment variable "
+        "`TICKERPLANT_USDM_PORT`, and key `usdm_port` in a TOML file.\n"
         "Options beat the environment, which beats the file named by `--config` "
         "(or `TICKERPLANT_CONFIG`), which beats the defaults.",
-        "In the file, TOML, a key at the top holds for every command that has the setting; "
-        "a key in a table named after the command, such as `[replay]`, "
-        "holds for that command alone and wins.\n"
-        "A command passes over what it does not have, so one file serves all of them; "
-        "a key that no command has is refused, and so is a table that is named after no command.\n"
-        f"A variable of the environment that begins with `{ENVIRONMENT_PREFIX}` and is no setting "
-        "is warned of on standard error.\n"
-        "A duration is a number with a unit: `500ms`, `10s`, `15m`, `2h`, `1d`.\n"
-        "`to` means another thing to each command that has it, so it stands only in their tables, "
-        "and has a name of its own in the environment.",
+        "For one command or for all: `TICKERPLANT_REPLAY_SPEED` applies to `replay` alone and beats "
+        "`TICKERPLANT_SPEED`, which applies to every command with the setting.\n"
+        "In the file, a key in the table `[replay]` applies to `replay` alone and beats a key at the "
+        "top, which applies to every command with the setting.\n"
+        "The tables below list the variables for all commands.\n"
+        "A command ignores the settings of others, so one file and one environment can serve all.\n"
+        "An unknown key or table is an error.\n"
+        f"An unknown variable that begins with `{ENVIRONMENT_PREFIX}` is reported on standard error "
+        "and ignored.\n"
+        "A former name is an error that gives the new one.",
+        table(
+            ("value", "how to write it"),
+            (
+                ("DURATION", "A number with a unit: `500ms`, `10s`, `15m`, `2h`, `1d`."),
+                (
+                    "TIME",
+                    (
+                        "An ISO date, UTC unless it has a time zone: `2026-01-31`, "
+                        "`2026-01-31T12:00`, `2026-01-31T12:00:00+01:00`; or ms or ns since 1970. "
+                        "Where a recording gives a base, also an offset: `--from +90s` counts from its "
+                        "beginning, `--to +1h` from `--from`, and `-5m` from its end in both."
+                    ),
+                ),
+                ("SIZE", "A number with a unit: `256MB`, `2GB`; units are powers of 1024."),
+                (
+                    "NAME,…",
+                    (
+                        "Names separated by commas; the option may be repeated. `@FILE` stands for the "
+                        "names in a file, one in each line, and `-` for those on standard input; `#` "
+                        "begins a comment. In TOML also a list."
+                    ),
+                ),
+                (
+                    "NAME=NUMBER",
+                    "Several separated by commas; the option may be repeated. In TOML also a table.",
+                ),
+                (
+                    "(none)",
+                    (
+                        "A flag: `--loop` turns it on, and `--no-loop` turns off what the environment or "
+                        "the file turned on. There, write `true` or `false`."
+                    ),
+                ),
+            ),
+        ),
         *parts,
     )
 
@@ -374,7 +419,7 @@ def settings_page() -> str:
 def _setting_row(setting: Setting) -> Cells:
     values = f" One of {', '.join(setting.choices)}." if setting.choices else ""
     return (
-        f"`--{setting.option}`",
+        ", ".join(f"`{name}`" for name in reversed(setting.names)),
         f"`{setting.environment}`",
         f"`{setting.key}`",
         setting.shown_default,
@@ -393,9 +438,116 @@ def cli_page() -> str:
         parts.append(f"## `tickerplant {name}`\n\n```text\n{context.get_help()}\n```")
     return page(
         "Command line",
-        "Usage errors print one line on standard error and exit with status 2.",
+        "Usage errors print one line on standard error and exit with status 2; "
+        "[all exit statuses](exit-statuses.md).\n"
+        "Options can also be set in the environment and in a file: [settings](settings.md).\n"
+        "`--json` prints what a command reports as JSON: [JSON output](json-output.md).\n"
+        "`-q` and `-v` are short for `--log-level warning` and `--log-level debug`.",
+        "To complete commands, options, streams and other values with the Tab key, add one line "
+        "to the settings of your shell:",
+        table(
+            ("shell", "file", "line"),
+            (
+                ("bash", "`~/.bashrc`", '`eval "$(tickerplant completions bash)"`'),
+                ("zsh", "`~/.zshrc`, after `compinit`", '`eval "$(tickerplant completions zsh)"`'),
+                (
+                    "fish",
+                    "`~/.config/fish/config.fish`",
+                    "`tickerplant completions fish \\| source`",
+                ),
+            ),
+        ),
         *parts,
     )
+
+
+def json_output_page() -> str:
+    """Return the page of what commands print with `--json`."""
+    parts = []
+    for title, about, kinds in JSON_OUTPUT:
+        parts.append(f"## {title}\n\n{about}")
+        for kind in kinds:
+            name = f"**{kind.__name__}**: " if len(kinds) > 1 else ""
+            first = _one_line(_sentences(kind))
+            rows = table(("key", "type", "meaning"), _json_fields(kind))
+            parts.append(f"{name}{first}\n\n{rows}" if name else rows)
+    return page(
+        "JSON output",
+        "Every command that reports something prints it as JSON with `--json`, on standard output.\n"
+        "The JSON is UTF-8; new keys may be added, and the ones listed here stay.\n"
+        "Usage errors stay one line on standard error.",
+        *parts,
+    )
+
+
+JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
+    (
+        "`simulate`, `replay`, `relay`",
+        "One line when the server is ready, and one when it has ended, told apart by `event`.",
+        (lines.Ready, lines.Addresses, lines.Totals),
+    ),
+    (
+        "`watch`",
+        (
+            "One line for each message: `received` (UTC, in microseconds), `stream`, and `data`, the "
+            "payload as it was received.\n"
+            "On standard error, one line for each notice: `notice` (its kind), `time`, `text`, and the "
+            "fields of its class in [Python](python.md); and at the end `totals`, with `text`, `streams`, "
+            "`seconds` and the counters."
+        ),
+        (),
+    ),
+    ("`record`", "One line at the end.", (RecordReport,)),
+    (
+        "`ask`",
+        (
+            "The response of the server. It is always JSON; with `--json` it is on one line on a "
+            "terminal, too."
+        ),
+        (),
+    ),
+    (
+        "`verify`",
+        "One document; its keys are in [Verify a recording](../how-to/verify.md#for-programs).",
+        (),
+    ),
+    ("`export`", "One document at the end.", (ExportReport,)),
+    (
+        "`explain`",
+        "One document.",
+        (Explanation, AddressNote, StreamNote, RequestNote, ParamNote, ConnectionNote),
+    ),
+    ("`streams`", "A list of objects.", (StreamRow,)),
+    ("`queries`", "A list of objects.", (QueryRow, ParamRow)),
+    ("`version`", "One document.", (Versions,)),
+)
+"""The commands with `--json`: their heading, what they print, and the classes of its objects."""
+
+
+def _json_fields(kind: type[Struct]) -> Iterable[Cells]:
+    docs, types = field_docs(kind), get_type_hints(kind)
+    if kind.__struct_config__.tag is not None:
+        yield f"`{kind.__struct_config__.tag_field}`", "text", f"`{kind.__struct_config__.tag}`."
+    for field in structs.fields(kind):
+        yield f"`{field.encode_name}`", _json_type(types[field.name]), docs.get(field.name, "")
+
+
+def _json_type(hint: object) -> str:
+    """Return the JSON type of a field in words, with `null` if it may be missing."""
+    is_optional = get_origin(hint) in {Union, UnionType} and type(None) in get_args(hint)
+    kind = _bare(hint) if get_origin(hint) is not Literal else str
+    words = _JSON_TYPES.get(kind, "list" if kind in {list, tuple} else "text")
+    return f"{words} or null" if is_optional else words
+
+
+_JSON_TYPES: Mapping[object, str] = {
+    bool: "boolean",
+    dict: "object",
+    float: "number",
+    int: "number",
+    list: "list",
+    tuple: "list",
+}
 
 
 def metrics_page() -> str:
@@ -980,6 +1132,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "closing.md": closing_page,
     "endings.md": endings_page,
     "errors.md": errors_page,
+    "json-output.md": json_output_page,
     "settings.md": settings_page,
     "cli.md": cli_page,
     "metrics.md": metrics_page,

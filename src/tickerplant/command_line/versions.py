@@ -15,7 +15,9 @@ class Versions(Struct, frozen=True):
     """What `tickerplant version --json` prints."""
 
     version: str
+    """That of Tickerplant."""
     python: str
+    """That of Python."""
     platform: str
     """System, release and processor."""
     libraries: dict[str, str | None]

@@ -47,15 +47,20 @@ class StreamRow(Struct, frozen=True):
     events: tuple[str, ...]
     """The event types of its messages."""
     carries: str
+    """What its messages contain."""
 
 
 class ParamRow(Struct, frozen=True):
     """One parameter of a query."""
 
     name: str
+    """Its name."""
     required: bool
+    """Whether a request without it is rejected."""
     default: str | None
+    """What it is if it is left out."""
     doc: str
+    """What it means."""
 
 
 class QueryRow(Struct, frozen=True):
@@ -66,6 +71,7 @@ class QueryRow(Struct, frozen=True):
     method: str | None
     """Its method of the WebSocket API; null if that does not have it."""
     venue: str
+    """`usdm` or `coinm`."""
     weight: str
     """Its request weight, or the range of it."""
     weight_rule: str
@@ -73,8 +79,11 @@ class QueryRow(Struct, frozen=True):
     allowance: str | None
     """The name of its separate request limit."""
     requires_key: bool
+    """Whether REST requires an API key; any key is accepted."""
     params: list[ParamRow]
+    """Its parameters."""
     returns: str
+    """What the response contains."""
 
 
 def stream_rows() -> list[StreamRow]:

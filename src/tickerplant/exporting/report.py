@@ -16,6 +16,7 @@ class ExportReport(Struct, kw_only=True):
     """What `tickerplant export --json` prints."""
 
     format: str
+    """`parquet`, `csv` or `hftbacktest`."""
     out: str
     """The folder."""
     rows: dict[str, int]
@@ -33,7 +34,9 @@ class ExportReport(Struct, kw_only=True):
     missing_symbols: list[str] = []
     """Symbols that were asked for and have no rows."""
     interrupted: bool = False
+    """Whether Ctrl-C ended it; the same command resumes it."""
     seconds: float
+    """How long it took."""
 
     @property
     def is_complete(self) -> bool:

@@ -13,19 +13,27 @@ class RecordReport(Struct, frozen=True, kw_only=True):
     """What `tickerplant record --json` prints at the end."""
 
     folder: str
+    """The folder of the recording."""
     venue: str
+    """`usdm` or `coinm`."""
     ended: str
     """Why it ended: `interrupted`, `the time is up`, or what failed."""
     seconds: float
+    """How long this run recorded."""
     messages: int
+    """Messages of streams that were recorded."""
     snapshots: int
+    """Snapshots of books that were recorded."""
     streams: int
     """Streams that were asked for."""
     silent_streams: list[str]
     """Those of them that nothing was received for."""
     gaps: int
+    """Gaps that ids prove."""
     connections_lost: int
+    """Connections that ended unexpectedly."""
     connections_renewed: int
+    """Connections that were replaced in time, without loss."""
     unreadable: int
     """Messages that could not be read; they are recorded."""
     dropped: int
