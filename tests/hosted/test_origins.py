@@ -1,0 +1,115 @@
+"""One program on three origins: a server that runs already, a simulation, and a recording."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import pytest
+from loopback import looped
+from tapes import tape
+
+import tickerplant
+from tickerplant import ConfigError, UpstreamError, blocking
+from tickerplant.messages import Trade
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+TRADES = 20
+
+
+async def trade(market: tickerplant.Market) -> list[tuple[str, float]]:
+    """Return the sides of some trades, each with the mid price of the book at that time."""
+    seen: list[tuple[str, float]] = []
+    async with market.books("BTCUSDT") as books:
+        await books.wait_until_live()
+        async for each in market.stream(Trade.of("BTCUSDT"), on_notice=lambda _: None):
+            mid = books["BTCUSDT"].mid
+            assert mid is not None
+            seen.append((each.side, mid))
+            if len(seen) == TRADES:
+                break
+    return seen
+
+
+ORIGINS: dict[str, Callable[[], tickerplant.Market]] = {
+    "simulation": lambda: tickerplant.simulate(symbols=["BTCUSDT"], speed=5),
+    "recording": lambda: tickerplant.replay(tape(), speed=0.5),
+}
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+@looped
+async def test_the_same_program_runs_on_a_market_with_its_own_server(origin: str) -> None:
+    async with ORIGINS[origin]() as market:
+        assert len(await trade(market)) == TRADES
+
+
+@looped
+async def test_the_same_program_runs_on_a_server_that_is_connected_to() -> None:
+    async with tickerplant.simulate(symbols=["BTCUSDT"], speed=5) as market:
+        await market.clock.resume()
+        async with tickerplant.connect("usdm", base_url=market.hosts.streams) as connected:
+            assert len(await trade(connected)) == TRADES
+
+
+@looped
+async def test_a_simulation_is_the_same_for_the_same_seed_and_start_and_ends_with_its_time() -> (
+    None
+):
+    async def run() -> list[bytes]:
+        async with tickerplant.simulate(
+            seed=3, symbols=["BTCUSDT"], start="2026-11-20", duration="3s", speed=0
+        ) as market:
+            subscription = market.stream("btcusdt@trade", "btcusdt@depth@100ms", on_notice=print)
+            return [each.payload async for each in subscription]
+
+    first = await run()
+    assert len(first) > TRADES
+    assert sorted(await run()) == sorted(first)
+
+
+@looped
+async def test_a_simulation_is_stepped_by_market_time() -> None:
+    async with tickerplant.simulate(
+        "coinm", symbols=["BTCUSD_PERP"], start="2026-11-20", paused=True
+    ) as market:
+        assert market.venue == "coinm"
+        trades = market.stream("btcusd_perp@trade")
+        before = await market.clock.state()
+        after = await market.clock.step("5s")
+        assert after.time_ms - before.time_ms == 5_000
+        assert after.is_paused
+        assert (await trades.read_batch(timeout_s=10))[0]
+        assert (await market.clock.state()).time.isoformat() == "2026-11-20T00:00:05+00:00"
+
+
+@looped
+async def test_what_cannot_be_simulated_is_said_when_the_market_is_opened() -> None:
+    with pytest.raises(ConfigError, match="symbol"):
+        await tickerplant.simulate(symbols=["BTCUSTD"])
+    with pytest.raises(ConfigError, match="intensity"):
+        await tickerplant.simulate(symbols=["BTCUSDT"], intensity=-1)
+
+
+@looped
+async def test_a_program_that_stops_waiting_leaves_the_market_usable() -> None:
+    async with tickerplant.simulate(symbols=["BTCUSDT"], paused=True) as market:
+        trades = market.stream("btcusdt@trade")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await anext(trades)
+        await market.clock.resume()
+        assert await anext(trades)
+
+
+def test_the_synchronous_simulation_does_the_same_and_dies_with_one_clear_error() -> None:
+    with blocking.simulate(symbols=["BTCUSDT"], speed=5) as market:
+        trades = market.stream(Trade.of("BTCUSDT"), on_notice=print)
+        assert next(trades).symbol == "BTCUSDT"
+        assert market.clock.pause().is_paused
+        child = market._market._process.child  # type: ignore[attr-defined]
+        os.kill(child.pid, 9)
+        with pytest.raises(UpstreamError, match="ended unexpectedly"):
+            list(trades)
