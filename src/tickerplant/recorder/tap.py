@@ -243,9 +243,6 @@ class TapSettings(Struct, frozen=True, kw_only=True):
     """Where the plant has its messages from, by venue.  An upstream cannot wait for the disk."""
 
 
-NO_TAPS = TapSettings()
-
-
 class Taps:
     """Records the venues of a plant until `close`.
 

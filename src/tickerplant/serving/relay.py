@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from tickerplant import logs
@@ -12,7 +13,7 @@ from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
-from tickerplant.recorder.tap import TapSettings
+from tickerplant.recorder.tap import Taps, TapSettings
 from tickerplant.server import event_loop
 from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.server.server import Server
@@ -63,7 +64,7 @@ async def _relay(settings: RelaySettings, echo: Echo) -> int:
             plant=plant,
             drive=drive,
             limits=limits,
-            taps=taps,
+            record=partial(Taps, taps, plant),
             origins={each.venue: f"  relays {each.hosts.streams}" for each in upstreams},
             forwarders={
                 each.venue.name: CachingForwarder(each.fetch, each.forwards) for each in upstreams

@@ -10,7 +10,7 @@ import signal
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -22,7 +22,6 @@ from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
-from tickerplant.recorder.tap import NO_TAPS, Taps, TapSettings
 from tickerplant.server import event_loop
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.pages import Steering
@@ -33,6 +32,9 @@ from tickerplant.sources.source import Readers, Status
 from tickerplant.suggestions import one_of
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
+if TYPE_CHECKING:  # a server that records nothing starts without it
+    from tickerplant.recorder.tap import Taps
+
 YOUNG_OBJECTS = 50_000
 """New objects before the garbage collector runs.  Nearly all are events and frames, which have no
 cycles and are gone by then."""
@@ -41,6 +43,8 @@ FAILED = 1
 """Exit status when everything was served but not everything was recorded."""
 Echo: TypeAlias = Callable[[str], object]
 """Prints lines for the user: the addresses when ready, the totals at the end."""
+Record: TypeAlias = Callable[[Mapping[str, str], Callable[[str, str], bool]], "Taps"]
+"""Records what is sent from now on.  Takes the address of each venue, and what takes warnings."""
 Drive: TypeAlias = Callable[[Server], Coroutine[None, None, None]]
 """Drives the plant of a server until the source ends."""
 
@@ -62,8 +66,8 @@ class Service(Struct, frozen=True, kw_only=True):
     limits: Limits
     steering: Steering | None = None
     """The source, if its clock can be set."""
-    taps: TapSettings = NO_TAPS
-    """What is recorded."""
+    record: Record | None = None
+    """Begins to record what is sent; None if nothing is recorded."""
     origins: Mapping[Venue, str] | None = None
     """The venues that are served, each with words about the origin of its market; None means all."""
     forwarders: Mapping[str, Forwarder] | None = None
@@ -175,11 +179,11 @@ async def serve(
     await server.start()
     try:
         urls = {name: f"{server.schemes[0]}://{at}" for name, at in server.urls.items()}
-        taps = Taps(service.taps, plant, urls, server.readiness.warn)
+        taps = service.record(urls, server.readiness.warn) if service.record else None
     except BaseException:
         await server.stop()
         raise
-    recording, ended = asyncio.create_task(taps.run()), "it failed"
+    recording, ended = asyncio.create_task(taps.run()) if taps else None, "it failed"
     try:
         service.on_ready()
         ready = ready_json if settings.json else ready_text
@@ -198,8 +202,9 @@ async def serve(
             await source
         ended = "interrupted" if interrupted.done() else "the time is up"
     finally:
-        recording.cancel()
-        recorded = taps.close(ended)
+        if recording is not None:
+            recording.cancel()
+        recorded = taps.close(ended) if taps else ()
         await server.stop()
         seconds = time.monotonic() - started_s
         if settings.json:
@@ -207,7 +212,7 @@ async def serve(
         else:
             for line in (totals_text(server, plant, seconds), *recorded):
                 echo(line)
-    return FAILED if taps.has_failed else 0
+    return FAILED if taps and taps.has_failed else 0
 
 
 def _freeze_objects() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from tickerplant import logs
 from tickerplant.config.settings import SimulateSettings
-from tickerplant.recorder.tap import TapSettings
+from tickerplant.plant import Plant
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
-from tickerplant.serving.run import Echo, Service, drive_of, limits_from, plant_of, serve
+from tickerplant.serving.run import Echo, Record, Service, drive_of, limits_from, plant_of, serve
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market
@@ -60,5 +61,14 @@ def simulate_service(settings: SimulateSettings) -> Service:
         drive=drive_of(source),
         limits=limits_from(settings),
         steering=source,
-        taps=TapSettings(folder=settings.record or "", names=settings.record_streams),
+        record=_record(settings, plant),
     )
+
+
+def _record(settings: SimulateSettings, plant: Plant) -> Record | None:
+    """Return what records the market, if it is to be recorded."""
+    if not settings.record:
+        return None
+    from tickerplant.recorder.tap import Taps, TapSettings  # noqa: PLC0415  # takes long to import
+
+    return partial(Taps, TapSettings(folder=settings.record, names=settings.record_streams), plant)
