@@ -105,6 +105,14 @@ async def test_only_chosen_symbols_are_played() -> None:
 
 
 @looped
+async def test_streams_are_chosen_by_typed_names_too() -> None:
+    name = Trade.of("BTCUSDT")
+    async with tickerplant.replay(tape(), speed=0, streams=[name]) as market:
+        found = [each.payload async for each in market.stream(name, on_notice=print)]
+    assert found == recorded(TRADES)[TRADES]
+
+
+@looped
 async def test_a_slow_reader_loses_nothing() -> None:
     expected = recorded(*QUOTES)
     found: dict[str, list[bytes]] = defaultdict(list)

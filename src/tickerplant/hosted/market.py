@@ -294,7 +294,7 @@ def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or not name:
             raise ConfigError(argument, name, "texts, such as BTCUSDT")
-    return names
+    return tuple(map(str, names))  # a `StreamName` cannot be encoded
 
 
 def speed_of(speed: float) -> float:
