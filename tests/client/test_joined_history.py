@@ -161,6 +161,20 @@ async def test_a_subscription_may_be_closed_before_its_history_comes() -> None:
             await listener
 
 
+@pytest.mark.sockets
+@looped
+async def test_what_is_held_is_delivered_when_the_streams_end() -> None:
+    async with loopback() as house, client_of(house) as market:
+        aggregates(house, 5)
+        subscription: Any = market.stream(AGGREGATES, history=5)
+        seen: list[Any] = []
+        listener = market.on(AGGREGATES, callback=seen.append, history=5)
+        market._runner.end()
+        items = [item async for item in subscription]
+        await listener
+        assert [each.reason for each in (*items, *seen)] == ["the market ended before it came"] * 2
+
+
 def ids(items: list[Any], kind: type[Message]) -> list[int]:
     """Return the ids of the messages of a kind."""
     field = "trade_id" if kind is Trade else "aggregate_id"

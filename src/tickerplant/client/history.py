@@ -24,8 +24,8 @@ from tickerplant.units import NS_PER_MS
 
 MAX_HISTORY = 10_000
 """Maximum number of messages in the history of a stream."""
-TIMEOUT_S = 60.0
-"""How long live messages wait for what is fetched."""
+TIMEOUT_S = 120.0
+"""How long live messages wait for what is fetched; request weight is replenished each minute."""
 SUBSCRIBE_S = 5.0
 """How long a fetch waits until its stream is subscribed to; later the join fetches what is missing."""
 LOOK_S = 0.02
