@@ -24,6 +24,7 @@ from benchmarks.program import Program
 from benchmarks.receiver import BUFFER_BYTES, shake_hands
 from benchmarks.table import Table, median_ratio, spread
 from tickerplant import open_recording
+from tickerplant.messages import Trade
 from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.recording.segments import Segments, segment_paths
@@ -34,6 +35,7 @@ QUICK_MESSAGES = 50_000
 REPETITIONS = 5
 RAW_TARGET_PER_S = 1_500_000
 TYPED_TARGET_PER_S = 500_000
+BOOKS_TARGET_PER_S = 200_000
 WRITTEN_TARGET_PER_S = 200_000
 PACED_S, QUICK_PACED_S = 30, 5
 PACING_TARGET_MS = 2.0
@@ -87,6 +89,7 @@ def _reading(native: Path, found: Contents, repetitions: int) -> Table:
         ("bare: decompress, split lines", None, lambda: _read_bare(native)),
         ("raw: time and message", RAW_TARGET_PER_S, lambda: _read_raw(native)),
         ("typed: open_recording", TYPED_TARGET_PER_S, lambda: _read_typed(native)),
+        ("with order books: with_books", BOOKS_TARGET_PER_S, lambda: _read_books(native)),
     ]
     times_s: list[list[float]] = [[] for _ in ways]
     for _ in range(repetitions):
@@ -131,6 +134,18 @@ def _read_typed(native: Path) -> float:
     for _message in open_recording(str(native)):
         pass
     return time.perf_counter() - began_s
+
+
+def _read_books(native: Path) -> float:
+    began_s = time.perf_counter()
+    mids = 0
+    for message, books in open_recording(str(native)).with_books():
+        if type(message) is Trade:
+            mids += books[message.symbol].mid is not None
+    took_s = time.perf_counter() - began_s
+    if not mids:
+        raise RuntimeError("no book was in sync at any trade")
+    return took_s
 
 
 # Writing
