@@ -1,11 +1,11 @@
 """Keep a local order book by the documented procedure, and check it against the book ticker.
 
-Run `python examples/plain_order_book.py BTCUSDT`.  It needs nothing of this package but `websockets`:
-any client of the exchange can do it.
+Run `python examples/plain_order_book.py BTCUSDT`.  It needs only `websockets`: any client of the
+exchange can do it.
 
-Two streams tell of the same book: `@depth@0ms` its changes, `@bookTicker` its best prices.  Both
-number what they tell with the same update ids, so after the update `u` the best prices of the local
-book must be those of the book ticker with the same `u`.
+Two streams describe the same book: `@depth@0ms` its changes, `@bookTicker` its best prices.  Both
+have the same update ids, so after the update `u` the best prices of the local book must be those of
+the book ticker with the same `u`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, TypeAlias
 from websockets.sync.client import ClientConnection, connect
 
 Best: TypeAlias = tuple[str, str, str, str]
-"""Bid price, bid quantity, ask price, ask quantity, as printed."""
+"""Bid price, bid quantity, ask price and ask quantity, as text."""
 
 KEPT_TICKERS = 10_000
 SERVICE_UNAVAILABLE = 503
 
 
 class GapError(Exception):
-    """An update was missed: the book must be taken anew."""
+    """An update was missed: the book must be rebuilt."""
 
 
 class OrderBook:
@@ -73,7 +73,7 @@ def _change(side: dict[float, tuple[str, str]], levels: list[list[str]]) -> None
 
 
 def snapshot(rest: str, symbol: str) -> dict[str, Any] | None:
-    """Return the book of `symbol` as REST tells it now, None while it is not known (503)."""
+    """Return a snapshot of the book of `symbol`; None while the server has none (503)."""
     address = f"{rest}/fapi/v1/depth?symbol={symbol}&limit=1000"
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310  # the user's
@@ -86,24 +86,24 @@ def snapshot(rest: str, symbol: str) -> dict[str, Any] | None:
 
 
 class Comparison:
-    """What both streams said, by update id, and how often they said the same."""
+    """The best prices of both sides by update id, and how often they were the same."""
 
     def __init__(self) -> None:
-        self.told: dict[int, Best] = {}
+        self.sent: dict[int, Best] = {}
         self.kept: dict[int, Best] = {}
         self.compared = 0
         self.differing = 0
 
     def add(self, side: dict[int, Best], update_id: int, best: Best) -> None:
-        """Note what one side says of `update_id`, and compare when both have spoken."""
+        """Remember the best prices of one side, and compare them once both are known."""
         side[update_id] = best
         if len(side) > KEPT_TICKERS:
             del side[next(iter(side))]
-        if update_id in self.told and update_id in self.kept:
+        if update_id in self.sent and update_id in self.kept:
             self.compared += 1
-            if self.told[update_id] != self.kept[update_id]:
+            if self.sent[update_id] != self.kept[update_id]:
                 self.differing += 1
-                print(f"{update_id}: told {self.told[update_id]}, kept {self.kept[update_id]}")
+                print(f"{update_id}: sent {self.sent[update_id]}, kept {self.kept[update_id]}")
 
 
 def compare(socket: ClientConnection, rest: str, symbol: str, wanted: int) -> Comparison:
@@ -114,17 +114,17 @@ def compare(socket: ClientConnection, rest: str, symbol: str, wanted: int) -> Co
         message = json.loads(socket.recv())["data"]
         if message["e"] == "bookTicker":
             best = (message["b"], message["B"], message["a"], message["A"])
-            comparison.add(comparison.told, message["u"], best)
+            comparison.add(comparison.sent, message["u"], best)
             continue
         if book is None:
-            # An update has arrived, so whatever comes after the snapshot will be seen.
+            # An update has arrived, so everything after the snapshot will be received.
             taken = snapshot(rest, symbol)
             book = OrderBook(taken) if taken else None
         try:
             if book and book.apply(message):
                 comparison.add(comparison.kept, book.last_id, book.best())
         except GapError as gap:
-            print(f"{gap}: taking the book anew")
+            print(f"{gap}: taking a new snapshot")
             book = None
     return comparison
 

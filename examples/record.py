@@ -2,9 +2,8 @@
 
 Run `python examples/record.py market.gz btcusdt@trade btcusdt@bookTicker btcusdt@depth@0ms`.
 
-One line per message: when it was received, in nanoseconds, and the message as it was received.  The
-book of every symbol with a depth stream is asked for once, after the first change of that book was
-received, so that a replay can rebuild it.
+One line per message: its receive time in nanoseconds, and the message.  A snapshot of every book with
+a depth stream is requested once, after the first update of that book, so that a replay can rebuild it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import BinaryIO, cast
 from websockets.sync.client import connect
 
 DEPTH = re.compile(r"([^@]+)@depth(?:@\d+ms)?")
-"""Streams of the changes of a book; `@depth5` and its like are whole by themselves."""
+"""Streams of the changes of a book; `@depth5` and similar ones need no snapshot."""
 
 
 def opened(path: Path) -> BinaryIO:
@@ -30,7 +29,7 @@ def opened(path: Path) -> BinaryIO:
 
 
 def write(file: BinaryIO, message: bytes) -> None:
-    """Write one message as it was received just now."""
+    """Write one message that was received just now."""
     file.write(b"%d %b\n" % (time.time_ns(), message))
 
 

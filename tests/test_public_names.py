@@ -190,9 +190,10 @@ def test_every_name_of_messages_is_there() -> None:
         assert hasattr(messages, name), name
 
 
-def test_every_notice_can_be_imported_where_the_messages_are() -> None:
-    notices = [each.__name__ for each in Notice.__subclasses__()]
-    assert not [name for name in notices if name not in messages.__all__]
+def test_every_notice_can_be_imported_with_the_messages_and_on_its_own() -> None:
+    names = {"Notice", *(each.__name__ for each in Notice.__subclasses__())}
+    assert set(tickerplant.notices.__all__) == names
+    assert names <= set(messages.__all__)
 
 
 @pytest.mark.parametrize("kind", kinds_of_messages(), ids=lambda kind: kind.__name__)
