@@ -56,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(USAGE_ERROR)
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
+    except ConfigError as error:
+        from tickerplant.command_line.usage_errors import setting_text
+
+        _print_error(setting_text(error))
+        sys.exit(USAGE_ERROR)
     except TickerplantError as error:
         _print_error(str(error))
         sys.exit(USAGE_ERROR)
@@ -154,8 +159,7 @@ def _settings(command: str, kind: type[SettingsT], options: dict[str, Any]) -> S
     for name, level in ((QUIET, "warning"), (VERBOSE, "debug")):
         if given.pop(name, False):
             if "log_level" in given:
-                expected = "it alone: --quiet, --verbose and --log-level exclude each other"
-                raise ConfigError(f"--{name}", True, expected)
+                raise click.UsageError("--quiet, --verbose and --log-level exclude each other")
             given["log_level"] = level
     for sentence in unknown_variables(os.environ):
         _print_error(sentence)
@@ -420,12 +424,12 @@ def _shells(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 @commands.command(cls=_Completions)
-@click.argument("shell", metavar="bash|zsh|fish", shell_complete=_shells)
+@click.argument("shell", metavar="SHELL", shell_complete=_shells)
 @click.option("--line", hidden=True)
 @click.option("--word", hidden=True)
 @click.pass_context
 def completions(context: click.Context, shell: str, line: str | None, word: str | None) -> None:
-    """Print the completion script of a shell.
+    """Print the completion script of a shell: bash, zsh or fish.
 
     It completes commands, options and their values, streams, and the parameters of requests.
     """

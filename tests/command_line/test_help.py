@@ -116,6 +116,9 @@ def test_names_on_standard_input_are_explained(
     ("arguments", "text"),
     [
         (("watch",), "STREAM is missing: expected a stream such as btcusdt@trade, @FILE"),
+        (("completions",), "SHELL is missing: expected one of bash, zsh, fish"),
+        (("simulate", "--symbols", "NONE"), "invalid value 'NONE' for --symbols: expected some"),
+        (("simulate", "-q", "-v"), "--quiet, --verbose and --log-level exclude each other"),
         (("ask",), "METHOD is missing: expected a method such as ticker.price"),
         (("record", "x", "--out"), "--out is missing its value"),
         (("watch", "x", "--seconds", "5"), "--seconds is now --duration DURATION"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tickerplant.errors import ConfigError
 from tickerplant.suggestions import one_of, suggestion
 
 EXPECTED = {
@@ -34,6 +35,16 @@ def usage_text(error: click.ClickException) -> str:
     else:
         text = _in_one_line(error)
     return f"{text} (see {context.command_path} -h)"
+
+
+def setting_text(error: ConfigError) -> str:
+    """Return the message of an invalid setting; an argument of Python is shown as its option."""
+    from tickerplant.config.setting import GROUPS  # noqa: PLC0415
+
+    option = error.setting.replace("_", "-")
+    if not any(option in options for options in GROUPS.values()):
+        return str(error)
+    return str(error).replace(f" for {error.setting}: ", f" for --{option}: ", 1)
 
 
 def no_such_command(name: str, context: click.Context, known: list[str]) -> click.UsageError:
