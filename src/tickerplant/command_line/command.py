@@ -107,10 +107,10 @@ def write_examples(command: str, formatter: click.HelpFormatter) -> None:
 
 def _level_options(group: str, *, has_debug: bool) -> Iterator[click.Option]:
     """Yield the shorthands for log levels."""
-    help_text = "The same as --log-level warning: no progress, no totals, only warnings."
+    help_text = "Log warnings only and show no progress: --log-level warning."
     yield GroupedOption(["-q", f"--{QUIET}"], is_flag=True, group=group, help=help_text)
     if has_debug:
-        help_text = "The same as --log-level debug: log every detail."
+        help_text = "Log every detail: --log-level debug."
         yield GroupedOption(["-v", f"--{VERBOSE}"], is_flag=True, group=group, help=help_text)
 
 
