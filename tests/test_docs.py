@@ -108,6 +108,10 @@ def test_command_lines_in_pages_have_options_that_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_programs_of_a_page_run(page: Path, market: Addresses, tmp_path: Path) -> None:
     for program in CODE.findall(page.read_text(encoding="utf-8")):
+        if 'replay("market"' in program and not (tmp_path / "market").exists():
+            names = [f"btcusdt@{kind}" for kind in ("trade", "bookTicker", "depth@100ms")]
+            options = ["--url", f"ws://{market[USDM]}", "--duration", "2s", "--out", "market"]
+            run(["-m", "tickerplant", "record", *names, *options], tmp_path)
         here = program.replace(USDM, market[USDM]).replace(COINM, market[COINM])
         (tmp_path / "program.py").write_text(here, encoding="utf-8")
         assert run(["program.py"], tmp_path), f"expected output of the program\n{program}"

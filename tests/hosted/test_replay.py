@@ -88,6 +88,7 @@ async def test_everything_recorded_is_delivered_in_order_and_then_iterations_end
         assert [each async for each in market.stream(TRADES)] == [], "there is nothing any more"
         state = await market.clock.state()
         assert state.phase == "over"
+        assert (await market.fetch_depth("BTCUSDT")).bids, "requests are still answered"
         assert market.counters.lost == 0
     assert found == recorded(*names)
     assert listened == found[TRADES]
