@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 import inspect
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -95,6 +97,41 @@ def test_code_in_a_docstring_is_code(module: ModuleType) -> None:
 def test_a_client_begins_with_an_example_that_can_be_run(module: ModuleType) -> None:
     (code,) = _code_in(module.__doc__ or "")
     assert "connect(" in code
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_the_program_of_the_package_runs() -> None:
+    (program,) = _code_in(tickerplant.__doc__ or "")
+
+    async def first_line() -> bytes:
+        async with tickerplant.simulate(symbols=["BTCUSDT"]) as market:
+            await market.clock.resume()
+            environment = {"TICKERPLANT_USDM_URL": market.hosts.streams, "PYTHONUNBUFFERED": "1"}
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", program),
+                stdout=asyncio.subprocess.PIPE,
+                env=os.environ | environment,
+            )
+            assert process.stdout is not None
+            try:
+                return await asyncio.wait_for(process.stdout.readline(), 20)
+            finally:
+                process.kill()
+                await process.wait()
+
+    bid, ask = map(float, asyncio.run(first_line()).split())
+    assert 0 < bid < ask
+
+
+PUBLIC_CLASSES = [getattr(side, name) for side in (tickerplant, blocking) for name in ("Market",)]
+
+
+@pytest.mark.parametrize("kind", PUBLIC_CLASSES, ids=lambda kind: kind.__module__)
+def test_an_example_of_a_method_has_at_most_four_lines(kind: type) -> None:
+    for name in members(kind):
+        examples = _code_in(getattr(inspect.getattr_static(kind, name), "__doc__", None) or "")
+        assert all(len(each.splitlines()) <= 4 for each in examples), name
 
 
 def _code_in(text: str) -> list[str]:

@@ -1,11 +1,17 @@
 """Market data of futures exchanges: a client, and a server to run yourself.
 
-    async with tickerplant.connect("usdm", base_url="ws://127.0.0.1:9001") as market:
-        async for message in market.stream("btcusdt@miniTicker"):
-            print(message)
+    import asyncio
+    import tickerplant
+    from tickerplant.messages import BookTicker
+    async def main() -> None:
+        async with tickerplant.connect("usdm") as market:
+            async for quote in market.stream(BookTicker.of("BTCUSDT"), on_notice=print):
+                print(quote.bid_price, quote.ask_price)
+    asyncio.run(main())
 
-Without `base_url` the client connects to the exchange.  `tickerplant.blocking` is the synchronous
-client.
+`connect` connects to the exchange, or to the server that `base_url` or the environment variable
+`TICKERPLANT_USDM_URL` names.  `replay` and `simulate` return a market of the same kind that plays a
+recording or a simulation.  `tickerplant.blocking` is the synchronous client.
 """
 
 from __future__ import annotations

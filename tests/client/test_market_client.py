@@ -966,6 +966,21 @@ async def test_a_callback_that_would_have_to_be_awaited_is_reported(callback: An
 
 
 @looped
+async def test_a_typed_stream_of_the_other_venue_is_reported_at_once() -> None:
+    async with loopback() as house, client_of(house) as market:
+        name = messages.Trade.of("BTCUSD_PERP")
+        for subscribe in (market.stream, lambda each: market.on(each, callback=print)):
+            with pytest.raises(
+                ConfigError,
+                match=r"^invalid value 'btcusd_perp@trade' for stream: expected a stream of "
+                r"USDⓈ-M; it is one of connect\('coinm'\)$",
+            ):
+                subscribe(name)
+        market.stream(messages.Trade.of("BTCUSDT"), str(name)).close()
+        assert market.counters.opened <= 1
+
+
+@looped
 async def test_a_list_of_names_is_reported_how_names_are_given() -> None:
     async with loopback() as house, client_of(house) as market:
         for names in ([TRADES], (TRADES, "b"), {TRADES}):

@@ -43,8 +43,9 @@ from tickerplant.notices import Notice
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
 from tickerplant.recording.timestamps import Instant
+from tickerplant.streams.spelling import unknown_reason
 from tickerplant.suggestions import one_of
-from tickerplant.venue import VenueName
+from tickerplant.venue import VENUES, VenueName
 
 _log = logging.getLogger(__name__)
 
@@ -627,7 +628,18 @@ class Market:
                 raise ConfigError(what, name, f"a name of at most {LIMITS.max_name_bytes} bytes")
             if any("\ud800" <= each <= "\udfff" for each in name):
                 raise ConfigError(what, name, "valid Unicode text")
+            if isinstance(name, StreamName):
+                self._check_venue(name)
         return tuple(dict.fromkeys(names))
+
+    def _check_venue(self, name: StreamName[Message]) -> None:
+        """Raise `ConfigError` if only the other venue has a typed stream."""
+        venue = self.hosts.venue
+        if unknown_reason(venue, name):
+            for other in VENUES:
+                if not unknown_reason(other, name):
+                    expected = f"a stream of {venue.title}; it is one of connect({other.name!r})"
+                    raise ConfigError("stream", str(name), expected)
 
     def __repr__(self) -> str:
         count = len({each.name for each in self._runner.feed.all_merged_streams})
