@@ -114,6 +114,8 @@ class Journal:
         """By path."""
         self._finished: dict[int, Finished] = {}
         self._by_identity: dict[Identity, Finished] = {}
+        self._broken: dict[Identity, int] = {}
+        """The numbers of units that are to be exported again, because their files are incomplete."""
         self._by_name: defaultdict[str, dict[int, None]] = defaultdict(dict)
         for line in lines:
             self._take(line)
@@ -128,12 +130,14 @@ class Journal:
         return self._by_identity.get((unit.name, unit.size_bytes, unit.digest))
 
     def number_of(self, unit: Unit) -> int:
-        """Return the number of a unit to export: that of its earlier export if it has grown since."""
+        """Return the number of a unit to export: that of an earlier export of it if there is one."""
+        if (broken := self._broken.get((unit.name, unit.size_bytes, unit.digest))) is not None:
+            return broken
         for number in self._by_name[unit.name]:
             before = self._finished.get(number)
             if before is not None and _head(unit.head[: before.head_bytes]) == before.head:
                 return number
-        return max(self._finished, default=0) + 1
+        return max([*self._finished, *self._broken.values()], default=0) + 1
 
     def write(self, line: _Line) -> None:
         """Add a line.
@@ -171,6 +175,7 @@ class Journal:
             )
             if not all(sizes):
                 del self._finished[finished.number]
+                self._broken[finished.identity] = finished.number
                 self._by_identity.pop(finished.identity, None)
 
     def remove_unknown(self, patterns: Iterable[str]) -> None:
