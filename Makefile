@@ -50,6 +50,9 @@ wheel: $(INSTALLED) ## Build the wheels of both distributions into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
 	@cd packaging/tickerplant && $(CURDIR)/$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
 
+site: $(TOOLS) ## Build the documentation as a searchable site, site/index.html
+	$(BIN)/python docs/build_site.py
+
 lock: ## Pin the dependencies again (needs uv)
 	$(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --upgrade --quiet \
@@ -59,7 +62,7 @@ lock: ## Pin the dependencies again (needs uv)
 		--group build --group dev --extra all pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that was made
-	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

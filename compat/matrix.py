@@ -16,7 +16,7 @@ Public client libraries, pointed at a simulated market by nothing but their base
 
 Each stream a library offers must bring a message, and each market-data method over REST and the WebSocket API an answer.
 Where a library has types, messages and answers must parse into them, without keys that the types do not know.
-How to run this, and how to add a library: [Test your client](../how-to/test-your-client.md).
+How to run this, and how to add a library: [Test public clients](../contributing/test-public-clients.md).
 """
 
 

@@ -84,6 +84,7 @@ from tickerplant.venue import VENUES
 from tickerplant.watching.record_report import RecordReport
 
 FOLDER = Path(__file__).parent
+DECISIONS = FOLDER.parent / "decisions"
 NOTICE = "<!-- Written by `make docs` from the tables of the program; change those instead. -->"
 HELP_COLUMNS = 78
 """What is printed on a terminal of 80."""
@@ -113,6 +114,22 @@ ODD_REQUESTS = (
     '{"id": 1, "method": "ticker.book", "params": {"returnRateLimits": 1}}',
 )
 """WebSocket API requests with one error each."""
+
+SEE_ALSO = {
+    "Streams": "[Python](python.md#messages) has the fields of each message; [Explain a URL](../how-to/explain-a-url.md) shows what a name would deliver.",
+    "Queries": "[Watch streams and send requests](../how-to/watch-and-ask.md) sends one; [Errors](errors.md) lists what can go wrong.",
+    "Errors": "[Limits](limits.md) are behind 429 and 418; [Close reasons](closing.md) are for connections.",
+    "Settings": "[Command line](cli.md) has the same options by command.",
+    "Command line": "[Settings](settings.md) has the environment and file name of each option; [Exit statuses](exit-statuses.md).",
+    "Metrics": "[Monitor the server](../how-to/watch-it.md) says which to watch; [Operations](operations.md) has the pages of the server.",
+    "Profiles": "[Streams](streams.md) lists the paths of later profiles; [Settings](settings.md) has `--profile` and `--routing`.",
+    "Limits": "[Change limits](../how-to/change-limits.md).",
+    "Close reasons": "[Endings](endings.md) says what the client then does; [Slow consumers](../explanation/slow-consumers.md).",
+    "Tables": "[Export recordings](../how-to/export.md).",
+    "The manifest": "[Verify a recording](../how-to/verify.md) reads it.",
+    "Python": "[Write a client](../tutorial/write-a-client.md), [Never blind](../explanation/never-blind.md), [Type checking](type-checking.md).",
+}
+"""The way on from each page, by its title."""
 
 Cells = Sequence[str]
 
@@ -1105,9 +1122,26 @@ def _error(kind: type[Exception]) -> Cells:
     return f"`{kind.__name__}`", _first_sentence(kind)
 
 
+def decisions_page() -> str:
+    """Return the index of the decisions, by their headings."""
+    lines = []
+    for path in sorted(DECISIONS.glob("[0-9]*.md")):
+        heading = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        lines.append(f"- [{heading}]({path.name})")
+    return page(
+        "Decisions",
+        "Choices between real alternatives, one screen each: the context, the choice, what was given "
+        "up, and the evidence.",
+        "\n".join(lines),
+        "## See also",
+        "The [architecture](../../ARCHITECTURE.md) that they led to.",
+    )
+
+
 def page(title: str, *parts: str) -> str:
-    """Return a page with its heading."""
-    return "\n\n".join((f"# {title}", NOTICE, *parts)) + "\n"
+    """Return a page with its heading, and the way on."""
+    more = ("## See also", SEE_ALSO[title]) if title in SEE_ALSO else ()
+    return "\n\n".join((f"# {title}", NOTICE, *parts, *more)) + "\n"
 
 
 def table(head: Cells, rows: Iterable[Cells]) -> str:
@@ -1141,6 +1175,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "operations.md": operations_page,
     "python.md": python_page,
     "tables.md": tables_page,
+    "../decisions/index.md": decisions_page,
 }
 
 
