@@ -5,7 +5,8 @@ Its command-line option (`--usdm-port`), environment variable (`TICKERPLANT_USDM
 a TOML file (`usdm_port`) follow from the declaration.
 
 Flags beat the environment, which beats the file given by `--config`, which beats the defaults.  A
-key at the top of the file applies to every command that has the setting; a key in the table of a
-command, such as `[replay]`, applies to that command and wins.  A command ignores the settings of
-others, so one file can serve all; a key that no command knows is an error.
+variable such as `TICKERPLANT_SPEED`, and a key at the top of the file, apply to every command that
+has the setting; `TICKERPLANT_REPLAY_SPEED`, and a key in the table `[replay]`, apply to that
+command and win.  A command ignores the settings of others, so one file can serve all; a key that
+no command knows is an error.
 """

@@ -36,7 +36,7 @@ from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
 from tickerplant.formatting import encodable, iso_text, printable
-from tickerplant.logs import configure
+from tickerplant.logs import configure, logger
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.capture import Capture, companions_text
@@ -234,6 +234,7 @@ class _Export:
             finished = journal.find(unit)
             if finished is None:
                 finished = self._unit(unit, journal, behind_bytes)
+                logger().debug("= exported", file=unit.path, messages=finished.messages)
                 self._messages += finished.messages
             else:
                 skipped += 1

@@ -87,6 +87,7 @@ def found_in(
     for group in groups:
         if is_interrupted():
             break
+        logs.logger().debug("= verifying", paths=group)
         try:
             walks.append(Walk(group, settings.streams, settings.gaps))
             findings.recordings.append(walks[-1].go(go_on))
