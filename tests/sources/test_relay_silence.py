@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 from loopback import looped, until
-from msgspec import structs
 from relaying import EAGER, Relay, relay, serve
+from tuning import tuned
 
 from tickerplant.feed import expected_interval, staleness
 
 pytestmark = pytest.mark.sockets
 
-IMPATIENT = structs.replace(
-    EAGER, stale_ms=100, event_stream_stale_ms=100, first_message_timeout_ms=100
-)
+IMPATIENT = tuned(EAGER, stale_ms=100, event_stream_stale_ms=100, first_message_timeout_ms=100)
 ONE = "usdm: 1 stream is silent for longer than expected"
 SILENT = "usdm: connected to the upstream, but no data is arriving"
 
