@@ -814,10 +814,13 @@ def python_page() -> str:
         "## `BookSnapshot`",
         *_callable("tickerplant.BookSnapshot", BookSnapshot),
         table(("`AuditResult`", "meaning"), _audit_fields()),
+        "## Both sides",
+        "The same names and arguments; `await` is what differs.",
+        table(("asynchronous", "blocking"), _both_sides()),
         *_class("`blocking`", blocking.Market, "market", doc=inspect.getdoc(blocking) or ""),
-        *_members(blocking.Subscription, "subscription"),
-        *_members(blocking.Listener, "listener"),
-        *_members(blocking.Books, "books"),
+        *_members(blocking.Subscription, "subscription", "blocking "),
+        *_members(blocking.Listener, "listener", "blocking "),
+        *_members(blocking.Books, "books", "blocking "),
         "## `open_recording`",
         *_callable("tickerplant.open_recording", tickerplant.open_recording),
         *_class("`Recording`", Recording, "recording"),
@@ -995,7 +998,7 @@ def _items(section: str) -> Iterable[Cells]:
 def _class(title: str, kind: type, variable: str, doc: str = "") -> Iterable[str]:
     yield f"## {title}"
     yield _prose(doc or inspect.getdoc(kind) or "")
-    yield from _members(kind, variable)
+    yield from _members(kind, variable, "blocking " if doc else "")
 
 
 def _prose(doc: str) -> str:
@@ -1009,7 +1012,7 @@ def _prose(doc: str) -> str:
     return "\n\n".join(parts)
 
 
-def _members(kind: type, variable: str) -> Iterable[str]:
+def _members(kind: type, variable: str, side: str = "") -> Iterable[str]:
     """Yield what is public of a class: its properties in a table, then each method."""
     named = (name for name in vars(kind) if not name.startswith("_"))
     names = [name for name in named if name not in SEEN_BY_THE_MARKET]
@@ -1023,7 +1026,38 @@ def _members(kind: type, variable: str) -> Iterable[str]:
         value = vars(kind)[name]
         if inspect.isfunction(value):
             wait = "await " if inspect.iscoroutinefunction(value) else ""
+            yield f"### `{side}{variable}.{name}`"
             yield from _callable(f"{wait}{variable}.{name}", value)
+
+
+def _both_sides() -> Iterable[Cells]:
+    """Yield each method of the client as it is called on both sides."""
+    for ours in (tickerplant.Market, tickerplant.Subscription, tickerplant.Listener, Books):
+        theirs = getattr(blocking, ours.__name__)
+        for name in sorted({*_methods(ours), *_methods(theirs)}):
+            yield tuple(_call(kind, name) for kind in (ours, theirs))
+
+
+def _methods(kind: type) -> list[str]:
+    """Return the public methods of a class and of those it is made from in the package."""
+    named = (name for name in dir(kind) if not name.startswith("_"))
+    return [name for name in named if name not in SEEN_BY_THE_MARKET and _method(kind, name)]
+
+
+def _method(kind: type, name: str) -> Callable[..., object] | None:
+    found = inspect.getattr_static(kind, name, None)
+    ours = inspect.isfunction(found) and found.__module__.startswith("tickerplant")
+    return found if ours else None
+
+
+def _call(kind: type, name: str) -> str:
+    function = _method(kind, name)
+    if function is None:
+        return ""
+    shown = [each.name for each in inspect.signature(function).parameters.values()][1:]
+    is_waiting = inspect.iscoroutinefunction(function)
+    wait = "await " if is_waiting else ""
+    return f"`{wait}{kind.__name__.lower()}.{name}({', '.join(shown)})`"
 
 
 def _when_full_rows() -> Iterable[Cells]:
