@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 HANDSHAKE_TIMEOUT_S = 5.0
 """Timeout of each step of an attempt: name lookup, socket, TLS and handshake."""
 MAX_FRAME_BYTES = 1 << 26
+CAUGHT_UP = b"caught up"
+"""Payload of the pings whose pong shows that everything before it was received."""
 
 
 class Connection(WSListener):
@@ -50,6 +53,8 @@ class Connection(WSListener):
         """The frames so far of a message in several frames."""
         self._is_dropped = False
         self._is_reading = True
+        self._awaited_pongs: deque[asyncio.Future[None]] = deque()
+        """Done with the pongs to come, in this order."""
         self._attempt: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
 
@@ -105,6 +110,19 @@ class Connection(WSListener):
         """Send a ping."""
         if self._transport is not None and not self._is_dropped:
             self._transport.send_ping()
+
+    def caught_up(self) -> asyncio.Future[None]:
+        """Return a future that is done when everything that the server has sent by now was received.
+
+        It is done at once while nothing is received.
+        """
+        caught_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._transport is None or self._is_dropped or not self._is_reading:
+            caught_up.set_result(None)
+        else:
+            self._awaited_pongs.append(caught_up)
+            self._transport.send_ping(CAUGHT_UP)
+        return caught_up
 
     def drop(self) -> None:
         """Close the connection; nothing more is reported to the feed."""
@@ -169,6 +187,10 @@ class Connection(WSListener):
             transport.disconnect()
         elif frame.msg_type in {WSMsgType.PING, WSMsgType.PONG}:
             self._feed.pong_received(self._number)
+            if self._awaited_pongs and frame.get_payload_as_bytes() == CAUGHT_UP:
+                caught_up = self._awaited_pongs.popleft()
+                if not caught_up.done():
+                    caught_up.set_result(None)
         else:
             self._parts += frame.get_payload_as_bytes()
             if len(self._parts) > MAX_FRAME_BYTES:

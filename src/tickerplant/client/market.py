@@ -702,7 +702,8 @@ class Market:
     def _raise_failures(self) -> None:
         """Re-raise exceptions of callbacks that have not been reported yet."""
         called: list[Listener | Books] = [*self._listeners, *self._books]
-        failures = [failure for each in called if (failure := each.take_failure()) is not None]
+        taken = [failure for each in called if (failure := each.take_failure()) is not None]
+        failures = list({id(each): each for each in taken}.values())  # one may have ended them all
         if len(failures) > 1:
             raise ExceptionGroup("several callbacks failed", failures)
         if failures:

@@ -100,6 +100,12 @@ class FeedRunner:
             if (end := each()) is not None:
                 end(failure)
 
+    async def catch_up(self, timeout_s: float) -> None:
+        """Return when everything that the server has sent by now was delivered, or after a time."""
+        pongs = [connection.caught_up() for connection in self._connections.values()]
+        if pongs:
+            await asyncio.wait(pongs, timeout=timeout_s)
+
     def start(self) -> None:
         """Start the clock of the feed in the running event loop."""
         self._loop = asyncio.get_running_loop()

@@ -154,7 +154,7 @@ class MarketClock:
         return self._wait("seek", lambda: self._clock.seek(to), timeout_s)
 
     def step(self, by: int | str | timedelta = 1, *, timeout_s: float | None = None) -> ClockState:
-        """Advance a paused market; return the state when everything in between was sent."""
+        """Advance a paused market; return the state when everything in between was received."""
         return self._wait("step", lambda: self._clock.step(by), timeout_s)
 
     def _wait(

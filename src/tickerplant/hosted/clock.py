@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+from weakref import WeakMethod
 
 import msgspec
 from msgspec import Struct
@@ -58,16 +59,21 @@ class MarketClock:
 
     Args:
         process: The server.
-        settled: Returns when the streams that were subscribed to are acknowledged.
+        settle: A method that returns when the streams that were subscribed to are acknowledged.
+        catch_up: A method that returns when everything that was sent was received.
     """
 
     def __init__(
-        self, process: ServerProcess, settled: Callable[[], Coroutine[None, None, None]]
+        self,
+        process: ServerProcess,
+        settle: Callable[[], Coroutine[None, None, None]],
+        catch_up: Callable[[], Coroutine[None, None, None]],
     ) -> None:
         self.is_started = False
         """Whether it was started, or is left to the program."""
         self._process = process
-        self._settled = settled
+        # The market has its clock; a reference back would keep it, and its server, after its last use.
+        self._settle, self._catch_up = WeakMethod(settle), WeakMethod(catch_up)
 
     async def state(self) -> ClockState:
         """Return market time, speed, and whether it is paused.
@@ -95,7 +101,8 @@ class MarketClock:
             UpstreamError: the server has ended.
         """
         self.is_started = True
-        await self._settled()
+        if settle := self._settle():
+            await settle()
         return await self._send({"paused": False})
 
     async def set_speed(self, speed: float) -> ClockState:
@@ -130,9 +137,10 @@ class MarketClock:
         return await self._complete({"seek": _text_of(to)})
 
     async def step(self, by: int | str | timedelta = 1) -> ClockState:
-        """Advance a paused market; return the state when everything in between was sent.
+        """Advance a paused market; return the state when everything in between was received.
 
-        It begins once what was subscribed to is acknowledged.
+        It begins once what was subscribed to is acknowledged.  A step that fills a queue goes on when
+        another task reads it.
 
             await market.clock.pause()
             await market.clock.step("100ms")
@@ -146,7 +154,8 @@ class MarketClock:
             UpstreamError: the server has ended.
         """
         self.is_started = True
-        await self._settled()
+        if settle := self._settle():
+            await settle()
         return await self._complete({"step": _text_of(by)})
 
     async def _complete(self, fields: dict[str, Any]) -> ClockState:
@@ -154,6 +163,8 @@ class MarketClock:
         while state.pending:
             await asyncio.sleep(POLL_S)
             state = await self._send({})
+        if catch_up := self._catch_up():
+            await catch_up()
         return state
 
     async def _send(self, fields: dict[str, Any]) -> ClockState:

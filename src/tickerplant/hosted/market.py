@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from os import PathLike, fspath
 from typing import Literal, TypeAlias
-from weakref import finalize, ref
+from weakref import finalize
 
 from msgspec import Struct
 
@@ -38,6 +37,8 @@ POLL_S = 0.002
 """How often it is checked whether the clock is to start, and the position is reached."""
 SETTLED_S = 10.0
 """The longest wait for acknowledgements and snapshots, for example while faults are injected."""
+CAUGHT_UP_S = 1.0
+"""The longest wait for what a step sent, for example while a queue is full."""
 _UNKNOWN = "ws://127.0.0.1:1"
 """The address before the server has one."""
 
@@ -180,7 +181,7 @@ class HostedMarket(Market):
         self._hosting = hosting
         self._process = ServerProcess(hosting.name, self._lose)
         self._starting: asyncio.Task[None] | None = None
-        self.clock = MarketClock(self._process, partial(_settled, ref(self)))
+        self.clock = MarketClock(self._process, self._settle, self._catch_up)
         """Market time: reads, pauses and changes it."""
 
     @property
@@ -194,10 +195,19 @@ class HostedMarket(Market):
             raise RuntimeError("the venue is that of the recordings, known once the market is open")
         return super().venue
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether what was subscribed to is acknowledged, and every book had its first snapshot."""
-        return self._runner.is_prepared
+    async def _settle(self) -> None:
+        """Return when what was subscribed to is acknowledged, and every book had its first snapshot.
+
+        Return after a while in any case.
+        """
+        loop, runner = asyncio.get_running_loop(), self._runner
+        until_s = loop.time() + SETTLED_S
+        while not runner.is_prepared and loop.time() < until_s:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
+
+    async def _catch_up(self) -> None:
+        """Return when everything that the server has sent by now was received, or after a while."""
+        await self._runner.catch_up(CAUGHT_UP_S)
 
     async def _open(self) -> None:
         if self._was_opened:
@@ -262,15 +272,6 @@ async def _start_when_read(runner: FeedRunner, clock: MarketClock) -> None:
         if clock.is_started:
             return
     await clock.resume()
-
-
-async def _settled(market: ref[HostedMarket]) -> None:
-    """Return when the market is settled, or after a while."""
-    loop = asyncio.get_running_loop()
-    until_s = loop.time() + SETTLED_S
-    while (found := market()) is not None and not found.is_settled and loop.time() < until_s:
-        del found
-        await asyncio.sleep(POLL_S)
 
 
 def checked(settings: ClientSettings | None) -> ClientSettings:
