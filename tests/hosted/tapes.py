@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -15,6 +17,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 def tape() -> str:
     """Return the folder of a recording of six seconds of two contracts."""
     folder = Path(mkdtemp(prefix="tape"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     options = [
         *("--symbols", ",".join(SYMBOLS), "--start", "2026-11-20", "--duration", "6s"),
         *("--speed", "0", "--usdm-port", "0", "--coinm-port", "0", "--record", str(folder)),
