@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
+import collections.abc
 import importlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
+import typing
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -209,6 +214,34 @@ def test_both_sides_have_the_same_functions(name: str) -> None:
 def test_the_comparison_of_the_sides_is_complete() -> None:
     compared = {*BOTH_SIDES, "connect", "merge", "replay", "simulate"}
     assert compared == {*blocking.__all__}
+
+
+OUTSIDE = {*dir(builtins), *dir(typing), *dir(collections.abc), "Decimal", "PathLike", "StrPath"}
+OUTSIDE |= {"Raw", "datetime", "timedelta", "pa", "pd", "pl", "DataFrame", "RecordBatch", "Table"}
+"""Names in public signatures that are not ours; `StrPath` is `str` or `PathLike`."""
+
+
+def signatures(side: ModuleType) -> Iterator[tuple[str, inspect.Signature]]:
+    for name in side.__all__:
+        value = getattr(side, name)
+        if inspect.isfunction(value):
+            yield name, inspect.signature(value)
+        for member in members(value) if inspect.isclass(value) else ():
+            found = inspect.getattr_static(value, member)
+            function = found.fget if isinstance(found, property) else found
+            if inspect.isfunction(function):
+                yield f"{name}.{member}", inspect.signature(function)
+
+
+@pytest.mark.parametrize("side", [tickerplant, blocking], ids=lambda it: it.__name__)
+def test_every_type_in_a_public_signature_can_be_imported(side: ModuleType) -> None:
+    known = OUTSIDE | {*tickerplant.__all__, *messages.__all__, *dir(tickerplant.notices)}
+    for name, signature in signatures(side):
+        parts = [each.annotation for each in signature.parameters.values()]
+        for part in [*parts, signature.return_annotation]:
+            text = re.sub(r"'[^']*'|\"[^\"]*\"", "", part) if isinstance(part, str) else ""
+            unknown = {*re.findall(r"[A-Za-z_]\w*", text)} - known
+            assert not unknown, f"{name}: {unknown}"
 
 
 @pytest.mark.parametrize(("former", "present"), tickerplant._RENAMED.items())

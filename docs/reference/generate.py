@@ -909,9 +909,11 @@ ERRORS = (
     errors.RecordingError,
 )
 _ALIASES = {
+    "BookSpeed": "The interval between updates of a book: `100ms`, `250ms` or `500ms`.",
     "Instant": "A time: an ISO date, a `datetime` (UTC unless it has a time zone), or ns since the "
     "epoch.",
     "Numbers": "How a table holds prices and quantities: `decimal` (exact), `float` or `text`.",
+    "SnapshotLimit": "Levels per side of a snapshot: 5, 10, 20, 50, 100, 500 or 1000.",
     "VenueName": "`usdm` or `coinm`.",
     "TableName": "The name of one of the [tables](tables.md).",
     "WhenFull": "What to do when the queue is full: [one of four values](#when-the-queue-is-full).",

@@ -50,9 +50,11 @@ if TYPE_CHECKING:
     from tickerplant.feed.weight import WeightBudget
     from tickerplant.hosted.clock import ClockState, MarketClock
     from tickerplant.hosted.market import ReplayMarket, SimulatedMarket, replay, simulate
+    from tickerplant.messages.book import BookSpeed, SnapshotLimit
     from tickerplant.messages.message import Message, StreamName
     from tickerplant.notices import Notice
     from tickerplant.recording.line import Damage
+    from tickerplant.recording.manifest import Manifest
     from tickerplant.recording.timestamps import Instant
     from tickerplant.venue import VenueName
 
@@ -61,6 +63,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditResult",
     "BookSnapshot",
+    "BookSpeed",
     "BookState",
     "Books",
     "ClientSettings",
@@ -72,6 +75,7 @@ __all__ = [
     "Instant",
     "Level",
     "Listener",
+    "Manifest",
     "Market",
     "MarketClock",
     "Message",
@@ -88,6 +92,7 @@ __all__ = [
     "RequestError",
     "RetrySettings",
     "SimulatedMarket",
+    "SnapshotLimit",
     "StalenessSettings",
     "StreamName",
     "Subscription",
@@ -111,6 +116,7 @@ __all__ = [
 _HOME = {
     "AuditResult": "feed.audit",
     "BookSnapshot": "feed.order_book",
+    "BookSpeed": "messages.book",
     "BookState": "feed.order_book",
     "Books": "client.books",
     "ClientSettings": "feed.settings",
@@ -122,6 +128,7 @@ _HOME = {
     "Instant": "recording.timestamps",
     "Level": "feed.order_book",
     "Listener": "client.subscription",
+    "Manifest": "recording.manifest",
     "Market": "client.market",
     "MarketClock": "hosted.clock",
     "Message": "messages.message",
@@ -138,6 +145,7 @@ _HOME = {
     "RequestError": "errors",
     "RetrySettings": "feed.settings",
     "SimulatedMarket": "hosted.market",
+    "SnapshotLimit": "messages.book",
     "StalenessSettings": "feed.settings",
     "StreamName": "messages.message",
     "Subscription": "client.subscription",

@@ -16,7 +16,6 @@ from tickerplant.client import books as asynchronous_books
 from tickerplant.client import market as asynchronous
 from tickerplant.client import subscription as consumers
 from tickerplant.client.blocking_books import Books, ThreadedViews
-from tickerplant.client.fetching import DepthLimit
 from tickerplant.client.loop_thread import LoopThread, OverError
 from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S
 from tickerplant.client.subscription import BATCH, check_callback, check_max_items, streams_text
@@ -347,7 +346,7 @@ class Market:
         self,
         symbol: str,
         *,
-        limit: DepthLimit = 500,
+        limit: SnapshotLimit = 500,
         timeout_s: float | None = None,
     ) -> DepthSnapshot:
         """Return the best levels of an order book over REST; see `tickerplant.Market.fetch_depth`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Literal, TypeAlias
 
 from tickerplant.client.rest import RestClient
 from tickerplant.client.series import AggregateTradeSeries, CandleSeries, Requests, TradeSeries
@@ -19,9 +18,6 @@ from tickerplant.recording.timestamps import Instant, instant_ns, parse_duration
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.units import DAY_MS, NS_PER_MS
 from tickerplant.venue import COINM, Venue
-
-DepthLimit: TypeAlias = Literal[5, 10, 20, 50, 100, 500, 1000]
-"""Levels per side in a snapshot."""
 
 MAX_ROWS = 100_000
 """Maximum number of rows of one fetch."""

@@ -17,7 +17,7 @@ from tickerplant.client.ask_target import find_target
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.books import Books
 from tickerplant.client.feed_log import FeedLog
-from tickerplant.client.fetching import DepthLimit, Fetcher
+from tickerplant.client.fetching import Fetcher
 from tickerplant.client.history import History, parse_history
 from tickerplant.client.local_books import snapshot_limit
 from tickerplant.client.rest import RestClient, decoded, full_path
@@ -470,7 +470,7 @@ class Market:
         return await self._fetcher.candles(symbol, interval, start, end, limit, timeout_s)
 
     async def fetch_depth(
-        self, symbol: str, *, limit: DepthLimit = 500, timeout_s: float | None = None
+        self, symbol: str, *, limit: SnapshotLimit = 500, timeout_s: float | None = None
     ) -> DepthSnapshot:
         """Return the best levels of an order book over REST.
 
