@@ -68,7 +68,7 @@ from tickerplant.queries import QUERIES, request_errors
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.recording import manifest, manifest_entries
-from tickerplant.recording.line import Damage
+from tickerplant.recording.line import Damage, Place
 from tickerplant.server import rest
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
@@ -81,6 +81,15 @@ from tickerplant.sources.control import ClockRequest, ReplayState
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import VENUES
+from tickerplant.verifying.findings import (
+    BookFinding,
+    Break,
+    Findings,
+    Gap,
+    Outage,
+    RecordingFinding,
+    StreamFinding,
+)
 from tickerplant.watching.record_report import RecordReport
 
 FOLDER = Path(__file__).parent
@@ -525,8 +534,22 @@ JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
     ),
     (
         "`verify`",
-        "One document; its keys are in [Verify a recording](../how-to/verify.md#for-programs).",
-        (),
+        (
+            "One document; [Verify a recording](../how-to/verify.md) says what counts as a gap.\n"
+            "Times are receive times in ns since the epoch, 0 where there is none.\n"
+            "Every key is always present."
+        ),
+        (
+            Findings,
+            RecordingFinding,
+            StreamFinding,
+            Gap,
+            Outage,
+            BookFinding,
+            Break,
+            Damage,
+            Place,
+        ),
     ),
     ("`export`", "One document at the end.", (ExportReport,)),
     (
@@ -546,15 +569,31 @@ def _json_fields(kind: type[Struct]) -> Iterable[Cells]:
     if kind.__struct_config__.tag is not None:
         yield f"`{kind.__struct_config__.tag_field}`", "text", f"`{kind.__struct_config__.tag}`."
     for field in structs.fields(kind):
-        yield f"`{field.encode_name}`", _json_type(types[field.name]), docs.get(field.name, "")
+        doc = docs.get(field.name, "").replace("None", "`null`")
+        yield f"`{field.encode_name}`", _json_type(types[field.name]), doc
 
 
 def _json_type(hint: object) -> str:
     """Return the JSON type of a field in words, with `null` if it may be missing."""
     is_optional = get_origin(hint) in {Union, UnionType} and type(None) in get_args(hint)
     kind = _bare(hint) if get_origin(hint) is not Literal else str
-    words = _JSON_TYPES.get(kind, "list" if kind in {list, tuple} else "text")
+    elements = [each for each in get_args(hint) if _is_struct(each)]
+    if _is_struct(kind):
+        words = _object_name(kind)
+    elif kind in {list, tuple} and elements:
+        words = f"list of {_object_name(elements[0])}"
+    else:
+        words = _JSON_TYPES.get(kind, "text")
     return f"{words} or null" if is_optional else words
+
+
+def _is_struct(kind: object) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, Struct)
+
+
+def _object_name(kind: object) -> str:
+    """Return the name of the class of an object, as it stands above its table."""
+    return f"`{kind.__name__}`" if inspect.isclass(kind) else ""
 
 
 _JSON_TYPES: Mapping[object, str] = {

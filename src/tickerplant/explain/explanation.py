@@ -36,19 +36,25 @@ class AddressNote(Struct, frozen=True, kw_only=True):
     """The explanation of a WebSocket connection to one URL."""
 
     given: str
+    """The URL or path as given."""
     venue: str
     """Empty if the URL is rejected."""
     kind: str
     """`streams`, `websocket api`, or `refused`: it is rejected, for the reason in the remarks."""
     route: str = ""
+    """The route in its path; empty without one."""
     combined: bool = False
+    """Whether messages have an envelope that names the stream."""
     streams: list[StreamNote] = []
+    """The streams in the URL."""
     most_streams: int | None = None
     """The maximum number of streams on it."""
     methods: list[str] = []
     """The methods of the WebSocket API."""
     handshake_weight: int = 0
+    """The request weight of opening it."""
     remarks: list[str] = []
+    """Why it is rejected, and what else is worth knowing."""
 
     @property
     def is_refused(self) -> bool:
@@ -61,9 +67,11 @@ class ConnectionNote(Struct, frozen=True, kw_only=True):
     """One of the connections that a set of streams needs."""
 
     venue: str
+    """`usdm` or `coinm`."""
     route: str
     """The route in its path; empty in profiles without routes."""
     streams: int
+    """How many streams it carries."""
     url: str
     """On the venue's default port; without names if they do not fit."""
     names_fit: bool
@@ -74,11 +82,15 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """The explanation of all arguments."""
 
     profile: str
+    """The protocol profile that was assumed."""
     routing: str
+    """`lenient` or `strict`."""
     addresses: list[AddressNote]
+    """WebSocket URLs and paths, as given."""
     streams: list[StreamNote]
     """Streams given by name, without a URL."""
     requests: list[RequestNote]
+    """REST URLs and methods of the WebSocket API."""
     connections: list[ConnectionNote]
     """The connections that all streams that exist need."""
 

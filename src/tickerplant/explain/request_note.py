@@ -34,17 +34,24 @@ class ParamNote(Struct, frozen=True, kw_only=True):
     """One parameter."""
 
     name: str
+    """Its name."""
     doc: str
+    """What it means."""
     required: bool
+    """Whether a request without it is rejected."""
     default: str | None
+    """What it is if it is left out."""
     given: str | None = None
+    """Its value in the request; None if it is not given."""
 
 
 class RequestNote(Struct, frozen=True, kw_only=True):
     """The explanation of one request."""
 
     given: str
+    """The request as given."""
     venue: str
+    """`usdm` or `coinm`."""
     returns: str
     """What the response contains."""
     path: str = ""
@@ -54,11 +61,13 @@ class RequestNote(Struct, frozen=True, kw_only=True):
     weight: int
     """The weight of the request as given."""
     weight_rule: str
+    """How the weight follows from the parameters."""
     allowance: str | None = None
     """A separate request limit, in addition to the weight or instead of it."""
     keyed: bool = False
     """Whether REST requires an API key; any key is accepted."""
     params: list[ParamNote] = []
+    """Its parameters, given or not."""
     refused: bool = False
     """Whether the request as given is rejected with an error."""
     remarks: list[str] = []

@@ -22,11 +22,15 @@ class StreamNote(Struct, frozen=True, kw_only=True):
     """The explanation of one subscription."""
 
     stream: str
+    """Its name as given."""
     venue: str
+    """`usdm` or `coinm`."""
     carries: str = ""
     """What its messages contain."""
     events: list[str] = []
+    """The event types of its messages."""
     array: bool = False
+    """Whether a message is an array of events."""
     speed_ms: int | None = None
     """0 for real time; None for an unknown stream."""
     route: Route | None = None

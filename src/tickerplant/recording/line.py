@@ -19,6 +19,7 @@ class Place(Struct, frozen=True):
     """The position of a line in a file."""
 
     path: str
+    """Its file."""
     line: int
     """Its number, from 1; 0 where lines are not counted, as in a segment."""
     offset_bytes: int
@@ -33,11 +34,13 @@ class Damage(Struct, frozen=True):
     """A damaged region of a file."""
 
     path: str
+    """Its file."""
     line: int
     """Number of its first line, from 1; 0 where lines are not counted, as in a segment."""
     offset_bytes: int
     """Byte offset: in the decompressed text for line files, in the stored file for segments."""
     reason: str
+    """What is wrong with it."""
     lost: int | None = None
     """How many messages are lost; None if that is not known."""
 

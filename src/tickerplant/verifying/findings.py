@@ -23,6 +23,7 @@ class Gap(Struct, kw_only=True):
     """Messages of a stream are missing, as its ids prove."""
 
     symbol: str
+    """The symbol whose ids have the gap."""
     from_ns: int
     """When the last message before the gap was received."""
     to_ns: int
@@ -43,8 +44,11 @@ class Outage(Struct, kw_only=True):
     """A time in which a stream was not received, according to the manifest."""
 
     from_ns: int
+    """When it began."""
     to_ns: int
+    """When it ended."""
     cause: str
+    """What the manifest says about it."""
     verdict: Literal["nothing lost", "lost", "may have lost"] = "nothing lost"
     """`lost`: there is a gap, which is what counts.  `may have lost`: nothing proves that the
     stream is complete here, so the recording counts as incomplete."""
@@ -59,6 +63,7 @@ class Break(Struct, kw_only=True):
     """A time in which the book is out of sync, after a gap."""
 
     from_ns: int
+    """When it broke."""
     to_ns: int = 0
     """When it was in sync again; 0 if it never was."""
 
@@ -71,27 +76,35 @@ class BookFinding(Struct, kw_only=True):
     from_start: bool = False
     """Whether that was within ten seconds of the first update."""
     in_sync_at_end: bool = False
+    """Whether it is in sync after the last update."""
     breaks: int = 0
     """How often it broke after that."""
     first_breaks: list[Break] = []
-    """As many as gaps are listed of a stream."""
+    """As many as `--gaps` says."""
 
 
 class StreamFinding(Struct, kw_only=True):
     """What was found of one stream."""
 
     stream: str
+    """Its name."""
     proof: Proof = "none"
+    """What shows whether messages are missing: `ids by one`, `chained ids`, `closed candles`,
+    `rising ids` or `none`."""
     messages: int = 0
     """All messages, including duplicates and unreadable ones."""
     first_ns: int = 0
+    """When the first was received."""
     last_ns: int = 0
+    """When the last was received."""
     gaps: int = 0
+    """Gaps in its ids."""
     missing: int = 0
     """Messages missing in gaps of known size."""
     unknown_gaps: int = 0
     """Gaps of unknown size."""
     first_gaps: list[Gap] = []
+    """As many as `--gaps` says, 10 by default."""
     duplicates: int = 0
     """Messages with an id that came before."""
     late: int = 0
@@ -99,6 +112,7 @@ class StreamFinding(Struct, kw_only=True):
     restarts: int = 0
     """How often the ids restarted: another server, or a new count."""
     unreadable: int = 0
+    """Messages that cannot be read."""
     inconsistent_ids: int = 0
     """Updates whose ids contradict each other: `U` is above `u`, or not above `pu`."""
     event_time_regressions: int = 0
@@ -110,9 +124,9 @@ class StreamFinding(Struct, kw_only=True):
     lossy_outages: int = 0
     """Those that may have lost messages."""
     first_outages: list[Outage] = []
-    """As many as gaps are listed of a stream."""
+    """As many as `--gaps` says."""
     book: BookFinding | None = None
-    """Of streams of depth updates."""
+    """Whether the book can be rebuilt; None for streams without depth updates."""
     remark: str = ""
     """Why no message was received, if that is known."""
 
@@ -130,19 +144,25 @@ class RecordingFinding(Struct, kw_only=True):
     venue: str = ""
     """`usdm` or `coinm`, as the manifest says; empty without one."""
     runs: int = 0
+    """How often recording began; 0 without a manifest."""
     segments: int = 0
+    """Its segments."""
     first_ns: int = 0
+    """When the first line was received."""
     last_ns: int = 0
+    """When the last line was received."""
     messages: int = 0
     """Messages of the streams that were checked."""
     responses: int = 0
     """Responses of REST, and of the server to the recorder."""
     streams: list[StreamFinding] = []
+    """Its streams, by name."""
     absent: list[str] = []
-    """Streams that were named and are not in it."""
+    """Streams that were named with `--streams` and are not in it."""
     damage: int = 0
+    """Places that are damaged or differ from the manifest."""
     first_damage: list[Damage] = []
-    """What is damaged or differs from the manifest."""
+    """The first 1,000 of these."""
     first_unreadable: list[Damage] = []
     """The first message of each stream that cannot be read, and the first of no stream."""
     skipped_lines: int = 0
@@ -156,6 +176,7 @@ class RecordingFinding(Struct, kw_only=True):
     receive_time_regressions: int = 0
     """Lines with a receive time before that of an earlier one."""
     max_regression_ns: int = 0
+    """The largest of these steps back."""
     remarks: list[str] = []
     """Information that does not make it incomplete."""
 
@@ -176,10 +197,12 @@ class Findings(Struct, kw_only=True):
     """What was found in everything that was named."""
 
     complete: bool
+    """Whether all recordings are complete and could be read."""
     interrupted: bool = False
     """Whether it was ended by Ctrl-C, so that the rest was not checked."""
     summary: str = ""
     """The last line that is printed without `--json`."""
     recordings: list[RecordingFinding] = []
+    """The recordings that were checked."""
     unread: list[Damage] = []
     """Paths that could not be read."""
