@@ -38,7 +38,10 @@ from tickerplant.client.books import Books
 from tickerplant.client.subscription import Subscription
 from tickerplant.feed.queue import WHEN_FULL, WhenFull
 
-PAGE = Path(__file__).parent.parent / "docs" / "reference" / "python.md"
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in REFERENCE.glob("python*.md")}
+NAMES = PAGES["python.md"]
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 OTHERS = ("aiohttp", "asyncio", "msgspec", "picows", "pyarrow", "websockets")
 """What takes its time to be imported."""
 
@@ -51,16 +54,26 @@ INTERNAL = {
 """Members for the market that made an object, or for `merge`; not for users."""
 
 
-@pytest.fixture(scope="module")
-def page() -> str:
-    return PAGE.read_text(encoding="utf-8")
-
-
-def section(page: str, heading: str) -> str:
-    """Return the text below a heading, up to the next one."""
-    begun = page.partition(f"# `{heading}`\n")[2]
+def section(name: str, heading: str) -> str:
+    """Return the text below a heading of a page, up to the next one."""
+    begun = PAGES[name].partition(f"# `{heading}`\n")[2]
     assert begun, f"no heading {heading}"
     return begun.partition("\n#")[0]
+
+
+def anchors(name: str) -> list[str]:
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    headings = HEADING.findall(
+        re.sub(r"^```.*?^```", "", PAGES[name], flags=re.DOTALL | re.MULTILINE)
+    )
+    return [re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings]
+
+
+def listed(module: ModuleType) -> dict[str, tuple[str, str]]:
+    """Return page and anchor of each name of a module, by the page of all names."""
+    rows = section("python.md", module.__name__)
+    links = re.findall(r"^\| \[`(\w+)`\]\(([\w.-]+)#?(.*?)\) \|", rows, re.MULTILINE)
+    return {name: (page, anchor) for name, page, anchor in links}
 
 
 def kinds_of_messages() -> list[type[Struct]]:
@@ -70,10 +83,43 @@ def kinds_of_messages() -> list[type[Struct]]:
 
 
 @pytest.mark.parametrize("name", tickerplant.__all__)
-def test_every_public_name_is_there_and_on_the_page(name: str, page: str) -> None:
+def test_every_public_name_is_there_and_described(name: str) -> None:
     value = getattr(tickerplant, name)
-    assert f"| `{name}` |" in page
     assert isinstance(value, str) or get_args(value) or inspect.getdoc(value)
+
+
+MODULES = (tickerplant, blocking, messages, tickerplant.notices)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda it: it.__name__)
+def test_every_public_name_has_a_heading_that_the_page_of_all_names_links_to(
+    module: ModuleType,
+) -> None:
+    links = listed(module)
+    also_there = {*tickerplant.notices.__all__} if module is messages else set()
+    assert links.keys() == {*module.__all__} - also_there
+    prefix = "blocking" if module is blocking else ""
+    for name, (page, anchor) in links.items():
+        if not inspect.ismodule(getattr(module, name)):
+            assert anchor == f"{prefix}{name.lower()}"
+            assert anchor in anchors(page), f"{name} has no heading"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_headings_differ_and_links_lead_to_them(page: str) -> None:
+    assert len({*anchors(page)}) == len(anchors(page))
+    for other, anchor in re.findall(r"\]\((python[\w-]*\.md)#(\S*?)\)", PAGES[page]):
+        assert anchor in anchors(other), f"{other}#{anchor}"
+
+
+def test_former_names_stand_in_their_table_alone() -> None:
+    text, _, rows = NAMES.partition("## Former names")
+    former = [*tickerplant._RENAMED, "market.get", "Recording.span"]
+    for name in former:
+        assert f"| `{name}` |" in rows
+    for other in [text, *(each for name, each in PAGES.items() if name != "python.md")]:
+        assert not [name for name in former if re.search(rf"`{re.escape(name)}\b", other)]
+        assert "recording.span" not in other
 
 
 def test_the_names_are_sorted_and_are_those_that_are_found() -> None:
@@ -267,8 +313,8 @@ def test_every_notice_can_be_imported_with_the_messages_and_on_its_own() -> None
 
 
 @pytest.mark.parametrize("kind", kinds_of_messages(), ids=lambda kind: kind.__name__)
-def test_every_message_is_on_the_page_with_its_keys(kind: type[Struct], page: str) -> None:
-    text = section(page, kind.__name__)
+def test_every_message_is_on_its_page_with_its_keys(kind: type[Struct]) -> None:
+    text = section(listed(messages)[kind.__name__][0], kind.__name__)
     common = {field.name for field in structs.fields(Message)}
     for field in structs.fields(kind):
         row = f"| `{field.name}` | `{field.encode_name}` |"
@@ -276,41 +322,71 @@ def test_every_message_is_on_the_page_with_its_keys(kind: type[Struct], page: st
 
 
 @pytest.mark.parametrize("kind", Notice.__subclasses__(), ids=lambda kind: kind.__name__)
-def test_every_notice_is_on_the_page_with_its_fields(kind: type[Notice], page: str) -> None:
-    text = section(page, kind.__name__)
+def test_every_notice_is_on_the_page_with_its_fields(kind: type[Notice]) -> None:
+    text = section("python-notices.md", kind.__name__)
     common = {field.name for field in structs.fields(Notice)}
     for field in structs.fields(kind):
         assert (f"| `{field.name}` |" in text) == (field.name not in common), field.name
 
 
-def test_every_setting_and_value_of_when_full_is_on_the_page(page: str) -> None:
+def test_every_setting_and_value_of_when_full_is_on_its_page() -> None:
     for group in structs.fields(ClientSettings):
-        settings = section(page, f"{group.name}={group.type.__name__}(…)")
+        assert f"| `{group.name}` |" in section("python-settings.md", "ClientSettings")
+        settings = section("python-settings.md", group.type.__name__)
         for field in structs.fields(group.type):
             assert f"| `{field.name}` | `{field.default}` |" in settings
     assert get_args(WhenFull) == WHEN_FULL
     for value in WHEN_FULL:
-        assert f"| `{value}` |" in page
+        assert f"| `{value}` |" in section("python-client.md", "WhenFull")
 
 
-@pytest.mark.parametrize(
-    ("kind", "variable"),
-    [
-        (Market, "market"),
-        (Subscription, "subscription"),
-        (Books, "books"),
-        (blocking.Market, "market"),
-        (blocking.Subscription, "subscription"),
-        (blocking.Listener, "listener"),
-        (blocking.Books, "books"),
-        (tickerplant.OrderBook, "book"),
-        (Recording, "recording"),
-    ],
-)
-def test_every_method_is_on_the_page(kind: type, variable: str, page: str) -> None:
-    for name, value in vars(kind).items():
-        if not name.startswith("_") and inspect.isfunction(value) and name not in INTERNAL:
-            assert f"{variable}.{name}(" in page
+METHODS_OF = {
+    "market": Market,
+    "subscription": Subscription,
+    "listener": tickerplant.Listener,
+    "market.clock": tickerplant.MarketClock,
+    "books": Books,
+    "book": tickerplant.OrderBook,
+    "recording": Recording,
+}
+FORMER = {"get", "span"}
+
+
+def methods(kind: type) -> list[str]:
+    named = vars(kind).items()
+    public = [name for name, value in named if inspect.isfunction(value) and name[0] != "_"]
+    return [name for name in public if name not in INTERNAL | FORMER]
+
+
+@pytest.mark.parametrize("variable", METHODS_OF)
+def test_every_method_has_one_heading(variable: str) -> None:
+    headings = [each for text in PAGES.values() for each in HEADING.findall(text)]
+    for name in methods(METHODS_OF[variable]):
+        assert headings.count(f"`{variable}.{name}`") == 1, name
+
+
+@pytest.mark.parametrize("name", sorted({*blocking.__all__} - {"ReplayMarket", "SimulatedMarket"}))
+def test_the_table_of_both_sides_has_every_method_as_it_is_called(name: str) -> None:
+    rows = PAGES["python-blocking.md"].partition("## Both sides")[2]
+    ours = getattr(tickerplant, name)
+    if not inspect.isclass(ours):
+        assert rows.count(f"`{name}(") == 2
+        return
+    called = {kind.__name__: variable for variable, kind in METHODS_OF.items()}
+    for method in methods(ours):
+        wait = "await " * inspect.iscoroutinefunction(inspect.getattr_static(ours, method))
+        call = f"{called[name]}.{method}("
+        assert f" | `{wait}{call}" in rows
+        assert f" | `{call}" in rows
+
+
+def test_an_overloaded_method_has_a_line_for_each_overload() -> None:
+    lines = section("python-client.md", "market.stream").splitlines()
+    overloads = typing.get_overloads(Market.stream)
+    assert len(overloads) == 4
+    for each in overloads:
+        made = inspect.signature(each).return_annotation
+        assert [line for line in lines if "…" in line and line.endswith(f"-> {made}")]
 
 
 @pytest.mark.sockets

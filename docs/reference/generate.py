@@ -6,28 +6,21 @@ sentences come from the rows that the program itself runs by.
 
 from __future__ import annotations
 
-import ast
 import inspect
-import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum
-from itertools import pairwise
 from pathlib import Path
-from types import ModuleType, UnionType
-from typing import Literal, Union, cast, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
+import page_text
+import python_pages
 from msgspec import Struct, structs
+from page_text import Cells, field_docs, one_line, sentences, table
 from prometheus_client.core import Metric
 
-import tickerplant
-from tickerplant import blocking, cli, errors, messages
+from tickerplant import cli
 from tickerplant.archive import tables
-from tickerplant.archive.recording import Recording
-from tickerplant.client.books import Books
-from tickerplant.client.market import Market
-from tickerplant.client.subscription import Listener, Subscription
 from tickerplant.command_line.versions import Versions
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
@@ -43,18 +36,9 @@ from tickerplant.explain.explanation import AddressNote, ConnectionNote, Explana
 from tickerplant.explain.request_note import ParamNote, RequestNote
 from tickerplant.explain.stream_note import StreamNote
 from tickerplant.exporting.report import ExportReport
-from tickerplant.feed import queue
-from tickerplant.feed.audit import AuditResult
-from tickerplant.feed.feed import FeedCounters
-from tickerplant.feed.order_book import BookSnapshot, BookState, OrderBook
-from tickerplant.feed.queue import QueueCounters
 from tickerplant.feed.reconnect import ENDINGS
 from tickerplant.feed.settings import ClientSettings
-from tickerplant.feed.weight import WeightBudget
 from tickerplant.logs import Complaints
-from tickerplant.messages import book, kline, prices
-from tickerplant.messages.message import Message
-from tickerplant.notices import Notice
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol import client_requests
@@ -94,7 +78,6 @@ from tickerplant.watching.record_report import RecordReport
 
 FOLDER = Path(__file__).parent
 DECISIONS = FOLDER.parent / "decisions"
-NOTICE = "<!-- Written by `make docs` from the tables of the program; change those instead. -->"
 HELP_COLUMNS = 78
 """What is printed on a terminal of 80."""
 STALE = 1
@@ -125,7 +108,7 @@ ODD_REQUESTS = (
 """WebSocket API requests with one error each."""
 
 SEE_ALSO = {
-    "Streams": "[Python](python.md#messages) has the fields of each message; [Explain a URL](../how-to/explain-a-url.md) shows what a name would deliver.",
+    "Streams": "[Messages](python-messages.md) has the fields of each message; [Explain a URL](../how-to/explain-a-url.md) shows what a name would deliver.",
     "Queries": "[Watch streams and send requests](../how-to/watch-and-ask.md) sends one; [Errors](errors.md) lists what can go wrong.",
     "Errors": "[Limits](limits.md) are behind 429 and 418; [Close reasons](closing.md) are for connections.",
     "Settings": "[Command line](cli.md) has the same options by command.",
@@ -136,11 +119,13 @@ SEE_ALSO = {
     "Close reasons": "[Endings](endings.md) says what the client then does; [Slow consumers](../explanation/slow-consumers.md).",
     "Tables": "[Export recordings](../how-to/export.md).",
     "The manifest": "[Verify a recording](../how-to/verify.md) reads it.",
-    "Python": "[Write a client](../tutorial/write-a-client.md), [Never blind](../explanation/never-blind.md), [Type checking](type-checking.md).",
 }
 """The way on from each page, by its title."""
 
-Cells = Sequence[str]
+
+def page(title: str, *parts: str) -> str:
+    """Return a page with its heading, and the way on."""
+    return page_text.page(title, *parts, see_also=SEE_ALSO.get(title, ""))
 
 
 def streams_page() -> str:
@@ -494,7 +479,7 @@ def json_output_page() -> str:
         parts.append(f"## {title}\n\n{about}")
         for kind in kinds:
             name = f"**{kind.__name__}**: " if len(kinds) > 1 else ""
-            first = _one_line(_sentences(kind))
+            first = one_line(sentences(kind))
             rows = table(("key", "type", "meaning"), _json_fields(kind))
             parts.append(f"{name}{first}\n\n{rows}" if name else rows)
     return page(
@@ -518,7 +503,7 @@ JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
             "One line for each message: `received` (UTC, in microseconds), `stream`, and `data`, the "
             "payload as it was received.\n"
             "On standard error, one line for each notice: `notice` (its kind), `time`, `text`, and the "
-            "fields of its class in [Python](python.md); and at the end `totals`, with `text`, `streams`, "
+            "fields of its [class](python-notices.md); and at the end `totals`, with `text`, `streams`, "
             "`seconds` and the counters."
         ),
         (),
@@ -642,7 +627,7 @@ def manifest_page() -> str:
             "\n\n".join(
                 (
                     f"## `{kind.__struct_config__.tag}`",
-                    _one_line(_sentences(kind)),
+                    one_line(sentences(kind)),
                     table(("key", "type", "meaning"), _entry_fields(kind)),
                 )
             )
@@ -796,118 +781,6 @@ def _fields(kind: type[Struct]) -> Iterable[Cells]:
         yield f"`{field.encode_name}`", docs[field.name]
 
 
-def field_docs(kind: type[Struct] | ModuleType) -> dict[str, str]:
-    """Return the sentences under the fields of a Struct or the aliases of a module, in their order."""
-    definition: ast.stmt | ast.Module = ast.parse(inspect.getsource(kind))
-    if inspect.isclass(kind):
-        (definition,) = cast("ast.Module", definition).body
-    assert isinstance(definition, ast.ClassDef | ast.Module)  # noqa: S101  # tells the type checker
-    docs = {}
-    for field, doc in pairwise(definition.body):
-        match field, doc:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                docs[name] = " ".join(text.split())
-    return docs
-
-
-def python_page() -> str:
-    """Return the page of the client library."""
-    return page(
-        "Python",
-        "What `import tickerplant` has; [Write a client](../tutorial/write-a-client.md) shows how it "
-        "is used.",
-        "Nothing else of the package is meant to be imported.\n"
-        "Prices and quantities are the text that the exchange printed; "
-        "times are milliseconds since the epoch.\n"
-        "All of it is typed: [type checking](type-checking.md) says what checkers find.",
-        table(("name", "meaning"), map(_public_name, tickerplant.__all__)),
-        "## Connect",
-        *_callable("tickerplant.connect", tickerplant.connect),
-        "## `replay`",
-        *_callable("tickerplant.replay", tickerplant.replay),
-        "## `simulate`",
-        *_callable("tickerplant.simulate", tickerplant.simulate),
-        *_class("`MarketClock`", tickerplant.MarketClock, "market.clock"),
-        "### `ClockState`",
-        _sentences(tickerplant.ClockState),
-        table(("field", "meaning"), _counted(tickerplant.ClockState)),
-        *_class("`Market`", Market, "market"),
-        *_class("`Subscription`", Subscription, "subscription"),
-        "What happened is counted:",
-        table(("`subscription.counters`", "meaning"), _counted(QueueCounters)),
-        "### When the queue is full",
-        "What happens when `queue_size` messages are unread:",
-        table(("`when_full`", "what happens"), _when_full_rows()),
-        "## `merge`",
-        *_callable("tickerplant.merge", tickerplant.merge),
-        *_class("`Listener`", Listener, "listener"),
-        *_class("`Books`", Books, "books"),
-        *_class("`OrderBook`", OrderBook, "book"),
-        table(
-            ("`book.state`", "meaning"),
-            ((f"`{name}`", doc) for name, doc in _constant_docs(BookState).items()),
-        ),
-        "## `BookSnapshot`",
-        *_callable("tickerplant.BookSnapshot", BookSnapshot),
-        table(("`AuditResult`", "meaning"), _audit_fields()),
-        "## Both sides",
-        "The same names and arguments; `await` is what differs.",
-        table(("asynchronous", "blocking"), _both_sides()),
-        *_class("`blocking`", blocking.Market, "market", doc=inspect.getdoc(blocking) or ""),
-        *_members(blocking.Subscription, "subscription", "blocking "),
-        *_members(blocking.Listener, "listener", "blocking "),
-        *_members(blocking.Books, "books", "blocking "),
-        "## `open_recording`",
-        *_callable("tickerplant.open_recording", tickerplant.open_recording),
-        *_class("`Recording`", Recording, "recording"),
-        "The columns of the tables: [tables](tables.md).",
-        "### `Damage`",
-        _sentences(Damage),
-        table(("field", "meaning"), _counted(Damage)),
-        "## Messages",
-        "The classes of `tickerplant.messages`.\n"
-        "The key is the one in the message of the exchange.\n"
-        "Fields that only some versions of the protocol have are empty, `0` or `None` if missing.",
-        "The `of` methods return the names of their streams, and take these choices:",
-        table(("choice", "values", "meaning"), _choice_rows()),
-        "All messages have these fields, and `symbol` and `event_time_ms`:",
-        table(("field", "type", "meaning"), _field_rows(Message, keys=False)),
-        *(_message(kind) for kind in _message_kinds()),
-        "## Notices",
-        "Delivered among the messages; all have these fields:",
-        table(("field", "type", "meaning"), _field_rows(Notice, keys=False)),
-        *(_notice(kind) for kind in Notice.__subclasses__()),
-        "## `ClientSettings`",
-        _sentences(ClientSettings),
-        *(_settings(group) for group in structs.fields(ClientSettings)),
-        "## `WeightBudget`",
-        *_callable("tickerplant.WeightBudget", WeightBudget),
-        "## `market.counters`",
-        table(("name", "what it counts"), _counted(FeedCounters)),
-        "## Errors",
-        table(("error", "what happened"), map(_error, ERRORS)),
-    )
-
-
-def _settings(group: structs.FieldInfo) -> str:
-    """Return the table of one of the groups of settings."""
-    docs = field_docs(group.type)
-    rows = (
-        (f"`{field.name}`", f"`{field.default}`", docs[field.name])
-        for field in structs.fields(group.type)
-    )
-    return "\n\n".join(
-        (
-            f"### `{group.name}={group.type.__name__}(…)`",
-            _sentences(group.type),
-            table(("setting", "default", "meaning"), rows),
-        )
-    )
-
-
 def tables_page() -> str:
     """Return the page of the tables of recordings."""
     return page(
@@ -938,265 +811,6 @@ def _column(column: tables.Column) -> Cells:
     return f"`{column.name}`", column.kind.value, column.doc
 
 
-ERRORS = (
-    errors.TickerplantError,
-    errors.ConfigError,
-    errors.RequestError,
-    errors.RateLimitError,
-    errors.UpstreamError,
-    errors.QueueOverflow,
-    errors.RecordingError,
-)
-_ALIASES = {
-    "BookSpeed": "The interval between updates of a book: `100ms`, `250ms` or `500ms`.",
-    "Instant": "A time: an ISO date, a `datetime` (UTC unless it has a time zone), or ns since the "
-    "epoch.",
-    "Numbers": "How a table holds prices and quantities: `decimal` (exact), `float` or `text`.",
-    "SnapshotLimit": "Levels per side of a snapshot: 5, 10, 20, 50, 100, 500 or 1000.",
-    "VenueName": "`usdm` or `coinm`.",
-    "TableName": "The name of one of the [tables](tables.md).",
-    "WhenFull": "What to do when the queue is full: [one of four values](#when-the-queue-is-full).",
-}
-"""The types that are no classes."""
-_WHEN_FULL = re.compile(r"^`(\w+)` +(.+)$", re.MULTILINE)
-_SECTION = re.compile(r"^(Args|Raises|Returns):\n", re.MULTILINE)
-_MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])")
-_QUOTED = re.compile(r"(: |-> )'([^']*)'")
-"""An annotation; a default keeps its quotation marks."""
-SIGNATURE_COLUMNS = 80
-SEEN_BY_THE_MARKET = {
-    *("is_done", "take_failure"),
-    *("is_over", "read_queued", "begin_waiting", "end_waiting", "wait_until_ready"),
-    "fetch_queued",
-}
-"""Members that a class has for the market that made it, or for `merge`."""
-
-
-def _public_name(name: str) -> Cells:
-    if name in _ALIASES:
-        return f"`{name}`", _ALIASES[name]
-    value = getattr(tickerplant, name)
-    described = hasattr(value, "__doc__") and not isinstance(value, str)
-    return f"`{name}`", _first_sentence(value) if described else "The version of the package."
-
-
-def _first_sentence(value: object) -> str:
-    return _one_line((inspect.getdoc(value) or "").split("\n\n")[0])
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _sentences(value: object) -> str:
-    """Return the paragraphs of a docstring, up to its sections."""
-    text = _SECTION.split(inspect.getdoc(value) or "")[0].strip()
-    return "\n\n".join(map(_one_line, text.split("\n\n")))
-
-
-def _callable(name: str, called: Callable[..., object]) -> Iterable[str]:
-    """Yield the signature of a function or class, what it does, and what it is given."""
-    function = called.__init__ if inspect.isclass(called) else called
-    yield f"```text\n{name}{_signature(function)}\n```"
-    yield _prose(inspect.getdoc(called) or "")
-    parts = _SECTION.split(inspect.getdoc(function) or "")
-    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
-    if "Args" in sections:
-        yield table(("argument", "meaning"), _items(sections["Args"]))
-    if "Raises" in sections:
-        yield table(("raises", "when"), _items(sections["Raises"]))
-
-
-def _signature(function: Callable[..., object]) -> str:
-    """Return the signature of a function, in several lines if it is long."""
-    signature = inspect.signature(function)
-    shown = [each for each in signature.parameters.values() if each.name != "self"]
-    text = _plain(str(signature.replace(parameters=shown)))
-    if len(text) <= SIGNATURE_COLUMNS:
-        return text
-    parts = [_plain(str(each)) for each in shown]
-    keywords = [number for number, each in enumerate(shown) if each.kind is each.KEYWORD_ONLY]
-    if "(*, " in text or ", *, " in text:
-        parts.insert(keywords[0], "*")
-    arguments = "".join(f"    {part},\n" for part in parts)
-    return f"(\n{arguments}){text.rpartition(')')[2]}"
-
-
-def _plain(text: str) -> str:
-    """Return a part of a signature without modules, and annotations without quotation marks."""
-    return _MODULES.sub("", _QUOTED.sub(r"\1\2", text))
-
-
-def _items(section: str) -> Iterable[Cells]:
-    """Yield names and sentences of a section of a docstring."""
-    for item in re.split(r"\n(?=\S)", textwrap.dedent(section).strip()):
-        name, _, text = item.partition(":")
-        if not name.strip().lstrip("*").isidentifier():
-            raise ValueError(f"{name!r} is no name: text in or behind a section of a docstring")
-        yield f"`{name.strip().lstrip('*')}`", _one_line(text)
-
-
-def _class(title: str, kind: type, variable: str, doc: str = "") -> Iterable[str]:
-    yield f"## {title}"
-    yield _prose(doc or inspect.getdoc(kind) or "")
-    yield from _members(kind, variable, "blocking " if doc else "")
-
-
-def _prose(doc: str) -> str:
-    """Return a docstring without its sections; what is indented is a program."""
-    parts = []
-    for paragraph in _SECTION.split(doc)[0].strip().split("\n\n"):
-        if paragraph.startswith("    "):
-            parts.append(f"```text\n{textwrap.dedent(paragraph)}\n```")
-        else:
-            parts.append(_one_line(paragraph))
-    return "\n\n".join(parts)
-
-
-def _members(kind: type, variable: str, side: str = "") -> Iterable[str]:
-    """Yield what is public of a class: its properties in a table, then each method."""
-    named = (name for name in vars(kind) if not name.startswith("_"))
-    names = [name for name in named if name not in SEEN_BY_THE_MARKET]
-    properties = [name for name in names if isinstance(vars(kind)[name], property)]
-    if properties:
-        yield table(
-            ("property", "meaning"),
-            ((f"`{variable}.{name}`", _first_sentence(vars(kind)[name])) for name in properties),
-        )
-    for name in names:
-        value = vars(kind)[name]
-        if inspect.isfunction(value):
-            wait = "await " if inspect.iscoroutinefunction(value) else ""
-            yield f"### `{side}{variable}.{name}`"
-            yield from _callable(f"{wait}{variable}.{name}", value)
-
-
-def _both_sides() -> Iterable[Cells]:
-    """Yield each method of the client as it is called on both sides."""
-    for ours in (tickerplant.Market, tickerplant.Subscription, tickerplant.Listener, Books):
-        theirs = getattr(blocking, ours.__name__)
-        for name in sorted({*_methods(ours), *_methods(theirs)}):
-            yield tuple(_call(kind, name) for kind in (ours, theirs))
-
-
-def _methods(kind: type) -> list[str]:
-    """Return the public methods of a class and of those it is made from in the package."""
-    named = (name for name in dir(kind) if not name.startswith("_"))
-    return [name for name in named if name not in SEEN_BY_THE_MARKET and _method(kind, name)]
-
-
-def _method(kind: type, name: str) -> Callable[..., object] | None:
-    found = inspect.getattr_static(kind, name, None)
-    ours = inspect.isfunction(found) and found.__module__.startswith("tickerplant")
-    return found if ours else None
-
-
-def _call(kind: type, name: str) -> str:
-    function = _method(kind, name)
-    if function is None:
-        return ""
-    shown = [each.name for each in inspect.signature(function).parameters.values()][1:]
-    is_waiting = inspect.iscoroutinefunction(function)
-    wait = "await " if is_waiting else ""
-    return f"`{wait}{kind.__name__.lower()}.{name}({', '.join(shown)})`"
-
-
-def _when_full_rows() -> Iterable[Cells]:
-    for name, text in _WHEN_FULL.findall(queue.__doc__ or ""):
-        yield f"`{name}`", text
-
-
-def _constant_docs(kind: type[Enum]) -> dict[str, str]:
-    """Return the sentences under the members of an enumeration."""
-    (definition,) = ast.parse(inspect.getsource(kind)).body
-    assert isinstance(definition, ast.ClassDef)  # noqa: S101  # tells the type checker
-    docs = {}
-    for member, doc in pairwise(definition.body):
-        match member, doc:
-            case (
-                ast.Assign(value=ast.Constant(value=str(name))),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                docs[name] = _one_line(text)
-    return docs
-
-
-def _audit_fields() -> Iterable[Cells]:
-    yield from _counted(AuditResult)
-    yield "`score`", _first_sentence(AuditResult.score)
-
-
-def _counted(kind: type[Struct]) -> Iterable[Cells]:
-    docs = field_docs(kind)
-    for field in structs.fields(kind):
-        yield f"`{field.name}`", docs.get(field.name, "")
-
-
-def _message_kinds() -> Iterable[type[Struct]]:
-    named = (getattr(messages, name) for name in messages.__all__)
-    for kind in named:
-        is_struct = inspect.isclass(kind) and issubclass(kind, Struct)
-        if is_struct and not issubclass(kind, Notice) and kind is not Message:
-            yield kind
-
-
-def _choice_rows() -> Iterable[Cells]:
-    """Yield the `Literal`s that name parts of streams."""
-    for module in (book, kline, prices):
-        for name, doc in field_docs(module).items():
-            values = getattr(module, name)
-            if get_origin(values) is Literal:
-                yield f"`{name}`", ", ".join(f"`{each}`" for each in get_args(values)), doc
-
-
-def _message(kind: type[Struct]) -> str:
-    rows = table(("field", "key", "type", "meaning"), _field_rows(kind, keys=True))
-    given = [
-        name
-        for base in kind.__mro__
-        if base not in {Message, Struct, object}
-        for name, value in vars(base).items()
-        if isinstance(value, property)
-    ]
-    more = f"\n\nAlso {', '.join(f'`{name}`' for name in given)}." if given else ""
-    parts = [f"### `{kind.__name__}`", _prose(inspect.getdoc(kind) or ""), rows + more]
-    if make_name := getattr(kind, "of", None):
-        parts += _callable(f"{kind.__name__}.of", make_name)
-    return "\n\n".join(parts)
-
-
-def _notice(kind: type[Notice]) -> str:
-    heading = f"### `{kind.__name__}`\n\n{_prose(inspect.getdoc(kind) or '')}"
-    return f"{heading}\n\n{table(('field', 'type', 'what it is'), _field_rows(kind, keys=False))}"
-
-
-def _field_rows(kind: type[Struct], *, keys: bool) -> Iterable[Cells]:
-    """Yield the fields that a message or notice has of its own."""
-    docs: dict[str, str] = {}
-    for each in reversed(kind.__mro__):
-        if issubclass(each, Struct) and each is not Struct:
-            docs |= field_docs(each)
-    base = Notice if issubclass(kind, Notice) else Message
-    common = () if kind is base else {field.name for field in structs.fields(base)}
-    for field in structs.fields(kind):
-        if field.name in common:
-            continue
-        key = (f"`{field.encode_name}`",) if keys else ()
-        yield f"`{field.name}`", *key, f"`{_type_text(field.type)}`", docs.get(field.name, "")
-
-
-def _type_text(kind: object) -> str:
-    return (
-        kind.__name__
-        if type(kind) is type or type(kind) is type(Struct)
-        else _MODULES.sub("", str(kind))
-    )
-
-
-def _error(kind: type[Exception]) -> Cells:
-    return f"`{kind.__name__}`", _first_sentence(kind)
-
-
 def decisions_page() -> str:
     """Return the index of the decisions, by their headings."""
     lines = []
@@ -1210,26 +824,6 @@ def decisions_page() -> str:
         "\n".join(lines),
         "## See also",
         "The [architecture](../../ARCHITECTURE.md) that they led to.",
-    )
-
-
-def page(title: str, *parts: str) -> str:
-    """Return a page with its heading, and the way on."""
-    more = ("## See also", SEE_ALSO[title]) if title in SEE_ALSO else ()
-    return "\n\n".join((f"# {title}", NOTICE, *parts, *more)) + "\n"
-
-
-def table(head: Cells, rows: Iterable[Cells]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *([_cell(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Return text that does not end its cell; outside of code, `<` would begin a tag."""
-    parts = text.replace("\n", " ").replace("|", "\\|").split("`")
-    return "`".join(
-        part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts)
     )
 
 
@@ -1248,7 +842,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "manifest.md": manifest_page,
     "profiles.md": profiles_page,
     "operations.md": operations_page,
-    "python.md": python_page,
+    **python_pages.PAGES,
     "tables.md": tables_page,
     "../decisions/index.md": decisions_page,
 }

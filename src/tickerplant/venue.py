@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 VenueName: TypeAlias = Literal["usdm", "coinm"]
+"""The name of a venue: USDⓈ-M or COIN-M futures."""
 
 
 class Venue(Struct, frozen=True, kw_only=True):

@@ -635,7 +635,7 @@ class Listener:
         return self._listener.is_done
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until it is closed; re-raise an exception of a callback.
+        """Wait until it is closed; re-raise an exception of the callback.
 
         Args:
             timeout_s: How long to wait; None waits indefinitely.
@@ -647,7 +647,7 @@ class Listener:
         self._thread.wait(self._listener.wait(timeout_s))
 
     def close(self) -> None:
-        """Unsubscribe; the callbacks are no longer called."""
+        """Unsubscribe; the callback is no longer called."""
         if self._thread.is_running:
             with suppress(OverError):
                 self._thread.call(self._listener.close)

@@ -27,6 +27,7 @@ from tickerplant.suggestions import one_of
 from tickerplant.units import NS_PER_MS
 
 WhenFull: TypeAlias = Literal["block", "keep_latest", "drop_oldest", "raise"]
+"""What happens when a queue is full."""
 WHEN_FULL: tuple[str, ...] = get_args(WhenFull)
 
 

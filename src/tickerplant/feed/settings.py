@@ -100,10 +100,12 @@ class StalenessSettings(Struct, frozen=True, kw_only=True):
 
 
 class ClientSettings(Struct, frozen=True, kw_only=True):
-    """Client tuning, in three groups.  The defaults suit the exchange.
+    """Client tuning, in three groups.
 
-    redundant = ConnectionSettings(copies=2)
-    market = tickerplant.connect(settings=ClientSettings(connections=redundant))
+        redundant = ConnectionSettings(copies=2)
+        market = tickerplant.connect(settings=ClientSettings(connections=redundant))
+
+    The defaults suit the exchange.
     """
 
     connections: ConnectionSettings = ConnectionSettings()
