@@ -321,6 +321,15 @@ def test_every_message_is_on_its_page_with_its_keys(kind: type[Struct]) -> None:
         assert (row in text) == (field.name not in common), row
 
 
+STREAMED = [each for each in kinds_of_messages() if hasattr(each, "of")]
+
+
+@pytest.mark.parametrize("kind", STREAMED, ids=lambda kind: kind.__name__)
+def test_the_maker_of_stream_names_has_a_heading(kind: type[Struct]) -> None:
+    made = section("python-messages.md", f"{kind.__name__}.of")
+    assert f"{kind.__name__}.of(" in made
+
+
 @pytest.mark.parametrize("kind", Notice.__subclasses__(), ids=lambda kind: kind.__name__)
 def test_every_notice_is_on_the_page_with_its_fields(kind: type[Notice]) -> None:
     text = section("python-notices.md", kind.__name__)
@@ -384,6 +393,7 @@ def test_an_overloaded_method_has_a_line_for_each_overload() -> None:
     lines = section("python-client.md", "market.stream").splitlines()
     overloads = typing.get_overloads(Market.stream)
     assert len(overloads) == 4
+    assert "Ellipsis" not in "".join(PAGES.values())
     for each in overloads:
         made = inspect.signature(each).return_annotation
         assert [line for line in lines if "…" in line and line.endswith(f"-> {made}")]
