@@ -368,7 +368,7 @@ def _overloads(name: str, function: _Function) -> Iterator[str]:
             kinds.setdefault(parameter.name, set()).add(str(parameter.annotation))
     for each in overloads:
         shown = [it for it in _parameters(each) if len(kinds[it.name]) > 1]
-        parts = [_plain(str(it)).removesuffix(" = Ellipsis") for it in shown]
+        parts = [_plain(str(it)).replace(" = Ellipsis", " = …") for it in shown]
         parts += ["…"] * (len(shown) < len(kinds))
         result = _plain(f"-> {inspect.signature(each).return_annotation}")
         yield f"{name}({', '.join(parts)}) {result}"
