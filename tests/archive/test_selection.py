@@ -87,5 +87,9 @@ def test_only_names_known_to_be_missing_are_listed() -> None:
     (shown,) = missing(["ethusd_perp@trade"], symbols=of_pair)
     assert shown.startswith("BTCUSD_PERP")
     assert missing(["a@trade"], streams=frozenset({"a@trade"})) == []
+    (maybe,) = missing_names(Selection(symbols=eth), ["!bookTicker", "btcusdt@trade"], ["BTCUSDT"])
+    assert (maybe.names, maybe.is_certain) == (("ETHUSDT",), False), "expected a warning only"
+    listed = missing_names(Selection(symbols=eth), ["!bookTicker"], ["ETHUSDT"])
+    assert not list(listed), "a stream of all symbols may have it"
     names = frozenset(f"x{at}@y" for at in range(MAX_SHOWN + 2))
     assert missing(["a@y"], streams=names) == ["x0@y, x1@y, x2@y and 2 more"]

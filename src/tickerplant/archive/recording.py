@@ -25,6 +25,7 @@ from tickerplant.archive.coverage import (
 from tickerplant.archive.message_reader import OF_ONE_SYMBOL, MessageReader
 from tickerplant.archive.recorded_books import BooksReader, first_ns
 from tickerplant.archive.selection import (
+    Missing,
     Selection,
     is_offset,
     missing_names,
@@ -200,8 +201,10 @@ class Recording:
             refuse_outside(self._recordings(), selection)
         if (names or chosen) and self._is_content_listed:
             recorded = self.streams
-            for missing in missing_names(selection, recorded):
-                raise missing.refusal(self._shown_paths, len(recorded))
+            for missing in missing_names(selection, recorded, self._listed_symbols()):
+                if missing.is_certain:
+                    raise missing.refusal(self._shown_paths, len(recorded))
+                self._warn_of(missing)
         return Recording(self._paths, selection)
 
     def _time_ns(self, name: str, value: Instant, start_ns: int) -> int:
@@ -320,9 +323,16 @@ class Recording:
         if not self._is_content_listed:
             recorded = frozenset[str]().union(*(each.streams for each in self._readers))
             for missing in missing_names(self._selection, recorded):
-                names = printable(str(missing))
-                _log.warning("%s: no message of the %s %s", self._shown_paths, missing.kind, names)
+                self._warn_of(missing)
         yield from ()
+
+    def _warn_of(self, missing: Missing) -> None:
+        names = printable(str(missing))
+        _log.warning("%s: no message of the %s %s", self._shown_paths, missing.kind, names)
+
+    def _listed_symbols(self) -> set[str]:
+        """Return the contracts that the manifests list."""
+        return {symbol for each in self._read_manifests() if each for symbol in each.symbols}
 
     def _lines(
         self, recordings: list[RecordedFile], from_ns: int | None = None

@@ -70,6 +70,8 @@ class Missing(Struct, frozen=True):
     """Sorted; at least one."""
     similar: tuple[str, ...]
     """Recorded names that they are compared with."""
+    is_certain: bool = True
+    """False if a stream that covers all symbols may have them."""
 
     def __str__(self) -> str:
         """Return the names, with suggestions."""
@@ -89,22 +91,34 @@ class Missing(Struct, frozen=True):
         return ConfigError(f"{self.kind}s", first, f"{expected}{suggestion(first, self.similar)}")
 
 
-def missing_names(wanted: Selection, recorded: Collection[str]) -> Iterator[Missing]:
+def missing_names(
+    wanted: Selection, recorded: Collection[str], listed: Collection[str] = ()
+) -> Iterator[Missing]:
     """Yield the wanted streams, and then the wanted symbols, that are not in recorded streams.
 
-    No symbol is missing if a stream covers all symbols, because then it is not known.
+    If a stream covers all symbols, only symbols that are not listed are missing, and it is not
+    certain; none is if no symbols are listed.
+
+    Args:
+        wanted: What is selected.
+        recorded: The recorded streams.
+        listed: The contracts that the exchange listed during the recording, as far as known.
     """
     if streams := sorted(wanted.streams.difference(recorded)):
         symbols = {parse_stream_name(name).topic.lower() for name in streams}
         of_same_symbol = [name for name in recorded if parse_stream_name(name).topic in symbols]
         yield _missing("stream", streams, of_same_symbol or recorded)
     names = [parse_stream_name(stream) for stream in recorded]
-    if all(name.topic for name in names):
-        known = {name.symbol for name in names}
-        # A pair stream covers the contracts on the pair.
-        symbols = {each for each in wanted.symbols if known.isdisjoint({each, _pair(each)})}
-        if symbols:
-            yield _missing("symbol", sorted(symbols), known)
+    known = {name.symbol for name in names if name.topic}
+    is_certain = all(name.topic for name in names)
+    if not is_certain:
+        if not listed:
+            return
+        known.update(listed)
+    # A pair stream covers the contracts on the pair.
+    symbols = {each for each in wanted.symbols if known.isdisjoint({each, _pair(each)})}
+    if symbols:
+        yield _missing("symbol", sorted(symbols), known, is_certain=is_certain)
 
 
 def _pair(symbol: str) -> str:
@@ -112,6 +126,11 @@ def _pair(symbol: str) -> str:
 
 
 def _missing(
-    kind: Literal["stream", "symbol"], names: Iterable[str], recorded: Iterable[str]
+    kind: Literal["stream", "symbol"],
+    names: Iterable[str],
+    recorded: Iterable[str],
+    *,
+    is_certain: bool = True,
 ) -> Missing:
-    return Missing(kind, tuple(names), tuple(islice(sorted(recorded), MAX_COMPARED)))
+    similar = tuple(islice(sorted(recorded), MAX_COMPARED))
+    return Missing(kind, tuple(names), similar, is_certain)
