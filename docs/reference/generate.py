@@ -35,6 +35,7 @@ from tickerplant.explain.catalogue_text import (
 from tickerplant.explain.explanation import AddressNote, ConnectionNote, Explanation
 from tickerplant.explain.request_note import ParamNote, RequestNote
 from tickerplant.explain.stream_note import StreamNote
+from tickerplant.exporting import csv_files
 from tickerplant.exporting.report import ExportReport
 from tickerplant.feed.reconnect import ENDINGS
 from tickerplant.feed.settings import ClientSettings
@@ -803,6 +804,16 @@ def tables_page() -> str:
             f"## `{each.name}`\n\n{each.doc}\n\n"
             + table(("column", "type", "meaning"), map(_column, (*each.columns, *each.levels)))
             for each in tables.TABLES
+        ),
+        "## CSV files",
+        "The columns of `--format csv`; other tables have no files in the exchange's archive.\n"
+        "In files of trades of COIN-M, `base_qty` is in the place of `quote_qty`.",
+        table(
+            ("table", "folder", "columns"),
+            (
+                (f"`{name}`", f"`{layout.folder}`", f"`{layout.header.replace(',', ', ')}`")
+                for name, layout in csv_files.LAYOUTS.items()
+            ),
         ),
     )
 
