@@ -282,6 +282,36 @@ def test_a_long_step_waits_for_slow_readers(path: Path) -> None:
     played.run_with(visit)
 
 
+def test_a_step_to_the_end_is_pending_until_the_replay_is_over(path: Path) -> None:
+    played = replay(path, keeps_running=True, speed=1.0)
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        await steer(played.source, paused=True)
+        stepping = asyncio.create_task(steer(played.source, step=1_000_000))
+        await asyncio.sleep(0)
+        while (state := played.source.state()).pending:  # noqa: ASYNC110  # each turn is looked at
+            await asyncio.sleep(0)
+        assert state.state == "over"
+        assert (await stepping)["state"] == "over"
+
+    played.run_with(visit)
+
+
+def test_a_step_beyond_a_round_of_a_loop_is_done_at_the_beginning(path: Path) -> None:
+    played = replay(path, loops=True, begin=at(180), speed=1.0)
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        await steer(played.source, paused=True)
+        state = await steer(played.source, step=1_000_000)
+        assert (state["state"], state["received_ns"]) == ("paused", at(180).ns)
+        state = await steer(played.source, step=1)
+        assert state["state"] == "paused", "the next step is possible at once"
+
+    played.run_with(visit)
+
+
 def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path) -> None:
     played = replay(path, speed=1.0)
     listener = played.listeners["usdm"]

@@ -176,6 +176,26 @@ def test_what_is_not_possible_is_refused_and_changes_nothing(
     simulation.run(visit)
 
 
+@pytest.mark.parametrize("field", ["step", "seek"])
+def test_a_change_that_leads_to_the_end_is_pending_until_the_simulation_is_over(field: str) -> None:
+    simulation = Simulation(speed=0.001, duration_ms=5_000)
+
+    async def visit() -> None:
+        await simulation.steer(paused=True)
+        await asyncio.sleep(1)
+        left = f"{5_000 - simulation.passed_ms}ms"
+        steering = asyncio.create_task(
+            simulation.steer(**{field: f"+{left}" if field == "seek" else left})
+        )
+        await asyncio.sleep(0)
+        while (state := simulation.source.state()).pending:  # noqa: ASYNC110  # each turn is looked at
+            await asyncio.sleep(0)
+        assert (state.state, simulation.passed_ms) == ("over", 5_000)
+        assert (await steering).state == "over"
+
+    simulation.run(visit)
+
+
 def test_a_simulation_that_is_over_cannot_be_steered() -> None:
     simulation = Simulation(speed=0, duration_ms=100)
     simulation.run()

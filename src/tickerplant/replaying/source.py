@@ -395,7 +395,8 @@ class RecordingSource:
         if step.duration_ns:
             end_ns = min(until_ns, playback.span.end_ns)
             self._clock.set_position(end_ns, self._machine_ns())
-        self._done.set()
+        if playback.next_ns is not None:  # a step to the end is done when the replay is over
+            self._done.set()
 
     async def _seek_to(self, target_ns: int) -> None:
         """Move to a position; return early if another one is requested."""
@@ -452,11 +453,11 @@ class RecordingSource:
         self.report_state()
         await self._readers.wait_clear()
         self._phase = "warming up" if self._plan.loops else "over"
-        if not self._has_target:
-            self._done.set()
-        if self._plan.loops:
+        if self._plan.loops:  # the seek to the beginning completes a step
             self._log.debug("= the recording starts over", messages=self.messages)
             return
+        if not self._has_target:
+            self._done.set()
         self._status.ready(False, "the recording is over")
         skipped = self._playback.skipped().total()
         self._log.info("= the recording is over", messages=self.messages, skipped=skipped)

@@ -230,7 +230,8 @@ class SimulatedSource:
         await self._turn(readers)
         self._target_ms = None
         self._clock.set_position(target_ms * NS_PER_MS, self._machine_ns())
-        self._done.set()
+        if not self._over():  # at the end, `run` sets it when the simulation is over
+            self._done.set()
 
     async def _pause(self, status: Status) -> None:
         status.lag_ms = 0
