@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -516,6 +517,21 @@ async def test_a_gap_that_cannot_be_filled_is_reported_with_the_reason(
         assert (gap.missing, gap.backfilled) == (2, 0)
         assert text in gap.reason
         assert kinds(rest) == ["6", "7"]
+
+
+@pytest.mark.parametrize("name", ["http_429", "http_418"])
+@looped
+async def test_a_history_that_is_refused_is_reported_and_live_messages_follow(name: str) -> None:
+    async with loopback(faults=f"{name}=1") as house, client_of(house) as market:
+        hurry(market)
+        subscription = market.stream(TRADES, history=5)
+        await carried(market, TRADES)
+        await trade(house, 2)
+        gap, *rest = await read(subscription, 3)
+        assert isinstance(gap, Gap)
+        assert "-1003" in gap.reason
+        assert re.search(r"HTTP 4(29|18), again in \d+ s, at ", gap.reason)
+        assert kinds(rest) == ["1", "2"]
 
 
 @meets("http_hang")

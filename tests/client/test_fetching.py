@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,11 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 from loopback import START_MS, Loopback, loopback, looped
-from misbehaving import Fault, http, scripted
+from misbehaving import Fault, TimeSpec, http, scripted
 
 from tickerplant.client.fetching import MAX_ROWS, Fetcher
 from tickerplant.client.rest import RestClient
-from tickerplant.errors import ConfigError, RequestError, UpstreamError
+from tickerplant.errors import ConfigError, RateLimitError, RequestError, UpstreamError
 from tickerplant.events import FundingPaid
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.weight import WeightBudget
@@ -240,6 +242,72 @@ async def test_errors_of_the_server_say_which_request_it_was() -> None:
     ):
         with pytest.raises(UpstreamError, match="the response cannot be decoded: Expected `array`"):
             await fetcher.trades("BTCUSDT", None, 5, None)
+
+
+@pytest.mark.parametrize(("fault", "is_ban"), [("http_429", False), ("http_418", True)])
+@looped
+async def test_a_refusal_is_raised_at_once(fault: str, is_ban: bool) -> None:
+    async with loopback(faults=f"{fault}=1") as house, fetcher_of(house) as fetcher:
+        for _ in range(2):
+            for fetching in (
+                fetcher.depth("BTCUSDT", 5, None),
+                fetcher.candles("BTCUSDT", "1m", None, None, 5, None),
+                fetcher.instruments(None),
+            ):
+                with pytest.raises(RateLimitError) as caught:
+                    await asyncio.wait_for(fetching, 1)
+                assert (caught.value.banned_until_ms is not None) == is_ban
+
+
+@looped
+async def test_a_page_waits_for_the_weight_of_the_next_minute_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    page = http(200, b'{"symbols":[]}')
+    moment = TimeSpec()
+    async with scripted(page, page, Fault.HANG) as script:
+        rest = RestClient(
+            hosts_of(USDM, script.base),
+            WeightBudget(limit_per_minute=1, share=1),
+            clock=moment,
+            sleep=moment.sleep,
+        )
+        fetcher = Fetcher(rest, USDM)
+        try:
+            assert await fetcher.instruments(None) == []
+            assert await fetcher.instruments(None) == []
+            (waited,) = moment.slept
+            assert 0 < waited <= 60, "which does not count towards the timeout"
+            (record,) = (each for each in caplog.records if each.name.startswith("tickerplant"))
+            assert re.search(r"exchangeInfo waits \d+ s: the request weight", record.getMessage())
+            rest._timeout_s = 0.3
+            with pytest.raises(UpstreamError, match=r"no response within 0\.3 s"):
+                await fetcher.instruments(None)
+        finally:
+            await rest.close()
+
+
+@looped
+async def test_a_page_does_not_wait_for_weight_without_end() -> None:
+    moment = TimeSpec()
+    budget = WeightBudget(limit_per_minute=2, share=1)
+
+    async def others(seconds: float) -> None:
+        """Let somebody else use the weight of the next minute first."""
+        await moment.sleep(seconds)
+        budget.reserve(2, moment.now_ms)
+
+    async with scripted(http(200, b'{"symbols":[]}')) as script:
+        hosts = hosts_of(USDM, script.base)
+        rest = RestClient(hosts, budget, clock=moment, sleep=others)
+        budget.reserve(2, moment.now_ms)
+        try:
+            with pytest.raises(RateLimitError, match="weight of this minute is spent"):
+                await Fetcher(rest, USDM).instruments(None)
+        finally:
+            await rest.close()
+        assert sum(moment.slept) <= 120
+        assert not script.asked
 
 
 @looped

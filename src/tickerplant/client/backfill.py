@@ -27,8 +27,9 @@ class Backfill:
     async def fetch(self, fetch: Fetch) -> tuple[Sequence[Message], str]:
         """Return the missing messages, oldest first; or none and the reason."""
         # A candle before one that was received is closed, whatever the local clock says.
+        requests = Requests(self._rest, is_patient=True)
         now_ms, stream = fetch.before_id, parse_stream_name(fetch.stream)
-        series = series_of(Requests(self._rest), stream, now_ms, has_key=self._has_key)
+        series = series_of(requests, stream, now_ms, has_key=self._has_key)
         try:
             found = await series.between(fetch.after_id, fetch.before_id)
         except (RequestError, UpstreamError) as error:

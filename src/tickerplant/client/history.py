@@ -63,7 +63,7 @@ def parse_history(history: object, names: Iterable[str], *, has_key: bool) -> Hi
         return None
     if type(history) is int and 0 < history <= MAX_HISTORY:
         wanted = HistoryRange(history)
-    elif isinstance(history, bool) or (isinstance(history, int) and history < EARLIEST_NS):
+    elif isinstance(history, bool | float) or (isinstance(history, int) and history < EARLIEST_NS):
         expected = f"a number of messages from 0 to {MAX_HISTORY:,}, or a time: {EXPECTED_INSTANT}"
         raise ConfigError("history", history, expected)
     else:
@@ -174,7 +174,7 @@ class History:
 
     async def _load(self, fetch: FetchHistory) -> tuple[Sequence[Message], str]:
         """Return messages, oldest first, and why some are missing, if that is known."""
-        stream, requests = parse_stream_name(fetch.stream), Requests(self._rest)
+        stream, requests = parse_stream_name(fetch.stream), Requests(self._rest, is_patient=True)
         if fetch.before_id >= 0:
             # A candle before one that was received is closed.
             series = series_of(requests, stream, fetch.before_id, has_key=self._has_key)

@@ -459,11 +459,13 @@ class Market:
             start: When the first candle opens, or earlier.
             end: When no more candles open; `+1h` is an hour after the start.
             limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
-            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+            timeout_s: Total timeout.  None: 10 s for each page, not counting waits for request weight,
+                which are logged: at most 120 s for each page.
 
         Raises:
             ConfigError: an argument is invalid.
             RequestError: the server responds with an error.
+            RateLimitError: the server rejects this IP address; raised at once.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
@@ -477,11 +479,13 @@ class Market:
         Args:
             symbol: Such as `BTCUSDT`.
             limit: Levels per side: 5, 10, 20, 50, 100, 500 or 1000.
-            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+            timeout_s: Total timeout.  None: 10 s for each page, not counting waits for request weight,
+                which are logged: at most 120 s for each page.
 
         Raises:
             ConfigError: an argument is invalid.
             RequestError: the server responds with an error.
+            RateLimitError: the server rejects this IP address; raised at once.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
@@ -503,11 +507,13 @@ class Market:
             symbol: Such as `BTCUSDT`.
             from_id: The first id; requires an API key.
             limit: Maximum number, up to 1,000, or up to 100,000 with an API key.
-            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+            timeout_s: Total timeout.  None: 10 s for each page, not counting waits for request weight,
+                which are logged: at most 120 s for each page.
 
         Raises:
             ConfigError: an argument is invalid, or requires an API key.
             RequestError: the server responds with an error.
+            RateLimitError: the server rejects this IP address; raised at once.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
@@ -534,11 +540,13 @@ class Market:
             end: A time after the last one; `+1h` is an hour after the start.
             from_id: The first id, instead of times.
             limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
-            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+            timeout_s: Total timeout.  None: 10 s for each page, not counting waits for request weight,
+                which are logged: at most 120 s for each page.
 
         Raises:
             ConfigError: an argument is invalid.
             RequestError: the server responds with an error.
+            RateLimitError: the server rejects this IP address; raised at once.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
@@ -562,11 +570,13 @@ class Market:
             start: The time of the first one, or earlier.
             end: A time after the last one; `+1h` is an hour after the start.
             limit: Maximum number, up to 100,000.  None: 500, or all between `start` and `end`.
-            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+            timeout_s: Total timeout.  None: 10 s for each page, not counting waits for request weight,
+                which are logged: at most 120 s for each page.
 
         Raises:
             ConfigError: an argument is invalid.
             RequestError: the server responds with an error.
+            RateLimitError: the server rejects this IP address; raised at once.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
@@ -578,11 +588,13 @@ class Market:
             sizes = {each.symbol: each.tick_size for each in await market.fetch_instruments()}
 
         Args:
-            timeout_s: Total timeout.  None: it waits for request weight as long as that takes.
+            timeout_s: Total timeout.  None: 10 s for each page, not counting waits for request weight,
+                which are logged: at most 120 s for each page.
 
         Raises:
             ConfigError: `timeout_s` is invalid.
             RequestError: the server responds with an error.
+            RateLimitError: the server rejects this IP address; raised at once.
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import re
 import socket
@@ -25,12 +26,16 @@ from tickerplant.feed.weight import BANNED, WeightBudget
 from tickerplant.formatting import one_line
 from tickerplant.messages.readers import UNREADABLE
 
+_log = logging.getLogger(__name__)
+
 Clock: TypeAlias = Callable[[], int]
 """Milliseconds since the epoch."""
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 """Waits for seconds."""
 
 PATIENCE_S = 60.0
+MAX_WEIGHT_WAIT_S = 120.0
+"""How long a page waits for request weight, which is replenished each minute."""
 ATTEMPTS = 3
 FIRST_PAUSE_S = 0.25
 """Pause after the first failure, on average; it doubles with each further one."""
@@ -101,6 +106,16 @@ class RequestContext:
         """Whether no more requests may be sent."""
         self.sleep = sleep
         self._pauses: set[asyncio.Future[object]] = set()
+        self._logged_until_ms = 0
+        """The end of the last wait for request weight that was logged."""
+
+    def log_wait(self, text: str, wait_ms: int) -> None:
+        """Log that requests wait for request weight, once for all that wait for the same minute."""
+        now_ms = self.clock()
+        if now_ms >= self._logged_until_ms:
+            self._logged_until_ms = now_ms + wait_ms
+            message = "%s waits %.0f s: the request weight of this minute is spent"
+            _log.warning(message, text, wait_ms / 1000)
 
     async def pause(self, seconds: float) -> None:
         """Wait for `seconds`, or until the client is closed."""
@@ -121,10 +136,16 @@ class RequestContext:
             pause.cancel()
 
     def request(
-        self, url: str, name: str = "", subject: str = "", timeout_s: float | None = None
+        self,
+        url: str,
+        name: str = "",
+        subject: str = "",
+        timeout_s: float | None = None,
+        *,
+        is_page: bool = False,
     ) -> Request:
         """Return a new request; see `Request`."""
-        return Request(self, url, name, subject, timeout_s)
+        return Request(self, url, name, subject, timeout_s, is_page=is_page)
 
 
 class Request:
@@ -142,10 +163,19 @@ class Request:
         name: What is requested, such as `ticker.price`; empty if the URL says so.
         subject: The market, such as `symbol=BTCUSDT`.
         timeout_s: Total timeout; None: limited by the patience only.
+        is_page: Whether it first waits for its turn and for request weight, up to
+            `MAX_WEIGHT_WAIT_S`, which does not count towards the timeout.
     """
 
     def __init__(
-        self, context: RequestContext, url: str, name: str, subject: str, timeout_s: float | None
+        self,
+        context: RequestContext,
+        url: str,
+        name: str,
+        subject: str,
+        timeout_s: float | None,
+        *,
+        is_page: bool = False,
     ) -> None:
         self._context = context
         self._url = url
@@ -156,6 +186,9 @@ class Request:
         self.timeout_s = timeout_s
         """Total timeout; None: limited by the patience only."""
         self._patience_ms = (context.patience_s if timeout_s is None else timeout_s) * 1000
+        self._is_page = is_page
+        self._weight_wait_ms = MAX_WEIGHT_WAIT_S * 1000
+        self._limit: asyncio.Timeout | None = None
         self._failures = 0
         self._failure = ""
         """Why the last attempt failed."""
@@ -180,11 +213,23 @@ class Request:
         if self.timeout_s is not None:
             self._until_s = asyncio.get_running_loop().time() + self.timeout_s
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(self.timeout_s) as self._limit:
                 yield
         except TimeoutError:
             before = f"; before that: {self._failure}" if self._failure else ""
             raise self.failure(f"no response within {self.timeout_s:g} s{before}") from None
+
+    @asynccontextmanager
+    async def waiting_for_turn(self) -> AsyncIterator[None]:
+        """Do not count the body towards the timeout of a page."""
+        left_s = self.remaining_s()
+        if not self._is_page or left_s is None or self._limit is None:
+            yield
+            return
+        self._limit.reschedule(None)
+        yield
+        self._until_s = asyncio.get_running_loop().time() + left_s
+        self._limit.reschedule(self._until_s)
 
     async def spend(self, weight: int) -> None:
         """Wait until `weight` may be spent, and spend it.
@@ -202,10 +247,21 @@ class Request:
                 wait_ms = context.budget.reserve(weight, self._sent_ms)
             if not wait_ms:
                 return
+            if self._is_page:
+                await self._wait_for_weight(wait_ms)
+                continue
             if self.timeout_s is not None and wait_ms > self._patience_ms:
                 raise self._not_sent("the request weight of this minute is spent", wait_ms)
             self._patience_ms -= wait_ms if self.timeout_s is not None else 0
             await context.pause(wait_ms / 1000)
+
+    async def _wait_for_weight(self, wait_ms: int) -> None:
+        """Wait for the next minute, as a page."""
+        if wait_ms > self._weight_wait_ms:
+            raise self._not_sent("the request weight of this minute is spent", wait_ms)
+        self._weight_wait_ms -= wait_ms
+        self._context.log_wait(self._text, wait_ms)
+        await self._context.pause(wait_ms / 1000)
 
     async def wait_for_refusal(self) -> None:
         """Wait until the server no longer refuses all requests.

@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from importlib import import_module
 from random import Random
@@ -138,16 +139,48 @@ class RestClient:
             RequestError: the server responded with an error.
             UpstreamError: there was no valid response in time.
         """
+        return await self._get(timeout_s, path, params)
+
+    async def get_page(self, path: str, /, **params: object) -> bytes:
+        """Return the body of the response to one of the requests of a long fetch.
+
+        It waits for its turn and for request weight (see `MAX_WEIGHT_WAIT_S`), and is then answered
+        within the timeout of one attempt.
+
+        Args:
+            path: See `get`.
+            **params: Query parameters; None is left out.
+
+        Raises:
+            RateLimitError: the server refuses this IP address (429, 418), or there is no request
+                weight for too long.
+            RequestError: the server responded with an error.
+            UpstreamError: there was no valid response in time.
+        """
+        return await self._get(self._timeout_s, path, params, is_page=True)
+
+    async def _get(
+        self,
+        timeout_s: float | None,
+        path: str,
+        params: Mapping[str, object],
+        *,
+        is_page: bool = False,
+    ) -> bytes:
         target = full_path(path, self._hosts.venue)
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
         query = find_path(self._hosts.venue, target)
         weight = UNKNOWN_WEIGHT if query is None else query.weigh(texts)
         url = self.url_of(path)
-        request = self.context.request(url, one_line(target), shown_text(texts), timeout_s)
-        async with request.limited():
+        request = self.context.request(
+            url, one_line(target), shown_text(texts), timeout_s, is_page=is_page
+        )
+        async with request.limited(), AsyncExitStack() as slot:
             while True:
-                async with self._slots:
+                async with request.waiting_for_turn():
+                    await slot.enter_async_context(self._slots)
                     await request.spend(weight)
+                async with slot.pop_all():
                     result = await self._attempt(request, url, texts)
                 if isinstance(result, bytes):
                     return result

@@ -45,14 +45,20 @@ class Requests:
 
     Args:
         rest: Sends them.
-        timeout_s: Total timeout; None: each request waits for its weight as long as that takes.
+        timeout_s: Total timeout; None: each request has the default timeout, before which it waits
+            for request weight.
+        is_patient: Whether, without a timeout, a request waits for the end of a refusal too, as long
+            as the patience of the client.
 
     Raises:
         ConfigError: the timeout is invalid.
     """
 
-    def __init__(self, rest: RestClient, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, rest: RestClient, timeout_s: float | None = None, *, is_patient: bool = False
+    ) -> None:
         check_timeout(timeout_s)
+        self._is_patient = is_patient
         self._rest = rest
         self._timeout_s = timeout_s
         self._until_s = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
@@ -64,13 +70,16 @@ class Requests:
             RequestError: the server rejected the request.
             UpstreamError: there was no valid response in time.
         """
-        left_s = None
         if self._until_s is not None:
             left_s = self._until_s - asyncio.get_running_loop().time()
             if left_s <= 0:
                 reason = f"no complete response within {self._timeout_s:g} s"
                 raise UpstreamError(self._rest.url_of(path), reason)
-        body = await self._rest.get_within(left_s, path, **params)
+            body = await self._rest.get_within(left_s, path, **params)
+        elif self._is_patient:
+            body = await self._rest.get(path, **params)
+        else:
+            body = await self._rest.get_page(path, **params)
         try:
             return parse(body)
         except DecodeError as error:
