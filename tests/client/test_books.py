@@ -357,6 +357,27 @@ async def test_an_unknown_symbol_is_reported_and_retried_with_growing_delays() -
         assert list(books) == [BTC]
 
 
+@pytest.mark.parametrize("live_only", [False, True])
+@looped
+async def test_iteration_fails_once_every_book_is_refused(live_only: bool) -> None:
+    async with (
+        exchange(BTC) as house,
+        client_of(house) as market,
+        market.books("NOSUCH", "NEITHER") as books,
+        every(0.02, house.go_on),
+    ):
+
+        async def iterate() -> None:
+            async for book in books.changes(live_only=live_only):
+                assert not book.is_live
+
+        with pytest.raises(RequestError, match=r"symbol=NOSUCH.*-1121 Invalid symbol"):
+            await asyncio.wait_for(iterate(), 5)
+        books.add(BTC)
+        found = [await anext(books.changes(live_only=True)) for _ in range(3)]
+        assert {book.symbol for book in found} == {BTC}, "one good book is enough"
+
+
 @looped
 async def test_a_symbol_of_the_other_venue_is_reported_at_once() -> None:
     async with (

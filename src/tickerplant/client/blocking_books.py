@@ -236,7 +236,11 @@ class Books(Mapping[str, OrderBook]):
                 waits again.
 
         Raises:
-            ConfigError: `timeout_s` is invalid.
+            ConfigError: `timeout_s` is invalid; or, by the iteration: the server knows none of the
+                symbols.
+            RequestError: By the iteration: the server refuses the snapshots of all books, none of
+                which was ever live, for example because it lists no such symbol.  Beside a book that
+                may become live, a refused one stops nothing: its `reason` says why.
         """
         check_timeout(timeout_s)
         changes = self._thread.call(lambda: self._books.changes(live_only=live_only))

@@ -37,6 +37,7 @@ class BookChanges(AsyncIterator[OrderBook]):
         runner: Is told that somebody waits.
         find: Returns the book of a symbol.
         is_over: Whether the books are closed; raises what their callback raised.
+        refusal: Returns why no book will ever be live; None if one may be.
         pending: The symbols to yield first.
         live_only: Whether to yield only books that are live at that time.
     """
@@ -46,6 +47,7 @@ class BookChanges(AsyncIterator[OrderBook]):
         runner: FeedRunner,
         find: Callable[[str], OrderBook | None],
         is_over: Callable[[], bool],
+        refusal: Callable[[], Exception | None],
         pending: dict[str, None],
         *,
         live_only: bool,
@@ -53,6 +55,7 @@ class BookChanges(AsyncIterator[OrderBook]):
         self._runner = runner
         self._find = find
         self._is_over = is_over
+        self._refusal = refusal
         self._pending = pending
         self._live_only = live_only
         self._wake = asyncio.Event()
@@ -75,6 +78,8 @@ class BookChanges(AsyncIterator[OrderBook]):
 
         Raises:
             StopAsyncIteration: The books were closed.
+            RequestError: The server refuses the snapshots of all books.
+            ConfigError: The server knows none of the symbols.
         """
         pending = self._pending
         while True:
@@ -86,6 +91,9 @@ class BookChanges(AsyncIterator[OrderBook]):
                     return book
             if self._is_over():
                 raise StopAsyncIteration
+            refusal = self._refusal()
+            if refusal is not None:
+                raise refusal
             self._runner.is_awaited = True
             self._wake.clear()
             await self._wake.wait()
@@ -194,11 +202,18 @@ class Books(Mapping[str, OrderBook]):
 
         Args:
             live_only: Whether to yield only books that are in sync at that time.
+
+        Raises:
+            RequestError: By the iteration: the server refuses the snapshots of all books, none of
+                which was ever live, for example because it lists no such symbol.  Beside a book that
+                may become live, a refused one stops nothing: its `reason` says why.
+            ConfigError: By the iteration: the server knows none of the symbols.
         """
         iterator = BookChanges(
             self._runner,
             self._local.view,
             self._is_over,
+            self._refusal_of_all,
             dict(self._changed),
             live_only=live_only,
         )
@@ -323,6 +338,16 @@ class Books(Mapping[str, OrderBook]):
             self._is_failure_raised = True
             raise self._failure
         return self._local.is_closed
+
+    def _refusal_of_all(self) -> Exception | None:
+        """Return why no book will ever be live; None if one was, or may be."""
+        first = None
+        for book in self._local.by_symbol.values():
+            refusal = None if book.counters.snapshots_used else book.refusal
+            if refusal is None:
+                return None
+            first = first or refusal
+        return first
 
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
