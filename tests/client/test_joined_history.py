@@ -214,7 +214,7 @@ def test_a_history_is_a_number_or_a_time(history: Any, expected: HistoryRange | 
         (True, AGGREGATES, "True for history: expected a number"),
         (MAX_HISTORY + 1, AGGREGATES, "10001 for history: expected a number"),
         ("noon", AGGREGATES, "'noon' for history: expected an ISO date"),
-        (1.5, AGGREGATES, "1.5 for history"),
+        (1.5, AGGREGATES, "1.5 for history: expected a number of messages from 0"),
         (
             20,
             "btcusdt@bookTicker",

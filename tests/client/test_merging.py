@@ -84,6 +84,12 @@ async def test_what_cannot_be_merged_is_reported() -> None:
         for given in ((), (subscription, subscription), (TRADES,)):
             with pytest.raises(ConfigError, match="subscriptions"):
                 merge(*given)
+        other: Any = 3
+        with pytest.raises(ConfigError, match=r"a tickerplant\.Subscription, as `market\.stream`"):
+            merge(other)
+        with pytest.raises(ConfigError, match=r"a tickerplant\.blocking\.Subscription, as"):
+            blocking.merge(other)
+        for given in ((), (subscription, subscription), (TRADES,)):
             with pytest.raises(ConfigError, match="subscriptions"):
                 blocking.merge(*given)
 

@@ -12,6 +12,7 @@ from tickerplant import blocking
 from tickerplant.client.feed_log import FeedLog
 from tickerplant.client.rest import RestClient
 from tickerplant.client.server_info import Listing
+from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages import UnknownStream
@@ -72,6 +73,19 @@ async def test_the_port_of_the_other_venue_is_warned_of(caplog: pytest.LogCaptur
             await until(lambda: caplog.records)
     (record,) = caplog.records
     assert record.getMessage().endswith(f"{base} serves COIN-M, not USDⓈ-M")
+
+
+@looped
+async def test_a_request_to_the_port_of_the_other_venue_fails_with_that_reason() -> None:
+    async with loopback() as house:
+        base = url_of(house, USDM)
+        async with tickerplant.connect("coinm", base_url=base) as market:
+            for response in (market.ask("/dapi/v1/time"), market.fetch_instruments()):
+                with pytest.raises(UpstreamError, match="the server serves USDⓈ-M, not COIN-M"):
+                    await response
+        async with tickerplant.connect("usdm", base_url=base) as market:
+            with pytest.raises(RequestError, match="/fapi/v1/nonsense: -5000"):
+                await market.ask("/fapi/v1/nonsense")
 
 
 def test_what_is_logged_is_plain(caplog: pytest.LogCaptureFixture) -> None:

@@ -164,3 +164,5 @@ def test_a_venue_is_found_by_its_name() -> None:
         ConfigError, match=r"invalid value 'spot' for venue: expected usdm or coinm"
     ):
         venue_of_name("spot")
+    with pytest.raises(ConfigError, match=r"usdm or coinm; did you mean usdm\?"):
+        venue_of_name("USDM")

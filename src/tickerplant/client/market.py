@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast, get_args, overload
@@ -22,10 +22,14 @@ from tickerplant.client.history import History, parse_history
 from tickerplant.client.local_books import snapshot_limit
 from tickerplant.client.rest import RestClient, decoded, full_path
 from tickerplant.client.runner import FeedRunner
-from tickerplant.client.server_info import Listing
+from tickerplant.client.server_info import (
+    Listing,
+    is_unknown_path,
+    other_venue_served,
+)
 from tickerplant.client.subscription import Listener, Subscription, check_callback
 from tickerplant.client.timeouts import check_timeout
-from tickerplant.errors import ConfigError
+from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
 from tickerplant.feed.observer import Observer
@@ -50,6 +54,7 @@ from tickerplant.venue import VENUES, VenueName
 _log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 QUEUE_SIZE = 10_000
 """Default maximum number of unread messages of a subscription."""
@@ -415,9 +420,10 @@ class Market:
         self._check_open()
         check_timeout(timeout_s)
         target = find_target(self.hosts.venue, method_or_path)
+        values = target.params | params
         if not target.is_rest:
-            return await self._api.ask_within(timeout_s, target.name, **(target.params | params))
-        body = await self._rest.get_within(timeout_s, target.name, **(target.params | params))
+            return await self._explained(self._api.ask_within(timeout_s, target.name, **values))
+        body = await self._explained(self._rest.get_within(timeout_s, target.name, **values))
         return decoded(body, self._rest.url_of(target.name))
 
     async def get(self, path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
@@ -469,7 +475,9 @@ class Market:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
-        return await self._fetcher.candles(symbol, interval, start, end, limit, timeout_s)
+        return await self._explained(
+            self._fetcher.candles(symbol, interval, start, end, limit, timeout_s)
+        )
 
     async def fetch_depth(
         self, symbol: str, *, limit: SnapshotLimit = 500, timeout_s: float | None = None
@@ -489,7 +497,7 @@ class Market:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
-        return await self._fetcher.depth(symbol, limit, timeout_s)
+        return await self._explained(self._fetcher.depth(symbol, limit, timeout_s))
 
     async def fetch_trades(
         self,
@@ -517,7 +525,7 @@ class Market:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
-        return await self._fetcher.trades(symbol, from_id, limit, timeout_s)
+        return await self._explained(self._fetcher.trades(symbol, from_id, limit, timeout_s))
 
     async def fetch_aggregate_trades(
         self,
@@ -550,7 +558,9 @@ class Market:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
-        return await self._fetcher.aggregate_trades(symbol, start, end, from_id, limit, timeout_s)
+        return await self._explained(
+            self._fetcher.aggregate_trades(symbol, start, end, from_id, limit, timeout_s)
+        )
 
     async def fetch_funding_rates(
         self,
@@ -580,7 +590,9 @@ class Market:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
-        return await self._fetcher.funding_rates(symbol, start, end, limit, timeout_s)
+        return await self._explained(
+            self._fetcher.funding_rates(symbol, start, end, limit, timeout_s)
+        )
 
     async def fetch_instruments(self, *, timeout_s: float | None = None) -> list[Instrument]:
         """Return the contracts that the venue lists, and their rules, over REST.
@@ -598,7 +610,20 @@ class Market:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         self._check_open()
-        return await self._fetcher.instruments(timeout_s)
+        return await self._explained(self._fetcher.instruments(timeout_s))
+
+    async def _explained(self, response: Awaitable[T]) -> T:
+        """Return a response; an error says so if the server serves the other venue."""
+        try:
+            return await response
+        except (RequestError, UpstreamError) as error:
+            if not is_unknown_path(error):
+                raise
+            other = await other_venue_served(self.hosts, self.budget)
+            if other is None:
+                raise
+            reason = f"the server serves {other.title}, not {self.hosts.venue.title} ({error})"
+            raise UpstreamError(self.hosts.rest, reason) from error
 
     async def close(self) -> None:
         """Close the connections and end all subscriptions.  Messages already queued can still be read.

@@ -125,7 +125,8 @@ def _check(subscriptions: Sequence[object], kind: type) -> None:
         raise ConfigError("subscriptions", None, "at least one subscription")
     for subscription in subscriptions:
         if not isinstance(subscription, kind):
-            expected = f"a {kind.__name__} of {kind.__module__}, as `market.stream` returns"
+            where = kind.__module__.replace(".client.subscription", "").replace(".client", "")
+            expected = f"a {where}.{kind.__name__}, as `market.stream` returns"
             raise ConfigError("subscriptions", subscription, expected)
     if len(set(map(id, subscriptions))) < len(subscriptions):
         raise ConfigError("subscriptions", subscriptions, "each of them once")

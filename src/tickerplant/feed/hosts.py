@@ -9,6 +9,7 @@ from ipaddress import AddressValueError, IPv6Address
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.suggestions import suggestion
 from tickerplant.venue import VENUES, Venue
 
 _URL = re.compile(
@@ -53,7 +54,8 @@ def venue_of_name(name: str) -> Venue:
     for venue in VENUES:
         if venue.name == name:
             return venue
-    raise ConfigError("venue", name, " or ".join(venue.name for venue in VENUES))
+    names = [venue.name for venue in VENUES]
+    raise ConfigError("venue", name, " or ".join(names) + suggestion(str(name), names))
 
 
 def hosts_of(

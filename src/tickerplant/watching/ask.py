@@ -13,9 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.client.ask_target import is_path, typed_params
-from tickerplant.client.market import Market, connect
+from tickerplant.client.market import connect
 from tickerplant.client.rest import full_path
-from tickerplant.client.server_info import is_unknown_path, other_venue_served, wrong_venue_text
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.formatting import printable, printable_json
@@ -70,17 +69,7 @@ async def _send(settings: AskSettings, request: Request) -> Any:
         api_url=settings.api_url,
     ) as market:
         timeout_s = settings.timeout_ms / 1000
-        try:
-            return await market.ask(request.name, timeout_s=timeout_s, **request.params)
-        except (RequestError, UpstreamError) as error:
-            await _report_other_venue(market, error)
-            raise
-
-
-async def _report_other_venue(market: Market, error: RequestError | UpstreamError) -> None:
-    """Print that the server serves the other venue, if that is why it does not know the path."""
-    if is_unknown_path(error) and (other := await other_venue_served(market.hosts, market.budget)):
-        click.echo(f"tickerplant: {wrong_venue_text(market.hosts, other)}", err=True)
+        return await market.ask(request.name, timeout_s=timeout_s, **request.params)
 
 
 def parse_request(settings: AskSettings, name: str, given: Sequence[str]) -> Request:
