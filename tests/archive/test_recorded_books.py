@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from archived import START_NS, TRADE, line_file, line_of, recording
 from book_model import SYMBOL, TrueBook, within
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from stage import listen, sent_to
 
@@ -300,6 +300,7 @@ def test_the_fastest_stream_is_followed_that_is_in_sync(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 1 << 30), st.booleans())
+@example(seed=31_706_712, gapless=False)  # a loss while a side is out of depth, then a snapshot
 def test_each_book_equals_the_true_one_whatever_is_missing(
     tmp_path_factory: pytest.TempPathFactory, seed: int, gapless: bool
 ) -> None:

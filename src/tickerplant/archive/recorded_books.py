@@ -100,7 +100,7 @@ class _Track(Struct):
             or snapshot.received_ms < (book.updated_ms or 0)
         ):
             return
-        if book.state is not BookState.LIVE:  # a live one may turn out to need it for good
+        if not book.is_following:  # a book that does may turn out to need it for good
             self.tried = snapshot
         read = read_snapshot(snapshot.body, book.symbol)
         book.limit = limit_of(read)

@@ -340,6 +340,11 @@ class LocalBook:
         if self.journal is journal:
             self.journal = None
 
+    @property
+    def is_following(self) -> bool:
+        """Whether every update has continued the last one since the snapshot, whatever levels are left."""
+        return self._sync.live
+
     # What readers see
 
     @property
