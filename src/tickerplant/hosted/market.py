@@ -18,7 +18,7 @@ from tickerplant.feed.hosts import hosts_of, venue_of_name
 from tickerplant.feed.settings import ClientSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.hosted.clock import MarketClock
-from tickerplant.hosted.process import ServerProcess, end
+from tickerplant.hosted.process import ServerProcess
 from tickerplant.hosted.protocol import ReplayRequest, Request, SimulateRequest
 from tickerplant.recording.timestamps import (
     Instant,
@@ -84,6 +84,8 @@ def replay(
         ConfigError: an argument is invalid.  What depends on the recording is raised when the market
             is opened, as `ConfigError` or `RecordingError`.
     """
+    if pace not in {"receive", "event"}:
+        raise ConfigError("pace", pace, "receive or event")
     if not paths:
         raise ConfigError("paths", None, "the folder of a recording, or a file")
     fields = {
@@ -216,7 +218,7 @@ class HostedMarket(Market):
         try:
             venue, ready = await self._process.start(self._hosting.request)
             if self._process.child is not None:
-                finalize(self, end, self._process.child)
+                finalize(self, self._process.kill).atexit = False  # the child ends by itself then
             self._use(hosts_of(venue_of_name(venue), ready.venues[venue].streams))
             self._runner.feed.expect_end()
             await self._reach_start()

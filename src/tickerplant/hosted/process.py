@@ -35,11 +35,15 @@ _log = logging.getLogger("tickerplant.hosted")
 
 LONGEST_LINE = 1 << 22
 """Bytes of the longest line that the child writes."""
+POLL_S = 0.01
+"""How often it is checked whether a child has ended that closed its output."""
 LAST_LINES = 5
 """Lines of its log that are kept, to say why it ended."""
 _PROGRAM = (
     "import sys; sys.path.append({root!r}); from tickerplant.hosted.child import main; main()"
 )
+_reading: set[asyncio.Task[None]] = set()
+"""Tasks that read what children write, until its end, even if the market is collected before."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
@@ -88,6 +92,9 @@ class ServerProcess:
             events, log = await _reader(child.stdout), await _reader(child.stderr)
             logging_task = asyncio.create_task(self._forward_log(log))
             self._tasks = (logging_task, asyncio.create_task(self._take_events(events)))
+            for task in self._tasks:
+                _reading.add(task)
+                task.add_done_callback(_reading.discard)
             return await asyncio.shield(self._served)
         except BaseException:
             self.kill()
@@ -146,7 +153,8 @@ class ServerProcess:
                     pass  # its totals
         if self._is_killed or self.child is None:
             return
-        await asyncio.to_thread(self.child.wait)
+        while self.child.poll() is None:  # noqa: ASYNC110  # pools of threads may have ended
+            await asyncio.sleep(POLL_S)
         await self._tasks[0]
         self._fail(failure or self._lost())
 
@@ -181,12 +189,19 @@ class ServerProcess:
                 level = _LEVELS.get(fields.pop("level"), logging.ERROR)
                 fields.pop("timestamp", None)
                 fields.pop("sign", None)
-                more = "".join(
-                    f" {name}={value}" for name, value in fields.items() if name != "event"
-                )
-                text = f"{fields['event']}{more}"
+                text = sentence_of(fields)
             self._last_lines.append(printable(text))
             _log.log(level, "%s: %s", self.name, printable(text))
+
+
+def sentence_of(fields: dict[str, Any]) -> str:
+    """Return what the child logged as a sentence about a stream, if it is about one."""
+    text = str(fields.pop("event"))
+    stream, why = fields.pop("stream", None), fields.pop("why", None)
+    fields.pop("connection", None)  # there is only one client
+    subject = f"{stream}: " if stream else ""
+    reason = f" ({why})" if why else ""
+    return f"{subject}{text}{reason}" + "".join(f" {name}={fields[name]}" for name in fields)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
