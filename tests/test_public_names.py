@@ -48,7 +48,7 @@ OTHERS = ("aiohttp", "asyncio", "msgspec", "picows", "pyarrow", "websockets")
 
 INTERNAL = {
     *("is_done", "take_failure", "hosts", "budget"),
-    *("is_over", "read_queued", "begin_waiting", "end_waiting", "wait_until_ready"),
+    *("is_over", "read_queued", "begin_waiting", "end_waiting"),
     *("fetch_queued", "is_settled"),
 }
 """Members for the market that made an object, or for `merge`; not for users."""

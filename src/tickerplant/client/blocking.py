@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -561,13 +562,29 @@ class Subscription(Generic[T_co]):
         return []
 
     def begin_waiting(self) -> Future[None]:
-        """Return a future that is done when there is an item or the end."""
+        """Return a future that is done when there is an item or the end; call `end_waiting` then."""
+        ready: Future[None] = Future()
+
+        def begin() -> None:
+            if not self._thread.is_running:
+                ready.set_result(None)
+                return
+            reader = asyncio.get_running_loop().create_future()
+            if self._subscription.begin_waiting(reader):
+                reader.add_done_callback(lambda _: ready.set_result(None))
+            else:
+                ready.set_result(None)
+
         try:
-            return self._thread.submit(self._subscription.wait_until_ready())
+            self._thread.call(begin)
         except OverError:
-            over: Future[None] = Future()
-            over.set_result(None)
-            return over
+            ready.set_result(None)
+        return ready
+
+    def end_waiting(self) -> None:
+        """Stop waiting: another reader may begin as soon as this returns."""
+        with suppress(OverError):
+            self._thread.call(self._subscription.end_waiting)
 
     def fetch_queued(self) -> bool:
         """Fetch what is there; return whether there was anything before the end."""

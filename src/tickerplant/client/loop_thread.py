@@ -65,26 +65,17 @@ class LoopThread:
             OverError: the loop has ended, or ended before the coroutine.
             RuntimeError: called in the thread of the loop.
         """
-        future = self.submit(coroutine)
+        try:
+            future = self._schedule(coroutine)
+        except Exception:
+            coroutine.close()
+            raise
         try:
             return future.result()
         except CancelledError:
             raise OverError(self._over) from None
         except BaseException:
             future.cancel()
-            raise
-
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run `coroutine` in the loop and return its future result.
-
-        Raises:
-            OverError: the loop has ended.
-            RuntimeError: called in the thread of the loop.
-        """
-        try:
-            return self._schedule(coroutine)
-        except Exception:
-            coroutine.close()
             raise
 
     def call(self, function: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, TypeVar
 
 from tickerplant.client import blocking
@@ -106,12 +106,14 @@ class _MergedBlocking(Iterator[T]):
 
     def _fill(self) -> None:
         """Wait for any subscription, and fetch what those have that are ready."""
-        waiting = {each.begin_waiting(): each for each in self._going}
+        waiting: dict[Future[None], blocking.Subscription[T]] = {}
         try:
+            for each in self._going:
+                waiting[each.begin_waiting()] = each
             done, _ = wait(waiting, self._timeout_s, FIRST_COMPLETED)
         finally:
-            for future in waiting:
-                future.cancel()  # so that the caller may read the subscriptions, too
+            for each in waiting.values():
+                each.end_waiting()  # so that the caller may read the subscriptions, too
         if not done:
             names = tuple(name for each in self._going for name in each.names)
             raise TimeoutError(f"no message of {streams_text(names)} within {self._timeout_s:g} s")

@@ -168,15 +168,6 @@ class Subscription(Generic[T_co]):
         """Forget the reader given to `begin_waiting`."""
         self._inbox.end_waiting()
 
-    async def wait_until_ready(self) -> None:
-        """Wait until there is an item or the end, without taking it."""
-        reader = asyncio.get_running_loop().create_future()
-        if self.begin_waiting(reader):
-            try:
-                await reader
-            finally:
-                self.end_waiting()
-
     async def _get_message(self) -> Message:
         """Wait for the next message; call `on_notice` with the notices before it."""
         while True:
