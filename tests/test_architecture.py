@@ -28,7 +28,7 @@ LAYERS = (
     {"logs", "stdio"},
     {"client", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},
-    {"replaying"},
+    {"replaying", "cluster"},
     {"config"},
     {"serving", "watching", "verifying", "exporting", "command_line"},
     {"hosted"},
@@ -40,7 +40,7 @@ SIDEWAYS = {
 }
 """Imports between rooms of one layer that are meant, each with its reason."""
 IMPURE = {
-    *("asyncio", "socket", "time", "os", "threading", "secrets", "uvicorn", "websockets"),
+    *("asyncio", "nats", "socket", "time", "os", "threading", "secrets", "uvicorn", "websockets"),
     *(
         "aiofastnet",
         "aiohttp",

@@ -8,6 +8,7 @@ import pytest
 
 from tickerplant.client.request import plain_reason
 from tickerplant.errors import (
+    BusError,
     ConfigError,
     DecodeError,
     QueueOverflow,
@@ -22,6 +23,7 @@ LIMITED = RateLimitError(
     -1003, "Too many", 418, retry_at_ms=7_500, now_ms=6_000, is_ban=True, request="depth", note="x"
 )
 EXAMPLES = (
+    BusError("no plant named main"),
     ConfigError("speed", "9ms", "100ms"),
     DecodeError("not JSON"),
     LIMITED,
@@ -44,7 +46,7 @@ def test_an_error_is_copied_and_unpickled_with_its_text_and_attributes(
 
 def test_errors_are_also_of_the_built_in_kinds() -> None:
     with pytest.raises(ValueError, match="invalid value '9ms' for speed: expected 100ms"):
-        raise EXAMPLES[0]
+        raise EXAMPLES[1]
     with pytest.raises(ConnectionError, match=r"^ws://127.0.0.1:9 ping: connection refused$"):
         raise EXAMPLES[-1]
     with pytest.raises(RequestError):

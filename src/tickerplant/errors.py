@@ -9,6 +9,7 @@ TickerplantError
 ├── ConfigError       an invalid or missing setting or argument; carries its name
 ├── MissingLibraryError   an optional library is not installed; carries the command that installs it
 ├── UpstreamError     an unreachable server, or an invalid response
+├── BusError          what joins several processes is unreachable, or refuses this one
 └── QueueOverflow     a subscription with `when_full="raise"` was read too slowly
 """
 
@@ -142,6 +143,10 @@ class UpstreamError(TickerplantError, ConnectionError):
         self.url = url
         self.request = request
         self.reason = reason
+
+
+class BusError(TickerplantError, ConnectionError):
+    """The bus is unreachable or refuses this program, or no plant of the given name is on it."""
 
 
 class QueueOverflow(TickerplantError):  # noqa: N818  # named like `StopIteration`

