@@ -6,14 +6,13 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
 from msgspec import Struct
 from uvicorn.server import ServerState
 
 from tickerplant.errors import ConfigError
-from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import GOING_AWAY, CloseReason
@@ -26,6 +25,7 @@ from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import FAULTS_PATH, faults_text
 from tickerplant.server.faulty_rest import FaultyRest
+from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import Guard
 from tickerplant.server.http import protocol_factory
 from tickerplant.server.listener import BACKLOG, Listener
@@ -120,6 +120,7 @@ class Server:
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, *self.faults.times_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
+        self._flusher: Flusher | None = None
         rate_limiters = {venue: RateLimiter(limits) for venue in VENUES}
         if plant.profile.shared_budget:
             rate_limiters = dict.fromkeys(VENUES, rate_limiters[VENUES[0]])
@@ -208,8 +209,7 @@ class Server:
         except ConfigError:
             await self.stop()
             raise
-        for endpoint in self.endpoints:
-            endpoint.hub.wake = self._flush_soon(loop, endpoint.hub)
+        self._flusher = Flusher(loop, (each.hub for each in self.endpoints), self.congestion)
         self._tick_task = loop.create_task(self._tick())
 
     async def stop(self) -> None:
@@ -280,19 +280,6 @@ class Server:
 
     def _port_number(self, venue: Venue) -> int:
         return self.port_numbers.get(venue.name, venue.default_port)
-
-    def _flush_soon(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> Callable[[], None]:
-        """Return a function that schedules one flush of `hub` at the end of this turn of the loop."""
-
-        def flush() -> None:
-            hub.flush()
-            if self.congestion.congested:
-                self.congestion.close_slow()
-
-        def schedule() -> None:
-            loop.call_soon(flush)
-
-        return schedule
 
     async def _tick(self) -> None:
         while True:
