@@ -58,7 +58,7 @@ from tickerplant.server import rest
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.guard import PLANT_PATHS
-from tickerplant.server.metrics import PlantCollector
+from tickerplant.server.metrics import PlantCollector, PortsCollector
 from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH, FaultsPage, FaultUse
 from tickerplant.server.readiness import Readiness
 from tickerplant.serving import lines
@@ -595,7 +595,8 @@ _JSON_TYPES: Mapping[object, str] = {
 def metrics_page() -> str:
     """Return the page of metrics."""
     plant = Plant((), start_ms=0)
-    collector = PlantCollector(plant, (), Readiness(), Complaints(), FaultInjector())
+    ports = PortsCollector((), Complaints(), FaultInjector())
+    collector = PlantCollector(plant, ports, (), Readiness(), Complaints())
     return page(
         "Metrics",
         "The metrics of both venues, served at `/metrics` on either port in the Prometheus text format.",

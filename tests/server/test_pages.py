@@ -13,8 +13,7 @@ from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.raw_events import RawDepth, RawQuote
 from tickerplant.server.metrics import MAX_SAMPLES
-from tickerplant.server.pages import LIMITS_PATH
-from tickerplant.server.server import LIMITS_OFF
+from tickerplant.server.pages import LIMITS_OFF, LIMITS_PATH
 from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES
 

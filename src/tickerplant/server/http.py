@@ -7,9 +7,9 @@ byte that followed the upgrade request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import httptools
 from uvicorn.config import Config
@@ -19,7 +19,6 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
-from tickerplant.server.rest import Rest
 from tickerplant.server.websocket import WebSocketConnection
 
 TLS_HELLO = b"\x16\x03"
@@ -27,6 +26,8 @@ TLS_HELLO = b"\x16\x03"
 HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
 """What a connection was late with when it was closed: labels in the log and the metrics."""
 
+Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+"""Answers HTTP requests: an ASGI application."""
 UpgradedProtocol: TypeAlias = Callable[[Endpoint, Headers], WebSocketConnection]
 """Makes the protocol of a connection that is upgraded to WebSocket, from the request's headers."""
 
@@ -275,7 +276,7 @@ def closing_response(status: int, text: str, *headers: str) -> bytes:
 
 def protocol_factory(
     endpoint: Endpoint,
-    app: Rest,
+    app: Application,
     state: ServerState,
     upgraded: UpgradedProtocol = plain_connection,
 ) -> Callable[[], HttpConnection]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -14,6 +14,7 @@ from tickerplant.logs import Complaints
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED
+from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.readiness import Readiness
@@ -23,23 +24,198 @@ MAX_SAMPLES = 1_000
 """Most samples of the source that are printed: it must not label by what clients request."""
 
 
+class PortsCollector(Collector):
+    """Reads the counters of ports."""
+
+    def __init__(
+        self, endpoints: Iterable[Endpoint], complaints: Complaints, faults: FaultInjector
+    ) -> None:
+        self.endpoints = tuple(endpoints)
+        self._complaints = complaints
+        self._injector = faults
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric family."""
+        yield from self._connections()
+        yield from self._deliveries()
+        yield from self._conversations()
+        yield from self._requests()
+        yield from self._problems()
+
+    def _connections(self) -> Iterator[Metric]:
+        yield _gauge(
+            "connections_open",
+            "WebSocket connections open now.",
+            {each.venue.name: len(each.connections) for each in self.endpoints},
+        )
+        yield _count(
+            "connections_opened",
+            "WebSocket connections opened.",
+            {each.venue.name: each.counters.opened for each in self.endpoints},
+        )
+        yield _counts(
+            "connections_closed",
+            "WebSocket connections ended, by reason.",
+            "reason",
+            {each.venue.name: each.counters.closed for each in self.endpoints},
+        )
+        yield _counts(
+            "connections_turned_away",
+            "Connections rejected before their first request, by reason.",
+            "reason",
+            {each.venue.name: each.counters.turned_away for each in self.endpoints},
+        )
+        yield _count(
+            "accept_pauses",
+            "Times the system had no socket for a connection, and accepting paused.",
+            {each.venue.name: each.counters.accept_pauses for each in self.endpoints},
+        )
+        yield _counts(
+            "handshakes_refused",
+            "WebSocket handshakes refused, by HTTP status.",
+            "code",
+            {each.venue.name: each.counters.refused for each in self.endpoints},
+        )
+        yield _gauge(
+            "upstream_lost",
+            "1 while stream handshakes are refused because the upstream is lost.",
+            {each.venue.name: each.outage is not None for each in self.endpoints},
+        )
+        yield _count(
+            "slow_consumers",
+            "Connections closed because they read too slowly or not at all.",
+            {
+                each.venue.name: each.counters.closed[SLOW_CONSUMER.name]
+                + each.counters.closed[STALLED.name]
+                for each in self.endpoints
+            },
+        )
+        yield _gauge(
+            "unsent_bytes",
+            "Bytes written to WebSocket connections that the network has not taken.",
+            {
+                each.venue.name: sum(connection.unsent_bytes for connection in each.connections)
+                for each in self.endpoints
+            },
+        )
+
+    def _deliveries(self) -> Iterator[Metric]:
+        hubs = {each.venue.name: each.hub for each in self.endpoints}
+        yield _count(
+            "messages_sent",
+            "Stream messages sent.",
+            {name: hub.messages_sent for name, hub in hubs.items()},
+        )
+        yield _count(
+            "sent_bytes",
+            "Bytes of stream frames sent.",
+            {name: hub.bytes_sent for name, hub in hubs.items()},
+        )
+        yield _gauge(
+            "channels",
+            "Streams with at least one subscriber.",
+            {name: len(hub.channels) for name, hub in hubs.items()},
+        )
+        yield _gauge(
+            "subscriptions",
+            "Stream subscriptions of open connections, silent ones included.",
+            {each.venue.name: each.subscription_count for each in self.endpoints},
+        )
+        yield _counts(
+            "silent_subscriptions",
+            "Subscriptions on which nothing is delivered, by reason.",
+            "reason",
+            {name: hub.silent for name, hub in hubs.items()},
+        )
+
+    def _conversations(self) -> Iterator[Metric]:
+        sessions = {each.venue.name: each.session_counters for each in self.endpoints}
+        yield _counts(
+            "control_messages",
+            "Requests on WebSocket connections, by method.",
+            "method",
+            {name: counters.methods for name, counters in sessions.items()},
+        )
+        yield _counts(
+            "control_errors",
+            "Error replies on WebSocket connections, by code.",
+            "code",
+            {name: counters.errors for name, counters in sessions.items()},
+        )
+        yield _count(
+            "pings_sent",
+            "Pings sent.",
+            {name: counters.pings_sent for name, counters in sessions.items()},
+        )
+        yield _count(
+            "pongs_received",
+            "Pongs received.",
+            {name: counters.pongs_received for name, counters in sessions.items()},
+        )
+
+    def _requests(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            PREFIX + "http_requests",
+            "HTTP requests answered.",
+            labels=("venue", "path", "method", "code"),
+        )
+        for each in self.endpoints:
+            for (path, method, status), number in each.counters.requests.items():
+                requests.add_metric((each.venue.name, path, method, str(status)), number)
+        yield requests
+        yield _count(
+            "http_malformed",
+            "HTTP requests that could not be parsed.",
+            {each.venue.name: each.counters.malformed for each in self.endpoints},
+        )
+        yield _counts(
+            "http_timeouts",
+            "HTTP connections closed because a head or body was late, a response was not read, or idle.",
+            "what",
+            {each.venue.name: each.counters.timeouts for each in self.endpoints},
+        )
+
+    def _problems(self) -> Iterator[Metric]:
+        faults = CounterMetricFamily(
+            PREFIX + "faults", "Faults injected on demand, by fault.", labels=("fault",)
+        )
+        for name in {**self._injector.values, **self._injector.done}:
+            faults.add_metric((name,), self._injector.done[name])
+        yield faults
+        complaints = CounterMetricFamily(
+            PREFIX + "complaints",
+            "Problems by kind; the first of each kind is logged.",
+            labels=("kind",),
+        )
+        for kind, number in self._complaints.counts.items():
+            complaints.add_metric((kind,), number)
+        yield complaints
+
+
 class PlantCollector(Collector):
-    """Reads the counters of the plant and of its ports."""
+    """Reads the counters of a plant, of what is charged to clients, and of the ports.
+
+    Args:
+        plant: The plant.
+        ports: Reads the counters of the ports.
+        rate_limiters: Charge the requests of clients.
+        readiness: The state of the source.
+        complaints: Take the faults of the source.
+    """
 
     def __init__(
         self,
         plant: Plant,
-        endpoints: Iterable[Endpoint],
+        ports: PortsCollector,
+        rate_limiters: Collection[RateLimiter],
         readiness: Readiness,
         complaints: Complaints,
-        faults: FaultInjector,
     ) -> None:
         self._plant = plant
-        self._endpoints = tuple(endpoints)
-        self._rate_limiters = {endpoint.rate_limiter for endpoint in self._endpoints}
+        self._ports = ports
+        self._rate_limiters = rate_limiters
         self._readiness = readiness
         self._complaints = complaints
-        self._injector = faults
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family; those of the source come last and cannot hide ours."""
@@ -60,155 +236,23 @@ class PlantCollector(Collector):
         yield from families.values()
 
     def _ours(self) -> Iterator[Metric]:
-        yield from self._connections()
-        yield from self._deliveries()
-        yield from self._conversations()
-        yield from self._requests()
+        yield from self._ports.collect()
+        yield from self._charges()
         yield from self._source()
         yield from self._markets()
 
-    def _connections(self) -> Iterator[Metric]:
-        yield self._gauge(
-            "connections_open",
-            "WebSocket connections open now.",
-            {each.venue.name: len(each.connections) for each in self._endpoints},
-        )
-        yield self._count(
-            "connections_opened",
-            "WebSocket connections opened.",
-            {each.venue.name: each.counters.opened for each in self._endpoints},
-        )
-        yield self._counts(
-            "connections_closed",
-            "WebSocket connections ended, by reason.",
-            "reason",
-            {each.venue.name: each.counters.closed for each in self._endpoints},
-        )
-        yield self._counts(
-            "connections_turned_away",
-            "Connections rejected before their first request, by reason.",
-            "reason",
-            {each.venue.name: each.counters.turned_away for each in self._endpoints},
-        )
-        yield self._count(
-            "accept_pauses",
-            "Times the system had no socket for a connection, and accepting paused.",
-            {each.venue.name: each.counters.accept_pauses for each in self._endpoints},
-        )
-        yield self._counts(
-            "handshakes_refused",
-            "WebSocket handshakes refused, by HTTP status.",
-            "code",
-            {each.venue.name: each.counters.refused for each in self._endpoints},
-        )
-        yield self._gauge(
-            "upstream_lost",
-            "1 while stream handshakes are refused because the upstream is lost.",
-            {each.venue.name: each.outage is not None for each in self._endpoints},
-        )
-        yield self._count(
-            "slow_consumers",
-            "Connections closed because they read too slowly or not at all.",
-            {
-                each.venue.name: each.counters.closed[SLOW_CONSUMER.name]
-                + each.counters.closed[STALLED.name]
-                for each in self._endpoints
-            },
-        )
-        yield self._gauge(
-            "unsent_bytes",
-            "Bytes written to WebSocket connections that the network has not taken.",
-            {
-                each.venue.name: sum(connection.unsent_bytes for connection in each.connections)
-                for each in self._endpoints
-            },
-        )
-
-    def _deliveries(self) -> Iterator[Metric]:
-        hubs = {each.venue.name: each.hub for each in self._endpoints}
-        yield self._count(
-            "messages_sent",
-            "Stream messages sent.",
-            {name: hub.messages_sent for name, hub in hubs.items()},
-        )
-        yield self._count(
-            "sent_bytes",
-            "Bytes of stream frames sent.",
-            {name: hub.bytes_sent for name, hub in hubs.items()},
-        )
-        yield self._gauge(
-            "channels",
-            "Streams with at least one subscriber.",
-            {name: len(hub.channels) for name, hub in hubs.items()},
-        )
-        yield self._gauge(
-            "subscriptions",
-            "Stream subscriptions of open connections, silent ones included.",
-            {each.venue.name: each.subscription_count for each in self._endpoints},
-        )
-        yield self._counts(
-            "silent_subscriptions",
-            "Subscriptions on which nothing is delivered, by reason.",
-            "reason",
-            {name: hub.silent for name, hub in hubs.items()},
-        )
-
-    def _conversations(self) -> Iterator[Metric]:
-        sessions = {each.venue.name: each.session_counters for each in self._endpoints}
-        yield self._counts(
-            "control_messages",
-            "Requests on WebSocket connections, by method.",
-            "method",
-            {name: counters.methods for name, counters in sessions.items()},
-        )
-        yield self._counts(
-            "control_errors",
-            "Error replies on WebSocket connections, by code.",
-            "code",
-            {name: counters.errors for name, counters in sessions.items()},
-        )
-        yield self._count(
-            "pings_sent",
-            "Pings sent.",
-            {name: counters.pings_sent for name, counters in sessions.items()},
-        )
-        yield self._count(
-            "pongs_received",
-            "Pongs received.",
-            {name: counters.pongs_received for name, counters in sessions.items()},
-        )
-
-    def _requests(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            PREFIX + "http_requests",
-            "HTTP requests answered.",
-            labels=("venue", "path", "method", "code"),
-        )
-        for each in self._endpoints:
-            for (path, method, status), number in each.counters.requests.items():
-                requests.add_metric((each.venue.name, path, method, str(status)), number)
-        yield requests
-        yield self._count(
-            "http_malformed",
-            "HTTP requests that could not be parsed.",
-            {each.venue.name: each.counters.malformed for each in self._endpoints},
-        )
-        yield self._counts(
-            "http_timeouts",
-            "HTTP connections closed because a head or body was late, a response was not read, or idle.",
-            "what",
-            {each.venue.name: each.counters.timeouts for each in self._endpoints},
-        )
-        yield self._count(
+    def _charges(self) -> Iterator[Metric]:
+        endpoints = self._ports.endpoints
+        yield _count(
             "http_weight",
             "Request weight charged for HTTP requests.",
-            {each.venue.name: each.counters.weight for each in self._endpoints},
+            {each.venue.name: each.counters.weight for each in endpoints},
         )
-        yield self._counts(
+        yield _counts(
             "forwarded_requests",
             "Requests not answered locally, by outcome.",
             "outcome",
-            {each.venue.name: each.queries.forwarded_counts for each in self._endpoints},
+            {each.venue.name: each.queries.forwarded_counts for each in endpoints},
         )
         yield CounterMetricFamily(
             PREFIX + "requests_refused",
@@ -235,20 +279,6 @@ class PlantCollector(Collector):
             "Addresses whose usage was forgotten to make room for others.",
             value=sum(rate_limiter.forgotten for rate_limiter in self._rate_limiters),
         )
-        faults = CounterMetricFamily(
-            PREFIX + "faults", "Faults injected on demand, by fault.", labels=("fault",)
-        )
-        for name in {**self._injector.values, **self._injector.done}:
-            faults.add_metric((name,), self._injector.done[name])
-        yield faults
-        complaints = CounterMetricFamily(
-            PREFIX + "complaints",
-            "Problems by kind; the first of each kind is logged.",
-            labels=("kind",),
-        )
-        for kind, number in self._complaints.counts.items():
-            complaints.add_metric((kind,), number)
-        yield complaints
 
     def _source(self) -> Iterator[Metric]:
         readiness = self._readiness
@@ -291,30 +321,30 @@ class PlantCollector(Collector):
         )
 
     def _markets(self) -> Iterator[Metric]:
-        yield self._gauge(
+        yield _gauge(
             "books_live", "Books that are in sync.", self._sums(lambda market: market.book_live)
         )
-        yield self._count(
+        yield _count(
             "book_gaps",
             "Gaps in the update ids of books; each makes a book wait for a snapshot.",
             self._sums(lambda market: market.book_sync.gaps),
         )
-        yield self._count(
+        yield _count(
             "depth_updates_stale",
             "Depth updates dropped because the book was already past them.",
             self._sums(lambda market: market.book_sync.stale),
         )
-        yield self._count(
+        yield _count(
             "depth_updates_forgotten",
             "Depth updates dropped because too many came while a book waited for its snapshot.",
             self._sums(lambda market: market.book_sync.overflowed),
         )
-        yield self._count(
+        yield _count(
             "quotes_unreadable",
             "Quotes dropped because their numbers are not in the instrument's units.",
             self._sums(lambda market: market.unreadable),
         )
-        yield self._count(
+        yield _count(
             "levels_unreadable",
             "Levels dropped because their numbers are not in the instrument's units.",
             self._sums(lambda market: market.book.unreadable),
@@ -324,29 +354,27 @@ class PlantCollector(Collector):
         """Return `number` of all markets of each venue, summed."""
         return {name: sum(map(number, markets)) for name, markets in self._plant.venues.items()}
 
-    @staticmethod
-    def _gauge(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
-        family = GaugeMetricFamily(PREFIX + name, text, labels=("venue",))
-        for venue, value in by_venue.items():
-            family.add_metric((venue,), value)
-        return family
 
-    @staticmethod
-    def _count(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
-        family = CounterMetricFamily(PREFIX + name, text, labels=("venue",))
-        for venue, value in by_venue.items():
-            family.add_metric((venue,), value)
-        return family
+def _gauge(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=("venue",))
+    for venue, value in by_venue.items():
+        family.add_metric((venue,), value)
+    return family
 
-    @staticmethod
-    def _counts(
-        name: str, text: str, label: str, by_venue: Mapping[str, Mapping[Any, int]]
-    ) -> Metric:
-        family = CounterMetricFamily(PREFIX + name, text, labels=("venue", label))
-        for venue, numbers in by_venue.items():
-            for value, number in numbers.items():
-                family.add_metric((venue, str(value)), number)
-        return family
+
+def _count(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, text, labels=("venue",))
+    for venue, value in by_venue.items():
+        family.add_metric((venue,), value)
+    return family
+
+
+def _counts(name: str, text: str, label: str, by_venue: Mapping[str, Mapping[Any, int]]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, text, labels=("venue", label))
+    for venue, numbers in by_venue.items():
+        for value, number in numbers.items():
+            family.add_metric((venue, str(value)), number)
+    return family
 
 
 def metrics_registry(collector: PlantCollector) -> CollectorRegistry:

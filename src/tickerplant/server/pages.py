@@ -15,20 +15,66 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tickerplant.errors import ConfigError, RequestError
+from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.limits_page import limits_page
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
-from tickerplant.server.faults import FAULT_ROWS, FAULTS_PATH
+from tickerplant.server.faults import FAULT_ROWS, FAULTS_PATH, Fault, faults_text
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import TEXT, Page, Post, Response, problem_response
+from tickerplant.venue import VENUES
 
 CLOCK_PATH = "/plant/v1/clock"
+LIMITS_PATH = "/plant/v1/limits"
+PROFILE_PATH = "/plant/v1/profile"
 NO_CLOCK = (
     "this server has no clock that can be read or set: only a replay and a simulation have one, "
     "`tickerplant replay RECORDING` or `tickerplant simulate`"
 )
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+LIMITS_OFF = "Limits are off: exceeding one is counted, and nothing is refused for it."
+
+
+def welcome_text(
+    addresses: Mapping[str, str],
+    schemes: tuple[str, str],
+    *,
+    limits: Limits,
+    faults: Mapping[str, Fault],
+    has_clock: bool,
+) -> str:
+    """Return the text of `/`: the addresses, and what differs from the defaults.
+
+    Args:
+        addresses: The address of each venue, `host:port`, by its name.
+        schemes: The URL schemes of streams and of REST.
+        limits: The limits.
+        faults: The faults that are on, by name.
+        has_clock: Whether clients may read and set a clock.
+    """
+    ws, http = schemes
+    lines = ["Tickerplant, a futures market-data exchange feed", ""]
+    for venue in VENUES:
+        if venue.name not in addresses:
+            continue
+        address = addresses[venue.name]
+        lines += [
+            venue.title,
+            f"  streams        {ws}://{address}/ws  {ws}://{address}/stream",
+            f"  WebSocket API  {ws}://{address}{venue.api_path}",
+            f"  REST           {http}://{address}{venue.rest_prefix}/v1/exchangeInfo",
+        ]
+    if not limits.enforced:
+        lines += ["", LIMITS_OFF]
+    if faults:
+        lines += ["", faults_text(faults)]
+    clock = f"  {CLOCK_PATH}" if has_clock else ""
+    return "\n".join(
+        [*lines, "", f"/healthz  /readyz  /metrics  {LIMITS_PATH}  {FAULTS_PATH}{clock}", ""]
+    )
 
 
 class Steering(Protocol):
@@ -95,10 +141,6 @@ def _fields(query_string: bytes, body: bytes) -> dict[str, object]:
             shown = body[:60].decode("utf-8", "replace")
             raise ConfigError("body", shown, 'a JSON object such as {"speed": 10}') from None
     return fields
-
-
-LIMITS_PATH = "/plant/v1/limits"
-PROFILE_PATH = "/plant/v1/profile"
 
 
 def operations_pages(

@@ -14,7 +14,8 @@ import msgspec
 from tickerplant.formatting import count_text
 from tickerplant.plant import Plant
 from tickerplant.server.faults import faults_text
-from tickerplant.server.server import LIMITS_OFF, Server
+from tickerplant.server.pages import LIMITS_OFF
+from tickerplant.server.server import Server
 from tickerplant.serving.lines import Addresses, Ready, Totals
 from tickerplant.venue import USDM, VENUES, Venue
 

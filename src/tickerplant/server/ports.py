@@ -1,0 +1,226 @@
+"""The ports of a server, from bind to the last close frame: whatever answers what arrives there."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from msgspec import Struct
+from uvicorn.server import ServerState
+
+from tickerplant.errors import ConfigError
+from tickerplant.protocol.close_reasons import GOING_AWAY
+from tickerplant.protocol.limits import Limits
+from tickerplant.server import faulty_connection
+from tickerplant.server.congestion import Congestion
+from tickerplant.server.endpoint import Connection, Endpoint
+from tickerplant.server.event_loop import Clock
+from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.flushing import Flusher
+from tickerplant.server.guard import Guard
+from tickerplant.server.http import Application, protocol_factory
+from tickerplant.server.listener import BACKLOG, Listener
+from tickerplant.venue import COINM, USDM, Venue
+
+TICK_MS = 1_000
+"""How often the deadlines of connections are checked."""
+STOP_POLL_S = 0.01
+
+
+class Totals(Struct, frozen=True):
+    """The totals of a server since it started."""
+
+    messages: int
+    sent_bytes: int
+    connections: int
+
+
+class Port(Struct, frozen=True, eq=False):
+    """One listening socket and what serves it."""
+
+    endpoint: Endpoint
+    listener: Listener
+    http: ServerState
+
+
+class Ports:
+    """The ports of a server; between `start` and `stop`, `urls` has their addresses.
+
+    Args:
+        endpoints: The ports, one per venue that is served.
+        application: Makes what answers the HTTP requests of a port.
+        host: The address to listen on.
+        numbers: The port by venue name; 0 picks a free one, a missing venue has its default.
+        limits: The limits.
+        faults: The faults that are injected into connections.
+        congestion: The connections that read too slowly.
+        tls: The certificate of the ports, which then accept only TLS; plain if missing.
+        clock: The connection clock.
+        tick_ms: How often connections are checked for pings, timeouts and age; more often where
+            a limit or the time of a fault is shorter than ten times this.
+        listens: Whether any port is opened.  If not, frames that wait are still flushed, and faults
+            that wait still end.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        application: Callable[[Endpoint, Guard], Application],
+        *,
+        host: str,
+        numbers: Mapping[str, int],
+        limits: Limits,
+        faults: FaultInjector,
+        congestion: Congestion,
+        tls: ssl.SSLContext | None,
+        clock: Clock,
+        tick_ms: int,
+        listens: bool = True,
+    ) -> None:
+        self.endpoints = endpoints
+        self.numbers = numbers
+        """The port by venue name that `start` opens; a missing venue has its default."""
+        self.open: list[Port] = []
+        """The open ports in the order of `endpoints`."""
+        self._application = application
+        self._host = host
+        self._faults = faults
+        self._congestion = congestion
+        self._tls = tls
+        self._clock = clock
+        lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
+        shortest_ms = min(*lives_ms, limits.message_timeout_ms, *faults.times_ms)
+        self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
+        self._tick_task: asyncio.Task[None] | None = None
+        self._flusher: Flusher | None = None
+        self._listens = listens
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The address of each venue, `host:port`, by venue name; empty before `start`."""
+        return {port.endpoint.venue.name: _address(port.listener.sock) for port in self.open}
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """The URL schemes of streams and of REST: `ws`, `http`, or with TLS `wss`, `https`."""
+        return ("wss", "https") if self._tls else ("ws", "http")
+
+    @property
+    def subscriber_count(self) -> int:
+        """Connections with at least one subscription, over both venues."""
+        return sum(endpoint.subscriber_count for endpoint in self.endpoints)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open WebSocket connections of all ports."""
+        return [each for endpoint in self.endpoints for each in endpoint.connections]
+
+    @property
+    def totals(self) -> Totals:
+        """The totals so far."""
+        hubs = [endpoint.hub for endpoint in self.endpoints]
+        return Totals(
+            messages=sum(hub.messages_sent for hub in hubs),
+            sent_bytes=sum(hub.bytes_sent for hub in hubs),
+            connections=sum(endpoint.counters.opened for endpoint in self.endpoints),
+        )
+
+    def endpoint(self, venue_name: str) -> Endpoint:
+        """Return the endpoint of a venue that is served."""
+        return next(each for each in self.endpoints if each.venue.name == venue_name)
+
+    async def start(self) -> None:
+        """Listen on the port of each venue.
+
+        Raises:
+            ConfigError: an address or a port cannot be used; nothing stays open.
+        """
+        loop = asyncio.get_running_loop()
+        if self._listens:
+            ports = [self._number(endpoint.venue) for endpoint in self.endpoints]
+            if ports[0] and len(ports) != len(set(ports)):
+                expected = f"a port of its own: {USDM.title} is on {ports[0]} too"
+                raise ConfigError(f"--{COINM.name}-port", ports[0], expected)
+            try:
+                for endpoint in self.endpoints:
+                    self.open.append(self._open(endpoint))
+            except ConfigError:
+                await self.stop()
+                raise
+        self._flusher = Flusher(loop, (each.hub for each in self.endpoints), self._congestion)
+        self._tick_task = loop.create_task(self._tick())
+
+    async def stop(self) -> None:
+        """Close every connection, wait for the grace period, and abort the rest."""
+        if self._tick_task is not None:
+            self._tick_task.cancel()
+            self._tick_task = None
+        for port in self.open:
+            port.listener.close()
+        for connection in self.connections:
+            connection.close(GOING_AWAY)
+        # Each connection aborts itself after the grace period, so this ends.
+        while self.connections:  # noqa: ASYNC110  # bounded
+            await asyncio.sleep(STOP_POLL_S)
+        self._faults.end()
+        for endpoint in self.endpoints:
+            endpoint.queries.stop()
+        for port in self.open:
+            for http in tuple(port.http.connections):
+                http.shutdown()
+        await asyncio.sleep(0)
+        self.open.clear()
+
+    def _open(self, endpoint: Endpoint) -> Port:
+        venue = endpoint.venue
+        sock = _listen(venue, self._host, self._number(venue))
+        http = ServerState()
+        guard = Guard(self._host, str(sock.getsockname()[0]))
+        upgraded = partial(faulty_connection.connect, faults=self._faults)
+        protocols = protocol_factory(endpoint, self._application(endpoint, guard), http, upgraded)
+        listener = Listener(endpoint, sock, protocols, self._tls)
+        listener.start()
+        return Port(endpoint, listener, http)
+
+    def _number(self, venue: Venue) -> int:
+        return self.numbers.get(venue.name, venue.default_port)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._tick_ms / 1_000)
+            self._faults.tick(self._clock())
+            for endpoint in self.endpoints:
+                endpoint.tick()
+            self._congestion.close_slow()
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen(venue: Venue, host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ConfigError: the address or the port cannot be used.
+    """
+    option = f"--{venue.name}-port"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            expected = f"a free port; another program listens on {host}:{port}"
+            raise ConfigError(option, port, expected) from None
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            raise ConfigError(option, port, f"a port this user may open ({error})") from None
+        raise ConfigError("--host", host, f"an address of this machine ({error})") from None
+    # Accepted connections inherit it; without it, small messages wait for each other.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setblocking(False)
+    return sock
