@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
-from benchmarks.capture import Contents, contents, pack, record
-from benchmarks.machine import RECEIVER_CORE, pin
+from benchmarks.capture import Contents, contents, lines, pack, record
+from benchmarks.machine import RECEIVER_CORE, SERVER_CORE, pin, processes
 from benchmarks.program import Program
 from benchmarks.receiver import BUFFER_BYTES, shake_hands
 from benchmarks.table import Cell, Table, median_ratio, spread
+from tickerplant.frames import text_frame
 from tickerplant.recording.opening import recorded_files
 
 MESSAGES = 400_000
@@ -24,6 +28,8 @@ DERIVED_TARGET_PER_S = 300_000
 VERBATIM_TARGET_PER_S = 700_000
 STALL_S = 30.0
 """Longest time without a byte."""
+JOINED = 64
+"""Messages that the bare replay sends in one piece."""
 
 
 class Case(Struct, frozen=True):
@@ -31,6 +37,8 @@ class Case(Struct, frozen=True):
 
     name: str
     path: Path
+    lines: Path
+    """The same recording as lines, for the bare replay."""
     found: Contents
     target_per_s: int | None
     options: tuple[str, ...] = ()
@@ -44,6 +52,8 @@ class Run(Struct, frozen=True):
     """CPU time of the program."""
     read_s: float
     """What it takes to read the recording and do nothing with it."""
+    bare_s: float
+    """CPU time of the bare replay of the lines."""
 
 
 def run(*, quick: bool = False, captures: Sequence[str] = ()) -> list[Table]:
@@ -66,45 +76,53 @@ def run(*, quick: bool = False, captures: Sequence[str] = ()) -> list[Table]:
                 "messages",
                 "messages/s",
                 "target",
-                "per CPU second",
+                "CPU µs a message",
+                "bare verbatim",
+                "ratio",
                 "reading alone, messages/s",
                 "ratio of times",
             ),
             rows=[_row(case, done) for case, done in zip(cases, runs, strict=True)],
             notes=[
                 "From the first to the last message at the subscriber, a process of its own.  Derived:",
-                "all state is kept.  Reading alone: the same lines, in batches, with their times.",
+                "all state is kept.  Bare verbatim: a plain loop that unpacks the gzip lines and sends each",
+                f"message in a frame, {JOINED} in one piece; it keeps no state and reads no time.",
+                "Reading alone: the same recording, in batches, with the times.",
             ],
         )
     ]
 
 
 def _cases(directory: Path, messages: int) -> list[Case]:
-    lines, native = directory / "BTCUSDT.gz", directory / "native"
-    record(lines, messages)
-    pack(lines, native)
-    found = contents(lines)
+    gzipped, native = directory / "BTCUSDT.gz", directory / "native"
+    record(gzipped, messages)
+    pack(gzipped, native)
+    found = contents(gzipped)
     return [
-        Case("native, derived", native, found, DERIVED_TARGET_PER_S),
-        Case("native, --verbatim", native, found, VERBATIM_TARGET_PER_S, ("--verbatim",)),
-        Case("lines (gzip), derived", lines, found, LINES_TARGET_PER_S),
+        Case("native, derived", native, gzipped, found, DERIVED_TARGET_PER_S),
+        Case("native, --verbatim", native, gzipped, found, VERBATIM_TARGET_PER_S, ("--verbatim",)),
+        Case("lines (gzip), derived", gzipped, gzipped, found, LINES_TARGET_PER_S),
+        Case("lines (gzip), --verbatim", gzipped, gzipped, found, None, ("--verbatim",)),
     ]
 
 
 def _capture(path: Path) -> Case:
-    return Case(f"{path.stem}, derived", path, contents(path), None)
+    return Case(f"{path.stem}, derived", path, path, contents(path), None)
 
 
 def _row(case: Case, runs: Sequence[Run]) -> tuple[Cell, ...]:
     messages = case.found.messages
     walls_s, reads_s = [each.wall_s for each in runs], [each.read_s for each in runs]
     cpus_s = [each.cpu_s for each in runs if each.cpu_s is not None]
+    bares_s = [each.bare_s for each in runs]
     return (
         case.name,
         messages,
         spread(messages / wall_s for wall_s in walls_s),
         case.target_per_s,
-        spread(messages / cpu_s for cpu_s in cpus_s) if cpus_s else None,
+        spread(cpu_s / messages * 1e6 for cpu_s in cpus_s) if cpus_s else None,
+        spread(bare_s / messages * 1e6 for bare_s in bares_s),
+        median_ratio(cpus_s, bares_s) if len(cpus_s) == len(bares_s) else None,
         spread(messages / read_s for read_s in reads_s),
         median_ratio(walls_s, reads_s),
     )
@@ -121,7 +139,7 @@ def _replay(case: Case) -> Run:
         wall_s = _read_all(program.port, case.found)
         after_s = program.cpu_s()
     cpu_s = None if before_s is None or after_s is None else after_s - before_s
-    return Run(wall_s, cpu_s, _read(case.path))
+    return Run(wall_s, cpu_s, _read(case.path), _replay_bare(case))
 
 
 def _read_all(port: int, found: Contents) -> float:
@@ -146,3 +164,46 @@ def _read(path: Path) -> float:
             for _ in batch:
                 pass
     return time.monotonic() - began_s
+
+
+# The bare replay
+
+
+def _replay_bare(case: Case) -> float:
+    """Return the CPU seconds of a process that sends the lines of a recording in a plain loop."""
+    connection, remote = processes().Pipe()
+    process = processes().Process(target=_send_lines, args=(remote, case.lines), daemon=True)
+    process.start()
+    remote.close()  # so that its end here does not outlive that of the process
+    try:
+        with socket.create_connection(("127.0.0.1", connection.recv())) as sock:
+            sock.settimeout(STALL_S)
+            buffer, missing = bytearray(BUFFER_BYTES), case.found.framed_bytes
+            while missing > 0:
+                count = sock.recv_into(buffer)
+                assert count, "the bare replay closed the connection"
+                missing -= count
+            cpu_s: float = connection.recv()
+    finally:
+        process.join()
+    return cpu_s
+
+
+def _send_lines(remote: Connection, path: Path) -> None:
+    """Send the messages of a recording to the first that connects, and tell the CPU time."""
+    pin(SERVER_CORE)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        remote.send(listener.getsockname()[1])
+        receiver, _ = listener.accept()
+        with receiver:
+            began_s = time.process_time()
+            for piece in _pieces(raw for _, raw in lines(path)):
+                receiver.sendall(piece)
+            remote.send(time.process_time() - began_s)
+
+
+def _pieces(raws: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the frames of the messages of streams, several at a time."""
+    frames = (text_frame(raw.rstrip()) for raw in raws if raw.startswith(b'{"stream":"'))
+    while piece := b"".join(islice(frames, JOINED)):
+        yield piece
