@@ -12,6 +12,7 @@ from tickerplant.config.setting import GROUPS, settings_of
 from tickerplant.config.settings import (
     COMMANDS,
     RENAMED,
+    EdgeSettings,
     ExportSettings,
     RelaySettings,
     ReplaySettings,
@@ -173,6 +174,37 @@ def test_faults_have_the_same_syntax_in_options_environment_and_file(tmp_path: P
         ("fault_seed", "-1", "invalid value '-1' for --fault-seed: expected a whole number >= 0"),
         ("symbols", ("",), "invalid value '' for --symbols: expected at least one name"),
         ("profile", "2019", "invalid value '2019' for --profile: expected one of 2026q1, "),
+        ("workers", "-1", "invalid value '-1' for --workers: expected a whole number >= 0"),
+        ("workers", "257", "invalid value '257' for --workers: expected a whole number <= 256"),
+        (
+            "bus",
+            "http://x",
+            "invalid value 'http://x' for --bus: expected the URL of a NATS server",
+        ),
+        (
+            "bus",
+            "nats://a,b",
+            "for --bus: expected the URL of a NATS server such as nats://127.0.0",
+        ),
+        ("bus", "nats://a:99999", "for --bus: expected the URL of a NATS server"),
+        ("bus", "nats://a/x", "for --bus: expected the URL of a NATS server"),
+        ("bus", "nats://", "for --bus: expected the URL of a NATS server"),
+        ("bus", "nats://me:pw@a", "'nats://…@a' for --bus: expected the URL of a NATS server"),
+        ("bus", "nats://me:pw@a", "without a user: --bus-user and --bus-password name it"),
+        ("bus", ",", "for --bus: expected the URL of a NATS server"),
+        (
+            "plant",
+            "my plant",
+            "invalid value 'my plant' for --plant: expected a name of at most 64",
+        ),
+        ("plant", "a.b", "invalid value 'a.b' for --plant: expected a name of at most 64 letters"),
+        (
+            "bus_prefix",
+            "a..b",
+            "'a..b' for --bus-prefix: expected words of letters, digits, - and _",
+        ),
+        ("bus_prefix", "a.>", "for --bus-prefix: expected words of letters"),
+        ("bus_grace_ms", "10ms", "'10ms' for --bus-grace: expected a duration such as 90s, 15m"),
     ],
 )
 def test_an_invalid_value_is_reported_with_its_option_and_what_was_expected(
@@ -343,6 +375,21 @@ def test_any_text_is_parsed_or_rejected_as_time_and_duration(text: str) -> None:
         assert "such as" in refusal, "the refusal does not say what was expected"
 
 
+def test_urls_of_a_bus_get_their_port_and_are_named_once() -> None:
+    given = "nats://a, tls://b:5222,nats://a:4222,nats://[::1]"
+    read = resolve("edge", EdgeSettings, {"bus": given}, {})
+    assert read.bus == ("nats://a:4222", "tls://b:5222", "nats://[::1]:4222")
+    assert resolve("edge", EdgeSettings, {}, {}, {"bus": ["nats://a", "nats://b"]}).bus == (
+        "nats://a:4222",
+        "nats://b:4222",
+    )
+
+
+def test_no_error_quotes_a_secret() -> None:
+    read = resolve("edge", EdgeSettings, {}, {}, {"bus_password": 1234, "bus_token": ["x"]})
+    assert (read.bus_password, read.bus_token) == ("1234", "['x']")
+
+
 def test_a_metavar_says_what_is_wanted() -> None:
     metavars = {
         each.option: each.metavar for kind in COMMANDS.values() for each in settings_of(kind)
@@ -355,6 +402,7 @@ def test_a_metavar_says_what_is_wanted() -> None:
     assert metavars["usdm-port"] == "PORT"
     assert metavars["limit"] == "NAME=NUMBER"
     assert metavars["streams"] == "STREAM,…"
+    assert (metavars["bus"], metavars["plant"]) == ("URL,…", "NAME")
 
 
 def test_every_setting_is_in_one_group_of_the_help() -> None:

@@ -19,6 +19,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "A test of a client: a lost connection every 30 s, and strict routes",
             "tickerplant simulate --fault reset=30s --profile current --routing strict",
         ),
+        ("Ten thousand clients, on four cores", "tickerplant simulate --workers 4"),
     ),
     "replay": (
         ("A recording in real time", "tickerplant replay tape"),

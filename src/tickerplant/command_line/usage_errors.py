@@ -16,6 +16,11 @@ EXPECTED = {
     "URL-OR-STREAM": "a URL, a path, a stream or a method of the WebSocket API, @FILE, or -",
 }
 """What is expected for each argument, by metavar."""
+ELSEWHERE = {
+    ("simulate", "--standby"): "a simulation cannot be taken over; only a relay can have a standby",
+    ("replay", "--standby"): "a replay cannot be taken over; only a relay can have a standby",
+}
+"""Why an option of another command is missing, by command and option."""
 
 
 def usage_text(error: click.ClickException) -> str:
@@ -28,6 +33,9 @@ def usage_text(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         if renamed := _renamed(error.option_name, context):
             return renamed
+        name = str(context.command.name)
+        if why := ELSEWHERE.get((name, error.option_name)):
+            return f"{name} has no {error.option_name}: {why}"
         text = _no_such_option(error.option_name, context)
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         name = _name_of(error.param, context)

@@ -11,6 +11,8 @@ from tickerplant.config.values import (
     api_url,
     assignments,
     base_url,
+    bus_prefix,
+    bus_urls,
     duration_ms,
     faults,
     file_path,
@@ -20,9 +22,11 @@ from tickerplant.config.values import (
     names,
     period_ms,
     period_ms_or_off,
+    plant_name,
     profile_name,
     profile_name_or_auto,
     run_length_ms,
+    secret,
     size_bytes,
     snapshot_levels,
     time_spec,
@@ -46,6 +50,7 @@ Copies = Annotated[int, Meta(ge=1, le=10)]
 Level = Annotated[int, Meta(ge=1, le=19)]
 ListedGaps = Annotated[int, Meta(ge=0, le=100_000)]
 SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
+WorkerCount = Annotated[int, Meta(ge=0, le=256)]
 
 
 def _setting(help_text: str, parse: Parser | None = None, option: str = "") -> Meta:
@@ -69,23 +74,18 @@ LogLevel = Annotated[
 ]
 
 
-class ProtocolSettings(Struct, frozen=True, kw_only=True):
-    """Settings of commands that speak or explain the protocol."""
-
-    profile: Annotated[str, _setting(f"Protocol profile: {', '.join(PROFILES)}.", profile_name)] = (
-        P2026Q1.name
-    )
-    routing: Annotated[
-        Literal["lenient", "strict"],
-        _setting(
-            "lenient: deliver every stream on every path; strict: as on the exchange, stay silent on "
-            "the wrong path."
-        ),
-    ] = "lenient"
+Profile = Annotated[str, _setting(f"Protocol profile: {', '.join(PROFILES)}.", profile_name)]
+Routing = Annotated[
+    Literal["lenient", "strict"],
+    _setting(
+        "lenient: deliver every stream on every path; strict: as on the exchange, stay silent on "
+        "the wrong path."
+    ),
+]
 
 
-class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
-    """Settings of commands that serve."""
+class ListenSettings(Struct, frozen=True, kw_only=True):
+    """Settings of commands that have ports, and of the bus that joins several processes."""
 
     host: Annotated[
         str, _setting("Address to listen on; 0.0.0.0 for all interfaces.", host_name)
@@ -110,6 +110,82 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
         str | None,
         _setting("PEM file with the key of the certificate [the certificate file].", file_path),
     ] = None
+    workers: Annotated[
+        WorkerCount,
+        _setting("Processes that share the ports; 0: this process alone serves its clients."),
+    ] = 0
+    bus: Annotated[
+        tuple[str, ...],
+        _setting(
+            "URL of a NATS server with JetStream, or URLs of a cluster "
+            "[with --workers, one that is started and ended with this program].",
+            bus_urls,
+        ),
+    ] = ()
+    plant: Annotated[
+        str, _setting("Name of the plant: what tells plants on one bus apart.", plant_name)
+    ] = "main"
+    bus_grace_ms: Annotated[
+        int,
+        _setting(
+            "How long clients stay connected while the bus or the plant is lost.",
+            period_ms,
+            "bus-grace",
+        ),
+    ] = 5_000
+    bus_prefix: Annotated[str, _setting("First words of all subjects on the bus.", bus_prefix)] = (
+        "tickerplant"
+    )
+    bus_user: Annotated[str | None, _setting("User name on the bus.", secret)] = None
+    bus_password: Annotated[
+        str | None,
+        _setting(
+            "Password on the bus; better in TICKERPLANT_BUS_PASSWORD, which other users cannot see.",
+            secret,
+        ),
+    ] = None
+    bus_token: Annotated[
+        str | None,
+        _setting(
+            "Token on the bus; better in TICKERPLANT_BUS_TOKEN, which other users cannot see.",
+            secret,
+        ),
+    ] = None
+    bus_credentials: Annotated[
+        str | None,
+        _setting("File with the credentials of a NATS account (.creds).", file_path),
+    ] = None
+    bus_ca: Annotated[
+        str | None,
+        _setting(
+            "PEM file with the authority of the certificate of the bus [those of the system].",
+            file_path,
+        ),
+    ] = None
+    bus_cert: Annotated[
+        str | None, _setting("PEM file with our certificate, if the bus asks for one.", file_path)
+    ] = None
+    bus_key: Annotated[
+        str | None,
+        _setting("PEM file with the key of our certificate [the certificate file].", file_path),
+    ] = None
+    json: Annotated[
+        bool,
+        _setting("Print the addresses when ready, and the totals at the end, as JSON objects."),
+    ] = False
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
+
+
+class EdgeSettings(ListenSettings, frozen=True, kw_only=True):
+    """Serve clients of a plant on another host."""
+
+
+class ServeSettings(ListenSettings, frozen=True, kw_only=True):
+    """Settings of commands that serve a market."""
+
+    profile: Profile = P2026Q1.name
+    routing: Routing = "lenient"
     limits: Annotated[
         Literal["exchange", "off"],
         _setting(
@@ -127,12 +203,6 @@ class ServeSettings(ProtocolSettings, frozen=True, kw_only=True):
         _setting("Inject a fault, as NAME=VALUE, such as reset=30s (repeatable).", faults, "fault"),
     ] = {}
     fault_seed: Annotated[Seed, _setting("Seed of the random choices of faults.")] = 1
-    json: Annotated[
-        bool,
-        _setting("Print the addresses when ready, and the totals at the end, as JSON objects."),
-    ] = False
-    log_format: LogFormat = "text"
-    log_level: LogLevel = "info"
 
 
 class PacedSettings(ServeSettings, frozen=True, kw_only=True):
@@ -452,6 +522,13 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
             "grace",
         ),
     ] = 5_000
+    standby: Annotated[
+        bool,
+        _setting(
+            "Wait on the bus and take over when the relay of this name is lost; a simulation or a "
+            "replay cannot be taken over."
+        ),
+    ] = False
     record: RecordFolder = None
     record_streams: RecordStreams = ()
 
@@ -527,8 +604,11 @@ class VerifySettings(Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
 
 
-class ExplainSettings(ProtocolSettings, frozen=True, kw_only=True):
+class ExplainSettings(Struct, frozen=True, kw_only=True):
     """Explain URLs, streams and requests."""
+
+    profile: Profile = P2026Q1.name
+    routing: Routing = "lenient"
 
     venue: Annotated[
         Literal["auto", "usdm", "coinm"],

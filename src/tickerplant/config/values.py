@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias
+from urllib.parse import SplitResult, urlsplit
 
 from tickerplant.config.name_lists import names_in
 from tickerplant.errors import ConfigError
@@ -36,6 +37,12 @@ _FAULTS = "NAME=VALUE, several separated by commas"
 _FAULT_ROWS = {row.name: row for row in FAULT_ROWS}
 _EARLIEST_MS = 1_262_304_000_000
 _LATEST_MS = 4_102_444_800_000
+_BUS_URL = "the URL of a NATS server such as nats://127.0.0.1:4222, several separated by commas"
+_BUS_SCHEMES = ("nats", "tls")
+_BUS_PORT = 4222
+_PLANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_BUS_PREFIX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_MOST_PREFIX = 64
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
 _UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 EXPORT_FORMATS = ("parquet", "csv", "hftbacktest")
@@ -112,6 +119,67 @@ def api_url(text: object) -> str:
             reasons.append(error.expected)
     if len(reasons) == len(VENUES):
         raise ValueError(reasons[0])
+    return str(text)
+
+
+def bus_urls(text: object) -> tuple[str, ...]:
+    """Return the URLs of NATS servers, each with its port, from a comma-separated text or a list.
+
+    Raises:
+        ValueError: `text` is neither, or one is not the URL of a NATS server.
+    """
+    try:
+        parts = _parts(text)
+    except ValueError:
+        parts = []
+    if not parts:
+        raise ValueError(_BUS_URL)
+    return tuple(dict.fromkeys(map(_bus_url, parts)))
+
+
+def _bus_url(text: str) -> str:
+    parts = urlsplit(text) if text.isprintable() else SplitResult("", "", "", "", "")
+    try:
+        port = parts.port or _BUS_PORT
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+    if parts.scheme not in _BUS_SCHEMES or parts.path not in {"", "/"} or parts.query:
+        raise ValueError(_BUS_URL)
+    if parts.username is not None:
+        raise ValueError(f"{_BUS_URL}, without a user: --bus-user and --bus-password name it")
+    if not host or parts.fragment or not _is_host_name(host):
+        raise ValueError(_BUS_URL)
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}:{port}"
+
+
+def plant_name(text: object) -> str:
+    """Return the name of a plant on a bus.
+
+    Raises:
+        ValueError: `text` is not such a name.
+    """
+    if not isinstance(text, str) or not _PLANT_NAME.fullmatch(text):
+        raise ValueError("a name of at most 64 letters, digits, - and _, such as main")
+    return text
+
+
+def bus_prefix(text: object) -> str:
+    """Return the beginning of all subjects on a bus.
+
+    Raises:
+        ValueError: `text` is not words separated by dots.
+    """
+    if not isinstance(text, str) or not _BUS_PREFIX.fullmatch(text) or len(text) > _MOST_PREFIX:
+        raise ValueError(
+            "words of letters, digits, - and _, separated by dots, such as team.market"
+        )
+    return text
+
+
+def secret(text: object) -> str:
+    """Return `text` as it is: no error may quote it."""
     return str(text)
 
 
