@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tickerplant.queries import find_path
 from tickerplant.server.endpoint import Endpoint
@@ -41,12 +40,20 @@ class FaultyRest(Rest):
         super().__init__(endpoint, pages, posts, guard)
         self._faults = faults
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request; a fault may delay it."""
-        may_fail = self._may_fail(scope["path"], dict(scope["headers"]))
-        if may_fail and self._faults.http.happens(HTTP_HANG):
+    async def answer(
+        self,
+        method: str,
+        path: str,
+        target: str,
+        query_string: bytes,
+        headers: Mapping[bytes, bytes],
+        address: str,
+        body: bytes,
+    ) -> tuple[bool, Response]:
+        """Return whether the path exists, and the response; a fault may delay it."""
+        if self._may_fail(path, headers) and self._faults.http.happens(HTTP_HANG):
             await self._faults.hang(self._endpoint.clock() + HANG_MS)
-        await super().__call__(scope, receive, send)
+        return await super().answer(method, path, target, query_string, headers, address, body)
 
     def respond(
         self,

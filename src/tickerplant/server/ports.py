@@ -64,6 +64,8 @@ class Ports:
             a limit or the time of a fault is shorter than ten times this.
         listens: Whether any port is opened.  If not, frames that wait are still flushed, and faults
             that wait still end.
+        sockets: Listening sockets by venue name, opened elsewhere; they are used instead of `host`
+            and `numbers`.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Ports:
         clock: Clock,
         tick_ms: int,
         listens: bool = True,
+        sockets: Mapping[str, socket.socket] | None = None,
     ) -> None:
         self.endpoints = endpoints
         self.numbers = numbers
@@ -98,6 +101,7 @@ class Ports:
         self._tick_task: asyncio.Task[None] | None = None
         self._flusher: Flusher | None = None
         self._listens = listens
+        self._sockets = sockets or {}
 
     @property
     def urls(self) -> dict[str, str]:
@@ -140,11 +144,12 @@ class Ports:
             ConfigError: an address or a port cannot be used; nothing stays open.
         """
         loop = asyncio.get_running_loop()
-        if self._listens:
+        if self._listens and not self._sockets:
             ports = [self._number(endpoint.venue) for endpoint in self.endpoints]
             if ports[0] and len(ports) != len(set(ports)):
                 expected = f"a port of its own: {USDM.title} is on {ports[0]} too"
                 raise ConfigError(f"--{COINM.name}-port", ports[0], expected)
+        if self._listens:
             try:
                 for endpoint in self.endpoints:
                     self.open.append(self._open(endpoint))
@@ -177,7 +182,9 @@ class Ports:
 
     def _open(self, endpoint: Endpoint) -> Port:
         venue = endpoint.venue
-        sock = _listen(venue, self._host, self._number(venue))
+        sock = self._sockets.get(venue.name) or listening_socket(
+            venue, self._host, self._number(venue)
+        )
         http = ServerState()
         guard = Guard(self._host, str(sock.getsockname()[0]))
         upgraded = partial(faulty_connection.connect, faults=self._faults)
@@ -203,8 +210,16 @@ def _address(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _listen(venue: Venue, host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+def listening_socket(
+    venue: Venue, host: str, port: int, *, is_shared: bool = False
+) -> socket.socket:
+    """Return a listening socket for the port of a venue, which does not block.
+
+    Args:
+        venue: The venue, whose options an error names.
+        host: The address to listen on.
+        port: The port; 0 picks a free one.
+        is_shared: Whether other processes may listen on the same port (SO_REUSEPORT).
 
     Raises:
         ConfigError: the address or the port cannot be used.
@@ -212,7 +227,9 @@ def _listen(venue: Venue, host: str, port: int) -> socket.socket:
     option = f"--{venue.name}-port"
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        sock = socket.create_server(
+            address[:2], family=family, backlog=BACKLOG, reuse_port=is_shared
+        )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             expected = f"a free port; another program listens on {host}:{port}"

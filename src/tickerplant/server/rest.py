@@ -121,14 +121,14 @@ class Rest:
             refusal = self._guard.refusal(method, joined(scope["headers"]))
         if refusal is not None:
             known, response = path in self._pages, self._refuse(refusal, address)
-        elif method == "POST" and path in self._posts:
-            known, response = True, await self._post(path, scope["query_string"], receive)
         else:
-            known, response = self.respond(
-                method, path, target, scope["query_string"], headers, address
-            )
-        if isinstance(response, ForwardedResponse):
-            response = await self._forward(response)
+            body = await self._body(receive) if method == "POST" and path in self._posts else b""
+            if isinstance(body, Response):
+                known, response = True, body
+            else:
+                known, response = await self.answer(
+                    method, path, target, scope["query_string"], headers, address, body
+                )
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         self._endpoint.counters.requests[path if known else "other", verb, response.status] += 1
         answered = (
@@ -140,6 +140,27 @@ class Rest:
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in answered]
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
         await send({"type": "http.response.body", "body": response.body})
+
+    async def answer(
+        self,
+        method: str,
+        path: str,
+        target: str,
+        query_string: bytes,
+        headers: Mapping[bytes, bytes],
+        address: str,
+        body: bytes,
+    ) -> tuple[bool, Response]:
+        """Return whether the path exists, and the response; the arguments are those of `respond`.
+
+        Forwarded requests, and POSTs with their `body`, are answered too.
+        """
+        if method == "POST" and path in self._posts:
+            return True, await self._posts[path](query_string, body)
+        known, response = self.respond(method, path, target, query_string, headers, address)
+        if isinstance(response, ForwardedResponse):
+            response = await self._forward(response)
+        return known, response
 
     def respond(
         self,
@@ -181,9 +202,10 @@ class Rest:
         )
         return problem_response(refusal.status, refusal.error)
 
-    async def _post(self, path: str, query_string: bytes, receive: Any) -> Response:
-        """Answer a POST to a page."""
-        body, most_bytes = b"", self._endpoint.limits.max_body_bytes
+    async def _body(self, receive: Any) -> bytes | Response:
+        """Return the body of a request, or the response if it is too long or incomplete."""
+        body: bytes = b""
+        most_bytes = self._endpoint.limits.max_body_bytes
         while True:
             part = await receive()
             if part["type"] == "http.disconnect":
@@ -193,7 +215,7 @@ class Rest:
                 text = f"The body is longer than {most_bytes} bytes.\n"
                 return Response(text.encode(), 413, TEXT)
             if not part["more_body"]:
-                return await self._posts[path](query_string, body)
+                return body
 
     def _refuse_target(self, method: str, path: str, target: str) -> Response:
         """Return the error for a path that is not served over HTTP."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Collection, Iterable, Mapping
 
@@ -55,6 +56,7 @@ class Server:
         clock: Clock = connection_clock_ms,
         tick_ms: int = TICK_MS,
         listens: bool = True,
+        sockets: Mapping[str, socket.socket] | None = None,
     ) -> None:
         """Prepare to serve `plant`.
 
@@ -73,7 +75,8 @@ class Server:
             tick_ms: How often connections are checked for pings, timeouts and age; more often where
                 a limit or the time of a fault is shorter than ten times this.
             listens: Whether any port is opened.  Without one, others ask in the name of their
-                clients (`answer`).
+                clients.
+            sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
         """
         self.limits = limits
         self.faults = FaultInjector() if faults is None else faults
@@ -123,6 +126,7 @@ class Server:
             clock=clock,
             tick_ms=tick_ms,
             listens=listens,
+            sockets=sockets,
         )
         self._pages: Mapping[str, Page] = {
             **operations_pages(
