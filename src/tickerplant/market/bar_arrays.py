@@ -106,11 +106,17 @@ class ClosedMinutes:
         self._end = 0
         self.hours = NO_BARS
         """Hours of the minutes that are no longer kept; the first may be partial."""
+        self.minutes_dropped = 0
+        """How often minutes were removed."""
+        self.hours_dropped = 0
+        """How often hours were removed."""
 
     def clear(self) -> None:
         """Remove everything."""
         self._rows = self.hours = NO_BARS
         self._first = self._end = 0
+        self.minutes_dropped += 1
+        self.hours_dropped += 1
 
     @property
     def rows(self) -> Bars:
@@ -153,7 +159,7 @@ class ClosedMinutes:
         hours = combine(minutes, minutes[:, OPEN_TIME] // HOUR_MS * HOUR_MS)
         count = min((kept_ms - whole_ms) // HOUR_MS, RETAINED_HOURS + 1)
         empty = empty_bars(kept_ms - count * HOUR_MS, count, price, HOUR_MS)
-        self.hours = np.concatenate([self.hours, hours, empty])[-RETAINED_HOURS - 1 :]
+        self._append_hours(hours, empty)
         self._rows, self._first, self._end = NO_BARS, 0, 0
         return kept_ms
 
@@ -162,5 +168,12 @@ class ClosedMinutes:
         opened_ms = self._rows[self._first, OPEN_TIME] // HOUR_MS * HOUR_MS
         count = int(np.searchsorted(self.rows[:, OPEN_TIME], opened_ms + HOUR_MS))
         hour = combine(self.rows[:count], np.full(count, opened_ms))
-        self.hours = np.concatenate([self.hours[-RETAINED_HOURS:], hour])
+        self._append_hours(hour)
         self._first += count
+
+    def _append_hours(self, *hours: Bars) -> None:
+        """Append the hours of minutes that are removed, and drop the oldest if there are too many."""
+        every = np.concatenate([self.hours, *hours])
+        self.hours = every[-RETAINED_HOURS - 1 :]
+        self.minutes_dropped += 1
+        self.hours_dropped += len(every) > len(self.hours)

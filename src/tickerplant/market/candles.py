@@ -16,6 +16,8 @@ from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time
 from tickerplant.market.minutes import PriceMinutes
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
+LONGEST_MONTH_MS = 31 * DAY_MS
+
 
 class LiveMinutes(Protocol):
     """The minutes that candles are combined from."""
@@ -35,6 +37,8 @@ class Candles:
     def __init__(self, minutes: LiveMinutes) -> None:
         self._minutes = minutes
         self._history: BarHistory | None = None
+        self._loaded = 0
+        """How often the history was set."""
         self._earlier_parts: dict[str, tuple[int, int, Bars]] = {}
         """For each interval, the part of its open candle that precedes the kept minutes."""
         self._before: dict[str, tuple[int, int, Bar | None]] = {}
@@ -46,6 +50,7 @@ class Candles:
     def load(self, history: BarHistory) -> None:
         """Set the history, which ends where the minutes begin."""
         self._history = history
+        self._loaded += 1
         self._earlier_parts.clear()
         self._before.clear()
 
@@ -65,18 +70,52 @@ class Candles:
         if _made_of(interval, DAY_MS):
             yield history.days()
 
+    @property
+    def open_time_ms(self) -> int:
+        """The open time of the current minute."""
+        return self._minutes.open_time_ms
+
+    def generation(self, interval: str) -> tuple[int, int]:
+        """Return a mark that changes when candles of `interval` that had ended change or are gone."""
+        closed = self._minutes.closed
+        hourly = _made_of(interval, HOUR_MS)
+        return self._loaded, closed.hours_dropped if hourly else closed.minutes_dropped
+
     def rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> Bars:
         """Return up to `limit` candles that open in [`start_ms`, `end_ms`], oldest first.
 
         With a start the first ones, otherwise the latest ones, including the open candle. History
         is generated only as far as needed.
         """
-        if end_ms is not None:
-            end_ms = min(end_ms, self._minutes.open_time_ms)  # nothing is later
-            end_ms = next_open_time(interval, open_time(interval, end_ms))
+        now_ms = self._minutes.open_time_ms
+        until_ms = next_open_time(interval, open_time(interval, now_ms))  # nothing is later
+        if end_ms is not None and end_ms < now_ms:
+            until_ms = next_open_time(interval, open_time(interval, end_ms))
+        width_ms = (limit + 1) * (LENGTHS_MS[interval] or LONGEST_MONTH_MS)
+        if start_ms is None:
+            found = self._within(interval, until_ms - width_ms, until_ms, None, limit)
+            if len(found) < limit:  # a part of the past is missing, or all of it is found
+                found = self._within(interval, None, until_ms, None, limit)
+            return found[-limit:]
+        first_ms = open_time(interval, min(start_ms, now_ms))
+        found = self._within(
+            interval, first_ms, min(until_ms, first_ms + width_ms), start_ms, limit
+        )
+        if len(found) < limit and first_ms + width_ms < until_ms:
+            found = self._within(interval, first_ms, until_ms, start_ms, limit)
+        return found[:limit]
+
+    def _within(
+        self, interval: str, from_ms: int | None, until_ms: int, start_ms: int | None, limit: int
+    ) -> Bars:
+        """Return the candles of the minutes in [`from_ms`, `until_ms`) that open at `start_ms` or later.
+
+        Without a start, more than `limit` candles are not looked for, and the first may lack its
+        beginning if there are more.
+        """
         bars = NO_BARS
         for tier in self._tiers(interval):
-            bars = np.concatenate([_until(tier, end_ms), bars])
+            bars = np.concatenate([_between(tier, from_ms, until_ms), bars])
             if start_ms is None:
                 enough = len(bars) > limit and len(_starts(_opened(interval, bars))) > limit
             else:
@@ -87,12 +126,7 @@ class Candles:
         if start_ms is not None:
             first = int(np.searchsorted(opened, start_ms))
             bars, opened = bars[first:], opened[first:]
-        starts = np.append(_starts(opened), len(bars))
-        if start_ms is None:
-            bars = bars[starts[max(len(starts) - 1 - limit, 0)] :]
-        else:
-            bars = bars[: starts[min(limit, len(starts) - 1)]]
-        return _candles(interval, bars)
+        return combine(bars, opened)
 
     def _candle(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
         """Return the candle of `interval` over the closed part of [`opened_ms`, `end_ms`)."""
@@ -175,8 +209,12 @@ def _made_of(interval: str, length_ms: int) -> bool:
     return LENGTHS_MS[interval] % length_ms == 0
 
 
-def _until(bars: Bars, end_ms: int | None) -> Bars:
-    return bars if end_ms is None else bars[: np.searchsorted(bars[:, OPEN_TIME], end_ms)]
+def _between(bars: Bars, from_ms: int | None, until_ms: int) -> Bars:
+    if not len(bars):
+        return bars
+    opened_ms = bars[:, OPEN_TIME]
+    first = 0 if from_ms is None else int(np.searchsorted(opened_ms, from_ms))
+    return bars[first : int(np.searchsorted(opened_ms, until_ms))]
 
 
 def _starts(opened_ms: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tickerplant.events import AssetIndex, Delivered, InsuranceFund
+from tickerplant.market.candle_texts import CandleTexts
 from tickerplant.market.market import Market
 from tickerplant.market.timers import Timers
 from tickerplant.profile import REQUEST_WEIGHT_PER_MINUTE, Profile
@@ -34,6 +35,8 @@ class Markets:
         """Settlements by pair, oldest first."""
         self.request_weight_per_minute = REQUEST_WEIGHT_PER_MINUTE
         """The request weight that clients are told; a server with other limits sets it."""
+        self.candle_texts = CandleTexts()
+        """Writes the candles that clients ask for."""
         self._timers = timers
         self._by_pair: dict[str, list[Market]] = {}
         """The markets of each pair, in the order of listing; filled on demand."""
@@ -85,8 +88,9 @@ class Markets:
         self.contracts_changed()
 
     def contracts_changed(self) -> None:
-        """Drop the index by pair, after the contract of a market changed."""
+        """Drop what follows from the contracts, after one was added, removed or changed."""
         self._by_pair.clear()
+        self.candle_texts.clear()
 
     def clear(self) -> None:
         """Remove all markets, indices, funds and settlements."""

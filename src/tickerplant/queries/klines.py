@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import Struct
+from msgspec import Raw
 
-from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
-from tickerplant.market import figures
-from tickerplant.market.interval import close_time
+from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.market.bars import (
+    CLOSE,
+    COUNT,
+    HIGH,
+    LOW,
+    OPEN,
+    OPEN_TIME,
+    TAKER_BUY_TURNOVER,
+    TAKER_BUY_VOLUME,
+    TURNOVER,
+    VOLUME,
+)
+from tickerplant.market.candle_form import CLOSE_TIME, CandleForm, CandleWindow, Number
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import (
     CONTRACT_TYPE,
@@ -27,109 +39,123 @@ from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
-    from tickerplant.market.candles import Candles, PriceBars
+    from tickerplant.market.candles import Candles
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
 
 MAX_LIMIT = 1500
 DEFAULT_LIMIT = 500
-Kline: TypeAlias = tuple[int, str, str, str, str, str, int, str, int, str, str, str]
-"""Open time, open, high, low, close, volume, close time, turnover, trades, taker-bought volume and
-turnover, and an unused field.
-"""
+DIGITS_OF_FORMS = 64
+"""Most combinations of decimals whose forms are cached."""
 
 
-class Window(Struct, frozen=True):
-    """The candles of a request."""
+@lru_cache(maxsize=DIGITS_OF_FORMS)
+def _kline_form(price: int, quantity: int, turnover: int) -> CandleForm:
+    """Return the form of a candle of trades with so many decimals.
 
-    interval: str
-    start_ms: int | None
-    end_ms: int | None
-    limit: int
-
-    def rows(self, instrument: Instrument, candles: Candles) -> list[list[int]]:
-        """Return up to `limit` of the candles that open in it, by the rule of the venue.
-
-        USDⓈ-M: with a start the first ones, otherwise the latest ones. COIN-M: the latest ones of
-        at most 200 days; a missing end of the window is that far from the other (Kline Candlestick
-        Data page).
-
-        Raises:
-            RequestError: -4088, it is over 200 days wide (COIN-M).
-        """
-        start_ms, end_ms = self.start_ms, self.end_ms
-        days = instrument.venue.kline_window_days
-        if days is None:
-            rows: list[list[int]] = candles.rows(
-                self.interval, start_ms, end_ms, self.limit
-            ).tolist()
-            return rows
-        width_ms = days * DAY_MS
-        if start_ms is None:
-            start_ms = None if end_ms is None else end_ms - width_ms
-        elif end_ms is None:
-            end_ms = start_ms + width_ms
-        elif end_ms - start_ms > width_ms:
-            raise request_errors.interval_too_long(days)
-        rows = candles.rows(self.interval, None, end_ms, self.limit).tolist()
-        return [row for row in rows if start_ms is None or row[0] >= start_ms]
+    Open time, open, high, low, close, volume, close time, turnover, trades, taker-bought volume and
+    turnover, and an unused field.
+    """
+    return (
+        b"[",
+        Number(OPEN_TIME),
+        *_prices(price),
+        b',"',
+        Number(VOLUME, quantity),
+        b'",',
+        Number(CLOSE_TIME),
+        b',"',
+        Number(TURNOVER, turnover),
+        b'",',
+        Number(COUNT),
+        b',"',
+        Number(TAKER_BUY_VOLUME, quantity),
+        b'","',
+        Number(TAKER_BUY_TURNOVER, turnover),
+        b'","0"]',
+    )
 
 
-def klines(window: Window, market: Market) -> list[Kline]:
+def _prices(decimals: int) -> CandleForm:
+    """Return the four prices, each with a comma before it."""
+    return tuple(
+        part
+        for column in (OPEN, HIGH, LOW, CLOSE)
+        for part in (b',"', Number(column, decimals), b'"')
+    )
+
+
+PRICE_FORM: CandleForm = (
+    b"[",
+    Number(OPEN_TIME),
+    *_prices(RATE_DECIMALS),
+    b',"0",',
+    Number(CLOSE_TIME),
+    b',"0",',
+    Number(COUNT),
+    b',"0","0","0"]',
+)
+"""The form of a candle of a price that is not traded: its volumes and turnovers are 0."""
+
+
+def window_of(
+    instrument: Instrument, interval: str, start_ms: int | None, end_ms: int | None, limit: int
+) -> CandleWindow:
+    """Return the candles of a request by the rule of the venue.
+
+    USDⓈ-M: with a start the first ones, otherwise the latest ones. COIN-M: the latest ones of at
+    most 200 days; a missing end of the window is that far from the other (Kline Candlestick Data
+    page).
+
+    Raises:
+        RequestError: -4088, it is over 200 days wide (COIN-M).
+    """
+    days = instrument.venue.kline_window_days
+    if days is None:
+        return CandleWindow(interval, start_ms, end_ms, limit)
+    width_ms = days * DAY_MS
+    if start_ms is None:
+        start_ms = None if end_ms is None else end_ms - width_ms
+    elif end_ms is None:
+        end_ms = start_ms + width_ms
+    elif end_ms - start_ms > width_ms:
+        raise request_errors.interval_too_long(days)
+    return CandleWindow(interval, start_ms, end_ms, limit, is_latest=True)
+
+
+Page: TypeAlias = "Callable[[Market, Candles, CandleForm], Raw]"
+"""Returns the requested candles of a market in a form."""
+
+
+def klines(page: Page, market: Market) -> Raw:
     """Return the candles of a market, oldest first, including the open one."""
     instrument = market.instrument
-    rows = window.rows(instrument, market.candles)
-    return [_kline(instrument, window.interval, row) for row in rows]
+    decimals = instrument.price.decimals, instrument.quantity.decimals
+    return page(market, market.candles, _kline_form(*decimals, instrument.turnover_decimals))
 
 
-def continuous_klines(
-    window: Window, contracts: Sequence[Market], contract_type: str
-) -> list[Kline]:
+def continuous_klines(page: Page, contracts: Sequence[Market], contract_type: str) -> Raw:
     """Return the candles of the contract that has that type on a pair now; empty if there is none."""
     for market in contracts:
         if market.instrument.contract_type == contract_type:
-            return klines(window, market)
-    return []
+            return klines(page, market)
+    return Raw(b"[]")
 
 
-def mark_price_klines(window: Window, market: Market) -> list[Kline]:
+def mark_price_klines(page: Page, market: Market) -> Raw:
     """Return the candles of the mark price of a market."""
-    return _price_klines(window, market, market.marks)
+    return page(market, market.marks.candles, PRICE_FORM)
 
 
-def premium_index_klines(window: Window, market: Market) -> list[Kline]:
+def premium_index_klines(page: Page, market: Market) -> Raw:
     """Return the candles of the premium index of a market."""
-    return _price_klines(window, market, market.premiums)
+    return page(market, market.premiums.candles, PRICE_FORM)
 
 
-def index_price_klines(window: Window, contracts: Sequence[Market]) -> list[Kline]:
+def index_price_klines(page: Page, contracts: Sequence[Market]) -> Raw:
     """Return the index candles of a pair, from its longest-lived contract."""
-    return _price_klines(window, contracts[-1], contracts[-1].indices)
-
-
-def _price_klines(window: Window, market: Market, prices: PriceBars) -> list[Kline]:
-    rows = window.rows(market.instrument, prices.candles)
-    return [_price_kline(window.interval, row) for row in rows]
-
-
-def _kline(instrument: Instrument, interval: str, row: list[int]) -> Kline:
-    opened_ms, opened, high, low, close, volume, turnover, trades, bought, bought_value, *_ = row
-    prices, quantities = instrument.price.text, instrument.quantity.text
-    return (
-        opened_ms,
-        prices[opened],
-        prices[high],
-        prices[low],
-        prices[close],
-        quantities[volume],
-        close_time(interval, opened_ms),
-        figures.bar_turnover(instrument, turnover),
-        trades,
-        quantities[bought],
-        figures.bar_turnover(instrument, bought_value),
-        "0",
-    )
+    return page(contracts[-1], contracts[-1].indices.candles, PRICE_FORM)
 
 
 SYMBOL = Param(
@@ -163,42 +189,25 @@ WINDOW_DOC = (
 )
 
 
-NOTHING = "0"
-"""The volumes and turnovers of a price that is not traded."""
-
-
-def _price_kline(interval: str, row: list[int]) -> Kline:
-    opened_ms, opened, high, low, close, _, _, points, *_ = row
-    return (
-        opened_ms,
-        decimal_text(opened, RATE_DECIMALS),
-        decimal_text(high, RATE_DECIMALS),
-        decimal_text(low, RATE_DECIMALS),
-        decimal_text(close, RATE_DECIMALS),
-        NOTHING,
-        close_time(interval, opened_ms),
-        NOTHING,
-        points,
-        NOTHING,
-        NOTHING,
-        NOTHING,
-    )
-
-
-def _query(name: str, handler: Callable[..., list[Kline]], doc: str, *params: Param) -> Query:
+def _query(name: str, handler: Callable[..., Raw], doc: str, *params: Param) -> Query:
     """Return the query of a kind of candles: `params`, then the window."""
 
     def respond(
-        _markets: Markets,
+        markets: Markets,
         *,
         interval: str,
         start_ms: int | None,
         end_ms: int | None,
         limit: int,
         **others: object,
-    ) -> list[Kline]:
+    ) -> Raw:
         check_window(start_ms, end_ms)
-        return handler(Window(interval, start_ms, end_ms, limit), **others)
+
+        def page(market: Market, candles: Candles, form: CandleForm) -> Raw:
+            window = window_of(market.instrument, interval, start_ms, end_ms, limit)
+            return Raw(markets.candle_texts.page(candles, window, form))
+
+        return handler(page, **others)
 
     return Query(
         path=f"/v1/{name}",
