@@ -7,12 +7,10 @@ import json
 import logging
 import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 from typing import IO, Any
 from weakref import WeakMethod
 
@@ -29,6 +27,7 @@ from tickerplant.hosted.protocol import (
     read_event,
 )
 from tickerplant.libraries import require_server
+from tickerplant.serving.launch import command_of
 from tickerplant.serving.lines import Ready
 
 _log = logging.getLogger("tickerplant.hosted")
@@ -39,9 +38,6 @@ POLL_S = 0.01
 """How often it is checked whether a child has ended that closed its output."""
 LAST_LINES = 5
 """Lines of its log that are kept, to say why it ended."""
-_PROGRAM = (
-    "import sys; sys.path.append({root!r}); from tickerplant.hosted.child import main; main()"
-)
 _reading: set[asyncio.Task[None]] = set()
 """Tasks that read what children write, until its end, even if the market is collected before."""
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
@@ -79,9 +75,8 @@ class ServerProcess:
         """
         require_server(self.name)
         self._served = asyncio.get_running_loop().create_future()
-        root = str(Path(__file__).parents[2])
         self.child = child = subprocess.Popen(  # noqa: ASYNC220, S603  # takes milliseconds; its own program
-            [sys.executable, "-P", "-c", _PROGRAM.format(root=root)],
+            command_of("tickerplant.hosted.child"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

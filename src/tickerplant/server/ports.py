@@ -106,7 +106,7 @@ class Ports:
     @property
     def urls(self) -> dict[str, str]:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return {port.endpoint.venue.name: _address(port.listener.sock) for port in self.open}
+        return {port.endpoint.venue.name: address_of(port.listener.sock) for port in self.open}
 
     @property
     def schemes(self) -> tuple[str, str]:
@@ -145,10 +145,7 @@ class Ports:
         """
         loop = asyncio.get_running_loop()
         if self._listens and not self._sockets:
-            ports = [self._number(endpoint.venue) for endpoint in self.endpoints]
-            if ports[0] and len(ports) != len(set(ports)):
-                expected = f"a port of its own: {USDM.title} is on {ports[0]} too"
-                raise ConfigError(f"--{COINM.name}-port", ports[0], expected)
+            refuse_equal([self._number(endpoint.venue) for endpoint in self.endpoints])
         if self._listens:
             try:
                 for endpoint in self.endpoints:
@@ -205,9 +202,21 @@ class Ports:
             self._congestion.close_slow()
 
 
-def _address(sock: socket.socket) -> str:
+def address_of(sock: socket.socket) -> str:
+    """Return the address of a listening socket, `host:port`."""
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def refuse_equal(numbers: Sequence[int]) -> None:
+    """Do nothing if the ports of the venues differ, or are to be picked.
+
+    Raises:
+        ConfigError: two are equal.
+    """
+    if numbers[0] and len(numbers) != len(set(numbers)):
+        expected = f"a port of its own: {USDM.title} is on {numbers[0]} too"
+        raise ConfigError(f"--{COINM.name}-port", numbers[0], expected)
 
 
 def listening_socket(

@@ -1,0 +1,60 @@
+"""The ports that the workers of a program share."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from tickerplant.server.ports import address_of, listening_socket, refuse_equal
+from tickerplant.venue import Venue
+
+Sockets: TypeAlias = Mapping[str, socket.socket]
+"""The listening sockets of one worker, by the name of the venue."""
+
+
+class SharedPorts:
+    """Ports that several processes listen on: the system shares new connections among them.
+
+    Args:
+        host: The address to listen on.
+        numbers: The port by venue name; 0 picks a free one; a missing venue has its default.
+        venues: The venues that are served.
+    """
+
+    def __init__(self, host: str, numbers: Mapping[str, int], venues: Sequence[Venue]) -> None:
+        self.urls: dict[str, str] = {}
+        """The address of each venue, `host:port`, by venue name; empty before `open`."""
+        self._host = host
+        self._venues = venues
+        self._numbers = {each.name: numbers.get(each.name, each.default_port) for each in venues}
+
+    def open(self) -> Sockets:
+        """Open one more listening socket for each port.
+
+        Raises:
+            ConfigError: the address or a port cannot be used.
+        """
+        if not self.urls:
+            refuse_equal(list(self._numbers.values()))
+        sockets: dict[str, socket.socket] = {}
+        try:
+            for venue in self._venues:
+                number = self._numbers[venue.name]
+                if number and venue.name not in self.urls:
+                    # Sharing would hide another program of this user that shares its port too.
+                    listening_socket(venue, self._host, number).close()
+                sock = listening_socket(venue, self._host, number, is_shared=True)
+                sockets[venue.name] = sock
+                self._numbers[venue.name] = sock.getsockname()[1]
+                self.urls[venue.name] = address_of(sock)
+        except BaseException:
+            close_all(sockets)
+            raise
+        return sockets
+
+
+def close_all(sockets: Sockets) -> None:
+    """Close the sockets of one worker."""
+    for sock in sockets.values():
+        sock.close()

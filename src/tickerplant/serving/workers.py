@@ -1,0 +1,272 @@
+"""The workers of a program: processes that share its ports, each kept running.
+
+The program opens the listening sockets, one for each worker and port, and the system shares new
+connections among them.  It keeps them open, so that a port refuses nobody while a worker that died
+is replaced: what connects to its socket waits for its successor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError, TickerplantError
+from tickerplant.formatting import count_text, printable
+from tickerplant.logs import logger
+from tickerplant.serving.shared_ports import SharedPorts, Sockets, close_all
+from tickerplant.serving.worker_lines import (
+    Listening,
+    Progress,
+    Refused,
+    Stop,
+    WorkerTask,
+    line_of,
+    read_event,
+)
+
+PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""How long to wait before a worker that died is replaced: the first time, the second, and so on."""
+STEADY_S = 30.0
+"""A worker that ran this long is replaced at once."""
+TICK_S = 1.0
+SILENT_TICKS = 30
+"""A worker that says nothing for so many ticks is killed and replaced."""
+LONGEST_LINE = 1 << 16
+
+
+class _Slot:
+    """The place of one worker: its sockets, and the process that has them now."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.sockets: Sockets = {}
+        """Empty while the pause after a death is so long that others take its connections."""
+        self.process: asyncio.subprocess.Process | None = None
+        self.is_listening = False
+        self.silent_ticks = 0
+        self.deaths = 0
+        """How often it died in a row."""
+        self.progress = Progress()
+        self.earlier = Progress()
+        """What its predecessors served."""
+
+
+class Workers:
+    """Processes that serve the same ports, from `start` to `stop`.
+
+    Args:
+        command: The command line of a worker, without its number.
+        settings: Fields of `EdgeSettings` for each worker.
+        ports: What they listen on.
+        count: How many there are.
+        stop_timeout_s: How long a worker may take to close its connections.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        settings: Mapping[str, Any],
+        ports: SharedPorts,
+        count: int,
+        *,
+        stop_timeout_s: float,
+    ) -> None:
+        self.restart_count = 0
+        self._command = command
+        self._settings = dict(settings)
+        self._ports = ports
+        self._stop_timeout_s = stop_timeout_s
+        self._slots = [_Slot(number) for number in range(1, count + 1)]
+        self._ready = asyncio.get_running_loop().create_future()
+        self._stopping = asyncio.Event()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """The process ids of the workers that accept connections, by number."""
+        return {
+            slot.number: slot.process.pid
+            for slot in self._slots
+            if slot.process is not None and slot.is_listening
+        }
+
+    @property
+    def totals(self) -> Progress:
+        """What all workers have served, also those that died."""
+        parts = [each for slot in self._slots for each in (slot.earlier, slot.progress)]
+        return _sum(parts)
+
+    async def start(self) -> None:
+        """Start the workers, and return when all accept connections.
+
+        Raises:
+            ConfigError: the address or a port cannot be used.
+            TickerplantError: one cannot serve.
+        """
+        try:
+            for slot in self._slots:
+                slot.sockets = self._ports.open()
+        except BaseException:
+            await self.stop()
+            raise
+        self._keepers = [asyncio.create_task(self._keep(slot)) for slot in self._slots]
+        self._watcher = asyncio.create_task(self._watch())
+        try:
+            await self._ready
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Let all workers close their connections and end; kill those that take too long."""
+        self._stopping.set()
+        for slot in self._slots:
+            _write(slot, Stop())
+        if self._keepers:
+            _, late = await asyncio.wait(self._keepers, timeout=self._stop_timeout_s)
+            if late:
+                logger().warning(f"! {count_text(len(late), 'worker')} did not end in time: killed")
+        for slot in self._slots:
+            _kill(slot)
+            close_all(slot.sockets)
+        tasks = [*self._keepers, *([self._watcher] if self._watcher else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self, slot: _Slot) -> None:
+        """Keep one worker running."""
+        while not self._stopping.is_set():
+            began_s = time.monotonic()
+            how = await self._run(slot)
+            if self._stopping.is_set():
+                return
+            if not self._ready.done():
+                self._ready.set_exception(TickerplantError(f"worker {slot.number} {how}"))
+                self._ready.exception()  # whoever waited may have gone
+                return
+            slot.deaths = 1 if time.monotonic() - began_s > STEADY_S else slot.deaths + 1
+            pause_s = PAUSES_S[min(slot.deaths, len(PAUSES_S)) - 1]
+            when = f"in {pause_s:g} s" if pause_s else "at once"
+            logger().error(f"! worker {slot.number} {how}; it is replaced {when}")
+            if pause_s:
+                await self._pause(slot, pause_s)
+            self.restart_count += 1
+
+    async def _pause(self, slot: _Slot, pause_s: float) -> None:
+        """Wait before a worker is replaced; meanwhile others get its connections, if there are any."""
+        if not self.pids:
+            await self._sleep(pause_s)
+            return
+        close_all(slot.sockets)
+        slot.sockets = {}
+        while not slot.sockets and not self._stopping.is_set():
+            await self._sleep(pause_s)
+            try:
+                slot.sockets = self._ports.open()
+            except ConfigError as error:  # no descriptor is free, or no memory
+                logger().error(f"! worker {slot.number} cannot be replaced: {error}")
+
+    async def _sleep(self, pause_s: float) -> None:
+        """Wait, but not longer than these workers run."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._stopping.wait()
+
+    async def _run(self, slot: _Slot) -> str:
+        """Run a worker to its end; return how it ended."""
+        descriptors = {name: each.fileno() for name, each in slot.sockets.items()}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                str(slot.number),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=tuple(descriptors.values()),
+                start_new_session=True,  # Ctrl-C is for this process
+                limit=LONGEST_LINE,
+            )
+        except OSError as error:
+            return f"cannot be started ({error.strerror or error})"
+        slot.process, slot.silent_ticks = process, 0
+        try:
+            task = WorkerTask(number=slot.number, settings=self._settings, sockets=descriptors)
+            _write(slot, task)
+            if self._stopping.is_set():
+                _write(slot, Stop())
+            reason = await self._read(slot, process)
+            status = await process.wait()
+        except BaseException:
+            _kill(slot)
+            raise
+        finally:
+            slot.process, slot.is_listening = None, False
+            slot.earlier = _sum((slot.earlier, slot.progress))
+            slot.progress = Progress()
+        return f"cannot serve: {reason}" if reason else f"ended ({_how(status)})"
+
+    async def _read(self, slot: _Slot, process: asyncio.subprocess.Process) -> str:
+        """Take what a worker says, up to its end; return why it cannot serve, if it says so."""
+        assert process.stdout is not None  # noqa: S101  # it is a pipe
+        reason = ""
+        while line := await process.stdout.readline():
+            slot.silent_ticks = 0
+            try:
+                event = read_event(line)
+            except msgspec.DecodeError:
+                continue  # it is cut off
+            match event:
+                case Listening():
+                    slot.is_listening = True
+                    if len(self.pids) == len(self._slots) and not self._ready.done():
+                        self._ready.set_result(None)
+                case Progress():
+                    slot.progress = event
+                case Refused(reason=text):
+                    reason = printable(text)
+        return reason
+
+    async def _watch(self) -> None:
+        """Kill workers that say nothing; the count stands still while this process does."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            for slot in self._slots:
+                slot.silent_ticks += 1
+                if slot.silent_ticks > SILENT_TICKS and slot.process is not None:
+                    logger().error(f"! worker {slot.number} says nothing and is killed")
+                    _kill(slot)
+
+
+def _sum(parts: Iterable[Progress]) -> Progress:
+    found = tuple(parts)
+    return Progress(
+        messages=sum(each.messages for each in found),
+        sent_bytes=sum(each.sent_bytes for each in found),
+        connections=sum(each.connections for each in found),
+    )
+
+
+def _write(slot: _Slot, item: Struct) -> None:
+    if slot.process is not None and slot.process.stdin is not None:
+        slot.process.stdin.write(line_of(item))  # of one that has ended, the pipe is broken
+
+
+def _kill(slot: _Slot) -> None:
+    if slot.process is not None:
+        with suppress(ProcessLookupError):
+            slot.process.kill()
+
+
+def _how(status: int) -> str:
+    if status < 0:
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"

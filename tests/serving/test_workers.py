@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import structlog.testing
+
+from tickerplant.errors import ConfigError, TickerplantError
+from tickerplant.serving.shared_ports import SharedPorts, close_all
+from tickerplant.serving.workers import Workers
+from tickerplant.venue import USDM, VENUES
+
+pytestmark = pytest.mark.sockets
+WORKER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("answering_worker.py"))]
+
+
+@asynccontextmanager
+async def working(folder: Path, count: int) -> AsyncIterator[tuple[Workers, SharedPorts]]:
+    ports = SharedPorts("127.0.0.1", {"usdm": 0}, [USDM])
+    settings = {"folder": str(folder)}
+    workers = Workers(WORKER, settings, ports, count, stop_timeout_s=5)
+    await workers.start()
+    try:
+        yield workers, ports
+    finally:
+        await workers.stop()
+
+
+async def answered_by(ports: SharedPorts) -> int:
+    """Connect, and return the process id of the worker that answers; 0 if none does."""
+    host, _, port = ports.urls["usdm"].partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    answer = await reader.read()
+    writer.close()
+    return int(answer or 0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  # other processes do it
+        await asyncio.sleep(0.01)
+
+
+def test_a_killed_worker_is_replaced_and_no_connection_is_refused(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with working(tmp_path, 3) as (workers, ports):
+            before = workers.pids
+            assert {await answered_by(ports) for _ in range(60)} == set(before.values())
+            os.kill(before[2], signal.SIGKILL)
+            began_s, seen = time.monotonic(), set[int]()
+            while not seen - set(before.values()):
+                seen.add(await answered_by(ports))
+                assert time.monotonic() - began_s < 2
+            assert workers.restart_count == 1
+            after = workers.pids
+            assert {after[1], after[3]} == {before[1], before[3]}
+
+    asyncio.run(check())
+
+
+def test_the_only_worker_is_replaced_while_its_connections_wait(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with working(tmp_path, 1) as (workers, ports):
+            os.kill(workers.pids[1], signal.SIGKILL)
+            assert await answered_by(ports) == workers.pids[1]
+
+    asyncio.run(check())
+
+
+def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with working(tmp_path, 2) as (workers, ports):
+            (tmp_path / "fails-2").touch()
+            with structlog.testing.capture_logs() as logged:
+                os.kill(workers.pids[2], signal.SIGKILL)
+                began_s = time.monotonic()
+                while len(logged) < 2:
+                    with suppress(
+                        ConnectionResetError
+                    ):  # it waited for the worker that is given up
+                        await answered_by(ports)
+                while time.monotonic() - began_s < 1.0:
+                    assert await answered_by(ports) == workers.pids[1]
+            assert [each["event"] for each in logged] == [
+                "! worker 2 ended (killed by SIGKILL); it is replaced at once",
+                "! worker 2 ended (exit status 1); it is replaced in 0.5 s",
+                "! worker 2 ended (exit status 1); it is replaced in 1 s",
+            ]
+            (tmp_path / "fails-2").unlink()
+            await until(lambda: len(workers.pids) == 2)
+            assert {await answered_by(ports) for _ in range(40)} == set(workers.pids.values())
+
+    asyncio.run(check())
+
+
+def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_path: Path) -> None:
+    (tmp_path / "fails-2").write_text("no memory")
+
+    async def check() -> None:
+        with pytest.raises(TickerplantError, match=r"^worker 2 cannot serve: no memory$"):
+            async with working(tmp_path, 2):
+                pass
+
+    asyncio.run(check())
+
+
+def test_the_workers_end_together_and_are_counted(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with working(tmp_path, 2) as (workers, ports):
+            pids = workers.pids
+            os.kill(pids[1], signal.SIGTERM)
+            await until(lambda: workers.restart_count == 1 and len(workers.pids) == 2)
+            pids = workers.pids
+        assert workers.totals.messages == 10
+        for pid in pids.values():
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+        with pytest.raises(ConnectionRefusedError):
+            await answered_by(ports)
+
+    asyncio.run(check())
+
+
+def test_a_port_that_other_workers_share_is_not_free() -> None:
+    ports = SharedPorts("127.0.0.1", {"usdm": 0, "coinm": 0}, VENUES)
+    sockets = [ports.open(), ports.open()]
+    try:
+        number = sockets[0]["usdm"].getsockname()[1]
+        assert sockets[1]["usdm"].getsockname()[1] == number
+        expected = f"invalid value {number} for --usdm-port: expected a free port; another program"
+        with pytest.raises(ConfigError, match=expected):
+            SharedPorts("127.0.0.1", {"usdm": number, "coinm": 0}, VENUES).open()
+        with pytest.raises(ConfigError, match="for --coinm-port: expected a port of its own"):
+            SharedPorts("127.0.0.1", {"usdm": number, "coinm": number}, VENUES).open()
+    finally:
+        for each in sockets:
+            close_all(each)
