@@ -16,14 +16,15 @@ from tickerplant.events import Trade
 from tickerplant.instrument import decimal_text
 from tickerplant.market import bar_arrays, candle_texts, minutes
 from tickerplant.market.bars import CLOSE, OPEN_TIME
-from tickerplant.market.candle_form import CLOSE_TIME, CandleForm, CandleWindow, Number
 from tickerplant.market.candle_texts import CandleTexts
+from tickerplant.market.candle_window import CLOSE_TIME, CandleWindow
 from tickerplant.market.candles import Candles
 from tickerplant.market.interval import INTERVALS, close_time
 from tickerplant.market.minutes import Minutes
+from tickerplant.market.row_form import Number, RowForm
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
-FORM: CandleForm = (
+FORM: RowForm = (
     b"[",
     Number(OPEN_TIME),
     b',"',
@@ -112,7 +113,7 @@ def test_an_ended_candle_is_written_once(monkeypatch: pytest.MonkeyPatch) -> Non
     written: list[int] = []
     write: Callable[..., list[bytes]] = candle_texts.candle_texts
 
-    def counting(interval: str, bars: np.ndarray, form: CandleForm) -> list[bytes]:
+    def counting(interval: str, bars: np.ndarray, form: RowForm) -> list[bytes]:
         written.append(len(bars))
         return write(interval, bars, form)
 

@@ -13,9 +13,10 @@ from typing import TypeAlias
 
 from tickerplant.events import BookSnapshot, DepthUpdate, Level, RpiUpdate
 from tickerplant.instrument import Instrument
+from tickerplant.market.level_texts import LevelTexts
 from tickerplant.raw_events import RawDepth
 
-MAX_PENDING_LEVELS = 4096
+MAX_PENDING_LEVELS = 1024
 """Most pending levels per side before they are merged without a read."""
 
 MAX_RAW_LEVELS = 16_384
@@ -27,9 +28,10 @@ it.
 class _Side:
     """One side: quantities by price, and the prices in ascending order."""
 
-    __slots__ = ("pending", "prices", "quantities", "raw")
+    __slots__ = ("pending", "prices", "quantities", "raw", "texts")
 
     def __init__(self) -> None:
+        self.texts: LevelTexts | None = None
         self.quantities: dict[int, int] = {}
         self.prices: list[int] = []
         self.pending: dict[int, int] = {}
@@ -40,6 +42,7 @@ class _Side:
         self.prices = sorted(self.quantities)
         self.pending.clear()
         self.raw.clear()
+        self.texts = None
 
     def read(self, instrument: Instrument) -> int:
         """Parse the raw levels; return how many could not be read."""
@@ -56,6 +59,8 @@ class _Side:
     def merge_pending(self) -> None:
         """Merge the pending quantities into the sorted levels."""
         quantities, prices = self.quantities, self.prices
+        if self.texts is not None and not self.texts.forget(self.pending):
+            self.texts = None
         rebuild = len(self.pending) * 4 > len(prices)
         for price, quantity in self.pending.items():
             if quantity:
@@ -67,6 +72,13 @@ class _Side:
         if rebuild:
             self.prices = sorted(quantities)
         self.pending.clear()
+
+    def texts_for(self, instrument: Instrument) -> LevelTexts:
+        """Return the texts of the levels, which are kept from now on."""
+        if self.texts is None or not self.texts.suits(instrument):
+            self.texts = LevelTexts(self.quantities, instrument)
+        self.texts.forgotten = 0
+        return self.texts
 
 
 class OrderBook:
@@ -173,11 +185,23 @@ class OrderBook:
 
     def top(self, count: int) -> tuple[list[Level], list[Level]]:
         """Return up to `count` levels of each side, best first."""
-        bids, asks = self._merged_bids(), self._merged_asks()
-        best_bids = bids.prices[: -count - 1 : -1] if count else []
+        bid_prices, ask_prices = self.top_prices(count)
+        bids, asks = self._bids.quantities, self._asks.quantities
         return (
-            [(price, bids.quantities[price]) for price in best_bids],
-            [(price, asks.quantities[price]) for price in asks.prices[:count]],
+            [(price, bids[price]) for price in bid_prices],
+            [(price, asks[price]) for price in ask_prices],
+        )
+
+    def top_prices(self, count: int) -> tuple[list[int], list[int]]:
+        """Return the prices of up to `count` levels of each side, best first."""
+        bids, asks = self._merged_bids(), self._merged_asks()
+        return bids.prices[: -count - 1 : -1] if count else [], asks.prices[:count]
+
+    def texts(self, instrument: Instrument) -> tuple[LevelTexts, LevelTexts]:
+        """Return the levels of each side as text, by price, valid until the next update."""
+        return (
+            self._merged_bids().texts_for(instrument),
+            self._merged_asks().texts_for(instrument),
         )
 
     @property

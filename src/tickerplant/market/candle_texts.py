@@ -13,11 +13,12 @@ from collections import OrderedDict
 import numpy as np
 
 from tickerplant.market.bar_arrays import open_times
-from tickerplant.market.bar_texts import bar_text, bar_texts
 from tickerplant.market.bars import OPEN_TIME, Bar, Bars
-from tickerplant.market.candle_form import CandleForm, CandleWindow
+from tickerplant.market.candle_window import CandleWindow
 from tickerplant.market.candles import LONGEST_MONTH_MS, Candles
 from tickerplant.market.interval import LENGTHS_MS, close_time
+from tickerplant.market.row_form import RowForm
+from tickerplant.market.row_texts import row_text, row_texts
 
 MAX_BYTES = 32 << 20
 """Most bytes that the kept texts take."""
@@ -30,7 +31,7 @@ TEXT_BYTES = 96
 class _Series:
     """The texts of the latest ended candles of one interval, oldest first, without a gap."""
 
-    def __init__(self, interval: str, form: CandleForm, generation: tuple[int, int]) -> None:
+    def __init__(self, interval: str, form: RowForm, generation: tuple[int, int]) -> None:
         self.interval = interval
         self.form = form
         self.generation = generation
@@ -96,7 +97,7 @@ class CandleTexts:
         self._series.clear()
         self.size_bytes = 0
 
-    def page(self, candles: Candles, window: CandleWindow, form: CandleForm) -> bytes:
+    def page(self, candles: Candles, window: CandleWindow, form: RowForm) -> bytes:
         """Return the candles of `window` as a JSON array, oldest first, the open one included."""
         interval = window.interval
         running = candles.running(interval)
@@ -112,7 +113,7 @@ class CandleTexts:
         return _array(texts)
 
     def _updated(
-        self, candles: Candles, window: CandleWindow, form: CandleForm, open_ms: int
+        self, candles: Candles, window: CandleWindow, form: RowForm, open_ms: int
     ) -> _Series | None:
         """Return the kept series with everything that has ended; None if there is none.
 
@@ -134,9 +135,7 @@ class CandleTexts:
             self._make_room()
         return series
 
-    def _kept(
-        self, candles: Candles, interval: str, form: CandleForm, open_ms: int
-    ) -> _Series | None:
+    def _kept(self, candles: Candles, interval: str, form: RowForm, open_ms: int) -> _Series | None:
         """Remove and return the series with what has ended since; None if it is of no use."""
         series = self._series.pop((candles, interval), None)
         if series is None:
@@ -168,7 +167,7 @@ def rows(candles: Candles, window: CandleWindow) -> Bars:
     return bars[np.searchsorted(bars[:, OPEN_TIME], window.start_ms) :]
 
 
-def candle_texts(interval: str, bars: Bars, form: CandleForm) -> list[bytes]:
+def candle_texts(interval: str, bars: Bars, form: RowForm) -> list[bytes]:
     """Return the text of each candle of `interval`."""
     opened_ms = bars[:, OPEN_TIME]
     length_ms = LENGTHS_MS[interval]
@@ -176,11 +175,11 @@ def candle_texts(interval: str, bars: Bars, form: CandleForm) -> list[bytes]:
         closed_ms = opened_ms + (length_ms - 1)
     else:
         closed_ms = open_times(interval, opened_ms + LONGEST_MONTH_MS) - 1
-    return bar_texts(np.column_stack((bars, closed_ms)), form)
+    return row_texts(np.column_stack((bars, closed_ms)), form)
 
 
-def _candle_text(interval: str, bar: Bar, form: CandleForm) -> bytes:
-    return bar_text([*bar, close_time(interval, bar[OPEN_TIME])], form)
+def _candle_text(interval: str, bar: Bar, form: RowForm) -> bytes:
+    return row_text([*bar, close_time(interval, bar[OPEN_TIME])], form)
 
 
 def _array(texts: list[bytes]) -> bytes:

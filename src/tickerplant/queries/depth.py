@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from tickerplant.events import Level
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL, Param, Reader, number
 from tickerplant.queries.query import FlatWeight, LimitWeight, Query
-from tickerplant.raw_events import RawLevel, level_texts
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -33,8 +31,8 @@ class Depth(Struct, frozen=True):
     last_update_id: int = field(name="lastUpdateId")
     now_ms: int = field(name="E")
     transaction_time_ms: int = field(name="T")
-    bids: list[RawLevel]
-    asks: list[RawLevel]
+    bids: Raw
+    asks: Raw
 
 
 def levels(offered: Collection[int]) -> Reader:
@@ -56,8 +54,10 @@ def depth(markets: Markets, market: Market, limit: int) -> Depth:
         RequestError: The book is not in sync yet.
     """
     _check_book(market)
-    bids, asks = market.book.top(limit)
-    return _depth(markets, market, market.snapshot_id, market.book.transaction_time_ms, bids, asks)
+    book = market.book
+    prices, texts = book.top_prices(limit), book.texts(market.instrument)
+    bids, asks = (side.array(best) for side, best in zip(texts, prices, strict=True))
+    return _depth(markets, market, market.snapshot_id, book.transaction_time_ms, bids, asks)
 
 
 def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
@@ -68,7 +68,7 @@ def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
     """
     _check_book(market)
     book, rpi_book = market.book, market.rpi_book
-    bids, asks = book.top(limit)
+    (bids, asks), (bid_texts, ask_texts) = book.top_prices(limit), book.texts(market.instrument)
     rpi_bids, rpi_asks = rpi_book.visible_levels(book)
     # Changes of RPI orders take ids of the book's series, each followed by an unused one.
     step = market.snapshot_id - book.last_update_id
@@ -77,8 +77,8 @@ def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
         market,
         max(market.snapshot_id, rpi_book.last_update_id + step),
         max(book.transaction_time_ms, rpi_book.transaction_time_ms),
-        sorted(_merged(bids, rpi_bids), reverse=True)[:limit],
-        sorted(_merged(asks, rpi_asks))[:limit],
+        bid_texts.array_with(rpi_bids, sorted({*bids, *rpi_bids}, reverse=True)[:limit]),
+        ask_texts.array_with(rpi_asks, sorted({*asks, *rpi_asks})[:limit]),
     )
 
 
@@ -87,20 +87,13 @@ def _check_book(market: Market) -> None:
         raise request_errors.unknown_yet(f"The book of {market.symbol}", market.book_sync.reason)
 
 
-def _merged(side: Iterable[Level], rpi_levels: Mapping[int, int]) -> Iterable[Level]:
-    quantities = dict(side)
-    for price, quantity in rpi_levels.items():
-        quantities[price] = quantities.get(price, 0) + quantity
-    return quantities.items()
-
-
 def _depth(
     markets: Markets,
     market: Market,
     update_id: int,
     time_ms: int,
-    bids: list[Level],
-    asks: list[Level],
+    bids: bytes,
+    asks: bytes,
 ) -> Depth:
     instrument = market.instrument
     labelled = markets.venue.always_pair
@@ -110,8 +103,8 @@ def _depth(
         last_update_id=update_id,
         now_ms=markets.now_ms,
         transaction_time_ms=time_ms,
-        bids=level_texts(instrument, bids),
-        asks=level_texts(instrument, asks),
+        bids=Raw(bids),
+        asks=Raw(asks),
     )
 
 

@@ -21,7 +21,8 @@ from tickerplant.market.bars import (
     TURNOVER,
     VOLUME,
 )
-from tickerplant.market.candle_form import CLOSE_TIME, CandleForm, CandleWindow, Number
+from tickerplant.market.candle_window import CLOSE_TIME, CandleWindow
+from tickerplant.market.row_form import Number, RowForm
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import (
     CONTRACT_TYPE,
@@ -51,7 +52,7 @@ DIGITS_OF_FORMS = 64
 
 
 @lru_cache(maxsize=DIGITS_OF_FORMS)
-def _kline_form(price: int, quantity: int, turnover: int) -> CandleForm:
+def _kline_form(price: int, quantity: int, turnover: int) -> RowForm:
     """Return the form of a candle of trades with so many decimals.
 
     Open time, open, high, low, close, volume, close time, turnover, trades, taker-bought volume and
@@ -77,7 +78,7 @@ def _kline_form(price: int, quantity: int, turnover: int) -> CandleForm:
     )
 
 
-def _prices(decimals: int) -> CandleForm:
+def _prices(decimals: int) -> RowForm:
     """Return the four prices, each with a comma before it."""
     return tuple(
         part
@@ -86,7 +87,7 @@ def _prices(decimals: int) -> CandleForm:
     )
 
 
-PRICE_FORM: CandleForm = (
+PRICE_FORM: RowForm = (
     b"[",
     Number(OPEN_TIME),
     *_prices(RATE_DECIMALS),
@@ -124,7 +125,7 @@ def window_of(
     return CandleWindow(interval, start_ms, end_ms, limit, is_latest=True)
 
 
-Page: TypeAlias = "Callable[[Market, Candles, CandleForm], Raw]"
+Page: TypeAlias = "Callable[[Market, Candles, RowForm], Raw]"
 """Returns the requested candles of a market in a form."""
 
 
@@ -203,7 +204,7 @@ def _query(name: str, handler: Callable[..., Raw], doc: str, *params: Param) -> 
     ) -> Raw:
         check_window(start_ms, end_ms)
 
-        def page(market: Market, candles: Candles, form: CandleForm) -> Raw:
+        def page(market: Market, candles: Candles, form: RowForm) -> Raw:
             window = window_of(market.instrument, interval, start_ms, end_ms, limit)
             return Raw(markets.candle_texts.page(candles, window, form))
 

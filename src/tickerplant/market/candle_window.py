@@ -1,8 +1,6 @@
-"""Which candles a question is about, and how a candle is written."""
+"""Which candles a question is about."""
 
 from __future__ import annotations
-
-from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -10,17 +8,6 @@ from tickerplant.market.bars import COLUMNS
 
 CLOSE_TIME = len(COLUMNS)
 """The column of the close time: the text of a candle has it, and a bar does not."""
-
-
-class Number(Struct, frozen=True):
-    """A number of a candle: its column, and how many of its digits are decimals."""
-
-    column: int
-    decimals: int = 0
-
-
-CandleForm: TypeAlias = tuple[bytes | Number, ...]
-"""Numbers, and the text before, between and after them, without line feeds and NULs."""
 
 
 class CandleWindow(Struct, frozen=True):

@@ -1,16 +1,21 @@
-"""Bars as JSON arrays: many at once by arithmetic on whole columns, or one by one."""
+"""Rows of integers as JSON: many at once by arithmetic on whole columns, or one by one."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tickerplant.instrument import decimal_text
-from tickerplant.market.bars import Bar, Bars
-from tickerplant.market.candle_form import CandleForm, Number
+from tickerplant.market.row_form import Number, RowForm
 
 FEW = 24
-"""Fewer bars are written one by one: the arithmetic on columns takes as long for one as for these."""
+"""Fewer rows are written one by one: the arithmetic on columns takes as long for one as for these."""
+
+Rows: TypeAlias = NDArray[np.int64]
+"""Rows of numbers, such as bars."""
 
 _FOUR_DIGITS = np.frombuffer(b"".join(b"%04d" % n for n in range(10_000)), dtype=np.uint32)
 _NOTHING = b"\0"
@@ -18,25 +23,25 @@ _NOTHING = b"\0"
 _END = b"\n"
 
 
-def bar_text(bar: Bar, form: CandleForm) -> bytes:
-    """Return one bar in the given form."""
+def row_text(row: Sequence[int], form: RowForm) -> bytes:
+    """Return one row in the given form."""
     return b"".join(
         [
             part
             if isinstance(part, bytes)
-            else decimal_text(bar[part.column], part.decimals).encode()
+            else decimal_text(row[part.column], part.decimals).encode()
             for part in form
         ]
     )
 
 
-def bar_texts(bars: Bars, form: CandleForm) -> list[bytes]:
-    """Return the text of each bar; the form's own text has neither line feeds nor NULs."""
-    if len(bars) < FEW:
-        return [bar_text(bar, form) for bar in bars.tolist()]
-    numbers = _columns(bars, form)
+def row_texts(rows: Rows, form: RowForm) -> list[bytes]:
+    """Return the text of each row."""
+    if len(rows) < FEW:
+        return [row_text(row, form) for row in rows.tolist()]
+    numbers = _columns(rows, form)
     pieces = [
-        np.broadcast_to(np.frombuffer(part, dtype=np.uint8), (len(bars), len(part)))
+        np.broadcast_to(np.frombuffer(part, dtype=np.uint8), (len(rows), len(part)))
         if isinstance(part, bytes)
         else numbers[part]
         for part in (*form, _END)
@@ -45,7 +50,7 @@ def bar_texts(bars: Bars, form: CandleForm) -> list[bytes]:
     return written.translate(None, _NOTHING).split(_END)[:-1]
 
 
-def _columns(bars: Bars, form: CandleForm) -> dict[Number, NDArray[np.uint8]]:
+def _columns(rows: Rows, form: RowForm) -> dict[Number, NDArray[np.uint8]]:
     """Return the characters of every number; those with as many decimals are made together."""
     by_decimals: dict[int, list[Number]] = {}
     for part in form:
@@ -53,12 +58,12 @@ def _columns(bars: Bars, form: CandleForm) -> dict[Number, NDArray[np.uint8]]:
             by_decimals.setdefault(part.decimals, []).append(part)
     found: dict[Number, NDArray[np.uint8]] = {}
     for decimals, numbers in by_decimals.items():
-        columns = bars[:, [number.column for number in numbers]].T
+        columns = rows[:, [number.column for number in numbers]].T
         found.update(zip(numbers, _decimal_texts(columns, decimals), strict=True))
     return found
 
 
-def _decimal_texts(values: Bars, decimals: int) -> NDArray[np.uint8]:
+def _decimal_texts(values: Rows, decimals: int) -> NDArray[np.uint8]:
     """Return characters as `decimal_text` does: one more dimension, all of one width."""
     magnitudes = np.abs(values).astype(np.uint64)
     width = max(len(str(int(magnitudes.max()))), decimals + 1)

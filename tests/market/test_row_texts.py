@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.instrument import decimal_text
-from tickerplant.market.bar_texts import FEW, bar_texts
 from tickerplant.market.bars import COLUMNS
-from tickerplant.market.candle_form import CandleForm, Number
+from tickerplant.market.row_form import Number, RowForm
+from tickerplant.market.row_texts import FEW, row_texts
 
 WIDTH = len(COLUMNS)
 numbers = st.one_of(
@@ -21,7 +21,7 @@ forms = st.lists(
 ).map(tuple)
 
 
-def plain(bar: list[int], form: CandleForm) -> bytes:
+def plain(bar: list[int], form: RowForm) -> bytes:
     """The bar in `form`, part by part."""
     texts = [
         part.decode() if isinstance(part, bytes) else decimal_text(bar[part.column], part.decimals)
@@ -32,7 +32,7 @@ def plain(bar: list[int], form: CandleForm) -> bytes:
 
 @given(st.data(), forms, st.integers(0, 2 * FEW))
 def test_many_bars_are_written_as_one_by_one(
-    data: st.DataObject, form: CandleForm, count: int
+    data: st.DataObject, form: RowForm, count: int
 ) -> None:
     kinds = data.draw(st.lists(numbers, min_size=1, max_size=6))
     rows = [
@@ -40,4 +40,4 @@ def test_many_bars_are_written_as_one_by_one(
         for place in range(count)
     ]
     bars = np.array(rows, dtype=np.int64).reshape(count, WIDTH)
-    assert bar_texts(bars, form) == [plain(row, form) for row in rows]
+    assert row_texts(bars, form) == [plain(row, form) for row in rows]
