@@ -29,6 +29,7 @@ def main() -> None:
     threading.Thread(target=obey, daemon=True).start()
     sock = socket.socket(fileno=task["sockets"]["usdm"])
     sock.setblocking(True)
+    sock.listen(100)
     sys.stdout.write('{"event":"listening"}\n')
     sys.stdout.flush()
     while True:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tickerplant.server.ports import address_of, listening_socket, refuse_equal
 from tickerplant.venue import Venue
 
 Sockets: TypeAlias = Mapping[str, socket.socket]
 """The listening sockets of one worker, by the name of the venue."""
+
+_SHARED = (
+    (socket.SOL_SOCKET, socket.SO_REUSEADDR),
+    (socket.SOL_SOCKET, socket.SO_REUSEPORT),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+)
+_OPTIONS = {
+    socket.AF_INET: _SHARED,
+    socket.AF_INET6: (*_SHARED, (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)),
+}
 
 
 class SharedPorts:
@@ -25,6 +35,7 @@ class SharedPorts:
     def __init__(self, host: str, numbers: Mapping[str, int], venues: Sequence[Venue]) -> None:
         self.urls: dict[str, str] = {}
         """The address of each venue, `host:port`, by venue name; empty before `open`."""
+        self._addresses: dict[str, tuple[socket.AddressFamily, Any]] = {}
         self._host = host
         self._venues = venues
         self._numbers = {each.name: numbers.get(each.name, each.default_port) for each in venues}
@@ -48,6 +59,26 @@ class SharedPorts:
                 sockets[venue.name] = sock
                 self._numbers[venue.name] = sock.getsockname()[1]
                 self.urls[venue.name] = address_of(sock)
+                self._addresses[venue.name] = (sock.family, sock.getsockname())
+        except BaseException:
+            close_all(sockets)
+            raise
+        return sockets
+
+    def bind(self) -> Sockets:
+        """Bind one more socket to each port, which gets no connections before it listens.
+
+        Raises:
+            OSError: the system has none.
+        """
+        sockets: dict[str, socket.socket] = {}
+        try:
+            for name, (family, address) in self._addresses.items():
+                sockets[name] = sock = socket.socket(family, socket.SOCK_STREAM)
+                for level, option in _OPTIONS[family]:
+                    sock.setsockopt(level, option, 1)
+                sock.setblocking(False)
+                sock.bind(address)
         except BaseException:
             close_all(sockets)
             raise

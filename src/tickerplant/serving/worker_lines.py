@@ -24,7 +24,7 @@ class WorkerTask(Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     """Fields of `EdgeSettings`; secrets reach the worker in no other way."""
     sockets: dict[str, int]
-    """The descriptor of the listening socket of each venue, by name."""
+    """The descriptor of the socket of each venue, by name: bound, and to be listened on."""
 
 
 class Stop(Struct, frozen=True, tag="stop", tag_field="order"):

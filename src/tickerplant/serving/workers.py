@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tickerplant.errors import ConfigError, TickerplantError
+from tickerplant.errors import TickerplantError
 from tickerplant.formatting import count_text, printable
 from tickerplant.logs import logger
 from tickerplant.serving.shared_ports import SharedPorts, Sockets, close_all
@@ -171,9 +171,9 @@ class Workers:
         while not slot.sockets and not self._stopping.is_set():
             await self._sleep(pause_s)
             try:
-                slot.sockets = self._ports.open()
-            except ConfigError as error:  # no descriptor is free, or no memory
-                logger().error(f"! worker {slot.number} cannot be replaced: {error}")
+                slot.sockets = self._ports.bind()  # the worker listens, if it gets that far
+            except OSError as error:
+                logger().error(f"! worker {slot.number} cannot be replaced: {error.strerror}")
 
     async def _sleep(self, pause_s: float) -> None:
         """Wait, but not longer than these workers run."""
