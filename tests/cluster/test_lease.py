@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import nats
 import pytest
@@ -38,7 +39,7 @@ class Bus:
         )
         self.clients.append(client)
         return Lease(
-            client.jetstream(timeout=RENEW_S),
+            partial(client.jetstream, timeout=RENEW_S),
             "test=main=lease",
             "test.main.lease",
             Holder(epoch=epoch, term=0, host="here", pid=7),

@@ -51,7 +51,7 @@ class Lease:
     """The lease of one plant's name, as one run of a plant sees it.
 
     Args:
-        jetstream: Of the bus; its timeout should be about `RENEW_S`.
+        jetstream: Returns the JetStream of the connection of now; its timeout should be `RENEW_S`.
         name: The name of the JetStream stream that keeps the lease.
         subject: The subject of the lease.
         me: Who takes it; the term is that of the last holder known.
@@ -61,7 +61,7 @@ class Lease:
 
     def __init__(
         self,
-        jetstream: JetStreamContext,
+        jetstream: Callable[[], JetStreamContext],
         name: str,
         subject: str,
         me: Holder,
@@ -143,16 +143,16 @@ class Lease:
         was_held, self._until_s = self.is_held, 0.0
         if was_held:
             try:
-                await self._jetstream.delete_msg(self._name, self._sequence)
+                await self._jetstream().delete_msg(self._name, self._sequence)
             except NatsError:
                 return  # it ends by itself
 
     async def _read(self) -> Holder | None:
         """Return who holds the lease, and note where that is written."""
         try:
-            message = await self._jetstream.get_last_msg(self._name, self._subject)
+            message = await self._jetstream().get_last_msg(self._name, self._subject)
         except NotFoundError:
-            await self._jetstream.add_stream(self._config)
+            await self._jetstream().add_stream(self._config)
             self._sequence = 0
             return None
         self._sequence = message.seq or 0
@@ -166,7 +166,7 @@ class Lease:
         sent_s = time.monotonic()
         headers = {str(Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value): str(self._sequence)}
         try:
-            written = await self._jetstream.publish(
+            written = await self._jetstream().publish(
                 self._subject,
                 msgspec.json.encode(me),
                 timeout=RENEW_S,
