@@ -13,6 +13,7 @@ import msgspec
 from benchmarks import (
     catalogue,
     client,
+    crowd,
     endurance,
     fanout,
     latency,
@@ -33,6 +34,8 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "latency": latency.run,
     "client": client.run,
     "relay": relay.run,
+    "crowd": crowd.run,
+    "isolation": crowd.run_isolation,
 }
 ENDURANCE = "endurance"
 """Takes an hour, so it runs only when it is named."""
@@ -49,6 +52,11 @@ ENDURANCE = "endurance"
     multiple=True,
     type=click.Path(exists=True, dir_okay=False),
     help="Replay this recording (gzip) and not one made here; may be repeated.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(min=100),
+    help=f"Connections of `crowd` [{crowd.CONNECTIONS:,}], clients of `isolation` [{crowd.ORDINARY:,}].",
 )
 @click.option(
     "--minutes",
@@ -87,6 +95,7 @@ def main(
     quick: bool,
     json_path: str | None,
     captures: tuple[str, ...],
+    connections: int | None,
     minutes: float | None,
     copies: int,
     speed: float,
@@ -95,7 +104,11 @@ def main(
 ) -> None:
     """Measure the plant on this machine, all of it or the benchmarks NAMES."""
     click.echo(f"{description()}\n")
-    benchmarks = BENCHMARKS | {"replay": partial(replay.run, captures=captures)}
+    benchmarks = BENCHMARKS | {
+        "replay": partial(replay.run, captures=captures),
+        "crowd": partial(crowd.run, connections=connections),
+        "isolation": partial(crowd.run_isolation, connections=connections),
+    }
     tables: list[Table] = []
     failures: list[str] = []
     for name in names or tuple(BENCHMARKS):

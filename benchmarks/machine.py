@@ -75,6 +75,17 @@ def allow_files(subscribers: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def allowed_files() -> int:
+    """Let this process, and what it starts, open as many files as the system allows; return how many."""
+    import resource  # noqa: PLC0415  # there is none on Windows
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        most = 1 << 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
 def unpace(listener: socket.socket | TransportSocket) -> None:
     """Let the connections of a listening socket send at once, where the system's default paces them.
 

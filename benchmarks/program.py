@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from urllib.request import urlopen
 
-from benchmarks.machine import SERVER_CORE, pin
+from benchmarks.machine import SERVER_CORE, pin, unpin
 
 ADDRESS = re.compile(r"ws://127\.0\.0\.1:(\d+)")
 CPU_SECONDS = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
@@ -21,17 +21,25 @@ STOP_S = 10.0
 class Program:
     """A `tickerplant` process with its USDⓈ-M port, free ones being chosen; a context.
 
+    Args:
+        arguments: Its command line, without ports and log level.
+        is_pinned: Whether it stays on one core, with all processes that it starts.
+
     Raises:
         RuntimeError: it ended before it served; what it said is the message.
     """
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, is_pinned: bool = True) -> None:
         command = [sys.executable, "-m", "tickerplant", *arguments]
         command += ["--usdm-port=0", "--coinm-port=0", "--log-level=warning"]
         self.began_s = time.monotonic()
         """When it was started, on the monotonic clock."""
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own program
-        pin(SERVER_CORE, self._process.pid)
+        self.pid = self._process.pid
+        if is_pinned:
+            pin(SERVER_CORE, self.pid)
+        else:
+            unpin(self.pid)
         self.port = self._read_port()
 
     def _read_port(self) -> int:
@@ -58,6 +66,15 @@ class Program:
 
     def cpu_s(self) -> float | None:
         """Return the CPU time it says it has used; None where the system does not tell it."""
-        with urlopen(f"http://127.0.0.1:{self.port}/metrics") as page:  # loopback
-            found = CPU_SECONDS.search(page.read().decode())
+        found = CPU_SECONDS.search(self._metrics_text())
         return float(found[1]) if found else None
+
+    def metrics(self) -> dict[str, float]:
+        """Return its metrics: values by name with labels, as in the text that it serves."""
+        rows = (line.rpartition(" ") for line in self._metrics_text().splitlines())
+        return {name: float(value) for name, _, value in rows if not name.startswith("#")}
+
+    def _metrics_text(self) -> str:
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics") as page:  # loopback
+            text: str = page.read().decode()
+        return text

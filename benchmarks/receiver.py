@@ -192,6 +192,15 @@ def _tell(group: _Group, remote: Connection) -> None:
     remote.send(Received(surplus_bytes, group.arrivals))
 
 
+def upgrade_request(port: int, path: str) -> bytes:
+    """Return what a client sends to open a WebSocket connection."""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+
 def shake_hands(port: int, path: str) -> socket.socket:
     """Return a WebSocket connection on which only frames will follow.
 
@@ -200,12 +209,7 @@ def shake_hands(port: int, path: str) -> socket.socket:
     """
     sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    sock.sendall(request.encode())
+    sock.sendall(upgrade_request(port, path))
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         # Byte by byte: what follows the answer belongs to whoever reads the frames.

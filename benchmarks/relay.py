@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import re
 import selectors
 import time
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from benchmarks.frames import text_spans
+from benchmarks.frames import Chunk, moments
 from benchmarks.machine import RECEIVER_CORE, allow_files, pin, processes, unpace
 from benchmarks.program import Program
 from benchmarks.receiver import BUFFER_BYTES, shake_hands
@@ -48,7 +47,7 @@ STEP_S = 0.001
 SHOWN = (50, 99)
 """Percentiles."""
 
-_MADE_NS = re.compile(rb'"u":(\d+)')
+_MADE_NS = rb'"u":(\d+)'
 
 
 class Traffic(Struct, frozen=True):
@@ -257,7 +256,7 @@ def _listen(remote: Connection) -> None:
     allow_files(CLIENTS)
     while True:
         asked: Listen = remote.recv()
-        chunks: list[tuple[int, int, bytes]] = []
+        chunks: list[Chunk] = []
         with ExitStack() as stack, selectors.DefaultSelector() as selector:
             for index, path in enumerate(asked.paths):
                 sock = stack.enter_context(shake_hands(asked.port, path))
@@ -267,12 +266,11 @@ def _listen(remote: Connection) -> None:
             while _read(selector, remote, chunks):
                 pass
         remote.recv()
-        remote.send(_moments(chunks))
+        _, made, read = moments(chunks, {}, _MADE_NS)
+        remote.send((made, read))
 
 
-def _read(
-    selector: selectors.BaseSelector, remote: Connection, chunks: list[tuple[int, int, bytes]]
-) -> bool:
+def _read(selector: selectors.BaseSelector, remote: Connection, chunks: list[Chunk]) -> bool:
     """Keep what can be read, with the time and the client; return whether to go on."""
     for key, _ in selector.select():
         if key.fileobj is remote:
@@ -282,19 +280,3 @@ def _read(
             selector.unregister(key.fileobj)
         chunks.append((time.monotonic_ns(), key.data, data))
     return True
-
-
-def _moments(chunks: Sequence[tuple[int, int, bytes]]) -> tuple[bytes, bytes]:
-    """Return when each message was made and when it was read, as arrays of 64 bits."""
-    rests: dict[int, bytes] = {}
-    made: list[int] = []
-    read: list[int] = []
-    for read_ns, index, chunk in chunks:
-        data = rests.get(index, b"") + chunk
-        spans, end = text_spans(data)
-        rests[index] = data[end:]
-        for begin, stop in spans:
-            if found := _MADE_NS.search(data, begin, stop):
-                made.append(int(found[1]))
-                read.append(read_ns)
-    return np.array(made, np.int64).tobytes(), np.array(read, np.int64).tobytes()
