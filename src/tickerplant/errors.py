@@ -146,7 +146,14 @@ class UpstreamError(TickerplantError, ConnectionError):
 
 
 class BusError(TickerplantError, ConnectionError):
-    """The bus is unreachable or refuses this program, or no plant of the given name is on it."""
+    """The bus is unreachable or refuses this program, or no plant of the given name is on it.
+
+    `may_pass` says whether it may help to wait, as it does for a bus that is not there yet.
+    """
+
+    def __init__(self, text: str, *, may_pass: bool = False) -> None:
+        super().__init__(text)
+        self.may_pass = may_pass
 
 
 class QueueOverflow(TickerplantError):  # noqa: N818  # named like `StopIteration`
