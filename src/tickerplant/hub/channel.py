@@ -7,10 +7,12 @@ from typing import Protocol, TypeAlias
 
 from tickerplant.envelope import prefix_of
 from tickerplant.frames import HEADERS
+from tickerplant.hub.delivery import PLAIN, Delivery, Message, Published
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.lookup import Match
 from tickerplant.streams.publisher import Publisher
 
-AudienceKey: TypeAlias = tuple[int, bool]
+AudienceKey: TypeAlias = tuple[int, bool, Delivery]
 """What audiences with the same subscriptions share: see `Audience.digest`."""
 
 
@@ -28,9 +30,15 @@ class Subscriber(Protocol):
 class Audience:
     """Subscribers with the same subscriptions, and the frames that wait for them."""
 
-    __slots__ = ("channels", "combined", "digest", "members", "pending")
+    __slots__ = ("channels", "combined", "delivery", "digest", "members", "messages", "pending")
 
-    def __init__(self, channels: dict[str, Channel], digest: int, combined: bool) -> None:
+    def __init__(
+        self,
+        channels: dict[str, Channel],
+        digest: int,
+        combined: bool,
+        delivery: Delivery = PLAIN,
+    ) -> None:
         self.channels = channels
         """The channels that its members are subscribed to, by name."""
         self.digest = digest
@@ -40,13 +48,18 @@ class Audience:
         a hint that the names are the same.  A client cannot construct collisions: Python salts
         the hashes of strings differently in every process."""
         self.combined = combined
+        self.delivery = delivery
+        """What its members asked for, all the same."""
         self.members: dict[Subscriber, None] = {}
         self.pending: list[bytes] = []
+        """The frames that wait, if its delivery is plain."""
+        self.messages: list[Message] = []
+        """The messages that wait, if its delivery is not plain: members may get different ones."""
 
     @property
     def key(self) -> AudienceKey:
         """The key under which subscribers look for an audience to join."""
-        return self.digest, self.combined
+        return self.digest, self.combined, self.delivery
 
 
 class Channel:
@@ -54,6 +67,7 @@ class Channel:
 
     __slots__ = (
         "_prefix",
+        "_published",
         "_schedule",
         "combined",
         "listeners",
@@ -61,34 +75,65 @@ class Channel:
         "name",
         "publisher",
         "raw",
+        "selective",
     )
 
     def __init__(
-        self, name: str, matches: Sequence[Match], schedule: Callable[[Audience], object]
+        self,
+        name: str,
+        matches: Sequence[Match],
+        schedule: Callable[[Audience], object],
+        published: Callable[[], Published] = Published,
     ) -> None:
+        """Open a stream that nobody is subscribed to yet.
+
+        Args:
+            name: The stream.
+            matches: What the name may refer to.
+            schedule: Called with an audience for which the first message waits.
+            published: Returns the times of a message that is published now.
+        """
         self.name = name
         self.raw: dict[Audience, None] = {}
         self.combined: dict[Audience, None] = {}
+        self.selective: dict[Audience, None] = {}
+        """The audiences whose delivery is not plain."""
         self.listeners: dict[Listener, None] = {}
         self.publisher: Publisher | None = None
         """Makes the channel's messages; None if the source sends them itself."""
         self.matches = matches
         """What the name may refer to; cached, because listings look it up again."""
         self._schedule = schedule
+        self._published = published
         self._prefix = b""
 
     @property
     def is_used(self) -> bool:
         """Whether anybody is subscribed."""
-        return bool(self.raw or self.combined or self.listeners)
+        return bool(self.raw or self.combined or self.selective or self.listeners)
+
+    @property
+    def conflation(self) -> Conflation:
+        """What becomes of messages that wait; of an unknown stream, all are kept."""
+        return self.matches[0][0].conflation if self.matches else Conflation.NONE
+
+    @property
+    def prefix(self) -> bytes:
+        """The beginning of the envelope of its messages."""
+        return self._prefix or self._make_prefix()
 
     def add(self, audience: Audience) -> None:
         """Send messages to `audience` from now on."""
-        (self.combined if audience.combined else self.raw)[audience] = None
+        self._group(audience)[audience] = None
 
     def remove(self, audience: Audience) -> None:
         """Send messages to `audience` no longer."""
-        del (self.combined if audience.combined else self.raw)[audience]
+        del self._group(audience)[audience]
+
+    def _group(self, audience: Audience) -> dict[Audience, None]:
+        if not audience.delivery.is_plain:
+            return self.selective
+        return self.combined if audience.combined else self.raw
 
     def broadcast(self, payload: bytes, envelope: bytes = b"") -> None:
         """Queue one message for all subscribers; `envelope` is `payload` in its envelope."""
@@ -107,9 +152,18 @@ class Channel:
                 if not pending:
                     self._schedule(audience)
                 pending.append(frame)
+        if self.selective:
+            self._broadcast_selectively(payload, envelope)
         if self.listeners:
             for listener in self.listeners:
                 listener.queue(payload)
+
+    def _broadcast_selectively(self, payload: bytes, envelope: bytes) -> None:
+        message = Message(self, payload, envelope, self._published())
+        for audience in self.selective:
+            if not audience.messages:
+                self._schedule(audience)
+            audience.messages.append(message)
 
     def _make_prefix(self) -> bytes:
         self._prefix = prefix_of(self.name)

@@ -23,6 +23,15 @@ from tickerplant.hub.channel import (
     Listener,
     Subscriber,
 )
+from tickerplant.hub.delivery import (
+    EVERY,
+    PLAIN,
+    Backlog,
+    Delivery,
+    DeliveryCounters,
+    Published,
+    push_all,
+)
 from tickerplant.hub.publishers import Publishers
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
@@ -33,6 +42,12 @@ from tickerplant.streams.stream import Stream
 UNKNOWN_STREAM = "unknown stream"
 UNKNOWN_SYMBOL = "unknown symbol"
 WRONG_ROUTE = "wrong route"
+
+MAX_BACKLOG_BYTES = 1 << 20
+"""The bound of what waits for a subscriber, if `set_delivery` is not told another."""
+CHUNK_BYTES = 1 << 14
+"""What is written at once, approximately, of what waited for a subscriber: the rest can still be
+replaced."""
 
 
 class Demand(Protocol):
@@ -116,6 +131,13 @@ class Hub:
         """The audiences that subscribers can join."""
         self.audience_of: dict[Subscriber, Audience] = {}
         """The audience of each subscriber."""
+        self.backlogs: dict[Subscriber, Backlog] = {}
+        """What waits for each subscriber that does not want every message."""
+        self.delivery_counters = DeliveryCounters()
+        self.published: Callable[[], Published] = Published
+        """Returns the times of a message that is published now, for stamps."""
+        self.now_ns: Callable[[], int] = int
+        """Returns the time in ns since 1970, for stamps."""
         self.hash_name: Callable[[str], int] = hash
         """Makes the digests of audiences; equal hashes cost time only."""
         self._waiting: list[Audience] = []
@@ -150,7 +172,9 @@ class Hub:
         channel = self._unmuted.get(sender.name)
         if channel is None:
             sender.queue = _discard
-        elif len(channel.combined) == 1 and not (channel.raw or channel.listeners):
+        elif len(channel.combined) == 1 and not (
+            channel.raw or channel.selective or channel.listeners
+        ):
             pending = next(iter(channel.combined)).pending
             if not pending:
                 return
@@ -188,6 +212,9 @@ class Hub:
     def _write(self, audience: Audience) -> None:
         if self._open_queues:
             self._close_queues()
+        if audience.messages:
+            self._write_messages(audience)
+            return
         frames, audience.pending = audience.pending, []
         if not frames:
             return
@@ -198,17 +225,70 @@ class Hub:
         self.messages_sent += len(frames) * len(members)
         self.bytes_sent += len(data) * len(members)
 
+    def _write_messages(self, audience: Audience) -> None:
+        """Write the messages that wait to each member; let them wait for those that are held."""
+        messages, audience.messages = audience.messages, []
+        write_ns = self.now_ns() if audience.delivery.is_stamped else None
+        data = b"".join(
+            [each.frame(is_combined=audience.combined, write_ns=write_ns) for each in messages]
+        )
+        for member in tuple(audience.members):
+            backlog = self.backlogs.get(member)
+            if backlog is not None and backlog.is_held:
+                push_all(backlog, messages)
+            else:
+                member.write(data)
+                self.messages_sent += len(messages)
+                self.bytes_sent += len(data)
+
+    def hold(self, subscriber: Subscriber) -> None:
+        """Let messages wait for `subscriber`, unless it wants every one at once."""
+        backlog = self.backlogs.get(subscriber)
+        if backlog is not None:
+            backlog.is_held = True
+
+    def release(self, subscriber: Subscriber) -> None:
+        """Write what waited for `subscriber`, until it is held again, and later messages at once."""
+        backlog = self.backlogs.get(subscriber)
+        if backlog is None or not backlog.is_held:
+            return
+        backlog.is_held = False
+        while backlog and not backlog.is_held:
+            self._write_backlog(subscriber, backlog, CHUNK_BYTES)
+
+    def drain(self, subscriber: Subscriber) -> None:
+        """Write all that waited for `subscriber`, which is about to be removed, held or not."""
+        backlog = self.backlogs.get(subscriber)
+        while backlog:
+            self._write_backlog(subscriber, backlog, backlog.size_bytes)
+
+    def _write_backlog(self, subscriber: Subscriber, backlog: Backlog, most_bytes: int) -> None:
+        audience = self.audience_of[subscriber]
+        data, count = backlog.take(
+            most_bytes,
+            is_combined=audience.combined,
+            write_ns=self.now_ns() if audience.delivery.is_stamped else None,
+        )
+        subscriber.write(data)
+        self.messages_sent += count
+        self.bytes_sent += len(data)
+
+    def _clear_backlogs(self) -> None:
+        for backlog in self.backlogs.values():
+            backlog.clear()
+
     @property
     def is_muted(self) -> bool:
         """Whether nothing is sent; see `mute`."""
         return self.publishers.is_muted
 
     def mute(self) -> None:
-        """Send the frames that wait, then nothing until `unmute`.
+        """Send the frames that wait, then nothing until `unmute`; forget what is in backlogs.
 
         Subscriptions can change in the meantime.
         """
         self.flush()
+        self._clear_backlogs()
         self._close_queues()
         self.publishers.mute()
         self._unmuted = {}
@@ -223,9 +303,10 @@ class Hub:
     def reset(self) -> None:
         """Send the frames that wait, stop all publishers and passthroughs; keep subscriptions.
 
-        `publishers.relist` attaches publishers again.
+        What is in backlogs is forgotten.  `publishers.relist` attaches publishers again.
         """
         self.flush()
+        self._clear_backlogs()
         self.publishers.reset()
 
     # Subscriptions
@@ -269,7 +350,7 @@ class Hub:
                 if reason != UNKNOWN_SYMBOL:
                     continue
             if channel is None:
-                channel = Channel(name, matches, self._schedule)
+                channel = self._new_channel(name, matches)
                 new.append((name, channel, match))
             if name not in present:
                 added[name] = channel
@@ -299,6 +380,8 @@ class Hub:
         removed = {name: present[name] for name in names if name in present}
         if removed:
             self._change(subscriber, audience, removed=removed)
+            if subscriber in self.backlogs:
+                self.backlogs[subscriber].forget(removed)
 
     def set_combined(self, subscriber: Subscriber, combined: bool) -> None:
         """Send later messages to `subscriber` in the combined envelope, or without it."""
@@ -306,9 +389,32 @@ class Hub:
         if combined != (audience is not None and audience.combined):
             self._change(subscriber, audience, combined=combined)
 
+    def set_delivery(
+        self,
+        subscriber: Subscriber,
+        delivery: Delivery,
+        *,
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
+    ) -> None:
+        """Deliver later messages to `subscriber` in another way; what waits for it is forgotten.
+
+        Args:
+            subscriber: The connection.
+            delivery: What it asked for.
+            max_backlog_bytes: The bound of what waits for it while it is held.
+        """
+        audience = self.audience_of.get(subscriber)
+        if delivery != (PLAIN if audience is None else audience.delivery):
+            self._change(subscriber, audience, delivery=delivery)
+        self.backlogs.pop(subscriber, None)
+        if delivery.policy != EVERY:
+            counters = self.delivery_counters
+            self.backlogs[subscriber] = Backlog(delivery.policy, max_backlog_bytes, counters)
+
     def remove(self, subscriber: Subscriber) -> None:
         """Remove `subscriber` and its subscriptions; nothing is written to it any more."""
         audience = self.audience_of.pop(subscriber, None)
+        self.backlogs.pop(subscriber, None)
         if audience is not None:
             self._close_queues()
             self._leave(subscriber, audience)
@@ -321,6 +427,7 @@ class Hub:
         added: Mapping[str, Channel] = NO_CHANNELS,
         removed: Mapping[str, Channel] = NO_CHANNELS,
         combined: bool | None = None,
+        delivery: Delivery | None = None,
     ) -> None:
         """Move `subscriber` to the audience of its new subscriptions; write waiting frames first.
 
@@ -330,6 +437,7 @@ class Hub:
             added: Open channels that it was not subscribed to.
             removed: Channels that it was subscribed to.
             combined: Whether it wants the envelope from now on; None if that does not change.
+            delivery: What it wants from now on; None if that does not change.
         """
         digest = 0
         self._close_queues()
@@ -338,19 +446,20 @@ class Hub:
             digest = old.digest
             if combined is None:
                 combined = old.combined
-        for name in added:
+            if delivery is None:
+                delivery = old.delivery
+        for name in (*added, *removed):
             digest ^= self.hash_name(name)
-        for name in removed:
-            digest ^= self.hash_name(name)
-        found = self.audiences.get((digest, bool(combined)))
-        if found is None and old is not None and len(old.members) == 1 and old.combined == combined:
+        key = (digest, bool(combined), delivery or PLAIN)
+        found = self.audiences.get(key)
+        if found is None and old is not None and len(old.members) == 1 and old.key[1:] == key[1:]:
             self._change_in_place(old, digest, added, removed)
             return
         channels = {**old.channels, **added} if old is not None else dict(added)
         for name in removed:
             del channels[name]
         if found is None or found.channels != channels:
-            found = Audience(channels, digest, bool(combined))
+            found = Audience(channels, *key)
             self.audiences.setdefault(found.key, found)
             for channel in channels.values():
                 channel.add(found)
@@ -412,7 +521,7 @@ class Hub:
         """
         channel = self.channels.get(name)
         if channel is None:
-            channel = Channel(name, self._lookup.matches(name), self._schedule)
+            channel = self._new_channel(name, self._lookup.matches(name))
             match = first_listed(self.markets, channel.matches)
             self._open_channels([(name, channel, match)])
         self._close_queues()
@@ -426,6 +535,12 @@ class Hub:
         self._close_if_unused(channel)
 
     # Channels
+
+    def _new_channel(self, name: str, matches: Sequence[Match]) -> Channel:
+        return Channel(name, matches, self._schedule, self._published_now)
+
+    def _published_now(self) -> Published:
+        return self.published()
 
     def _open_channels(self, new: list[tuple[str, Channel, ListedMatch | None]]) -> None:
         """Open channels, each with its name and what it refers to, in the order of the names."""

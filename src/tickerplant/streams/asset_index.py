@@ -8,6 +8,7 @@ from msgspec import field
 
 from tickerplant.events import AssetIndex
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import Periodic
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Payload, Stream, every_ms
@@ -58,6 +59,7 @@ STREAMS = (
         period=every_ms(1000),
         build=asset_index,
         route="market",
+        conflation=Conflation.MERGED_ARRAY,
         venues=(USDM,),
         array=True,
         doc="The value of every margin asset in multi-assets mode.",
@@ -70,6 +72,7 @@ STREAMS = (
         period=every_ms(1000),
         build=asset_index,
         route="market",
+        conflation=Conflation.NEWEST,
         venues=(USDM,),
         doc="The value of one margin asset in multi-assets mode.",
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import BookTicker
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import Conflated, Immediate, Pace, Subjects
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Payload, Stream, real_time
@@ -65,6 +66,7 @@ STREAMS = (
         period=real_time,
         build=book_ticker,
         route="public",
+        conflation=Conflation.NEWEST,
         doc="Best bid and ask of a symbol, at every change of price or quantity.",
     ),
     Stream(
@@ -76,6 +78,7 @@ STREAMS = (
         period=lambda venue, _: venue.all_book_ticker_ms,
         build=book_ticker,
         route="public",
+        conflation=Conflation.NEWEST_OF_SYMBOL,
         doc="Best bid and ask of every symbol that changed, one message per symbol.",
     ),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import Bracket, ContractChanged
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import Immediate
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Payload, Stream, real_time
@@ -84,6 +85,7 @@ STREAMS = (
         period=real_time,
         build=contract_info,
         route="market",
+        conflation=Conflation.NONE,
         rare=True,
         doc="Listings, settlements and changes of brackets, as they happen.",
     ),

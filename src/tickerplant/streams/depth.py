@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import DepthUpdate, Level, RpiUpdate
 from tickerplant.raw_events import RawLevel, level_texts
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import DepthIds, Due, Immediate, MergedDepth, Pace, Subjects
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Build, Payload, Period, Stream, every_ms, named_ms, real_time
@@ -164,6 +165,7 @@ def _stream(
         period=period,
         build=build,
         route="public",
+        conflation=Conflation.MERGED_LEVELS if build is diff else Conflation.NEWEST_LEVELS,
         doc=doc,
     )
 
@@ -200,6 +202,7 @@ STREAMS = (
         period=every_ms(500),
         build=diff,
         route="public",
+        conflation=Conflation.MERGED_LEVELS,
         venues=(USDM,),
         doc="Levels that changed, with the RPI orders that do not cross the book.",
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, UnsetType, field
 
 from tickerplant.events import Liquidation
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import ConflatedLiquidations
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Payload, Stream, every_ms
@@ -90,6 +91,7 @@ STREAMS = (
         period=every_ms(1000),
         build=force_order,
         route="market",
+        conflation=Conflation.NONE,
         rare=True,
         doc="The latest liquidation of each second; in later profiles of USDⓈ-M, the largest.",
     ),
@@ -102,6 +104,7 @@ STREAMS = (
         period=every_ms(1000),
         build=force_order,
         route="market",
+        conflation=Conflation.NONE,
         rare=True,
         doc="Liquidations of all symbols, at most one per symbol and second, each in a separate message.",
     ),

@@ -25,6 +25,7 @@ from tickerplant.market.bars import (
     VOLUME,
 )
 from tickerplant.market.interval import INTERVALS, close_time
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import ConflatedCandles
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Payload, Stream, every_ms
@@ -233,6 +234,7 @@ def _price_stream(
         period=every_ms(250),
         build=build,
         route="market",
+        conflation=Conflation.NEWEST_CANDLE,
         doc=doc,
     )
 
@@ -247,6 +249,7 @@ STREAMS = (
         period=every_ms(250),
         build=kline,
         route="market",
+        conflation=Conflation.NEWEST_CANDLE,
         doc="The open candle, while it changes, and once more when it closes.",
     ),
     Stream(
@@ -258,6 +261,7 @@ STREAMS = (
         period=every_ms(250),
         build=continuous_kline,
         route="market",
+        conflation=Conflation.NEWEST_CANDLE,
         doc="The open candle of the present contract of this type: after a delivery it is "
         "another contract, with its own history.  The ids in it are those of trades.",
     ),

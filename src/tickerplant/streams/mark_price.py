@@ -8,6 +8,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.events import CompositePart
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import Periodic
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Payload, Stream, every_ms
@@ -82,6 +83,7 @@ def _mark_stream(
         period=every_ms(milliseconds),
         build=mark_price,
         route="market",
+        conflation=Conflation.MERGED_ARRAY if array else Conflation.NEWEST,
         array=array,
         separate=_is_separate,
         doc=doc,
@@ -140,6 +142,7 @@ def _pair_stream(name: str, milliseconds: int, doc: str) -> Stream:
         period=every_ms(milliseconds),
         build=pair_index,
         route="market",
+        conflation=Conflation.NEWEST,
         venues=(COINM,),
         doc=doc,
     )
@@ -221,6 +224,7 @@ STREAMS = (
         period=every_ms(3000),
         build=symbol_index,
         route="market",
+        conflation=Conflation.NEWEST,
         venues=(USDM,),
         doc="Index price of a symbol; undocumented by the exchange.",
     ),
@@ -232,6 +236,7 @@ STREAMS = (
         period=every_ms(1000),
         build=composite_index,
         route="market",
+        conflation=Conflation.NEWEST,
         venues=(USDM,),
         doc="A composite index and its parts.",
     ),

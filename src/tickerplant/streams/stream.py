@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import Pace, Periodic, Subjects
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.subjects import FindSubjects
@@ -48,6 +49,8 @@ class Stream(Struct, frozen=True, kw_only=True):
     """Update speed in milliseconds; 0 is real time."""
     build: Build
     route: Route
+    conflation: Conflation
+    """What becomes of its messages while they wait for a client with `delivery=latest`."""
     venues: tuple[Venue, ...] = VENUES
     array: bool = False
     """Whether one message lists all subjects that are due."""

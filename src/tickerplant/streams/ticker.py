@@ -12,6 +12,7 @@ from msgspec import UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade, WindowMoved
 from tickerplant.market import figures
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import ConflatedTrades, Periodic
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Payload, Stream, every_ms
@@ -130,6 +131,7 @@ STREAMS = (
         period=lambda venue, _: venue.mini_ticker_ms,
         build=mini_ticker,
         route="market",
+        conflation=Conflation.NEWEST,
         doc="Last price, range and volume of the rolling 24 hours.",
     ),
     Stream(
@@ -141,6 +143,7 @@ STREAMS = (
         period=every_ms(1000),
         build=mini_ticker,
         route="market",
+        conflation=Conflation.MERGED_ARRAY,
         array=True,
         doc="The mini tickers of all symbols that changed.",
     ),
@@ -152,6 +155,7 @@ STREAMS = (
         period=lambda venue, _: venue.ticker_ms,
         build=ticker,
         route="market",
+        conflation=Conflation.NEWEST,
         doc="All statistics of the rolling 24 hours.",
     ),
     Stream(
@@ -163,6 +167,7 @@ STREAMS = (
         period=every_ms(1000),
         build=ticker,
         route="market",
+        conflation=Conflation.MERGED_ARRAY,
         array=True,
         doc="The tickers of all symbols that changed.",
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType, field
 
 from tickerplant.events import AggregateTrade, Trade
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import Immediate
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Payload, Stream, every_ms, real_time
@@ -97,6 +98,7 @@ STREAMS = (
         period=every_ms(100),
         build=aggregate_trade,
         route="market",
+        conflation=Conflation.NONE,
         doc="Fills of one taker side at one price within 100 ms.",
     ),
     Stream(
@@ -108,6 +110,7 @@ STREAMS = (
         period=real_time,
         build=trade,
         route="public",
+        conflation=Conflation.NONE,
         doc="Every single trade; undocumented by the exchange, widely used.",
     ),
 )

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from tickerplant.market.sessions import session
+from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.pace import Periodic
 from tickerplant.streams.pattern import Args, Pattern
 from tickerplant.streams.stream import Stream, every_ms
@@ -55,6 +56,7 @@ STREAMS = (
         period=every_ms(1000),
         build=trading_session,
         route="market",
+        conflation=Conflation.NEWEST_OF_SYMBOL,
         venues=(USDM,),
         doc="The trading sessions of shares and commodities, one message per market.",
     ),
