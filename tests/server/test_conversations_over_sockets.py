@@ -21,12 +21,21 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.server.backend import LocalBackend
+from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.websocket import NEVER_MS
 
 pytestmark = pytest.mark.sockets
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
 ALLOWED_LATE_S = 5.0
+
+
+def answer_here(endpoint: Endpoint) -> None:
+    """Let new connections be answered with what the endpoint has now."""
+    endpoint.backend = LocalBackend(
+        endpoint.queries, endpoint.rate_limiter, endpoint.limits, endpoint.session_counters
+    )
 
 
 class SocketPlayer:
@@ -37,6 +46,7 @@ class SocketPlayer:
         self._endpoints = house.server.endpoints
         for endpoint in self._endpoints:
             endpoint.queries = little_exchange(endpoint.venue)
+            answer_here(endpoint)
         self._endpoint = self._endpoints[0]
         self._loop = asyncio.get_running_loop()
         self._seen: deque[str] = deque()
@@ -50,6 +60,7 @@ class SocketPlayer:
         rate_limiter = RateLimiter(limits)
         for endpoint in self._endpoints:
             endpoint.limits, endpoint.rate_limiter = limits, rate_limiter
+            answer_here(endpoint)
 
     async def connect(self, path: str) -> None:
         await self.disconnect()

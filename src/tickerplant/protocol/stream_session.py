@@ -48,6 +48,9 @@ class _ErrorReply(Struct, frozen=True, omit_defaults=True):
 class StreamSession:
     """The state of one stream connection; times are milliseconds of the server's own clock."""
 
+    is_full = False
+    """Whether too many requests wait: never, as each is answered at once."""
+
     def __init__(
         self,
         target: StreamTarget,

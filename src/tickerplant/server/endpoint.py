@@ -14,6 +14,7 @@ from tickerplant.protocol.keepalive import SessionCounters
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.protocol.redaction import loggable
+from tickerplant.server.backend import Backend, LocalBackend
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.event_loop import Clock
 from tickerplant.server.query_service import QueryService
@@ -154,6 +155,7 @@ class Endpoint:
         congestion: Congestion,
         complaints: Complaints,
         clock: Clock,
+        backend: Backend | None = None,
     ) -> None:
         self.venue = venue
         self.hub = hub
@@ -166,6 +168,10 @@ class Endpoint:
         self.clock = clock
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
+        self.backend: Backend = backend or LocalBackend(
+            queries, rate_limiter, limits, self.session_counters
+        )
+        """Decides about connections and answers WebSocket API requests; this process if missing."""
         self.connections: dict[Connection, None] = {}
         self.outage: str | None = None
         """Why streams are not served; None while they are."""

@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from websockets.datastructures import Headers
-from websockets.http11 import Request
 
 from tickerplant.envelope import HEAD
 from tickerplant.frames import payloads, text_frame
@@ -28,6 +27,7 @@ from tickerplant.protocol.api_session import ApiError, ApiReply, RateLimit, Retr
 from tickerplant.protocol.client_requests import ApiId
 from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.target import ApiTarget
+from tickerplant.server.backend import Admission
 from tickerplant.server.congestion import Congestion, Reader
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import (
@@ -54,8 +54,8 @@ from tickerplant.server.faults import (
     WORDS,
     FaultRow,
 )
-from tickerplant.server.handshake import Answer, Session, Target, refused
-from tickerplant.server.websocket import WebSocketConnection
+from tickerplant.server.handshake import Answer, Target, Upgrade, refused
+from tickerplant.server.websocket import Session, WebSocketConnection
 
 HANDSHAKE_STATUSES = ((REFUSE, 503), (LIMIT_HANDSHAKES, 429), (BAN_HANDSHAKES, 418))
 API_STATUSES = (429, 503, 418)
@@ -237,9 +237,9 @@ class FaultyConnection(WebSocketConnection):
         )
         super().connection_made(self._stallable)
 
-    def answer_upgrade(self, request: Request, now_ms: int) -> Answer:
+    def answer_upgrade(self, upgrade: Upgrade, admission: Admission, now_ms: int) -> Answer:
         """Return the answer to the upgrade request; a fault may refuse what would be granted."""
-        answer = super().answer_upgrade(request, now_ms)
+        answer = super().answer_upgrade(upgrade, admission, now_ms)
         if answer.target is not None:
             for row, status in HANDSHAKE_STATUSES:
                 if self._draws.happens(row):
@@ -247,9 +247,9 @@ class FaultyConnection(WebSocketConnection):
                     return refused(status, "Refused by a fault on demand.", now_ms, headers)
         return answer
 
-    def start_session(self, target: Target, now_ms: int) -> Session:
+    def start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
         """Return the session; schedule the faults that happen after a random time."""
-        session = super().start_session(target, now_ms)
+        session = super().start_session(target, admission, now_ms)
         self._is_api = isinstance(target, ApiTarget)
         if any(map(self._draws.is_on, MESSAGE_FAULTS)):
             self.write = self._write_messages

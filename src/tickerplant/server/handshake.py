@@ -1,4 +1,4 @@
-"""The WebSocket handshake: the answer to an upgrade request, and the session that it opens."""
+"""The WebSocket handshake: what an upgrade request asks for, and its answer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from websockets.http11 import Request, Response
 from websockets.utils import accept_key
 
 from tickerplant.errors import TickerplantError
-from tickerplant.protocol.api_session import ApiSession
-from tickerplant.protocol.rate_limiter import ClientUsage
-from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, parse_target
+from tickerplant.server.backend import Admission
 from tickerplant.server.endpoint import Endpoint
 
 LOST_RETRY_S = 5
@@ -29,7 +27,14 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 """Sixteen bytes in base64."""
 
 Target = StreamTarget | ApiTarget
-Session = StreamSession | ApiSession
+
+
+class Upgrade(Struct, frozen=True):
+    """An upgrade request that is valid."""
+
+    target: Target
+    key: str
+    """Its `Sec-WebSocket-Key`."""
 
 
 class Answer(Struct, frozen=True):
@@ -52,19 +57,23 @@ class _Refusal(TickerplantError):  # noqa: N818  # named after the answer
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def answer_handshake(
-    request: Request,
-    endpoint: Endpoint,
-    address: str,
-    now_ms: int,
-) -> Answer:
-    """Return the answer to an upgrade request."""
+def read_upgrade(request: Request, endpoint: Endpoint, now_ms: int) -> Upgrade | Answer:
+    """Return what an upgrade request asks for, or the answer that refuses an invalid one."""
     try:
         target = parse_target(request.path, endpoint.venue, endpoint.limits)
-        key = _key_of(request)
-        _check_room(target, endpoint, address, now_ms)
+        return Upgrade(target, _key_of(request))
     except BadTarget as bad:
         return Answer(_rejection(bad.status, bad.message, now_ms), why="not a stream URL")
+    except _Refusal as refusal:
+        return refused(refusal.status, refusal.message, now_ms, refusal.headers)
+
+
+def answer_handshake(
+    upgrade: Upgrade, endpoint: Endpoint, admission: Admission, now_ms: int
+) -> Answer:
+    """Return the answer to a valid upgrade request, about which `admission` was decided."""
+    try:
+        _check_room(upgrade.target, endpoint, admission)
     except _Refusal as refusal:
         return refused(refusal.status, refusal.message, now_ms, refusal.headers)
     headers = Headers(
@@ -72,12 +81,12 @@ def answer_handshake(
             "Date": _date(now_ms),
             "Upgrade": "websocket",
             "Connection": "Upgrade",
-            "Sec-WebSocket-Accept": accept_key(key),
+            "Sec-WebSocket-Accept": accept_key(upgrade.key),
         }
     )
-    if isinstance(target, ApiTarget):
+    if isinstance(upgrade.target, ApiTarget):
         headers["x-mbx-uuid"] = str(uuid4())
-    return Answer(Response(101, "Switching Protocols", headers), target)
+    return Answer(Response(101, "Switching Protocols", headers), upgrade.target)
 
 
 def _key_of(request: Request) -> str:
@@ -117,16 +126,13 @@ def _only(headers: Headers, name: str) -> str:
     return values[0]
 
 
-def _check_room(target: Target, endpoint: Endpoint, address: str, now_ms: int) -> None:
-    """Count the connection attempt.
-
-    Raises:
-        _Refusal: the address connects too often, or streams are not served for now.
-    """
-    wait_ms = endpoint.rate_limiter.attempt(address, now_ms)
-    if wait_ms:
-        wait_s = str(-(-wait_ms // 1_000))
+def _check_room(target: Target, endpoint: Endpoint, admission: Admission) -> None:
+    """Raise `_Refusal` if the address connects too often, or nothing can be opened for now."""
+    if admission.wait_ms:
+        wait_s = str(-(-admission.wait_ms // 1_000))
         raise _Refusal(429, "Too many connection attempts.", Retry_After=wait_s)
+    if admission.unavailable:
+        raise _Refusal(503, f"{admission.unavailable}.", Retry_After=str(LOST_RETRY_S))
     if endpoint.outage is not None and isinstance(target, StreamTarget):
         raise _Refusal(503, f"Upstream lost: {endpoint.outage}.", Retry_After=str(LOST_RETRY_S))
 
@@ -153,21 +159,3 @@ def _rejection(status: int, message: str, now_ms: int) -> Response:
 
 def _date(now_ms: int) -> str:
     return formatdate(now_ms / 1_000, usegmt=True)
-
-
-def open_session(
-    target: Target, endpoint: Endpoint, address: str, usage: ClientUsage, now_ms: int
-) -> Session:
-    """Return the session of a new connection to `target`."""
-    limits, counters = endpoint.limits, endpoint.session_counters
-    if isinstance(target, StreamTarget):
-        return StreamSession(target, limits, now_ms, counters, usage)
-    return ApiSession(
-        target,
-        endpoint.queries,
-        endpoint.rate_limiter,
-        address,
-        limits,
-        now_ms,
-        counters,
-    )

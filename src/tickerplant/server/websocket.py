@@ -13,38 +13,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
+from functools import partial
+from typing import TypeAlias
 
 from websockets.http11 import Request
 
 from tickerplant import frames
-from tickerplant.errors import RequestError
 from tickerplant.logs import logger
 from tickerplant.protocol.actions import (
     Action,
     Close,
-    Forward,
     Ping,
     Send,
     SetCombined,
     Subscribe,
     Unsubscribe,
 )
-from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT, SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
 from tickerplant.protocol.rate_limiter import ClientUsage
 from tickerplant.protocol.redaction import loggable, sized
 from tickerplant.protocol.stream_session import StreamSession
-from tickerplant.protocol.target import StreamTarget
+from tickerplant.protocol.target import ApiTarget, StreamTarget
+from tickerplant.server.backend import Admission, ApiRequests
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.handshake import (
     Answer,
-    Session,
     Target,
+    Upgrade,
     answer_handshake,
-    open_session,
+    read_upgrade,
 )
-from tickerplant.server.query_service import ForwardedRequests
 
 CONGESTED_SHARE = 8
 """A connection is congested when its unsent data exceeds the bound divided by this."""
@@ -54,6 +53,7 @@ FRAMES_AT_ONCE = 64
 message rate does not limit pings, pongs and fragments, and one read may hold forty thousand."""
 
 NEVER_MS = 1 << 62
+Session: TypeAlias = StreamSession | ApiRequests
 
 
 class _State(Enum):
@@ -93,7 +93,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._route = ""
         self._message_deadline_ms = NEVER_MS
         """When the current message must be complete; `NEVER_MS` if there is none."""
-        self._forwarded = ForwardedRequests(endpoint.queries)
+        self._is_full = False
+        """Whether the input is left over because too many requests wait."""
         self._ending = ""
         self._abort_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport
@@ -139,6 +140,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._pending.append(frames.close_frame(reason.code, reason.reason))
         self._send_pending()
         self._abort_later()
+        self._read_rest()
 
     def abort(self) -> None:
         """Close the connection at once; unsent data is lost."""
@@ -153,21 +155,27 @@ class WebSocketConnection(asyncio.Protocol):
 
     def begin(self, request: Request) -> None:
         """Answer the upgrade request; what follows it comes through `data_received`."""
-        now_ms = self._endpoint.clock()
-        answer = self.answer_upgrade(request, now_ms)
-        self.transport.write(answer.response.serialize())
-        if answer.target is None:
-            self._note_refusal(request, answer)
-            self._finish()
-        else:
-            self._open(request, answer.target, now_ms)
+        endpoint = self._endpoint
+        now_ms = endpoint.clock()
+        upgrade = read_upgrade(request, endpoint, now_ms)
+        if isinstance(upgrade, Answer):
+            self._refuse(request, upgrade)
+            return
+        endpoint.backend.admit(
+            self._address,
+            now_ms,
+            partial(self._answer, request, upgrade),
+            is_api=isinstance(upgrade.target, ApiTarget),
+        )
 
     def data_received(self, data: bytes) -> None:
         """Answer the messages and control frames in `data`, in order."""
-        if self._session is None or self._state is _State.ENDED:
+        if self._state is _State.ENDED:
             return
         self._reader.feed(data)
-        if not self._is_reading_paused:
+        if self._session is None:
+            self._set_reading(is_paused=True)  # until it is decided whether the client may connect
+        elif not self._is_reading_paused:
             self._read()
 
     def eof_received(self) -> None:
@@ -190,9 +198,9 @@ class WebSocketConnection(asyncio.Protocol):
             self._abort_timer.cancel()
         endpoint = self._endpoint
         endpoint.congestion.resume(self)
+        self._state = _State.ENDED
         if self._session is None:
             return
-        self._state = _State.ENDED
         self._leave("lost")
         del endpoint.connections[self]
         endpoint.rate_limiter.connection_closed(self._usage)
@@ -201,22 +209,43 @@ class WebSocketConnection(asyncio.Protocol):
 
     # Handshake.
 
-    def answer_upgrade(self, request: Request, now_ms: int) -> Answer:
-        """Return the answer to the upgrade request, and what it opens."""
-        return answer_handshake(request, self._endpoint, self._address, now_ms)
+    def answer_upgrade(self, upgrade: Upgrade, admission: Admission, now_ms: int) -> Answer:
+        """Return the answer to a valid upgrade request, and what it opens."""
+        return answer_handshake(upgrade, self._endpoint, admission, now_ms)
 
-    def start_session(self, target: Target, now_ms: int) -> Session:
+    def start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
         """Return the session that was granted; the hub may write from now on."""
-        endpoint = self._endpoint
-        self._usage = endpoint.rate_limiter.connection_opened(self._address)
-        self._session = open_session(target, endpoint, self._address, self._usage, now_ms)
+        endpoint, address = self._endpoint, self._address
+        self._usage = endpoint.rate_limiter.connection_opened(address)
+        if isinstance(target, StreamTarget):
+            self._session = StreamSession(
+                target, endpoint.limits, now_ms, endpoint.session_counters, self._usage
+            )
+        else:
+            self._session = endpoint.backend.open_api(
+                target, address, admission, now_ms, self._reply
+            )
         self._state = _State.OPEN
         self.write = self.transport.write
         return self._session
 
-    def _open(self, request: Request, target: Target, now_ms: int) -> None:
+    def _answer(self, request: Request, upgrade: Upgrade, admission: Admission) -> None:
+        """Answer a valid upgrade request, about which `admission` was decided."""
+        if self._state is not _State.CONNECTING:
+            return  # the client is gone
+        now_ms = self._endpoint.clock()
+        answer = self.answer_upgrade(upgrade, admission, now_ms)
+        if answer.target is None:
+            self._refuse(request, answer)
+            return
+        self.transport.write(answer.response.serialize())
+        self._open(request, answer.target, admission, now_ms)
+        if self._is_reading_paused:
+            self._read()
+
+    def _open(self, request: Request, target: Target, admission: Admission, now_ms: int) -> None:
         endpoint = self._endpoint
-        session = self.start_session(target, now_ms)
+        session = self.start_session(target, admission, now_ms)
         endpoint.connections[self] = None
         endpoint.counters.opened += 1
         logger().info(
@@ -233,8 +262,9 @@ class WebSocketConnection(asyncio.Protocol):
         if endpoint.ending is not None and self.names is not None:
             self.close(endpoint.ending)
 
-    def _note_refusal(self, request: Request, answer: Answer) -> None:
-        """Count and log a handshake that was refused."""
+    def _refuse(self, request: Request, answer: Answer) -> None:
+        """Send, count and log an answer that refuses the handshake."""
+        self.transport.write(answer.response.serialize())
         status = answer.response.status_code
         self._endpoint.counters.refused[status] += 1
         self._endpoint.complaints.add(
@@ -242,6 +272,7 @@ class WebSocketConnection(asyncio.Protocol):
             f"{self.identity} ! handshake refused: {answer.why}",
             path=loggable(request.path),
         )
+        self._finish()
 
     @property
     def _address(self) -> str:
@@ -256,26 +287,41 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _read(self) -> None:
         """Answer what has been received; the rest of many frames in the next turn."""
+        session = self._session
+        if session is None:
+            return
         self._reader.allow(FRAMES_AT_ONCE)
         try:
-            while self._session is not None and (received := self._next()):
+            while not session.is_full and (received := self._next()):
                 if not self._reader.is_in_message:
                     self._message_deadline_ms = NEVER_MS
-                self._receive(received, self._session)
+                self._receive(received, session)
         except BadFrame as bad:
             self._fail(bad)
+        self._send_pending()
+        is_open = self._state is not _State.ENDED
+        self._is_full = is_open and session.is_full
+        if self._is_full:
+            self._set_reading(is_paused=True)
+            return
         if self._reader.is_midway:
             self._await_end_of_message()
-        self._send_pending()
-        self._pause_reading(is_paused=self._reader.is_held and self._state is not _State.ENDED)
-
-    def _pause_reading(self, *, is_paused: bool) -> None:
-        """Read nothing from the socket as long as input is left over for the next turn."""
-        if is_paused:
+        is_held = is_open and self._reader.is_held
+        if is_held:
             asyncio.get_running_loop().call_soon(self._read)
+        self._set_reading(is_paused=is_held)
+
+    def _set_reading(self, *, is_paused: bool) -> None:
+        """Read from the socket, or not as long as input is left over."""
         if is_paused is not self._is_reading_paused:
             self._is_reading_paused = is_paused
             (self.transport.pause_reading if is_paused else self.transport.resume_reading)()
+
+    def _read_rest(self) -> None:
+        """Go on reading if the requests that waited were too many, and no longer are."""
+        if self._is_full and self._session is not None and not self._session.is_full:
+            self._is_full = False
+            self._read()
 
     def _receive(self, received: Received, session: Session) -> None:
         """Answer one message or control frame; after the server's close frame, only a close frame."""
@@ -323,8 +369,6 @@ class WebSocketConnection(asyncio.Protocol):
                     hub.set_combined(self, combined)
                 case Ping(payload=payload):
                     self._pending.append(frames.control_frame(frames.PING, payload))
-                case Forward():
-                    self._forwarded.start(action, self._reply)
                 case Close(reason=reason):
                     self._endpoint.complaints.add(
                         f"close {reason.name}", f"{self.identity} ! {reason.reason}"
@@ -335,13 +379,14 @@ class WebSocketConnection(asyncio.Protocol):
         self._pending.append(frames.text_frame(text))
         if code is not None:
             # The message itself is not logged: it may contain keys, even if sent to the wrong address.
-            shown = f"a message of {sized(message)}" if message else "a forwarded request"
+            shown = f"a message of {sized(message)}" if message else "an earlier request"
             self._endpoint.complaints.add(f"reply {code}", f"{self.identity} < {shown}", code=code)
 
-    def _reply(self, forwarded: Forward, outcome: bytes | RequestError) -> None:
-        if isinstance(self._session, ApiSession):
-            self.perform(self._session.answered(forwarded, outcome))
-            self._send_pending()
+    def _reply(self, actions: Iterable[Action]) -> None:
+        """Carry out the reply to a request that was answered later."""
+        self.perform(actions)
+        self._send_pending()
+        self._read_rest()
 
     def _subscribe(self, names: tuple[str, ...]) -> None:
         """Subscribe to `names`; those that stay silent are logged, not refused."""
@@ -389,9 +434,10 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._ending = ending
         self.write = _discard
-        self._forwarded.cancel()
         if self._session is not None:
             self._endpoint.hub.remove(self)
+            if not isinstance(self._session, StreamSession):
+                self._session.cancel()
 
     def _abort_later(self) -> None:
         """Abort the connection after the grace period."""

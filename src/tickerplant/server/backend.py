@@ -1,0 +1,182 @@
+"""What decides about connections, and answers the requests of the WebSocket API.
+
+`LocalBackend` does both at once, with the market and the limits of this process.  An edge asks its
+plant instead, and is answered later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+from tickerplant.errors import RequestError
+from tickerplant.protocol.actions import Action, Forward
+from tickerplant.protocol.api_session import ApiSession
+from tickerplant.protocol.keepalive import Keepalive, SessionCounters
+from tickerplant.protocol.limits import Limits
+from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.protocol.target import ApiTarget
+from tickerplant.server.query_service import ForwardedRequests, QueryService
+
+Reply: TypeAlias = Callable[[Iterable[Action]], object]
+"""Takes what is to be done on a connection for a request that was answered later."""
+
+
+class Admission(Struct, frozen=True):
+    """The decision about an attempt to connect."""
+
+    wait_ms: int = 0
+    """How long to wait before the next attempt; 0 if the address may connect."""
+    is_banned: bool = False
+    """Whether the address is banned; that ends a WebSocket API connection as soon as it is open."""
+    unavailable: str = ""
+    """Why nobody can decide now, as one line without a full stop; empty if it was decided."""
+
+
+ADMITTED = Admission()
+
+
+class ApiRequests(Protocol):
+    """The requests of one WebSocket API connection."""
+
+    @property
+    def keepalive(self) -> Keepalive:
+        """Pings, pongs and age of the connection."""
+        ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many requests wait that no more may be received for now."""
+        ...
+
+    def open(self) -> Iterable[Action]:
+        """Return what is to be done first."""
+        ...
+
+    def receive_text(self, text: str | bytes, now_ms: int) -> Iterable[Action]:
+        """Take one request; return what is to be done at once."""
+        ...
+
+    def receive_binary(self, now_ms: int) -> Iterable[Action]:
+        """Take a binary message like text that is not JSON."""
+        ...
+
+    def cancel(self) -> None:
+        """Reply to nothing more: the connection is closing."""
+        ...
+
+
+class Backend(Protocol):
+    """What decides about connections, and answers the requests of the WebSocket API."""
+
+    def admit(
+        self, address: str, now_ms: int, decide: Callable[[Admission], object], *, is_api: bool
+    ) -> None:
+        """Count an attempt to connect, and call `decide` with the decision, now or later.
+
+        Args:
+            address: The client.
+            now_ms: The time on the connection clock.
+            decide: Takes the decision.
+            is_api: Whether it is a connection of the WebSocket API.
+        """
+        ...
+
+    def open_api(
+        self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
+    ) -> ApiRequests:
+        """Return the requests of a new WebSocket API connection.
+
+        Args:
+            target: The target of its URL.
+            address: The client.
+            admission: The decision about the connection.
+            now_ms: The time on the connection clock.
+            reply: Takes the replies to requests that are answered later.
+        """
+        ...
+
+
+class LocalBackend:
+    """Decides and answers at once, with the market and the limits of this process."""
+
+    def __init__(
+        self,
+        queries: QueryService,
+        rate_limiter: RateLimiter,
+        limits: Limits,
+        counters: SessionCounters,
+    ) -> None:
+        self._queries = queries
+        self._rate_limiter = rate_limiter
+        self._limits = limits
+        self._counters = counters
+
+    def admit(
+        self, address: str, now_ms: int, decide: Callable[[Admission], object], *, is_api: bool
+    ) -> None:
+        """Count an attempt to connect, and call `decide` with the decision."""
+        del is_api  # the session charges the handshake
+        wait_ms = self._rate_limiter.attempt(address, now_ms)
+        decide(Admission(wait_ms) if wait_ms else ADMITTED)
+
+    def open_api(
+        self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
+    ) -> LocalApiRequests:
+        """Return the requests of a new WebSocket API connection."""
+        del admission  # the session finds out itself whether the address is banned
+        session = ApiSession(
+            target,
+            self._queries,
+            self._rate_limiter,
+            address,
+            self._limits,
+            now_ms,
+            self._counters,
+        )
+        return LocalApiRequests(session, self._queries, reply)
+
+
+class LocalApiRequests:
+    """Requests that are answered at once; forwarded ones get their reply later.
+
+    Args:
+        session: Answers them.
+        queries: Forwards.
+        reply: Takes the replies to forwarded requests.
+    """
+
+    is_full = False
+
+    def __init__(self, session: ApiSession, queries: QueryService, reply: Reply) -> None:
+        self.keepalive = session.keepalive
+        self.open = session.open
+        self._session = session
+        self._queries = queries
+        self._reply = reply
+        self._forwarded: ForwardedRequests | None = None
+
+    def receive_text(self, text: str | bytes, now_ms: int) -> list[Action]:
+        """Answer one request; return what is to be done at once."""
+        actions = self._session.receive_text(text, now_ms)
+        match actions:
+            case [Forward() as forward]:
+                if self._forwarded is None:
+                    self._forwarded = ForwardedRequests(self._queries)
+                self._forwarded.start(forward, self._answered)
+                return []
+        return actions
+
+    def receive_binary(self, now_ms: int) -> list[Action]:
+        """Answer a binary message like text that is not JSON."""
+        return self.receive_text(b"", now_ms)
+
+    def cancel(self) -> None:
+        """Wait for no forwarded request any more."""
+        if self._forwarded is not None:
+            self._forwarded.cancel()
+
+    def _answered(self, forward: Forward, outcome: bytes | RequestError) -> None:
+        self._reply(self._session.answered(forward, outcome))
