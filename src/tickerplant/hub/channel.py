@@ -98,7 +98,7 @@ class Channel:
         self.combined: dict[Audience, None] = {}
         self.selective: dict[Audience, None] = {}
         """The audiences whose delivery is not plain."""
-        self.listeners: dict[Listener, None] = {}
+        self.listeners: dict[Listener | Tap, None] = {}
         self.publisher: Publisher | None = None
         """Makes the channel's messages; None if the source sends them itself."""
         self.matches = matches
@@ -156,7 +156,7 @@ class Channel:
             self._broadcast_selectively(payload, envelope)
         if self.listeners:
             for listener in self.listeners:
-                listener.queue(payload)
+                listener.queue(payload, envelope)
 
     def _broadcast_selectively(self, payload: bytes, envelope: bytes) -> None:
         message = Message(self, payload, envelope, self._published())
@@ -200,12 +200,44 @@ class Listener:
         self._queue = queue
         self._remove = remove
 
-    def queue(self, payload: bytes) -> None:
+    def queue(self, payload: bytes, envelope: bytes) -> None:
         """Queue a message for the next flush."""
+        del envelope
         self._queue(self, payload)
 
     def close(self) -> None:
         """Stop listening; `callback` is not called any more, not even for queued messages."""
+        if self.is_open:
+            self.is_open = False
+            self._remove(self)
+
+
+class Tap:
+    """Takes the messages of one stream when they are made, before any flush, until `close`.
+
+    `Hub.tap` makes it.
+
+    Args:
+        name: The stream.
+        queue: Takes the payload of each message and, if the source gave one, its envelope.
+        remove: Called once, when the tap is closed.
+    """
+
+    __slots__ = ("_remove", "is_open", "name", "queue")
+
+    def __init__(
+        self,
+        name: str,
+        queue: Callable[[bytes, bytes], object],
+        remove: Callable[[Tap], object],
+    ) -> None:
+        self.name = name
+        self.queue = queue
+        self.is_open = True
+        self._remove = remove
+
+    def close(self) -> None:
+        """Take no messages any more."""
         if self.is_open:
             self.is_open = False
             self._remove(self)

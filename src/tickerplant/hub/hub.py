@@ -22,6 +22,7 @@ from tickerplant.hub.channel import (
     Channel,
     Listener,
     Subscriber,
+    Tap,
 )
 from tickerplant.hub.delivery import (
     EVERY,
@@ -116,6 +117,9 @@ class Hub:
         self.accepts_unknown = False
         """Whether the source may know streams and symbols that are unknown here: then every name
         opens a channel, and no name is reported as silent because it is unknown."""
+        self.silent_elsewhere: Mapping[str, str] | None = None
+        """If the contracts are known elsewhere: why streams stay silent, by name, as far as it is
+        known; None if they are known here."""
         self.wake: Callable[[], object] = _nothing
         """Called when the first frame waits; the server flushes soon after."""
         self.messages_sent = 0
@@ -369,6 +373,8 @@ class Hub:
         stream = matches[0][0] if matches else None
         if self.accepts_unknown or name in self.publishers.passthrough:
             return stream, None  # its messages can come from the source
+        if self.silent_elsewhere is not None and stream is not None:
+            return stream, self.silent_elsewhere.get(name)
         return stream, UNKNOWN_STREAM if stream is None else UNKNOWN_SYMBOL
 
     def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
@@ -519,17 +525,44 @@ class Hub:
         Returns:
             A listener to close.
         """
+        listener = Listener(name, callback, self._queue_for, self._remove_listener)
+        self._channel_to_hear(name).listeners[listener] = None
+        return listener
+
+    def tap(self, name: str, take: Callable[[bytes, bytes], object]) -> Tap:
+        """Call `take` with each message of `name` at once, when it is made.
+
+        Args:
+            name: The stream.
+            take: Takes the payload and, if the source gave one, its envelope.  Must neither raise
+                nor change subscriptions.
+
+        Returns:
+            A tap to close.
+        """
+        tap = Tap(name, take, self._remove_listener)
+        self._channel_to_hear(name).listeners[tap] = None
+        return tap
+
+    def why_silent(self, name: str) -> str | None:
+        """Return why a subscription of `name` would stay silent now; None if it would not."""
+        channel = self.channels.get(name)
+        if channel is not None and channel.publisher is not None:
+            return None
+        matches = self._lookup.matches(name) if channel is None else channel.matches
+        return self._judge(name, matches, first_listed(self.markets, matches))[1]
+
+    def _channel_to_hear(self, name: str) -> Channel:
+        """Return the channel of `name`, opened if necessary, whose listeners may change."""
         channel = self.channels.get(name)
         if channel is None:
             channel = self._new_channel(name, self._lookup.matches(name))
             match = first_listed(self.markets, channel.matches)
             self._open_channels([(name, channel, match)])
         self._close_queues()
-        listener = Listener(name, callback, self._queue_for, self._remove_listener)
-        channel.listeners[listener] = None
-        return listener
+        return channel
 
-    def _remove_listener(self, listener: Listener) -> None:
+    def _remove_listener(self, listener: Listener | Tap) -> None:
         channel = self.channels[listener.name]
         del channel.listeners[listener]
         self._close_if_unused(channel)

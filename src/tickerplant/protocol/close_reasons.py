@@ -126,6 +126,15 @@ UPSTREAM_LOST = CloseReason(
     doc="The server has lost its upstream, so messages may be missing. "
     "Until it is back, stream handshakes may be answered 503 with `Retry-After`.",
 )
+BUS_LOST = CloseReason(
+    name="bus_lost",
+    code=1013,
+    reason="Bus lost: messages may be missing",
+    should_reconnect=True,
+    doc="This worker or edge was cut off from its plant, and could not make the streams of the "
+    "connection whole again. Until the plant is back, stream handshakes may be answered 503 with "
+    "`Retry-After`.",
+)
 
 CLOSE_REASONS = (
     TOO_MANY_REQUESTS,
@@ -143,4 +152,5 @@ CLOSE_REASONS = (
     GOING_AWAY,
     ENDED,
     UPSTREAM_LOST,
+    BUS_LOST,
 )

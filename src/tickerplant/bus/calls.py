@@ -1,0 +1,213 @@
+"""Questions of an edge and the answers of its plant: numbered, bounded, in parts if they are long.
+
+Answers arrive in the order in which the plant gives them.  Pure: times are arguments, in ms of a
+monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from tickerplant.bus.nodes import Answer
+
+MAX_WAITING = 10_000
+"""Questions of one edge that wait for their answers; further ones fail at once."""
+MAX_ANSWER_BYTES = 64 << 20
+"""Bytes of one answer, over all its parts."""
+CALL_TIMEOUT_MS = 60_000
+"""How long a question waits for its answer."""
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """A question, or part of one."""
+
+    edge: str
+    call: int
+    """Counts the questions of the edge."""
+    method: str
+    body: bytes
+    is_last: bool = True
+
+
+class CallFailed(Struct, frozen=True):
+    """There is no answer: the text says why, as one line without a full stop."""
+
+    reason: str
+
+
+OnAnswer: TypeAlias = Callable[[bytes | CallFailed], object]
+Reply: TypeAlias = Callable[[bytes], object]
+Handler: TypeAlias = Callable[[bytes, Reply], object]
+"""Answers one question, now or later, once."""
+
+
+class _Waiting(Struct, eq=False):
+    on_answer: OnAnswer
+    deadline_ms: int
+    parts: list[bytes]
+    part_bytes: int = 0
+
+
+class Caller:
+    """Asks the questions of one edge.
+
+    Args:
+        identity: The edge.
+        send: Publishes a question.
+        clock: Returns ms of a monotonic clock.
+        part_bytes: Returns how long a body may be that is sent in one part.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        send: Callable[[Question], object],
+        clock: Callable[[], int],
+        part_bytes: Callable[[], int],
+    ) -> None:
+        self.asked_count = 0
+        self.failed_count = 0
+        self.outage: str = ""
+        """Why questions fail at once; empty while they are asked."""
+        self._identity = identity
+        self._send = send
+        self._clock = clock
+        self._part_bytes = part_bytes
+        self._waiting: dict[int, _Waiting] = {}
+
+    @property
+    def waiting_count(self) -> int:
+        """Questions that wait for their answers."""
+        return len(self._waiting)
+
+    def call(self, method: str, body: bytes, on_answer: OnAnswer) -> None:
+        """Ask the plant; `on_answer` is called once, perhaps at once.
+
+        Args:
+            method: What is asked; the plant has a handler of this name.
+            body: The question.
+            on_answer: Takes the answer, or why there is none.
+        """
+        self.asked_count += 1
+        if self.outage or len(self._waiting) >= MAX_WAITING:
+            self.failed_count += 1
+            on_answer(CallFailed(self.outage or "too many questions wait for the plant"))
+            return
+        number = self.asked_count
+        self._waiting[number] = _Waiting(on_answer, self._clock() + CALL_TIMEOUT_MS, [])
+        for part, is_last in _parts(body, self._part_bytes()):
+            self._send(
+                Question(
+                    edge=self._identity, call=number, method=method, body=part, is_last=is_last
+                )
+            )
+
+    def receive(self, answer: Answer) -> None:
+        """Take an answer, or part of one; one that nobody waits for is ignored."""
+        waiting = self._waiting.get(answer.call)
+        if waiting is None:
+            return
+        waiting.parts.append(answer.body)
+        waiting.part_bytes += len(answer.body)
+        if answer.failure or waiting.part_bytes > MAX_ANSWER_BYTES:
+            self._fail(answer.call, answer.failure or "the answer of the plant is too long")
+        elif answer.is_last:
+            del self._waiting[answer.call]
+            parts = waiting.parts
+            waiting.on_answer(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def tick(self) -> None:
+        """Fail the questions that have waited too long."""
+        now_ms = self._clock()
+        for number, waiting in tuple(self._waiting.items()):
+            if waiting.deadline_ms > now_ms:
+                break  # all wait equally long
+            self._fail(number, "the plant did not answer in time")
+
+    def fail_all(self, reason: str) -> None:
+        """Fail every question, and each new one at once until `resume`."""
+        self.outage = reason
+        for number in tuple(self._waiting):
+            self._fail(number, reason)
+
+    def resume(self) -> None:
+        """Ask questions again."""
+        self.outage = ""
+
+    def _fail(self, number: int, reason: str) -> None:
+        self.failed_count += 1
+        self._waiting.pop(number).on_answer(CallFailed(reason))
+
+
+class Answerer:
+    """Answers the questions of all edges of a plant.
+
+    Args:
+        send: Publishes an answer to an edge.
+        part_bytes: Returns how long a body may be that is sent in one part.
+    """
+
+    def __init__(
+        self, send: Callable[[str, Answer], object], part_bytes: Callable[[], int]
+    ) -> None:
+        self.answered_count = 0
+        self.refused_count = 0
+        """Questions that no handler took."""
+        self._send = send
+        self._part_bytes = part_bytes
+        self._handlers: dict[str, Handler] = {}
+        self._begun: dict[tuple[str, int], list[bytes]] = {}
+        """The questions of which parts are missing."""
+
+    def register(self, method: str, handler: Handler) -> None:
+        """Answer the questions of `method` with `handler`."""
+        self._handlers[method] = handler
+
+    def receive(self, question: Question) -> None:
+        """Answer a question, or keep the part of one until the last."""
+        key = question.edge, question.call
+        body = question.body
+        if not question.is_last:
+            self._keep(key, body)
+            return
+        if key in self._begun:
+            body = b"".join([*self._begun.pop(key), body])
+        handler = self._handlers.get(question.method)
+        if handler is None:
+            self.refused_count += 1
+            failure = f"the plant answers no questions of the kind {question.method}"
+            self._send(question.edge, Answer(call=question.call, body=b"", failure=failure))
+            return
+        handler(body, self._reply_to(*key))
+
+    def forget(self, edge: str) -> None:
+        """Drop the parts of questions of an edge that has gone."""
+        for key in [key for key in self._begun if key[0] == edge]:
+            del self._begun[key]
+
+    def _keep(self, key: tuple[str, int], body: bytes) -> None:
+        parts = self._begun.setdefault(key, [])
+        parts.append(body)
+        if sum(map(len, parts)) > MAX_ANSWER_BYTES or len(self._begun) > MAX_WAITING:
+            del self._begun[key]
+            self.refused_count += 1
+
+    def _reply_to(self, edge: str, call: int) -> Reply:
+        def reply(body: bytes) -> None:
+            self.answered_count += 1
+            for part, is_last in _parts(body, self._part_bytes()):
+                self._send(edge, Answer(call=call, body=part, is_last=is_last))
+
+        return reply
+
+
+def _parts(body: bytes, part_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    """Yield the parts of `body`, each with whether it is the last."""
+    if len(body) <= part_bytes:
+        yield body, True
+        return
+    for start in range(0, len(body), part_bytes):
+        yield body[start : start + part_bytes], start + part_bytes >= len(body)

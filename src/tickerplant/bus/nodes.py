@@ -1,0 +1,213 @@
+"""What the nodes of a bus tell each other about themselves and their state."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+HEARTBEAT_MS = 500
+"""How often a plant says that it is there."""
+REPORT_MS = 1_000
+"""How often an edge says that it is there."""
+LEASE_MS = 3_000
+"""How long the interest of an edge outlives its last report, in addition to its grace period."""
+
+
+class PlantDescription(Struct, frozen=True, kw_only=True):
+    """What an edge must know to serve a plant's clients."""
+
+    name: str
+    epoch: str
+    """One run of the plant."""
+    profile: str
+    strict_routing: bool = False
+    accepts_unknown: bool = False
+    """Whether the plant may serve streams of which this program knows nothing, as a relay does."""
+    limits: dict[str, int | bool] = {}
+    """Those of `protocol.limits.Limits`, by name."""
+    venues: tuple[str, ...] = ()
+    """The names of the venues that are served."""
+    origin: Literal["simulation", "replay", "relay"] = "simulation"
+    origins: dict[str, str] = {}
+    """Words about the origin of each venue's market, by its name."""
+    faults: dict[str, Any] = {}
+    fault_seed: int | None = None
+    can_be_taken_over: bool = False
+    """Whether a standby may continue it."""
+    has_clock: bool = False
+    """Whether clients may read and set its clock."""
+    delivery: str = ""
+    """The delivery policy of connections that name none."""
+    term: int = 0
+    """Rises with every taker of the name; 0 if the plant holds no lease."""
+    host: str = ""
+    """Where it runs, for messages to people."""
+
+
+class Hello(Struct, frozen=True, array_like=True):
+    """A request for a `PlantDescription`, answered on the reply subject."""
+
+    identity: str = ""
+
+
+# From an edge to the plant.
+
+
+class Interest(Struct, frozen=True, kw_only=True, tag="interest", omit_defaults=True):
+    """Which streams an edge wants from now on, in addition to earlier ones or in their place."""
+
+    edge: str
+    version: int
+    """Counts the changes of the edge, from 1."""
+    is_full: bool = False
+    """Whether the opened names replace all earlier ones."""
+    opened: dict[str, list[str]] = {}
+    """By venue."""
+    closed: dict[str, list[str]] = {}
+    """By venue."""
+    subscriber_count: int = 0
+
+
+class Report(Struct, frozen=True, kw_only=True, tag="report", omit_defaults=True):
+    """The heartbeat of an edge."""
+
+    edge: str
+    version: int
+    """Of its last change of interest."""
+    host: str = ""
+    pid: int = 0
+    lease_ms: int = LEASE_MS
+    """How long its interest is valid without another report."""
+    subscriber_count: int = 0
+    is_congested: bool = False
+    body: bytes = b""
+    """Its own figures; the bus does not read them."""
+
+
+class Reached(Struct, frozen=True, kw_only=True, tag="reached"):
+    """An edge has delivered everything before a `Mark`."""
+
+    edge: str
+    mark: int
+    is_congested: bool = False
+
+
+class Leaving(Struct, frozen=True, kw_only=True, tag="leaving"):
+    """An edge ends."""
+
+    edge: str
+
+
+FromEdge = Interest | Report | Reached | Leaving
+
+# From the plant to one edge.
+
+
+class Accepted(Struct, frozen=True, kw_only=True, tag="accepted", omit_defaults=True):
+    """The plant publishes what an edge wants."""
+
+    version: int
+    number: int
+    """Every message of these streams with a greater number is published."""
+    silent: dict[str, dict[str, str]] = {}
+    """Why names stay silent, by venue and name."""
+
+
+class SendAll(Struct, frozen=True, kw_only=True, tag="send_all"):
+    """The plant has missed a change: it needs a full list."""
+
+    version: int = 0
+    """What the plant knows."""
+
+
+class Answer(Struct, frozen=True, kw_only=True, tag="answer", omit_defaults=True):
+    """Part of the answer to a question; the last part says so."""
+
+    call: int
+    body: bytes
+    is_last: bool = True
+    failure: str = ""
+
+
+ToEdge = Accepted | SendAll | Answer
+
+# From the plant to all edges: the control messages, in the order of the messages of streams.
+
+
+class OutageStarted(Struct, frozen=True, kw_only=True, tag="outage_started"):
+    """The subscribers of streams are to be disconnected: see `sources.source.Clients`."""
+
+    venue: str
+    names: list[str] | None
+    reason: str
+
+
+class OutageEnded(Struct, frozen=True, kw_only=True, tag="outage_ended"):
+    """Stream connections of a venue are accepted again."""
+
+    venue: str
+
+
+class StreamsEnded(Struct, frozen=True, kw_only=True, tag="streams_ended"):
+    """The market is over."""
+
+    reason: str
+    """The name of a close reason."""
+
+
+class PlantGoes(Struct, frozen=True, kw_only=True, tag="plant_goes"):
+    """The plant ends; what follows depends on its origin."""
+
+    reason: str
+    """The name of a close reason."""
+
+
+class Mark(Struct, frozen=True, kw_only=True, tag="mark"):
+    """Each edge answers `Reached` when it has delivered everything before."""
+
+    mark: int
+    waits: bool = False
+    """Whether to answer only when no connection is congested, because the source waits."""
+
+
+Control = OutageStarted | OutageEnded | StreamsEnded | PlantGoes | Mark
+
+
+class Beat(Struct, frozen=True, kw_only=True, array_like=True):
+    """The heartbeat of a plant."""
+
+    epoch: str
+    term: int
+    number: int
+    """Of its last message."""
+    latest: tuple[tuple[int, int], ...] = ()
+    """The streams with messages since the last beat: the key of the subject, the last number."""
+    generation: str = ""
+    """Which life of the bus's memory the next field is about."""
+    kept: tuple[int, int] | None = None
+    """A number, and a sequence in the bus's memory: later messages have later sequences."""
+
+
+class Malformed(ValueError):
+    """The bytes are not what was expected on their subject; the text says why."""
+
+
+encode = msgspec.msgpack.Encoder().encode
+_DECODERS: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+
+
+def decode(data: bytes, kind: Any) -> Any:
+    """Return the `kind` in `data`.
+
+    Raises:
+        Malformed: there is none.
+    """
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.msgpack.Decoder(kind)
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
+        raise Malformed(str(error)) from None

@@ -1,0 +1,283 @@
+"""The messages of a plant at an edge: in the plant's order, each once, none missing without a word.
+
+    live ── a message is missing, or the connection was cut ──▶ holding ── settled ──▶ live
+
+While it is *live*, batches are delivered as they come, up to an interleaved turn, which waits for its
+mark.  While it is *holding*, batches wait until those before them were replayed from the memory of the
+bus.  A stream that cannot be made whole is lost: its subscribers are told, and it goes on from the
+next batch.
+
+Streams are known by their subjects.  Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Protocol, TypeAlias
+
+from tickerplant.bus.batches import Batch, Message
+
+MAX_HELD_BYTES = 64 << 20
+"""Payload bytes that wait while the memory is read; more, and all streams are lost instead."""
+
+_Arrival: TypeAlias = tuple[str, Batch]
+
+
+class Outlet(Protocol):
+    """Where the messages go."""
+
+    def deliver(self, subject: str, message: Message) -> object:
+        """Take the next message."""
+        ...
+
+    def lose(self, subjects: Iterable[str], reason: str) -> object:
+        """Note that messages of streams may be missing before the next one."""
+        ...
+
+    def recover(self) -> object:
+        """Replay the messages after `Ordering.delivered`, then `settle`."""
+        ...
+
+
+class Ordering:
+    """Restores the order over all streams of an edge, and finds what is missing.
+
+    Args:
+        epoch: The run of the plant whose numbers count.
+        control: The subject of the control messages, which is always open.
+        outlet: Takes the messages; must not call back.
+    """
+
+    def __init__(self, epoch: str, control: str, outlet: Outlet) -> None:
+        self.epoch = epoch
+        self.delivered = 0
+        """The greatest number that was delivered, or that is known not to concern this edge."""
+        self.is_holding = False
+        """Whether batches wait until those before them were replayed."""
+        self.duplicate_count = 0
+        """Messages that were delivered already."""
+        self.foreign_count = 0
+        """Batches of another run of the plant, or of a stream that is not open."""
+        self.late_count = 0
+        """Batches that came after later messages of other streams."""
+        self.lost_count = 0
+        """Times a stream could not be made whole."""
+        self.held_bytes = 0
+        self._control = control
+        self._outlet = outlet
+        self._last: dict[str, int | None] = {control: None}
+        """The last number of each open stream; None until the plant has accepted the interest."""
+        self._turn: list[_Arrival] = []
+        """The batches of an interleaved turn, until its mark."""
+        self._held: list[_Arrival] = []
+
+    # Streams
+
+    def open(self, subject: str) -> None:
+        """Expect batches of `subject`, beginning with any."""
+        self._last.setdefault(subject, None)
+
+    def close(self, subject: str) -> None:
+        """Expect no batches of `subject` any more."""
+        self._last.pop(subject, None)
+
+    def accept(self, subjects: Iterable[str], number: int) -> None:
+        """Expect every message of `subjects` after `number`: the plant publishes them."""
+        for subject in subjects:
+            if subject in self._last and self._last[subject] is None:
+                self._last[subject] = number
+        if not self.is_holding:
+            self.delivered = max(self.delivered, number)
+
+    def restart(self, epoch: str) -> None:
+        """Forget every number: another run of the plant begins."""
+        self.epoch, self.delivered, self.is_holding = epoch, 0, False
+        self._turn.clear()
+        self._drop_held()
+        self._last = dict.fromkeys(self._last)
+
+    # Live
+
+    def take(self, subject: str, batch: Batch) -> None:
+        """Take a batch as it comes from the bus."""
+        if batch.epoch != self.epoch or subject not in self._last:
+            self.foreign_count += 1
+        elif self.is_holding:
+            self._hold([(subject, batch)])
+        elif self._turn or batch.is_interleaved or not batch.messages:
+            self._take_in_turn(subject, batch)
+        elif not self._admit([(subject, batch)], is_final=False):
+            self._begin_holding([(subject, batch)])
+
+    def check(self, latest: Iterable[tuple[str, int]]) -> None:
+        """Compare with the plant's own last numbers of streams, as of now."""
+        if self.is_holding:
+            return
+        for subject, number in latest:
+            last = self._last.get(subject)
+            if last is not None and last < number:
+                self._begin_holding([])
+                return
+
+    def cut(self) -> None:
+        """Hold what comes from now on: messages may have been missed."""
+        if not self.is_holding:
+            self._begin_holding([])
+
+    def _take_in_turn(self, subject: str, batch: Batch) -> None:
+        """Keep a batch of an interleaved turn; deliver the turn at its end."""
+        if batch.is_interleaved:
+            self._turn.append((subject, batch))
+            return
+        turn, self._turn = self._turn, []
+        if batch.messages:  # the mark is missing
+            turn.append((subject, batch))
+        if turn and not self._admit(turn, is_final=False):
+            self._begin_holding(turn)
+
+    # Holding
+
+    def replay(self, subject: str, batch: Batch) -> None:
+        """Take a batch from the memory of the bus, in its order."""
+        last = self._last.get(subject)
+        if batch.epoch != self.epoch or not self.is_holding or last is None:
+            return
+        if not batch.messages:
+            turn, self._turn = self._turn, []
+            self._admit(turn, is_final=True)
+        elif batch.messages[-1].number <= self.delivered:
+            self.duplicate_count += len(batch.messages)
+        elif batch.is_interleaved:
+            self._turn.append((subject, batch))
+        else:
+            turn, self._turn = [*self._turn, (subject, batch)], []
+            self._admit(turn, is_final=True)
+
+    def settle(self, *, is_final: bool) -> bool:
+        """Deliver what was held, and go on live, if nothing is missing before it.
+
+        Args:
+            is_final: Whether streams of which messages are missing are lost now.
+
+        Returns:
+            Whether it is live again; otherwise the memory has more to replay.
+        """
+        if not self.is_holding:
+            return True
+        turn, self._turn = self._turn, []
+        if turn and is_final:
+            self._admit(turn, is_final=True)
+        held, self._held = self._held, []
+        position, end = 0, len(held)
+        while position < end:
+            here = position
+            subject, batch = held[position]
+            position += 1
+            if not batch.is_interleaved:
+                group = [(subject, batch)] if batch.messages else []
+            else:
+                while position < end and held[position][1].is_interleaved:
+                    position += 1
+                group = held[here:position]
+                if position == end:  # its mark has not come yet
+                    self._turn = group
+                    break
+            if group and not self._admit(group, is_final=is_final):
+                self._held = held[here:]
+                self.held_bytes = sum(_bytes(batch) for _, batch in self._held)
+                return False
+        self.held_bytes, self.is_holding = 0, False
+        return True
+
+    def lose_all(self, reason: str) -> None:
+        """Give up what is missing: all streams go on from their next batch."""
+        self._turn.clear()
+        self._drop_held()
+        self.is_holding = False
+        subjects = [subject for subject in self._last if subject != self._control]
+        self._last = dict.fromkeys(self._last)
+        if subjects:
+            self.lost_count += len(subjects)
+            self._outlet.lose(subjects, reason)
+
+    def _begin_holding(self, arrivals: list[_Arrival]) -> None:
+        self.is_holding = True
+        turn, self._turn = self._turn, []
+        self._hold([*turn, *arrivals])
+        if self.is_holding:
+            self._outlet.recover()
+
+    def _hold(self, arrivals: list[_Arrival]) -> None:
+        self._held += arrivals
+        self.held_bytes += sum(_bytes(batch) for _, batch in arrivals)
+        if self.held_bytes > MAX_HELD_BYTES:
+            self.lose_all("too many messages wait for those that are missing")
+
+    def _drop_held(self) -> None:
+        self._held, self.held_bytes = [], 0
+
+    # Delivery
+
+    def _admit(self, arrivals: list[_Arrival], *, is_final: bool) -> bool:
+        """Deliver the messages of `arrivals` in order, but those that were delivered before.
+
+        Returns:
+            False, with nothing delivered, if messages before them are missing; with `is_final` the
+            streams of these are lost instead.
+        """
+        last = self._last
+        if len(arrivals) == 1:
+            subject, batch = arrivals[0]
+            before = last.get(subject)
+            messages = batch.messages
+            if before == batch.previous and messages[0].number > self.delivered:  # as usual
+                number = messages[-1].number
+                last[subject] = self.delivered = number
+                deliver = self._outlet.deliver
+                for message in messages:
+                    deliver(subject, message)
+                return True
+        return self._admit_carefully(arrivals, is_final=is_final)
+
+    def _admit_carefully(self, arrivals: list[_Arrival], *, is_final: bool) -> bool:
+        ends: dict[str, int | None] = {}
+        broken: set[str] = set()
+        due: list[tuple[int, str, Message]] = []
+        late = duplicates = 0
+        for subject, batch in arrivals:
+            if subject not in self._last:
+                continue  # closed while it waited
+            before = ends.get(subject, self._last[subject])
+            fresh = [
+                message for message in batch.messages if before is None or message.number > before
+            ]
+            duplicates += len(batch.messages) - len(fresh)
+            if not fresh:
+                continue
+            if before is not None and batch.previous > before:
+                broken.add(subject)
+            if fresh[0].number <= self.delivered:
+                if before is not None:
+                    late += 1
+                    broken.add(subject)
+                fresh = [message for message in fresh if message.number > self.delivered]
+            ends[subject] = batch.messages[-1].number
+            due += [(message.number, subject, message) for message in fresh]
+        if broken and not is_final:
+            return False
+        self.late_count += late
+        self.duplicate_count += duplicates
+        if broken:
+            self.lost_count += len(broken)
+            self._outlet.lose(sorted(broken), "messages are missing")
+        self._last.update(ends)
+        due.sort(key=itemgetter(0))
+        for number, subject, message in due:
+            self.delivered = number
+            self._outlet.deliver(subject, message)
+        return True
+
+
+def _bytes(batch: Batch) -> int:
+    return sum(len(message.payload) + len(message.envelope) for message in batch.messages)
