@@ -44,7 +44,7 @@ class Batch(Struct, array_like=True, frozen=True):
     the same turn.  A mark on the control subject ends such a turn."""
 
 
-class BadBatch(ValueError):
+class BadBatchError(ValueError):
     """The bytes are not a batch; the text says why."""
 
 
@@ -57,18 +57,18 @@ def decode(data: bytes) -> Batch:
     """Return the batch in `data`.
 
     Raises:
-        BadBatch: it is none, or of another version.
+        BadBatchError: it is none, or of another version.
     """
     try:
         batch = _decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
-        raise BadBatch(_other_version(data) or f"malformed batch ({error})") from None
+        raise BadBatchError(_other_version(data) or f"malformed batch ({error})") from None
     if batch.version != FORMAT_VERSION:
-        raise BadBatch(_wrong_version(batch.version))
+        raise BadBatchError(_wrong_version(batch.version))
     number = batch.previous
     for message in batch.messages:
         if message.number <= number:
-            raise BadBatch(f"malformed batch (message {message.number} follows {number})")
+            raise BadBatchError(f"malformed batch (message {message.number} follows {number})")
         number = message.number
     return batch
 

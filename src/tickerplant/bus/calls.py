@@ -45,6 +45,8 @@ Handler: TypeAlias = Callable[[bytes, Reply], object]
 
 
 class _Waiting(Struct, eq=False):
+    method: str
+    body: bytes
     on_answer: OnAnswer
     deadline_ms: int
     parts: list[bytes]
@@ -97,13 +99,9 @@ class Caller:
             on_answer(CallFailed(self.outage or "too many questions wait for the plant"))
             return
         number = self.asked_count
-        self._waiting[number] = _Waiting(on_answer, self._clock() + CALL_TIMEOUT_MS, [])
-        for part, is_last in _parts(body, self._part_bytes()):
-            self._send(
-                Question(
-                    edge=self._identity, call=number, method=method, body=part, is_last=is_last
-                )
-            )
+        deadline_ms = self._clock() + CALL_TIMEOUT_MS
+        self._waiting[number] = _Waiting(method, body, on_answer, deadline_ms, [])
+        self._ask(number, method, body)
 
     def receive(self, answer: Answer) -> None:
         """Take an answer, or part of one; one that nobody waits for is ignored."""
@@ -136,6 +134,21 @@ class Caller:
     def resume(self) -> None:
         """Ask questions again."""
         self.outage = ""
+
+    def resend(self) -> None:
+        """Ask again what was not answered yet: questions or answers may have been lost."""
+        for number, waiting in self._waiting.items():
+            waiting.parts.clear()
+            waiting.part_bytes = 0
+            self._ask(number, waiting.method, waiting.body)
+
+    def _ask(self, number: int, method: str, body: bytes) -> None:
+        for part, is_last in _parts(body, self._part_bytes()):
+            self._send(
+                Question(
+                    edge=self._identity, call=number, method=method, body=part, is_last=is_last
+                )
+            )
 
     def _fail(self, number: int, reason: str) -> None:
         self.failed_count += 1

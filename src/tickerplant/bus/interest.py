@@ -44,11 +44,11 @@ class EdgeState(Struct, kw_only=True, eq=False):
 class Streams(Protocol):
     """What publishes the streams that are wanted."""
 
-    def open(self, name: Name) -> object:
+    def open_stream(self, name: Name) -> object:
         """Publish the stream from now on: its first edge wants it."""
         ...
 
-    def close(self, name: Name) -> object:
+    def close_stream(self, name: Name) -> object:
         """Publish the stream no longer: no edge wants it."""
         ...
 
@@ -123,7 +123,6 @@ class InterestTable:
             self.leave(edge.identity)
         return late
 
-
     def _edge(self, identity: str, now_ms: int) -> EdgeState | None:
         edge = self.edges.get(identity)
         if edge is None:
@@ -140,7 +139,7 @@ class InterestTable:
             edges = self.wanted_by.get(name)
             if edges is None:
                 self.wanted_by[name] = {edge.identity}
-                self._streams.open(name)
+                self._streams.open_stream(name)
             else:
                 edges.add(edge.identity)
 
@@ -151,4 +150,4 @@ class InterestTable:
             edges.discard(edge.identity)
             if not edges:
                 del self.wanted_by[name]
-                self._streams.close(name)
+                self._streams.close_stream(name)

@@ -40,6 +40,10 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     """Whether clients may read and set its clock."""
     delivery: str = ""
     """The delivery policy of connections that name none."""
+    outages: dict[str, str] = {}
+    """Why no streams are served, by the name of the venue."""
+    ended: str = ""
+    """The name of the close reason if the market is over."""
     term: int = 0
     """Rises with every taker of the name; 0 if the plant holds no lease."""
     host: str = ""
@@ -136,6 +140,14 @@ ToEdge = Accepted | SendAll | Answer
 # From the plant to all edges: the control messages, in the order of the messages of streams.
 
 
+class EpochBegins(Struct, frozen=True, kw_only=True, tag="epoch_begins"):
+    """Another run of the plant publishes from now on."""
+
+    description: PlantDescription
+    since_ns: dict[str, int] = {}
+    """Since when its own copy of each wanted stream is complete, wall clock in ns, by subject."""
+
+
 class OutageStarted(Struct, frozen=True, kw_only=True, tag="outage_started"):
     """The subscribers of streams are to be disconnected: see `sources.source.Clients`."""
 
@@ -172,7 +184,7 @@ class Mark(Struct, frozen=True, kw_only=True, tag="mark"):
     """Whether to answer only when no connection is congested, because the source waits."""
 
 
-Control = OutageStarted | OutageEnded | StreamsEnded | PlantGoes | Mark
+Control = EpochBegins | OutageStarted | OutageEnded | StreamsEnded | PlantGoes | Mark
 
 
 class Beat(Struct, frozen=True, kw_only=True, array_like=True):
@@ -185,12 +197,13 @@ class Beat(Struct, frozen=True, kw_only=True, array_like=True):
     latest: tuple[tuple[int, int], ...] = ()
     """The streams with messages since the last beat: the key of the subject, the last number."""
     generation: str = ""
-    """Which life of the bus's memory the next field is about."""
-    kept: tuple[int, int] | None = None
-    """A number, and a sequence in the bus's memory: later messages have later sequences."""
+    """Which life of the bus's memory the next field is about; empty if it has none."""
+    kept: tuple[tuple[int, int], ...] = ()
+    """Numbers in rising order, each with a sequence of the bus's memory: messages with greater numbers
+    have greater sequences."""
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """The bytes are not what was expected on their subject; the text says why."""
 
 
@@ -202,7 +215,7 @@ def decode(data: bytes, kind: Any) -> Any:
     """Return the `kind` in `data`.
 
     Raises:
-        Malformed: there is none.
+        MalformedError: there is none.
     """
     decoder = _DECODERS.get(kind)
     if decoder is None:
@@ -210,4 +223,4 @@ def decode(data: bytes, kind: Any) -> Any:
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
-        raise Malformed(str(error)) from None
+        raise MalformedError(str(error)) from None

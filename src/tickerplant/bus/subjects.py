@@ -1,13 +1,13 @@
 """The subjects of one plant on the bus, and how a stream's name becomes one token of a subject.
 
-    PREFIX.PLANT.s.VENUE.TOKEN   batches of one stream, from the plant
-    PREFIX.PLANT.ctl             control messages, from the plant to all edges
-    PREFIX.PLANT.beat            heartbeats of the plant
-    PREFIX.PLANT.interest        what edges want, and their heartbeats
-    PREFIX.PLANT.call            questions of edges
-    PREFIX.PLANT.e.EDGE          answers to one edge
-    PREFIX.PLANT.hello           asks the plant to describe itself
-    PREFIX.hello                 asks all plants of the bus
+PREFIX.PLANT.s.VENUE.TOKEN   batches of one stream, from the plant
+PREFIX.PLANT.ctl             control messages, from the plant to all edges
+PREFIX.PLANT.beat            heartbeats of the plant
+PREFIX.PLANT.interest        what edges want, and their heartbeats
+PREFIX.PLANT.call            questions of edges
+PREFIX.PLANT.e.EDGE          answers to one edge
+PREFIX.PLANT.hello           asks the plant to describe itself
+PREFIX.hello                 asks all plants of the bus
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hashlib import blake2b
 LONGEST_TOKEN = 128
 """Characters of a token; a longer one is replaced by a hash."""
 DIGEST_BYTES = 16
+KEY_BYTES = 7
 EMPTY_TOKEN = "%"  # noqa: S105  # no secret; a percent sign alone encodes nothing else
 HASHED = "%h"
 """What a hashed token begins with; `h` is no hexadecimal digit."""
@@ -66,3 +67,8 @@ class Subjects:
     def edge(self, identity: str) -> str:
         """Return the subject on which an edge gets its answers."""
         return f"{self._edges}.{token_of(identity)}"
+
+
+def key_of(subject: str) -> int:
+    """Return a number for `subject` that another one hardly has; the same in every process."""
+    return int.from_bytes(blake2b(subject.encode(), digest_size=KEY_BYTES).digest())

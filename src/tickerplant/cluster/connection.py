@@ -29,7 +29,7 @@ from tickerplant.logs import Complaints, logger
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
-    from nats.js import JetStreamContext
+    from nats.js import JetStreamContext, JetStreamManager
 
 OnMessage: TypeAlias = Callable[[str, bytes, str], object]
 """Takes the subject, the payload and the reply subject of a message."""
@@ -121,8 +121,12 @@ class _Publication(Struct, frozen=True, gc=False):
     reply: str
 
 
-_Command: TypeAlias = "_Publication | BusSubscription"
-"""What the writer does next: publish, or open or end a subscription, by whether it is open."""
+class _Flush(Struct, frozen=True, gc=False):
+    done: asyncio.Future[None]
+
+
+_Command: TypeAlias = "_Publication | BusSubscription | _Flush"
+"""What the writer does next: publish, open or end a subscription by whether it is open, or flush."""
 
 
 class BusConnection:
@@ -201,6 +205,10 @@ class BusConnection:
         """Return the JetStream of the connection of now."""
         return self._client.jetstream()
 
+    def jetstream_manager(self) -> JetStreamManager:
+        """Return what manages JetStream on the connection of now."""
+        return self._client.jsm()
+
     # Messages
 
     def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
@@ -259,9 +267,9 @@ class BusConnection:
         """Return whether the bus has taken all that was published before, within the time."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self._commands and self.is_connected:
-                    await asyncio.sleep(0)
-                await self._client.flush()
+                flushing = _Flush(asyncio.get_running_loop().create_future())
+                self._command(flushing)
+                await flushing.done
         except (nats.errors.Error, TimeoutError, OSError):
             return False
         return self.is_connected
@@ -275,8 +283,7 @@ class BusConnection:
                 await self._keeper
             self._keeper = None
         self.is_connected = False
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await self._client.close()
+        await _close(self._client)
 
     # The connection
 
@@ -291,7 +298,9 @@ class BusConnection:
                 with contextlib.suppress(asyncio.CancelledError):
                     await writer
             self._set_connected(is_connected=False)
-            logger().warning(f"! the bus is lost: {self.address}", why=self._last_error or "it closed")
+            logger().warning(
+                f"! the bus is lost: {self.address}", why=self._last_error or "it closed"
+            )
             await self._reconnect()
             self.reconnect_count += 1
             self._set_connected(is_connected=True)
@@ -301,7 +310,7 @@ class BusConnection:
         attempt = 0
         while True:
             pause_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311  # spreads the load
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # spreads the load
             attempt += 1
             try:
                 await self._connect()
@@ -326,9 +335,7 @@ class BusConnection:
         """
         settings, client, lost = self.settings, Client(), asyncio.Event()
         old, self._client, self._lost, self._last_error = self._client, client, lost, ""
-        if not old.is_closed and not old.is_connecting:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await old.close()
+        await _close(old)
 
         async def on_error(error: Exception) -> None:
             self._last_error = _text(error)
@@ -359,8 +366,7 @@ class BusConnection:
                 await client.connect(list(settings.servers), **options)
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
             why = self._last_error or _text(error)
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await client.close()
+            await _close(client)
             raise BusError(f"no connection to the bus at {self.address}: {why}") from None
         self.max_payload_bytes = client.max_payload
 
@@ -373,7 +379,7 @@ class BusConnection:
     # The writer
 
     def _command(self, command: _Command) -> None:
-        if not self.is_connected and isinstance(command, BusSubscription) and self._keeper:
+        if not (self.is_connected or isinstance(command, _Publication)) and self._keeper:
             return  # all open subscriptions are made anew with the connection
         self._commands.append(command)
         if not self._wake.is_set():
@@ -392,6 +398,10 @@ class BusConnection:
                         if isinstance(command, _Publication):
                             self.unsent_bytes -= len(command.payload)
                             await client.publish(command.subject, command.payload, command.reply)
+                        elif isinstance(command, _Flush):
+                            await client.flush()
+                            if not command.done.done():
+                                command.done.set_result(None)
                         elif not command.is_open:
                             await self._end(command)
                         elif command.native is None:
@@ -420,6 +430,13 @@ class BusConnection:
             )
         else:
             self.complaints.count("bus: not published", 1)
+
+
+async def _close(client: Client) -> None:
+    """Close a connection of the library, if it has begun."""
+    if client.is_connected or client.is_connecting:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await client.close()
 
 
 def _tls_of(settings: BusSettings) -> ssl.SSLContext | None:

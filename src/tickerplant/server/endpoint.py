@@ -199,7 +199,12 @@ class Endpoint:
             if connection.names is not None:
                 connection.close(reason)
 
-    def start_outage(self, names: Iterable[str] | None, reason: str) -> None:
+    def start_outage(
+        self,
+        names: Iterable[str] | None,
+        reason: str,
+        close_reason: CloseReason = UPSTREAM_LOST,
+    ) -> None:
         """Close the connections that are subscribed to any of `names`.
 
         If `names` is None, close all stream connections, and refuse new ones until `end_outage`.
@@ -210,7 +215,7 @@ class Endpoint:
         for connection in tuple(self.connections):
             names_of = connection.names
             if names_of is not None and (wanted is None or not wanted.isdisjoint(names_of)):
-                connection.close(UPSTREAM_LOST)
+                connection.close(close_reason)
 
     def end_outage(self) -> None:
         """Accept stream connections again."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
-from tickerplant.protocol.close_reasons import CloseReason
+from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
@@ -200,8 +200,14 @@ class Server:
         for endpoint in self.endpoints:
             endpoint.end_streams(reason)
 
-    def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
-        """Disconnect the subscribers of streams whose upstream is lost.
+    def start_outage(
+        self,
+        venue_name: str,
+        names: Iterable[str] | None,
+        reason: str,
+        close_reason: CloseReason = UPSTREAM_LOST,
+    ) -> None:
+        """Disconnect the subscribers of streams that are lost.
 
         They may reconnect and subscribe again at once, unless all of the venue is lost.  WebSocket
         API connections stay open.
@@ -211,8 +217,9 @@ class Server:
             names: The streams.  None means all of the venue: stream handshakes are then answered
                 503 until `end_outage`.
             reason: One line without a full stop, for handshakes and the log.
+            close_reason: With what they are closed.
         """
-        self._ports.endpoint(venue_name).start_outage(names, reason)
+        self._ports.endpoint(venue_name).start_outage(names, reason, close_reason)
 
     def end_outage(self, venue_name: str) -> None:
         """Accept stream connections of a venue again."""

@@ -1,0 +1,673 @@
+"""An edge on the bus: asks its plant for the streams that its clients want, and hands them to its hubs.
+
+The hubs of an edge are ordinary ones with empty markets.  Their demand is what the edge asks for, and
+what the plant publishes they broadcast, in the plant's order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from nats.errors import Error as NatsError
+
+from tickerplant.bus import batches, nodes
+from tickerplant.bus.batches import BadBatchError, Batch, Message
+from tickerplant.bus.calls import Caller, Question
+from tickerplant.bus.interest import Name
+from tickerplant.bus.link import Link, LinkState
+from tickerplant.bus.nodes import (
+    LEASE_MS,
+    REPORT_MS,
+    Accepted,
+    Answer,
+    Beat,
+    Control,
+    EpochBegins,
+    Hello,
+    Interest,
+    Leaving,
+    MalformedError,
+    Mark,
+    OutageEnded,
+    OutageStarted,
+    PlantDescription,
+    PlantGoes,
+    Reached,
+    Report,
+    SendAll,
+    StreamsEnded,
+    ToEdge,
+)
+from tickerplant.bus.ordering import Ordering
+from tickerplant.bus.subjects import Subjects, key_of
+from tickerplant.cluster.connection import MESSAGE_OVERHEAD_BYTES, BusConnection, BusSubscription
+from tickerplant.cluster.memory import BusMemory
+from tickerplant.errors import BusError
+from tickerplant.logs import Complaints, logger
+from tickerplant.protocol.close_reasons import (
+    BUS_LOST,
+    CLOSE_REASONS,
+    ENDED,
+    UPSTREAM_LOST,
+    CloseReason,
+)
+
+if TYPE_CHECKING:
+    from tickerplant.hub.hub import Hub
+    from tickerplant.sources.source import Readers
+
+LINGER_MS = 2_000
+"""How long a stream is asked for after its last subscriber has gone: it may be back soon."""
+MAX_LINGERING = 10_000
+"""Streams that linger; with more, the oldest are given up."""
+NAMES_AT_ONCE = 5_000
+"""Names in one message of interest."""
+TICK_S = 0.25
+HELLO_TIMEOUT_S = 2.0
+OTHERS_TIMEOUT_S = 0.5
+"""How long plants may take to answer when all are asked for their names."""
+RECOVERY_S = 2.0
+"""How long the memory of the bus is read again for what is missing, before it is given up."""
+RECOVERY_PAUSE_S = 0.05
+REACHES_BACK = "the memory of the bus does not reach back far enough"
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+class EdgeClients(Protocol):
+    """The clients of an edge, as far as the bus is concerned."""
+
+    def start_outage(
+        self,
+        venue_name: str,
+        names: Iterable[str] | None,
+        reason: str,
+        close_reason: CloseReason = UPSTREAM_LOST,
+    ) -> None:
+        """Disconnect the subscribers of the streams `names`; None means all of the venue.
+
+        With None, new stream connections are refused until `end_outage`.
+        """
+        ...
+
+    def end_outage(self, venue_name: str) -> None:
+        """Accept stream connections of the venue again."""
+        ...
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close all stream connections, and each new one."""
+        ...
+
+    def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
+        """Note why streams that are subscribed to stay silent, by name."""
+        ...
+
+
+class _Demand:
+    """The streams that the clients of one venue want: the interface `hub.hub.Demand`."""
+
+    def __init__(self, node: EdgeNode, venue_name: str) -> None:
+        self._node = node
+        self._venue_name = venue_name
+
+    def opened(self, name: str) -> None:
+        """Ask the plant for a stream."""
+        self._node.want((self._venue_name, name))
+
+    def closed(self, name: str) -> None:
+        """Ask for it no longer, after a while."""
+        self._node.linger((self._venue_name, name))
+
+
+class _Wanted:
+    """One stream that the plant was asked for."""
+
+    __slots__ = ("broadcast", "name", "subject", "subscription")
+
+    def __init__(self, name: Name, subject: str, hub: Hub, subscription: BusSubscription) -> None:
+        self.name = name
+        self.subject = subject
+        self.subscription = subscription
+        self.broadcast = partial(hub.broadcast, name[1])
+        """Takes the payload and the envelope of each message."""
+
+
+class EdgeNode:
+    """One edge of a plant.
+
+    First `hello`, then `attach`, then `run`.
+
+    Args:
+        bus: The connection.
+        plant_name: The plant.
+        identity: The edge's own name, unique on the bus.
+        grace_ms: How long clients are kept without the bus or the plant.
+        complaints: Take what goes wrong.
+        clock: Monotonic, in ms.
+    """
+
+    def __init__(
+        self,
+        bus: BusConnection,
+        plant_name: str,
+        *,
+        identity: str,
+        grace_ms: int,
+        complaints: Complaints,
+        clock: Callable[[], int] = _monotonic_ms,
+    ) -> None:
+        self.identity = identity
+        self.description: PlantDescription
+        self.ordering: Ordering
+        self.link = Link(grace_ms, clock())
+        self.bad_batch_count = 0
+        """Batches that could not be read."""
+        self.recovery_count = 0
+        """Times messages were read from the memory of the bus."""
+        self.delay_ns = 0
+        """How long the last batch took from the plant to here, by both wall clocks."""
+        self.subjects = Subjects(bus.settings.prefix, plant_name)
+        self.caller = Caller(identity, self._ask, clock, self._part_bytes)
+        self.memory = BusMemory(bus, self.subjects)
+        self._bus = bus
+        self._clock = clock
+        self._grace_ms = grace_ms
+        self._complaints = complaints
+        self._hubs: Mapping[str, Hub] = {}
+        self._clients: EdgeClients
+        self._readers: Readers
+        self._report: Callable[[], bytes]
+        self._version = 0
+        """Of the last change of interest."""
+        self._wanted: dict[Name, _Wanted] = {}
+        self._by_subject: dict[str, _Wanted] = {}
+        self._by_key: dict[int, str] = {}
+        """The subjects of the wanted streams, by their keys."""
+        self._lingering: dict[Name, int] = {}
+        """When streams without subscribers are given up, in that order."""
+        self._opened: dict[Name, None] = {}
+        self._closed: dict[Name, None] = {}
+        """What the plant has not been told yet."""
+        self._is_change_due = False
+        self._told: dict[int, tuple[str, ...]] = {}
+        """The subjects of changes that the plant has not accepted yet, by version."""
+        self._silent: dict[str, dict[str, str]] = {}
+        """Why names stay silent, by venue and name."""
+        self._outages: dict[str, str] = {}
+        """Why the plant serves no streams of a venue."""
+        self._beat = asyncio.Event()
+        """Set at each heartbeat of the plant."""
+        self._last_beat: Beat | None = None
+        self._recovery: asyncio.Task[None] | None = None
+        self._waits: set[asyncio.Task[None]] = set()
+        self._subscriptions: list[BusSubscription] = []
+
+    # Life
+
+    async def hello(self) -> PlantDescription:
+        """Return what the plant says about itself.
+
+        Raises:
+            BusError: no plant of that name is on the bus; the text names those that are there.
+        """
+        hello = nodes.encode(Hello(self.identity))
+        deadline_s = time.monotonic() + HELLO_TIMEOUT_S
+        while True:
+            data = await self._bus.request(self.subjects.hello, hello, HELLO_TIMEOUT_S)
+            if data is not None:
+                break
+            if time.monotonic() >= deadline_s:
+                raise BusError(await self._who_is_there(hello))
+            await asyncio.sleep(RECOVERY_PAUSE_S)
+        try:
+            described: PlantDescription = nodes.decode(data, PlantDescription)
+        except MalformedError as error:
+            raise BusError(
+                f"the plant {self.subjects.plant} is not of this version of the program: {error}"
+            ) from None
+        self.description = described
+        return described
+
+    async def _who_is_there(self, hello: bytes) -> str:
+        names: set[str] = set()
+
+        def collect(_subject: str, data: bytes, _reply: str) -> None:
+            with contextlib.suppress(MalformedError):
+                names.add(nodes.decode(data, PlantDescription).name)
+
+        inbox = self._bus.new_inbox()
+        subscription = self._bus.subscribe(inbox, collect)
+        self._bus.publish(self.subjects.all_plants, hello, inbox)
+        await asyncio.sleep(OTHERS_TIMEOUT_S)
+        subscription.close()
+        there = ", ".join(sorted(names)) or "none"
+        return (
+            f"no plant named {self.subjects.plant} is on the bus at {self._bus.address}; "
+            f"plants that are there: {there}"
+        )
+
+    def attach(
+        self,
+        hubs: Mapping[str, Hub],
+        *,
+        clients: EdgeClients,
+        readers: Readers,
+        report: Callable[[], bytes],
+    ) -> None:
+        """Take over the hubs of the edge: from now on their demand is asked of the plant.
+
+        Args:
+            hubs: By the name of the venue.
+            clients: The connections.
+            readers: Their congestion.
+            report: Returns the edge's own figures, which the plant keeps.
+        """
+        self._hubs, self._clients, self._readers, self._report = hubs, clients, readers, report
+        self.ordering = Ordering(self.description.epoch, self.subjects.control, self)
+        subscribe = self._bus.subscribe
+        self._subscriptions = [
+            subscribe(self.subjects.edge(self.identity), self._on_told),
+            subscribe(self.subjects.control, self._on_batch),
+            subscribe(self.subjects.beat, self._on_beat),
+        ]
+        self._bus.watch(self._on_bus)
+        for venue, hub in hubs.items():
+            hub.accepts_unknown = self.description.accepts_unknown
+            hub.silent_elsewhere = self._silent.setdefault(venue, {})
+            hub.demand = _Demand(self, venue)
+        self._take_over_state(self.description)
+        self._tell_all()
+        self._send_report()
+
+    async def run(self) -> None:
+        """Report to the plant regularly, and look after the way to it, until cancelled."""
+        reported_ms = self._clock()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_ms = self._clock()
+            if self.link.tick(now_ms):
+                self._lose_plant()
+            self.caller.tick()
+            self._end_lingering(now_ms)
+            if now_ms - reported_ms >= REPORT_MS:
+                reported_ms = now_ms
+                self._send_report()
+
+    async def close(self) -> None:
+        """Tell the plant that the edge ends, and leave."""
+        self.caller.fail_all("the edge ends")
+        for task in (*self._waits, *((self._recovery,) if self._recovery else ())):
+            task.cancel()
+        self._bus.publish(self.subjects.interest, nodes.encode(Leaving(edge=self.identity)))
+        for subscription in self._subscriptions:
+            subscription.close()
+        for wanted in self._wanted.values():
+            wanted.subscription.close()
+        await self._bus.flush()
+
+    def demand(self, venue_name: str) -> _Demand:
+        """Return what a hub of the venue tells its demand to."""
+        return _Demand(self, venue_name)
+
+    @property
+    def wanted_count(self) -> int:
+        """Streams that the plant was asked for, lingering ones included."""
+        return len(self._wanted)
+
+    # Interest
+
+    def want(self, name: Name) -> None:
+        """Ask the plant for a stream."""
+        if self._lingering.pop(name, None) is not None or name in self._wanted:
+            return
+        venue, stream = name
+        subject = self.subjects.stream(venue, stream)
+        subscription = self._bus.subscribe(subject, self._on_batch)
+        wanted = _Wanted(name, subject, self._hubs[venue], subscription)
+        self._wanted[name] = self._by_subject[subject] = wanted
+        self._by_key[key_of(subject)] = subject
+        self.ordering.open(subject)
+        self._opened[name] = None
+        self._tell_soon()
+
+    def linger(self, name: Name) -> None:
+        """Give a stream up unless it is wanted again soon."""
+        self._lingering[name] = self._clock() + LINGER_MS
+        self._tell_soon()  # the number of subscribers has changed
+        if len(self._lingering) > MAX_LINGERING:
+            self._give_up(next(iter(self._lingering)))
+
+    def _end_lingering(self, now_ms: int) -> None:
+        for name, due_ms in tuple(self._lingering.items()):
+            if due_ms > now_ms:
+                break
+            self._give_up(name)
+
+    def _give_up(self, name: Name) -> None:
+        del self._lingering[name]
+        wanted = self._wanted.pop(name)
+        wanted.subscription.close()
+        del self._by_subject[wanted.subject]
+        self._by_key.pop(key_of(wanted.subject), None)
+        self.ordering.close(wanted.subject)
+        self._silent[name[0]].pop(name[1], None)
+        if name in self._opened:
+            del self._opened[name]
+        else:
+            self._closed[name] = None
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        """Tell the plant what has changed at the end of this turn of the loop."""
+        if not self._is_change_due:
+            self._is_change_due = True
+            asyncio.get_running_loop().call_soon(self._tell_changes)
+
+    def _tell_changes(self) -> None:
+        self._is_change_due = False
+        opened, self._opened = list(self._opened), {}
+        closed, self._closed = [name for name in self._closed if name not in self._wanted], {}
+        while True:
+            self._tell(opened[:NAMES_AT_ONCE], closed[:NAMES_AT_ONCE])
+            opened, closed = opened[NAMES_AT_ONCE:], closed[NAMES_AT_ONCE:]
+            if not (opened or closed):
+                return
+
+    def _tell_all(self) -> None:
+        """Tell the plant everything that is wanted."""
+        self._opened.clear()
+        self._closed.clear()
+        self._told.clear()
+        names = list(self._wanted)
+        self._tell(names[:NAMES_AT_ONCE], [], is_full=True)
+        for start in range(NAMES_AT_ONCE, len(names), NAMES_AT_ONCE):
+            self._tell(names[start : start + NAMES_AT_ONCE], [])
+
+    def _tell(self, opened: list[Name], closed: list[Name], *, is_full: bool = False) -> None:
+        self._version += 1
+        self._told[self._version] = tuple(self._wanted[name].subject for name in opened)
+        change = Interest(
+            edge=self.identity,
+            version=self._version,
+            is_full=is_full,
+            opened=_by_venue(opened),
+            closed=_by_venue(closed),
+            subscriber_count=self._readers.subscriber_count,
+        )
+        self._bus.publish(self.subjects.interest, nodes.encode(change))
+
+    def _send_report(self) -> None:
+        report = Report(
+            edge=self.identity,
+            version=self._version,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            lease_ms=LEASE_MS + self._grace_ms,
+            subscriber_count=self._readers.subscriber_count,
+            is_congested=self._readers.congested,
+            body=self._report(),
+        )
+        self._bus.publish(self.subjects.interest, nodes.encode(report))
+
+    # What the plant tells this edge alone
+
+    def _on_told(self, _subject: str, data: bytes, _reply: str) -> None:
+        try:
+            message = nodes.decode(data, ToEdge)
+        except MalformedError as error:
+            self._complaints.add("bus: malformed", f"! not from a plant of ours: {error}")
+            return
+        match message:
+            case Answer():
+                self.caller.receive(message)
+            case Accepted():
+                self._accept(message)
+            case SendAll():
+                if message.version != self._version:
+                    self._tell_all()
+
+    def _accept(self, accepted: Accepted) -> None:
+        for version in [each for each in self._told if each <= accepted.version]:
+            self.ordering.accept(self._told.pop(version), accepted.number)
+        for venue, reasons in accepted.silent.items():
+            known = self._silent.get(venue)
+            if known is not None and reasons:
+                known.update(reasons)
+                self._clients.silent(venue, reasons)
+
+    # Messages: the interface `bus.ordering.Outlet`
+
+    def _on_batch(self, subject: str, data: bytes, _reply: str) -> None:
+        batch = self._read(data)
+        if batch is not None:
+            self.delay_ns = time.time_ns() - batch.sent_ns
+            if batch.epoch != self.ordering.epoch and subject == self.subjects.control:
+                self._on_foreign_control(batch)
+            self.ordering.take(subject, batch)
+
+    def _read(self, data: bytes) -> Batch | None:
+        try:
+            return batches.decode(data)
+        except BadBatchError as error:
+            self.bad_batch_count += 1
+            self._complaints.add("bus: malformed batch", f"! {error}")
+            return None
+
+    def deliver(self, subject: str, message: Message) -> None:
+        """Hand a message to the hub of its venue."""
+        wanted = self._by_subject.get(subject)
+        if wanted is not None:
+            wanted.broadcast(message.payload, message.envelope)
+        elif subject == self.subjects.control:
+            self._obey(message.payload)
+
+    def lose(self, subjects: Iterable[str], reason: str) -> None:
+        """Close the subscribers of streams of which messages are missing."""
+        by_venue = _by_venue(
+            [self._by_subject[subject].name for subject in subjects if subject in self._by_subject]
+        )
+        for venue, names in by_venue.items():
+            self._complaints.add("bus: messages lost", f"! messages may be missing: {reason}")
+            self._clients.start_outage(venue, names, reason, BUS_LOST)
+
+    def recover(self) -> None:
+        """Read what is missing from the memory of the bus."""
+        if self._recovery is None or self._recovery.done():
+            self._recovery = asyncio.get_running_loop().create_task(self._recover())
+
+    async def _recover(self) -> None:
+        """Replay what is missing; lose what cannot be replayed."""
+        ordering = self.ordering
+        self.recovery_count += 1
+        deadline_s = 0.0
+        while ordering.is_holding:
+            while self.link.state is not LinkState.HERE or self._last_beat is None:
+                self._beat.clear()
+                await self._beat.wait()
+            deadline_s = deadline_s or time.monotonic() + RECOVERY_S
+            is_final = time.monotonic() >= deadline_s
+            try:
+                problem = await self._replay(self._last_beat)
+            except NatsError as error:
+                problem = str(error) or type(error).__name__
+            if problem == REACHES_BACK or (problem and is_final):
+                ordering.lose_all(problem)
+            elif not problem and ordering.settle(is_final=is_final):
+                return
+            else:
+                await asyncio.sleep(RECOVERY_PAUSE_S)
+
+    async def _replay(self, beat: Beat) -> str:
+        """Replay the memory after what was delivered; return what went wrong."""
+        ordering = self.ordering
+        state = await self.memory.state()
+        if state.generation != beat.generation:
+            return "the bus has lost its memory"
+        starts = [sequence for number, sequence in beat.kept if number <= ordering.delivered]
+        if not starts or state.first > starts[-1] + 1:
+            return REACHES_BACK
+        if state.last <= starts[-1]:
+            return ""
+        subjects = [*self._by_subject, self.subjects.control]
+        is_whole = await self.memory.replay(starts[-1] + 1, subjects, self._on_replayed)
+        return "" if is_whole else "the bus stopped to replay its memory"
+
+    def _on_replayed(self, subject: str, data: bytes) -> None:
+        batch = self._read(data)
+        if batch is not None:
+            self.ordering.replay(subject, batch)
+
+    # The plant
+
+    def _obey(self, payload: bytes) -> None:
+        """Do what a control message says."""
+        try:
+            control = nodes.decode(payload, Control)
+        except MalformedError as error:
+            self._complaints.add("bus: malformed", f"! not a control message of ours: {error}")
+            return
+        match control:
+            case OutageStarted() | OutageEnded():
+                self._obey_outage(control)
+            case StreamsEnded(reason=reason):
+                self._clients.end_streams(_close_reason(reason))
+            case PlantGoes(reason=reason):
+                logger().info("= the plant ends", reason=reason)
+                if not self.description.can_be_taken_over:
+                    self._clients.end_streams(_close_reason(reason))
+            case Mark():
+                self._answer_mark(control)
+            case EpochBegins():
+                pass  # its own, after a reconnection
+
+    def _obey_outage(self, control: OutageStarted | OutageEnded) -> None:
+        venue = control.venue
+        if venue not in self._hubs:
+            return
+        if isinstance(control, OutageEnded):
+            if self._outages.pop(venue, None) is not None:
+                self._clients.end_outage(venue)
+            return
+        if control.names is None:
+            self._outages[venue] = control.reason
+        self._clients.start_outage(venue, control.names, control.reason)
+
+    def _answer_mark(self, mark: Mark) -> None:
+        if not (mark.waits and self._readers.congested):
+            self._reach(mark)
+            return
+        task = asyncio.get_running_loop().create_task(self._wait_clear(mark))
+        self._waits.add(task)
+        task.add_done_callback(self._waits.discard)
+
+    async def _wait_clear(self, mark: Mark) -> None:
+        await self._readers.wait_clear()
+        self._reach(mark)
+
+    def _reach(self, mark: Mark) -> None:
+        reached = Reached(edge=self.identity, mark=mark.mark, is_congested=self._readers.congested)
+        self._bus.publish(self.subjects.interest, nodes.encode(reached))
+
+    def _on_foreign_control(self, batch: Batch) -> None:
+        """Follow another run of the plant, if that is what begins."""
+        for message in batch.messages:
+            with contextlib.suppress(MalformedError):
+                control = nodes.decode(message.payload, Control)
+                if isinstance(control, EpochBegins):
+                    self._begin_epoch(control.description)
+                    return
+
+    def _begin_epoch(self, description: PlantDescription) -> None:
+        if description.term < self.description.term or description.epoch == self.ordering.epoch:
+            return
+        logger().warning("! another run of the plant publishes from now on")
+        self.description = description
+        self.ordering.lose_all("the plant was started again")
+        self.ordering.restart(description.epoch)
+        self.caller.resend()
+        self._take_over_state(description)
+        self._tell_all()
+
+    def _take_over_state(self, description: PlantDescription) -> None:
+        """Do what a plant has told before."""
+        for venue in self._hubs:
+            reason = description.outages.get(venue)
+            if reason is not None:
+                self._outages[venue] = reason
+                self._clients.start_outage(venue, None, reason)
+        if description.ended:
+            self._clients.end_streams(_close_reason(description.ended))
+
+    # The way to the plant
+
+    def _on_beat(self, _subject: str, data: bytes, _reply: str) -> None:
+        try:
+            beat: Beat = nodes.decode(data, Beat)
+        except MalformedError as error:
+            self._complaints.add("bus: malformed", f"! not a heartbeat of a plant: {error}")
+            return
+        if beat.epoch != self.ordering.epoch:
+            self._complaints.count("bus: heartbeat of another run of the plant", 1)
+            return
+        self._last_beat = beat
+        if self.link.heard(self._clock()):
+            self._come_back()
+        self._beat.set()
+        by_key = self._by_key
+        self.ordering.check([(by_key[key], number) for key, number in beat.latest if key in by_key])
+
+    def _on_bus(self, is_connected: bool) -> None:  # a callback
+        if is_connected:
+            self.link.bus_back()
+            self._tell_all()
+            self._send_report()
+            self.caller.resend()
+        else:
+            self._last_beat = None
+            self.link.bus_lost(self._clock())
+            self.ordering.cut()
+
+    def _lose_plant(self) -> None:
+        """Close the clients, and refuse new ones until the plant is back."""
+        reason = self.link.reason
+        logger().warning(f"! {reason}: stream connections are closed")
+        self.caller.fail_all(reason)
+        self.ordering.lose_all(reason)
+        for venue in self._hubs:
+            self._clients.start_outage(venue, None, reason, BUS_LOST)
+
+    def _come_back(self) -> None:
+        """Go on: the plant is heard again."""
+        logger().info("= the plant is back")
+        self.ordering.cut()
+        if self.caller.outage:
+            self.caller.resume()
+            for venue in self._hubs:
+                if venue not in self._outages:
+                    self._clients.end_outage(venue)
+
+    def _ask(self, question: Question) -> None:
+        self._bus.publish(self.subjects.call, nodes.encode(question))
+
+    def _part_bytes(self) -> int:
+        return self._bus.max_payload_bytes - MESSAGE_OVERHEAD_BYTES
+
+
+def _by_venue(names: Iterable[Name]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for venue, name in names:
+        found.setdefault(venue, []).append(name)
+    return found
+
+
+def _close_reason(name: str) -> CloseReason:
+    return next((reason for reason in CLOSE_REASONS if reason.name == name), ENDED)

@@ -1,0 +1,204 @@
+"""A bus, plants and edges on it, and what their clients saw."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+from stage import Listener, open_plant
+
+from tickerplant.bus.nodes import PlantDescription
+from tickerplant.cluster.connection import BusConnection, BusSettings
+from tickerplant.cluster.edge_node import EdgeNode
+from tickerplant.cluster.nats_server import NatsServer
+from tickerplant.cluster.plant_node import PlantNode
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
+from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
+
+SOON_S = 10.0
+"""Within this, everything that a test waits for happens."""
+
+_epochs = itertools.count(1)
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    """Return when `condition` holds."""
+    try:
+        async with asyncio.timeout(SOON_S):
+            while not condition():  # noqa: ASYNC110  # any condition
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"did not happen: {what or condition}") from None
+
+
+class Clients:
+    """What an edge is told about its clients: in order, as tuples."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+        self.silenced: dict[str, str] = {}
+
+    def start_outage(
+        self,
+        venue_name: str,
+        names: Iterable[str] | None,
+        reason: str,
+        close_reason: CloseReason = UPSTREAM_LOST,
+    ) -> None:
+        listed = None if names is None else tuple(names)
+        self.told.append(("outage", venue_name, listed, reason, close_reason.name))
+
+    def end_outage(self, venue_name: str) -> None:
+        self.told.append(("outage ended", venue_name))
+
+    def end_streams(self, reason: CloseReason) -> None:
+        self.told.append(("streams ended", reason.name))
+
+    def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
+        del venue_name
+        self.silenced.update(reasons)
+
+
+class Readers:
+    """The connections of an edge, as congested as a test wants."""
+
+    def __init__(self) -> None:
+        self.subscriber_count = 0
+        self.clear = asyncio.Event()
+        self.clear.set()
+
+    @property
+    def congested(self) -> bool:
+        return not self.clear.is_set()
+
+    async def wait_clear(self) -> None:
+        await self.clear.wait()
+
+
+class Edge:
+    """An edge without ports: its subscribers are lists."""
+
+    def __init__(self, node: EdgeNode, bus: BusConnection, complaints: Complaints) -> None:
+        self.node = node
+        self.bus = bus
+        self.complaints = complaints
+        self.clients = Clients()
+        self.readers = Readers()
+        self.plant = open_plant([])
+        """Only its hubs are used."""
+        self.task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self.node.hello()
+        self.node.attach(
+            self.plant.hubs, clients=self.clients, readers=self.readers, report=lambda: b"figures"
+        )
+        self.task = asyncio.create_task(self.node.run())
+
+    def subscribe(self, *names: str, venue: str = "usdm") -> Listener:
+        listener = Listener()
+        self.plant.hubs[venue].subscribe(listener, names)
+        return listener
+
+    def texts(self, listener: Listener) -> list[bytes]:
+        for hub in self.plant.hubs.values():
+            hub.flush()
+        return listener.texts()
+
+    async def wants(self, plant: PlantNode, *names: str, venue: str = "usdm") -> Listener:
+        """Somebody who is subscribed to `names`, of which the plant knows."""
+        listener = self.subscribe(*names, venue=venue)
+        await until(
+            lambda: all(
+                self.node.identity in plant.interest.wanted_by.get((venue, name), ())
+                for name in names
+            ),
+            f"the plant knows of {names}",
+        )
+        return listener
+
+    async def stop(self) -> None:
+        await end(self.task)
+        await self.node.close()
+        await self.bus.close()
+
+
+class Bus:
+    """A server of one's own, and what is on it."""
+
+    def __init__(self, server: NatsServer) -> None:
+        self.server = server
+        self.edges: list[Edge] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    @property
+    def settings(self) -> BusSettings:
+        return BusSettings(
+            servers=(self.server.url,), user=self.server.user, password=self.server.password
+        )
+
+    async def connect(self, identity: str, complaints: Complaints | None = None) -> BusConnection:
+        connection = await BusConnection.open(
+            self.settings, identity=identity, complaints=complaints or Complaints()
+        )
+        self._stack.push_async_callback(connection.close)
+        return connection
+
+    async def plant(self, plant: Plant, name: str = "main") -> PlantNode:
+        """A plant on the bus, which runs."""
+        bus = await self.connect(f"plant {name}")
+        description = PlantDescription(
+            name=name,
+            epoch=f"epoch {next(_epochs)}",
+            profile=plant.profile.name,
+            venues=tuple(plant.hubs),
+        )
+        node = PlantNode(bus, plant, description)
+        await node.start()
+        task = asyncio.create_task(node.run())
+        self._stack.push_async_callback(node.close)
+        self._stack.push_async_callback(end, task)
+        return node
+
+    async def edge(
+        self, identity: str = "e1", plant_name: str = "main", *, grace_ms: int = 5_000
+    ) -> Edge:
+        """An edge that runs."""
+        complaints = Complaints()
+        bus = await self.connect(identity, complaints)
+        node = EdgeNode(
+            bus, plant_name, identity=identity, grace_ms=grace_ms, complaints=complaints
+        )
+        edge = Edge(node, bus, complaints)
+        await edge.start()
+        self._stack.push_async_callback(edge.stop)
+        self.edges.append(edge)
+        return edge
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+async def end(task: asyncio.Task[None] | None) -> None:
+    """End a task, whose error counts if it has one."""
+    if task is not None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def open_bus() -> AsyncIterator[Bus]:
+    """A bus, until the end of the block."""
+    server = NatsServer(Complaints())
+    await server.start()
+    bus = Bus(server)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+        await server.stop()
