@@ -1,0 +1,51 @@
+"""A client gets the same bytes in the same order, whichever processes serve it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+from hearing import Heard, counts, differences, hear, spans, story
+from msgspec.structs import replace
+from programs import COINM, USDM, Addresses, serving
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+MARKET = (
+    *("simulate", "--seed", "7", "--start", "2026-02-27T07:59:50", "--paused", "--limits", "off"),
+    *("--symbols", "BTCUSDT,ETHUSDT,SOLUSDT,DEFIUSDT,BTCUSD_PERP,ETHUSD_PERP"),
+)
+STORY = story(5, clients=16, rounds=24)
+
+
+def heard_from(addresses: Addresses, reference: Heard | None = None) -> Heard:
+    by_venue = {"usdm": addresses[USDM], "coinm": addresses[COINM]}
+    return asyncio.run(hear(STORY, by_venue, reference))
+
+
+@pytest.fixture(scope="module")
+def one_process() -> Heard:
+    with serving(*MARKET) as addresses:
+        heard = heard_from(addresses)
+    compared = counts(heard, STORY)
+    assert compared.clients > 30
+    assert compared.frames > 10_000
+    assert compared.names > 100
+    return heard
+
+
+def test_a_market_sounds_the_same_whenever_it_is_heard(one_process: Heard) -> None:
+    with serving(*MARKET) as addresses:
+        assert differences(one_process, heard_from(addresses, one_process)) == []
+
+
+def test_the_comparison_finds_one_message_lost_doubled_or_swapped(one_process: Heard) -> None:
+    client = max(one_process.streams, key=lambda each: len(one_process.streams[each]))
+    data = one_process.streams[client]
+    (begin, middle), (_, end) = itertools.islice(spans(data), 100, 102)
+    one, two = data[begin:middle], data[middle:end]
+    for told in (two, one + one + two, two + one):
+        other = {**one_process.streams, client: data[:begin] + told + data[end:]}
+        (found,) = differences(one_process, replace(one_process, streams=other))
+        assert found.startswith(f"{client}: frame ")
