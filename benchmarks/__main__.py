@@ -17,6 +17,7 @@ from benchmarks import (
     endurance,
     fanout,
     latency,
+    questions,
     recording,
     relay,
     replay,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "relay": relay.run,
     "crowd": crowd.run,
     "isolation": crowd.run_isolation,
+    "questions": questions.run,
 }
 ENDURANCE = "endurance"
 """Takes an hour, so it runs only when it is named."""
