@@ -52,11 +52,6 @@ class Program:
         self._process.wait()
         raise RuntimeError(said or f"tickerplant ended with status {self._process.returncode}")
 
-    @property
-    def pid(self) -> int:
-        """The process."""
-        return self._process.pid
-
     def __enter__(self) -> Self:
         return self
 
