@@ -55,8 +55,10 @@ from tickerplant.queries.query import Query
 from tickerplant.recording import manifest, manifest_entries
 from tickerplant.recording.line import Damage, Place
 from tickerplant.server import rest
+from tickerplant.server.congestion import Congestion
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
+from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PlantCollector, PortsCollector
 from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH, FaultsPage, FaultUse
@@ -595,7 +597,8 @@ _JSON_TYPES: Mapping[object, str] = {
 def metrics_page() -> str:
     """Return the page of metrics."""
     plant = Plant((), start_ms=0)
-    ports = PortsCollector((), Complaints(), FaultInjector())
+    flusher = Flusher((), Congestion(LIMITS, lambda: 0))
+    ports = PortsCollector((), flusher, Complaints(), FaultInjector())
     collector = PlantCollector(plant, ports, (), Readiness(), Complaints())
     return page(
         "Metrics",

@@ -158,6 +158,48 @@ def test_a_flush_is_one_write_a_subscriber() -> None:
     assert [len(listener.writes) for listener in listeners] == [1, 1, 1], "nothing waits, no write"
 
 
+def test_many_subscribers_of_one_stream_are_written_to_in_parts() -> None:
+    plant = open_plant()
+    hub = usdm(plant)
+    hub.max_members = 2
+    listeners = [listen(plant, QUOTES) for _ in range(5)]
+    plant.publish(quote(1))
+    assert hub.flush_some(1), "others still wait"
+    assert [len(listener.texts()) for listener in listeners] == [1, 1, 0, 0, 0]
+    plant.publish(quote(2))
+    assert hub.flush_some(1)
+    assert [len(listener.texts()) for listener in listeners] == [1, 1, 2, 2, 0]
+    assert not hub.flush_some(3), "those that waited longest come first"
+    assert [ids(listener.take()) for listener in listeners] == [[1, 2]] * 5
+
+
+def test_a_subscriber_that_moves_gets_what_waits_and_the_others_wait_on() -> None:
+    plant = open_plant()
+    moving, staying, joining = (listen(plant, name) for name in (QUOTES, QUOTES, TRADES))
+    plant.publish(quote(1))
+    usdm(plant).subscribe(moving, [TRADES])
+    usdm(plant).subscribe(joining, [QUOTES])
+    assert (ids(moving.take()), staying.writes, joining.writes) == ([1], [], [])
+    plant.publish(quote(2))
+    usdm(plant).flush()
+    assert [ids(each.take()) for each in (moving, staying, joining)] == [[2], [1, 2], [2]]
+
+
+def test_audiences_that_have_lost_members_are_filled_up_again() -> None:
+    plant = open_plant()
+    hub = usdm(plant)
+    hub.max_members = 10
+    for _ in range(50):
+        listeners = [listen(plant, QUOTES) for _ in range(40)]
+        for listener in listeners[::2] + listeners[1::2]:
+            hub.remove(listener)
+    staying = [listen(plant, QUOTES) for _ in range(100)]
+    for number in range(1_000):
+        hub.remove(staying.pop(number * 7919 % 100))
+        staying.append(listen(plant, QUOTES))
+    assert len(set(hub.audience_of.values())) <= 20, "ten would do for a hundred"
+
+
 def test_equal_subscribers_share_the_very_same_bytes() -> None:
     plant = open_plant()
     listeners = [listen(plant, [QUOTES, TRADES]) for _ in range(4)]
@@ -755,6 +797,7 @@ ACTS = st.lists(
             [
                 *("subscribe", "unsubscribe") * 3,
                 *("combined", "drop", "happen", "happen", "flush", "mute", "unmute"),
+                *("flush_some", "flush_some"),
             ]
         ),
         st.integers(0, 3),
@@ -817,13 +860,15 @@ def apply_act(
         model.wanted[who], model.combined[who] = set(), False
 
 
+@pytest.mark.parametrize("max_members", [256, 1, 2])
 @pytest.mark.parametrize("alike", [False, True], ids=["digests differ", "digests are the same"])
 @given(acts=ACTS)
 def test_each_subscriber_receives_exactly_its_streams(
-    alike: bool, acts: list[tuple[str, int, list[str], bool]]
+    alike: bool, max_members: int, acts: list[tuple[str, int, list[str], bool]]
 ) -> None:
     plant = open_plant()
     hub = usdm(plant)
+    hub.max_members = max_members
     plant.publish(snapshot(0, [], []))
     listeners = [Listener() for _ in range(4)]
     model = Model(4)
@@ -842,12 +887,16 @@ def test_each_subscriber_receives_exactly_its_streams(
             model.muted = act == "mute"
         elif act == "flush":
             hub.flush()
+        elif act == "flush_some":
+            hub.flush_some(1)
         check_audiences(hub, listeners, model, alike=alike)
-    hub.flush()
+    while hub.flush_some(1):
+        pass
     for listener, expected in zip(listeners, model.expected, strict=True):
         assert sent(listener) == expected
     assert hub.messages_sent == sum(len(listener.texts()) for listener in listeners)
     assert hub.bytes_sent == sum(len(b"".join(listener.writes)) for listener in listeners)
+    assert hub.writes == sum(len(listener.writes) for listener in listeners)
 
 
 def check_audiences(hub: Hub, listeners: list[Listener], model: Model, *, alike: bool) -> None:
@@ -861,8 +910,10 @@ def check_audiences(hub: Hub, listeners: list[Listener], model: Model, *, alike:
             continue
         assert (set(audience.channels), audience.combined) == (wanted, combined)
         assert listener in audience.members
+        assert len(audience.members) <= hub.max_members
         same = audiences.setdefault((frozenset(wanted), combined), audience)
-        assert alike or same is audience, "the same subscriptions, the same audience"
+        if not alike and hub.max_members > len(listeners):
+            assert same is audience, "the same subscriptions, the same audience"
     members = set(hub.audience_of.values())
     assert set(hub.audiences.values()) <= members, "an audience exists while it has a member"
     for name, channel in hub.channels.items():

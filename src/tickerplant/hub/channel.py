@@ -16,21 +16,38 @@ AudienceKey: TypeAlias = tuple[int, bool, Delivery]
 """What audiences with the same subscriptions share: see `Audience.digest`."""
 
 
+Write: TypeAlias = Callable[[bytes], object]
+"""Takes one or more complete frames, to be sent in order.
+
+Must not raise, even if nothing can be sent: the hub writes to all subscribers in one loop."""
+
+MAX_MEMBERS = 256
+"""Most members of an audience: what is written at once, in a millisecond or two.  More subscribers
+with the same subscriptions are several audiences."""
+
+
 class Subscriber(Protocol):
     """A connection, as far as the hub knows it."""
 
-    def write(self, data: bytes) -> object:
-        """Take one or more complete frames, to be sent in order.
-
-        Must not raise, even if nothing can be sent: the hub writes to all subscribers in one loop.
-        """
+    @property
+    def write(self) -> Write:
+        """What takes its frames; the hub reads it when the subscriber joins an audience."""
         ...
 
 
 class Audience:
     """Subscribers with the same subscriptions, and the frames that wait for them."""
 
-    __slots__ = ("channels", "combined", "delivery", "digest", "members", "messages", "pending")
+    __slots__ = (
+        "channels",
+        "combined",
+        "delivery",
+        "digest",
+        "late",
+        "members",
+        "messages",
+        "pending",
+    )
 
     def __init__(
         self,
@@ -50,16 +67,42 @@ class Audience:
         self.combined = combined
         self.delivery = delivery
         """What its members asked for, all the same."""
-        self.members: dict[Subscriber, None] = {}
+        self.members: dict[Subscriber, Write] = {}
+        """The subscribers, each with what takes its frames."""
         self.pending: list[bytes] = []
         """The frames that wait, if its delivery is plain."""
         self.messages: list[Message] = []
         """The messages that wait, if its delivery is not plain: members may get different ones."""
+        self.late: dict[Subscriber, int] = {}
+        """How many of those that wait are older than a member; it does not get these."""
 
     @property
     def key(self) -> AudienceKey:
         """The key under which subscribers look for an audience to join."""
         return self.digest, self.combined, self.delivery
+
+    def join(self, subscriber: Subscriber) -> None:
+        """Write later messages to `subscriber` too."""
+        self.members[subscriber] = subscriber.write
+        if self.pending or self.messages:
+            self.late[subscriber] = len(self.pending) + len(self.messages)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Write nothing to `subscriber` any more, not even what waits."""
+        del self.members[subscriber]
+        self.late.pop(subscriber, None)
+
+    def take_groups(self) -> list[tuple[int, dict[Subscriber, Write]]]:
+        """Return the members by the number of waiting messages that they do not get.
+
+        Whoever takes the groups takes what waits too: no member is late for what comes next.
+        """
+        members = dict(self.members)
+        if not self.late:
+            return [(0, members)]
+        late, self.late = self.late, {}
+        one_by_one = [(skipped, {each: members.pop(each)}) for each, skipped in late.items()]
+        return [(0, members), *one_by_one]
 
 
 class Channel:

@@ -4,18 +4,21 @@ A channel is a stream with at least one subscriber; messages are built only for 
 encoded once, framed once for raw and once for combined connections, and every subscriber gets the
 same bytes.
 
-An audience is all subscribers with exactly the same subscriptions.  Frames wait per audience, in
-the order in which they were made, until `flush` joins them and gives each member one write.
+An audience is subscribers with exactly the same subscriptions, at most `MAX_MEMBERS`.  Frames wait
+per audience, in the order in which they were made, until `flush` joins them and gives each member one
+write.  Audiences are written to in the order in which their first frames came, so a flush can stop
+after any of them and continue later.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Protocol
 
 from tickerplant.hub.channel import (
+    MAX_MEMBERS,
     NO_CHANNELS,
     Audience,
     AudienceKey,
@@ -23,6 +26,7 @@ from tickerplant.hub.channel import (
     Listener,
     Subscriber,
     Tap,
+    Write,
 )
 from tickerplant.hub.delivery import (
     EVERY,
@@ -30,6 +34,7 @@ from tickerplant.hub.delivery import (
     Backlog,
     Delivery,
     DeliveryCounters,
+    Message,
     Published,
     push_all,
 )
@@ -124,6 +129,8 @@ class Hub:
         """Called when the first frame waits; the server flushes soon after."""
         self.messages_sent = 0
         self.bytes_sent = 0
+        self.writes = 0
+        """Calls of subscribers' `write`: each takes all messages that waited."""
         self.silent: Counter[str] = Counter()
         """Subscriptions that were acknowledged and stay silent, by reason."""
         profile, venue = markets.profile, markets.venue
@@ -132,7 +139,7 @@ class Hub:
         self._unmuted: Mapping[str, Channel] = self.channels
         """The channels that messages are sent to; empty while the hub is muted."""
         self.audiences: dict[AudienceKey, Audience] = {}
-        """The audiences that subscribers can join."""
+        """The audiences that subscribers can join, at most one of those with the same subscriptions."""
         self.audience_of: dict[Subscriber, Audience] = {}
         """The audience of each subscriber."""
         self.backlogs: dict[Subscriber, Backlog] = {}
@@ -144,8 +151,10 @@ class Hub:
         """Returns the time in ns since 1970, for stamps."""
         self.hash_name: Callable[[str], int] = hash
         """Makes the digests of audiences; equal hashes cost time only."""
-        self._waiting: list[Audience] = []
-        """The audiences for which frames wait."""
+        self.max_members = MAX_MEMBERS
+        """Most members of an audience."""
+        self._waiting: deque[Audience] = deque()
+        """The audiences for which frames wait, those that wait longest first."""
         self._for_listeners: deque[tuple[Listener, bytes]] = deque()
         self._open_queues: list[Sender] = []
 
@@ -205,45 +214,90 @@ class Hub:
 
     def flush(self) -> None:
         """Send the frames that wait, joined, in one write to each subscriber."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, deque()
         for audience in waiting:
             self._write(audience)
+        self._tell_listeners()
+
+    def flush_some(self, most_writes: int) -> bool:
+        """Send frames to the subscribers that have waited longest, and to all listeners.
+
+        Args:
+            most_writes: Stop after the audience in which so many writes are reached.
+
+        Returns:
+            Whether frames for other subscribers still wait.
+        """
+        waiting = self._waiting
+        until = self.writes + most_writes
+        while waiting and self.writes < until:
+            self._write(waiting.popleft())
+        if self._for_listeners:
+            self._tell_listeners()
+        return bool(waiting)
+
+    def _tell_listeners(self) -> None:
         while self._for_listeners:  # a listener may flush itself, for example to keep an order
             listener, payload = self._for_listeners.popleft()
             if listener.is_open:
                 listener.callback(listener.name, payload)
 
     def _write(self, audience: Audience) -> None:
+        """Write to each member what waits for it."""
         if self._open_queues:
             self._close_queues()
         if audience.messages:
-            self._write_messages(audience)
+            messages, audience.messages = audience.messages, []
+            for skipped, members in audience.take_groups():
+                self._write_messages(messages[skipped:], audience, members)
+            return
+        if not audience.pending:
             return
         frames, audience.pending = audience.pending, []
+        for skipped, members in audience.take_groups():
+            self._write_frames(frames[skipped:] if skipped else frames, members.values())
+
+    def _write_to(self, subscriber: Subscriber, audience: Audience) -> None:
+        """Write to a member what waits for it, before it leaves."""
+        if len(audience.members) == 1:
+            self._write(audience)
+            return
+        skipped = audience.late.get(subscriber, 0)
+        write = audience.members[subscriber]
+        self._write_frames(audience.pending[skipped:], (write,))
+        self._write_messages(audience.messages[skipped:], audience, {subscriber: write})
+
+    def _write_frames(self, frames: Sequence[bytes], writes: Collection[Write]) -> None:
         if not frames:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        members = tuple(audience.members)
-        for member in members:
-            member.write(data)
-        self.messages_sent += len(frames) * len(members)
-        self.bytes_sent += len(data) * len(members)
+        for write in writes:
+            write(data)
+        self._count(len(writes), len(frames), len(data))
 
-    def _write_messages(self, audience: Audience) -> None:
-        """Write the messages that wait to each member; let them wait for those that are held."""
-        messages, audience.messages = audience.messages, []
+    def _write_messages(
+        self, messages: Sequence[Message], audience: Audience, members: Mapping[Subscriber, Write]
+    ) -> None:
+        """Write messages to `members`; let them wait for those that are held."""
+        if not messages:
+            return
         write_ns = self.now_ns() if audience.delivery.is_stamped else None
         data = b"".join(
             [each.frame(is_combined=audience.combined, write_ns=write_ns) for each in messages]
         )
-        for member in tuple(audience.members):
+        for member, write in members.items():
             backlog = self.backlogs.get(member)
             if backlog is not None and backlog.is_held:
                 push_all(backlog, messages)
             else:
-                member.write(data)
-                self.messages_sent += len(messages)
-                self.bytes_sent += len(data)
+                write(data)
+                self._count(1, len(messages), len(data))
+
+    def _count(self, writes: int, messages: int, size_bytes: int) -> None:
+        """Count `writes` of the same messages."""
+        self.writes += writes
+        self.messages_sent += messages * writes
+        self.bytes_sent += size_bytes * writes
 
     def hold(self, subscriber: Subscriber) -> None:
         """Let messages wait for `subscriber`, unless it wants every one at once."""
@@ -274,8 +328,7 @@ class Hub:
             write_ns=self.now_ns() if audience.delivery.is_stamped else None,
         )
         subscriber.write(data)
-        self.messages_sent += count
-        self.bytes_sent += len(data)
+        self._count(1, count, len(data))
 
     def _clear_backlogs(self) -> None:
         for backlog in self.backlogs.values():
@@ -435,7 +488,7 @@ class Hub:
         combined: bool | None = None,
         delivery: Delivery | None = None,
     ) -> None:
-        """Move `subscriber` to the audience of its new subscriptions; write waiting frames first.
+        """Move `subscriber` to the audience of its new subscriptions; write what waits for it first.
 
         Args:
             subscriber: The connection.
@@ -448,7 +501,7 @@ class Hub:
         digest = 0
         self._close_queues()
         if old is not None:
-            self._write(old)
+            self._write_to(subscriber, old)
             digest = old.digest
             if combined is None:
                 combined = old.combined
@@ -469,9 +522,7 @@ class Hub:
             self.audiences.setdefault(found.key, found)
             for channel in channels.values():
                 channel.add(found)
-        self._write(found)
-        found.members[subscriber] = None
-        self.audience_of[subscriber] = found
+        self._join(subscriber, found)
         if old is not None:
             self._leave(subscriber, old)
 
@@ -493,9 +544,18 @@ class Hub:
         audience.digest = digest
         self.audiences.setdefault(audience.key, audience)
 
+    def _join(self, subscriber: Subscriber, audience: Audience) -> None:
+        audience.join(subscriber)
+        self.audience_of[subscriber] = audience
+        if len(audience.members) == self.max_members:
+            self._close_to_others(audience)
+
     def _leave(self, subscriber: Subscriber, audience: Audience) -> None:
-        del audience.members[subscriber]
+        audience.leave(subscriber)
         if audience.members:
+            offered = self.audiences.setdefault(audience.key, audience)
+            if len(offered.members) > len(audience.members):
+                self.audiences[audience.key] = audience  # so that audiences fill up evenly
             return
         self._close_to_others(audience)
         for channel in audience.channels.values():

@@ -17,6 +17,7 @@ from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.flushing import Flusher
 from tickerplant.server.readiness import Readiness
 
 PREFIX = "tickerplant_"
@@ -28,9 +29,14 @@ class PortsCollector(Collector):
     """Reads the counters of ports."""
 
     def __init__(
-        self, endpoints: Iterable[Endpoint], complaints: Complaints, faults: FaultInjector
+        self,
+        endpoints: Iterable[Endpoint],
+        flusher: Flusher,
+        complaints: Complaints,
+        faults: FaultInjector,
     ) -> None:
         self.endpoints = tuple(endpoints)
+        self._flusher = flusher
         self._complaints = complaints
         self._injector = faults
 
@@ -38,6 +44,7 @@ class PortsCollector(Collector):
         """Yield every metric family."""
         yield from self._connections()
         yield from self._deliveries()
+        yield from self._flushes()
         yield from self._conversations()
         yield from self._requests()
         yield from self._problems()
@@ -111,6 +118,11 @@ class PortsCollector(Collector):
             "Bytes of stream frames sent.",
             {name: hub.bytes_sent for name, hub in hubs.items()},
         )
+        yield _count(
+            "writes",
+            "Writes of stream messages to connections, each of all messages that waited.",
+            {name: hub.writes for name, hub in hubs.items()},
+        )
         yield _gauge(
             "channels",
             "Streams with at least one subscriber.",
@@ -126,6 +138,29 @@ class PortsCollector(Collector):
             "Subscriptions on which nothing is delivered, by reason.",
             "reason",
             {name: hub.silent for name, hub in hubs.items()},
+        )
+
+    def _flushes(self) -> Iterator[Metric]:
+        flusher = self._flusher
+        yield _total(
+            "flushes", "Writes of all messages that wait, long ones in slices.", flusher.flushes
+        )
+        yield _total(
+            "flushes_continued",
+            "Flushes that continued one that had taken its slice.",
+            flusher.continued,
+        )
+        yield _total(
+            "flushes_rested",
+            "Flushes that waited longer than the turn of the loop because writing took most of the "
+            "core.",
+            flusher.rested,
+        )
+        yield _total("flush_seconds", "Time that flushes took.", flusher.busy_s)
+        yield GaugeMetricFamily(
+            PREFIX + "flush_interval_seconds",
+            "How long the last flush waited beyond the turn of the loop; 0 while flushes are cheap.",
+            value=flusher.rest_s,
         )
 
     def _conversations(self) -> Iterator[Metric]:
@@ -353,6 +388,10 @@ class PlantCollector(Collector):
     def _sums(self, number: Callable[[Market], int]) -> dict[str, float]:
         """Return `number` of all markets of each venue, summed."""
         return {name: sum(map(number, markets)) for name, markets in self._plant.venues.items()}
+
+
+def _total(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(PREFIX + name, text, value=value)
 
 
 def _gauge(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:

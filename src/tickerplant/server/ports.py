@@ -99,7 +99,7 @@ class Ports:
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, *faults.times_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
-        self._flusher: Flusher | None = None
+        self.flusher = Flusher([each.hub for each in endpoints], congestion)
         self._listens = listens
         self._sockets = sockets or {}
 
@@ -153,7 +153,7 @@ class Ports:
             except ConfigError:
                 await self.stop()
                 raise
-        self._flusher = Flusher(loop, (each.hub for each in self.endpoints), self._congestion)
+        self.flusher.start(loop)
         self._tick_task = loop.create_task(self._tick())
 
     async def stop(self) -> None:

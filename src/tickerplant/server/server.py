@@ -106,14 +106,6 @@ class Server:
             if venue in venues
         )
         """The ports, one per venue that is served."""
-        rate_limiters_used = {endpoint.rate_limiter for endpoint in self.endpoints}
-        collector = PlantCollector(
-            plant,
-            PortsCollector(self.endpoints, self.complaints, self.faults),
-            rate_limiters_used,
-            self.readiness,
-            self.complaints,
-        )
         self._ports = Ports(
             self.endpoints,
             self._application,
@@ -127,6 +119,14 @@ class Server:
             tick_ms=tick_ms,
             listens=listens,
             sockets=sockets,
+        )
+        rate_limiters_used = {endpoint.rate_limiter for endpoint in self.endpoints}
+        collector = PlantCollector(
+            plant,
+            PortsCollector(self.endpoints, self._ports.flusher, self.complaints, self.faults),
+            rate_limiters_used,
+            self.readiness,
+            self.complaints,
         )
         self._pages: Mapping[str, Page] = {
             **operations_pages(
