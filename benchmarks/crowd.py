@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Self
 from urllib.request import urlopen
 
@@ -22,7 +23,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from benchmarks.crowd_clients import Crowd, Habit, Witness
-from benchmarks.machine import allowed_files
+from benchmarks.machine import allowed_files, description
+from benchmarks.plot import Line, Panel, picture
 from benchmarks.processes import usages
 from benchmarks.program import Program
 from benchmarks.table import Cell, Table, median_ratio, spread
@@ -44,6 +46,12 @@ CLOSED = "tickerplant_connections_closed_total"
 CLOSE_NAMES = {row.name for row in CLOSE_REASONS}
 LAG = "tickerplant_source_lag_seconds"
 SENT = "tickerplant_messages_sent_total"
+
+SIZES = (100, 1_000, 3_000, 10_000)
+GROWTH_SECONDS = 5.0
+WAYS: dict[str, tuple[str, ...]] = {"one process": (), "2 workers": ("--workers=2",)}
+"""How a server is started, by name."""
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "crowd.svg"
 
 ISOLATION_REPETITIONS = 4
 PHASE_S = 6.0
@@ -82,6 +90,8 @@ SCENES = (
     Scene("the same, half do not read", _one_stream, share_not_reading=0.5),
     Scene("mixed", mixed, aims_ms=(5.0, 25.0)),
 )
+SHORT = {SCENES[0].name: "one stream", SCENES[2].name: "mixed"}
+"""The scenes that are drawn, as they are called there."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -111,33 +121,84 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def run(*, quick: bool = False, connections: int | None = None) -> list[Table]:
-    """Measure the crowds of `SCENES`."""
+    """Measure the crowds of `SCENES`; unless it shall be quick, also how the cost grows."""
     if sys.platform != "linux":
         return [_unavailable()]
     wanted = connections or (QUICK_CONNECTIONS if quick else CONNECTIONS)
     number, notes = _affordable(wanted)
-    rows = [
-        _row(scene, measure(scene, number, seconds=QUICK_SECONDS if quick else SECONDS))
-        for scene in SCENES
+    found = [
+        measure(scene, number, seconds=QUICK_SECONDS if quick else SECONDS) for scene in SCENES
     ]
-    return [
-        Table(
-            title="crowd: the default market at speed 1, one process",
-            columns=(
-                *("crowd", "connections", "core", "waited", "messages/s", "CPU µs a message"),
-                *("last p50, ms", "last p99, ms", "other p50, ms", "other p99, ms", "aims"),
-                *("market late, s", "KiB a connection", "closed by the server"),
+    table = Table(
+        title="crowd: the default market at speed 1, one process",
+        columns=(
+            *("crowd", "connections", "core", "waited", "messages/s", "CPU µs a message"),
+            *("last p50, ms", "last p99, ms", "other p50, ms", "other p99, ms", "aims"),
+            *("market late, s", "KiB a connection", "closed by the server"),
+        ),
+        rows=[_row(scene, each) for scene, each in zip(SCENES, found, strict=True)],
+        notes=[
+            *notes,
+            "From an event to its arrival at a client's socket.  Last: the last connection to the stream",
+            "of the crowd; other: a connection with the best prices of ten symbols.",
+            "Server and crowd have a core each, where the system can pin them.  Waited: the share of time in",
+            "which the server was ready to run and another program had its core; far from 0, only ratios count.",
+        ],
+    )
+    return [table] if quick else [table, _growth(number)]
+
+
+def _growth(most: int) -> Table:
+    """Measure crowds of growing size, served by one process and by workers, and draw the cost."""
+    sizes = [size for size in SIZES if size < most] + [most]
+    outcomes: dict[tuple[str, str], list[Outcome]] = {}
+    rows: list[tuple[Cell, ...]] = []
+    for size in sizes:
+        for scene in (SCENES[0], SCENES[2]):
+            for way, options in WAYS.items():
+                found = measure(scene, size, *options, seconds=GROWTH_SECONDS, is_pinned=False)
+                outcomes.setdefault((scene.name, way), []).append(found)
+                late = (*found.last_ms, *found.other_ms)
+                rows.append((scene.name, way, size, found.cores, found.waited, found.cpu_us, *late))
+    PICTURE.write_text(_drawn(outcomes), encoding="utf-8")
+    return Table(
+        title="crowd: cost against its size",
+        columns=(
+            *("crowd", "served by", "connections", "cores", "waited", "CPU µs a message"),
+            *("last p50, ms", "last p99, ms", "other p50, ms", "other p99, ms"),
+        ),
+        rows=rows,
+        notes=[
+            "Of all processes of the program, nats-server included.  All processes, also the crowd, share",
+            f"all cores.  Drawn in {PICTURE.relative_to(PICTURE.parents[2])}.",
+        ],
+    )
+
+
+def _drawn(outcomes: dict[tuple[str, str], list[Outcome]]) -> str:
+    """Return the picture of cost against crowd."""
+
+    def lines(value: Callable[[Outcome], float]) -> list[Line]:
+        return [
+            Line(
+                f"{SHORT[scene]}, {way}",
+                [(found.connections, value(found)) for found in series if value(found) > 0],
+                colour=0 if scene == SCENES[0].name else 1,
+                is_dashed=way != next(iter(WAYS)),
+            )
+            for (scene, way), series in outcomes.items()
+        ]
+
+    return picture(
+        "Cost against crowd",
+        [
+            Panel("CPU a message delivered, µs, by connections", lines(lambda each: each.cpu_us)),
+            Panel(
+                "p99 from event to socket, ms, by connections", lines(lambda each: each.other_ms[1])
             ),
-            rows=rows,
-            notes=[
-                *notes,
-                "From an event to its arrival at a client's socket.  Last: the last connection to the stream",
-                "of the crowd; other: a connection with the best prices of ten symbols.",
-                "Server and crowd have a core each, where the system can pin them.  Waited: the share of time in",
-                "which the server was ready to run and another program had its core; far from 0, only ratios count.",
-            ],
-        )
-    ]
+        ],
+        f"The default market at speed 1; server, crowd and all else on {description()}.",
+    )
 
 
 def _row(scene: Scene, found: Outcome) -> tuple[Cell, ...]:
