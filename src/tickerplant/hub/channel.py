@@ -7,7 +7,8 @@ from typing import Protocol, TypeAlias
 
 from tickerplant.envelope import prefix_of
 from tickerplant.frames import HEADERS
-from tickerplant.hub.delivery import PLAIN, Delivery, Message, Published
+from tickerplant.hub.delivery import Message, Published
+from tickerplant.protocol.delivery import PLAIN, Delivery
 from tickerplant.streams.conflation import Conflation
 from tickerplant.streams.lookup import Match
 from tickerplant.streams.publisher import Publisher

@@ -10,37 +10,17 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable
-from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from tickerplant.frames import HEADERS
 from tickerplant.hub.conflation import Reading, read
+from tickerplant.protocol.delivery import LATEST, Policy
 from tickerplant.streams.conflation import Conflation
-
-Policy: TypeAlias = Literal["every", "latest", "drop-oldest"]
-"""What happens to the messages of a subscriber that is behind."""
-POLICIES: tuple[Policy, ...] = get_args(Policy)
-EVERY, LATEST, DROP_OLDEST = POLICIES
 
 ENTRY_BYTES = 256
 """What a message takes in a backlog besides its text, approximately."""
-
-
-class Delivery(NamedTuple):
-    """What a subscriber asked for."""
-
-    policy: Policy = EVERY
-    is_stamped: bool = False
-    """Whether messages in the combined envelope tell when they were made and written."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether finished frames can be shared with everybody else."""
-        return self.policy == EVERY and not self.is_stamped
-
-
-PLAIN = Delivery()
 
 
 class Published(NamedTuple):

@@ -28,19 +28,11 @@ from tickerplant.hub.channel import (
     Tap,
     Write,
 )
-from tickerplant.hub.delivery import (
-    EVERY,
-    PLAIN,
-    Backlog,
-    Delivery,
-    DeliveryCounters,
-    Message,
-    Published,
-    push_all,
-)
+from tickerplant.hub.delivery import Backlog, DeliveryCounters, Published, push_all
 from tickerplant.hub.publishers import Publishers
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
+from tickerplant.protocol.delivery import EVERY, PLAIN, Delivery
 from tickerplant.streams import first_listed
 from tickerplant.streams.lookup import ListedMatch, Lookup, Match
 from tickerplant.streams.stream import Stream

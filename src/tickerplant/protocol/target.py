@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
 from tickerplant.errors import TickerplantError
+from tickerplant.protocol.delivery import POLICIES, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.venue import Venue
 
 _AUTHORITY = re.compile(rb"\A[a-z][a-z0-9+.-]*://[^/?]*", re.IGNORECASE)
 """The part before the path where the request target is an absolute URL (RFC 9112, section 3.2.2)."""
 ROUTES = ("public", "market", "private")
+NO_ENVELOPE = (
+    "stamps=1 adds to the envelope of combined streams, so it needs /stream?streams=…, not /ws."
+)
 
 
 class BadTarget(TickerplantError):  # noqa: N818 - it names what is wrong, not that
@@ -31,6 +36,10 @@ class StreamTarget(Struct, frozen=True):
     route: str
     combined: bool
     names: tuple[str, ...]
+    policy: Policy | None = None
+    """The delivery that the client asks for; None for the server's own."""
+    is_stamped: bool = False
+    """Whether the client wants to know when messages were made and written."""
 
 
 class ApiTarget(Struct, frozen=True):
@@ -45,11 +54,12 @@ def parse_target(raw_path: str, venue: Venue, limits: Limits = LIMITS) -> Stream
     Accepts every form in use (market-stream connection page; public clients): `/ws`, `/ws/a/b`,
     `/stream`, `/stream?streams=a/b`, each also under `/public`, `/market` and `/private`, and the
     venue's WebSocket API. Names may be unknown, percent-encoded or raw UTF-8 and may be missing;
-    duplicates collapse; unknown query keys are ignored.
+    duplicates collapse; unknown query keys are ignored. Two keys are our own: `delivery`, and
+    `stamps` of combined streams.
 
     Raises:
         BadTarget: 414 for a target over `limits.max_uri_bytes`, 404 for any other path, 400 for
-            text that is not Unicode or a `returnRateLimits` that is not a boolean.
+            text that is not Unicode or a parameter with an invalid value.
     """
     encoded = _encode(raw_path)
     if len(encoded) > limits.max_uri_bytes:
@@ -65,9 +75,12 @@ def parse_target(raw_path: str, venue: Venue, limits: Limits = LIMITS) -> Stream
     if route:
         first, _, rest = rest.partition("/")
     if first == "ws":
-        return StreamTarget(route, False, _names([rest]))
+        if _flag(query, "stamps"):
+            raise BadTarget(400, NO_ENVELOPE)
+        return StreamTarget(route, False, _names([rest]), _policy(query))
     if first == "stream" and not rest.strip("/"):
-        return StreamTarget(route, True, _names(_values(query, "streams")))
+        names = _names(_values(query, "streams"))
+        return StreamTarget(route, True, names, _policy(query), _flag(query, "stamps"))
     raise BadTarget(
         404,
         f"Nothing is served at {path}; {venue.title} streams are at /ws and /stream, "
@@ -105,3 +118,26 @@ def _truth(query: bytes, key: str, *, default: bool) -> bool:
     if value.lower() not in {"true", "false"}:
         raise BadTarget(400, f"{key} is {value!r}, expected true or false.")
     return value.lower() == "true"
+
+
+def _flag(query: bytes, key: str) -> bool:
+    """Return whether a parameter is 1; it is 0 if it is missing."""
+    value = next(iter(_values(query, key)), "0")
+    if value not in {"0", "1"}:
+        raise BadTarget(400, f"{key} is {value!r}, expected 0 or 1.")
+    return value == "1"
+
+
+def _policy(query: bytes) -> Policy | None:
+    """Return the delivery that is asked for."""
+    value = next(iter(_values(query, "delivery")), None)
+    for policy in POLICIES:
+        if value == policy:
+            return policy
+    if value is None:
+        return None
+    raise BadTarget(400, f"delivery is {value!r}, expected {_either(tuple(POLICIES))}.")
+
+
+def _either(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"

@@ -1,0 +1,37 @@
+"""What a client may ask of the delivery of its streams: parameters of our own, beside the exchange's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+Policy: TypeAlias = Literal["every", "latest", "drop-oldest"]
+"""What happens to the messages of a client that reads more slowly than they are made."""
+EVERY: Policy = "every"
+LATEST: Policy = "latest"
+DROP_OLDEST: Policy = "drop-oldest"
+POLICIES: Mapping[Policy, str] = {
+    EVERY: "Every message is sent; a client that is too far behind is disconnected.",
+    LATEST: "While the client is behind, newer messages replace those that wait or are merged with "
+    "them, as the stream says; those that cannot be are kept up to a bound, then the oldest are "
+    "dropped.",
+    DROP_OLDEST: "While the client is behind, messages wait up to a bound, then the oldest are "
+    "dropped.",
+}
+"""Every policy, with what it does."""
+
+
+class Delivery(NamedTuple):
+    """What a client asked for."""
+
+    policy: Policy = EVERY
+    is_stamped: bool = False
+    """Whether messages in the combined envelope tell when they were made and written."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether finished frames can be shared with everybody else."""
+        return self.policy == EVERY and not self.is_stamped
+
+
+PLAIN = Delivery()
