@@ -60,7 +60,16 @@ GROUPS = {
         "compression-level",
     ),
     "Protocol": ("profile", "routing"),
-    "Server": ("host", "usdm-port", "coinm-port", "tls", "tls-cert", "tls-key", "slow-readers"),
+    "Server": (
+        "host",
+        "usdm-port",
+        "coinm-port",
+        "tls",
+        "tls-cert",
+        "tls-key",
+        "slow-readers",
+        "delivery",
+    ),
     "Processes": (
         *("workers", "bus", "plant", "standby", "bus-grace", "bus-prefix"),
         *("bus-user", "bus-password", "bus-token", "bus-credentials"),

@@ -33,6 +33,7 @@ from tickerplant.config.values import (
 )
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.profile import P2026Q1, PROFILES
+from tickerplant.protocol.delivery import Policy
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
 from tickerplant.recording.timestamps import TimeSpec
@@ -186,6 +187,14 @@ class ServeSettings(ListenSettings, frozen=True, kw_only=True):
 
     profile: Profile = P2026Q1.name
     routing: Routing = "lenient"
+    delivery: Annotated[
+        Policy,
+        _setting(
+            "Delivery to clients that read too slowly and do not ask for another (?delivery=): every: "
+            "every message, until they are disconnected; latest: the newest state; drop-oldest: the "
+            "newest messages."
+        ),
+    ] = "every"
     limits: Annotated[
         Literal["exchange", "off"],
         _setting(

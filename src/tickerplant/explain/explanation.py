@@ -20,6 +20,7 @@ from tickerplant.explain.stream_note import StreamNote, note_stream
 from tickerplant.formatting import encodable
 from tickerplant.profile import Profile
 from tickerplant.protocol.close_reasons import INVALID_REQUEST
+from tickerplant.protocol.delivery import POLICIES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget
 from tickerplant.queries import QUERIES
@@ -189,6 +190,10 @@ def _remarks(target: StreamTarget, venue: Venue, profile: Profile) -> Iterator[s
         yield f"too many streams: closed after an error 4, with {reason.code} {reason.reason}"
     if not target.names:
         yield "no streams yet: add them with SUBSCRIBE"
+    if target.policy is not None:
+        yield f"a parameter of Tickerplant, delivery={target.policy}: {POLICIES[target.policy]}"
+    if target.is_stamped:
+        yield "a parameter of Tickerplant, stamps=1: the envelope tells when messages were made and written"
     if not profile.splits_routes(venue):
         return
     if target.route == "private":

@@ -33,6 +33,7 @@ from tickerplant.hub.publishers import Publishers
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
 from tickerplant.protocol.delivery import EVERY, PLAIN, Delivery
+from tickerplant.protocol.limits import LIMITS
 from tickerplant.streams import first_listed
 from tickerplant.streams.lookup import ListedMatch, Lookup, Match
 from tickerplant.streams.stream import Stream
@@ -41,8 +42,6 @@ UNKNOWN_STREAM = "unknown stream"
 UNKNOWN_SYMBOL = "unknown symbol"
 WRONG_ROUTE = "wrong route"
 
-MAX_BACKLOG_BYTES = 1 << 20
-"""The bound of what waits for a subscriber, if `set_delivery` is not told another."""
 CHUNK_BYTES = 1 << 14
 """What is written at once, approximately, of what waited for a subscriber: the rest can still be
 replaced."""
@@ -445,7 +444,7 @@ class Hub:
         subscriber: Subscriber,
         delivery: Delivery,
         *,
-        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
+        max_backlog_bytes: int = LIMITS.max_backlog_bytes,
     ) -> None:
         """Deliver later messages to `subscriber` in another way; what waits for it is forgotten.
 

@@ -87,6 +87,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_unsent_bytes: Annotated[
         int, Description("bytes", "Unsent data of a client that reads too slowly.", OURS)
     ] = 8_388_608
+    max_backlog_bytes: Annotated[
+        int,
+        Description(
+            "bytes",
+            "Messages that wait for a client with `delivery=latest` or `drop-oldest`.",
+            OURS,
+        ),
+    ] = 1_048_576
     close_grace_ms: Annotated[
         int, Description("ms", "Time a closing connection has to read its last bytes.", OURS)
     ] = 2000

@@ -10,6 +10,7 @@ from typing import Protocol
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.keepalive import SessionCounters
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
@@ -156,6 +157,7 @@ class Endpoint:
         complaints: Complaints,
         clock: Clock,
         backend: Backend | None = None,
+        policy: Policy = EVERY,
     ) -> None:
         self.venue = venue
         self.hub = hub
@@ -166,6 +168,8 @@ class Endpoint:
         self.complaints = complaints
         self.silent_subscriptions = SilentSubscriptions(hub, complaints)
         self.clock = clock
+        self.policy = policy
+        """The delivery to connections that do not ask for another."""
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
         self.backend: Backend = backend or LocalBackend(

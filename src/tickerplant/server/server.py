@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
@@ -57,6 +58,7 @@ class Server:
         tick_ms: int = TICK_MS,
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
+        policy: Policy = EVERY,
     ) -> None:
         """Prepare to serve `plant`.
 
@@ -77,6 +79,7 @@ class Server:
             listens: Whether any port is opened.  Without one, others ask in the name of their
                 clients.
             sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
+            policy: The delivery to connections that do not ask for another.
         """
         self.limits = limits
         self.faults = FaultInjector() if faults is None else faults
@@ -101,6 +104,7 @@ class Server:
                 congestion=self.congestion,
                 complaints=self.complaints,
                 clock=clock,
+                policy=policy,
             )
             for venue in VENUES
             if venue in venues

@@ -11,6 +11,7 @@ nothing can follow that frame.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from functools import partial
@@ -29,7 +30,8 @@ from tickerplant.protocol.actions import (
     Subscribe,
     Unsubscribe,
 )
-from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT, SLOW_CONSUMER, CloseReason
+from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT, SLOW_CONSUMER, STALLED, CloseReason
+from tickerplant.protocol.delivery import EVERY, Delivery, Policy
 from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
 from tickerplant.protocol.rate_limiter import ClientUsage
 from tickerplant.protocol.redaction import loggable, sized
@@ -47,6 +49,11 @@ from tickerplant.server.handshake import (
 
 CONGESTED_SHARE = 8
 """A connection is congested when its unsent data exceeds the bound divided by this."""
+BEHIND_BYTES = 1 << 14
+"""A client that does not want every message is behind while more than this is unsent."""
+
+GIVEN_UP = frozenset({SLOW_CONSUMER, STALLED})
+"""Why a connection is closed to which nothing more is sent: its client does not read."""
 
 FRAMES_AT_ONCE = 64
 """Frames of one client that are read in one turn of the loop, which takes a millisecond or two: the
@@ -91,6 +98,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._pending: list[bytes] = []
         self._session: Session | None = None
         self._route = ""
+        self.policy: Policy = EVERY
+        """What happens to its messages while its client is behind."""
         self._message_deadline_ms = NEVER_MS
         """When the current message must be complete; `NEVER_MS` if there is none."""
         self._is_full = False
@@ -135,6 +144,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Leave the hub at once, send a close frame, and abort if the client does not answer in time."""
         if not self.is_open:
             return
+        if reason not in GIVEN_UP:
+            self._endpoint.hub.drain(self)
         self._leave(reason.name)
         self._state = _State.CLOSING
         self._pending.append(frames.close_frame(reason.code, reason.reason))
@@ -185,12 +196,18 @@ class WebSocketConnection(asyncio.Protocol):
             self._finish()
 
     def pause_writing(self) -> None:
-        """Count as congested."""
-        self._endpoint.congestion.pause(self)
+        """Count as congested, or let messages wait if the client does not want every one."""
+        if self.policy == EVERY:
+            self._endpoint.congestion.pause(self)
+        else:
+            self._endpoint.hub.hold(self)
 
     def resume_writing(self) -> None:
-        """Count as not congested."""
-        self._endpoint.congestion.resume(self)
+        """Count as not congested, or send what waited."""
+        if self.policy == EVERY:
+            self._endpoint.congestion.resume(self)
+        else:
+            self._endpoint.hub.release(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the reason says it
         """Leave the port, and count why the connection ended."""
@@ -257,10 +274,26 @@ class WebSocketConnection(asyncio.Protocol):
         if isinstance(target, StreamTarget):
             self._route = target.route
             endpoint.hub.set_combined(self, target.combined)
+            self._set_delivery(Delivery(target.policy or endpoint.policy, target.is_stamped))
         self.perform(session.open())
         self._send_pending()
         if endpoint.ending is not None and self.names is not None:
             self.close(endpoint.ending)
+
+    def _set_delivery(self, delivery: Delivery) -> None:
+        """Deliver as the client asked."""
+        self.policy = delivery.policy
+        if delivery.is_plain:
+            return
+        endpoint = self._endpoint
+        endpoint.hub.set_delivery(
+            self, delivery, max_backlog_bytes=endpoint.limits.max_backlog_bytes
+        )
+        if self.policy != EVERY:
+            self.transport.set_write_buffer_limits(BEHIND_BYTES, 0)
+            sock = self.transport.get_extra_info("socket")
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what the system holds cannot be replaced
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, BEHIND_BYTES)
 
     def _refuse(self, request: Request, answer: Answer) -> None:
         """Send, count and log an answer that refuses the handshake."""

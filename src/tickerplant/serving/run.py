@@ -174,6 +174,7 @@ async def serve(
         faults=FaultInjector(settings.fault_values, settings.fault_seed),
         forwarders=service.forwarders,
         steering=service.steering,
+        policy=settings.delivery,
     )
     event_loop.report_faults(server.complaints)
     await server.start()
