@@ -35,7 +35,10 @@ class Published(NamedTuple):
 class MessageStream(Protocol):
     """The stream of a message."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
 
     @property
     def prefix(self) -> bytes:

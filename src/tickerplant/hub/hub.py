@@ -28,7 +28,7 @@ from tickerplant.hub.channel import (
     Tap,
     Write,
 )
-from tickerplant.hub.delivery import Backlog, DeliveryCounters, Published, push_all
+from tickerplant.hub.delivery import Backlog, DeliveryCounters, Message, Published, push_all
 from tickerplant.hub.publishers import Publishers
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
@@ -272,17 +272,19 @@ class Hub:
         """Write messages to `members`; let them wait for those that are held."""
         if not messages:
             return
+        combined = audience.combined
         write_ns = self.now_ns() if audience.delivery.is_stamped else None
-        data = b"".join(
-            [each.frame(is_combined=audience.combined, write_ns=write_ns) for each in messages]
-        )
+        data = b""
         for member, write in members.items():
             backlog = self.backlogs.get(member)
             if backlog is not None and backlog.is_held:
                 push_all(backlog, messages)
-            else:
-                write(data)
-                self._count(1, len(messages), len(data))
+                continue
+            data = data or b"".join(
+                [each.frame(is_combined=combined, write_ns=write_ns) for each in messages]
+            )
+            write(data)
+            self._count(1, len(messages), len(data))
 
     def _count(self, writes: int, messages: int, size_bytes: int) -> None:
         """Count `writes` of the same messages."""
