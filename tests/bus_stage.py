@@ -8,7 +8,8 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from stage import Listener, open_plant
+import msgspec
+from stage import Listener, open_plant, trade
 
 from tickerplant.bus.nodes import PlantDescription
 from tickerplant.cluster.connection import BusConnection, BusSettings
@@ -127,6 +128,64 @@ class Edge:
         await self.bus.close()
 
 
+class Wire:
+    """A way to the bus that can be cut without a word to either side, and mended."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._whole = asyncio.Event()
+        self._whole.set()
+        self._listening: asyncio.Server
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> str:
+        """Return its address."""
+        self._listening = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return f"nats://127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
+
+    def cut(self, *, is_noticed: bool = True) -> None:
+        """Let nothing through until `mend`; both sides notice it at once, or by silence."""
+        self._whole.clear()
+        if is_noticed:
+            for writer in self._writers:
+                writer.transport.abort()
+
+    def mend(self) -> None:
+        """Let new connections through; those that were cut silently end."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._whole.set()
+
+    async def close(self) -> None:
+        self._listening.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            await self._whole.wait()
+            there, away = await asyncio.open_connection("127.0.0.1", self._port)
+            self._writers.add(away)
+            await asyncio.gather(self._pass(reader, away), self._pass(there, writer))
+        except (OSError, asyncio.CancelledError):
+            writer.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            await self._whole.wait()
+            if not writer.is_closing():
+                writer.write(data)
+        writer.transport.abort()
+
+
 class Bus:
     """A server of one's own, and what is on it."""
 
@@ -141,16 +200,28 @@ class Bus:
             servers=(self.server.url,), user=self.server.user, password=self.server.password
         )
 
-    async def connect(self, identity: str, complaints: Complaints | None = None) -> BusConnection:
+    async def wire(self) -> tuple[Wire, str]:
+        """A way to the bus that can be cut, and its address."""
+        wire = Wire(self.server.port)
+        address = await wire.open()
+        self._stack.push_async_callback(wire.close)
+        return wire, address
+
+    async def connect(
+        self, identity: str, complaints: Complaints | None = None, address: str = ""
+    ) -> BusConnection:
+        settings = self.settings
+        if address:
+            settings = msgspec.structs.replace(settings, servers=(address,))
         connection = await BusConnection.open(
-            self.settings, identity=identity, complaints=complaints or Complaints()
+            settings, identity=identity, complaints=complaints or Complaints()
         )
         self._stack.push_async_callback(connection.close)
         return connection
 
-    async def plant(self, plant: Plant, name: str = "main") -> PlantNode:
+    async def plant(self, plant: Plant, name: str = "main", address: str = "") -> PlantNode:
         """A plant on the bus, which runs."""
-        bus = await self.connect(f"plant {name}")
+        bus = await self.connect(f"plant {name}", address=address)
         description = PlantDescription(
             name=name,
             epoch=f"epoch {next(_epochs)}",
@@ -165,11 +236,16 @@ class Bus:
         return node
 
     async def edge(
-        self, identity: str = "e1", plant_name: str = "main", *, grace_ms: int = 5_000
+        self,
+        identity: str = "e1",
+        plant_name: str = "main",
+        *,
+        grace_ms: int = 5_000,
+        address: str = "",
     ) -> Edge:
         """An edge that runs."""
         complaints = Complaints()
-        bus = await self.connect(identity, complaints)
+        bus = await self.connect(identity, complaints, address)
         node = EdgeNode(
             bus, plant_name, identity=identity, grace_ms=grace_ms, complaints=complaints
         )
@@ -189,6 +265,37 @@ async def end(task: asyncio.Task[None] | None) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+class Ticker:
+    """Trades at a plant, again and again, and somebody local who is subscribed to them."""
+
+    NAME = "btcusdt@trade"
+
+    def __init__(self, plant: Plant) -> None:
+        self.local = Listener()
+        self._plant = plant
+        self._hub = plant.hubs["usdm"]
+        self._hub.subscribe(self.local, [self.NAME])
+        self._number = 0
+
+    async def run(self, seconds: float) -> None:
+        """Trade for a while."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + seconds
+        while loop.time() < end_s:
+            self.trade()
+            await asyncio.sleep(0.002)
+
+    def trade(self) -> None:
+        """Trade once."""
+        self._number += 1
+        self._plant.publish(trade(self._number, self._plant.now_ms))
+
+    def texts(self) -> list[bytes]:
+        """What a client of one process gets."""
+        self._hub.flush()
+        return self.local.texts()
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ monotonic clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -17,6 +18,10 @@ MAX_WAITING = 10_000
 """Questions of one edge that wait for their answers; further ones fail at once."""
 MAX_ANSWER_BYTES = 64 << 20
 """Bytes of one answer, over all its parts."""
+MAX_REMEMBERED = 1_024
+"""Questions that are recognized when they are asked again, over all edges."""
+MAX_REMEMBERED_BYTES = 16 << 20
+"""Bytes of answers that are kept for that; the oldest are forgotten first."""
 CALL_TIMEOUT_MS = 60_000
 """How long a question waits for its answer."""
 
@@ -42,6 +47,10 @@ OnAnswer: TypeAlias = Callable[[bytes | CallFailed], object]
 Reply: TypeAlias = Callable[[bytes], object]
 Handler: TypeAlias = Callable[[bytes, Reply], object]
 """Answers one question, now or later, once."""
+
+
+_Key: TypeAlias = tuple[str, int]
+"""An edge, and the number of its question."""
 
 
 class _Waiting(Struct, eq=False):
@@ -172,8 +181,11 @@ class Answerer:
         self._send = send
         self._part_bytes = part_bytes
         self._handlers: dict[str, Handler] = {}
-        self._begun: dict[tuple[str, int], list[bytes]] = {}
+        self._begun: dict[_Key, list[bytes]] = {}
         """The questions of which parts are missing."""
+        self._answers: dict[_Key, bytes | None] = {}
+        """The answers to the last questions, None for those without one yet, oldest first."""
+        self._answers_bytes = 0
 
     def register(self, method: str, handler: Handler) -> None:
         """Answer the questions of `method` with `handler`."""
@@ -188,33 +200,51 @@ class Answerer:
             return
         if key in self._begun:
             body = b"".join([*self._begun.pop(key), body])
+        if key in self._answers:  # it was asked again after a loss
+            answer = self._answers[key]
+            if answer is not None:
+                self._reply(key, answer)
+            return
         handler = self._handlers.get(question.method)
         if handler is None:
             self.refused_count += 1
             failure = f"the plant answers no questions of the kind {question.method}"
             self._send(question.edge, Answer(call=question.call, body=b"", failure=failure))
             return
-        handler(body, self._reply_to(*key))
+        self._answers[key] = None
+        self._forget_answers(MAX_REMEMBERED, MAX_REMEMBERED_BYTES)
+        handler(body, partial(self._answer, key))
 
     def forget(self, edge: str) -> None:
-        """Drop the parts of questions of an edge that has gone."""
+        """Drop what is kept of the questions of an edge that has gone."""
         for key in [key for key in self._begun if key[0] == edge]:
             del self._begun[key]
+        for key in [key for key in self._answers if key[0] == edge]:
+            self._answers_bytes -= len(self._answers.pop(key) or b"")
 
-    def _keep(self, key: tuple[str, int], body: bytes) -> None:
+    def _keep(self, key: _Key, body: bytes) -> None:
         parts = self._begun.setdefault(key, [])
         parts.append(body)
         if sum(map(len, parts)) > MAX_ANSWER_BYTES or len(self._begun) > MAX_WAITING:
             del self._begun[key]
             self.refused_count += 1
 
-    def _reply_to(self, edge: str, call: int) -> Reply:
-        def reply(body: bytes) -> None:
-            self.answered_count += 1
-            for part, is_last in _parts(body, self._part_bytes()):
-                self._send(edge, Answer(call=call, body=part, is_last=is_last))
+    def _answer(self, key: _Key, body: bytes) -> None:
+        self.answered_count += 1
+        if key in self._answers:
+            self._answers[key] = body
+            self._answers_bytes += len(body)
+        self._reply(key, body)
 
-        return reply
+    def _reply(self, key: _Key, body: bytes) -> None:
+        edge, call = key
+        for part, is_last in _parts(body, self._part_bytes()):
+            self._send(edge, Answer(call=call, body=part, is_last=is_last))
+
+    def _forget_answers(self, most: int, most_bytes: int) -> None:
+        answers = self._answers
+        while len(answers) > most or self._answers_bytes > most_bytes:
+            self._answers_bytes -= len(answers.pop(next(iter(answers))) or b"")
 
 
 def _parts(body: bytes, part_bytes: int) -> Iterator[tuple[bytes, bool]]:

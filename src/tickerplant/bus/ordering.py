@@ -92,10 +92,8 @@ class Ordering:
 
     def restart(self, epoch: str) -> None:
         """Forget every number: another run of the plant begins."""
-        self.epoch, self.delivered, self.is_holding = epoch, 0, False
-        self._turn.clear()
-        self._drop_held()
-        self._last = dict.fromkeys(self._last)
+        self.epoch, self.delivered = epoch, 0
+        self.forget()
 
     # Live
 
@@ -192,14 +190,18 @@ class Ordering:
 
     def lose_all(self, reason: str) -> None:
         """Give up what is missing: all streams go on from their next batch."""
-        self._turn.clear()
-        self._drop_held()
-        self.is_holding = False
+        self.forget()
         subjects = [subject for subject in self._last if subject != self._control]
-        self._last = dict.fromkeys(self._last)
         if subjects:
             self.lost_count += len(subjects)
             self._outlet.lose(subjects, reason)
+
+    def forget(self) -> None:
+        """Go on live with whatever comes: nobody is subscribed any more."""
+        self._turn.clear()
+        self._drop_held()
+        self.is_holding = False
+        self._last = dict.fromkeys(self._last)
 
     def _begin_holding(self, arrivals: list[_Arrival]) -> None:
         self.is_holding = True

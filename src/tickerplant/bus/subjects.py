@@ -54,8 +54,12 @@ class Subjects:
         self.call = f"{base}.call"
         self.streams = f"{base}.s"
         """What the subjects of all streams begin with."""
+        self.lease = f"{base}.lease"
+        """Who publishes as the plant."""
         self.memory = base.replace(".", "=")
         """The name of the JetStream stream that keeps the recent past."""
+        self.lease_memory = f"{self.memory}=lease"
+        """The name of the JetStream stream that keeps the lease."""
         self.kept = (f"{self.streams}.>", self.control)
         """What that stream keeps."""
         self._edges = f"{base}.e"

@@ -38,10 +38,11 @@ MAX_UNSENT_BYTES = 64 << 20
 """What waits to be written to the bus; further messages are dropped and counted."""
 LIBRARY_BYTES = 16 << 20
 """What nats-py takes before its `publish` waits."""
-CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 2
+REQUEST_TIMEOUT_S = 5.0
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """How long to wait before each attempt to connect again; the last is repeated."""
-PING_S = 2
+PING_S = 1
 """How often the bus is asked whether it is there."""
 MISSED_PINGS = 2
 """Unanswered pings after which the connection is given up."""
@@ -201,9 +202,9 @@ class BusConnection:
         """The servers as they may be shown: without users and passwords."""
         return ", ".join(_shown(server) for server in self.settings.servers)
 
-    def jetstream(self) -> JetStreamContext:
-        """Return the JetStream of the connection of now."""
-        return self._client.jetstream()
+    def jetstream(self, timeout_s: float = REQUEST_TIMEOUT_S) -> JetStreamContext:
+        """Return the JetStream of the connection of now; each request may take `timeout_s`."""
+        return self._client.jetstream(timeout=timeout_s)
 
     def jetstream_manager(self) -> JetStreamManager:
         """Return what manages JetStream on the connection of now."""
@@ -367,7 +368,10 @@ class BusConnection:
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
             why = self._last_error or _text(error)
             await _close(client)
-            raise BusError(f"no connection to the bus at {self.address}: {why}") from None
+            raise BusError(
+                f"no connection to the bus at {self.address}: {why}",
+                may_pass=isinstance(error, OSError | TimeoutError | nats.errors.NoServersError),
+            ) from None
         self.max_payload_bytes = client.max_payload
 
     def _set_connected(self, *, is_connected: bool) -> None:

@@ -226,7 +226,7 @@ class EdgeNode:
             if data is not None:
                 break
             if time.monotonic() >= deadline_s:
-                raise BusError(await self._who_is_there(hello))
+                raise BusError(await self._who_is_there(hello), may_pass=True)
             await asyncio.sleep(RECOVERY_PAUSE_S)
         try:
             described: PlantDescription = nodes.decode(data, PlantDescription)
@@ -307,6 +307,7 @@ class EdgeNode:
         self.caller.fail_all("the edge ends")
         for task in (*self._waits, *((self._recovery,) if self._recovery else ())):
             task.cancel()
+        self._send_report()
         self._bus.publish(self.subjects.interest, nodes.encode(Leaving(edge=self.identity)))
         for subscription in self._subscriptions:
             subscription.close()
@@ -322,6 +323,11 @@ class EdgeNode:
     def wanted_count(self) -> int:
         """Streams that the plant was asked for, lingering ones included."""
         return len(self._wanted)
+
+    @property
+    def unaccepted_count(self) -> int:
+        """Changes of interest that the plant has not accepted yet."""
+        return len(self._told) + self._is_change_due
 
     # Interest
 
@@ -641,15 +647,16 @@ class EdgeNode:
         reason = self.link.reason
         logger().warning(f"! {reason}: stream connections are closed")
         self.caller.fail_all(reason)
-        self.ordering.lose_all(reason)
+        self.ordering.forget()
         for venue in self._hubs:
             self._clients.start_outage(venue, None, reason, BUS_LOST)
 
     def _come_back(self) -> None:
         """Go on: the plant is heard again."""
         logger().info("= the plant is back")
-        self.ordering.cut()
-        if self.caller.outage:
+        if not self.caller.outage:
+            self.ordering.cut()
+        else:
             self.caller.resume()
             for venue in self._hubs:
                 if venue not in self._outages:

@@ -167,6 +167,8 @@ class PlantNode:
         self._is_away = asyncio.Event()
         """Set when the bus is back, or the role changes, and `run` has to act."""
         self._outages: dict[str, str] = {}
+        self._on_report: Callable[[EdgeState], object] = _nothing
+        self._on_gone: Callable[[EdgeState], object] = _nothing
 
     @property
     def edges(self) -> Mapping[str, EdgeState]:
@@ -177,6 +179,14 @@ class PlantNode:
     def stream_count(self) -> int:
         """The streams that are published."""
         return len(self._streams)
+
+    def watch_edges(
+        self,
+        on_report: Callable[[EdgeState], object],
+        on_gone: Callable[[EdgeState], object],
+    ) -> None:
+        """Call `on_report` at each report of an edge, and `on_gone` when one has left or gone silent."""
+        self._on_report, self._on_gone = on_report, on_gone
 
     # Life
 
@@ -460,6 +470,8 @@ class PlantNode:
                 if is_known is False:
                     version = self.interest.edges[message.edge].version
                     self._tell(message.edge, SendAll(version=version))
+                if is_known is not None:
+                    self._on_report(self.interest.edges[message.edge])
             case Reached():
                 self.readers.reached(message)
             case Leaving():
@@ -492,6 +504,7 @@ class PlantNode:
     def _forget(self, edge: EdgeState, why: str) -> None:
         self.answerer.forget(edge.identity)
         self.readers.left()
+        self._on_gone(edge)
         logger().info(f"= edge {edge.identity} left: {why}", edges=len(self.interest.edges))
 
     def _on_question(self, _subject: str, data: bytes, _reply: str) -> None:
@@ -516,3 +529,7 @@ class PlantNode:
 
     def _part_bytes(self) -> int:
         return self._bus.max_payload_bytes - MESSAGE_OVERHEAD_BYTES
+
+
+def _nothing(_edge: EdgeState) -> None:
+    """Do nothing."""
