@@ -7,6 +7,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import msgspec
 from stage import Listener, open_plant, trade
@@ -18,7 +19,7 @@ from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
-from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.close_reasons import GOING_AWAY, UPSTREAM_LOST, CloseReason
 
 SOON_S = 10.0
 """Within this, everything that a test waits for happens."""
@@ -192,6 +193,8 @@ class Bus:
     def __init__(self, server: NatsServer) -> None:
         self.server = server
         self.edges: list[Edge] = []
+        self._runs: dict[PlantNode, asyncio.Task[None]] = {}
+        self._buses: dict[PlantNode, BusConnection] = {}
         self._stack = contextlib.AsyncExitStack()
 
     @property
@@ -219,7 +222,15 @@ class Bus:
         self._stack.push_async_callback(connection.close)
         return connection
 
-    async def plant(self, plant: Plant, name: str = "main", address: str = "") -> PlantNode:
+    async def plant(
+        self,
+        plant: Plant,
+        name: str = "main",
+        address: str = "",
+        *,
+        origin: Literal["simulation", "relay"] = "simulation",
+        is_standby: bool = False,
+    ) -> PlantNode:
         """A plant on the bus, which runs."""
         bus = await self.connect(f"plant {name}", address=address)
         description = PlantDescription(
@@ -227,13 +238,38 @@ class Bus:
             epoch=f"epoch {next(_epochs)}",
             profile=plant.profile.name,
             venues=tuple(plant.hubs),
+            origin=origin,
+            can_be_taken_over=origin == "relay",
         )
-        node = PlantNode(bus, plant, description)
+        node = PlantNode(bus, plant, description, is_standby=is_standby)
         await node.start()
-        task = asyncio.create_task(node.run())
+        self._runs[node] = asyncio.create_task(node.run())
+        self._buses[node] = bus
         self._stack.push_async_callback(node.close)
-        self._stack.push_async_callback(end, task)
+        self._stack.push_async_callback(self._end, node)
         return node
+
+    async def _end(self, node: PlantNode) -> None:
+        await end(self._runs[node])
+
+    async def stop(self, node: PlantNode) -> None:
+        """End a plant as Ctrl-C does."""
+        await self._end(node)
+        node.go(GOING_AWAY)
+        await node.close()
+
+    async def freeze(self, node: PlantNode) -> None:
+        """Let a plant do nothing, and send nothing, as SIGSTOP does."""
+        await self._end(node)
+
+    def thaw(self, node: PlantNode) -> None:
+        """Undo `freeze`."""
+        self._runs[node] = asyncio.create_task(node.run())
+
+    async def kill(self, node: PlantNode) -> None:
+        """End a plant without a word."""
+        await self._end(node)
+        await self._buses[node].close()
 
     async def edge(
         self,

@@ -86,7 +86,9 @@ def test_a_second_plant_of_a_name_does_not_start() -> None:
     async def run() -> None:
         async with open_bus() as bus:
             await bus.plant(open_plant())
-            with pytest.raises(BusError, match=r"a plant named main is on the bus .* already"):
+            with pytest.raises(
+                BusError, match=r"a plant named main is on the bus already: process .* on"
+            ):
                 await bus.plant(open_plant())
 
     asyncio.run(run())

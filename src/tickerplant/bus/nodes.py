@@ -141,9 +141,14 @@ ToEdge = Accepted | SendAll | Answer
 
 
 class EpochBegins(Struct, frozen=True, kw_only=True, tag="epoch_begins"):
-    """Another run of the plant publishes from now on."""
+    """A run of the plant publishes from now on: first what it has kept, then what is new.
+
+    It is the first message of its run, with the number 1, and may be repeated.
+    """
 
     description: PlantDescription
+    number: int = 0
+    """Of the streams in `since_ns`, every message with a greater number is published."""
     since_ns: dict[str, int] = {}
     """Since when its own copy of each wanted stream is complete, wall clock in ns, by subject."""
 
@@ -201,6 +206,10 @@ class Beat(Struct, frozen=True, kw_only=True, array_like=True):
     kept: tuple[tuple[int, int], ...] = ()
     """Numbers in rising order, each with a sequence of the bus's memory: messages with greater numbers
     have greater sequences."""
+    sent_ns: int = 0
+    """Wall clock, in ns since the epoch."""
+    is_last: bool = False
+    """Whether the plant ends, and its name is free."""
 
 
 class MalformedError(ValueError):

@@ -7,6 +7,7 @@ PREFIX.PLANT.interest        what edges want, and their heartbeats
 PREFIX.PLANT.call            questions of edges
 PREFIX.PLANT.e.EDGE          answers to one edge
 PREFIX.PLANT.hello           asks the plant to describe itself
+PREFIX.PLANT.lease           who publishes as this plant
 PREFIX.hello                 asks all plants of the bus
 """
 

@@ -37,6 +37,8 @@ class Tail:
         self.kept_bytes = 0
         self.dropped_number = 0
         """The last number that is not kept any more; 0 if everything is."""
+        self.dropped_ns = 0
+        """When that was published."""
         self.overflow_count = 0
         """Batches dropped before their time, because of the bound in bytes."""
         self._max_age_ns = max_age_ms * NS_PER_MS
@@ -62,4 +64,5 @@ class Tail:
     def _drop(self) -> None:
         dropped = self._batches.popleft()
         self.dropped_number = max(self.dropped_number, dropped.number)
+        self.dropped_ns = max(self.dropped_ns, dropped.sent_ns)
         self.kept_bytes -= len(dropped.data) + OVERHEAD_BYTES

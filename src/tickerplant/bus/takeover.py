@@ -59,13 +59,13 @@ class Continuation:
         "_held",
         "_is_linked",
         "_is_made_by_relays",
-        "_last",
         "_new_from_ms",
         "_old_until_ms",
         "_place",
         "_reader",
         "hole",
         "is_whole",
+        "last",
     )
 
     def __init__(
@@ -83,7 +83,8 @@ class Continuation:
         """Whether the stream goes on without a hole: all further messages are new."""
         self._reader: Reader = payload_reader(stream)
         self._is_made_by_relays = parse_stream_name(stream).family in _MADE_BY_RELAYS
-        self._last = last
+        self.last = last
+        """The payload that was delivered last by the old plant; None if there was none."""
         self._is_linked = is_followed
         """Whether the new copy reaches back to the last message, or before it."""
         self._old_until_ms = heard_ms + BEHIND_MS
@@ -114,7 +115,7 @@ class Continuation:
             return (payload,)
         if self.hole:
             return ()
-        if self._last is None:
+        if self.last is None:
             return self._take_first(payload, published_ms)
         message = self._decoded(payload)
         if self._cursor is not None and message is not None:
@@ -178,7 +179,7 @@ class Continuation:
     # Messages without ids
 
     def _take_timed(self, payload: bytes, message: Any, published_ms: int) -> tuple[bytes, ...]:
-        if payload == self._last:
+        if payload == self.last:
             self._is_linked = True
             return self._join()
         time_ms = 0 if message is None else message.event_time_ms

@@ -39,6 +39,7 @@ MAX_UNSENT_BYTES = 64 << 20
 LIBRARY_BYTES = 16 << 20
 """What nats-py takes before its `publish` waits."""
 CONNECT_TIMEOUT_S = 2
+"""Short, because the first packet of an attempt may be lost together with the network."""
 REQUEST_TIMEOUT_S = 5.0
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """How long to wait before each attempt to connect again; the last is repeated."""

@@ -12,7 +12,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from nats.errors import Error as NatsError
@@ -48,6 +47,7 @@ from tickerplant.bus.nodes import (
 from tickerplant.bus.ordering import Ordering
 from tickerplant.bus.subjects import Subjects, key_of
 from tickerplant.cluster.connection import MESSAGE_OVERHEAD_BYTES, BusConnection, BusSubscription
+from tickerplant.cluster.edge_streams import Joining, Wanted
 from tickerplant.cluster.memory import BusMemory
 from tickerplant.errors import BusError
 from tickerplant.logs import Complaints, logger
@@ -76,6 +76,7 @@ OTHERS_TIMEOUT_S = 0.5
 RECOVERY_S = 2.0
 """How long the memory of the bus is read again for what is missing, before it is given up."""
 RECOVERY_PAUSE_S = 0.05
+CANNOT_BE_TAKEN_OVER = "a simulation or a replay cannot be taken over"
 REACHES_BACK = "the memory of the bus does not reach back far enough"
 
 
@@ -128,19 +129,6 @@ class _Demand:
         self._node.linger((self._venue_name, name))
 
 
-class _Wanted:
-    """One stream that the plant was asked for."""
-
-    __slots__ = ("broadcast", "name", "subject", "subscription")
-
-    def __init__(self, name: Name, subject: str, hub: Hub, subscription: BusSubscription) -> None:
-        self.name = name
-        self.subject = subject
-        self.subscription = subscription
-        self.broadcast = partial(hub.broadcast, name[1])
-        """Takes the payload and the envelope of each message."""
-
-
 class EdgeNode:
     """One edge of a plant.
 
@@ -188,8 +176,8 @@ class EdgeNode:
         self._report: Callable[[], bytes]
         self._version = 0
         """Of the last change of interest."""
-        self._wanted: dict[Name, _Wanted] = {}
-        self._by_subject: dict[str, _Wanted] = {}
+        self._wanted: dict[Name, Wanted] = {}
+        self._by_subject: dict[str, Wanted] = {}
         self._by_key: dict[int, str] = {}
         """The subjects of the wanted streams, by their keys."""
         self._lingering: dict[Name, int] = {}
@@ -207,6 +195,8 @@ class EdgeNode:
         self._beat = asyncio.Event()
         """Set at each heartbeat of the plant."""
         self._last_beat: Beat | None = None
+        self._joining = Joining(self.lose)
+        self._search: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._waits: set[asyncio.Task[None]] = set()
         self._subscriptions: list[BusSubscription] = []
@@ -294,8 +284,13 @@ class EdgeNode:
         while True:
             await asyncio.sleep(TICK_S)
             now_ms = self._clock()
+            was_here = self.link.state is LinkState.HERE
             if self.link.tick(now_ms):
                 self._lose_plant()
+            elif was_here and self.link.state is LinkState.AWAY:
+                logger().warning(f"! {self.trouble}", clients_kept_s=self._grace_ms / 1_000)
+            if not self.ordering.is_holding:
+                self._joining.settle(now_ms)
             self.caller.tick()
             self._end_lingering(now_ms)
             if now_ms - reported_ms >= REPORT_MS:
@@ -305,8 +300,9 @@ class EdgeNode:
     async def close(self) -> None:
         """Tell the plant that the edge ends, and leave."""
         self.caller.fail_all("the edge ends")
-        for task in (*self._waits, *((self._recovery,) if self._recovery else ())):
-            task.cancel()
+        for task in (*self._waits, self._recovery, self._search):
+            if task is not None:
+                task.cancel()
         self._send_report()
         self._bus.publish(self.subjects.interest, nodes.encode(Leaving(edge=self.identity)))
         for subscription in self._subscriptions:
@@ -338,7 +334,7 @@ class EdgeNode:
         venue, stream = name
         subject = self.subjects.stream(venue, stream)
         subscription = self._bus.subscribe(subject, self._on_batch)
-        wanted = _Wanted(name, subject, self._hubs[venue], subscription)
+        wanted = Wanted(name, subject, self._hubs[venue], subscription)
         self._wanted[name] = self._by_subject[subject] = wanted
         self._by_key[key_of(subject)] = subject
         self.ordering.open(subject)
@@ -456,9 +452,14 @@ class EdgeNode:
         batch = self._read(data)
         if batch is not None:
             self.delay_ns = time.time_ns() - batch.sent_ns
-            if batch.epoch != self.ordering.epoch and subject == self.subjects.control:
-                self._on_foreign_control(batch)
-            self.ordering.take(subject, batch)
+            self._joining.published_ns = batch.sent_ns
+            if batch.epoch == self.ordering.epoch:
+                self._joining.heard_ns = batch.sent_ns
+                self.ordering.take(subject, batch)
+            elif (begins := self._beginning_in(subject, batch)) is not None:
+                self._begin_epoch(begins)
+            else:
+                self.ordering.take(subject, batch)  # which counts it
 
     def _read(self, data: bytes) -> Batch | None:
         try:
@@ -472,7 +473,8 @@ class EdgeNode:
         """Hand a message to the hub of its venue."""
         wanted = self._by_subject.get(subject)
         if wanted is not None:
-            wanted.broadcast(message.payload, message.envelope)
+            wanted.last = payload = message.payload
+            wanted.broadcast(payload, message.envelope)
         elif subject == self.subjects.control:
             self._obey(message.payload)
 
@@ -530,6 +532,7 @@ class EdgeNode:
     def _on_replayed(self, subject: str, data: bytes) -> None:
         batch = self._read(data)
         if batch is not None:
+            self._joining.published_ns = batch.sent_ns
             self.ordering.replay(subject, batch)
 
     # The plant
@@ -583,25 +586,44 @@ class EdgeNode:
         reached = Reached(edge=self.identity, mark=mark.mark, is_congested=self._readers.congested)
         self._bus.publish(self.subjects.interest, nodes.encode(reached))
 
-    def _on_foreign_control(self, batch: Batch) -> None:
-        """Follow another run of the plant, if that is what begins."""
-        for message in batch.messages:
-            with contextlib.suppress(MalformedError):
-                control = nodes.decode(message.payload, Control)
-                if isinstance(control, EpochBegins):
-                    self._begin_epoch(control.description)
-                    return
+    def _beginning_in(self, subject: str, batch: Batch) -> EpochBegins | None:
+        """Return the message with which another run of the plant begins, if it is that."""
+        if subject != self.subjects.control or len(batch.messages) != 1:
+            return None
+        try:
+            control = nodes.decode(batch.messages[0].payload, Control)
+        except MalformedError:
+            return None
+        return control if isinstance(control, EpochBegins) else None
 
-    def _begin_epoch(self, description: PlantDescription) -> None:
-        if description.term < self.description.term or description.epoch == self.ordering.epoch:
+    def _begin_epoch(self, begins: EpochBegins, *, is_late: bool = False) -> None:
+        """Follow another run of the plant, unless a later one is followed already.
+
+        Args:
+            begins: What it began with.
+            is_late: Whether messages have come since then that are to be read from the memory.
+        """
+        old, new = self.description, begins.description
+        if new.epoch == self.ordering.epoch or new.term < old.term:
             return
-        logger().warning("! another run of the plant publishes from now on")
-        self.description = description
-        self.ordering.lose_all("the plant was started again")
-        self.ordering.restart(description.epoch)
-        self.caller.resend()
-        self._take_over_state(description)
+        where = f" on {new.host}" if new.host else ""
+        logger().warning(f"! another run of the plant {new.name} publishes from now on{where}")
+        goes_on = old.can_be_taken_over and new.can_be_taken_over
+        if not goes_on:
+            self.ordering.lose_all(f"the plant was started again, and {CANNOT_BE_TAKEN_OVER}")
+        self.description, self._last_beat = new, None
+        self.ordering.restart(new.epoch)
+        known = [subject for subject in begins.since_ns if subject in self._by_subject]
+        self.ordering.accept([self.subjects.control, *known], begins.number)
+        if goes_on and self.link.state is not LinkState.LOST:
+            self._joining.begin(self._by_subject, begins.since_ns, self._clock())
+        if is_late:
+            self.ordering.cut()
+        self.link.heard(self._clock())
+        self._reopen()
+        self._take_over_state(new)
         self._tell_all()
+        self.caller.resend()
 
     def _take_over_state(self, description: PlantDescription) -> None:
         """Do what a plant has told before."""
@@ -610,6 +632,8 @@ class EdgeNode:
             if reason is not None:
                 self._outages[venue] = reason
                 self._clients.start_outage(venue, None, reason)
+            elif self._outages.pop(venue, None) is not None:
+                self._clients.end_outage(venue)
         if description.ended:
             self._clients.end_streams(_close_reason(description.ended))
 
@@ -622,14 +646,51 @@ class EdgeNode:
             self._complaints.add("bus: malformed", f"! not a heartbeat of a plant: {error}")
             return
         if beat.epoch != self.ordering.epoch:
-            self._complaints.count("bus: heartbeat of another run of the plant", 1)
+            self._on_foreign_beat(beat)
             return
         self._last_beat = beat
+        self._joining.heard_ns = beat.sent_ns
         if self.link.heard(self._clock()):
             self._come_back()
         self._beat.set()
         by_key = self._by_key
         self.ordering.check([(by_key[key], number) for key, number in beat.latest if key in by_key])
+
+    def _on_foreign_beat(self, beat: Beat) -> None:
+        """Look for the beginning of a later run of the plant, which was missed."""
+        self._complaints.count("bus: heartbeat of another run of the plant", 1)
+        is_searching = self._search is not None and not self._search.done()
+        if beat.term >= self.description.term and not is_searching:
+            self._search = asyncio.get_running_loop().create_task(self._find_beginning(beat.epoch))
+
+    async def _find_beginning(self, epoch: str) -> None:
+        """Follow a run of the plant whose beginning was missed."""
+        found: list[EpochBegins] = []
+
+        def look(subject: str, data: bytes) -> None:
+            batch = self._read(data)
+            if batch is not None and batch.epoch == epoch:
+                begins = self._beginning_in(subject, batch)
+                found.extend([] if begins is None else [begins])
+
+        try:
+            state = await self.memory.state()
+            await self.memory.replay(state.first, [self.subjects.control], look)
+            if not found:  # too long ago
+                before = self.description
+                found = [EpochBegins(description=await self.hello())]
+                self.description = before
+        except (NatsError, BusError):
+            return  # the next heartbeat comes soon
+        self._begin_epoch(found[-1], is_late=True)
+
+    @property
+    def trouble(self) -> str:
+        """Why the plant is not there, as one line; empty if it is."""
+        reason = self.link.reason
+        if not reason or self.description.can_be_taken_over or not self.link.is_bus_here:
+            return reason
+        return f"{reason}, and {CANNOT_BE_TAKEN_OVER}"
 
     def _on_bus(self, is_connected: bool) -> None:  # a callback
         if is_connected:
@@ -644,8 +705,9 @@ class EdgeNode:
 
     def _lose_plant(self) -> None:
         """Close the clients, and refuse new ones until the plant is back."""
-        reason = self.link.reason
+        reason = self.trouble
         logger().warning(f"! {reason}: stream connections are closed")
+        self._joining.clear()
         self.caller.fail_all(reason)
         self.ordering.forget()
         for venue in self._hubs:
@@ -656,7 +718,11 @@ class EdgeNode:
         logger().info("= the plant is back")
         if not self.caller.outage:
             self.ordering.cut()
-        else:
+        self._reopen()
+
+    def _reopen(self) -> None:
+        """Accept clients and questions again, if they were refused."""
+        if self.caller.outage:
             self.caller.resume()
             for venue in self._hubs:
                 if venue not in self._outages:

@@ -28,7 +28,6 @@ RENEW_S = 0.5
 """How often it is renewed; a request for it may take as long."""
 _WRONG_LAST = frozenset({10071, 10164})
 """JetStream's codes of the error that another message than the expected one is the last."""
-_MAX_BYTES = 64 << 10
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -80,7 +79,7 @@ class Lease:
             retention=RetentionPolicy.LIMITS,
             discard=DiscardPolicy.OLD,
             max_msgs_per_subject=1,
-            max_bytes=_MAX_BYTES,
+            max_msgs=1,
             max_age=length_s,
         )
         self._name = name

@@ -21,7 +21,7 @@ from tickerplant.libraries import FULL
 from tickerplant.logs import Complaints, logger
 
 PROGRAM = "nats-server"
-MEMORY_BYTES = 256 << 20
+MEMORY_BYTES = 320 << 20
 """Limit of what the streams of the server hold."""
 LARGEST_MESSAGE_BYTES = 8 << 20
 START_TIMEOUT_S = 10.0

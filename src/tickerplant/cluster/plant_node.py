@@ -7,6 +7,9 @@ Nothing is published while no edge wants it, and a message is encoded once, howe
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +30,6 @@ from tickerplant.bus.nodes import (
     Control,
     EpochBegins,
     FromEdge,
-    Hello,
     Interest,
     Leaving,
     MalformedError,
@@ -44,8 +46,10 @@ from tickerplant.bus.nodes import (
 from tickerplant.bus.subjects import Subjects, key_of
 from tickerplant.bus.tail import Tail
 from tickerplant.cluster.connection import MESSAGE_OVERHEAD_BYTES, BusConnection, BusSubscription
+from tickerplant.cluster.lease import Holder
 from tickerplant.cluster.memory import MEMORY_S, BusMemory
 from tickerplant.cluster.plant_readers import PlantReaders
+from tickerplant.cluster.succession import Succession
 from tickerplant.envelope import prefix_of
 from tickerplant.errors import BusError
 from tickerplant.hub.hub import UNKNOWN_STREAM
@@ -64,7 +68,8 @@ BATCH_SHARE = 2
 """A batch is closed when it is longer than a message of the bus may be, divided by this."""
 KEPT_EVERY_MS = 1_000
 """How often the plant asks what the bus has kept."""
-HELLO_TIMEOUT_S = 0.5
+BEGINS = 1
+"""The number of the message that a run begins with; no other message has it."""
 
 
 def _monotonic_ms() -> int:
@@ -74,10 +79,12 @@ def _monotonic_ms() -> int:
 class _Published:
     """One stream that edges want."""
 
-    __slots__ = ("_node", "_prefix", "_size", "key", "pending", "previous", "subject", "tap")
+    __slots__ = ("_node", "_prefix", "key", "opened_ns", "pending", "previous", "subject", "tap")
 
-    def __init__(self, node: PlantNode, name: Name, subject: str) -> None:
+    def __init__(self, node: PlantNode, name: Name, subject: str, opened_ns: int) -> None:
         self.subject = subject
+        self.opened_ns = opened_ns
+        """Since when it is wanted, wall clock."""
         self.key = key_of(subject)
         self.previous = node.number
         """The number of its last message, or of any before it was published."""
@@ -86,7 +93,6 @@ class _Published:
         self.tap: Tap
         self._node = node
         self._prefix = prefix_of(name[1])
-        self._size = 0
 
     def take(self, payload: bytes, envelope: bytes) -> None:
         """Number a message, and keep it until the end of the turn."""
@@ -105,11 +111,14 @@ class _Published:
 class PlantNode:
     """A plant as its edges see it.
 
+    It publishes while it holds the lease of its name.  Otherwise it is silent: it hears what the edges
+    want, and keeps what it would have published.
+
     Args:
         bus: The connection.
         plant: The market and its hubs.
         description: What edges are told about it.
-        is_standby: Whether it publishes and answers nothing until `activate`.
+        is_standby: Whether it waits while another plant of the name publishes.
         local: The readers of the plant's own ports, if it has any.
         clock: Monotonic, in ms.
         wall_ns: The wall clock, in ns since the epoch.
@@ -127,13 +136,13 @@ class PlantNode:
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.description = description
-        self.number = 0
+        self.number = BEGINS
         """Of the last message."""
         self.latest: _Published | None = None
         """The stream of the last message of this turn."""
         self.is_interleaved = False
         """Whether this turn has messages of one stream between those of another."""
-        self.is_active = not is_standby
+        self.is_active = False
         """Whether it publishes and answers."""
         self.published_count = 0
         """Messages published."""
@@ -155,7 +164,7 @@ class PlantNode:
         """The streams with messages in this turn."""
         self._changed: dict[_Published, None] = {}
         """The streams with messages since the last heartbeat."""
-        self._control_previous = 0
+        self._control_previous = BEGINS
         self._generation = ""
         """Of the bus's memory; empty while it is not known to keep anything."""
         self._kept: deque[tuple[int, int]] = deque(maxlen=MEMORY_S * 1_000 // KEPT_EVERY_MS + 2)
@@ -163,9 +172,20 @@ class PlantNode:
         """The bus has taken all messages up to this number."""
         self._is_live = False
         """Whether what is published reaches the bus now, and not only the tail."""
+        self._is_announced = False
+        """Whether the edges know that this run publishes."""
+        self.succession = Succession(
+            bus,
+            self.subjects,
+            Holder(epoch=description.epoch, term=0, host=socket.gethostname(), pid=os.getpid()),
+            self,
+            is_standby=is_standby,
+            can_stand_by=description.can_be_taken_over,
+        )
+        """Decides when it publishes."""
         self._subscriptions: list[BusSubscription] = []
         self._is_away = asyncio.Event()
-        """Set when the bus is back, or the role changes, and `run` has to act."""
+        """Set when the bus is back, or publishing begins, and `run` has to act."""
         self._outages: dict[str, str] = {}
         self._on_report: Callable[[EdgeState], object] = _nothing
         self._on_gone: Callable[[EdgeState], object] = _nothing
@@ -194,11 +214,9 @@ class PlantNode:
         """Join the bus.
 
         Raises:
-            BusError: a plant of the name is there already, or the bus cannot keep its messages.
+            BusError: a plant of the name publishes already, or the bus cannot keep its messages.
         """
         bus, subjects = self._bus, self.subjects
-        if self.is_active:
-            await self._refuse_twin()
         for subject, callback in (
             (subjects.interest, self._on_edge),
             (subjects.call, self._on_question),
@@ -207,16 +225,32 @@ class PlantNode:
         ):
             self._subscriptions.append(bus.subscribe(subject, callback))
         bus.watch(self._on_bus)
-        if self.is_active:
-            try:
+        try:
+            await self.memory.ensure()
+            await self.succession.start()
+            if self.is_active:
                 await self._go_live()
-            except (NatsError, TimeoutError) as error:
-                raise BusError(
-                    f"the bus at {bus.address} cannot keep the messages of the plant: {error}"
-                ) from None
+        except (NatsError, TimeoutError) as error:
+            raise BusError(
+                f"the bus at {bus.address} cannot keep the messages of the plant: {error}"
+            ) from None
 
     async def run(self) -> None:
-        """Say regularly that the plant is there, until cancelled."""
+        """Publish whenever the name is ours, until cancelled.
+
+        Raises:
+            BusError: another plant has replaced this one, which cannot be a standby.
+        """
+        beats = asyncio.create_task(self._keep())
+        try:
+            await self.succession.run()
+        finally:
+            beats.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beats
+
+    async def _keep(self) -> None:
+        """Say regularly that the plant is there, and go on when the bus is back."""
         next_kept_ms = 0
         while True:
             try:
@@ -243,16 +277,25 @@ class PlantNode:
     async def close(self) -> None:
         """Leave the bus; say goodbye with `go` before."""
         self.end_turn()
+        await self.succession.close()
+        if self.is_active:
+            self._beat(is_last=True)
         for subscription in self._subscriptions:
             subscription.close()
         for name in tuple(self._streams):
             self.close_stream(name)
         await self._bus.flush()
 
-    def activate(self, description: PlantDescription) -> None:
-        """Publish and answer from now on: this standby takes over."""
-        self.description, self.is_active = description, True
+    def begin(self, term: int) -> None:
+        """Publish and answer from now on, beginning with what edges may have missed."""
+        self.description = msgspec.structs.replace(self.description, term=term)
+        self.is_active = True
         self._is_away.set()
+
+    def pause(self) -> None:
+        """Publish and answer nothing from now on; go on keeping what would be published."""
+        self.end_turn()
+        self.is_active = self._is_live = self._is_announced = False
 
     # The source: the interface `sources.source.Clients`
 
@@ -286,7 +329,7 @@ class PlantNode:
         if hub is None or hub.why_silent(stream) == UNKNOWN_STREAM:
             return
         self.end_turn()
-        published = _Published(self, name, self.subjects.stream(venue, stream))
+        published = _Published(self, name, self.subjects.stream(venue, stream), self._wall_ns())
         published.tap = hub.tap(stream, published.take)
         self._streams[name] = published
 
@@ -328,7 +371,8 @@ class PlantNode:
             )
         if is_interleaved:
             self._publish_control(())
-        self.readers.published(self.published_bytes)
+        if self.is_active:
+            self.readers.published(self.published_bytes)
 
     def _publish(
         self, published: _Published, messages: list[Message], now_ns: int, is_interleaved: bool
@@ -354,7 +398,9 @@ class PlantNode:
             self._bus.publish(subject, data)
 
     def _control(self, control: Control) -> None:
-        """Tell all edges, in order with the messages."""
+        """Tell all edges, in order with the messages; say nothing while another plant publishes."""
+        if not self.is_active:
+            return
         self.end_turn()
         self.number += 1
         self._publish_control((Message(self.number, nodes.encode(control)),))
@@ -397,13 +443,41 @@ class PlantNode:
             self._generation = state.generation
             self._kept.clear()
             self._kept.append((first, state.last))
+        if not self.is_active:
+            return
         self._is_live = True
-        if not self._control_previous:
-            self._control(EpochBegins(description=self.description))
-        else:
-            for kept in self.tail.after(first):
-                self._bus.publish(kept.subject, kept.data)
+        if not self._is_announced:
+            self._is_announced = True
+            self._announce(max(first, BEGINS))
+        for kept in self.tail.after(first):
+            self._bus.publish(kept.subject, kept.data)
         self._beat()
+
+    def _announce(self, number: int) -> None:
+        """Tell the edges that this run publishes, first every message after `number`."""
+        begins = EpochBegins(
+            description=self._described,
+            number=number,
+            since_ns={
+                published.subject: max(published.opened_ns, self.tail.dropped_ns)
+                for published in self._streams.values()
+            },
+        )
+        data = batches.encode(
+            Batch(
+                batches.FORMAT_VERSION,
+                self.description.epoch,
+                self._wall_ns(),
+                BEGINS - 1,
+                (Message(BEGINS, nodes.encode(begins)),),
+            )
+        )
+        self._bus.publish(self.subjects.control, data)
+
+    @property
+    def _described(self) -> PlantDescription:
+        """The description with the outages of now."""
+        return msgspec.structs.replace(self.description, outages=dict(self._outages))
 
     async def _ask_kept(self) -> None:
         """Ask the bus what it has kept, for edges that have missed something."""
@@ -416,7 +490,7 @@ class PlantNode:
         self.end_turn()
         self._kept.append((self.number, state.last))
 
-    def _beat(self) -> None:
+    def _beat(self, *, is_last: bool = False) -> None:
         self.end_turn()
         changed, self._changed = self._changed, {}
         beat = Beat(
@@ -426,34 +500,17 @@ class PlantNode:
             latest=tuple((published.key, published.previous) for published in changed),
             generation=self._generation,
             kept=tuple(self._kept),
+            sent_ns=self._wall_ns(),
+            is_last=is_last,
         )
         self._bus.publish(self.subjects.beat, nodes.encode(beat))
-
-    async def _refuse_twin(self) -> None:
-        """Raise BusError if another run of a plant of this name is on the bus."""
-        data = await self._bus.request(
-            self.subjects.hello, nodes.encode(Hello(self.description.epoch)), HELLO_TIMEOUT_S
-        )
-        if data is None:
-            return
-        try:
-            other: PlantDescription = nodes.decode(data, PlantDescription)
-        except MalformedError:
-            return
-        if other.epoch != self.description.epoch:
-            where = f" on {other.host}" if other.host else ""
-            raise BusError(
-                f"a plant named {other.name} is on the bus at {self._bus.address} already{where}: "
-                "give this one another name with --plant"
-            )
 
     # Edges
 
     def _on_hello(self, _subject: str, data: bytes, reply: str) -> None:
         del data
         if self.is_active and reply:
-            told = msgspec.structs.replace(self.description, outages=dict(self._outages))
-            self._bus.publish(reply, nodes.encode(told))
+            self._bus.publish(reply, nodes.encode(self._described))
 
     def _on_edge(self, _subject: str, data: bytes, _reply: str) -> None:
         try:
@@ -521,7 +578,7 @@ class PlantNode:
         self._tell(edge, answer)
 
     def _tell(self, edge: str, message: Accepted | SendAll | Answer) -> None:
-        if self.is_active:
+        if self.is_active or isinstance(message, SendAll):
             self._bus.publish(self.subjects.edge(edge), nodes.encode(message))
 
     def _send_mark(self, mark: int, waits: bool) -> None:  # a callback

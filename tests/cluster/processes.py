@@ -1,0 +1,201 @@
+"""Plants, edges and buses as processes of their own, and clients that remember what they were told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+
+from tickerplant.cluster.nats_server import program
+
+READY_S = 30.0
+_POLL_S = 0.02
+_QUIET = {"PYTHONUNBUFFERED": "1"}
+_BUS = """\
+host: "{host}"
+port: {port}
+jetstream {{ store_dir: "{folder}", max_memory_store: 268435456, max_file_store: 0 }}
+"""
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Process:
+    """A program that was started, and what it logs."""
+
+    def __init__(self, command: Sequence[str], log: Path, prefix: Sequence[str] = ()) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self.popen = subprocess.Popen(  # noqa: S603  # programs of this repository
+                [*prefix, *command],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | _QUIET,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        """What it has printed and logged so far."""
+        return self._log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """End it and its children as a power failure would."""
+        if self.popen.poll() is None:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.popen.send_signal(number)
+
+    def __str__(self) -> str:
+        return f"{self._log.stem}:\n{self.log}"
+
+
+class Processes:
+    """Starts programs, and ends them all in the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.started: list[Process] = []
+
+    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> Process:
+        """Start our program."""
+        return self._start([sys.executable, "-m", "tickerplant", *arguments], prefix)
+
+    def bus(self, port: int, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> Process:
+        """Start a bus of the user's own, with JetStream."""
+        folder = self._folder / f"bus-{len(self.started)}"
+        folder.mkdir()
+        configuration = folder / "nats.conf"
+        configuration.write_text(_BUS.format(host=host, port=port, folder=folder))
+        return self._start([program(), "--config", str(configuration)], prefix)
+
+    def _start(self, command: Sequence[str], prefix: Sequence[str]) -> Process:
+        process = Process(command, self._folder / f"{len(self.started)}.log", prefix)
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        for process in reversed(self.started):
+            process.kill()
+
+
+@contextmanager
+def processes(folder: Path) -> Iterator[Processes]:
+    """Yield what starts programs; show what they logged if the test fails."""
+    made = Processes(folder)
+    try:
+        yield made
+    except BaseException:
+        for process in made.started:
+            sys.stdout.write(f"{process}\n")
+        raise
+    finally:
+        made.end()
+
+
+def readiness(port: int, host: str = "127.0.0.1") -> tuple[int, str]:
+    """Return the status and the text of `/readyz`; 0 if nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/readyz", timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+
+def wait_until(condition: Callable[[], bool], what: str, within_s: float = READY_S) -> float:
+    """Return after how many seconds `condition` was true."""
+    began_s = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began_s < within_s, f"not within {within_s} s: {what}"
+        time.sleep(_POLL_S)
+    return time.monotonic() - began_s
+
+
+def wait_ready(port: int, within_s: float = READY_S) -> float:
+    """Return after how many seconds the server of a port was ready."""
+    return wait_until(lambda: readiness(port)[0] == 200, f"port {port} is ready", within_s)
+
+
+class Listener:
+    """A client of one connection: what it was told, and how that ended."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.payloads: dict[str, list[bytes]] = {}
+        """By stream, in order; on a raw connection the stream is the URL's."""
+        self.close: tuple[int, str] | None = None
+        self.longest_silence_s = 0.0
+        self._connection: ClientConnection
+        self._task: asyncio.Task[None]
+
+    async def open(self) -> Listener:
+        """Connect, and remember from now on."""
+        self._connection = await connect(self.url, max_queue=None, compression=None)
+        self._task = asyncio.create_task(self._listen())
+        return self
+
+    async def _listen(self) -> None:
+        heard_s = time.monotonic()
+        is_combined = "/stream?" in self.url
+        name = self.url.rpartition("/")[2]
+        try:
+            async for text in self._connection:
+                now_s = time.monotonic()
+                self.longest_silence_s = max(self.longest_silence_s, now_s - heard_s)
+                heard_s = now_s
+                data = text.encode() if isinstance(text, str) else text
+                if is_combined:
+                    envelope = msgspec.json.decode(data, type=_Envelope)
+                    self.payloads.setdefault(envelope.stream, []).append(bytes(envelope.data))
+                else:
+                    self.payloads.setdefault(name, []).append(data)
+        except websockets.ConnectionClosed:
+            pass
+        self.close = self._connection.close_code or 0, self._connection.close_reason or ""
+
+    async def closed(self, within_s: float) -> tuple[int, str]:
+        """Return how the connection ended; wait for it."""
+        async with asyncio.timeout(within_s):
+            await asyncio.shield(self._task)
+        assert self.close is not None
+        return self.close
+
+    async def end(self) -> None:
+        await self._connection.close()
+        await self._task
+
+
+class _Envelope(msgspec.Struct):
+    stream: str
+    data: msgspec.Raw
+
+
+async def handshake_status(url: str) -> int:
+    """Return the HTTP status of a stream handshake; 101 if it is accepted."""
+    try:
+        async with connect(url):
+            return 101
+    except websockets.InvalidStatus as refused:
+        return refused.response.status_code
