@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tickerplant.queries import find_path
 from tickerplant.server.endpoint import Endpoint
@@ -39,6 +39,15 @@ class FaultyRest(Rest):
     ) -> None:
         super().__init__(endpoint, pages, posts, guard)
         self._faults = faults
+
+    def answer_question(
+        self,
+        url: bytes,  # noqa: ARG002  # a fault may delay any answer
+        fields: Iterable[tuple[bytes, bytes]],  # noqa: ARG002
+        address: str,  # noqa: ARG002
+    ) -> Response | None:
+        """Return None: a fault may delay the answer."""
+        return None
 
     async def answer(
         self,

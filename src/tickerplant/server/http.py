@@ -19,6 +19,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
+from tickerplant.server.rest import PENDING, UNKNOWN, ForwardedResponse, Rest
 from tickerplant.server.websocket import WebSocketConnection
 
 TLS_HELLO = b"\x16\x03"
@@ -27,7 +28,7 @@ HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
 """What a connection was late with when it was closed: labels in the log and the metrics."""
 
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
-"""Answers HTTP requests: an ASGI application."""
+"""Answers HTTP requests: an ASGI application.  `Rest` also answers questions at once."""
 UpgradedProtocol: TypeAlias = Callable[[Endpoint, Headers], WebSocketConnection]
 """Makes the protocol of a connection that is upgraded to WebSocket, from the request's headers."""
 
@@ -46,8 +47,14 @@ class HttpConnection(HttpToolsProtocol):
         config: Config,
         state: ServerState,
         upgraded: UpgradedProtocol,
+        rest: Rest | None,
     ) -> None:
         super().__init__(config, state, {})
+        self._rest = rest
+        self._is_question = False
+        """Whether the request can be answered at once, without a task."""
+        self._has_answered = False
+        """Whether a request was answered at once in this turn; others in the same bytes wait."""
         self._endpoint = endpoint
         self._upgraded = upgraded
         self._limits = endpoint.limits
@@ -81,6 +88,7 @@ class HttpConnection(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         self._unset_keepalive_if_required()
+        self._has_answered = False
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -150,27 +158,77 @@ class HttpConnection(HttpToolsProtocol):
             Request(
                 self.url.decode("latin-1"),
                 headers,
-                str(self.scope["method"]),
-                f"HTTP/{self.scope['http_version']}",
+                self.parser.get_method().decode("ascii"),
+                f"HTTP/{self.parser.get_http_version()}",
             )
         )
         if rest:
             connection.data_received(rest)
 
+    def on_message_begin(self) -> None:
+        """Begin a request; what an application would need of it is made when it is needed."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._is_question = False
+
     def on_headers_complete(self) -> None:
         """End the head, and handle the request."""
         self._end_reading()
         self._in_head = False
-        if self.parser.should_upgrade() and not self._should_upgrade() and self._has_body():
+        if not self.parser.should_upgrade():
+            self._is_question = self._can_be_question()
+        elif self._should_upgrade():
+            return
+        elif self._has_body():
             raise ValueError  # the parser would not find the end of the body
-        super().on_headers_complete()
+        if not self._is_question:
+            self._start_application(None)
 
     def on_message_complete(self) -> None:
         """End the request; the next one starts with a head."""
         self._end_reading()
         self._in_head = True
         self._head_bytes = 0
-        super().on_message_complete()
+        if self._is_question:
+            self._answer_question()
+        else:
+            super().on_message_complete()
+
+    def _can_be_question(self) -> bool:
+        """Whether the request is a plain GET, and a response can be written now."""
+        return (
+            self._rest is not None
+            and not self._has_answered
+            and self.parser.get_method() == b"GET"
+            and (self.cycle is None or self.cycle.response_complete)
+            and self.parser.should_keep_alive()
+            and self.parser.get_http_version() == "1.1"
+            and not (self.expect_100_continue or self.flow.write_paused or self._has_body())
+        )
+
+    def _answer_question(self) -> None:
+        """Answer a question at once, or start the application if that is not possible."""
+        assert self._rest is not None  # noqa: S101  # tells the type checker
+        address = self.client[0] if self.client else UNKNOWN
+        response = self._rest.answer_question(self.url, self.headers, address)
+        if response is None or isinstance(response, ForwardedResponse):
+            self._start_application(response)
+            super().on_message_complete()
+            return
+        self._has_answered = True
+        self.transport.write(self._rest.head(response) + response.body)
+        self.on_response_complete()
+
+    def _start_application(self, pending: ForwardedResponse | None) -> None:
+        """Start a task that answers the request, about which `pending` is decided already."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        if pending is not None:
+            self.scope["state"][PENDING] = pending
+        super().on_headers_complete()
 
     def _has_body(self) -> bool:
         return any(
@@ -303,4 +361,5 @@ def protocol_factory(
     )
     config.load()
     config.loaded_app = app  # uvicorn would log complete requests at its lowest level
-    return lambda: HttpConnection(endpoint, config, state, upgraded)
+    rest = app if isinstance(app, Rest) else None
+    return lambda: HttpConnection(endpoint, config, state, upgraded, rest)

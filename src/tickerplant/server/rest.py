@@ -7,8 +7,9 @@ information page).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -19,7 +20,7 @@ from tickerplant.errors import RequestError
 from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
-from tickerplant.queries import find_path
+from tickerplant.queries import QUERIES, find_path
 from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
@@ -31,6 +32,10 @@ BAD_PATH = -5000
 BAD_KEY = -2014
 
 KEY_HEADER = b"x-mbx-apikey"
+PENDING = "forwarded"
+"""Where the state of a scope has the forwarded request that the scope is about, if it has one."""
+UNKNOWN = "unknown"
+"""The address of a client whose socket is gone."""
 WITHOUT_WEIGHT = frozenset({FUNDING_ALLOWANCE})
 """Allowances whose responses lack the used weight (measured on the exchange)."""
 
@@ -86,6 +91,11 @@ def error_response(code: int, message: str, status: int, headers: Headers = ()) 
     return Response(msgspec.json.encode(_ErrorBody(code, message)), status, JSON, headers)
 
 
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+}
+
+
 class Rest:
     """The ASGI application of one venue's port."""
 
@@ -108,18 +118,27 @@ class Rest:
         self._pages = pages
         self._guard = guard
         self._posts = {} if posts is None else posts
+        venue = endpoint.venue
+        self._questions = {
+            path.encode(): (path, query)
+            for query in QUERIES
+            if (path := query.path_on(venue)) is not None
+        }
+        self._date = (0, "")
+        """The second that was written last, and its text."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         path, method = scope["path"], scope["method"]
         client = scope["client"]
-        target = _target(scope["raw_path"], scope["query_string"])
-        address = client[0] if client else "unknown"
-        headers = dict(scope["headers"])
+        address = client[0] if client else UNKNOWN
+        pending: ForwardedResponse | None = scope["state"].get(PENDING)
         refusal = None
         if path.startswith(PLANT_PATHS) and self._guard is not None:
             refusal = self._guard.refusal(method, joined(scope["headers"]))
-        if refusal is not None:
+        if pending is not None:
+            known, response = True, await self._forward(pending)
+        elif refusal is not None:
             known, response = path in self._pages, self._refuse(refusal, address)
         else:
             body = await self._body(receive) if method == "POST" and path in self._posts else b""
@@ -127,19 +146,62 @@ class Rest:
                 known, response = True, body
             else:
                 known, response = await self.answer(
-                    method, path, target, scope["query_string"], headers, address, body
+                    method,
+                    path,
+                    _target(scope["raw_path"], scope["query_string"]),
+                    scope["query_string"],
+                    dict(scope["headers"]),
+                    address,
+                    body,
                 )
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         self._endpoint.counters.requests[path if known else "other", verb, response.status] += 1
-        answered = (
-            ("date", formatdate(self._endpoint.clock() / 1_000, usegmt=True)),
+        encoded = [
+            (name.encode("ascii"), value.encode("latin-1"))
+            for name, value in self._fields(response)
+        ]
+        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+        await send({"type": "http.response.body", "body": response.body})
+
+    def answer_question(
+        self, url: bytes, fields: Iterable[tuple[bytes, bytes]], address: str
+    ) -> Response | None:
+        """Return the response to a GET of market data, counted; None if the URL is anything else.
+
+        Forwarded requests are charged, and neither counted nor answered.
+
+        Args:
+            url: The URL of the request, as it was sent.
+            fields: The headers, names in lower case.
+            address: The client that is charged.
+        """
+        raw_path, _, query_string = url.partition(b"?")
+        found = self._questions.get(raw_path)
+        if found is None or len(url) > self._endpoint.limits.max_uri_bytes or b"#" in query_string:
+            return None
+        path, query = found
+        has_key = any(name == KEY_HEADER and value for name, value in fields)
+        response = self._query(query, query_string, has_key, address)
+        if not isinstance(response, ForwardedResponse):
+            self._endpoint.counters.requests[path, "GET", response.status] += 1
+        return response
+
+    def head(self, response: Response) -> bytes:
+        """Return the status line and the headers of a response."""
+        fields = "".join(f"{name.lower()}: {value}\r\n" for name, value in self._fields(response))
+        return f"{_STATUS_LINES[response.status]}{fields}\r\n".encode("latin-1")
+
+    def _fields(self, response: Response) -> Iterable[tuple[str, str]]:
+        """Return all headers of a response."""
+        now_s = self._endpoint.clock() // 1_000
+        if self._date[0] != now_s:
+            self._date = (now_s, formatdate(now_s, usegmt=True))
+        return (
+            ("date", self._date[1]),
             ("content-type", response.content_type),
             ("content-length", str(len(response.body))),
             *response.headers,
         )
-        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in answered]
-        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-        await send({"type": "http.response.body", "body": response.body})
 
     async def answer(
         self,
@@ -280,4 +342,8 @@ def _target(raw_path: bytes, query_string: bytes) -> str:
 
 def _parameters(query_string: bytes) -> dict[str, object]:
     """Return the parameters of a query string; the last value of a repeated one counts."""
-    return dict(parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True))
+    text = query_string.decode("utf-8", "replace")
+    if "%" in text or "+" in text:
+        return dict(parse_qsl(text, keep_blank_values=True))
+    pairs = [pair.partition("=") for pair in text.split("&") if pair]
+    return {name: value for name, _, value in pairs}
