@@ -30,12 +30,14 @@ class LevelTexts(dict[int, str]):
         instrument: Its scales.
     """
 
-    __slots__ = ("_form", "_prices", "_quantities", "_sizes", "forgotten")
+    __slots__ = ("_form", "_prices", "_quantities", "_sizes", "_written", "forgotten")
 
     def __init__(self, quantities: Mapping[int, int], instrument: Instrument) -> None:
         super().__init__()
         self.forgotten = 0
         """Changes since the owner reset it."""
+        self._written = (0, b"[]")
+        """How many levels were asked for last, and their array; valid until a level changes."""
         self._quantities = quantities
         self._prices = instrument.price
         self._sizes = instrument.quantity
@@ -64,17 +66,21 @@ class LevelTexts(dict[int, str]):
         self.forgotten += len(prices)
         if self.forgotten > max(IDLE_TURNOVERS * len(self), LEAST_CHANGES):
             return False
+        self._written = (0, b"[]")
         for price in prices:
             self.pop(price, None)
         return True
 
-    def array(self, prices: Sequence[int]) -> bytes:
-        """Return the levels at these prices as a JSON array."""
-        self._make(prices)
-        return f"[{','.join(map(self.__getitem__, prices))}]".encode()
+    def array(self, best: Sequence[int]) -> bytes:
+        """Return the best levels of the side, whose prices are given, as a JSON array."""
+        if self._written[0] != len(best):
+            self._make(best)
+            text = f"[{','.join(map(self.__getitem__, best))}]"
+            self._written = (len(best), text.encode())
+        return self._written[1]
 
     def array_with(self, more: Mapping[int, int], prices: Sequence[int]) -> bytes:
-        """Do what `array` does, with the quantities `more` by price added to those of the side."""
+        """Return levels of the side, with the quantities `more` by price added, as a JSON array."""
         quantities = self._quantities
         self._make([price for price in prices if price not in more])
         texts = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -199,16 +201,42 @@ class ExchangeInfo(Struct, frozen=True, kw_only=True, rename="camel"):
     symbols: Raw
 
 
-def exchange_info(markets: Markets) -> ExchangeInfo:
+def exchange_info(markets: Markets) -> Raw:
     """Return the rules and symbols of USDⓈ-M."""
-    instruments = tuple(market.instrument for market in markets)
-    return ExchangeInfo(
-        server_time=markets.now_ms,
-        futures_type="U_MARGINED",
-        rate_limits=(_weight(markets), ORDERS_PER_MINUTE, ORDERS_PER_TEN_SECONDS),
-        assets=_assets(markets),
-        symbols=encoded_symbols(instruments),
+    return _with_time(
+        markets,
+        lambda: ExchangeInfo(
+            server_time=0,
+            futures_type="U_MARGINED",
+            rate_limits=(_weight(markets), ORDERS_PER_MINUTE, ORDERS_PER_TEN_SECONDS),
+            assets=_assets(markets),
+            symbols=_symbols(markets),
+        ),
     )
+
+
+class _Written(Struct):
+    """What was written for a venue, without the time, and what it follows from."""
+
+    origin: list[object]
+    start: bytes
+    end: bytes
+
+
+_written: WeakKeyDictionary[Markets, _Written] = WeakKeyDictionary()
+_TIME = b'"serverTime":0'
+
+
+def _with_time(markets: Markets, info: Callable[[], ExchangeInfo]) -> Raw:
+    """Return `info` with the time of now; it is made again only when something has changed."""
+    origin: list[object] = [market.instrument for market in markets]
+    origin += markets.listed_asset_indices()
+    origin.append(markets.request_weight_per_minute)
+    written = _written.get(markets)
+    if written is None or written.origin != origin:  # mostly the same objects, which is seen fast
+        start, _, end = msgspec.json.encode(info()).partition(_TIME)
+        _written[markets] = written = _Written(origin, start + _TIME[:-1], end)
+    return Raw(b"%b%d%b" % (written.start, markets.now_ms, written.end))
 
 
 def _assets(markets: Markets) -> tuple[Asset, ...]:
@@ -229,12 +257,15 @@ def _round_debt(index: int) -> str:
     return decimal_text(-(units // digit * digit), RATE_DECIMALS)
 
 
-def coin_exchange_info(markets: Markets) -> ExchangeInfo:
+def coin_exchange_info(markets: Markets) -> Raw:
     """Return the rules and symbols of COIN-M."""
-    return ExchangeInfo(
-        server_time=markets.now_ms,
-        rate_limits=(_weight(markets), ORDERS_PER_MINUTE),
-        symbols=encoded_symbols(tuple(market.instrument for market in markets)),
+    return _with_time(
+        markets,
+        lambda: ExchangeInfo(
+            server_time=0,
+            rate_limits=(_weight(markets), ORDERS_PER_MINUTE),
+            symbols=_symbols(markets),
+        ),
     )
 
 
@@ -246,6 +277,10 @@ def _weight(markets: Markets) -> Rule:
 def encoded_symbols(instruments: tuple[Instrument, ...]) -> Raw:
     """Return the symbols as JSON, cached by their instruments."""
     return Raw(msgspec.json.encode([_contract(instrument) for instrument in instruments]))
+
+
+def _symbols(markets: Markets) -> Raw:
+    return encoded_symbols(tuple(market.instrument for market in markets))
 
 
 def _contract(instrument: Instrument) -> Contract:

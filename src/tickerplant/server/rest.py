@@ -294,7 +294,7 @@ class Rest:
 
     def _query(self, query: Query, query_string: bytes, has_key: bool, address: str) -> Response:
         endpoint = self._endpoint
-        params = _parameters(query_string)
+        params = parameters(query_string)
         weight = query.weigh(params)
         charge = endpoint.rate_limiter.charge(address, weight, endpoint.clock(), query.allowance)
         endpoint.counters.weight += weight
@@ -340,7 +340,7 @@ def _target(raw_path: bytes, query_string: bytes) -> str:
     return target.decode("ascii", "surrogateescape")
 
 
-def _parameters(query_string: bytes) -> dict[str, object]:
+def parameters(query_string: bytes) -> dict[str, object]:
     """Return the parameters of a query string; the last value of a repeated one counts."""
     text = query_string.decode("utf-8", "replace")
     if "%" in text or "+" in text:
