@@ -30,7 +30,7 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.server import Server
-from tickerplant.serving.run import YOUNG_OBJECTS
+from tickerplant.serving.process import YOUNG_OBJECTS
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market

@@ -17,8 +17,8 @@ from tickerplant.server.certificate import (
     own_certificate,
 )
 from tickerplant.server.server import Server
-from tickerplant.serving.ready import ready_text
-from tickerplant.serving.run import tls_of
+from tickerplant.serving.ready import Offer, examples_of, ready_line, symbol_counts_of
+from tickerplant.serving.tls import tls_of
 
 
 def written(folder: Path, name: str, pem: bytes) -> str:
@@ -142,7 +142,15 @@ def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertif
         server = Server(plant, ports={"usdm": 0, "coinm": 0}, tls=context_of(str(own.server)))
         await server.start()
         try:
-            text = ready_text(server, plant, {}, str(own.authority))
+            offer = Offer(
+                urls=server.urls,
+                schemes=server.schemes,
+                profile=plant.profile.name,
+                symbol_counts=symbol_counts_of(plant),
+                examples=examples_of(plant),
+                authority=str(own.authority),
+            )
+            text = ready_line(offer, as_json=False)
             welcome = server.welcome()
         finally:
             await server.stop()

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from loopback import looped
 from msgspec import structs
 from stage import BTCUSDT, open_plant
 
-from tickerplant.server.server import Server
+from tickerplant.plant import Plant
+from tickerplant.server.ports import Totals as ServerTotals
 from tickerplant.serving.lines import Ready, Totals
-from tickerplant.serving.ready import ready_json, ready_text, totals_json
-from tickerplant.venue import COINM, USDM
+from tickerplant.serving.ready import (
+    Offer,
+    examples_of,
+    ready_line,
+    symbol_counts_of,
+    totals_lines,
+)
 
-pytestmark = pytest.mark.sockets
-
+ADDRESS = "127.0.0.1:9001"
 HOSTILE = "X'; echo PWNED; #\x1b]0;title\x07"
+
+
+def offer_of(plant: Plant) -> Offer:
+    return Offer(
+        urls={"usdm": ADDRESS, "coinm": "127.0.0.1:9002"},
+        schemes=("ws", "http"),
+        profile=plant.profile.name,
+        symbol_counts=symbol_counts_of(plant),
+        examples=examples_of(plant),
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,43 +43,37 @@ HOSTILE = "X'; echo PWNED; #\x1b]0;title\x07"
 def test_what_is_offered_to_paste_holds_nothing_for_a_shell(
     symbols: tuple[str, ...], offered: str
 ) -> None:
-    @looped
-    async def test() -> None:
-        plant = open_plant([structs.replace(BTCUSDT, symbol=each, pair=each) for each in symbols])
-        server = Server(plant, host="127.0.0.1", ports={USDM.name: 0, COINM.name: 0})
-        await server.start()
-        text, address = ready_text(server, plant, {}), server.urls[USDM.name]
-        await server.stop()
-        assert "PWNED" not in text
-        _, _, title, curl, *_ = lines = text.split("\n")
-        assert title == "Try:"
-        assert curl.startswith(f"  curl 'http://{address}/fapi")
-        assert curl.endswith(offered)
-        assert all(line.isprintable() for line in lines)
-
-    test()
+    plant = open_plant([structs.replace(BTCUSDT, symbol=each, pair=each) for each in symbols])
+    text = ready_line(offer_of(plant), as_json=False)
+    assert "PWNED" not in text
+    _, _, title, curl, *_ = lines = text.split("\n")
+    assert title == "Try:"
+    assert curl.startswith(f"  curl 'http://{ADDRESS}/fapi")
+    assert curl.endswith(offered)
+    assert all(line.isprintable() for line in lines)
 
 
-@looped
-async def test_json_lines_hold_the_addresses_and_the_totals() -> None:
+def test_json_lines_hold_the_addresses_and_the_totals() -> None:
     plant = open_plant([BTCUSDT])
-    server = Server(plant, host="127.0.0.1", ports={USDM.name: 0, COINM.name: 0})
-    await server.start()
-    address = server.urls[USDM.name]
-    line = ready_json(server, plant, {})
+    line = ready_line(offer_of(plant), as_json=True)
     ready = msgspec.json.decode(line, type=Ready)
-    await server.stop()
     assert "\n" not in line
     assert ready.profile == plant.profile.name
     assert list(ready.venues) == ["usdm", "coinm"]
     usdm = ready.venues["usdm"]
-    assert (usdm.streams, usdm.rest) == (f"ws://{address}", f"http://{address}")
-    assert usdm.api == f"ws://{address}/ws-fapi/v1"
+    assert (usdm.streams, usdm.rest) == (f"ws://{ADDRESS}", f"http://{ADDRESS}")
+    assert usdm.api == f"ws://{ADDRESS}/ws-fapi/v1"
     assert (usdm.symbols, ready.venues["coinm"].symbols) == (1, 0)
-    totals = msgspec.json.decode(
-        totals_json(server, plant, 1.23456, "interrupted", ["a line"]), type=Totals
-    )
+    served = ServerTotals(messages=2, sent_bytes=30, connections=1)
+    (line,) = totals_lines(served, 7, 1.23456, "interrupted", ["a line"], as_json=True)
+    totals = msgspec.json.decode(line, type=Totals)
+    assert (totals.messages, totals.bytes, totals.connections, totals.events) == (2, 30, 1, 7)
     assert totals.ended == "interrupted"
     assert totals.seconds == 1.235
     assert totals.recorded == ("a line",)
-    assert totals.events == plant.published.total()
+
+
+def test_the_totals_of_an_edge_tell_of_no_events() -> None:
+    served = ServerTotals(messages=2, sent_bytes=30, connections=1)
+    (line,) = totals_lines(served, None, 1.25, "interrupted", as_json=False)
+    assert line == "Served 2 messages, 30 bytes, to 1 connection in 1.2 s."

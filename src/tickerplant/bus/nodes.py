@@ -32,6 +32,10 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     origin: Literal["simulation", "replay", "relay"] = "simulation"
     origins: dict[str, str] = {}
     """Words about the origin of each venue's market, by its name."""
+    symbol_counts: dict[str, int] = {}
+    """How many contracts each venue had when the plant began, by its name."""
+    examples: dict[str, str] = {}
+    """A symbol of each venue that has one, for messages to people."""
     faults: dict[str, Any] = {}
     fault_seed: int | None = None
     can_be_taken_over: bool = False

@@ -32,7 +32,8 @@ from tickerplant.hosted.protocol import (
 )
 from tickerplant.server import event_loop
 from tickerplant.server.pages import Steering
-from tickerplant.serving.run import Service, serve
+from tickerplant.serving.run import serve
+from tickerplant.serving.service import Service
 
 PARENT_CHECK_S = 1.0
 """How often the child checks whether its parent still exists."""

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from tickerplant.formatting import count_text
 from tickerplant.plant import Plant
-from tickerplant.server.faults import faults_text
-from tickerplant.server.pages import LIMITS_OFF
-from tickerplant.server.server import Server
+from tickerplant.server.ports import Totals as ServerTotals
 from tickerplant.serving.lines import Addresses, Ready, Totals
 from tickerplant.venue import USDM, VENUES, Venue
 
@@ -23,35 +22,103 @@ _SHELL_SAFE = re.compile(r"\w+")
 """A symbol that needs no quoting in a shell or in a URL."""
 
 
-def ready_text(
-    server: Server, plant: Plant, origins: Mapping[Venue, str], authority: str = ""
-) -> str:
-    """Return the addresses, one per line with the origin of the market, and commands to paste.
+class Offer(Struct, frozen=True, kw_only=True):
+    """What is served, and where."""
+
+    urls: Mapping[str, str]
+    """The address of each venue, `host:port`, by venue name."""
+    schemes: tuple[str, str]
+    """The URL schemes of streams and of REST."""
+    profile: str
+    """The name of the protocol profile."""
+    symbol_counts: Mapping[str, int]
+    """How many contracts there are, by venue name."""
+    examples: Mapping[str, str]
+    """A symbol of each venue that has one, for commands to paste."""
+    origins: Mapping[str, str] = {}
+    """Words about the origin of each market, by venue name."""
+    notes: Sequence[str] = ()
+    """What differs from the defaults, one line each."""
+    authority: str = ""
+    """The file that clients must trust; empty if there is none."""
+
+    @property
+    def venues(self) -> list[Venue]:
+        """The venues that are served."""
+        return [venue for venue in VENUES if venue.name in self.urls]
+
+
+def examples_of(plant: Plant) -> dict[str, str]:
+    """Return a symbol of each venue that has one, for commands to paste.
+
+    An upstream chooses the symbols, and users paste these commands into a shell.
+    """
+    found = {
+        name: next((each for each in markets.by_symbol if _SHELL_SAFE.fullmatch(each)), "")
+        for name, markets in plant.venues.items()
+    }
+    return {name: symbol for name, symbol in found.items() if symbol}
+
+
+def symbol_counts_of(plant: Plant) -> dict[str, int]:
+    """Return how many contracts each venue has."""
+    return {name: len(markets.by_symbol) for name, markets in plant.venues.items()}
+
+
+def ready_line(offer: Offer, *, as_json: bool) -> str:
+    """Return the addresses, as text or as one line of JSON."""
+    return ready_json(offer) if as_json else ready_text(offer)
+
+
+def totals_lines(
+    totals: ServerTotals,
+    events: int | None,
+    seconds: float,
+    ended: str,
+    recorded: Sequence[str] = (),
+    *,
+    as_json: bool,
+) -> list[str]:
+    """Return what was served, as text or as one line of JSON.
 
     Args:
-        server: The server, started.
-        plant: What it serves.
-        origins: Words about the origin of each market.
-        authority: The file that clients must trust; the text explains how, if there is one.
+        totals: What was served.
+        events: The events of the market; None at an edge, which has none.
+        seconds: How long it was served.
+        ended: Why it ended.
+        recorded: What was recorded, one sentence each.
+        as_json: Whether the line is JSON; see `Totals`.
     """
+    if not as_json:
+        return [totals_text(totals, events, seconds), *recorded]
+    line = Totals(
+        messages=totals.messages,
+        bytes=totals.sent_bytes,
+        connections=totals.connections,
+        events=events or 0,
+        seconds=round(seconds, 3),
+        ended=ended,
+        recorded=tuple(recorded),
+    )
+    return [msgspec.json.encode(line).decode()]
+
+
+def ready_text(offer: Offer) -> str:
+    """Return the addresses, one per line with the origin of the market, and commands to paste."""
     lines = []
-    ws, http = server.schemes
-    trust = shlex.quote(authority)
-    curl = f"curl --cacert {trust}" if authority else "curl"
-    program = f"SSL_CERT_FILE={trust} {_program()}" if authority else _program()
-    served = [venue for venue in VENUES if venue.name in server.urls]
-    for venue in served:
-        address = server.urls[venue.name]
-        lines.append(
-            f"{venue.title:8} {ws}://{address}  {http}://{address}{origins.get(venue, '')}"
-        )
-    venue = next((each for each in served if len(plant.venues[each.name])), served[0])
-    symbols = plant.venues[venue.name].by_symbol
-    # An upstream chooses the symbols, and users paste these commands into a shell.
-    symbol = next((each for each in symbols if _SHELL_SAFE.fullmatch(each)), "")
-    address = server.urls[venue.name]
+    ws, http = offer.schemes
+    trust = shlex.quote(offer.authority)
+    curl = f"curl --cacert {trust}" if offer.authority else "curl"
+    program = f"SSL_CERT_FILE={trust} {_program()}" if offer.authority else _program()
+    for venue in offer.venues:
+        address = offer.urls[venue.name]
+        origin = offer.origins.get(venue.name, "")
+        lines.append(f"{venue.title:8} {ws}://{address}  {http}://{address}{origin}")
+    counts = offer.symbol_counts
+    venue = next((each for each in offer.venues if counts.get(each.name)), offer.venues[0])
+    symbol, address = offer.examples.get(venue.name, ""), offer.urls[venue.name]
     of_venue = "" if venue is USDM else f" --venue {venue.name}"
-    if not symbol and symbols:
+    if not symbol and counts.get(venue.name):
         lines += ["Try:", f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/exchangeInfo'"]
     elif symbol:
         lines += [
@@ -59,16 +126,12 @@ def ready_text(
             f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
             f"  {program} watch {symbol.lower()}@miniTicker --url {ws}://{address}{of_venue}",
         ]
-    if authority:
+    if offer.authority:
         lines += [
-            f"The certificate is of this machine's own authority, {authority}. Programs trust it with",
+            f"The certificate is of this machine's own authority, {offer.authority}. Programs trust it with",
             f"  SSL_CERT_FILE={trust}  (Python, Go)   NODE_EXTRA_CA_CERTS={trust}  (Node)",
         ]
-    if not server.limits.enforced:
-        lines.append(LIMITS_OFF)
-    if server.faults.is_on:
-        lines.append(faults_text(server.faults.values))
-    return "\n".join(lines)
+    return "\n".join([*lines, *offer.notes])
 
 
 def _program() -> str:
@@ -86,46 +149,31 @@ def _shown(path: Path) -> str:
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-def totals_text(server: Server, plant: Plant, seconds: float) -> str:
-    """Return the last line: what was served, and for how long."""
-    totals = server.totals
+def totals_text(totals: ServerTotals, events: int | None, seconds: float) -> str:
+    """Return the last line: what was served, and for how long.
+
+    Args:
+        totals: What was served.
+        events: The events of the market; None at an edge, which has none.
+        seconds: How long it was served.
+    """
     served = f"{count_text(totals.messages, 'message')}, {count_text(totals.sent_bytes, 'byte')}"
-    events = count_text(plant.published.total(), "event")
+    source = "" if events is None else f" from {count_text(events, 'event')}"
     clients = count_text(totals.connections, "connection")
-    return f"Served {served}, to {clients} from {events} in {seconds:.1f} s."
+    return f"Served {served}, to {clients}{source} in {seconds:.1f} s."
 
 
-def ready_json(
-    server: Server, plant: Plant, _origins: Mapping[Venue, str], authority: str = ""
-) -> str:
+def ready_json(offer: Offer) -> str:
     """Return the addresses as one line of JSON; see `Ready`."""
-    ws, http = server.schemes
+    ws, http = offer.schemes
     venues = {
         venue.name: Addresses(
-            streams=f"{ws}://{server.urls[venue.name]}",
-            api=f"{ws}://{server.urls[venue.name]}{venue.api_path}",
-            rest=f"{http}://{server.urls[venue.name]}",
-            symbols=len(plant.venues[venue.name].by_symbol),
+            streams=f"{ws}://{offer.urls[venue.name]}",
+            api=f"{ws}://{offer.urls[venue.name]}{venue.api_path}",
+            rest=f"{http}://{offer.urls[venue.name]}",
+            symbols=offer.symbol_counts.get(venue.name, 0),
         )
-        for venue in VENUES
-        if venue.name in server.urls
+        for venue in offer.venues
     }
-    ready = Ready(profile=plant.profile.name, venues=venues, authority=authority)
+    ready = Ready(profile=offer.profile, venues=venues, authority=offer.authority)
     return msgspec.json.encode(ready).decode()
-
-
-def totals_json(
-    server: Server, plant: Plant, seconds: float, ended: str, recorded: Sequence[str]
-) -> str:
-    """Return what was served as one line of JSON; see `Totals`."""
-    totals = server.totals
-    line = Totals(
-        messages=totals.messages,
-        bytes=totals.sent_bytes,
-        connections=totals.connections,
-        events=plant.published.total(),
-        seconds=round(seconds, 3),
-        ended=ended,
-        recorded=tuple(recorded),
-    )
-    return msgspec.json.encode(line).decode()

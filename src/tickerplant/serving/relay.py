@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from functools import partial
-from typing import Any
 
 from tickerplant import logs
 from tickerplant.config.settings import RelaySettings
+from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.plant import Plant
@@ -16,9 +16,10 @@ from tickerplant.profile import PROFILES
 from tickerplant.recorder.tap import Taps, TapSettings
 from tickerplant.server import event_loop
 from tickerplant.server.forwarding import CachingForwarder
-from tickerplant.server.server import Server
-from tickerplant.serving.run import Echo, Service, interruption, limits_from, serve
-from tickerplant.sources.discovery import Discovered, discover
+from tickerplant.serving.process import interruption, unless
+from tickerplant.serving.run import Echo, limits_from, serve
+from tickerplant.serving.service import Front, Service
+from tickerplant.sources.discovery import discover
 from tickerplant.sources.relay import RelaySource
 from tickerplant.sources.upstream import Upstream
 from tickerplant.venue import COINM, USDM
@@ -37,10 +38,13 @@ def relay(settings: RelaySettings, echo: Echo) -> int:
 
 async def _relay(settings: RelaySettings, echo: Echo) -> int:
     limits = limits_from(settings)
+    if settings.standby and not settings.bus:
+        expected = "the NATS server on which --standby waits, such as nats://127.0.0.1:4222"
+        raise ConfigError("--bus", None, expected)
     upstreams = _upstreams(settings)
     interrupted = interruption()
     try:
-        found = await _discovered(upstreams, settings.profile, interrupted)
+        found = await unless(interrupted, discover(upstreams, settings.profile))
         if found is None:
             echo("Nothing was served: the upstream did not respond.")
             return 0
@@ -51,9 +55,9 @@ async def _relay(settings: RelaySettings, echo: Echo) -> int:
             strict_routing=settings.routing == "strict",
         )
 
-        def drive(server: Server) -> Coroutine[None, None, None]:
-            source = RelaySource(plant, upstreams, server, grace_ms=settings.grace_ms)
-            return source.run(server.congestion, server.readiness)
+        def drive(front: Front) -> Coroutine[None, None, None]:
+            source = RelaySource(plant, upstreams, front, grace_ms=settings.grace_ms)
+            return source.run(front.congestion, front.readiness)
 
         taps = TapSettings(
             folder=settings.record or "",
@@ -62,6 +66,8 @@ async def _relay(settings: RelaySettings, echo: Echo) -> int:
         )
         service = Service(
             plant=plant,
+            origin="relay",
+            is_standby=settings.standby,
             drive=drive,
             limits=limits,
             record=partial(Taps, taps, plant),
@@ -73,20 +79,6 @@ async def _relay(settings: RelaySettings, echo: Echo) -> int:
         return await serve(settings, service, echo, interrupted)
     finally:
         await asyncio.gather(*(upstream.close() for upstream in upstreams))
-
-
-async def _discovered(
-    upstreams: Sequence[Upstream], profile: str, interrupted: asyncio.Future[None]
-) -> Discovered | None:
-    """Return what there is to relay; None if interrupted before that is known."""
-    discovery = asyncio.create_task(discover(upstreams, profile))
-    either: list[asyncio.Future[Any]] = [discovery, interrupted]
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    if not interrupted.done():
-        return discovery.result()
-    discovery.cancel()
-    await asyncio.wait({discovery})
-    return None
 
 
 def _upstreams(settings: RelaySettings) -> list[Upstream]:

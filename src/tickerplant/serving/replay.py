@@ -19,7 +19,8 @@ from tickerplant.replaying.scan import Scan, scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.replaying.unavailable import VerbatimForwarder
 from tickerplant.server import event_loop
-from tickerplant.serving.run import Echo, Service, drive_of, limits_from, plant_of, serve
+from tickerplant.serving.run import Echo, limits_from, plant_of, serve
+from tickerplant.serving.service import Service, drive_of
 
 
 def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
@@ -87,6 +88,7 @@ def replay_service(
     )
     return Service(
         plant=plant,
+        origin="replay",
         drive=drive_of(source),
         limits=limits_from(settings),
         steering=source,

@@ -10,7 +10,8 @@ from tickerplant.config.settings import SimulateSettings
 from tickerplant.plant import Plant
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
-from tickerplant.serving.run import Echo, Record, Service, drive_of, limits_from, plant_of, serve
+from tickerplant.serving.run import Echo, limits_from, plant_of, serve
+from tickerplant.serving.service import Record, Service, drive_of
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market
@@ -58,6 +59,7 @@ def simulate_service(settings: SimulateSettings) -> Service:
     )
     return Service(
         plant=plant,
+        origin="simulation",
         drive=drive_of(source),
         limits=limits_from(settings),
         steering=source,

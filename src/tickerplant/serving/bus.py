@@ -1,0 +1,262 @@
+"""A plant on a bus: what `serve` uses in the place of a server when several processes serve clients.
+
+With `--workers` the ports belong to workers, and this process has the market alone; without, it serves
+its own ports as ever.  Either way edges on other hosts may join.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from tickerplant.bus.nodes import PlantDescription
+from tickerplant.cluster.connection import BusConnection, BusSettings
+from tickerplant.cluster.nats_server import NatsServer
+from tickerplant.cluster.plant_node import PlantNode
+from tickerplant.config.settings import ListenSettings, ServeSettings
+from tickerplant.protocol.close_reasons import GOING_AWAY, CloseReason
+from tickerplant.server.ports import Totals
+from tickerplant.server.readiness import Readiness
+from tickerplant.server.server import Server
+from tickerplant.serving.launch import command_of
+from tickerplant.serving.ready import examples_of, symbol_counts_of
+from tickerplant.serving.service import Service
+from tickerplant.serving.shared_ports import SharedPorts
+from tickerplant.serving.tls import Tls
+from tickerplant.serving.workers import Workers
+from tickerplant.sources.source import Readers
+from tickerplant.venue import COINM, USDM, VENUES, Venue
+
+WORKER = "tickerplant.serving.worker"
+"""The program of a worker."""
+STOP_MARGIN_S = 3.0
+"""How much longer than the grace of its connections a worker may take to end."""
+
+
+def bus_settings(settings: ListenSettings) -> BusSettings:
+    """Return how to reach the bus that is given."""
+    return BusSettings(
+        servers=settings.bus,
+        prefix=settings.bus_prefix,
+        user=settings.bus_user or "",
+        password=settings.bus_password or "",
+        token=settings.bus_token or "",
+        credentials=settings.bus_credentials or "",
+        ca=settings.bus_ca or "",
+        certificate=settings.bus_cert or "",
+        key=settings.bus_key or "",
+    )
+
+
+def workers_of(
+    settings: ListenSettings,
+    bus: BusSettings,
+    venues: Iterable[Venue],
+    tls: Tls | None,
+    close_grace_ms: int,
+) -> tuple[Workers, SharedPorts]:
+    """Return the workers of a program, and the ports that they share; neither is started.
+
+    Args:
+        settings: The settings of the program.
+        bus: How the workers reach the plant.
+        venues: The venues that are served.
+        tls: The certificate of the ports.
+        close_grace_ms: How long a connection may take to close.
+    """
+    numbers = {USDM.name: settings.usdm_port, COINM.name: settings.coinm_port}
+    ports = SharedPorts(settings.host, numbers, tuple(venues))
+    fields = {
+        "host": settings.host,
+        "tls_cert": tls.certificate if tls else None,
+        "tls_key": tls.key if tls else None,
+        "bus": bus.servers,
+        "plant": settings.plant,
+        "bus_grace_ms": settings.bus_grace_ms,
+        "bus_prefix": bus.prefix,
+        "bus_user": bus.user or None,
+        "bus_password": bus.password or None,
+        "bus_token": bus.token or None,
+        "bus_credentials": bus.credentials or None,
+        "bus_ca": bus.ca or None,
+        "bus_cert": bus.certificate or None,
+        "bus_key": bus.key or None,
+        "log_format": settings.log_format,
+        "log_level": settings.log_level,
+    }
+    workers = Workers(
+        command_of(WORKER, "worker", settings.plant),
+        fields,
+        ports,
+        settings.workers,
+        stop_timeout_s=close_grace_ms / 1_000 + STOP_MARGIN_S,
+    )
+    return workers, ports
+
+
+class BusFront:
+    """Serves the clients of a plant in several processes; see `serving.service.Front`.
+
+    Args:
+        settings: The settings of the program.
+        service: The plant, and its source.
+        server: Answers the questions of edges; with workers its ports are not opened.
+        tls: The certificate of the ports.
+    """
+
+    def __init__(
+        self, settings: ServeSettings, service: Service, server: Server, tls: Tls | None
+    ) -> None:
+        self.readiness: Readiness = server.readiness
+        self.failure: asyncio.Task[None]
+        """Runs while the plant is on the bus; its exception ends the program."""
+        self._settings = settings
+        self._service = service
+        self._server = server
+        self._tls = tls
+        self._nats: NatsServer | None = None
+        self._bus: BusConnection | None = None
+        self._node: PlantNode | None = None
+        self._workers: Workers | None = None
+        self._ports: SharedPorts | None = None
+
+    @property
+    def congestion(self) -> Readers:
+        """All connections, those of edges included."""
+        return self._joined.readers
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """The address of each venue, `host:port`, by venue name; empty before `start`."""
+        return self._ports.urls if self._ports is not None else self._server.urls
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """The URL schemes of streams and of REST."""
+        return ("wss", "https") if self._tls else ("ws", "http")
+
+    @property
+    def totals(self) -> Totals:
+        """What this program and its workers have served so far."""
+        own = self._server.totals
+        if self._workers is None:
+            return own
+        theirs = self._workers.totals
+        return Totals(
+            messages=own.messages + theirs.messages,
+            sent_bytes=own.sent_bytes + theirs.sent_bytes,
+            connections=own.connections + theirs.connections,
+        )
+
+    @property
+    def _joined(self) -> PlantNode:
+        if self._node is None:
+            raise RuntimeError("the plant is not on the bus before start()")
+        return self._node
+
+    async def start(self) -> None:
+        """Join the bus, and listen on the ports.
+
+        Raises:
+            ConfigError: an address or a port cannot be used.
+            BusError: the bus or the plant's name on it cannot be used.
+            MissingLibraryError: the server of the bus is not installed.
+            TickerplantError: a worker cannot serve.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        settings, complaints = self._settings, self._server.complaints
+        bus = bus_settings(settings)
+        if not settings.bus:
+            self._nats = NatsServer(complaints)
+            await self._nats.start()
+            bus = BusSettings(
+                servers=(self._nats.url,),
+                prefix=bus.prefix,
+                user=self._nats.user,
+                password=self._nats.password,
+            )
+        identity = f"plant {settings.plant} {os.getpid()}"
+        self._bus = await BusConnection.open(bus, identity=identity, complaints=complaints)
+        await self._server.start()
+        node = PlantNode(
+            self._bus,
+            self._service.plant,
+            self._description(),
+            is_standby=self._service.is_standby,
+            local=None if settings.workers else self._server.congestion,
+        )
+        await node.start()
+        self._node = node
+        self.failure = asyncio.create_task(node.run())
+        if settings.workers:
+            grace_ms = self._server.limits.close_grace_ms
+            venues = [endpoint.venue for endpoint in self._server.endpoints]
+            self._workers, self._ports = workers_of(settings, bus, venues, self._tls, grace_ms)
+            await self._workers.start()
+
+    def _description(self) -> PlantDescription:
+        service, server, settings = self._service, self._server, self._settings
+        origins = service.origins or dict.fromkeys(VENUES, "")
+        return PlantDescription(
+            name=settings.plant,
+            epoch=secrets.token_hex(8),
+            profile=service.plant.profile.name,
+            strict_routing=settings.routing == "strict",
+            accepts_unknown=service.origin == "relay",
+            limits=msgspec.structs.asdict(server.limits),
+            venues=tuple(endpoint.venue.name for endpoint in server.endpoints),
+            origin=service.origin,
+            origins={venue.name: words for venue, words in origins.items()},
+            faults={
+                name: msgspec.structs.asdict(each) for name, each in settings.fault_values.items()
+            },
+            fault_seed=settings.fault_seed,
+            can_be_taken_over=service.origin == "relay",
+            has_clock=service.steering is not None,
+            host=socket.gethostname(),
+            symbol_counts=symbol_counts_of(service.plant),
+            examples=examples_of(service.plant),
+        )
+
+    async def stop(self) -> None:
+        """Close every connection, leave the bus, and end what was started."""
+        if self._node is not None:
+            self._node.go(GOING_AWAY)
+        if self._workers is not None:
+            await self._workers.stop()
+        await self._server.stop()
+        if self._node is not None:
+            self.failure.cancel()
+            await asyncio.wait({self.failure})
+            await self._node.close()
+        if self._bus is not None:
+            await self._bus.close()
+        if self._nats is not None:
+            await self._nats.stop()
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close the stream connections of all venues, and each new one once it is open."""
+        self._server.end_streams(reason)
+        self._joined.end_streams(reason)
+
+    def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
+        """Disconnect the subscribers of streams that are lost; see `sources.source.Clients`."""
+        lost = None if names is None else tuple(names)
+        self._server.start_outage(venue_name, lost, reason)
+        self._joined.start_outage(venue_name, lost, reason)
+
+    def end_outage(self, venue_name: str) -> None:
+        """Accept stream connections of a venue again."""
+        self._server.end_outage(venue_name)
+        self._joined.end_outage(venue_name)

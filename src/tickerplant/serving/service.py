@@ -1,0 +1,119 @@
+"""What is served, by what, and what drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from tickerplant.plant import Plant
+from tickerplant.protocol.close_reasons import CloseReason
+from tickerplant.protocol.limits import Limits
+from tickerplant.server.pages import Steering
+from tickerplant.server.ports import Totals as ServerTotals
+from tickerplant.server.query_service import Forwarder
+from tickerplant.server.readiness import Readiness
+from tickerplant.sources.source import Readers, Status
+from tickerplant.venue import Venue
+
+if TYPE_CHECKING:  # a server that records nothing starts without it
+    from tickerplant.recorder.tap import Taps
+
+Record: TypeAlias = Callable[[Mapping[str, str], Callable[[str, str], bool]], "Taps"]
+"""Records what is sent from now on.  Takes the address of each venue, and what takes warnings."""
+
+
+class Front(Protocol):
+    """What serves the clients of a plant: a `Server` in this process, or several processes."""
+
+    @property
+    def readiness(self) -> Readiness:
+        """The state of the source."""
+        ...
+
+    @property
+    def congestion(self) -> Readers:
+        """All connections."""
+        ...
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """The address of each venue, `host:port`, by venue name; empty before `start`."""
+        ...
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """The URL schemes of streams and of REST."""
+        ...
+
+    @property
+    def totals(self) -> ServerTotals:
+        """The totals so far."""
+        ...
+
+    async def start(self) -> None:
+        """Listen on the ports.
+
+        Raises:
+            ConfigError: an address or a port cannot be used; nothing stays open.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        ...
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close the stream connections of all venues, and each new one once it is open."""
+        ...
+
+    def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
+        """Disconnect the subscribers of streams that are lost; see `sources.source.Clients`."""
+        ...
+
+    def end_outage(self, venue_name: str) -> None:
+        """Accept stream connections of a venue again."""
+        ...
+
+
+Drive: TypeAlias = Callable[[Front], Coroutine[None, None, None]]
+"""Drives a plant until the source ends, given what serves its clients."""
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """What is served."""
+
+    plant: Plant
+    origin: Literal["simulation", "replay", "relay"]
+    """What the market is."""
+    drive: Drive
+    """The source."""
+    limits: Limits
+    steering: Steering | None = None
+    """The source, if its clock can be set."""
+    record: Record | None = None
+    """Begins to record what is sent; None if nothing is recorded."""
+    origins: Mapping[Venue, str] | None = None
+    """The venues that are served, each with words about the origin of its market; None means all."""
+    forwarders: Mapping[str, Forwarder] | None = None
+    """What answers the requests that the plant cannot, by venue name."""
+    is_standby: bool = False
+    """Whether the plant waits on the bus until another one of its name is lost."""
+    lingers: bool = False
+    """Whether requests are still answered when the source has ended, until interrupted."""
+    on_ready: Callable[[], object] = lambda: None
+    """Called in the event loop before the addresses are printed."""
+
+
+class Source(Protocol):
+    """What drives a plant."""
+
+    async def run(self, readers: Readers, status: Status) -> None:
+        """Run until it ends, or until cancelled."""
+        ...
+
+
+def drive_of(source: Source) -> Drive:
+    """Return what drives a plant with `source`."""
+    return lambda front: source.run(front.congestion, front.readiness)
