@@ -71,6 +71,8 @@ class Ordering:
         self._turn: list[_Arrival] = []
         """The batches of an interleaved turn, until its mark."""
         self._held: list[_Arrival] = []
+        self._expected: dict[str, int] = {}
+        """The plant's last number of streams of which messages are missing."""
 
     # Streams
 
@@ -110,13 +112,15 @@ class Ordering:
 
     def check(self, latest: Iterable[tuple[str, int]]) -> None:
         """Compare with the plant's own last numbers of streams, as of now."""
-        if self.is_holding:
-            return
-        for subject, number in latest:
-            last = self._last.get(subject)
-            if last is not None and last < number:
+        missing = [
+            (subject, number)
+            for subject, number in latest
+            if (last := self._last.get(subject)) is not None and last < number
+        ]
+        if missing:
+            self._expected.update(missing)
+            if not self.is_holding:
                 self._begin_holding([])
-                return
 
     def cut(self) -> None:
         """Hold what comes from now on: messages may have been missed."""
@@ -163,10 +167,9 @@ class Ordering:
         """
         if not self.is_holding:
             return True
-        turn, self._turn = self._turn, []
-        if turn and is_final:
-            self._admit(turn, is_final=True)
-        held, self._held = self._held, []
+        held, turn, self._held, self._turn = self._held, self._turn, [], []
+        if turn and not any(each[1] == turn[0][1] for each in held):
+            held = [*turn, *held]  # the rest of a turn that was replayed in part
         position, end = 0, len(held)
         while position < end:
             here = position
@@ -185,8 +188,29 @@ class Ordering:
                 self._held = held[here:]
                 self.held_bytes = sum(_bytes(batch) for _, batch in self._held)
                 return False
-        self.held_bytes, self.is_holding = 0, False
+        self.held_bytes = 0
+        if not self._settle_expected(is_final=is_final):
+            return False
+        self.is_holding = False
         return True
+
+    def _settle_expected(self, *, is_final: bool) -> bool:
+        """Return whether everything came of which the plant has told; it is lost if `is_final`."""
+        missing = {
+            subject: number
+            for subject, number in self._expected.items()
+            if (last := self._last.get(subject)) is not None and last < number
+        }
+        self._expected = {} if is_final else missing
+        if missing and is_final:
+            self._last.update(missing)
+            self._lose(missing)
+        return is_final or not missing
+
+    def _lose(self, subjects: Iterable[str]) -> None:
+        lost = sorted(subjects)
+        self.lost_count += len(lost)
+        self._outlet.lose(lost, "messages are missing")
 
     def lose_all(self, reason: str) -> None:
         """Give up what is missing: all streams go on from their next batch."""
@@ -201,6 +225,7 @@ class Ordering:
         self._turn.clear()
         self._drop_held()
         self.is_holding = False
+        self._expected.clear()
         self._last = dict.fromkeys(self._last)
 
     def _begin_holding(self, arrivals: list[_Arrival]) -> None:
@@ -271,8 +296,7 @@ class Ordering:
         self.late_count += late
         self.duplicate_count += duplicates
         if broken:
-            self.lost_count += len(broken)
-            self._outlet.lose(sorted(broken), "messages are missing")
+            self._lose(broken)
         self._last.update(ends)
         due.sort(key=itemgetter(0))
         for number, subject, message in due:
