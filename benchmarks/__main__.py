@@ -14,6 +14,7 @@ from benchmarks import (
     catalogue,
     client,
     crowd,
+    edges,
     endurance,
     fanout,
     latency,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "relay": relay.run,
     "crowd": crowd.run,
     "isolation": crowd.run_isolation,
+    "edges": edges.run,
     "questions": questions.run,
 }
 ENDURANCE = "endurance"

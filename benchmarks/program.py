@@ -24,13 +24,16 @@ class Program:
     Args:
         arguments: Its command line, without ports and log level.
         is_pinned: Whether it stays on one core, with all processes that it starts.
+        module: The program, if it is another one with the same options.
 
     Raises:
         RuntimeError: it ended before it served; what it said is the message.
     """
 
-    def __init__(self, *arguments: str, is_pinned: bool = True) -> None:
-        command = [sys.executable, "-m", "tickerplant", *arguments]
+    def __init__(
+        self, *arguments: str, is_pinned: bool = True, module: str = "tickerplant"
+    ) -> None:
+        command = [sys.executable, "-m", module, *arguments]
         command += ["--usdm-port=0", "--coinm-port=0", "--log-level=warning"]
         self.began_s = time.monotonic()
         """When it was started, on the monotonic clock."""

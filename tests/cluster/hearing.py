@@ -11,6 +11,7 @@ import http.client
 import itertools
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -197,7 +198,7 @@ class Answer(Struct, frozen=True):
     """In order of their names, without those of `PASSING`."""
     body: bytes
     weight: int
-    """The request weight that was used in this minute of the wall clock."""
+    """The request weight that was used in this minute of the wall clock; -1 if it is not told."""
 
 
 class Heard(Struct):
@@ -208,6 +209,10 @@ class Heard(Struct):
     calls: dict[int | str, bytes] = field(default_factory=dict)
     """All bytes of the WebSocket API, by venue."""
     answers: list[Answer] = field(default_factory=list)
+    channels: list[dict[str, float]] = field(default_factory=list)
+    """How many channels the plant had after each act, by venue."""
+    complaints: list[str] = field(default_factory=list)
+    """Why the story ended early."""
     sizes: list[dict[int, int]] = field(default_factory=list)
     """How many bytes each client had after the step of each round."""
 
@@ -297,15 +302,19 @@ async def hear(
     Args:
         told: The story.
         addresses: Those of the server.
-        reference: What was heard from another server, whose sizes are awaited after each step: a
-            server of many processes may answer a request before messages that were made earlier.
-            The story ends early if a client does not hear that much.
+        reference: What was heard from one process.  A server of many may answer a request before
+            messages that were made earlier, and before the plant knows of it, so the channels of
+            the plant are awaited after each act, and the sizes after each step.  The story ends
+            early if they do not become the same.
     """
     hearing = Hearing(addresses)
     await hearing.begin()
+    acts = itertools.count()
     for index, each in enumerate(told):
         for act in each.acts:
             await hearing.act(act)
+            if not await hearing.open_channels(reference, next(acts)):
+                return await hearing.end()
         for venue, target in each.questions:
             hearing.heard.answers.append(await asyncio.to_thread(get, addresses[venue], target))
         for call in each.calls:
@@ -343,6 +352,24 @@ class Hearing:
             case Ask(client, method, params):
                 await self._ears[client].ask(next(self._numbers), method, params)
 
+    async def open_channels(self, reference: Heard | None, number: int) -> bool:
+        """Note which channels the plant has after an act; return whether they are as they were.
+
+        Args:
+            reference: What they shall be like, after a while; None if they are as they are.
+            number: How many acts were before.
+        """
+        until_s = asyncio.get_running_loop().time() + STEP_PATIENCE_S
+        while True:
+            found = await asyncio.to_thread(channels, self._addresses["usdm"])
+            if reference is None or found == reference.channels[number]:
+                self.heard.channels.append(found)
+                return True
+            if asyncio.get_running_loop().time() > until_s:
+                wanted = reference.channels[number]
+                self.heard.complaints.append(f"after {number} acts: channels {wanted} and {found}")
+                return False
+
     async def call(self, venue: str, method: str, parameters: dict[str, Any]) -> None:
         """Ask something of the WebSocket API, and wait for the answer."""
         await self._api[venue].ask(next(self._numbers), method, parameters)
@@ -377,10 +404,21 @@ def get(address: str, target: str) -> Answer:
         answer = connection.getresponse()
         headers = sorted((name.lower(), value) for name, value in answer.getheaders())
         kept = tuple((name, value) for name, value in headers if name not in PASSING)
-        weight = int(answer.getheader(WEIGHT, "0"))
+        weight = int(answer.getheader(WEIGHT, "-1"))
         return Answer(target, answer.status, kept, answer.read(), weight)
     finally:
         connection.close()
+
+
+def channels(address: str) -> dict[str, float]:
+    """Return how many channels the plant has, by venue; its edges' own are not counted."""
+    page = get(address, "/metrics").body.decode()
+    found = re.findall(r'^tickerplant_channels\{(.*)venue="(\w+)"(.*)\} (\S+)$', page, re.MULTILINE)
+    return {
+        venue: float(count)
+        for *labels, venue, rest, count in found
+        if 'worker="plant"' in (text := f"{labels}{rest}") or "worker=" not in text
+    }
 
 
 def step(address: str, step_ms: int) -> None:
@@ -404,7 +442,7 @@ def step(address: str, step_ms: int) -> None:
 
 def differences(one: Heard, other: Heard) -> list[str]:
     """Return where what was heard from two servers differs, the first place of each client."""
-    found: list[str] = []
+    found = [*one.complaints, *other.complaints]
     ones, others = ({**each.streams, **each.calls} for each in (one, other))
     for key in ones.keys() | others.keys():
         data = [each.get(key, b"") for each in (ones, others)]
@@ -414,11 +452,12 @@ def differences(one: Heard, other: Heard) -> list[str]:
     if len(one.answers) != len(other.answers):
         found.append(f"{len(one.answers)} and {len(other.answers)} answers")
     for left, right in zip(one.answers, other.answers, strict=False):
-        used = (left.weight - weights[0], right.weight - weights[1])
-        weights = (left.weight, right.weight)
-        if min(used) >= 0 and used[0] != used[1]:  # no minute ended meanwhile
-            found.append(f"{left.target} weighs {used[0]} and {used[1]}")
-        if replace(left, weight=0) != replace(right, weight=0):
+        if left.weight >= 0:
+            used = (left.weight - weights[0], right.weight - weights[1])
+            weights = (left.weight, right.weight)
+            if min(used) >= 0 and used[0] != used[1]:  # no minute ended meanwhile
+                found.append(f"{left.target} weighs {used[0]} and {used[1]}")
+        if replace(left, weight=min(left.weight, 0)) != replace(right, weight=min(right.weight, 0)):
             found.append(f"{left.target}: {left} and {right}")
     return found
 
