@@ -274,12 +274,17 @@ class PlantNode:
             if self._is_live:
                 self._beat()
 
-    async def close(self) -> None:
-        """Leave the bus; say goodbye with `go` before."""
+    async def retire(self) -> None:
+        """Give the name up, so that a standby goes on at once; `run` must have ended."""
         self.end_turn()
         await self.succession.close()
         if self.is_active:
             self._beat(is_last=True)
+            self.pause()
+
+    async def close(self) -> None:
+        """Leave the bus; say goodbye with `go` before."""
+        await self.retire()
         for subscription in self._subscriptions:
             subscription.close()
         for name in tuple(self._streams):
@@ -371,7 +376,7 @@ class PlantNode:
             )
         if is_interleaved:
             self._publish_control(())
-        if self.is_active:
+        if not self.succession.waits_for:
             self.readers.published(self.published_bytes)
 
     def _publish(
@@ -399,7 +404,7 @@ class PlantNode:
 
     def _control(self, control: Control) -> None:
         """Tell all edges, in order with the messages; say nothing while another plant publishes."""
-        if not self.is_active:
+        if self.succession.waits_for:
             return
         self.end_turn()
         self.number += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -58,7 +59,9 @@ class Succession:
         can_stand_by: bool,
     ) -> None:
         self.waits_for = ""
-        """What it waits for, as one line; empty while the plant publishes."""
+        """What a standby waits for, as one line; empty if this is the plant that publishes."""
+        self.on_role: Callable[[str], object] = _ignore
+        """Is called with `waits_for` whenever that changes."""
         self._bus = bus
         self._plant = subjects.plant
         self._node = node
@@ -97,8 +100,7 @@ class Succession:
             NatsError: the bus cannot keep the lease.
         """
         if self._is_standby:
-            self.waits_for = self._waiting(None)
-            return None
+            return self._wait_for(self._waiting(None))
         until_s = time.monotonic() + START_S
         while True:
             holder = await self._lease.take(self._term)
@@ -121,18 +123,18 @@ class Succession:
         """
         while True:
             if not self._lease.is_held:
+                self._wait_for(self.waits_for or self._waiting(None))
                 self._node.pause()
-                self.waits_for = self._waiting(None)
             while not self._lease.is_held:
                 await self._wait()
             other = await self._lease.keep(self._on_lease)
+            self._wait_for(self._waiting(other))
             self._node.pause()
             text = f"another plant named {self._plant} has replaced this one: {other.where}"
             if not self._can_stand_by:
                 raise BusError(text)
             logger().error(f"! {text}; this one publishes nothing any more and is its standby now")
             self._heard_s = time.monotonic()
-            self.waits_for = self._waiting(other)
 
     async def _wait(self) -> None:
         """Wait for a while, and take the lease if nobody has been heard."""
@@ -147,7 +149,7 @@ class Succession:
             )
             self._begin()
         else:
-            self.waits_for = self._waiting(holder)
+            self._wait_for(self._waiting(holder))
 
     async def _take(self) -> Holder | None:
         try:
@@ -156,7 +158,7 @@ class Succession:
             return None
 
     def _begin(self) -> None:
-        self.waits_for = ""
+        self._wait_for("")
         self._node.begin(self._lease.me.term)
 
     def _on_lease(self, is_held: bool) -> None:  # as `Lease.keep` calls it
@@ -167,6 +169,11 @@ class Succession:
             logger().warning(f"! the bus does not answer: the plant {self._plant} waits for it")
             self._node.pause()
 
+    def _wait_for(self, text: str) -> None:
+        if text != self.waits_for:
+            self.waits_for = text
+            self.on_role(text)
+
     def _waiting(self, holder: Holder | None) -> str:
         where = "" if holder is None else f" ({printable(holder.where)})"
         return f"standby of the plant {self._plant}{where}"
@@ -175,3 +182,7 @@ class Succession:
         """Give the lease up."""
         self._beats.close()
         await self._lease.release()
+
+
+def _ignore(_: str) -> None:
+    """Do nothing."""

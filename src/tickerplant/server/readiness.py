@@ -43,9 +43,9 @@ class Readiness:
     """The state of the source, which keeps it up to date."""
 
     def __init__(self) -> None:
-        self.is_ready = False
-        self.reason = "starting"
-        """Why it is not ready, or what it is doing, in one line."""
+        self._is_ready = False
+        self._reason = "starting"
+        self._held = ""
         self.lag_ms = 0
         """How far the source is behind its own clock."""
         self.skipped: Callable[[], Mapping[str, int]] = dict
@@ -56,14 +56,28 @@ class Readiness:
         self._measures: list[Callable[[], Iterable[Sample]]] = []
 
     @property
+    def is_ready(self) -> bool:
+        """Whether clients should come here."""
+        return self._is_ready and not self._held
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready, or what it is doing, in one line."""
+        return "; ".join(filter(None, (self._held, self._reason)))
+
+    def hold(self, reason: str) -> None:
+        """Count as not ready for `reason`, whatever the source reports; until it is empty."""
+        self._held = reason
+
+    @property
     def warnings(self) -> list[str]:
         """What is incomplete now while ready, such as a symbol without a book."""
         return list(self._warnings.values())
 
     def ready(self, is_ready: bool, reason: str = "") -> None:
         """Set whether the source is running, and why not."""
-        self.is_ready = is_ready
-        self.reason = reason
+        self._is_ready = is_ready
+        self._reason = reason
 
     def warn(self, subject: str, text: str) -> bool:
         """List `text` until `subject` has another warning or is cleared.
