@@ -29,7 +29,7 @@ LAYERS = (
     {"client", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying", "cluster"},
-    {"config"},
+    {"config", "edge"},
     {"serving", "watching", "verifying", "exporting", "command_line"},
     {"hosted"},
     {"cli", "blocking"},

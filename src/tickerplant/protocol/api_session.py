@@ -32,6 +32,7 @@ from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import (
     CONTROL_FRAMES,
     Charge,
+    ClientUsage,
     RateLimiter,
     Throttle,
     TokenBucket,
@@ -145,6 +146,16 @@ class Queries(Protocol):
         ...
 
 
+def api_keepalive(
+    limits: Limits, now_ms: int, counters: SessionCounters, usage: ClientUsage
+) -> Keepalive:
+    """Return the keepalive of a WebSocket API connection, which limits pings and pongs."""
+    rate_per_s = limits.api_control_rate_per_s
+    bucket = TokenBucket(rate_per_s, rate_per_s, now_ms)
+    control_frames = Throttle(bucket, usage, CONTROL_FRAMES, enforced=limits.enforced)
+    return Keepalive(limits, now_ms, counters, control_frames)
+
+
 class ApiSession:
     """The state of one WebSocket API connection; times are ms of the server's own clock."""
 
@@ -166,15 +177,14 @@ class ApiSession:
         self._opened_ms = now_ms
         self._counters = counters or SessionCounters()
         self._forwarded_count = 0
-        rate_per_s = limits.api_control_rate_per_s
-        control_frames = Throttle(
-            TokenBucket(rate_per_s, rate_per_s, now_ms),
-            rate_limiter.usage_of(address),
-            CONTROL_FRAMES,
-            enforced=limits.enforced,
-        )
-        self.keepalive = Keepalive(limits, now_ms, self._counters, control_frames)
+        usage = rate_limiter.usage_of(address)
+        self.keepalive = api_keepalive(limits, now_ms, self._counters, usage)
         """Pings, pongs and age; the session is over when it is closed."""
+
+    @property
+    def forwarded_count(self) -> int:
+        """Requests that are forwarded and wait for a response."""
+        return self._forwarded_count
 
     def open(self) -> list[Action]:
         """Charge the handshake; a banned address is disconnected."""

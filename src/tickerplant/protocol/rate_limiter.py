@@ -72,10 +72,11 @@ class ClientUsage(Struct):
     """Bans without a long period of good conduct between them."""
     banned_until_ms: int = 0
 
-    def exceed(self, name: str) -> None:
+    def exceed(self, name: str, times: int = 1) -> None:
         """Count that the limit `name` was exceeded."""
-        self.tallies[name].exceeded += 1
-        self.exceeded[name] += 1
+        if times:
+            self.tallies[name].exceeded += times
+            self.exceeded[name] += times
 
 
 class TokenBucket:
@@ -237,6 +238,22 @@ class RateLimiter:
     def connection_closed(self, usage: ClientUsage) -> None:
         """Count that a connection has closed."""
         usage.tallies[CONNECTIONS].add(-1)
+
+    def note(self, address: str, name: str, added: int, highest: int, exceeded: int) -> None:
+        """Count what was counted elsewhere, of a limit without windows.
+
+        Args:
+            address: The client.
+            name: The limit.
+            added: How much more is used; negative if less.
+            highest: The peak that was seen there.
+            exceeded: How often the limit was exceeded there since the last note.
+        """
+        usage = self.usage_of(address)
+        tally = usage.tallies[name]
+        tally.set(max(0, tally.used + added))
+        tally.highest = max(tally.highest, highest)
+        usage.exceed(name, exceeded)
 
     def refusal(self, charge: Charge) -> RequestError:
         """Return the error of a refused request: 429, or 418 for a banned address.

@@ -110,6 +110,11 @@ class Connection(Protocol):
     """An open WebSocket connection, as its port sees it."""
 
     @property
+    def identity(self) -> str:
+        """What it is called in the log."""
+        ...
+
+    @property
     def names(self) -> Collection[str] | None:
         """The names it is subscribed to; None for a WebSocket API connection."""
         ...

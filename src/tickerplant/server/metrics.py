@@ -18,9 +18,12 @@ from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.flushing import Flusher
+from tickerplant.server.nodes_page import Edges
 from tickerplant.server.readiness import Readiness
 
 PREFIX = "tickerplant_"
+PLANT = "plant"
+"""What the plant is called in the label `worker`."""
 MAX_SAMPLES = 1_000
 """Most samples of the source that are printed: it must not label by what clients request."""
 
@@ -416,10 +419,56 @@ def _counts(name: str, text: str, label: str, by_venue: Mapping[str, Mapping[Any
     return family
 
 
-def metrics_registry(collector: PlantCollector) -> CollectorRegistry:
-    """Return a registry with the plant's metrics and the library's metrics of the process."""
+class WholeCollector(Collector):
+    """The metrics of a plant and of its edges, with a label `worker`; without edges only the plant's.
+
+    Args:
+        own: The metrics of the plant's process.
+        edges: Returns the edges; None if the plant serves alone.
+    """
+
+    def __init__(self, own: CollectorRegistry, edges: Callable[[], Edges | None]) -> None:
+        self._own = own
+        self._edges = edges
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric family."""
+        edges = self._edges()
+        if edges is None:
+            yield from self._own.collect()
+            return
+        families: dict[str, Metric] = {}
+        for worker, metrics in ((PLANT, self._own.collect()), *edges.metrics()):
+            for metric in metrics:
+                family = families.get(metric.name)
+                if family is None:
+                    family = Metric(metric.name, metric.documentation, metric.type)
+                    families[metric.name] = family
+                family.samples += [
+                    each._replace(labels={"worker": worker, **each.labels})
+                    for each in metric.samples
+                ]
+        yield from families.values()
+
+
+def process_registry(collector: Collector) -> CollectorRegistry:
+    """Return a registry with the metrics of `collector` and the library's metrics of the process."""
     registry = CollectorRegistry()
     registry.register(collector)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
+    return registry
+
+
+def metrics_registry(
+    collector: Collector, edges: Callable[[], Edges | None] = lambda: None
+) -> CollectorRegistry:
+    """Return a registry with the metrics of a plant and of its edges, if it has any.
+
+    Args:
+        collector: Reads the metrics of the plant.
+        edges: Returns its edges; None if it serves alone.
+    """
+    registry = CollectorRegistry()
+    registry.register(WholeCollector(process_registry(collector), edges))
     return registry

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -20,6 +20,7 @@ from tickerplant.protocol.limits_page import limits_page
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import FAULT_ROWS, FAULTS_PATH, Fault, faults_text
+from tickerplant.server.nodes_page import Edges, NodesPage
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import TEXT, Page, Post, Response, problem_response
 from tickerplant.venue import VENUES
@@ -27,6 +28,21 @@ from tickerplant.venue import VENUES
 CLOCK_PATH = "/plant/v1/clock"
 LIMITS_PATH = "/plant/v1/limits"
 PROFILE_PATH = "/plant/v1/profile"
+NODES_PATH = "/plant/v1/nodes"
+METRICS_PATH = "/metrics"
+READY_PATH = "/readyz"
+PLANT_PAGES = frozenset(
+    {
+        CLOCK_PATH,
+        FAULTS_PATH,
+        LIMITS_PATH,
+        METRICS_PATH,
+        NODES_PATH,
+        PROFILE_PATH,
+        READY_PATH,
+    }
+)
+"""The pages that an edge asks its plant for."""
 NO_CLOCK = (
     "this server has no clock that can be read or set: only a replay and a simulation have one, "
     "`tickerplant replay RECORDING` or `tickerplant simulate`"
@@ -143,35 +159,82 @@ def _fields(query_string: bytes, body: bytes) -> dict[str, object]:
     return fields
 
 
+class ReadyState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The page `/readyz`."""
+
+    ready: bool
+    """Whether clients are served and the source is running."""
+    reason: str
+    """Why not, or what the source is doing."""
+    warnings: list[str]
+    """What is incomplete now."""
+    edges: int | UnsetType = UNSET
+    """How many edges there are; missing if the plant serves alone."""
+    bus: str | UnsetType = UNSET
+    """`connected` or `lost`; missing if the plant serves alone."""
+
+
+def ready_response(state: ReadyState) -> Response:
+    """Return the page `/readyz`."""
+    return Response(msgspec.json.encode(state), 200 if state.ready else 503)
+
+
+def ready_state(readiness: Readiness, edges: Edges | None, *, listens: bool) -> ReadyState:
+    """Return whether a market is served.
+
+    Args:
+        readiness: The state of the source.
+        edges: The edges; None if the plant serves alone.
+        listens: Whether the plant has ports of its own.
+    """
+    is_ready, reason = readiness.is_ready, readiness.reason
+    if edges is None:
+        return ReadyState(ready=is_ready, reason=reason, warnings=readiness.warnings)
+    bus, number, warnings = edges.bus(), len(edges.rows()), readiness.warnings
+    lost = "" if bus.connected else f"the bus at {bus.address} is lost"
+    if lost and listens:
+        warnings = [*warnings, lost]
+    elif is_ready and not listens and (lost or not number):
+        is_ready, reason = False, lost or "no edge has joined yet"
+    return ReadyState(
+        ready=is_ready,
+        reason=reason,
+        warnings=warnings,
+        edges=number,
+        bus="connected" if bus.connected else "lost",
+    )
+
+
 def operations_pages(
     welcome: Callable[[], str],
-    readiness: Readiness,
+    ready: Callable[[], ReadyState],
     registry: CollectorRegistry,
     profile_name: str,
+    nodes: Callable[[], NodesPage],
 ) -> Mapping[str, Page]:
     """Return the pages by path.
 
     Args:
         welcome: Makes the text of `/`.
-        readiness: The state that `/readyz` returns: 200 while the source is running, else 503.
+        ready: Returns the state that `/readyz` shows: 200 while the source is running, else 503.
         registry: The metrics of `/metrics`.
         profile_name: The value returned by `/plant/v1/profile`.
+        nodes: Returns the page of the processes.
     """
-
-    def readyz() -> Response:
-        state = {
-            "ready": readiness.is_ready,
-            "reason": readiness.reason,
-            "warnings": readiness.warnings,
-        }
-        return Response(msgspec.json.encode(state), 200 if readiness.is_ready else 503)
-
     return {
         PROFILE_PATH: lambda: Response(msgspec.json.encode({"profile": profile_name})),
+        NODES_PATH: lambda: Response(msgspec.json.encode(nodes())),
+        **own_pages(welcome),
+        READY_PATH: lambda: ready_response(ready()),
+        METRICS_PATH: lambda: Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST),
+    }
+
+
+def own_pages(welcome: Callable[[], str]) -> Mapping[str, Page]:
+    """Return the pages about one process, which each answers itself, by path."""
+    return {
         "/": lambda: Response(welcome().encode(), content_type=TEXT),
         "/healthz": lambda: Response(b"ok\n", content_type=TEXT),
-        "/readyz": readyz,
-        "/metrics": lambda: Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST),
     }
 
 
@@ -210,14 +273,18 @@ class FaultsPage(Struct, frozen=True, kw_only=True):
     """Every fault there is, by name."""
 
 
-def faults_pages(faults: FaultInjector) -> Mapping[str, Page]:
-    """Return the page of the faults, by its path."""
+def faults_pages(
+    faults: FaultInjector, edges: Callable[[], Edges | None] = lambda: None
+) -> Mapping[str, Page]:
+    """Return the page of the faults, by its path; it counts those at the edges too."""
 
     def page() -> Response:
+        joined = edges()
+        there = {} if joined is None else joined.fault_counts()
         uses = {
             row.name: FaultUse(
                 value=faults.values[row.name].text if row.name in faults.values else None,
-                count=faults.done[row.name],
+                count=faults.done[row.name] + there.get(row.name, 0),
                 doc=row.doc,
             )
             for row in FAULT_ROWS

@@ -7,7 +7,7 @@ information page).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -116,6 +116,7 @@ class Rest:
         """
         self._endpoint = endpoint
         self._pages = pages
+        self._known_pages: Collection[str] = pages.keys()
         self._guard = guard
         self._posts = {} if posts is None else posts
         venue = endpoint.venue
@@ -139,7 +140,7 @@ class Rest:
         if pending is not None:
             known, response = True, await self._forward(pending)
         elif refusal is not None:
-            known, response = path in self._pages, self._refuse(refusal, address)
+            known, response = path in self._known_pages, self._refuse(refusal, address)
         else:
             body = await self._body(receive) if method == "POST" and path in self._posts else b""
             if isinstance(body, Response):

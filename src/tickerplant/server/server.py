@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Collection, Iterable, Mapping
@@ -18,14 +19,17 @@ from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faulty_rest import FaultyRest
 from tickerplant.server.guard import Guard
-from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
+from tickerplant.server.metrics import PLANT, PlantCollector, PortsCollector, metrics_registry
+from tickerplant.server.nodes_page import Edges, NodeRow, NodesPage
 from tickerplant.server.pages import (
+    ReadyState,
     Steering,
     clock_pages,
     clock_posts,
     faults_pages,
     limits_pages,
     operations_pages,
+    ready_state,
     welcome_text,
 )
 from tickerplant.server.ports import TICK_MS, Port, Ports, Totals
@@ -135,15 +139,20 @@ class Server:
         self._pages: Mapping[str, Page] = {
             **operations_pages(
                 self.welcome,
-                self.readiness,
-                metrics_registry(collector),
+                self.ready_state,
+                metrics_registry(collector, lambda: self.edges),
                 plant.profile.name,
+                self.nodes,
             ),
-            **faults_pages(self.faults),
+            **faults_pages(self.faults, lambda: self.edges),
             **clock_pages(steering),
         }
         self._posts: Mapping[str, Post] = clock_posts(steering)
         self._has_clock = steering is not None
+        self._listens = listens
+        self._since_ms = clock()
+        self.edges: Edges | None = None
+        """The processes on the bus that have clients of this plant; None if it serves alone."""
 
     @property
     def ports(self) -> list[Port]:
@@ -228,6 +237,35 @@ class Server:
     def end_outage(self, venue_name: str) -> None:
         """Accept stream connections of a venue again."""
         self._ports.endpoint(venue_name).end_outage()
+
+    def ready_state(self) -> ReadyState:
+        """Return whether the market is served, by this process or by edges."""
+        return ready_state(self.readiness, self.edges, listens=self._listens)
+
+    def nodes(self) -> NodesPage:
+        """Return the processes that serve the market."""
+        totals, edges = self.totals, self.edges
+        plant = NodeRow(
+            id=PLANT,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            address=self.urls,
+            connections=len(self.connections),
+            streams=sum(len(endpoint.hub.channels) for endpoint in self.endpoints),
+            messages=totals.messages,
+            bytes=totals.sent_bytes,
+            unsent_bytes=sum(connection.unsent_bytes for connection in self.connections),
+            lag_ms=self.readiness.lag_ms,
+            since_ms=self._since_ms,
+            seen_ms=0,
+        )
+        if edges is None:
+            return NodesPage(plant=plant, edges=[], bus=None)
+        return NodesPage(plant=plant, edges=edges.rows(), bus=edges.bus())
+
+    def answers(self, endpoint: Endpoint) -> Rest:
+        """Return what answers HTTP requests that edges receive; they have guarded them."""
+        return self._application(endpoint, None)
 
     def welcome(self) -> str:
         """Return the text of `/`: the addresses, and what differs from the defaults."""

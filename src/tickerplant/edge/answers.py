@@ -1,0 +1,374 @@
+"""The plant's side of its edges: what it answers them, and what it knows from their reports."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from msgspec import Struct
+from prometheus_client.core import Metric
+
+from tickerplant.bus.calls import Reply
+from tickerplant.bus.interest import EdgeState
+from tickerplant.bus.nodes import MalformedError, decode, encode
+from tickerplant.bus.questions import (
+    ADMIT,
+    API,
+    HTTP,
+    AdmitAnswer,
+    AdmitQuestion,
+    ApiAnswer,
+    ApiQuestion,
+    EdgeReport,
+    FamilyNote,
+    HttpAnswer,
+    HttpQuestion,
+)
+from tickerplant.cluster.connection import BusConnection
+from tickerplant.cluster.plant_node import PlantNode
+from tickerplant.edge.tallies import EdgeTallies
+from tickerplant.protocol.actions import Action, Close, Send
+from tickerplant.protocol.api_session import ApiSession
+from tickerplant.protocol.target import ApiTarget
+from tickerplant.server.backend import LocalApiRequests
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.faulty_rest import EXEMPT_KEY
+from tickerplant.server.nodes_page import BusRow, NodeRow
+from tickerplant.server.ports import Totals
+from tickerplant.server.rest import KEY_HEADER, TEXT
+from tickerplant.server.server import Server
+
+MAX_CLOSED = 1_024
+"""API connections that were closed of late; what was asked on them before that is not answered."""
+MAX_ONCE = 256
+"""Requests that change something that are remembered."""
+NOT_SERVED = HttpAnswer(404, TEXT, (), b"This plant does not serve the venue.\n", False)
+FAULT = HttpAnswer(500, TEXT, (), b"Internal Server Error\n", True)
+
+
+class _Port:
+    """One venue: what answers questions about it."""
+
+    def __init__(self, server: Server, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.rest = server.answers(endpoint)
+
+
+class _Once:
+    """A request that is carried out once: an edge that was cut off asks again."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        """Empty while it is being carried out."""
+        self.waiting: list[Reply] = []
+        """Take the answer too."""
+
+
+def _finish(once: _Once, reply: Reply, answer: bytes) -> None:
+    """Give the answer to all who asked."""
+    once.answer = answer
+    for each in (reply, *once.waiting):
+        each(answer)
+
+
+class EdgeAnswers:
+    """Answers the edges of a plant as its own ports would answer their clients.
+
+    From now on the pages of `server` are about the edges too.
+
+    Args:
+        server: The plant's server, whose ports may be closed.
+        node: Brings the questions and the reports.
+        bus: The connection, for the page of nodes.
+    """
+
+    def __init__(self, server: Server, node: PlantNode, bus: BusConnection) -> None:
+        self.malformed_count = 0
+        """Questions and reports that could not be read."""
+        self._server = server
+        self._node = node
+        self._bus = bus
+        self._ports = {
+            endpoint.venue.name: _Port(server, endpoint) for endpoint in server.endpoints
+        }
+        self._edges: dict[str, _Edge] = {}
+        self._gone = _Figures()
+        """What edges had served that are gone."""
+        self._sessions: dict[tuple[str, int], ApiSession] = {}
+        """The API connections with requests that are forwarded."""
+        self._closed: dict[tuple[str, int], None] = {}
+        self._once: dict[str, _Once] = {}
+        """The latest requests that change something, by their names."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        node.answerer.register(HTTP, self._answer_http)
+        node.answerer.register(ADMIT, self._answer_admit)
+        node.answerer.register(API, self._answer_api)
+        node.on_report, node.on_gone = self._on_report, self._on_gone
+        server.edges = self
+
+    @property
+    def totals(self) -> Totals:
+        """What the plant and all its edges have served so far, also those that are gone."""
+        own = self._server.totals
+        all_figures = [self._gone, *(edge.figures for edge in self._edges.values())]
+        return Totals(
+            messages=own.messages + sum(each.messages for each in all_figures),
+            sent_bytes=own.sent_bytes + sum(each.sent_bytes for each in all_figures),
+            connections=own.connections + sum(each.connections for each in all_figures),
+        )
+
+    # Questions
+
+    def _answer_http(self, body: bytes, reply: Reply) -> None:
+        try:
+            question: HttpQuestion = decode(body, HttpQuestion)
+        except MalformedError:
+            self._refuse(reply, FAULT)
+            return
+        port = self._ports.get(question.venue)
+        if port is None:
+            reply(encode(NOT_SERVED))
+            return
+        if question.once:
+            if question.once in self._once:
+                self._repeat(self._once[question.once], reply)
+                return
+            self._once[question.once] = once = _Once()
+            if len(self._once) > MAX_ONCE:
+                del self._once[next(iter(self._once))]
+            reply = partial(_finish, once, reply)
+        task = asyncio.get_running_loop().create_task(self._http(port, question, reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    def _repeat(once: _Once, reply: Reply) -> None:
+        """Answer a request that was carried out, or is being carried out, as the first time."""
+        if once.answer:
+            reply(once.answer)
+        else:
+            once.waiting.append(reply)
+
+    async def _http(self, port: _Port, question: HttpQuestion, reply: Reply) -> None:
+        headers = {}
+        if question.has_key:
+            headers[KEY_HEADER] = b"1"
+        if question.is_exempt:
+            headers[EXEMPT_KEY] = b"1"
+        try:
+            is_known, response = await port.rest.answer(
+                question.method,
+                question.path,
+                question.target.decode("ascii", "surrogateescape"),
+                question.query_string,
+                headers,
+                question.address,
+                question.body,
+            )
+        except Exception:  # noqa: BLE001  # a fault of ours must not leave the client without answer
+            self._server.complaints.add("fault in http", "! a request failed", exc_info=True)
+            reply(encode(FAULT))
+            return
+        answer = HttpAnswer(
+            response.status, response.content_type, response.headers, response.body, is_known
+        )
+        reply(encode(answer))
+
+    def _answer_admit(self, body: bytes, reply: Reply) -> None:
+        try:
+            question: AdmitQuestion = decode(body, AdmitQuestion)
+            endpoint = self._ports[question.venue].endpoint
+        except (MalformedError, KeyError):
+            self._refuse(reply, AdmitAnswer(1, False))
+            return
+        limiter, address, now_ms = endpoint.rate_limiter, question.address, endpoint.clock()
+        wait_ms = limiter.attempt(address, now_ms)
+        is_banned = False
+        if question.is_api and not wait_ms:
+            charge = limiter.charge(address, endpoint.limits.handshake_weight, now_ms)
+            is_banned = charge.banned_until_ms is not None
+        reply(encode(AdmitAnswer(wait_ms, is_banned)))
+
+    def _answer_api(self, body: bytes, reply: Reply) -> None:
+        try:
+            question: ApiQuestion = decode(body, ApiQuestion)
+            endpoint = self._ports[question.venue].endpoint
+        except (MalformedError, KeyError):
+            self._refuse(reply, ApiAnswer())
+            return
+        key = question.edge, question.connection
+        if key in self._closed:
+            reply(encode(ApiAnswer()))
+            return
+        session = self._sessions.get(key) or _session(question, endpoint)
+        requests = LocalApiRequests(
+            session, endpoint.queries, partial(self._reply_api, key, session, reply)
+        )
+        forwarded_before = session.forwarded_count
+        actions = requests.receive_text(question.text, endpoint.clock())
+        if session.forwarded_count > forwarded_before:
+            self._sessions[key] = session
+        else:
+            self._reply_api(key, session, reply, actions)
+
+    def _reply_api(
+        self, key: tuple[str, int], session: ApiSession, reply: Reply, actions: Iterable[Action]
+    ) -> None:
+        """Send what is to be done on an API connection."""
+        if not session.forwarded_count:
+            self._sessions.pop(key, None)
+        replies, closing = [], ""
+        for action in actions:
+            match action:
+                case Send(text=text, error_code=code):
+                    replies.append((text, code))
+                case Close(reason=reason):
+                    closing = reason.name
+                    self._closed[key] = None
+                    if len(self._closed) > MAX_CLOSED:
+                        del self._closed[next(iter(self._closed))]
+        reply(encode(ApiAnswer(tuple(replies), closing)))
+
+    def _refuse(self, reply: Reply, answer: Struct) -> None:
+        """Answer what cannot be read, or is about a venue that is not served."""
+        self.malformed_count += 1
+        self._server.complaints.add("bus: malformed", "! a question of an edge cannot be read")
+        reply(encode(answer))
+
+    # Reports
+
+    def _on_report(self, state: EdgeState) -> None:
+        try:
+            report: EdgeReport = decode(state.report, EdgeReport)
+        except MalformedError as error:
+            self.malformed_count += 1
+            self._server.complaints.add("bus: malformed", f"! not a report of an edge: {error}")
+            return
+        edge = self._edges.get(state.identity)
+        if edge is None:
+            edge = self._edges[state.identity] = _Edge(self._ports)
+        edge.take(state, report)
+
+    def _on_gone(self, state: EdgeState) -> None:
+        edge = self._edges.pop(state.identity, None)
+        if edge is not None:
+            edge.end()
+            self._gone = self._gone + edge.figures
+        for key in [key for key in self._closed if key[0] == state.identity]:
+            del self._closed[key]
+
+    # What the pages show: the interface `server.nodes_page.Edges`
+
+    def rows(self) -> list[NodeRow]:
+        """Return what the edges last reported."""
+        now_s = time.monotonic()
+        return [
+            NodeRow(
+                id=edge.report.worker,
+                host=edge.host,
+                pid=edge.report.pid,
+                address=edge.report.addresses,
+                connections=edge.report.connections,
+                streams=edge.report.streams,
+                messages=edge.report.messages,
+                bytes=edge.report.sent_bytes,
+                unsent_bytes=edge.report.unsent_bytes,
+                lag_ms=edge.report.delay_ms,
+                since_ms=edge.report.since_ms,
+                seen_ms=round((now_s - edge.seen_s) * 1_000),
+            )
+            for edge in self._edges.values()
+        ]
+
+    def bus(self) -> BusRow:
+        """Return the state of the bus."""
+        return BusRow(
+            address=self._bus.address,
+            connected=self._bus.is_connected,
+            plant=self._node.description.name,
+        )
+
+    def metrics(self) -> Iterator[tuple[str, Iterable[Metric]]]:
+        """Yield the metrics that each edge last reported, with its name."""
+        for edge in self._edges.values():
+            yield edge.report.worker, edge.metrics()
+
+    def fault_counts(self) -> Mapping[str, int]:
+        """Return how often faults were injected at all edges, by fault."""
+        all_figures = [self._gone, *(edge.figures for edge in self._edges.values())]
+        return sum((each.faults for each in all_figures), Counter())
+
+
+class _Figures(Struct, frozen=True):
+    """What edges have served."""
+
+    messages: int = 0
+    sent_bytes: int = 0
+    connections: int = 0
+    faults: Counter[str] = Counter()  # never changed
+
+    def __add__(self, other: _Figures) -> _Figures:
+        return _Figures(
+            self.messages + other.messages,
+            self.sent_bytes + other.sent_bytes,
+            self.connections + other.connections,
+            self.faults + other.faults,
+        )
+
+
+class _Edge:
+    """What is known of one edge."""
+
+    def __init__(self, ports: Mapping[str, _Port]) -> None:
+        self.host = ""
+        self.seen_s = 0.0
+        self.report: EdgeReport
+        self._tallies = {
+            venue: EdgeTallies(port.endpoint.rate_limiter) for venue, port in ports.items()
+        }
+
+    @property
+    def figures(self) -> _Figures:
+        """What it has served."""
+        report = self.report
+        return _Figures(report.messages, report.sent_bytes, report.opened, Counter(report.faults))
+
+    def take(self, state: EdgeState, report: EdgeReport) -> None:
+        """Take a report."""
+        self.host, self.report, self.seen_s = state.host, report, time.monotonic()
+        for venue, notes in report.notes.items():
+            if venue in self._tallies:
+                self._tallies[venue].add(notes)
+
+    def end(self) -> None:
+        """Count its connections as closed."""
+        for tallies in self._tallies.values():
+            tallies.end()
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield the metrics of its last report."""
+        try:
+            families: list[FamilyNote] = decode(bytes(self.report.families), list[FamilyNote])
+        except MalformedError:
+            return
+        for note in families:
+            family = Metric(note.name, note.doc, note.type)
+            for name, labels, value in note.samples:
+                family.add_sample(name, labels, value)
+            yield family
+
+
+def _session(question: ApiQuestion, endpoint: Endpoint) -> ApiSession:
+    """Return the state of the API connection of a question."""
+    return ApiSession(
+        ApiTarget(question.return_rate_limits),
+        endpoint.queries,
+        endpoint.rate_limiter,
+        question.address,
+        endpoint.limits,
+        question.opened_ms,
+        endpoint.session_counters,
+    )

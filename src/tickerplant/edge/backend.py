@@ -1,0 +1,223 @@
+"""The backend of an edge: connections are admitted, and API requests answered, by the plant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+import msgspec
+
+from tickerplant.bus.calls import Caller, CallFailed
+from tickerplant.bus.nodes import MalformedError, decode, encode
+from tickerplant.bus.questions import (
+    ADMIT,
+    API,
+    AdmitAnswer,
+    AdmitQuestion,
+    ApiAnswer,
+    ApiQuestion,
+)
+from tickerplant.protocol.actions import Action, Send
+from tickerplant.protocol.api_session import ApiError, ApiReply, api_keepalive
+from tickerplant.protocol.client_requests import DISCONNECTED, read_api_request
+from tickerplant.protocol.close_reasons import BANNED, CLOSE_REASONS, CloseReason
+from tickerplant.protocol.keepalive import Keepalive
+from tickerplant.protocol.target import ApiTarget
+from tickerplant.server.backend import Admission, Reply
+from tickerplant.server.endpoint import Endpoint
+
+MAX_WAITING = 32
+"""Requests of one connection that wait for the plant; until some are answered, it is not read."""
+MAX_WAITING_AT_EDGE = 4_096
+"""Requests of all connections that wait; until half of them are answered, none is read."""
+UNREADABLE = "the answer of the plant cannot be read"
+
+_CLOSE_REASONS = {reason.name: reason for reason in CLOSE_REASONS}
+_connection_numbers = count(1)
+
+
+def lost_message(reason: str) -> str:
+    """Return the text of an error: a request was not answered because of `reason`."""
+    return f"Internal error; the market cannot be reached: {reason}. Please try again."
+
+
+class RemoteBackend:
+    """Asks the plant about the connections of one port.
+
+    Args:
+        caller: Asks.
+        edge: The identity of the edge.
+        endpoint: The port.
+        waiting: The requests of the whole edge that wait.
+    """
+
+    def __init__(
+        self, caller: Caller, edge: str, endpoint: Endpoint, waiting: WaitingRequests
+    ) -> None:
+        self.caller = caller
+        self.edge = edge
+        self.endpoint = endpoint
+        self.waiting = waiting
+
+    def admit(
+        self, address: str, now_ms: int, decide: Callable[[Admission], object], *, is_api: bool
+    ) -> None:
+        """Ask whether `address` may connect, and call `decide` with the decision."""
+        del now_ms  # the clock of the plant counts
+
+        def on_answer(answer: bytes | CallFailed) -> None:
+            if isinstance(answer, CallFailed):
+                decide(Admission(unavailable=f"The market cannot be reached: {answer.reason}"))
+                return
+            try:
+                decided: AdmitAnswer = decode(answer, AdmitAnswer)
+            except MalformedError:
+                decide(Admission(unavailable=f"The market cannot be reached: {UNREADABLE}"))
+            else:
+                decide(Admission(decided.wait_ms, decided.is_banned))
+
+        question = AdmitQuestion(self.endpoint.venue.name, address, is_api)
+        self.caller.call(ADMIT, encode(question), on_answer)
+
+    def open_api(
+        self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
+    ) -> RemoteApiRequests:
+        """Return the requests of a new WebSocket API connection."""
+        return RemoteApiRequests(self, target, address, admission, now_ms, reply)
+
+
+class WaitingRequests:
+    """Counts the requests of all API connections of an edge that wait for the plant."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.is_full = False
+        """Whether no connection is read until half of them are answered."""
+        self.pause_count = 0
+        """How often a connection was not read because too many requests waited."""
+        self.open: dict[RemoteApiRequests, None] = {}
+        """The connections."""
+
+    def add(self) -> None:
+        """Count one more."""
+        self.number += 1
+        self.is_full = self.is_full or self.number >= MAX_WAITING_AT_EDGE
+
+    def remove(self, number: int) -> None:
+        """Count fewer; connections that were not read are read again."""
+        self.number -= number
+        if self.is_full and self.number <= MAX_WAITING_AT_EDGE // 2:
+            self.is_full = False
+            for each in tuple(self.open):
+                each.reply(())
+
+
+class RemoteApiRequests:
+    """The requests of one API connection, which the plant answers in their order."""
+
+    def __init__(
+        self,
+        backend: RemoteBackend,
+        target: ApiTarget,
+        address: str,
+        admission: Admission,
+        now_ms: int,
+        reply: Reply,
+    ) -> None:
+        endpoint = backend.endpoint
+        usage = endpoint.rate_limiter.usage_of(address)
+        self.keepalive: Keepalive = api_keepalive(
+            endpoint.limits, now_ms, endpoint.session_counters, usage
+        )
+        self.reply = reply
+        self._backend = backend
+        self._number = next(_connection_numbers)
+        self._target = target
+        self._address = address
+        self._admission = admission
+        self._opened_ms = now_ms
+        self._waiting_count = 0
+        self._is_over = False
+        backend.waiting.open[self] = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many requests wait that no more may be received for now."""
+        return not self._is_over and (
+            self._waiting_count >= MAX_WAITING or self._backend.waiting.is_full
+        )
+
+    def open(self) -> list[Action]:
+        """Disconnect a banned address."""
+        return self.keepalive.close(BANNED) if self._admission.is_banned else []
+
+    def receive_text(self, text: str | bytes, now_ms: int) -> list[Action]:
+        """Ask the plant; its replies come later."""
+        del now_ms  # the clock of the plant counts
+        if self.keepalive.closed:
+            return []
+        data = text.encode() if isinstance(text, str) else text
+        question = ApiQuestion(
+            venue=self._backend.endpoint.venue.name,
+            edge=self._backend.edge,
+            connection=self._number,
+            address=self._address,
+            opened_ms=self._opened_ms,
+            return_rate_limits=self._target.return_rate_limits,
+            text=data,
+        )
+        waiting = self._backend.waiting
+        self._waiting_count += 1
+        waiting.add()
+
+        def on_answer(answer: bytes | CallFailed) -> None:
+            self._on_answer(data, answer)
+
+        self._backend.caller.call(API, encode(question), on_answer)
+        waiting.pause_count += self.is_full
+        return []
+
+    def receive_binary(self, now_ms: int) -> list[Action]:
+        """Ask about a binary message like text that is not JSON."""
+        return self.receive_text(b"", now_ms)
+
+    def cancel(self) -> None:
+        """Reply to nothing more."""
+        if not self._is_over:
+            self._is_over = True
+            waiting = self._backend.waiting
+            waiting.open.pop(self, None)
+            waiting.remove(self._waiting_count)
+
+    def _on_answer(self, text: bytes, answer: bytes | CallFailed) -> None:
+        if self._is_over:
+            return
+        self._waiting_count -= 1
+        self._backend.waiting.remove(1)
+        if not self.keepalive.closed:
+            self.reply(self._actions(text, answer))
+
+    def _actions(self, text: bytes, answer: bytes | CallFailed) -> list[Action]:
+        """Return what is to be done for an answer to `text`."""
+        reason = UNREADABLE
+        if isinstance(answer, CallFailed):
+            reason = answer.reason
+        else:
+            try:
+                return self._replies(decode(answer, ApiAnswer))
+            except MalformedError:
+                pass
+        self._backend.endpoint.session_counters.errors[DISCONNECTED] += 1
+        error = ApiError(DISCONNECTED, lost_message(reason))
+        reply = ApiReply(id=read_api_request(text).id, status=503, error=error)
+        return [Send(msgspec.json.encode(reply), DISCONNECTED)]
+
+    def _replies(self, answer: ApiAnswer) -> list[Action]:
+        actions: list[Action] = [Send(reply, code) for reply, code in answer.replies]
+        if answer.closing:
+            actions += self.keepalive.close(_close_reason(answer.closing))
+        return actions
+
+
+def _close_reason(name: str) -> CloseReason:
+    return _CLOSE_REASONS.get(name, BANNED)

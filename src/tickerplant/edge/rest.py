@@ -1,0 +1,116 @@
+"""The HTTP side of an edge: the plant answers, except what is about the edge itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from itertools import count
+
+import msgspec
+
+from tickerplant.bus.calls import Caller, CallFailed
+from tickerplant.bus.nodes import MalformedError, decode, encode
+from tickerplant.bus.questions import HTTP, HttpAnswer, HttpQuestion
+from tickerplant.edge.backend import UNREADABLE, lost_message
+from tickerplant.protocol.client_requests import DISCONNECTED
+from tickerplant.queries import find_path
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.faulty_rest import EXEMPT_KEY
+from tickerplant.server.guard import READING, Guard
+from tickerplant.server.pages import PLANT_PAGES, READY_PATH, ReadyState, ready_response
+from tickerplant.server.rest import (
+    KEY_HEADER,
+    Page,
+    Post,
+    Response,
+    Rest,
+    error_response,
+    problem_response,
+)
+
+RETRY_AFTER_S = 5
+"""When a client may ask again that got no answer from the plant."""
+
+
+_request_numbers = count(1)
+
+
+class EdgeRest(Rest):
+    """The application of a port of an edge.
+
+    Args:
+        endpoint: The port.
+        pages: The pages about the edge itself, by path.
+        posts: The pages that take a POST; the plant answers it.
+        guard: Decides which requests to the plant's pages are accepted.
+        caller: Asks the plant.
+        edge: The identity of the edge.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pages: Mapping[str, Page],
+        posts: Mapping[str, Post],
+        guard: Guard | None,
+        caller: Caller,
+        edge: str,
+    ) -> None:
+        super().__init__(endpoint, pages, posts, guard)
+        self._known_pages = PLANT_PAGES | pages.keys()
+        self._caller = caller
+        self._edge = edge
+
+    async def answer(
+        self,
+        method: str,
+        path: str,
+        target: str,
+        query_string: bytes,
+        headers: Mapping[bytes, bytes],
+        address: str,
+        body: bytes,
+    ) -> tuple[bool, Response]:
+        """Return whether the path exists, and the response."""
+        if path in self._pages:
+            return self.respond(method, path, target, query_string, headers, address)
+        question = HttpQuestion(
+            venue=self._endpoint.venue.name,
+            address=address,
+            method=method,
+            path=path,
+            target=target.encode("ascii", "surrogateescape"),
+            query_string=query_string,
+            has_key=bool(headers.get(KEY_HEADER)),
+            is_exempt=headers.get(EXEMPT_KEY) == b"1",
+            body=body,
+            once="" if method in READING else f"{self._edge} {next(_request_numbers)}",
+        )
+        asked: asyncio.Future[bytes | CallFailed] = asyncio.get_running_loop().create_future()
+
+        def on_answer(outcome: bytes | CallFailed) -> None:
+            if not asked.done():
+                asked.set_result(outcome)
+
+        self._caller.call(HTTP, encode(question), on_answer)
+        outcome = await asked
+        if isinstance(outcome, CallFailed):
+            return self._failure(path, outcome.reason)
+        try:
+            answer: HttpAnswer = decode(outcome, HttpAnswer)
+        except MalformedError:
+            return self._failure(path, UNREADABLE)
+        response = Response(answer.body, answer.status, answer.content_type, answer.headers)
+        return answer.is_known, response
+
+    def _failure(self, path: str, reason: str) -> tuple[bool, Response]:
+        """Return the response to a request that the plant did not answer."""
+        if path == READY_PATH:
+            state = ReadyState(ready=False, reason=f"no plant answers: {reason}", warnings=[])
+            return True, ready_response(state)
+        message, headers = lost_message(reason), (("Retry-After", str(RETRY_AFTER_S)),)
+        if path in PLANT_PAGES:
+            response = problem_response(503, message)
+            return True, msgspec.structs.replace(response, headers=headers)
+        is_known = find_path(self._endpoint.venue, path) is not None
+        return is_known, error_response(DISCONNECTED, message, 503, headers)

@@ -1,0 +1,313 @@
+"""The server of an edge: clients as anywhere, and a plant elsewhere that has the market."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterable, Mapping
+from zlib import crc32
+
+import msgspec
+from msgspec import Raw
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tickerplant.bus.nodes import PlantDescription, encode
+from tickerplant.bus.questions import EdgeReport, FamilyNote
+from tickerplant.cluster.edge_node import EdgeNode
+from tickerplant.edge.backend import RemoteBackend, WaitingRequests
+from tickerplant.edge.rest import EdgeRest
+from tickerplant.edge.tallies import ChangedTallies
+from tickerplant.errors import BusError
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
+from tickerplant.profile import PROFILES
+from tickerplant.protocol.close_reasons import BUS_LOST, UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.limits import Limits
+from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.server.congestion import Congestion
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.event_loop import Clock, connection_clock_ms
+from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.faults import Fault
+from tickerplant.server.guard import Guard
+from tickerplant.server.metrics import PREFIX, PortsCollector, process_registry
+from tickerplant.server.pages import clock_posts, own_pages, welcome_text
+from tickerplant.server.ports import TICK_MS, Ports, Totals
+from tickerplant.server.query_service import QueryService
+from tickerplant.venue import VENUES
+
+TELL_ALL_EVERY = 60
+"""Reports after which everything is told again, not only what has changed."""
+
+
+class EdgeServer:
+    """Serves the clients of a plant that is elsewhere; between `start` and `stop`, `urls` says where.
+
+    Args:
+        node: The way to the plant, after `hello`.
+        description: What the plant has said about itself.
+        host: The address to listen on.
+        ports: The port by venue name; 0 picks a free one, a missing venue has its default.
+        sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
+        tls: The certificate of the ports, which then accept only TLS; plain if missing.
+        worker: What it is called in metrics, and in `/plant/v1/nodes`; the name of the node if empty.
+        complaints: Take what goes wrong.
+        clock: The connection clock.
+        tick_ms: How often connections are checked for pings, timeouts and age.
+
+    Raises:
+        BusError: the plant is not of this version of the program.
+    """
+
+    def __init__(
+        self,
+        node: EdgeNode,
+        description: PlantDescription,
+        *,
+        host: str = "127.0.0.1",
+        ports: Mapping[str, int] | None = None,
+        sockets: Mapping[str, socket.socket] | None = None,
+        tls: ssl.SSLContext | None = None,
+        worker: str = "",
+        complaints: Complaints | None = None,
+        clock: Clock = connection_clock_ms,
+        tick_ms: int = TICK_MS,
+    ) -> None:
+        try:
+            limits = msgspec.convert(description.limits, Limits)
+            on = msgspec.convert(description.faults, dict[str, Fault])
+            profile = PROFILES[description.profile]
+        except (KeyError, msgspec.ValidationError) as error:
+            raise BusError(
+                f"the plant {description.name} is not of this version of the program: {error}"
+            ) from None
+        self.limits = limits
+        self.complaints = complaints or Complaints()
+        self.congestion = Congestion(limits, lambda: self._ports.subscriber_count)
+        self.worker = worker or node.identity
+        self.faults = FaultInjector(on, crc32(f"{description.fault_seed} {self.worker}".encode()))
+        self.description = description
+        self._node = node
+        self._clock = clock
+        self._since_ms = clock()
+        self._plant = Plant(
+            (), start_ms=0, profile=profile, strict_routing=description.strict_routing
+        )
+        rate_limiters = {venue: RateLimiter(limits) for venue in VENUES}
+        if profile.shared_budget:
+            rate_limiters = dict.fromkeys(VENUES, rate_limiters[VENUES[0]])
+        served = [venue for venue in VENUES if venue.name in description.venues]
+        self.endpoints = tuple(
+            Endpoint(
+                venue=venue,
+                hub=self._plant.hubs[venue.name],
+                queries=QueryService(self._plant.venues[venue.name], self.complaints),
+                limits=limits,
+                rate_limiter=rate_limiters[venue],
+                congestion=self.congestion,
+                complaints=self.complaints,
+                clock=clock,
+            )
+            for venue in served
+        )
+        """The ports, one per venue that the plant serves."""
+        self.waiting = WaitingRequests()
+        for endpoint in self.endpoints:
+            endpoint.backend = RemoteBackend(node.caller, node.identity, endpoint, self.waiting)
+        self._ports = Ports(
+            self.endpoints,
+            self._application,
+            host=host,
+            numbers=ports or {},
+            limits=limits,
+            faults=self.faults,
+            congestion=self.congestion,
+            tls=tls,
+            clock=clock,
+            tick_ms=tick_ms,
+            sockets=sockets,
+        )
+        self._registry = process_registry(
+            EdgeCollector(
+                node,
+                self.waiting,
+                PortsCollector(self.endpoints, self._ports.flusher, self.complaints, self.faults),
+            )
+        )
+        limiters = {endpoint.rate_limiter: endpoint.venue.name for endpoint in self.endpoints}
+        self._tallies = {name: ChangedTallies(limiter) for limiter, name in limiters.items()}
+        self._report_count = 0
+        self._told_epoch = ""
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The address of each venue, `host:port`, by venue name; empty before `start`."""
+        return self._ports.urls
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """The URL schemes of streams and of REST: `ws`, `http`, or with TLS `wss`, `https`."""
+        return self._ports.schemes
+
+    @property
+    def totals(self) -> Totals:
+        """What this edge has served so far."""
+        return self._ports.totals
+
+    @property
+    def subscriber_count(self) -> int:
+        """Connections with at least one subscription, over both venues."""
+        return self._ports.subscriber_count
+
+    async def start(self) -> None:
+        """Take the streams of the plant, and listen.
+
+        Raises:
+            ConfigError: an address or a port cannot be used; nothing stays open.
+        """
+        hubs = {endpoint.venue.name: endpoint.hub for endpoint in self.endpoints}
+        self._node.attach(hubs, clients=self, readers=self.congestion, report=self.report)
+        await self._ports.start()
+
+    async def stop(self) -> None:
+        """Close every connection, wait for the grace period, and abort the rest."""
+        await self._ports.stop()
+
+    # Its clients, as the bus sees them: the interface `cluster.edge_node.EdgeClients`
+
+    def start_outage(
+        self,
+        venue_name: str,
+        names: Iterable[str] | None,
+        reason: str,
+        close_reason: CloseReason = UPSTREAM_LOST,
+    ) -> None:
+        """Disconnect the subscribers of streams that are lost; see `server.Server.start_outage`."""
+        self._ports.endpoint(venue_name).start_outage(names, reason, close_reason)
+
+    def end_outage(self, venue_name: str) -> None:
+        """Accept stream connections of a venue again."""
+        self._ports.endpoint(venue_name).end_outage()
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close the stream connections of all venues, and each new one once it is open."""
+        for endpoint in self.endpoints:
+            endpoint.end_streams(reason)
+
+    def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
+        """Count and log the subscriptions to streams of which the plant says that they stay silent."""
+        endpoint = self._ports.endpoint(venue_name)
+        for connection in tuple(endpoint.connections):
+            names = connection.names or ()
+            silent = {name: why for name, why in reasons.items() if name in names}
+            if silent:
+                endpoint.hub.silent.update(silent.values())
+                endpoint.silent_subscriptions.add(connection.identity, silent)
+
+    def lose_clients(self) -> None:
+        """Close all connections at once, because there is no plant any more."""
+        for connection in self._ports.connections:
+            connection.close(BUS_LOST)
+
+    # Its pages and its report
+
+    def welcome(self) -> str:
+        """Return the text of `/`: the addresses, and what differs from the defaults."""
+        return welcome_text(
+            self.urls,
+            self.schemes,
+            limits=self.limits,
+            faults=self.faults.values,
+            has_clock=self.description.has_clock,
+        )
+
+    def _application(self, endpoint: Endpoint, guard: Guard) -> EdgeRest:
+        pages, posts = own_pages(self.welcome), clock_posts(None)
+        return EdgeRest(endpoint, pages, posts, guard, self._node.caller, self._node.identity)
+
+    def report(self) -> bytes:
+        """Return the figures of this edge, for its plant."""
+        node, totals = self._node, self._ports.totals
+        epoch = node.description.epoch
+        if epoch != self._told_epoch or self._report_count % TELL_ALL_EVERY == 0:
+            self._told_epoch = epoch
+            for tallies in self._tallies.values():
+                tallies.tell_all()
+        self._report_count += 1
+        connections = self._ports.connections
+        return encode(
+            EdgeReport(
+                worker=self.worker,
+                pid=os.getpid(),
+                since_ms=self._since_ms,
+                addresses=self.urls,
+                connections=len(connections),
+                opened=totals.connections,
+                streams=node.wanted_count,
+                messages=totals.messages,
+                sent_bytes=totals.sent_bytes,
+                unsent_bytes=sum(connection.unsent_bytes for connection in connections),
+                delay_ms=node.delay_ns / 1_000_000,
+                faults=dict(self.faults.done),
+                notes={venue: tallies.changes() for venue, tallies in self._tallies.items()},
+                families=Raw(encode(families_of(self._registry))),
+            )
+        )
+
+
+def families_of(registry: CollectorRegistry) -> list[FamilyNote]:
+    """Return the metrics of this process, so that another one can print them."""
+    return [
+        FamilyNote(
+            family.name,
+            family.documentation,
+            family.type,
+            tuple((each.name, each.labels, each.value) for each in family.samples),
+        )
+        for family in registry.collect()
+    ]
+
+
+class EdgeCollector(Collector):
+    """Reads the counters of an edge and of its ports."""
+
+    def __init__(self, node: EdgeNode, waiting: WaitingRequests, ports: PortsCollector) -> None:
+        self._node = node
+        self._waiting = waiting
+        self._ports = ports
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every metric family."""
+        yield from self._ports.collect()
+        caller, waiting = self._node.caller, self._waiting
+        yield CounterMetricFamily(
+            PREFIX + "edge_questions", "Questions asked of the plant.", value=caller.asked_count
+        )
+        yield CounterMetricFamily(
+            PREFIX + "edge_questions_failed",
+            "Questions that the plant did not answer.",
+            value=caller.failed_count,
+        )
+        yield GaugeMetricFamily(
+            PREFIX + "edge_questions_waiting",
+            "Questions that wait for the plant.",
+            value=caller.waiting_count,
+        )
+        yield CounterMetricFamily(
+            PREFIX + "edge_api_pauses",
+            "Times a WebSocket API connection was not read because too many requests waited.",
+            value=waiting.pause_count,
+        )
+        yield GaugeMetricFamily(
+            PREFIX + "edge_delay_seconds",
+            "How long the last messages took from the plant, by the wall clocks of both.",
+            value=self._node.delay_ns / 1_000_000_000,
+        )
+        yield CounterMetricFamily(
+            PREFIX + "edge_recoveries",
+            "Times messages were read again from the memory of the bus.",
+            value=self._node.recovery_count,
+        )

@@ -1,0 +1,81 @@
+"""The page `/plant/v1/nodes`: the processes that serve one market, and the bus that joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+from prometheus_client.core import Metric
+
+
+class NodeRow(Struct, frozen=True, kw_only=True):
+    """One process."""
+
+    id: str
+    """What it is called in metrics: `plant`, the number of a worker, or the name of an edge."""
+    host: str
+    """The machine it runs on."""
+    pid: int
+    """Its process id there."""
+    address: dict[str, str]
+    """Where it listens, `host:port`, by venue; empty if it does not."""
+    connections: int
+    """Open WebSocket connections."""
+    streams: int
+    """Streams that its clients want; of the plant, those that anybody wants."""
+    messages: int
+    """Messages sent to clients so far."""
+    bytes: int
+    """Bytes of stream frames sent to clients so far."""
+    unsent_bytes: int
+    """Bytes written to clients that the network has not taken."""
+    lag_ms: float
+    """Of an edge, how long the last messages took from the plant, by the wall clocks of both; of the
+    plant, how far the source is behind its own clock."""
+    since_ms: int
+    """When it started, ms since 1970."""
+    seen_ms: int
+    """How long ago it was heard of; 0 for the plant."""
+
+
+class BusRow(Struct, frozen=True, kw_only=True):
+    """The bus."""
+
+    address: str
+    """Where it is."""
+    connected: bool
+    """Whether the plant is connected to it."""
+    plant: str
+    """The name of the plant on it."""
+
+
+class NodesPage(Struct, frozen=True, kw_only=True):
+    """The processes that serve one market."""
+
+    plant: NodeRow
+    """The process with the market."""
+    edges: list[NodeRow]
+    """The processes that only have clients, workers included."""
+    bus: BusRow | None
+    """What joins them; null if the plant serves alone."""
+
+
+class Edges(Protocol):
+    """The edges of a plant, as far as its pages are about them."""
+
+    def rows(self) -> list[NodeRow]:
+        """Return what the edges last reported."""
+        ...
+
+    def bus(self) -> BusRow:
+        """Return the state of the bus."""
+        ...
+
+    def metrics(self) -> Iterator[tuple[str, Iterable[Metric]]]:
+        """Yield the metrics that each edge last reported, with its name."""
+        ...
+
+    def fault_counts(self) -> Mapping[str, int]:
+        """Return how often faults were injected at all edges, by fault."""
+        ...
