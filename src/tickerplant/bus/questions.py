@@ -27,8 +27,6 @@ class HttpQuestion(Struct, frozen=True, array_like=True):
     is_exempt: bool
     """Whether it is exempt from faults on demand."""
     body: bytes
-    once: str = ""
-    """Names a request that is carried out only once, even if it is asked twice; empty otherwise."""
 
 
 class HttpAnswer(Struct, frozen=True, array_like=True):

@@ -43,8 +43,6 @@ from tickerplant.server.server import Server
 
 MAX_CLOSED = 1_024
 """API connections that were closed of late; what was asked on them before that is not answered."""
-MAX_ONCE = 256
-"""Requests that change something that are remembered."""
 NOT_SERVED = HttpAnswer(404, TEXT, (), b"This plant does not serve the venue.\n", False)
 FAULT = HttpAnswer(500, TEXT, (), b"Internal Server Error\n", True)
 
@@ -55,23 +53,6 @@ class _Port:
     def __init__(self, server: Server, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.rest = server.answers(endpoint)
-
-
-class _Once:
-    """A request that is carried out once: an edge that was cut off asks again."""
-
-    def __init__(self) -> None:
-        self.answer = b""
-        """Empty while it is being carried out."""
-        self.waiting: list[Reply] = []
-        """Take the answer too."""
-
-
-def _finish(once: _Once, reply: Reply, answer: bytes) -> None:
-    """Give the answer to all who asked."""
-    once.answer = answer
-    for each in (reply, *once.waiting):
-        each(answer)
 
 
 class EdgeAnswers:
@@ -100,13 +81,11 @@ class EdgeAnswers:
         self._sessions: dict[tuple[str, int], ApiSession] = {}
         """The API connections with requests that are forwarded."""
         self._closed: dict[tuple[str, int], None] = {}
-        self._once: dict[str, _Once] = {}
-        """The latest requests that change something, by their names."""
         self._tasks: set[asyncio.Task[None]] = set()
         node.answerer.register(HTTP, self._answer_http)
         node.answerer.register(ADMIT, self._answer_admit)
         node.answerer.register(API, self._answer_api)
-        node.on_report, node.on_gone = self._on_report, self._on_gone
+        node.watch_edges(self._on_report, self._on_gone)
         server.edges = self
 
     @property
@@ -132,25 +111,9 @@ class EdgeAnswers:
         if port is None:
             reply(encode(NOT_SERVED))
             return
-        if question.once:
-            if question.once in self._once:
-                self._repeat(self._once[question.once], reply)
-                return
-            self._once[question.once] = once = _Once()
-            if len(self._once) > MAX_ONCE:
-                del self._once[next(iter(self._once))]
-            reply = partial(_finish, once, reply)
         task = asyncio.get_running_loop().create_task(self._http(port, question, reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    @staticmethod
-    def _repeat(once: _Once, reply: Reply) -> None:
-        """Answer a request that was carried out, or is being carried out, as the first time."""
-        if once.answer:
-            reply(once.answer)
-        else:
-            once.waiting.append(reply)
 
     async def _http(self, port: _Port, question: HttpQuestion, reply: Reply) -> None:
         headers = {}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from itertools import count
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -16,7 +15,7 @@ from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty_rest import EXEMPT_KEY
-from tickerplant.server.guard import READING, Guard
+from tickerplant.server.guard import Guard
 from tickerplant.server.pages import PLANT_PAGES, READY_PATH, ReadyState, ready_response
 from tickerplant.server.rest import (
     KEY_HEADER,
@@ -32,9 +31,6 @@ RETRY_AFTER_S = 5
 """When a client may ask again that got no answer from the plant."""
 
 
-_request_numbers = count(1)
-
-
 class EdgeRest(Rest):
     """The application of a port of an edge.
 
@@ -44,7 +40,6 @@ class EdgeRest(Rest):
         posts: The pages that take a POST; the plant answers it.
         guard: Decides which requests to the plant's pages are accepted.
         caller: Asks the plant.
-        edge: The identity of the edge.
     """
 
     def __init__(
@@ -54,12 +49,19 @@ class EdgeRest(Rest):
         posts: Mapping[str, Post],
         guard: Guard | None,
         caller: Caller,
-        edge: str,
     ) -> None:
         super().__init__(endpoint, pages, posts, guard)
         self._known_pages = PLANT_PAGES | pages.keys()
         self._caller = caller
-        self._edge = edge
+
+    def answer_question(
+        self,
+        url: bytes,  # noqa: ARG002  # the plant answers all of them
+        fields: Iterable[tuple[bytes, bytes]],  # noqa: ARG002
+        address: str,  # noqa: ARG002
+    ) -> Response | None:
+        """Return None: no question can be answered at once."""
+        return None
 
     async def answer(
         self,
@@ -84,7 +86,6 @@ class EdgeRest(Rest):
             has_key=bool(headers.get(KEY_HEADER)),
             is_exempt=headers.get(EXEMPT_KEY) == b"1",
             body=body,
-            once="" if method in READING else f"{self._edge} {next(_request_numbers)}",
         )
         asked: asyncio.Future[bytes | CallFailed] = asyncio.get_running_loop().create_future()
 

@@ -197,6 +197,11 @@ class EdgeServer:
         for endpoint in self.endpoints:
             endpoint.end_streams(reason)
 
+    def begin_streams(self) -> None:
+        """Accept stream connections again: another run of the plant has begun."""
+        for endpoint in self.endpoints:
+            endpoint.ending = None
+
     def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
         """Count and log the subscriptions to streams of which the plant says that they stay silent."""
         endpoint = self._ports.endpoint(venue_name)
@@ -226,7 +231,7 @@ class EdgeServer:
 
     def _application(self, endpoint: Endpoint, guard: Guard) -> EdgeRest:
         pages, posts = own_pages(self.welcome), clock_posts(None)
-        return EdgeRest(endpoint, pages, posts, guard, self._node.caller, self._node.identity)
+        return EdgeRest(endpoint, pages, posts, guard, self._node.caller)
 
     def report(self) -> bytes:
         """Return the figures of this edge, for its plant."""

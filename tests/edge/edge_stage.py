@@ -1,0 +1,161 @@
+"""A plant without ports and edges of it over a real bus, beside one process that serves the same market."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import cast
+
+import msgspec
+from bus_stage import Bus, end, open_bus, until
+from loopback import START_MS, TICK_MS, Clock, Loopback, instrument
+
+from tickerplant.bus.nodes import PlantDescription
+from tickerplant.cluster.edge_node import EdgeNode
+from tickerplant.cluster.plant_node import PlantNode
+from tickerplant.config import values
+from tickerplant.edge.answers import EdgeAnswers
+from tickerplant.edge.server import EdgeServer
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
+from tickerplant.profile import P2026Q1, Profile
+from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.pages import Steering
+from tickerplant.server.query_service import Forwarder
+from tickerplant.server.server import Server
+from tickerplant.venue import COINM, USDM
+
+NO_PORTS: Mapping[str, int] = {USDM.name: 0, COINM.name: 0}
+
+
+class Whole:
+    """A plant and its edges; `edges` are as a client sees them."""
+
+    def __init__(
+        self, bus: Bus, plant: Plant, server: Server, node: PlantNode, answers: EdgeAnswers
+    ) -> None:
+        self.bus = bus
+        self.plant = plant
+        self.server = server
+        self.node = node
+        self.answers = answers
+        self.clock = Clock()
+        self.edges: list[Loopback] = []
+        self.servers: list[EdgeServer] = []
+        self.nodes: list[EdgeNode] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    async def add_edge(self, *, grace_ms: int = 5_000) -> Loopback:
+        """An edge that runs and has reported."""
+        number = len(self.edges) + 1
+        complaints = Complaints()
+        connection = await self.bus.connect(f"edge {number}", complaints)
+        node = EdgeNode(
+            connection, "main", identity=f"edge-{number}", grace_ms=grace_ms, complaints=complaints
+        )
+        server = EdgeServer(
+            node,
+            await node.hello(),
+            ports=NO_PORTS,
+            worker=str(number),
+            complaints=complaints,
+            clock=self.clock,
+            tick_ms=TICK_MS,
+        )
+        await server.start()
+        running = asyncio.create_task(node.run())
+        self._stack.push_async_callback(node.close)
+        self._stack.push_async_callback(end, running)
+        self._stack.push_async_callback(server.stop)
+        await until(lambda: node.identity in self.node.edges, "the plant knows the edge")
+        # A client only needs to know where it is served.
+        loop = Loopback(self.plant, cast("Server", server), self.clock)
+        self.edges.append(loop)
+        self.servers.append(server)
+        self.nodes.append(node)
+        return loop
+
+    async def bus_knows(self, name: str, venue: str = "usdm") -> None:
+        """Wait until the plant publishes a stream."""
+        await until(lambda: (venue, name) in self.node.interest.wanted_by, f"{name} is wanted")
+
+    async def reported(self) -> None:
+        """Wait until every edge has reported what it has counted so far."""
+        before = {name: edge.report for name, edge in self.node.edges.items()}
+        await until(
+            lambda: all(self.node.edges[name].report is not each for name, each in before.items()),
+            "every edge has reported",
+        )
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+def little_plant(profile: Profile = P2026Q1, *, strict_routing: bool = False) -> Plant:
+    """One market per venue."""
+    return Plant(
+        [instrument(USDM, "BTCUSDT", "BTCUSDT"), instrument(COINM, "BTCUSD_PERP", "BTCUSD")],
+        start_ms=START_MS,
+        strict_routing=strict_routing,
+        profile=profile,
+    )
+
+
+@asynccontextmanager
+async def whole(
+    edges: int = 1,
+    limits: Limits = LIMITS,
+    *,
+    profile: Profile = P2026Q1,
+    strict_routing: bool = False,
+    faults: str = "",
+    forwarder: Forwarder | None = None,
+    steering: Steering | None = None,
+    grace_ms: int = 5_000,
+) -> AsyncIterator[Whole]:
+    """Serve one market per venue through edges, until the end of the block."""
+    plant = little_plant(profile, strict_routing=strict_routing)
+    clock = Clock()
+    on = values.faults(faults) if faults else {}
+    server = Server(
+        plant,
+        limits=limits,
+        faults=FaultInjector(on),
+        forwarders={USDM.name: forwarder} if forwarder else None,
+        steering=steering,
+        clock=clock,
+        tick_ms=TICK_MS,
+        listens=False,
+    )
+    async with open_bus() as bus:
+        connection = await bus.connect("plant main", server.complaints)
+        description = PlantDescription(
+            name="main",
+            epoch="1",
+            profile=profile.name,
+            strict_routing=strict_routing,
+            limits=msgspec.structs.asdict(limits),
+            venues=tuple(plant.hubs),
+            faults={name: msgspec.structs.asdict(fault) for name, fault in on.items()},
+            fault_seed=1,
+            has_clock=steering is not None,
+        )
+        node = PlantNode(connection, plant, description)
+        answers = EdgeAnswers(server, node, connection)
+        await server.start()
+        await node.start()
+        running = asyncio.create_task(node.run())
+        house = Whole(bus, plant, server, node, answers)
+        house.clock = clock
+        try:
+            for _ in range(edges):
+                await house.add_edge(grace_ms=grace_ms)
+            yield house
+        finally:
+            await house.close()
+            await server.stop()
+            await end(running)
+            await node.close()
