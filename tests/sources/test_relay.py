@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -302,7 +303,7 @@ async def test_no_mark_price_is_sent_that_is_not_received_any_more() -> None:
         await until(lambda: not near.carries("btcusdt@markPrice@1s"))
         assert near.carries("btcusdt@bookTicker"), "over another connection"
         for number in range(5):
-            near.upstream.on_time(START_MS + 1_000 * number)
+            near.upstream.on_time(START_MS + 1_000 * number, time.time_ns())
         house.plant.publish(quote(7, START_MS))
         assert json.loads(await client.recv())["stream"] == "btcusdt@bookTicker"
         assert near.plant.now_ms > START_MS + 3_000

@@ -48,6 +48,7 @@ class Audience:
         "members",
         "messages",
         "pending",
+        "waits_since_s",
     )
 
     def __init__(
@@ -74,6 +75,8 @@ class Audience:
         """The frames that wait, if its delivery is plain."""
         self.messages: list[Message] = []
         """The messages that wait, if its delivery is not plain: members may get different ones."""
+        self.waits_since_s = 0.0
+        """When the first of those that wait was queued, by the clock of the hub."""
         self.late: dict[Subscriber, int] = {}
         """How many of those that wait are older than a member; it does not get these."""
 

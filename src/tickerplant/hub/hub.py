@@ -140,6 +140,12 @@ class Hub:
         """Returns the times of a message that is published now, for stamps."""
         self.now_ns: Callable[[], int] = int
         """Returns the time in ns since 1970, for stamps."""
+        self.time_s: Callable[[], float] = float
+        """The clock by which it is measured how long messages wait."""
+        self.on_written: Callable[[float], object] = _ignore
+        """Called after writes with the longest time that a message waited for them."""
+        self._queued_s = 0.0
+        """The time of messages that are queued in this turn."""
         self.hash_name: Callable[[str], int] = hash
         """Makes the digests of audiences; equal hashes cost time only."""
         self.max_members = MAX_MEMBERS
@@ -199,15 +205,21 @@ class Hub:
 
     def _schedule(self, audience: Audience) -> None:
         """Write to `audience` at the next flush: its first frame waits."""
-        if not (self._waiting or self._for_listeners):
-            self.wake()
+        if not self._waiting:
+            self._queued_s = self.time_s()
+            if not self._for_listeners:
+                self.wake()
+        audience.waits_since_s = self._queued_s
         self._waiting.append(audience)
 
     def flush(self) -> None:
         """Send the frames that wait, joined, in one write to each subscriber."""
         waiting, self._waiting = self._waiting, deque()
-        for audience in waiting:
-            self._write(audience)
+        if waiting:
+            since_s = waiting[0].waits_since_s
+            for audience in waiting:
+                self._write(audience)
+            self.on_written(self.time_s() - since_s)
         self._tell_listeners()
 
     def flush_some(self, most_writes: int) -> bool:
@@ -221,8 +233,12 @@ class Hub:
         """
         waiting = self._waiting
         until = self.writes + most_writes
-        while waiting and self.writes < until:
-            self._write(waiting.popleft())
+        if waiting:
+            since_s = waiting[0].waits_since_s
+            while waiting and self.writes < until:
+                self._write(waiting.popleft())
+            self._queued_s = now_s = self.time_s()
+            self.on_written(now_s - since_s)
         if self._for_listeners:
             self._tell_listeners()
         return bool(waiting)
@@ -652,6 +668,10 @@ _name_of = itemgetter(0)
 
 def _nothing() -> None:
     """Do nothing."""
+
+
+def _ignore(_waited_s: float) -> None:
+    """Ignore a time."""
 
 
 def _discard(_frame: bytes) -> None:

@@ -102,6 +102,8 @@ class RecordingSource:
     ) -> None:
         self.messages = 0
         """Lines played so far, without those of warm-ups."""
+        self._paced_ns = 0
+        """When the lines that are played now were due, in machine time; 0 if they keep no pace."""
         self._found = found
         self._plant = plant
         self._plan = plan = plan or Plan()
@@ -156,6 +158,7 @@ class RecordingSource:
         self._loop = asyncio.get_running_loop()
         status.skipped = self._playback.skipped
         status.measure(self._lateness.samples)
+        status.late_ns = self._late_ns
         self._playback.warn_of_missing_streams()
         for venue_name, hub in self._plant.hubs.items():
             recorded = () if self._plan.verbatim else self._found.streams(venue_name)
@@ -340,7 +343,10 @@ class RecordingSource:
             await self._sleep(min(wait_s - WAKE_UP_S, LONGEST_WAIT_S))
             self._status.ready(True)
             return
-        due_ns = self._clock.due_ns(self._machine_ns(), next_ns)
+        machine_ns = self._machine_ns()
+        self._paced_ns = machine_ns + int(wait_s * NS_PER_S)
+        self._status.observe_lateness(machine_ns - self._paced_ns)
+        due_ns = self._clock.due_ns(machine_ns, next_ns)
         is_behind = wait_s < -BEHIND_S
         max_lines = self._slice_messages if is_behind else BURST_MESSAGES
         while True:
@@ -352,10 +358,15 @@ class RecordingSource:
             following_ns = self._playback.next_ns
             if following_ns is None or following_ns > due_ns:
                 break
+        self._paced_ns = 0
         if self._plan.waits:
             await self._turn()
         else:
             await asyncio.sleep(0)
+
+    def _late_ns(self) -> int | None:
+        """Return how late the lines are that are played now; None if they keep no pace."""
+        return self._machine_ns() - self._paced_ns if self._paced_ns else None
 
     def _report_quiet(self, next_ns: int, wait_s: float) -> None:
         """Show on `/readyz` when the next message comes, and log it once."""

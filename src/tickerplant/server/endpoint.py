@@ -119,6 +119,9 @@ class Connection(Protocol):
         """The names it is subscribed to; None for a WebSocket API connection."""
         ...
 
+    policy: Policy
+    """What happens to its messages while its client is behind."""
+
     @property
     def is_open(self) -> bool:
         """Whether messages may still go both ways."""
@@ -196,6 +199,11 @@ class Endpoint:
     def subscription_count(self) -> int:
         """Subscriptions of all open connections."""
         return sum(len(connection.names or ()) for connection in self.connections)
+
+    @property
+    def policy_counts(self) -> Counter[Policy]:
+        """Open stream connections, by what happens to their messages while the client is behind."""
+        return Counter(each.policy for each in self.connections if each.names is not None)
 
     def new_connection_id(self) -> str:
         """Return an identity for a connection, unique over all ports."""

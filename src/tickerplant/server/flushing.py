@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 
 from tickerplant.hub.hub import Hub
 from tickerplant.server.congestion import Congestion
+from tickerplant.server.latency import Histogram
 
 FLUSH_SHARE = 0.7
 """Most of the core that flushes take in the long run."""
@@ -83,6 +84,8 @@ class Flusher:
         """Time that all flushes took."""
         self.rest_s = 0.0
         """The rest before the last flush; 0 at the end of a turn."""
+        self.publish_to_write = Histogram()
+        """How long messages waited for their last write, one count for a group of writes."""
         self._loop: asyncio.AbstractEventLoop
         self._time_s = time_s
         self._hubs = tuple(hubs)
@@ -95,6 +98,8 @@ class Flusher:
         self._loop = loop
         for hub in self._hubs:
             hub.wake = self._schedule
+            hub.time_s = self._time_s
+            hub.on_written = self.publish_to_write.observe
 
     def _schedule(self) -> None:
         if self._is_scheduled:

@@ -7,7 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from tickerplant.logs import Complaints
@@ -18,6 +23,7 @@ from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.flushing import Flusher
+from tickerplant.server.latency import Histogram
 from tickerplant.server.nodes_page import Edges
 from tickerplant.server.readiness import Readiness
 
@@ -136,11 +142,47 @@ class PortsCollector(Collector):
             "Stream subscriptions of open connections, silent ones included.",
             {each.venue.name: each.subscription_count for each in self.endpoints},
         )
+        yield from self._policies()
         yield _counts(
             "silent_subscriptions",
             "Subscriptions on which nothing is delivered, by reason.",
             "reason",
             {name: hub.silent for name, hub in hubs.items()},
+        )
+
+    def _policies(self) -> Iterator[Metric]:
+        yield _gauges(
+            "connections_by_delivery",
+            "Open stream connections, by what happens to their messages while the client is behind.",
+            "delivery",
+            {each.venue.name: each.policy_counts for each in self.endpoints},
+        )
+        hubs = {each.venue.name: each.hub for each in self.endpoints}
+        yield _gauge(
+            "connections_held",
+            "Connections whose messages wait, because the client is behind.",
+            {
+                name: sum(each.is_held for each in hub.backlogs.values())
+                for name, hub in hubs.items()
+            },
+        )
+        yield _gauge(
+            "backlog_bytes",
+            "Messages that wait for such connections, in bytes.",
+            {
+                name: sum(each.size_bytes for each in hub.backlogs.values())
+                for name, hub in hubs.items()
+            },
+        )
+        yield _count(
+            "messages_conflated",
+            "Messages that were replaced by a later one or merged into it before they were sent.",
+            {name: hub.delivery_counters.conflated for name, hub in hubs.items()},
+        )
+        yield _count(
+            "messages_dropped",
+            "Messages that were dropped because too many waited for a connection.",
+            {name: hub.delivery_counters.dropped for name, hub in hubs.items()},
         )
 
     def _flushes(self) -> Iterator[Metric]:
@@ -158,6 +200,12 @@ class PortsCollector(Collector):
             "Flushes that waited longer than the turn of the loop because writing took most of the "
             "core.",
             flusher.rested,
+        )
+        yield _histogram(
+            "publish_to_write_seconds",
+            "Time from the publication of a message to its last write, one count for a group of "
+            "writes; messages that wait for a slow client are not counted.",
+            flusher.publish_to_write,
         )
         yield _total("flush_seconds", "Time that flushes took.", flusher.busy_s)
         yield GaugeMetricFamily(
@@ -329,6 +377,12 @@ class PlantCollector(Collector):
         yield GaugeMetricFamily(
             PREFIX + "source_ready", "1 while the source is running.", value=readiness.is_ready
         )
+        yield _histogram(
+            "event_to_publish_seconds",
+            "How late events are published, one count for the first of a slice: after they were due "
+            "at the pace of a simulation or replay, or after a relay received them.",
+            readiness.event_to_publish,
+        )
         yield GaugeMetricFamily(
             PREFIX + "source_lag_seconds",
             "How far the source is behind its own clock.",
@@ -409,6 +463,20 @@ def _count(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
     for venue, value in by_venue.items():
         family.add_metric((venue,), value)
     return family
+
+
+def _gauges(name: str, text: str, label: str, by_venue: Mapping[str, Mapping[Any, int]]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=("venue", label))
+    for venue, numbers in by_venue.items():
+        for value, number in numbers.items():
+            family.add_metric((venue, str(value)), number)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(
+        PREFIX + name, text, buckets=list(histogram.buckets()), sum_value=histogram.sum_s
+    )
 
 
 def _counts(name: str, text: str, label: str, by_venue: Mapping[str, Mapping[Any, int]]) -> Metric:

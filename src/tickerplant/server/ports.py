@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -153,6 +154,8 @@ class Ports:
             except ConfigError:
                 await self.stop()
                 raise
+        for endpoint in self.endpoints:
+            endpoint.hub.now_ns = time.time_ns
         self.flusher.start(loop)
         self._tick_task = loop.create_task(self._tick())
 

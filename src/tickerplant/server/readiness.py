@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Literal, Protocol
 
+from tickerplant.server.latency import Histogram
+from tickerplant.units import NS_PER_S
+
 MAX_WARNINGS = 1_000
 """Most warnings that are listed at once; further ones are only counted."""
 
@@ -50,6 +53,10 @@ class Readiness:
         """How far the source is behind its own clock."""
         self.skipped: Callable[[], Mapping[str, int]] = dict
         """Returns how many messages the source could not use so far, by reason."""
+        self.late_ns: Callable[[], int | None] = _no_pace
+        """Returns how late, in ns, is what the source publishes now; None if it keeps no pace."""
+        self.event_to_publish = Histogram()
+        """How late the source published, one count for the first event of a slice."""
         self.dropped_warnings = 0
         """Warnings dropped because the list was full."""
         self._warnings: dict[str, str] = {}
@@ -97,6 +104,10 @@ class Readiness:
         """Withdraw the warning about `subject`; return whether there was one."""
         return self._warnings.pop(subject, None) is not None
 
+    def observe_lateness(self, late_ns: int) -> None:
+        """Count how late the first event of a slice is published; negative if it is early."""
+        self.event_to_publish.observe(late_ns / NS_PER_S)
+
     def measure(self, samples: Callable[[], Iterable[Sample]]) -> None:
         """Add samples to `/metrics`; `samples` is called at each request."""
         self._measures.append(samples)
@@ -105,3 +116,8 @@ class Readiness:
     def samples(self) -> Iterator[Sample]:
         """The current samples of the source."""
         return chain.from_iterable(samples() for samples in self._measures)
+
+
+def _no_pace() -> int | None:
+    """Return None: nothing is due at a time."""
+    return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import time
 from collections.abc import Collection, Iterable, Mapping
 
+from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
@@ -153,6 +155,8 @@ class Server:
         self._since_ms = clock()
         self.edges: Edges | None = None
         """The processes on the bus that have clients of this plant; None if it serves alone."""
+        for endpoint in self.endpoints:
+            endpoint.hub.published = self._published
 
     @property
     def ports(self) -> list[Port]:
@@ -266,6 +270,11 @@ class Server:
     def answers(self, endpoint: Endpoint) -> Rest:
         """Return what answers HTTP requests that edges receive; they have guarded them."""
         return self._application(endpoint, None)
+
+    def _published(self) -> Published:
+        """Return the times of a message that is published now."""
+        now_ns, late_ns = time.time_ns(), self.readiness.late_ns()
+        return Published(None if late_ns is None else now_ns - late_ns, now_ns)
 
     def welcome(self) -> str:
         """Return the text of `/`: the addresses, and what differs from the defaults."""

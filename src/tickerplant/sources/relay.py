@@ -33,6 +33,8 @@ from tickerplant.sources.upstream import Upstream
 from tickerplant.sources.upstream_clock import UpstreamClock
 
 LOST = "the upstream is lost"
+MEASURED_EVERY_NS = 1_000_000
+"""How long after a message another is measured: measuring each would cost a part of relaying it."""
 
 _GAUGES: Mapping[str, tuple[Callable[[Feed], int], str]] = {
     "upstream_connections": (
@@ -145,6 +147,9 @@ class RelaySource:
         self._in_outage: set[str] = set()
         """The venues whose streams are all lost."""
         self._logged_s: dict[tuple[str, str], float] = {}
+        self._received_ns = 0
+        """When the message that is relayed now was received, since 1970; 0 without one."""
+        self._next_measured_ns = 0
         self._log = logger()
         self._complaints = Complaints()
         self._status: Status
@@ -159,6 +164,7 @@ class RelaySource:
         del readers  # an upstream does not wait for slow clients
         self._status = status
         status.skipped = self.skipped
+        status.late_ns = self._late_ns
         status.measure(self.samples)
         status.ready(False, "connecting to the upstream")
         try:
@@ -204,8 +210,12 @@ class RelaySource:
 
     # Time
 
-    def _on_time(self, time_ms: int) -> bool:
+    def _on_time(self, time_ms: int, received_ns: int) -> bool:
         """Advance market time to that of a message; return whether it is that of the upstream."""
+        self._received_ns = received_ns
+        if received_ns >= self._next_measured_ns:
+            self._next_measured_ns = received_ns + MEASURED_EVERY_NS
+            self._status.observe_lateness(time.time_ns() - received_ns)
         now_ms = self._clock.on_message(time_ms, _machine_ms())
         if now_ms > self._plant.now_ms:
             self._plant.advance_before(now_ms)
@@ -222,8 +232,13 @@ class RelaySource:
                 self._check()
             await asyncio.sleep(0 if self._clock.is_catching_up else self._timing.tick_s)
 
+    def _late_ns(self) -> int | None:
+        """Return how long ago the message that is relayed now was received; None without one."""
+        return time.time_ns() - self._received_ns if self._received_ns else None
+
     def _advance(self, until_s: float) -> None:
         """Advance market time, and catch up with the upstream until `until_s`."""
+        self._received_ns = 0
         while True:
             now_ms = self._clock.advance(_machine_ms())
             try:

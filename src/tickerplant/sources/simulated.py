@@ -98,6 +98,7 @@ class SimulatedSource:
         When it returns, market time is exactly the end, everything due by then has been sent, and no
         subscriber is congested.
         """
+        status.late_ns = self._published_late_ns
         await wait_for_subscribers(self._wait_for, readers, status)
         clock, now_s = self._clock, asyncio.get_running_loop().time
         clock.start(_ns(now_s()))
@@ -243,9 +244,12 @@ class SimulatedSource:
 
     async def _keep_up(self, readers: Readers, status: Status) -> None:
         """Play what is due, and sleep until something else may be."""
-        wanted_ms = self._clock.position_ns(self._machine_ns(), LATEST_NS) // NS_PER_MS
+        machine_ns = self._machine_ns()
+        wanted_ms = self._clock.position_ns(machine_ns, LATEST_NS) // NS_PER_MS
         if self._end_ms is not None:
             wanted_ms = min(wanted_ms, self._end_ms)
+        if self._exchange.next_time_ms <= wanted_ms:
+            status.observe_lateness(self._late_ns(self._exchange.next_time_ms, machine_ns))
         if self._play(wanted_ms):
             self._plant.advance(wanted_ms)
             wait_s = (self._exchange.next_time_ms - wanted_ms) / 1000 / self._clock.speed
@@ -266,6 +270,16 @@ class SimulatedSource:
         await asyncio.sleep(0)
         if readers.congested:
             await readers.wait_clear()
+
+    def _published_late_ns(self) -> int | None:
+        """Return how late the present market time is; None if it keeps no pace."""
+        clock = self._clock
+        if clock.is_stopped or not clock.speed:
+            return None
+        return self._late_ns(self._plant.now_ms, self._machine_ns())
+
+    def _late_ns(self, time_ms: int, machine_ns: int) -> int:
+        return -self._clock.wait_ns(machine_ns, time_ms * NS_PER_MS)
 
     def _machine_ns(self) -> int:
         return _ns(asyncio.get_running_loop().time())

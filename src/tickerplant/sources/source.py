@@ -65,6 +65,13 @@ class Status(Protocol):
     skipped: Callable[[], Mapping[str, int]]
     """Counts what could not be used so far, by reason; a source that skips messages sets its own."""
 
+    late_ns: Callable[[], int | None]
+    """Returns how late, in ns, is what is published now; a source that keeps a pace sets its own."""
+
+    def observe_lateness(self, late_ns: int) -> None:
+        """Count how late the first event of a slice is published; negative if it is early."""
+        ...
+
     def ready(self, is_ready: bool, reason: str = "") -> None:
         """Set whether the source is running, and why not."""
         ...

@@ -91,7 +91,7 @@ class Upstream:
             self.source_of, linger_ms, (CONTRACTS,), max_streams=max_streams
         )
         self._confirmation_ms = confirmation_ms
-        self.on_time: Callable[[int], object] = _ignore
+        self.on_time: Callable[[int, int], object] = _ignore
         self._on_notice: Callable[[Upstream, Notice], object] = _ignore
         self._observe_notice: Callable[[Notice], object] = _ignore
         self._now_ms = clock or (lambda: self.runner.feed.now_ms)
@@ -116,13 +116,14 @@ class Upstream:
     def connect_to(
         self,
         *,
-        on_time: Callable[[int], object],
+        on_time: Callable[[int, int], object],
         on_notice: Callable[[Upstream, Notice], object],
     ) -> None:
         """Set the callbacks.
 
         Args:
-            on_time: Is called with the time of each message before it is forwarded; returns whether
+            on_time: Is called with the time of each message, and when it was received in ns since
+                1970, before it is forwarded; returns whether
                 market time is that of the upstream.
             on_notice: Is called with each notice.
         """
@@ -429,7 +430,7 @@ class Upstream:
 
     def _forward_message(self, message: Message) -> None:
         """Report the time of a message, and forward it."""
-        if message.event_time_ms and self.on_time(message.event_time_ms):
+        if message.event_time_ms and self.on_time(message.event_time_ms, message.received_ns):
             self._requests.on_time()
         self._forward(message.stream, message.payload)
 
