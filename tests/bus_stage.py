@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -230,8 +231,9 @@ class Bus:
         *,
         origin: Literal["simulation", "relay"] = "simulation",
         is_standby: bool = False,
+        clock: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
     ) -> PlantNode:
-        """A plant on the bus, which runs."""
+        """A plant on the bus, which runs; `clock` decides about the leases of its edges."""
         bus = await self.connect(f"plant {name}", address=address)
         description = PlantDescription(
             name=name,
@@ -241,7 +243,7 @@ class Bus:
             origin=origin,
             can_be_taken_over=origin == "relay",
         )
-        node = PlantNode(bus, plant, description, is_standby=is_standby)
+        node = PlantNode(bus, plant, description, is_standby=is_standby, clock=clock)
         await node.start()
         self._runs[node] = asyncio.create_task(node.run())
         self._buses[node] = bus

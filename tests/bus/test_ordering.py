@@ -226,7 +226,7 @@ def test_a_heartbeat_tells_of_the_loss_of_the_last_message() -> None:
     assert client.wants_recovery
 
 
-def test_what_came_before_the_interest_was_accepted_is_no_hole() -> None:
+def test_a_stream_begins_when_the_plant_has_accepted_the_interest() -> None:
     published, client = Publisher(), Client()
     order = Ordering(EPOCH, CONTROL, client)
     published.turn("aaa")
@@ -234,8 +234,17 @@ def test_what_came_before_the_interest_was_accepted_is_no_hole() -> None:
     order.take(*published.turn("a")[0])
     order.accept(["a", CONTROL], 4)
     order.take(*published.turn("a")[0])
-    assert client.seen == [("a", 4), ("a", 5)]
+    assert client.seen == [("a", 5)]
     assert not client.wants_recovery
+
+
+def test_after_a_loss_all_streams_go_on_with_whatever_comes() -> None:
+    published, client = Publisher(), Client()
+    order = opened(client, "a")
+    published.turn("aaa")
+    order.lose_all("a reason")
+    order.take(*published.turn("a")[0])
+    assert client.seen == [("a", 0), ("a", 4)]
 
 
 def test_a_stream_that_was_published_anew_has_a_hole() -> None:

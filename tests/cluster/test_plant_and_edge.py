@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from bus_stage import open_bus, until
 from stage import Listener, happen, open_plant, quote, trade
 
+from tickerplant.bus import batches, nodes
+from tickerplant.bus.batches import Batch
+from tickerplant.cluster.plant_readers import WINDOW_BYTES
 from tickerplant.errors import BusError
 from tickerplant.hub.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL
 
@@ -126,5 +130,136 @@ def test_a_plant_of_every_event_is_heard_through_an_edge() -> None:
             plant.hubs["usdm"].flush()
             await until(lambda: len(edge.texts(remote)) >= len(local.texts()), "all arrived")
             assert edge.texts(remote) == local.texts()
+
+    asyncio.run(run())
+
+
+def test_a_stream_that_is_left_and_joined_again_begins_anew_at_the_plant() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant = open_plant()
+            node, edge = await bus.plant(plant), await bus.edge()
+            hub, plants_hub = edge.plant.hubs["usdm"], plant.hubs["usdm"]
+            listener = await edge.wants(node, TRADES)
+            first = plants_hub.channels[TRADES]
+            hub.unsubscribe(listener, [TRADES])
+            hub.subscribe(listener, [TRADES])
+            await until(lambda: plants_hub.channels.get(TRADES) not in {None, first}, "anew")
+            hub.remove(listener)
+            await until(lambda: TRADES not in plants_hub.channels, "it is closed at once")
+            assert edge.node.wanted_count == 1
+
+    asyncio.run(run())
+
+
+def test_a_stream_that_two_clients_of_an_edge_want_is_asked_for_once() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant = open_plant()
+            node, edge, other = await bus.plant(plant), await bus.edge(), await bus.edge("e2")
+            await edge.wants(node, TRADES)
+            await edge.wants(node, TRADES)
+            assert node.edges["e1"].version == 2, "the full list, and one change"
+            await other.wants(node, TRADES)
+            assert node.stream_count == 1
+            await other.stop()
+            await until(lambda: set(node.edges) == {"e1"}, "it said goodbye")
+            assert node.stream_count == 1
+
+    asyncio.run(run())
+
+
+def test_a_plant_forgets_an_edge_that_has_fallen_silent() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant, now_ms = open_plant(), [0]
+            wire, address = await bus.wire()
+            node, edge = (
+                await bus.plant(plant, clock=lambda: now_ms[0]),
+                await bus.edge(address=address),
+            )
+            await edge.wants(node, TRADES)
+            wire.cut(is_noticed=False)
+            now_ms[0] += 7_000
+            await asyncio.sleep(0.6)
+            assert node.stream_count == 1, "its lease lasts longer than its grace"
+            now_ms[0] += 7_000
+            await until(lambda: not node.edges, "its lease is over")
+            assert TRADES not in plant.hubs["usdm"].channels
+
+    asyncio.run(run())
+
+
+def test_what_does_not_belong_on_the_bus_is_counted_and_nothing_else() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant = open_plant()
+            node, edge = await bus.plant(plant), await bus.edge()
+            listener = await edge.wants(node, TRADES)
+            stranger = await bus.connect("stranger")
+            subjects = node.subjects
+            batch = Batch(batches.FORMAT_VERSION, node.description.epoch, 0, 0, ())
+            for garbage in (
+                b"",
+                b"\\xff\\x00",
+                b"{}",
+                nodes.encode([2, "later", 0]),
+                b"\\x90" * 500,
+            ):
+                for subject in (
+                    *(subjects.stream("usdm", TRADES), subjects.control, subjects.beat),
+                    *(subjects.interest, subjects.call, subjects.hello),
+                    *(subjects.all_plants, subjects.edge("e1")),
+                ):
+                    stranger.publish(subject, garbage)
+            stranger.publish(subjects.stream("usdm", TRADES), nodes.encode(batch))
+            other = msgspec.structs.replace(batch, epoch="of another plant")
+            stranger.publish(subjects.stream("usdm", TRADES), nodes.encode(other))
+            await stranger.flush()
+            plant.publish(trade(1, plant.now_ms))
+            await until(lambda: edge.texts(listener), "it goes on")
+            assert edge.node.bad_batch_count >= 8
+            assert edge.node.ordering.foreign_count >= 1
+            assert not any(kind.startswith("fault") for kind in edge.complaints.counts)
+            assert edge.clients.told == []
+
+    asyncio.run(run())
+
+
+def test_a_source_that_waits_is_held_up_by_a_congested_edge() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant = open_plant()
+            node, edge = await bus.plant(plant), await bus.edge()
+            await edge.wants(node, TRADES)
+            assert not node.readers.congested
+            edge.readers.clear.clear()
+            await until(lambda: node.readers.congested, "a report")
+            waiting = asyncio.create_task(node.readers.wait_clear())
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            edge.readers.clear.set()
+            await asyncio.wait_for(waiting, 5)
+            assert not node.readers.congested
+
+    asyncio.run(run())
+
+
+def test_a_source_that_waits_publishes_no_more_than_a_window_ahead_of_its_edges() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant = open_plant()
+            node, edge = await bus.plant(plant), await bus.edge()
+            listener = await edge.wants(node, TRADES)
+            hub, payload, most = plant.hubs["usdm"], b"x" * 100_000, 0
+            for _ in range(400):
+                hub.broadcast(TRADES, payload)
+                await asyncio.sleep(0)
+                if node.readers.congested:
+                    most = max(most, node.readers.unreached_bytes)
+                    await node.readers.wait_clear()
+                    assert node.readers.unreached_bytes <= WINDOW_BYTES
+            assert 0 < most < WINDOW_BYTES * 1.2
+            await until(lambda: len(edge.texts(listener)) == 400, "all arrived")
 
     asyncio.run(run())

@@ -8,7 +8,7 @@ Pure: the time is an argument, in ms of a monotonic clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -31,6 +31,8 @@ class EdgeState(Struct, kw_only=True, eq=False):
     version: int = 0
     """Of its last change that was applied."""
     wanted: set[Name] = set()
+    parts: dict[Name, None] = {}
+    """The first parts of a full list, until the last."""
     subscriber_count: int = 0
     is_congested: bool = False
     reached_mark: int = 0
@@ -97,16 +99,20 @@ class InterestTable:
             return None
         if not change.is_full and change.version != edge.version + 1:
             return False
-        opened = {(venue, name) for venue, names in change.opened.items() for name in names}
+        opened = _names(change.opened)
         if change.is_full:
-            closed = edge.wanted - opened
+            edge.parts.update(dict.fromkeys(opened))
+            if change.has_more:
+                return True
+            opened, edge.parts = list(edge.parts), {}
+            kept = set(opened)
+            closed = sorted(name for name in edge.wanted if name not in kept)
         else:
-            closed = {(venue, name) for venue, names in change.closed.items() for name in names}
-            closed &= edge.wanted
+            closed = [name for name in _names(change.closed) if name in edge.wanted]
         edge.version = change.version
         edge.subscriber_count = change.subscriber_count
-        self._open(edge, sorted(opened - edge.wanted))
-        self._close(edge, sorted(closed - opened))
+        self._close(edge, closed)
+        self._open(edge, [name for name in opened if name not in edge.wanted])
         return True
 
     def leave(self, identity: str) -> EdgeState | None:
@@ -151,3 +157,7 @@ class InterestTable:
             if not edges:
                 del self.wanted_by[name]
                 self._streams.close_stream(name)
+
+
+def _names(by_venue: Mapping[str, list[str]]) -> list[Name]:
+    return [(venue, name) for venue, names in by_venue.items() for name in names]

@@ -64,13 +64,18 @@ class Hello(Struct, frozen=True, array_like=True):
 
 
 class Interest(Struct, frozen=True, kw_only=True, tag="interest", omit_defaults=True):
-    """Which streams an edge wants from now on, in addition to earlier ones or in their place."""
+    """Which streams an edge wants from now on, in addition to earlier ones or in their place.
+
+    What is closed is closed first: a name that is closed and opened starts anew.
+    """
 
     edge: str
     version: int
     """Counts the changes of the edge, from 1."""
     is_full: bool = False
     """Whether the opened names replace all earlier ones."""
+    has_more: bool = False
+    """Whether another part of a full list follows."""
     opened: dict[str, list[str]] = {}
     """By venue."""
     closed: dict[str, list[str]] = {}

@@ -18,6 +18,8 @@ from typing import Protocol, TypeAlias
 
 from tickerplant.bus.batches import Batch, Message
 
+ANY = -1
+"""The last number of a stream that goes on with any message."""
 MAX_HELD_BYTES = 64 << 20
 """Payload bytes that wait while the memory is read; more, and all streams are lost instead."""
 
@@ -58,7 +60,7 @@ class Ordering:
         self.duplicate_count = 0
         """Messages that were delivered already."""
         self.foreign_count = 0
-        """Batches of another run of the plant, or of a stream that is not open."""
+        """Batches of another run of the plant, or of a stream that it has not accepted yet."""
         self.late_count = 0
         """Batches that came after later messages of other streams."""
         self.lost_count = 0
@@ -66,7 +68,7 @@ class Ordering:
         self.held_bytes = 0
         self._control = control
         self._outlet = outlet
-        self._last: dict[str, int | None] = {control: None}
+        self._last: dict[str, int | None] = {control: ANY}
         """The last number of each open stream; None until the plant has accepted the interest."""
         self._turn: list[_Arrival] = []
         """The batches of an interleaved turn, until its mark."""
@@ -77,8 +79,8 @@ class Ordering:
     # Streams
 
     def open(self, subject: str) -> None:
-        """Expect batches of `subject`, beginning with any."""
-        self._last.setdefault(subject, None)
+        """Expect batches of `subject` as soon as the plant has accepted the interest."""
+        self._last[subject] = None
 
     def close(self, subject: str) -> None:
         """Expect no batches of `subject` any more."""
@@ -87,7 +89,7 @@ class Ordering:
     def accept(self, subjects: Iterable[str], number: int) -> None:
         """Expect every message of `subjects` after `number`: the plant publishes them."""
         for subject in subjects:
-            if subject in self._last and self._last[subject] is None:
+            if self._last.get(subject, ANY) is None:
                 self._last[subject] = number
         if not self.is_holding:
             self.delivered = max(self.delivered, number)
@@ -95,13 +97,13 @@ class Ordering:
     def restart(self, epoch: str) -> None:
         """Forget every number: another run of the plant begins."""
         self.epoch, self.delivered = epoch, 0
-        self.forget()
+        self._go_on(None)
 
     # Live
 
     def take(self, subject: str, batch: Batch) -> None:
         """Take a batch as it comes from the bus."""
-        if batch.epoch != self.epoch or subject not in self._last:
+        if batch.epoch != self.epoch or self._last.get(subject) is None:
             self.foreign_count += 1
         elif self.is_holding:
             self._hold([(subject, batch)])
@@ -115,7 +117,7 @@ class Ordering:
         missing = [
             (subject, number)
             for subject, number in latest
-            if (last := self._last.get(subject)) is not None and last < number
+            if (last := self._last.get(subject)) is not None and ANY < last < number
         ]
         if missing:
             self._expected.update(missing)
@@ -124,6 +126,7 @@ class Ordering:
 
     def cut(self) -> None:
         """Hold what comes from now on: messages may have been missed."""
+        self._turn.clear()  # its end may be among them
         if not self.is_holding:
             self._begin_holding([])
 
@@ -214,19 +217,26 @@ class Ordering:
 
     def lose_all(self, reason: str) -> None:
         """Give up what is missing: all streams go on from their next batch."""
-        self.forget()
+        self._go_on(ANY)
         subjects = [subject for subject in self._last if subject != self._control]
         if subjects:
             self.lost_count += len(subjects)
             self._outlet.lose(subjects, reason)
 
     def forget(self) -> None:
-        """Go on live with whatever comes: nobody is subscribed any more."""
+        """Expect nothing until the plant accepts the interest anew: nobody is subscribed any more."""
+        self._go_on(None)
+
+    def _go_on(self, number: int | None) -> None:
+        """Go on live, with streams after `number`, or with those that are accepted anew."""
         self._turn.clear()
         self._drop_held()
         self.is_holding = False
         self._expected.clear()
-        self._last = dict.fromkeys(self._last)
+        self._last = {
+            subject: number if last is not None else None for subject, last in self._last.items()
+        }
+        self._last[self._control] = ANY
 
     def _begin_holding(self, arrivals: list[_Arrival]) -> None:
         self.is_holding = True
@@ -273,24 +283,25 @@ class Ordering:
         due: list[tuple[int, str, Message]] = []
         late = duplicates = 0
         for subject, batch in arrivals:
-            if subject not in self._last:
-                continue  # closed while it waited
-            before = ends.get(subject, self._last[subject])
-            fresh = [
-                message for message in batch.messages if before is None or message.number > before
-            ]
+            before = ends.get(subject, self._last.get(subject))
+            if before is None:
+                continue  # it was closed in the meantime
+            fresh = [message for message in batch.messages if message.number > before]
             duplicates += len(batch.messages) - len(fresh)
             if not fresh:
                 continue
-            if before is not None and batch.previous > before:
-                broken.add(subject)
-            if fresh[0].number <= self.delivered:
-                if before is not None:
+            if before != ANY:
+                if fresh[0].number <= self.delivered:
                     late += 1
                     broken.add(subject)
-                fresh = [message for message in fresh if message.number > self.delivered]
-            ends[subject] = batch.messages[-1].number
-            due += [(message.number, subject, message) for message in fresh]
+                if batch.previous > before:
+                    broken.add(subject)
+            ends[subject] = fresh[-1].number
+            due += [
+                (message.number, subject, message)
+                for message in fresh
+                if message.number > self.delivered
+            ]
         if broken and not is_final:
             return False
         self.late_count += late

@@ -64,9 +64,10 @@ if TYPE_CHECKING:
     from tickerplant.sources.source import Readers
 
 LINGER_MS = 2_000
-"""How long a stream is asked for after its last subscriber has gone: it may be back soon."""
+"""How long a stream that is not wanted any more stays subscribed to on the bus: it may be wanted again
+soon.  The plant stops to publish it at once, as one process would."""
 MAX_LINGERING = 10_000
-"""Streams that linger; with more, the oldest are given up."""
+"""Subscriptions that linger; with more, the oldest end."""
 NAMES_AT_ONCE = 5_000
 """Names in one message of interest."""
 TICK_S = 0.25
@@ -125,8 +126,8 @@ class _Demand:
         self._node.want((self._venue_name, name))
 
     def closed(self, name: str) -> None:
-        """Ask for it no longer, after a while."""
-        self._node.linger((self._venue_name, name))
+        """Ask for it no longer."""
+        self._node.unwant((self._venue_name, name))
 
 
 class EdgeNode:
@@ -181,7 +182,7 @@ class EdgeNode:
         self._by_key: dict[int, str] = {}
         """The subjects of the wanted streams, by their keys."""
         self._lingering: dict[Name, int] = {}
-        """When streams without subscribers are given up, in that order."""
+        """When the subscriptions of streams that are not wanted any more end, in that order."""
         self._opened: dict[Name, None] = {}
         self._closed: dict[Name, None] = {}
         """What the plant has not been told yet."""
@@ -329,44 +330,50 @@ class EdgeNode:
 
     def want(self, name: Name) -> None:
         """Ask the plant for a stream."""
-        if self._lingering.pop(name, None) is not None or name in self._wanted:
-            return
+        wanted = self._wanted.get(name)
+        if wanted is None:
+            wanted = self._subscribe(name)
+        else:
+            self._lingering.pop(name, None)
+            wanted.reopen()
+        self.ordering.open(wanted.subject)
+        self._opened[name] = None
+        self._tell_soon()
+
+    def _subscribe(self, name: Name) -> Wanted:
         venue, stream = name
         subject = self.subjects.stream(venue, stream)
         subscription = self._bus.subscribe(subject, self._on_batch)
         wanted = Wanted(name, subject, self._hubs[venue], subscription)
         self._wanted[name] = self._by_subject[subject] = wanted
         self._by_key[key_of(subject)] = subject
-        self.ordering.open(subject)
-        self._opened[name] = None
-        self._tell_soon()
+        return wanted
 
-    def linger(self, name: Name) -> None:
-        """Give a stream up unless it is wanted again soon."""
+    def unwant(self, name: Name) -> None:
+        """Ask the plant for a stream no longer; what subscribes to it on the bus lingers."""
+        self.ordering.close(self._wanted[name].subject)
+        self._silent[name[0]].pop(name[1], None)
+        if name in self._opened:  # the plant does not know yet
+            del self._opened[name]
+        else:
+            self._closed[name] = None
+        self._tell_soon()
         self._lingering[name] = self._clock() + LINGER_MS
-        self._tell_soon()  # the number of subscribers has changed
         if len(self._lingering) > MAX_LINGERING:
-            self._give_up(next(iter(self._lingering)))
+            self._unsubscribe(next(iter(self._lingering)))
 
     def _end_lingering(self, now_ms: int) -> None:
         for name, due_ms in tuple(self._lingering.items()):
             if due_ms > now_ms:
                 break
-            self._give_up(name)
+            self._unsubscribe(name)
 
-    def _give_up(self, name: Name) -> None:
+    def _unsubscribe(self, name: Name) -> None:
         del self._lingering[name]
         wanted = self._wanted.pop(name)
         wanted.subscription.close()
         del self._by_subject[wanted.subject]
         self._by_key.pop(key_of(wanted.subject), None)
-        self.ordering.close(wanted.subject)
-        self._silent[name[0]].pop(name[1], None)
-        if name in self._opened:
-            del self._opened[name]
-        else:
-            self._closed[name] = None
-        self._tell_soon()
 
     def _tell_soon(self) -> None:
         """Tell the plant what has changed at the end of this turn of the loop."""
@@ -377,30 +384,40 @@ class EdgeNode:
     def _tell_changes(self) -> None:
         self._is_change_due = False
         opened, self._opened = list(self._opened), {}
-        closed, self._closed = [name for name in self._closed if name not in self._wanted], {}
-        while True:
-            self._tell(opened[:NAMES_AT_ONCE], closed[:NAMES_AT_ONCE])
-            opened, closed = opened[NAMES_AT_ONCE:], closed[NAMES_AT_ONCE:]
-            if not (opened or closed):
-                return
+        closed, self._closed = list(self._closed), {}
+        while len(closed) > NAMES_AT_ONCE:
+            self._tell([], closed[:NAMES_AT_ONCE])
+            del closed[:NAMES_AT_ONCE]
+        self._tell(opened[:NAMES_AT_ONCE], closed)
+        for start in range(NAMES_AT_ONCE, len(opened), NAMES_AT_ONCE):
+            self._tell(opened[start : start + NAMES_AT_ONCE], [])
 
     def _tell_all(self) -> None:
         """Tell the plant everything that is wanted."""
         self._opened.clear()
         self._closed.clear()
         self._told.clear()
-        names = list(self._wanted)
-        self._tell(names[:NAMES_AT_ONCE], [], is_full=True)
-        for start in range(NAMES_AT_ONCE, len(names), NAMES_AT_ONCE):
-            self._tell(names[start : start + NAMES_AT_ONCE], [])
+        names = [name for name in self._wanted if name not in self._lingering]
+        while len(names) > NAMES_AT_ONCE:
+            self._tell(names[:NAMES_AT_ONCE], [], is_full=True, has_more=True)
+            del names[:NAMES_AT_ONCE]
+        self._tell(names, [], is_full=True)
 
-    def _tell(self, opened: list[Name], closed: list[Name], *, is_full: bool = False) -> None:
+    def _tell(
+        self,
+        opened: list[Name],
+        closed: list[Name],
+        *,
+        is_full: bool = False,
+        has_more: bool = False,
+    ) -> None:
         self._version += 1
         self._told[self._version] = tuple(self._wanted[name].subject for name in opened)
         change = Interest(
             edge=self.identity,
             version=self._version,
             is_full=is_full,
+            has_more=has_more,
             opened=_by_venue(opened),
             closed=_by_venue(closed),
             subscriber_count=self._readers.subscriber_count,
@@ -716,7 +733,9 @@ class EdgeNode:
     def _come_back(self) -> None:
         """Go on: the plant is heard again."""
         logger().info("= the plant is back")
-        if not self.caller.outage:
+        if self.caller.outage:
+            self._tell_all()
+        else:
             self.ordering.cut()
         self._reopen()
 

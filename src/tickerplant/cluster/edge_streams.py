@@ -37,6 +37,11 @@ class Wanted:
         self.broadcast: Broadcast = self.to_hub
         """Takes each message; only while another plant takes over it is not `to_hub`."""
 
+    def reopen(self) -> None:
+        """Begin anew: nobody was subscribed for a while."""
+        self.opened_ns = time.time_ns()
+        self.last = None
+
 
 class Joining:
     """The streams whose place in the messages of another plant is not known yet.

@@ -560,7 +560,11 @@ class PlantNode:
             }
             self._tell(
                 change.edge,
-                Accepted(version=change.version, number=self.number, silent=silent),
+                Accepted(
+                    version=0 if change.has_more else change.version,
+                    number=self.number,
+                    silent=silent,
+                ),
             )
 
     def _forget(self, edge: EdgeState, why: str) -> None:
