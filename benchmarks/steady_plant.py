@@ -12,7 +12,6 @@ import sys
 import time
 
 import click
-from tickerplant.serving.service import Service, drive_of
 
 from tickerplant import logs
 from tickerplant.config.settings import SimulateSettings
@@ -21,6 +20,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.server import event_loop
 from tickerplant.serving.run import limits_from, serve
+from tickerplant.serving.service import Service, drive_of
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.source import Readers, Status
 from tickerplant.venue import USDM

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 SHELLS = ("bash", "zsh", "fish")
 SECTIONS = {
-    "Serve a market": ("simulate", "replay", "relay"),
+    "Serve a market": ("simulate", "replay", "relay", "edge"),
     "Read a market": ("watch", "record", "ask"),
     "Recordings": ("verify", "export"),
     "Look up": ("explain", "streams", "queries"),
@@ -249,6 +249,21 @@ def relay(**options: Any) -> int:
     from tickerplant.serving import relay as serving
 
     return serving.relay(settings, click.echo)
+
+
+@commands.command(cls=SettingsCommand)
+def edge(**options: Any) -> int:
+    """Serve the clients of a plant on another host.
+
+    The plant runs with --bus and the same NATS server.  An edge has no market: it passes streams
+    on, and asks the plant everything else.
+    """
+    from tickerplant.config.settings import EdgeSettings
+
+    settings = _settings("edge", EdgeSettings, options)
+    from tickerplant.serving import edge as serving
+
+    return serving.edge(settings, click.echo)
 
 
 @commands.command(cls=SettingsCommand)

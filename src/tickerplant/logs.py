@@ -71,16 +71,29 @@ class _PlainFormatter(logging.Formatter):
         return "\n".join([printable(head), *(f"  {printable(line)}" for line in more)])
 
 
-def configure(log_format: str = "text", level: str = "info", stream: TextIO | None = None) -> None:
+def configure(
+    log_format: str = "text",
+    level: str = "info",
+    stream: TextIO | None = None,
+    **fields: object,
+) -> None:
     """Configure all loggers of the program.
 
     Args:
         log_format: `text` or `json`.
         level: The minimum level: `debug`, `info`, `warning` or `error`.
         stream: The file to write to; standard error if missing.
+        fields: Added to each line.
     """
     output = sys.stderr if stream is None else stream
     minimum = logging.getLevelNamesMapping()[level.upper()]
+
+    def add_fields(
+        _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        event.update(fields)
+        return event
+
     renderers: list[Any] = [_plain_line]
     if log_format == "json":
         renderers = [_name_connection, structlog.processors.JSONRenderer()]
@@ -90,6 +103,7 @@ def configure(log_format: str = "text", level: str = "info", stream: TextIO | No
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _mask_traceback,
+            *([add_fields] if fields else []),
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),

@@ -25,7 +25,7 @@ WORKER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("answering_wo
 async def working(folder: Path, count: int) -> AsyncIterator[tuple[Workers, SharedPorts]]:
     ports = SharedPorts("127.0.0.1", {"usdm": 0}, [USDM])
     settings = {"folder": str(folder)}
-    workers = Workers(WORKER, settings, ports, count, stop_timeout_s=5)
+    workers = Workers(WORKER, settings, "", ports, count, stop_timeout_s=5)
     await workers.start()
     try:
         yield workers, ports
@@ -53,11 +53,10 @@ def test_a_killed_worker_is_replaced_and_no_connection_is_refused(tmp_path: Path
             before = workers.pids
             assert {await answered_by(ports) for _ in range(60)} == set(before.values())
             os.kill(before[2], signal.SIGKILL)
-            began_s, seen = time.monotonic(), set[int]()
+            seen = set[int]()
             while not seen - set(before.values()):
                 seen.add(await answered_by(ports))
-                assert time.monotonic() - began_s < 2
-            assert workers.restart_count == 1
+            await until(lambda: workers.restart_count == 1 and len(workers.pids) == 3)
             after = workers.pids
             assert {after[1], after[3]} == {before[1], before[3]}
 
@@ -68,7 +67,8 @@ def test_the_only_worker_is_replaced_while_its_connections_wait(tmp_path: Path) 
     async def check() -> None:
         async with working(tmp_path, 1) as (workers, ports):
             os.kill(workers.pids[1], signal.SIGKILL)
-            assert await answered_by(ports) == workers.pids[1]
+            successor = await answered_by(ports)
+            await until(lambda: workers.pids.get(1) == successor)
 
     asyncio.run(check())
 
@@ -86,7 +86,9 @@ def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_path: 
                     ):  # it waited for the worker that is given up
                         await answered_by(ports)
                 while time.monotonic() - began_s < 1.0:
-                    assert await answered_by(ports) == workers.pids[1]
+                    successor = await answered_by(ports)
+            await until(lambda: workers.pids.get(1) == successor)
+            assert time.monotonic() - began_s > 0.5
             assert [each["event"] for each in logged] == [
                 "! worker 2 ended (killed by SIGKILL); it is replaced at once",
                 "! worker 2 ended (exit status 1); it is replaced in 0.5 s",

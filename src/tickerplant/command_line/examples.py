@@ -39,6 +39,16 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             f"tickerplant relay --usdm-url {_PLANT} --record tape",
         ),
     ),
+    "edge": (
+        (
+            "Ports of this host for the plant of another",
+            "tickerplant edge --bus nats://10.0.0.1:4222 --host 0.0.0.0",
+        ),
+        (
+            "One of two plants on a bus with a password, in four processes",
+            "tickerplant edge --bus nats://nats.lan --bus-user edges --plant night --workers 4",
+        ),
+    ),
     "watch": (
         (
             "Trades and best prices of the exchange",

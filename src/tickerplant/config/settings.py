@@ -641,6 +641,7 @@ COMMANDS: dict[str, type[Struct]] = {
     "simulate": SimulateSettings,
     "replay": ReplaySettings,
     "relay": RelaySettings,
+    "edge": EdgeSettings,
     "explain": ExplainSettings,
     "streams": ListSettings,
     "queries": ListSettings,

@@ -18,85 +18,20 @@ from tickerplant.bus.nodes import PlantDescription
 from tickerplant.cluster.connection import BusConnection, BusSettings
 from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.plant_node import PlantNode
-from tickerplant.config.settings import ListenSettings, ServeSettings
+from tickerplant.config.settings import ServeSettings
+from tickerplant.edge.answers import EdgeAnswers
 from tickerplant.protocol.close_reasons import GOING_AWAY, CloseReason
 from tickerplant.server.ports import Totals
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.server import Server
-from tickerplant.serving.launch import command_of
+from tickerplant.serving.members import bus_settings, workers_of
 from tickerplant.serving.ready import examples_of, symbol_counts_of
 from tickerplant.serving.service import Service
 from tickerplant.serving.shared_ports import SharedPorts
 from tickerplant.serving.tls import Tls
 from tickerplant.serving.workers import Workers
 from tickerplant.sources.source import Readers
-from tickerplant.venue import COINM, USDM, VENUES, Venue
-
-WORKER = "tickerplant.serving.worker"
-"""The program of a worker."""
-STOP_MARGIN_S = 3.0
-"""How much longer than the grace of its connections a worker may take to end."""
-
-
-def bus_settings(settings: ListenSettings) -> BusSettings:
-    """Return how to reach the bus that is given."""
-    return BusSettings(
-        servers=settings.bus,
-        prefix=settings.bus_prefix,
-        user=settings.bus_user or "",
-        password=settings.bus_password or "",
-        token=settings.bus_token or "",
-        credentials=settings.bus_credentials or "",
-        ca=settings.bus_ca or "",
-        certificate=settings.bus_cert or "",
-        key=settings.bus_key or "",
-    )
-
-
-def workers_of(
-    settings: ListenSettings,
-    bus: BusSettings,
-    venues: Iterable[Venue],
-    tls: Tls | None,
-    close_grace_ms: int,
-) -> tuple[Workers, SharedPorts]:
-    """Return the workers of a program, and the ports that they share; neither is started.
-
-    Args:
-        settings: The settings of the program.
-        bus: How the workers reach the plant.
-        venues: The venues that are served.
-        tls: The certificate of the ports.
-        close_grace_ms: How long a connection may take to close.
-    """
-    numbers = {USDM.name: settings.usdm_port, COINM.name: settings.coinm_port}
-    ports = SharedPorts(settings.host, numbers, tuple(venues))
-    fields = {
-        "host": settings.host,
-        "tls_cert": tls.certificate if tls else None,
-        "tls_key": tls.key if tls else None,
-        "bus": bus.servers,
-        "plant": settings.plant,
-        "bus_grace_ms": settings.bus_grace_ms,
-        "bus_prefix": bus.prefix,
-        "bus_user": bus.user or None,
-        "bus_password": bus.password or None,
-        "bus_token": bus.token or None,
-        "bus_credentials": bus.credentials or None,
-        "bus_ca": bus.ca or None,
-        "bus_cert": bus.certificate or None,
-        "bus_key": bus.key or None,
-        "log_format": settings.log_format,
-        "log_level": settings.log_level,
-    }
-    workers = Workers(
-        command_of(WORKER, "worker", settings.plant),
-        fields,
-        ports,
-        settings.workers,
-        stop_timeout_s=close_grace_ms / 1_000 + STOP_MARGIN_S,
-    )
-    return workers, ports
+from tickerplant.venue import VENUES
 
 
 class BusFront:
@@ -122,6 +57,7 @@ class BusFront:
         self._nats: NatsServer | None = None
         self._bus: BusConnection | None = None
         self._node: PlantNode | None = None
+        self._answers: EdgeAnswers | None = None
         self._workers: Workers | None = None
         self._ports: SharedPorts | None = None
 
@@ -142,16 +78,8 @@ class BusFront:
 
     @property
     def totals(self) -> Totals:
-        """What this program and its workers have served so far."""
-        own = self._server.totals
-        if self._workers is None:
-            return own
-        theirs = self._workers.totals
-        return Totals(
-            messages=own.messages + theirs.messages,
-            sent_bytes=own.sent_bytes + theirs.sent_bytes,
-            connections=own.connections + theirs.connections,
-        )
+        """What this program and all edges have served so far."""
+        return self._server.totals if self._answers is None else self._answers.totals
 
     @property
     def _joined(self) -> PlantNode:
@@ -196,13 +124,14 @@ class BusFront:
             is_standby=self._service.is_standby,
             local=None if settings.workers else self._server.congestion,
         )
+        self._answers = EdgeAnswers(self._server, node, self._bus)
         await node.start()
         self._node = node
         self.failure = asyncio.create_task(node.run())
         if settings.workers:
             grace_ms = self._server.limits.close_grace_ms
             venues = [endpoint.venue for endpoint in self._server.endpoints]
-            self._workers, self._ports = workers_of(settings, bus, venues, self._tls, grace_ms)
+            self._workers, self._ports = workers_of(settings, bus, venues, self._tls, grace_ms, "")
             await self._workers.start()
 
     def _description(self) -> PlantDescription:

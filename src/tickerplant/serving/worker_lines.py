@@ -21,6 +21,8 @@ class WorkerTask(Struct, frozen=True, kw_only=True):
 
     number: int
     """Which of the workers it is, from 1."""
+    name: str
+    """What it is called in metrics and pages."""
     settings: dict[str, Any]
     """Fields of `EdgeSettings`; secrets reach the worker in no other way."""
     sockets: dict[str, int]

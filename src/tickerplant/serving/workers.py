@@ -20,6 +20,7 @@ from msgspec import Struct
 from tickerplant.errors import TickerplantError
 from tickerplant.formatting import count_text, printable
 from tickerplant.logs import logger
+from tickerplant.server.ports import Totals
 from tickerplant.serving.shared_ports import SharedPorts, Sockets, close_all
 from tickerplant.serving.worker_lines import (
     Listening,
@@ -64,6 +65,7 @@ class Workers:
     Args:
         command: The command line of a worker, without its number.
         settings: Fields of `EdgeSettings` for each worker.
+        name: What they are called, followed by their numbers; empty: the numbers alone.
         ports: What they listen on.
         count: How many there are.
         stop_timeout_s: How long a worker may take to close its connections.
@@ -73,6 +75,7 @@ class Workers:
         self,
         command: Sequence[str],
         settings: Mapping[str, Any],
+        name: str,
         ports: SharedPorts,
         count: int,
         *,
@@ -81,6 +84,7 @@ class Workers:
         self.restart_count = 0
         self._command = command
         self._settings = dict(settings)
+        self._name = name
         self._ports = ports
         self._stop_timeout_s = stop_timeout_s
         self._slots = [_Slot(number) for number in range(1, count + 1)]
@@ -99,10 +103,12 @@ class Workers:
         }
 
     @property
-    def totals(self) -> Progress:
+    def totals(self) -> Totals:
         """What all workers have served, also those that died."""
-        parts = [each for slot in self._slots for each in (slot.earlier, slot.progress)]
-        return _sum(parts)
+        parts = _sum(each for slot in self._slots for each in (slot.earlier, slot.progress))
+        return Totals(
+            messages=parts.messages, sent_bytes=parts.sent_bytes, connections=parts.connections
+        )
 
     async def start(self) -> None:
         """Start the workers, and return when all accept connections.
@@ -198,7 +204,12 @@ class Workers:
             return f"cannot be started ({error.strerror or error})"
         slot.process, slot.silent_ticks = process, 0
         try:
-            task = WorkerTask(number=slot.number, settings=self._settings, sockets=descriptors)
+            task = WorkerTask(
+                number=slot.number,
+                name=f"{self._name}-{slot.number}" if self._name else str(slot.number),
+                settings=self._settings,
+                sockets=descriptors,
+            )
             _write(slot, task)
             if self._stopping.is_set():
                 _write(slot, Stop())

@@ -1,0 +1,131 @@
+"""The program of a worker: one edge on sockets that its parent has opened, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from contextlib import suppress
+from typing import Any, TextIO, cast
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant import logs
+from tickerplant.config.settings import EdgeSettings
+from tickerplant.errors import TickerplantError
+from tickerplant.logs import Complaints
+from tickerplant.progress import StatusLine
+from tickerplant.server import event_loop
+from tickerplant.server.listener import BACKLOG
+from tickerplant.serving.edge import Edge, join
+from tickerplant.serving.process import freeze_objects, interruption
+from tickerplant.serving.tls import tls_of
+from tickerplant.serving.worker_lines import (
+    Listening,
+    Progress,
+    WorkerTask,
+    line_of,
+    read_stop,
+    read_task,
+    refused,
+)
+
+PROGRESS_S = 1.0
+"""How often the parent is told what was served."""
+LONGEST_LINE = 1 << 20
+
+
+def main() -> None:
+    """Serve as the first line of standard input says."""
+    os.set_blocking(sys.stdout.fileno(), False)  # a parent that stands still does not stop us
+    try:
+        status = event_loop.run(_work())
+    except TickerplantError as error:
+        _say(refused(error))
+        status = 2
+    sys.exit(status)
+
+
+async def _work() -> int:
+    orders = asyncio.StreamReader(limit=LONGEST_LINE)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    line = await orders.readline()
+    if not line:
+        return 0
+    task = read_task(line)
+    settings = msgspec.convert(task.settings, EdgeSettings)
+    status_line = StatusLine()  # the parent may show one on the same terminal
+    logs.configure(
+        settings.log_format,
+        settings.log_level,
+        cast("TextIO", status_line) if status_line.is_terminal else None,
+        worker=task.number,
+    )
+    return await _serve(task, settings, orders)
+
+
+async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.StreamReader) -> int:
+    complaints, interrupted = Complaints(), interruption()
+    event_loop.report_faults(complaints)
+    sockets = {name: socket.socket(fileno=number) for name, number in task.sockets.items()}
+    ordered = asyncio.create_task(_is_told_to_stop(orders))
+    joining = asyncio.create_task(join(settings, complaints, task.name))
+    before: list[asyncio.Future[Any]] = [ordered, joining, interrupted]
+    await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
+    if not joining.done():
+        joining.cancel()
+        await asyncio.wait({joining})
+        return 0
+    edge = Edge(
+        settings, joining.result(), complaints, tls_of(settings), sockets=sockets, worker=task.name
+    )
+    for sock in sockets.values():
+        sock.listen(BACKLOG)
+    await edge.start()
+    telling = asyncio.create_task(_tell(edge))
+    try:
+        _say(Listening())
+        freeze_objects()
+        ends: list[asyncio.Future[Any]] = [ordered, interrupted, edge.running]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if edge.running.done():
+            edge.running.result()
+        if ordered.done() and not ordered.result():  # the parent was killed
+            edge.server.lose_clients()
+    finally:
+        telling.cancel()
+        await edge.stop()
+        _say(_progress(edge))
+    return 0
+
+
+async def _is_told_to_stop(orders: asyncio.StreamReader) -> bool:
+    """Return whether the parent says so; otherwise it has ended without a word."""
+    while line := await orders.readline():
+        with suppress(msgspec.DecodeError):
+            read_stop(line)
+            return True
+    return False
+
+
+async def _tell(edge: Edge) -> None:
+    """Tell the parent regularly what was served."""
+    while True:
+        await asyncio.sleep(PROGRESS_S)
+        _say(_progress(edge))
+
+
+def _progress(edge: Edge) -> Progress:
+    totals = edge.totals
+    return Progress(
+        messages=totals.messages, sent_bytes=totals.sent_bytes, connections=totals.connections
+    )
+
+
+def _say(item: Struct) -> None:
+    """Write a line to the parent, if there is room and a parent."""
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), line_of(item))

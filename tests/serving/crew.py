@@ -1,0 +1,181 @@
+"""A program with workers, as a user starts it, and clients that listen to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,ETHUSDT", "--intensity", "5")
+FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
+TIMEOUT_S = 30
+
+
+class Crew:
+    """A running program."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.process = process
+        self.streams, self.rest = "", ""
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def children(self) -> dict[int, str]:
+        """The processes that it has started: by their ids, `worker 1` or `nats-server`."""
+        return children_of(self.process.pid)
+
+    @property
+    def workers(self) -> dict[int, int]:
+        """The process ids of the workers by number."""
+        return {
+            int(name.split()[1]): pid
+            for pid, name in self.children.items()
+            if name.startswith("worker")
+        }
+
+    @property
+    def bus(self) -> int:
+        """The process id of nats-server."""
+        return next(pid for pid, name in self.children.items() if name == "nats-server")
+
+    async def line(self) -> dict[str, Any]:
+        """The next line of JSON."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(TIMEOUT_S):
+            text = await self.process.stdout.readline()
+        assert text, self.log
+        line: dict[str, Any] = json.loads(text)
+        return line
+
+    async def said(self, text: str) -> None:
+        """Wait until the log has `text`."""
+        await until(lambda: text in self.log)
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await self.process.wait()
+
+
+def children_of(parent: int) -> dict[int, str]:
+    found = {}
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            pid = int(folder.name)
+            state = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(state[1]) == parent and state[0] != "Z":
+                words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
+                is_worker = b"worker" in words
+                found[pid] = (
+                    f"worker {words[-1].decode()}" if is_worker else Path(words[0].decode()).name
+                )
+    return found
+
+
+def is_running(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+async def until(condition: Callable[[], object], within_s: float = TIMEOUT_S) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110  # other processes do it
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def started(
+    folder: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    name: str = "log",
+    is_ready: bool = True,
+) -> AsyncIterator[Crew]:
+    """Start the program on free ports; with `is_ready`, wait until it serves."""
+    path = folder / f"{name}.txt"
+    inherited = {key: text for key, text in os.environ.items() if not key.startswith("TICKERPLANT")}
+    with path.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tickerplant", *arguments, *FREE_PORTS, "--json"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=inherited | dict(env or {}),
+        )
+    crew = Crew(process, path)
+    children: dict[int, str] = {}
+    try:
+        if is_ready:
+            venue = (await crew.line())["venues"]["usdm"]
+            crew.streams, crew.rest = venue["streams"], venue["rest"]
+        yield crew
+    finally:
+        if process.returncode is None:
+            children = crew.children
+            process.kill()
+        await process.wait()
+        if children:
+            await until(lambda: not any(map(is_running, children)))
+
+
+class Listener:
+    """A client that keeps all that it hears of depth updates, and how its connection ended."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.last_id = 0
+        self.count = 0
+        self.holes = 0
+        self.code = 0
+        """The close code; 1006 if the connection broke without one."""
+        self.reason = ""
+        self.task = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        try:
+            async for text in self.connection:
+                message = json.loads(text)
+                if self.last_id and message["pu"] != self.last_id:
+                    self.holes += 1
+                self.last_id = message["u"]
+                self.count += 1
+        except ConnectionClosed as closed:
+            self.code = closed.rcvd.code if closed.rcvd else 1006
+            self.reason = closed.rcvd.reason if closed.rcvd else ""
+        else:
+            self.code, self.reason = (
+                self.connection.close_code or 0,
+                self.connection.close_reason or "",
+            )
+
+    async def hears_more(self, count: int = 3) -> None:
+        before = self.count
+        await until(lambda: self.count >= before + count or self.task.done())
+        assert not self.task.done(), (self.code, self.reason)
+
+
+@asynccontextmanager
+async def listening(url: str, count: int) -> AsyncIterator[list[Listener]]:
+    """Clients that listen to the book of BTCUSDT."""
+    listeners = [
+        Listener(await connect(f"{url}/ws/btcusdt@depth@100ms", proxy=None)) for _ in range(count)
+    ]
+    try:
+        yield listeners
+    finally:
+        for each in listeners:
+            each.task.cancel()
+            await each.connection.close()
