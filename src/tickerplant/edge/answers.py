@@ -30,6 +30,7 @@ from tickerplant.bus.questions import (
 from tickerplant.cluster.connection import BusConnection
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.edge.tallies import EdgeTallies
+from tickerplant.logs import Complaints
 from tickerplant.protocol.actions import Action, Close, Send
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.target import ApiTarget
@@ -67,8 +68,6 @@ class EdgeAnswers:
     """
 
     def __init__(self, server: Server, node: PlantNode, bus: BusConnection) -> None:
-        self.malformed_count = 0
-        """Questions and reports that could not be read."""
         self._server = server
         self._node = node
         self._bus = bus
@@ -197,7 +196,6 @@ class EdgeAnswers:
 
     def _refuse(self, reply: Reply, answer: Struct) -> None:
         """Answer what cannot be read, or is about a venue that is not served."""
-        self.malformed_count += 1
         self._server.complaints.add("bus: malformed", "! a question of an edge cannot be read")
         reply(encode(answer))
 
@@ -207,12 +205,11 @@ class EdgeAnswers:
         try:
             report: EdgeReport = decode(state.report, EdgeReport)
         except MalformedError as error:
-            self.malformed_count += 1
             self._server.complaints.add("bus: malformed", f"! not a report of an edge: {error}")
             return
         edge = self._edges.get(state.identity)
         if edge is None:
-            edge = self._edges[state.identity] = _Edge(self._ports)
+            edge = self._edges[state.identity] = _Edge(self._ports, self._server.complaints)
         edge.take(state, report)
 
     def _on_gone(self, state: EdgeState) -> None:
@@ -285,7 +282,8 @@ class _Figures(Struct, frozen=True):
 class _Edge:
     """What is known of one edge."""
 
-    def __init__(self, ports: Mapping[str, _Port]) -> None:
+    def __init__(self, ports: Mapping[str, _Port], complaints: Complaints) -> None:
+        self._complaints = complaints
         self.host = ""
         self.seen_s = 0.0
         self.report: EdgeReport
@@ -315,7 +313,8 @@ class _Edge:
         """Yield the metrics of its last report."""
         try:
             families: list[FamilyNote] = decode(bytes(self.report.families), list[FamilyNote])
-        except MalformedError:
+        except MalformedError as error:
+            self._complaints.add("bus: malformed", f"! not metrics of an edge: {error}")
             return
         for note in families:
             family = Metric(note.name, note.doc, note.type)

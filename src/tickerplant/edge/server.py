@@ -270,7 +270,7 @@ def families_of(registry: CollectorRegistry) -> list[FamilyNote]:
             family.name,
             family.documentation,
             family.type,
-            tuple((each.name, each.labels, each.value) for each in family.samples),
+            tuple((each.name, each.labels, float(each.value)) for each in family.samples),
         )
         for family in registry.collect()
     ]

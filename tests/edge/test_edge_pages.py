@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from bus_stage import until
+from edge_stage import whole
+from loopback import ask, ending, loopback, looped
+from loopback import until as at_once
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tickerplant.profile import CURRENT
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.pages import PLANT_PAGES
+from tickerplant.venue import COINM
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+
+@looped
+async def test_metrics_at_any_edge_are_those_of_the_plant_and_of_all_edges() -> None:
+    async with whole(2) as many:
+        async with many.edges[0].connect("/ws/btcusdt@trade") as client:
+            await many.bus_knows("btcusdt@trade")
+            many.edges[0].trade()
+            await client.recv()
+            await many.edges[1].get("/fapi/v1/ping")
+            await many.reported()
+            seen = await many.edges[1].metrics()
+        opened = 'tickerplant_connections_opened_total{venue="usdm",worker="%s"}'
+        assert [seen[opened % worker] for worker in ("plant", "1", "2")] == [0, 1, 0]
+        sent = 'tickerplant_messages_sent_total{venue="usdm",worker="%s"}'
+        assert [seen[sent % worker] for worker in ("plant", "1", "2")] == [0, 1, 0]
+        request = (
+            'tickerplant_http_requests_total{code="200",method="GET",path="/fapi/v1/ping",'
+            'venue="usdm",worker="%s"}'
+        )
+        assert seen[request % "2"] == 1
+        assert request % "plant" not in seen, "a request is counted once"
+        assert seen['tickerplant_http_weight_total{venue="usdm",worker="plant"}'] == 1
+        assert seen['tickerplant_source_ready{worker="plant"}'] == 0
+        assert seen['tickerplant_edge_questions_total{worker="2"}'] >= 1
+        resident = 'process_resident_memory_bytes{worker="%s"}'
+        assert all(seen[resident % worker] > 0 for worker in ("plant", "1", "2"))
+
+
+@looped
+async def test_nodes_tells_of_the_plant_the_edges_and_the_bus() -> None:
+    async with whole(2) as many:
+        async with many.edges[0].connect("/ws/btcusdt@trade/btcusdt@bookTicker") as client:
+            await many.bus_knows("btcusdt@trade")
+            many.edges[0].trade()
+            await client.recv()
+            await many.reported()
+            page = (await many.edges[1].get("/plant/v1/nodes")).json
+        assert page["plant"]["id"] == "plant"
+        assert page["plant"]["address"] == {}
+        first, second = page["edges"]
+        assert (first["id"], first["connections"], first["streams"]) == ("1", 1, 2)
+        assert first["messages"] == 1
+        assert first["address"] == many.servers[0].urls
+        assert (second["id"], second["connections"], second["messages"]) == ("2", 0, 0)
+        assert page["bus"]["connected"] is True
+        assert page["bus"]["plant"] == "main"
+        assert many.answers.totals.messages == 1
+        assert many.answers.totals.connections == 1
+
+
+@looped
+async def test_what_an_edge_has_served_counts_after_its_end() -> None:
+    async with whole(1) as many:
+        async with many.edges[0].connect("/ws/btcusdt@trade") as client:
+            await many.bus_knows("btcusdt@trade")
+            many.edges[0].trade()
+            await client.recv()
+        await many.servers[0].stop()
+        await many.nodes[0].close()
+        await until(lambda: not many.node.edges, "the edge has left")
+        assert many.answers.totals.messages == 1
+        assert many.answers.rows() == []
+        (usage,) = many.server.endpoints[0].rate_limiter.clients.values()
+        assert usage.tallies["connections"].used == 0
+        await many.add_edge()
+
+
+@looped
+async def test_one_process_has_itself_as_its_only_node() -> None:
+    async with loopback() as one, one.connect("/ws/btcusdt@trade"):
+        page = (await one.get("/plant/v1/nodes")).json
+        assert page["plant"]["address"] == one.server.urls
+        assert (page["plant"]["connections"], page["plant"]["streams"]) == (1, 1)
+        assert (page["edges"], page["bus"]) == ([], None)
+
+
+@looped
+async def test_an_edge_asks_its_plant_for_every_page_that_is_not_about_itself() -> None:
+    async with loopback() as one:
+        pages = one.server.answers(one.server.endpoints[0])._pages
+        assert pages.keys() == PLANT_PAGES | {"/", "/healthz"}
+
+
+@looped
+async def test_the_page_of_limits_counts_connections_streams_and_messages_of_all_edges() -> None:
+    limits = replace(LIMITS, max_streams=1)
+    async with (
+        whole(2, limits) as many,
+        many.edges[0].connect("/ws/a@trade") as first,
+        many.edges[1].connect("/ws/a@trade"),
+    ):
+        await ask(first, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        await many.reported()
+        await first.send('{"method":"SUBSCRIBE","params":["b@trade"],"id":2}')
+        assert (await ending(first))[0] == 1008
+        await at_once(lambda: not many.servers[0].endpoints[0].connections)
+        await many.reported()
+        page = (await many.edges[1].get("/plant/v1/limits")).json
+        uses = page["addresses"]["127.0.0.1"]["limits"]
+        assert uses["connections"] == {"limit": None, "used": 1, "highest": 2, "exceeded": 0}
+        assert uses["streams"] == {"limit": 1, "highest": 2, "exceeded": 1}
+        assert uses["messages"]["highest"] == 2
+        seen = await many.edges[1].metrics()
+        assert seen['tickerplant_limits_exceeded_total{limit="streams",worker="plant"}'] == 1
+
+
+@looped
+async def test_both_venues_share_one_budget_at_edges_if_the_profile_says_so() -> None:
+    async with whole(2, profile=CURRENT) as many, loopback(profile=CURRENT) as one:
+        for house in (many.edges[0], one):
+            await house.get("/fapi/v1/ping")
+        seen = await many.edges[1].get("/dapi/v1/ping", COINM)
+        assert seen == await one.get("/dapi/v1/ping", COINM)
+        assert seen.headers["x-mbx-used-weight-1m"] == "2"
+        for path, venue in (("/fapi/v1/exchangeInfo", None), ("/dapi/v1/exchangeInfo", COINM)):
+            options: dict[str, Any] = {} if venue is None else {"venue": venue}
+            assert await many.edges[0].get(path, **options) == await one.get(path, **options)
+
+
+@looped
+async def test_ready_means_that_the_source_runs_and_that_an_edge_has_joined() -> None:
+    async with whole(0) as many:
+        many.server.readiness.ready(True)
+        assert many.server.ready_state().reason == "no edge has joined yet"
+        edge = await many.add_edge()
+        answer = await edge.get("/readyz")
+        assert answer.status == 200
+        assert answer.json == {
+            "ready": True,
+            "reason": "",
+            "warnings": [],
+            "edges": 1,
+            "bus": "connected",
+        }
+        many.server.readiness.ready(False, "the upstream is lost")
+        answer = await edge.get("/readyz")
+        assert (answer.status, answer.json["reason"]) == (503, "the upstream is lost")
+
+
+@looped
+async def test_faults_of_connections_happen_at_edges_and_are_counted_at_the_plant() -> None:
+    async with whole(2, faults="refuse=1,http_503=1") as many:
+        for house in many.edges:
+            with pytest.raises(Exception, match="503"):
+                await house.connect("/ws").__aenter__()
+            assert (await house.get("/fapi/v1/ping")).json["code"] == -1008
+        exempt = await many.edges[0].get("/fapi/v1/ping", headers={"X-Tickerplant-Exempt": "1"})
+        assert exempt.status == 200
+        await many.reported()
+        page = (await many.edges[0].get("/plant/v1/faults")).json
+        assert page["seed"] == 1
+        assert page["faults"]["refuse"]["count"] == 2
+        assert page["faults"]["http_503"]["count"] == 2
+        assert many.servers[0].faults.seed != many.servers[1].faults.seed
+
+
+class _State(Struct):
+    speed: float
+
+
+class _Clock:
+    """A source whose clock can be set; it remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Mapping[str, object]] = []
+
+    def state(self) -> _State:
+        return _State(1.0)
+
+    async def steer(self, given: Mapping[str, object]) -> _State:
+        await asyncio.sleep(0)
+        self.asked.append(given)
+        return _State(2.0)
+
+
+@looped
+async def test_the_clock_is_read_and_set_through_an_edge() -> None:
+    clock = _Clock()
+    async with whole(1, steering=clock) as many:
+        (edge,) = many.edges
+        assert (await edge.get("/plant/v1/clock")).json == {"speed": 1.0}
+        assert "/plant/v1/clock" in (await edge.get("/")).body.decode()
+        answer = await edge.get(
+            "/plant/v1/clock?paused=true",
+            method="POST",
+            headers={"Content-Type": "application/json"},
+            body=b'{"speed":2}',
+        )
+        assert answer.json == {"speed": 2.0}
+        assert clock.asked == [{"paused": "true", "speed": 2}]
