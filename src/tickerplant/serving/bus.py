@@ -127,6 +127,8 @@ class BusFront:
         self._answers = EdgeAnswers(self._server, node, self._bus)
         await node.start()
         self._node = node
+        node.succession.on_role = self.readiness.hold
+        self.readiness.hold(node.succession.waits_for)
         self.failure = asyncio.create_task(node.run())
         if settings.workers:
             grace_ms = self._server.limits.close_grace_ms
@@ -162,12 +164,13 @@ class BusFront:
         """Close every connection, leave the bus, and end what was started."""
         if self._node is not None:
             self._node.go(GOING_AWAY)
+            self.failure.cancel()
+            await asyncio.wait({self.failure})
+            await self._node.retire()  # a standby goes on at once
         if self._workers is not None:
             await self._workers.stop()
         await self._server.stop()
         if self._node is not None:
-            self.failure.cancel()
-            await asyncio.wait({self.failure})
             await self._node.close()
         if self._bus is not None:
             await self._bus.close()
