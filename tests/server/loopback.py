@@ -21,6 +21,7 @@ from tickerplant.events import Trade
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
+from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.query_service import Forwarder
@@ -189,6 +190,7 @@ async def loopback(
     faults: str = "",
     forwarder: Forwarder | None = None,
     tls: ssl.SSLContext | None = None,
+    policy: Policy = EVERY,
 ) -> AsyncIterator[Loopback]:
     """Serve one market per venue until the block ends."""
     plant = Plant(
@@ -207,6 +209,7 @@ async def loopback(
         tls=tls,
         clock=clock,
         tick_ms=TICK_MS,
+        policy=policy,
     )
     await server.start()
     try:

@@ -163,7 +163,7 @@ async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
             await until(lambda: open_connections)
             (connection,) = cast("set[HttpConnection]", open_connections)
             pages = cast("dict[str, Page]", cast("Rest", connection.app)._pages)
-            pages["/big"] = lambda: Response(b"x" * size)
+            pages["/big"] = lambda _query: Response(b"x" * size)
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(sock, b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
             await until(lambda: not open_connections)

@@ -50,6 +50,7 @@ from tickerplant.cluster.connection import MESSAGE_OVERHEAD_BYTES, BusConnection
 from tickerplant.cluster.edge_streams import Joining, Wanted
 from tickerplant.cluster.memory import BusMemory
 from tickerplant.errors import BusError
+from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.close_reasons import (
     BUS_LOST,
@@ -246,6 +247,10 @@ class EdgeNode:
             f"plants that are there: {there}"
         )
 
+    def _published(self) -> Published:
+        """Return the times of the message that is delivered now; only the plant knows its event."""
+        return Published(None, self._joining.published_ns)
+
     def attach(
         self,
         hubs: Mapping[str, Hub],
@@ -275,6 +280,7 @@ class EdgeNode:
             hub.accepts_unknown = self.description.accepts_unknown
             hub.silent_elsewhere = self._silent.setdefault(venue, {})
             hub.demand = _Demand(self, venue)
+            hub.published = self._published
         self._take_over_state(self.description)
         self._tell_all()
         self._send_report()

@@ -25,6 +25,7 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.close_reasons import BUS_LOST, UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.delivery import EVERY, policy_named
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
@@ -34,7 +35,7 @@ from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import Fault
 from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PREFIX, PortsCollector, process_registry
-from tickerplant.server.pages import clock_posts, own_pages, welcome_text
+from tickerplant.server.pages import clock_posts, connections_pages, own_pages, welcome_text
 from tickerplant.server.ports import TICK_MS, Ports, Totals
 from tickerplant.server.query_service import QueryService
 from tickerplant.venue import VENUES
@@ -99,6 +100,7 @@ class EdgeServer:
         rate_limiters = {venue: RateLimiter(limits) for venue in VENUES}
         if profile.shared_budget:
             rate_limiters = dict.fromkeys(VENUES, rate_limiters[VENUES[0]])
+        policy = policy_named(description.delivery) or EVERY
         served = [venue for venue in VENUES if venue.name in description.venues]
         self.endpoints = tuple(
             Endpoint(
@@ -110,6 +112,7 @@ class EdgeServer:
                 congestion=self.congestion,
                 complaints=self.complaints,
                 clock=clock,
+                policy=policy,
             )
             for venue in served
         )
@@ -230,7 +233,8 @@ class EdgeServer:
         )
 
     def _application(self, endpoint: Endpoint, guard: Guard) -> EdgeRest:
-        pages, posts = own_pages(self.welcome), clock_posts(None)
+        pages = {**own_pages(self.welcome), **connections_pages(self.endpoints)}
+        posts = clock_posts(None)
         return EdgeRest(endpoint, pages, posts, guard, self._node.caller)
 
     def report(self) -> bytes:

@@ -34,4 +34,9 @@ class Delivery(NamedTuple):
         return self.policy == EVERY and not self.is_stamped
 
 
+def policy_named(name: str) -> Policy | None:
+    """Return the policy with this name; None if there is none."""
+    return next((policy for policy in POLICIES if policy == name), None)
+
+
 PLAIN = Delivery()

@@ -12,6 +12,7 @@ from functools import cache
 from hashlib import blake2s
 from urllib.parse import unquote
 
+from tickerplant.protocol.delivery import POLICIES
 from tickerplant.protocol.target import ROUTES
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE
@@ -50,7 +51,12 @@ _NAME = re.compile(
     rf"(?:!|{_RUN}(?:_{_RUN}){{0,3}}@)[A-Za-z]{{1,24}}\d{{0,4}}(?:[@_]\w{{1,16}}){{0,2}}"
 )
 """Names in the form of a stream."""
-_WORDS = frozenset({"", "ws", "stream", "streams", "timeUnit", "returnRateLimits", *ROUTES})
+_WORDS = frozenset(
+    {
+        *("", "ws", "stream", "streams", "timeUnit", "returnRateLimits", *ROUTES),
+        *("delivery", "stamps", "0", "1", *POLICIES),
+    }
+)
 
 
 def loggable(text: str | bytes) -> str:

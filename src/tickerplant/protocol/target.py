@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from msgspec import Struct
 
 from tickerplant.errors import TickerplantError
-from tickerplant.protocol.delivery import POLICIES, Policy
+from tickerplant.protocol.delivery import POLICIES, Policy, policy_named
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.venue import Venue
 
@@ -131,11 +131,9 @@ def _flag(query: bytes, key: str) -> bool:
 def _policy(query: bytes) -> Policy | None:
     """Return the delivery that is asked for."""
     value = next(iter(_values(query, "delivery")), None)
-    for policy in POLICIES:
-        if value == policy:
-            return policy
-    if value is None:
-        return None
+    policy = None if value is None else policy_named(value)
+    if value is None or policy is not None:
+        return policy
     raise BadTarget(400, f"delivery is {value!r}, expected {_either(tuple(POLICIES))}.")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import count
 from typing import Protocol
 
+from tickerplant.hub.channel import Write
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
@@ -119,8 +120,15 @@ class Connection(Protocol):
         """The names it is subscribed to; None for a WebSocket API connection."""
         ...
 
+    write: Write
+    """Takes its frames."""
     policy: Policy
     """What happens to its messages while its client is behind."""
+
+    @property
+    def address(self) -> str:
+        """The address of the client."""
+        ...
 
     @property
     def is_open(self) -> bool:

@@ -5,7 +5,7 @@ Both ports serve the same pages, except for the page of limits, which is about t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.limits_page import limits_page
+from tickerplant.server.connections_page import connections_page, limit_of
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import FAULT_ROWS, FAULTS_PATH, Fault, faults_text
@@ -29,6 +30,7 @@ CLOCK_PATH = "/plant/v1/clock"
 LIMITS_PATH = "/plant/v1/limits"
 PROFILE_PATH = "/plant/v1/profile"
 NODES_PATH = "/plant/v1/nodes"
+CONNECTIONS_PATH = "/plant/v1/connections"
 METRICS_PATH = "/metrics"
 READY_PATH = "/readyz"
 PLANT_PAGES = frozenset(
@@ -89,7 +91,12 @@ def welcome_text(
         lines += ["", faults_text(faults)]
     clock = f"  {CLOCK_PATH}" if has_clock else ""
     return "\n".join(
-        [*lines, "", f"/healthz  /readyz  /metrics  {LIMITS_PATH}  {FAULTS_PATH}{clock}", ""]
+        [
+            *lines,
+            "",
+            f"/healthz  /readyz  /metrics  {LIMITS_PATH}  {CONNECTIONS_PATH}  {FAULTS_PATH}{clock}",
+            "",
+        ]
     )
 
 
@@ -114,7 +121,7 @@ def clock_pages(steering: Steering | None) -> Mapping[str, Page]:
     """Return the page of a replay's clock, by its path."""
     if steering is None:
         return {CLOCK_PATH: _no_clock}
-    return {CLOCK_PATH: lambda: Response(msgspec.json.encode(steering.state()))}
+    return {CLOCK_PATH: lambda _query: Response(msgspec.json.encode(steering.state()))}
 
 
 def clock_posts(steering: Steering | None) -> Mapping[str, Post]:
@@ -137,7 +144,7 @@ def clock_posts(steering: Steering | None) -> Mapping[str, Post]:
     return {CLOCK_PATH: post}
 
 
-def _no_clock() -> Response:
+def _no_clock(_query: bytes = b"") -> Response:
     return problem_response(404, NO_CLOCK)
 
 
@@ -222,26 +229,41 @@ def operations_pages(
         nodes: Returns the page of the processes.
     """
     return {
-        PROFILE_PATH: lambda: Response(msgspec.json.encode({"profile": profile_name})),
-        NODES_PATH: lambda: Response(msgspec.json.encode(nodes())),
+        PROFILE_PATH: lambda _query: Response(msgspec.json.encode({"profile": profile_name})),
+        NODES_PATH: lambda _query: Response(msgspec.json.encode(nodes())),
         **own_pages(welcome),
-        READY_PATH: lambda: ready_response(ready()),
-        METRICS_PATH: lambda: Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST),
+        READY_PATH: lambda _query: ready_response(ready()),
+        METRICS_PATH: lambda _query: Response(
+            generate_latest(registry), content_type=CONTENT_TYPE_LATEST
+        ),
     }
 
 
 def own_pages(welcome: Callable[[], str]) -> Mapping[str, Page]:
     """Return the pages about one process, which each answers itself, by path."""
     return {
-        "/": lambda: Response(welcome().encode(), content_type=TEXT),
-        "/healthz": lambda: Response(b"ok\n", content_type=TEXT),
+        "/": lambda _query: Response(welcome().encode(), content_type=TEXT),
+        "/healthz": lambda _query: Response(b"ok\n", content_type=TEXT),
     }
+
+
+def connections_pages(endpoints: Collection[Endpoint]) -> Mapping[str, Page]:
+    """Return the page of the connections of this process, by its path."""
+
+    def connections(query_string: bytes) -> Response:
+        try:
+            limit = limit_of(query_string)
+        except ConfigError as error:
+            return problem_response(400, str(error), error.setting)
+        return Response(msgspec.json.encode(connections_page(endpoints, limit)))
+
+    return {CONNECTIONS_PATH: connections}
 
 
 def limits_pages(endpoint: Endpoint, *, shared_budget: bool) -> Mapping[str, Page]:
     """Return the page of how close clients came to the limits of one port, by its path."""
 
-    def limits() -> Response:
+    def limits(_query: bytes) -> Response:
         page = limits_page(
             endpoint.rate_limiter,
             endpoint.venue.name,
@@ -278,7 +300,7 @@ def faults_pages(
 ) -> Mapping[str, Page]:
     """Return the page of the faults, by its path; it counts those at the edges too."""
 
-    def page() -> Response:
+    def page(_query: bytes) -> Response:
         joined = edges()
         there = {} if joined is None else joined.fault_counts()
         uses = {

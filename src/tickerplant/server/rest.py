@@ -59,8 +59,8 @@ class ForwardedResponse(Response, frozen=True, kw_only=True):
     params: Mapping[str, object]
 
 
-Page = Callable[[], Response]
-"""Makes one of the server's pages."""
+Page = Callable[[bytes], Response]
+"""Makes one of the server's pages; takes the query string."""
 Post = Callable[[bytes, bytes], Awaitable[Response]]
 """Answers a POST to such a page; takes the query string and the body."""
 
@@ -254,7 +254,7 @@ class Rest:
             allowed = "GET, HEAD, POST" if path in self._posts else "GET, HEAD"
             return True, error_response(BAD_PATH, message, 405, (("Allow", allowed),))
         if page is not None:
-            return True, page()
+            return True, page(query_string)
         assert query is not None  # noqa: S101  # tells the type checker
         return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
 

@@ -28,6 +28,7 @@ from tickerplant.server.pages import (
     Steering,
     clock_pages,
     clock_posts,
+    connections_pages,
     faults_pages,
     limits_pages,
     operations_pages,
@@ -148,6 +149,7 @@ class Server:
             ),
             **faults_pages(self.faults, lambda: self.edges),
             **clock_pages(steering),
+            **connections_pages(self.endpoints),
         }
         self._posts: Mapping[str, Post] = clock_posts(steering)
         self._has_clock = steering is not None

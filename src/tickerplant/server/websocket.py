@@ -173,7 +173,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._refuse(request, upgrade)
             return
         endpoint.backend.admit(
-            self._address,
+            self.address,
             now_ms,
             partial(self._answer, request, upgrade),
             is_api=isinstance(upgrade.target, ApiTarget),
@@ -232,7 +232,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
         """Return the session that was granted; the hub may write from now on."""
-        endpoint, address = self._endpoint, self._address
+        endpoint, address = self._endpoint, self.address
         self._usage = endpoint.rate_limiter.connection_opened(address)
         if isinstance(target, StreamTarget):
             self._session = StreamSession(
@@ -269,7 +269,7 @@ class WebSocketConnection(asyncio.Protocol):
             f"{self.identity} = open",
             venue=endpoint.venue.name,
             path=loggable(request.path),
-            peer=self._address,
+            peer=self.address,
         )
         if isinstance(target, StreamTarget):
             self._route = target.route
@@ -308,7 +308,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._finish()
 
     @property
-    def _address(self) -> str:
+    def address(self) -> str:
+        """The address of the client."""
         peer = self.transport.get_extra_info("peername")
         return str(peer[0]) if peer else "unknown"
 

@@ -155,6 +155,7 @@ class BusFront:
             fault_seed=settings.fault_seed,
             can_be_taken_over=service.origin == "relay",
             has_clock=service.steering is not None,
+            delivery=settings.delivery,
             host=socket.gethostname(),
             symbol_counts=symbol_counts_of(service.plant),
             examples=examples_of(service.plant),

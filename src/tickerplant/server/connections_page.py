@@ -1,0 +1,128 @@
+"""The page `/plant/v1/connections`: the connections of this process, and what waits for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from heapq import nlargest
+from itertools import islice
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError
+from tickerplant.hub.delivery import Backlog, DeliveryCounters
+from tickerplant.hub.hub import Hub
+from tickerplant.protocol.delivery import EVERY, PLAIN
+from tickerplant.protocol.redaction import loggable
+from tickerplant.server.endpoint import Connection, Endpoint
+
+SHOWN_CONNECTIONS = 100
+"""Connections on one page, unless the request has a `limit`."""
+MAX_CONNECTIONS = 1_000
+"""Most connections on one page: showing all of a crowd would delay its streams."""
+SHOWN_STREAMS = 10
+"""Streams of one connection that are named."""
+_NOTHING_WAITS = Backlog(EVERY, 0, DeliveryCounters())
+"""What a connection without a backlog has."""
+
+
+class ConnectionRow(Struct, frozen=True, kw_only=True):
+    """One WebSocket connection."""
+
+    id: str
+    """What it is called in the log."""
+    venue: str
+    """Whose port it is connected to: `usdm` or `coinm`."""
+    address: str
+    """The address of the client."""
+    kind: str
+    """`raw` or `combined` streams, or `api`."""
+    stream_count: int
+    """Its subscriptions, silent ones included."""
+    streams: list[str]
+    """The first of them."""
+    delivery: str
+    """What happens to its messages while the client is behind: `every`, `latest` or `drop-oldest`."""
+    stamps: bool
+    """Whether its messages tell when they were made and written."""
+    unsent_bytes: int
+    """Bytes written to it that the network has not taken."""
+    held: bool
+    """Whether messages wait because the client is behind."""
+    waiting_messages: int
+    """Messages that wait."""
+    waiting_bytes: int
+    """The memory that they take, approximately."""
+    conflated: int
+    """Messages that were replaced by a later one or merged into it."""
+    dropped: int
+    """Messages that were dropped because too many waited."""
+
+
+class ConnectionsPage(Struct, frozen=True, kw_only=True):
+    """The page of connections."""
+
+    total: int
+    """Open WebSocket connections of this process, on the ports of both venues."""
+    deliveries: dict[str, int]
+    """Stream connections by delivery."""
+    connections: list[ConnectionRow]
+    """Those for which most is unsent or waits, the most first; see `limit`."""
+
+
+def limit_of(query_string: bytes) -> int:
+    """Return how many connections a request wants to see.
+
+    Raises:
+        ConfigError: `limit` is not a number in the bounds.
+    """
+    given = dict(parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True))
+    text = given.get("limit", str(SHOWN_CONNECTIONS))
+    if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= MAX_CONNECTIONS:
+        return int(text)
+    raise ConfigError("limit", text[:60], f"a whole number from 0 to {MAX_CONNECTIONS}")
+
+
+def connections_page(endpoints: Iterable[Endpoint], limit: int) -> ConnectionsPage:
+    """Return the page of the connections of `endpoints`, with at most `limit` of them."""
+    found = [(each, endpoint) for endpoint in endpoints for each in endpoint.connections]
+    deliveries: Counter[str] = Counter()
+    for endpoint in {endpoint for _, endpoint in found}:
+        deliveries.update(endpoint.policy_counts)
+    return ConnectionsPage(
+        total=len(found),
+        deliveries=dict(deliveries),
+        connections=[_row(*each) for each in nlargest(limit, found, key=_unsent_bytes)],
+    )
+
+
+def _backlog(connection: Connection, hub: Hub) -> Backlog:
+    return hub.backlogs.get(connection, _NOTHING_WAITS)
+
+
+def _unsent_bytes(found: tuple[Connection, Endpoint]) -> int:
+    connection, endpoint = found
+    return connection.unsent_bytes + _backlog(connection, endpoint.hub).size_bytes
+
+
+def _row(connection: Connection, endpoint: Endpoint) -> ConnectionRow:
+    names, audience = connection.names, endpoint.hub.audience_of.get(connection)
+    waiting = _backlog(connection, endpoint.hub)
+    is_combined = audience is not None and audience.combined
+    return ConnectionRow(
+        id=connection.identity,
+        venue=endpoint.venue.name,
+        address=connection.address,
+        kind="api" if names is None else "combined" if is_combined else "raw",
+        stream_count=len(names or ()),
+        streams=[loggable(name) for name in islice(names or (), SHOWN_STREAMS)],
+        delivery=connection.policy,
+        stamps=(PLAIN if audience is None else audience.delivery).is_stamped,
+        unsent_bytes=connection.unsent_bytes,
+        held=waiting.is_held,
+        waiting_messages=len(waiting),
+        waiting_bytes=waiting.size_bytes,
+        conflated=waiting.conflated,
+        dropped=waiting.dropped,
+    )

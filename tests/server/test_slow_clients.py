@@ -1,0 +1,225 @@
+"""Clients that stop reading and resume, by what they asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from loopback import Loopback, loopback, looped, shake_hands, until
+from msgspec.structs import replace
+from stage import payloads
+
+from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.endpoint import Connection
+from tickerplant.venue import USDM
+
+pytestmark = pytest.mark.sockets
+
+DEPTH = "btcusdt@depth@0ms"
+QUOTES = "btcusdt@bookTicker"
+TRADES = "btcusdt@trade"
+RECEIVE_BYTES = 4096
+
+
+@asynccontextmanager
+async def connected(house: Loopback, path: str) -> AsyncIterator[tuple[socket.socket, Connection]]:
+    """A client with small buffers, and its connection at the server."""
+    with house.socket(receive_bytes=RECEIVE_BYTES) as sock:
+        await shake_hands(sock, path)
+        (connection,) = house.server.endpoints[0].connections
+        yield sock, connection
+
+
+async def read_until_quiet(sock: socket.socket, is_over: str) -> list[Any]:
+    """The messages up to one that contains `is_over`."""
+    loop, data = asyncio.get_running_loop(), b""
+    while not (is_over.encode() in data and data.endswith(b"}")):
+        data += await loop.sock_recv(sock, 1 << 16)
+    return [json.loads(text) for text in payloads(data)]
+
+
+def quote(house: Loopback, update_id: int) -> None:
+    now_ms = house.plant.now_ms
+    house.plant.publish(BookTicker("BTCUSDT", update_id, 6_527_990, 10, 6_528_000, 10, now_ms))
+
+
+async def fall_behind(house: Loopback, connection: Connection) -> int:
+    """Publish until messages wait for the client; return the number of quotes."""
+    hub, number = house.server.endpoints[0].hub, 0
+    while not hub.backlogs[connection].is_held:
+        for _ in range(50):
+            number += 1
+            quote(house, number)
+            house.trade()
+        await asyncio.sleep(0)
+    return number
+
+
+@looped
+async def test_a_latest_client_that_stops_reading_resumes_with_the_newest_quote() -> None:
+    async with (
+        loopback() as house,
+        connected(house, f"/stream?streams={QUOTES}&delivery=latest") as (sock, connection),
+    ):
+        behind_at = await fall_behind(house, connection)
+        last = behind_at + 5_000
+        for number in range(behind_at + 1, last + 1):
+            quote(house, number)
+            if not number % 100:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert connection.unsent_bytes < 100_000, "what waits is conflated, not buffered"
+        messages = await read_until_quiet(sock, f'"u":{last},')
+        ids = [each["data"]["u"] for each in messages]
+        assert ids == sorted(ids)
+        assert ids[-1] == last
+        assert len(ids) < last - 4_000
+        await until(lambda: not house.server.endpoints[0].hub.backlogs[connection].is_held)
+        quote(house, last + 1)
+        assert await read_until_quiet(sock, f'"u":{last + 1},')
+        numbers = await house.metrics()
+        assert numbers['tickerplant_messages_conflated_total{venue="usdm"}'] == last - len(ids)
+        assert numbers['tickerplant_messages_dropped_total{venue="usdm"}'] == 0
+        assert numbers['tickerplant_connections_by_delivery{delivery="latest",venue="usdm"}'] == 1
+
+
+@looped
+async def test_a_book_kept_from_the_depth_of_a_latest_client_is_the_true_one_after_a_stall() -> (
+    None
+):
+    async with (
+        loopback() as house,
+        connected(house, f"/ws/{DEPTH}?delivery=latest") as (sock, connection),
+    ):
+        hub, plant = house.server.endpoints[0].hub, house.plant
+        plant.publish(BookSnapshot("BTCUSDT", 1, [], [], plant.now_ms))
+        number, stop = 1, 1 << 60
+        while number < stop:
+            bids = [(6_000_000 + 10 * (number * step % 97), number % 7) for step in range(1, 40)]
+            levels = sorted(dict(bids).items())
+            plant.publish(
+                DepthUpdate("BTCUSDT", number + 1, number + 1, number, levels, [], plant.now_ms)
+            )
+            number += 1
+            await asyncio.sleep(0)
+            if stop == 1 << 60 and hub.backlogs[connection].is_held:
+                stop = number + 300
+        messages = await read_until_quiet(sock, f'"u":{number},')
+        previous_id, book = 1, dict[str, str]()
+        for message in messages:
+            assert message["pu"] == previous_id, "a gap"
+            previous_id = message["u"]
+            book |= dict(message["b"])
+        instrument = plant.markets["BTCUSDT"].instrument
+        bids, _ = plant.markets["BTCUSDT"].book.top(1_000)
+        true = {instrument.price.text[p]: instrument.quantity.text[q] for p, q in bids}
+        assert {price: size for price, size in book.items() if float(size)} == true
+        assert len(messages) < number - 250
+
+
+@looped
+async def test_a_drop_oldest_client_resumes_with_the_newest_trades_in_order() -> None:
+    limits = replace(LIMITS, max_backlog_bytes=100_000)
+    async with (
+        loopback(limits) as house,
+        connected(house, f"/ws/{TRADES}?delivery=drop-oldest") as (sock, connection),
+    ):
+        hub, count = house.server.endpoints[0].hub, 0
+        while not hub.backlogs[connection].dropped > 1_000:
+            for _ in range(100):
+                house.trade()
+            count += 100
+            await asyncio.sleep(0)
+        messages = await read_until_quiet(sock, f'"t":{count},')
+        ids = [each["t"] for each in messages]
+        assert ids == sorted(set(ids))
+        dropped = hub.backlogs[connection].dropped
+        assert dropped > 1_000
+        assert len(ids) == count - dropped, "every message was sent or counted"
+        gaps = [later - earlier for earlier, later in pairwise(ids) if later - earlier > 1]
+        assert gaps == [dropped + 1], "the oldest that waited are missing, and nothing else"
+
+
+@looped
+async def test_the_server_can_deliver_the_latest_to_who_does_not_ask() -> None:
+    async with loopback(policy="latest") as house:
+        async with house.connect(f"/ws/{QUOTES}"):
+            (connection,) = house.server.endpoints[0].connections
+            assert connection.policy == "latest"
+        async with house.connect(f"/ws/{QUOTES}?delivery=every"):
+            assert {each.policy for each in house.server.connections} >= {"every"}
+
+
+@looped
+async def test_the_page_of_connections_tells_who_is_behind() -> None:
+    async with (
+        loopback() as house,
+        house.connect("/ws/btcusdt@markPrice"),
+        house.connect("/ws-fapi/v1"),
+    ):
+        with house.socket(receive_bytes=RECEIVE_BYTES) as sock:
+            await shake_hands(sock, f"/stream?streams={QUOTES}/{TRADES}&delivery=latest&stamps=1")
+            slow = list(house.server.endpoints[0].connections)[-1]
+            quote(house, await fall_behind(house, slow) + 1)
+            await asyncio.sleep(0)
+            page = (await house.get("/plant/v1/connections")).json
+            assert page["total"] == 3
+            assert page["deliveries"] == {"every": 1, "latest": 1}
+            first, *others = page["connections"]
+            assert first["id"] == slow.identity
+            assert (first["kind"], first["delivery"], first["stamps"]) == (
+                "combined",
+                "latest",
+                True,
+            )
+            assert first["streams"] == [QUOTES, TRADES]
+            assert first["held"]
+            assert first["waiting_messages"] > 0
+            assert first["waiting_bytes"] > 0
+            assert {each["kind"] for each in others} == {"raw", "api"}
+            assert not any(each["held"] for each in others)
+            limited = (await house.get("/plant/v1/connections?limit=1")).json
+            assert (limited["total"], len(limited["connections"])) == (3, 1)
+
+
+@pytest.mark.parametrize("limit", ["-1", "1001", "many", "", "%D9%A3"])
+@looped
+async def test_a_limit_of_the_page_that_makes_no_sense_is_named(limit: str) -> None:
+    async with loopback() as house:
+        answer = await house.get(f"/plant/v1/connections?limit={limit}")
+        assert answer.status == 400
+        assert answer.json["field"] == "limit"
+        assert "a whole number from 0 to 1000" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/ws/btcusdt@trade?delivery=fastest", "delivery is 'fastest', expected every, latest or"),
+        ("/stream?streams=btcusdt@trade&delivery=", "delivery is '', expected every"),
+        ("/stream?stamps=yes", "stamps is 'yes', expected 0 or 1."),
+        ("/ws/btcusdt@trade?stamps=1", "stamps=1 adds to the envelope"),
+    ],
+)
+@looped
+async def test_what_cannot_be_delivered_is_refused_with_the_choices(path: str, words: str) -> None:
+    async with loopback() as house:
+        loop = asyncio.get_running_loop()
+        with house.socket(USDM) as sock:
+            request = (
+                f"GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            await loop.sock_sendall(sock, request.encode())
+            answer = b""
+            while part := await loop.sock_recv(sock, 4096):
+                answer += part
+            assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+            assert words in answer.decode()
