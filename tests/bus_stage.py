@@ -44,6 +44,7 @@ class Clients:
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
         self.silenced: dict[str, str] = {}
+        self.has_ended = False
 
     def start_outage(
         self,
@@ -60,6 +61,10 @@ class Clients:
 
     def end_streams(self, reason: CloseReason) -> None:
         self.told.append(("streams ended", reason.name))
+        self.has_ended = True
+
+    def begin_streams(self) -> None:
+        self.has_ended = False
 
     def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
         del venue_name

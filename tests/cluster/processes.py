@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 import websockets
+from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 
 from tickerplant.cluster.nats_server import program
@@ -40,7 +41,11 @@ def free_port() -> int:
 class Process:
     """A program that was started, and what it logs."""
 
-    def __init__(self, command: Sequence[str], log: Path, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, prefix: Sequence[str] = (), port: int = 0
+    ) -> None:
+        self.port = port
+        """Where it serves USDⓈ-M, if it does."""
         self._log = log
         with log.open("wb") as output:
             self.popen = subprocess.Popen(  # noqa: S603  # programs of this repository
@@ -77,9 +82,9 @@ class Processes:
         self._folder = folder
         self.started: list[Process] = []
 
-    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> Process:
+    def start(self, *arguments: str, prefix: Sequence[str] = (), port: int = 0) -> Process:
         """Start our program."""
-        return self._start([sys.executable, "-m", "tickerplant", *arguments], prefix)
+        return self._start([sys.executable, "-m", "tickerplant", *arguments], prefix, port)
 
     def bus(self, port: int, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> Process:
         """Start a bus of the user's own, with JetStream."""
@@ -89,8 +94,8 @@ class Processes:
         configuration.write_text(_BUS.format(host=host, port=port, folder=folder))
         return self._start([program(), "--config", str(configuration)], prefix)
 
-    def _start(self, command: Sequence[str], prefix: Sequence[str]) -> Process:
-        process = Process(command, self._folder / f"{len(self.started)}.log", prefix)
+    def _start(self, command: Sequence[str], prefix: Sequence[str], port: int = 0) -> Process:
+        process = Process(command, self._folder / f"{len(self.started)}.log", prefix, port)
         self.started.append(process)
         return process
 
@@ -111,6 +116,59 @@ def processes(folder: Path) -> Iterator[Processes]:
         raise
     finally:
         made.end()
+
+
+class Cluster(Struct):
+    """An upstream and a bus that run, and what is to be started on the bus."""
+
+    programs: Processes
+    upstream_port: int
+    bus_port: int
+    edge_port: int
+
+    @property
+    def upstream(self) -> str:
+        """The URL of the upstream."""
+        return f"ws://127.0.0.1:{self.upstream_port}"
+
+    @property
+    def edge(self) -> str:
+        """The URL of the edge."""
+        return f"ws://127.0.0.1:{self.edge_port}"
+
+    @property
+    def _bus(self) -> tuple[str, ...]:
+        return ("--bus", f"nats://127.0.0.1:{self.bus_port}", "--plant", "test")
+
+    def start_relay(self, *options: str) -> Process:
+        """Start a relay of the upstream on the bus."""
+        return self._start("relay", free_port(), "--usdm-url", self.upstream, *options)
+
+    def start_simulation(self, *options: str) -> Process:
+        """Start a simulation on the bus."""
+        return self._start("simulate", free_port(), "--symbols", "BTCUSDT,ETHUSDT", *options)
+
+    def start_edge(self, *options: str) -> Process:
+        """Start the edge."""
+        return self._start("edge", self.edge_port, *options)
+
+    def _start(self, command: str, port: int, *options: str) -> Process:
+        ports = ("--usdm-port", str(port), "--coinm-port", str(free_port()))
+        return self.programs.start(command, *ports, *self._bus, *options, port=port)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Yield an upstream and a bus that run."""
+    with processes(folder) as programs:
+        made = Cluster(programs, free_port(), free_port(), free_port())
+        programs.bus(made.bus_port)
+        programs.start(
+            *("simulate", "--symbols", "BTCUSDT,ETHUSDT", "--intensity", "3"),
+            *("--usdm-port", str(made.upstream_port), "--coinm-port", str(free_port())),
+        )
+        wait_ready(made.upstream_port)
+        yield made
 
 
 def readiness(port: int, host: str = "127.0.0.1") -> tuple[int, str]:
@@ -150,6 +208,11 @@ class Listener:
         self._connection: ClientConnection
         self._task: asyncio.Task[None]
 
+    @property
+    def count(self) -> int:
+        """How many messages it was told."""
+        return sum(map(len, self.payloads.values()))
+
     async def open(self) -> Listener:
         """Connect, and remember from now on."""
         self._connection = await connect(self.url, max_queue=None, compression=None)
@@ -187,7 +250,7 @@ class Listener:
         await self._task
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(Struct):
     stream: str
     data: msgspec.Raw
 

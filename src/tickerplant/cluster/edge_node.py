@@ -110,6 +110,10 @@ class EdgeClients(Protocol):
         """Close all stream connections, and each new one."""
         ...
 
+    def begin_streams(self) -> None:
+        """Accept stream connections again after `end_streams`."""
+        ...
+
     def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
         """Note why streams that are subscribed to stay silent, by name."""
         ...
@@ -357,7 +361,9 @@ class EdgeNode:
 
     def unwant(self, name: Name) -> None:
         """Ask the plant for a stream no longer; what subscribes to it on the bus lingers."""
-        self.ordering.close(self._wanted[name].subject)
+        wanted = self._wanted[name]
+        self.ordering.close(wanted.subject)
+        self._joining.forget(wanted)
         self._silent[name[0]].pop(name[1], None)
         if name in self._opened:  # the plant does not know yet
             del self._opened[name]
@@ -639,7 +645,8 @@ class EdgeNode:
         known = [subject for subject in begins.since_ns if subject in self._by_subject]
         self.ordering.accept([self.subjects.control, *known], begins.number)
         if goes_on and self.link.state is not LinkState.LOST:
-            self._joining.begin(self._by_subject, begins.since_ns, self._clock())
+            streams = [each for name, each in self._wanted.items() if name not in self._lingering]
+            self._joining.begin(streams, begins.since_ns, self._clock())
         if is_late:
             self.ordering.cut()
         self.link.heard(self._clock())
@@ -659,6 +666,8 @@ class EdgeNode:
                 self._clients.end_outage(venue)
         if description.ended:
             self._clients.end_streams(_close_reason(description.ended))
+        else:
+            self._clients.begin_streams()
 
     # The way to the plant
 

@@ -61,18 +61,18 @@ class Joining:
         self._settle_ms = 0
 
     def begin(
-        self, streams: Mapping[str, Wanted], since_ns: Mapping[str, int], now_ms: int
+        self, streams: Iterable[Wanted], since_ns: Mapping[str, int], now_ms: int
     ) -> None:
         """Deliver of the messages from now on, which are those of another plant, what is new.
 
         Args:
-            streams: The streams, by subject.
+            streams: The streams.
             since_ns: Since when the other plant has followed each, by subject.
             now_ms: Monotonic.
         """
         heard_ms = self.heard_ns // NS_PER_MS
-        for subject, wanted in streams.items():
-            followed_ns = since_ns.get(subject)
+        for wanted in streams:
+            followed_ns = since_ns.get(wanted.subject)
             is_followed = (
                 followed_ns is not None and followed_ns // NS_PER_MS + BEHIND_MS <= heard_ms
             )
@@ -83,7 +83,7 @@ class Joining:
                 heard_ms=heard_ms,
                 opened_ms=wanted.opened_ns // NS_PER_MS,
             )
-            self._joints[subject] = wanted, joint
+            self._joints[wanted.subject] = wanted, joint
             wanted.broadcast = partial(self._take, wanted, joint)
         self._settle_ms = now_ms + BEHIND_MS
 
@@ -91,7 +91,13 @@ class Joining:
         """Decide about the streams of which nothing new has come, if it is time."""
         if self._joints and now_ms >= self._settle_ms:
             for wanted, joint in tuple(self._joints.values()):
-                self._pass_on(wanted, joint, joint.settle())
+                if wanted.subject in self._joints:  # or a hole in another has closed its subscribers
+                    self._pass_on(wanted, joint, joint.settle())
+
+    def forget(self, wanted: Wanted) -> None:
+        """Do not look for the place of a stream that nobody is subscribed to any more."""
+        wanted.broadcast = wanted.to_hub
+        self._joints.pop(wanted.subject, None)
 
     def clear(self) -> None:
         """Take all further messages as new."""
@@ -116,7 +122,6 @@ class Joining:
             wanted.last = each
             wanted.to_hub(each, envelope if each is payload else b"")
         if joint.is_whole or joint.hole:
-            wanted.broadcast = wanted.to_hub
-            self._joints.pop(wanted.subject, None)
+            self.forget(wanted)
         if joint.hole:
             self._lose([wanted.subject], joint.hole)
