@@ -60,9 +60,7 @@ class Joining:
         """By subject."""
         self._settle_ms = 0
 
-    def begin(
-        self, streams: Iterable[Wanted], since_ns: Mapping[str, int], now_ms: int
-    ) -> None:
+    def begin(self, streams: Iterable[Wanted], since_ns: Mapping[str, int], now_ms: int) -> None:
         """Deliver of the messages from now on, which are those of another plant, what is new.
 
         Args:
@@ -91,7 +89,9 @@ class Joining:
         """Decide about the streams of which nothing new has come, if it is time."""
         if self._joints and now_ms >= self._settle_ms:
             for wanted, joint in tuple(self._joints.values()):
-                if wanted.subject in self._joints:  # or a hole in another has closed its subscribers
+                if (
+                    wanted.subject in self._joints
+                ):  # or a hole in another has closed its subscribers
                     self._pass_on(wanted, joint, joint.settle())
 
     def forget(self, wanted: Wanted) -> None:
