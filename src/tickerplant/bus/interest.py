@@ -30,7 +30,8 @@ class EdgeState(Struct, kw_only=True, eq=False):
     pid: int = 0
     version: int = 0
     """Of its last change that was applied."""
-    wanted: set[Name] = set()
+    wanted: dict[Name, int] = {}
+    """The streams that it wants, each with the last number of any stream when it was opened."""
     parts: dict[Name, None] = {}
     """The first parts of a full list, until the last."""
     subscriber_count: int = 0
@@ -87,8 +88,13 @@ class InterestTable:
         edge.report = report.body
         return edge.version == report.version
 
-    def change(self, change: Interest, now_ms: int) -> bool | None:
+    def change(self, change: Interest, now_ms: int, number: int) -> bool | None:
         """Apply a change of interest.
+
+        Args:
+            change: What an edge has told.
+            now_ms: The time.
+            number: The last number of any stream.
 
         Returns:
             Whether it was applied; otherwise the edge's full list is needed.  None if it is one edge
@@ -112,7 +118,7 @@ class InterestTable:
         edge.version = change.version
         edge.subscriber_count = change.subscriber_count
         self._close(edge, closed)
-        self._open(edge, [name for name in opened if name not in edge.wanted])
+        self._open(edge, [name for name in opened if name not in edge.wanted], number)
         return True
 
     def leave(self, identity: str) -> EdgeState | None:
@@ -139,9 +145,9 @@ class InterestTable:
         edge.seen_ms = now_ms
         return edge
 
-    def _open(self, edge: EdgeState, names: Iterable[Name]) -> None:
+    def _open(self, edge: EdgeState, names: Iterable[Name], number: int) -> None:
         for name in names:
-            edge.wanted.add(name)
+            edge.wanted[name] = number
             edges = self.wanted_by.get(name)
             if edges is None:
                 self.wanted_by[name] = {edge.identity}
@@ -151,7 +157,7 @@ class InterestTable:
 
     def _close(self, edge: EdgeState, names: Iterable[Name]) -> None:
         for name in names:
-            edge.wanted.discard(name)
+            edge.wanted.pop(name, None)
             edges = self.wanted_by[name]
             edges.discard(edge.identity)
             if not edges:

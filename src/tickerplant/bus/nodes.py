@@ -124,6 +124,8 @@ class Accepted(Struct, frozen=True, kw_only=True, tag="accepted", omit_defaults=
     version: int
     number: int
     """Every message of these streams with a greater number is published."""
+    earlier: dict[str, dict[str, int]] = {}
+    """The same for streams of a full list that were wanted before, by venue and name."""
     silent: dict[str, dict[str, str]] = {}
     """Why names stay silent, by venue and name."""
 

@@ -90,9 +90,9 @@ class Ordering:
         """Expect every message of `subjects` after `number`: the plant publishes them."""
         for subject in subjects:
             if self._last.get(subject, ANY) is None:
-                self._last[subject] = number
-        if not self.is_holding:
-            self.delivered = max(self.delivered, number)
+                self._last[subject] = max(number, self.delivered)
+                if not self.is_holding:
+                    self.delivered = max(self.delivered, number)
 
     def restart(self, epoch: str) -> None:
         """Forget every number: another run of the plant begins."""

@@ -198,8 +198,8 @@ class EdgeNode:
         """Why names stay silent, by venue and name."""
         self._outages: dict[str, str] = {}
         """Why the plant serves no streams of a venue."""
-        self._beat = asyncio.Event()
-        """Set at each heartbeat of the plant."""
+        self._news = asyncio.Event()
+        """Set when the plant was heard, or has accepted a change of interest."""
         self._last_beat: Beat | None = None
         self._joining = Joining(self.lose)
         self._search: asyncio.Task[None] | None = None
@@ -467,8 +467,12 @@ class EdgeNode:
                     self._tell_all()
 
     def _accept(self, accepted: Accepted) -> None:
+        for venue, numbers in accepted.earlier.items():
+            for name, number in numbers.items():
+                self.ordering.accept([self.subjects.stream(venue, name)], number)
         for version in [each for each in self._told if each <= accepted.version]:
             self.ordering.accept(self._told.pop(version), accepted.number)
+        self._news.set()
         for venue, reasons in accepted.silent.items():
             known = self._silent.get(venue)
             if known is not None and reasons:
@@ -527,9 +531,9 @@ class EdgeNode:
         self.recovery_count += 1
         deadline_s = 0.0
         while ordering.is_holding:
-            while self.link.state is not LinkState.HERE or self._last_beat is None:
-                self._beat.clear()
-                await self._beat.wait()
+            while self.link.state is not LinkState.HERE or not self._last_beat or self._told:
+                self._news.clear()
+                await self._news.wait()
             deadline_s = deadline_s or time.monotonic() + RECOVERY_S
             is_final = time.monotonic() >= deadline_s
             try:
@@ -684,7 +688,7 @@ class EdgeNode:
         self._joining.heard_ns = beat.sent_ns
         if self.link.heard(self._clock()):
             self._come_back()
-        self._beat.set()
+        self._news.set()
         by_key = self._by_key
         self.ordering.check([(by_key[key], number) for key, number in beat.latest if key in by_key])
 

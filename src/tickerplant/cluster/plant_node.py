@@ -545,13 +545,15 @@ class PlantNode:
             logger().info(f"= edge {message.edge} joined", edges=len(self.interest.edges))
 
     def _on_interest(self, change: Interest) -> None:
-        applied = self.interest.change(change, self._clock())
+        self.end_turn()
+        known = self.interest.edges.get(change.edge)
+        before = dict(known.wanted) if known is not None and change.is_full else {}
+        applied = self.interest.change(change, self._clock(), self.number)
         if applied is None:
             self._bus.complaints.add("bus: too many edges", "! an edge too many was refused")
         elif not applied:
             self._tell(change.edge, SendAll(version=self.interest.edges[change.edge].version))
         else:
-            self.end_turn()
             silent = {
                 venue: reasons
                 for venue, names in change.opened.items()
@@ -563,6 +565,7 @@ class PlantNode:
                 Accepted(
                     version=0 if change.has_more else change.version,
                     number=self.number,
+                    earlier=_by_venue(before),
                     silent=silent,
                 ),
             )
@@ -599,3 +602,10 @@ class PlantNode:
 
 def _nothing(_edge: EdgeState) -> None:
     """Do nothing."""
+
+
+def _by_venue(numbers: Mapping[Name, int]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (venue, name), number in numbers.items():
+        found.setdefault(venue, {})[name] = number
+    return found
