@@ -110,14 +110,22 @@ def configure(
         logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
+    _configured.clear()
+    _configured.append(structlog.get_logger().bind())
     # Libraries warn about requests that the server answers and counts itself; log only their errors.
     handler = logging.StreamHandler(output)
     handler.setFormatter(_PlainFormatter("%(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.ERROR)
 
 
+_configured: list[structlog.typing.FilteringBoundLogger] = []
+"""The logger of the last `configure`: making one takes longer than most of its lines."""
+
+
 def logger() -> structlog.typing.FilteringBoundLogger:
     """Return the program's logger."""
+    if _configured and structlog.is_configured():
+        return _configured[0]
     bound: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return bound
 

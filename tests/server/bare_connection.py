@@ -9,7 +9,6 @@ from typing import Any
 from conversation import little_exchange
 from loopback import START_MS, instrument
 from msgspec.structs import replace
-from uvicorn.server import ServerState
 
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
@@ -17,7 +16,7 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.http import protocol_factory
+from tickerplant.server.http import Http
 from tickerplant.server.rest import Rest
 from tickerplant.venue import USDM
 
@@ -101,7 +100,7 @@ def endpoint(complaints: Complaints | None = None) -> Endpoint:
 
 def connect(wire: Wire, port: Endpoint) -> None:
     """Begin a connection to `port`."""
-    wire.protocol = protocol_factory(port, Rest(port, {}), ServerState())()
+    wire.protocol = Http(port, Rest(port, {})).arrival()
     wire.protocol.connection_made(wire)
 
 

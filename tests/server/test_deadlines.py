@@ -14,7 +14,6 @@ from websockets.frames import Frame, Opcode
 
 from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.http import HttpConnection
 from tickerplant.server.pages import CLOCK_PATH
 from tickerplant.server.rest import Page, Post, Response, Rest
 
@@ -159,14 +158,13 @@ async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
     async with loopback(limits) as house:
         size = 20_000_000
         with house.socket(receive_bytes=4096) as sock:
-            open_connections = house.server.ports[0].http.connections
-            await until(lambda: open_connections)
-            (connection,) = cast("set[HttpConnection]", open_connections)
-            pages = cast("dict[str, Page]", cast("Rest", connection.app)._pages)
+            http = house.server.ports[0].http
+            await until(lambda: http.connections)
+            pages = cast("dict[str, Page]", cast("Rest", http.rest)._pages)
             pages["/big"] = lambda _query: Response(b"x" * size)
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(sock, b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
-            await until(lambda: not open_connections)
+            await until(lambda: not http.connections)
             assert 0 < len(await read_all(sock)) < size
         assert (await house.metrics())[timeouts("answer")] == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from email.utils import formatdate
 from itertools import count
 from typing import Protocol
 
@@ -193,6 +194,8 @@ class Endpoint:
         )
         """Decides about connections and answers WebSocket API requests; this process if missing."""
         self.connections: dict[Connection, None] = {}
+        self._date = (0, "")
+        """The second that was written last as a date, and the date."""
         self.outage: str | None = None
         """Why streams are not served; None while they are."""
         self.ending: CloseReason | None = None
@@ -212,6 +215,14 @@ class Endpoint:
     def policy_counts(self) -> Counter[Policy]:
         """Open stream connections, by what happens to their messages while the client is behind."""
         return Counter(each.policy for each in self.connections if each.names is not None)
+
+    @property
+    def date(self) -> str:
+        """The date of now, as HTTP writes it."""
+        now_s = self.clock() // 1_000
+        if self._date[0] != now_s:
+            self._date = (now_s, formatdate(now_s, usegmt=True))
+        return self._date[1]
 
     def new_connection_id(self) -> str:
         """Return an identity for a connection, unique over all ports."""

@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from websockets.datastructures import Headers
 
 from tickerplant.envelope import HEAD
 from tickerplant.frames import payloads, text_frame
@@ -54,7 +53,7 @@ from tickerplant.server.faults import (
     WORDS,
     FaultRow,
 )
-from tickerplant.server.handshake import Answer, Target, Upgrade, refused
+from tickerplant.server.handshake import Answer, Target, Upgrade, UpgradeRequest, refused
 from tickerplant.server.websocket import Session, WebSocketConnection
 
 HANDSHAKE_STATUSES = ((REFUSE, 503), (LIMIT_HANDSHAKES, 429), (BAN_HANDSHAKES, 418))
@@ -237,14 +236,16 @@ class FaultyConnection(WebSocketConnection):
         )
         super().connection_made(self._stallable)
 
-    def answer_upgrade(self, upgrade: Upgrade, admission: Admission, now_ms: int) -> Answer:
+    def answer_upgrade(self, upgrade: Upgrade, admission: Admission) -> Answer:
         """Return the answer to the upgrade request; a fault may refuse what would be granted."""
-        answer = super().answer_upgrade(upgrade, admission, now_ms)
+        answer = super().answer_upgrade(upgrade, admission)
         if answer.target is not None:
             for row, status in HANDSHAKE_STATUSES:
                 if self._draws.happens(row):
                     headers = {} if status == 503 else {"Retry-After": str(RETRY_AFTER_MS // 1_000)}
-                    return refused(status, "Refused by a fault on demand.", now_ms, headers)
+                    return refused(
+                        status, "Refused by a fault on demand.", self._endpoint.date, headers
+                    )
         return answer
 
     def start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
@@ -379,9 +380,11 @@ class FaultyConnection(WebSocketConnection):
         return Send(msgspec.json.encode(error_reply), error.code)
 
 
-def connect(endpoint: Endpoint, headers: Headers, faults: FaultInjector) -> WebSocketConnection:
-    """Return a connection for an upgrade request with `headers`: a plain one if it is exempt."""
-    if not faults.is_on or "1" in headers.get_all(EXEMPT_HEADER):
+def connect(
+    endpoint: Endpoint, request: UpgradeRequest, faults: FaultInjector
+) -> WebSocketConnection:
+    """Return a connection for an upgrade request: a plain one if it is exempt."""
+    if not faults.is_on or b"1" in request.values(EXEMPT_HEADER.lower().encode()):
         return WebSocketConnection(endpoint)
     return FaultyConnection(endpoint, faults.next_connection())
 

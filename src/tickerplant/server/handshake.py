@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from email.utils import formatdate
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from uuid import uuid4
 
 from msgspec import Struct
-from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
 from websockets.utils import accept_key
 
 from tickerplant.errors import TickerplantError
@@ -29,6 +26,32 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 Target = StreamTarget | ApiTarget
 
 
+class UpgradeRequest(Struct, frozen=True):
+    """A request to be upgraded to WebSocket."""
+
+    target: str
+    """As it was sent, one character per byte."""
+    method: str
+    protocol: str
+    """The version of HTTP, `HTTP/1.1`."""
+    fields: list[tuple[bytes, bytes]]
+    """The headers in their order, names in lower case."""
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the values of a header, given in lower case."""
+        return [value for each, value in self.fields if each == name]
+
+
+def asks_for_websocket(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the headers of an upgrade request, names in lower case, name WebSocket."""
+    return any(
+        token.strip().lower() == b"websocket"
+        for name, value in fields
+        if name == b"upgrade"
+        for token in value.split(b",")
+    )
+
+
 class Upgrade(Struct, frozen=True):
     """An upgrade request that is valid."""
 
@@ -40,7 +63,9 @@ class Upgrade(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """The answer to an upgrade request."""
 
-    response: Response
+    status: int
+    response: bytes
+    """The whole answer, as it is sent."""
     target: Target | None = None
     """What is opened; None if the request is refused."""
     why: str = ""
@@ -57,39 +82,36 @@ class _Refusal(TickerplantError):  # noqa: N818  # named after the answer
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def read_upgrade(request: Request, endpoint: Endpoint, now_ms: int) -> Upgrade | Answer:
+def read_upgrade(request: UpgradeRequest, endpoint: Endpoint) -> Upgrade | Answer:
     """Return what an upgrade request asks for, or the answer that refuses an invalid one."""
     try:
-        target = parse_target(request.path, endpoint.venue, endpoint.limits)
+        target = parse_target(request.target, endpoint.venue, endpoint.limits)
         return Upgrade(target, _key_of(request))
     except BadTarget as bad:
-        return Answer(_rejection(bad.status, bad.message, now_ms), why="not a stream URL")
+        response = _rejection(bad.status, bad.message, endpoint.date, {})
+        return Answer(bad.status, response, why="not a stream URL")
     except _Refusal as refusal:
-        return refused(refusal.status, refusal.message, now_ms, refusal.headers)
+        return refused(refusal.status, refusal.message, endpoint.date, refusal.headers)
 
 
-def answer_handshake(
-    upgrade: Upgrade, endpoint: Endpoint, admission: Admission, now_ms: int
-) -> Answer:
+def answer_handshake(upgrade: Upgrade, endpoint: Endpoint, admission: Admission) -> Answer:
     """Return the answer to a valid upgrade request, about which `admission` was decided."""
     try:
         _check_room(upgrade.target, endpoint, admission)
     except _Refusal as refusal:
-        return refused(refusal.status, refusal.message, now_ms, refusal.headers)
-    headers = Headers(
-        {
-            "Date": _date(now_ms),
-            "Upgrade": "websocket",
-            "Connection": "Upgrade",
-            "Sec-WebSocket-Accept": accept_key(upgrade.key),
-        }
-    )
+        return refused(refusal.status, refusal.message, endpoint.date, refusal.headers)
+    headers = {
+        "Date": endpoint.date,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Accept": accept_key(upgrade.key),
+    }
     if isinstance(upgrade.target, ApiTarget):
         headers["x-mbx-uuid"] = str(uuid4())
-    return Answer(Response(101, "Switching Protocols", headers), upgrade.target)
+    return Answer(101, _response(101, headers), upgrade.target)
 
 
-def _key_of(request: Request) -> str:
+def _key_of(request: UpgradeRequest) -> str:
     """Return the key of an upgrade request, which must follow RFC 6455, section 4.2.1.
 
     Raises:
@@ -99,31 +121,30 @@ def _key_of(request: Request) -> str:
         raise _Refusal(400, "A WebSocket handshake must use HTTP/1.1.")
     if request.method != "GET":
         raise _Refusal(405, "A WebSocket handshake must be a GET.", Allow="GET")
-    headers = request.headers
-    if "Transfer-Encoding" in headers or set(headers.get_all("Content-Length")) - {"0"}:
+    if request.values(b"transfer-encoding") or set(request.values(b"content-length")) - {b"0"}:
         raise _Refusal(400, "An upgrade request must not have a body.")
-    _only(headers, "Host")
-    version = _only(headers, "Sec-WebSocket-Version")
+    _only(request, "Host")
+    version = _only(request, "Sec-WebSocket-Version")
     if version != VERSION:
         message = f"This server supports WebSocket version {VERSION}."
         raise _Refusal(426, message, Upgrade="websocket", Sec_WebSocket_Version=VERSION)
-    key = _only(headers, "Sec-WebSocket-Key")
+    key = _only(request, "Sec-WebSocket-Key")
     if not _KEY.fullmatch(key):
         raise _Refusal(400, "The header Sec-WebSocket-Key is not 16 bytes in base64.")
     return key
 
 
-def _only(headers: Headers, name: str) -> str:
+def _only(request: UpgradeRequest, name: str) -> str:
     """Return the value of a header that must occur once.
 
     Raises:
         _Refusal: it is missing, or occurs more than once.
     """
-    values = headers.get_all(name)
+    values = request.values(name.lower().encode())
     if len(values) != 1:
         wrong = "occurs more than once" if values else "is missing"
         raise _Refusal(400, f"The header {name} {wrong}.")
-    return values[0]
+    return values[0].decode("latin-1")
 
 
 def _check_room(target: Target, endpoint: Endpoint, admission: Admission) -> None:
@@ -137,25 +158,24 @@ def _check_room(target: Target, endpoint: Endpoint, admission: Admission) -> Non
         raise _Refusal(503, f"Upstream lost: {endpoint.outage}.", Retry_After=str(LOST_RETRY_S))
 
 
-def refused(status: int, message: str, now_ms: int, headers: Mapping[str, str]) -> Answer:
+def refused(status: int, message: str, date: str, headers: Mapping[str, str]) -> Answer:
     """Return the answer that refuses an upgrade request; `message` goes into the log too."""
-    response = _rejection(status, message, now_ms)
-    response.headers.update(headers)
-    return Answer(response, why=message.removesuffix("."))
+    response = _rejection(status, message, date, headers)
+    return Answer(status, response, why=message.removesuffix("."))
 
 
-def _rejection(status: int, message: str, now_ms: int) -> Response:
+def _rejection(status: int, message: str, date: str, headers: Mapping[str, str]) -> bytes:
     body = f"{message}\n".encode()
-    headers = Headers(
-        {
-            "Date": _date(now_ms),
-            "Connection": "close",
-            "Content-Length": str(len(body)),
-            "Content-Type": "text/plain; charset=utf-8",
-        }
-    )
-    return Response(status, HTTPStatus(status).phrase, headers, body)
+    every = {
+        "Date": date,
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+        "Content-Type": "text/plain; charset=utf-8",
+        **headers,
+    }
+    return _response(status, every) + body
 
 
-def _date(now_ms: int) -> str:
-    return formatdate(now_ms / 1_000, usegmt=True)
+def _response(status: int, headers: Mapping[str, str]) -> bytes:
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{fields}\r\n".encode("latin-1")

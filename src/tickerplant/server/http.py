@@ -7,7 +7,7 @@ byte that followed the upgrade request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -15,10 +15,10 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
-from websockets.datastructures import Headers
-from websockets.http11 import Request
 
+from tickerplant.server.arrival import Arrival
 from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
+from tickerplant.server.handshake import UpgradeRequest, asks_for_websocket
 from tickerplant.server.rest import PENDING, UNKNOWN, ForwardedResponse, Rest
 from tickerplant.server.websocket import WebSocketConnection
 
@@ -29,35 +29,101 @@ HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
 
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """Answers HTTP requests: an ASGI application.  `Rest` also answers questions at once."""
-UpgradedProtocol: TypeAlias = Callable[[Endpoint, Headers], WebSocketConnection]
-"""Makes the protocol of a connection that is upgraded to WebSocket, from the request's headers."""
+UpgradedProtocol: TypeAlias = Callable[[Endpoint, UpgradeRequest], WebSocketConnection]
+"""Makes the protocol of a connection that asks to be upgraded to WebSocket."""
 
 
-def plain_connection(endpoint: Endpoint, _headers: Headers) -> WebSocketConnection:
+def plain_connection(endpoint: Endpoint, _request: UpgradeRequest) -> WebSocketConnection:
     """Return a connection without faults."""
     return WebSocketConnection(endpoint)
+
+
+class Http:
+    """What the connections of one port share.
+
+    Args:
+        endpoint: The port.
+        app: Answers HTTP requests.
+        upgraded: Makes the protocol of a connection that is upgraded to WebSocket.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        app: Application,
+        upgraded: UpgradedProtocol = plain_connection,
+    ) -> None:
+        self.endpoint = endpoint
+        self.limits = endpoint.limits
+        self.loop = asyncio.get_running_loop()
+        self.arrivals: set[Arrival] = set()
+        """The connections that have not sent anything yet."""
+        self.rest = app if isinstance(app, Rest) else None
+        """Answers questions at once; None if the application cannot."""
+        self._state = ServerState()
+        self._upgraded = upgraded
+        self._config = _config(app, endpoint.limits.keep_alive_ms)
+
+    @property
+    def connections(self) -> Iterable[Arrival | HttpConnection]:
+        """The open connections that are not upgraded."""
+        served = (each for each in self._state.connections if isinstance(each, HttpConnection))
+        return (*self.arrivals, *served)
+
+    def arrival(self) -> Arrival:
+        """Return the protocol of a new connection."""
+        return Arrival(self)
+
+    def connection(self, head_timeout_ms: int) -> HttpConnection:
+        """Return the protocol of a connection whose first head must be complete in time."""
+        return HttpConnection(self, self._config, self._state, head_timeout_ms)
+
+    def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes) -> None:
+        """Hand a connection to the WebSocket side, with the bytes after the request."""
+        connection = self._upgraded(self.endpoint, request)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        connection.begin(request)
+        if rest:
+            connection.data_received(rest)
+
+
+def _config(app: Application, keep_alive_ms: int) -> Config:
+    """Return uvicorn's configuration of the connections of a port."""
+    config = Config(
+        app,
+        http=HttpToolsProtocol,
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        timeout_keep_alive=keep_alive_ms / 1_000,  # type: ignore[arg-type]  # seconds
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+    )
+    config.load()
+    config.loaded_app = app  # uvicorn would log complete requests at its lowest level
+    return config
 
 
 class HttpConnection(HttpToolsProtocol):
     """One connection of a port until it is upgraded or closed."""
 
     def __init__(
-        self,
-        endpoint: Endpoint,
-        config: Config,
-        state: ServerState,
-        upgraded: UpgradedProtocol,
-        rest: Rest | None,
+        self, http: Http, config: Config, state: ServerState, head_timeout_ms: int
     ) -> None:
         super().__init__(config, state, {})
-        self._rest = rest
+        self._http = http
+        self._first_head_ms = head_timeout_ms
+        self._rest = http.rest
         self._is_question = False
         """Whether the request can be answered at once, without a task."""
         self._has_answered = False
         """Whether a request was answered at once in this turn; others in the same bytes wait."""
-        self._endpoint = endpoint
-        self._upgraded = upgraded
-        self._limits = endpoint.limits
+        self._endpoint = http.endpoint
+        self._limits = http.endpoint.limits
         self._head_bytes = 0
         self._in_head = True
         self._reading: asyncio.TimerHandle | None = None
@@ -70,7 +136,7 @@ class HttpConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the transport, and wait a limited time for a request."""
         super().connection_made(transport)
-        self._await(HEAD, self._limits.head_timeout_ms)
+        self._await(HEAD, self._limits.head_timeout_ms, self._first_head_ms)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -124,12 +190,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         """Return whether the upgrade of a request is one to WebSocket."""
-        return any(
-            token.strip().lower() == b"websocket"
-            for name, value in self.headers
-            if name == b"upgrade"
-            for token in value.split(b",")
-        )
+        return asks_for_websocket(self.headers)
 
     def on_response_complete(self) -> None:
         """Continue with an upgrade that waited for this response."""
@@ -146,24 +207,15 @@ class HttpConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._end_reading()
         self._end_writing()
-        rest, self._after_upgrade = self._after_upgrade, None
-        headers = Headers(
-            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers]
-        )
-        connection = self._upgraded(self._endpoint, headers)
-        self.transport.set_protocol(connection)
-        connection.connection_made(self.transport)
+        rest, self._after_upgrade = self._after_upgrade or b"", None
         self.flow.resume_reading()
-        connection.begin(
-            Request(
-                self.url.decode("latin-1"),
-                headers,
-                self.parser.get_method().decode("ascii"),
-                f"HTTP/{self.parser.get_http_version()}",
-            )
+        request = UpgradeRequest(
+            self.url.decode("latin-1"),
+            self.parser.get_method().decode("ascii"),
+            f"HTTP/{self.parser.get_http_version()}",
+            self.headers,
         )
-        if rest:
-            connection.data_received(rest)
+        self._http.upgrade(self.transport, request, rest)
 
     def on_message_begin(self) -> None:
         """Begin a request; what an application would need of it is made when it is needed."""
@@ -256,8 +308,9 @@ class HttpConnection(HttpToolsProtocol):
         unread = self.transport.get_write_buffer_size()
         self._time_out(ANSWER if unread else IDLE, self._limits.keep_alive_ms)
 
-    def _await(self, what: str, timeout_ms: int) -> None:
-        self._reading = self.loop.call_later(timeout_ms / 1_000, self._time_out, what, timeout_ms)
+    def _await(self, what: str, timeout_ms: int, left_ms: int | None = None) -> None:
+        delay_s = (timeout_ms if left_ms is None else left_ms) / 1_000
+        self._reading = self.loop.call_later(delay_s, self._time_out, what, timeout_ms)
 
     def _end_reading(self) -> None:
         if self._reading is not None:
@@ -330,36 +383,3 @@ def closing_response(status: int, text: str, *headers: str) -> bytes:
         "connection: close",
     )
     return "\r\n".join([*lines, "", f"{text}\n"]).encode("ascii")
-
-
-def protocol_factory(
-    endpoint: Endpoint,
-    app: Application,
-    state: ServerState,
-    upgraded: UpgradedProtocol = plain_connection,
-) -> Callable[[], HttpConnection]:
-    """Return a factory of protocols for new connections to `endpoint`.
-
-    Args:
-        endpoint: The port.
-        app: Answers HTTP requests.
-        state: Holds the open HTTP connections.
-        upgraded: Makes the protocol of a connection that is upgraded to WebSocket.
-    """
-    config = Config(
-        app,
-        http=HttpToolsProtocol,
-        ws="none",
-        interface="asgi3",
-        lifespan="off",
-        timeout_keep_alive=endpoint.limits.keep_alive_ms / 1_000,  # type: ignore[arg-type]  # seconds
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-    )
-    config.load()
-    config.loaded_app = app  # uvicorn would log complete requests at its lowest level
-    rest = app if isinstance(app, Rest) else None
-    return lambda: HttpConnection(endpoint, config, state, upgraded, rest)

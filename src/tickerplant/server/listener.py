@@ -12,7 +12,7 @@ import asyncio
 import resource
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from errno import errorcode
 from typing import Any
@@ -71,6 +71,7 @@ class Listener:
         self._pause: asyncio.TimerHandle | None = None
         self._tls = tls
         self._opening: set[asyncio.Task[None]] = set()
+        """TLS connections that were accepted and have no protocol yet."""
 
     @property
     def opening_count(self) -> int:
@@ -106,6 +107,8 @@ class Listener:
             # The system assigns the lowest free descriptor, so all below are in use.
             if connection.fileno() >= self._bound:
                 self._reject(connection)
+            elif self._tls is None:
+                _Opening(self._open(connection)).proceed()
             else:
                 task = self._loop.create_task(self._open(connection))
                 self._opening.add(task)
@@ -201,6 +204,27 @@ class Listener:
         if "UNKNOWN_CA" in why or "BAD_CERTIFICATE" in why or "CERTIFICATE_UNKNOWN" in why:
             hint = ": the client does not trust the certificate of this server"
         self._endpoint.complaints.add(f"{NO_TLS}: {why}", f"! a TLS handshake failed{hint}")
+
+
+class _Opening:
+    """Carries out what opens a connection, without the cost of a task: it waits once at most.
+
+    Args:
+        work: Waits for futures only.
+    """
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Coroutine[asyncio.Future[Any], None, None]) -> None:
+        self._work = work
+
+    def proceed(self, _done: object = None) -> None:
+        """Go on until it waits, or to the end."""
+        try:
+            future = self._work.send(None)
+        except StopIteration:
+            return
+        future.add_done_callback(self.proceed)
 
 
 def _set_done(future: asyncio.Future[None]) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
-from uvicorn.server import ServerState
 
 from tickerplant.errors import ConfigError
 from tickerplant.protocol.close_reasons import GOING_AWAY
@@ -23,7 +22,7 @@ from tickerplant.server.event_loop import Clock
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import Guard
-from tickerplant.server.http import Application, protocol_factory
+from tickerplant.server.http import Application, Http
 from tickerplant.server.listener import BACKLOG, Listener
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -45,7 +44,7 @@ class Port(Struct, frozen=True, eq=False):
 
     endpoint: Endpoint
     listener: Listener
-    http: ServerState
+    http: Http
 
 
 class Ports:
@@ -166,6 +165,7 @@ class Ports:
             self._tick_task = None
         for port in self.open:
             port.listener.close()
+        await asyncio.sleep(0)  # what was accepted gets its protocol, and is closed with the others
         for connection in self.connections:
             connection.close(GOING_AWAY)
         # Each connection aborts itself after the grace period, so this ends.
@@ -175,7 +175,7 @@ class Ports:
         for endpoint in self.endpoints:
             endpoint.queries.stop()
         for port in self.open:
-            for http in tuple(port.http.connections):
+            for http in port.http.connections:
                 http.shutdown()
         await asyncio.sleep(0)
         self.open.clear()
@@ -185,11 +185,10 @@ class Ports:
         sock = self._sockets.get(venue.name) or listening_socket(
             venue, self._host, self._number(venue)
         )
-        http = ServerState()
         guard = Guard(self._host, str(sock.getsockname()[0]))
         upgraded = partial(faulty_connection.connect, faults=self._faults)
-        protocols = protocol_factory(endpoint, self._application(endpoint, guard), http, upgraded)
-        listener = Listener(endpoint, sock, protocols, self._tls)
+        http = Http(endpoint, self._application(endpoint, guard), upgraded)
+        listener = Listener(endpoint, sock, http.arrival, self._tls)
         listener.start()
         return Port(endpoint, listener, http)
 

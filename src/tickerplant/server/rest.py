@@ -8,7 +8,6 @@ information page).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -125,8 +124,6 @@ class Rest:
             for query in QUERIES
             if (path := query.path_on(venue)) is not None
         }
-        self._date = (0, "")
-        """The second that was written last, and its text."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -194,11 +191,8 @@ class Rest:
 
     def _fields(self, response: Response) -> Iterable[tuple[str, str]]:
         """Return all headers of a response."""
-        now_s = self._endpoint.clock() // 1_000
-        if self._date[0] != now_s:
-            self._date = (now_s, formatdate(now_s, usegmt=True))
         return (
-            ("date", self._date[1]),
+            ("date", self._endpoint.date),
             ("content-type", response.content_type),
             ("content-length", str(len(response.body))),
             *response.headers,

@@ -15,9 +15,8 @@ import socket
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from functools import partial
+from logging import INFO
 from typing import TypeAlias
-
-from websockets.http11 import Request
 
 from tickerplant import frames
 from tickerplant.logs import logger
@@ -43,6 +42,7 @@ from tickerplant.server.handshake import (
     Answer,
     Target,
     Upgrade,
+    UpgradeRequest,
     answer_handshake,
     read_upgrade,
 )
@@ -164,11 +164,11 @@ class WebSocketConnection(asyncio.Protocol):
         self.transport = transport
         transport.set_write_buffer_limits(self._endpoint.limits.max_unsent_bytes // CONGESTED_SHARE)
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: UpgradeRequest) -> None:
         """Answer the upgrade request; what follows it comes through `data_received`."""
         endpoint = self._endpoint
         now_ms = endpoint.clock()
-        upgrade = read_upgrade(request, endpoint, now_ms)
+        upgrade = read_upgrade(request, endpoint)
         if isinstance(upgrade, Answer):
             self._refuse(request, upgrade)
             return
@@ -226,9 +226,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     # Handshake.
 
-    def answer_upgrade(self, upgrade: Upgrade, admission: Admission, now_ms: int) -> Answer:
+    def answer_upgrade(self, upgrade: Upgrade, admission: Admission) -> Answer:
         """Return the answer to a valid upgrade request, and what it opens."""
-        return answer_handshake(upgrade, self._endpoint, admission, now_ms)
+        return answer_handshake(upgrade, self._endpoint, admission)
 
     def start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
         """Return the session that was granted; the hub may write from now on."""
@@ -246,31 +246,34 @@ class WebSocketConnection(asyncio.Protocol):
         self.write = self.transport.write
         return self._session
 
-    def _answer(self, request: Request, upgrade: Upgrade, admission: Admission) -> None:
+    def _answer(self, request: UpgradeRequest, upgrade: Upgrade, admission: Admission) -> None:
         """Answer a valid upgrade request, about which `admission` was decided."""
         if self._state is not _State.CONNECTING:
             return  # the client is gone
         now_ms = self._endpoint.clock()
-        answer = self.answer_upgrade(upgrade, admission, now_ms)
+        answer = self.answer_upgrade(upgrade, admission)
         if answer.target is None:
             self._refuse(request, answer)
             return
-        self.transport.write(answer.response.serialize())
+        self.transport.write(answer.response)
         self._open(request, answer.target, admission, now_ms)
         if self._is_reading_paused:
             self._read()
 
-    def _open(self, request: Request, target: Target, admission: Admission, now_ms: int) -> None:
+    def _open(
+        self, request: UpgradeRequest, target: Target, admission: Admission, now_ms: int
+    ) -> None:
         endpoint = self._endpoint
         session = self.start_session(target, admission, now_ms)
         endpoint.connections[self] = None
         endpoint.counters.opened += 1
-        logger().info(
-            f"{self.identity} = open",
-            venue=endpoint.venue.name,
-            path=loggable(request.path),
-            peer=self.address,
-        )
+        if logger().is_enabled_for(INFO):
+            logger().info(
+                f"{self.identity} = open",
+                venue=endpoint.venue.name,
+                path=loggable(request.target),
+                peer=self.address,
+            )
         if isinstance(target, StreamTarget):
             self._route = target.route
             endpoint.hub.set_combined(self, target.combined)
@@ -295,15 +298,15 @@ class WebSocketConnection(asyncio.Protocol):
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what the system holds cannot be replaced
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, BEHIND_BYTES)
 
-    def _refuse(self, request: Request, answer: Answer) -> None:
+    def _refuse(self, request: UpgradeRequest, answer: Answer) -> None:
         """Send, count and log an answer that refuses the handshake."""
-        self.transport.write(answer.response.serialize())
-        status = answer.response.status_code
+        self.transport.write(answer.response)
+        status = answer.status
         self._endpoint.counters.refused[status] += 1
         self._endpoint.complaints.add(
             f"handshake {status}",
             f"{self.identity} ! handshake refused: {answer.why}",
-            path=loggable(request.path),
+            path=loggable(request.target),
         )
         self._finish()
 
