@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from loopback import Loopback, loopback, looped, shake_hands, until
+from loopback import TICK_MS, Loopback, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED, CloseReason
@@ -17,8 +17,9 @@ BOUNDS = replace(LIMITS, max_unsent_bytes=BOUND_BYTES)
 class Reader:
     """A connection with as many unsent bytes as the test says."""
 
-    def __init__(self, unsent_bytes: int) -> None:
+    def __init__(self, unsent_bytes: int, taken_bytes: int | None = 0) -> None:
         self.unsent_bytes = unsent_bytes
+        self.taken_bytes = taken_bytes
         self.closed: list[str] = []
 
     def close(self, reason: CloseReason) -> None:
@@ -78,6 +79,57 @@ async def test_a_reader_that_takes_nothing_is_closed_and_one_that_reads_slowly_i
     await waiting
 
 
+# A reader that takes nothing for `max_unread_ms`
+
+UNREAD_MS = 1_000
+TIMED = replace(BOUNDS, max_unread_ms=UNREAD_MS)
+
+
+def test_a_reader_is_closed_when_it_took_nothing_of_what_waits_for_the_whole_time() -> None:
+    congestion, reader = Congestion(TIMED, lambda: 0), Reader(1)
+    for now_ms in range(5_000, 5_000 + UNREAD_MS, 100):
+        congestion.check(reader, now_ms)
+    assert (reader.closed, congestion.behind_count) == ([], 1)
+    congestion.check(reader, 5_000 + UNREAD_MS)
+    assert (reader.closed, congestion.behind_count) == ([STALLED.name], 0)
+
+
+def test_a_reader_that_takes_a_little_stays_however_much_waits() -> None:
+    congestion, reader = Congestion(TIMED, lambda: 0), Reader(1)
+    for now_ms in range(0, 20 * UNREAD_MS, UNREAD_MS // 2):
+        reader.unsent_bytes += 1_000
+        congestion.check(reader, now_ms)
+        congestion.check(reader, now_ms + 1)
+        reader.taken_bytes = (reader.taken_bytes or 0) + 1
+    assert reader.closed == []
+
+
+def test_a_reader_for_which_nothing_waits_may_be_silent_for_ever() -> None:
+    congestion, reader = Congestion(TIMED, lambda: 0), Reader(1)
+    congestion.check(reader, 0)
+    reader.unsent_bytes = 0
+    congestion.check(reader, UNREAD_MS)
+    reader.unsent_bytes = 1
+    congestion.check(reader, 10 * UNREAD_MS)
+    congestion.check(reader, 11 * UNREAD_MS - 1)
+    assert reader.closed == [], "the time begins with the data that waits"
+
+
+def test_a_reader_is_not_judged_where_nobody_knows_what_it_took() -> None:
+    congestion, reader = Congestion(TIMED, lambda: 0), Reader(1, taken_bytes=None)
+    congestion.check(reader, 0)
+    congestion.check(reader, 10 * UNREAD_MS)
+    assert reader.closed == []
+
+
+def test_a_reader_that_is_gone_is_forgotten() -> None:
+    congestion, reader = Congestion(TIMED, lambda: 0), Reader(1)
+    congestion.pause(reader)
+    congestion.check(reader, 0)
+    congestion.forget(reader)
+    assert (congestion.behind_count, congestion.congested) == (0, False)
+
+
 MORE_THAN_THE_KERNEL_HOLDS = 100_000
 """So many trades do not fit into the buffers of a socket that nobody reads."""
 
@@ -119,3 +171,28 @@ async def test_a_source_that_waits_drops_a_client_that_stops_reading() -> None:
             await publish(house)
             await until(lambda: not house.server.endpoints[0].connections)
         assert house.server.endpoints[0].counters.closed == {STALLED.name: 1}
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_client_that_does_not_read_is_closed_by_time_long_before_the_bound_in_bytes() -> (
+    None
+):
+    async with loopback(replace(LIMITS, close_grace_ms=10)) as house:
+        counters, congestion = house.server.endpoints[0].counters, house.server.congestion
+        with house.socket(receive_bytes=4096) as sock, house.socket() as reading:
+            await shake_hands(sock, "/ws/btcusdt@trade")
+            await shake_hands(reading, "/ws/btcusdt@trade")
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(10):
+                while not congestion.behind_count:
+                    for _ in range(200):
+                        house.trade()
+                    await loop.sock_recv(reading, 1 << 20)
+                while not counters.closed:
+                    house.clock.now_ms += LIMITS.max_unread_ms
+                    house.trade()
+                    await loop.sock_recv(reading, 1 << 20)
+                    await asyncio.sleep(3 * TICK_MS / 1_000)
+            assert counters.closed == {STALLED.name: 1}
+            assert len(house.server.connections) == 1, "the one that reads"

@@ -308,9 +308,9 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
         frame_bytes = 200
         assert max(unsent) <= limits.max_unsent_bytes + 50 * frame_bytes, "the bound was passed"
         assert slow.unsent_bytes == 0, "its memory was not returned"
-        assert not house.server.congestion.congested
         for _ in range(published):
             assert b'"e":"trade"' in await reader.recv(decode=False)
+        assert not house.server.congestion.congested
         sock.close()
         counted = await house.metrics()
         assert counted['tickerplant_slow_consumers_total{venue="usdm"}'] == 1

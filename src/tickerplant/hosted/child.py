@@ -40,7 +40,14 @@ PARENT_CHECK_S = 1.0
 PATIENT_MS = 10 * 365 * 86_400_000
 """Ten years: the program may stop for as long as it wants, for example in a debugger."""
 PATIENCE = dict.fromkeys(
-    ("close_grace_ms", "lifetime_ms", "ping_interval_ms", "pong_timeout_ms", "stall_timeout_ms"),
+    (
+        "close_grace_ms",
+        "lifetime_ms",
+        "max_unread_ms",
+        "ping_interval_ms",
+        "pong_timeout_ms",
+        "stall_timeout_ms",
+    ),
     PATIENT_MS,
 )
 """Limits of a server with one client, which it must never disconnect."""

@@ -73,7 +73,8 @@ STALLED = CloseReason(
     code=1008,
     reason="Slow consumer: stopped reading",
     should_reconnect=True,
-    doc="The client stopped reading while a replay waited for it.",
+    doc="The client read nothing for too long although data waited for it (`max_unread_ms`), or "
+    "while a replay waited for it (`stall_timeout_ms`).",
 )
 FRAME_TOO_BIG = CloseReason(
     name="frame_too_big",

@@ -95,6 +95,12 @@ class Limits(Struct, frozen=True, kw_only=True):
             OURS,
         ),
     ] = 1_048_576
+    max_unread_ms: Annotated[
+        int,
+        Description(
+            "ms", "Time for which a client may read nothing of the data that waits for it.", OURS
+        ),
+    ] = 30_000
     close_grace_ms: Annotated[
         int, Description("ms", "Time a closing connection has to read its last bytes.", OURS)
     ] = 2000

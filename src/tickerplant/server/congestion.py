@@ -1,4 +1,4 @@
-"""Backpressure: how a source that can wait learns that its clients read too slowly."""
+"""Connections that read too slowly: when they are closed, and how a source learns to wait for them."""
 
 from __future__ import annotations
 
@@ -27,19 +27,32 @@ class Reader(Protocol):
         ...
 
 
+class CheckedReader(Reader, Protocol):
+    """A connection that is checked for reading at all."""
+
+    @property
+    def taken_bytes(self) -> int | None:
+        """Bytes that the client has acknowledged so far; None if the system does not tell."""
+        ...
+
+
 class Congestion:
     """The connections that have more unsent data than they should.
 
     A connection is congested between its transport's `pause_writing` and `resume_writing`.  One
-    with more than `max_unsent_bytes` is closed as a slow consumer.  A source that can wait, such as a
-    replay at full speed, awaits `wait_clear` and so keeps its readers below that bound.
+    with more than `max_unsent_bytes` is closed as a slow consumer, one that takes nothing of what waits
+    for it for `max_unread_ms` as stalled.  A source that can wait, such as a replay at full speed, awaits
+    `wait_clear` and so keeps its readers below the first bound.
     """
 
     def __init__(self, limits: Limits, count_subscribers: Callable[[], int]) -> None:
         self._max_unsent_bytes = limits.max_unsent_bytes
+        self._max_unread_ms = limits.max_unread_ms
         self._stall_timeout_s = limits.stall_timeout_ms / 1_000
         self._count_subscribers = count_subscribers
         self._congested: dict[Reader, None] = {}
+        self._behind: dict[Reader, tuple[int, int]] = {}
+        """The readers for which data waits: what they have taken, and since when no more."""
         self._clear = asyncio.Event()
         self._clear.set()
 
@@ -47,6 +60,11 @@ class Congestion:
     def congested(self) -> bool:
         """Whether any connection has more unsent data than it should."""
         return bool(self._congested)
+
+    @property
+    def behind_count(self) -> int:
+        """Connections for which data waited when they were last checked."""
+        return len(self._behind)
 
     @property
     def subscriber_count(self) -> int:
@@ -58,8 +76,13 @@ class Congestion:
         self._congested[reader] = None
         self._clear.clear()
 
+    def forget(self, reader: Reader) -> None:
+        """Count `reader` as gone."""
+        self.resume(reader)
+        self._behind.pop(reader, None)
+
     def resume(self, reader: Reader) -> None:
-        """Count `reader` as not congested, or gone."""
+        """Count `reader` as not congested."""
         self._congested.pop(reader, None)
         if not self._congested:
             self._clear.set()
@@ -69,7 +92,25 @@ class Congestion:
         for reader in tuple(self._congested):
             if reader.unsent_bytes > self._max_unsent_bytes:
                 reader.close(SLOW_CONSUMER)
-                self.resume(reader)
+                self.forget(reader)
+
+    def check(self, reader: CheckedReader, now_ms: int) -> None:
+        """Close `reader` if it has taken nothing of what waits for it for too long.
+
+        Args:
+            reader: An open connection; to be checked several times in `max_unread_ms`.
+            now_ms: The connection clock.
+        """
+        taken_bytes = reader.taken_bytes if reader.unsent_bytes else None
+        if taken_bytes is None:
+            self._behind.pop(reader, None)
+            return
+        before_bytes, since_ms = self._behind.get(reader, (-1, now_ms))
+        if taken_bytes != before_bytes:
+            self._behind[reader] = (taken_bytes, now_ms)
+        elif now_ms - since_ms >= self._max_unread_ms:
+            reader.close(STALLED)
+            self.forget(reader)
 
     async def wait_clear(self) -> None:
         """Yield to the event loop, and return when no connection is congested.
@@ -88,7 +129,7 @@ class Congestion:
                     progress[reader] = (unsent_bytes, now_s())
                 elif now_s() - since_s >= timeout_s:
                     reader.close(STALLED)
-                    self.resume(reader)
+                    self.forget(reader)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s / CHECKS_PER_TIMEOUT):
                     await self._clear.wait()

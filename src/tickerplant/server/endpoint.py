@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from email.utils import formatdate
 from itertools import count
 from typing import Protocol
@@ -35,6 +35,9 @@ MAX_SILENT_LOGGED = 1_000
 MAX_SILENT_AT_ONCE = 3
 """Silent names of one message that are logged; one line says how many more there are.  Explaining a
 name takes up to half a millisecond."""
+
+CHECKED_AT_ONCE = 256
+"""Connections that are checked without a turn of the event loop, in less than a millisecond."""
 
 
 class PortCounters:
@@ -139,6 +142,11 @@ class Connection(Protocol):
     @property
     def unsent_bytes(self) -> int:
         """Bytes written to it that the network has not taken."""
+        ...
+
+    @property
+    def taken_bytes(self) -> int | None:
+        """Bytes that the client has acknowledged so far; None if the system does not tell."""
         ...
 
     @property
@@ -257,9 +265,17 @@ class Endpoint:
         """Accept stream connections again."""
         self.outage = None
 
-    def tick(self) -> None:
-        """Let every connection whose deadline has passed ping, close or expire."""
-        now_ms = self.clock()
-        for connection in tuple(self.connections):
+    def tick(self) -> Iterator[None]:
+        """Let every connection whose deadline has passed ping, close or expire, and check its reading.
+
+        Yields:
+            From time to time: the event loop should have a turn.
+        """
+        now_ms, congestion = self.clock(), self.congestion
+        for number, connection in enumerate(tuple(self.connections), 1):
             if connection.next_deadline_ms <= now_ms:
                 connection.tick(now_ms)
+            if connection.is_open:
+                congestion.check(connection, now_ms)
+            if not number % CHECKED_AT_ONCE:
+                yield

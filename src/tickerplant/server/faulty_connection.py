@@ -133,7 +133,8 @@ class StallableTransport(asyncio.Transport):
         self._reader = reader
         self._congestion = congestion
         self._max_buffered_bytes = max_buffered_bytes
-        self._is_stalled = False
+        self.is_stalled = False
+        """Whether it sends and reads nothing for now."""
         self._is_paused = False
         self._buffer = bytearray()
 
@@ -149,17 +150,17 @@ class StallableTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         """Read again, at once or after the stall."""
         self._is_paused = False
-        if not self._is_stalled:
+        if not self.is_stalled:
             self._transport.resume_reading()
 
     def stall(self) -> None:
         """Send and read nothing from now on."""
-        self._is_stalled = True
+        self.is_stalled = True
         self._transport.pause_reading()
 
     def resume(self) -> None:
         """Send what was buffered, and read again."""
-        self._is_stalled = False
+        self.is_stalled = False
         self._congestion.resume(self._reader)
         buffered, self._buffer = bytes(self._buffer), bytearray()
         if buffered:
@@ -169,7 +170,7 @@ class StallableTransport(asyncio.Transport):
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         """Send `data`, now or after the stall."""
-        if not self._is_stalled:
+        if not self.is_stalled:
             self._transport.write(data)
             return
         self._buffer += data
@@ -282,6 +283,11 @@ class FaultyConnection(WebSocketConnection):
         """Forget the connection, and what is buffered for it."""
         self._stallable.forget()
         super().connection_lost(exc)
+
+    @property
+    def taken_bytes(self) -> int | None:
+        """Bytes that the client has acknowledged so far; None during a stall, in which it cannot."""
+        return None if self._stallable.is_stalled else super().taken_bytes
 
     # Faults that happen after a random time.
 

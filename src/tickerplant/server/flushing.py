@@ -25,6 +25,9 @@ TOLERATED_S = 0.005
 SHORTEST_REST_S, LONGEST_REST_S = 0.001, 0.010
 SLICE_S = 0.004
 """How long a flush takes before the event loop has a turn, plus the writes to one audience."""
+TIMES_CHECKING = 20
+"""Congested connections are held against their bound after a flush, but no sooner than this many times
+what the last such check took."""
 LOOK_AFTER_WRITES = 64
 """Writes after which the clock is read."""
 
@@ -92,6 +95,7 @@ class Flusher:
         self._congestion = congestion
         self._pace = FlushPace()
         self._is_scheduled = False
+        self._check_s = 0.0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Flush in the turns of `loop` from now on."""
@@ -131,5 +135,7 @@ class Flusher:
         if waits:
             self.continued += 1
             self._schedule()
-        if self._congestion.congested:
+        if self._congestion.congested and now_s >= self._check_s:
             self._congestion.close_slow()
+            checked_s = time_s()
+            self._check_s = checked_s + (checked_s - now_s) * TIMES_CHECKING

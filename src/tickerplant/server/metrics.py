@@ -106,6 +106,11 @@ class PortsCollector(Collector):
                 for each in self.endpoints
             },
         )
+        yield GaugeMetricFamily(
+            PREFIX + "connections_behind",
+            "WebSocket connections for which data waited when they were last checked.",
+            value=sum(each.behind_count for each in {each.congestion for each in self.endpoints}),
+        )
         yield _gauge(
             "unsent_bytes",
             "Bytes written to WebSocket connections that the network has not taken.",

@@ -29,6 +29,8 @@ from tickerplant.venue import COINM, USDM, Venue
 TICK_MS = 1_000
 """How often the deadlines of connections are checked."""
 STOP_POLL_S = 0.01
+MAX_KERNEL_BYTES = 1 << 17
+"""Data of a connection that the system takes beyond what is on its way to the client."""
 
 
 class Totals(Struct, frozen=True):
@@ -96,7 +98,9 @@ class Ports:
         self._tls = tls
         self._clock = clock
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
-        shortest_ms = min(*lives_ms, limits.message_timeout_ms, *faults.times_ms)
+        shortest_ms = min(
+            *lives_ms, limits.message_timeout_ms, limits.max_unread_ms, *faults.times_ms
+        )
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
         self.flusher = Flusher([each.hub for each in endpoints], congestion)
@@ -200,7 +204,8 @@ class Ports:
             await asyncio.sleep(self._tick_ms / 1_000)
             self._faults.tick(self._clock())
             for endpoint in self.endpoints:
-                endpoint.tick()
+                for _ in endpoint.tick():
+                    await asyncio.sleep(0)
             self._congestion.close_slow()
 
 
@@ -250,5 +255,8 @@ def listening_socket(
         raise ConfigError("--host", host, f"an address of this machine ({error})") from None
     # Accepted connections inherit it; without it, small messages wait for each other.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        # What waits for a client that does not read waits here, where it is shared and bounded.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_KERNEL_BYTES)
     sock.setblocking(False)
     return sock

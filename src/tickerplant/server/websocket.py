@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
+import sys
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from functools import partial
@@ -60,6 +62,11 @@ FRAMES_AT_ONCE = 64
 message rate does not limit pings, pongs and fragments, and one read may hold forty thousand."""
 
 NEVER_MS = 1 << 62
+
+TCP_INFO_BYTES, ACKNOWLEDGED_AT = 128, 120
+"""Size of the first part of Linux's `struct tcp_info`, and the place of `tcpi_bytes_acked` in it."""
+_ACKNOWLEDGED = struct.Struct("Q")
+
 Session: TypeAlias = StreamSession | ApiRequests
 
 
@@ -113,6 +120,19 @@ class WebSocketConnection(asyncio.Protocol):
     def unsent_bytes(self) -> int:
         """Bytes written to the connection that the network has not taken."""
         return self.transport.get_write_buffer_size()
+
+    @property
+    def taken_bytes(self) -> int | None:
+        """Bytes that the client has acknowledged so far; None if the system does not tell."""
+        if not sys.platform.startswith("linux"):
+            return None
+        sock = self.transport.get_extra_info("socket")
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+        except OSError:  # it is gone
+            return None
+        taken_bytes: int = _ACKNOWLEDGED.unpack_from(info, ACKNOWLEDGED_AT)[0]
+        return taken_bytes
 
     @property
     def is_open(self) -> bool:
