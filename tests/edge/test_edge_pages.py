@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from bus_stage import until
 from edge_stage import whole
@@ -123,6 +125,42 @@ async def test_the_page_of_limits_counts_connections_streams_and_messages_of_all
         assert uses["messages"]["highest"] == 2
         seen = await many.edges[1].metrics()
         assert seen['tickerplant_limits_exceeded_total{limit="streams",worker="plant"}'] == 1
+
+
+@looped
+async def test_the_page_of_connections_is_that_of_all_edges() -> None:
+    async with (
+        whole(2) as many,
+        many.edges[0].connect("/ws/btcusdt@trade"),
+        many.edges[1].connect("/stream?streams=btcusdt@trade"),
+        many.edges[1].connect("/ws-fapi/v1"),
+    ):
+        await many.reported()
+        for edge in many.edges:
+            page = (await edge.get("/plant/v1/connections")).json
+            assert (page["total"], page["deliveries"]) == (3, {"every": 2})
+            rows = {
+                (row["worker"], row["kind"], row["stream_count"]) for row in page["connections"]
+            }
+            assert rows == {("1", "raw", 1), ("2", "combined", 1), ("2", "api", 0)}
+        page = (await many.edges[0].get("/plant/v1/connections?limit=1")).json
+        assert (page["total"], len(page["connections"])) == (3, 1)
+
+
+@looped
+async def test_an_edge_with_many_connections_looks_at_all_of_them_more_rarely() -> None:
+    async with whole(1) as many:
+        server = many.servers[0]
+        server._next_scan_s = time.monotonic() + 60  # as if the last one took long
+        async with many.edges[0].connect("/ws/btcusdt@trade"):
+            await many.reported()
+            page = (await many.edges[0].get("/plant/v1/nodes")).json
+            assert page["edges"][0]["connections"] == 1, "what is cheap is of now"
+            assert (await many.edges[0].get("/plant/v1/connections")).json["total"] == 0
+        await server.stop()
+        assert msgspec.msgpack.decode(server.report())["opened"] == 1
+        await many.nodes[0].close()
+        await many.add_edge()
 
 
 @looped

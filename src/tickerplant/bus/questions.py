@@ -135,3 +135,5 @@ class EdgeReport(Struct, frozen=True, kw_only=True):
     """By the venue whose limits they are about."""
     families: Raw = Raw(b"\x90")
     """Its metrics: a list of `FamilyNote`, which is decoded only if somebody wants to see it."""
+    connections_page: Raw = Raw(b"\xc0")
+    """Its page of connections, which is decoded only if somebody wants to see it."""

@@ -35,6 +35,7 @@ from tickerplant.protocol.actions import Action, Close, Send
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import LocalApiRequests
+from tickerplant.server.connections_page import ConnectionsPage
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty_rest import EXEMPT_KEY
 from tickerplant.server.nodes_page import BusRow, NodeRow
@@ -256,6 +257,13 @@ class EdgeAnswers:
         for edge in self._edges.values():
             yield edge.report.worker, edge.metrics()
 
+    def connections(self) -> Iterator[ConnectionsPage]:
+        """Yield the page of the connections of each edge, as it last reported it."""
+        for edge in self._edges.values():
+            page = edge.connections()
+            if page is not None:
+                yield page
+
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
         all_figures = [self._gone, *(edge.figures for edge in self._edges.values())]
@@ -321,6 +329,15 @@ class _Edge:
             for name, labels, value in note.samples:
                 family.add_sample(name, labels, value)
             yield family
+
+    def connections(self) -> ConnectionsPage | None:
+        """Return the page of connections of its last report, if it can be read."""
+        try:
+            page: ConnectionsPage = decode(bytes(self.report.connections_page), ConnectionsPage)
+        except MalformedError as error:
+            self._complaints.add("bus: malformed", f"! not connections of an edge: {error}")
+            return None
+        return page
 
 
 def _session(question: ApiQuestion, endpoint: Endpoint) -> ApiSession:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Mapping
 from zlib import crc32
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -29,17 +30,22 @@ from tickerplant.protocol.delivery import EVERY, policy_named
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
+from tickerplant.server.connections_page import SHOWN_CONNECTIONS, connections_page
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import Fault
 from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PREFIX, PortsCollector, process_registry
-from tickerplant.server.pages import clock_posts, connections_pages, own_pages, welcome_text
+from tickerplant.server.pages import clock_posts, own_pages, welcome_text
 from tickerplant.server.ports import TICK_MS, Ports, Totals
 from tickerplant.server.query_service import QueryService
 from tickerplant.venue import VENUES
 
+SCAN_SHARE = 0.005
+"""The share of the core that looking at every connection for reports may take: an edge with ten thousand
+connections reports its metrics more rarely, so that its clients do not notice."""
+LONGEST_SCAN_PAUSE_S = 15.0
 TELL_ALL_EVERY = 60
 """Reports after which everything is told again, not only what has changed."""
 
@@ -144,6 +150,9 @@ class EdgeServer:
         self._tallies = {name: ChangedTallies(limiter) for limiter, name in limiters.items()}
         self._report_count = 0
         self._told_epoch = ""
+        self._is_running = False
+        self._next_scan_s = 0.0
+        self._last_scan: _Scan
 
     @property
     def urls(self) -> dict[str, str]:
@@ -174,9 +183,11 @@ class EdgeServer:
         hubs = {endpoint.venue.name: endpoint.hub for endpoint in self.endpoints}
         self._node.attach(hubs, clients=self, readers=self.congestion, report=self.report)
         await self._ports.start()
+        self._is_running = True
 
     async def stop(self) -> None:
         """Close every connection, wait for the grace period, and abort the rest."""
+        self._is_running = False
         await self._ports.stop()
 
     # Its clients, as the bus sees them: the interface `cluster.edge_node.EdgeClients`
@@ -233,8 +244,7 @@ class EdgeServer:
         )
 
     def _application(self, endpoint: Endpoint, guard: Guard) -> EdgeRest:
-        pages = {**own_pages(self.welcome), **connections_pages(self.endpoints)}
-        posts = clock_posts(None)
+        pages, posts = own_pages(self.welcome), clock_posts(None)
         return EdgeRest(endpoint, pages, posts, guard, self._node.caller)
 
     def report(self) -> bytes:
@@ -246,25 +256,47 @@ class EdgeServer:
             for tallies in self._tallies.values():
                 tallies.tell_all()
         self._report_count += 1
-        connections = self._ports.connections
+        scan = self._scan()
         return encode(
             EdgeReport(
                 worker=self.worker,
                 pid=os.getpid(),
                 since_ms=self._since_ms,
                 addresses=self.urls,
-                connections=len(connections),
+                connections=sum(len(endpoint.connections) for endpoint in self.endpoints),
                 opened=totals.connections,
                 streams=node.wanted_count,
                 messages=totals.messages,
                 sent_bytes=totals.sent_bytes,
-                unsent_bytes=sum(connection.unsent_bytes for connection in connections),
+                unsent_bytes=scan.unsent_bytes,
                 delay_ms=node.delay_ns / 1_000_000,
                 faults=dict(self.faults.done),
                 notes={venue: tallies.changes() for venue, tallies in self._tallies.items()},
-                families=Raw(encode(families_of(self._registry))),
+                families=scan.families,
+                connections_page=scan.page,
             )
         )
+
+    def _scan(self) -> _Scan:
+        """Return the figures for which every connection is looked at: of now, or not long ago."""
+        began_s = time.monotonic()
+        if began_s >= self._next_scan_s or not self._is_running:
+            self._last_scan = _Scan(
+                unsent_bytes=sum(each.unsent_bytes for each in self._ports.connections),
+                families=Raw(encode(families_of(self._registry))),
+                page=Raw(encode(connections_page(self.endpoints, SHOWN_CONNECTIONS, self.worker))),
+            )
+            cost_s = time.monotonic() - began_s
+            self._next_scan_s = began_s + min(cost_s / SCAN_SHARE, LONGEST_SCAN_PAUSE_S)
+        return self._last_scan
+
+
+class _Scan(Struct, frozen=True):
+    """Figures for which every connection of an edge is looked at."""
+
+    unsent_bytes: int
+    families: Raw
+    page: Raw
 
 
 def families_of(registry: CollectorRegistry) -> list[FamilyNote]:

@@ -1,4 +1,4 @@
-"""The page `/plant/v1/connections`: the connections of this process, and what waits for them."""
+"""The page `/plant/v1/connections`: the connections of a market, and what waits for them."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class ConnectionRow(Struct, frozen=True, kw_only=True):
 
     id: str
     """What it is called in the log."""
+    worker: str
+    """The process that has it; see `/plant/v1/nodes`."""
     venue: str
     """Whose port it is connected to: `usdm` or `coinm`."""
     address: str
@@ -64,7 +66,7 @@ class ConnectionsPage(Struct, frozen=True, kw_only=True):
     """The page of connections."""
 
     total: int
-    """Open WebSocket connections of this process, on the ports of both venues."""
+    """Open WebSocket connections, on the ports of both venues and of all processes."""
     deliveries: dict[str, int]
     """Stream connections by delivery."""
     connections: list[ConnectionRow]
@@ -84,8 +86,14 @@ def limit_of(query_string: bytes) -> int:
     raise ConfigError("limit", text[:60], f"a whole number from 0 to {MAX_CONNECTIONS}")
 
 
-def connections_page(endpoints: Iterable[Endpoint], limit: int) -> ConnectionsPage:
-    """Return the page of the connections of `endpoints`, with at most `limit` of them."""
+def connections_page(endpoints: Iterable[Endpoint], limit: int, worker: str) -> ConnectionsPage:
+    """Return the page of the connections of `endpoints`, with at most `limit` of them.
+
+    Args:
+        endpoints: The ports of this process.
+        limit: Most connections that are listed.
+        worker: What this process is called.
+    """
     found = [(each, endpoint) for endpoint in endpoints for each in endpoint.connections]
     deliveries: Counter[str] = Counter()
     for endpoint in {endpoint for _, endpoint in found}:
@@ -93,8 +101,19 @@ def connections_page(endpoints: Iterable[Endpoint], limit: int) -> ConnectionsPa
     return ConnectionsPage(
         total=len(found),
         deliveries=dict(deliveries),
-        connections=[_row(*each) for each in nlargest(limit, found, key=_unsent_bytes)],
+        connections=[_row(*each, worker) for each in nlargest(limit, found, key=_unsent_bytes)],
     )
+
+
+def whole_page(pages: Iterable[ConnectionsPage], limit: int) -> ConnectionsPage:
+    """Return one page of the connections on several, with at most `limit` of them."""
+    total, rows, deliveries = 0, list[ConnectionRow](), Counter[str]()
+    for page in pages:
+        total += page.total
+        rows += page.connections
+        deliveries.update(page.deliveries)
+    worst = nlargest(limit, rows, key=lambda row: row.unsent_bytes + row.waiting_bytes)
+    return ConnectionsPage(total=total, deliveries=dict(deliveries), connections=worst)
 
 
 def _backlog(connection: Connection, hub: Hub) -> Backlog:
@@ -106,12 +125,13 @@ def _unsent_bytes(found: tuple[Connection, Endpoint]) -> int:
     return connection.unsent_bytes + _backlog(connection, endpoint.hub).size_bytes
 
 
-def _row(connection: Connection, endpoint: Endpoint) -> ConnectionRow:
+def _row(connection: Connection, endpoint: Endpoint, worker: str) -> ConnectionRow:
     names, audience = connection.names, endpoint.hub.audience_of.get(connection)
     waiting = _backlog(connection, endpoint.hub)
     is_combined = audience is not None and audience.combined
     return ConnectionRow(
         id=connection.identity,
+        worker=worker,
         venue=endpoint.venue.name,
         address=connection.address,
         kind="api" if names is None else "combined" if is_combined else "raw",

@@ -204,20 +204,14 @@ class Endpoint:
         self.connections: dict[Connection, None] = {}
         self._date = (0, "")
         """The second that was written last as a date, and the date."""
+        self.subscriber_count = 0
+        """Open connections with at least one subscription."""
+        self.subscription_count = 0
+        """Subscriptions of all open connections."""
         self.outage: str | None = None
         """Why streams are not served; None while they are."""
         self.ending: CloseReason | None = None
         """Why the streams are over; None while they are not."""
-
-    @property
-    def subscriber_count(self) -> int:
-        """Open connections with at least one subscription."""
-        return sum(bool(connection.names) for connection in self.connections)
-
-    @property
-    def subscription_count(self) -> int:
-        """Subscriptions of all open connections."""
-        return sum(len(connection.names or ()) for connection in self.connections)
 
     @property
     def policy_counts(self) -> Counter[Policy]:

@@ -24,12 +24,10 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.latency import Histogram
-from tickerplant.server.nodes_page import Edges
+from tickerplant.server.nodes_page import PLANT, Edges
 from tickerplant.server.readiness import Readiness
 
 PREFIX = "tickerplant_"
-PLANT = "plant"
-"""What the plant is called in the label `worker`."""
 MAX_SAMPLES = 1_000
 """Most samples of the source that are printed: it must not label by what clients request."""
 

@@ -8,6 +8,11 @@ from typing import Protocol
 from msgspec import Struct
 from prometheus_client.core import Metric
 
+from tickerplant.server.connections_page import ConnectionsPage
+
+PLANT = "plant"
+"""What the process with the market is called on pages and in metrics."""
+
 
 class NodeRow(Struct, frozen=True, kw_only=True):
     """One process."""
@@ -74,6 +79,10 @@ class Edges(Protocol):
 
     def metrics(self) -> Iterator[tuple[str, Iterable[Metric]]]:
         """Yield the metrics that each edge last reported, with its name."""
+        ...
+
+    def connections(self) -> Iterator[ConnectionsPage]:
+        """Yield the page of the connections of each edge, as it last reported it."""
         ...
 
     def fault_counts(self) -> Mapping[str, int]:

@@ -17,11 +17,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.limits_page import limits_page
-from tickerplant.server.connections_page import connections_page, limit_of
+from tickerplant.server.connections_page import connections_page, limit_of, whole_page
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import FAULT_ROWS, FAULTS_PATH, Fault, faults_text
-from tickerplant.server.nodes_page import Edges, NodesPage
+from tickerplant.server.nodes_page import PLANT, Edges, NodesPage
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import TEXT, Page, Post, Response, problem_response
 from tickerplant.venue import VENUES
@@ -36,6 +36,7 @@ READY_PATH = "/readyz"
 PLANT_PAGES = frozenset(
     {
         CLOCK_PATH,
+        CONNECTIONS_PATH,
         FAULTS_PATH,
         LIMITS_PATH,
         METRICS_PATH,
@@ -89,15 +90,9 @@ def welcome_text(
         lines += ["", LIMITS_OFF]
     if faults:
         lines += ["", faults_text(faults)]
-    clock = f"  {CLOCK_PATH}" if has_clock else ""
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"/healthz  /readyz  /metrics  {LIMITS_PATH}  {CONNECTIONS_PATH}  {FAULTS_PATH}{clock}",
-            "",
-        ]
-    )
+    paths = ["/healthz", READY_PATH, METRICS_PATH, LIMITS_PATH, CONNECTIONS_PATH, NODES_PATH]
+    paths += [FAULTS_PATH, *([CLOCK_PATH] if has_clock else [])]
+    return "\n".join([*lines, "", "  ".join(paths), ""])
 
 
 class Steering(Protocol):
@@ -247,15 +242,20 @@ def own_pages(welcome: Callable[[], str]) -> Mapping[str, Page]:
     }
 
 
-def connections_pages(endpoints: Collection[Endpoint]) -> Mapping[str, Page]:
-    """Return the page of the connections of this process, by its path."""
+def connections_pages(
+    endpoints: Collection[Endpoint], edges: Callable[[], Edges | None]
+) -> Mapping[str, Page]:
+    """Return the page of the connections of this process and of all edges, by its path."""
 
     def connections(query_string: bytes) -> Response:
         try:
             limit = limit_of(query_string)
         except ConfigError as error:
             return problem_response(400, str(error), error.setting)
-        return Response(msgspec.json.encode(connections_page(endpoints, limit)))
+        page, joined = connections_page(endpoints, limit, PLANT), edges()
+        if joined is not None:
+            page = whole_page((page, *joined.connections()), limit)
+        return Response(msgspec.json.encode(page))
 
     return {CONNECTIONS_PATH: connections}
 

@@ -21,8 +21,8 @@ from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faulty_rest import FaultyRest
 from tickerplant.server.guard import Guard
-from tickerplant.server.metrics import PLANT, PlantCollector, PortsCollector, metrics_registry
-from tickerplant.server.nodes_page import Edges, NodeRow, NodesPage
+from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
+from tickerplant.server.nodes_page import PLANT, Edges, NodeRow, NodesPage
 from tickerplant.server.pages import (
     ReadyState,
     Steering,
@@ -149,7 +149,7 @@ class Server:
             ),
             **faults_pages(self.faults, lambda: self.edges),
             **clock_pages(steering),
-            **connections_pages(self.endpoints),
+            **connections_pages(self.endpoints, lambda: self.edges),
         }
         self._posts: Mapping[str, Post] = clock_posts(steering)
         self._has_clock = steering is not None

@@ -104,6 +104,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Whether the rest of the input is read in the next turn."""
         self._pending: list[bytes] = []
         self._session: Session | None = None
+        self._counted_names = 0
+        """Subscriptions that the port counts."""
         self._route = ""
         self.policy: Policy = EVERY
         """What happens to its messages while its client is behind."""
@@ -239,6 +241,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._session is None:
             return
         self._leave("lost")
+        self._count_names(0)
         del endpoint.connections[self]
         endpoint.rate_limiter.connection_closed(self._usage)
         endpoint.counters.closed[self._ending] += 1
@@ -431,6 +434,15 @@ class WebSocketConnection(asyncio.Protocol):
                         f"close {reason.name}", f"{self.identity} ! {reason.reason}"
                     )
                     self.close(reason)
+        self._count_names(len(self.names or ()))
+
+    def _count_names(self, number: int) -> None:
+        """Let the port count the subscriptions of this connection."""
+        counted = self._counted_names
+        if number != counted:
+            self._counted_names = number
+            self._endpoint.subscription_count += number - counted
+            self._endpoint.subscriber_count += bool(number) - bool(counted)
 
     def _send(self, text: bytes, code: int | None, message: bytes) -> None:
         self._pending.append(frames.text_frame(text))
