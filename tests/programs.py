@@ -24,9 +24,14 @@ Addresses = dict[str, str]
 
 
 @contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[Addresses]:
-    """Start the program on free ports; yield the addresses that stand for those in the pages."""
-    command = [sys.executable, "-m", "tickerplant", *arguments]
+def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Addresses]:
+    """Start the program on free ports; yield the addresses that stand for those in the pages.
+
+    Args:
+        arguments: Its command line without ports.
+        prefix: What to write before the command.
+    """
+    command = [*prefix, sys.executable, "-m", "tickerplant", *arguments]
     with subprocess.Popen(  # noqa: S603  # our own program
         [*command, "--usdm-port", "0", "--coinm-port", "0", "--log-level", "error"],
         stdout=subprocess.PIPE,
@@ -35,7 +40,7 @@ def serving(*arguments: str) -> Iterator[Addresses]:
         try:
             assert process.stdout is not None
             usdm, coinm = (
-                process.stdout.readline().rpartition("//")[2].strip() for _ in ("usdm", "coinm")
+                process.stdout.readline().rpartition("//")[2].split()[0] for _ in ("usdm", "coinm")
             )
             yield {USDM: usdm, COINM: coinm}
         finally:
