@@ -34,6 +34,8 @@ class Question(Struct, frozen=True, kw_only=True):
     """Counts the questions of the edge."""
     method: str
     body: bytes
+    offset: int = 0
+    """Bytes of the question in the parts before."""
     is_last: bool = True
 
 
@@ -117,6 +119,11 @@ class Caller:
         waiting = self._waiting.get(answer.call)
         if waiting is None:
             return
+        if answer.offset == 0:  # perhaps again, after a loss
+            waiting.parts.clear()
+            waiting.part_bytes = 0
+        elif answer.offset != waiting.part_bytes:
+            return
         waiting.parts.append(answer.body)
         waiting.part_bytes += len(answer.body)
         if answer.failure or waiting.part_bytes > MAX_ANSWER_BYTES:
@@ -152,10 +159,15 @@ class Caller:
             self._ask(number, waiting.method, waiting.body)
 
     def _ask(self, number: int, method: str, body: bytes) -> None:
-        for part, is_last in _parts(body, self._part_bytes()):
+        for offset, part, is_last in _parts(body, self._part_bytes()):
             self._send(
                 Question(
-                    edge=self._identity, call=number, method=method, body=part, is_last=is_last
+                    edge=self._identity,
+                    call=number,
+                    method=method,
+                    body=part,
+                    offset=offset,
+                    is_last=is_last,
                 )
             )
 
@@ -193,13 +205,12 @@ class Answerer:
 
     def receive(self, question: Question) -> None:
         """Answer a question, or keep the part of one until the last."""
-        key = question.edge, question.call
-        body = question.body
-        if not question.is_last:
-            self._keep(key, body)
-            return
-        if key in self._begun:
-            body = b"".join([*self._begun.pop(key), body])
+        key, body = (question.edge, question.call), question.body
+        if question.offset or not question.is_last:
+            whole = self._join(key, question)
+            if whole is None:
+                return
+            body = whole
         if key in self._answers:  # it was asked again after a loss
             answer = self._answers[key]
             if answer is not None:
@@ -222,12 +233,20 @@ class Answerer:
         for key in [key for key in self._answers if key[0] == edge]:
             self._answers_bytes -= len(self._answers.pop(key) or b"")
 
-    def _keep(self, key: _Key, body: bytes) -> None:
+    def _join(self, key: _Key, part: Question) -> bytes | None:
+        """Return the question of which `part` is the last part; None before that."""
         parts = self._begun.setdefault(key, [])
-        parts.append(body)
-        if sum(map(len, parts)) > MAX_ANSWER_BYTES or len(self._begun) > MAX_WAITING:
+        if part.offset == 0:  # perhaps again, after a loss
+            parts.clear()
+        before = sum(map(len, parts))
+        if part.offset != before:
+            return None
+        parts.append(part.body)
+        if before + len(part.body) > MAX_ANSWER_BYTES or len(self._begun) > MAX_WAITING:
             del self._begun[key]
             self.refused_count += 1
+            return None
+        return b"".join(self._begun.pop(key)) if part.is_last else None
 
     def _answer(self, key: _Key, body: bytes) -> None:
         self.answered_count += 1
@@ -238,8 +257,8 @@ class Answerer:
 
     def _reply(self, key: _Key, body: bytes) -> None:
         edge, call = key
-        for part, is_last in _parts(body, self._part_bytes()):
-            self._send(edge, Answer(call=call, body=part, is_last=is_last))
+        for offset, part, is_last in _parts(body, self._part_bytes()):
+            self._send(edge, Answer(call=call, body=part, offset=offset, is_last=is_last))
 
     def _forget_answers(self, most: int, most_bytes: int) -> None:
         answers = self._answers
@@ -247,10 +266,10 @@ class Answerer:
             self._answers_bytes -= len(answers.pop(next(iter(answers))) or b"")
 
 
-def _parts(body: bytes, part_bytes: int) -> Iterator[tuple[bytes, bool]]:
-    """Yield the parts of `body`, each with whether it is the last."""
+def _parts(body: bytes, part_bytes: int) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield the parts of `body`, each with its offset and whether it is the last."""
     if len(body) <= part_bytes:
-        yield body, True
+        yield 0, body, True
         return
     for start in range(0, len(body), part_bytes):
-        yield body[start : start + part_bytes], start + part_bytes >= len(body)
+        yield start, body[start : start + part_bytes], start + part_bytes >= len(body)

@@ -142,6 +142,8 @@ class Answer(Struct, frozen=True, kw_only=True, tag="answer", omit_defaults=True
 
     call: int
     body: bytes
+    offset: int = 0
+    """Bytes of the answer in the parts before."""
     is_last: bool = True
     failure: str = ""
 
