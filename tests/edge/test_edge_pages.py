@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.pages import PLANT_PAGES
+from tickerplant.server.pages import CONNECTIONS_PATH, PLANT_PAGES
 from tickerplant.venue import COINM
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
@@ -101,7 +101,7 @@ async def test_one_process_has_itself_as_its_only_node() -> None:
 async def test_an_edge_asks_its_plant_for_every_page_that_is_not_about_itself() -> None:
     async with loopback() as one:
         pages = one.server.answers(one.server.endpoints[0])._pages
-        assert pages.keys() == PLANT_PAGES | {"/", "/healthz"}
+        assert pages.keys() == PLANT_PAGES | {"/", "/healthz", CONNECTIONS_PATH}
 
 
 @looped
