@@ -860,3 +860,36 @@ async def test_an_unread_subscription_stops_no_book_and_is_warned_of_once(
         "when_full='keep_latest'",
     ):
         assert word in warning.message
+
+
+@looped
+async def test_a_book_fed_with_merged_messages_has_no_gaps_and_stays_true() -> None:
+    names = {"btcusdt@depth20@100ms", "btcusdt@aggTrade"}
+    settings = quick(delivery="latest")
+    async with (
+        exchange(BTC) as house,
+        client_of(house, settings=settings) as market,
+        market.books(BTC) as books,
+        market.stream(*names) as watched,
+    ):
+        hub = house.server.endpoints[0].hub
+        async with every(0.02, house.go_on):
+            await books.wait_until_live()
+            assert {each.policy for each in connections(house)} == {"latest"}
+            for _ in range(3):
+                for connection in connections(house):
+                    hub.hold(connection)
+                enough = hub.delivery_counters.conflated + 20
+                while hub.delivery_counters.conflated < enough:  # noqa: ASYNC110  # see `until`
+                    await asyncio.sleep(0.001)
+                for connection in connections(house):
+                    hub.release(connection)
+                await asyncio.sleep(0)
+            assert books[BTC].state is BookState.LIVE
+            assert (await books.audit(BTC)).score == 1.0
+        seen = [await anext(watched) for _ in range(watched.pending)]
+        assert not [each for each in seen if isinstance(each, Gap | BookResyncing)]
+        assert {each.stream for each in seen if not isinstance(each, Notice)} == names
+        counters = market._runner.feed.counters
+        assert (counters.gaps, counters.missing) == (0, 0)
+        assert hub.delivery_counters.dropped == 0

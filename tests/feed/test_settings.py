@@ -10,7 +10,14 @@ from tickerplant.feed.settings import ClientSettings, ConnectionSettings, check_
 
 
 @pytest.mark.parametrize(
-    "changed", [{}, {"renewal_margin": 0}, {"stale_ms": 5e3}, {"max_connection_age_ms": 1_000}]
+    "changed",
+    [
+        {},
+        {"renewal_margin": 0},
+        {"stale_ms": 5e3},
+        {"delivery": "every", "copies": 2},
+        {"max_connection_age_ms": 1_000},
+    ],
 )
 def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
     check_settings(tuned(**changed))
@@ -55,6 +62,14 @@ def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
         (
             {"renewal_margin": 0.5},
             "invalid value 0.5 for settings.connections.renewal_margin: expected a number from 0 to less",
+        ),
+        (
+            {"delivery": "newest"},
+            "invalid value 'newest' for settings.connections.delivery: expected one of every, latest,",
+        ),
+        (
+            {"delivery": "latest", "copies": 2},
+            "invalid value 2 for settings.connections.copies: expected 1 with delivery=latest",
         ),
         (
             {"renewal_margin": "a"},

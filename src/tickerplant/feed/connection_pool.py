@@ -66,6 +66,8 @@ class ConnectionPool:
         self._hosts = hosts
         self._rng = rng
         self._splits_routes = hosts.venue.routed
+        delivery = context.settings.connections.delivery
+        self._query = "" if delivery is None else f"?delivery={delivery}"
         self._max_streams = context.settings.connections.max_streams
         self._attempts = TokenBucket(
             context.settings.connections.opens_per_s, context.settings.connections.open_burst, 0
@@ -427,7 +429,8 @@ class ConnectionPool:
             ):
                 connection.begin_opening(routed=self._splits_routes)
                 route = f"/{connection.group.route}" if self._splits_routes else ""
-                actions.append(Open(connection.number, f"{self._hosts.streams}{route}/stream"))
+                url = f"{self._hosts.streams}{route}/stream{self._query}"
+                actions.append(Open(connection.number, url))
 
     # Renewal
 

@@ -8,7 +8,9 @@ from typing import TypeGuard, get_type_hints
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.protocol.delivery import EVERY, POLICIES, Policy
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.suggestions import one_of
 
 MAX_COPIES = 10
 """More connections for the same streams would only burden the exchange."""
@@ -20,6 +22,10 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True):
     copies: int = 1
     """Redundant connections per stream.  With 2, losing one connection loses nothing, even on
     streams without ids."""
+    delivery: Policy | None = None
+    """What a Tickerplant server does while this client is behind: `every`, `latest` or
+    `drop-oldest`; None leaves it to the server, and the exchange knows none.  The last two are for one
+    copy: what two servers merged differently cannot be joined."""
     max_streams: int = LIMITS.max_streams
     """Maximum number of streams on one connection; further streams open another one."""
     names_per_request: int = 100
@@ -153,6 +159,14 @@ def check_settings(settings: object) -> None:
         raise ConfigError(name, share, expected)
     if copies > MAX_COPIES:
         raise ConfigError("settings.connections.copies", copies, f"at most {MAX_COPIES}")
+    delivery = settings.connections.delivery
+    if delivery is not None and delivery not in POLICIES:
+        raise ConfigError(
+            "settings.connections.delivery", delivery, one_of(str(delivery), POLICIES)
+        )
+    if delivery not in {None, EVERY} and copies > 1:
+        expected = f"1 with delivery={delivery}: what two connections merged cannot be joined"
+        raise ConfigError("settings.connections.copies", copies, expected)
 
 
 def _check_whole(name: str, value: object, minimum: int) -> None:
