@@ -56,12 +56,24 @@ from tickerplant.recording import manifest, manifest_entries
 from tickerplant.recording.line import Damage, Place
 from tickerplant.server import rest
 from tickerplant.server.congestion import Congestion
+from tickerplant.server.connections_page import (
+    MAX_CONNECTIONS,
+    SHOWN_CONNECTIONS,
+    ConnectionRow,
+    ConnectionsPage,
+)
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PlantCollector, PortsCollector
-from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH, FaultsPage, FaultUse
+from tickerplant.server.pages import (
+    CLOCK_PATH,
+    CONNECTIONS_PATH,
+    LIMITS_PATH,
+    FaultsPage,
+    FaultUse,
+)
 from tickerplant.server.readiness import Readiness
 from tickerplant.serving import lines
 from tickerplant.sources.control import ClockRequest, ReplayState
@@ -138,7 +150,9 @@ def streams_page() -> str:
         "All streams; `tickerplant streams` prints the same.",
         "Symbols are in lower case in stream names.\n"
         "A part in angle brackets with alternatives stands for one of them.\n"
-        "Any other name is acknowledged and stays silent, as on the exchange.",
+        "Any other name is acknowledged and stays silent, as on the exchange.\n"
+        "What a stream becomes for a client that is behind and asked for `delivery=latest`: "
+        "[Serve slow clients](../how-to/slow-clients.md).",
         *(
             f"## `{stream.pattern.text}`\n\n{stream.doc}\n\n{table(('', ''), _about(stream))}"
             for stream in CATALOGUE
@@ -153,6 +167,7 @@ def _about(stream: Stream) -> Iterable[Cells]:
         if venue in stream.venues:
             yield f"speed on {venue.title}", speeds_text(stream, venue)
     yield "path of later profiles", f"`/{stream.route}`"
+    yield "with `delivery=latest`", stream.conflation.value
 
 
 def queries_page() -> str:
@@ -715,6 +730,10 @@ def operations_page() -> str:
                 ),
                 ("`/metrics`", "[The metrics](metrics.md), Prometheus text."),
                 (f"`{LIMITS_PATH}`", "How close clients came to the limits, JSON."),
+                (
+                    f"`{CONNECTIONS_PATH}`",
+                    "The connections of the process that answers, and what waits for them, JSON.",
+                ),
                 (f"`{FAULTS_PATH}`", "The [faults on demand](faults.md), JSON."),
                 (f"`{CLOCK_PATH}`", "The clock of a replay, JSON; POST sets it."),
             ),
@@ -762,6 +781,14 @@ def operations_page() -> str:
         table(("key", "meaning"), _fields(ReplayState)),
         "A POST may contain",
         table(("field", "what it sets"), _fields(ClockRequest)),
+        f"## `{CONNECTIONS_PATH}`",
+        "The connections of the process that answers; with workers, each has its own.\n"
+        f"The parameter `limit` says how many are listed, {SHOWN_CONNECTIONS} if it is missing and "
+        f"at most {MAX_CONNECTIONS:,}.\n"
+        "What the deliveries are: [Serve slow clients](../how-to/slow-clients.md).",
+        table(("key", "meaning"), _fields(ConnectionsPage)),
+        "Each connection has",
+        table(("key", "meaning"), _fields(ConnectionRow)),
         f"## `{LIMITS_PATH}`",
         about,
         table(("key", "meaning"), _fields(LimitsPage)),

@@ -48,6 +48,8 @@ class StreamRow(Struct, frozen=True):
     """The event types of its messages."""
     carries: str
     """What its messages contain."""
+    conflation: str
+    """What becomes of its messages while a client with `delivery=latest` is behind."""
 
 
 class ParamRow(Struct, frozen=True):
@@ -96,6 +98,7 @@ def stream_rows() -> list[StreamRow]:
             route=row.route,
             events=tuple(row.events),
             carries=row.doc,
+            conflation=row.conflation.value,
         )
         for row in CATALOGUE
     ]
