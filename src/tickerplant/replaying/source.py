@@ -46,6 +46,7 @@ from tickerplant.sources.control import (
     parse_clock_request,
 )
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
+from tickerplant.sources.speed import SpeedWatch
 from tickerplant.units import MINUTE_MS, NS_PER_MS, NS_PER_S
 
 SLICE_MESSAGES = 2_000
@@ -123,6 +124,7 @@ class RecordingSource:
             state=self._progress_words,
         )
         self._lateness = Lateness()
+        self._watch = SpeedWatch()
         self._phase: Phase = "waiting"
         self._target_ns: int | None = None
         """The requested position, until it is reached."""
@@ -158,6 +160,7 @@ class RecordingSource:
         self._loop = asyncio.get_running_loop()
         status.skipped = self._playback.skipped
         status.measure(self._lateness.samples)
+        status.measure(self._watch.samples)
         status.late_ns = self._late_ns
         self._playback.warn_of_missing_streams()
         for venue_name, hub in self._plant.hubs.items():
@@ -312,16 +315,19 @@ class RecordingSource:
         self._phase = "playing"
         self._status.ready(True)
         clock.start(self._machine_ns())
+        self._watch.restart()
         current = _Slice(playback)
         while not self._has_target and (next_ns := playback.next_ns) is not None:
             if self._progress.report(self.messages):
                 self.report_state()
             if clock.is_stopped:
                 self._status.lag_ms = 0
+                self._watch.stop(self._status)
                 await self._pause()
             elif clock.speed:
                 await self._play_due(next_ns, current)
             else:
+                self._watch.stop(self._status)
                 count = self._play_next(next_ns + SLICE_NS, self._slice_messages)
                 clock.set_position(playback.played_ns, self._machine_ns())
                 if current.is_full(count, self._slice_messages):
@@ -337,6 +343,14 @@ class RecordingSource:
         """Play the lines that are due, or sleep until one is."""
         wait_s = self._clock.wait_ns(self._machine_ns(), next_ns) / NS_PER_S
         self._status.lag_ms = max(0, int(-wait_s * 1_000))
+        if wait_s < -BEHIND_S or self._watch.is_short:
+            self._watch.note(
+                self._status,
+                now_s=self._machine_ns() / NS_PER_S,
+                market_s=next_ns / NS_PER_S,
+                late_s=max(-wait_s, 0.0),
+                speed=self._clock.speed,
+            )
         if wait_s > WAKE_UP_S:
             if wait_s > QUIET_S:
                 self._report_quiet(next_ns, wait_s)
@@ -360,6 +374,8 @@ class RecordingSource:
                 break
         self._paced_ns = 0
         if self._plan.waits:
+            if self._readers.congested:
+                self._watch.restart()
             await self._turn()
         else:
             await asyncio.sleep(0)

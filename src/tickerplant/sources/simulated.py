@@ -25,6 +25,7 @@ from tickerplant.sources.control import (
     parse_clock_request,
 )
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
+from tickerplant.sources.speed import SpeedWatch
 from tickerplant.units import NS_PER_MS, NS_PER_S
 
 SLICE_S = 0.005
@@ -91,6 +92,7 @@ class SimulatedSource:
         self._done.set()
         self._changed = asyncio.Event()
         """Set when the clock was changed."""
+        self._watch = SpeedWatch()
 
     async def run(self, readers: Readers, status: Status) -> None:
         """Run until the market time is up, or until cancelled.
@@ -99,6 +101,7 @@ class SimulatedSource:
         subscriber is congested.
         """
         status.late_ns = self._published_late_ns
+        status.measure(self._watch.samples)
         await wait_for_subscribers(self._wait_for, readers, status)
         clock, now_s = self._clock, asyncio.get_running_loop().time
         clock.start(_ns(now_s()))
@@ -114,6 +117,7 @@ class SimulatedSource:
                 elif clock.speed:
                     await self._keep_up(readers, status)
                 else:
+                    self._watch.stop(status)
                     await self._run_freely(readers)
             if self._end_ms is not None:
                 self._plant.advance(self._end_ms)  # what is due at the end follows its last event
@@ -159,6 +163,7 @@ class SimulatedSource:
             target_ms = self._step_target_ms(request.step, is_paused, target_ms is not None)
         # Whatever changes continues from here: a clock that was behind does not catch up.
         clock.set_position(self._plant.now_ms * NS_PER_MS, self._machine_ns())
+        self._watch.restart()
         clock.speed = clock.speed if request.speed is None else request.speed
         clock.is_paused = is_paused
         if target_ms is not None:
@@ -236,6 +241,7 @@ class SimulatedSource:
 
     async def _pause(self, status: Status) -> None:
         status.lag_ms = 0
+        self._watch.stop(status)
         status.ready(True, "paused")
         self._changed.clear()
         with suppress(TimeoutError):
@@ -259,6 +265,15 @@ class SimulatedSource:
         status.lag_ms = max(0, wanted_ms - self._plant.now_ms)
         if self._waits and readers.congested:
             await readers.wait_clear()
+            self._watch.restart()
+            return
+        self._watch.note(
+            status,
+            now_s=asyncio.get_running_loop().time(),
+            market_s=self._plant.now_ms / 1_000,
+            late_s=status.lag_ms / 1_000 / self._clock.speed if self._clock.speed else 0,
+            speed=self._clock.speed,
+        )
 
     async def _run_freely(self, readers: Readers) -> None:
         """Play a slice."""
