@@ -11,11 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from loopback import Loopback, loopback, looped, shake_hands, until
+from loopback import TICK_MS, Loopback, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 from stage import payloads
 
 from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate
+from tickerplant.protocol.close_reasons import ENDED, STALLED
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM
@@ -155,6 +156,61 @@ async def test_the_server_can_deliver_the_latest_to_who_does_not_ask() -> None:
             assert connection.policy == "latest"
         async with house.connect(f"/ws/{QUOTES}?delivery=every"):
             assert {each.policy for each in house.server.connections} >= {"every"}
+
+
+@looped
+async def test_a_latest_client_that_reads_nothing_is_closed_by_time_and_holds_up_no_source() -> (
+    None
+):
+    async with (
+        loopback(replace(LIMITS, close_grace_ms=1)) as house,
+        connected(house, f"/ws/{QUOTES}/{TRADES}?delivery=latest") as (_, connection),
+    ):
+        number = await fall_behind(house, connection)
+        assert not house.server.congestion.congested, "a source that can wait does not"
+        counters = house.server.endpoints[0].counters
+        while not counters.closed:
+            house.clock.now_ms += LIMITS.max_unread_ms // 3
+            number += 1
+            quote(house, number)
+            await asyncio.sleep(3 * TICK_MS / 1_000)
+        assert counters.closed == {STALLED.name: 1}
+        assert house.server.endpoints[0].hub.backlogs == {}
+
+
+@looped
+async def test_what_waited_is_sent_before_the_end_of_the_streams() -> None:
+    async with (
+        loopback() as house,
+        connected(house, f"/ws/{QUOTES}?delivery=latest") as (sock, connection),
+    ):
+        number = await fall_behind(house, connection)
+        for update_id in (number + 1, number + 2):
+            quote(house, update_id)
+        house.server.end_streams(ENDED)
+        loop, data = asyncio.get_running_loop(), b""
+        while ENDED.reason.encode() not in data:
+            data += await loop.sock_recv(sock, 1 << 16)
+        assert f'"u":{number + 2},'.encode() in data
+        assert f'"u":{number + 1},'.encode() not in data, "it was replaced"
+
+
+@looped
+async def test_messages_of_a_latest_client_wait_through_an_injected_stall() -> None:
+    path = f"/ws/{QUOTES}?delivery=latest"
+    async with loopback(faults="stall=1m@1s") as house, house.connect(path) as client:
+        hub = house.server.endpoints[0].hub
+        (connection,) = house.server.endpoints[0].connections
+        house.clock.now_ms += 60_000
+        await until(lambda: house.server.faults.done["stall"])
+        for number in range(1, 101):
+            quote(house, number)
+            await asyncio.sleep(0)
+        assert hub.backlogs[connection].conflated == 99
+        house.clock.now_ms += 60_000
+        assert json.loads(await client.recv())["u"] == 100
+        quote(house, 101)
+        assert json.loads(await client.recv())["u"] == 101
 
 
 @looped

@@ -10,6 +10,7 @@ import pytest
 from jumping_loop import no_time, run_jumping
 from stage import payloads
 
+from tickerplant.hub.hub import Hub
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.limits import LIMITS
@@ -17,7 +18,7 @@ from tickerplant.server.congestion import Congestion
 from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.simulated import SLICE_S, SimulatedSource, open_market
+from tickerplant.sources.simulated import MAX_SLEEP_S, SLICE_S, SimulatedSource, open_market
 
 DRAWN = Random()
 START_MS = 1_767_225_595_000
@@ -64,6 +65,18 @@ class Simulation:
         self.listeners = {venue: Listener() for venue in STREAMS}
         for venue, names in STREAMS.items():
             self.plant.hubs[venue].subscribe(self.listeners[venue], names)
+
+    def run_with_wake(self, hub: Hub, on_wake: Callable[[], object]) -> None:
+        """Run; call `on_wake` when the first message of a turn is published in `hub`."""
+
+        async def run() -> None:
+            running = asyncio.create_task(self.run())
+            await asyncio.sleep(0)
+            flush_soon = hub.wake
+            hub.wake = lambda: (flush_soon(), on_wake())
+            await running
+
+        run_jumping(run())
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -144,6 +157,46 @@ def test_the_clock_waits_for_its_subscribers() -> None:
 
     run_jumping(subscribe_late())
     assert simulation.plant.now_ms == START_MS + 1_000
+
+
+def lateness_ms(simulation: Simulation) -> list[float]:
+    """How late each message was by the pace of the source, in ms, as stamps tell it."""
+    hub = simulation.plant.hubs["usdm"]
+    found: list[float] = []
+
+    def on_wake() -> None:
+        late_ns = simulation.readiness.late_ns()
+        if late_ns is not None:
+            found.append(late_ns / 1e6)
+
+    simulation.run_with_wake(hub, on_wake)
+    return found
+
+
+def test_a_machine_that_keeps_up_publishes_within_its_longest_sleep() -> None:
+    simulation = Simulation(speed=1.0, duration_ms=2_000)
+    late_ms = lateness_ms(simulation)
+    assert late_ms
+    assert max(late_ms) <= MAX_SLEEP_S * 1_000 + 1
+    histogram = simulation.readiness.event_to_publish
+    assert histogram.count > 10
+    assert histogram.sum_s / histogram.count <= MAX_SLEEP_S
+
+
+def test_events_that_a_machine_could_not_publish_in_time_count_as_late() -> None:
+    simulation = Simulation(speed=1.0, duration_ms=2_000)
+    late_ms = lateness_ms(simulation)
+    stopped = Simulation(speed=1.0, duration_ms=2_000)
+    pauses = iter([0.0] * 200 + [1.5])
+    run_jumping(stopped.run(), lambda: next(pauses, 0.0))
+    assert max(late_ms) < 100
+    assert stopped.readiness.event_to_publish.sum_s > 1.0
+
+
+def test_without_a_pace_nothing_is_late() -> None:
+    simulation = Simulation(speed=0, duration_ms=1_000)
+    assert lateness_ms(simulation) == []
+    assert simulation.readiness.event_to_publish.count == 0
 
 
 def test_what_was_missed_since_the_market_opened_is_made_up_for() -> None:

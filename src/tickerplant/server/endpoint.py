@@ -231,7 +231,8 @@ class Endpoint:
         return f"c{next(_connection_numbers)}"
 
     def end_streams(self, reason: CloseReason) -> None:
-        """Close all stream connections, and from now on each new one once it is open."""
+        """Send what waits, close all stream connections, and from now on each new one once it is open."""
+        self.hub.flush()
         self.ending = reason
         for connection in tuple(self.connections):
             if connection.names is not None:

@@ -25,6 +25,7 @@ from tickerplant.protocol.actions import Action, Send, Subscribe
 from tickerplant.protocol.api_session import ApiError, ApiReply, RateLimit, Retry
 from tickerplant.protocol.client_requests import ApiId
 from tickerplant.protocol.close_reasons import CloseReason
+from tickerplant.protocol.delivery import EVERY
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import Admission
 from tickerplant.server.congestion import Congestion, Reader
@@ -225,6 +226,8 @@ class FaultyConnection(WebSocketConnection):
         self._garbage = cycle(GARBAGE_FRAMES)
         self._api_statuses = cycle(API_STATUSES)
         self._is_api = False
+        self._is_full = False
+        """Whether the transport takes no more for now."""
         self._stallable: StallableTransport
 
     # The steps that are extended.
@@ -279,6 +282,17 @@ class FaultyConnection(WebSocketConnection):
             if due_ms <= now_ms and name in self._deadlines_ms:
                 self._do(name, now_ms)
 
+    def pause_writing(self) -> None:
+        """Count as congested, or let messages wait if the client does not want every one."""
+        self._is_full = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Count as not congested, or send what waited, at once or after the stall."""
+        self._is_full = False
+        if self.policy == EVERY or not self._stallable.is_stalled:
+            super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and what is buffered for it."""
         self._stallable.forget()
@@ -304,6 +318,7 @@ class FaultyConnection(WebSocketConnection):
                 self._count(STALL)
                 self._deadlines_ms[STALL_END] = now_ms + self._draws.value(STALL).time_ms
                 self._stallable.stall()
+                self._endpoint.hub.hold(self)
             case CHAIN.name:
                 self.drops_next_message = True
                 self._schedule(CHAIN, now_ms)
@@ -313,6 +328,8 @@ class FaultyConnection(WebSocketConnection):
                 self._write_fault(INVALID_UTF8, INVALID_UTF8_FRAME, now_ms)
             case _:
                 self._stallable.resume()
+                if not self._is_full:
+                    self._endpoint.hub.release(self)
                 self._schedule(STALL, now_ms)
 
     def _schedule(self, row: FaultRow, now_ms: int) -> None:
