@@ -24,6 +24,8 @@ from tickerplant.archive import tables
 from tickerplant.command_line.versions import Versions
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
+from tickerplant.edge.metrics import EDGE_ROWS, PLANT_ROWS
+from tickerplant.edge.server import LONGEST_SCAN_PAUSE_S
 from tickerplant.errors import RequestError
 from tickerplant.explain.catalogue_rows import ParamRow, QueryRow, StreamRow
 from tickerplant.explain.catalogue_text import (
@@ -66,11 +68,13 @@ from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import PLANT_PATHS
-from tickerplant.server.metrics import PlantCollector, PortsCollector
+from tickerplant.server.metrics import PREFIX, PlantCollector, PortsCollector
+from tickerplant.server.nodes_page import BusRow, NodeRow, NodesPage
 from tickerplant.server.pages import (
     CLOCK_PATH,
     CONNECTIONS_PATH,
     LIMITS_PATH,
+    NODES_PATH,
     FaultsPage,
     FaultUse,
 )
@@ -620,6 +624,23 @@ def metrics_page() -> str:
         "The metrics of both venues, served at `/metrics` on either port in the Prometheus text format.",
         "The `process_…` and `python_info` metrics of the Prometheus library are included.",
         table(("name", "type", "labels", "what it counts"), map(_metric, collector.collect())),
+        "## With several processes",
+        "Every sample has the label `worker`: `plant` for the process with the market, and the number or "
+        "the name of an edge.\n"
+        "Any of the processes serves the metrics of all.",
+        table(
+            ("name", "type", "of", "what it counts"),
+            (
+                (
+                    f"`{PREFIX}{row.name}{'_total' if row.type == 'counter' else ''}`",
+                    row.type,
+                    whose,
+                    row.doc,
+                )
+                for rows, whose in ((PLANT_ROWS, "the plant"), (EDGE_ROWS, "an edge"))
+                for row in rows
+            ),
+        ),
     )
 
 
@@ -706,6 +727,13 @@ def _profile_value(value: object) -> str:
             return f"{value}"
 
 
+READY_DOC = (
+    "200 while the source is running, else 503; the reason and warnings, JSON. "
+    "On a bus also the number of `edges`, and whether the `bus` is `connected` or `lost`; "
+    "503 too while the plant has neither ports nor edges, and at an edge without its plant."
+)
+
+
 def operations_page() -> str:
     """Return the page of what the ports answer beside the protocol."""
     about = (
@@ -719,21 +747,20 @@ def operations_page() -> str:
     return page(
         "Operations",
         "The server's own pages, on both ports; [Monitor the server](../how-to/watch-it.md).",
+        "With several processes, each serves the same pages: `/` and `/healthz` are about the process that "
+        "answers, and the others are about the plant and all its edges.\n"
+        "What they show of an edge is what it last reported: each second, and for metrics and connections "
+        f"up to {LONGEST_SCAN_PAUSE_S:.0f} s ago if it has very many connections.",
         table(
             ("path", "response"),
             (
                 ("`/`", "The addresses, text."),
                 ("`/healthz`", "200 while the process serves."),
-                (
-                    "`/readyz`",
-                    "200 while the source is running, else 503; the reason and warnings, JSON.",
-                ),
+                ("`/readyz`", READY_DOC),
                 ("`/metrics`", "[The metrics](metrics.md), Prometheus text."),
                 (f"`{LIMITS_PATH}`", "How close clients came to the limits, JSON."),
-                (
-                    f"`{CONNECTIONS_PATH}`",
-                    "The connections of the process that answers, and what waits for them, JSON.",
-                ),
+                (f"`{CONNECTIONS_PATH}`", "The connections, and what waits for them, JSON."),
+                (f"`{NODES_PATH}`", "The processes that serve the market, and their bus, JSON."),
                 (f"`{FAULTS_PATH}`", "The [faults on demand](faults.md), JSON."),
                 (f"`{CLOCK_PATH}`", "The clock of a replay, JSON; POST sets it."),
             ),
@@ -782,13 +809,21 @@ def operations_page() -> str:
         "A POST may contain",
         table(("field", "what it sets"), _fields(ClockRequest)),
         f"## `{CONNECTIONS_PATH}`",
-        "The connections of the process that answers; with workers, each has its own.\n"
+        "The connections; with several processes, at most "
+        f"{SHOWN_CONNECTIONS} of each edge are listed, as it last reported them.\n"
         f"The parameter `limit` says how many are listed, {SHOWN_CONNECTIONS} if it is missing and "
         f"at most {MAX_CONNECTIONS:,}.\n"
         "What the deliveries are: [Serve slow clients](../how-to/slow-clients.md).",
         table(("key", "meaning"), _fields(ConnectionsPage)),
         "Each connection has",
         table(("key", "meaning"), _fields(ConnectionRow)),
+        f"## `{NODES_PATH}`",
+        "The processes that serve one market ([why](../decisions/0042-the-plant-answers-for-its-edges.md)).",
+        table(("key", "meaning"), _fields(NodesPage)),
+        "Each process has",
+        table(("key", "meaning"), _fields(NodeRow)),
+        "The bus has",
+        table(("key", "meaning"), _fields(BusRow)),
         f"## `{LIMITS_PATH}`",
         about,
         table(("key", "meaning"), _fields(LimitsPage)),

@@ -45,6 +45,18 @@ async def test_without_the_bus_every_question_gets_a_clear_answer_in_bounded_tim
 
 
 @looped
+async def test_an_edge_that_waits_for_its_plant_is_not_ready_and_says_why() -> None:
+    async with whole(1, grace_ms=60_000) as many:
+        many.server.readiness.ready(True)
+        assert (await many.edges[0].get("/readyz")).status == 200
+        await many.bus.server.stop()
+        await until(lambda: many.nodes[0].trouble, "the edge has noticed")
+        answer = await many.edges[0].get("/readyz")
+        assert (answer.status, answer.json["ready"]) == (503, False)
+        assert answer.json["reason"] == "no plant answers: the bus is lost"
+
+
+@looped
 async def test_frames_that_follow_an_upgrade_at_once_are_not_lost() -> None:
     async with whole(1) as many:
         host, _, port = many.edges[0].server.urls[USDM.name].rpartition(":")

@@ -29,6 +29,7 @@ from tickerplant.bus.questions import (
 )
 from tickerplant.cluster.connection import BusConnection
 from tickerplant.cluster.plant_node import PlantNode
+from tickerplant.edge.metrics import bus_samples
 from tickerplant.edge.tallies import EdgeTallies
 from tickerplant.logs import Complaints
 from tickerplant.protocol.actions import Action, Close, Send
@@ -86,6 +87,7 @@ class EdgeAnswers:
         node.answerer.register(ADMIT, self._answer_admit)
         node.answerer.register(API, self._answer_api)
         node.watch_edges(self._on_report, self._on_gone)
+        server.readiness.measure(lambda: bus_samples(node, bus))
         server.edges = self
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -40,6 +40,7 @@ class EdgeRest(Rest):
         posts: The pages that take a POST; the plant answers it.
         guard: Decides which requests to the plant's pages are accepted.
         caller: Asks the plant.
+        trouble: Returns why the plant is not there; empty if it is.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class EdgeRest(Rest):
         posts: Mapping[str, Post],
         guard: Guard | None,
         caller: Caller,
+        trouble: Callable[[], str],
     ) -> None:
         super().__init__(endpoint, pages, posts, guard)
         self._known_pages = PLANT_PAGES | pages.keys()
         self._caller = caller
+        self._trouble = trouble
 
     def answer_question(
         self,
@@ -76,6 +79,8 @@ class EdgeRest(Rest):
         """Return whether the path exists, and the response."""
         if path in self._pages:
             return self.respond(method, path, target, query_string, headers, address)
+        if path == READY_PATH and (trouble := self._trouble()):
+            return self._failure(path, trouble)
         question = HttpQuestion(
             venue=self._endpoint.venue.name,
             address=address,

@@ -11,14 +11,12 @@ from zlib import crc32
 
 import msgspec
 from msgspec import Raw, Struct
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from tickerplant.bus.nodes import PlantDescription, encode
-from tickerplant.bus.questions import EdgeReport, FamilyNote
+from tickerplant.bus.questions import EdgeReport
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.edge.backend import RemoteBackend, WaitingRequests
+from tickerplant.edge.metrics import EdgeCollector, families_of
 from tickerplant.edge.rest import EdgeRest
 from tickerplant.edge.tallies import ChangedTallies
 from tickerplant.errors import BusError
@@ -36,7 +34,7 @@ from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import Fault
 from tickerplant.server.guard import Guard
-from tickerplant.server.metrics import PREFIX, PortsCollector, process_registry
+from tickerplant.server.metrics import PortsCollector, process_registry
 from tickerplant.server.pages import clock_posts, own_pages, welcome_text
 from tickerplant.server.ports import TICK_MS, Ports, Totals
 from tickerplant.server.query_service import QueryService
@@ -245,7 +243,8 @@ class EdgeServer:
 
     def _application(self, endpoint: Endpoint, guard: Guard) -> EdgeRest:
         pages, posts = own_pages(self.welcome), clock_posts(None)
-        return EdgeRest(endpoint, pages, posts, guard, self._node.caller)
+        node = self._node
+        return EdgeRest(endpoint, pages, posts, guard, node.caller, lambda: node.trouble)
 
     def report(self) -> bytes:
         """Return the figures of this edge, for its plant."""
@@ -297,58 +296,3 @@ class _Scan(Struct, frozen=True):
     unsent_bytes: int
     families: Raw
     page: Raw
-
-
-def families_of(registry: CollectorRegistry) -> list[FamilyNote]:
-    """Return the metrics of this process, so that another one can print them."""
-    return [
-        FamilyNote(
-            family.name,
-            family.documentation,
-            family.type,
-            tuple((each.name, each.labels, float(each.value)) for each in family.samples),
-        )
-        for family in registry.collect()
-    ]
-
-
-class EdgeCollector(Collector):
-    """Reads the counters of an edge and of its ports."""
-
-    def __init__(self, node: EdgeNode, waiting: WaitingRequests, ports: PortsCollector) -> None:
-        self._node = node
-        self._waiting = waiting
-        self._ports = ports
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield every metric family."""
-        yield from self._ports.collect()
-        caller, waiting = self._node.caller, self._waiting
-        yield CounterMetricFamily(
-            PREFIX + "edge_questions", "Questions asked of the plant.", value=caller.asked_count
-        )
-        yield CounterMetricFamily(
-            PREFIX + "edge_questions_failed",
-            "Questions that the plant did not answer.",
-            value=caller.failed_count,
-        )
-        yield GaugeMetricFamily(
-            PREFIX + "edge_questions_waiting",
-            "Questions that wait for the plant.",
-            value=caller.waiting_count,
-        )
-        yield CounterMetricFamily(
-            PREFIX + "edge_api_pauses",
-            "Times a WebSocket API connection was not read because too many requests waited.",
-            value=waiting.pause_count,
-        )
-        yield GaugeMetricFamily(
-            PREFIX + "edge_delay_seconds",
-            "How long the last messages took from the plant, by the wall clocks of both.",
-            value=self._node.delay_ns / 1_000_000_000,
-        )
-        yield CounterMetricFamily(
-            PREFIX + "edge_recoveries",
-            "Times messages were read again from the memory of the bus.",
-            value=self._node.recovery_count,
-        )
