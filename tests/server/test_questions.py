@@ -10,6 +10,7 @@ from bare_connection import answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tickerplant.server import slices
 from tickerplant.server.rest import parameters
 
 TARGETS = (
@@ -48,6 +49,29 @@ def test_a_question_gets_what_the_application_would_send(target: str) -> None:
     assert sent(request(target)) == closed.replace(b"connection: close\r\n", b"")
     empty_body = request(target, "Content-Length: 2") + b"{}"
     assert sent(empty_body) == sent(request(target))
+
+
+ROWS = (
+    "/fapi/v1/ticker/24hr",
+    "/fapi/v1/ticker/price",
+    "/fapi/v1/ticker/bookTicker",
+    "/fapi/v1/trades?symbol=BTCUSDT",
+    "/fapi/v1/aggTrades?symbol=BTCUSDT",
+    "/fapi/v1/fundingRate",
+    "/fapi/v1/premiumIndex",
+    "/futures/data/basis?pair=BTCUSDT&contractType=PERPETUAL&period=5m",
+)
+
+
+@pytest.mark.parametrize("target", ROWS)
+def test_an_answer_in_slices_is_the_same_and_keeps_its_place(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [request(target), request("/fapi/v1/ping"), request(target)]
+    whole = sent(b"".join(requests))
+    assert whole.count(b"HTTP/1.1 200") == len(requests)
+    monkeypatch.setattr(slices, "SLICE_NS", 0)
+    assert sent(b"".join(requests)) == whole
 
 
 @given(st.lists(st.sampled_from(TARGETS), min_size=1, max_size=5), st.data())

@@ -17,7 +17,8 @@ RETAINED_TRADES = 100_000
 """Minimum number of trades that a market keeps.  Here, not in `tape`, because that imports numpy."""
 RETAINED_AGGREGATES = 100_000
 CACHED_FUNDINGS = 10
-"""Funding payments before the start that are cached; older ones are loaded on demand."""
+"""Funding payments before the start that are cached; more if somebody asks for the latest ones, up to
+`RETAINED_FUNDINGS`; others are loaded on demand."""
 
 
 class FundingLoader(Protocol):
@@ -35,7 +36,9 @@ class FundingSeries:
 
     def __init__(self) -> None:
         self._load_earlier: FundingLoader | None = None
-        self._cached: Sequence[FundingPaid] | None = None
+        self._cached: Sequence[FundingPaid] = ()
+        self._cached_limit = 0
+        """How many were loaded for the cache, if there are so many."""
         self._recent: deque[FundingPaid] = deque(maxlen=RETAINED_FUNDINGS)
 
     def load_history(self, earlier: FundingLoader) -> None:
@@ -59,14 +62,17 @@ class FundingSeries:
     ) -> Sequence[FundingPaid]:
         if self._load_earlier is None:
             return ()
-        if self._cached is None:
-            self._cached = self._load_earlier(None, None, CACHED_FUNDINGS)
+        is_latest = start_ms is None and end_ms is None
+        wanted = max(CACHED_FUNDINGS, min(limit, RETAINED_FUNDINGS) if is_latest else 0)
+        if wanted > self._cached_limit and len(self._cached) == self._cached_limit:
+            self._cached = self._load_earlier(None, None, wanted)
+            self._cached_limit = wanted
         found = _inside(self._cached, start_ms, end_ms)
         if start_ms is None:
             enough = len(found) >= limit
         else:
             enough = bool(self._cached) and start_ms >= self._cached[0].time_ms
-        if enough or len(self._cached) < CACHED_FUNDINGS:
+        if enough or len(self._cached) < self._cached_limit:
             return found
         return self._load_earlier(start_ms, end_ms, limit)
 

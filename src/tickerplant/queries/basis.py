@@ -9,6 +9,7 @@ from msgspec import Struct
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text, round_div
 from tickerplant.market.bars import CLOSE, OPEN_TIME
 from tickerplant.queries.param import CONTRACT_TYPE
+from tickerplant.queries.query import Rows
 from tickerplant.queries.statistics import ONE_PAIR, Periods, statistic
 from tickerplant.units import DAY_MS
 from tickerplant.venue import VENUES
@@ -41,7 +42,7 @@ def basis(
     requested: Periods,
     pair: str,
     contract_type: str,
-) -> list[Basis]:
+) -> Rows[Basis]:
     """Return the basis at the end of each closed period, oldest first.
 
     The contract is the one that has the type now. Returns no rows if there is none, and none for
@@ -52,15 +53,15 @@ def basis(
     """
     market = markets.contract(pair, contract_type)
     if market is None:
-        return []
+        return iter(())
     futures = requested.closed(market.candles)[:, (OPEN_TIME, CLOSE)].tolist()
     index = dict(requested.closed(market.indices.candles)[:, (OPEN_TIME, CLOSE)].tolist())
     instrument = market.instrument
-    return [
+    return (
         _row(instrument, opened_ms, price, index[opened_ms])
         for opened_ms, price in futures
         if opened_ms in index
-    ]
+    )
 
 
 def _row(instrument: Instrument, opened_ms: int, price: int, index: int) -> Basis:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from tickerplant.events import BookTicker
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query, SymbolWeight, for_each_market
+from tickerplant.queries.query import Query, Rows, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class BestPrices(Struct, frozen=True, rename="camel"):
 
 def best_prices(
     markets: Markets, market: Market | None, pair: str | None = None
-) -> BestPrices | list[BestPrices]:
+) -> BestPrices | list[BestPrices] | Rows[BestPrices]:
     """Return the best prices of one market, of those of a pair, or of all that have a book.
 
     Raises:
@@ -44,7 +44,7 @@ def best_prices(
 
 def best_prices_without_id(
     markets: Markets, market: Market | None
-) -> BestPrices | list[BestPrices]:
+) -> BestPrices | list[BestPrices] | Rows[BestPrices]:
     """Return the best prices without update ids, as USDⓈ-M REST documents them."""
     return for_each_market(markets, market, None, _best_prices_without_id)
 

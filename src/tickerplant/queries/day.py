@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from tickerplant.market import figures
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query, SymbolWeight, for_each_market
+from tickerplant.queries.query import Query, Rows, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class Day(Struct, frozen=True, rename="camel"):
     count: int
 
 
-def day(markets: Markets, market: Market | None, pair: str | None = None) -> Day | list[Day]:
+def day(
+    markets: Markets, market: Market | None, pair: str | None = None
+) -> Day | list[Day] | Rows[Day]:
     """Return the statistics of one market, of those of a pair, or of all that have traded.
 
     Raises:

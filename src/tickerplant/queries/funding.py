@@ -19,7 +19,7 @@ from tickerplant.queries.param import (
     check_window,
     count,
 )
-from tickerplant.queries.query import FUNDING_ALLOWANCE, FlatWeight, Query
+from tickerplant.queries.query import FUNDING_ALLOWANCE, FlatWeight, Query, Rows
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def funding_rates(
     start_ms: int | None,
     end_ms: int | None,
     limit: int | None,
-) -> list[FundingRate | LateFundingRate]:
+) -> Rows[FundingRate | LateFundingRate]:
     """Return up to `limit` funding payments of a market, or of all, oldest first.
 
     With a start the first ones, otherwise the latest ones.
@@ -90,20 +90,26 @@ def funding_rates(
     selected = (
         [each for each in markets if each.instrument.perpetual] if market is None else [market]
     )
-    return [_rate(markets, row) for row in _paid(selected, start_ms, end_ms, limit)]
+    return (
+        None if row is None else _rate(markets, row)
+        for row in _paid(selected, start_ms, end_ms, limit)
+    )
 
 
 def _paid(
     selected: Sequence[Market], start_ms: int | None, end_ms: int | None, limit: int
-) -> list[FundingPaid]:
-    """Return up to `limit` funding payments of several markets, oldest first.
+) -> Rows[FundingPaid]:
+    """Yield up to `limit` funding payments of several markets, oldest first.
 
     Most markets pay at the same times, so each contributes only a few. The limit per market is
     doubled until no missing payment could belong to the result.
     """
     each_limit = limit // max(len(selected), 1) + 1
     while True:
-        rows = [each.fundings.within(start_ms, end_ms, min(each_limit, limit)) for each in selected]
+        rows = []
+        for each in selected:
+            yield None  # payments of the past may have to be generated
+            rows.append(each.fundings.within(start_ms, end_ms, min(each_limit, limit)))
         paid = sorted((row for own in rows for row in own), key=_time_ms)
         chosen = paid[-limit:] if start_ms is None else paid[:limit]
         more = [own for own in rows if len(own) == each_limit < limit]
@@ -114,7 +120,8 @@ def _paid(
         else:
             missed = any(own[-1].time_ms < chosen[-1].time_ms for own in more)
         if not missed:
-            return chosen
+            yield from chosen
+            return
         each_limit *= 2
 
 

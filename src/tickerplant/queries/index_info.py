@@ -10,7 +10,7 @@ from tickerplant.events import IndexConstituent
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_SYMBOL, ONE_SYMBOL, Param, contracts
-from tickerplant.queries.query import FlatWeight, Query, for_each_market
+from tickerplant.queries.query import FlatWeight, Query, Rows, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _constituent(spot: IndexConstituent, *, weighs: bool) -> Constituent:
     )
 
 
-def index_info(markets: Markets, market: Market | None) -> list[IndexInfo]:
+def index_info(markets: Markets, market: Market | None) -> list[IndexInfo] | Rows[IndexInfo]:
     """Return the assets of one composite index, or of all; a list in either case.
 
     Raises:
@@ -106,7 +106,7 @@ def index_info(markets: Markets, market: Market | None) -> list[IndexInfo]:
             assets.
     """
     found = for_each_market(markets, market, None, _index_info)
-    return found if isinstance(found, list) else [found]
+    return [found] if isinstance(found, IndexInfo) else found
 
 
 def _index_info(market: Market) -> IndexInfo:

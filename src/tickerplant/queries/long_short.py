@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from tickerplant.events import Positioning
 from tickerplant.instrument import decimal_text, round_div
 from tickerplant.queries.param import ONE_SYMBOL
-from tickerplant.queries.query import Query
+from tickerplant.queries.query import Query, Rows
 from tickerplant.queries.statistics import ONE_PAIR, Periods, statistic
 from tickerplant.venue import COINM, USDM
 
@@ -38,21 +38,21 @@ class LongShort(Struct, frozen=True, rename="camel"):
     timestamp: int
 
 
-def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
+def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., Rows[LongShort]]:
     """Return a handler for the shares of a symbol."""
 
-    def handler(_markets: Markets, requested: Periods, market: Market) -> list[LongShort]:
+    def handler(_markets: Markets, requested: Periods, market: Market) -> Rows[LongShort]:
         rows = requested.positions(market)
-        return [_row(market, share(row), row.time_ms, positions=positions) for row in rows]
+        return (_row(market, share(row), row.time_ms, positions=positions) for row in rows)
 
     return handler
 
 
-def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., list[LongShort]]:
+def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., Rows[LongShort]]:
     """Return a handler for the shares of a pair, from its longest-lived contract."""
     of_symbol = _of_symbol(share, positions=positions)
 
-    def handler(markets: Markets, requested: Periods, pair: str) -> list[LongShort]:
+    def handler(markets: Markets, requested: Periods, pair: str) -> Rows[LongShort]:
         return of_symbol(markets, requested, markets.of_pair(pair)[-1])
 
     return handler

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import FlatWeight, Query, SymbolWeight, for_each_market
+from tickerplant.queries.query import FlatWeight, Query, Rows, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PremiumIndex(Struct, frozen=True, rename="camel"):
 
 def premium_index(
     markets: Markets, market: Market | None, pair: str | None = None
-) -> PremiumIndex | list[PremiumIndex]:
+) -> PremiumIndex | list[PremiumIndex] | Rows[PremiumIndex]:
     """Return the mark price of one market, of those of a pair, or of all that have one.
 
     Raises:

@@ -12,7 +12,7 @@ from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_
 from tickerplant.market.bars import OPEN, OPEN_TIME
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL
-from tickerplant.queries.query import FlatWeight, Query
+from tickerplant.queries.query import FlatWeight, Query, Rows
 from tickerplant.queries.statistics import (
     ONE_PAIR,
     OPTIONAL_CONTRACT_CHOICE,
@@ -72,7 +72,7 @@ def past_open_interest(
     _markets: Markets,
     requested: Periods,
     market: Market,
-) -> list[PastOpenInterest]:
+) -> Rows[PastOpenInterest]:
     """Return the open interest of a market at the beginning of each period, in base units and USD.
 
     Raises:
@@ -80,7 +80,7 @@ def past_open_interest(
     """
     found = _open_interest_by_time(requested, [market])
     decimals, supply = market.instrument.quantity.decimals, market.instrument.circulating_supply
-    return [
+    return (
         PastOpenInterest(
             symbol=market.symbol,
             pair=UNSET,
@@ -91,7 +91,7 @@ def past_open_interest(
             timestamp=time_ms,
         )
         for time_ms in requested.chosen(sorted(found))
-    ]
+    )
 
 
 def past_coin_open_interest(
@@ -99,14 +99,14 @@ def past_coin_open_interest(
     requested: Periods,
     pair: str,
     contract_type: str,
-) -> list[PastOpenInterest]:
+) -> Rows[PastOpenInterest]:
     """Return the open interest of contracts of a pair, in contracts and in base coin.
 
     Raises:
         RequestError: as in `periods`, or the source has not sent it.
     """
     found = _open_interest_by_time(requested, contracts_of_type(markets, pair, contract_type))
-    return [
+    return (
         PastOpenInterest(
             symbol=UNSET,
             pair=pair,
@@ -117,7 +117,7 @@ def past_coin_open_interest(
             timestamp=time_ms,
         )
         for time_ms in requested.chosen(sorted(found))
-    ]
+    )
 
 
 def _open_interest_by_time(

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query, SymbolWeight, for_each_market
+from tickerplant.queries.query import Query, Rows, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class LastPrice(Struct, frozen=True):
 
 def last_price(
     markets: Markets, market: Market | None, pair: str | None = None
-) -> LastPrice | list[LastPrice]:
+) -> LastPrice | list[LastPrice] | Rows[LastPrice]:
     """Return the last price of one market, of those of a pair, or of all that have traded.
 
     Raises:

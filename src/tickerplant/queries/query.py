@@ -9,8 +9,8 @@ several; a request for it alone gets an error that says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -121,11 +121,23 @@ class Query(Struct, frozen=True, kw_only=True):
         Raises:
             RequestError: The request is rejected, with the exchange's code and text.
         """
+        begun = self.begin(markets, raw)
+        return [row for row in begun if row is not None] if isinstance(begun, Iterator) else begun
+
+    def begin(self, markets: Markets, raw: Mapping[str, object]) -> object:
+        """Do what `respond` does, except that many rows are returned as `Rows`, not yet made.
+
+        Raises:
+            RequestError: as in `respond`; rows that are not made yet raise none.
+        """
         values = {param.argument: param.value(markets, raw) for param in self.params}
         return self.handler(markets, **values)
 
 
 Row = TypeVar("Row")
+Rows: TypeAlias = Iterator[Row | None]
+"""The rows of a response, made one by one, so that whoever takes them can do something else between
+two of them.  None is no row: it only interrupts longer work."""
 
 
 def accept_all(_market: Market) -> bool:
@@ -139,7 +151,7 @@ def for_each_market(
     pair: str | None,
     row: Callable[[Market], Row],
     listed: Callable[[Market], bool] = accept_all,
-) -> Row | list[Row]:
+) -> Row | list[Row] | Rows[Row]:
     """Return `row` of `market`, of the markets of `pair`, or of every market.
 
     Only `listed` markets are among several; a named market need not be.
@@ -152,11 +164,14 @@ def for_each_market(
             raise request_errors.invalid_combination()
         only = row(market)
         return [only] if markets.venue.rest_always_array else only
-    several = []
+    several = [each for each in markets if listed(each) and pair in {None, each.instrument.pair}]
+    return _rows(several, row)
+
+
+def _rows(markets: Sequence[Market], row: Callable[[Market], Row]) -> Rows[Row]:
+    """Yield `row` of each of the markets that have data."""
     for each in markets:
-        if listed(each) and pair in {None, each.instrument.pair}:
-            try:
-                several.append(row(each))
-            except RequestError:
-                continue
-    return several
+        try:
+            yield row(each)
+        except RequestError:
+            continue

@@ -10,7 +10,7 @@ from tickerplant.events import InsuranceFund
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_SYMBOL
-from tickerplant.queries.query import FlatWeight, Query, for_each_market
+from tickerplant.queries.query import FlatWeight, Query, Rows, for_each_market
 from tickerplant.queries.statistics import current_positioning
 from tickerplant.venue import USDM
 
@@ -71,7 +71,7 @@ def _plain(amount: int) -> str:
     return decimal_text(amount, RATE_DECIMALS).rstrip("0").rstrip(".")
 
 
-def adl_risk(markets: Markets, market: Market | None) -> AdlRisk | list[AdlRisk]:
+def adl_risk(markets: Markets, market: Market | None) -> AdlRisk | list[AdlRisk] | Rows[AdlRisk]:
     """Return the risk of automatic deleveraging of one contract, or of all that are known.
 
     Raises:

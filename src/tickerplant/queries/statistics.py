@@ -25,7 +25,7 @@ from tickerplant.queries.param import (
     pair,
     text,
 )
-from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query
+from tickerplant.queries.query import STATISTICS_ALLOWANCE, FlatWeight, Query, Rows
 from tickerplant.units import DAY_MS
 from tickerplant.venue import Venue
 
@@ -99,7 +99,7 @@ def periods(
     return Periods(length, start_ms, end_ms, limit, earliest_ms, latest_ms)
 
 
-def over_periods(handler: Callable[..., list[Row]]) -> Callable[..., list[Row]]:
+def over_periods(handler: Callable[..., Rows[Row]]) -> Callable[..., Rows[Row]]:
     """Return a handler that passes the `PERIOD_PARAMS` on to `handler` as one `Periods`."""
 
     def respond(
@@ -110,14 +110,14 @@ def over_periods(handler: Callable[..., list[Row]]) -> Callable[..., list[Row]]:
         end_ms: int | None,
         limit: int,
         **others: object,
-    ) -> list[Row]:
+    ) -> Rows[Row]:
         return handler(markets, periods(markets, length, start_ms, end_ms, limit), **others)
 
     return respond
 
 
 def statistic(
-    name: str, venue: Venue, handler: Callable[..., list[Row]], doc: str, *params: Param
+    name: str, venue: Venue, handler: Callable[..., Rows[Row]], doc: str, *params: Param
 ) -> Query:
     """Return the query of a statistic: `params`, then the periods."""
     return Query(

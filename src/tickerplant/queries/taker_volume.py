@@ -16,6 +16,7 @@ from tickerplant.market.bars import (
     VOLUME,
 )
 from tickerplant.queries.param import ONE_SYMBOL
+from tickerplant.queries.query import Rows
 from tickerplant.queries.statistics import (
     CONTRACT_CHOICE,
     ONE_PAIR,
@@ -58,7 +59,7 @@ def taker_volume(
     _markets: Markets,
     requested: Periods,
     market: Market,
-) -> list[TakerVolume]:
+) -> Rows[TakerVolume]:
     """Return the taker volumes of a market in closed periods, oldest first.
 
     Raises:
@@ -66,7 +67,7 @@ def taker_volume(
     """
     bars = requested.closed(market.candles)
     decimals = market.instrument.quantity.decimals
-    return [
+    return (
         TakerVolume(
             # If nothing was sold, divide by the smallest quantity instead.
             buy_sell_ratio=_rounded(bought * 10**DECIMALS, max(volume - bought, 1)),
@@ -75,7 +76,7 @@ def taker_volume(
             timestamp=opened_ms,
         )
         for opened_ms, volume, bought in bars[:, (OPEN_TIME, VOLUME, TAKER_BUY_VOLUME)].tolist()
-    ]
+    )
 
 
 def coin_taker_volume(
@@ -83,7 +84,7 @@ def coin_taker_volume(
     requested: Periods,
     pair: str,
     contract_type: str,
-) -> list[CoinTakerVolume]:
+) -> Rows[CoinTakerVolume]:
     """Return the taker volumes of contracts of a pair in closed periods, oldest first.
 
     Raises:
@@ -95,10 +96,10 @@ def coin_taker_volume(
         for opened_ms, *numbers in requested.closed(market.candles)[:, columns].tolist():
             added = zip(sums[opened_ms], numbers, strict=True)
             sums[opened_ms] = tuple(before + more for before, more in added)
-    return [
+    return (
         _coin_row(pair, contract_type, opened_ms, *sums[opened_ms])
         for opened_ms in requested.chosen(sorted(sums))
-    ]
+    )
 
 
 def _coin_row(

@@ -20,7 +20,7 @@ from tickerplant.queries.param import (
     count,
     number,
 )
-from tickerplant.queries.query import FlatWeight, Query
+from tickerplant.queries.query import FlatWeight, Query, Rows
 from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
@@ -61,18 +61,18 @@ class PastAggregate(Struct, frozen=True):
     buyer_is_maker: bool = field(name="m")
 
 
-def trades(_markets: Markets, market: Market, limit: int) -> list[PastTrade]:
+def trades(_markets: Markets, market: Market, limit: int) -> Rows[PastTrade]:
     """Return the last `limit` trades, oldest first."""
-    return [_trade(market.instrument, trade) for trade in market.trades.latest(limit)]
+    return (_trade(market.instrument, trade) for trade in market.trades.latest(limit))
 
 
 def historical_trades(
     _markets: Markets, market: Market, from_id: int | None, limit: int
-) -> list[PastTrade]:
+) -> Rows[PastTrade]:
     """Return `limit` trades, oldest first: those from an id on, or the latest."""
     tape = market.trades
     chosen = tape.latest(limit) if from_id is None else tape.from_id(from_id, limit)
-    return [_trade(market.instrument, trade) for trade in chosen]
+    return (_trade(market.instrument, trade) for trade in chosen)
 
 
 def _trade(instrument: Instrument, trade: Trade) -> PastTrade:
@@ -97,7 +97,7 @@ def aggregate_trades(
     start_ms: int | None,
     end_ms: int | None,
     limit: int,
-) -> list[PastAggregate]:
+) -> Rows[PastAggregate]:
     """Return up to `limit` closed aggregates, oldest first.
 
     With an id or a start the first ones, otherwise the latest ones.
@@ -117,7 +117,7 @@ def aggregate_trades(
     else:
         chosen = market.aggregates.between(start_ms, end_ms, limit)
     normal = markets.profile.carries_rest_normal_quantity(markets.venue)
-    return [_aggregate(market.instrument, each, normal=normal) for each in chosen]
+    return (_aggregate(market.instrument, each, normal=normal) for each in chosen)
 
 
 def _aggregate(instrument: Instrument, aggregate: AggregateTrade, *, normal: bool) -> PastAggregate:

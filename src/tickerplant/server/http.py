@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from tickerplant.server.arrival import Arrival
 from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
 from tickerplant.server.handshake import UpgradeRequest, asks_for_websocket
-from tickerplant.server.rest import PENDING, UNKNOWN, ForwardedResponse, Rest
+from tickerplant.server.rest import PENDING, UNKNOWN, PendingResponse, Rest
 from tickerplant.server.websocket import WebSocketConnection
 
 TLS_HELLO = b"\x16\x03"
@@ -264,7 +264,7 @@ class HttpConnection(HttpToolsProtocol):
         assert self._rest is not None  # noqa: S101  # tells the type checker
         address = self.client[0] if self.client else UNKNOWN
         response = self._rest.answer_question(self.url, self.headers, address)
-        if response is None or isinstance(response, ForwardedResponse):
+        if response is None or isinstance(response, PendingResponse):
             self._start_application(response)
             super().on_message_complete()
             return
@@ -272,8 +272,8 @@ class HttpConnection(HttpToolsProtocol):
         self.transport.write(self._rest.head(response) + response.body)
         self.on_response_complete()
 
-    def _start_application(self, pending: ForwardedResponse | None) -> None:
-        """Start a task that answers the request, about which `pending` is decided already."""
+    def _start_application(self, pending: PendingResponse | None) -> None:
+        """Start a task that answers the request, whose response may be begun already."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expects

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -15,6 +15,7 @@ from tickerplant.protocol.actions import Forward
 from tickerplant.protocol.client_requests import disconnected, unknown_error
 from tickerplant.queries import find_method
 from tickerplant.queries.query import Query
+from tickerplant.server.slices import Slices
 
 Reply: TypeAlias = Callable[[Forward, bytes | RequestError], object]
 """Takes a forwarded request and its outcome: the response as JSON, or an error."""
@@ -94,6 +95,39 @@ class QueryService:
             raise
         except Exception:  # noqa: BLE001  # a fault of ours must not end the connection
             raise self._fault(query) from None
+
+    def begin(self, query: Query, params: Mapping[str, object]) -> bytes | Slices:
+        """Return the response from the local markets as JSON, or what writes the rest of it.
+
+        Raises:
+            RequestError: the response is an error.
+        """
+        try:
+            response = query.begin(self._markets, params)
+            if not isinstance(response, Iterator):
+                return self._encode(response)
+            slices = Slices(response)
+            written = slices.proceed()
+        except RequestError:
+            raise
+        except Exception:  # noqa: BLE001  # a fault of ours must not end the connection
+            raise self._fault(query) from None
+        return slices if written is None else written
+
+    async def finish(self, query: Query, slices: Slices) -> bytes:
+        """Write what `begin` left, a slice in each turn of the loop, and return the response.
+
+        Raises:
+            RequestError: the response is an error.
+        """
+        try:
+            while (written := slices.proceed()) is None:  # noqa: ASYNC110  # nothing to wait for
+                await asyncio.sleep(0)
+        except RequestError:
+            raise
+        except Exception:  # noqa: BLE001  # a fault of ours must not end the connection
+            raise self._fault(query) from None
+        return written
 
     async def forward(self, query: Query, params: Mapping[str, object]) -> bytes:
         """Return the response of the forwarder as JSON.

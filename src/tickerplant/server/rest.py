@@ -23,6 +23,7 @@ from tickerplant.queries import QUERIES, find_path
 from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
+from tickerplant.server.slices import Slices
 
 JSON = "application/json;charset=UTF-8"
 TEXT = "text/plain; charset=utf-8"
@@ -31,8 +32,8 @@ BAD_PATH = -5000
 BAD_KEY = -2014
 
 KEY_HEADER = b"x-mbx-apikey"
-PENDING = "forwarded"
-"""Where the state of a scope has the forwarded request that the scope is about, if it has one."""
+PENDING = "pending"
+"""Where the state of a scope has the `PendingResponse` to its request, if that is begun already."""
 UNKNOWN = "unknown"
 """The address of a client whose socket is gone."""
 WITHOUT_WEIGHT = frozenset({FUNDING_ALLOWANCE})
@@ -51,11 +52,13 @@ class Response(Struct, frozen=True):
     headers: Headers = ()
 
 
-class ForwardedResponse(Response, frozen=True, kw_only=True):
-    """A response whose body is that of a forwarded request."""
+class PendingResponse(Response, frozen=True, kw_only=True):
+    """A response to a request that is charged, and whose body is not there yet."""
 
     query: Query
     params: Mapping[str, object]
+    slices: Slices | None
+    """What writes the body; None for that of a forwarded request."""
 
 
 Page = Callable[[bytes], Response]
@@ -130,12 +133,12 @@ class Rest:
         path, method = scope["path"], scope["method"]
         client = scope["client"]
         address = client[0] if client else UNKNOWN
-        pending: ForwardedResponse | None = scope["state"].get(PENDING)
+        pending: PendingResponse | None = scope["state"].get(PENDING)
         refusal = None
         if path.startswith(PLANT_PATHS) and self._guard is not None:
             refusal = self._guard.refusal(method, joined(scope["headers"]))
         if pending is not None:
-            known, response = True, await self._forward(pending)
+            known, response = True, await self._finish(pending)
         elif refusal is not None:
             known, response = path in self._known_pages, self._refuse(refusal, address)
         else:
@@ -166,7 +169,7 @@ class Rest:
     ) -> Response | None:
         """Return the response to a GET of market data, counted; None if the URL is anything else.
 
-        Forwarded requests are charged, and neither counted nor answered.
+        A response that takes longer is a `PendingResponse`, which is not counted yet.
 
         Args:
             url: The URL of the request, as it was sent.
@@ -180,7 +183,7 @@ class Rest:
         path, query = found
         has_key = any(name == KEY_HEADER and value for name, value in fields)
         response = self._query(query, query_string, has_key, address)
-        if not isinstance(response, ForwardedResponse):
+        if not isinstance(response, PendingResponse):
             self._endpoint.counters.requests[path, "GET", response.status] += 1
         return response
 
@@ -210,13 +213,13 @@ class Rest:
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the response; the arguments are those of `respond`.
 
-        Forwarded requests, and POSTs with their `body`, are answered too.
+        Requests whose answer takes longer, and POSTs with their `body`, are answered too.
         """
         if method == "POST" and path in self._posts:
             return True, await self._posts[path](query_string, body)
         known, response = self.respond(method, path, target, query_string, headers, address)
-        if isinstance(response, ForwardedResponse):
-            response = await self._forward(response)
+        if isinstance(response, PendingResponse):
+            response = await self._finish(response)
         return known, response
 
     def respond(
@@ -301,14 +304,24 @@ class Rest:
             return error_response(BAD_KEY, "API-key format invalid.", 401, used)
         try:
             if endpoint.queries.forwards(query, params):
-                return ForwardedResponse(b"", headers=used, query=query, params=params)
-            return Response(endpoint.queries.answer(query, params), headers=used)
+                slices = None
+            else:
+                body = endpoint.queries.begin(query, params)
+                if isinstance(body, bytes):
+                    return Response(body, headers=used)
+                slices = body
         except RequestError as error:
             return error_response(error.code, error.message, error.status, used)
+        return PendingResponse(b"", headers=used, query=query, params=params, slices=slices)
 
-    async def _forward(self, pending: ForwardedResponse) -> Response:
+    async def _finish(self, pending: PendingResponse) -> Response:
+        """Return the response to a forwarded request, or to one whose answer takes long."""
+        queries = self._endpoint.queries
         try:
-            body = await self._endpoint.queries.forward(pending.query, pending.params)
+            if pending.slices is not None:
+                body = await queries.finish(pending.query, pending.slices)
+            else:
+                body = await queries.forward(pending.query, pending.params)
         except AllowanceSpentError as error:
             headers = (*pending.headers, _retry_after(error.retry_after_ms))
             return error_response(error.code, error.message, error.status, headers)
