@@ -76,7 +76,8 @@ if sys.platform == "linux":
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             """Return what is ready, at once or after at most `timeout` seconds."""
             if timeout is not None and timeout > 0 and self.fileno() < self._select_below:
-                select.select([self], (), (), timeout)
+                if not select.select([self], (), (), timeout)[0]:
+                    return []
                 timeout = 0
             return super().select(timeout)
 
