@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from edge_stage import whole
-from loopback import Loopback, ask, ending, loopback, looped
+from loopback import UPGRADE, Loopback, ask, ending, loopback, looped
 from msgspec.structs import replace
 
 from tickerplant.protocol.limits import LIMITS
@@ -124,18 +126,54 @@ async def test_connection_attempts_are_counted_over_all_edges() -> None:
         many.edges[0].connect("/ws"),
         many.edges[1].connect("/ws"),
     ):
-        answer = await _refused(many.edges[0])
+        answer = await _written(many.edges[0], UPGRADE.format(path="/ws").encode())
         assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
         assert b"Retry-After: 300" in answer
 
 
-async def _refused(house: Loopback) -> bytes:
+PIPELINED = (
+    b"GET /fapi/v1/ping HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET /fapi/v1/time HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET /fapi/v1/depth?symbol=BTCUSDT HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+)
+RAW = (
+    b"GET /fapi/v1/ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    b"GET /fapi/v1/time HTTP/1.0\r\n\r\n",
+    b"HEAD /fapi/v1/exchangeInfo HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    b"".join(PIPELINED),
+    b"PUT /fapi/v1/ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    b"GET /ws?x HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    UPGRADE.format(path="/nowhere").encode(),
+    b"nonsense\r\n\r\n",
+)
+
+
+@looped
+async def test_what_an_edge_writes_to_the_socket_is_what_one_process_writes() -> None:
+    async with loopback() as one, whole() as many:
+        for request in RAW:
+            seen, expected = await _written(many.edges[0], request), await _written(one, request)
+            assert seen == expected
+
+
+def test_an_edge_needs_neither_a_source_nor_a_recorder() -> None:
+    code = (
+        "import sys, tickerplant.edge.server\n"
+        "print(*{name.split('.')[1] for name in sys.modules if name.startswith('tickerplant.')})"
+    )
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, capture_output=True, check=True, text=True)  # noqa: S603
+    rooms = set(shown.stdout.split())
+    assert rooms >= {"edge", "hub", "cluster"}
+    unwanted = {"simulation", "replaying", "recorder", "recording", "archive", "client", "serving"}
+    assert not rooms & unwanted
+
+
+async def _written(house: Loopback, request: bytes) -> bytes:
+    """Return all that the USDⓈ-M port writes until it closes."""
     host, _, port = house.server.urls[USDM.name].rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        b"GET /ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
+    writer.write(request)
     answer = await reader.read()
     writer.close()
     return answer
