@@ -47,6 +47,8 @@ class Whole:
         self.edges: list[Loopback] = []
         self.servers: list[EdgeServer] = []
         self.nodes: list[EdgeNode] = []
+        self.running: dict[str, asyncio.Task[None]] = {}
+        """What runs each edge; the error of one counts, unless a test takes it out."""
         self._stack = contextlib.AsyncExitStack()
 
     async def add_edge(self, *, grace_ms: int = 5_000) -> Loopback:
@@ -67,9 +69,9 @@ class Whole:
             tick_ms=TICK_MS,
         )
         await server.start()
-        running = asyncio.create_task(node.run())
+        running = asyncio.create_task(server.run())
         self._stack.push_async_callback(node.close)
-        self._stack.push_async_callback(end, running)
+        self.running[node.identity] = running
         self._stack.push_async_callback(server.stop)
         await until(lambda: node.identity in self.node.edges, "the plant knows the edge")
         # A client only needs to know where it is served.
@@ -95,6 +97,8 @@ class Whole:
         )
 
     async def close(self) -> None:
+        for task in self.running.values():
+            await end(task)
         await self._stack.aclose()
 
 

@@ -8,9 +8,11 @@ import pytest
 from bus_stage import until
 from edge_stage import whole
 from loopback import UPGRADE, ending, looped
+from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
 from tickerplant.edge.backend import MAX_WAITING
+from tickerplant.errors import BusError
 from tickerplant.frames import text_frame
 from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.queries.query import Query
@@ -101,6 +103,25 @@ async def test_the_end_of_the_market_and_an_outage_reach_the_clients_of_an_edge(
             assert await ending(client) == (1000, "The market is over")
         async with edge.connect("/ws") as client:
             assert await ending(client) == (1000, "The market is over")
+
+
+@looped
+async def test_an_edge_does_not_serve_another_run_of_its_plant_that_has_other_settings() -> None:
+    async with whole(1) as many, many.edges[0].connect("/ws/btcusdt@trade") as client:
+        server, node = many.servers[0], many.nodes[0]
+        running = many.running.pop(node.identity)
+        node.description = replace(node.description, epoch="2")
+        server.begin_streams()
+        await asyncio.sleep(0.01)
+        assert not running.done(), "the settings are the same"
+        node.description = replace(node.description, profile="current")
+        server.begin_streams()
+        assert await ending(client) == (1013, "Bus lost: messages may be missing")
+        with pytest.raises(
+            BusError, match=r"main was started again with other settings \(profile\)"
+        ):
+            await running
+        server._outdated = asyncio.get_running_loop().create_future()
 
 
 class Slow:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -44,6 +46,8 @@ SCAN_SHARE = 0.005
 """The share of the core that looking at every connection for reports may take: an edge with ten thousand
 connections reports its metrics more rarely, so that its clients do not notice."""
 LONGEST_SCAN_PAUSE_S = 15.0
+SERVED_BY = ("profile", "strict_routing", "limits", "venues", "faults", "fault_seed", "delivery")
+"""What of the plant's description an edge is built of."""
 TELL_ALL_EVERY = 60
 """Reports after which everything is told again, not only what has changed."""
 
@@ -149,6 +153,8 @@ class EdgeServer:
         self._report_count = 0
         self._told_epoch = ""
         self._is_running = False
+        self._outdated: asyncio.Future[str]
+        """Done when another run of the plant has other settings; says which."""
         self._next_scan_s = 0.0
         self._last_scan: _Scan
 
@@ -179,9 +185,30 @@ class EdgeServer:
             ConfigError: an address or a port cannot be used; nothing stays open.
         """
         hubs = {endpoint.venue.name: endpoint.hub for endpoint in self.endpoints}
+        self._outdated = asyncio.get_running_loop().create_future()
         self._node.attach(hubs, clients=self, readers=self.congestion, report=self.report)
         await self._ports.start()
         self._is_running = True
+
+    async def run(self) -> None:
+        """Report to the plant, and follow it, until cancelled.
+
+        Raises:
+            BusError: another run of the plant has settings with which this edge cannot serve.
+        """
+        following = asyncio.create_task(self._node.run())
+        try:
+            ends: list[asyncio.Future[Any]] = [following, self._outdated]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._outdated.done():
+                raise BusError(
+                    f"the plant {self.description.name} was started again with other settings "
+                    f"({self._outdated.result()}): start this edge again"
+                )
+            following.result()
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
 
     async def stop(self) -> None:
         """Close every connection, wait for the grace period, and abort the rest."""
@@ -210,9 +237,16 @@ class EdgeServer:
             endpoint.end_streams(reason)
 
     def begin_streams(self) -> None:
-        """Accept stream connections again: another run of the plant has begun."""
+        """Accept stream connections again, unless another run of the plant has other settings."""
         for endpoint in self.endpoints:
             endpoint.ending = None
+        now = self._node.description
+        changed = [
+            name for name in SERVED_BY if getattr(now, name) != getattr(self.description, name)
+        ]
+        if changed and not self._outdated.done():
+            self.lose_clients()
+            self._outdated.set_result(", ".join(changed))
 
     def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
         """Count and log the subscriptions to streams of which the plant says that they stay silent."""

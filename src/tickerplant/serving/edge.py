@@ -169,7 +169,7 @@ class Edge:
             ConfigError: an address or a port cannot be used.
         """
         await self.server.start()
-        self.running = asyncio.create_task(self._joined.node.run())
+        self.running = asyncio.create_task(self.server.run())
 
     async def stop(self) -> None:
         """Close every connection, and leave the bus."""
