@@ -43,12 +43,25 @@ CONNECT_TIMEOUT_S = 2
 REQUEST_TIMEOUT_S = 5.0
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """How long to wait before each attempt to connect again; the last is repeated."""
+END_AGAIN_S = 0.1
+"""How long a task may take to end before it is cancelled again."""
 PING_S = 1
 """How often the bus is asked whether it is there."""
 MISSED_PINGS = 2
 """Unanswered pings after which the connection is given up."""
 MESSAGE_OVERHEAD_BYTES = 1_024
 """Kept free in a message of the largest size, for what surrounds a body."""
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it has ended; its result or exception is left in it.
+
+    Once is not enough for a task that uses nats-py: `asyncio.wait_for` of Python 3.11 swallows a
+    cancellation that comes together with what it waits for.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=END_AGAIN_S)
 
 
 class BusSettings(Struct, frozen=True, kw_only=True):
@@ -280,9 +293,7 @@ class BusConnection:
         """Write what waits, if the bus is there, and close the connection."""
         if self._keeper is not None:
             await self.flush(1.0)
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await end(self._keeper)
             self._keeper = None
         self.is_connected = False
         await _close(self._client)

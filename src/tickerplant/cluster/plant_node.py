@@ -7,7 +7,6 @@ Nothing is published while no edge wants it, and a message is encoded once, howe
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import time
@@ -45,7 +44,12 @@ from tickerplant.bus.nodes import (
 )
 from tickerplant.bus.subjects import Subjects, key_of
 from tickerplant.bus.tail import Tail
-from tickerplant.cluster.connection import MESSAGE_OVERHEAD_BYTES, BusConnection, BusSubscription
+from tickerplant.cluster.connection import (
+    MESSAGE_OVERHEAD_BYTES,
+    BusConnection,
+    BusSubscription,
+    end,
+)
 from tickerplant.cluster.lease import Holder
 from tickerplant.cluster.memory import MEMORY_S, BusMemory
 from tickerplant.cluster.plant_readers import PlantReaders
@@ -245,9 +249,7 @@ class PlantNode:
         try:
             await self.succession.run()
         finally:
-            beats.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beats
+            await end(beats)
 
     async def _keep(self) -> None:
         """Say regularly that the plant is there, and go on when the bus is back."""

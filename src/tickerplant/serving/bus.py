@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tickerplant.bus.nodes import PlantDescription
-from tickerplant.cluster.connection import BusConnection, BusSettings
+from tickerplant.cluster.connection import BusConnection, BusSettings, end
 from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.config.settings import ServeSettings
@@ -165,8 +165,7 @@ class BusFront:
         """Close every connection, leave the bus, and end what was started."""
         if self._node is not None:
             self._node.go(GOING_AWAY)
-            self.failure.cancel()
-            await asyncio.wait({self.failure})
+            await end(self.failure)
             await self._node.retire()  # a standby goes on at once
         if self._workers is not None:
             await self._workers.stop()

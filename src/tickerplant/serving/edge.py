@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tickerplant import logs
 from tickerplant.bus.nodes import PlantDescription
-from tickerplant.cluster.connection import BusConnection
+from tickerplant.cluster.connection import BusConnection, end
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.config.settings import EdgeSettings, ListenSettings
 from tickerplant.edge.server import EdgeServer
@@ -174,8 +174,7 @@ class Edge:
     async def stop(self) -> None:
         """Close every connection, and leave the bus."""
         await self.server.stop()
-        self.running.cancel()
-        await asyncio.wait({self.running})
+        await end(self.running)
         await self._joined.close()
 
 
