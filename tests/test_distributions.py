@@ -31,7 +31,7 @@ class Blocking:
         return getattr(self.finder, name)
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(SERVER | TABLES)}:
+        if name.partition(".")[0] in {sorted(SERVER | TABLES | BUS)}:
             return None
         return self.finder.find_spec(name, path, target)
 
@@ -189,6 +189,9 @@ def test_the_wheels_are_one_with_the_code_and_one_that_requires_it(tmp_path: Pat
     required = metadata_of(full).get_all("Requires-Dist")
     assert required[0] == f"{CORE}[server]=={version}"
     assert f'{CORE}[tables]=={version}; extra == "tables"' in [
+        each.replace("'", '"') for each in required
+    ]
+    assert f'{CORE}[bus]=={version}; extra == "bus"' in [
         each.replace("'", '"') for each in required
     ]
     assert metadata_of(full)["Description-Content-Type"] == "text/markdown"

@@ -22,6 +22,7 @@ import nats.errors
 from msgspec import Struct
 from nats.aio.client import Client
 
+from tickerplant.cluster.greeting import meet
 from tickerplant.errors import BusError
 from tickerplant.formatting import printable
 from tickerplant.logs import Complaints, logger
@@ -374,6 +375,8 @@ class BusConnection:
             "user_credentials": settings.credentials or None,
             "tls": self._tls,
         }
+        if self._keeper is None:  # for the first time
+            await self._meet()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await client.connect(list(settings.servers), **options)
@@ -384,7 +387,35 @@ class BusConnection:
                 f"no connection to the bus at {self.address}: {why}",
                 may_pass=isinstance(error, OSError | TimeoutError | nats.errors.NoServersError),
             ) from None
+        except Exception as error:
+            await _close(client)
+            if not settings.credentials:
+                raise
+            # nats-py and nkeys raise whatever a malformed file leads to.
+            raise BusError(
+                f"{settings.credentials} cannot be used for the bus: it is not a file of credentials "
+                f"({_text(error)})"
+            ) from None
         self.max_payload_bytes = client.max_payload
+
+    async def _meet(self) -> None:
+        """Do nothing if a server of the bus can be used.
+
+        Raises:
+            BusError: none can; the reason is that of the last.
+        """
+        failure: BusError | None = None
+        for server in self.settings.servers:
+            try:
+                await meet(server, self._tls)
+            except BusError as error:
+                failure = error
+                if not error.may_pass:
+                    break
+            else:
+                return
+        if failure is not None:
+            raise failure
 
     def _set_connected(self, *, is_connected: bool) -> None:
         if is_connected is not self.is_connected:

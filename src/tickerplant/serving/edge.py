@@ -237,7 +237,7 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     started_s, description = time.monotonic(), joined.description
     serves: Edge | _Crew
     if settings.workers:
-        await joined.close()
+        await joined.bus.close()
         venues = [venue for venue in VENUES if venue.name in description.venues]
         grace_ms = int(description.limits.get("close_grace_ms", LIMITS.close_grace_ms))
         crew = workers_of(settings, bus_settings(settings), venues, tls, grace_ms, name)

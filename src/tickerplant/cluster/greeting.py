@@ -1,0 +1,93 @@
+"""How a server of the bus greets: whether it is one, and whether its TLS works.
+
+`nats-py` follows what the server offers, in plain text too, and waits without end for some handshakes
+that fail.  So each server is met once before it is handed over to the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant.errors import BusError
+from tickerplant.formatting import printable
+
+TIMEOUT_S = 5.0
+INFO = b"INFO "
+
+
+class _Info(Struct):
+    """What a server says first."""
+
+    tls_required: bool = False
+    tls_available: bool = False
+
+
+async def meet(server: str, tls: ssl.SSLContext | None) -> None:
+    """Do nothing if a server is one of the bus and its TLS is as asked for.
+
+    Args:
+        server: Its URL.
+        tls: How TLS is to be used; None follows the server.
+
+    Raises:
+        BusError: it cannot be reached, is something else, or its TLS cannot be used.
+    """
+    parts = urlsplit(server)
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            line = await reader.readline()
+            if _uses_tls(line, tls, shown):
+                context = tls or ssl.create_default_context()
+                await writer.start_tls(context, server_hostname=parts.hostname)
+                writer.write(b"PING\r\n")  # any answer means that our certificate is accepted
+                await reader.readexactly(1)
+    except BusError:
+        raise
+    except asyncio.IncompleteReadError:
+        raise BusError(f"no TLS to the bus at {shown}: it closes the connection") from None
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or error.reason or str(error)
+        raise BusError(f"no TLS to the bus at {shown}: {printable(str(reason))}") from None
+    except OSError as error:  # also TimeoutError
+        raise BusError(
+            f"no connection to the bus at {shown}: {_reason(error)}", may_pass=True
+        ) from None
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+
+def _uses_tls(greeting: bytes, tls: ssl.SSLContext | None, shown: str) -> bool:
+    """Return whether a server that greets so is spoken to with TLS.
+
+    Raises:
+        BusError: it is something else, or does not use TLS although that is asked for.
+    """
+    try:
+        info = msgspec.json.decode(greeting.removeprefix(INFO), type=_Info)
+    except msgspec.DecodeError:
+        info = None
+    if info is None or not greeting.startswith(INFO):
+        raise BusError(f"what listens at {shown} is not a NATS server")
+    if tls is not None and not (info.tls_required or info.tls_available):
+        raise BusError(f"the bus at {shown} does not use TLS, which is asked for")
+    return tls is not None or info.tls_required
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT_S:.0f} s"
+    return printable(error.strerror or str(error) or type(error).__name__)

@@ -1,0 +1,113 @@
+"""NATS servers with the ways in which users secure theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import nkeys
+import trustme
+
+from tickerplant.cluster.nats_server import program
+
+LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
+SERVER = """\
+host: "127.0.0.1"
+port: -1
+jetstream {{ store_dir: "{folder}/store", max_memory_store: 268435456, max_file_store: 0 }}
+{security}
+"""
+
+
+@asynccontextmanager
+async def bus(folder: Path, security: str = "") -> AsyncIterator[str]:
+    """A NATS server with a further piece of configuration; its address, `127.0.0.1:4222`."""
+    configuration = folder / "nats.conf"
+    configuration.write_text(SERVER.format(folder=folder, security=security))
+    process = await asyncio.create_subprocess_exec(
+        *(program(), "--config", str(configuration)), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        port = ""
+        lines = []
+        while line := (await process.stderr.readline()).decode():
+            lines.append(line)
+            if found := LISTENING.search(line):
+                port = found[1]
+            if "Server is ready" in line:
+                break
+        assert port, "".join(lines)
+        yield f"127.0.0.1:{port}"
+    finally:
+        with suppress(ProcessLookupError):  # it did not start
+            process.kill()
+        await process.stderr.read()
+        await process.wait()
+
+
+class Key:
+    """A key of NATS: an operator, an account or a user."""
+
+    def __init__(self, prefix: int) -> None:
+        self.seed = nkeys.encode_seed(os.urandom(32), prefix)
+        self.pair = nkeys.from_seed(bytearray(self.seed))
+        self.public = self.pair.public_key.decode()
+
+    def token(self, subject: Key, name: str, claims: dict[str, object]) -> str:
+        """A JWT about `subject`, signed by this key."""
+        head = {"typ": "JWT", "alg": "ed25519-nkey"}
+        body = {"jti": name, "iat": 1, "iss": self.public, "name": name, "sub": subject.public}
+        parts = ".".join(
+            _base64(json.dumps(each).encode()) for each in (head, body | {"nats": claims})
+        )
+        return f"{parts}.{_base64(self.pair.sign(parts.encode()))}"
+
+
+def accounts(folder: Path) -> tuple[str, Path]:
+    """The configuration of a bus with one account, and the file of credentials of its user."""
+    operator, user = Key(nkeys.PREFIX_BYTE_OPERATOR), Key(nkeys.PREFIX_BYTE_USER)
+    account, system = Key(nkeys.PREFIX_BYTE_ACCOUNT), Key(nkeys.PREFIX_BYTE_ACCOUNT)
+    unlimited = dict.fromkeys(("subs", "conn", "leaf", "imports", "exports", "data", "payload"), -1)
+    storage = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
+    own = operator.token(operator, "O", {"type": "operator", "version": 2})
+    claims = {"type": "account", "version": 2}
+    theirs = operator.token(
+        account, "A", claims | {"limits": unlimited | storage | {"wildcards": True}}
+    )
+    for_system = operator.token(system, "S", claims | {"limits": unlimited | {"wildcards": True}})
+    users = account.token(
+        user, "U", {"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}
+    )
+    path = folder / "user.creds"
+    path.write_text(
+        f"-----BEGIN NATS USER JWT-----\n{users}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
+    )
+    known = f"{account.public}: {theirs}, {system.public}: {for_system}"
+    return (
+        f"operator: {own}\nsystem_account: {system.public}\n"
+        f"resolver: MEMORY\nresolver_preload: {{ {known} }}\n"
+    ), path
+
+
+def certificates(folder: Path) -> tuple[str, Path, Path]:
+    """The configuration of a bus that asks for certificates, our authority, and our certificate."""
+    authority = trustme.CA()
+    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("edge@example.org")
+    ca, certificate, ours = (folder / name for name in ("ca.pem", "server.pem", "client.pem"))
+    authority.cert_pem.write_to_path(str(ca))
+    server.private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    client.private_key_and_cert_chain_pem.write_to_path(str(ours))
+    files = f'cert_file: "{certificate}", key_file: "{certificate}", ca_file: "{ca}"'
+    return f"tls {{ {files}, verify: true }}", ca, ours
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
