@@ -332,3 +332,14 @@ def test_an_explanation_is_ok_if_nothing_is_rejected_or_silent(
     text: str, strict: bool, well: bool
 ) -> None:
     assert explain([text], CURRENT, strict=strict, venue=USDM).is_ok == well
+
+
+def test_parameters_of_our_own_are_explained() -> None:
+    url = "ws://127.0.0.1:9001/stream?streams=btcusdt@trade&delivery=drop-oldest&stamps=1"
+    (address,) = explain([url], P2026Q1).addresses
+    assert [each.partition(",")[0] for each in address.remarks] == [
+        "delivery=drop-oldest",
+        "stamps=1",
+    ]
+    (refused,) = explain([url.replace("drop-oldest", "fastest")], P2026Q1).addresses
+    assert "expected every, latest or drop-oldest" in refused.remarks[0]

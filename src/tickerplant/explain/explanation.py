@@ -191,15 +191,24 @@ def _remarks(target: StreamTarget, venue: Venue, profile: Profile) -> Iterator[s
     if not target.names:
         yield "no streams yet: add them with SUBSCRIBE"
     if target.policy is not None:
-        yield f"a parameter of Tickerplant, delivery={target.policy}: {POLICIES[target.policy]}"
+        meaning = POLICIES[target.policy]
+        yield f"delivery={target.policy}, which only Tickerplant knows: {_continued(meaning)}"
     if target.is_stamped:
-        yield "a parameter of Tickerplant, stamps=1: the envelope tells when messages were made and written"
+        yield (
+            "stamps=1, which only Tickerplant knows: the envelope tells when messages were due, "
+            "published and written"
+        )
     if not profile.splits_routes(venue):
         return
     if target.route == "private":
         yield "no market stream is delivered under /private"
     elif not target.route:
         yield "in this profile, a path without a route delivers the public streams"
+
+
+def _continued(sentence: str) -> str:
+    """Return a sentence as the end of another one."""
+    return sentence[0].lower() + sentence[1:].removesuffix(".")
 
 
 def _plan(notes: Iterable[StreamNote], profile: Profile) -> list[ConnectionNote]:
