@@ -191,9 +191,9 @@ def wait_until(condition: Callable[[], bool], what: str, within_s: float = READY
     return time.monotonic() - began_s
 
 
-def wait_ready(port: int, within_s: float = READY_S) -> float:
+def wait_ready(port: int, within_s: float = READY_S, host: str = "127.0.0.1") -> float:
     """Return after how many seconds the server of a port was ready."""
-    return wait_until(lambda: readiness(port)[0] == 200, f"port {port} is ready", within_s)
+    return wait_until(lambda: readiness(port, host)[0] == 200, f"port {port} is ready", within_s)
 
 
 class Listener:

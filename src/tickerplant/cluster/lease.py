@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -51,6 +52,7 @@ class Lease:
 
     Args:
         jetstream: Returns the JetStream of the connection of now; its timeout should be `RENEW_S`.
+            Raises NatsError while there is no connection.
         name: The name of the JetStream stream that keeps the lease.
         subject: The subject of the lease.
         me: Who takes it; the term is that of the last holder known.
@@ -89,6 +91,8 @@ class Lease:
         """Of the last message written; 0 if there is none."""
         self._until_s = 0.0
         """Until when it is held, by the monotonic clock."""
+        self._is_due = asyncio.Event()
+        """Set when it is to be renewed at once."""
 
     @property
     def is_held(self) -> bool:
@@ -125,7 +129,10 @@ class Lease:
         """
         was_held = self.is_held
         while True:
-            await asyncio.sleep(RENEW_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_S):
+                    await self._is_due.wait()
+            self._is_due.clear()
             try:
                 renewed = self._sequence and await self._write(self.me)
                 other = None if renewed else await self.take()
@@ -136,6 +143,10 @@ class Lease:
                 on_change(was_held)
             if other is not None and other.epoch != self.me.epoch:
                 return other
+
+    def renew_soon(self) -> None:
+        """Let `keep` renew it at once: the bus is back."""
+        self._is_due.set()
 
     async def release(self) -> None:
         """Give the lease up at once, if it is held and the bus answers."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from nats.errors import ConnectionClosedError
 from nats.errors import Error as NatsError
 
 from tickerplant.bus.nodes import Beat, MalformedError, decode
@@ -17,6 +17,9 @@ from tickerplant.cluster.lease import LEASE_S, RENEW_S, Holder, Lease
 from tickerplant.errors import BusError
 from tickerplant.formatting import printable
 from tickerplant.logs import logger
+
+if TYPE_CHECKING:
+    from nats.js.client import JetStreamContext
 
 POLL_S = 0.25
 """How often the lease is asked for while nobody is heard."""
@@ -67,9 +70,7 @@ class Succession:
         self._node = node
         self._is_standby = is_standby
         self._can_stand_by = can_stand_by
-        self._lease = Lease(
-            partial(bus.jetstream, RENEW_S), subjects.lease_memory, subjects.lease, me
-        )
+        self._lease = Lease(self._jetstream, subjects.lease_memory, subjects.lease, me)
         self._heard_s = time.monotonic()
         """When another plant of the name was last heard, or the bus came back."""
         self._heard: Beat | None = None
@@ -91,6 +92,12 @@ class Succession:
     def _on_bus(self, is_connected: bool) -> None:  # as `BusConnection.watch` calls it
         if is_connected:  # whoever published before comes first
             self._heard_s = time.monotonic()
+            self._lease.renew_soon()
+
+    def _jetstream(self) -> JetStreamContext:
+        if not self._bus.is_connected:
+            raise ConnectionClosedError
+        return self._bus.jetstream(RENEW_S)
 
     async def start(self) -> None:
         """Take the lease; a standby returns at once.
