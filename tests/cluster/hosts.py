@@ -50,8 +50,9 @@ class Host:
 def hosts(*names: str) -> Iterator[list[Host]]:
     """Yield hosts on a network of their own; skip the test where that is not allowed."""
     made: list[Host] = []
-    network = f"t{os.getpid() % 100_000}n{next(_networks)}"
-    subnet = os.getpid() % 250
+    count_here = next(_networks)
+    network = f"t{os.getpid() % 100_000}n{count_here}"
+    subnet = (os.getpid() + 83 * count_here) % 250
     switch = f"{network}sw"
     namespaces = [switch, *(f"{network}{name}" for name in names)]
     _skip_where_impossible(switch)
@@ -59,18 +60,21 @@ def hosts(*names: str) -> Iterator[list[Host]]:
         _run("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
         _run("ip", "-n", switch, "link", "set", "br0", "up")
         for number, name in enumerate(names, 2):
-            made.append(_add(f"{network}{name}", switch, subnet, number))
+            link = f"{network}x{number}"
+            made.append(_add(f"{network}{name}", switch, subnet, number, link))
         yield made
     finally:
+        for number, _ in enumerate(names, 2):  # their ends in namespaces would go some time later
+            with suppress(subprocess.CalledProcessError):
+                _run("ip", "link", "del", f"{network}x{number}")
         for namespace in namespaces:
             with suppress(subprocess.CalledProcessError):
                 _run("ip", "netns", "del", namespace)
 
 
-def _add(namespace: str, switch: str, subnet: int, number: int) -> Host:
-    """Add a host to the switch, and a link from it to the test."""
+def _add(namespace: str, switch: str, subnet: int, number: int, link: str) -> Host:
+    """Add a host to the switch, and `link` from it to the test."""
     address, port = f"10.213.{subnet}.{number}", f"p{number}"
-    link = f"tp{os.getpid() % 10_000_000}x{number}"
     ours, theirs = f"10.214.{subnet}.{4 * number + 1}", f"10.214.{subnet}.{4 * number + 2}"
     _run("ip", "netns", "add", namespace)
     _run("ip", "-n", namespace, "link", "set", "lo", "up")

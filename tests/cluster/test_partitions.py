@@ -30,9 +30,9 @@ NAMES = (
 )
 BUS_PORT, USDM_PORT, COINM_PORT = 4222, 9001, 9002
 BUS_LOST = (1013, "Bus lost: messages may be missing")
-GRACE_S = 3.0
-CUT_S = 2.0
-"""Shorter than the grace."""
+LONG_GRACE_S, GRACE_S = 8, 3
+CUT_S = 3.0
+"""Shorter than the long one."""
 
 
 class Network(Struct):
@@ -103,12 +103,12 @@ def assert_whole(heard: Listener, told: Listener) -> int:
     return heard.count
 
 
-async def simulation_and_edge(made: Network) -> Process:
+async def simulation_and_edge(made: Network, grace_s: int) -> Process:
     """Start a simulation and the edge; return the edge."""
     (plant,) = made.plants
     made.start(plant, "simulate", "--symbols", "BTCUSDT,ETHUSDT", "--intensity", "3")
     await ready(plant)
-    edge = made.start(made.edge, "edge", "--bus-grace", f"{GRACE_S:.0f}s")
+    edge = made.start(made.edge, "edge", "--bus-grace", f"{grace_s}s")
     await ready(made.edge)
     return edge
 
@@ -119,7 +119,7 @@ def survives(
     """Return a check that a failure within the grace costs nothing."""
 
     async def check(made: Network) -> None:
-        await simulation_and_edge(made)
+        await simulation_and_edge(made, LONG_GRACE_S)
         told = await Listener(f"{url(made.plants[0])}/stream?streams={'/'.join(NAMES)}").open()
         heard = await open_all(url(made.edge))
         await asyncio.sleep(3)
@@ -149,7 +149,7 @@ def closes(
     """Return a check that a failure for longer than the grace is told, and can be got over."""
 
     async def check(made: Network) -> None:
-        edge = await simulation_and_edge(made)
+        edge = await simulation_and_edge(made, GRACE_S)
         heard = await open_all(url(made.edge), NAMES[:2])
         await asyncio.sleep(1)
         loop = asyncio.get_running_loop()

@@ -30,6 +30,8 @@ MEMORY_BYTES = 128 << 20
 """How much it keeps at most; the oldest messages go first."""
 MAX_FILTERS = 256
 """Subjects by which the bus selects what it replays; with more, it replays all."""
+ANSWER_S = 1.0
+"""How long the bus may take to answer; short, because a request is lost with its connection."""
 IDLE_S: Final = 2.0
 """How long a replay may stand still before it is given up."""
 
@@ -76,7 +78,7 @@ class BusMemory:
                 max_age=MEMORY_S,
                 max_bytes=MEMORY_BYTES,
             )
-            return _state_of(await self._bus.jetstream().add_stream(config))
+            return _state_of(await self._bus.jetstream(ANSWER_S).add_stream(config))
 
     async def state(self) -> MemoryState:
         """Return what the memory holds.
@@ -85,7 +87,7 @@ class BusMemory:
             NotFoundError: there is none.
             NatsError: the bus does not answer.
         """
-        return _state_of(await self._bus.jetstream().stream_info(self._name))
+        return _state_of(await self._bus.jetstream(ANSWER_S).stream_info(self._name))
 
     async def replay(
         self, start: int, subjects: Sequence[str], take: Callable[[str, bytes], object]

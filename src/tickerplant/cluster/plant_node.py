@@ -178,6 +178,8 @@ class PlantNode:
         """Whether what is published reaches the bus now, and not only the tail."""
         self._is_announced = False
         """Whether the edges know that this run publishes."""
+        self._asking: asyncio.Task[None] | None = None
+        """Asks the bus what it has kept; heartbeats do not wait for the answer."""
         self.succession = Succession(
             bus,
             self.subjects,
@@ -250,6 +252,8 @@ class PlantNode:
             await self.succession.run()
         finally:
             await end(beats)
+            if self._asking is not None:
+                await end(self._asking)
 
     async def _keep(self) -> None:
         """Say regularly that the plant is there, and go on when the bus is back."""
@@ -268,13 +272,13 @@ class PlantNode:
             try:
                 if not self._is_live:
                     await self._go_live()
-                elif self._clock() >= next_kept_ms:
-                    next_kept_ms = self._clock() + KEPT_EVERY_MS
-                    await self._ask_kept()
             except (NatsError, TimeoutError):
                 self._bus.complaints.count("bus: JetStream does not answer", 1)
             if self._is_live:
                 self._beat()
+                if self._clock() >= next_kept_ms and (self._asking is None or self._asking.done()):
+                    next_kept_ms = self._clock() + KEPT_EVERY_MS
+                    self._asking = asyncio.create_task(self._ask_kept())
 
     async def retire(self) -> None:
         """Give the name up, so that a standby goes on at once; `run` must have ended."""
@@ -489,9 +493,14 @@ class PlantNode:
     async def _ask_kept(self) -> None:
         """Ask the bus what it has kept, for edges that have missed something."""
         asked = 0 if self._bus.unsent_bytes else self.number
-        state = await self.memory.state()
-        if state.generation != self._generation:
-            await self._go_live()
+        try:
+            state = await self.memory.state()
+        except (NatsError, TimeoutError):
+            self._bus.complaints.count("bus: JetStream does not answer", 1)
+            return
+        if not self._is_live or state.generation != self._generation:
+            self._is_live = False
+            self._is_away.set()
             return
         self._confirmed = max(self._confirmed, asked)
         self.end_turn()
