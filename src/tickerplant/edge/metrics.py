@@ -46,6 +46,7 @@ RECOVERIES = Row(
 DUPLICATES = Row("edge_duplicates", "counter", "Messages that came again and were dropped.")
 LATE = Row("edge_late", "counter", "Messages that came after a later one.")
 LOST = Row("edge_lost", "counter", "Times a stream was closed because messages may be missing.")
+HELD = Row("edge_held_bytes", "gauge", "Bytes of messages that wait for those that are missing.")
 UNREADABLE = Row("edge_unreadable", "counter", "Batches of messages that could not be read.")
 EDGE_ROWS = (
     QUESTIONS,
@@ -58,6 +59,7 @@ EDGE_ROWS = (
     DUPLICATES,
     LATE,
     LOST,
+    HELD,
     UNREADABLE,
 )
 
@@ -70,6 +72,19 @@ ANSWERS = Row("bus_answers", "counter", "Questions of edges that were answered."
 UNSENT = Row("bus_unsent_bytes", "gauge", "Bytes that wait to be written to the bus.")
 DROPPED = Row("bus_dropped", "counter", "Messages dropped because too much waited.")
 RECONNECTS = Row("bus_reconnects", "counter", "Times the connection to the bus was made again.")
+TAIL = Row("bus_tail_bytes", "gauge", "Bytes of messages that are kept for a bus that loses them.")
+TAIL_OVERFLOWS = Row(
+    "bus_tail_overflows",
+    "counter",
+    "Batches kept for less than their time, because there were too many.",
+)
+UNREACHED = Row(
+    "bus_unreached_bytes",
+    "gauge",
+    "Bytes published that not every edge has confirmed to have delivered.",
+)
+WAITS = Row("bus_waits", "counter", "Times a source that can wait has waited for an edge.")
+REFUSED = Row("bus_edges_refused", "counter", "Reports of edges beyond their greatest number.")
 PLANT_ROWS = (
     CONNECTED,
     EDGES,
@@ -80,6 +95,11 @@ PLANT_ROWS = (
     UNSENT,
     DROPPED,
     RECONNECTS,
+    TAIL,
+    TAIL_OVERFLOWS,
+    UNREACHED,
+    WAITS,
+    REFUSED,
 )
 
 
@@ -105,6 +125,7 @@ class EdgeCollector(Collector):
         yield _family(DUPLICATES, ordering.duplicate_count)
         yield _family(LATE, ordering.late_count)
         yield _family(LOST, ordering.lost_count)
+        yield _family(HELD, ordering.held_bytes)
         yield _family(UNREADABLE, node.bad_batch_count)
 
 
@@ -120,6 +141,11 @@ def bus_samples(node: PlantNode, bus: BusConnection) -> Iterable[Sample]:
         _sample(UNSENT, bus.unsent_bytes),
         _sample(DROPPED, bus.dropped_count),
         _sample(RECONNECTS, bus.reconnect_count),
+        _sample(TAIL, node.tail.kept_bytes),
+        _sample(TAIL_OVERFLOWS, node.tail.overflow_count),
+        _sample(UNREACHED, node.readers.unreached_bytes),
+        _sample(WAITS, node.readers.wait_count),
+        _sample(REFUSED, node.interest.refused_count),
     ]
 
 
