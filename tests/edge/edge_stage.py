@@ -51,7 +51,7 @@ class Whole:
         """What runs each edge; the error of one counts, unless a test takes it out."""
         self._stack = contextlib.AsyncExitStack()
 
-    async def add_edge(self, *, grace_ms: int = 5_000) -> Loopback:
+    async def add_edge(self, *, grace_ms: int = 5_000, worker: str = "") -> Loopback:
         """An edge that runs and has reported."""
         number = len(self.edges) + 1
         complaints = Complaints()
@@ -63,7 +63,7 @@ class Whole:
             node,
             await node.hello(),
             ports=NO_PORTS,
-            worker=str(number),
+            worker=worker or str(number),
             complaints=complaints,
             clock=self.clock,
             tick_ms=TICK_MS,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -86,6 +87,22 @@ async def test_what_an_edge_has_served_counts_after_its_end() -> None:
         (usage,) = many.server.endpoints[0].rate_limiter.clients.values()
         assert usage.tallies["connections"].used == 0
         await many.add_edge()
+
+
+@looped
+async def test_edges_that_are_called_the_same_are_told_apart_and_a_successor_replaces_one() -> None:
+    async with whole(1) as many:
+        await many.add_edge(worker="1")
+        names = [row.id for row in many.answers.rows()]
+        assert names == ["1", f"1 {os.getpid()}"], "they have ports of their own"
+        assert [worker for worker, _ in many.answers.metrics()] == names
+        first, second = many.node.edges.values()
+        report = msgspec.msgpack.decode(second.report)
+        successor = report | {"addresses": msgspec.msgpack.decode(first.report)["addresses"]}
+        second.report = msgspec.msgpack.encode(successor)
+        many.answers._on_report(second)
+        assert [row.id for row in many.answers.rows()] == ["1"]
+        assert many.answers.rows()[0].since_ms == successor["since_ms"]
 
 
 @looped

@@ -230,7 +230,7 @@ class EdgeAnswers:
         now_s = time.monotonic()
         return [
             NodeRow(
-                id=edge.report.worker,
+                id=name,
                 host=edge.host,
                 pid=edge.report.pid,
                 address=edge.report.addresses,
@@ -243,8 +243,22 @@ class EdgeAnswers:
                 since_ms=edge.report.since_ms,
                 seen_ms=round((now_s - edge.seen_s) * 1_000),
             )
-            for edge in self._edges.values()
+            for name, edge in self._named()
         ]
+
+    def _named(self) -> Iterator[tuple[str, _Edge]]:
+        """Yield the edges, each with a name of its own, and without those that were replaced.
+
+        A worker that was killed is known until its lease ends, but its successor has its name and ports.
+        """
+        by_name: dict[str, _Edge] = {}
+        for edge in sorted(self._edges.values(), key=lambda edge: edge.report.since_ms):
+            name = edge.report.worker
+            earlier = by_name.get(name)
+            if earlier is not None and not edge.replaces(earlier):
+                name = f"{name} {edge.report.pid}"
+            by_name[name] = edge
+        yield from by_name.items()
 
     def bus(self) -> BusRow:
         """Return the state of the bus."""
@@ -256,12 +270,12 @@ class EdgeAnswers:
 
     def metrics(self) -> Iterator[tuple[str, Iterable[Metric]]]:
         """Yield the metrics that each edge last reported, with its name."""
-        for edge in self._edges.values():
-            yield edge.report.worker, edge.metrics()
+        for name, edge in self._named():
+            yield name, edge.metrics()
 
     def connections(self) -> Iterator[ConnectionsPage]:
         """Yield the page of the connections of each edge, as it last reported it."""
-        for edge in self._edges.values():
+        for _, edge in self._named():
             page = edge.connections()
             if page is not None:
                 yield page
@@ -313,6 +327,10 @@ class _Edge:
         for venue, notes in report.notes.items():
             if venue in self._tallies:
                 self._tallies[venue].add(notes)
+
+    def replaces(self, earlier: _Edge) -> bool:
+        """Return whether this edge has the place of one that had the same name."""
+        return (self.host, self.report.addresses) == (earlier.host, earlier.report.addresses)
 
     def end(self) -> None:
         """Count its connections as closed."""

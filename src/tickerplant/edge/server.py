@@ -186,8 +186,9 @@ class EdgeServer:
         """
         hubs = {endpoint.venue.name: endpoint.hub for endpoint in self.endpoints}
         self._outdated = asyncio.get_running_loop().create_future()
-        self._node.attach(hubs, clients=self, readers=self.congestion, report=self.report)
         await self._ports.start()
+        # Before the first connection is accepted, and with the addresses in its first report.
+        self._node.attach(hubs, clients=self, readers=self.congestion, report=self.report)
         self._is_running = True
 
     async def run(self) -> None:
