@@ -289,6 +289,23 @@ async def test_mark_prices_every_three_seconds_are_made_of_those_of_every_second
 
 
 @looped
+async def test_how_late_a_relay_is_counts_from_when_it_received_a_message() -> None:
+    async with (
+        serve() as house,
+        relay(house, grace_ms=60_000) as near,
+        near.connect("/stream?streams=btcusdt@bookTicker&stamps=1") as client,
+    ):
+        await until(lambda: near.carries("btcusdt@bookTicker"))
+        before_ns = time.time_ns()
+        house.plant.publish(quote(7, START_MS))
+        stamps = json.loads(await client.recv())["stamps"]
+        assert before_ns <= stamps["event_ns"] <= stamps["publish_ns"] <= stamps["write_ns"]
+        histogram = near.server.readiness.event_to_publish
+        assert histogram.count >= 1
+        assert 0 < histogram.sum_s < 60
+
+
+@looped
 async def test_no_mark_price_is_sent_that_is_not_received_any_more() -> None:
     async with (
         serve() as house,
