@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from tickerplant.bus.nodes import PlantDescription, encode
 from tickerplant.bus.questions import EdgeReport
+from tickerplant.cluster.connection import end
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.edge.backend import RemoteBackend, WaitingRequests
 from tickerplant.edge.metrics import EdgeCollector, families_of
@@ -208,8 +209,7 @@ class EdgeServer:
                 )
             following.result()
         finally:
-            following.cancel()
-            await asyncio.wait({following})
+            await end(following)
 
     async def stop(self) -> None:
         """Close every connection, wait for the grace period, and abort the rest."""
