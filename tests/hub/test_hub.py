@@ -710,6 +710,43 @@ def test_a_listener_receives_a_stream_whatever_path_it_belongs_to() -> None:
     assert len(received) == 2
 
 
+def test_a_tap_hears_each_message_at_once_with_the_envelope_of_the_source() -> None:
+    plant, heard = open_plant(), list[tuple[bytes, bytes]]()
+    hub, demand = usdm(plant), RecordingDemand(plant, set())
+    tap = hub.tap(TRADES, lambda *message: heard.append(message))
+    plant.publish(trade(1, START_MS))
+    hub.broadcast(TRADES, b"{}", b"{ envelope }")
+    tap.close()
+    tap.close()
+    hub.broadcast(TRADES, b"{}")
+    assert [envelope for _, envelope in heard] == [b"", b"{ envelope }"]
+    assert json.loads(heard[0][0])["t"] == 1
+    assert demand.calls == [f"+ {TRADES}", f"- {TRADES}"]
+    assert hub.messages_sent == 0
+
+
+def test_why_a_name_is_silent_can_be_asked_without_a_subscription() -> None:
+    hub = usdm(open_plant())
+    names = (TRADES, "xyzusdt@trade", "nonsense")
+    assert [hub.why_silent(name) for name in names] == [None, UNKNOWN_SYMBOL, UNKNOWN_STREAM]
+    hub.tap("xyzusdt@trade", lambda *_: None)
+    assert hub.why_silent("xyzusdt@trade") == UNKNOWN_SYMBOL
+    assert hub.silent == {}
+
+
+def test_a_hub_whose_contracts_are_elsewhere_says_what_it_has_been_told() -> None:
+    hub = usdm(open_plant([]))
+    hub.silent_elsewhere = {"xyzusdt@trade": UNKNOWN_SYMBOL}
+    listener = Listener()
+    assert hub.subscribe(listener, [TRADES, "xyzusdt@trade", "nonsense"]) == {
+        "xyzusdt@trade": UNKNOWN_SYMBOL,
+        "nonsense": UNKNOWN_STREAM,
+    }
+    hub.broadcast(TRADES, b"{}")
+    hub.flush()
+    assert listener.texts() == [b"{}"]
+
+
 # What a change costs
 
 

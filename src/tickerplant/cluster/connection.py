@@ -308,9 +308,7 @@ class BusConnection:
             try:
                 await self._lost.wait()
             finally:
-                writer.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await writer
+                await end(writer)
             self._set_connected(is_connected=False)
             logger().warning(
                 f"! the bus is lost: {self.address}", why=self._last_error or "it closed"

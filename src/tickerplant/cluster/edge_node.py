@@ -46,7 +46,12 @@ from tickerplant.bus.nodes import (
 )
 from tickerplant.bus.ordering import Ordering
 from tickerplant.bus.subjects import Subjects, key_of
-from tickerplant.cluster.connection import MESSAGE_OVERHEAD_BYTES, BusConnection, BusSubscription
+from tickerplant.cluster.connection import (
+    MESSAGE_OVERHEAD_BYTES,
+    BusConnection,
+    BusSubscription,
+    end,
+)
 from tickerplant.cluster.edge_streams import Joining, Wanted
 from tickerplant.cluster.memory import BusMemory
 from tickerplant.errors import BusError
@@ -313,7 +318,7 @@ class EdgeNode:
         self.caller.fail_all("the edge ends")
         for task in (*self._waits, self._recovery, self._search):
             if task is not None:
-                task.cancel()
+                await end(task)
         self._send_report()
         self._bus.publish(self.subjects.interest, nodes.encode(Leaving(edge=self.identity)))
         for subscription in self._subscriptions:
