@@ -154,3 +154,34 @@ def _status(raw_path: str) -> int:
 @given(st.text())
 def test_any_text_is_a_target_or_a_bad_one(raw_path: str) -> None:
     assert _status(raw_path) in {101, 400, 404, 414}, "a status with a meaning"
+
+
+@pytest.mark.parametrize(
+    ("query", "policy", "is_stamped"),
+    [
+        ("", None, False),
+        ("?delivery=latest", "latest", False),
+        ("?streams=a@trade&delivery=drop-oldest&stamps=1", "drop-oldest", True),
+        ("?delivery=every&delivery=latest&stamps=0", "every", False),
+    ],
+)
+def test_a_url_may_ask_for_a_delivery_and_stamps(
+    query: str, policy: str | None, is_stamped: bool
+) -> None:
+    target = parse_target(f"/stream{query}", USDM)
+    assert isinstance(target, StreamTarget)
+    assert (target.policy, target.is_stamped) == (policy, is_stamped)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/ws?delivery=LATEST", "delivery is 'LATEST', expected every, latest or drop-oldest."),
+        ("/stream?stamps=true", "stamps is 'true', expected 0 or 1."),
+        ("/ws/a@trade?stamps=1", "needs /stream"),
+    ],
+)
+def test_a_delivery_that_there_is_not_is_refused_with_the_choices(path: str, message: str) -> None:
+    with pytest.raises(BadTarget, match=message) as refused:
+        parse_target(path, USDM)
+    assert refused.value.status == 400
