@@ -123,3 +123,47 @@ def test_a_silence_of_years_leaves_a_month_of_what_was_known() -> None:
     rows = positions.rows(POSITIONING_PERIOD_MS, None, None, 10**6)
     assert [row.open_interest for row in rows] == [1] * (RETAINED_ROWS - 1) + [2]
     assert rows[-1].time_ms == last_ms
+
+
+times = st.none() | st.integers(-2, 40).map(lambda n: FIRST_MS + n * POSITIONING_PERIOD_MS // 2)
+
+
+@given(
+    st.lists(st.integers(0, 2), max_size=30),
+    st.integers(0, 30),
+    st.sampled_from([1, 3]),
+    times,
+    times,
+    st.integers(1, 9),
+)
+def test_rows_are_selected_by_their_time(
+    steps: list[int],
+    past: int,
+    periods: int,
+    start_ms: int | None,
+    end_ms: int | None,
+    limit: int,
+) -> None:
+    """Two rows of one time may meet where the past ends; the later one counts."""
+    rows = [
+        positioning(FIRST_MS + n * POSITIONING_PERIOD_MS, number)
+        for number, n in enumerate(accumulate(steps))
+    ]
+    positions, period_ms = Positions(), periods * POSITIONING_PERIOD_MS
+    positions.load_history(lambda: rows[:past])
+    for row in rows[past:]:
+        positions.add(row)
+    live = Positions()
+    for row in rows[past:]:
+        live.add(row)
+    every = rows[:past] + live.rows(POSITIONING_PERIOD_MS, None, None, len(rows) + 1)
+    inside = {
+        row.time_ms: row
+        for row in every
+        if row.time_ms % period_ms == 0
+        and (start_ms is None or row.time_ms >= start_ms)
+        and (end_ms is None or row.time_ms <= end_ms)
+    }
+    expected = [*inside.values()]
+    expected = expected[-limit:] if start_ms is None else expected[:limit]
+    assert positions.rows(period_ms, start_ms, end_ms, limit) == expected

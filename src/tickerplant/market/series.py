@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -94,6 +96,9 @@ RETAINED_ROWS = RETAINED_DAYS * DAY_MS // POSITIONING_PERIOD_MS
 """Rows kept since the start."""
 
 
+_time_ms = attrgetter("time_ms")
+
+
 class Positions:
     """The current positioning, and that at every whole five minutes of a month."""
 
@@ -133,12 +138,18 @@ class Positions:
         Each row is the latest positioning at its time. With a start the first ones, otherwise the
         latest ones.
         """
-        chosen = {
-            row.time_ms: row
-            for row in (*self._load_history(), *self._rows)
-            if row.time_ms % period_ms == 0
-            and (start_ms is None or row.time_ms >= start_ms)
-            and (end_ms is None or row.time_ms <= end_ms)
-        }
+        every = (*self._load_history(), *self._rows)
+        first = 0 if start_ms is None else bisect_left(every, start_ms, key=_time_ms)
+        stop = len(every) if end_ms is None else bisect_right(every, end_ms, key=_time_ms)
+        chosen: dict[int, Positioning] = {}
+        places = range(first, stop) if start_ms is not None else range(stop - 1, first - 1, -1)
+        for place in places:
+            row = every[place]
+            if row.time_ms % period_ms == 0:
+                if len(chosen) == limit and row.time_ms not in chosen:
+                    break
+                # Of two rows of one time the later one counts, whichever is met first.
+                if start_ms is not None or row.time_ms not in chosen:
+                    chosen[row.time_ms] = row
         found = list(chosen.values())
-        return found[-limit:] if start_ms is None else found[:limit]
+        return found if start_ms is not None else found[::-1]
