@@ -1,7 +1,7 @@
 """What a question costs the server, and what a handshake costs.
 
 The server is the program with the default market, which goes on meanwhile: what it needs when nobody
-asks is measured before each repetition, and subtracted.  Each question is held against a server that has
+asks is measured first, and subtracted.  Each question is held against a server that has
 the same bytes ready.
 """
 
@@ -29,8 +29,8 @@ ROUND_S = 0.25
 """About how long a contender is asked in one repetition."""
 SETTLE_S = 3.0
 """So long the market lives before the first question."""
-IDLE_S = 0.25
-"""How long a server is watched while nobody asks, before each repetition."""
+IDLE_S = 2.0
+"""How long the server is watched while nobody asks."""
 HANDSHAKES = 150
 """In one repetition."""
 DRAIN_S = 0.1
@@ -106,9 +106,8 @@ class _Contender:
 
     def __init__(self, pid: int, port: int, *, is_busy: bool = False) -> None:
         self.port = port
-        self._is_busy = is_busy
         self._tasks = Path(f"/proc/{pid}/task")
-        self._idle_share = 0.0
+        self._idle_share = self._watch() if is_busy else 0.0
 
     def _cpu_ns(self) -> int:
         total = 0
@@ -116,16 +115,14 @@ class _Contender:
             total += int((task / "schedstat").read_text().split()[0])
         return total
 
-    def _learn_idle(self) -> None:
-        """Measure the share of a core that it needs when nobody asks."""
+    def _watch(self) -> float:
+        """Return the share of a core that it needs when nobody asks."""
         began_ns, began = self._cpu_ns(), time.monotonic_ns()
         time.sleep(IDLE_S)
-        self._idle_share = (self._cpu_ns() - began_ns) / (time.monotonic_ns() - began)
+        return (self._cpu_ns() - began_ns) / (time.monotonic_ns() - began)
 
     def cost_us(self, work: Callable[[], int]) -> float:
         """Return the CPU time of each of the things that `work` does and counts."""
-        if self._is_busy:
-            self._learn_idle()
         began_ns, began = self._cpu_ns(), time.monotonic_ns()
         count = work()
         spent_ns, elapsed_ns = self._cpu_ns() - began_ns, time.monotonic_ns() - began
