@@ -200,6 +200,20 @@ def test_audiences_that_have_lost_members_are_filled_up_again() -> None:
     assert len(set(hub.audience_of.values())) <= 20, "ten would do for a hundred"
 
 
+def test_a_hub_is_not_woken_for_frames_that_the_source_flushes_itself() -> None:
+    plant = open_plant()
+    woken: list[int] = []
+    usdm(plant).wake = lambda: woken.append(1)
+    listener = listen(plant, QUOTES)
+    usdm(plant).wakes = False
+    plant.publish(quote(1))
+    usdm(plant).flush()
+    usdm(plant).wakes = True
+    assert (ids(listener.take()), woken) == ([1], [])
+    plant.publish(quote(2))
+    assert woken == [1]
+
+
 def test_equal_subscribers_share_the_very_same_bytes() -> None:
     plant = open_plant()
     listeners = [listen(plant, [QUOTES, TRADES]) for _ in range(4)]

@@ -118,6 +118,8 @@ class Hub:
         known; None if they are known here."""
         self.wake: Callable[[], object] = _nothing
         """Called when the first frame waits; the server flushes soon after."""
+        self.wakes = True
+        """Whether `wake` is called; False while a source makes frames that it will flush itself."""
         self.messages_sent = 0
         self.bytes_sent = 0
         self.writes = 0
@@ -199,7 +201,7 @@ class Hub:
         self._open_queues.clear()
 
     def _queue_for(self, listener: Listener, payload: bytes) -> None:
-        if not (self._waiting or self._for_listeners):
+        if self.wakes and not (self._waiting or self._for_listeners):
             self.wake()
         self._for_listeners.append((listener, payload))
 
@@ -207,7 +209,7 @@ class Hub:
         """Write to `audience` at the next flush: its first frame waits."""
         if not self._waiting:
             self._queued_s = self.time_s()
-            if not self._for_listeners:
+            if self.wakes and not self._for_listeners:
                 self.wake()
         audience.waits_since_s = self._queued_s
         self._waiting.append(audience)

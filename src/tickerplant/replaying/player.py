@@ -207,7 +207,15 @@ class Player:
         if any(hub.publishers.count for hub in self._plant.hubs.values()):
             self._play_in_turn(lines)
         elif prompt:
-            self._play_run(lines, prompt=True)
+            hubs = self._plant.hubs.values()
+            for hub in hubs:
+                hub.wakes = False
+            try:
+                self._play_run(lines, prompt=True)
+            finally:
+                for hub in hubs:
+                    hub.wakes = True
+                    hub.flush()
         else:
             for start in range(0, len(lines), RUN_LINES):
                 self._play_run(lines[start : start + RUN_LINES])

@@ -354,20 +354,17 @@ class RecordingSource:
         if wait_s > WAKE_UP_S:
             if wait_s > QUIET_S:
                 self._report_quiet(next_ns, wait_s)
-            await self._sleep(min(wait_s - WAKE_UP_S, LONGEST_WAIT_S))
+            await self._sleep(min(wait_s - WAKE_UP_S, LONGEST_WAIT_S), self._play_on_time)
             self._status.ready(True)
+            if self._plan.waits and self._readers.congested:
+                await self._readers.wait_clear()
             return
-        machine_ns = self._machine_ns()
-        self._paced_ns = machine_ns + int(wait_s * NS_PER_S)
-        self._status.observe_lateness(machine_ns - self._paced_ns)
-        due_ns = self._clock.due_ns(machine_ns, next_ns)
+        due_ns = self._begin_due(wait_s, next_ns)
         is_behind = wait_s < -BEHIND_S
         max_lines = self._slice_messages if is_behind else BURST_MESSAGES
         while True:
-            lines = self._playback.play(due_ns, max_lines, prompt=not is_behind)
-            self._lateness.count(lines, due_ns, self._clock.speed)
-            self.messages += len(lines)
-            if current.is_full(len(lines), max_lines):
+            count = self._play_burst(due_ns, max_lines, prompt=not is_behind)
+            if current.is_full(count, max_lines):
                 break
             following_ns = self._playback.next_ns
             if following_ns is None or following_ns > due_ns:
@@ -379,6 +376,49 @@ class RecordingSource:
             await self._turn()
         else:
             await asyncio.sleep(0)
+
+    def _begin_due(self, wait_s: float, next_ns: int) -> int:
+        """Note how late the next lines are; return the time up to which lines are due."""
+        machine_ns = self._machine_ns()
+        self._paced_ns = machine_ns + int(wait_s * NS_PER_S)
+        self._status.observe_lateness(machine_ns - self._paced_ns)
+        return self._clock.due_ns(machine_ns, next_ns)
+
+    def _play_burst(self, due_ns: int, max_lines: int, *, prompt: bool) -> int:
+        """Play lines that are due; return how many there were."""
+        lines = self._playback.play(due_ns, max_lines, prompt=prompt)
+        self._lateness.count(lines, due_ns, self._clock.speed)
+        self.messages += len(lines)
+        return len(lines)
+
+    def _play_on_time(self) -> float:
+        """Play the lines that are due now, in the callback of the timer.
+
+        Returns:
+            The time until the next line is due; 0 if `_play` has to decide what comes next.
+        """
+        wait_s = self._wait_s()
+        if wait_s is None or wait_s < -BEHIND_S:
+            return 0
+        next_ns = self._playback.next_ns
+        if wait_s <= WAKE_UP_S and next_ns is not None:
+            self._play_burst(self._begin_due(wait_s, next_ns), BURST_MESSAGES, prompt=True)
+            self._paced_ns = 0
+            if self._progress.report(self.messages):
+                self.report_state()
+            wait_s = self._wait_s()
+        if wait_s is None or not WAKE_UP_S < wait_s < LONGEST_WAIT_S:
+            return 0
+        return wait_s - WAKE_UP_S
+
+    def _wait_s(self) -> float | None:
+        """Return the time until the next line is due; None if something other than time decides."""
+        next_ns, clock = self._playback.next_ns, self._clock
+        if next_ns is None or self._has_target or clock.is_stopped or not clock.speed:
+            return None
+        if self._watch.is_short or (self._plan.waits and self._readers.congested):
+            return None
+        return clock.wait_ns(self._machine_ns(), next_ns) / NS_PER_S
 
     def _late_ns(self) -> int | None:
         """Return how late the lines are that are played now; None if they keep no pace."""
@@ -503,11 +543,32 @@ class RecordingSource:
         """Return the time of the event loop; 0 before it runs."""
         return int(self._loop.time() * NS_PER_S) if self._loop else 0
 
-    async def _sleep(self, seconds: float) -> None:
-        """Return after a time, or when a request comes."""
+    async def _sleep(self, seconds: float, on_time: Callable[[], float] | None = None) -> None:
+        """Return after a time, or when a request comes.
+
+        Args:
+            seconds: The time.
+            on_time: Called after the time; while it returns another one, sleep on for so long.
+        """
         loop = asyncio.get_running_loop()
         self._alarm = alarm = loop.create_future()
-        timer = loop.call_later(seconds, self._wake)
+        timer: asyncio.TimerHandle
+
+        def end() -> None:
+            nonlocal timer
+            if alarm.done():
+                return
+            try:
+                more_s = on_time() if on_time is not None else 0
+            except Exception as error:  # noqa: BLE001  # raised where this is awaited
+                alarm.set_exception(error)
+                return
+            if more_s and not alarm.done():
+                timer = loop.call_later(more_s, end)
+            else:
+                self._wake()
+
+        timer = loop.call_later(seconds, end)
         try:
             await alarm
         finally:
