@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+CANCEL_AGAIN_S = 1.0
+"""How long a task may take to end before it is cancelled again."""
 YOUNG_OBJECTS = 50_000
 """New objects before the garbage collector runs.  Nearly all are events and frames, which have no
 cycles and are gone by then."""
@@ -53,6 +55,7 @@ async def unless(interrupted: asyncio.Future[None], work: Coroutine[Any, Any, T]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not interrupted.done():
         return working.result()
-    working.cancel()
-    await asyncio.wait({working})
+    while not working.done():  # some libraries swallow a cancellation
+        working.cancel()
+        await asyncio.wait({working}, timeout=CANCEL_AGAIN_S)
     return None

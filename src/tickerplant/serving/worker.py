@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant import logs
+from tickerplant.cluster.connection import end
 from tickerplant.config.settings import EdgeSettings
 from tickerplant.errors import TickerplantError
 from tickerplant.logs import Complaints
@@ -76,8 +77,7 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
     before: list[asyncio.Future[Any]] = [ordered, joining, interrupted]
     await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
     if not joining.done():
-        joining.cancel()
-        await asyncio.wait({joining})
+        await end(joining)
         return 0
     edge = Edge(
         settings, joining.result(), complaints, tls_of(settings), sockets=sockets, worker=task.name
