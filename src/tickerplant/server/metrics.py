@@ -444,6 +444,17 @@ class PlantCollector(Collector):
             "Levels dropped because their numbers are not in the instrument's units.",
             self._sums(lambda market: market.book.unreadable),
         )
+        texts = {name: markets.candle_texts for name, markets in self._plant.venues.items()}
+        yield _gauge(
+            "candle_text_bytes",
+            "Bytes of candles kept as text for questions.",
+            {name: each.size_bytes for name, each in texts.items()},
+        )
+        yield _count(
+            "candle_series_evicted",
+            "Series of candles whose texts made room for others.",
+            {name: each.evicted for name, each in texts.items()},
+        )
 
     def _sums(self, number: Callable[[Market], int]) -> dict[str, float]:
         """Return `number` of all markets of each venue, summed."""
