@@ -9,6 +9,7 @@ from stage import Listener, happen, open_plant, quote, trade
 
 from tickerplant.bus import batches, nodes
 from tickerplant.bus.batches import Batch
+from tickerplant.cluster.edge_node import NAMES_AT_ONCE
 from tickerplant.cluster.plant_readers import WINDOW_BYTES
 from tickerplant.errors import BusError
 from tickerplant.hub.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL
@@ -266,5 +267,25 @@ def test_a_source_that_waits_publishes_no_more_than_a_window_ahead_of_its_edges(
             await asyncio.wait_for(waiting, 8)
             assert node.readers.unreached_bytes <= WINDOW_BYTES
             await until(lambda: len(edge.texts(listener)) == count, "all arrived")
+
+    asyncio.run(run())
+
+
+def test_a_list_of_interest_of_many_parts_is_accepted_after_the_bus_was_away() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant = open_plant()
+            wire, address = await bus.wire()
+            node, edge = await bus.plant(plant), await bus.edge(address=address)
+            names = [f"x{number}usdt@trade" for number in range(NAMES_AT_ONCE * 2)]
+            listener = await edge.wants(node, *names, TRADES)
+            wire.cut()
+            await until(lambda: not edge.bus.is_connected, "it is noticed")
+            wire.mend()
+            plant.publish(trade(1, plant.now_ms))
+            await until(lambda: edge.texts(listener), "it goes on")
+            assert edge.node.unaccepted_count == 0
+            assert node.stream_count == len(names) + 1
+            assert edge.clients.told == []
 
     asyncio.run(run())

@@ -558,7 +558,7 @@ class PlantNode:
     def _on_interest(self, change: Interest) -> None:
         self.end_turn()
         known = self.interest.edges.get(change.edge)
-        before = dict(known.wanted) if known is not None and change.is_full else {}
+        earlier = _earlier(change, known) if known is not None and change.is_full else {}
         applied = self.interest.change(change, self._clock(), self.number)
         if applied is None:
             self._bus.complaints.add("bus: too many edges", "! an edge too many was refused")
@@ -576,7 +576,7 @@ class PlantNode:
                 Accepted(
                     version=0 if change.has_more else change.version,
                     number=self.number,
-                    earlier=_by_venue(before),
+                    earlier=earlier,
                     silent=silent,
                 ),
             )
@@ -615,8 +615,9 @@ def _nothing(_edge: EdgeState) -> None:
     """Do nothing."""
 
 
-def _by_venue(numbers: Mapping[Name, int]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for (venue, name), number in numbers.items():
-        found.setdefault(venue, {})[name] = number
-    return found
+def _earlier(change: Interest, edge: EdgeState) -> dict[str, dict[str, int]]:
+    """Return since which numbers an edge has wanted streams of its list, by venue and name."""
+    return {
+        venue: {name: edge.wanted[venue, name] for name in names if (venue, name) in edge.wanted}
+        for venue, names in change.opened.items()
+    }
