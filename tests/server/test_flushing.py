@@ -174,3 +174,20 @@ async def test_messages_join_while_flushes_rest() -> None:
             await asyncio.sleep(0)
     assert b"".join(subscriber.written) == b"".join(b"\x81\x01%d" % (n % 10) for n in range(100))
     assert hub.writes < 50
+
+
+@looped
+async def test_flushes_rest_while_the_market_is_late() -> None:
+    hub, subscriber = hub_with(TRADE)
+    flusher = started(hub)
+    flusher.is_market_late = lambda: True
+    hub.broadcast(TRADE, b"1")
+    await asyncio.sleep(0)
+    assert (subscriber.written, flusher.rest_s) == ([], LONGEST_REST_S)
+    flusher.is_market_late = lambda: False
+    async with asyncio.timeout(5):
+        while not subscriber.written:  # noqa: ASYNC110  # soon, or a timeout
+            await asyncio.sleep(0)
+    hub.broadcast(TRADE, b"2")
+    await asyncio.sleep(0)
+    assert (len(subscriber.written), flusher.rest_s) == (2, 0)

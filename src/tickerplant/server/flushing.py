@@ -23,6 +23,8 @@ REST_PER_FLUSH = (1 - FLUSH_SHARE) / FLUSH_SHARE
 TOLERATED_S = 0.005
 """Rest that may be owed before a flush waits: what bursts of messages and slices take."""
 SHORTEST_REST_S, LONGEST_REST_S = 0.001, 0.010
+LATE_MS = 20
+"""A market that is later than this gets the time of flushes."""
 SLICE_S = 0.004
 """How long a flush takes before the event loop has a turn, plus the writes to one audience."""
 TIMES_CHECKING = 20
@@ -89,6 +91,8 @@ class Flusher:
         """The rest before the last flush; 0 at the end of a turn."""
         self.publish_to_write = Histogram()
         """How long messages waited for their last write, one count for a group of writes."""
+        self.is_market_late: Callable[[], bool] = _never
+        """Whether the market is late: then flushes rest as long as they may, until it has caught up."""
         self._loop: asyncio.AbstractEventLoop
         self._time_s = time_s
         self._hubs = tuple(hubs)
@@ -110,7 +114,9 @@ class Flusher:
             return
         self._is_scheduled = True
         pace, self.rest_s = self._pace, 0.0
-        if pace.is_strained:
+        if self.is_market_late():
+            self.rest_s = LONGEST_REST_S
+        elif pace.is_strained:
             self.rest_s = pace.rest_s(self._time_s())
         if self.rest_s:
             self.rested += 1
@@ -139,3 +145,8 @@ class Flusher:
             self._congestion.close_slow()
             checked_s = time_s()
             self._check_s = checked_s + (checked_s - now_s) * TIMES_CHECKING
+
+
+def _never() -> bool:
+    """Return False."""
+    return False

@@ -20,6 +20,7 @@ from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faulty_rest import FaultyRest
+from tickerplant.server.flushing import LATE_MS
 from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
 from tickerplant.server.nodes_page import PLANT, Edges, NodeRow, NodesPage
@@ -132,6 +133,7 @@ class Server:
             sockets=sockets,
         )
         rate_limiters_used = {endpoint.rate_limiter for endpoint in self.endpoints}
+        self._ports.flusher.is_market_late = lambda: self.readiness.lag_ms > LATE_MS
         collector = PlantCollector(
             plant,
             PortsCollector(self.endpoints, self._ports.flusher, self.complaints, self.faults),
