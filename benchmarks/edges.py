@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import cycle, islice
+from itertools import cycle, islice, repeat
 from pathlib import Path
 from statistics import median
 
@@ -83,7 +83,7 @@ def _compare(
     url: str, nats_pid: int, streams: int, copies: int, repetitions: int, seconds: float
 ) -> list[Table]:
     symbols = [each.symbol.lower() for each in listed(streams, time.time_ns() // 1_000_000)]
-    paths = list(islice(cycle(f"/ws/{symbol}@bookTicker" for symbol in symbols), CLIENTS))
+    paths = list(islice(_quotes(symbols), CLIENTS))
     with ExitStack() as stack:
         plant = stack.enter_context(_plant(url, streams))
         edge = stack.enter_context(_edge(url))
@@ -211,25 +211,41 @@ def _many(url: str, nats_pid: int, repetitions: int, seconds: float) -> Table:
 
 
 def _memory(url: str, connections: int) -> Table:
+    """Measure what connections cost an edge, and the plant that is asked whether to admit them."""
     with _plant(url, STREAMS) as plant, _edge(url) as edge, Crowd(is_pinned=False) as crowd:
-        del plant
         symbols = [each.symbol.lower() for each in listed(STREAMS, time.time_ns() // 1_000_000)]
-        time.sleep(SETTLE_S)
-        base = _usage(edge.pid).resident_bytes
-        paths = cycle(f"/ws/{symbol}@bookTicker" for symbol in symbols)
-        crowd.join(edge.port, islice(paths, connections))
+        idle_s, began_s = _cpu_s(plant.pid), time.monotonic()
         time.sleep(2 * SETTLE_S)
-        full = _usage(edge.pid).resident_bytes
+        idle = (_cpu_s(plant.pid) - idle_s) / (time.monotonic() - began_s)
+        base = _usage(edge.pid)
+        plant_s, began_s = _cpu_s(plant.pid), time.monotonic()
+        crowd.join(edge.port, repeat("/ws", connections))
+        plant_s = _cpu_s(plant.pid) - plant_s - idle * (time.monotonic() - began_s)
+        edge_s = _cpu_s(edge.pid) - base.cpu_s
+        crowd.leave("reads")
+        crowd.join(edge.port, islice(_quotes(symbols), connections))
+        time.sleep(2 * SETTLE_S)
+        full = _usage(edge.pid)
     aim = AIM_BASE_MB + connections * AIM_CONNECTION_KIB * 1024 / 1e6
+    each_bytes = (full.resident_bytes - base.resident_bytes) / connections
     return Table(
-        title="edges: resident memory of an edge",
+        title="edges: what connections cost an edge",
         columns=("", "measured", "aim"),
         rows=[
-            ("without clients, MB", base / 1e6, AIM_BASE_MB),
-            (f"with {connections:,} connections, MB", full / 1e6, aim),
-            ("KiB a connection", (full - base) / connections / 1024, AIM_CONNECTION_KIB),
+            ("memory without clients, MB", base.resident_bytes / 1e6, AIM_BASE_MB),
+            (f"memory with {connections:,} connections, MB", full.resident_bytes / 1e6, aim),
+            ("KiB a connection", each_bytes / 1024, AIM_CONNECTION_KIB),
+            ("CPU of the edge, µs a handshake", edge_s / connections * 1e6, None),
+            ("CPU of the plant, µs a handshake", max(0.0, plant_s) / connections * 1e6, None),
+        ],
+        notes=[
+            "The plant admits each connection, so that limits and bans are the same at all edges."
         ],
     )
+
+
+def _quotes(symbols: Sequence[str]) -> Iterator[str]:
+    return cycle(f"/ws/{symbol}@bookTicker" for symbol in symbols)
 
 
 # Processes

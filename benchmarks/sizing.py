@@ -24,16 +24,20 @@ class Measured(Struct, frozen=True, kw_only=True):
     """CPU of an edge by message delivered, µs: `edges`, 1,000 events/s to 100 clients."""
     edge_us_per_event: float
     """CPU of an edge by message from the bus, µs: `edges`, one client at each of eight edges."""
-    edge_ms_per_handshake: float
-    """CPU of an edge by new connection, ms: `handshake`."""
+    edge_us_per_handshake: float
+    """CPU of an edge by new connection, µs: `edges`."""
+    plant_us_per_handshake: float
+    """CPU of the plant, which admits each new connection, µs: `edges`."""
     edge_base_mb: float
     """Resident memory of an edge without clients, MB: `edges`."""
     connection_kib: float
     """Resident memory of an edge by connection, KiB: `edges`."""
     plant_us_per_event: float
     """CPU that the bus adds in the plant by event, µs, however many edges there are: `edges`."""
+    nats_us_per_event: float
+    """CPU of `nats-server` by event, to take it, keep it for 30 s and send it to one edge, µs: `edges`."""
     nats_us_per_copy: float
-    """CPU of `nats-server` by event and edge, µs: `edges`."""
+    """CPU of `nats-server` by event and further edge, µs: `edges`."""
     message_bytes: float
     """A message to a client, mean over a mixed crowd: `crowd`."""
     bus_bytes: float
@@ -41,14 +45,16 @@ class Measured(Struct, frozen=True, kw_only=True):
 
 
 MEASURED = Measured(
-    edge_us_per_message=5.0,
-    edge_us_per_event=60.0,
-    edge_ms_per_handshake=0.3,
+    edge_us_per_message=3.7,
+    edge_us_per_event=160.0,
+    edge_us_per_handshake=165.0,
+    plant_us_per_handshake=40.0,
     edge_base_mb=70.0,
     connection_kib=10.0,
-    plant_us_per_event=30.0,
-    nats_us_per_copy=5.0,
-    message_bytes=600.0,
+    plant_us_per_event=115.0,
+    nats_us_per_event=150.0,
+    nats_us_per_copy=20.0,
+    message_bytes=244.0,
     bus_bytes=100.0,
 )
 
@@ -89,6 +95,8 @@ class Size(Struct, frozen=True, kw_only=True):
     """From one central server to a leaf node on each host."""
     reconnect_s: float
     """Time in which all clients can connect again."""
+    reconnect_limit: str
+    """What determines that time."""
 
 
 def size(crowd: Crowd, measured: Measured = MEASURED) -> Size:
@@ -96,7 +104,7 @@ def size(crowd: Crowd, measured: Measured = MEASURED) -> Size:
     taking = crowd.events_per_s * measured.edge_us_per_event / 1e6
     if taking >= crowd.load:
         raise click.UsageError(
-            f"--events {crowd.events_per_s:g}: an edge that wants all of them has no time left for clients; "
+            f"--events {crowd.events_per_s:,.0f}: an edge that wants all of them has no time left for clients; "
             f"at most {crowd.load * 1e6 / measured.edge_us_per_event:,.0f} with --load {crowd.load:g}"
         )
     client_share = crowd.messages_per_s * measured.edge_us_per_message / 1e6
@@ -108,6 +116,9 @@ def size(crowd: Crowd, measured: Measured = MEASURED) -> Size:
     by_network = math.ceil(to_clients / (crowd.gigabit_per_s * crowd.load))
     hosts = max(by_cores, by_network)
     copy = crowd.events_per_s * (measured.message_bytes + measured.bus_bytes) * BITS / GIGA
+    by_edges_s = clients_per_edge * measured.edge_us_per_handshake / 1e6
+    by_plant_s = crowd.clients * measured.plant_us_per_handshake / 1e6
+    nats_us = measured.nats_us_per_event + (edges - 1) * measured.nats_us_per_copy
     edge_bytes = measured.edge_base_mb * 1e6 + clients_per_edge * measured.connection_kib * 1024
     return Size(
         edges=edges,
@@ -117,10 +128,11 @@ def size(crowd: Crowd, measured: Measured = MEASURED) -> Size:
         memory_gb=edges * edge_bytes / GIGA,
         to_clients_gigabit_per_s=to_clients,
         plant_share=crowd.events_per_s * measured.plant_us_per_event / 1e6,
-        bus_cores=crowd.events_per_s * edges * measured.nats_us_per_copy / 1e6,
+        bus_cores=crowd.events_per_s * nats_us / 1e6,
         bus_direct_gigabit_per_s=edges * copy,
         bus_leaves_gigabit_per_s=hosts * LEAF_COPIES * copy,
-        reconnect_s=clients_per_edge * measured.edge_ms_per_handshake / 1e3 / crowd.load,
+        reconnect_s=max(by_edges_s, by_plant_s) / crowd.load,
+        reconnect_limit="edges" if by_edges_s >= by_plant_s else "plant, which admits each",
     )
 
 
@@ -144,7 +156,11 @@ def text(crowd: Crowd) -> str:
             f"{found.bus_leaves_gigabit_per_s:,.2f} Gbit/s",
             "to one on each host",
         ),
-        ("all connect again within", f"{found.reconnect_s:,.0f} s", ""),
+        (
+            "all connect again within",
+            f"{found.reconnect_s:,.0f} s",
+            f"by the {found.reconnect_limit}",
+        ),
     )
     return "\n".join(f"{name:<26}{value:>16}  {note}".rstrip() for name, value, note in rows)
 
