@@ -66,7 +66,9 @@ def test_a_killed_worker_is_replaced_and_no_connection_is_refused(tmp_path: Path
 def test_the_only_worker_is_replaced_while_its_connections_wait(tmp_path: Path) -> None:
     async def check() -> None:
         async with working(tmp_path, 1) as (workers, ports):
-            os.kill(workers.pids[1], signal.SIGKILL)
+            killed = workers.pids[1]
+            os.kill(killed, signal.SIGKILL)
+            await until(lambda: workers.pids.get(1) != killed)
             successor = await answered_by(ports)
             await until(lambda: workers.pids.get(1) == successor)
 

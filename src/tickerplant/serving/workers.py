@@ -34,7 +34,7 @@ from tickerplant.serving.worker_lines import (
 
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """How long to wait before a worker that died is replaced: the first time, the second, and so on."""
-STEADY_S = 30.0
+STEADY_S = 5.0
 """A worker that ran this long is replaced at once."""
 TICK_S = 1.0
 SILENT_TICKS = 30
