@@ -108,7 +108,8 @@ class SocketPlayer:
         end_ms = clock.now_ms + duration_ms
         while (deadline_ms := self._next_deadline_ms()) <= end_ms:
             clock.now_ms = deadline_ms
-            self._endpoint.tick()
+            for _ in self._endpoint.tick():
+                pass
         clock.now_ms = end_ms
 
     def _next_deadline_ms(self) -> int:
