@@ -91,7 +91,8 @@ def test_reports_are_json_on_request(capsys: pytest.CaptureFixture[str]) -> None
         assert json.loads(out)
     _, out, _ = printed("streams", "--json", capsys=capsys)
     rows = json.loads(out)
-    assert {"stream", "parts", "speeds", "route", "events", "carries"} == set(rows[0])
+    known = {"stream", "parts", "speeds", "route", "events", "carries", "conflation"}
+    assert known == set(rows[0])
     assert "<symbol>@trade" in {row["stream"] for row in rows}
     _, out, _ = printed("queries", "--json", capsys=capsys)
     assert "/fapi/v1/klines" in {row["rest_path"] for row in json.loads(out)}
