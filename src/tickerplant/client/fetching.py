@@ -14,9 +14,9 @@ from tickerplant.messages.rest import FundingRate, Instrument
 from tickerplant.messages.rest_rows import parse_depth, parse_funding_rates, parse_instruments
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.queries import depth, funding, klines, trades
-from tickerplant.recording.timestamps import Instant, instant_ns, parse_duration_ns
+from tickerplant.recording.timestamps import Instant, instant_ns
 from tickerplant.stream_name import parse_stream_name
-from tickerplant.units import DAY_MS, NS_PER_MS
+from tickerplant.units import DAY_MS, NS_PER_MS, parse_duration_ns
 from tickerplant.venue import COINM, Venue
 
 MAX_ROWS = 100_000

@@ -12,17 +12,10 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
-from tickerplant.recording.timestamps import (
-    EXPECTED_TIME,
-    UNIT_NS,
-    TimeSpec,
-    parse_duration_ns,
-    parse_time_ns,
-    parse_time_spec,
-)
+from tickerplant.recording.timestamps import EXPECTED_TIME, TimeSpec, parse_time_ns, parse_time_spec
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
 from tickerplant.suggestions import one_of, suggestion
-from tickerplant.units import NS_PER_MS
+from tickerplant.units import NS_PER_MS, UNIT_NS, parse_duration_ns
 from tickerplant.venue import USDM, VENUES
 
 Parser: TypeAlias = Callable[[object], object]

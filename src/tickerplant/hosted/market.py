@@ -20,15 +20,9 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.hosted.clock import MarketClock
 from tickerplant.hosted.process import ServerProcess
 from tickerplant.hosted.protocol import ReplayRequest, Request, SimulateRequest
-from tickerplant.recording.timestamps import (
-    Instant,
-    TimeSpec,
-    instant_ns,
-    parse_duration_ns,
-    parse_time_spec,
-)
+from tickerplant.recording.timestamps import Instant, TimeSpec, instant_ns, parse_time_spec
 from tickerplant.sources.clock import parse_speed
-from tickerplant.units import NS_PER_MS
+from tickerplant.units import NS_PER_MS, parse_duration_ns
 from tickerplant.venue import USDM, VenueName
 
 StrPath: TypeAlias = str | PathLike[str]

@@ -1,4 +1,4 @@
-"""Times and durations as people write them: dates, times since the epoch, offsets, `90s`."""
+"""Times as people write them: dates, times since the epoch, offsets."""
 
 from __future__ import annotations
 
@@ -10,32 +10,20 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
-from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS, NS_PER_MS, NS_PER_S
+from tickerplant.units import NS_PER_MS, parse_duration_ns
 
 Instant: TypeAlias = str | int | datetime
 """A time: an ISO date, a `datetime` (UTC unless it has a time zone), or ns since the epoch."""
 
 EARLIEST_NS, LATEST_NS = 10**18, 10**19 - 1
 """The times that are recorded, from 2001 to 2286: nineteen digits."""
-UNIT_NS = {
-    "ms": NS_PER_MS,
-    "s": NS_PER_S,
-    "m": MINUTE_MS * NS_PER_MS,
-    "h": HOUR_MS * NS_PER_MS,
-    "d": DAY_MS * NS_PER_MS,
-}
-"""The units of durations."""
-LONGEST_NS = 36_525 * DAY_MS * NS_PER_MS
-"""The longest duration, a century."""
 EXPECTED_TIME = "an ISO date such as 2026-01-31T12:00:00 (UTC), or ms or ns since 1970"
 EXPECTED = (
     "an ISO date such as 2026-01-31T12:00:00 (UTC), ms or ns since 1970, "
     "or an offset such as +90s or -5m"
 )
 EXPECTED_INSTANT = "an ISO date such as 2026-01-31T12:00:00 (UTC), a datetime, or ns since 1970"
-EXPECTED_DURATION = "a duration such as 100ms, 90s, 15m, 2h or 1d"
 
-_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _DIGITS = re.compile(r"[0-9]{9,19}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST_MS = 10**14
@@ -107,18 +95,6 @@ def instant_ns(name: str, value: Instant) -> int:
         with suppress(ValueError):
             return parse_time_ns(value)
     raise ConfigError(name, value, EXPECTED_INSTANT)
-
-
-def parse_duration_ns(text: str) -> int:
-    """Return a duration of at most a century, in ns.
-
-    Raises:
-        ValueError: It is not such a duration; the message says what is expected.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None or (ns := round(float(match[1]) * UNIT_NS[match[2]])) > LONGEST_NS:
-        raise ValueError(EXPECTED_DURATION)
-    return ns
 
 
 def _digits_ns(text: str) -> int:

@@ -8,14 +8,10 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
-from tickerplant.recording.timestamps import (
-    EXPECTED_DURATION,
-    TimeSpec,
-    parse_duration_ns,
-    parse_time_spec,
-)
+from tickerplant.recording.timestamps import TimeSpec, parse_time_spec
 from tickerplant.sources.clock import parse_speed
 from tickerplant.suggestions import one_of
+from tickerplant.units import EXPECTED_DURATION, parse_duration_ns
 
 MAX_STEP_MESSAGES = 1_000_000
 RESPONSE_TIMEOUT_S = 5.0
