@@ -24,7 +24,7 @@ LAYERS = (
     {"streams", "queries"},
     {"protocol"},
     {"hub", "feed"},
-    {"plant", "bus"},
+    {"plant", "bus", "truth"},
     {"logs", "stdio"},
     {"client", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},

@@ -47,7 +47,7 @@ _DERIVABLE = {
 """The kinds of events that are derived unless the source delivers them, by the `e` of messages."""
 
 
-_OnEvent: TypeAlias = Callable[[Market, Event], None]
+OnEvent: TypeAlias = Callable[[Market, Event], None]
 _HasSubscribers: TypeAlias = Callable[[type, str], bool]
 
 
@@ -69,6 +69,7 @@ class Plant:
         strict_routing: Deliver a stream only on the path that the profile gives it.
         reserved_snapshot_ids: See `Market`.
         lookups: Finds the streams of each venue, by its name.
+        witness: Called with each event that a market has applied, before it is sent.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Plant:
         strict_routing: bool = False,
         reserved_snapshot_ids: bool = False,
         lookups: Mapping[str, Lookup] = LOOKUPS,
+        witness: OnEvent | None = None,
     ) -> None:
         self.profile = profile
         self.timers = Timers(start_ms)
@@ -93,6 +95,7 @@ class Plant:
         self._partial_venues: set[str] = set()
         """The venues whose source has named the streams that it delivers."""
         self._reserved_snapshot_ids = reserved_snapshot_ids
+        self._witness = witness
         for venue in VENUES:
             markets = Markets(venue, profile, self.timers)
             self.venues[venue.name] = markets
@@ -234,7 +237,7 @@ class Plant:
             instrument,
             self.profile,
             self.timers,
-            *_combine(publishers),
+            *_combine(publishers, self._witness),
             reserved_snapshot_ids=self._reserved_snapshot_ids,
         )
         self.markets[instrument.symbol] = market
@@ -284,16 +287,21 @@ class Plant:
             market.close_minutes(minute_ms)
 
 
-def _combine(publishers: Sequence[Publishers]) -> tuple[_OnEvent, _HasSubscribers]:
-    """Return `on_event` and `has_subscribers` of all `publishers` together."""
-    if len(publishers) == 1:
+def _combine(
+    publishers: Sequence[Publishers], witness: OnEvent | None
+) -> tuple[OnEvent, _HasSubscribers]:
+    """Return `on_event` and `has_subscribers` of all `publishers` together, and of a witness."""
+    if len(publishers) == 1 and witness is None:
         return publishers[0].on_event, publishers[0].has_subscribers
+    takers: list[OnEvent] = [each.on_event for each in publishers]
+    if witness is not None:
+        takers.insert(0, witness)
 
     def on_event(market: Market, event: Event) -> None:
-        for each in publishers:
-            each.on_event(market, event)
+        for take in takers:
+            take(market, event)
 
     def has_subscribers(kind: type, symbol: str) -> bool:
-        return any(each.has_subscribers(kind, symbol) for each in publishers)
+        return witness is not None or any(each.has_subscribers(kind, symbol) for each in publishers)
 
     return on_event, has_subscribers

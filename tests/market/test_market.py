@@ -21,6 +21,7 @@ from stage import (
 from tickerplant.events import (
     AggregateTrade,
     BarClosed,
+    BookSnapshot,
     BookTicker,
     Delivered,
     DepthUpdate,
@@ -219,9 +220,10 @@ def test_raw_events_equal_their_parsed_events_with_and_without_listeners(
     scene.market.apply(RawQuote(12, "BTCUSDT", "1.00", "0.007", "3.00", "0.001", 5))
     assert scene.market.book.top(5) == ([(100, 7), (90, 1)], [])
     assert scene.market.book_ticker == quote(12, (100, 7), (300, 1), 5)
-    assert [type(event) for event in scene.emitted] == (
-        [DepthUpdate, BookTicker] if has_listener else []
-    )
+    assert [type(event) for event in scene.emitted] == [
+        BookSnapshot,
+        *([DepthUpdate, BookTicker] if has_listener else []),
+    ]
 
 
 @pytest.mark.parametrize("has_listener", [True, False])

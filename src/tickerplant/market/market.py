@@ -281,6 +281,7 @@ class Market:
         updates = self.book_sync.load(snapshot)
         if self.book_sync.live:
             self.book.load(snapshot)
+            self._emit(self, snapshot)
         for update in updates:
             self._apply(update)
         if self._derives_book_ticker and self.book_sync.live:

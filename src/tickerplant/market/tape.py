@@ -162,6 +162,24 @@ class Tape(Generic[EventT]):
         """Return the last `limit` events, oldest first."""
         return self._before(len(self._ring), limit)
 
+    def between(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[EventT]:
+        """Return up to `limit` events traded in [`start_ms`, `end_ms`].
+
+        With a start the first ones, otherwise the latest ones.
+        """
+        field = "trade_time_ms"
+        if start_ms is not None:
+            found = self._from(field, start_ms, limit)
+            if end_ms is not None:
+                del found[bisect_right(found, end_ms, key=attrgetter(field)) :]
+            return found
+        return self.latest(limit) if end_ms is None else self._up_to(field, end_ms, limit)
+
+    @property
+    def has_forgotten(self) -> bool:
+        """Whether events have been dropped."""
+        return self._ring.has_dropped
+
     @property
     def _older(self) -> Rows:
         """The rows of history; none once an event after them has been dropped."""
@@ -227,17 +245,6 @@ class AggregateTape(Tape[AggregateTrade]):
     def from_id(self, aggregate_id: int, limit: int) -> list[AggregateTrade]:
         """Return up to `limit` aggregates with ids from `aggregate_id` on."""
         return self._from("aggregate_id", aggregate_id, limit)
-
-    def between(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[AggregateTrade]:
-        """Return up to `limit` aggregates traded in [`start_ms`, `end_ms`].
-
-        With a start the first ones, otherwise the latest ones.
-        """
-        field = "trade_time_ms"
-        if start_ms is not None:
-            found = self._from(field, start_ms, limit)
-            return found if end_ms is None else [a for a in found if a.trade_time_ms <= end_ms]
-        return self.latest(limit) if end_ms is None else self._up_to(field, end_ms, limit)
 
 
 def _aggregates(symbol: str, rows: Rows) -> list[AggregateTrade]:

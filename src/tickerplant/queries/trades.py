@@ -63,7 +63,7 @@ class PastAggregate(Struct, frozen=True):
 
 def trades(_markets: Markets, market: Market, limit: int) -> Rows[PastTrade]:
     """Return the last `limit` trades, oldest first."""
-    return (_trade(market.instrument, trade) for trade in market.trades.latest(limit))
+    return (past_trade(market.instrument, trade) for trade in market.trades.latest(limit))
 
 
 def historical_trades(
@@ -72,10 +72,11 @@ def historical_trades(
     """Return `limit` trades, oldest first: those from an id on, or the latest."""
     tape = market.trades
     chosen = tape.latest(limit) if from_id is None else tape.from_id(from_id, limit)
-    return (_trade(market.instrument, trade) for trade in chosen)
+    return (past_trade(market.instrument, trade) for trade in chosen)
 
 
-def _trade(instrument: Instrument, trade: Trade) -> PastTrade:
+def past_trade(instrument: Instrument, trade: Trade) -> PastTrade:
+    """Return a trade as REST answers it."""
     inverse = instrument.venue.inverse
     turnover = figures.trade_turnover(instrument, trade.price, trade.quantity)
     return PastTrade(
@@ -117,10 +118,13 @@ def aggregate_trades(
     else:
         chosen = market.aggregates.between(start_ms, end_ms, limit)
     normal = markets.profile.carries_rest_normal_quantity(markets.venue)
-    return (_aggregate(market.instrument, each, normal=normal) for each in chosen)
+    return (past_aggregate(market.instrument, each, normal=normal) for each in chosen)
 
 
-def _aggregate(instrument: Instrument, aggregate: AggregateTrade, *, normal: bool) -> PastAggregate:
+def past_aggregate(
+    instrument: Instrument, aggregate: AggregateTrade, *, normal: bool
+) -> PastAggregate:
+    """Return an aggregate as REST answers it, with or without its `normal_quantity`."""
     quantities = instrument.quantity.text
     return PastAggregate(
         aggregate_id=aggregate.aggregate_id,

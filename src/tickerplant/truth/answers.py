@@ -1,0 +1,253 @@
+"""What was, in the number formats of the exchange: books and trades as REST answers them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from itertools import islice
+from typing import Literal, TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType
+
+from tickerplant.errors import ConfigError, RequestError
+from tickerplant.events import Level
+from tickerplant.instrument import Instrument
+from tickerplant.queries.trades import PastAggregate, PastTrade, past_aggregate, past_trade
+from tickerplant.truth.journal import NOT_KEPT, Journal
+from tickerplant.truth.scanner import SentKind
+from tickerplant.truth.sent import Sent, SentJournal, SentLog
+from tickerplant.truth.truth_book import TruthBook
+
+MAX_ROWS = 10_000
+"""Most trades or frames of one answer."""
+DEFAULT_ROWS = 500
+
+TradeKind: TypeAlias = Literal["trade", "aggTrade"]
+
+
+class TruthTrades(Struct, frozen=True, kw_only=True):
+    """Trades in the order in which they were published."""
+
+    symbol: str
+    published: int
+    """How many were published so far."""
+    trades: list[PastTrade] | list[PastAggregate]
+    """Those that were asked for, as REST answers `trades` or `aggTrades`."""
+
+
+class SentEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to the handshake, or one frame, that was written to a connection."""
+
+    number: int
+    """Counts from 0 for each connection."""
+    time_ms: int
+    """The market time at which it was written."""
+    kind: SentKind
+    stream: str | None = None
+    """The stream of a message, where it is known."""
+    text: str | UnsetType = UNSET
+    """The text of a frame or of a handshake."""
+    base64: str | UnsetType = UNSET
+    """What was written, if it is not text."""
+    code: int | UnsetType = UNSET
+    """The code of a close frame that has one."""
+    reason: str | UnsetType = UNSET
+    """The reason of such a frame."""
+
+
+class SentTo(Struct, frozen=True, kw_only=True):
+    """What was written to one connection, in total."""
+
+    connection: str
+    """What it is called, also in the log and on `/plant/v1/connections`."""
+    venue: str
+    path: str
+    """What it asked for."""
+    open: bool
+    """Whether it is still there."""
+    opened_ms: int
+    """The market time when it came."""
+    written_bytes: int
+    """All bytes that were written to it."""
+    forgotten: int
+    """How many of the first handshakes and frames are not kept any more."""
+
+
+class SentPage(Struct, frozen=True, kw_only=True):
+    """What was written to one connection, after faults."""
+
+    connection: SentTo
+    sent: list[SentEntry]
+    """In the order of writing."""
+    more: bool
+    """Whether there is more than that; go on with `from` = the next number."""
+
+
+class SentConnections(Struct, frozen=True, kw_only=True):
+    """The connections to which anything was written, also those that have ended."""
+
+    forgotten: int
+    """Connections that are not remembered any more."""
+    connections: list[SentTo]
+    """Oldest first."""
+
+
+def truth_book(journal: Journal, symbol: str, update_id: int | None = None) -> TruthBook:
+    """Return the whole book of a symbol at an update id.
+
+    Args:
+        journal: What happened.
+        symbol: The contract.
+        update_id: The book is that after the last change whose id is at most this; the latest if
+            missing.
+
+    Raises:
+        ConfigError: there is no such contract.
+        RequestError: the book is forgotten, or the market has not reached it; says what is kept.
+    """
+    instrument, book, asked_id = journal.book(symbol, update_id)
+    return TruthBook(
+        symbol=instrument.symbol,
+        asked_id=asked_id,
+        last_update_id=book.last_update_id,
+        transaction_time_ms=book.transaction_time_ms,
+        bids=_texts(instrument, book.bids),
+        asks=_texts(instrument, book.asks),
+    )
+
+
+def _texts(instrument: Instrument, levels: Sequence[Level]) -> list[tuple[str, str]]:
+    prices, quantities = instrument.price.text, instrument.quantity.text
+    return [(prices[price], quantities[quantity]) for price, quantity in levels]
+
+
+def truth_trades(
+    journal: Journal,
+    symbol: str,
+    *,
+    kind: TradeKind = "trade",
+    from_id: int | None = None,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    limit: int = DEFAULT_ROWS,
+) -> TruthTrades:
+    """Return trades or aggregate trades of a symbol that were published.
+
+    With `from_id` or `start_ms` the first ones from there, otherwise the latest ones.
+
+    Args:
+        journal: What happened.
+        symbol: The contract.
+        kind: Single trades, off the book too, or aggregate trades.
+        from_id: The first id.
+        start_ms: The earliest trade time.
+        end_ms: The latest trade time.
+        limit: How many at most.
+
+    Raises:
+        ConfigError: there is no such contract, or an id is given together with times.
+        RequestError: the first of them is forgotten; says what is kept.
+    """
+    found = journal.of(symbol)
+    instrument, market = found.market.instrument, found.market
+    if from_id is not None and not (start_ms is None and end_ms is None):
+        raise ConfigError("from_id", from_id, "an id or times, not both")
+    tape = found.trades if kind == "trade" else found.aggregates
+    if tape.has_forgotten and (from_id is not None or start_ms is not None):
+        oldest = tape.from_id(0, 1)[0]
+        oldest_id = getattr(oldest, "trade_id", 0) or getattr(oldest, "aggregate_id", 0)
+        if (from_id is not None and from_id < oldest_id) or (
+            start_ms is not None and start_ms < oldest.trade_time_ms
+        ):
+            kept = f"those from id {oldest_id}, time {oldest.trade_time_ms}, are kept"
+            reason = f"the trades of {instrument.symbol} from there are forgotten: {kept}"
+            raise RequestError(NOT_KEPT, reason, 404)
+    if kind == "trade":
+        trades = (
+            found.trades.between(start_ms, end_ms, limit)
+            if from_id is None
+            else found.trades.from_id(from_id, limit)
+        )
+        return TruthTrades(
+            symbol=instrument.symbol,
+            published=found.trade_count,
+            trades=[past_trade(instrument, each) for each in trades],
+        )
+    aggregates = (
+        found.aggregates.between(start_ms, end_ms, limit)
+        if from_id is None
+        else found.aggregates.from_id(from_id, limit)
+    )
+    normal = market.profile.carries_rest_normal_quantity(instrument.venue)
+    return TruthTrades(
+        symbol=instrument.symbol,
+        published=found.aggregate_count,
+        trades=[past_aggregate(instrument, each, normal=normal) for each in aggregates],
+    )
+
+
+def sent_connections(journal: SentJournal) -> SentConnections:
+    """Return the connections to which anything was written."""
+    return SentConnections(
+        forgotten=journal.forgotten_logs,
+        connections=[_sent_to(log) for log in journal.logs.values()],
+    )
+
+
+def sent_page(
+    journal: SentJournal, connection: str, from_number: int = 0, limit: int = DEFAULT_ROWS
+) -> SentPage:
+    """Return what was written to a connection.
+
+    Args:
+        journal: What was written.
+        connection: What the connection is called.
+        from_number: The first number; what is forgotten is left out.
+        limit: How many entries at most.
+
+    Raises:
+        RequestError: there is no such connection.
+    """
+    log = journal.of(connection)
+    entries = (each for each in log.entries() if each.number >= from_number)
+    found = [_entry(each) for each in islice(entries, limit)]
+    return SentPage(connection=_sent_to(log), sent=found, more=next(entries, None) is not None)
+
+
+def _sent_to(log: SentLog) -> SentTo:
+    return SentTo(
+        connection=log.identity,
+        venue=log.venue,
+        path=log.path,
+        open=log.is_open,
+        opened_ms=log.opened_ms,
+        written_bytes=log.written_bytes,
+        forgotten=log.forgotten,
+    )
+
+
+def _entry(sent: Sent) -> SentEntry:
+    text: str | UnsetType = UNSET
+    encoded: str | UnsetType = UNSET
+    code: int | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    if sent.kind == "close":
+        if len(sent.data) > 1:
+            code, reason = int.from_bytes(sent.data[:2]), sent.data[2:].decode(errors="replace")
+    elif sent.kind in {"text", "handshake"}:
+        try:
+            text = sent.data.decode()
+        except UnicodeDecodeError:
+            encoded = base64.b64encode(sent.data).decode()
+    else:
+        encoded = base64.b64encode(sent.data).decode()
+    return SentEntry(
+        number=sent.number,
+        time_ms=sent.time_ms,
+        kind=sent.kind,
+        stream=sent.stream,
+        text=text,
+        base64=encoded,
+        code=code,
+        reason=reason,
+    )

@@ -1,0 +1,207 @@
+"""Compares somebody's order book with the exchange's, and says in words where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from itertools import islice
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError
+from tickerplant.formatting import count_text
+from tickerplant.truth.truth_book import TruthBook
+
+SHOWN = 5
+"""Differing levels that are shown in the text, unless told otherwise."""
+ID_NAMES = ("update_id", "last_update_id", "lastUpdateId", "u")
+"""What the update id of a book is called, in attributes and keys."""
+EXPECTED_BOOK = (
+    "an object or a mapping with bids and asks, each a mapping of price to quantity or rows of "
+    "price and quantity"
+)
+
+
+class LevelDifference(Struct, frozen=True):
+    """A price at which two books differ."""
+
+    side: Literal["bid", "ask"]
+    price: Decimal
+    theirs: Decimal | None
+    """Their quantity; None if they have no such level."""
+    truth: Decimal | None
+    """The exchange's quantity; None if it has no such level."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        where = f"{self.side} {self.price:f}"
+        if self.theirs is None:
+            return f"{where}: missing, the exchange has {self.truth:f}"
+        if self.truth is None:
+            return f"{where}: {self.theirs:f}, the exchange has no such level"
+        return f"{where}: {self.theirs:f}, the exchange has {self.truth:f}"
+
+
+class BookDifferences(Struct, frozen=True, kw_only=True):
+    """Where somebody's book differs from the exchange's.  False if it does not."""
+
+    symbol: str
+    their_id: int | None
+    """Their update id; None if they do not say."""
+    asked_id: int
+    """The update id at which the exchange's book was taken."""
+    truth_id: int
+    """The id of the last change in the exchange's book."""
+    levels: list[LevelDifference]
+    """The levels that differ: bids, then asks, each side best first."""
+    bid_count: int
+    """How many bids differ."""
+    ask_count: int
+    """How many asks differ."""
+    crossed: tuple[Decimal, Decimal] | None
+    """Their best bid and ask if the bid is not below the ask."""
+    compared: int
+    """How many levels were compared."""
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.levels or self.crossed or self.has_other_id)
+
+    @property
+    def has_other_id(self) -> bool:
+        """Whether their update id is of another state than the exchange's book."""
+        return self.their_id is not None and not self.truth_id <= self.their_id <= self.asked_id
+
+    def text(self, shown: int = SHOWN) -> str:
+        """Return them in words, the first `shown` levels of each side; empty if there are none."""
+        if not self:
+            return ""
+        lines = []
+        if self.has_other_id and self.their_id is not None:
+            behind = self.truth_id - self.their_id
+            way = "ahead of" if behind < 0 else "behind"
+            lines.append(
+                f"its update id {self.their_id} is {abs(behind)} {way} the exchange's, "
+                f"{self.truth_id}"
+            )
+        if self.crossed is not None:
+            bid, ask = self.crossed
+            lines.append(f"it is crossed: its best bid {bid:f} is not below its best ask {ask:f}")
+        for side, count in (("bid", self.bid_count), ("ask", self.ask_count)):
+            of_side = (each for each in self.levels if each.side == side)
+            lines += [str(each) for each in islice(of_side, shown)]
+            if count > shown:
+                lines.append(f"… and {count - shown} more {side}s")
+        number = count_text(self.bid_count + self.ask_count, "level")
+        at = f"at update id {self.truth_id}"
+        head = f"the book of {self.symbol} differs from the exchange's {at} in {number}"
+        return f"{head} of {self.compared}:" + "".join(f"\n  {line}" for line in lines)
+
+
+class _Side(Struct, frozen=True):
+    """One side of a book."""
+
+    name: Literal["bid", "ask"]
+    levels: dict[Decimal, Decimal]
+
+    @property
+    def prices(self) -> list[Decimal]:
+        """Its prices, best first."""
+        return sorted(self.levels, reverse=self.name == "bid")
+
+
+def compare_book(theirs: Any, truth: TruthBook, *, depth: int | None = None) -> BookDifferences:
+    """Return where `theirs` differs from the exchange's book.
+
+    Args:
+        theirs: A book: an object or a mapping with `bids` and `asks`, each a mapping of price to
+            quantity or rows that begin with price and quantity, as texts or numbers of any kind.
+            Levels with quantity 0 count as missing.  An update id, called `update_id`,
+            `last_update_id`, `lastUpdateId` or `u`, is compared too.
+        truth: The exchange's book.
+        depth: Compare only so many of the best levels of each side of the exchange's book, and of
+            theirs; all if missing.
+
+    Raises:
+        ConfigError: `theirs` is not a book, or `depth` is not positive.
+    """
+    if depth is not None and depth < 1:
+        raise ConfigError("depth", depth, "at least 1")
+    bids, asks = _side("bid", theirs), _side("ask", theirs)
+    true_bids, true_asks = _side("bid", truth), _side("ask", truth)
+    bid_levels = list(_differences(bids, true_bids, depth))
+    ask_levels = list(_differences(asks, true_asks, depth))
+    best_bid, best_ask = bids.prices[:1], asks.prices[:1]
+    return BookDifferences(
+        symbol=truth.symbol,
+        their_id=_id_of(theirs),
+        asked_id=truth.asked_id,
+        truth_id=truth.last_update_id,
+        levels=bid_levels + ask_levels,
+        bid_count=len(bid_levels),
+        ask_count=len(ask_levels),
+        crossed=(
+            (best_bid[0], best_ask[0])
+            if best_bid and best_ask and best_bid[0] >= best_ask[0]
+            else None
+        ),
+        compared=sum(len(each.prices[:depth]) for each in (true_bids, true_asks)),
+    )
+
+
+def _differences(theirs: _Side, truth: _Side, depth: int | None) -> Iterable[LevelDifference]:
+    compared = {*theirs.prices[:depth], *truth.prices[:depth]}
+    for price in sorted(compared, reverse=truth.name == "bid"):
+        mine, right = theirs.levels.get(price), truth.levels.get(price)
+        if mine != right:
+            yield LevelDifference(truth.name, price, mine, right)
+
+
+def _side(name: Literal["bid", "ask"], book: Any) -> _Side:
+    """Return one side of a book.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    given = _part(book, f"{name}s")
+    if callable(given):
+        given = given()
+    rows = given.items() if isinstance(given, Mapping) else given
+    levels: dict[Decimal, Decimal] = {}
+    try:
+        for row in rows:
+            price, quantity = row[:2]
+            levels[_number(price)] = _number(quantity)
+    except (TypeError, ValueError, InvalidOperation):
+        raise ConfigError(f"{name}s", _shown(given), EXPECTED_BOOK) from None
+    return _Side(name, {price: size for price, size in levels.items() if size})
+
+
+def _part(book: Any, name: str) -> Any:
+    if isinstance(book, Mapping) and name in book:
+        return book[name]
+    if not hasattr(book, name):
+        raise ConfigError("book", _shown(book), EXPECTED_BOOK)
+    return getattr(book, name)
+
+
+def _number(given: object) -> Decimal:
+    """Return a number exactly as it is written: 0.1 is a tenth, also as a `float`."""
+    number = given if isinstance(given, Decimal) else Decimal(str(given))
+    if not number.is_finite():
+        raise ValueError(given)
+    return number
+
+
+def _id_of(book: Any) -> int | None:
+    found = (
+        book.get(name) if isinstance(book, Mapping) else getattr(book, name, None)
+        for name in ID_NAMES
+    )
+    return next((each for each in found if isinstance(each, int) and each), None)
+
+
+def _shown(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,0 +1,178 @@
+"""What happened in the markets of a plant: every change of every book, and every trade."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tickerplant.errors import ConfigError, RequestError
+from tickerplant.events import AggregateTrade, BookSnapshot, DepthUpdate, RpiUpdate, Trade
+from tickerplant.instrument import Instrument
+from tickerplant.market.book import OrderBook
+from tickerplant.market.market import Market
+from tickerplant.market.tape import AggregateTape, TradeTape
+from tickerplant.suggestions import suggestion
+from tickerplant.truth.book_log import BookAt, BookLog
+
+MAX_BOOK_BYTES = 64 << 20
+"""The memory for the changes of all books, unless told otherwise; the oldest are forgotten."""
+WHOLE_SIDE = 1 << 40
+"""More levels than a side of a book has."""
+NOT_KEPT = -1
+"""The code of errors about something that is not kept."""
+
+
+class SymbolJournal:
+    """What happened to one contract.
+
+    Args:
+        market: Its market.
+    """
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.book: BookLog | None = None
+        """The changes of its book; None before its first."""
+        self.rpi_id = 0
+        """The id of the last change of its RPI orders, which take ids of the book's series."""
+        self.trades = TradeTape(market.symbol)
+        self.trade_count = 0
+        """Trades so far, those that were forgotten included."""
+        self.aggregates = AggregateTape(market.symbol)
+        self.aggregate_count = 0
+
+    @property
+    def newest_id(self) -> int:
+        """The highest update id that the exchange has named so far."""
+        step = self.market.snapshot_id - self.market.book.last_update_id
+        return max(self.market.snapshot_id, self.rpi_id + step)
+
+
+class Journal:
+    """What happened in all markets; `on_event` takes what they emit.
+
+    Args:
+        max_book_bytes: The memory for packed changes of books.  The oldest are forgotten, of
+            whichever contract they are.
+    """
+
+    def __init__(self, max_book_bytes: int = MAX_BOOK_BYTES) -> None:
+        self.symbols: dict[str, SymbolJournal] = {}
+        """The contracts that anything happened to, also those that are not listed any more."""
+        self.book_bytes = 0
+        """The memory for packed changes of books."""
+        self.forgotten_chunks = 0
+        """Chunks of changes that were forgotten because `max_book_bytes` was reached."""
+        self._max_book_bytes = max_book_bytes
+        self._packed: deque[BookLog] = deque()
+        """The log of each packed chunk, oldest first."""
+        self._handlers: Mapping[type, Callable[[Market, Any], None]] = {
+            DepthUpdate: self._on_depth,
+            Trade: self._on_trade,
+            AggregateTrade: self._on_aggregate,
+            BookSnapshot: self._on_snapshot,
+            RpiUpdate: self._on_rpi_update,
+        }
+
+    def on_event(self, market: Market, event: object) -> None:
+        """Take an event that `market` has applied."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(market, event)
+
+    def _of(self, market: Market) -> SymbolJournal:
+        found = self.symbols.get(market.symbol)
+        if found is None or found.market is not market:
+            self._drop_book(found)
+            found = self.symbols[market.symbol] = SymbolJournal(market)
+        return found
+
+    def _on_depth(self, market: Market, update: DepthUpdate) -> None:
+        log = self._of(market).book
+        if log is None:
+            return  # its first snapshot is still to come
+        log.add(update)
+        if log.is_full:
+            self.book_bytes += log.pack(_book_of(market.book))
+            self._packed.append(log)
+            while self.book_bytes > self._max_book_bytes:
+                self.book_bytes -= self._packed.popleft().forget()
+                self.forgotten_chunks += 1
+
+    def _on_snapshot(self, market: Market, _snapshot: BookSnapshot) -> None:
+        journal = self._of(market)
+        self._drop_book(journal)
+        journal.book = BookLog(_book_of(market.book))
+
+    def _drop_book(self, journal: SymbolJournal | None) -> None:
+        """Forget the changes of a book that begins anew."""
+        log = journal.book if journal is not None else None
+        if log is not None and log.packed_count:
+            self._packed = deque(each for each in self._packed if each is not log)
+            while log.packed_count:
+                self.book_bytes -= log.forget()
+                self.forgotten_chunks += 1
+
+    def _on_trade(self, market: Market, trade: Trade) -> None:
+        journal = self._of(market)
+        journal.trades.append(trade)
+        journal.trade_count += 1
+
+    def _on_aggregate(self, market: Market, aggregate: AggregateTrade) -> None:
+        journal = self._of(market)
+        journal.aggregates.append(aggregate)
+        journal.aggregate_count += 1
+
+    def _on_rpi_update(self, market: Market, update: RpiUpdate) -> None:
+        self._of(market).rpi_id = update.update_id
+
+    # What is asked
+
+    def of(self, symbol: str) -> SymbolJournal:
+        """Return what happened to a contract.
+
+        Raises:
+            ConfigError: there is no such contract.
+        """
+        found = self.symbols.get(symbol.upper())
+        if found is None:
+            known = sorted(self.symbols)
+            expected = f"a symbol of this market, such as {', '.join(known[:3])}"
+            raise ConfigError("symbol", symbol, expected + suggestion(symbol.upper(), known))
+        return found
+
+    def book(self, symbol: str, update_id: int | None = None) -> tuple[Instrument, BookAt, int]:
+        """Return a contract, its book after the last change up to an update id, and that id.
+
+        Args:
+            symbol: The contract.
+            update_id: An id of a change, or one between two changes, as REST snapshots name; the
+                latest if missing.
+
+        Raises:
+            ConfigError: there is no such contract.
+            RequestError: the book at that id is forgotten, or the market has not reached it.
+        """
+        journal = self.of(symbol)
+        log, instrument = journal.book, journal.market.instrument
+        name = instrument.symbol
+        if log is None:
+            raise RequestError(NOT_KEPT, f"{name} has no book yet", 404)
+        oldest, newest = log.oldest_id, journal.newest_id
+        if update_id is None:
+            update_id = newest
+        if not oldest <= update_id <= newest:
+            kept = f"the books of {name} from update id {oldest} to {newest} are kept"
+            why = "the market has not reached it yet"
+            if update_id < oldest:
+                why = "it is before the first book"
+                if self.forgotten_chunks:
+                    why = "it is forgotten, or from before the first book"
+            raise RequestError(NOT_KEPT, f"no book at update id {update_id}: {why}; {kept}", 404)
+        return instrument, log.at(update_id), update_id
+
+
+def _book_of(book: OrderBook) -> BookAt:
+    """Return the present state of a book."""
+    return BookAt(book.last_update_id, book.transaction_time_ms, *book.top(WHOLE_SIDE))
