@@ -113,6 +113,7 @@ class Control:
 
 def main() -> None:
     """Serve what the first line of standard input asks for."""
+    event_loop.anchor_connection_clock()  # its modules may have been imported long ago
     control = Control()
     request = control.read_request()
     try:

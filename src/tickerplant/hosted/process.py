@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import signal
-import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from weakref import WeakMethod
 
 from tickerplant.errors import TickerplantError, UpstreamError
 from tickerplant.formatting import printable
+from tickerplant.hosted.nursery import Child, spawn
 from tickerplant.hosted.protocol import (
     Answer,
     Command,
@@ -27,7 +27,6 @@ from tickerplant.hosted.protocol import (
     read_event,
 )
 from tickerplant.libraries import require_server
-from tickerplant.serving.launch import command_of
 from tickerplant.serving.lines import Ready
 
 _log = logging.getLogger("tickerplant.hosted")
@@ -55,7 +54,7 @@ class ServerProcess:
 
     def __init__(self, name: str, on_lost: Callable[[TickerplantError], object]) -> None:
         self.name = name
-        self.child: subprocess.Popen[bytes] | None = None
+        self.child: Child | None = None
         self._on_lost = WeakMethod(on_lost)
         self._is_killed = False
         self._venue = ""
@@ -75,15 +74,8 @@ class ServerProcess:
         """
         require_server(self.name)
         self._served = asyncio.get_running_loop().create_future()
-        self.child = child = subprocess.Popen(  # noqa: ASYNC220, S603  # takes milliseconds; its own program
-            command_of("tickerplant.hosted.child"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for this process
-        )
+        self.child = child = spawn(line_of(request))
         try:
-            self._write(line_of(request))
             events, log = await _reader(child.stdout), await _reader(child.stderr)
             logging_task = asyncio.create_task(self._forward_log(log))
             self._tasks = (logging_task, asyncio.create_task(self._take_events(events)))
@@ -199,7 +191,7 @@ def sentence_of(fields: dict[str, Any]) -> str:
     return f"{subject}{text}{reason}" + "".join(f" {name}={fields[name]}" for name in fields)
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
+def end(child: Child) -> None:
     """Kill a child, wait for its end, and close its input."""
     child.kill()
     child.wait()

@@ -15,7 +15,13 @@ from tickerplant.logs import Complaints
 Clock: TypeAlias = Callable[[], int]
 """Returns milliseconds since the epoch; never goes back."""
 
-_ANCHOR_NS = time.time_ns() - time.monotonic_ns()
+_anchor_ns = time.time_ns() - time.monotonic_ns()
+
+
+def anchor_connection_clock() -> None:
+    """Let the connection clock continue from the present wall clock."""
+    global _anchor_ns  # noqa: PLW0603  # one clock for the process
+    _anchor_ns = time.time_ns() - time.monotonic_ns()
 
 
 def connection_clock_ms() -> int:
@@ -23,7 +29,7 @@ def connection_clock_ms() -> int:
 
     So setting the wall clock does not end or prolong connections.
     """
-    return (_ANCHOR_NS + time.monotonic_ns()) // 1_000_000
+    return (_anchor_ns + time.monotonic_ns()) // 1_000_000
 
 
 T = TypeVar("T")
