@@ -54,10 +54,14 @@ PATIENCE = dict.fromkeys(
 
 
 class Control:
-    """Reads commands from standard input in a thread, and ends the process at its end."""
+    """Reads commands from standard input in a thread, and ends the process at its end.
 
-    def __init__(self) -> None:
-        self._parent = os.getppid()
+    Args:
+        parent: The process with which this one ends.
+    """
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
         self._loop: asyncio.AbstractEventLoop | None = None
         self._steering: Steering | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,10 +115,14 @@ class Control:
             say(line_of(state_answer(command.number, state)))
 
 
-def main() -> None:
-    """Serve what the first line of standard input asks for."""
+def main(parent: int | None = None) -> None:
+    """Serve what the first line of standard input asks for.
+
+    Args:
+        parent: The process with which this one ends; None: that which started it.
+    """
     event_loop.anchor_connection_clock()  # its modules may have been imported long ago
-    control = Control()
+    control = Control(os.getppid() if parent is None else parent)
     request = control.read_request()
     try:
         venue, settings, service = prepared(request)

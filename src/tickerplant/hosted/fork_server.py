@@ -130,6 +130,7 @@ class ForkServer:
     def _fork(self, request: ForkRequest, given: list[int], channel: socket.socket) -> None:
         """Fork a child, and report what becomes of it."""
         lifeline, theirs = os.pipe()
+        parent = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
@@ -139,7 +140,7 @@ class ForkServer:
             os.close(lifeline)
         else:
             if pid == 0:
-                run_child(request, given, theirs)
+                run_child(request, given, theirs, parent)
             self._children.add(pid)
             self._ready.register(channel, selectors.EVENT_READ, partial(self._kill, pid, channel))
             end = partial(self._take_end, pid, channel, lifeline)
@@ -178,13 +179,14 @@ def preload(name: str) -> None:
     gc.freeze()
 
 
-def run_child(request: ForkRequest, given: list[int], lifeline: int) -> NoReturn:
+def run_child(request: ForkRequest, given: list[int], lifeline: int, parent: int) -> NoReturn:
     """Run the program of the children in this process, which was just forked.
 
     Args:
         request: What the parent asked for.
         given: Standard input, output and error, and the current folder if that is known.
         lifeline: A descriptor to keep until the end.
+        parent: The process that forked this one.
     """
     status: str | int | None = 1
     try:
@@ -200,7 +202,7 @@ def run_child(request: ForkRequest, given: list[int], lifeline: int) -> NoReturn
         os.environb.clear()
         os.environb.update(request.environment)
         sys.argv[1:] = []
-        import_module(CHILD).main()
+        import_module(CHILD).main(parent)
         status = 0
     except SystemExit as end:
         status = end.code
