@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tickerplant import BookSnapshot
 from tickerplant.errors import ConfigError
 from tickerplant.truth.comparison import compare_book
 from tickerplant.truth.truth_book import TruthBook
@@ -34,6 +35,9 @@ class Book(NamedTuple):
         Book(105, {"10.1": "1.5", "10": "2", "9": "0"}, {"10.2": ".5", "10.3": "4.0"}),
         {"lastUpdateId": 103, "bids": TRUTH.bids, "asks": [["10.2", "0.5", 1], ("10.30", 4)]},
         {"bids": TRUTH.bids, "asks": TRUTH.asks},
+        ({"10.1": "1.5", "10": "2"}, {"10.2": "0.5", "10.3": "4"}),
+        {"u": 101, "b": TRUTH.bids, "a": TRUTH.asks},
+        BookSnapshot("BTCUSDT", TRUTH.bids, TRUTH.asks, update_id=100),
         Book(0, lambda: {Decimal("10.1"): Decimal("1.5"), 10: 2}, TRUTH.asks),
     ],
 )
@@ -42,6 +46,13 @@ def test_equal_books_in_any_form_have_no_differences(theirs: Any) -> None:
     assert not found
     assert found.text() == ""
     assert found.compared == 4
+
+
+def test_what_an_order_book_does_not_know_is_not_compared() -> None:
+    known = BookSnapshot("BTCUSDT", TRUTH.bids[:1], TRUTH.asks, lowest_known_bid="10.05")
+    assert not compare_book(known, TRUTH)
+    unknown = BookSnapshot("BTCUSDT", TRUTH.bids[:1], TRUTH.asks)
+    assert compare_book(unknown, TRUTH).bid_count == 1
 
 
 def test_the_text_says_where_books_differ() -> None:

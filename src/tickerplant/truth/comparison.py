@@ -5,28 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.feed.order_book import OrderBook
 from tickerplant.formatting import count_text
 from tickerplant.truth.truth_book import TruthBook
 
+SideName: TypeAlias = Literal["bid", "ask"]
 SHOWN = 5
 """Differing levels that are shown in the text, unless told otherwise."""
-ID_NAMES = ("update_id", "last_update_id", "lastUpdateId", "u")
+ID_NAMES = ("update_id", "last_update_id", "lastUpdateId", "u", "last_id", "nonce")
 """What the update id of a book is called, in attributes and keys."""
+SIDE_NAMES: Mapping[SideName, tuple[str, str]] = {"bid": ("bids", "b"), "ask": ("asks", "a")}
+"""What a side of a book is called, in attributes and keys."""
+WHOLE_SIDE = 1 << 40
+"""More levels than a side of a book has."""
 EXPECTED_BOOK = (
-    "an object or a mapping with bids and asks, each a mapping of price to quantity or rows of "
-    "price and quantity"
+    "an object or a mapping with bids and asks, or a pair of them, each a mapping of price to "
+    "quantity or rows of price and quantity"
 )
 
 
 class LevelDifference(Struct, frozen=True):
     """A price at which two books differ."""
 
-    side: Literal["bid", "ask"]
+    side: SideName
     price: Decimal
     theirs: Decimal | None
     """Their quantity; None if they have no such level."""
@@ -102,8 +108,15 @@ class BookDifferences(Struct, frozen=True, kw_only=True):
 class _Side(Struct, frozen=True):
     """One side of a book."""
 
-    name: Literal["bid", "ask"]
+    name: SideName
     levels: dict[Decimal, Decimal]
+    last_known: Decimal | None = None
+    """The price beyond which its levels are unknown; None if all are known."""
+
+    def knows(self, price: Decimal) -> bool:
+        """Return whether it has a level at a price if there is one."""
+        last = self.last_known
+        return last is None or (price >= last if self.name == "bid" else price <= last)
 
     @property
     def prices(self) -> list[Decimal]:
@@ -115,10 +128,11 @@ def compare_book(theirs: Any, truth: TruthBook, *, depth: int | None = None) -> 
     """Return where `theirs` differs from the exchange's book.
 
     Args:
-        theirs: A book: an object or a mapping with `bids` and `asks`, each a mapping of price to
-            quantity or rows that begin with price and quantity, as texts or numbers of any kind.
-            Levels with quantity 0 count as missing.  An update id, called `update_id`,
-            `last_update_id`, `lastUpdateId` or `u`, is compared too.
+        theirs: A book: an `OrderBook`, an object or a mapping with `bids` and `asks` or `b` and `a`,
+            or a pair of sides.  A side is a mapping of price to quantity or rows that begin with
+            price and quantity, as texts or numbers of any kind.  Levels with quantity 0 count as
+            missing.  An update id, called `update_id`, `lastUpdateId`, `u` or the like, is compared
+            too.  What an `OrderBook` does not know is not compared.
         truth: The exchange's book.
         depth: Compare only so many of the best levels of each side of the exchange's book, and of
             theirs; all if missing.
@@ -135,7 +149,7 @@ def compare_book(theirs: Any, truth: TruthBook, *, depth: int | None = None) -> 
     best_bid, best_ask = bids.prices[:1], asks.prices[:1]
     return BookDifferences(
         symbol=truth.symbol,
-        their_id=_id_of(theirs),
+        their_id=id_of(theirs),
         asked_id=truth.asked_id,
         truth_id=truth.last_update_id,
         levels=bid_levels + ask_levels,
@@ -154,19 +168,23 @@ def _differences(theirs: _Side, truth: _Side, depth: int | None) -> Iterable[Lev
     compared = {*theirs.prices[:depth], *truth.prices[:depth]}
     for price in sorted(compared, reverse=truth.name == "bid"):
         mine, right = theirs.levels.get(price), truth.levels.get(price)
-        if mine != right:
+        if mine != right and theirs.knows(price):
             yield LevelDifference(truth.name, price, mine, right)
 
 
-def _side(name: Literal["bid", "ask"], book: Any) -> _Side:
+def _side(name: SideName, book: Any) -> _Side:
     """Return one side of a book.
 
     Raises:
         ConfigError: it is none.
     """
-    given = _part(book, f"{name}s")
-    if callable(given):
-        given = given()
+    if isinstance(book, OrderBook):
+        is_bid, copy = name == "bid", book.copy()
+        given: Any = copy.bids(WHOLE_SIDE) if is_bid else copy.asks(WHOLE_SIDE)
+        last = copy.lowest_known_bid if is_bid else copy.highest_known_ask
+    else:
+        given, last = _part(book, name), None
+        given = given() if callable(given) else given
     rows = given.items() if isinstance(given, Mapping) else given
     levels: dict[Decimal, Decimal] = {}
     try:
@@ -175,15 +193,19 @@ def _side(name: Literal["bid", "ask"], book: Any) -> _Side:
             levels[_number(price)] = _number(quantity)
     except (TypeError, ValueError, InvalidOperation):
         raise ConfigError(f"{name}s", _shown(given), EXPECTED_BOOK) from None
-    return _Side(name, {price: size for price, size in levels.items() if size})
+    last_known = None if last is None else Decimal(last)
+    return _Side(name, {price: size for price, size in levels.items() if size}, last_known)
 
 
-def _part(book: Any, name: str) -> Any:
-    if isinstance(book, Mapping) and name in book:
-        return book[name]
-    if not hasattr(book, name):
-        raise ConfigError("book", _shown(book), EXPECTED_BOOK)
-    return getattr(book, name)
+def _part(book: Any, side: SideName) -> Any:
+    if type(book) is tuple and len(book) == len(SIDE_NAMES):
+        return book[side == "ask"]
+    for name in SIDE_NAMES[side]:
+        if isinstance(book, Mapping) and name in book:
+            return book[name]
+        if hasattr(book, name):
+            return getattr(book, name)
+    raise ConfigError("book", _shown(book), EXPECTED_BOOK)
 
 
 def _number(given: object) -> Decimal:
@@ -194,7 +216,8 @@ def _number(given: object) -> Decimal:
     return number
 
 
-def _id_of(book: Any) -> int | None:
+def id_of(book: Any) -> int | None:
+    """Return the update id of a book; None if it does not tell."""
     found = (
         book.get(name) if isinstance(book, Mapping) else getattr(book, name, None)
         for name in ID_NAMES
