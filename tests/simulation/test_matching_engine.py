@@ -13,7 +13,7 @@ from tickerplant.simulation.matching_engine import Fill, MatchingEngine
 
 @dataclass
 class Resting:
-    order_id: int
+    number: int
     buy: bool
     price: int
     quantity: int
@@ -24,19 +24,14 @@ class NaiveEngine:
 
     def __init__(self) -> None:
         self.orders: list[Resting] = []
-        self.last_id = 0
+        self.posted = 0
 
     def side(self, buy: bool) -> list[Resting]:
         sign = -1 if buy else 1
         return sorted(
             (order for order in self.orders if order.buy == buy),
-            key=lambda order: (sign * order.price, order.order_id),
+            key=lambda order: (sign * order.price, order.number),
         )
-
-    def limit(self, buy: bool, price: int, quantity: int) -> tuple[int, list[Fill]]:
-        fills = self.immediate(buy, quantity, price)
-        left = quantity - sum(fill[2] for fill in fills)
-        return (self.rest(buy, price, left) if left else 0), fills
 
     def immediate(self, buy: bool, quantity: int, price: int | None) -> list[Fill]:
         fills: list[Fill] = []
@@ -47,35 +42,17 @@ class NaiveEngine:
             size = min(quantity, order.quantity)
             order.quantity -= size
             quantity -= size
-            fills.append((order.order_id, order.price, size))
+            fills.append((False, order.price, size))
         self.orders = [order for order in self.orders if order.quantity]
         return fills
 
-    def post(self, buy: bool, price: int, quantity: int) -> int:
+    def post(self, buy: bool, price: int, quantity: int) -> bool:
         for order in self.orders:
             if order.buy != buy and (order.price <= price if buy else order.price >= price):
-                return 0
-        return self.rest(buy, price, quantity)
-
-    def rest(self, buy: bool, price: int, quantity: int) -> int:
-        self.last_id += 1
-        self.orders.append(Resting(self.last_id, buy, price, quantity))
-        return self.last_id
-
-    def market(self, buy: bool, quantity: int) -> list[Fill]:
-        return self.immediate(buy, quantity, None)
-
-    def cancel(self, order_id: int) -> int:
-        return self.reduce(order_id, 10**9)
-
-    def reduce(self, order_id: int, quantity: int) -> int:
-        for order in self.orders:
-            if order.order_id == order_id:
-                taken = min(quantity, order.quantity)
-                order.quantity -= taken
-                self.orders = [each for each in self.orders if each.quantity]
-                return taken
-        return 0
+                return False
+        self.posted += 1
+        self.orders.append(Resting(self.posted, buy, price, quantity))
+        return True
 
     def withdraw(self, buy: bool, price: int, quantity: int) -> int:
         taken = 0
@@ -104,12 +81,9 @@ class NaiveEngine:
 PRICES = st.integers(95, 105)
 QUANTITIES = st.integers(1, 20)
 OPERATIONS = st.one_of(
-    st.tuples(st.just("limit"), st.booleans(), PRICES, QUANTITIES),
     st.tuples(st.just("post"), st.booleans(), PRICES, QUANTITIES),
     st.tuples(st.just("immediate"), st.booleans(), PRICES, QUANTITIES),
     st.tuples(st.just("market"), st.booleans(), PRICES, QUANTITIES),
-    st.tuples(st.just("cancel"), st.booleans(), st.integers(1, 30), QUANTITIES),
-    st.tuples(st.just("reduce"), st.booleans(), st.integers(1, 30), QUANTITIES),
     st.tuples(st.just("withdraw"), st.booleans(), PRICES, QUANTITIES),
 )
 RESIZING = st.tuples(st.just("resize"), st.booleans(), PRICES, st.integers(0, 20))
@@ -119,15 +93,12 @@ Operation = tuple[str, bool, int, int]
 def apply(
     engine: MatchingEngine, naive: NaiveEngine, operation: Operation
 ) -> tuple[object, object]:
-    kind, buy, number, quantity = operation
-    arguments: dict[str, tuple[bool | int, ...]] = {
-        "immediate": (buy, quantity, number),
-        "market": (buy, quantity),
-        "cancel": (number,),
-        "reduce": (number, quantity),
-    }
-    chosen = arguments.get(kind, (buy, number, quantity))
-    return getattr(engine, kind)(*chosen), getattr(naive, kind)(*chosen)
+    kind, buy, price, quantity = operation
+    if kind == "market":
+        return engine.immediate(buy, quantity, None), naive.immediate(buy, quantity, None)
+    if kind == "immediate":
+        return engine.immediate(buy, quantity, price), naive.immediate(buy, quantity, price)
+    return getattr(engine, kind)(buy, price, quantity), getattr(naive, kind)(buy, price, quantity)
 
 
 @pytest.mark.slow
@@ -172,12 +143,7 @@ def test_quantity_is_conserved(operations: list[Operation]) -> None:
     for operation in operations:
         kind, _, _, quantity = operation
         done, _ = apply(engine, naive, operation)
-        if kind == "limit":
-            assert isinstance(done, tuple)
-            traded = sum(fill[2] for fill in done[1])
-            gone += traded
-            rested += quantity - traded
-        elif kind == "post":
+        if kind == "post":
             rested += quantity if done else 0
         elif kind in ("immediate", "market"):
             assert isinstance(done, list)
@@ -191,24 +157,25 @@ def test_quantity_is_conserved(operations: list[Operation]) -> None:
 
 def test_a_cut_order_keeps_its_place() -> None:
     engine = MatchingEngine()
-    first, second = engine.post(False, 100, 10), engine.post(False, 100, 10)
-    assert engine.reduce(first, 4) == 4
-    assert engine.market(True, 8) == [(first, 100, 6), (second, 100, 2)], "the older order is first"
+    engine.post(False, 100, 10)
+    engine.post(False, 100, 7)
+    assert engine.immediate(True, 4, None) == [(False, 100, 4)]
+    assert engine.immediate(True, 8, None) == [(False, 100, 6), (False, 100, 2)], "the older first"
 
 
 def test_withdrawing_begins_with_the_youngest_order() -> None:
     engine = MatchingEngine()
-    first, second = engine.post(True, 100, 10), engine.post(True, 100, 10)
-    assert engine.withdraw(True, 100, 15) == 15
-    assert second not in engine.orders, "the youngest order was cancelled"
-    assert engine.market(False, 9) == [(first, 100, 5)], "the oldest was cut and is still there"
+    engine.post(True, 100, 10)
+    engine.post(True, 100, 9)
+    assert engine.withdraw(True, 100, 14) == 14
+    assert engine.immediate(False, 9, None) == [(False, 100, 5)], "the oldest was cut and is there"
 
 
 def test_a_post_only_order_that_would_trade_is_refused() -> None:
     engine = MatchingEngine()
     engine.post(False, 100, 10)
     before = engine.update_id
-    assert engine.post(True, 100, 1) == 0
+    assert not engine.post(True, 100, 1)
     assert engine.update_id == before, "a refused order changes nothing"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.simulation.matching_engine import Fill, MatchingEngine
-from tickerplant.simulation.rpi_orders import RPI_ORDER_ID, RpiOrders
+from tickerplant.simulation.rpi_orders import RpiOrders
 
 PRICES = st.integers(95, 105)
 QUANTITIES = st.integers(1, 20)
@@ -48,8 +48,7 @@ def expected(
 
 def merged(fills: list[Fill]) -> list[tuple[bool, int, int]]:
     rows: list[tuple[bool, int, int]] = []
-    for order_id, price, quantity in fills:
-        retail = order_id == RPI_ORDER_ID
+    for retail, price, quantity in fills:
         if rows and rows[-1][:2] == (retail, price):
             rows[-1] = (retail, price, rows[-1][2] + quantity)
         else:
@@ -91,8 +90,8 @@ def test_rpi_orders_kept_from_the_changes_are_never_empty_and_never_the_books(
         else:
             fills = engine.immediate(buy, quantity, price)
             assert orders.changes() == ([], []), "others do not reach RPI orders"
-        for order_id, at, size in fills:
-            if order_id != RPI_ORDER_ID:
+        for is_rpi, at, size in fills:
+            if not is_rpi:
                 before[not buy][at] -= size
         for side, rows in zip((True, False), orders.changes(), strict=True):
             for at, size in rows:
@@ -109,9 +108,9 @@ def test_rpi_orders_kept_from_the_changes_are_never_empty_and_never_the_books(
 def test_changes_are_returned_once_best_first_with_removals() -> None:
     engine, orders = make([(False, 101, 5)], {(False, 100): 3, (False, 102): 4})
     assert orders.immediate(engine, True, 9, 105) == [
-        (RPI_ORDER_ID, 100, 3),
-        (1, 101, 5),
-        (RPI_ORDER_ID, 102, 1),
+        (True, 100, 3),
+        (False, 101, 5),
+        (True, 102, 1),
     ]
     orders.bids.put(99, 7)
     assert orders.changes() == ([(99, 7)], [(100, 0), (102, 3)])

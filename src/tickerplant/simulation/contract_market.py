@@ -5,7 +5,7 @@ from __future__ import annotations
 from tickerplant.events import BookTicker, DepthUpdate, Event, Level, RpiUpdate, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.matching_engine import UPDATE_STEP, Fill, MatchingEngine
-from tickerplant.simulation.rpi_orders import RPI_ORDER_ID, RpiOrders
+from tickerplant.simulation.rpi_orders import RpiOrders
 from tickerplant.simulation.scheduler import Action, Scheduler
 
 
@@ -80,8 +80,7 @@ class ContractMarket:
 
     def _write_trades(self, buy: bool, fills: list[Fill]) -> list[Fill]:
         now_ms, symbol, trade_id = self._scheduler.now_ms, self.symbol, self._trade_id
-        for order_id, price, quantity in fills:
-            rpi = order_id == RPI_ORDER_ID
+        for rpi, price, quantity in fills:
             self._tape.append(Trade(symbol, trade_id, price, quantity, not buy, now_ms, rpi=rpi))
             trade_id += 1
             self.volume += quantity

@@ -178,6 +178,7 @@ class DepthMakers:
         levels = self._style.sweep_levels * exp(self._gauss(0, SWEEP_SPREAD))
         random, zones = self._random, self._visits
         engine, quantity = self._market.engine, self._quantity
+        fill_gap, empty, set_total = engine.fill_gap, engine.empty, engine.set_total
         bids, asks, tick = engine.bids, engine.asks, self._tick
         lowest, highest = self._lowest, self._highest
         if not bids.keys or not asks.keys:
@@ -196,7 +197,7 @@ class DepthMakers:
             if queue is None:
                 if random() < add:
                     if lowest <= price <= highest:
-                        engine.post(buy, price, quantity(price, scale, int(random() * DRAWS)))
+                        fill_gap(side, key, quantity(price, scale, int(random() * DRAWS)))
                     continue
                 key = keys[bisect_left(keys, key, 0, len(keys) - 1)]
                 if key > keys[-1] - low:
@@ -205,6 +206,6 @@ class DepthMakers:
             if key == keys[-1]:
                 continue  # the best price belongs to the touch makers
             if key % grid or random() < drop:
-                engine.withdraw(buy, price, queue.total)
+                empty(side, key)
             else:
-                engine.resize(buy, price, quantity(price, scale, int(random() * DRAWS)))
+                set_total(side, key, queue, quantity(price, scale, int(random() * DRAWS)))

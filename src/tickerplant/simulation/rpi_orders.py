@@ -13,9 +13,6 @@ from __future__ import annotations
 from tickerplant.events import Level
 from tickerplant.simulation.matching_engine import Fill, MatchingEngine
 
-RPI_ORDER_ID = 0
-"""The order id of fills with RPI orders; no order of the book has it."""
-
 
 class RpiSide:
     """The RPI quantities of one side by key."""
@@ -69,7 +66,7 @@ class RpiOrders:
         Better prices come first; at the same price the book does. The remainder is dropped.
 
         Returns:
-            The fills; those with RPI orders have the id `RPI_ORDER_ID`.
+            The fills, each with whether it is with an RPI order.
         """
         engine.operations += 1
         side = self.asks if buy else self.bids
@@ -85,7 +82,7 @@ class RpiOrders:
             resting = side.quantities[key]
             traded = min(left, resting)
             side.put(key, resting - traded)
-            fills.append((RPI_ORDER_ID, key * sign, traded))
+            fills.append((True, key * sign, traded))
             left -= traded
             if not left:
                 return fills
