@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 SHELLS = ("bash", "zsh", "fish")
 SECTIONS = {
-    "Serve a market": ("simulate", "replay", "relay", "edge"),
+    "Serve a market": ("simulate", "replay", "relay", "edge", "test-server"),
     "Read a market": ("watch", "record", "ask"),
     "Recordings": ("verify", "export"),
     "Look up": ("explain", "streams", "queries"),
@@ -264,6 +264,22 @@ def edge(**options: Any) -> int:
     from tickerplant.serving import edge as serving
 
     return serving.edge(settings, click.echo)
+
+
+@commands.command("test-server", cls=SettingsCommand)
+def test_server(**options: Any) -> int:
+    """Serve a simulated market for tests.
+
+    A few symbols on free ports, from a fixed time, with a clock that stands still until it makes a
+    step, and a control plane with a token that keeps what was (/plant/v1/truth/).  With --json one
+    line has the addresses and the token.  It ends with its standard input, if that is a pipe.
+    """
+    from tickerplant.config.settings import TestServerSettings
+
+    settings = _settings("test-server", TestServerSettings, options)
+    from tickerplant.serving import test_server as serving
+
+    return serving.test_server(settings, click.echo)
 
 
 @commands.command(cls=SettingsCommand)

@@ -26,6 +26,7 @@ from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
+from tickerplant.truth.truth import Truth
 from tickerplant.venue import COINM, USDM, Venue
 
 P = ParamSpec("P")
@@ -191,6 +192,7 @@ async def loopback(
     forwarder: Forwarder | None = None,
     tls: ssl.SSLContext | None = None,
     policy: Policy = EVERY,
+    truth: Truth | None = None,
 ) -> AsyncIterator[Loopback]:
     """Serve one market per venue until the block ends."""
     plant = Plant(
@@ -198,7 +200,10 @@ async def loopback(
         start_ms=START_MS,
         strict_routing=strict_routing,
         profile=profile,
+        witness=None if truth is None else truth.market.on_event,
     )
+    if truth is not None:
+        truth.sent.now_ms = lambda: plant.now_ms
     clock = Clock()
     server = Server(
         plant,
@@ -210,6 +215,7 @@ async def loopback(
         clock=clock,
         tick_ms=TICK_MS,
         policy=policy,
+        truth=truth,
     )
     await server.start()
     try:

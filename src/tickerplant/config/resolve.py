@@ -88,7 +88,7 @@ def known_variables() -> set[str]:
 def _renamed_variable(word: str) -> str:
     """Return the present name of a former environment variable; empty if it is none."""
     for command in ("", *COMMANDS):
-        prefix = f"{command.upper()}_" if command else ""
+        prefix = f"{command.replace('-', '_').upper()}_" if command else ""
         if word.startswith(prefix) and (new := RENAMED.get(word.removeprefix(prefix).lower())):
             return f"{ENVIRONMENT_PREFIX}{prefix}{new.upper()}"
     return ""

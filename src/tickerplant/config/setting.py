@@ -32,6 +32,7 @@ from tickerplant.config.values import (
     secret,
     size_bytes,
     size_setting,
+    step_or_speed,
     time_spec,
 )
 from tickerplant.errors import ConfigError
@@ -69,6 +70,7 @@ GROUPS = {
         "tls-key",
         "slow-readers",
         "delivery",
+        "control-token",
     ),
     "Processes": (
         *("workers", "bus", "plant", "standby", "bus-grace", "bus-prefix"),
@@ -103,6 +105,7 @@ _METAVARS: dict[Parser, str] = {
     run_length_ms: "DURATION",
     secret: "TEXT",
     size_bytes: "SIZE",
+    step_or_speed: "NUMBER|step",
     time_spec: "TIME",
 }
 """What an option wants, by the parser of its value."""
@@ -135,7 +138,8 @@ class Setting(Struct, frozen=True):
 
     def environment_of(self, command: str) -> str:
         """Return the environment variable that sets it for `command` alone."""
-        return f"{ENVIRONMENT_PREFIX}{command.upper()}_{self.key.upper()}"
+        word = command.replace("-", "_").upper()
+        return f"{ENVIRONMENT_PREFIX}{word}_{self.key.upper()}"
 
     @property
     def group(self) -> str:

@@ -29,6 +29,7 @@ from tickerplant.config.values import (
     secret,
     size_bytes,
     snapshot_levels,
+    step_or_speed,
     time_spec,
 )
 from tickerplant.messages.book import SNAPSHOT_LEVELS
@@ -52,6 +53,10 @@ Level = Annotated[int, Meta(ge=1, le=19)]
 ListedGaps = Annotated[int, Meta(ge=0, le=100_000)]
 SymbolCount = Annotated[int, Meta(ge=1, le=2_000)]
 WorkerCount = Annotated[int, Meta(ge=0, le=256)]
+
+
+TEST_SYMBOLS = ("BTCUSDT", "ETHUSDT", "BTCUSD_PERP", "ETHUSD_PERP")
+"""The symbols of a test server, unless told otherwise."""
 
 
 def _setting(help_text: str, parse: Parser | None = None, option: str = "") -> Meta:
@@ -212,6 +217,14 @@ class ServeSettings(ListenSettings, frozen=True, kw_only=True):
         _setting("Inject a fault, as NAME=VALUE, such as reset=30s (repeatable).", faults, "fault"),
     ] = {}
     fault_seed: Annotated[Seed, _setting("Seed of the random choices of faults.")] = 1
+    control_token: Annotated[
+        str | None,
+        _setting(
+            "Token without which requests to /plant/v1/ are refused; better in "
+            "TICKERPLANT_CONTROL_TOKEN, which other users cannot see.",
+            secret,
+        ),
+    ] = None
 
 
 class PacedSettings(ServeSettings, frozen=True, kw_only=True):
@@ -285,6 +298,54 @@ class SimulateSettings(PacedSettings, frozen=True, kw_only=True):
     ] = None
     record: RecordFolder = None
     record_streams: RecordStreams = ()
+
+
+class TestServerSettings(SimulateSettings, frozen=True, kw_only=True):
+    """Serve a simulated market for tests."""
+
+    __test__ = False  # pytest shall not collect it
+
+    usdm_port: Annotated[Port, _setting(f"Port of {USDM.title}; 0 picks a free one.")] = 0
+    coinm_port: Annotated[Port, _setting(f"Port of {COINM.title}; 0 picks a free one.")] = 0
+    start_ms: Annotated[
+        int | None,
+        _setting(
+            "Start time of the market, an ISO date (UTC) or epoch ms [2026-01-01].",
+            market_time_ms,
+            "start",
+        ),
+    ] = None
+    symbols: Annotated[
+        tuple[str, ...],
+        _setting(
+            f"Simulate only these symbols, separated by commas, without new listings "
+            f"[{', '.join(TEST_SYMBOLS)}].",
+            names,
+        ),
+    ] = ()
+    # Wider than that of the base class: a test server usually stands still.
+    speed: Annotated[
+        float | Literal["step"],
+        _setting(
+            "Market seconds per real second; 0 for as fast as possible; step: the clock stands still, "
+            "and each POST /plant/v1/clock makes a step.",
+            step_or_speed,
+        ),
+    ] = "step"  # type: ignore[assignment]
+    slow_readers: Annotated[
+        Literal["disconnect", "wait"],
+        _setting(
+            "disconnect: close clients that read too slowly; wait: let the market wait for them."
+        ),
+    ] = "wait"
+    control_token: Annotated[
+        str | None,
+        _setting(
+            "Token without which requests to /plant/v1/ are refused; better in "
+            "TICKERPLANT_CONTROL_TOKEN, which other users cannot see [a random one, printed].",
+            secret,
+        ),
+    ] = None
 
 
 class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
@@ -639,6 +700,7 @@ def is_quiet(log_level: str) -> bool:
 
 COMMANDS: dict[str, type[Struct]] = {
     "simulate": SimulateSettings,
+    "test-server": TestServerSettings,
     "replay": ReplaySettings,
     "relay": RelaySettings,
     "edge": EdgeSettings,

@@ -14,6 +14,7 @@ from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.timestamps import EXPECTED_TIME, TimeSpec, parse_time_ns, parse_time_spec
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
+from tickerplant.sources.clock import parse_speed
 from tickerplant.suggestions import one_of, suggestion
 from tickerplant.units import NS_PER_MS, UNIT_NS, parse_duration_ns
 from tickerplant.venue import USDM, VENUES
@@ -28,6 +29,8 @@ _NAMES = "at least one name, several separated by commas, or @FILE, or - for sta
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
 _FAULTS = "NAME=VALUE, several separated by commas"
 _FAULT_ROWS = {row.name: row for row in FAULT_ROWS}
+STEP = "step"
+"""The speed of a clock that stands still until it makes a step."""
 _EARLIEST_MS = 1_262_304_000_000
 _LATEST_MS = 4_102_444_800_000
 _BUS_URL = "the URL of a NATS server such as nats://127.0.0.1:4222, several separated by commas"
@@ -320,6 +323,20 @@ def market_time_ms(text: object) -> int:
     if not _EARLIEST_MS <= milliseconds < _LATEST_MS:
         raise ValueError(f"{EXPECTED_TIME}, between 2010 and 2100")
     return milliseconds
+
+
+def step_or_speed(text: object) -> float | str:
+    """Return the speed of a clock, or `step` if it stands still until it makes a step.
+
+    Raises:
+        ValueError: `text` is neither.
+    """
+    if text == STEP:
+        return STEP
+    try:
+        return parse_speed(text)
+    except ValueError as error:
+        raise ValueError(f"step, or {error}") from None
 
 
 def names(text: object) -> tuple[str, ...]:

@@ -7,14 +7,19 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from tickerplant import logs
 from tickerplant.config import values
-from tickerplant.config.settings import ReplaySettings, ServeSettings, SimulateSettings
+from tickerplant.config.settings import (
+    ReplaySettings,
+    ServeSettings,
+    SimulateSettings,
+    TestServerSettings,
+)
 from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.hosted.protocol import (
     Answer,
@@ -24,6 +29,7 @@ from tickerplant.hosted.protocol import (
     Request,
     Serving,
     SimulateRequest,
+    TestServerRequest,
     line_of,
     problem_of,
     read_command,
@@ -51,6 +57,16 @@ PATIENCE = dict.fromkeys(
     PATIENT_MS,
 )
 """Limits of a server with one client, which it must never disconnect."""
+AS_JSON = {"json": True, "log_format": "json", "log_level": "warning"}
+"""What a server writes that another program reads."""
+FOR_ONE_CLIENT: Mapping[str, Any] = AS_JSON | {
+    "usdm_port": 0,
+    "coinm_port": 0,
+    "wait_for": 0,
+    "slow_readers": "wait",
+    "limit_numbers": PATIENCE,
+}
+"""The settings of the server of a hosted market."""
 
 
 class Control:
@@ -148,6 +164,11 @@ def prepared(request: Request) -> tuple[str, ServeSettings, Service]:
 
         simulated = settings_of(SimulateSettings, request.settings)
         return request.venue, simulated, simulate_service(simulated)
+    if isinstance(request, TestServerRequest):
+        from tickerplant.serving.test_server import test_service  # noqa: PLC0415
+
+        for_tests = settings_of(TestServerSettings, request.settings, AS_JSON)
+        return request.venue, for_tests, test_service(for_tests)
     from tickerplant.serving.replay import replay_service, scanned  # noqa: PLC0415
 
     replayed = settings_of(ReplaySettings, request.settings)
@@ -156,29 +177,28 @@ def prepared(request: Request) -> tuple[str, ServeSettings, Service]:
     return venue, replayed, replay_service(replayed, found)
 
 
-def settings_of(kind: Any, fields: dict[str, Any]) -> Any:
-    """Return the settings of a server with one client on free ports.
+def settings_of(
+    kind: Any, fields: dict[str, Any], defaults: Mapping[str, Any] | None = None
+) -> Any:
+    """Return the settings of a server.
+
+    Args:
+        kind: The Struct of the settings.
+        fields: What the program has set.
+        defaults: What differs from the defaults of the command; those of a server with one client
+            if missing.
 
     Raises:
         ConfigError: a value is invalid.
     """
-    defaults = {
-        "usdm_port": 0,
-        "coinm_port": 0,
-        "json": True,
-        "wait_for": 0,
-        "slow_readers": "wait",
-        "limit_numbers": PATIENCE,
-        "log_format": "json",
-        "log_level": "warning",
-    }
     given = fields.pop("faults", {})
     try:
         faults = values.faults(given)
     except ValueError as error:
         raise ConfigError("faults", given, str(error)) from None
     try:
-        return msgspec.convert(defaults | fields | {"fault_values": faults}, kind)
+        defaults = FOR_ONE_CLIENT if defaults is None else defaults
+        return msgspec.convert({**defaults, **fields} | {"fault_values": faults}, kind)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
         name = where.partition("`")[0].partition("[")[0]

@@ -29,7 +29,7 @@ PARENT_CHECK_S = 1.0
 """How often it is checked whether the parent still exists."""
 CHILD = "tickerplant.hosted.child"
 """The module of the children."""
-FIRST = (CHILD, "tickerplant.serving.simulate")
+FIRST = (CHILD, "tickerplant.serving.test_server")
 """What is imported before the first child is forked."""
 LATER = ("tickerplant.serving.replay",)
 """What is imported when nothing is asked."""

@@ -1,6 +1,6 @@
 """What a program and the server that it brings say to each other: lines of JSON over pipes.
 
-    program  ──▶  ReplayRequest or SimulateRequest, then Commands        standard input
+    program  ──▶  ReplayRequest or another, then Commands                 standard input
     program  ◀──  Ready or Failed, then Answers                         standard output
 
 Standard error carries the log of the server, one JSON object per line.  The end of standard input
@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 from tickerplant import errors
 from tickerplant.errors import TickerplantError
 from tickerplant.serving.lines import Ready
+from tickerplant.venue import USDM
 
 ARGUMENTS = {"--from": "start", "--to": "end"}
 """The argument of `replay()` for options whose name differs."""
@@ -41,7 +42,21 @@ class SimulateRequest(Struct, frozen=True, kw_only=True, tag="simulate"):
     """Fields of `SimulateSettings`."""
 
 
-Request: TypeAlias = ReplayRequest | SimulateRequest
+class TestServerRequest(Struct, frozen=True, kw_only=True, tag="test-server"):
+    """Serve a simulated market for tests, of both venues."""
+
+    __test__ = False  # pytest shall not collect it
+
+    settings: dict[str, Any]
+    """Fields of `TestServerSettings`."""
+
+    @property
+    def venue(self) -> str:
+        """The venue that is named first."""
+        return USDM.name
+
+
+Request: TypeAlias = ReplayRequest | SimulateRequest | TestServerRequest
 
 
 class Command(Struct, frozen=True):

@@ -22,6 +22,7 @@ from tickerplant.server.congestion import Congestion
 from tickerplant.server.event_loop import Clock
 from tickerplant.server.query_service import QueryService
 from tickerplant.streams.spelling import remedy
+from tickerplant.truth.sent import SentJournal
 from tickerplant.venue import Venue
 
 NO_DESCRIPTOR = "no descriptor"
@@ -183,6 +184,7 @@ class Endpoint:
         clock: Clock,
         backend: Backend | None = None,
         policy: Policy = EVERY,
+        sent: SentJournal | None = None,
     ) -> None:
         self.venue = venue
         self.hub = hub
@@ -195,6 +197,8 @@ class Endpoint:
         self.clock = clock
         self.policy = policy
         """The delivery to connections that do not ask for another."""
+        self.sent = sent
+        """Keeps what is written to connections; None if nothing does."""
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
         self.backend: Backend = backend or LocalBackend(

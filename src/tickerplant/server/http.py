@@ -16,11 +16,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from tickerplant.protocol.redaction import loggable
 from tickerplant.server.arrival import Arrival
 from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
 from tickerplant.server.handshake import UpgradeRequest, asks_for_websocket
 from tickerplant.server.rest import PENDING, UNKNOWN, PendingResponse, Rest
 from tickerplant.server.websocket import WebSocketConnection
+from tickerplant.server.witnessed_transport import witnessed
 
 TLS_HELLO = b"\x16\x03"
 """How a TLS connection starts, and HTTP never does."""
@@ -82,6 +84,15 @@ class Http:
         """Hand a connection to the WebSocket side, with the bytes after the request."""
         connection = self._upgraded(self.endpoint, request)
         transport.set_protocol(connection)
+        endpoint = self.endpoint
+        if endpoint.sent is not None:
+            transport = witnessed(
+                transport,
+                endpoint.sent,
+                connection.identity,
+                endpoint.venue.name,
+                loggable(request.target),
+            )
         connection.connection_made(transport)
         connection.begin(request)
         if rest:

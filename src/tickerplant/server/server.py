@@ -40,6 +40,8 @@ from tickerplant.server.ports import TICK_MS, Port, Ports, Totals
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Page, Post, Rest
+from tickerplant.server.truth_pages import truth_pages
+from tickerplant.truth.truth import Truth
 from tickerplant.venue import VENUES, Venue
 
 
@@ -67,6 +69,7 @@ class Server:
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
         policy: Policy = EVERY,
+        truth: Truth | None = None,
     ) -> None:
         """Prepare to serve `plant`.
 
@@ -88,6 +91,7 @@ class Server:
                 clients.
             sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
             policy: The delivery to connections that do not ask for another.
+            truth: Keeps what was, and what is written to connections.
         """
         self.limits = limits
         self.faults = FaultInjector() if faults is None else faults
@@ -113,6 +117,7 @@ class Server:
                 complaints=self.complaints,
                 clock=clock,
                 policy=policy,
+                sent=None if truth is None else truth.sent,
             )
             for venue in VENUES
             if venue in venues
@@ -152,6 +157,7 @@ class Server:
             **faults_pages(self.faults, lambda: self.edges),
             **clock_pages(steering),
             **connections_pages(self.endpoints, lambda: self.edges),
+            **truth_pages(truth),
         }
         self._posts: Mapping[str, Post] = clock_posts(steering)
         self._has_clock = steering is not None

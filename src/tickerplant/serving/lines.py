@@ -14,6 +14,8 @@ class Addresses(Struct, frozen=True, kw_only=True):
     """URL of the WebSocket API."""
     rest: str
     """Base URL of REST."""
+    control: str = ""
+    """Base URL of the control plane."""
     symbols: int
     """How many contracts there are."""
 
@@ -27,6 +29,10 @@ class Ready(Struct, frozen=True, kw_only=True, tag="ready", tag_field="event"):
     """The venues that are served, by name."""
     authority: str = ""
     """The file that clients must trust; empty if there is none."""
+    token: str = ""
+    """The token of the control plane, as `Authorization: Bearer TOKEN`; empty if it needs none."""
+    pid: int = 0
+    """The process id of the server."""
 
 
 class Totals(Struct, frozen=True, kw_only=True, tag="totals", tag_field="event"):

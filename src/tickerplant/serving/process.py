@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import resource
 import signal
+import stat
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -14,6 +16,8 @@ T = TypeVar("T")
 
 CANCEL_AGAIN_S = 1.0
 """How long a task may take to end before it is cancelled again."""
+STANDARD_INPUT = 0
+"""Its descriptor."""
 YOUNG_OBJECTS = 50_000
 """New objects before the garbage collector runs.  Nearly all are events and frames, which have no
 cycles and are gone by then."""
@@ -46,6 +50,34 @@ def interruption() -> asyncio.Future[None]:
         if number != signal.SIGHUP or signal.getsignal(number) == signal.SIG_DFL:  # no `nohup`
             loop.add_signal_handler(number, interrupt)
     return interrupted
+
+
+def end_with_input(interrupted: asyncio.Future[None]) -> None:
+    """Let the end of standard input interrupt, if that is a pipe: whoever held it is gone.
+
+    A terminal, a file and `/dev/null` do not count.
+    """
+    try:
+        mode = os.fstat(STANDARD_INPUT).st_mode
+    except OSError:
+        return  # it is closed
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):  # Node uses sockets as pipes
+        return
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        try:
+            is_over = not os.read(STANDARD_INPUT, 1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            is_over = True
+        if is_over:
+            loop.remove_reader(STANDARD_INPUT)
+            if not interrupted.done():
+                interrupted.set_result(None)
+
+    loop.add_reader(STANDARD_INPUT, read)
 
 
 async def unless(interrupted: asyncio.Future[None], work: Coroutine[Any, Any, T]) -> T | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -41,6 +42,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     """What differs from the defaults, one line each."""
     authority: str = ""
     """The file that clients must trust; empty if there is none."""
+    token: str = ""
+    """The token of the control plane; empty if it needs none, or if it is not to be printed."""
 
     @property
     def venues(self) -> list[Venue]:
@@ -126,6 +129,11 @@ def ready_text(offer: Offer) -> str:
             f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
             f"  {program} watch {symbol.lower()}@miniTicker --url {ws}://{address}{of_venue}",
         ]
+    if offer.token:
+        lines += [
+            "The control plane wants a token:",
+            f"  {curl} -H 'Authorization: Bearer {offer.token}' {http}://{address}/plant/v1/clock",
+        ]
     if offer.authority:
         lines += [
             f"The certificate is of this machine's own authority, {offer.authority}. Programs trust it with",
@@ -171,9 +179,16 @@ def ready_json(offer: Offer) -> str:
             streams=f"{ws}://{offer.urls[venue.name]}",
             api=f"{ws}://{offer.urls[venue.name]}{venue.api_path}",
             rest=f"{http}://{offer.urls[venue.name]}",
+            control=f"{http}://{offer.urls[venue.name]}/plant/v1",
             symbols=offer.symbol_counts.get(venue.name, 0),
         )
         for venue in offer.venues
     }
-    ready = Ready(profile=offer.profile, venues=venues, authority=offer.authority)
+    ready = Ready(
+        profile=offer.profile,
+        venues=venues,
+        authority=offer.authority,
+        token=offer.token,
+        pid=os.getpid(),
+    )
     return msgspec.json.encode(ready).decode()

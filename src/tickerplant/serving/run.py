@@ -23,7 +23,12 @@ from tickerplant.server.faults import faults_text
 from tickerplant.server.pages import LIMITS_OFF
 from tickerplant.server.server import Server
 from tickerplant.serving.bus_options import uses_bus
-from tickerplant.serving.process import allow_many_connections, freeze_objects, interruption
+from tickerplant.serving.process import (
+    allow_many_connections,
+    end_with_input,
+    freeze_objects,
+    interruption,
+)
 from tickerplant.serving.ready import (
     Offer,
     examples_of,
@@ -34,6 +39,7 @@ from tickerplant.serving.ready import (
 from tickerplant.serving.service import Front, Service
 from tickerplant.serving.tls import Tls, tls_of
 from tickerplant.suggestions import one_of
+from tickerplant.truth.truth import Truth
 from tickerplant.venue import COINM, USDM, VENUES
 
 if TYPE_CHECKING:  # imports what only a bus needs
@@ -81,15 +87,28 @@ def plant_of(
     start_ms: int,
     *,
     reserved_snapshot_ids: bool = False,
+    truth: Truth | None = None,
 ) -> Plant:
-    """Return a plant of the contracts `traded`, whose market time begins at `start_ms`."""
-    return Plant(
+    """Return a plant of the contracts `traded`, whose market time begins at `start_ms`.
+
+    Args:
+        settings: The settings of its protocol.
+        traded: The contracts.
+        start_ms: Market time at the start.
+        reserved_snapshot_ids: See `Plant`.
+        truth: Takes what happens in its markets.
+    """
+    plant = Plant(
         traded,
         start_ms=start_ms,
         profile=PROFILES[settings.profile],
         strict_routing=settings.routing == "strict",
         reserved_snapshot_ids=reserved_snapshot_ids,
+        witness=None if truth is None else truth.market.on_event,
     )
+    if truth is not None:
+        truth.sent.now_ms = lambda: plant.now_ms
+    return plant
 
 
 async def serve(
@@ -130,6 +149,7 @@ async def serve(
         steering=service.steering,
         policy=settings.delivery,
         listens=not settings.workers,
+        truth=service.truth,
     )
     event_loop.report_faults(server.complaints)
     joined = _joined(settings, service, server, tls)
@@ -147,6 +167,8 @@ async def serve(
         echo(ready_line(_offer(front, server, service, tls), as_json=settings.json))
         freeze_objects()
         interrupted = interrupted or interruption()
+        if service.ends_with_input:
+            end_with_input(interrupted)
         source = asyncio.create_task(service.drive(front))
         failure = {joined.failure} if joined else set()
         await asyncio.wait({source, interrupted, *failure}, return_when=asyncio.FIRST_COMPLETED)
@@ -189,6 +211,7 @@ def _offer(front: Front, server: Server, service: Service, tls: Tls | None) -> O
         origins={venue.name: words for venue, words in (service.origins or {}).items()},
         notes=notes,
         authority=tls.authority if tls else "",
+        token=service.control_token,
     )
 
 

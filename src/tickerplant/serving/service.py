@@ -15,6 +15,7 @@ from tickerplant.server.ports import Totals as ServerTotals
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.readiness import Readiness
 from tickerplant.sources.source import Readers, Status
+from tickerplant.truth.truth import Truth
 from tickerplant.venue import Venue
 
 if TYPE_CHECKING:  # a server that records nothing starts without it
@@ -102,6 +103,12 @@ class Service(Struct, frozen=True, kw_only=True):
     """Whether the plant waits on the bus until another one of its name is lost."""
     lingers: bool = False
     """Whether requests are still answered when the source has ended, until interrupted."""
+    truth: Truth | None = None
+    """Keeps what was; None if nothing does."""
+    control_token: str = ""
+    """The token of the control plane, for whoever starts the server; empty if it needs none."""
+    ends_with_input: bool = False
+    """Whether the end of standard input ends it, if that is a pipe."""
     on_ready: Callable[[], object] = lambda: None
     """Called in the event loop before the addresses are printed."""
 

@@ -15,6 +15,7 @@ from tickerplant.serving.service import Record, Service, drive_of
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.truth.truth import Truth
 
 
 def simulate(settings: SimulateSettings, echo: Echo) -> int:
@@ -28,8 +29,12 @@ def simulate(settings: SimulateSettings, echo: Echo) -> int:
     return event_loop.run(serve(settings, simulate_service(settings), echo))
 
 
-def simulate_service(settings: SimulateSettings) -> Service:
+def simulate_service(settings: SimulateSettings, truth: Truth | None = None) -> Service:
     """Return a service that simulates a market.
+
+    Args:
+        settings: The settings of the program.
+        truth: Keeps what was; None if nothing does.
 
     Raises:
         ConfigError: a setting cannot be used.
@@ -45,7 +50,7 @@ def simulate_service(settings: SimulateSettings) -> Service:
         intensity=settings.intensity,
         listings=not settings.symbols and settings.symbol_count is None,
     )
-    plant = plant_of(settings, traded, start_ms, reserved_snapshot_ids=True)
+    plant = plant_of(settings, traded, start_ms, reserved_snapshot_ids=True, truth=truth)
     open_market(plant, exchange)
     source = SimulatedSource(
         exchange,
@@ -64,6 +69,7 @@ def simulate_service(settings: SimulateSettings) -> Service:
         limits=limits_from(settings),
         steering=source,
         record=_record(settings, plant),
+        truth=truth,
     )
 
 
