@@ -515,7 +515,7 @@ def json_output_page() -> str:
 
 JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
     (
-        "`simulate`, `replay`, `relay`",
+        "`simulate`, `test-server`, `replay`, `relay`",
         "One line when the server is ready, and one when it has ended, told apart by `event`.",
         (lines.Ready, lines.Addresses, lines.Totals),
     ),

@@ -39,6 +39,20 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             f"tickerplant relay --usdm-url {_PLANT} --record tape",
         ),
     ),
+    "test-server": (
+        (
+            "Addresses and token as one line of JSON, for a test suite",
+            "tickerplant test-server --json",
+        ),
+        (
+            "One symbol of another market, whose clock runs ten times as fast",
+            "tickerplant test-server --symbols BTCUSDT --seed 7 --speed 10",
+        ),
+        (
+            "Fixed ports and a fixed token, for a service of a continuous integration",
+            "tickerplant test-server --usdm-port 9001 --coinm-port 9002 --control-token test",
+        ),
+    ),
     "edge": (
         (
             "Ports of this host for the plant of another",
