@@ -33,9 +33,13 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "DOGEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "E
 
 
 def make(
-    seed: int = 3, symbols: tuple[str, ...] = SYMBOLS, intensity: float = 1.0
+    seed: int = 3,
+    symbols: tuple[str, ...] = SYMBOLS,
+    intensity: float = 1.0,
+    quoting: float = 1.0,
 ) -> SimulatedExchange:
-    return SimulatedExchange(instruments(START_MS, symbols), seed, START_MS, intensity)
+    traded = instruments(START_MS, symbols)
+    return SimulatedExchange(traded, seed, START_MS, intensity, quoting=quoting)
 
 
 def run(exchange: SimulatedExchange, seconds: float) -> list[Event]:
@@ -284,6 +288,26 @@ def test_intensity_multiplies_the_orders() -> None:
     assert 3 < ratio < 20, f"eight times the intensity made {ratio} times the orders"
 
 
+@pytest.mark.slow
+def test_makers_that_quote_less_change_the_book_less_and_trade_as_before() -> None:
+    usual, less = make(), make(quoting=0.25)
+    events, fewer = run(usual, SECONDS), run(less, SECONDS)
+    ratio = updates_in(fewer) / updates_in(events)
+    assert 0.1 < ratio < 0.5, f"a quarter of the quoting made {ratio} times the updates"
+    trades = sum(isinstance(each, Trade) for each in fewer)
+    assert trades > 0.4 * sum(isinstance(each, Trade) for each in events)
+    for contract in less.contracts.values():
+        bid, ask = contract.market.engine.bids.best, contract.market.engine.asks.best
+        assert bid is not None
+        assert ask is not None
+        tick = contract.instrument.tick_size
+        assert ask[0] - bid[0] < 20 * tick, "the spread is closed"
+
+
+def updates_in(events: list[Event]) -> int:
+    return sum(isinstance(each, DepthUpdate) for each in events)
+
+
 @pytest.mark.parametrize(("move", "side"), [(-0.04, "SELL"), (0.04, "BUY")])
 def test_a_hard_move_liquidates_positions_in_the_book(move: float, side: str) -> None:
     exchange = make(symbols=("BTCUSDT",))
@@ -307,5 +331,7 @@ def test_a_hard_move_liquidates_positions_in_the_book(move: float, side: str) ->
 def test_settings_that_cannot_be_used_are_named() -> None:
     with pytest.raises(ConfigError, match="intensity"):
         make(intensity=0)
+    with pytest.raises(ConfigError, match="quoting"):
+        make(quoting=1.5)
     with pytest.raises(ConfigError, match="symbols"):
         SimulatedExchange((), 1, START_MS)

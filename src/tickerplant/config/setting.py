@@ -44,7 +44,7 @@ OLD_AUTO = "told"
 
 GROUPS = {
     "Selection": (*("streams", "symbols", "symbol-count", "tables", "extras", "verbatim"),),
-    "Market": ("seed", "intensity"),
+    "Market": ("seed", "intensity", "quoting"),
     "Time": (
         *("start", "from", "to", "duration", "speed", "pace", "warm-up", "loop", "exit-at-end"),
         *("rebase", "paused", "wait-for", "timeout"),

@@ -48,6 +48,7 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Count = Annotated[int, Meta(ge=0)]
 Speed = Annotated[float, Meta(ge=0, le=1_000_000)]
 Intensity = Annotated[float, Meta(gt=0, le=1_000)]
+Quoting = Annotated[float, Meta(gt=0, le=1)]
 Copies = Annotated[int, Meta(ge=1, le=10)]
 Level = Annotated[int, Meta(ge=1, le=19)]
 ListedGaps = Annotated[int, Meta(ge=0, le=100_000)]
@@ -289,6 +290,9 @@ class SimulateSettings(PacedSettings, frozen=True, kw_only=True):
         SymbolCount | None, _setting("Number of symbols, up to a full exchange.")
     ] = None
     intensity: Annotated[Intensity, _setting("Multiplier for the order flow.")] = 1.0
+    quoting: Annotated[
+        Quoting, _setting("Share of the usual quoting of makers; less is faster to simulate.")
+    ] = 1.0
     wait_for: Annotated[Count, _setting(_WAIT_FOR)] = 0
     duration_ms: Annotated[
         int | None,
@@ -323,6 +327,10 @@ class TestServerSettings(SimulateSettings, frozen=True, kw_only=True):
             names,
         ),
     ] = ()
+    intensity: Annotated[Intensity, _setting("Multiplier for the order flow.")] = 0.25
+    quoting: Annotated[
+        Quoting, _setting("Share of the usual quoting of makers; less is faster to simulate.")
+    ] = 0.25
     # Wider than that of the base class: a test server usually stands still.
     speed: Annotated[
         float | Literal["step"],

@@ -48,6 +48,7 @@ def simulate_service(settings: SimulateSettings, truth: Truth | None = None) -> 
         seed=settings.seed,
         start_ms=start_ms,
         intensity=settings.intensity,
+        quoting=settings.quoting,
         listings=not settings.symbols and settings.symbol_count is None,
     )
     plant = plant_of(settings, traded, start_ms, reserved_snapshot_ids=True, truth=truth)

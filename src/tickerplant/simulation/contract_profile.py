@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.underlyings import COINS, UNDERLYINGS, generate_underlying
@@ -164,6 +165,24 @@ class ContractProfile(Struct, frozen=True, kw_only=True):
         """
         moves_per_s = (self.volatility_bp / self.move_threshold_bp) ** 2 / 16
         return min(self.style.sniping_chance, SNIPER_SHARE * self.orders_per_s / moves_per_s)
+
+    def quoting(self, share: float) -> ContractProfile:
+        """Return the profile of a contract whose makers quote only a share of what they usually do.
+
+        They change fewer quotes after orders and moves, and move the best prices less often and
+        further at a time.  A share of 1 changes nothing.
+        """
+        style = self.style
+        return replace(
+            self,
+            requote_activity=self.requote_activity * share,
+            style=replace(
+                style,
+                bursts_per_order=style.bursts_per_order * share,
+                levels_per_order=style.levels_per_order * share,
+                move_threshold_bp=style.move_threshold_bp / sqrt(share),
+            ),
+        )
 
 
 def contract_profile(instrument: Instrument) -> ContractProfile:

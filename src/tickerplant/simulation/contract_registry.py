@@ -51,10 +51,16 @@ class ContractRegistry:
         tape: The list that receives events.
         seed: Seeds all random generators.
         intensity: Multiplies the rate of orders.
+        quoting: Share of the usual quoting of makers.
     """
 
     def __init__(
-        self, scheduler: Scheduler, tape: list[Event], seed: int, intensity: float
+        self,
+        scheduler: Scheduler,
+        tape: list[Event],
+        seed: int,
+        intensity: float,
+        quoting: float = 1.0,
     ) -> None:
         self.news = NewsFlow(scheduler, seed)
         self.contracts: dict[str, ListedContract] = {}
@@ -62,6 +68,7 @@ class ContractRegistry:
         self._tape = tape
         self._seed = seed
         self._intensity = intensity
+        self._quoting = quoting
         self._plans: dict[int, list[Action]] = {}
         self._former_operations = 0
 
@@ -93,7 +100,12 @@ class ContractRegistry:
         market = ContractMarket(instrument, self._scheduler, self._tape, update_id, trade_id)
         random = Random(f"{seed} {instrument.symbol}")
         agents = Agents(
-            random, market, profile, valuation, underlying.activity_level, self._intensity
+            random,
+            market,
+            profile.quoting(self._quoting),
+            valuation,
+            underlying.activity_level,
+            self._intensity,
         )
         bids, asks = agents.open()
         inputs = HistoryInputs(instrument, profile, seed, now_ms, bids[0][0])

@@ -32,10 +32,11 @@ class SimulatedExchange:
         seed: Seeds all random generators.
         start_ms: Time of the opening, in milliseconds.
         intensity: Multiplies the rate of orders.
+        quoting: Share of the usual quoting of makers, above 0 and at most 1.
         listings: Whether contracts of new coins are listed and delisted from time to time.
 
     Raises:
-        ConfigError: `intensity` is not positive, or there are no instruments.
+        ConfigError: `intensity` is not positive, `quoting` is no share, or there are no instruments.
     """
 
     def __init__(
@@ -45,17 +46,20 @@ class SimulatedExchange:
         start_ms: int = 0,
         intensity: float = 1.0,
         *,
+        quoting: float = 1.0,
         listings: bool = False,
     ) -> None:
         if intensity <= 0:
             raise ConfigError("intensity", intensity, "a number above 0")
+        if not 0 < quoting <= 1:
+            raise ConfigError("quoting", quoting, "a number above 0 and at most 1")
         if not instruments:
             raise ConfigError("symbols", instruments, "at least one symbol")
         self.instruments = tuple(instruments)
         """The contracts at the start."""
         self._scheduler = Scheduler(start_ms)
         self._tape: list[Event] = []
-        self.registry = ContractRegistry(self._scheduler, self._tape, seed, intensity)
+        self.registry = ContractRegistry(self._scheduler, self._tape, seed, intensity, quoting)
         self.contracts = self.registry.contracts
         self._opening_events: dict[str, OpeningEvents] = {}
         self._inputs_by_symbol: dict[str, HistoryInputs] = {}
