@@ -26,7 +26,7 @@ LAYERS = (
     {"hub", "feed"},
     {"plant", "bus", "truth"},
     {"logs", "stdio"},
-    {"client", "progress"},
+    {"client", "control", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying", "cluster"},
     {"config", "edge"},

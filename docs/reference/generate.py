@@ -7,6 +7,7 @@ sentences come from the rows that the program itself runs by.
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ from tickerplant.protocol.api_session import REJECTED_KEY
 from tickerplant.protocol.client_requests import ControlError, read_request
 from tickerplant.protocol.close_reasons import CLOSE_REASONS
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
-from tickerplant.protocol.limits_page import SHOWN_ADDRESSES, USE_ROWS, AddressUse, LimitsPage, Use
+from tickerplant.protocol.limits_page import USE_ROWS
 from tickerplant.protocol.rate_limiter import TOO_MANY_REQUESTS
 from tickerplant.queries import QUERIES, request_errors
 from tickerplant.queries.param import Param
@@ -58,29 +59,16 @@ from tickerplant.recording import manifest, manifest_entries
 from tickerplant.recording.line import Damage, Place
 from tickerplant.server import rest
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.connections_page import (
-    MAX_CONNECTIONS,
-    SHOWN_CONNECTIONS,
-    ConnectionRow,
-    ConnectionsPage,
-)
 from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.fault_operations import FaultsPage, FaultUse
 from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PREFIX, PlantCollector, PortsCollector
-from tickerplant.server.nodes_page import BusRow, NodeRow, NodesPage
-from tickerplant.server.pages import (
-    CLOCK_PATH,
-    CONNECTIONS_PATH,
-    LIMITS_PATH,
-    NODES_PATH,
-    FaultsPage,
-    FaultUse,
-)
+from tickerplant.server.operation import Operation, QueryParam
+from tickerplant.server.operations import OPERATIONS
 from tickerplant.server.readiness import Readiness
 from tickerplant.serving import lines
-from tickerplant.sources.control import ClockRequest, ReplayState
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import VENUES
@@ -727,44 +715,26 @@ def _profile_value(value: object) -> str:
             return f"{value}"
 
 
-READY_DOC = (
-    "200 while the source is running, else 503; the reason and warnings, JSON. "
-    "On a bus also the number of `edges`, and whether the `bus` is `connected` or `lost`; "
-    "503 too while the plant has neither ports nor edges, and at an edge without its plant."
-)
-
-
 def operations_page() -> str:
     """Return the page of what the ports answer beside the protocol."""
-    about = (
-        "How close each client came to each limit, as JSON; "
-        "each port reports on its own venue, "
-        "or on both in profiles where they share the limits.\n"
-        f"The latest {LIMITS.max_addresses:,} addresses are remembered, "
-        f"and the latest {SHOWN_ADDRESSES} of them are shown.\n"
-        "The page costs no request weight."
-    )
+    paths = dict.fromkeys(each.path for each in OPERATIONS)
     return page(
         "Operations",
-        "The server's own pages, on both ports; [Monitor the server](../how-to/watch-it.md).",
-        "With several processes, each serves the same pages: `/` and `/healthz` are about the process that "
+        "The server's own pages and its control plane, on both ports; "
+        "[Monitor the server](../how-to/watch-it.md).",
+        "With several processes, each serves the same: `/` and `/healthz` are about the process that "
         "answers, and the others are about the plant and all its edges.\n"
         "What they show of an edge is what it last reported: each second, and for metrics and connections "
         f"up to {LONGEST_SCAN_PAUSE_S:.0f} s ago if it has very many connections.",
         table(
-            ("path", "response"),
-            (
-                ("`/`", "The addresses, text."),
-                ("`/healthz`", "200 while the process serves."),
-                ("`/readyz`", READY_DOC),
-                ("`/metrics`", "[The metrics](metrics.md), Prometheus text."),
-                (f"`{LIMITS_PATH}`", "How close clients came to the limits, JSON."),
-                (f"`{CONNECTIONS_PATH}`", "The connections, and what waits for them, JSON."),
-                (f"`{NODES_PATH}`", "The processes that serve the market, and their bus, JSON."),
-                (f"`{FAULTS_PATH}`", "The [faults on demand](faults.md), JSON."),
-                (f"`{CLOCK_PATH}`", "The clock of a replay, JSON; POST sets it."),
-            ),
+            ("operation", "what it does"),
+            ((f"`{each.method} {each.path}`", each.summary) for each in OPERATIONS),
         ),
+        "Responses are JSON objects unless the table says text; HEAD is answered like GET.\n"
+        "An operation that is not possible is answered with `error`, the problem and what was expected, "
+        "and `field`, the field that is wrong, if it is one; nothing has changed then.\n"
+        "An unknown field or parameter, and a value that cannot be used, is 400; a method that a path "
+        "does not have is 405 with the header `Allow`.",
         f"## Who may use `{PLANT_PATHS}…`",
         "A browser sends the requests of any web page, also to this machine; these checks keep web "
         "pages out.\n"
@@ -802,44 +772,103 @@ def operations_page() -> str:
         "There are no CORS headers, so a page of another origin cannot read a response either.\n"
         "A refusal is a JSON object with `error`, the problem and what to do, and is counted in "
         "`tickerplant_http_requests_total` by its status.",
-        f"## `{CLOCK_PATH}`",
-        "The state of a replay; 404 for other commands.\n"
-        "How to set it: [control a replay](../how-to/control-a-replay.md).",
-        table(("key", "meaning"), _fields(ReplayState)),
-        "A POST may contain",
-        table(("field", "what it sets"), _fields(ClockRequest)),
-        f"## `{CONNECTIONS_PATH}`",
-        "The connections; with several processes, at most "
-        f"{SHOWN_CONNECTIONS} of each edge are listed, as it last reported them.\n"
-        f"The parameter `limit` says how many are listed, {SHOWN_CONNECTIONS} if it is missing and "
-        f"at most {MAX_CONNECTIONS:,}.\n"
-        "What the deliveries are: [Serve slow clients](../how-to/slow-clients.md).",
-        table(("key", "meaning"), _fields(ConnectionsPage)),
-        "Each connection has",
-        table(("key", "meaning"), _fields(ConnectionRow)),
-        f"## `{NODES_PATH}`",
-        "The processes that serve one market ([why](../decisions/0042-the-plant-answers-for-its-edges.md)).",
-        table(("key", "meaning"), _fields(NodesPage)),
-        "Each process has",
-        table(("key", "meaning"), _fields(NodeRow)),
-        "The bus has",
-        table(("key", "meaning"), _fields(BusRow)),
-        f"## `{LIMITS_PATH}`",
-        about,
-        table(("key", "meaning"), _fields(LimitsPage)),
-        "Each address has",
-        table(("key", "meaning"), _fields(AddressUse)),
-        "Each limit has",
-        table(("key", "meaning"), _fields(Use)),
-        "These are the limits:",
-        table(
-            ("key", "`limit` is", "`highest` is the highest of"),
-            (
-                (f"`{row.name}`", f"[`{row.field}`](limits.md)" if row.field else "none", row.doc)
-                for row in USE_ROWS
-            ),
+        *(part for path in paths for part in _operations_at(path)),
+    )
+
+
+def _operations_at(path: str) -> Iterable[str]:
+    """Yield the section of a path."""
+    yield f"## `{path}`"
+    described: set[type[Struct]] = set()
+    for each in (each for each in OPERATIONS if each.path == path):
+        yield one_line(f"**{each.method}**: {each.summary} {each.doc}")
+        if each.id_doc:
+            yield f"`{{id}}` is {each.id_doc}"
+        if each.params:
+            yield table(("parameter", "meaning", "default"), map(_query_param, each.params))
+        if isinstance(each.body, type):
+            yield "The body may have"
+            yield table(("field", "meaning"), _fields(each.body))
+        if each.example:
+            yield f"Such as `{json.dumps(each.example)}`."
+        if each.statuses:
+            yield table(
+                ("status", "when"), ((f"{code}", when) for code, when in each.statuses.items())
+            )
+        for kind in each.answers:
+            yield from _struct_tables(kind, _title(each, kind), described)
+    if path in ABOUT_PATHS:
+        yield from ABOUT_PATHS[path]()
+
+
+def _title(operation: Operation, kind: type[Struct]) -> str:
+    """Return the sentence before the keys of an answer."""
+    if len(operation.answers) == 1:
+        return "The response has"
+    return f"The response is {one_line(inspect.getdoc(kind) or '').rstrip('.').lower()}:"
+
+
+def _struct_tables(kind: type[Struct], title: str, described: set[type[Struct]]) -> Iterable[str]:
+    """Yield the keys of a Struct, and of those in it that are not described yet."""
+    if kind in described or len(field_docs(kind)) < len(structs.fields(kind)):
+        return
+    described.add(kind)
+    yield title
+    yield table(("key", "meaning"), _fields(kind))
+    names = {field.name: field.encode_name for field in structs.fields(kind)}
+    for name, hint in get_type_hints(kind).items():
+        for inner, is_one in _structs_in(hint):
+            key = names[name]
+            sentence = f"`{key}` has" if is_one else f"Each of `{key}` has"
+            yield from _struct_tables(inner, sentence, described)
+
+
+def _structs_in(hint: object) -> Iterable[tuple[type[Struct], bool]]:
+    """Yield the Structs in a type, and whether there is one of each at most."""
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        yield hint, True
+    is_union = get_origin(hint) in {Union, UnionType}
+    for part in get_args(hint):
+        for inner, is_one in _structs_in(part):
+            yield inner, is_one and is_union
+
+
+def _query_param(param: QueryParam) -> Cells:
+    default = "" if param.default is None else f"{param.default}"
+    doc = param.doc
+    if param.kind == "integer" and param.most < 2**53:
+        doc = f"{doc} At most {param.most:,.0f}."
+    if param.kind == "duration":
+        doc = f"{doc} At most {param.most:g}s."
+    return f"`{param.name}`", doc, "required" if param.required else default
+
+
+def _about_limits() -> Iterable[str]:
+    yield "These are the limits:"
+    yield table(
+        ("key", "`limit` is", "`highest` is the highest of"),
+        (
+            (f"`{row.name}`", f"[`{row.field}`](limits.md)" if row.field else "none", row.doc)
+            for row in USE_ROWS
         ),
     )
+
+
+ABOUT_PATHS: Mapping[str, Callable[[], Iterable[str]]] = {
+    "/metrics": lambda: ["[The metrics](metrics.md)."],
+    "/plant/v1/clock": lambda: [
+        "How to set it: [control a replay](../how-to/control-a-replay.md)."
+    ],
+    "/plant/v1/connections": lambda: [
+        "What the deliveries are: [Serve slow clients](../how-to/slow-clients.md)."
+    ],
+    "/plant/v1/faults": lambda: ["What they do: [Faults on demand](faults.md)."],
+    "/plant/v1/limits": _about_limits,
+    "/plant/v1/nodes": lambda: [
+        "[Why the plant answers for its edges](../decisions/0042-the-plant-answers-for-its-edges.md)."
+    ],
+}
+"""Further sentences about a path."""
 
 
 def _fields(kind: type[Struct]) -> Iterable[Cells]:

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 
 from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.pages import CONNECTIONS_PATH, PLANT_PAGES
 from tickerplant.venue import COINM
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
@@ -112,13 +111,6 @@ async def test_one_process_has_itself_as_its_only_node() -> None:
         assert page["plant"]["address"] == one.server.urls
         assert (page["plant"]["connections"], page["plant"]["streams"]) == (1, 1)
         assert (page["edges"], page["bus"]) == ([], None)
-
-
-@looped
-async def test_an_edge_asks_its_plant_for_every_page_that_is_not_about_itself() -> None:
-    async with loopback() as one:
-        pages = one.server.answers(one.server.endpoints[0])._pages
-        assert pages.keys() == PLANT_PAGES | {"/", "/healthz", CONNECTIONS_PATH}
 
 
 @looped

@@ -49,6 +49,7 @@ from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, parse_target
 from tickerplant.server.congestion import Congestion
+from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.rest import Rest
@@ -138,7 +139,9 @@ class BarePlayer:
             clock=lambda: self._now_ms,
         )
         bare, _, query = path.partition("?")
-        _, response = Rest(endpoint, {}).respond("GET", bare, path, query.encode(), {}, ADDRESS)
+        _, response = Rest(endpoint, ControlPlane(welcome=str)).respond(
+            "GET", bare, path, query.encode(), {}, ADDRESS
+        )
         return [f"< {response.status} {response.body.decode()}"]
 
     def send_text(self, text: str) -> list[str]:

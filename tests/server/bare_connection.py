@@ -15,6 +15,7 @@ from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
+from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.http import Http
 from tickerplant.server.rest import Rest
@@ -100,7 +101,7 @@ def endpoint(complaints: Complaints | None = None) -> Endpoint:
 
 def connect(wire: Wire, port: Endpoint) -> None:
     """Begin a connection to `port`."""
-    wire.protocol = Http(port, Rest(port, {})).arrival()
+    wire.protocol = Http(port, Rest(port, ControlPlane(welcome=str))).arrival()
     wire.protocol.connection_made(wire)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import cast
 
 import pytest
 from loopback import START_MS, Loopback, loopback, looped, shake_hands, until
+from msgspec import Struct
 from msgspec.structs import replace
 from websockets.frames import Frame, Opcode
 
 from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.pages import CLOCK_PATH
-from tickerplant.server.rest import Page, Post, Response, Rest
+from tickerplant.server.clock_operations import CLOCK_PATH
 
 pytestmark = pytest.mark.sockets
 
@@ -107,6 +107,24 @@ async def drip(house: Loopback, data: bytes) -> bytes:
         return await answer
 
 
+class _State(Struct):
+    """The state of a clock."""
+
+
+class _Clock:
+    """A source whose clock can be set; it remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.taken: list[Mapping[str, object]] = []
+
+    def state(self) -> _State:
+        return _State()
+
+    async def steer(self, given: Mapping[str, object]) -> _State:
+        self.taken.append(given)
+        return _State()
+
+
 @pytest.mark.parametrize(
     ("data", "what", "answer"),
     [
@@ -127,19 +145,14 @@ async def drip(house: Loopback, data: bytes) -> bytes:
 async def test_a_request_that_does_not_end_is_cut(data: bytes, what: str, answer: bytes) -> None:
     if what == "body":
         data = data.replace(b"%b", CLOCK_PATH.encode()) + b"Content-Length: 4000\r\n\r\n"
-    taken = []
-
-    async def take(_query_string: bytes, body: bytes) -> Response:
-        taken.append(body)
-        return Response(b"")
-
+    clock = _Clock()
     async with loopback(replace(LIMITS, head_timeout_ms=50, body_timeout_ms=50)) as house:
-        cast("dict[str, Post]", house.server._posts)[CLOCK_PATH] = take
+        house.server._plane.steering = clock
         assert (await drip(house, data))[9:12] == answer
         await until(lambda: not house.server.ports[0].http.connections)
         assert (await house.metrics())[timeouts(what)] == 1
         assert house.server.complaints.counts[f"http {what} timeout"] == 1
-        assert taken == [], "half a body is none"
+        assert clock.taken == [], "half a body is none"
 
 
 @pytest.mark.parametrize(
@@ -160,12 +173,13 @@ async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
         with house.socket(receive_bytes=4096) as sock:
             http = house.server.ports[0].http
             await until(lambda: http.connections)
-            pages = cast("dict[str, Page]", cast("Rest", http.rest)._pages)
-            pages["/big"] = lambda _query: Response(b"x" * size)
+            plane = house.server._plane
+            metrics, plane.metrics = plane.metrics, lambda: b"x" * size
             loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
+            await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
             await until(lambda: not http.connections)
             assert 0 < len(await read_all(sock)) < size
+            plane.metrics = metrics
         assert (await house.metrics())[timeouts("answer")] == 1
 
 

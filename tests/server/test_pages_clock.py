@@ -16,16 +16,17 @@ from loopback import TEST_TIMEOUT_S, loopback, looped, until
 from websockets.asyncio.client import connect
 
 import tickerplant
+from tickerplant.control.clock_state import ReplayState
 from tickerplant.plant import Plant
 from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
+from tickerplant.server.clock_operations import CLOCK_PATH
 from tickerplant.server.faults import FAULTS_PATH
 from tickerplant.server.guard import Guard, joined
-from tickerplant.server.pages import CLOCK_PATH, LIMITS_PATH
+from tickerplant.server.page_operations import LIMITS_PATH
 from tickerplant.server.server import Server
-from tickerplant.sources.control import ReplayState
 from tickerplant.venue import COINM, USDM
 
 START_MS = 1_795_285_140_000
@@ -175,7 +176,7 @@ async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFact
     assert answers[1][1]["field"] == answers[2][1]["field"] == "body"
     assert answers[5][1] == {"error": "step: the replay is not paused"}
     assert status == 405
-    assert text["code"] == -5000
+    assert text == {"error": "DELETE is not possible at /plant/v1/clock: GET, HEAD, POST are"}
 
 
 @pytest.mark.sockets

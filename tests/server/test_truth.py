@@ -12,7 +12,7 @@ from loopback import UPGRADE, Loopback, ask, loopback, looped, until
 from stage import snapshot
 
 from tickerplant.frames import text_frame
-from tickerplant.server.truth_pages import BOOK_PATH, SENT_PATH, TRADES_PATH
+from tickerplant.server.truth_operations import BOOK_PATH, SENT_PATH, TRADES_PATH
 from tickerplant.truth.truth import Truth
 
 pytestmark = pytest.mark.sockets
@@ -156,7 +156,7 @@ def test_bad_questions_get_a_clear_error(query: str, status: int, field: str | N
 @looped
 async def test_a_server_without_truth_says_so() -> None:
     async with loopback() as there:
-        for path in (BOOK_PATH, TRADES_PATH, SENT_PATH):
+        for path in (f"{BOOK_PATH}?symbol=X", f"{TRADES_PATH}?symbol=X", SENT_PATH):
             answer = await there.get(path)
             assert answer.status == 404
             assert "tickerplant test-server" in answer.json["error"]

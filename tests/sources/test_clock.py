@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.sources.clock import SourceClock, parse_speed
+from tickerplant.control.clock import parse_speed
+from tickerplant.sources.clock import SourceClock
 
 SPEEDS = st.sampled_from([0.0, 0.001, 0.1, 1.0, 2.5, 1000.0])
 START_NS = 1_795_236_514_000_000_000

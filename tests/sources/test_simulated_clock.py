@@ -10,6 +10,7 @@ import pytest
 from jumping_loop import run_jumping
 from stage import payloads
 
+from tickerplant.control.clock_state import SimulationState
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
@@ -17,7 +18,6 @@ from tickerplant.server.congestion import Congestion
 from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.control import SimulationState
 from tickerplant.sources.simulated import SimulatedSource, open_market
 
 START_MS = 1_767_225_595_000

@@ -32,6 +32,7 @@ from tickerplant.config.values import (
     step_or_speed,
     time_spec,
 )
+from tickerplant.control.clock import parse_speed
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.delivery import Policy
@@ -40,7 +41,6 @@ from tickerplant.recording.block import LEVEL
 from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.plan import DEFAULT_WARM_UP_NS
 from tickerplant.server.faults import Fault
-from tickerplant.sources.clock import parse_speed
 from tickerplant.venue import COINM, USDM
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]

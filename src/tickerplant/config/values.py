@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from tickerplant.config.name_lists import names_in
+from tickerplant.control.clock import parse_speed
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.timestamps import EXPECTED_TIME, TimeSpec, parse_time_ns, parse_time_spec
 from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
-from tickerplant.sources.clock import parse_speed
 from tickerplant.suggestions import one_of, suggestion
 from tickerplant.units import NS_PER_MS, UNIT_NS, parse_duration_ns
 from tickerplant.venue import USDM, VENUES

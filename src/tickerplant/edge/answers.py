@@ -41,7 +41,8 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty_rest import EXEMPT_KEY
 from tickerplant.server.nodes_page import BusRow, NodeRow
 from tickerplant.server.ports import Totals
-from tickerplant.server.rest import KEY_HEADER, TEXT
+from tickerplant.server.response import TEXT
+from tickerplant.server.rest import KEY_HEADER
 from tickerplant.server.server import Server
 
 MAX_CLOSED = 1_024

@@ -13,19 +13,15 @@ from tickerplant.bus.questions import HTTP, HttpAnswer, HttpQuestion
 from tickerplant.edge.backend import UNREADABLE, lost_message
 from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
+from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty_rest import EXEMPT_KEY
 from tickerplant.server.guard import Guard
-from tickerplant.server.pages import PLANT_PAGES, READY_PATH, ReadyState, ready_response
-from tickerplant.server.rest import (
-    KEY_HEADER,
-    Page,
-    Post,
-    Response,
-    Rest,
-    error_response,
-    problem_response,
-)
+from tickerplant.server.operations import OWN_PATHS, ROUTER
+from tickerplant.server.page_operations import READY_PATH
+from tickerplant.server.readiness_page import ReadyState, ready_response
+from tickerplant.server.response import Response, problem_response
+from tickerplant.server.rest import KEY_HEADER, Rest, error_response
 
 RETRY_AFTER_S = 5
 """When a client may ask again that got no answer from the plant."""
@@ -36,8 +32,7 @@ class EdgeRest(Rest):
 
     Args:
         endpoint: The port.
-        pages: The pages about the edge itself, by path.
-        posts: The pages that take a POST; the plant answers it.
+        plane: What the operations are about that the edge answers itself.
         guard: Decides which requests to the plant's pages are accepted.
         caller: Asks the plant.
         trouble: Returns why the plant is not there; empty if it is.
@@ -46,14 +41,12 @@ class EdgeRest(Rest):
     def __init__(
         self,
         endpoint: Endpoint,
-        pages: Mapping[str, Page],
-        posts: Mapping[str, Post],
+        plane: ControlPlane,
         guard: Guard | None,
         caller: Caller,
         trouble: Callable[[], str],
     ) -> None:
-        super().__init__(endpoint, pages, posts, guard)
-        self._known_pages = PLANT_PAGES | pages.keys()
+        super().__init__(endpoint, plane, guard)
         self._caller = caller
         self._trouble = trouble
 
@@ -77,8 +70,8 @@ class EdgeRest(Rest):
         body: bytes,
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the response."""
-        if path in self._pages:
-            return self.respond(method, path, target, query_string, headers, address)
+        if path in OWN_PATHS:
+            return await super().answer(method, path, target, query_string, headers, address, body)
         if path == READY_PATH and (trouble := self._trouble()):
             return self._failure(path, trouble)
         question = HttpQuestion(
@@ -115,7 +108,7 @@ class EdgeRest(Rest):
             state = ReadyState(ready=False, reason=f"no plant answers: {reason}", warnings=[])
             return True, ready_response(state)
         message, headers = lost_message(reason), (("Retry-After", str(RETRY_AFTER_S)),)
-        if path in PLANT_PAGES:
+        if ROUTER.find(path) is not None:
             response = problem_response(503, message)
             return True, msgspec.structs.replace(response, headers=headers)
         is_known = find_path(self._endpoint.venue, path) is not None

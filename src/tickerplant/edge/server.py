@@ -32,15 +32,17 @@ from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.connections_page import SHOWN_CONNECTIONS, connections_page
+from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import Fault
 from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PortsCollector, process_registry
-from tickerplant.server.pages import clock_posts, own_pages, welcome_text
+from tickerplant.server.operations import welcome_paths
 from tickerplant.server.ports import TICK_MS, Ports, Totals
 from tickerplant.server.query_service import QueryService
+from tickerplant.server.welcome import welcome_text
 from tickerplant.venue import VENUES
 
 SCAN_SHARE = 0.005
@@ -273,13 +275,12 @@ class EdgeServer:
             self.schemes,
             limits=self.limits,
             faults=self.faults.values,
-            has_clock=self.description.has_clock,
+            paths=welcome_paths(has_clock=self.description.has_clock),
         )
 
     def _application(self, endpoint: Endpoint, guard: Guard) -> EdgeRest:
-        pages, posts = own_pages(self.welcome), clock_posts(None)
-        node = self._node
-        return EdgeRest(endpoint, pages, posts, guard, node.caller, lambda: node.trouble)
+        node, plane = self._node, ControlPlane(welcome=self.welcome)
+        return EdgeRest(endpoint, plane, guard, node.caller, lambda: node.trouble)
 
     def report(self) -> bytes:
         """Return the figures of this edge, for its plant."""

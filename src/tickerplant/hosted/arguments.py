@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from tickerplant.control.clock import parse_speed
 from tickerplant.errors import ConfigError
 from tickerplant.recording.timestamps import Instant, TimeSpec, instant_ns, parse_time_spec
-from tickerplant.sources.clock import parse_speed
 from tickerplant.units import NS_PER_MS, parse_duration_ns
 
 

@@ -24,6 +24,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
+from tickerplant.control.clock import CONFLICT, RESPONSE_TIMEOUT_S, Step, parse_clock_request
+from tickerplant.control.clock_state import Phase, ReplayState
 from tickerplant.errors import RequestError
 from tickerplant.formatting import date_text, iso_text
 from tickerplant.logs import logger
@@ -37,14 +39,6 @@ from tickerplant.replaying.playback import Playback
 from tickerplant.replaying.scan import Scan
 from tickerplant.replaying.unavailable import UnavailableStreams
 from tickerplant.sources.clock import SourceClock
-from tickerplant.sources.control import (
-    CONFLICT,
-    RESPONSE_TIMEOUT_S,
-    Phase,
-    ReplayState,
-    Step,
-    parse_clock_request,
-)
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 from tickerplant.sources.speed import SpeedWatch
 from tickerplant.units import MINUTE_MS, NS_PER_MS, NS_PER_S

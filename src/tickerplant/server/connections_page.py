@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from heapq import nlargest
 from itertools import islice
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from tickerplant.errors import ConfigError
 from tickerplant.hub.delivery import Backlog, DeliveryCounters
 from tickerplant.hub.hub import Hub
 from tickerplant.protocol.delivery import EVERY, PLAIN
@@ -71,19 +69,6 @@ class ConnectionsPage(Struct, frozen=True, kw_only=True):
     """Stream connections by delivery."""
     connections: list[ConnectionRow]
     """Those for which most is unsent or waits, the most first; see `limit`."""
-
-
-def limit_of(query_string: bytes) -> int:
-    """Return how many connections a request wants to see.
-
-    Raises:
-        ConfigError: `limit` is not a number in the bounds.
-    """
-    given = dict(parse_qsl(query_string.decode("utf-8", "replace"), keep_blank_values=True))
-    text = given.get("limit", str(SHOWN_CONNECTIONS))
-    if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) <= MAX_CONNECTIONS:
-        return int(text)
-    raise ConfigError("limit", text[:60], f"a whole number from 0 to {MAX_CONNECTIONS}")
 
 
 def connections_page(endpoints: Iterable[Endpoint], limit: int, worker: str) -> ConnectionsPage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tickerplant.queries import find_path
+from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import RETRY_AFTER_MS, FaultInjector, injected_error
 from tickerplant.server.faults import (
@@ -17,7 +18,8 @@ from tickerplant.server.faults import (
     HTTP_HANG,
 )
 from tickerplant.server.guard import Guard
-from tickerplant.server.rest import Page, Post, Response, Rest, error_response
+from tickerplant.server.response import Response
+from tickerplant.server.rest import Rest, error_response
 
 STATUSES = ((HTTP_429, 429), (HTTP_418, 418), (HTTP_503, 503))
 NOT_JSON = b"<html><head><title>200 OK</title></head><body>zz</body></html>\n"
@@ -31,13 +33,12 @@ class FaultyRest(Rest):
     def __init__(
         self,
         endpoint: Endpoint,
-        pages: Mapping[str, Page],
-        posts: Mapping[str, Post] | None = None,
+        plane: ControlPlane,
         guard: Guard | None = None,
         *,
         faults: FaultInjector,
     ) -> None:
-        super().__init__(endpoint, pages, posts, guard)
+        super().__init__(endpoint, plane, guard)
         self._faults = faults
 
     def answer_question(

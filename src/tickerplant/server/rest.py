@@ -1,15 +1,15 @@
-"""The HTTP side of a port: market-data queries by path, and the server's own pages.
+"""The HTTP side of a port: market-data queries and the operations of the server, by path.
 
-One plain ASGI callable; a path is looked up, not routed.  The weight of a query is charged to the
+One plain ASGI callable; a path is looked up.  The weight of a query is charged to the
 client's address before it is answered, whether or not the response is an error (REST general
 information page).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -21,12 +21,12 @@ from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
 from tickerplant.queries import QUERIES, find_path
 from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
+from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
+from tickerplant.server.operations import ROUTER, Route
+from tickerplant.server.response import JSON, TEXT, Headers, Response, problem_response
 from tickerplant.server.slices import Slices
-
-JSON = "application/json;charset=UTF-8"
-TEXT = "text/plain; charset=utf-8"
 
 BAD_PATH = -5000
 BAD_KEY = -2014
@@ -40,18 +40,6 @@ WITHOUT_WEIGHT = frozenset({FUNDING_ALLOWANCE})
 """Allowances whose responses lack the used weight (measured on the exchange)."""
 
 
-Headers: TypeAlias = tuple[tuple[str, str], ...]
-
-
-class Response(Struct, frozen=True):
-    """The response to one request."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = JSON
-    headers: Headers = ()
-
-
 class PendingResponse(Response, frozen=True, kw_only=True):
     """A response to a request that is charged, and whose body is not there yet."""
 
@@ -59,26 +47,6 @@ class PendingResponse(Response, frozen=True, kw_only=True):
     params: Mapping[str, object]
     slices: Slices | None
     """What writes the body; None for that of a forwarded request."""
-
-
-Page = Callable[[bytes], Response]
-"""Makes one of the server's pages; takes the query string."""
-Post = Callable[[bytes, bytes], Awaitable[Response]]
-"""Answers a POST to such a page; takes the query string and the body."""
-
-
-class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a request to one of the server's pages failed."""
-
-    error: str
-    """The problem, and what was expected."""
-    field: str = ""
-    """The field that is wrong."""
-
-
-def problem_response(status: int, error: str, field: str = "") -> Response:
-    """Return the response to a request to one of the server's pages that failed."""
-    return Response(msgspec.json.encode(Problem(error=error, field=field)), status)
 
 
 class _ErrorBody(Struct, frozen=True):
@@ -101,26 +69,17 @@ _STATUS_LINES = {
 class Rest:
     """The ASGI application of one venue's port."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        pages: Mapping[str, Page],
-        posts: Mapping[str, Post] | None = None,
-        guard: Guard | None = None,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, plane: ControlPlane, guard: Guard | None = None) -> None:
         """Answer the requests of one port.
 
         Args:
             endpoint: The port.
-            pages: The server's own pages, by path.
-            posts: The handlers of POST, by path.
-            guard: Decides which requests to the plant's pages are accepted; None accepts all.
+            plane: What the operations are about.
+            guard: Decides which requests to `/plant/v1/` are accepted; None accepts all.
         """
         self._endpoint = endpoint
-        self._pages = pages
-        self._known_pages: Collection[str] = pages.keys()
+        self._plane = plane
         self._guard = guard
-        self._posts = {} if posts is None else posts
         venue = endpoint.venue
         self._questions = {
             path.encode(): (path, query)
@@ -134,15 +93,16 @@ class Rest:
         client = scope["client"]
         address = client[0] if client else UNKNOWN
         pending: PendingResponse | None = scope["state"].get(PENDING)
-        refusal = None
+        route, refusal = ROUTER.find(path), None
         if path.startswith(PLANT_PATHS) and self._guard is not None:
             refusal = self._guard.refusal(method, joined(scope["headers"]))
         if pending is not None:
             known, response = True, await self._finish(pending)
         elif refusal is not None:
-            known, response = path in self._known_pages, self._refuse(refusal, address)
+            known, response = route is not None, self._refuse(refusal, address)
         else:
-            body = await self._body(receive) if method == "POST" and path in self._posts else b""
+            takes_body = route is not None and method == "POST" and method in route.operations
+            body = await self._body(receive, route) if route and takes_body else b""
             if isinstance(body, Response):
                 known, response = True, body
             else:
@@ -156,7 +116,8 @@ class Rest:
                     body,
                 )
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
-        self._endpoint.counters.requests[path if known else "other", verb, response.status] += 1
+        label = route.template if route else path if known else "other"
+        self._endpoint.counters.requests[label, verb, response.status] += 1
         encoded = [
             (name.encode("ascii"), value.encode("latin-1"))
             for name, value in self._fields(response)
@@ -213,10 +174,11 @@ class Rest:
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the response; the arguments are those of `respond`.
 
-        Requests whose answer takes longer, and POSTs with their `body`, are answered too.
+        Operations, with the `body` of a POST, and requests whose answer takes longer are answered too.
         """
-        if method == "POST" and path in self._posts:
-            return True, await self._posts[path](query_string, body)
+        route = ROUTER.find(path)
+        if route is not None and len(target) <= self._endpoint.limits.max_uri_bytes:
+            return True, await self._operate(route, method, query_string, body)
         known, response = self.respond(method, path, target, query_string, headers, address)
         if isinstance(response, PendingResponse):
             response = await self._finish(response)
@@ -231,7 +193,7 @@ class Rest:
         headers: Mapping[bytes, bytes],
         address: str,
     ) -> tuple[bool, Response]:
-        """Return whether the path exists, and the response.
+        """Return whether there is a query at the path, and the response.
 
         Args:
             method: The HTTP method.
@@ -242,18 +204,22 @@ class Rest:
             address: The client that is charged.
         """
         query = find_path(self._endpoint.venue, path)
-        page = self._pages.get(path)
-        known = query is not None or page is not None
-        if not known or len(target) > self._endpoint.limits.max_uri_bytes:
-            return known, self._refuse_target(method, path, target)
+        if query is None or len(target) > self._endpoint.limits.max_uri_bytes:
+            return query is not None, self._refuse_target(method, path, target)
         if method not in {"GET", "HEAD"}:
             message = f"Path {path}, Method {method} is invalid"
-            allowed = "GET, HEAD, POST" if path in self._posts else "GET, HEAD"
-            return True, error_response(BAD_PATH, message, 405, (("Allow", allowed),))
-        if page is not None:
-            return True, page(query_string)
-        assert query is not None  # noqa: S101  # tells the type checker
+            return True, error_response(BAD_PATH, message, 405, (("Allow", "GET, HEAD"),))
         return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
+
+    async def _operate(
+        self, route: Route, method: str, query_string: bytes, body: bytes
+    ) -> Response:
+        """Carry out an operation; return its response."""
+        operation = route.operations.get(method)
+        if operation is None:
+            message = f"{method} is not possible at {route.template}: {route.allowed} are"
+            return problem_response(405, message, headers=(("Allow", route.allowed),))
+        return await operation.answer(self._plane, self._endpoint, route.id, query_string, body)
 
     def _refuse(self, refusal: Refusal, address: str) -> Response:
         """Log and refuse a request to one of the server's own pages."""
@@ -262,10 +228,12 @@ class Rest:
         )
         return problem_response(refusal.status, refusal.error)
 
-    async def _body(self, receive: Any) -> bytes | Response:
+    async def _body(self, receive: Any, route: Route) -> bytes | Response:
         """Return the body of a request, or the response if it is too long or incomplete."""
         body: bytes = b""
-        most_bytes = self._endpoint.limits.max_body_bytes
+        most_bytes = max(
+            self._endpoint.limits.max_body_bytes, route.operations["POST"].max_body_bytes
+        )
         while True:
             part = await receive()
             if part["type"] == "http.disconnect":

@@ -8,6 +8,8 @@ import ssl
 import time
 from collections.abc import Collection, Iterable, Mapping
 
+from prometheus_client import generate_latest
+
 from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
@@ -16,6 +18,7 @@ from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
+from tickerplant.server.control_plane import ControlPlane, Steering
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
@@ -24,23 +27,13 @@ from tickerplant.server.flushing import LATE_MS
 from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
 from tickerplant.server.nodes_page import PLANT, Edges, NodeRow, NodesPage
-from tickerplant.server.pages import (
-    ReadyState,
-    Steering,
-    clock_pages,
-    clock_posts,
-    connections_pages,
-    faults_pages,
-    limits_pages,
-    operations_pages,
-    ready_state,
-    welcome_text,
-)
+from tickerplant.server.operations import welcome_paths
 from tickerplant.server.ports import TICK_MS, Port, Ports, Totals
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
-from tickerplant.server.rest import Page, Post, Rest
-from tickerplant.server.truth_pages import truth_pages
+from tickerplant.server.readiness_page import ReadyState, ready_state
+from tickerplant.server.rest import Rest
+from tickerplant.server.welcome import welcome_text
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import VENUES, Venue
 
@@ -146,27 +139,32 @@ class Server:
             self.readiness,
             self.complaints,
         )
-        self._pages: Mapping[str, Page] = {
-            **operations_pages(
-                self.welcome,
-                self.ready_state,
-                metrics_registry(collector, lambda: self.edges),
-                plant.profile.name,
-                self.nodes,
-            ),
-            **faults_pages(self.faults, lambda: self.edges),
-            **clock_pages(steering),
-            **connections_pages(self.endpoints, lambda: self.edges),
-            **truth_pages(truth),
-        }
-        self._posts: Mapping[str, Post] = clock_posts(steering)
-        self._has_clock = steering is not None
+        registry = metrics_registry(collector, lambda: self.edges)
+        self._plane = ControlPlane(
+            welcome=self.welcome,
+            endpoints=self.endpoints,
+            profile_name=plant.profile.name,
+            shared_budget=plant.profile.shared_budget,
+            ready=self.ready_state,
+            metrics=lambda: generate_latest(registry),
+            nodes=self.nodes,
+            faults=self.faults,
+            steering=steering,
+            truth=truth,
+        )
         self._listens = listens
         self._since_ms = clock()
-        self.edges: Edges | None = None
-        """The processes on the bus that have clients of this plant; None if it serves alone."""
         for endpoint in self.endpoints:
             endpoint.hub.published = self._published
+
+    @property
+    def edges(self) -> Edges | None:
+        """The processes on the bus that have clients of this plant; None if it serves alone."""
+        return self._plane.edges
+
+    @edges.setter
+    def edges(self, edges: Edges) -> None:
+        self._plane.edges = edges
 
     @property
     def ports(self) -> list[Port]:
@@ -293,13 +291,11 @@ class Server:
             self.schemes,
             limits=self.limits,
             faults=self.faults.values,
-            has_clock=self._has_clock,
+            paths=welcome_paths(has_clock=self._plane.steering is not None),
         )
 
     def _application(self, endpoint: Endpoint, guard: Guard | None) -> Rest:
         """Return what answers the HTTP requests of a port."""
-        shared = self._plant.profile.shared_budget
-        pages = {**self._pages, **limits_pages(endpoint, shared_budget=shared)}
         if self.faults.is_on:
-            return FaultyRest(endpoint, pages, self._posts, guard, faults=self.faults)
-        return Rest(endpoint, pages, self._posts, guard)
+            return FaultyRest(endpoint, self._plane, guard, faults=self.faults)
+        return Rest(endpoint, self._plane, guard)

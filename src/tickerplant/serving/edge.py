@@ -22,8 +22,8 @@ from tickerplant.errors import BusError, ConfigError
 from tickerplant.logs import Complaints
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
-from tickerplant.server.pages import LIMITS_OFF
 from tickerplant.server.ports import Totals
+from tickerplant.server.welcome import LIMITS_OFF
 from tickerplant.serving.bus_options import uses_bus
 from tickerplant.serving.members import bus_settings, workers_of
 from tickerplant.serving.process import (

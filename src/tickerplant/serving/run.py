@@ -20,8 +20,8 @@ from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.server import event_loop
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import faults_text
-from tickerplant.server.pages import LIMITS_OFF
 from tickerplant.server.server import Server
+from tickerplant.server.welcome import LIMITS_OFF
 from tickerplant.serving.bus_options import uses_bus
 from tickerplant.serving.process import (
     allow_many_connections,

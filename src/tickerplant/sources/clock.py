@@ -12,10 +12,6 @@ Pure: machine time is an argument, in ns of a monotonic clock.
 
 from __future__ import annotations
 
-SLOWEST, FASTEST = 0.001, 1_000_000.0
-"""Bounds of the speed, in market seconds per second; 0 is allowed too."""
-EXPECTED_SPEED = f"a number from {SLOWEST:g} to {FASTEST:,.0f}, or 0 for as fast as it goes"
-
 
 class SourceClock:
     """Maps machine time to positions: ns since the epoch, in the times of the recorded lines.
@@ -87,18 +83,3 @@ class SourceClock:
         """Continue from the current position at another speed; overdue lines no longer count as late."""
         self.set_position(self.position_ns(machine_ns, next_ns), machine_ns)
         self.speed = speed
-
-
-def parse_speed(given: object) -> float:
-    """Return the speed of a clock.
-
-    Raises:
-        ValueError: It is not a number or out of bounds; the message says what is expected.
-    """
-    try:
-        speed = float(str(given))
-    except ValueError:
-        raise ValueError(EXPECTED_SPEED) from None
-    if isinstance(given, bool) or not (speed == 0 or SLOWEST <= speed <= FASTEST):
-        raise ValueError(EXPECTED_SPEED)
-    return speed

@@ -10,20 +10,14 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
+from tickerplant.control.clock import CONFLICT, RESPONSE_TIMEOUT_S, Step, parse_clock_request
+from tickerplant.control.clock_state import Phase, SimulationState
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.formatting import iso_text
 from tickerplant.plant import Plant
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.sources.clock import SourceClock
-from tickerplant.sources.control import (
-    CONFLICT,
-    RESPONSE_TIMEOUT_S,
-    Phase,
-    SimulationState,
-    Step,
-    parse_clock_request,
-)
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 from tickerplant.sources.speed import SpeedWatch
 from tickerplant.units import NS_PER_MS, NS_PER_S

@@ -1,0 +1,102 @@
+"""Requests to change the clock of a market, from the fields of `/plant/v1/clock`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError
+from tickerplant.recording.timestamps import TimeSpec, parse_time_spec
+from tickerplant.suggestions import one_of
+from tickerplant.units import EXPECTED_DURATION, parse_duration_ns
+
+SLOWEST, FASTEST = 0.001, 1_000_000.0
+"""Bounds of the speed, in market seconds per second; 0 is allowed too."""
+EXPECTED_SPEED = f"a number from {SLOWEST:g} to {FASTEST:,.0f}, or 0 for as fast as it goes"
+MAX_STEP_MESSAGES = 1_000_000
+RESPONSE_TIMEOUT_S = 5.0
+"""A request is answered when it is done, or after this long, whichever comes first."""
+CONFLICT = -1
+"""The error code of a request that is not possible now."""
+_EXPECTED_STEP = f"a number of messages from 1 to {MAX_STEP_MESSAGES:,}, or {EXPECTED_DURATION}"
+
+
+class Step(Struct, frozen=True):
+    """An advance of a paused market: by messages or by market time."""
+
+    messages: int = 0
+    duration_ns: int = 0
+
+
+class ClockRequest(Struct, frozen=True, kw_only=True):
+    """The values of `ClockFields`; those that are None stay unchanged."""
+
+    speed: float | None = None
+    paused: bool | None = None
+    seek: TimeSpec | None = None
+    step: Step | None = None
+
+
+def parse_clock_request(given: Mapping[str, object]) -> ClockRequest:
+    """Return the request in a JSON object or in query parameters.
+
+    Raises:
+        ConfigError: There is no field, a field is unknown, or its value is invalid.
+    """
+    parsed: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _PARSERS:
+            raise ConfigError("field", name, one_of(name, _PARSERS))
+        try:
+            parsed[name] = _PARSERS[name](value)
+        except ValueError as error:
+            raise ConfigError(name, value, str(error)) from None
+    if not parsed:
+        raise ConfigError("fields", "", f"at least {one_of('', _PARSERS)}")
+    return ClockRequest(**parsed)
+
+
+def parse_speed(given: object) -> float:
+    """Return the speed of a clock.
+
+    Raises:
+        ValueError: It is not a number or out of bounds; the message says what is expected.
+    """
+    try:
+        speed = float(str(given))
+    except ValueError:
+        raise ValueError(EXPECTED_SPEED) from None
+    if isinstance(given, bool) or not (speed == 0 or SLOWEST <= speed <= FASTEST):
+        raise ValueError(EXPECTED_SPEED)
+    return speed
+
+
+def _parse_paused(given: object) -> bool:
+    if isinstance(given, bool):
+        return given
+    if not isinstance(given, str) or given not in {"true", "false"}:
+        raise ValueError("true or false")
+    return given == "true"
+
+
+def _parse_step(given: object) -> Step:
+    text = str(given)
+    try:
+        if not text.isdecimal() and (duration_ns := parse_duration_ns(text)):
+            return Step(duration_ns=duration_ns)
+        messages = int(text) if len(text) <= len(str(MAX_STEP_MESSAGES)) else 0
+    except ValueError:
+        messages = 0
+    if not 1 <= messages <= MAX_STEP_MESSAGES:
+        raise ValueError(_EXPECTED_STEP)
+    return Step(messages=messages)
+
+
+_PARSERS: Mapping[str, Callable[[object], object]] = {
+    "speed": parse_speed,
+    "paused": _parse_paused,
+    "seek": parse_time_spec,
+    "step": _parse_step,
+}

@@ -1,0 +1,60 @@
+"""What the operations of a server are about: the server itself, and what drives its plant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NoReturn, Protocol
+
+from msgspec import Struct
+
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.nodes_page import Edges, NodesPage
+from tickerplant.server.readiness_page import ReadyState
+from tickerplant.truth.truth import Truth
+
+
+class Steering(Protocol):
+    """A source whose clock can be set."""
+
+    def state(self) -> Struct:
+        """Return the state of its clock."""
+        ...
+
+    async def steer(self, given: Mapping[str, object]) -> Struct:
+        """Set the clock; return its state afterwards.
+
+        Raises:
+            ConfigError: a field is unknown, or its value cannot be used.
+            RequestError: that is not possible now.
+        """
+        ...
+
+
+def _only_at_the_plant() -> NoReturn:
+    raise RuntimeError("an edge was asked for what only its plant knows")
+
+
+class ControlPlane(Struct, kw_only=True, eq=False):
+    """What operations read and change.  An edge has only what is about itself."""
+
+    welcome: Callable[[], str]
+    """Returns the text of `/`."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """The ports of this process."""
+    profile_name: str = ""
+    shared_budget: bool = False
+    """Whether both venues share the limits."""
+    ready: Callable[[], ReadyState] = _only_at_the_plant
+    """Returns whether the market is served."""
+    metrics: Callable[[], bytes] = _only_at_the_plant
+    """Returns the metrics, as Prometheus reads them."""
+    nodes: Callable[[], NodesPage] = _only_at_the_plant
+    """Returns the processes that serve the market."""
+    faults: FaultInjector | None = None
+    steering: Steering | None = None
+    """The source, if its clock can be set."""
+    truth: Truth | None = None
+    """Keeps what was; None if nothing does."""
+    edges: Edges | None = None
+    """The processes on the bus that have clients of this plant; None if it serves alone."""

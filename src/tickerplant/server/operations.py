@@ -1,0 +1,83 @@
+"""All operations of a server, and which of them a path names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+from tickerplant.server import (
+    clock_operations,
+    fault_operations,
+    page_operations,
+    truth_operations,
+)
+from tickerplant.server.operation import Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    *page_operations.OPERATIONS,
+    *fault_operations.OPERATIONS,
+    *clock_operations.OPERATIONS,
+    *truth_operations.OPERATIONS,
+)
+"""Every operation of a server."""
+
+
+class Route(Struct, frozen=True):
+    """What may be done at a path."""
+
+    template: str
+    """The path as the rows have it: a label of few values."""
+    operations: Mapping[str, Operation]
+    """By method; HEAD is that of GET."""
+    id: str = ""
+    """What the path names, if it has an `{id}`."""
+
+    @property
+    def allowed(self) -> str:
+        """The methods, as the header `Allow` has them."""
+        return ", ".join(self.operations)
+
+
+class Router:
+    """Finds operations by path.
+
+    Args:
+        operations: The rows.
+    """
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        by_path: dict[str, dict[str, Operation]] = {}
+        for each in operations:
+            methods = by_path.setdefault(each.path, {})
+            methods[each.method] = each
+            if each.method == "GET":
+                methods["HEAD"] = each
+        routes = {path: Route(path, methods) for path, methods in by_path.items()}
+        self._routes = {path: route for path, route in routes.items() if "{id}" not in path}
+        self._named = {
+            path.removesuffix("{id}"): route for path, route in routes.items() if "{id}" in path
+        }
+
+    def find(self, path: str) -> Route | None:
+        """Return what may be done at a path; None if there is nothing."""
+        route = self._routes.get(path)
+        if route is not None:
+            return route
+        parent, slash, last = path.rpartition("/")
+        named = self._named.get(parent + slash)
+        return Route(named.template, named.operations, last) if named and last else None
+
+
+ROUTER = Router(OPERATIONS)
+OWN_PATHS = frozenset(each.path for each in OPERATIONS if each.is_own)
+"""The paths that each process answers about itself."""
+
+
+def welcome_paths(*, has_clock: bool) -> list[str]:
+    """Return the paths that the text of `/` lists."""
+    paths = dict.fromkeys(each.path for each in OPERATIONS if each.method == "GET")
+    unlisted = {"/", page_operations.PROFILE_PATH}
+    if not has_clock:
+        unlisted.add(clock_operations.CLOCK_PATH)
+    return [path for path in paths if path not in unlisted and "{id}" not in path]

@@ -1,0 +1,145 @@
+"""The operations that only read: the state of the server, its clients and its processes."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.protocol.limits_page import SHOWN_ADDRESSES, LimitsPage, limits_page
+from tickerplant.server.connections_page import (
+    MAX_CONNECTIONS,
+    SHOWN_CONNECTIONS,
+    ConnectionsPage,
+    connections_page,
+    whole_page,
+)
+from tickerplant.server.control_plane import ControlPlane
+from tickerplant.server.nodes_page import PLANT, NodesPage
+from tickerplant.server.operation import Operation, QueryParam, Request
+from tickerplant.server.readiness_page import ReadyState, ready_response
+from tickerplant.server.response import TEXT, Response
+
+CONNECTIONS_PATH = "/plant/v1/connections"
+LIMITS_PATH = "/plant/v1/limits"
+METRICS_PATH = "/metrics"
+NODES_PATH = "/plant/v1/nodes"
+PROFILE_PATH = "/plant/v1/profile"
+READY_PATH = "/readyz"
+
+
+class ProfilePage(Struct, frozen=True, kw_only=True):
+    """The page of the profile."""
+
+    profile: str
+    """The name of the protocol profile that the server follows."""
+
+
+def _connections(plane: ControlPlane, request: Request) -> ConnectionsPage:
+    limit = request.params["limit"]
+    page, joined = connections_page(plane.endpoints, limit, PLANT), plane.edges
+    return page if joined is None else whole_page((page, *joined.connections()), limit)
+
+
+def _limits(plane: ControlPlane, request: Request) -> LimitsPage:
+    endpoint = request.endpoint
+    return limits_page(
+        endpoint.rate_limiter,
+        endpoint.venue.name,
+        endpoint.clock(),
+        shared_budget=plane.shared_budget,
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/",
+        name="welcome",
+        summary="The addresses, text.",
+        handler=lambda plane, _: Response(plane.welcome().encode(), content_type=TEXT),
+        content_type=TEXT,
+        is_own=True,
+    ),
+    Operation(
+        method="GET",
+        path="/healthz",
+        name="health",
+        summary="200 while the process serves.",
+        handler=lambda _plane, _: Response(b"ok\n", content_type=TEXT),
+        content_type=TEXT,
+        is_own=True,
+    ),
+    Operation(
+        method="GET",
+        path=READY_PATH,
+        name="readiness",
+        summary="Whether the source is running; the reason and warnings.",
+        doc=(
+            "On a bus also the number of `edges`, and whether the `bus` is `connected` or `lost`; "
+            "503 too while the plant has neither ports nor edges, and at an edge without its plant."
+        ),
+        handler=lambda plane, _: ready_response(plane.ready()),
+        answers=(ReadyState,),
+        statuses={503: "The market is not served; the same body."},
+    ),
+    Operation(
+        method="GET",
+        path=METRICS_PATH,
+        name="metrics",
+        summary="The metrics, Prometheus text.",
+        handler=lambda plane, _: Response(plane.metrics(), content_type=CONTENT_TYPE_LATEST),
+        content_type=CONTENT_TYPE_LATEST,
+    ),
+    Operation(
+        method="GET",
+        path=LIMITS_PATH,
+        name="limits",
+        summary="How close clients came to the limits.",
+        doc=(
+            "Each port reports on its own venue, or on both in profiles where they share the limits. "
+            f"The latest {LIMITS.max_addresses:,} addresses are remembered, "
+            f"and the latest {SHOWN_ADDRESSES} of them are shown. "
+            "It costs no request weight."
+        ),
+        handler=_limits,
+        answers=(LimitsPage,),
+    ),
+    Operation(
+        method="GET",
+        path=CONNECTIONS_PATH,
+        name="connections",
+        summary="The connections, and what waits for them.",
+        doc=(
+            f"With several processes, at most {SHOWN_CONNECTIONS} of each edge are listed, as it last "
+            "reported them."
+        ),
+        handler=_connections,
+        params=(
+            QueryParam(
+                name="limit",
+                kind="integer",
+                doc="How many connections are listed.",
+                default=SHOWN_CONNECTIONS,
+                most=MAX_CONNECTIONS,
+            ),
+        ),
+        answers=(ConnectionsPage,),
+    ),
+    Operation(
+        method="GET",
+        path=NODES_PATH,
+        name="nodes",
+        summary="The processes that serve the market, and their bus.",
+        handler=lambda plane, _: plane.nodes(),
+        answers=(NodesPage,),
+    ),
+    Operation(
+        method="GET",
+        path=PROFILE_PATH,
+        name="profile",
+        summary="The protocol profile.",
+        handler=lambda plane, _: ProfilePage(profile=plane.profile_name),
+        answers=(ProfilePage,),
+    ),
+)

@@ -1,0 +1,47 @@
+"""The text of `/`: where a server can be reached, and what differs from the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tickerplant.protocol.limits import Limits
+from tickerplant.server.faults import Fault, faults_text
+from tickerplant.venue import VENUES
+
+LIMITS_OFF = "Limits are off: exceeding one is counted, and nothing is refused for it."
+
+
+def welcome_text(
+    addresses: Mapping[str, str],
+    schemes: tuple[str, str],
+    *,
+    limits: Limits,
+    faults: Mapping[str, Fault],
+    paths: Iterable[str],
+) -> str:
+    """Return the text of `/`.
+
+    Args:
+        addresses: The address of each venue, `host:port`, by its name.
+        schemes: The URL schemes of streams and of REST.
+        limits: The limits.
+        faults: The faults that are on, by name.
+        paths: The paths of the server's own pages.
+    """
+    ws, http = schemes
+    lines = ["Tickerplant, a futures market-data exchange feed", ""]
+    for venue in VENUES:
+        if venue.name not in addresses:
+            continue
+        address = addresses[venue.name]
+        lines += [
+            venue.title,
+            f"  streams        {ws}://{address}/ws  {ws}://{address}/stream",
+            f"  WebSocket API  {ws}://{address}{venue.api_path}",
+            f"  REST           {http}://{address}{venue.rest_prefix}/v1/exchangeInfo",
+        ]
+    if not limits.enforced:
+        lines += ["", LIMITS_OFF]
+    if faults:
+        lines += ["", faults_text(faults)]
+    return "\n".join([*lines, "", "  ".join(paths), ""])
