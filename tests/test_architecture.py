@@ -23,7 +23,7 @@ LAYERS = (
     {"market", "simulation", "recording", "decode"},
     {"streams", "queries"},
     {"protocol"},
-    {"hub", "feed"},
+    {"hub", "feed", "faults"},
     {"plant", "bus", "truth"},
     {"logs", "stdio"},
     {"client", "control", "progress"},

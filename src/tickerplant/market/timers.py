@@ -26,7 +26,9 @@ Callback: TypeAlias = Callable[[int], None]
 MINUTE_RANK = 0
 """Minutes end before anything else in the same millisecond."""
 AGGREGATE_RANK = 1
-MESSAGE_RANK = 2
+FAULT_RANK = 2
+"""Faults happen after what ends in their millisecond, and before its events."""
+MESSAGE_RANK = 3
 
 
 MAX_CONTINUOUS_MS = HOUR_MS
@@ -54,6 +56,8 @@ class Timers:
 
     def __init__(self, start_ms: int) -> None:
         self.now_ms = start_ms
+        self.on_restart: list[Callable[[], object]] = []
+        """Called after a restart, which has dropped all pending callbacks."""
         self._heap: list[tuple[int, int, int, Callback]] = []
         self._set = 0
 
@@ -64,6 +68,8 @@ class Timers:
         """Set the clock to `start_ms`, even back, and drop all pending callbacks."""
         self.now_ms = start_ms
         self._heap.clear()
+        for callback in self.on_restart:
+            callback()
 
     def at(self, due_ms: int, rank: int, callback: Callback) -> None:
         """Call `callback(due_ms)` once, when the clock reaches `due_ms`."""

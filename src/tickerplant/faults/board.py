@@ -1,0 +1,297 @@
+"""The faults of one server: which are on, when each happens, and how often each did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from random import Random
+from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from tickerplant.errors import ConfigError
+from tickerplant.faults.clock import FaultClock, Timer
+from tickerplant.faults.row import ActsOn
+from tickerplant.faults.rule import Rule, Window, opening_ms
+
+State: TypeAlias = Literal["waiting", "on", "over"]
+MAX_RULES = 1_000
+"""Most rules that wait or are on."""
+MAX_OVER = 100
+"""Rules that are over and still listed; the oldest are forgotten first."""
+PER_RULE: frozenset[ActsOn] = frozenset({"handshake", "rest"})
+"""Faults whose occasions are counted in all, and not on each connection."""
+
+
+class FaultOn(Struct, eq=False):
+    """A rule on a board."""
+
+    id: str
+    rule: Rule
+    number: int
+    """It is the n-th of its kind on this board; decides its random draws."""
+    opens_ms: int
+    """When its window opens, on the clock of faults."""
+    ends_ms: int | None
+    """When it is over; None if it stays until it is removed."""
+    hits: int = 0
+    """How often it has happened."""
+    state: State = "waiting"
+    timers: list[Timer] = field(default_factory=list)
+    """What changes its state later."""
+    all_requests: Chances | None = None
+    """Its chances with handshakes and requests, which are counted in all."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether its window is open."""
+        return self.state == "on"
+
+
+class Chances:
+    """When a rule happens on one connection, or to all requests.
+
+    Args:
+        board: The board of the rule.
+        on: The rule.
+        ordinal: The number of the connection; 0 for all requests.
+    """
+
+    def __init__(self, board: FaultBoard, on: FaultOn, ordinal: int) -> None:
+        self.on = on
+        self.seen = 0
+        """Occasions so far."""
+        self.done = 0
+        """How often it has happened here."""
+        rule = on.rule
+        self._board = board
+        self._after = rule.window.after
+        self._times = rule.window.times
+        share, mean_ms = rule.values.get("share"), rule.values.get("mean")
+        self._share: float | None = share
+        self._mean_ms: int | None = mean_ms
+        self._random = Random(f"{board.seed} {rule.row.name} {on.number} {ordinal}")
+        self.due_ms = 0
+        """The earliest time of the next one; 0 unless the rule has a mean time."""
+        if mean_ms is not None:
+            self.due_ms = board.clock.now_ms + self.wait_ms()
+
+    @property
+    def random(self) -> Random:
+        """Draws whatever else the fault decides by chance."""
+        return self._random
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it happens no more here."""
+        return not self.on.is_on or (self._times is not None and self.done >= self._times)
+
+    def wait_ms(self) -> int:
+        """Draw how long it is until the next one, if the rule has a mean time."""
+        assert self._mean_ms is not None  # noqa: S101  # tells the type checker
+        return max(1, round(self._random.expovariate(1 / self._mean_ms)))
+
+    def occurs(self) -> bool:
+        """Return whether the fault happens at this occasion; it is counted."""
+        if self.is_spent:
+            return False
+        self.seen += 1
+        if self.seen <= self._after:
+            return False
+        if self._share is not None and self._random.random() >= self._share:
+            return False
+        if self._mean_ms is not None:
+            now_ms = self._board.clock.now_ms
+            if now_ms < self.due_ms:
+                return False
+            self.due_ms = now_ms + self.wait_ms()
+        self.happened()
+        return True
+
+    def happened(self) -> None:
+        """Count that the fault happened here."""
+        self.done += 1
+        self._board.count(self.on)
+        if self is self.on.all_requests and self.is_spent:
+            self._board.end(self.on)
+
+
+class FaultBoard:
+    """The faults of one server, for all its ports.
+
+    Args:
+        clock: The time by which faults begin and end.
+        seed: Decides what happens by chance: the draws of the n-th rule of a kind for the n-th
+            connection that is not exempt are the same in every run.
+    """
+
+    def __init__(self, clock: FaultClock, seed: int = 1) -> None:
+        self.clock = clock
+        self.seed = seed
+        self.counts: Counter[str] = Counter()
+        """How often each kind of fault happened."""
+        self.check: Callable[[Rule], object] = _nothing
+        """Raises ConfigError for a rule whose aim does not exist on this server."""
+        self._rules: dict[str, FaultOn] = {}
+        self._on: dict[ActsOn, tuple[FaultOn, ...]] = {}
+        self._listeners: list[Callable[[FaultOn], object]] = []
+        self._numbers: Counter[str] = Counter()
+        self._added = 0
+        self._ordinal = 0
+
+    def __iter__(self) -> Iterator[FaultOn]:
+        """Iterate over the rules in the order in which they were added, the last that are over too."""
+        return iter(tuple(self._rules.values()))
+
+    def __len__(self) -> int:
+        """Return how many rules wait or are on."""
+        return sum(on.state != "over" for on in self._rules.values())
+
+    def __getitem__(self, rule_id: str) -> FaultOn:
+        """Return a rule by its id.
+
+        Raises:
+            KeyError: There is none, or it was over long ago.
+        """
+        return self._rules[rule_id]
+
+    def subscribe(self, callback: Callable[[FaultOn], object]) -> None:
+        """Call `callback` with each rule that is added, opens, is over or is removed, afterwards."""
+        self._listeners.append(callback)
+
+    def next_ordinal(self) -> int:
+        """Return the number of a new connection that is not exempt."""
+        self._ordinal += 1
+        return self._ordinal
+
+    def on(self, acts_on: ActsOn) -> tuple[FaultOn, ...]:
+        """Return the rules that are on and act on something, in the order of the rules."""
+        return self._on.get(acts_on, ())
+
+    def add(self, rule: Rule) -> FaultOn:
+        """Add a rule; its window may open at once.
+
+        Raises:
+            ConfigError: Its aim does not exist, its time is past, or there are too many rules;
+                nothing was added.
+        """
+        self.check(rule)
+        if len(self) >= MAX_RULES:
+            raise ConfigError("fault", rule.text, f"at most {MAX_RULES} rules; remove some")
+        opens_ms = opening_ms(rule.window, self.clock.now_ms)
+        self._added += 1
+        return self._add(f"f{self._added}", rule, opens_ms)
+
+    def _add(self, rule_id: str, rule: Rule, opens_ms: int) -> FaultOn:
+        for_ms = rule.window.for_ms
+        self._numbers[rule.row.name] += 1
+        on = FaultOn(
+            id=rule_id,
+            rule=rule,
+            number=self._numbers[rule.row.name],
+            opens_ms=opens_ms,
+            ends_ms=None if for_ms is None else opens_ms + for_ms,
+        )
+        if rule.row.acts_on in PER_RULE:
+            on.all_requests = Chances(self, on, 0)
+        self._rules[rule_id] = on
+        if opens_ms > self.clock.now_ms:
+            on.timers.append(self.clock.at(opens_ms, lambda _: self._open(on)))
+            self._tell(on)
+        else:
+            self._open(on)
+        return on
+
+    def remove(self, rule_id: str) -> FaultOn:
+        """Remove a rule; what it does ends at once.
+
+        Raises:
+            KeyError: There is none.
+        """
+        on = self._rules.pop(rule_id)
+        if on.state != "over":
+            self._end(on)
+        return on
+
+    def clear(self) -> int:
+        """Remove all rules, and return how many waited or were on."""
+        count = len(self)
+        for rule_id in tuple(self._rules):
+            self.remove(rule_id)
+        return count
+
+    def end(self, on: FaultOn) -> None:
+        """Let a rule be over; it stays on the list."""
+        if on.state == "over":
+            return
+        self._end(on)
+        over = [each.id for each in self._rules.values() if each.state == "over"]
+        for rule_id in over[: max(0, len(over) - MAX_OVER)]:
+            del self._rules[rule_id]
+
+    def replace_all(self, rules: Mapping[str, Rule]) -> None:
+        """Let exactly these rules be on, by their ids: what another board has on.
+
+        The rules that stay keep their counts.  Their windows open and end there, so here `at` and
+        `for` do not count.
+        """
+        for rule_id in self._rules.keys() - rules.keys():
+            self.remove(rule_id)
+        for rule_id, rule in rules.items():
+            if rule_id not in self._rules:
+                window = Window(after=rule.window.after, times=rule.window.times)
+                self._add(rule_id, replace(rule, window=window), self.clock.now_ms)
+
+    def chances(self, on: FaultOn, ordinal: int) -> Chances:
+        """Return when a rule happens on a connection, given by its number."""
+        return on.all_requests or Chances(self, on, ordinal)
+
+    def takes(self, on: FaultOn, ordinal: int) -> bool:
+        """Return whether a rule that is aimed at a share of the connections is aimed at this one."""
+        share = on.rule.aim.connections
+        if share is None:
+            return True
+        name = on.rule.row.name
+        return Random(f"{self.seed} {name} {on.number} {ordinal} is aimed at").random() < share
+
+    def count(self, on: FaultOn) -> None:
+        """Count that a rule happened."""
+        on.hits += 1
+        self.counts[on.rule.row.name] += 1
+
+    def _open(self, on: FaultOn) -> None:
+        on.state = "on"
+        on.timers.clear()
+        if on.ends_ms is not None:
+            on.timers.append(self.clock.at(on.ends_ms, lambda _: self.end(on)))
+        if on.all_requests is not None:
+            on.all_requests = Chances(self, on, 0)
+        self._tell(on)
+        if on.rule.is_instant:
+            self.end(on)
+
+    def _end(self, on: FaultOn) -> None:
+        on.state = "over"
+        for timer in on.timers:
+            timer.cancel()
+        on.timers.clear()
+        self._tell(on)
+
+    def _tell(self, on: FaultOn) -> None:
+        acts_on = on.rule.row.acts_on
+        self._on[acts_on] = tuple(
+            each for each in self._rules.values() if each.is_on and each.rule.row.acts_on == acts_on
+        )
+        for callback in tuple(self._listeners):
+            callback(on)
+
+
+def faults_text(rules: Iterable[FaultOn]) -> str:
+    """Return a sentence that lists the rules that wait or are on."""
+    shown = ", ".join(on.rule.text for on in rules if on.state != "over")
+    return f"Faults on demand: {shown}."
+
+
+def _nothing(_rule: Rule) -> None:
+    """Accept every rule."""

@@ -1,0 +1,93 @@
+"""The clock of faults: market time in a simulation and a replay, connection time elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from tickerplant.market.timers import FAULT_RANK, Timers
+
+Callback: TypeAlias = Callable[[int], object]
+"""Called with its own due time in milliseconds."""
+
+
+class Timer(Protocol):
+    """A callback that is due."""
+
+    def cancel(self) -> object:
+        """Forget the callback."""
+        ...
+
+
+class FaultClock(Protocol):
+    """The time by which faults begin and end."""
+
+    @property
+    def now_ms(self) -> int:
+        """The time, in milliseconds since 1970."""
+        ...
+
+    @property
+    def is_market(self) -> bool:
+        """Whether it is the time of the market."""
+        ...
+
+    def at(self, due_ms: int, callback: Callback) -> Timer:
+        """Call `callback(due_ms)` once, when the time has come."""
+        ...
+
+
+class _MarketTimer:
+    """A callback that is due at a market time."""
+
+    def __init__(self, clock: MarketClock, due_ms: int, callback: Callback) -> None:
+        self._clock = clock
+        self.due_ms = due_ms
+        self._callback: Callback | None = callback
+
+    def fire(self, _due_ms: int) -> None:
+        """Call back, unless it was cancelled."""
+        callback = self._callback
+        self.cancel()
+        if callback is not None:
+            callback(self.due_ms)
+
+    def cancel(self) -> None:
+        """Forget the callback."""
+        self._callback = None
+        self._clock.pending.pop(self, None)
+
+
+class MarketClock:
+    """The clock of faults in a market whose time is its own: between its events, at the same places.
+
+    What is due at a time happens after the minutes and aggregates that end then, and before the
+    events of that time.  It outlives a restart of the market.
+
+    Args:
+        timers: The market clock.
+    """
+
+    is_market = True
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+        self.pending: dict[_MarketTimer, None] = {}
+        """The callbacks that are due later."""
+        timers.on_restart.append(self._restart)
+
+    @property
+    def now_ms(self) -> int:
+        """Market time, in milliseconds since 1970."""
+        return self._timers.now_ms
+
+    def at(self, due_ms: int, callback: Callback) -> Timer:
+        """Call `callback(due_ms)` once, when market time has come there."""
+        timer = _MarketTimer(self, due_ms, callback)
+        self.pending[timer] = None
+        self._timers.at(due_ms, FAULT_RANK, timer.fire)
+        return timer
+
+    def _restart(self) -> None:
+        for timer in self.pending:
+            self._timers.at(timer.due_ms, FAULT_RANK, timer.fire)

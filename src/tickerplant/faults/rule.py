@@ -1,0 +1,333 @@
+"""A fault that somebody asks for: its kind, its parameters, what it is aimed at, and when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import translate
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError
+from tickerplant.faults.row import FaultRow, duration_ms
+from tickerplant.faults.rows import FAULT_BY_NAME
+from tickerplant.recording.timestamps import TimeSpec, parse_time_spec
+from tickerplant.suggestions import one_of, suggestion
+from tickerplant.units import EXPECTED_DURATION, NS_PER_MS
+from tickerplant.venue import VENUES
+
+AIM_DOCS = {
+    "venue": "The venue: `usdm` or `coinm`.",
+    "stream": "A stream, or a pattern such as `btcusdt@depth*`. Messages and subscriptions: those "
+    "of these streams; connections: those that are subscribed to one.",
+    "connection": "The id of one open connection, as the log and `/plant/v1/connections` have it.",
+    "connections": "A share of the connections; it is drawn once for each connection.",
+    "path": "The path of requests, or a pattern such as `/fapi/v1/*`.",
+    "method": "The method of WebSocket API requests, or a pattern.",
+    "symbol": "The symbol of snapshots, or a pattern.",
+}
+"""What a fault can be aimed at."""
+WINDOW_DOCS = {
+    "at": "When its window opens: an offset such as `+10s`, or a time, of the market in a "
+    "simulation and a replay, else of the server. Without it: at once.",
+    "for": "How long its window stays open. Without it: until it is removed; a fault that happens "
+    "at a moment, without `mean` and `after`, happens once.",
+    "after": "The occasions that pass before it, on each connection; of handshakes and requests, "
+    "in all. Of a fault that acts on connections: messages.",
+    "times": "How often it happens at most, on each connection; to handshakes and requests, in all.",
+    "once": "`true` is `times = 1`.",
+}
+"""When a fault happens."""
+LONGEST_TEXT = 1_000
+"""Most characters of a rule, and of any of its values."""
+_CONNECTION = re.compile(r"(?:[\w.-]+-)?c\d+")
+
+
+class Aim(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a fault is aimed at; everything that is not named."""
+
+    venue: str = ""
+    stream: str = ""
+    connection: str = ""
+    connections: float | None = None
+    path: str = ""
+    method: str = ""
+    symbol: str = ""
+
+    def takes_stream(self, name: str) -> bool:
+        """Whether a stream is aimed at."""
+        return not self.stream or matches(self.stream, name)
+
+    def takes_any(self, names: Iterable[str]) -> bool:
+        """Whether one of the streams of a connection is aimed at; any connection without `stream`."""
+        return not self.stream or any(map(_pattern(self.stream.lower()).match, names))
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """When a fault happens."""
+
+    at: TimeSpec | None = None
+    """When the window opens; at once if missing."""
+    for_ms: int | None = None
+    """How long it stays open; until it is removed if missing."""
+    after: int = 0
+    """Occasions that pass first."""
+    times: int | None = None
+    """How often it happens at most."""
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """A fault that somebody asks for."""
+
+    row: FaultRow
+    values: Mapping[str, Any]
+    """Its parameters by name; those that were not given have their default, which may be None."""
+    aim: Aim
+    window: Window
+    given: Mapping[str, object]
+    """The canonical form, as it was written."""
+
+    @property
+    def is_instant(self) -> bool:
+        """Whether it is over as soon as its window is open, because it acts at a moment."""
+        return (
+            self.row.acts_on == "connection"
+            and not self.row.lasts
+            and self.values.get("mean") is None
+            and self.window.for_ms is None
+            and not self.window.after
+        )
+
+    @property
+    def text(self) -> str:
+        """The text form: `reset=30s`, `drop=0.1 stream=btcusdt@depth*`."""
+        rest = {name: value for name, value in self.given.items() if name != "kind"}
+        head = self.row.name
+        values = []
+        for name in self.row.value:
+            if name not in rest:
+                break
+            values.append(str(rest.pop(name)))
+        if values:
+            head += f"={'@'.join(values)}"
+        return " ".join((head, *(f"{name}={_shown(value)}" for name, value in rest.items())))
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@lru_cache(maxsize=256)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern))
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text is a pattern, and not one name."""
+    return any(sign in text for sign in "*?[")
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether `name` is `pattern`, or matches it; upper and lower case are the same."""
+    return _pattern(pattern.lower()).match(name.lower()) is not None
+
+
+def parse_rule(given: object) -> Rule:
+    """Return the rule that somebody wrote, as a mapping or as text.
+
+    Args:
+        given: The canonical mapping, such as `{"kind": "reset", "for": "10s"}`, or the text form,
+            such as `reset=30s` or `drop=0.1 stream=btcusdt@depth*`.
+
+    Raises:
+        ConfigError: A field is unknown or missing, or its value is invalid.
+    """
+    if isinstance(given, Mapping):
+        return _rule_of({str(name): value for name, value in given.items()})
+    if not isinstance(given, str) or len(given) > LONGEST_TEXT or not given.split():
+        raise ConfigError("fault", given, "KIND=VALUE, followed by words of the form KEY=VALUE")
+    return _rule_of(_mapping_of(given))
+
+
+def _mapping_of(text: str) -> dict[str, object]:
+    """Return the mapping of a text form."""
+    head, *words = text.split()
+    kind, _, value = head.partition("=")
+    found: dict[str, object] = {"kind": kind}
+    row = _row_of(kind)
+    parts = value.split("@") if value else []
+    if len(parts) > len(row.value) or head.endswith("="):
+        raise ConfigError(kind, value or None, _form_words(row))
+    found.update(zip(row.value, parts, strict=False))
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or not value:
+            raise ConfigError(kind, word, f"a word of the form KEY=VALUE, {_known_words(row)}")
+        if name in found:
+            raise ConfigError(name, value, f"one value of {name}, not also {found[name]}")
+        found[name] = value
+    return found
+
+
+def _form_words(row: FaultRow) -> str:
+    if not row.value:
+        return f"{row.name} alone; what else it needs follows as KEY=VALUE"
+    params = {each.name: each for each in row.params}
+    return f"{row.form}, {' and '.join(params[name].expected for name in row.value)}"
+
+
+def _row_of(kind: object) -> FaultRow:
+    row = FAULT_BY_NAME.get(kind) if isinstance(kind, str) else None
+    if row is None:
+        shown = None if kind in (None, "") else kind
+        raise ConfigError("kind", shown, one_of(str(kind or ""), FAULT_BY_NAME))
+    return row
+
+
+def _known(row: FaultRow) -> tuple[str, ...]:
+    return (*(each.name for each in row.params), *row.aim_names, *WINDOW_DOCS)
+
+
+def _known_words(row: FaultRow) -> str:
+    return f"with KEY one of {', '.join(_known(row))}"
+
+
+def _rule_of(given: dict[str, object]) -> Rule:
+    row = _row_of(given.get("kind"))
+    rest = {name: value for name, value in given.items() if name != "kind"}
+    for name, value in rest.items():
+        _check_known(row, name, value)
+    values = {each.name: each.default for each in row.params}
+    for each in row.params:
+        if each.name in rest:
+            try:
+                values[each.name] = each.read(rest[each.name])
+            except ValueError as error:
+                raise ConfigError(each.name, rest[each.name], str(error)) from None
+        elif each.required:
+            raise ConfigError(each.name, None, f"{each.expected}; {row.name} needs it")
+    window = _window_of(rest)
+    if row.name == "stall" and values["time"] is not None and values["mean"] is None:
+        # One stall for this time is a window of this length.
+        if window.for_ms is not None:
+            raise ConfigError("time", rest["time"], "time or for, not both, without mean")
+        window = Window(at=window.at, for_ms=values["time"], after=window.after, times=window.times)
+    if row.name == "stall" and values["mean"] is not None and values["time"] is None:
+        raise ConfigError("time", None, f"{_form_words(row)}; stall needs it with mean")
+    return Rule(row=row, values=values, aim=_aim_of(rest), window=window, given=given)
+
+
+def _check_known(row: FaultRow, name: str, value: object) -> None:
+    if name in _known(row):
+        return
+    if name in AIM_DOCS:
+        aims = ", ".join(row.aim_names)
+        expected = (
+            f"no {name}: {row.name} acts on {_ACTED_ON[row.acts_on]} and can be aimed at {aims}"
+        )
+        raise ConfigError(name, value, expected)
+    hint = suggestion(name, _known(row))
+    raise ConfigError("fault", name, f"{row.name} {_known_words(row)}{hint}")
+
+
+_ACTED_ON = {
+    "handshake": "handshakes",
+    "connection": "connections",
+    "message": "messages",
+    "subscription": "subscriptions",
+    "api": "WebSocket API requests",
+    "rest": "REST requests",
+    "snapshot": "snapshots",
+    "clock": "times",
+}
+
+
+def _aim_of(given: Mapping[str, object]) -> Aim:
+    share = given.get("connections")
+    if share is not None:
+        try:
+            share = float(share) if isinstance(share, int | float | str) else -1.0
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1 or isinstance(given["connections"], bool):
+            expected = "a share of the connections from 0 to 1 such as 0.25"
+            raise ConfigError("connections", given["connections"], expected)
+    texts = {
+        name: _aim_text(name, given[name])
+        for name in AIM_DOCS
+        if name in given and name != "connections"
+    }
+    if texts.get("venue", VENUES[0].name) not in {venue.name for venue in VENUES}:
+        names = [venue.name for venue in VENUES]
+        raise ConfigError("venue", texts["venue"], one_of(texts["venue"], names))
+    if "connection" in texts and not _CONNECTION.fullmatch(texts["connection"]):
+        raise ConfigError("connection", texts["connection"], "the id of a connection such as c12")
+    if "path" in texts and not texts["path"].startswith(("/", "*")):
+        raise ConfigError("path", texts["path"], "a path such as /fapi/v1/depth, or a pattern")
+    return Aim(connections=share, **texts)
+
+
+def _aim_text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
+        raise ConfigError(name, value, AIM_DOCS[name].rstrip("."))
+    text = value.strip()
+    return text if name in {"connection", "venue"} else text.lower()
+
+
+def _window_of(given: Mapping[str, object]) -> Window:
+    at = for_ms = None
+    if "at" in given:
+        try:
+            at = parse_time_spec(given["at"])
+        except ValueError as error:
+            raise ConfigError("at", given["at"], str(error)) from None
+        if at.sign == "-":
+            raise ConfigError(
+                "at", given["at"], "a time, or an offset into the future such as +10s"
+            )
+    if "for" in given:
+        try:
+            for_ms = duration_ms(given["for"])
+        except ValueError:
+            raise ConfigError(
+                "for", given["for"], f"{EXPECTED_DURATION}, of at least 1ms"
+            ) from None
+    once = given.get("once", False)
+    if once not in (True, False, "true", "false", "yes", "no"):
+        raise ConfigError("once", once, "true or false")
+    times = _count("times", given["times"], 1) if "times" in given else None
+    if once in (True, "true", "yes"):
+        if times not in (None, 1):
+            raise ConfigError("times", given["times"], "times or once, not both")
+        times = 1
+    after = _count("after", given["after"], 0) if "after" in given else 0
+    return Window(at=at, for_ms=for_ms, after=after, times=times)
+
+
+def _count(name: str, value: object, least: int) -> int:
+    expected = f"a whole number of at least {least}"
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ConfigError(name, value, expected)
+    try:
+        number = int(value)
+    except ValueError:
+        raise ConfigError(name, value, expected) from None
+    if not least <= number <= 10**12:
+        raise ConfigError(name, value, expected)
+    return number
+
+
+def opening_ms(window: Window, now_ms: int) -> int:
+    """Return when a window opens, for a rule that is added at `now_ms`.
+
+    Raises:
+        ConfigError: The time is past.
+    """
+    if window.at is None:
+        return now_ms
+    time_ms = window.at.at(now_ms * NS_PER_MS, 0) // NS_PER_MS
+    if time_ms < now_ms:
+        raise ConfigError("at", time_ms, f"a time from now on, {now_ms}")
+    return time_ms
