@@ -293,12 +293,14 @@ def _combine(
     """Return `on_event` and `has_subscribers` of all `publishers` together, and of a witness."""
     if len(publishers) == 1 and witness is None:
         return publishers[0].on_event, publishers[0].has_subscribers
-    takers: list[OnEvent] = [each.on_event for each in publishers]
-    if witness is not None:
-        takers.insert(0, witness)
+    takers = [each.on_event for each in publishers]
+    first, others = takers[0], takers[1:]
 
     def on_event(market: Market, event: Event) -> None:
-        for take in takers:
+        if witness is not None:
+            witness(market, event)
+        first(market, event)
+        for take in others:
             take(market, event)
 
     def has_subscribers(kind: type, symbol: str) -> bool:

@@ -32,13 +32,16 @@ def positive(side: dict[int, int], *, falling: bool = False) -> list[Level]:
     return sorted(((price, size) for price, size in side.items() if size), reverse=falling)
 
 
-@given(CHANGES, st.integers(1, 7), st.integers(0, 400))
+@given(CHANGES, st.integers(1, 7), st.integers(0, 400), st.integers(0, 3))
 def test_the_book_at_any_id_equals_a_naive_replay_or_is_said_to_be_forgotten(
-    steps: list[tuple[int, list[Level], list[Level], bool]], chunk: int, most_bytes: int
+    steps: list[tuple[int, list[Level], list[Level], bool]],
+    chunk: int,
+    most_bytes: int,
+    most_loose: int,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book_log, "CHUNK_CHANGES", chunk)
-        journal = Journal(most_bytes)
+        journal = Journal(most_bytes, most_loose)
         plant = witnessed(journal)
         bids, asks = {10: 1}, {20: 1}
         plant.publish(snapshot(100, [(10, 1)], [(20, 1)]))
@@ -95,14 +98,17 @@ def test_a_book_is_answered_in_the_number_formats_of_the_exchange() -> None:
 
 def test_a_book_that_begins_anew_forgets_what_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(book_log, "CHUNK_CHANGES", 1)
-    journal = Journal()
+    journal = Journal(max_loose=1)
     plant = witnessed(journal)
     plant.publish(snapshot(100, [(10, 1)], [(20, 1)]))
     plant.publish(update(100, 110, [(11, 1)], []))
+    plant.publish(update(110, 120, [(11, 2)], []))
     assert journal.book_bytes
     plant.publish(snapshot(200, [(10, 1)], [(20, 1)]))
-    assert (journal.book_bytes, journal.forgotten_chunks) == (0, 1)
-    with pytest.raises(RequestError, match="from update id 200 to 201 are kept"):
+    assert (journal.book_bytes, journal.forgotten_chunks) == (0, 2)
+    plant.publish(update(200, 210, [(11, 2)], []))
+    plant.publish(update(210, 220, [(11, 2)], []))
+    with pytest.raises(RequestError, match="from update id 200 to 221 are kept"):
         journal.book("BTCUSDT", 110)
     assert journal.book("BTCUSDT", 200)[1].bids == [(10, 1)]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
+from typing import TypeAlias
 
 import msgspec
 from isal import isal_zlib
@@ -13,10 +14,14 @@ from msgspec import Struct
 
 from tickerplant.events import DepthUpdate, Level
 
-CHUNK_CHANGES = 512
-"""Changes that are packed, and later forgotten, together; each chunk begins with the whole book."""
+CHUNK_CHANGES = 4096
+"""Changes that are packed, and later forgotten, together.  Each chunk begins with the whole book; to make
+a book again, a chunk is read."""
 FASTEST = 0
 """The compression level."""
+
+_Row: TypeAlias = tuple[int, int, Sequence[Level], Sequence[Level]]
+"""A change: its id, its time, and the levels of both sides that changed."""
 
 
 class BookAt(Struct, frozen=True, array_like=True):
@@ -29,46 +34,24 @@ class BookAt(Struct, frozen=True, array_like=True):
     asks: Sequence[Level]
 
 
-class Change(Struct, frozen=True, array_like=True):
-    """The quantities of some levels after a change; 0 removes a level."""
-
-    update_id: int
-    transaction_time_ms: int
-    bids: Sequence[Level]
-    asks: Sequence[Level]
-
-
-class _Packed(Struct, frozen=True):
-    """A chunk that is complete."""
-
-    first_id: int
-    """The id of the book that it begins with."""
-    data: bytes
-    """The book, and the changes of it."""
-
-
 class _Chunk(Struct, array_like=True):
     """A book, and the changes that followed it."""
 
     book: BookAt
-    changes: list[Change]
+    changes: list[_Row]
 
-    @property
-    def first_id(self) -> int:
-        """The id of the book that it begins with."""
-        return self.book.last_update_id
 
-    def at(self, update_id: int) -> BookAt:
-        """Return the book after the last change whose id is at most `update_id`."""
-        bids, asks = dict(self.book.bids), dict(self.book.asks)
-        last_id, time_ms = self.book.last_update_id, self.book.transaction_time_ms
-        for change in self.changes:
-            if change.update_id > update_id:
-                break
-            bids.update(change.bids)
-            asks.update(change.asks)
-            last_id, time_ms = change.update_id, change.transaction_time_ms
-        return BookAt(last_id, time_ms, _levels(bids, best_last=True), _levels(asks))
+def _book_at(book: BookAt, changes: Iterable[_Row], update_id: int) -> BookAt:
+    """Return the book after the last of the changes of `book` whose id is at most `update_id`."""
+    bids, asks = dict(book.bids), dict(book.asks)
+    last_id, last_ms = book.last_update_id, book.transaction_time_ms
+    for change_id, time_ms, bid_changes, ask_changes in changes:
+        if change_id > update_id:
+            break
+        bids.update(bid_changes)
+        asks.update(ask_changes)
+        last_id, last_ms = change_id, time_ms
+    return BookAt(last_id, last_ms, _levels(bids, best_last=True), _levels(asks))
 
 
 def _levels(side: dict[int, int], *, best_last: bool = False) -> list[Level]:
@@ -79,6 +62,40 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Chunk).decode
 
 
+class Chunk:
+    """A book, and the changes that followed it; packed later, because that takes time.
+
+    Args:
+        book: The book that it begins with.
+        changes: The changes.
+    """
+
+    def __init__(self, book: BookAt, changes: Sequence[DepthUpdate]) -> None:
+        self.first_id = book.last_update_id
+        """The id of the book that it begins with."""
+        self.packed_bytes = 0
+        """The memory that it takes; 0 before it is packed."""
+        self._book: BookAt | None = book
+        self._changes = changes
+        self._data = b""
+
+    def pack(self) -> int:
+        """Pack it; return how many bytes that takes."""
+        if self._book is not None:
+            chunk = _Chunk(self._book, list(_rows(self._changes)))
+            self._data = isal_zlib.compress(_encode(chunk), FASTEST)
+            self._book, self._changes = None, ()
+            self.packed_bytes = len(self._data)
+        return self.packed_bytes
+
+    def at(self, update_id: int) -> BookAt:
+        """Return the book after the last change whose id is at most `update_id`."""
+        if self._book is not None:
+            return _book_at(self._book, _rows(self._changes), update_id)
+        chunk = _decode(isal_zlib.decompress(self._data))
+        return _book_at(chunk.book, chunk.changes, update_id)
+
+
 class BookLog:
     """The changes of one book since it began, or since the last of them that was forgotten.
 
@@ -87,51 +104,24 @@ class BookLog:
     """
 
     def __init__(self, book: BookAt) -> None:
-        self._packed: deque[_Packed] = deque()
-        self._open = _Chunk(book, [])
+        self.changes: list[DepthUpdate] = []
+        """The last changes; whoever adds one calls `close` when there are `CHUNK_CHANGES`."""
+        self.chunks: deque[Chunk] = deque()
+        """The changes before them, oldest first; the owner forgets the oldest."""
+        self._book = book
+        """The book before `changes`."""
 
     @property
     def oldest_id(self) -> int:
         """The id of the oldest book that can be made."""
-        return (self._packed[0] if self._packed else self._open).first_id
+        return self.chunks[0].first_id if self.chunks else self._book.last_update_id
 
-    @property
-    def last_id(self) -> int:
-        """The id of the last change."""
-        changes = self._open.changes
-        return changes[-1].update_id if changes else self._open.first_id
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the open chunk has as many changes as it may have; `pack` begins another."""
-        return len(self._open.changes) >= CHUNK_CHANGES
-
-    @property
-    def packed_count(self) -> int:
-        """Chunks that can be forgotten."""
-        return len(self._packed)
-
-    def add(self, update: DepthUpdate) -> None:
-        """Add the next change."""
-        self._open.changes.append(
-            Change(
-                update.final_update_id,
-                update.transaction_time_ms,
-                update.bids,
-                update.asks,
-            )
-        )
-
-    def pack(self, book: BookAt) -> int:
-        """Pack the open chunk, and begin another with `book`; return how many bytes that took."""
-        packed = _Packed(self._open.first_id, isal_zlib.compress(_encode(self._open), FASTEST))
-        self._packed.append(packed)
-        self._open = _Chunk(book, [])
-        return len(packed.data)
-
-    def forget(self) -> int:
-        """Forget the oldest packed chunk; return how many bytes that freed."""
-        return len(self._packed.popleft().data)
+    def close(self, book: BookAt) -> Chunk:
+        """Make a chunk of `changes`, which have led to `book`, and return it."""
+        chunk = Chunk(self._book, self.changes)
+        self.chunks.append(chunk)
+        self.changes, self._book = [], book
+        return chunk
 
     def at(self, update_id: int) -> BookAt:
         """Return the book after the last change whose id is at most `update_id`.
@@ -139,7 +129,12 @@ class BookLog:
         Args:
             update_id: At least `oldest_id`.
         """
-        if update_id >= self._open.first_id:
-            return self._open.at(update_id)
-        number = bisect_right(self._packed, update_id, key=attrgetter("first_id")) - 1
-        return _decode(isal_zlib.decompress(self._packed[number].data)).at(update_id)
+        if update_id >= self._book.last_update_id:
+            return _book_at(self._book, _rows(self.changes), update_id)
+        number = bisect_right(self.chunks, update_id, key=attrgetter("first_id")) - 1
+        return self.chunks[number].at(update_id)
+
+
+def _rows(changes: Iterable[DepthUpdate]) -> Iterator[_Row]:
+    for each in changes:
+        yield each.final_update_id, each.transaction_time_ms, each.bids, each.asks

@@ -13,10 +13,13 @@ from tickerplant.market.book import OrderBook
 from tickerplant.market.market import Market
 from tickerplant.market.tape import AggregateTape, TradeTape
 from tickerplant.suggestions import suggestion
-from tickerplant.truth.book_log import BookAt, BookLog
+from tickerplant.truth import book_log
+from tickerplant.truth.book_log import BookAt, BookLog, Chunk
 
 MAX_BOOK_BYTES = 64 << 20
 """The memory for the changes of all books, unless told otherwise; the oldest are forgotten."""
+MAX_LOOSE_CHUNKS = 16
+"""Chunks that are not packed yet, the newest of all contracts: some 30 MB.  A short test packs none."""
 WHOLE_SIDE = 1 << 40
 """More levels than a side of a book has."""
 NOT_KEPT = -1
@@ -55,9 +58,12 @@ class Journal:
     Args:
         max_book_bytes: The memory for packed changes of books.  The oldest are forgotten, of
             whichever contract they are.
+        max_loose: How many chunks of changes wait to be packed.
     """
 
-    def __init__(self, max_book_bytes: int = MAX_BOOK_BYTES) -> None:
+    def __init__(
+        self, max_book_bytes: int = MAX_BOOK_BYTES, max_loose: int = MAX_LOOSE_CHUNKS
+    ) -> None:
         self.symbols: dict[str, SymbolJournal] = {}
         """The contracts that anything happened to, also those that are not listed any more."""
         self.book_bytes = 0
@@ -65,6 +71,9 @@ class Journal:
         self.forgotten_chunks = 0
         """Chunks of changes that were forgotten because `max_book_bytes` was reached."""
         self._max_book_bytes = max_book_bytes
+        self._max_loose = max_loose
+        self._loose: deque[tuple[BookLog, Chunk]] = deque()
+        """The chunks that are not packed, oldest first, each with its log."""
         self._packed: deque[BookLog] = deque()
         """The log of each packed chunk, oldest first."""
         self._handlers: Mapping[type, Callable[[Market, Any], None]] = {
@@ -92,13 +101,21 @@ class Journal:
         log = self._of(market).book
         if log is None:
             return  # its first snapshot is still to come
-        log.add(update)
-        if log.is_full:
-            self.book_bytes += log.pack(_book_of(market.book))
-            self._packed.append(log)
-            while self.book_bytes > self._max_book_bytes:
-                self.book_bytes -= self._packed.popleft().forget()
-                self.forgotten_chunks += 1
+        changes = log.changes
+        changes.append(update)
+        if len(changes) >= book_log.CHUNK_CHANGES:
+            self._loose.append((log, log.close(_book_of(market.book))))
+            if len(self._loose) > self._max_loose:
+                self._pack()
+
+    def _pack(self) -> None:
+        """Pack the oldest chunk that is not, and forget the oldest if there are too many bytes."""
+        log, chunk = self._loose.popleft()
+        self.book_bytes += chunk.pack()
+        self._packed.append(log)
+        while self.book_bytes > self._max_book_bytes:
+            self.book_bytes -= self._packed.popleft().chunks.popleft().packed_bytes
+            self.forgotten_chunks += 1
 
     def _on_snapshot(self, market: Market, _snapshot: BookSnapshot) -> None:
         journal = self._of(market)
@@ -108,11 +125,11 @@ class Journal:
     def _drop_book(self, journal: SymbolJournal | None) -> None:
         """Forget the changes of a book that begins anew."""
         log = journal.book if journal is not None else None
-        if log is not None and log.packed_count:
+        if log is not None:
+            self.book_bytes -= sum(each.packed_bytes for each in log.chunks)
+            self.forgotten_chunks += len(log.chunks)
             self._packed = deque(each for each in self._packed if each is not log)
-            while log.packed_count:
-                self.book_bytes -= log.forget()
-                self.forgotten_chunks += 1
+            self._loose = deque(each for each in self._loose if each[0] is not log)
 
     def _on_trade(self, market: Market, trade: Trade) -> None:
         journal = self._of(market)
