@@ -7,6 +7,7 @@ from math import exp
 from random import Random
 
 from tickerplant.events import Level, RpiUpdate
+from tickerplant.simulation.conditions import ORDINARY, Conditions
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import ContractProfile
 from tickerplant.simulation.depth_makers import SWEEP_SPREAD, DepthMakers
@@ -73,6 +74,9 @@ class Agents:
         self.touch_makers = TouchMakers(random, market, sizes, contract_profile, valuation)
         self.depth_makers = DepthMakers(random, market, sizes, style, int(price))
         self.leverage = LeveragedPositions(random, market, sizes, price)
+        self.conditions = ORDINARY
+        self._pace = self._kept = 1.0
+        """The spontaneous activity is the product, as for takers."""
         self.rpi_makers: RpiMakers | None = None
         if market.rpi_orders is not None:
             own = Random(random.getrandbits(64))
@@ -123,24 +127,48 @@ class Agents:
         """
         return self._opening_rpi_orders
 
+    # Conditions
+
+    def apply(self, conditions: Conditions) -> None:
+        """Trade under other conditions from now on."""
+        self.conditions = conditions
+        self.takers.set_flow(conditions.flow)
+        self._pace, self._kept = max(conditions.flow, 1.0), min(conditions.flow, 1.0)
+        self.touch_makers.set_conditions(conditions)
+        self.depth_makers.set_conditions(conditions)
+        self.leverage.on_forced = self._on_forced if conditions.is_stressed else None
+        self.adapt()
+
+    def adapt(self) -> None:
+        """Let the makers adapt the book to the conditions."""
+        self.market.after(0, self._adapt)
+
+    def _adapt(self, _: int) -> None:
+        self.touch_makers.adapt()
+        self.depth_makers.adapt()
+        if self.rpi_makers is not None:
+            self.rpi_makers.react()
+
     # Spontaneous activity
 
     def _idle_quote(self, changes: int) -> None:
-        self.touch_makers.quote(changes)
+        if self._kept == 1.0 or self._random() < self._kept:
+            self.touch_makers.quote(changes)
         self._plan_quote()
 
     def _plan_quote(self) -> None:
-        rate = self._idle_bursts * self._activity()
+        rate = self._idle_bursts * self._activity() * self._pace
         self.market.after(
             1 + int(self._exponential(rate)), self._idle_quote, -self._burst_size(IDLE_BURST)
         )
 
     def _idle_sweep(self, _: int) -> None:
-        self.depth_makers.sweep()
+        if self._kept == 1.0 or self._random() < self._kept:
+            self.depth_makers.sweep()
         self._plan_sweep()
 
     def _plan_sweep(self) -> None:
-        rate = self._idle_sweeps * self._activity()
+        rate = self._idle_sweeps * self._activity() * self._pace
         self.market.after(1 + int(self._exponential(rate)), self._idle_sweep)
 
     # Reactions
@@ -148,7 +176,11 @@ class Agents:
     def on_news(self, surprise: float) -> None:
         """React to news of the relative size `surprise`, which the fair value includes already."""
         self.takers.on_news(surprise)
-        self.check_quotes()
+        engine = self.market.engine
+        if engine.bids.keys and engine.asks.keys:
+            self.check_quotes()
+        else:
+            self.touch_makers.react(int(self._exponential(1 / 3)))
 
     def check_quotes(self) -> None:
         """Let the touch makers compare their quotes with the fair value soon."""
@@ -169,10 +201,11 @@ class Agents:
         engine = self.market.engine
         self.leverage.opened(buy, quantity, price)
         if not engine.bids.keys or not engine.asks.keys:
+            self.touch_makers.react(1 + int(self._exponential(1 / 6)))
             return
         tick = self.market.instrument.tick_size
         spread = -engine.asks.keys[-1] - engine.bids.keys[-1]
-        if spread > tick:
+        if spread > self.touch_makers.spread:
             distance = self.touch_makers.distance()
             if (distance < 0) == buy and self._random() < FOLLOW_CHANCE:
                 followed = min(
@@ -189,6 +222,13 @@ class Agents:
             self.rpi_makers.react()
         if self._random() < NOTIFY_CHANCE:
             self._notify_followers()
+
+    def _on_forced(self, buy: bool, quantity: int) -> None:
+        """React to a forced order as to a trade that nobody expected."""
+        self.takers.press(buy, quantity)
+        self.touch_makers.react(1 + int(self._exponential(1 / 6)))
+        self._react(self._bursts, self._sweeps)
+        self._notify_followers()
 
     def _on_quotes_moved(self) -> None:
         if self.rpi_makers is not None:

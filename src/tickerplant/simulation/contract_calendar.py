@@ -18,7 +18,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.quarters import deliveries_ms
 from tickerplant.simulation.instruments import new_dated, new_perpetual
 from tickerplant.simulation.scheduler import Action
-from tickerplant.simulation.underlyings import Underlying, generate_underlyings
+from tickerplant.simulation.underlyings import Underlying, generate_underlyings, underlying_named
 from tickerplant.units import HOUR_MS, MINUTE_MS
 from tickerplant.venue import VENUES
 
@@ -73,7 +73,11 @@ class ContractCalendar:
         self._random = Random(f"{seed} brackets")
         self.bracket_scales: dict[str, float] = {}
         self._coins = _new_coins({each.base_asset for each in registry.traded})
-        self._listed: list[Instrument] = []
+        self._listed: list[str] = []
+        self.announced: set[str] = set()
+        """Symbols that will be traded."""
+        self.ending: set[str] = set()
+        """Symbols that will be delisted or delivered before their time."""
         registry.plan(deliveries_ms(start_ms)[2], self._quarter)
         registry.plan(_next_minute(start_ms + BRACKETS_MS // 2), self._rebracket)
         if listings:
@@ -106,6 +110,7 @@ class ContractCalendar:
             status="DELIVERING",
             contract_type=instrument.contract_type + DELIVERING,
         )
+        self.ending.discard(instrument.symbol)
         price = self._registry.stop(stopped)
         self.bracket_scales.pop(instrument.symbol, None)
         delivered = structs.replace(stopped, status="DELIVERED")
@@ -133,23 +138,65 @@ class ContractCalendar:
     def _announce(self, now_ms: int) -> None:
         """Announce the contract of a new coin, and the end of the oldest one."""
         onboard_ms = now_ms + ANNOUNCED_MS
-        instrument = new_perpetual(next(self._coins), onboard_ms)
-        self._registry.announce(structs.replace(instrument, status="PENDING_TRADING"))
-        self._registry.plan(onboard_ms, partial(self._open, instrument))
-        if len(self._listed) == LISTED_AT_MOST:
-            oldest = structs.replace(self._listed.pop(0), delivery_date_ms=onboard_ms)
-            self._registry.change(oldest)
-            self._registry.plan(onboard_ms, partial(self._delist, oldest))
+        self._listed.append(self.list_coin(None, onboard_ms))
+        if len(self._listed) > LISTED_AT_MOST:
+            oldest = self._listed.pop(0)
+            if oldest in self._traded:
+                self.delist(oldest, onboard_ms)
         self._registry.plan(now_ms + LISTING_MS, self._announce)
 
+    # At any time
+
+    def list_coin(self, name: str | None, onboard_ms: int) -> str:
+        """Announce the perpetual contract of a coin, by default a new one; return its symbol.
+
+        It starts trading at `onboard_ms`, a whole second.
+        """
+        taken = self.announced | self._traded.keys()
+        coins = self._coins if name is None else (underlying_named(name),)
+        instrument = next(
+            each
+            for each in (new_perpetual(coin, onboard_ms) for coin in coins)
+            if each.symbol not in taken
+        )
+        self.announced.add(instrument.symbol)
+        self._registry.announce(structs.replace(instrument, status="PENDING_TRADING"))
+        self._registry.plan(onboard_ms, partial(self._open, instrument))
+        return instrument.symbol
+
+    def delist(self, symbol: str, due_ms: int) -> None:
+        """Announce that a contract stops trading at `due_ms`, a whole second."""
+        instrument = self._traded[symbol]
+        self.ending.add(symbol)
+        self._registry.change(structs.replace(instrument, delivery_date_ms=due_ms))
+        self._registry.plan(due_ms, partial(self._delist, symbol))
+
+    def deliver(self, symbol: str, due_ms: int) -> None:
+        """Announce that a dated contract is delivered at `due_ms`, a whole second."""
+        instrument = self._traded[symbol]
+        self.ending.add(symbol)
+        self._registry.change(structs.replace(instrument, delivery_date_ms=due_ms))
+        self._registry.plan(due_ms, partial(self._deliver_early, symbol))
+
+    @property
+    def _traded(self) -> dict[str, Instrument]:
+        return {each.symbol: each for each in self._registry.traded}
+
     def _open(self, instrument: Instrument, _: int) -> None:
-        self._listed.append(instrument)
+        self.announced.discard(instrument.symbol)
         self._registry.open(instrument)
 
-    def _delist(self, instrument: Instrument, now_ms: int) -> None:
-        settling = structs.replace(instrument, status="SETTLING")
+    def _deliver_early(self, symbol: str, now_ms: int) -> None:
+        if symbol in self.ending:  # otherwise delivered at the end of the quarter
+            self._deliver(self._traded[symbol], now_ms)
+
+    def _delist(self, symbol: str, now_ms: int) -> None:
+        if symbol not in self.ending:
+            return
+        self.ending.discard(symbol)
+        settling = structs.replace(self._traded[symbol], status="SETTLING")
         self._registry.stop(settling)
-        self.bracket_scales.pop(instrument.symbol, None)
+        self.bracket_scales.pop(symbol, None)
         closed = structs.replace(settling, status="CLOSE")
         self._registry.plan(now_ms + CLOSING_MS, lambda _: self._registry.close(closed))
 

@@ -6,7 +6,10 @@ from tickerplant.events import BookTicker, DepthUpdate, Event, Level, RpiUpdate,
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.matching_engine import UPDATE_STEP, Fill, MatchingEngine
 from tickerplant.simulation.rpi_orders import RpiOrders
-from tickerplant.simulation.scheduler import Action, Scheduler
+from tickerplant.simulation.scheduler import Action, Scheduler, Suspended
+
+NO_LEVEL = (0, 0)
+"""The best price and quantity of an empty side."""
 
 
 class ContractMarket:
@@ -35,6 +38,10 @@ class ContractMarket:
         """The RPI orders; None except on perpetual contracts of a venue that has RPI."""
         if instrument.venue.has_rpi and instrument.perpetual:
             self.rpi_orders = RpiOrders()
+        self._closes_ms = instrument.delivery_date_ms
+        """Nothing is scheduled from this time on; 0 while trading is halted."""
+        self._suspended: list[Suspended] | None = None
+        """What goes on when trading resumes; None while it is not halted."""
         self.last_price = 0
         """Price of the last trade on the book."""
         self.volume = 0
@@ -63,9 +70,35 @@ class ContractMarket:
         return self._scheduler.now_ms
 
     def after(self, delay_ms: int, action: Action, argument: int = 0) -> None:
-        """Schedule `action(argument)`, `delay_ms` from now; ignored if that is after delivery."""
-        if self._scheduler.now_ms + delay_ms < self.instrument.delivery_date_ms:
+        """Schedule `action(argument)`, `delay_ms` from now.
+
+        Ignored if that is after delivery, and while trading is halted.
+        """
+        if self._scheduler.now_ms + delay_ms < self._closes_ms:
             self._scheduler.after(delay_ms, self, action, argument)
+
+    def change(self, instrument: Instrument) -> None:
+        """Replace the contract by one with other dates, another type or another status."""
+        self.instrument = instrument
+        if self._suspended is None:
+            self._closes_ms = instrument.delivery_date_ms
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether trading is halted."""
+        return self._suspended is not None
+
+    def halt(self) -> None:
+        """Stop everything that is scheduled here until `resume`; call it with nothing to flush."""
+        self._suspended = self._scheduler.suspend(self)
+        self._closes_ms = 0
+
+    def resume(self) -> None:
+        """Go on where trading was halted."""
+        suspended, self._suspended = self._suspended, None
+        self._closes_ms = self.instrument.delivery_date_ms
+        for left_ms, action, argument in suspended or ():
+            self.after(left_ms, action, argument)
 
     def take(self, buy: bool, quantity: int, price: int) -> list[Fill]:
         """Send an immediate-or-cancel order at `price` or better and publish its trades."""
@@ -117,10 +150,11 @@ class ContractMarket:
         self._flushed_id = now_id
         self._tape.append(DepthUpdate(self.symbol, before + 1, now_id, before, bids, asks, now_ms))
         bid_keys, ask_keys = engine.bids.keys, engine.asks.keys
-        if not bid_keys or not ask_keys:
-            return
-        bid, ask = bid_keys[-1], ask_keys[-1]
-        best = (bid, engine.bids.levels[bid].total, -ask, engine.asks.levels[ask].total)
+        if bid_keys and ask_keys:
+            bid, ask = bid_keys[-1], ask_keys[-1]
+            best = (bid, engine.bids.levels[bid].total, -ask, engine.asks.levels[ask].total)
+        else:
+            best = (*(engine.bids.best or NO_LEVEL), *(engine.asks.best or NO_LEVEL))
         if best != self._best:
             self._best = best
             self._tape.append(BookTicker(self.symbol, now_id, *best, now_ms))

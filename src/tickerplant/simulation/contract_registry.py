@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
 from random import Random
 from typing import TypeAlias
+
+from msgspec import structs
 
 from tickerplant.events import (
     BookSnapshot,
@@ -36,6 +38,8 @@ UPDATE_ID_START = 4_000_000_000_000
 UPDATES_PER_SECOND = 2_000
 FIRST_TRADE_ID = 1
 """First trade id of contracts that are listed during the simulation."""
+HALTED = "TRADING_HALT"
+"""The status of a contract whose trading is halted."""
 COMPOSITE_PULL = 0.3
 """Share of its distance to a composite index by which a contract approaches it in a second."""
 
@@ -71,6 +75,8 @@ class ContractRegistry:
         self._quoting = quoting
         self._plans: dict[int, list[Action]] = {}
         self._former_operations = 0
+        self.on_listed: Callable[[], None] = lambda: None
+        """Called after a contract started trading during the simulation."""
 
     @property
     def traded(self) -> list[Instrument]:
@@ -168,7 +174,9 @@ class ContractRegistry:
             if contract.mark.paid is not None:
                 tape.append(contract.mark.paid)
             tape.append(mark)
-            contract.agents.leverage.mark(mark.mark_price * 10**instrument.price.decimals / 10**8)
+            if not contract.market.is_halted:
+                price = mark.mark_price * 10**instrument.price.decimals / 10**8
+                contract.agents.leverage.mark(price)
             if (
                 second % POSITIONS_S == contract.positions.slot
                 or now_ms % POSITIONING_PERIOD_MS == 0
@@ -190,8 +198,9 @@ class ContractRegistry:
 
     def _mark(self, contract: ListedContract, underlying: LiveUnderlying, now_ms: int) -> MarkPrice:
         engine = contract.market.engine
-        bid, ask = engine.bids.best, engine.asks.best
         last = contract.market.last_price
+        bid = engine.bids.best or engine.asks.best
+        ask = engine.asks.best or engine.bids.best
         return contract.mark.at(
             now_ms,
             underlying.index,
@@ -216,11 +225,26 @@ class ContractRegistry:
         changed = [event for event in opening if isinstance(event, ContractChanged)]
         self._tape += changed
         self._tape += [event for event in opening if event not in changed]
+        self.on_listed()
 
     def change(self, instrument: Instrument) -> None:
         """Change a traded contract."""
-        self.contracts[instrument.symbol].market.instrument = instrument
+        contract = self.contracts[instrument.symbol]
+        contract.market.change(instrument)
+        contract.mark.change_delivery(instrument.delivery_date_ms)
         self._emit_change(instrument)
+
+    def halt(self, symbol: str) -> None:
+        """Halt trading of a contract and publish its status."""
+        market = self.contracts[symbol].market
+        market.halt()
+        self.change(structs.replace(market.instrument, status=HALTED))
+
+    def resume(self, symbol: str) -> None:
+        """Publish that a halted contract is traded again, and go on."""
+        market = self.contracts[symbol].market
+        self.change(structs.replace(market.instrument, status="TRADING"))
+        market.resume()
 
     def change_brackets(self, symbol: str, scale: float) -> None:
         """Change the brackets of a traded contract."""
@@ -236,7 +260,8 @@ class ContractRegistry:
         underlying = self.news.underlyings[instrument.base_asset]
         underlying.followers.pop(contract, None)
         if underlying.leader is contract:
-            self.news.drop(underlying)
+            underlying.leader = None
+        self.news.drop(underlying)
         self._emit_change(instrument)
         return contract.mark.settlement
 

@@ -10,6 +10,7 @@ the book, so depth makers need no bookkeeping and repair what price moves leave 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from itertools import pairwise
 from math import exp
 from random import Random
@@ -20,8 +21,10 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from tickerplant.events import Level
+from tickerplant.simulation.conditions import ORDINARY, Conditions
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import MakerStyle
+from tickerplant.simulation.matching_engine import Side
 from tickerplant.simulation.order_sizes import DRAWS, OrderSizes
 
 GRIDS = ((10.0, 10), (50.0, 100), (400.0, 500))
@@ -38,6 +41,14 @@ SWEEP_SPREAD = 1.05
 LARGEST_SWEEP = 600
 ZONES_PER_RANGE = 5
 VISITS = 2048
+SCRAMBLE = 2_654_435_761
+LOTS = 1 << 32
+"""Multiplied by the first modulo the second, prices in a row are spread evenly."""
+ADAPTATION_STEPS = 7
+"""Steps in which the book is adapted to other conditions; coprime to the grids."""
+WITHDRAW_STEP_MS = 60
+RETURN_STEP_MS = 500
+"""Time between two of these steps, where makers withdraw and where they come back."""
 
 
 class Zone(Struct, frozen=True):
@@ -91,6 +102,12 @@ class DepthMakers:
             zone for low, high, _ in style.distance_shares for zone in self._split(low, high)
         ]
         self._visits = self._schedule()
+        self._conditions = self._adapted = ORDINARY
+        """The conditions now, and those to which the book is adapted."""
+        self._quote: Callable[[int, float, int], int] = self._quantity
+        self._adaptation = 0
+        self._returning: list[tuple[bool, int, int]] = []
+        """Levels that come back: side, price and quantity."""
 
     def _split(self, low_bp: float, high_bp: float) -> list[Zone]:
         """Return the zones of a range of distances."""
@@ -167,9 +184,9 @@ class DepthMakers:
         ]
         return sorted(rows, reverse=buy)
 
-    def _quantity(self, price: int, scale: float, draw: int) -> int:
-        """Return a quantity that is a multiple of the step."""
-        if price % self._wall == 0:
+    def _quantity(self, key: int, scale: float, draw: int) -> int:
+        """Return a quantity that is a multiple of the step; a key is a price or its negative."""
+        if key % self._wall == 0:
             scale *= self._style.round_wall
         return max(int(self._order_sizes[draw] * scale), 1) * self._step
 
@@ -177,18 +194,18 @@ class DepthMakers:
         """Requote a random number of levels of both sides."""
         levels = self._style.sweep_levels * exp(self._gauss(0, SWEEP_SPREAD))
         random, zones = self._random, self._visits
-        engine, quantity = self._market.engine, self._quantity
+        engine, quantity = self._market.engine, self._quote
         fill_gap, empty, set_total = engine.fill_gap, engine.empty, engine.set_total
         bids, asks, tick = engine.bids, engine.asks, self._tick
         lowest, highest = self._lowest, self._highest
-        if not bids.keys or not asks.keys:
-            return
         for _ in range(int(min(levels, LARGEST_SWEEP) + random())):
             number = int(random() * (2 * VISITS))
             low, width, grid, add, drop, scale = zones[number >> 1]
             buy = number & 1 == 0
             side = bids if buy else asks
             keys = side.keys
+            if not keys:
+                continue
             key = (keys[-1] - low - int(random() * width)) // grid * grid
             if grid > tick and random() < STRAY:
                 key = keys[min(bisect_left(keys, key), len(keys) - 1)]
@@ -196,8 +213,10 @@ class DepthMakers:
             queue = side.levels.get(key)
             if queue is None:
                 if random() < add:
-                    if lowest <= price <= highest:
-                        fill_gap(side, key, quantity(price, scale, int(random() * DRAWS)))
+                    if lowest <= price <= highest and (
+                        size := quantity(key, scale, int(random() * DRAWS))
+                    ):
+                        fill_gap(side, key, size)
                     continue
                 key = keys[bisect_left(keys, key, 0, len(keys) - 1)]
                 if key > keys[-1] - low:
@@ -205,7 +224,96 @@ class DepthMakers:
                 queue, price = side.levels[key], key if buy else -key
             if key == keys[-1]:
                 continue  # the best price belongs to the touch makers
-            if key % grid or random() < drop:
-                empty(side, key)
+            is_dropped = key % grid or random() < drop
+            size = 0 if is_dropped else quantity(key, scale, int(random() * DRAWS))
+            if size:
+                set_total(side, key, queue, size)
             else:
-                set_total(side, key, queue, quantity(price, scale, int(random() * DRAWS)))
+                empty(side, key)
+
+    # Conditions other than the ordinary
+
+    def set_conditions(self, conditions: Conditions) -> None:
+        """Take over the conditions: what is quoted from now on follows them."""
+        self._conditions = conditions
+        self._quote = self._quantity if conditions == ORDINARY else self._quantity_of_those_present
+
+    def _quantity_of_those_present(self, key: int, scale: float, draw: int) -> int:
+        """Return a quantity as `_quantity` does; 0 if the maker of that price is gone."""
+        if self._lot(key) >= self._conditions.presence_of(key > 0):
+            return 0
+        return self._scaled(self._quantity(key, scale, draw), self._conditions.depth)
+
+    def _scaled(self, quantity: int, factor: float) -> int:
+        return max(int(quantity * factor) // self._step, 1) * self._step
+
+    def _lot(self, key: int) -> float:
+        """Return a number from 0 to 1 for a price: its maker stays while it is below the presence."""
+        return (abs(key) // self._tick * SCRAMBLE & LOTS - 1) / LOTS
+
+    def adapt(self) -> None:
+        """Adapt the book to the conditions, in steps: makers withdraw fast and come back slowly."""
+        before, now = self._adapted, self._conditions
+        if before == now:
+            return
+        self._adaptation += 1
+        self._returning = [
+            (buy, price, self._scaled(quantity, now.depth))
+            for buy in (True, False)
+            if now.presence_of(buy) > before.presence_of(buy)
+            for price, quantity in self._missing(buy, before, now)
+        ]
+        is_return = bool(self._returning) or now.depth > before.depth
+        step_ms = RETURN_STEP_MS if is_return else WITHDRAW_STEP_MS
+        for step in range(ADAPTATION_STEPS + 1):
+            argument = self._adaptation * (ADAPTATION_STEPS + 1) + step
+            self._market.after(step * step_ms, self._adapt_part, argument)
+
+    def _missing(self, buy: bool, before: Conditions, now: Conditions) -> list[Level]:
+        """Return the levels that makers who come back quote around the present best prices."""
+        engine = self._market.engine
+        side, other = (engine.bids, engine.asks) if buy else (engine.asks, engine.bids)
+        best = side.best or other.best
+        if best is None:
+            return []
+        gone, back = before.presence_of(buy), now.presence_of(buy)
+        rows = self.opening(best[0], buy)
+        return [(price, quantity) for price, quantity in rows if gone <= self._lot(price) < back]
+
+    def _adapt_part(self, argument: int) -> None:
+        """Adapt a part of the book; the last step leaves no orders where there are no makers."""
+        adaptation, step = divmod(argument, ADAPTATION_STEPS + 1)
+        if adaptation != self._adaptation:
+            return
+        engine = self._market.engine
+        is_last = step == ADAPTATION_STEPS
+        for side in (engine.bids, engine.asks):
+            presence = self._conditions.presence_of(side.sign > 0)
+            keys = side.keys[:] if is_last and not presence else side.keys[:-1]
+            if is_last:
+                keys = [key for key in keys if self._lot(key) >= presence]
+            else:
+                keys = [key for key in keys if key // self._tick % ADAPTATION_STEPS == step]
+            self._adapt_levels(side, keys)
+        for buy, price, quantity in self._returning:
+            side = engine.bids if buy else engine.asks
+            is_due = (
+                price // self._tick % ADAPTATION_STEPS == step
+                and price * side.sign not in side.levels
+            )
+            if is_due and side.keys and price * side.sign < side.keys[-1]:
+                engine.post(buy, price, quantity)
+        if is_last:
+            self._adapted, self._returning = self._conditions, []
+
+    def _adapt_levels(self, side: Side, keys: list[int]) -> None:
+        """Withdraw the orders whose makers are gone, and scale the others."""
+        engine, buy = self._market.engine, side.sign > 0
+        presence = self._conditions.presence_of(buy)
+        ratio = self._conditions.depth / self._adapted.depth
+        for key in keys:
+            total, price = side.levels[key].total, key * side.sign
+            if self._lot(key) >= presence:
+                engine.withdraw(buy, price, total)
+            elif ratio != 1:
+                engine.resize(buy, price, self._scaled(total, ratio))

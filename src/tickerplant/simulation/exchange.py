@@ -21,7 +21,8 @@ from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.indices import COIN_BUFFERS, AssetIndices
 from tickerplant.simulation.insurance_funds import INTERVAL_MS as FUNDS_MS
 from tickerplant.simulation.insurance_funds import InsuranceFunds
-from tickerplant.simulation.scheduler import Scheduler
+from tickerplant.simulation.lever_board import LeverBoard
+from tickerplant.simulation.scheduler import Action, Scheduler
 
 
 class SimulatedExchange:
@@ -84,7 +85,9 @@ class SimulatedExchange:
             *self._assets.at(second_ms),
             *self._funds.at(self.registry.traded, second_ms),
         )
-        ContractCalendar(self.registry, seed, start_ms, listings=listings)
+        calendar = ContractCalendar(self.registry, seed, start_ms, listings=listings)
+        self.levers = LeverBoard(self._scheduler, self.registry, calendar, seed)
+        """What changes the market while it runs."""
         self._scheduler.after(1000 - start_ms % 1000, self, self._on_second)
 
     # History and opening
@@ -129,6 +132,21 @@ class SimulatedExchange:
         if Liquidation in map(type, events):
             self._insure(events)
         return self._scheduler.now_ms, events
+
+    @property
+    def now_ms(self) -> int:
+        """Time of the last batch."""
+        return self._scheduler.now_ms
+
+    def at(self, time_ms: int, action: Action) -> None:
+        """Run `action(time_ms)` at a market time, before anything else of that millisecond.
+
+        Raises:
+            ValueError: `time_ms` is before the last batch.
+        """
+        if time_ms < self.now_ms:
+            raise ValueError(f"{time_ms} is before {self.now_ms}, the time of the market")
+        self._scheduler.first_at(time_ms, self, action, time_ms)
 
     @property
     def order_count(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Callable
 from math import floor, log10
 from random import Random
 
@@ -28,6 +29,8 @@ LATEST_MS = 900
 """Longest delay of a forced order after the mark price that triggers it."""
 SLIPPAGE = 0.004
 """Distance from the mark price to the limit of a forced order, its bankruptcy price."""
+FAR_SLIPPAGE = 0.03
+"""The same distance for positions with much margin left."""
 LATE_SHARE = 0.05
 """Share of the forced orders that come after the mark price has passed the bankruptcy price."""
 LATE_DISTANCE = 0.006
@@ -50,6 +53,8 @@ class LeveragedPositions:
         self.shorts: list[tuple[float, int]] = []
         """The same with negative prices."""
         self._mark = price
+        self.on_forced: Callable[[bool, int], None] | None = None
+        """If given, called after each forced order with its side and quantity."""
         for _ in range(FIRST_POSITIONS):
             entry = price * (1 + random.gauss(0, FIRST_SPREAD))
             self._add(random.random() < 0.5, sizes.order(), entry)
@@ -87,9 +92,16 @@ class LeveragedPositions:
 
     def _send(self, signed_size: int) -> None:
         """Send a forced order (positive buys), hand over the unfilled rest, and publish it."""
-        buy, quantity = signed_size > 0, abs(signed_size)
+        buy = signed_size > 0
+        self._execute(buy, abs(signed_size), self._limit(buy))
+
+    def liquidate(self, signed_size: int) -> None:
+        """Send a forced order for a position of any size (positive buys), with a far limit."""
+        buy = signed_size > 0
+        self._execute(buy, abs(signed_size), self._price_at(FAR_SLIPPAGE if buy else -FAR_SLIPPAGE))
+
+    def _execute(self, buy: bool, quantity: int, price: int) -> None:
         market = self._market
-        price = self._limit(buy)
         fills = [fill[1:] for fill in market.take(buy, quantity, price)]
         rest = quantity - sum(size for _, size in fills)
         if rest:
@@ -110,15 +122,19 @@ class LeveragedPositions:
             )
         )
         market.flush()
+        if self.on_forced is not None:
+            self.on_forced(buy, quantity)
 
     def _limit(self, buy: bool) -> int:
         """Return the bankruptcy price of a position that is liquidated now."""
         margin = SLIPPAGE
         if self._random.random() < LATE_SHARE:
             margin = -self._random.expovariate(1 / LATE_DISTANCE)
+        return self._price_at(margin if buy else -margin)
+
+    def _price_at(self, margin: float) -> int:
         tick = self._market.instrument.tick_size
-        limit = self._mark * (1 + margin if buy else 1 - margin)
-        return max(int(limit / tick) * tick, tick)
+        return max(int(self._mark * (1 + margin) / tick) * tick, tick)
 
 
 TIERS = (

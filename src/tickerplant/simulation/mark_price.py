@@ -39,19 +39,29 @@ class MarkPriceCalculator:
         self._basis: deque[float] = deque(maxlen=BASIS_SAMPLES)
         self._interval_ms = instrument.funding_interval_hours * HOUR_MS
         self._next_funding_ms = (now_ms // self._interval_ms + 1) * self._interval_ms
+        self._delivery_date_ms = instrument.delivery_date_ms
+        self.pinned_premium: float | None = None
+        """If given, the average premium that the predicted funding rate follows from."""
         self._cap = instrument.funding_cap / RATE_ONE
         self._last_rate = FIRST_FUNDING_RATE
         # The current funding interval began before the simulation; its premium was zero so far.
         self._premium_count = (now_ms - (self._next_funding_ms - self._interval_ms)) // 1000
         self._premium_sum = 0.0
         self._settle_sum, self._settle_count = 0, 0
+        self._index = 0
         self.paid: FundingPaid | None = None
         """The funding paid at the latest second, if that was a funding time."""
 
     @property
     def settlement(self) -> int:
-        """Average index of the last hour so far, in integers of 10^-8."""
-        return round_div(self._settle_sum, max(self._settle_count, 1))
+        """Average index of the last hour so far, in integers of 10^-8; the latest index if none."""
+        if not self._settle_count:
+            return self._index
+        return round_div(self._settle_sum, self._settle_count)
+
+    def change_delivery(self, delivery_date_ms: int) -> None:
+        """Let a dated contract be delivered at another time."""
+        self._delivery_date_ms = delivery_date_ms
 
     def at(self, now_ms: int, index: float, bid: int, ask: int, last: int) -> MarkPrice:
         """Return the mark price at the second `now_ms`, and add the second to the averages."""
@@ -86,7 +96,9 @@ class MarkPriceCalculator:
         )
 
     def _rate(self) -> float:
-        average = self._premium_sum / max(self._premium_count, 1)
+        average = self.pinned_premium
+        if average is None:
+            average = self._premium_sum / max(self._premium_count, 1)
         return funding_rate(average, self._instrument.funding_interval_hours, self._cap)
 
     def _dated(self, now_ms: int, mark: float, index: float) -> MarkPrice:
@@ -94,8 +106,8 @@ class MarkPriceCalculator:
 
         In the last hour the estimated settlement price assumes that the index stays as it is.
         """
-        index_price = estimate = round(index * RATE_ONE)
-        left_ms = self._instrument.delivery_date_ms - now_ms
+        index_price = estimate = self._index = round(index * RATE_ONE)
+        left_ms = self._delivery_date_ms - now_ms
         if left_ms <= SETTLEMENT_MS:
             self._settle_sum += index_price
             self._settle_count += 1

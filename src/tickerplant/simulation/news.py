@@ -10,7 +10,7 @@ from tickerplant.instrument import COMPOSITE, RATE_DECIMALS, Instrument
 from tickerplant.simulation.agents import Agents
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import BASIS_PER_YEAR, YEAR_MS, ContractProfile
-from tickerplant.simulation.indices import Basket, Composite, index_weights
+from tickerplant.simulation.indices import COIN_BUFFERS, Basket, Composite, index_weights
 from tickerplant.simulation.mark_price import MarkPriceCalculator
 from tickerplant.simulation.open_interest import Positions
 from tickerplant.simulation.scheduler import Scheduler
@@ -78,6 +78,8 @@ class LiveUnderlying:
         self.activity = Activity(random, OWN_ACTIVITY_SPREAD, ACTIVITY_MEMORY_S)
         self.leader: ListedContract | None = None
         self.followers: dict[ListedContract, FollowerValuation] = {}
+        self.volatility = 1.0
+        """Multiplies the news about it."""
         self.composite: Composite | None = None
         """The assets of its index, if that is a composite one."""
         self.composite_index: CompositeIndex | None = None
@@ -111,6 +113,7 @@ class NewsFlow:
         self._seed = seed
         self.sectors: dict[str, Sector] = {}
         self.underlyings: dict[str, LiveUnderlying] = {}
+        self._assets = {name for name, _, _ in COIN_BUFFERS}
 
     def underlying(self, name: str) -> LiveUnderlying:
         """Return the state of an underlying; news about it starts with the first call."""
@@ -134,9 +137,17 @@ class NewsFlow:
         return underlying
 
     def drop(self, underlying: LiveUnderlying) -> None:
-        """Stop the news about an underlying."""
+        """Stop the news about an underlying, unless a contract or an index still needs it."""
+        if underlying.leader is not None or underlying.followers or self._is_part(underlying):
+            return
         del self.underlyings[underlying.name]
         del underlying.sector.underlyings[underlying.name]
+
+    def _is_part(self, underlying: LiveUnderlying) -> bool:
+        if underlying.name in self._assets:
+            return True
+        is_composed = any(each.composite for each in self.underlyings.values())
+        return is_composed and underlying.name in {name for name, _ in index_weights()}
 
     def step(self) -> None:
         """Advance the activity by one second."""
@@ -176,9 +187,19 @@ class NewsFlow:
         )
 
     def _apply_news(self, underlying: LiveUnderlying, size: float, volatility: float) -> None:
-        relative = size * volatility * NEWS_VOLATILITY
+        relative = size * volatility * NEWS_VOLATILITY * underlying.volatility
+        surprise = size * volatility / underlying.value.volatility * underlying.volatility
+        self.move(underlying, relative, surprise)
+
+    def move(self, underlying: LiveUnderlying, relative: float, surprise: float) -> None:
+        """Move the fair value of an underlying, and let its contracts react.
+
+        Args:
+            underlying: What the news is about.
+            relative: The logarithm of the new value over the present one.
+            surprise: The size of the news, in usual moves of a second; it decides who trades.
+        """
         underlying.value.move(relative)
-        surprise = size * volatility / underlying.value.volatility
         leader = underlying.leader
         if leader is not None:
             leader.market.after(0, partial(_on_news, leader.agents, surprise))

@@ -271,6 +271,8 @@ class Positions:
         self._targets = position_targets(instrument, inputs.contract_profile, inputs.seed)
         self._open_interest = opening_open_interest(inputs)
         self._volume = 0
+        self.target_factor = 1.0
+        """Multiplies the open interest that trading moves it towards."""
         levels = long_shares(inputs, np.array([publish_time_ms(inputs)]))
         self._shares = [
             Reverting(random, level, usual, spread)
@@ -303,9 +305,8 @@ class Positions:
         """Open and close positions with the `traded` steps, and move the long shares."""
         fluctuation = float(self._targets.fluctuation.at(np.array([now_ms]))[0])
         chance = self._random.uniform(-RANDOM_SHARE, RANDOM_SHARE)
-        self._open_interest = next_open_interest(
-            self._open_interest, target_steps(self._targets, fluctuation), traded, chance
-        )
+        target = target_steps(self._targets, fluctuation) * self.target_factor
+        self._open_interest = next_open_interest(self._open_interest, target, traded, chance)
         pace = self._activity() ** 0.5
         for share in self._shares:
             share.step(pace)

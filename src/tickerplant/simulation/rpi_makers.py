@@ -84,14 +84,17 @@ class RpiMakers:
             self._market.after(LEAST_MS + int(self._exponential(1 / CHECK_MS)), self.check_quotes)
 
     def check_quotes(self, _: int = 0) -> None:
-        """Requote both sides around the best prices of the book."""
+        """Requote both sides around the best prices of the book; withdraw if a side is empty."""
         self._planned = False
         engine, orders = self._market.engine, self._orders
         bids, asks = engine.bids.keys, engine.asks.keys
-        if not bids or not asks:
-            return
-        self._requote(orders.bids, bids[-1], asks[-1])
-        self._requote(orders.asks, asks[-1], bids[-1])
+        if bids and asks:
+            self._requote(orders.bids, bids[-1], asks[-1])
+            self._requote(orders.asks, asks[-1], bids[-1])
+        else:  # without a spread there is nothing to improve
+            for side in (orders.bids, orders.asks):
+                for key in list(side.quantities):
+                    self._put(side, key, 0)
         self._market.flush()
         self._market.flush_rpi()
 

@@ -7,6 +7,10 @@ from heapq import heapify, heappop, heappush
 from typing import Protocol, TypeAlias
 
 Action: TypeAlias = Callable[[int], None]
+Suspended: TypeAlias = tuple[int, Action, int]
+"""Time left in milliseconds, action and argument."""
+FIRST = 1 << 60
+"""More actions than are ever scheduled."""
 
 
 class ActionOwner(Protocol):
@@ -28,12 +32,29 @@ class Scheduler:
         self.now_ms = now_ms
         self._entries: list[tuple[int, int, ActionOwner, Action, int]] = []
         self._entered = 0
+        self._entered_first = 0
 
     def after(self, delay_ms: int, place: ActionOwner, action: Action, argument: int = 0) -> None:
         """Run `action(argument)` on behalf of `owner`, `delay_ms` from now."""
         self._entered += 1
         entry = (self.now_ms + delay_ms, self._entered, place, action, argument)
         heappush(self._entries, entry)
+
+    def first_at(self, time_ms: int, place: ActionOwner, action: Action, argument: int) -> None:
+        """Run `action(argument)` at `time_ms`, before what `after` schedules for that millisecond.
+
+        Actions that come first keep their order.
+        """
+        self._entered_first += 1
+        entry = (time_ms, self._entered_first - FIRST, place, action, argument)
+        heappush(self._entries, entry)
+
+    def suspend(self, place: ActionOwner) -> list[Suspended]:
+        """Cancel every action of `place`, and return them with the time left to each, in order."""
+        now_ms = self.now_ms
+        mine = sorted((each[:2], each) for each in self._entries if each[2] is place)
+        self.cancel_all(place)
+        return [(entry[0] - now_ms, entry[3], entry[4]) for _, entry in mine]
 
     def cancel_all(self, place: ActionOwner) -> None:
         """Cancel every action of `owner`."""

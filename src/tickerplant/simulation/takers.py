@@ -75,6 +75,8 @@ class Takers:
         self._tick = market.instrument.tick_size
         self._retail = 0.0 if market.rpi_orders is None else sizes.median * RETAIL_ORDERS
         """The largest quantity of a retail order."""
+        self._pace = self._kept = 1.0
+        """The order flow is the product: more arrivals, of which some are left out."""
         self._expected = 0.0
         self._metaorders = [self._metaorder() for _ in range(METAORDERS)]
         self.on_trade: Callable[[bool, int, int], None] = lambda *_: None
@@ -84,18 +86,23 @@ class Takers:
         """Start the arrival of parentless orders."""
         self._plan()
 
+    def set_flow(self, factor: float) -> None:
+        """Multiply the order flow; the next arrival is never later than usual."""
+        self._pace, self._kept = max(factor, 1.0), min(factor, 1.0)
+
     def _plan(self) -> None:
-        rate = self._rate_per_ms * (1 - NEWS_SHARE) * self._activity()
+        rate = self._rate_per_ms * (1 - NEWS_SHARE) * self._activity() * self._pace
         self._market.after(1 + int(self._exponential(rate)), self._arrive)
 
     def _arrive(self, _: int) -> None:
-        self.order(self._sign())
+        if self._kept == 1.0 or self._random() < self._kept:
+            self.order(self._sign())
         self._plan()
 
     def on_news(self, surprise: float) -> None:
         """Send orders in the direction of the news. `surprise` is in units of its usual size."""
         per_news = self._rate_per_ms * NEWS_SHARE * NEWS_SPAN_MS
-        mean = per_news * min(abs(surprise), 6.0)
+        mean = per_news * min(abs(surprise), 6.0) * (self._pace * self._kept)
         sign = 1 if surprise > 0 else -1
         number = int(mean + self._random())
         for _ in range(number):
@@ -163,6 +170,11 @@ class Takers:
         if retail:
             self._market.flush_rpi()
         self.on_trade(buy, quantity, fills[-1][1])
+
+    def press(self, buy: bool, quantity: int) -> None:
+        """Move the fair value as an unexpected order of this size does."""
+        weight = min((quantity / self._order_sizes.median) ** IMPACT_EXPONENT, IMPACT_LIMIT)
+        self._valuation.add_impact(self._impact * (weight if buy else -weight))
 
     def _spawn_children(self, buy: bool, quantity: int) -> None:
         random, after = self._random, self._market.after

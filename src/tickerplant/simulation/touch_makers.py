@@ -14,6 +14,7 @@ from collections.abc import Callable
 from math import exp
 from random import Random
 
+from tickerplant.simulation.conditions import Conditions
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import ContractProfile
 from tickerplant.simulation.matching_engine import Side
@@ -48,6 +49,9 @@ ADDING = 0.54
 SMALL_ORDER_SHARE = 0.68
 """Share of the additions that have the size of a taker order."""
 ROUND_SHARE = 0.15
+LEAST_PRESENCE = 0.02
+WIDENING = 2.0
+"""Spread of the makers that stay, in usual moves, for each maker that is gone."""
 JOIN_SPREAD = 0.9
 """Standard deviation of the logarithm of the first quantity at a new best price."""
 KEEP_LEVEL_CHANCE = 0.85
@@ -76,11 +80,16 @@ class TouchMakers:
         self._step = market.instrument.step_size
         self._parts = [CHANGE * exp(random.gauss(0, CHANGE_SPREAD)) for _ in range(DRAWS)]
         self._wanted = [0.0, 0.0]
+        self._sizes = [1.0, 1.0]
+        """Factors of the quantities that are wanted, asks first; 0 if there are no makers."""
         self._requote_ms = 0
         price = valuation.price()
-        self.move_threshold = max(
+        self._usual_threshold = max(
             contract_profile.move_threshold_bp * price / 1e4, MIN_MOVE_TICKS * self._tick
         )
+        self.spread = self._tick
+        """The spread that makers keep, in price units."""
+        self.move_threshold = self._usual_threshold
         """Distance between fair value and mid, in price units, that moves the best prices."""
         self.on_stale: Callable[[bool], None] = lambda _: None
         """Called before makers withdraw stale quotes; the argument says if the fair value rose."""
@@ -94,7 +103,7 @@ class TouchMakers:
         self._wanted[buy] = noise
         lean = LEAN * self.distance() / self.move_threshold
         lean = min(max(lean, -1.6), 1.6)
-        return self._order_sizes.touch * exp(noise + (lean if buy else -lean))
+        return self._order_sizes.touch * exp(noise + (lean if buy else -lean)) * self._sizes[buy]
 
     def opening_quantity(self) -> int:
         """Draw a best quantity for the opening."""
@@ -103,8 +112,20 @@ class TouchMakers:
     def distance(self) -> float:
         """Return how far the fair value is above the mid, in price units."""
         engine = self._market.engine
-        mid = (engine.bids.keys[-1] - engine.asks.keys[-1]) / 2
+        try:
+            mid = (engine.bids.keys[-1] - engine.asks.keys[-1]) / 2
+        except IndexError:
+            return self._distance_without_mid()
         return self._valuation.price() - mid
+
+    def _distance_without_mid(self) -> float:
+        """Return the distance to where the mid would be; 0 with an empty book."""
+        engine, fair_value = self._market.engine, self._valuation.price()
+        if engine.bids.keys:
+            return fair_value - (engine.bids.keys[-1] + self.spread / 2)
+        if engine.asks.keys:
+            return fair_value - (-engine.asks.keys[-1] - self.spread / 2)
+        return 0.0
 
     # Quantities at the best prices
 
@@ -177,6 +198,7 @@ class TouchMakers:
         engine = self._market.engine
         bids, asks = engine.bids, engine.asks
         if not bids.keys or not asks.keys:
+            self._quote_around_fair_value()
             return
         bid, ask = bids.keys[-1], -asks.keys[-1]
         distance = self.distance()
@@ -215,17 +237,56 @@ class TouchMakers:
 
     def _close_spread(self) -> None:
         """Close the spread: the side that the fair value leans to follows."""
-        tick, engine = self._tick, self._market.engine
+        engine, spread = self._market.engine, self.spread
         bids, asks = engine.bids, engine.asks
         bid, ask = bids.keys[-1], -asks.keys[-1]
-        if ask - bid <= tick:
+        if ask - bid <= spread:
             return
         if self._valuation.price() > (bid + ask) / 2:
-            side, key = bids, ask - tick
+            side, key = bids, ask - spread
         else:
-            side, key = asks, -(bid + tick)
+            side, key = asks, -(bid + spread)
         self._shrink_level(side)
         self._open_level(side, key)
+        self._market.flush()
+        self.on_moved()
+
+    def set_conditions(self, conditions: Conditions) -> None:
+        """Take over the conditions: the spread at once, quantities with the next changes."""
+        self._sizes = [conditions.presence_of(buy) * conditions.depth for buy in (False, True)]
+        missing = 1 / max(conditions.presence, LEAST_PRESENCE) - 1
+        wide = int(WIDENING * missing * self._usual_threshold / self._tick) * self._tick
+        self.spread = max(wide, self._tick)
+        self.move_threshold = max(self._usual_threshold, self.spread / 2)
+
+    def adapt(self) -> None:
+        """Withdraw quotes that are closer to the fair value than makers want, or too large.
+
+        Where makers came back, the best prices are quoted again.
+        """
+        engine = self._market.engine
+        if self.spread > self._tick or not engine.bids.keys or not engine.asks.keys:
+            self._quote_around_fair_value()
+        for buy, side in ((True, engine.bids), (False, engine.asks)):
+            wanted = self._whole(self._order_sizes.touch * self._sizes[buy])
+            if side.keys and self._sizes[buy] < 1:
+                price = side.keys[-1] * side.sign
+                engine.withdraw(buy, price, max(side.quantity(price) - wanted, 0))
+        self.react(0)
+
+    def _quote_around_fair_value(self) -> None:
+        """Quote each side half a spread away from the fair value, as far as it has makers."""
+        engine, tick = self._market.engine, self._tick
+        fair_value = self._valuation.price()
+        for buy, side in ((True, engine.bids), (False, engine.asks)):
+            if not self._sizes[buy]:
+                continue
+            key = int((fair_value * side.sign - self.spread / 2) // tick) * tick
+            keys, levels = side.keys, side.levels
+            while keys and keys[-1] > key:
+                engine.withdraw(buy, keys[-1] * side.sign, levels[keys[-1]].total)
+            if not keys or keys[-1] < key - self.move_threshold:
+                self._open_level(side, key)
         self._market.flush()
         self.on_moved()
 

@@ -19,6 +19,8 @@ TAIL = 0.95
 """Standard deviation of the logarithm of the scale of a piece of news."""
 LARGEST_SIGMA = 7.0
 """Largest piece of news, in standard deviations."""
+BOUNDS = (1 / 50, 30)
+"""Lowest and highest fair value relative to the first one; orders have wider bounds."""
 PREMIUM = 0.00012
 """Usual premium of perpetual contracts over the index."""
 
@@ -71,6 +73,7 @@ class FairValue:
     def __init__(self, price: float, daily_volatility: float, beta: float) -> None:
         volatility = daily_volatility / sqrt(DAY_S)
         self.price = price
+        self._lowest, self._highest = (price * bound for bound in BOUNDS)
         self.volatility = volatility
         """Standard deviation of one second's return."""
         self.factor_volatility = volatility * beta
@@ -84,8 +87,8 @@ class FairValue:
         return self.price * exp(-self.premium)
 
     def move(self, relative: float) -> None:
-        """Multiply the value by the exponential of `relative`."""
-        self.price *= exp(relative)
+        """Multiply the value by the exponential of `relative`, within its bounds."""
+        self.price = min(max(self.price * exp(relative), self._lowest), self._highest)
 
 
 class Valuation(Protocol):
