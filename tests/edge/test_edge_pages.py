@@ -235,7 +235,7 @@ class _Clock:
     def state(self) -> _State:
         return _State(1.0)
 
-    async def steer(self, given: Mapping[str, object]) -> _State:
+    async def steer(self, given: Mapping[str, object], wait_s: float = 0) -> _State:  # noqa: ARG002
         await asyncio.sleep(0)
         self.asked.append(given)
         return _State(2.0)

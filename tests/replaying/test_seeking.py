@@ -312,6 +312,41 @@ def test_a_step_beyond_a_round_of_a_loop_is_done_at_the_beginning(path: Path) ->
     played.run_with(visit)
 
 
+def test_a_step_while_another_step_or_seek_runs_is_refused_and_changes_nothing(path: Path) -> None:
+    played = replay(path, keeps_running=True, slice_messages=10)
+
+    async def visit() -> None:
+        await until_over(played.source)
+        await steer(played.source, paused=True)
+        seeking = asyncio.create_task(steer(played.source, seek=at(100).ns))
+        await asyncio.sleep(0)
+        with pytest.raises(RequestError, match="step: another seek is not done yet") as refused:
+            await steer(played.source, step=1, speed=7)
+        assert refused.value.status == 409
+        assert (await seeking)["speed"] == 0
+        before = played.source.messages
+        stepping = asyncio.create_task(steer(played.source, step=30))
+        await asyncio.sleep(0)
+        with pytest.raises(RequestError, match="step: another step is not done yet"):
+            await steer(played.source, step=1)
+        await stepping
+        assert played.source.messages == before + 30
+
+    played.run_with(visit)
+
+
+def test_a_paused_replay_is_stepped_before_anybody_has_subscribed(path: Path) -> None:
+    played = replay(path, wait_for=2, is_paused=True)
+
+    async def visit() -> None:
+        while not played.source.state().received_ns:  # noqa: ASYNC110  # it is opened
+            await asyncio.sleep(0.01)
+        state = await steer(played.source, step=3)
+        assert (state["state"], state["messages"], state["pending"]) == ("waiting", 3, False)
+
+    played.run_with(visit)
+
+
 def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path) -> None:
     played = replay(path, speed=1.0)
     listener = played.listeners["usdm"]
@@ -470,8 +505,8 @@ def test_a_seek_is_possible_before_the_subscribers_have_come(path: Path) -> None
         await asyncio.sleep(1)
         state = await steer(played.source, seek=at(100).ns)
         assert (state["state"], state["received_ns"]) == ("waiting", at(100).ns)
-        with pytest.raises(RequestError, match="the replay is waiting"):
-            await steer(played.source, step=1, paused=True)
+        state = await steer(played.source, step=1, paused=True)
+        assert (state["state"], state["received_ns"]) == ("waiting", at(100).ns)
 
     played.run_with(visit)
 

@@ -120,7 +120,7 @@ class _Clock:
     def state(self) -> _State:
         return _State()
 
-    async def steer(self, given: Mapping[str, object]) -> _State:
+    async def steer(self, given: Mapping[str, object], wait_s: float = 0) -> _State:  # noqa: ARG002
         self.taken.append(given)
         return _State()
 

@@ -196,6 +196,51 @@ def test_a_change_that_leads_to_the_end_is_pending_until_the_simulation_is_over(
     simulation.run(visit)
 
 
+def test_a_step_while_another_step_or_seek_runs_is_refused_and_changes_nothing() -> None:
+    simulation = Simulation(is_paused=True)
+
+    async def visit() -> None:
+        for field, value in (("step", "5s"), ("seek", "+5s")):
+            begun_ms = simulation.passed_ms
+            first = asyncio.create_task(simulation.steer(**{field: value}))
+            await asyncio.sleep(0)
+            with pytest.raises(RequestError, match=f"another {field} is not done yet") as refused:
+                await simulation.steer(step="1h", speed=7)
+            assert refused.value.status == 409
+            state = await first
+            assert (state.speed, state.pending) == (1, False)
+            assert simulation.passed_ms == begun_ms + 5_000
+
+    simulation.run(visit)
+
+
+def test_whoever_waits_no_longer_gets_the_state_on_the_way() -> None:
+    simulation = Simulation(is_paused=True)
+
+    async def visit() -> None:
+        state = await simulation.source.steer({"step": "10s"}, wait_s=0)
+        assert state.pending
+        while simulation.source.state().pending:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert simulation.passed_ms == 10_000
+
+    simulation.run(visit)
+
+
+def test_a_paused_market_is_stepped_before_anybody_has_subscribed() -> None:
+    simulation = Simulation(is_paused=True, wait_for=1, duration_ms=60_000)
+    expected = payloads(untouched(2_000))
+
+    async def visit() -> None:
+        state = await simulation.steer(step="2s")
+        assert (state.state, state.pending, simulation.passed_ms) == ("waiting", False, 2_000)
+        assert payloads(bytes(simulation.listener.data)) == expected
+        state = await simulation.steer(step="58s")
+        assert (state.pending, simulation.passed_ms) == (False, 60_000)
+
+    simulation.run(visit)
+
+
 def test_a_simulation_that_is_over_cannot_be_steered() -> None:
     simulation = Simulation(speed=0, duration_ms=100)
     simulation.run()

@@ -16,8 +16,6 @@ SLOWEST, FASTEST = 0.001, 1_000_000.0
 """Bounds of the speed, in market seconds per second; 0 is allowed too."""
 EXPECTED_SPEED = f"a number from {SLOWEST:g} to {FASTEST:,.0f}, or 0 for as fast as it goes"
 MAX_STEP_MESSAGES = 1_000_000
-RESPONSE_TIMEOUT_S = 5.0
-"""A request is answered when it is done, or after this long, whichever comes first."""
 CONFLICT = -1
 """The error code of a request that is not possible now."""
 _EXPECTED_STEP = f"a number of messages from 1 to {MAX_STEP_MESSAGES:,}, or {EXPECTED_DURATION}"

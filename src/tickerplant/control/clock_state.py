@@ -6,6 +6,11 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+RESPONSE_TIMEOUT_S = 5.0
+"""A request is answered when it is done, or after this long, whichever comes first."""
+LONGEST_WAIT_S = 600.0
+"""The longest that a request may wait."""
+
 Phase = Literal["waiting", "warming up", "playing", "paused", "over"]
 
 

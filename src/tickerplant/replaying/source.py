@@ -22,10 +22,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 
-from tickerplant.control.clock import CONFLICT, RESPONSE_TIMEOUT_S, Step, parse_clock_request
-from tickerplant.control.clock_state import Phase, ReplayState
+from tickerplant.control.clock import CONFLICT, ClockRequest, Step
+from tickerplant.control.clock_state import RESPONSE_TIMEOUT_S, Phase, ReplayState
 from tickerplant.errors import RequestError
 from tickerplant.formatting import date_text, iso_text
 from tickerplant.logs import logger
@@ -39,6 +38,7 @@ from tickerplant.replaying.playback import Playback
 from tickerplant.replaying.scan import Scan
 from tickerplant.replaying.unavailable import UnavailableStreams
 from tickerplant.sources.clock import SourceClock
+from tickerplant.sources.errand import Errand
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 from tickerplant.sources.speed import SpeedWatch
 from tickerplant.units import MINUTE_MS, NS_PER_MS, NS_PER_S
@@ -126,9 +126,8 @@ class RecordingSource:
         """The requested step, until it is made."""
         self._quiet_until_ns = 0
         """The end of the last quiet period that was logged."""
-        self._done = asyncio.Event()
-        """Set when the requested seek or step is done."""
-        self._done.set()
+        self._errand = Errand("replay")
+        """The requested seek or step."""
         self._has_run = False
         """Whether `run` has returned."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -146,7 +145,7 @@ class RecordingSource:
         finally:
             self._has_run = True
             self._progress.clear()
-            self._done.set()
+            self._errand.end()
             self._playback.close()
 
     async def _run(self, readers: Readers, status: Status) -> None:
@@ -196,7 +195,7 @@ class RecordingSource:
             loop=self._plan.loops,
             shift_ms=self._playback.shift_ms,
             messages=self.messages,
-            pending=not self._done.is_set(),
+            pending=self._errand.is_pending,
             recordings=tuple(recording.path for recording in self._playback.recordings),
         )
 
@@ -212,22 +211,26 @@ class RecordingSource:
 
     # Requests
 
-    async def steer(self, given: Mapping[str, object]) -> ReplayState:
-        """Change the clock as requested, see `ClockRequest`; return the state when that is done.
+    async def steer(
+        self, given: Mapping[str, object], wait_s: float = RESPONSE_TIMEOUT_S
+    ) -> ReplayState:
+        """Change the clock as requested, see `ClockFields`; return the state when that is done.
 
-        If it takes longer than a few seconds, return the state on the way.
+        If it takes longer than `wait_s`, return the state on the way.
 
         Raises:
             ConfigError: A field is unknown, or its value is invalid; nothing is changed.
             RequestError: The request is not possible now; nothing is changed.
         """
-        request = parse_clock_request(given)
+        return await self._errand.steer(given, wait_s, self._change, self.state)
+
+    def _change(self, request: ClockRequest) -> None:
         if self._has_run:
             raise RequestError(CONFLICT, "the replay is over", 409)
         target_ns = None if request.seek is None else self._seek_target_ns(request.seek)
         is_paused = self._clock.is_paused if request.paused is None else request.paused
         if request.step is not None:
-            self._check_step(is_paused=is_paused, seeks=target_ns is not None)
+            self._errand.refuse_step(self._phase, is_paused=is_paused, seeks=target_ns is not None)
         machine_ns, limit_ns = self._machine_ns(), self._playback.limit_ns
         if request.speed is not None:
             self._clock.set_speed(request.speed, machine_ns, limit_ns)
@@ -235,12 +238,7 @@ class RecordingSource:
             self._clock.set_paused(machine_ns, limit_ns, paused=request.paused)
         if target_ns is not None or request.step is not None:
             self._target_ns, self._step = target_ns, request.step
-            self._done.clear()
         self._wake()
-        if target_ns is not None or request.step is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._done.wait(), RESPONSE_TIMEOUT_S)
-        return self.state()
 
     def _seek_target_ns(self, spec: TimeSpec) -> int:
         """Return the position that a seek leads to.
@@ -258,18 +256,6 @@ class RecordingSource:
             raise RequestError(CONFLICT, f"seek: {iso_text(spec.ns)} is not in it, {played}", 409)
         return spec.ns
 
-    def _check_step(self, *, is_paused: bool, seeks: bool) -> None:
-        """Raise RequestError if a step is not possible now."""
-        reason = ""
-        if self._phase != "playing":
-            reason = f"the replay is {self._phase}"
-        elif not is_paused:
-            reason = "the replay is not paused"
-        elif seeks:
-            reason = "it cannot be combined with a seek"
-        if reason:
-            raise RequestError(CONFLICT, f"step: {reason}", 409)
-
     # Phases
 
     async def _open(self) -> None:
@@ -277,7 +263,9 @@ class RecordingSource:
         await self._begin()
         waiting_since_ms = self._now_ms()
         self._phase = "waiting"
-        await wait_for_subscribers(self._wait_for, self._readers, self._status, self._seek)
+        await wait_for_subscribers(
+            self._wait_for, self._readers, self._status, self._move_on_request
+        )
         waited_ms = self._now_ms() - waiting_since_ms
         is_unplayed = self._playback.played_ns < self._playback.span.begin_ns
         if self._plan.rebased and waited_ms > REBASE_AFTER_MS and is_unplayed:
@@ -302,6 +290,14 @@ class RecordingSource:
         while self._target_ns is not None:
             await self._seek_to(self._target_ns)
             self._phase = phase
+
+    async def _move_on_request(self) -> None:
+        """Make the seek or step that is requested before the clock has started."""
+        await self._seek()
+        if self._step is not None:
+            await self._make_step()
+            if not self._has_target:
+                self._errand.end()
 
     async def _play(self) -> None:
         """Play until the end, or until a seek is requested."""
@@ -429,17 +425,23 @@ class RecordingSource:
     def _play_next(self, until_ns: int, max_lines: int) -> int:
         """Play the next lines; return how many there were."""
         lines = self._playback.play(until_ns, max_lines)
-        if self._phase == "playing":
+        if self._phase != "warming up":
             self.messages += len(lines)
         return len(lines)
 
     async def _pause(self) -> None:
         """Make the requested step, if there is one; else sleep."""
+        if self._step is not None:
+            await self._make_step()
+            return
+        self._status.ready(True, "paused")
+        await self._sleep(LONGEST_WAIT_S)
+        self._status.ready(True)
+
+    async def _make_step(self) -> None:
+        """Make the requested step."""
         step, self._step = self._step, None
         if step is None:
-            self._status.ready(True, "paused")
-            await self._sleep(LONGEST_WAIT_S)
-            self._status.ready(True)
             return
         playback = self._playback
         until_ns = self._position_ns() + step.duration_ns if step.duration_ns else LATEST_NS
@@ -457,7 +459,7 @@ class RecordingSource:
             end_ns = min(until_ns, playback.span.end_ns)
             self._clock.set_position(end_ns, self._machine_ns())
         if playback.next_ns is not None:  # a step to the end is done when the replay is over
-            self._done.set()
+            self._errand.end()
 
     async def _seek_to(self, target_ns: int) -> None:
         """Move to a position; return early if another one is requested."""
@@ -474,7 +476,7 @@ class RecordingSource:
         position_ns = max(playback.played_ns, 0) if is_beyond else target_ns
         self._clock.set_position(position_ns, self._machine_ns())
         self._log.debug("= seek complete", at=iso_text(target_ns))
-        self._done.set()
+        self._errand.end()
 
     async def _run_steps(self, steps: Iterator[None]) -> None:
         """Run through `steps`, with turns of the event loop in between."""
@@ -518,7 +520,7 @@ class RecordingSource:
             self._log.debug("= the recording starts over", messages=self.messages)
             return
         if not self._has_target:
-            self._done.set()
+            self._errand.end()
         self._status.ready(False, "the recording is over")
         skipped = self._playback.skipped().total()
         self._log.info("= the recording is over", messages=self.messages, skipped=skipped)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tickerplant.control.clock_state import ClockFields, ReplayState, SimulationState
+from tickerplant.control.clock_state import (
+    LONGEST_WAIT_S,
+    RESPONSE_TIMEOUT_S,
+    ClockFields,
+    ReplayState,
+    SimulationState,
+)
 from tickerplant.errors import RequestError
 from tickerplant.server.control_plane import ControlPlane, Steering
-from tickerplant.server.operation import NOT_THERE, Operation, Request
+from tickerplant.server.operation import NOT_THERE, Operation, QueryParam, Request
 
 CLOCK_PATH = "/plant/v1/clock"
 NO_CLOCK = (
@@ -27,7 +33,7 @@ def _read(plane: ControlPlane, _request: Request) -> Struct:
 
 
 async def _set(plane: ControlPlane, request: Request) -> Struct:
-    return await _steering(plane).steer(request.fields)
+    return await _steering(plane).steer(request.fields, request.params["wait"])
 
 
 OPERATIONS = (
@@ -50,6 +56,15 @@ OPERATIONS = (
             "precedence. They take effect in the order speed, pause, seek or step."
         ),
         handler=_set,
+        params=(
+            QueryParam(
+                name="wait",
+                kind="duration",
+                doc="How long to wait for the end of a seek or a step, which goes on after that.",
+                default=RESPONSE_TIMEOUT_S,
+                most=LONGEST_WAIT_S,
+            ),
+        ),
         body=ClockFields,
         answers=(SimulationState, ReplayState),
         statuses={

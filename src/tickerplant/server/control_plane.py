@@ -21,8 +21,8 @@ class Steering(Protocol):
         """Return the state of its clock."""
         ...
 
-    async def steer(self, given: Mapping[str, object]) -> Struct:
-        """Set the clock; return its state afterwards.
+    async def steer(self, given: Mapping[str, object], wait_s: float = ...) -> Struct:
+        """Set the clock; return its state when that is done, or after `wait_s`.
 
         Raises:
             ConfigError: a field is unknown, or its value cannot be used.

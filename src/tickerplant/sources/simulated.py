@@ -10,14 +10,15 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
-from tickerplant.control.clock import CONFLICT, RESPONSE_TIMEOUT_S, Step, parse_clock_request
-from tickerplant.control.clock_state import Phase, SimulationState
+from tickerplant.control.clock import CONFLICT, ClockRequest, Step
+from tickerplant.control.clock_state import RESPONSE_TIMEOUT_S, Phase, SimulationState
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.formatting import iso_text
 from tickerplant.plant import Plant
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.sources.clock import SourceClock
+from tickerplant.sources.errand import Errand
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 from tickerplant.sources.speed import SpeedWatch
 from tickerplant.units import NS_PER_MS, NS_PER_S
@@ -81,9 +82,8 @@ class SimulatedSource:
         """The end of the requested step or seek, until it is reached."""
         self._is_seeking = False
         """Whether nothing is sent before the target."""
-        self._done = asyncio.Event()
-        """Set when the requested step or seek is done."""
-        self._done.set()
+        self._errand = Errand("simulation")
+        """The requested step or seek."""
         self._changed = asyncio.Event()
         """Set when the clock was changed."""
         self._watch = SpeedWatch()
@@ -96,16 +96,19 @@ class SimulatedSource:
         """
         status.late_ns = self._published_late_ns
         status.measure(self._watch.samples)
-        await wait_for_subscribers(self._wait_for, readers, status)
         clock, now_s = self._clock, asyncio.get_running_loop().time
+        await wait_for_subscribers(
+            self._wait_for, readers, status, lambda: self._go_while_waiting(readers)
+        )
         clock.start(_ns(now_s()))
         opened_s = now_s() if self._opened_s is None else self._opened_s
-        clock.set_position(self._start_ms * NS_PER_MS, _ns(opened_s))
+        if self._plant.now_ms == self._start_ms:
+            clock.set_position(self._start_ms * NS_PER_MS, _ns(opened_s))
         self._phase = "playing"
         try:
             while not self._over():
                 if self._target_ms is not None:
-                    await self._go_to(self._target_ms, readers)
+                    await self._go_on_request(readers)
                 elif clock.is_paused:
                     await self._pause(status)
                 elif clock.speed:
@@ -119,7 +122,7 @@ class SimulatedSource:
             status.ready(False, "the simulation is over")
         finally:
             self._phase = "over"
-            self._done.set()
+            self._errand.end()
 
     # State and requests
 
@@ -135,19 +138,23 @@ class SimulatedSource:
             from_ns=self._start_ms * NS_PER_MS,
             to_ns=None if self._end_ms is None else self._end_ms * NS_PER_MS,
             messages=self._plant.published.total(),
-            pending=not self._done.is_set(),
+            pending=self._errand.is_pending,
         )
 
-    async def steer(self, given: Mapping[str, object]) -> SimulationState:
-        """Change the clock as requested, see `ClockRequest`; return the state when that is done.
+    async def steer(
+        self, given: Mapping[str, object], wait_s: float = RESPONSE_TIMEOUT_S
+    ) -> SimulationState:
+        """Change the clock as requested, see `ClockFields`; return the state when that is done.
 
-        If it takes longer than a few seconds, return the state on the way.
+        If it takes longer than `wait_s`, return the state on the way.
 
         Raises:
             ConfigError: A field is unknown, or its value is invalid; nothing is changed.
             RequestError: The request is not possible now; nothing is changed.
         """
-        request = parse_clock_request(given)
+        return await self._errand.steer(given, wait_s, self._change, self.state)
+
+    def _change(self, request: ClockRequest) -> None:
         if self._phase == "over":
             raise RequestError(CONFLICT, "the simulation is over", 409)
         clock = self._clock
@@ -162,12 +169,7 @@ class SimulatedSource:
         clock.is_paused = is_paused
         if target_ms is not None:
             self._target_ms, self._is_seeking = target_ms, request.seek is not None
-            self._done.clear()
         self._changed.set()
-        if target_ms is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._done.wait(), RESPONSE_TIMEOUT_S)
-        return self.state()
 
     def _seek_target_ms(self, spec: TimeSpec) -> int:
         """Return the market time that a seek leads to.
@@ -194,7 +196,7 @@ class SimulatedSource:
 
         Raises:
             ConfigError: It is a number of messages, or shorter than a millisecond.
-            RequestError: The simulation is not paused, or there is a seek too.
+            RequestError: The simulation is not paused, is over, or there is a seek too.
         """
         step_ms = step.duration_ns // NS_PER_MS
         if not step_ms:
@@ -203,18 +205,26 @@ class SimulatedSource:
                 "market time of at least 1ms, such as 100ms: a simulation has no messages to count"
             )
             raise ConfigError("step", given, expected)
-        if self._phase != "playing" or not is_paused or seeks:
-            reason = (
-                "it cannot be combined with a seek" if seeks else "the simulation is not paused"
-            )
-            raise RequestError(CONFLICT, f"step: {reason}", 409)
+        self._errand.refuse_step(self._phase, is_paused=is_paused, seeks=seeks)
         target_ms = self._plant.now_ms + step_ms
         return target_ms if self._end_ms is None else min(target_ms, self._end_ms)
 
     # Phases
 
-    async def _go_to(self, target_ms: int, readers: Readers) -> None:
-        """Play up to a market time as fast as possible; return early if another one is requested."""
+    async def _go_while_waiting(self, readers: Readers) -> None:
+        """Make the step or seek that is requested before the clock has started."""
+        await self._go_on_request(readers)
+        if self._target_ms is None:
+            self._errand.end()
+
+    async def _go_on_request(self, readers: Readers) -> None:
+        """Make the requested step or seek, if there is one, as fast as possible.
+
+        Return early if another one is requested.
+        """
+        target_ms = self._target_ms
+        if target_ms is None:
+            return
         is_seeking = self._is_seeking
         if is_seeking:
             self._plant.mute()
@@ -230,8 +240,8 @@ class SimulatedSource:
         await self._turn(readers)
         self._target_ms = None
         self._clock.set_position(target_ms * NS_PER_MS, self._machine_ns())
-        if not self._over():  # at the end, `run` sets it when the simulation is over
-            self._done.set()
+        if not self._over():  # at the end, `run` ends it when the simulation is over
+            self._errand.end()
 
     async def _pause(self, status: Status) -> None:
         status.lag_ms = 0

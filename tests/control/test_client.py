@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import TypeVar
+
+import pytest
+from loopback import Loopback, loopback, looped, until
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tickerplant.control.client import ControlClient, ControlError
+from tickerplant.errors import ConfigError, UpstreamError
+from tickerplant.protocol.limits import LIMITS
+
+T = TypeVar("T")
+
+
+class State(Struct):
+    asked: Mapping[str, object]
+    wait_s: float
+
+
+class Clock:
+    """A source whose clock can be set; it answers what was asked."""
+
+    def state(self) -> State:
+        return State({}, 0)
+
+    async def steer(self, given: Mapping[str, object], wait_s: float = 0) -> State:
+        await asyncio.sleep(0)
+        return State(given, wait_s)
+
+
+async def called(house: Loopback, call: Callable[[ControlClient], T], token: str = "") -> T:
+    """Call a server of this loop from another thread."""
+    house.server._plane.steering = Clock()
+
+    def run() -> T:
+        with ControlClient(house.server.urls["usdm"], token) as client:
+            return call(client)
+
+    return await asyncio.to_thread(run)
+
+
+@pytest.mark.sockets
+@looped
+async def test_the_clock_is_read_set_and_stepped() -> None:
+    async with loopback() as house:
+        assert await called(house, lambda client: client.clock()) == {"asked": {}, "wait_s": 0}
+        state = await called(house, lambda client: client.set_clock(speed=2, paused=True))
+        assert state == {"asked": {"speed": 2, "paused": True}, "wait_s": 600}
+        state = await called(house, lambda client: client.step("10s", wait_s=0.25))
+        assert state == {"asked": {"step": "10s"}, "wait_s": 0.25}
+
+
+@pytest.mark.sockets
+@looped
+async def test_what_the_server_refuses_is_raised_with_its_sentence_status_and_field() -> None:
+    async with loopback() as house:
+        with pytest.raises(ControlError, match="a whole number from 0 to 1000") as refused:
+            await called(house, lambda client: client.connections(limit=100_000))
+        assert (refused.value.status, refused.value.field) == (400, "limit")
+        with pytest.raises(ControlError, match=r"no POST /plant/v1/nothing: it is older") as absent:
+            await called(house, lambda client: client.call("POST", "nothing", fields={"a": 1}))
+        assert absent.value.status == 404
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_connection_is_kept_and_replaced_when_the_server_has_closed_it() -> None:
+    async with loopback(replace(LIMITS, keep_alive_ms=20)) as house:
+        client = ControlClient(f"http://{house.server.urls['usdm']}")
+        with closing(client):
+            for _ in range(3):
+                assert await asyncio.to_thread(client.profile) == "2026q1"
+            (http,) = (port.http for port in house.server.ports[:1])
+            await until(lambda: not http.connections)
+            assert await asyncio.to_thread(client.profile) == "2026q1"
+
+
+@pytest.mark.sockets
+@looped
+async def test_two_threads_call_at_the_same_time() -> None:
+    async with loopback() as house:
+        both = threading.Barrier(2)
+        client = ControlClient(house.server.urls["coinm"])
+
+        def ask() -> str:
+            both.wait(10)
+            return str(client.limits()["venue"])
+
+        with closing(client):
+            venues = tuple(await asyncio.gather(asyncio.to_thread(ask), asyncio.to_thread(ask)))
+        assert venues == ("coinm", "coinm")
+
+
+@pytest.mark.sockets
+def test_a_server_that_is_not_there_is_an_error_with_its_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    with (
+        closing(ControlClient(f"127.0.0.1:{port}")) as client,
+        pytest.raises(UpstreamError, match=f"http://127.0.0.1:{port}: nothing listens there"),
+    ):
+        client.clock()
+
+
+@pytest.mark.sockets
+def test_a_server_that_does_not_answer_is_not_waited_for_forever() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        url = f"ws://127.0.0.1:{sock.getsockname()[1]}"
+        with (
+            closing(ControlClient(url, timeout_s=0.01)) as client,
+            pytest.raises(UpstreamError, match=r"no answer to GET /plant/v1/clock in time"),
+        ):
+            client.clock()
+
+
+@pytest.mark.parametrize("url", ["", "ftp://a", "http://", "http://a:x", "http://u@a", "//a"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"such as http://127\.0\.0\.1:9001"):
+        ControlClient(url)
+
+
+def test_a_token_that_would_break_the_header_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError) as refused:
+        ControlClient("127.0.0.1:1", "secret\r\nHost: evil")
+    assert "secret" not in str(refused.value)
