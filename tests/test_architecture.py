@@ -24,7 +24,7 @@ LAYERS = (
     {"streams", "queries"},
     {"protocol"},
     {"hub", "feed", "faults"},
-    {"plant", "bus", "truth"},
+    {"plant", "bus", "scenarios", "truth"},
     {"logs", "stdio"},
     {"client", "control", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},

@@ -69,6 +69,7 @@ from tickerplant.server.operation import Operation, QueryParam
 from tickerplant.server.operations import OPERATIONS
 from tickerplant.server.readiness import Readiness
 from tickerplant.serving import lines
+from tickerplant.serving.scenarios import ChangeRow, ScenarioPage, ScenarioRow
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import VENUES
@@ -554,6 +555,11 @@ JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
     ),
     ("`streams`", "A list of objects.", (StreamRow,)),
     ("`queries`", "A list of objects.", (QueryRow, ParamRow)),
+    (
+        "`scenarios`",
+        "A list of objects; with the name of a scenario or a file, one document.",
+        (ScenarioRow, ScenarioPage, ChangeRow),
+    ),
     ("`version`", "One document.", (Versions,)),
 )
 """The commands with `--json`: their heading, what they print, and the classes of its objects."""

@@ -39,7 +39,7 @@ SECTIONS = {
     "Serve a market": ("simulate", "replay", "relay", "edge", "test-server"),
     "Read a market": ("watch", "record", "ask"),
     "Recordings": ("verify", "export"),
-    "Look up": ("explain", "streams", "queries"),
+    "Look up": ("explain", "streams", "queries", "scenarios"),
     "Program": ("completions", "version"),
 }
 """The commands as the help of the program lists them."""
@@ -186,6 +186,15 @@ def _streams(
     return stream_names(incomplete, with_methods=ctx.command.name == "explain")
 
 
+def _scenarios(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from tickerplant.command_line.values import scenarios as names
+
+    del ctx, param
+    return names(incomplete)
+
+
 def _requests(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem[str]]:
@@ -323,6 +332,39 @@ def queries(**options: Any) -> None:
         _print_json(rows)
     else:
         _print_table(QUERY_TITLES, [query_cells(row) for row in rows])
+
+
+@commands.command(cls=SettingsCommand)
+@click.argument("given", metavar="[NAME|FILE]", required=False, shell_complete=_scenarios)
+def scenarios(given: str | None, **options: Any) -> None:
+    """List scenarios, show one, or check a file.
+
+    A scenario is a TOML file of timed changes: to the simulated market, such as a crash or a halt,
+    and to what clients get, such as lost connections.  Without NAME the library is listed.  With
+    the name of one, or a file, it is read and checked, and its changes are shown in their order;
+    the exit status is 2 if there is an error in it.
+    """
+    from tickerplant.config.settings import ScenariosSettings
+    from tickerplant.serving import scenarios as found
+
+    settings = _settings("scenarios", ScenariosSettings, options)
+    if given is None:
+        if settings.toml:
+            raise click.UsageError("--toml prints one scenario: name it")
+        rows = found.scenario_rows()
+        if settings.json:
+            _print_json(rows)
+        else:
+            _print_table(found.SCENARIO_TITLES, [found.scenario_cells(row) for row in rows])
+        return
+    scenario = found.scenario_named(given)
+    if settings.toml:
+        click.echo(found.scenario_text(given), nl=False)
+    elif settings.json:
+        _print_json(found.scenario_page(scenario))
+    else:
+        for line in found.scenario_lines(scenario):
+            click.echo(line)
 
 
 @commands.command(cls=SettingsCommand)

@@ -123,6 +123,11 @@ class ConfigError(TickerplantError, ValueError):
         super().__init__(f"{problem}: expected {expected}")
         self.setting = setting
         self.expected = expected
+        self._shown = shown
+
+    def within(self, place: str) -> ConfigError:
+        """Return the same error, of a setting in `place`."""
+        return ConfigError(f"{self.setting} in {place}", self._shown, self.expected)
 
 
 class MissingLibraryError(TickerplantError, ImportError):

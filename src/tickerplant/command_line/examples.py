@@ -124,6 +124,12 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("All endpoints with their weights", "tickerplant queries"),
         ("The paths only", "tickerplant queries --json | jq -r '.[].rest_path'"),
     ),
+    "scenarios": (
+        ("The library", "tickerplant scenarios"),
+        ("What happens in one of them", "tickerplant scenarios flash-crash"),
+        ("To begin one of your own", "tickerplant scenarios flash-crash --toml"),
+        ("To check it", "tickerplant scenarios mine.toml"),
+    ),
     "version": (("For a bug report", "tickerplant version --json"),),
     "completions": (
         ("bash: in ~/.bashrc", 'eval "$(tickerplant completions bash)"'),

@@ -18,6 +18,7 @@ from tickerplant.config.values import file_path, folder_path
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS
 from tickerplant.queries import QUERIES, find_method, find_path
+from tickerplant.scenarios.library import library_names
 from tickerplant.server.faults import FAULT_ROWS
 from tickerplant.simulation.instruments import instruments
 from tickerplant.streams import CATALOGUE, resolve
@@ -86,6 +87,11 @@ def methods_and_paths(incomplete: str) -> list[Item]:
     return _matching(sorted({*_methods(), *ends}), incomplete)
 
 
+def scenarios(incomplete: str) -> list[Item]:
+    """Return the scenarios of the library that begin with `incomplete`, and files."""
+    return [*_matching(library_names(), incomplete), Item(incomplete, type=FILES)]
+
+
 def parameters(name: str, incomplete: str) -> list[Item]:
     """Return the parameters of a request that begin with `incomplete`, and the values of symbols.
 
@@ -122,6 +128,8 @@ def _in_list(option: str, incomplete: str) -> list[Item]:
         found = [each for each in stream_names(last) if each.value != STANDARD_INPUT]
     else:
         found = _matching(_names_of(option), last)
+        if option == "scenario":
+            found.append(Item("", type=FILES))
     return [Item(f"{before}{comma}{each.value}", type=each.type, help=each.help) for each in found]
 
 
@@ -133,6 +141,8 @@ def _numbers_of(option: str) -> Iterator[tuple[str, str]]:
 def _names_of(option: str) -> Iterable[str]:
     if option == "symbols":
         return _symbols()
+    if option == "scenario":
+        return library_names()
     names = tuple(table.name for table in TABLES)
     return names if option == "tables" else ("book_tickers", "mark_prices")
 

@@ -29,6 +29,7 @@ from tickerplant.config.values import (
     profile_name,
     profile_name_or_auto,
     run_length_ms,
+    scenarios,
     secret,
     size_bytes,
     size_setting,
@@ -55,7 +56,7 @@ GROUPS = {
         *("coinm-url", "coinm-stream-url", "coinm-rest-url", "coinm-api-url"),
         *("max-connection-age", "linger", "grace"),
     ),
-    "Output": ("out", "format", "numbers", "base-latency-ns", "gaps", "json"),
+    "Output": ("out", "format", "numbers", "base-latency-ns", "gaps", "json", "toml"),
     "Recording": (
         *("record", "record-streams", "snapshots", "snapshot-levels", "segment", "segment-size"),
         "compression-level",
@@ -103,6 +104,7 @@ _METAVARS: dict[Parser, str] = {
     profile_name: "PROFILE",
     profile_name_or_auto: "PROFILE",
     run_length_ms: "DURATION",
+    scenarios: "NAME|FILE",
     secret: "TEXT",
     size_bytes: "SIZE",
     step_or_speed: "NUMBER|step",
@@ -182,7 +184,7 @@ class Setting(Struct, frozen=True):
     @property
     def is_repeatable(self) -> bool:
         """Whether its option may be repeated, each time with a part of the value."""
-        return self.parse in {names, assignments, faults}
+        return self.parse in {names, assignments, faults, scenarios}
 
     @property
     def shown_default(self) -> str:

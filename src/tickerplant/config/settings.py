@@ -701,6 +701,12 @@ class ListSettings(Struct, frozen=True, kw_only=True):
     json: Annotated[bool, _setting("Print JSON.")] = False
 
 
+class ScenariosSettings(ListSettings, frozen=True, kw_only=True):
+    """List, show and check scenarios."""
+
+    toml: Annotated[bool, _setting("Print the TOML of the scenario, to begin one with.")] = False
+
+
 def is_quiet(log_level: str) -> bool:
     """Whether a command shows no progress and no totals at this level of the log."""
     return log_level in {"warning", "error"}
@@ -715,6 +721,7 @@ COMMANDS: dict[str, type[Struct]] = {
     "explain": ExplainSettings,
     "streams": ListSettings,
     "queries": ListSettings,
+    "scenarios": ScenariosSettings,
     "version": ListSettings,
     "watch": WatchSettings,
     "record": RecordSettings,

@@ -361,6 +361,22 @@ def _parts(text: object) -> list[str]:
     return [part.strip() for each in texts for part in each.split(",") if part.strip()]
 
 
+def scenarios(text: object) -> tuple[str, ...]:
+    """Return the scenarios in a comma-separated text, or in a list of such texts, each once.
+
+    Raises:
+        ValueError: `text` is neither, or names none.
+    """
+    expected = "a name of `tickerplant scenarios`, or a file; several separated by commas"
+    try:
+        named = tuple(dict.fromkeys(_parts(text)))
+    except ValueError:
+        named = ()
+    if not named:
+        raise ValueError(expected)
+    return named
+
+
 def assignments(text: object) -> dict[str, int]:
     """Return `a=1,b=2`, a list of such texts, or a table as a dictionary of integers.
 

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tickerplant.errors import ConfigError
+from tickerplant.scenarios.library import library_names, library_scenario, library_text
+from tickerplant.simulation.levers import LEVER_ROWS
+
+NAMES = library_names()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_says_what_happened_what_it_does_and_what_to_survive(name: str) -> None:
+    scenario = library_scenario(name)
+    assert scenario.name == name
+    assert scenario.origin == f"{name}.toml"
+    for text in (scenario.happened, scenario.here, scenario.survive):
+        assert text.endswith(".")
+        assert len(text) > 80
+    assert re.search(r"\b20\d\d\b|\bBinance\b", scenario.happened), "a fact that can be looked up"
+    assert 60_000 <= scenario.duration_ms <= 600_000
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
+
+
+def test_there_are_many_of_them_with_titles_of_their_own() -> None:
+    assert len(NAMES) >= 14
+    assert len({library_scenario(name).title for name in NAMES}) == len(NAMES)
+
+
+def test_every_lever_is_pulled_by_one_of_them() -> None:
+    pulled = {
+        change.action.row.name for name in NAMES for change in library_scenario(name).market_changes
+    }
+    assert pulled == {row.name for row in LEVER_ROWS}
+
+
+def test_a_misspelled_name_is_corrected() -> None:
+    for read in (library_scenario, library_text):
+        with pytest.raises(ConfigError, match=r"did you mean flash-crash\?"):
+            read("flashcrash")
