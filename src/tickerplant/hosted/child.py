@@ -38,6 +38,7 @@ from tickerplant.hosted.protocol import (
 )
 from tickerplant.server import event_loop
 from tickerplant.server.control_plane import Steering
+from tickerplant.serving.process import pause_collection
 from tickerplant.serving.run import serve
 from tickerplant.serving.service import Service
 
@@ -138,6 +139,7 @@ def main(parent: int | None = None) -> None:
         parent: The process with which this one ends; None: that which started it.
     """
     event_loop.anchor_connection_clock()  # its modules may have been imported long ago
+    pause_collection()
     control = Control(os.getppid() if parent is None else parent)
     request = control.read_request()
     try:
@@ -150,6 +152,13 @@ def main(parent: int | None = None) -> None:
     except TickerplantError as error:
         say(line_of(Failed(problem_of(error))))
         sys.exit(2)
+
+
+def rehearse() -> None:
+    """Open the usual market of a test server, and forget it."""
+    from tickerplant.serving.test_server import test_service  # noqa: PLC0415  # a replay needs none
+
+    test_service(TestServerSettings())
 
 
 def prepared(request: Request) -> tuple[str, ServeSettings, Service]:

@@ -88,9 +88,10 @@ class ForkServer:
         for name in FIRST:
             preload(name)
         self._turn(0)
+        rehearse()
         for name in LATER:
-            preload(name)
             self._turn(0)
+            preload(name)
         while True:
             self._turn(PARENT_CHECK_S)
 
@@ -175,6 +176,14 @@ def preload(name: str) -> None:
     """Import a module, and keep what it has made out of garbage collections."""
     with suppress(Exception):  # a child that needs it says what is wrong
         import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+def rehearse() -> None:
+    """Open a market and drop it: the interpreter has adapted to it when a child opens its own."""
+    with suppress(Exception):
+        import_module(CHILD).rehearse()
     gc.collect()
     gc.freeze()
 

@@ -10,6 +10,7 @@ from tickerplant.config.settings import SimulateSettings
 from tickerplant.plant import Plant
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
+from tickerplant.serving.process import pause_collection
 from tickerplant.serving.run import Echo, limits_from, plant_of, serve
 from tickerplant.serving.service import Record, Service, drive_of
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -26,6 +27,7 @@ def simulate(settings: SimulateSettings, echo: Echo) -> int:
         RecordingError: the recording cannot be written.
     """
     logs.configure(settings.log_format, settings.log_level)
+    pause_collection()
     return event_loop.run(serve(settings, simulate_service(settings), echo))
 
 

@@ -55,11 +55,7 @@ class ContractMarket:
     def open(self, bids: list[Level], asks: list[Level], last_price: int) -> None:
         """Fill the book, best levels first, without publishing."""
         engine = self.engine
-        for price, quantity in bids:
-            engine.post(True, price, quantity)
-        for price, quantity in asks:
-            engine.post(False, price, quantity)
-        engine.changes()
+        engine.open(bids, asks)
         self.last_price = last_price
         self._flushed_id = engine.update_id
         self._best = (*bids[0], *asks[0])

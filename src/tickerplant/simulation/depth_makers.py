@@ -177,12 +177,13 @@ class DepthMakers:
             for price, scale in found.items()
             if (price < best if buy else price > best) and self._lowest <= price <= self._highest
         }
-        draws = generator.integers(0, DRAWS, len(inside)).tolist()
-        rows = [
-            (price, self._quantity(price, scale, draw))
-            for (price, scale), draw in zip(inside.items(), draws, strict=True)
-        ]
-        return sorted(rows, reverse=buy)
+        draws = generator.integers(0, DRAWS, len(inside))
+        prices = np.fromiter(inside, np.int64, len(inside))
+        scales = np.fromiter(inside.values(), np.float64, len(inside))
+        scales[prices % self._wall == 0] *= self._style.round_wall
+        sizes = (np.array(self._order_sizes)[draws] * scales).astype(np.int64)
+        quantities = np.maximum(sizes, 1) * self._step
+        return sorted(zip(prices.tolist(), quantities.tolist(), strict=True), reverse=buy)
 
     def _quantity(self, key: int, scale: float, draw: int) -> int:
         """Return a quantity that is a multiple of the step; a key is a price or its negative."""

@@ -109,6 +109,15 @@ class MatchingEngine:
         self.operations = 0
         """Orders and withdrawals received."""
 
+    def open(self, bids: list[LevelChange], asks: list[LevelChange]) -> None:
+        """Fill the empty book with one order at each price, best prices first, as no changes."""
+        for side, levels in ((self.bids, bids), (self.asks, asks)):
+            sign = side.sign
+            side.keys = [price * sign for price, _ in reversed(levels)]
+            side.levels = {price * sign: Queue(size, [size]) for price, size in levels}
+            self.operations += len(levels)
+            self.update_id += UPDATE_STEP * len(levels)
+
     def immediate(self, buy: bool, quantity: int, price: int | None) -> list[Fill]:
         """Trade up to `quantity` at `price` or better now, at any price if None; drop the rest."""
         self.operations += 1

@@ -73,7 +73,8 @@ class OrderSizes:
 
         self.touch = max(contract_profile.touch_usd * unit, 4 * smallest) * step
         """Usual quantity at the best price."""
-        self.median = float(np.median(sizes)) * step
+        middle = np.sort(sizes)[DRAWS // 2 - 1 : DRAWS // 2 + 1]  # `np.median` imports for 25 ms
+        self.median = float(middle.mean()) * step
         """Median taker order."""
 
     def order(self) -> int:
