@@ -29,7 +29,7 @@ from tickerplant.venue import USDM as USDM_VENUE
 
 REFERENCE = ROOT / "docs" / "reference"
 SHELL = re.compile(r"^```(?:bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND_LINE = re.compile(r"tickerplant (\w+)([^|&>#\n]*)")
+COMMAND_LINE = re.compile(r"tickerplant ([\w-]+)([^|&>#\n]*)")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 PAGES_WITH_CODE = [page for page in PAGES if CODE.search(page.read_text(encoding="utf-8"))]
 

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from programs import COINM, USDM, Addresses, environment, first_lines, run, serving
+from programs import COINM, TIMEOUT_S, USDM, Addresses, environment, first_lines, run, serving
 
+WITH_SOCKETS = (
+    "--experimental-websocket",
+    "-e",
+    "process.exit(typeof WebSocket === 'function' ? 0 : 1)",
+)
+"""What Node is asked: whether it has WebSockets."""
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -136,3 +146,58 @@ def test_one_strategy_runs_on_three_origins(origin: str, market: Addresses, tmp_
         assert symbol in {"BTCUSDT", "ETHUSDT"}
         assert float(mid) > 0
         assert -1 <= float(imbalance) <= 1
+
+
+def run_in(language: str, folder: Path, *arguments: str) -> str:
+    """Run an example of another language, for which `tickerplant` is this one."""
+    found = shutil.which(language)
+    if found is None:
+        pytest.skip(f"there is no {language}")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(  # noqa: S603  # our own examples
+        [found, *arguments],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_a_suite_in_javascript_tests_its_book(tmp_path: Path) -> None:
+    try:
+        run_in("node", tmp_path, *WITH_SOCKETS)
+    except AssertionError:
+        pytest.skip("this Node has no WebSockets")
+    suite = str(EXAMPLES / "any_language" / "book.test.mjs")
+    printed = run_in("node", tmp_path, "--experimental-websocket", "--test", suite)
+    assert "fail 0" in printed
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_a_script_tests_best_prices_with_curl(tmp_path: Path) -> None:
+    if not (shutil.which("curl") and shutil.which("jq")):
+        pytest.skip("there is no curl or no jq")
+    printed = run_in("bash", tmp_path, str(EXAMPLES / "any_language" / "smoke.sh"))
+    assert "market time 2026-01-01T00:00:10.000Z" in printed
+    assert "are the exchange's" in printed
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_a_suite_of_unittest_needs_no_other_package(tmp_path: Path) -> None:
+    run_in(sys.executable, tmp_path, str(EXAMPLES / "any_language" / "test_spread.py"))
+
+
+def test_the_page_about_other_languages_shows_these_examples() -> None:
+    page = EXAMPLES.parent / "docs" / "how-to" / "test-in-any-language.md"
+    shown = page.read_text(encoding="utf-8")
+    for path in (EXAMPLES / "any_language").iterdir():
+        code = re.sub(r"  # noqa: .*", "", path.read_text(encoding="utf-8"))
+        assert f"\n{code}```\n" in shown, path.name
