@@ -15,7 +15,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
-    {"errors", "formatting", "regular_files", "suggestions", "units"},
+    {"documented_fields", "errors", "formatting", "regular_files", "suggestions", "units"},
     {"venue", "libraries"},
     {"instrument", "profile", "frames", "quarters", "stream_name", "envelope"},
     {"events", "notices"},

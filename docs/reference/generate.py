@@ -17,7 +17,7 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 import page_text
 import python_pages
 from msgspec import Struct, structs
-from page_text import Cells, field_docs, one_line, sentences, table
+from page_text import Cells, one_line, sentences, table
 from prometheus_client.core import Metric
 
 from tickerplant import cli
@@ -25,6 +25,7 @@ from tickerplant.archive import tables
 from tickerplant.command_line.versions import Versions
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
+from tickerplant.documented_fields import field_docs
 from tickerplant.edge.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.edge.server import LONGEST_SCAN_PAUSE_S
 from tickerplant.errors import RequestError

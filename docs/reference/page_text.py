@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from types import ModuleType
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from msgspec import Struct
+
+from tickerplant.documented_fields import field_docs
 
 NOTICE = "<!-- Written by `make docs` from the tables of the program; change those instead. -->"
 SECTION = re.compile(r"^(Args|Raises|Returns):\n", re.MULTILINE)
@@ -49,32 +48,10 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def first_sentence(value: object) -> str:
-    """Return the first paragraph of a docstring."""
-    return one_line((inspect.getdoc(value) or "").split("\n\n")[0])
-
-
 def sentences(value: object) -> str:
     """Return the paragraphs of a docstring, up to its sections."""
     text = SECTION.split(inspect.getdoc(value) or "")[0].strip()
     return "\n\n".join(map(one_line, text.split("\n\n")))
-
-
-def field_docs(kind: type | ModuleType) -> dict[str, str]:
-    """Return the sentences under the fields of a class or the aliases of a module, in their order."""
-    definition: ast.stmt | ast.Module = ast.parse(inspect.getsource(kind))
-    if inspect.isclass(kind):
-        (definition,) = cast("ast.Module", definition).body
-    assert isinstance(definition, ast.ClassDef | ast.Module)  # noqa: S101  # tells the type checker
-    docs = {}
-    for field, doc in pairwise(definition.body):
-        match field, doc:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                docs[name] = one_line(text)
-    return docs
 
 
 def inherited_field_docs(kind: type) -> dict[str, str]:

@@ -30,8 +30,6 @@ from page_text import (
     SECTION,
     Cells,
     anchor,
-    field_docs,
-    first_sentence,
     inherited_field_docs,
     one_line,
     page,
@@ -41,6 +39,7 @@ from page_text import (
 
 import tickerplant
 from tickerplant import blocking, messages, notices
+from tickerplant.documented_fields import field_docs, first_paragraph
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 
@@ -151,7 +150,7 @@ class Name(Struct, frozen=True):
         """
         if self.is_alias:
             return field_docs(import_module(f"{_PACKAGE}{self.module}"))[self.name]
-        return first_sentence(self.value)
+        return first_paragraph(self.value)
 
 
 def public_names() -> list[Name]:
@@ -271,7 +270,7 @@ def _struct(kind: type[Struct]) -> Iterator[str]:
     else:
         yield table(("field", "type", "meaning"), _field_rows(kind, Struct))
     properties = [
-        (f"`{name}`", first_sentence(value))
+        (f"`{name}`", first_paragraph(value))
         for base in kind.__mro__
         if base not in {Message, Struct, object}
         for name, value in vars(base).items()
@@ -437,7 +436,7 @@ def _members(kind: type, where: str) -> Iterator[str]:
     variable = _variable(kind)
     properties = {name: each for name, each in _own(kind).items() if isinstance(each, property)}
     if properties:
-        rows = ((f"`{variable}.{name}`", first_sentence(it)) for name, it in properties.items())
+        rows = ((f"`{variable}.{name}`", first_paragraph(it)) for name, it in properties.items())
         yield table(("property", "meaning"), rows)
     methods = _methods(kind)
     if methods:
@@ -446,7 +445,7 @@ def _members(kind: type, where: str) -> Iterator[str]:
             (
                 (
                     _link(f"{variable}.{name}", _page_of_method(name, where), f"{variable}.{name}"),
-                    first_sentence(method),
+                    first_paragraph(method),
                 )
                 for name, method in methods.items()
             ),
@@ -520,8 +519,8 @@ def _different() -> Iterator[str]:
 def _differ(ours: _Function, theirs: _Function) -> bool:
     """Whether a blocking method has other arguments, or a description of its own."""
     own, other = ({it.name for it in _parameters(each)} for each in (theirs, ours))
-    described = first_sentence(theirs)
-    return own != other or (described != first_sentence(ours) and _REFERS not in described)
+    described = first_paragraph(theirs)
+    return own != other or (described != first_paragraph(ours) and _REFERS not in described)
 
 
 def names_page() -> str:
@@ -533,7 +532,7 @@ def names_page() -> str:
             return _link(name, NAMES, name), "The version of the package."
         if name in _MODULES:
             module, where = _MODULES[name]
-            return f"[`{name}`]({where})", first_sentence(module)
+            return f"[`{name}`]({where})", first_paragraph(module)
         return names[name].link, names[name].doc
 
     return page(
@@ -552,7 +551,7 @@ def names_page() -> str:
             (
                 (
                     _link(name, BLOCKING, f"blocking.{name}"),
-                    first_sentence(getattr(blocking, name)),
+                    first_paragraph(getattr(blocking, name)),
                 )
                 for name in blocking.__all__
             ),

@@ -123,6 +123,7 @@ async def whole(
     forwarder: Forwarder | None = None,
     steering: Steering | None = None,
     grace_ms: int = 5_000,
+    control_token: str = "",
 ) -> AsyncIterator[Whole]:
     """Serve one market per venue through edges, until the end of the block."""
     plant = little_plant(profile, strict_routing=strict_routing)
@@ -137,6 +138,7 @@ async def whole(
         clock=clock,
         tick_ms=TICK_MS,
         listens=False,
+        control_token=control_token,
     )
     async with open_bus() as bus:
         connection = await bus.connect("plant main", server.complaints)

@@ -256,3 +256,18 @@ async def test_the_clock_is_read_and_set_through_an_edge() -> None:
         )
         assert answer.json == {"speed": 2.0}
         assert clock.asked == [{"paused": "true", "speed": 2}]
+
+
+@looped
+async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() -> None:
+    async with whole(1, control_token="open sesame") as many:  # noqa: S106
+        (edge,) = many.edges
+        refused = await edge.get("/plant/v1/nodes")
+        assert (refused.status, refused.headers["www-authenticate"][:6]) == (401, "Bearer")
+        wrong = await edge.get("/plant/v1/nodes", headers={"Authorization": "Bearer open"})
+        assert wrong.status == 401
+        right = {"Authorization": "Bearer open sesame"}
+        assert (await edge.get("/plant/v1/nodes", headers=right)).status == 200
+        assert (await edge.get("/healthz")).status == 200
+        document = await edge.get("/plant/v1/openapi.json", headers=right)
+        assert document.json["openapi"] == "3.1.0"

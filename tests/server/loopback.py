@@ -192,6 +192,7 @@ async def loopback(
     forwarder: Forwarder | None = None,
     tls: ssl.SSLContext | None = None,
     policy: Policy = EVERY,
+    control_token: str = "",
     truth: Truth | None = None,
 ) -> AsyncIterator[Loopback]:
     """Serve one market per venue until the block ends."""
@@ -216,6 +217,7 @@ async def loopback(
         tick_ms=TICK_MS,
         policy=policy,
         truth=truth,
+        control_token=control_token,
     )
     await server.start()
     try:

@@ -132,17 +132,17 @@ def test_trades_are_found_by_id_and_time_also_those_off_the_book() -> None:
         origin = "INSURANCE_FUND" if number == 3 else "MARKET"
         plant.publish(trade(number, time_ms, origin=origin))
     plant.advance(START_MS + 10_000)
-    ids = [each.id for each in truth_trades(journal, "BTCUSDT", from_id=2, limit=3).trades]  # type: ignore[union-attr]
+    ids = [each.id for each in truth_trades(journal, "BTCUSDT", from_id=2, limit=3).trades]
     assert ids == [2, 3, 4]
     between = truth_trades(
         journal, "BTCUSDT", start_ms=START_MS + 3_000, end_ms=START_MS + 4_000
     ).trades
-    assert [each.time for each in between] == [START_MS + 3_000, START_MS + 4_000]  # type: ignore[union-attr]
+    assert [each.time for each in between] == [START_MS + 3_000, START_MS + 4_000]
     latest = truth_trades(journal, "BTCUSDT", limit=1)
     assert latest.published == 5
     assert latest.trades[0].price == "65280.00"
     aggregates = truth_trades(journal, "BTCUSDT", kind="aggTrade")
-    assert [each.first_trade_id for each in aggregates.trades] == [1, 2, 4, 5]  # type: ignore[union-attr]
+    assert [each.first_trade_id for each in aggregates.trades] == [1, 2, 4, 5]
 
 
 def test_forgotten_trades_are_said_to_be_forgotten() -> None:

@@ -27,6 +27,8 @@ class HttpQuestion(Struct, frozen=True, array_like=True):
     is_exempt: bool
     """Whether it is exempt from faults on demand."""
     body: bytes
+    authorization: bytes = b""
+    """The token of the control plane, if the request is to it."""
 
 
 class HttpAnswer(Struct, frozen=True, array_like=True):

@@ -39,6 +39,7 @@ from tickerplant.server.backend import LocalApiRequests
 from tickerplant.server.connections_page import ConnectionsPage
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty_rest import EXEMPT_KEY
+from tickerplant.server.guard import AUTHORIZATION
 from tickerplant.server.nodes_page import BusRow, NodeRow
 from tickerplant.server.ports import Totals
 from tickerplant.server.response import TEXT
@@ -124,6 +125,8 @@ class EdgeAnswers:
             headers[KEY_HEADER] = b"1"
         if question.is_exempt:
             headers[EXEMPT_KEY] = b"1"
+        if question.authorization:
+            headers[AUTHORIZATION] = question.authorization
         try:
             is_known, response = await port.rest.answer(
                 question.method,

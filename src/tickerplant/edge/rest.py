@@ -16,7 +16,7 @@ from tickerplant.queries import find_path
 from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faulty_rest import EXEMPT_KEY
-from tickerplant.server.guard import Guard
+from tickerplant.server.guard import AUTHORIZATION, PLANT_PATHS, Guard
 from tickerplant.server.operations import OWN_PATHS, ROUTER
 from tickerplant.server.page_operations import READY_PATH
 from tickerplant.server.readiness_page import ReadyState, ready_response
@@ -74,6 +74,7 @@ class EdgeRest(Rest):
             return await super().answer(method, path, target, query_string, headers, address, body)
         if path == READY_PATH and (trouble := self._trouble()):
             return self._failure(path, trouble)
+        is_control = path.startswith(PLANT_PATHS)
         question = HttpQuestion(
             venue=self._endpoint.venue.name,
             address=address,
@@ -84,6 +85,7 @@ class EdgeRest(Rest):
             has_key=bool(headers.get(KEY_HEADER)),
             is_exempt=headers.get(EXEMPT_KEY) == b"1",
             body=body,
+            authorization=headers.get(AUTHORIZATION, b"") if is_control else b"",
         )
         asked: asyncio.Future[bytes | CallFailed] = asyncio.get_running_loop().create_future()
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.guard import Token
 from tickerplant.server.nodes_page import Edges, NodesPage
 from tickerplant.server.readiness_page import ReadyState
 from tickerplant.truth.truth import Truth
@@ -40,6 +41,8 @@ class ControlPlane(Struct, kw_only=True, eq=False):
 
     welcome: Callable[[], str]
     """Returns the text of `/`."""
+    token: Token = Token()
+    """Opens the operations of `/plant/v1/`."""
     endpoints: tuple[Endpoint, ...] = ()
     """The ports of this process."""
     profile_name: str = ""

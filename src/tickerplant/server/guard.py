@@ -10,10 +10,12 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable, Mapping
+from hmac import compare_digest
 
 from msgspec import Struct
 
 from tickerplant.protocol.redaction import loggable_origin
+from tickerplant.server.response import Headers
 
 PLANT_PATHS = "/plant/v1/"
 """The prefix of the pages that are guarded."""
@@ -27,6 +29,11 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?")
 """A name or an IP address, with or without a port."""
 
 
+AUTHORIZATION = b"authorization"
+"""The header of the token."""
+_BEARER = b"bearer"
+
+
 class Refusal(Struct, frozen=True):
     """Why a request is not answered."""
 
@@ -35,6 +42,40 @@ class Refusal(Struct, frozen=True):
     """The problem, and what to do."""
     logged: str
     """The same for the log."""
+    headers: Headers = ()
+
+
+class Token:
+    """The token of a control plane, without which its operations are refused.
+
+    Args:
+        text: The token; empty if none is needed.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        self._wanted = text.encode()
+
+    def opens(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Return whether a request may be answered, in a time that does not tell how wrong it is.
+
+        Args:
+            headers: Its headers, names in lower case.
+        """
+        if not self._wanted:
+            return True
+        scheme, _, given = headers.get(AUTHORIZATION, b"").strip().partition(b" ")
+        return compare_digest(given.strip(), self._wanted) and scheme.lower() == _BEARER
+
+    def refusal(self, headers: Mapping[bytes, bytes]) -> Refusal:
+        """Return why a request is refused that the token does not open."""
+        problem = "the token is not that of this server" if AUTHORIZATION in headers else "no token"
+        return Refusal(
+            401,
+            f"{problem}: send the header 'Authorization: Bearer TOKEN' with the one of "
+            "--control-token, or that a test server printed",
+            problem,
+            (("WWW-Authenticate", 'Bearer realm="tickerplant"'),),
+        )
 
 
 class Guard:

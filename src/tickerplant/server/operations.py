@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
+import msgspec
 from msgspec import Struct
 
 from tickerplant.server import (
@@ -12,13 +14,31 @@ from tickerplant.server import (
     page_operations,
     truth_operations,
 )
+from tickerplant.server.openapi import openapi_document
 from tickerplant.server.operation import Operation
+from tickerplant.server.response import Response
+
+OPENAPI_PATH = "/plant/v1/openapi.json"
+
+
+@cache
+def openapi_json() -> bytes:
+    """Return the OpenAPI document of all operations."""
+    return msgspec.json.encode(openapi_document(OPERATIONS))
+
 
 OPERATIONS: tuple[Operation, ...] = (
     *page_operations.OPERATIONS,
     *fault_operations.OPERATIONS,
     *clock_operations.OPERATIONS,
     *truth_operations.OPERATIONS,
+    Operation(
+        method="GET",
+        path=OPENAPI_PATH,
+        name="openapi",
+        summary="These operations as an OpenAPI document.",
+        handler=lambda _plane, _: Response(openapi_json()),
+    ),
 )
 """Every operation of a server."""
 

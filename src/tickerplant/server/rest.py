@@ -177,6 +177,9 @@ class Rest:
         Operations, with the `body` of a POST, and requests whose answer takes longer are answered too.
         """
         route = ROUTER.find(path)
+        if path.startswith(PLANT_PATHS) and not self._plane.token.opens(headers):
+            refusal = self._plane.token.refusal(headers)
+            return route is not None, self._refuse(refusal, address)
         if route is not None and len(target) <= self._endpoint.limits.max_uri_bytes:
             return True, await self._operate(route, method, query_string, body)
         known, response = self.respond(method, path, target, query_string, headers, address)
@@ -226,7 +229,7 @@ class Rest:
         self._endpoint.complaints.add(
             f"{PLANT_PATHS} {refusal.status}", f"! {refusal.logged}", peer=address
         )
-        return problem_response(refusal.status, refusal.error)
+        return problem_response(refusal.status, refusal.error, headers=refusal.headers)
 
     async def _body(self, receive: Any, route: Route) -> bytes | Response:
         """Return the body of a request, or the response if it is too long or incomplete."""

@@ -24,7 +24,7 @@ from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faulty_rest import FaultyRest
 from tickerplant.server.flushing import LATE_MS
-from tickerplant.server.guard import Guard
+from tickerplant.server.guard import Guard, Token
 from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
 from tickerplant.server.nodes_page import PLANT, Edges, NodeRow, NodesPage
 from tickerplant.server.operations import welcome_paths
@@ -62,6 +62,7 @@ class Server:
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
         policy: Policy = EVERY,
+        control_token: str = "",
         truth: Truth | None = None,
     ) -> None:
         """Prepare to serve `plant`.
@@ -84,6 +85,7 @@ class Server:
                 clients.
             sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
             policy: The delivery to connections that do not ask for another.
+            control_token: The token without which operations are refused; empty if none is needed.
             truth: Keeps what was, and what is written to connections.
         """
         self.limits = limits
@@ -142,6 +144,7 @@ class Server:
         registry = metrics_registry(collector, lambda: self.edges)
         self._plane = ControlPlane(
             welcome=self.welcome,
+            token=Token(control_token),
             endpoints=self.endpoints,
             profile_name=plant.profile.name,
             shared_budget=plant.profile.shared_budget,

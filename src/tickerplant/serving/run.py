@@ -150,6 +150,7 @@ async def serve(
         policy=settings.delivery,
         listens=not settings.workers,
         truth=service.truth,
+        control_token=service.control_token or settings.control_token or "",
     )
     event_loop.report_faults(server.complaints)
     joined = _joined(settings, service, server, tls)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.events import Level
 from tickerplant.instrument import Instrument
-from tickerplant.queries.trades import PastAggregate, PastTrade, past_aggregate, past_trade
+from tickerplant.queries.trades import past_aggregate, past_trade
 from tickerplant.truth.journal import NOT_KEPT, Journal
 from tickerplant.truth.scanner import SentKind
 from tickerplant.truth.sent import Sent, SentJournal, SentLog
@@ -31,7 +31,7 @@ class TruthTrades(Struct, frozen=True, kw_only=True):
     symbol: str
     published: int
     """How many were published so far."""
-    trades: list[PastTrade] | list[PastAggregate]
+    trades: list[Any]
     """Those that were asked for, as REST answers `trades` or `aggTrades`."""
 
 

@@ -1,0 +1,43 @@
+"""The sentences under the fields of classes, read from their source."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from itertools import pairwise
+from types import ModuleType
+from typing import cast
+
+
+def first_paragraph(value: object) -> str:
+    """Return the first paragraph of a docstring, in one line."""
+    return _one_line((inspect.getdoc(value) or "").split("\n\n")[0])
+
+
+def field_docs(kind: type | ModuleType) -> dict[str, str]:
+    """Return the sentences under the fields of a class or the aliases of a module, in their order.
+
+    Without the source there are none.
+    """
+    try:
+        source = textwrap.dedent(inspect.getsource(kind))
+    except OSError:
+        return {}
+    definition: ast.stmt | ast.Module = ast.parse(source)
+    if inspect.isclass(kind):
+        (definition,) = cast("ast.Module", definition).body
+    assert isinstance(definition, ast.ClassDef | ast.Module)  # noqa: S101  # tells the type checker
+    docs = {}
+    for field, doc in pairwise(definition.body):
+        match field, doc:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                docs[name] = _one_line(text)
+    return docs
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,186 @@
+"""The OpenAPI document of the operations, made from their rows and the classes of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tickerplant import __version__
+from tickerplant.documented_fields import field_docs, first_paragraph
+from tickerplant.server.guard import PLANT_PATHS, READING
+from tickerplant.server.operation import Operation, QueryParam, Schema
+from tickerplant.server.response import Problem
+
+OPENAPI = "3.1.0"
+REFERENCE = "#/components/schemas/{name}"
+REFUSALS: Mapping[str, tuple[int, str]] = {
+    "Invalid": (400, "A field or a parameter is unknown, or its value cannot be used."),
+    "Unauthorized": (401, "The token is missing, or not that of this server."),
+    "Forbidden": (403, "A web page of another origin, or a foreign name in `Host`."),
+    "NotJson": (415, "The body is no `application/json`."),
+}
+"""The responses that several operations have, by name."""
+
+
+def openapi_document(operations: Iterable[Operation]) -> Schema:
+    """Return the OpenAPI document of operations."""
+    rows = tuple(operations)
+    kinds: dict[type[Struct], None] = {kind: None for row in rows for kind in row.answers}
+    kinds |= {row.body: None for row in rows if isinstance(row.body, type)}
+    kinds[Problem] = None
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
+    schema_of = dict(zip(kinds, schemas, strict=True))
+    _describe(components, schema_of)
+    paths: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row, schema_of)
+    problem = {"application/json": {"schema": schema_of[Problem]}}
+    return {
+        "openapi": OPENAPI,
+        "info": {
+            "title": "Tickerplant",
+            "version": __version__,
+            "summary": "The control plane of a running market.",
+            "description": (
+                "Every operation is on both ports and at every worker. "
+                "What is refused is answered with `error` and `field`, and has changed nothing."
+            ),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "The server that answers."}],
+        "security": [{}, {"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "responses": {
+                name: {"description": when, "content": problem}
+                for name, (_, when) in REFUSALS.items()
+            },
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The one of `--control-token`, or that a test server prints.",
+                }
+            },
+        },
+    }
+
+
+def _describe(components: dict[str, Schema], schema_of: Mapping[type[Struct], Schema]) -> None:
+    """Add the docs of the fields to the schemas of classes."""
+    seen: set[type[Struct]] = set()
+    waiting = list(schema_of)
+    while waiting:
+        kind = waiting.pop()
+        if kind in seen or not issubclass(kind, Struct):
+            continue
+        seen.add(kind)
+        info = msgspec.inspect.type_info(kind)
+        waiting += _structs_in(info)
+        schema = components.get(kind.__name__)
+        if schema is None:
+            continue
+        schema["description"] = first_paragraph(kind)
+        docs = field_docs(kind)
+        for each in msgspec.structs.fields(kind):
+            described = schema.get("properties", {}).get(each.encode_name)
+            if described is not None and each.name in docs:
+                described["description"] = docs[each.name]
+
+
+def _structs_in(info: object) -> list[type[Struct]]:
+    """Return the classes in the fields of a class."""
+    found: list[type[Struct]] = []
+    waiting = [each.type for each in getattr(info, "fields", ())]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, msgspec.inspect.StructType):
+            found.append(part.cls)
+        for name in ("types", "item_types"):
+            waiting += getattr(part, name, ())
+        waiting += [
+            inner
+            for name in ("item_type", "key_type", "value_type")
+            if (inner := getattr(part, name, None)) is not None
+        ]
+    return found
+
+
+def _operation(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Schema:
+    """Return the description of an operation."""
+    is_control = row.path.startswith(PLANT_PATHS)
+    described: Schema = {
+        "operationId": row.name,
+        "summary": row.summary,
+        "responses": _responses(row, schema_of),
+    }
+    if row.doc:
+        described["description"] = row.doc
+    if not is_control:
+        described["security"] = []
+    params = [_query_param(each) for each in row.params]
+    if row.id_doc:
+        params.insert(
+            0,
+            {
+                "name": "id",
+                "in": "path",
+                "required": True,
+                "description": row.id_doc,
+                "schema": {"type": "string"},
+            },
+        )
+    if params:
+        described["parameters"] = params
+    if row.body is not None:
+        schema = schema_of[row.body] if isinstance(row.body, type) else row.body()
+        content: Schema = {"schema": schema}
+        if row.example:
+            content["example"] = dict(row.example)
+        described["requestBody"] = {"content": {"application/json": content}}
+    return described
+
+
+def _responses(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Schema:
+    """Return the responses of an operation, by status."""
+    is_control = row.path.startswith(PLANT_PATHS)
+    kinds = [schema_of[kind] for kind in row.answers]
+    schema: Schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    if not kinds:
+        schema = {"type": "object"} if "json" in row.content_type else {"type": "string"}
+    media = row.content_type.partition(";")[0]
+    content = {media: {"schema": schema}}
+    problem = {"application/json": {"schema": schema_of[Problem]}}
+    responses: Schema = {"200": {"description": row.summary, "content": content}}
+    names = []
+    if is_control:
+        names += ["Unauthorized", "Forbidden"]
+        names += ["Invalid"]
+        names += [] if row.method in READING else ["NotJson"]
+    for name in names:
+        responses[f"{REFUSALS[name][0]}"] = {"$ref": f"#/components/responses/{name}"}
+    for status, when in row.statuses.items():
+        body = problem if is_control else content
+        responses[f"{status}"] = {"description": when, "content": body}
+    return dict(sorted(responses.items()))
+
+
+def _query_param(param: QueryParam) -> Schema:
+    schema: Schema = {"type": "string"}
+    if param.kind == "integer":
+        schema = {"type": "integer", "minimum": int(param.least), "maximum": int(param.most)}
+    elif param.kind == "duration":
+        schema["examples"] = ["30s"]
+    if param.default is not None:
+        schema["default"] = f"{param.default:g}s" if param.kind == "duration" else param.default
+    return {
+        "name": param.name,
+        "in": "query",
+        "required": param.required,
+        "description": param.doc,
+        "schema": schema,
+    }

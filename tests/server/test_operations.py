@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from loopback import Loopback, loopback, looped
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
+
+from tickerplant.server.guard import PLANT_PATHS, Token
+from tickerplant.server.openapi import openapi_document
+from tickerplant.server.operation import Operation
+from tickerplant.server.operations import OPERATIONS, Router
+from tickerplant.server.response import JSON
+
+DOCUMENT = json.loads(json.dumps(openapi_document(OPERATIONS)))
+JSON_TYPE = {"Content-Type": "application/json"}
+SYMBOL = {"symbol": "BTCUSDT"}
+
+
+def test_the_document_is_valid_openapi_and_has_every_operation() -> None:
+    validate(DOCUMENT)
+    described = {
+        (method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
+    assert described == {(each.method, each.path) for each in OPERATIONS}
+    names = [each.name for each in OPERATIONS]
+    assert len(names) == len(set(names))
+
+
+def test_every_field_of_an_answer_is_described() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    fields = schemas["ConnectionRow"]["properties"]
+    assert all(each.get("description") for each in fields.values())
+    assert schemas["SimulationState"]["properties"]["time_ms"]["description"] == (
+        "Market time, ms since 1970."
+    )
+
+
+def test_an_operation_that_names_something_says_what() -> None:
+    assert [each.path for each in OPERATIONS if ("{id}" in each.path) != bool(each.id_doc)] == []
+
+
+def test_a_body_is_only_for_posts_and_has_an_example() -> None:
+    bodies = [each for each in OPERATIONS if each.body is not None]
+    assert all(each.method == "POST" and each.example for each in bodies)
+
+
+def test_a_path_finds_its_operations_and_nothing_else() -> None:
+    def row(method: Any, path: str) -> Operation:
+        handler = OPERATIONS[0].handler
+        return Operation(method=method, path=path, name="x", summary="", handler=handler)
+
+    router = Router([row("GET", "/a"), row("DELETE", "/a/{id}"), row("GET", "/a/b/c")])
+    for path, template, name, allowed in (
+        ("/a", "/a", "", "GET, HEAD"),
+        ("/a/f1", "/a/{id}", "f1", "DELETE"),
+        ("/a/b/c", "/a/b/c", "", "GET, HEAD"),
+    ):
+        route = router.find(path)
+        assert route is not None
+        assert (route.template, route.id, route.allowed) == (template, name, allowed)
+    assert [router.find(path) for path in ("/", "/a/", "/a/b/d", "/b", "a", "")] == [None] * 6
+
+
+def conforms(operation: Operation, status: int, page: Any) -> None:
+    """Raise ValidationError unless the document says that an operation may answer this."""
+    responses = DOCUMENT["paths"][operation.path][operation.method.lower()]["responses"]
+    response = responses[f"{status}"]
+    if "$ref" in response:
+        response = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    schema = response["content"]["application/json"]["schema"]
+    OAS31Validator({**schema, "components": DOCUMENT["components"]}).validate(page)
+
+
+async def answer(house: Loopback, operation: Operation) -> tuple[int, Any]:
+    path = operation.path.replace("{id}", "x1")
+    if any(each.name == "symbol" for each in operation.params):
+        path += "?symbol=BTCUSDT"
+    body = json.dumps(operation.example).encode() if operation.example else None
+    headers = JSON_TYPE if body else {}
+    found = await house.get(path, method=operation.method, headers=headers, body=body)
+    return found.status, found.json
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(
+    "operation",
+    [each for each in OPERATIONS if each.content_type == JSON],
+    ids=lambda operation: operation.name,
+)
+def test_every_operation_answers_what_the_document_says(operation: Operation) -> None:
+    @looped
+    async def test() -> None:
+        async with loopback() as house:
+            conforms(operation, *(await answer(house, operation)))
+
+    test()
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has() -> None:
+    async with loopback() as house:
+        found = await house.get("/plant/v1/nodes", method="POST", headers=JSON_TYPE, body=b"{}")
+        assert (found.status, found.headers["allow"]) == (405, "GET, HEAD")
+        assert found.json == {"error": "POST is not possible at /plant/v1/nodes: GET, HEAD are"}
+        found = await house.get("/plant/v1/nodes", method="HEAD")
+        assert (found.status, found.body) == (200, b"")
+
+
+@pytest.mark.sockets
+@looped
+async def test_an_unknown_parameter_is_refused_with_those_there_are() -> None:
+    async with loopback() as house:
+        found = await house.get("/plant/v1/connections?limits=3")
+        assert found.status == 400
+        assert "invalid value 'limits' for parameter" in found.json["error"]
+        assert "limit" in found.json["error"]
+        assert (await house.get("/metrics?x=1")).status == 200, "a scraper may have its own"
+
+
+TOKEN = "correct horse"  # noqa: S105  # of this test alone
+
+
+@pytest.mark.parametrize(
+    "given", [b"", b"Bearer", b"Bearer wrong", b"correct horse", b"Basic correct horse"]
+)
+def test_only_the_token_opens_the_control_plane(given: bytes) -> None:
+    token = Token(TOKEN)
+    headers = {b"authorization": given} if given else {}
+    assert not token.opens(headers)
+    refusal = token.refusal(headers)
+    assert refusal.status == 401
+    assert TOKEN not in refusal.error + refusal.logged
+    assert token.opens({b"authorization": b"bearer " + TOKEN.encode()})
+    assert Token().opens(headers), "none is needed"
+
+
+@pytest.mark.sockets
+@looped
+async def test_with_a_token_only_health_metrics_and_the_addresses_are_open() -> None:
+    async with loopback(control_token=TOKEN) as house:
+        for operation in OPERATIONS:
+            path = operation.path.replace("{id}", "x")
+            found = await house.get(path, method=operation.method)
+            is_open = not path.startswith(PLANT_PATHS)
+            assert (found.status != 401) == is_open, path
+            if not is_open:
+                assert found.headers["www-authenticate"].startswith("Bearer")
+                assert "Authorization: Bearer TOKEN" in found.json["error"]
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert (await house.get("/plant/v1/nodes", headers=headers)).status == 200
+        assert (await house.get("/plant/v1/nothing")).status == 401
+        assert (await house.get("/fapi/v1/ping")).status == 200
+        assert not [key for key in house.server.complaints.counts if TOKEN in key]
+
+
+@pytest.mark.sockets
+@looped
+async def test_what_changes_the_server_is_refused_to_web_pages() -> None:
+    async with loopback() as house:
+        for operation in OPERATIONS:
+            if operation.method == "GET":
+                continue
+            path = operation.path.replace("{id}", "x")
+            foreign = {**JSON_TYPE, "Origin": "http://evil.example"}
+            found = await house.get(path, method=operation.method, headers=foreign, body=b"{}")
+            assert found.status == 403, path
+            text = {"Content-Type": "text/plain"}
+            found = await house.get(path, method=operation.method, headers=text, body=b"{}")
+            assert found.status == 415, path
