@@ -24,6 +24,7 @@ from benchmarks import (
     relay,
     replay,
     simulation,
+    truth,
 )
 from benchmarks.machine import description, processes
 from benchmarks.table import Table
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "isolation": crowd.run_isolation,
     "edges": edges.run,
     "questions": questions.run,
+    "truth": truth.run,
 }
 ENDURANCE = "endurance"
 """Takes an hour, so it runs only when it is named."""

@@ -67,9 +67,9 @@ async def _measure(repetitions: int, seconds: float) -> Table:
             gc.freeze()  # as the program does when it is ready
             for per_turn in PER_TURN:
                 for bout in bouts:
-                    await _cpu_us(bout, per_turn, WARM_UP_S)
+                    await cpu_us(bout, per_turn, WARM_UP_S)
                 runs = [
-                    [await _cpu_us(bout, per_turn, seconds) for bout in bouts]
+                    [await cpu_us(bout, per_turn, seconds) for bout in bouts]
                     for _ in range(repetitions)
                 ]
                 own_us = await _own_cpu_us(subscribers, per_turn, seconds)
@@ -107,7 +107,7 @@ def _cells(per_turn: int, runs: Sequence[Sequence[float]]) -> tuple[Cell, ...]:
     )
 
 
-async def _cpu_us(bout: Bout, per_turn: int, seconds: float) -> float:
+async def cpu_us(bout: Bout, per_turn: int, seconds: float) -> float:
     """Send for about so long; return the CPU time per message received, in µs."""
     sender = bout.sender
     messages = min(BATCH_BYTES // bout.frame_bytes, BATCH_MESSAGES // bout.subscribers)

@@ -28,6 +28,7 @@ from tickerplant.server.listener import BACKLOG
 from tickerplant.server.server import Server
 from tickerplant.server.websocket import CONGESTED_SHARE
 from tickerplant.simulation.instruments import instruments
+from tickerplant.truth.truth import Truth
 from tickerplant.venue import COINM, USDM
 
 SYMBOL = "BTCUSDT"
@@ -111,14 +112,21 @@ def frames() -> list[bytes]:
 
 
 class PlantSender:
-    """Events through the plant, its hub and its server."""
+    """Events through the plant, its hub and its server.
 
-    def __init__(self) -> None:
-        self.name = "tickerplant"
+    Args:
+        name: What it is called.
+        truth: Keeps what was, if anything does.
+    """
+
+    def __init__(self, name: str = "tickerplant", truth: Truth | None = None) -> None:
+        self.name = name
         self.port = 0
         self._plant = new_plant()
         limits = msgspec.structs.replace(LIMITS, max_unsent_bytes=CONGESTED_SHARE * UNSENT_BYTES)
-        self._server = Server(self._plant, ports={USDM.name: 0, COINM.name: 0}, limits=limits)
+        self._server = Server(
+            self._plant, ports={USDM.name: 0, COINM.name: 0}, limits=limits, truth=truth
+        )
         self._tickers = cycle(book_tickers())
         self._now_ms = START_MS
 
