@@ -73,6 +73,7 @@ from tickerplant.serving import lines
 from tickerplant.serving.scenarios import ChangeRow, ScenarioPage, ScenarioRow
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
+from tickerplant.truth.truth import Truth
 from tickerplant.venue import VENUES
 from tickerplant.verifying.findings import (
     BookFinding,
@@ -613,7 +614,7 @@ def metrics_page() -> str:
     plant = Plant((), start_ms=0)
     flusher = Flusher((), Congestion(LIMITS, lambda: 0))
     ports = PortsCollector((), flusher, Complaints(), FaultInjector())
-    collector = PlantCollector(plant, ports, (), Readiness(), Complaints())
+    collector = PlantCollector(plant, ports, (), Readiness(), Complaints(), Truth())
     return page(
         "Metrics",
         "The metrics of both venues, served at `/metrics` on either port in the Prometheus text format.",

@@ -94,6 +94,9 @@ async def test_the_pages_tell_what_was_also_of_a_connection_that_has_ended() -> 
         ]
         kinds = (await there.get(f"{TRADES_PATH}?symbol=BTCUSDT&kind=aggTrade")).json
         assert kinds["trades"] == []
+        metrics = await there.metrics()
+        assert metrics['tickerplant_truth_bytes{part="sent"}'] > 500
+        assert metrics['tickerplant_truth_forgotten_total{part="writes"}'] == 0
 
 
 @looped

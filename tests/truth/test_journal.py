@@ -65,7 +65,9 @@ def test_the_book_at_any_id_equals_a_naive_replay_or_is_said_to_be_forgotten(
                     journal.book("BTCUSDT", asked)
                 forgotten += 1
                 continue
-            instrument, book, _ = journal.book("BTCUSDT", asked)
+            found = journal.book("BTCUSDT", asked)
+            instrument, book = found.instrument, found.book
+            assert (found.asked_id, found.newest_id) == (asked, last_id + 1)
             expected = naive[change_id]
             assert instrument is BTCUSDT
             assert book.last_update_id == change_id
@@ -91,6 +93,7 @@ def test_a_book_is_answered_in_the_number_formats_of_the_exchange() -> None:
     assert found.asked_id == 105
     latest = truth_book(journal, "BTCUSDT")
     assert (latest.asked_id, latest.last_update_id) == (111, 110)
+    assert (latest.oldest_id, latest.newest_id) == (100, 111)
     assert latest.transaction_time_ms == START_MS + 5
     assert latest.bids == [("65280.00", "0.005"), ("65279.90", "0.012")]
     assert latest.asks == [("65280.20", "0.007")]
@@ -110,7 +113,7 @@ def test_a_book_that_begins_anew_forgets_what_was_before(monkeypatch: pytest.Mon
     plant.publish(update(210, 220, [(11, 2)], []))
     with pytest.raises(RequestError, match="from update id 200 to 221 are kept"):
         journal.book("BTCUSDT", 110)
-    assert journal.book("BTCUSDT", 200)[1].bids == [(10, 1)]
+    assert journal.book("BTCUSDT", 200).book.bids == [(10, 1)]
 
 
 def test_a_contract_that_is_gone_keeps_its_book() -> None:
@@ -120,7 +123,7 @@ def test_a_contract_that_is_gone_keeps_its_book() -> None:
     gone = replace(BTCUSDT, status="CLOSE")
     plant.publish(ContractChanged("BTCUSDT", gone, BRACKETS, START_MS))
     assert "BTCUSDT" not in plant.markets
-    assert journal.book("BTCUSDT")[1].bids == [(10, 1)]
+    assert journal.book("BTCUSDT").book.bids == [(10, 1)]
 
 
 def test_trades_are_found_by_id_and_time_also_those_off_the_book() -> None:

@@ -26,6 +26,7 @@ from tickerplant.server.flushing import Flusher
 from tickerplant.server.latency import Histogram
 from tickerplant.server.nodes_page import PLANT, Edges
 from tickerplant.server.readiness import Readiness
+from tickerplant.truth.truth import Truth
 
 PREFIX = "tickerplant_"
 MAX_SAMPLES = 1_000
@@ -290,6 +291,7 @@ class PlantCollector(Collector):
         rate_limiters: Charge the requests of clients.
         readiness: The state of the source.
         complaints: Take the faults of the source.
+        truth: Keeps what was; None if nothing does.
     """
 
     def __init__(
@@ -299,7 +301,9 @@ class PlantCollector(Collector):
         rate_limiters: Collection[RateLimiter],
         readiness: Readiness,
         complaints: Complaints,
+        truth: Truth | None = None,
     ) -> None:
+        self._truth = truth
         self._plant = plant
         self._ports = ports
         self._rate_limiters = rate_limiters
@@ -329,6 +333,24 @@ class PlantCollector(Collector):
         yield from self._charges()
         yield from self._source()
         yield from self._markets()
+        if self._truth is not None:
+            yield from self._what_was(self._truth)
+
+    def _what_was(self, truth: Truth) -> Iterator[Metric]:
+        kept = GaugeMetricFamily(
+            f"{PREFIX}truth_bytes", "Memory for what a test server keeps.", labels=("part",)
+        )
+        for part, size_bytes in truth.kept_bytes.items():
+            kept.add_metric((part,), size_bytes)
+        yield kept
+        forgotten = CounterMetricFamily(
+            f"{PREFIX}truth_forgotten",
+            "What a test server has forgotten because there was too much.",
+            labels=("part",),
+        )
+        for part, number in truth.forgotten.items():
+            forgotten.add_metric((part,), number)
+        yield forgotten
 
     def _charges(self) -> Iterator[Metric]:
         endpoints = self._ports.endpoints

@@ -140,6 +140,7 @@ class Server:
             rate_limiters_used,
             self.readiness,
             self.complaints,
+            truth,
         )
         registry = metrics_registry(collector, lambda: self.edges)
         self._plane = ControlPlane(

@@ -105,10 +105,13 @@ def truth_book(journal: Journal, symbol: str, update_id: int | None = None) -> T
         ConfigError: there is no such contract.
         RequestError: the book is forgotten, or the market has not reached it; says what is kept.
     """
-    instrument, book, asked_id = journal.book(symbol, update_id)
+    found = journal.book(symbol, update_id)
+    instrument, book = found.instrument, found.book
     return TruthBook(
         symbol=instrument.symbol,
-        asked_id=asked_id,
+        oldest_id=found.oldest_id,
+        newest_id=found.newest_id,
+        asked_id=found.asked_id,
         last_update_id=book.last_update_id,
         transaction_time_ms=book.transaction_time_ms,
         bids=_texts(instrument, book.bids),

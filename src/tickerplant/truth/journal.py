@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.events import AggregateTrade, BookSnapshot, DepthUpdate, RpiUpdate, Trade
@@ -50,6 +50,18 @@ class SymbolJournal:
         """The highest update id that the exchange has named so far."""
         step = self.market.snapshot_id - self.market.book.last_update_id
         return max(self.market.snapshot_id, self.rpi_id + step)
+
+
+class FoundBook(NamedTuple):
+    """A book that was asked for."""
+
+    instrument: Instrument
+    book: BookAt
+    asked_id: int
+    oldest_id: int
+    """The oldest update id at which the book is kept."""
+    newest_id: int
+    """The highest update id that the exchange has named so far."""
 
 
 class Journal:
@@ -159,8 +171,8 @@ class Journal:
             raise ConfigError("symbol", symbol, expected + suggestion(symbol.upper(), known))
         return found
 
-    def book(self, symbol: str, update_id: int | None = None) -> tuple[Instrument, BookAt, int]:
-        """Return a contract, its book after the last change up to an update id, and that id.
+    def book(self, symbol: str, update_id: int | None = None) -> FoundBook:
+        """Return the book of a contract after the last change up to an update id.
 
         Args:
             symbol: The contract.
@@ -187,7 +199,7 @@ class Journal:
                 if self.forgotten_chunks:
                     why = "it is forgotten, or from before the first book"
             raise RequestError(NOT_KEPT, f"no book at update id {update_id}: {why}; {kept}", 404)
-        return instrument, log.at(update_id), update_id
+        return FoundBook(instrument, log.at(update_id), update_id, oldest, newest)
 
 
 def _book_of(book: OrderBook) -> BookAt:

@@ -149,6 +149,8 @@ class SentJournal:
         self.logs: dict[str, SentLog] = {}
         """The connections that are remembered, oldest first, by identity."""
         self.kept_bytes = 0
+        self.forgotten_writes = 0
+        """Writes that were forgotten because there were more than `max_bytes`."""
         self.forgotten_logs = 0
         """Connections that were forgotten because there were more than `max_logs`."""
         self._max_bytes = max_bytes
@@ -173,6 +175,7 @@ class SentJournal:
         self.kept_bytes += size_bytes + WRITE_BYTES
         while self.kept_bytes > self._max_bytes:
             self.kept_bytes -= self._order.popleft().forget() + WRITE_BYTES
+            self.forgotten_writes += 1
 
     def of(self, identity: str) -> SentLog:
         """Return the log of a connection.

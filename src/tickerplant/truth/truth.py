@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tickerplant.truth.journal import MAX_BOOK_BYTES, Journal
 from tickerplant.truth.sent import MAX_SENT_BYTES, SentJournal
 
@@ -20,3 +22,17 @@ class Truth:
         self.market = Journal(max_book_bytes)
         """Is the witness of a plant."""
         self.sent = SentJournal(max_sent_bytes)
+
+    @property
+    def kept_bytes(self) -> Mapping[str, int]:
+        """The memory for changes of books that are packed, and for what was written."""
+        return {"books": self.market.book_bytes, "sent": self.sent.kept_bytes}
+
+    @property
+    def forgotten(self) -> Mapping[str, int]:
+        """What was forgotten because there was too much: packed changes, writes, connections."""
+        return {
+            "book_chunks": self.market.forgotten_chunks,
+            "writes": self.sent.forgotten_writes,
+            "connections": self.sent.forgotten_logs,
+        }

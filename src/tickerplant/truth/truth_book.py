@@ -9,6 +9,10 @@ class TruthBook(Struct, frozen=True, kw_only=True):
     """The book after one change."""
 
     symbol: str
+    oldest_id: int = 0
+    """The oldest update id at which the book is kept."""
+    newest_id: int = 0
+    """The highest update id that the market has reached."""
     asked_id: int
     """The update id that was asked for."""
     last_update_id: int = field(name="lastUpdateId")
