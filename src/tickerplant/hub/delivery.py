@@ -9,7 +9,7 @@ its messages wait in a backlog, where with `latest` they are replaced and merged
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -30,6 +30,17 @@ class Published(NamedTuple):
     """When it was due by the clock of the source; None if the source keeps no pace."""
     publish_ns: int = 0
     """When it was published."""
+
+
+class MessageFilter(Protocol):
+    """Changes the messages of one subscriber before they are written to it or wait for it."""
+
+    def __call__(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return what is delivered in the place of `messages`, which are shared and never changed.
+
+        It must not raise, and must not call the hub.
+        """
+        ...
 
 
 class MessageStream(Protocol):

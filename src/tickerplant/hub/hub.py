@@ -28,7 +28,14 @@ from tickerplant.hub.channel import (
     Tap,
     Write,
 )
-from tickerplant.hub.delivery import Backlog, DeliveryCounters, Message, Published, push_all
+from tickerplant.hub.delivery import (
+    Backlog,
+    DeliveryCounters,
+    Message,
+    MessageFilter,
+    Published,
+    push_all,
+)
 from tickerplant.hub.publishers import Publishers
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
@@ -120,14 +127,12 @@ class Hub:
         """Called when the first frame waits; the server flushes soon after."""
         self.wakes = True
         """Whether `wake` is called; False while a source makes frames that it will flush itself."""
-        self.messages_sent = 0
-        self.bytes_sent = 0
+        self.messages_sent = self.bytes_sent = 0
         self.writes = 0
         """Calls of subscribers' `write`: each takes all messages that waited."""
         self.silent: Counter[str] = Counter()
         """Subscriptions that were acknowledged and stay silent, by reason."""
-        profile, venue = markets.profile, markets.venue
-        self._splits_routes = strict_routing and profile.splits_routes(venue)
+        self._splits_routes = strict_routing and markets.profile.splits_routes(markets.venue)
         self._lookup = lookup
         self._unmuted: Mapping[str, Channel] = self.channels
         """The channels that messages are sent to; empty while the hub is muted."""
@@ -137,6 +142,8 @@ class Hub:
         """The audience of each subscriber."""
         self.backlogs: dict[Subscriber, Backlog] = {}
         """What waits for each subscriber that does not want every message."""
+        self.filters: dict[Subscriber, MessageFilter] = {}
+        """What changes the messages of each subscriber that does not get them as they are."""
         self.delivery_counters = DeliveryCounters()
         self.published: Callable[[], Published] = Published
         """Returns the times of a message that is published now, for stamps."""
@@ -294,9 +301,16 @@ class Hub:
         write_ns = self.now_ns() if audience.delivery.is_stamped else None
         data = b""
         for member, write in members.items():
+            filtered = self.filters.get(member)
+            mine = messages if filtered is None else filtered(messages)
             backlog = self.backlogs.get(member)
             if backlog is not None and backlog.is_held:
-                push_all(backlog, messages)
+                push_all(backlog, mine)
+                continue
+            if filtered is not None:
+                self._write_frames(
+                    [each.frame(is_combined=combined, write_ns=write_ns) for each in mine], (write,)
+                )
                 continue
             data = data or b"".join(
                 [each.frame(is_combined=combined, write_ns=write_ns) for each in messages]
@@ -474,6 +488,7 @@ class Hub:
             max_backlog_bytes: The bound of what waits for it while it is held.
         """
         audience = self.audience_of.get(subscriber)
+        delivery = delivery._replace(is_filtered=subscriber in self.filters)
         if delivery != (PLAIN if audience is None else audience.delivery):
             self._change(subscriber, audience, delivery=delivery)
         self.backlogs.pop(subscriber, None)
@@ -481,10 +496,61 @@ class Hub:
             counters = self.delivery_counters
             self.backlogs[subscriber] = Backlog(delivery.policy, max_backlog_bytes, counters)
 
+    def set_filter(self, subscriber: Subscriber, message_filter: MessageFilter | None) -> None:
+        """Let later messages to `subscriber` pass a filter; what waits is written first.
+
+        Only its own messages are made for it alone; all others still share theirs.
+
+        Args:
+            subscriber: The connection.
+            message_filter: The filter, in the place of the present one; None delivers messages as
+                they are.
+        """
+        audience = self.audience_of.get(subscriber)
+        present = PLAIN if audience is None else audience.delivery
+        delivery = present._replace(is_filtered=message_filter is not None)
+        if delivery != present:
+            self._change(subscriber, audience, delivery=delivery)
+        elif audience is not None:
+            self._write(audience)
+        if message_filter is None:
+            self.filters.pop(subscriber, None)
+        else:
+            self.filters[subscriber] = message_filter
+
+    def write_past_filter(self, subscriber: Subscriber, messages: Iterable[Message]) -> None:
+        """Deliver messages that a filter withheld, after what waits; not to be called by a filter.
+
+        Those of streams that `subscriber` is not subscribed to any more are dropped.
+        """
+        audience = self.audience_of.get(subscriber)
+        if audience is None:
+            return
+        self._write(audience)
+        mine = [each for each in messages if each.stream.name in audience.channels]
+        backlog = self.backlogs.get(subscriber)
+        if backlog is not None and backlog.is_held:
+            push_all(backlog, mine)
+            return
+        write_ns = self.now_ns() if audience.delivery.is_stamped else None
+        combined = audience.combined
+        self._write_frames(
+            [each.frame(is_combined=combined, write_ns=write_ns) for each in mine],
+            (subscriber.write,),
+        )
+
+    def rewire(self, subscriber: Subscriber) -> None:
+        """Give later frames to what `subscriber.write` is now; what waits is written first."""
+        audience = self.audience_of.get(subscriber)
+        if audience is not None:
+            self._write(audience)
+            audience.members[subscriber] = subscriber.write
+
     def remove(self, subscriber: Subscriber) -> None:
         """Remove `subscriber` and its subscriptions; nothing is written to it any more."""
         audience = self.audience_of.pop(subscriber, None)
         self.backlogs.pop(subscriber, None)
+        self.filters.pop(subscriber, None)
         if audience is not None:
             self._close_queues()
             self._leave(subscriber, audience)

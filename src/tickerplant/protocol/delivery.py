@@ -22,16 +22,18 @@ POLICIES: Mapping[Policy, str] = {
 
 
 class Delivery(NamedTuple):
-    """What a client asked for."""
+    """How messages reach a client: what it asked for, and whether the server changes them."""
 
     policy: Policy = EVERY
     is_stamped: bool = False
     """Whether messages in the combined envelope tell when they were made and written."""
+    is_filtered: bool = False
+    """Whether the server changes or withholds messages, for example by a fault."""
 
     @property
     def is_plain(self) -> bool:
         """Whether finished frames can be shared with everybody else."""
-        return self.policy == EVERY and not self.is_stamped
+        return self.policy == EVERY and not (self.is_stamped or self.is_filtered)
 
 
 def policy_named(name: str) -> Policy | None:
