@@ -17,6 +17,7 @@ from benchmarks import (
     edges,
     endurance,
     fanout,
+    kit,
     latency,
     pace,
     questions,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "crowd": crowd.run,
     "isolation": crowd.run_isolation,
     "edges": edges.run,
+    "kit": kit.run,
     "questions": questions.run,
     "truth": truth.run,
 }
