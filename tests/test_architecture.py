@@ -32,7 +32,7 @@ LAYERS = (
     {"config", "edge"},
     {"serving", "watching", "verifying", "exporting", "command_line"},
     {"hosted"},
-    {"cli", "blocking"},
+    {"cli", "blocking", "testing"},
     {"__main__"},
 )
 SIDEWAYS = {

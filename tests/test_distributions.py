@@ -100,9 +100,8 @@ def test_every_library_that_is_required_is_imported_and_the_other_way_round() ->
                 imported |= {each.name.partition(".")[0] for each in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add((node.module or "").partition(".")[0])
-    theirs = (
-        imported - set(sys.stdlib_module_names) - {"_typeshed", "pandas", "polars", "tickerplant"}
-    )
+    of_users = {"pandas", "polars", "pytest"}
+    theirs = imported - set(sys.stdlib_module_names) - of_users - {"_typeshed", "tickerplant"}
     assert theirs == modules(project()["dependencies"]) | SERVER | TABLES | BUS
 
 

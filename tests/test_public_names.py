@@ -33,6 +33,7 @@ from tickerplant import (
     Recording,
     blocking,
     messages,
+    testing,
 )
 from tickerplant.client.books import Books
 from tickerplant.client.subscription import Subscription
@@ -88,7 +89,7 @@ def test_every_public_name_is_there_and_described(name: str) -> None:
     assert isinstance(value, str) or get_args(value) or inspect.getdoc(value)
 
 
-MODULES = (tickerplant, blocking, messages, tickerplant.notices)
+MODULES = (tickerplant, blocking, messages, tickerplant.notices, testing)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda it: it.__name__)
@@ -101,7 +102,8 @@ def test_every_public_name_has_a_heading_that_the_page_of_all_names_links_to(
     prefix = "blocking" if module is blocking else ""
     for name, (page, anchor) in links.items():
         if not inspect.ismodule(getattr(module, name)):
-            assert anchor == f"{prefix}{name.lower()}"
+            is_function = module is testing and inspect.isfunction(getattr(module, name))
+            assert anchor == f"{'testing' if is_function else prefix}{name.lower()}"
             assert anchor in anchors(page), f"{name} has no heading"
 
 
@@ -134,7 +136,9 @@ def test_a_name_that_is_not_there_says_which_is_near() -> None:
         _ = tickerplant.conect  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("module", [tickerplant, blocking, messages], ids=lambda it: it.__name__)
+@pytest.mark.parametrize(
+    "module", [tickerplant, blocking, messages, testing], ids=lambda it: it.__name__
+)
 def test_code_in_a_docstring_is_code(module: ModuleType) -> None:
     for code in _code_in(module.__doc__ or ""):
         # As in a coroutine, where `async with` stands in a program.

@@ -38,10 +38,11 @@ from page_text import (
 )
 
 import tickerplant
-from tickerplant import blocking, messages, notices
+from tickerplant import blocking, messages, notices, testing
 from tickerplant.documented_fields import field_docs, first_paragraph
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
+from tickerplant.testing import plugin
 
 NAMES = "python.md"
 CLIENT = "python-client.md"
@@ -53,6 +54,7 @@ MESSAGES = "python-messages.md"
 NOTICES = "python-notices.md"
 SETTINGS = "python-settings.md"
 EXCEPTIONS = "python-exceptions.md"
+TESTING = "python-testing.md"
 
 _PAGE_OF = {
     "": CLIENT,
@@ -70,6 +72,7 @@ _PAGE_OF = {
     "notices": NOTICES,
     "recording": RECORDINGS,
     "recording.timestamps": CLIENT,
+    "testing": TESTING,
 }
 """The page of what is defined in a module; the longest name that fits counts."""
 
@@ -79,6 +82,7 @@ _READING_ORDER = (
     *("BookState", "Level", "BookSnapshot", "open_recording", "Recording", "ClientSettings"),
     *("ConnectionSettings", "RetrySettings", "StalenessSettings", "TickerplantError"),
     *("Message", "StreamName", "Notice"),
+    *("exchange", "Exchange", "Truth", "Fault", "Scenario", "Lever", "ExchangeTestCase"),
 )
 """What stands first on its page; the others follow by name."""
 
@@ -99,6 +103,7 @@ _MODULES = {
     "blocking": (blocking, BLOCKING),
     "messages": (messages, MESSAGES),
     "notices": (notices, NOTICES),
+    "testing": (testing, TESTING),
 }
 _VERSION = "__version__"
 _PACKAGE = f"{tickerplant.__name__}."
@@ -132,9 +137,15 @@ class Name(Struct, frozen=True):
         return next(_PAGE_OF[each] for each in fitting if each in _PAGE_OF)
 
     @property
+    def heading(self) -> str:
+        """The name in its heading; `testing.exchange`, because there is an `Exchange`, too."""
+        is_function = inspect.isfunction(self.value)
+        return f"testing.{self.name}" if is_function and self.page == TESTING else self.name
+
+    @property
     def link(self) -> str:
         """The name, as a link to its heading."""
-        return _link(self.name, self.page, self.name)
+        return _link(self.name, self.page, self.heading)
 
     @property
     def is_alias(self) -> bool:
@@ -154,14 +165,14 @@ class Name(Struct, frozen=True):
 
 
 def public_names() -> list[Name]:
-    """Return the names of the package, of its messages and of its notices, each once."""
+    """Return the names of the package and of its public modules but `blocking`, each once."""
     homes = {
         name: tickerplant._HOME[name]  # noqa: SLF001  # the table of the package itself
         for name in tickerplant.__all__
         if name not in _MODULES and name != _VERSION
     }
     found = [Name(name, getattr(tickerplant, name), home) for name, home in homes.items()]
-    typed = {name: module for module in (messages, notices) for name in module.__all__}
+    typed = {name: module for module in (messages, notices, testing) for name in module.__all__}
     return found + [
         Name(name, getattr(module, name), _defined_in(module, name))
         for name, module in sorted(typed.items())
@@ -172,7 +183,7 @@ def public_names() -> list[Name]:
 def _defined_in(module: ModuleType, name: str) -> str:
     """Return the module of a name that another one exports."""
     value = getattr(module, name)
-    if inspect.isclass(value):
+    if inspect.isclass(value) or inspect.isfunction(value):
         return value.__module__.removeprefix(_PACKAGE)
     found = (each for each in _modules_of(module) if name in field_docs(each))
     return next(found).__name__.removeprefix(_PACKAGE)
@@ -200,7 +211,7 @@ def _names_on(where: str) -> list[Name]:
 
 def _sections(where: str) -> Iterator[str]:
     for name in _names_on(where):
-        yield f"## `{name.name}`"
+        yield f"## `{name.heading}`"
         yield from _about(name)
 
 
@@ -210,7 +221,7 @@ def _about(name: Name) -> Iterator[str]:
     if name.is_alias:
         yield from _alias(name)
     elif not inspect.isclass(value) or name.name in _CONSTRUCTED:
-        yield from _callable(f"tickerplant.{name.name}", value)
+        yield from _callable(f"tickerplant.{name.heading}", value)
     elif issubclass(value, Exception):
         yield from _exception(value)
     elif issubclass(value, Struct):
@@ -563,6 +574,8 @@ def names_page() -> str:
         ),
         "## `tickerplant.notices`",
         table(("name", "meaning"), map(row, notices.__all__)),
+        "## `tickerplant.testing`",
+        table(("name", "meaning"), map(row, testing.__all__)),
         "## `__version__`",
         "The version of the package, such as `0.1.0`.",
         "## Former names",
@@ -685,6 +698,37 @@ def settings_page() -> str:
     )
 
 
+def testing_page() -> str:
+    """Return the page of the test kit."""
+    arguments = ", ".join(f"`{name}`" for name in inspect.signature(testing.exchange).parameters)
+    return page(
+        "Testing",
+        _prose(inspect.getdoc(testing) or ""),
+        "## In pytest",
+        "The plugin comes with the package; nothing has to be imported or configured.",
+        table(
+            ("fixture", "what it is"),
+            (
+                (f"`{name}`", first_paragraph(inspect.unwrap(getattr(plugin, name))))
+                for name in sorted(plugin.FIXTURES)
+            ),
+        ),
+        f"The marker `@pytest.mark.exchange(…)` takes the arguments of [`testing.exchange`]"
+        f"(#testingexchange): {arguments}.\n"
+        "It may stand at a test, a class or a module; what is nearer to the test counts more.\n"
+        f"The option `--exchange-scope` and the setting `exchange_scope` are one of "
+        f"{', '.join(f'`{each}`' for each in plugin.SCOPES)}.\n"
+        "With `module` and `session`, tests share an exchange: faults, scenarios and levers of a test "
+        "are removed at its end, market time stands still or runs as at the beginning, and the summary "
+        "of the run says what a test left on.\n"
+        "The report of a test that failed has a section with addresses, market time, what was on, the "
+        "connections and the log of its exchange.",
+        *_sections(TESTING),
+        see_also="[Test your client](../how-to/test-your-client.md), [Faults](faults.md), "
+        "[Operations](operations.md), [All names](python.md).",
+    )
+
+
 def exceptions_page() -> str:
     """Return the page of exceptions."""
     return page(
@@ -706,4 +750,5 @@ PAGES: dict[str, Callable[[], str]] = {
     NOTICES: notices_page,
     SETTINGS: settings_page,
     EXCEPTIONS: exceptions_page,
+    TESTING: testing_page,
 }

@@ -11,7 +11,8 @@
 
 `connect` connects to the exchange, or to the server that `base_url` or the environment variable
 `TICKERPLANT_USDM_URL` names.  `replay` and `simulate` return a market of the same kind that plays a
-recording or a simulation.  `tickerplant.blocking` is the synchronous client.
+recording or a simulation.  `tickerplant.blocking` is the synchronous client, `tickerplant.testing`
+brings an exchange to tests.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tickerplant import blocking, messages, notices
+    from tickerplant import blocking, messages, notices, testing
     from tickerplant.archive.recording import Recording, open_recording
     from tickerplant.archive.tables import Numbers, TableName
     from tickerplant.client.books import Books
@@ -111,6 +112,7 @@ __all__ = [
     "open_recording",
     "replay",
     "simulate",
+    "testing",
 ]
 
 _HOME = {
@@ -163,6 +165,7 @@ _HOME = {
     "open_recording": "archive.recording",
     "replay": "hosted.market",
     "simulate": "hosted.market",
+    "testing": "",
 }
 """The module of each public name; empty for a subpackage.
 

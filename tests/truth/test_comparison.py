@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import structs
 
 from tickerplant import BookSnapshot
 from tickerplant.errors import ConfigError
@@ -91,9 +92,25 @@ def test_a_crossed_book_is_named() -> None:
     assert "it is crossed: its best bid 10.25 is not below its best ask 10.20" in text
 
 
+def test_a_book_may_end_before_the_exchange_does_but_is_not_empty() -> None:
+    assert not compare_book(Book(100, TRUTH.bids[:1], TRUTH.asks[:1]), TRUTH)
+    assert compare_book(Book(100, TRUTH.bids[1:], TRUTH.asks), TRUTH).bid_count == 1
+    assert compare_book(Book(100, [], TRUTH.asks), TRUTH).bid_count == 2
+
+
+def test_holes_count_in_the_nearer_half_of_a_long_book_and_wrong_levels_everywhere() -> None:
+    bids = [(str(price), "1") for price in range(200, 100, -1)]
+    long = structs.replace(TRUTH, bids=bids, asks=[])
+    for missing, counts in ((0, 1), (40, 1), (60, 0)):
+        theirs = [*bids[:missing], *bids[missing + 1 :]]
+        assert compare_book(Book(100, theirs, []), long).bid_count == counts
+    wrong = [*bids[:60], ("140", "2"), *bids[61:]]
+    assert compare_book(Book(100, wrong, []), long).bid_count == 1
+
+
 def test_a_depth_limits_the_comparison() -> None:
     theirs = Book(100, {"10.10": "1.5"}, {"10.20": "0.5"})
-    assert compare_book(theirs, TRUTH)
+    assert compare_book(theirs, TRUTH, depth=2)
     assert not compare_book(theirs, TRUTH, depth=1)
     with pytest.raises(ConfigError, match="at least 1"):
         compare_book(theirs, TRUTH, depth=0)

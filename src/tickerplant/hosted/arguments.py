@@ -4,11 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from tickerplant.control.clock import parse_speed
 from tickerplant.errors import ConfigError
 from tickerplant.recording.timestamps import Instant, TimeSpec, instant_ns, parse_time_spec
 from tickerplant.units import NS_PER_MS, parse_duration_ns
+
+
+def simulation_fields(
+    *,
+    seed: int | None,
+    symbols: Iterable[str],
+    start: Instant | None,
+    intensity: float | None,
+    quoting: float | None = None,
+) -> dict[str, Any]:
+    """Return the settings of a simulated market; what is None or empty is left to the server.
+
+    Raises:
+        ConfigError: one of them is invalid.
+    """
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+        raise ConfigError("seed", seed, "a whole number")
+    for name, number in (("intensity", intensity), ("quoting", quoting)):
+        if number is not None and not (isinstance(number, int | float) and number > 0):
+            raise ConfigError(name, number, "a number of more than 0")
+    fields = {
+        "seed": seed,
+        "symbols": tuple(each.upper() for each in names_of("symbols", symbols)),
+        "start_ms": None if start is None else instant_ns("start", start) // NS_PER_MS,
+        "intensity": intensity,
+        "quoting": quoting,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, ())}
 
 
 def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:

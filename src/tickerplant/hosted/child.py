@@ -176,6 +176,7 @@ def prepared(request: Request) -> tuple[str, ServeSettings, Service]:
     if isinstance(request, TestServerRequest):
         from tickerplant.serving.test_server import test_service  # noqa: PLC0415
 
+        logs.configure()  # people read it, in the report of a test
         for_tests = settings_of(TestServerSettings, request.settings, AS_JSON)
         return request.venue, for_tests, test_service(for_tests)
     from tickerplant.serving.replay import replay_service, scanned  # noqa: PLC0415

@@ -16,12 +16,17 @@ from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.feed.hosts import hosts_of, venue_of_name
 from tickerplant.feed.settings import ClientSettings, check_settings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.hosted.arguments import duration_ms_of, names_of, spec_of, speed_of
+from tickerplant.hosted.arguments import (
+    duration_ms_of,
+    names_of,
+    simulation_fields,
+    spec_of,
+    speed_of,
+)
 from tickerplant.hosted.clock import MarketClock
 from tickerplant.hosted.process import ServerProcess
 from tickerplant.hosted.protocol import ReplayRequest, Request, SimulateRequest
-from tickerplant.recording.timestamps import Instant, instant_ns
-from tickerplant.units import NS_PER_MS
+from tickerplant.recording.timestamps import Instant
 from tickerplant.venue import USDM, VenueName
 
 StrPath: TypeAlias = str | PathLike[str]
@@ -140,19 +145,15 @@ def simulate(
         ConfigError: an argument is invalid.  What the server finds is raised when the market is
             opened.
     """
-    fields = {
-        "seed": seed,
-        "symbols": names_of("symbols", symbols),
-        "start_ms": None if start is None else instant_ns("start", start) // NS_PER_MS,
+    fields = simulation_fields(seed=seed, symbols=symbols, start=start, intensity=intensity) | {
         "duration_ms": duration_ms_of(duration),
         "speed": speed_of(speed),
-        "intensity": intensity,
         "faults": dict(faults or {}),
         "paused": True,
     }
     request = SimulateRequest(
         venue=venue_of_name(venue).name,
-        settings={name: value for name, value in fields.items() if value not in (None, (), {})},
+        settings={name: value for name, value in fields.items() if value not in (None, {})},
     )
     return SimulatedMarket(Hosting("simulation", request, paused=paused), checked(settings))
 

@@ -160,12 +160,7 @@ class ServerProcess:
     def _lost(self) -> UpstreamError:
         """Return why the child has ended."""
         status = None if self.child is None else self.child.poll()
-        how = f"exit status {status}"
-        if status is not None and status < 0:
-            with suppress(ValueError):
-                how = f"killed by {signal.Signals(-status).name}"
-        last = f": {self._last_lines[-1]}" if self._last_lines else ""
-        return UpstreamError(self.name, f"its server ended unexpectedly ({how}){last}")
+        return unexpected_end(self.name, status, self._last_lines[-1] if self._last_lines else "")
 
     async def _forward_log(self, lines: asyncio.StreamReader) -> None:
         """Log what the child logs."""
@@ -189,6 +184,22 @@ def sentence_of(fields: dict[str, Any]) -> str:
     subject = f"{stream}: " if stream else ""
     reason = f" ({why})" if why else ""
     return f"{subject}{text}{reason}" + "".join(f" {name}={fields[name]}" for name in fields)
+
+
+def unexpected_end(name: str, status: int | None, last_line: str) -> UpstreamError:
+    """Return the error of a child that has ended by itself.
+
+    Args:
+        name: What it served.
+        status: Its exit status, negative for a signal; None if it is not known.
+        last_line: The last line of its log; empty if there is none.
+    """
+    how = f"exit status {status}"
+    if status is not None and status < 0:
+        with suppress(ValueError):
+            how = f"killed by {signal.Signals(-status).name}"
+    last = f": {last_line}" if last_line else ""
+    return UpstreamError(name, f"its server ended unexpectedly ({how}){last}")
 
 
 def end(child: Child) -> None:

@@ -15,6 +15,8 @@ from tickerplant.formatting import count_text
 from tickerplant.truth.truth_book import TruthBook
 
 SideName: TypeAlias = Literal["bid", "ask"]
+WHOLE_LEVELS = 20
+"""A book with at most so many levels on a side is taken for the top of one, without holes."""
 SHOWN = 5
 """Differing levels that are shown in the text, unless told otherwise."""
 ID_NAMES = ("update_id", "last_update_id", "lastUpdateId", "u", "last_id", "nonce")
@@ -113,10 +115,22 @@ class _Side(Struct, frozen=True):
     last_known: Decimal | None = None
     """The price beyond which its levels are unknown; None if all are known."""
 
-    def knows(self, price: Decimal) -> bool:
+    def reaches(self, price: Decimal) -> bool:
         """Return whether it has a level at a price if there is one."""
         last = self.last_known
         return last is None or (price >= last if self.name == "bid" else price <= last)
+
+    def nearer_half(self) -> _Side:
+        """Return it as known only so far as a book is that began with a snapshot of its best levels.
+
+        Changes of levels behind that snapshot have come since, so that its last levels have holes
+        between them.
+        """
+        prices = self.prices
+        if not prices:
+            return self
+        certain = len(prices) if len(prices) <= WHOLE_LEVELS else len(prices) // 2
+        return _Side(self.name, self.levels, prices[certain - 1])
 
     @property
     def prices(self) -> list[Decimal]:
@@ -132,10 +146,12 @@ def compare_book(theirs: Any, truth: TruthBook, *, depth: int | None = None) -> 
             or a pair of sides.  A side is a mapping of price to quantity or rows that begin with
             price and quantity, as texts or numbers of any kind.  Levels with quantity 0 count as
             missing.  An update id, called `update_id`, `lastUpdateId`, `u` or the like, is compared
-            too.  What an `OrderBook` does not know is not compared.
+            too.
         truth: The exchange's book.
         depth: Compare only so many of the best levels of each side of the exchange's book, and of
-            theirs; all if missing.
+            theirs.  If missing, all of theirs are compared, and of the exchange's all that an
+            `OrderBook` says to know; of another book those in its nearer half, because it began with
+            a snapshot that did not reach to the end.
 
     Raises:
         ConfigError: `theirs` is not a book, or `depth` is not positive.
@@ -143,6 +159,8 @@ def compare_book(theirs: Any, truth: TruthBook, *, depth: int | None = None) -> 
     if depth is not None and depth < 1:
         raise ConfigError("depth", depth, "at least 1")
     bids, asks = _side("bid", theirs), _side("ask", theirs)
+    if depth is None and not isinstance(theirs, OrderBook):
+        bids, asks = bids.nearer_half(), asks.nearer_half()
     true_bids, true_asks = _side("bid", truth), _side("ask", truth)
     bid_levels = list(_differences(bids, true_bids, depth))
     ask_levels = list(_differences(asks, true_asks, depth))
@@ -160,15 +178,21 @@ def compare_book(theirs: Any, truth: TruthBook, *, depth: int | None = None) -> 
             if best_bid and best_ask and best_bid[0] >= best_ask[0]
             else None
         ),
-        compared=sum(len(each.prices[:depth]) for each in (true_bids, true_asks)),
+        compared=_compared(bids, true_bids, depth) + _compared(asks, true_asks, depth),
     )
+
+
+def _compared(theirs: _Side, truth: _Side, depth: int | None) -> int:
+    """Return how many levels of the exchange's are compared."""
+    prices = truth.prices[:depth]
+    return sum(1 for each in prices if each in theirs.levels or theirs.reaches(each))
 
 
 def _differences(theirs: _Side, truth: _Side, depth: int | None) -> Iterable[LevelDifference]:
     compared = {*theirs.prices[:depth], *truth.prices[:depth]}
     for price in sorted(compared, reverse=truth.name == "bid"):
         mine, right = theirs.levels.get(price), truth.levels.get(price)
-        if mine != right and theirs.knows(price):
+        if mine != right and (mine is not None or theirs.reaches(price)):
             yield LevelDifference(truth.name, price, mine, right)
 
 

@@ -1,0 +1,603 @@
+"""An exchange for a test: a server of its own, a clock that stands still, faults, and the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from os import PathLike, fspath
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from msgspec import Struct
+
+from tickerplant.errors import ConfigError, TickerplantError
+from tickerplant.formatting import count_text, iso_text
+from tickerplant.hosted.arguments import simulation_fields, speed_of
+from tickerplant.hosted.protocol import TestServerRequest
+from tickerplant.recording.timestamps import Instant
+from tickerplant.serving.lines import Ready
+from tickerplant.testing.handles import Fault, Lever, Scenario, parameters_of
+from tickerplant.testing.server import CLOSED, ServerProcess
+from tickerplant.testing.truth import Truth
+from tickerplant.testing.waiting import check_no_loop, until
+from tickerplant.units import NS_PER_MS
+from tickerplant.venue import VenueName
+
+Speed: TypeAlias = float | Literal["step"]
+"""Market seconds per second, or `step`: market time stands still but for `Exchange.step`."""
+FaultGiven: TypeAlias = str | Mapping[str, Any]
+"""A fault as `--fault` takes it, such as `reset=30s`, or its fields."""
+LOG_LINES = 30
+"""Lines of the exchange's log in the report of a failed test."""
+OVER = frozenset({"over", "stopped"})
+"""States of a scenario that changes nothing any more."""
+STEP_TIMEOUT_S = 60.0
+"""The longest wait for a step, unless the call says another."""
+WAIT_TIMEOUT_S = 10.0
+"""The longest wait for a condition, unless the call says another."""
+
+
+class ExchangeSettings(Struct, frozen=True, kw_only=True):
+    """What a test asks of its exchange; the arguments of `exchange` and of the marker."""
+
+    market: dict[str, Any]
+    """Fields of `TestServerSettings`, as far as they were given."""
+    scenario: str | None
+    """The name of a scenario of the library, or the text of another one."""
+    speed: Speed
+    faults: tuple[FaultGiven, ...]
+
+    @property
+    def request(self) -> TestServerRequest:
+        """What the server is asked for; the rest is begun over HTTP, when it serves."""
+        return TestServerRequest(settings=dict(self.market))
+
+
+def exchange(
+    *,
+    seed: int | None = None,
+    symbols: Iterable[str] = (),
+    scenario: str | PathLike[str] | None = None,
+    speed: Speed = "step",
+    start: Instant | None = None,
+    limits: Literal["exchange", "off"] | Mapping[str, int] | None = None,
+    faults: Iterable[FaultGiven] | FaultGiven = (),
+    intensity: float | None = None,
+    quoting: float | None = None,
+    usdm_port: int = 0,
+    coinm_port: int = 0,
+) -> Exchange:
+    """Return an exchange of its own for a test.  Use it with `with`, `async with`, or call `open`.
+
+    It is a server of both venues on free ports of this machine, in a child process.  The same
+    arguments give the same market, to the byte.
+
+        with tickerplant.testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
+            exchange.step("10s")
+
+    Args:
+        seed: Determines the market, together with `start` and `symbols`.
+        symbols: Simulate only these; four if none is given.  Fewer start faster.
+        scenario: What happens: a name of the library, a file, or the text of a scenario.
+        speed: `step`: market time stands still but for `step`; or market seconds per second, where
+            0 is as fast as the machine and the clients allow.
+        start: The market time at which it starts; 2026-01-01 if missing.
+        limits: `off` only counts what exceeds a limit; or numbers of limits by name, such as
+            `{"request_weight_per_minute": 40}`.
+        faults: Faults that are on from the beginning, as `--fault` takes them or as their fields.
+        intensity: Multiplier for the order flow; a quarter of a usual market's if missing.
+        quoting: How often makers quote, compared to a usual market, up to 1; a quarter if missing.
+        usdm_port: Port of USDⓈ-M; 0 picks a free one.
+        coinm_port: Port of COIN-M; 0 picks a free one.
+
+    Raises:
+        ConfigError: an argument is invalid.  What the server finds is raised when it is opened.
+    """
+    return Exchange(
+        settings_of(
+            seed=seed,
+            symbols=symbols,
+            scenario=scenario,
+            speed=speed,
+            start=start,
+            limits=limits,
+            faults=faults,
+            intensity=intensity,
+            quoting=quoting,
+            usdm_port=usdm_port,
+            coinm_port=coinm_port,
+        )
+    )
+
+
+def settings_of(
+    *,
+    seed: int | None = None,
+    symbols: Iterable[str] = (),
+    scenario: str | PathLike[str] | None = None,
+    speed: Speed = "step",
+    start: Instant | None = None,
+    limits: str | Mapping[str, int] | None = None,
+    faults: Iterable[FaultGiven] | FaultGiven = (),
+    intensity: float | None = None,
+    quoting: float | None = None,
+    usdm_port: int = 0,
+    coinm_port: int = 0,
+) -> ExchangeSettings:
+    """Return the settings of an exchange; the arguments are those of `exchange`.
+
+    Raises:
+        ConfigError: an argument is invalid.
+    """
+    for name, port in (("usdm_port", usdm_port), ("coinm_port", coinm_port)):
+        if not isinstance(port, int) or not 0 <= port < 1 << 16:
+            raise ConfigError(name, port, "a port from 0 to 65535; 0 picks a free one")
+    if usdm_port and usdm_port == coinm_port:
+        raise ConfigError("coinm_port", coinm_port, "another port than usdm_port, or 0")
+    if isinstance(limits, str) and limits not in {"exchange", "off"}:
+        raise ConfigError("limits", limits, "exchange, off, or numbers of limits by name")
+    if isinstance(speed, str) and speed != "step":
+        raise ConfigError("speed", speed, "step, or market seconds per second")
+    market = simulation_fields(
+        seed=seed, symbols=symbols, start=start, intensity=intensity, quoting=quoting
+    )
+    others = {
+        "limits": limits if isinstance(limits, str) else None,
+        "limit_numbers": None if limits is None or isinstance(limits, str) else dict(limits),
+        "usdm_port": usdm_port or None,
+        "coinm_port": coinm_port or None,
+    }
+    return ExchangeSettings(
+        market=market | {name: value for name, value in others.items() if value is not None},
+        scenario=None if scenario is None else scenario_text(scenario),
+        speed=speed if isinstance(speed, str) else speed_of(speed),
+        faults=(faults,) if isinstance(faults, str | Mapping) else tuple(faults),
+    )
+
+
+def scenario_text(given: str | PathLike[str]) -> str:
+    """Return the name of a scenario of the library, or the text of another one.
+
+    Raises:
+        ConfigError: it is a file that cannot be read.
+    """
+    text = fspath(given)
+    if "\n" in text:
+        return text
+    if not isinstance(given, str) or text.endswith(".toml"):
+        try:
+            return Path(text).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            expected = f"a scenario that can be read ({reason}; the folder is {Path.cwd()})"
+            raise ConfigError("scenario", text, expected) from None
+    return text
+
+
+class Exchange:
+    """An exchange that a test can provoke; what `exchange` and the pytest fixture give.
+
+    Its addresses are `usdm_url` and `coinm_url` (REST), `usdm_ws_url` and `coinm_ws_url` (streams).
+    Its market stands still until `step`, unless `speed` says otherwise; connections, requests and
+    subscriptions are served while it does.
+
+    Calls are synchronous, and all but `step` and `wait_until` return within milliseconds.  Those two
+    have a twin for tests in an event loop: `await exchange.astep("10s")` and
+    `await exchange.await_until(…)`.
+    """
+
+    def __init__(self, settings: ExchangeSettings) -> None:
+        self.settings = settings
+        self._server = ServerProcess("the exchange")
+        self._ready: Ready | None = None
+
+    # From start to end
+
+    def open(self) -> Self:
+        """Start the exchange; return it when it serves.
+
+        Raises:
+            ConfigError: it cannot be served with these arguments, for example because of a port.
+            MissingLibraryError: the libraries of the server are not installed.
+            UpstreamError: its process ended.
+            RuntimeError: it is open.
+        """
+        if self.is_open:
+            raise RuntimeError("the exchange is open already")
+        settings = self.settings
+        self._ready = self._server.start(settings.request)
+        try:
+            for fault in settings.faults:
+                self.fault(fault)
+            if settings.scenario is not None:
+                self.scenario(settings.scenario)
+            if settings.speed != "step":
+                self.set_speed(settings.speed)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """End the exchange, with all its connections.  Does nothing if it is closed."""
+        self._server.kill()
+        self._ready = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened, and not closed."""
+        return self._ready is not None
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception) and self.is_open:
+            error.add_note(self.report())
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.open)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    # Addresses
+
+    @property
+    def usdm_url(self) -> str:
+        """The base URL of REST of USDⓈ-M, such as `http://127.0.0.1:40001`."""
+        return self._address("usdm", "http")
+
+    @property
+    def coinm_url(self) -> str:
+        """The base URL of REST of COIN-M."""
+        return self._address("coinm", "http")
+
+    @property
+    def usdm_ws_url(self) -> str:
+        """The base URL of streams of USDⓈ-M, such as `ws://127.0.0.1:40001`."""
+        return self._address("usdm", "ws")
+
+    @property
+    def coinm_ws_url(self) -> str:
+        """The base URL of streams of COIN-M."""
+        return self._address("coinm", "ws")
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """The ports of both venues; empty while it is closed."""
+        urls = (self.usdm_url, self.coinm_url) if self.is_open else ()
+        return frozenset(int(each.rpartition(":")[2]) for each in urls)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+        return self._server.is_running
+
+    @property
+    def pid(self) -> int | None:
+        """The id of its process; None while it is closed."""
+        return self._server.pid
+
+    # Market time
+
+    @property
+    def time_ms(self) -> int:
+        """Market time, ms since 1970."""
+        return int(self._clock()["time_ms"])
+
+    @property
+    def now(self) -> datetime:
+        """Market time, as a date in UTC."""
+        return datetime.fromtimestamp(self.time_ms / 1_000, UTC)
+
+    def step(self, by: str | timedelta, *, timeout_s: float = STEP_TIMEOUT_S) -> None:
+        """Let the market go on by this much market time, as fast as it goes, and stand still again.
+
+        When it returns, everything of that time has been sent; a client may still be reading it, see
+        `wait_until`.
+
+            exchange.step("10s")
+
+        Args:
+            by: Market time, such as `100ms`, `10s`, `5m` or a timedelta.
+            timeout_s: The longest wait.
+
+        Raises:
+            ConfigError: `by` is no duration.
+            RequestError: market time runs (call `pause` first), or another step is not done.
+            RuntimeError: an event loop runs in this thread: write `await exchange.astep(…)`.
+            TimeoutError: it is not done in time; the message names the clients that do not read.
+        """
+        __tracebackhide__ = True
+        check_no_loop("exchange.step()", f"await exchange.astep({by!r})")
+        self._step(by, timeout_s)
+
+    async def astep(self, by: str | timedelta, *, timeout_s: float = STEP_TIMEOUT_S) -> None:
+        """Do what `step` does in an event loop, whose clients read meanwhile.
+
+        await exchange.astep("10s")
+        """
+        await asyncio.to_thread(self._step, by, timeout_s)
+
+    def set_speed(self, speed: float) -> None:
+        """Let market time run.
+
+        Args:
+            speed: Market seconds per second; 0 is as fast as the machine and the clients allow.
+
+        Raises:
+            ConfigError: it is out of bounds.
+        """
+        self._server.ask(lambda it: it.set_clock(speed=speed_of(speed), paused=False))
+
+    def pause(self) -> None:
+        """Let market time stand still."""
+        self._server.ask(lambda it: it.set_clock(paused=True))
+
+    def wait_until(
+        self,
+        condition: Callable[[], object],
+        *,
+        timeout_s: float = WAIT_TIMEOUT_S,
+        message: str = "",
+    ) -> None:
+        """Return when a condition is true, for example that a client in a thread has read something.
+
+            exchange.wait_until(lambda: bot.book is not None)
+
+        Args:
+            condition: Called until it returns something true.
+            timeout_s: The longest wait.
+            message: What is waited for, for the error.
+
+        Raises:
+            TimeoutError: it is not true in time.
+            RuntimeError: an event loop runs in this thread: write `await exchange.await_until(…)`.
+        """
+        __tracebackhide__ = True
+        check_no_loop("exchange.wait_until()", "await exchange.await_until(…)")
+        for pause_s in until(condition, timeout_s, lambda: self._waited(timeout_s, message)):
+            time.sleep(pause_s)
+
+    async def await_until(
+        self,
+        condition: Callable[[], object],
+        *,
+        timeout_s: float = WAIT_TIMEOUT_S,
+        message: str = "",
+    ) -> None:
+        """Do what `wait_until` does in an event loop, whose clients read meanwhile."""
+        __tracebackhide__ = True
+        for pause_s in until(condition, timeout_s, lambda: self._waited(timeout_s, message)):
+            await asyncio.sleep(pause_s)
+
+    # What goes wrong, and what happens
+
+    def fault(self, kind: FaultGiven, **parameters: Any) -> Fault:
+        """Let the exchange misbehave from now on, or as the parameters say.
+
+        Leave `with`, or call `remove`, and it behaves again.
+
+            with exchange.fault("drop", stream="btcusdt@depth*", once=True) as hole:
+                exchange.step("5s")
+            assert hole.hits == 1
+
+        Args:
+            kind: A name of the reference of faults; or all of it, as `--fault` takes it or as a dict.
+            parameters: Parameters, aim and window of the fault.  Write `for_` for `for`, which is a
+                keyword of Python.
+
+        Raises:
+            ConfigError: there is no such fault, or a parameter cannot be used.
+        """
+        is_whole = not isinstance(kind, str) or "=" in kind or " " in kind
+        if is_whole and parameters:
+            raise ConfigError("kind", kind, "the name of a fault, because parameters follow")
+        if isinstance(kind, str):
+            given = {"text": kind} if is_whole else {"kind": kind, **parameters_of(parameters)}
+        else:
+            given = dict(kind)
+        return Fault(self._server, self._server.ask(lambda it: it.add_fault(given)))
+
+    def scenario(self, given: str | PathLike[str]) -> Scenario:
+        """Start a scenario at the present market time; leave `with`, or call `stop`, to end it.
+
+            exchange.scenario("flash-crash")
+            exchange.step("2m")
+
+        Args:
+            given: A name of the library, a file, or the text of a scenario.
+
+        Raises:
+            ConfigError: there is no such scenario, or there is a mistake in it.
+        """
+        text = scenario_text(given)
+        return Scenario(self._server, self._server.ask(lambda it: it.start_scenario(text)))
+
+    def lever(self, market: str, **parameters: Any) -> Lever:
+        """Change the simulated market from now on; leave `with`, or call `release`, to end it.
+
+            exchange.lever("shock", symbols=["BTCUSDT"], move=-0.12, over="40s")
+
+        Args:
+            market: A name of the reference of levers.
+            parameters: Its parameters.  Write `for_` for `for`, which is a keyword of Python.
+
+        Raises:
+            ConfigError: there is no such lever, or a parameter cannot be used.
+        """
+        fields = {"market": market, **parameters_of(parameters)}
+        return Lever(self._server, self._server.ask(lambda it: it.pull_lever(fields)))
+
+    def clear(self) -> None:
+        """Remove all faults, stop all scenarios and release all levers."""
+        self._server.ask(lambda it: it.remove_fault())
+        self._server.ask(lambda it: it.stop_scenario())
+        self._server.ask(lambda it: it.release_lever())
+
+    def disconnect(self, connection: str) -> None:
+        """Close a connection, by its id in `connections`.
+
+        Raises:
+            RequestError: there is no such connection.
+        """
+        self._server.ask(lambda it: it.close_connection(connection))
+
+    # What is
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Return the open connections, as `/plant/v1/connections` lists them."""
+        return list(self._server.ask(lambda it: it.connections())["connections"])
+
+    def limits(self, venue: VenueName = "usdm") -> dict[str, Any]:
+        """Return how close clients came to the limits of a venue, as `/plant/v1/limits` says it."""
+        return dict(self._server.ask(lambda it: it.limits(), venue))
+
+    @property
+    def truth(self) -> Truth:
+        """What really was: books, trades, and what was sent to each connection."""
+        return Truth(self._server)
+
+    def rules(self) -> dict[str, str]:
+        """Return the faults, scenarios and levers that were switched on, by id, each in words."""
+        server = self._server
+        rules = {each["id"]: f"the fault {each['text']}" for each in server.faults()}
+        for each in server.scenarios():
+            if each["state"] not in OVER:
+                rules[each["id"]] = f"the scenario {each['name']}"
+        for each in server.levers():
+            rules[each["id"]] = f"the lever {each['market']}"
+        return rules
+
+    def put_back(self, before: Mapping[str, str], silent: Collection[str] = ()) -> list[str]:
+        """Switch off what was switched on since, and let the clock run or stand as at the beginning.
+
+        Args:
+            before: What `rules` returned then.
+            silent: Ids of what may be on without being reported.
+
+        Returns:
+            What was on, a sentence each.
+        """
+        left = []
+        for rule, text in self.rules().items():
+            if rule in before:
+                continue
+            self._switch_off(rule)
+            if rule not in silent:
+                left.append(f"left {text} on; it was removed")
+        clock, speed = self._clock(), self.settings.speed
+        if clock["paused"] != (speed == "step"):
+            if speed == "step":
+                self.pause()
+                left.append("left market time running; it stands still again")
+            else:
+                self.set_speed(speed)
+                left.append("left market time paused; it runs again")
+        return left
+
+    def report(self) -> str:
+        """Return what helps to understand a failed test: addresses, market time, what is on, the log.
+
+        Never raises an exception of this package: what cannot be asked is said so.
+        """
+        if not self.is_open:
+            return "the exchange is closed"
+        lines = [
+            f"USDⓈ-M  {self.usdm_url}  {self.usdm_ws_url}",
+            f"COIN-M  {self.coinm_url}  {self.coinm_ws_url}",
+        ]
+        try:
+            clock = self._clock()
+            how = "stands still" if clock["paused"] else f"runs at speed {clock['speed']:g}"
+            lines.append(f"market time  {iso_text(clock['time_ms'] * NS_PER_MS)}, {how}")
+            lines += self._what_is_on()
+        except (TickerplantError, OSError) as error:
+            lines.append(f"it does not answer: {error}")
+        log = self._server.log_lines(LOG_LINES)
+        lines += ["log:", *(f"  {line}" for line in log)] if log else ["log: empty"]
+        return "\n".join(lines)
+
+    def _what_is_on(self) -> list[str]:
+        lines = [
+            f"fault  {each['text']}  ({each['state']}, {count_text(each['hits'], 'hit')})"
+            for each in self._server.faults()
+        ]
+        lines += [
+            f"scenario  {each['name']}  ({each['state']})" for each in self._server.scenarios()
+        ]
+        for each in self.connections():
+            streams = ", ".join(each["streams"]) or "no streams"
+            waiting = f"; {each['unsent_bytes']:,} bytes unread" if each["unsent_bytes"] else ""
+            lines.append(
+                f"connection  {each['id']} {each['venue']} {each['kind']}: {streams}{waiting}"
+            )
+        return lines
+
+    def __repr__(self) -> str:
+        where = f"{self.usdm_url} {self.coinm_url}" if self.is_open else "closed"
+        return f"<Exchange {where}>"
+
+    # Requests
+
+    def _address(self, venue: str, scheme: str) -> str:
+        if self._ready is None:
+            raise RuntimeError(CLOSED)
+        streams = self._ready.venues[venue].streams
+        return f"{scheme}://{streams.partition('://')[2]}"
+
+    def _clock(self) -> dict[str, Any]:
+        return dict(self._server.ask(lambda it: it.clock()))
+
+    def _switch_off(self, rule: str) -> None:
+        """Remove a fault, stop a scenario or release a lever; its id tells which it is."""
+        match rule[0]:
+            case "f":
+                self._server.ask(lambda it: it.remove_fault(rule))
+            case "s":
+                self._server.ask(lambda it: it.stop_scenario(rule))
+            case _:
+                self._server.ask(lambda it: it.release_lever(rule))
+
+    def _step(self, by: str | timedelta, timeout_s: float) -> None:
+        __tracebackhide__ = True
+        text = f"{by // timedelta(microseconds=1) / 1_000:f}ms" if isinstance(by, timedelta) else by
+        if not isinstance(text, str):
+            raise ConfigError("by", by, "market time, such as 100ms, 10s or a timedelta")
+        state = self._server.ask(lambda it: it.step(text, wait_s=timeout_s))
+        if state["pending"]:
+            raise TimeoutError(
+                f"a step of {text} is not done after {timeout_s:g} s{self._unread()}"
+            )
+
+    def _unread(self) -> str:
+        """Return which clients hold up the market, as the end of a sentence."""
+        behind = [each for each in self.connections() if each["unsent_bytes"]]
+        if not behind:
+            return ""
+        named = ", ".join(f"{each['id']} ({each['unsent_bytes']:,} bytes)" for each in behind[:3])
+        return (
+            f": the market waits for clients that do not read: {named}; read them in a thread or in an "
+            "event loop, close them, or call `exchange.disconnect(…)`"
+        )
+
+    def _waited(self, timeout_s: float, message: str) -> str:
+        what = message or "the condition of exchange.wait_until()"
+        clock = self._clock()
+        still = "; market time stands still: step first?" if clock["paused"] else ""
+        return f"{what}: not true after {timeout_s:g} s{still}{self._unread()}"

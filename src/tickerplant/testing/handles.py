@@ -1,0 +1,132 @@
+"""What a test has switched on at its exchange, so that it can be switched off again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from tickerplant.testing.server import ServerProcess
+
+
+def parameters_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters without the underscore that a keyword of Python needs: `for_`, `from_`."""
+    return {name.removesuffix("_"): value for name, value in given.items()}
+
+
+class Fault:
+    """A fault that was added to an exchange; what `Exchange.fault` returns."""
+
+    def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
+        self._server = server
+        self._row = dict(row)
+        self._is_removed = False
+
+    @property
+    def id(self) -> str:
+        """What the exchange calls it, such as `f1`."""
+        return str(self._row["id"])
+
+    @property
+    def hits(self) -> int:
+        """How often it has happened; after its removal, up to then."""
+        return int(self._now()["hits"])
+
+    @property
+    def state(self) -> str:
+        """`waiting`, `on` or `over`; `removed` after its removal."""
+        return "removed" if self._is_removed else str(self._now()["state"])
+
+    def remove(self) -> None:
+        """Let the exchange behave again.  Does nothing if it was removed before."""
+        self._now()
+        if not self._is_removed:
+            self._is_removed = True
+            self._server.ask(lambda it: it.remove_fault(self.id))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+    def _now(self) -> Mapping[str, Any]:
+        """Return it as the exchange has it, or as it had it last."""
+        if not self._is_removed:
+            row = next((each for each in self._server.faults() if each["id"] == self.id), None)
+            self._is_removed, self._row = row is None, row or self._row
+        return self._row
+
+    def __repr__(self) -> str:
+        return f"<Fault {self.id} {self._row.get('text', '')}>"
+
+
+class Scenario:
+    """A scenario that was started at an exchange; what `Exchange.scenario` returns."""
+
+    def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
+        self._server = server
+        self._row = dict(row)
+
+    @property
+    def id(self) -> str:
+        """What the exchange calls it, such as `s1`."""
+        return str(self._row["id"])
+
+    @property
+    def state(self) -> str:
+        """How far it is, as the exchange says; `stopped` if it was stopped."""
+        rows = self._server.scenarios()
+        return next((str(each["state"]) for each in rows if each["id"] == self.id), "stopped")
+
+    def stop(self) -> None:
+        """End it, with all that it has changed.  Does nothing if it was stopped before."""
+        if self.state != "stopped":
+            self._server.ask(lambda it: it.stop_scenario(self.id))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class Lever:
+    """A change of the market; what `Exchange.lever` returns."""
+
+    def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
+        self._server = server
+        self._row = dict(row)
+        self._is_released = False
+
+    @property
+    def id(self) -> str:
+        """What the exchange calls it."""
+        return str(self._row["id"])
+
+    def release(self) -> None:
+        """Let the market go back.  Does nothing if it was released before."""
+        if not self._is_released:
+            self._is_released = True
+            self._server.ask(lambda it: it.release_lever(self.id))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()

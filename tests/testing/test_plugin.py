@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from suites import command, environment, outcome, run_suite
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+
+def children_of(folder: Path) -> list[int]:
+    """Return the processes that run in a folder, or were started by one that does."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            is_there = each.readlink() == folder
+        except OSError:
+            continue
+        if is_there:
+            found.append(int(each.parent.name))
+    return found
+
+
+def wait_until_none_runs_in(folder: Path) -> None:
+    until_s = time.monotonic() + 20
+    while left := children_of(folder):
+        assert time.monotonic() < until_s, f"{left} still run"
+        time.sleep(0.05)
+
+
+def test_a_test_gets_an_exchange_that_stands_still_and_goes_on_when_told_to(tmp_path: Path) -> None:
+    printed = run_suite(
+        tmp_path,
+        """
+        import json, urllib.request
+        import pytest
+
+        @pytest.mark.exchange(seed=7, symbols=["BTCUSDT"])
+        def test_a_step(exchange):
+            before = exchange.time_ms
+            exchange.step("10s")
+            assert exchange.time_ms == before + 10_000
+            query = exchange.usdm_url + "/fapi/v1/depth?symbol=BTCUSDT&limit=5"
+            with urllib.request.urlopen(query) as answer:
+                assert json.load(answer)["bids"]
+            assert exchange.coinm_ws_url.startswith("ws://127.0.0.1:")
+        """.replace("\n        ", "\n"),
+    )
+    assert outcome(printed) == {"passed": 1}, printed
+    wait_until_none_runs_in(tmp_path)
+
+
+SUITE_OF_MISTAKES = """
+import asyncio
+import pytest
+
+@pytest.mark.exchange(sed=8)
+def test_unknown_argument(exchange): ...
+
+@pytest.mark.exchange("flash-crash")
+def test_no_name(exchange): ...
+
+@pytest.mark.exchange(symbols=["BTCUSTD"])
+def test_unknown_symbol(exchange): ...
+
+def test_two_want_one_port(make_exchange):
+    first = make_exchange(symbols=["BTCUSDT"])
+    make_exchange(usdm_port=int(first.usdm_url.rpartition(":")[2]))
+
+def test_blocked_loop(exchange):
+    async def program():
+        exchange.step("1s")
+    asyncio.run(program())
+
+def test_nothing_to_wait_for(exchange):
+    exchange.wait_until(lambda: False, timeout_s=0.1, message="the bot has a book")
+
+def test_no_duration(exchange):
+    exchange.step("soon")
+"""
+
+
+def test_each_mistake_is_one_clear_sentence_with_its_place(tmp_path: Path) -> None:
+    printed = run_suite(tmp_path, SUITE_OF_MISTAKES)
+    for sentence in (
+        (
+            "test_suite.py:5: test_unknown_argument: the marker exchange has no argument 'sed'; expected "
+            "one of seed, symbols, "
+        ),
+        "did you mean seed?",
+        "test_no_name: the marker exchange has the argument 'flash-crash' without a name",
+        (
+            "test_suite.py::test_unknown_symbol: the exchange cannot be opened: invalid value 'BTCUSTD' "
+            "for symbols"
+        ),
+        "did you mean BTCUSDT?",
+        "exchange.step() would stop the event loop",
+        "write `await exchange.astep('1s')`",
+        "the bot has a book: not true after 0.1 s; market time stands still: step first?",
+        "invalid value 'soon' for step",
+    ):
+        assert sentence in printed
+    port = (
+        r"test_suite.py:\d+: usdm_port=\d+ is a port of the exchange of .*test_suite.py:\d+, which"
+    )
+    assert re.search(port, printed), printed
+    assert outcome(printed) == {"failed": 4, "error": 3}, printed
+    assert "During handling" not in printed
+    wait_until_none_runs_in(tmp_path)
+
+
+def test_an_unknown_scope_is_refused(tmp_path: Path) -> None:
+    printed = run_suite(tmp_path, "", "-o", "exchange_scope=modul")
+    assert "exchange_scope is 'modul'; expected one of function, module, session" in printed
+
+
+def test_several_workers_share_nothing(tmp_path: Path) -> None:
+    suite = "import pytest\n" + "".join(
+        f"def test_{each}(exchange):\n    exchange.step('1s')\n" for each in range(6)
+    )
+    printed = run_suite(tmp_path, suite, "-p", "xdist", "-n", "3")
+    assert outcome(printed) == {"passed": 6}, printed
+    wait_until_none_runs_in(tmp_path)
+
+
+HANGING = """
+import time
+import pytest
+
+def test_hangs(exchange):
+    print("READY", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_running_however_pytest_ends(how: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "test_suite.py").write_text(HANGING, encoding="utf-8")
+    with subprocess.Popen(  # noqa: S603  # our own program
+        command("-s"), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any("READY" in line for line in process.stdout)
+        assert len(children_of(tmp_path)) > 1
+        os.kill(process.pid, how)
+        process.stdout.read()
+    wait_until_none_runs_in(tmp_path)
+
+
+def test_a_run_without_an_exchange_imports_nothing_beyond_the_plugin(tmp_path: Path) -> None:
+    program = (
+        "import sys, pytest; pytest.main(['--collect-only', '-q', '-p', 'no:tickerplant', "
+        "'-p', 'tickerplant.testing.plugin']); "
+        "print(*sorted(each for each in sys.modules if each.startswith('tickerplant')))"
+    )
+    ended = subprocess.run(  # noqa: S603  # our own program
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        env=environment() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ended.stdout.splitlines()[-1] == (
+        "tickerplant tickerplant.testing tickerplant.testing.plugin"
+    )
