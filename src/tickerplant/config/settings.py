@@ -333,7 +333,7 @@ class TestServerSettings(SimulateSettings, frozen=True, kw_only=True):
     ] = 0.25
     # Wider than that of the base class: a test server usually stands still.
     speed: Annotated[
-        float | Literal["step"],
+        Speed | Literal["step"],
         _setting(
             "Market seconds per real second; 0 for as fast as possible; step: the clock stands still, "
             "and each POST /plant/v1/clock makes a step.",
