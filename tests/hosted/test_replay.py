@@ -187,6 +187,8 @@ async def test_steps_and_seeks_of_a_replay_that_is_left_to_the_program() -> None
         ({"streams": ["btcusdt@trades"]}, ConfigError, "for streams: .*did you mean btcusdt@trade"),
         ({"venue": "coinm"}, ConfigError, "'coinm' for venue: expected usdm"),
         ({"faults": {"resets": "3s"}}, ConfigError, "for faults: .*reset"),
+        ({"scenario": "mass-disconect"}, ConfigError, "for scenario: .*mean mass-disconnect"),
+        ({"scenario": "flash-crash"}, ConfigError, "a scenario that has only faults"),
     ],
 )
 @looped

@@ -16,7 +16,7 @@ STALL = 'at = "40s"\nfault = "stall"\nfor = "10s"'
 
 @pytest.fixture
 def market() -> ScenarioMarket:
-    return ScenarioMarket(intensity=0.05, symbols=("BTCUSDT", "BTCUSDT_261225"))
+    return ScenarioMarket()
 
 
 @pytest.mark.slow

@@ -14,8 +14,10 @@ from tickerplant.scenarios.library import library_names, library_scenario
 NAMES = library_names()
 
 
-def played(name: str, seed: int = 7, until_s: float | None = None) -> ScenarioMarket:
-    market = ScenarioMarket(seed)
+def played(
+    name: str, seed: int = 7, until_s: float | None = None, *, hashes: bool = False
+) -> ScenarioMarket:
+    market = ScenarioMarket(seed, hashes=hashes)
     scenario = library_scenario(name)
     market.step(1)
     market.scenarios.start(scenario)
@@ -39,12 +41,15 @@ def test_the_market_keeps_its_invariants_and_every_change_happens(name: str) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["flash-crash", "exchange-restart", "delisting"])
 def test_the_same_seed_is_the_same_run_to_the_byte(name: str) -> None:
-    assert played(name, until_s=100).digest == played(name, until_s=100).digest
+    one, other = (played(name, until_s=100, hashes=True) for _ in range(2))
+    assert one.digest == other.digest
 
 
 @pytest.mark.slow
 def test_another_seed_is_another_run() -> None:
-    assert played("flash-crash", 7, 30).digest != played("flash-crash", 8, 30).digest
+    assert played("flash-crash", 7, 9, hashes=True).digest != (
+        played("flash-crash", 8, 9, hashes=True).digest
+    )
 
 
 @pytest.mark.slow
@@ -53,11 +58,11 @@ def test_another_seed_is_another_run() -> None:
     gaps_s=st.lists(st.floats(0, 60), min_size=3, max_size=3),
     seed=st.integers(1, 1_000),
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_scenarios_started_at_any_time_and_stopped_in_the_middle_leave_nothing_behind(
     names: list[str], gaps_s: list[float], seed: int
 ) -> None:
-    market = ScenarioMarket(seed, intensity=0.1)
+    market = ScenarioMarket(seed, intensity=0.03)
     for name, gap_s in zip(dict.fromkeys(names), gaps_s, strict=False):
         market.step(gap_s)
         market.scenarios.start(library_scenario(name))

@@ -19,6 +19,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "A test of a client: a lost connection every 30 s, and strict routes",
             "tickerplant simulate --fault reset=30s --profile current --routing strict",
         ),
+        (
+            "A crash of two symbols, the same in every run",
+            "tickerplant simulate --scenario flash-crash --symbols BTCUSDT,ETHUSDT --start 2026-01-31",
+        ),
         ("Ten thousand clients, on four cores", "tickerplant simulate --workers 4"),
     ),
     "replay": (

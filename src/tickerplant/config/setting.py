@@ -45,7 +45,7 @@ OLD_AUTO = "told"
 
 GROUPS = {
     "Selection": (*("streams", "symbols", "symbol-count", "tables", "extras", "verbatim"),),
-    "Market": ("seed", "intensity", "quoting"),
+    "Market": ("seed", "intensity", "quoting", "scenario"),
     "Time": (
         *("start", "from", "to", "duration", "speed", "pace", "warm-up", "loop", "exit-at-end"),
         *("rebase", "paused", "wait-for", "timeout"),

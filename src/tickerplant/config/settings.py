@@ -26,6 +26,7 @@ from tickerplant.config.values import (
     profile_name,
     profile_name_or_auto,
     run_length_ms,
+    scenarios,
     secret,
     size_bytes,
     snapshot_levels,
@@ -217,6 +218,14 @@ class ServeSettings(ListenSettings, frozen=True, kw_only=True):
         dict[str, Fault],
         _setting("Inject a fault, as NAME=VALUE, such as reset=30s (repeatable).", faults, "fault"),
     ] = {}
+    scenario: Annotated[
+        tuple[str, ...],
+        _setting(
+            "Run a scenario from the start: a name of `tickerplant scenarios`, or a TOML file "
+            "(repeatable); a replay or relay runs those that have only faults.",
+            scenarios,
+        ),
+    ] = ()
     fault_seed: Annotated[Seed, _setting("Seed of the random choices of faults.")] = 1
     control_token: Annotated[
         str | None,

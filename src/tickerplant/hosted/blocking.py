@@ -29,6 +29,7 @@ def replay(
     loop: bool = False,
     pace: Literal["receive", "event"] = "receive",
     faults: Mapping[str, str] | None = None,
+    scenario: str | Iterable[str] = (),
     settings: ClientSettings | None = None,
 ) -> ReplayMarket:
     """Return a synchronous market that plays recordings.  Use it with `with`, or call `close`.
@@ -56,6 +57,7 @@ def replay(
             loop=loop,
             pace=pace,
             faults=faults,
+            scenario=scenario,
             settings=settings,
         )
     )
@@ -72,6 +74,7 @@ def simulate(
     intensity: float = 1.0,
     paused: bool = False,
     faults: Mapping[str, str] | None = None,
+    scenario: str | Iterable[str] = (),
     settings: ClientSettings | None = None,
 ) -> SimulatedMarket:
     """Return a synchronous simulated market.  Use it with `with`, or call `close`.
@@ -97,6 +100,7 @@ def simulate(
             intensity=intensity,
             paused=paused,
             faults=faults,
+            scenario=scenario,
             settings=settings,
         )
     )

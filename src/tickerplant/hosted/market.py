@@ -53,6 +53,7 @@ def replay(
     loop: bool = False,
     pace: Literal["receive", "event"] = "receive",
     faults: Mapping[str, str] | None = None,
+    scenario: str | Iterable[str] = (),
     settings: ClientSettings | None = None,
 ) -> ReplayMarket:
     """Return a market that plays recordings.  Use it as one from `connect`.
@@ -76,6 +77,8 @@ def replay(
         loop: Start over at the end.
         pace: Pace by receive times or by event times.
         faults: Faults to inject, such as `{"reset": "30s"}`.
+        scenario: A scenario that has only faults, which starts with the clock: its name in
+            `tickerplant scenarios`, or the path of a TOML file; or several.
         settings: Client settings.
 
     Raises:
@@ -96,6 +99,7 @@ def replay(
         "exit_at_end": not loop,
         "pace": pace,
         "faults": dict(faults or {}),
+        "scenario": names_of("scenario", scenario),
         "paused": True,
     }
     request = ReplayRequest(
@@ -118,6 +122,7 @@ def simulate(
     intensity: float = 1.0,
     paused: bool = False,
     faults: Mapping[str, str] | None = None,
+    scenario: str | Iterable[str] = (),
     settings: ClientSettings | None = None,
 ) -> SimulatedMarket:
     """Return a simulated market.  Use it as one from `connect`.
@@ -139,6 +144,8 @@ def simulate(
         intensity: Multiplier for the order flow.
         paused: Leave the clock to the program: `market.clock.resume()`.
         faults: Faults to inject, such as `{"reset": "30s"}`.
+        scenario: A scenario that starts with the clock, such as `flash-crash`: its name in
+            `tickerplant scenarios`, or the path of a TOML file; or several.
         settings: Client settings.
 
     Raises:
@@ -149,6 +156,7 @@ def simulate(
         "duration_ms": duration_ms_of(duration),
         "speed": speed_of(speed),
         "faults": dict(faults or {}),
+        "scenario": names_of("scenario", scenario),
         "paused": True,
     }
     request = SimulateRequest(

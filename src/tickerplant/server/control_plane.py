@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from msgspec import Struct
 
@@ -13,6 +13,10 @@ from tickerplant.server.guard import Token
 from tickerplant.server.nodes_page import Edges, NodesPage
 from tickerplant.server.readiness_page import ReadyState
 from tickerplant.truth.truth import Truth
+
+if TYPE_CHECKING:  # an edge starts without them
+    from tickerplant.scenarios.board import ScenarioBoard
+    from tickerplant.simulation.exchange import SimulatedExchange
 
 
 class Steering(Protocol):
@@ -59,5 +63,9 @@ class ControlPlane(Struct, kw_only=True, eq=False):
     """The source, if its clock can be set."""
     truth: Truth | None = None
     """Keeps what was; None if nothing does."""
+    exchange: SimulatedExchange | None = None
+    """The simulated exchange, whose levers may be pulled; None if the market is not simulated."""
+    scenarios: ScenarioBoard | None = None
+    """The scenarios of the market."""
     edges: Edges | None = None
     """The processes on the bus that have clients of this plant; None if it serves alone."""

@@ -61,6 +61,8 @@ class Readiness:
         """Warnings dropped because the list was full."""
         self._warnings: dict[str, str] = {}
         self._measures: list[Callable[[], Iterable[Sample]]] = []
+        self.on_start: Callable[[], object] | None = None
+        """Called once, when the source begins: it is ready, and waits for nothing."""
 
     @property
     def is_ready(self) -> bool:
@@ -85,6 +87,9 @@ class Readiness:
         """Set whether the source is running, and why not."""
         self._is_ready = is_ready
         self._reason = reason
+        if is_ready and not reason and self.on_start is not None:
+            on_start, self.on_start = self.on_start, None
+            on_start()
 
     def warn(self, subject: str, text: str) -> bool:
         """List `text` until `subject` has another warning or is cleared.

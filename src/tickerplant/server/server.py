@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from prometheus_client import generate_latest
 
@@ -36,6 +37,10 @@ from tickerplant.server.rest import Rest
 from tickerplant.server.welcome import welcome_text
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import VENUES, Venue
+
+if TYPE_CHECKING:  # a server whose market is not simulated starts without them
+    from tickerplant.scenarios.board import ScenarioBoard
+    from tickerplant.simulation.exchange import SimulatedExchange
 
 
 class Server:
@@ -160,6 +165,10 @@ class Server:
         self._since_ms = clock()
         for endpoint in self.endpoints:
             endpoint.hub.published = self._published
+
+    def offer(self, scenarios: ScenarioBoard, exchange: SimulatedExchange | None) -> None:
+        """Let the control plane start scenarios, and pull the levers of a simulated exchange."""
+        self._plane.scenarios, self._plane.exchange = scenarios, exchange
 
     @property
     def edges(self) -> Edges | None:

@@ -12,11 +12,14 @@ import msgspec
 
 from tickerplant.config.settings import ServeSettings
 from tickerplant.errors import ConfigError
+from tickerplant.faults.board import FaultBoard
+from tickerplant.faults.clock import MarketClock
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
+from tickerplant.scenarios.board import ScenarioBoard
 from tickerplant.server import event_loop
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.faults import faults_text
@@ -36,6 +39,7 @@ from tickerplant.serving.ready import (
     symbol_counts_of,
     totals_lines,
 )
+from tickerplant.serving.scenarios import log_scenario, prepare_scenarios
 from tickerplant.serving.service import Front, Service
 from tickerplant.serving.tls import Tls, tls_of
 from tickerplant.suggestions import one_of
@@ -137,6 +141,7 @@ async def serve(
     plant, origins = service.plant, service.origins
     allow_many_connections()
     tls = tls_of(settings)
+    faults = FaultBoard(MarketClock(plant.timers), settings.fault_seed)
     server = Server(
         plant,
         host=settings.host,
@@ -152,6 +157,9 @@ async def serve(
         truth=service.truth,
         control_token=service.control_token or settings.control_token or "",
     )
+    scenarios = ScenarioBoard(faults.clock, faults, service.exchange, log_scenario)
+    server.offer(scenarios, service.exchange)
+    prepare_scenarios(settings.scenario, scenarios, server.readiness)
     event_loop.report_faults(server.complaints)
     joined = _joined(settings, service, server, tls)
     front: Front = joined or server

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
+from tickerplant import logs
 from tickerplant.errors import ConfigError
 from tickerplant.regular_files import read_regular
+from tickerplant.scenarios.board import MOST_RUNNING, ScenarioBoard
 from tickerplant.scenarios.library import ENDING, library_names, library_scenario, library_text
 from tickerplant.scenarios.parse import MOST_CHARACTERS, parse_scenario
 from tickerplant.scenarios.scenario import Scenario
+from tickerplant.server.readiness import Readiness
 from tickerplant.suggestions import one_of
 
 SCENARIO_TITLES = ("scenario", "duration", "title", "market", "faults")
@@ -93,6 +96,36 @@ def _file_text(path: str) -> str:
         raise ConfigError("--scenario", path, f"a file that can be read ({reason})") from None
     except UnicodeDecodeError as error:
         raise ConfigError("--scenario", path, f"a TOML file in UTF-8 ({error})") from None
+
+
+def prepare_scenarios(given: Iterable[str], board: ScenarioBoard, readiness: Readiness) -> None:
+    """Let scenarios start together with the source.
+
+    Args:
+        given: Names in the library, or files.
+        board: Where they start.
+        readiness: Tells when the source begins.
+
+    Raises:
+        ConfigError: One cannot be read, or this market cannot perform it.
+    """
+    scenarios = [scenario_named(each) for each in given]
+    if len(scenarios) > MOST_RUNNING:
+        raise ConfigError("--scenario", len(scenarios), f"at most {MOST_RUNNING} scenarios")
+    for scenario in scenarios:
+        board.check(scenario)
+
+    def start() -> None:
+        for scenario in scenarios:
+            board.start(scenario)
+
+    if scenarios:
+        readiness.on_start = start
+
+
+def log_scenario(line: str) -> None:
+    """Log a line of a scenario: a problem as a warning."""
+    (logs.logger().warning if line.startswith("!") else logs.logger().info)(line)
 
 
 def scenario_rows() -> list[ScenarioRow]:

@@ -18,8 +18,9 @@ from tickerplant.sources.source import Readers, Status
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import Venue
 
-if TYPE_CHECKING:  # a server that records nothing starts without it
+if TYPE_CHECKING:  # a server that records or simulates nothing starts without them
     from tickerplant.recorder.tap import Taps
+    from tickerplant.simulation.exchange import SimulatedExchange
 
 Record: TypeAlias = Callable[[Mapping[str, str], Callable[[str, str], bool]], "Taps"]
 """Records what is sent from now on.  Takes the address of each venue, and what takes warnings."""
@@ -103,6 +104,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """Whether the plant waits on the bus until another one of its name is lost."""
     lingers: bool = False
     """Whether requests are still answered when the source has ended, until interrupted."""
+    exchange: SimulatedExchange | None = None
+    """The simulated exchange, whose levers may be pulled; None if the market is not simulated."""
     truth: Truth | None = None
     """Keeps what was; None if nothing does."""
     control_token: str = ""

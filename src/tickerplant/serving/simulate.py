@@ -72,6 +72,7 @@ def simulate_service(settings: SimulateSettings, truth: Truth | None = None) -> 
         limits=limits_from(settings),
         steering=source,
         record=_record(settings, plant),
+        exchange=exchange,
         truth=truth,
     )
 
