@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import log1p, sqrt
+from math import log, log1p, sqrt
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -50,7 +50,7 @@ MOST_LEVERS = 64
 """Most levers that wait or are on at a time; one more is refused."""
 RETURN_MS = 5_000
 """Time in which the premium of a shock that is released goes back."""
-HERD = 1.5
+HERD = 0.6
 """Largest surprise of a step of a shock, in usual moves of a second; it decides who trades."""
 CLOSED_SHARE = 3.0
 """Fall of the open interest that traders want, relative to the size of a shock."""
@@ -132,6 +132,8 @@ class LeverBoard:
         self._calendar = calendar
         self._seed = seed
         self._pulled: dict[str, _Pulled] = {}
+        self._expected: dict[str, float] = {}
+        """Logarithm of each underlying's fair value after the latest step of a path."""
         self.counts: Counter[str] = Counter()
         """Levers pulled so far, by name."""
         self._begin: dict[str, Callable[[_Pulled], None]] = {
@@ -282,6 +284,8 @@ class LeverBoard:
     def _finish(self, pulled: _Pulled) -> None:
         pulled.phase = "over"
         self._pulled.pop(pulled.id, None)
+        if not any(each.premiums for each in self._pulled.values()):
+            self._expected.clear()
 
     def _after(self, delay_ms: int, pulled: _Pulled, action: Callable[[], None]) -> None:
         """Run `action` later, unless the lever has left its present phase by then."""
@@ -399,7 +403,11 @@ class LeverBoard:
             pulled.premiums[name] += size * premium_share
             moved = size * share
             surprise = min(max(moved / underlying.value.volatility, -HERD), HERD)
-            news.move(underlying, moved, surprise)
+            own = log(underlying.value.price) - self._expected.get(
+                name, log(underlying.value.price)
+            )
+            news.move(underlying, moved - own, surprise)  # a path leads where its lever says
+            self._expected[name] = log(underlying.value.price)
         self._refresh_underlyings()
 
     def _begin_funding(self, pulled: _Pulled) -> None:

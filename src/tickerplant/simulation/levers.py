@@ -165,7 +165,7 @@ SHOCK = LeverRow(
             "flow",
             "number",
             "The factor of the order flow during the move, and its square root during the recovery.",
-            4.0,
+            3.0,
             least=0.0,
             most=50.0,
         ),
