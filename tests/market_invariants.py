@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -12,7 +12,6 @@ from tickerplant.events import (
     ContractChanged,
     DepthUpdate,
     Event,
-    Level,
     Liquidation,
     MarkPrice,
     Positioning,
@@ -31,6 +30,8 @@ class CheckedContract:
     def __init__(self, symbol: str, snapshot: BookSnapshot) -> None:
         self.symbol = symbol
         self.bids, self.asks = dict(snapshot.bids), dict(snapshot.asks)
+        self.bid, self.ask = max(self.bids), min(self.asks)
+        """The best prices; 0 for an empty side."""
         self.update_id = snapshot.last_update_id
         self.rpi_id = 0
         self.top = self.best()
@@ -43,7 +44,7 @@ class CheckedContract:
         self.open_interest = -1
 
     def best(self) -> tuple[int, int, int, int]:
-        bid, ask = max(self.bids, default=0), min(self.asks, default=0)
+        bid, ask = self.bid, self.ask
         return (bid, self.bids.get(bid, 0), ask, self.asks.get(ask, 0))
 
     def check(self, event: Event) -> None:
@@ -95,7 +96,7 @@ class CheckedContract:
         self.volume += trade.quantity
         if trade.rpi:
             return
-        best = max(self.bids, default=0) if trade.buyer_is_maker else min(self.asks, default=0)
+        best = self.bid if trade.buyer_is_maker else self.ask
         if not self.pending:
             assert trade.price == best, f"{self.symbol} traded at {trade.price}, best is {best}"
         better = trade.price > best if trade.buyer_is_maker else trade.price < best
@@ -113,10 +114,11 @@ class CheckedContract:
             changed = bids if trade.buyer_is_maker else asks
             assert trade.price in changed, f"{self.symbol}: a trade that left the book as it was"
         self.pending.clear()
-        _apply(self.bids, update.bids)
-        _apply(self.asks, update.asks)
-        if self.bids and self.asks:
-            assert max(self.bids) < min(self.asks), f"{self.symbol} is crossed"
+        if _apply(self.bids, bids, self.bid):
+            self.bid = max(self.bids, default=0)
+        if _apply(self.asks, asks, self.ask):
+            self.ask = min(self.asks, default=0)
+        assert not self.bids or not self.asks or self.bid < self.ask, f"{self.symbol} is crossed"
 
     def _quote(self, quote: BookTicker) -> None:
         top = (quote.bid_price, quote.bid_quantity, quote.ask_price, quote.ask_quantity)
@@ -131,13 +133,17 @@ class CheckedContract:
         assert self.top == self.best(), f"{self.symbol}: a change of the best without a quote"
 
 
-def _apply(side: dict[int, int], rows: Iterable[Level]) -> None:
-    for price, quantity in rows:
+def _apply(side: dict[int, int], rows: Mapping[int, int], best: int) -> bool:
+    """Apply changed levels; return whether the best price may be another one now."""
+    was_empty, near = not side, best in rows
+    for price, quantity in rows.items():
         assert price > 0 <= quantity
         if quantity:
+            near = near or price not in side
             side[price] = quantity
         else:
             side.pop(price, None)
+    return near or was_empty
 
 
 class MarketChecker:

@@ -71,6 +71,8 @@ from tickerplant.server.operations import OPERATIONS
 from tickerplant.server.readiness import Readiness
 from tickerplant.serving import lines
 from tickerplant.serving.scenarios import ChangeRow, ScenarioPage, ScenarioRow
+from tickerplant.simulation.lever_board import MOST_LEVERS, LeverState
+from tickerplant.simulation.levers import LEVER_ROWS, LeverParam
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.truth.truth import Truth
@@ -125,6 +127,7 @@ SEE_ALSO = {
     "Command line": "[Settings](settings.md) has the environment and file name of each option; [Exit statuses](exit-statuses.md).",
     "Metrics": "[Monitor the server](../how-to/watch-it.md) says which to watch; [Operations](operations.md) has the pages of the server.",
     "Profiles": "[Streams](streams.md) lists the paths of later profiles; [Settings](settings.md) has `--profile` and `--routing`.",
+    "Levers": "[Operations](operations.md) has the pages of the server; [Faults on demand](faults.md) are what goes wrong between the market and its clients.",
     "Limits": "[Change limits](../how-to/change-limits.md).",
     "Close reasons": "[Endings](endings.md) says what the client then does; [Slow consumers](../explanation/slow-consumers.md).",
     "Tables": "[Export recordings](../how-to/export.md).",
@@ -258,6 +261,56 @@ def faults_page() -> str:
         table(("key", "meaning"), _fields(FaultUse)),
         "The counts are also in `tickerplant_faults_total` of the [metrics](metrics.md).",
     )
+
+
+def levers_page() -> str:
+    """Return the page of the levers of the simulated market."""
+    common = (
+        ("`market`", "The name of the lever."),
+        ("`symbols`", "A symbol, or a list of symbols; without it, all contracts that match."),
+        ("`venue`", f"`{VENUES[0].name}` or `{VENUES[1].name}`; without it, both."),
+        ("`for`", "How long it holds, in market time; without it, until it is released."),
+    )
+    held = ", ".join(f"`{row.name}`" for row in LEVER_ROWS if row.has_duration)
+    parts = [
+        "A lever is a flat mapping, the same in JSON, TOML and Python.",
+        table(("key", "meaning"), common),
+        (
+            f"`for` is a key of {held}; the others end by themselves.\n"
+            "Durations are market time.\n"
+            "Levers that overlap act together: factors and shares multiply, premiums and funding rates "
+            "add up, and a contract is halted until the last of its halts ends.\n"
+            "A fair value belongs to the underlying, so `shock`, `volatility` and `funding` act on all "
+            "contracts of the underlyings of those that are named.\n"
+            f"At most {MOST_LEVERS} levers wait or are on at a time; one more is refused."
+        ),
+    ]
+    for row in LEVER_ROWS:
+        parts += [f"## `{row.name}`", sentences(row.doc)]
+        if row.params:
+            head = ("key", "value", "meaning", "default")
+            parts.append(table(head, map(_lever_param, row.params)))
+    parts += [
+        "## State",
+        "Each lever that waits or is on has",
+        table(("key", "meaning"), _fields(LeverState)),
+    ]
+    return page(
+        "Levers",
+        "What changes the simulated market while it runs; "
+        "[the simulated market](../explanation/the-simulated-market.md#levers) says what they model.",
+        *parts,
+    )
+
+
+def _lever_param(param: LeverParam) -> Cells:
+    default = (
+        "required"
+        if param.default is None
+        else f"`{str(param.default).removesuffix('.0').lower()}`"
+    )
+    expected = "a duration" if param.kind == "duration" else param.expected
+    return f"`{param.name}`", expected, param.doc, default
 
 
 def closing_page() -> str:
@@ -946,6 +999,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "queries.md": queries_page,
     "limits.md": limits_page,
     "faults.md": faults_page,
+    "levers.md": levers_page,
     "closing.md": closing_page,
     "endings.md": endings_page,
     "errors.md": errors_page,

@@ -67,12 +67,13 @@ class LeverState(Struct, frozen=True):
     """One lever that was pulled."""
 
     id: str
+    """Such as `l1`; it is released by it."""
     market: str
     """The name of the lever."""
     state: LeverPhase
-    """`releasing`: it was released, and prices go back."""
+    """`waiting`, `on`, or `releasing`: it was released, and prices go back."""
     parameters: Mapping[str, Value]
-    """Durations are in milliseconds."""
+    """The value of each parameter; durations are in milliseconds."""
     symbols: tuple[str, ...]
     """The contracts that it names; empty if it is about all that match."""
     venue: str

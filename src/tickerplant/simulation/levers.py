@@ -192,7 +192,15 @@ VOLATILITY = LeverRow(
 ACTIVITY = LeverRow(
     "activity",
     "Multiplies the order flow of takers and the spontaneous requoting of makers.",
-    (LeverParam("factor", "number", "The factor; 0 stops them.", least=0.0, most=50.0),),
+    (
+        LeverParam(
+            "factor",
+            "number",
+            "The factor; with 0 only takers who react to stale quotes are left.",
+            least=0.0,
+            most=50.0,
+        ),
+    ),
     has_duration=True,
 )
 MAKERS = LeverRow(
