@@ -206,3 +206,27 @@ def test_the_wheels_are_one_with_the_code_and_one_that_requires_it(tmp_path: Pat
     assert where.startswith(str(tmp_path)), "what runs is the content of the wheel"
     assert json.loads(said)[0][0] == 0
     assert (tmp_path / "installed" / "tickerplant" / "py.typed").is_file()
+    assert pytest_run(tmp_path, README_TEST, environment).startswith("1 passed")
+
+
+README_TEST = """
+def test_a_spread_is_positive(exchange):
+    exchange.step("10s")
+    assert exchange.truth.book("BTCUSDT").spread > 0
+"""
+
+
+def pytest_run(folder: Path, test: str, environment: dict[str, str]) -> str:
+    """Return the last line of a run of pytest that knows the plugin only by its entry point."""
+    (folder / "test_stranger.py").write_text(test, encoding="utf-8")
+    ended = subprocess.run(  # our own program
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_stranger.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", **environment},
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout.splitlines()[-1]

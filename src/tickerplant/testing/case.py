@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, ClassVar
 
 from tickerplant.testing.exchanges import Exchange, exchange
@@ -25,6 +28,33 @@ class ExchangeTestCase(unittest.TestCase):
     """The arguments of `tickerplant.testing.exchange`."""
 
     _exchange: Exchange | None = None
+
+    def __init__(self, methodName: str = "runTest") -> None:  # noqa: N803  # unittest's name
+        super().__init__(methodName)
+        if test := getattr(self, methodName, None):
+            setattr(self, methodName, self._reported(test))
+
+    def _reported(self, test: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a test whose failure says what the exchange says."""
+
+        def run() -> None:
+            with self._noted():
+                test()
+
+        async def run_async() -> None:
+            with self._noted():
+                await test()
+
+        return wraps(test)(run_async if iscoroutinefunction(test) else run)
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if self._exchange is not None:
+                error.add_note(self._exchange.report())
+            raise
 
     @property
     def exchange(self) -> Exchange:

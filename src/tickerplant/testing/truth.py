@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tickerplant.feed.order_book import BookSnapshot
+from tickerplant.feed.order_book import BookSnapshot, OrderBook
 from tickerplant.testing import trades
 from tickerplant.testing.server import ServerProcess
 from tickerplant.testing.trades import SeenTrade, trade_of
@@ -129,6 +129,8 @@ class Truth:
             RequestError: the exchange had no such update, or has forgotten it.
         """
         __tracebackhide__ = True
+        if isinstance(my_book, OrderBook):
+            my_book = my_book.copy()  # it goes on
         at = id_of(my_book) if update_id is None else update_id
         true = self._book(symbol, at)
         if found := compare_book(my_book, true, depth=depth):

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+import unittest
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect as connect_async
+from websockets.sync.client import connect
+
+from tickerplant import blocking, testing
+from tickerplant.errors import ConfigError, RequestError, UpstreamError
+from tickerplant.testing import Exchange, ExchangeTestCase
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+START_MS = 1_767_225_600_000
+"""2026-01-01."""
+
+
+@pytest.fixture
+def exchange() -> Iterator[Exchange]:
+    with testing.exchange(seed=7, symbols=["BTCUSDT", "BTCUSD_PERP"]) as opened:
+        yield opened
+
+
+def rest(url: str) -> Any:
+    with urllib.request.urlopen(url) as answer:  # noqa: S310  # our own server
+        return json.load(answer)
+
+
+def test_the_market_stands_still_but_for_steps(exchange: Exchange) -> None:
+    assert exchange.time_ms == START_MS
+    exchange.step("10s")
+    exchange.step(timedelta(milliseconds=250))
+    assert exchange.now.isoformat() == "2026-01-01T00:00:10.250000+00:00"
+    assert rest(f"{exchange.usdm_url}/fapi/v1/depth?symbol=BTCUSDT&limit=5")["bids"]
+    assert rest(f"{exchange.coinm_url}/dapi/v1/depth?symbol=BTCUSD_PERP&limit=5")["bids"]
+    with connect(f"{exchange.coinm_ws_url}/ws/btcusd_perp@depth@0ms") as socket:
+        (connection,) = exchange.connections()
+        assert connection["venue"] == "coinm"
+        exchange.step("20s")
+        assert json.loads(socket.recv(5))["s"] == "BTCUSD_PERP"
+    assert exchange.limits("coinm")["venue"] == "coinm"
+
+
+def test_two_exchanges_of_the_same_arguments_publish_the_same(exchange: Exchange) -> None:
+    with testing.exchange(seed=7, symbols=["BTCUSDT", "BTCUSD_PERP"]) as other:
+        exchange.step("30s")
+        for _ in range(3):
+            other.step("10s")
+        assert exchange.usdm_url != other.usdm_url
+        assert exchange.truth.trades("BTCUSDT") == other.truth.trades("BTCUSDT") != []
+        assert exchange.truth.book("BTCUSDT") == other.truth.book("BTCUSDT")
+
+
+def test_market_time_may_run_and_stand_still_again(exchange: Exchange) -> None:
+    exchange.set_speed(100)
+    exchange.wait_until(lambda: exchange.time_ms > START_MS + 1_000)
+    with pytest.raises(RequestError, match="not paused"):
+        exchange.step("1s")
+    exchange.pause()
+    stopped_ms = exchange.time_ms
+    exchange.step("1s")
+    assert exchange.time_ms == stopped_ms + 1_000
+
+
+def test_the_truth_is_what_rest_says_and_finds_what_differs(exchange: Exchange) -> None:
+    exchange.step("20s")
+    book = rest(f"{exchange.usdm_url}/fapi/v1/depth?symbol=BTCUSDT&limit=1000")
+    exchange.truth.assert_book(book, "BTCUSDT")
+    exchange.truth.assert_book((dict(book["bids"]), dict(book["asks"])), "BTCUSDT")
+    exchange.truth.assert_book(exchange.truth.book("BTCUSDT"), "BTCUSDT", max_behind_ms=0)
+    exchange.step("20s")
+    exchange.truth.assert_book(book, "BTCUSDT")
+    with pytest.raises(
+        AssertionError, match=r"my book is [\d,]+ ms behind, more than 100: its last"
+    ):
+        exchange.truth.assert_book(book, "BTCUSDT", max_behind_ms=100)
+    with pytest.raises(AssertionError, match="it was compared with the present book"):
+        exchange.truth.assert_book((dict(book["bids"]), dict(book["asks"])), "BTCUSDT")
+    price, quantity = book["bids"][2]
+    book["bids"][2] = [price, "77"]
+    with pytest.raises(AssertionError, match=f"bid {price}: 77, the exchange has {quantity}"):
+        exchange.truth.assert_book(book, "BTCUSDT")
+    trades = rest(f"{exchange.usdm_url}/fapi/v1/trades?symbol=BTCUSDT&limit=5")
+    exchange.truth.assert_complete(trades, "BTCUSDT")
+    exchange.truth.assert_trades(trades[:3], "BTCUSDT")
+    with pytest.raises(AssertionError, match="are missing"):
+        exchange.truth.assert_complete(trades[:3], "BTCUSDT")
+    with pytest.raises(AssertionError, match="was counted 2 times"):
+        exchange.truth.assert_trades([*trades, trades[-1]], "BTCUSDT")
+    for ask in (exchange.truth.book, exchange.truth.trades):
+        with pytest.raises(ConfigError, match="'NOSUCH' for symbol"):
+            ask("NOSUCH")
+
+
+def test_our_own_book_is_that_of_the_exchange(exchange: Exchange) -> None:
+    exchange.set_speed(20)
+    with blocking.connect("usdm", base_url=exchange.usdm_url) as market:
+        books = market.books("BTCUSDT")
+        books.wait_until_live()
+        exchange.truth.assert_book(books["BTCUSDT"], "BTCUSDT")
+
+
+def test_what_was_sent_to_a_connection_is_kept(exchange: Exchange) -> None:
+    with connect(f"{exchange.usdm_ws_url}/ws/btcusdt@trade") as socket:
+        exchange.step("20s")
+        (connection,) = exchange.connections()
+        sent = exchange.truth.sent(connection["id"])
+        texts = [each["text"] for each in sent if each["kind"] == "text"]
+        assert [socket.recv(5) for _ in texts] == texts != []
+    with pytest.raises(RequestError, match="'c77'"):
+        exchange.truth.sent("c77")
+
+
+def test_a_coroutine_steps_and_waits_while_its_clients_read() -> None:
+    async def test() -> None:
+        async with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
+            url = f"{exchange.usdm_ws_url}/ws/btcusdt@trade"
+            seen: list[int] = []
+
+            async def read() -> None:
+                async with connect_async(url) as socket:
+                    while True:
+                        seen.append(json.loads(await socket.recv())["t"])
+
+            reader = asyncio.create_task(read())
+            await exchange.await_until(exchange.connections)
+            await exchange.astep("30s")
+            last = exchange.truth.trades("BTCUSDT")[-1]["id"]
+            await exchange.await_until(lambda: last in seen)
+            exchange.truth.assert_complete(seen, "BTCUSDT")
+            with pytest.raises(
+                RuntimeError, match=r"test_exchange\.py:\d+: .* `await exchange.astep"
+            ):
+                exchange.step("1s")
+            with pytest.raises(RuntimeError, match=r"`await exchange\.await_until"):
+                exchange.wait_until(exchange.connections)
+            reader.cancel()
+
+    asyncio.run(test())
+
+
+def test_several_threads_may_ask_while_one_steps(exchange: Exchange) -> None:
+    stepping = threading.Thread(target=lambda: exchange.step("5m"))
+    stepping.start()
+    while stepping.is_alive():
+        assert exchange.limits()["venue"] == "usdm"
+    assert exchange.time_ms == START_MS + 300_000
+
+
+def test_an_exchange_that_dies_says_how(exchange: Exchange) -> None:
+    assert exchange.pid is not None
+    os.kill(exchange.pid, signal.SIGKILL)
+    until_s = time.monotonic() + 10
+    while exchange.is_running:
+        assert time.monotonic() < until_s
+    with pytest.raises(UpstreamError, match=r"ended unexpectedly \(killed by SIGKILL\)"):
+        exchange.step("1s")
+    assert "does not answer" in exchange.report()
+
+
+def test_a_failure_in_a_with_block_has_the_report_as_a_note() -> None:
+    with pytest.raises(ZeroDivisionError) as caught, testing.exchange(symbols=["BTCUSDT"]):
+        _ = 1 / 0
+    (note,) = caught.value.__notes__
+    assert "market time  2026-01-01T00:00:00.000Z, stands still" in note
+
+
+def test_what_cannot_be_served_is_said_when_it_is_opened() -> None:
+    with pytest.raises(ConfigError, match=r"'BTCUSTD' for symbols.*did you mean BTCUSDT\?"):
+        testing.exchange(symbols=["BTCUSTD"]).open()
+    with pytest.raises(ConfigError, match="max_streem"):
+        testing.exchange(limits={"max_streem": 1}).open()
+
+
+class OfTests(ExchangeTestCase):
+    exchange_settings = {"seed": 7, "symbols": ["BTCUSDT"]}  # noqa: RUF012  # as users write it
+
+    def test_a_step(self) -> None:
+        self.exchange.step("1s")
+        assert self.exchange.time_ms == START_MS + 1_000
+
+    def test_another_one_begins_anew(self) -> None:
+        assert self.exchange.time_ms == START_MS
+
+    def test_a_failure(self) -> None:
+        assert self.exchange.time_ms == 0
+
+
+class OfCoroutines(ExchangeTestCase, unittest.IsolatedAsyncioTestCase):
+    async def test_a_step(self) -> None:
+        await self.exchange.astep("1s")
+        assert self.exchange.time_ms == START_MS + 1_000
+
+
+OfTests.__test__ = OfCoroutines.__test__ = False  # type: ignore[attr-defined]  # run by the test below
+
+
+def test_unittest_gives_each_test_an_exchange_and_ends_it() -> None:
+    loader = unittest.TestLoader()
+    result = unittest.TestResult()
+    for case in (OfTests, OfCoroutines):
+        loader.loadTestsFromTestCase(case).run(result)
+    assert result.testsRun == 4
+    assert not result.errors, result.errors
+    ((_, text),) = result.failures
+    assert "market time  2026-01-01T00:00:00.000Z, stands still" in text
