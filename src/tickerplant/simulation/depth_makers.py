@@ -194,40 +194,42 @@ class DepthMakers:
     def sweep(self, _: int = 0) -> None:
         """Requote a random number of levels of both sides."""
         levels = self._style.sweep_levels * exp(self._gauss(0, SWEEP_SPREAD))
-        random, zones = self._random, self._visits
+        random, visits, twice = self._random, self._visits, 2 * VISITS
         engine, quantity = self._market.engine, self._quote
         fill_gap, empty, set_total = engine.fill_gap, engine.empty, engine.set_total
         bids, asks, tick = engine.bids, engine.asks, self._tick
         lowest, highest = self._lowest, self._highest
         for _ in range(int(min(levels, LARGEST_SWEEP) + random())):
-            number = int(random() * (2 * VISITS))
-            low, width, grid, add, drop, scale = zones[number >> 1]
-            buy = number & 1 == 0
-            side = bids if buy else asks
+            number = int(random() * twice)
+            low, width, grid, add, drop, scale = visits[number >> 1]
+            side = asks if number & 1 else bids
             keys = side.keys
             if not keys:
                 continue
-            key = (keys[-1] - low - int(random() * width)) // grid * grid
+            best = keys[-1]
+            nearest = best - low
+            key = (nearest - int(random() * width)) // grid * grid
             if grid > tick and random() < STRAY:
                 key = keys[min(bisect_left(keys, key), len(keys) - 1)]
-            price = key if buy else -key
             queue = side.levels.get(key)
             if queue is None:
                 if random() < add:
-                    if lowest <= price <= highest and (
+                    if lowest <= abs(key) <= highest and (
                         size := quantity(key, scale, int(random() * DRAWS))
                     ):
                         fill_gap(side, key, size)
                     continue
                 key = keys[bisect_left(keys, key, 0, len(keys) - 1)]
-                if key > keys[-1] - low:
+                if key > nearest:
                     continue  # no order in this zone
-                queue, price = side.levels[key], key if buy else -key
-            if key == keys[-1]:
+                queue = side.levels[key]
+            if key == best:
                 continue  # the best price belongs to the touch makers
-            is_dropped = key % grid or random() < drop
-            size = 0 if is_dropped else quantity(key, scale, int(random() * DRAWS))
-            if size:
+            if (
+                key % grid == 0
+                and random() >= drop
+                and (size := quantity(key, scale, int(random() * DRAWS)))
+            ):
                 set_total(side, key, queue, size)
             else:
                 empty(side, key)
