@@ -56,6 +56,7 @@ def test_every_kind_can_be_written_in_its_short_form() -> None:
     examples = {
         "share": "0.5",
         "duration": "10s",
+        "offset": "-5s",
         "close_code": "1001",
         "rate": "64KB",
         "integer": "1",

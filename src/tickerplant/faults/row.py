@@ -17,7 +17,16 @@ ActsOn: TypeAlias = Literal[
 ]
 """What a fault acts on."""
 ParamKind: TypeAlias = Literal[
-    "share", "duration", "close_code", "status", "rate", "integer", "number", "choice", "text"
+    "share",
+    "duration",
+    "offset",
+    "close_code",
+    "status",
+    "rate",
+    "integer",
+    "number",
+    "choice",
+    "text",
 ]
 
 CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
@@ -49,7 +58,7 @@ class Param(Struct, frozen=True, kw_only=True):
         return _EXPECTED[self.kind](self)
 
     def read(self, given: object) -> Any:
-        """Return the value that somebody wrote: a duration in ms, a rate in bytes per second.
+        """Return the value that somebody wrote: a duration or an offset in ms, a rate in bytes per second.
 
         Raises:
             ValueError: It is no such value.
@@ -150,6 +159,12 @@ def duration_ms(given: object) -> int:
     return milliseconds
 
 
+def _read_offset(_param: Param, given: object) -> int:
+    text = given.strip() if isinstance(given, str) else ""
+    sign = -1 if text.startswith("-") else 1
+    return sign * duration_ms(text.removeprefix("-" if sign < 0 else "+"))
+
+
 def _read_close_code(_param: Param, given: object) -> int:
     code = _integer(given)
     if code not in CLOSE_CODES:
@@ -202,6 +217,7 @@ def _number_words(param: Param) -> str:
 _READERS: dict[ParamKind, Callable[[Param, object], Any]] = {
     "share": _read_share,
     "duration": _read_duration,
+    "offset": _read_offset,
     "close_code": _read_close_code,
     "status": _read_choice,
     "choice": _read_choice,
@@ -213,6 +229,7 @@ _READERS: dict[ParamKind, Callable[[Param, object], Any]] = {
 _EXPECTED: dict[ParamKind, Callable[[Param], str]] = {
     "share": lambda _: "a share from 0 to 1 such as 0.1",
     "duration": lambda _: f"{EXPECTED_DURATION}, of at least 1ms",
+    "offset": lambda _: f"{EXPECTED_DURATION}, after - if it is back in time, such as -5s",
     "close_code": lambda _: "a close code (1000-1003, 1007-1014 or 3000-4999)",
     "status": lambda param: one_of("", map(str, param.choices)),
     "choice": lambda param: one_of("", map(str, param.choices)),
