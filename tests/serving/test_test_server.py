@@ -22,6 +22,7 @@ from tickerplant.serving import test_server as serving
 
 ENDS_WITHIN_S = 20
 STEP_PATH = "/plant/v1/clock"
+SENT_PATH = "/plant/v1/truth/sent"
 FIXED = "fixed"
 
 
@@ -128,8 +129,8 @@ def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
         with connect(f"{usdm['streams']}/stream?streams={names}", proxy=None) as client:
             state = asked(ready, STEP_PATH, {"step": "3s"})
             assert (state["time"], state["paused"]) == ("2026-01-01T00:00:03.000Z", True)
-            (row,) = asked(ready, "/plant/v1/truth/sent")["connections"]
-            sent = asked(ready, f"/plant/v1/truth/sent?connection={row['connection']}")["sent"]
+            (row,) = asked(ready, SENT_PATH)["connections"]
+            sent = asked(ready, f"{SENT_PATH}?connection={row['connection']}")["sent"]
             texts = [each for each in sent if each["kind"] == "text"]
             received = [str(client.recv(timeout=ENDS_WITHIN_S)) for _ in texts]
         assert received == [each["text"] for each in texts]
@@ -152,6 +153,36 @@ def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
         totals = ended(process)
         assert (totals["event"], totals["connections"]) == ("totals", 1)
         assert totals["messages"] == len(messages)
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_the_same_steps_send_the_same_bytes_again() -> None:
+    runs = []
+    names = [
+        "btcusdt@depth@100ms",
+        "btcusdt@aggTrade",
+        "btcusdt@markPrice@1s",
+        "btcusdt@bookTicker",
+    ]
+    for _ in range(2):
+        with program("--json", "--seed", "7", "--symbols", "BTCUSDT") as process:
+            ready = line_of(process)
+            with connect(f"{ready['venues']['usdm']['streams']}/stream", proxy=None) as client:
+                request = {"method": "SUBSCRIBE", "params": names[:3], "id": 1}
+                client.send(json.dumps(request))
+                client.recv(timeout=ENDS_WITHIN_S)
+                asked(ready, STEP_PATH, {"step": "1500ms"})
+                client.send(json.dumps({**request, "params": names[3:], "id": 2}))
+                while json.loads(client.recv(timeout=ENDS_WITHIN_S)).get("id") != 2:
+                    pass
+                asked(ready, STEP_PATH, {"step": "1s"})
+                (row,) = asked(ready, SENT_PATH)["connections"]
+                query = f"{SENT_PATH}?connection={row['connection']}&from=1&limit=10000"
+                sent = asked(ready, query)["sent"]
+        runs.append([(each["kind"], each.get("stream"), each["text"]) for each in sent])
+    assert runs[0] == runs[1]
+    assert {stream for _, stream, _ in runs[0]} == {None, *names}
 
 
 def check_books(ready: Any, diffs: Any) -> None:

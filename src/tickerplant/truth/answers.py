@@ -41,7 +41,8 @@ class SentEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     """Counts from 0 for each connection."""
     time_ms: int
-    """The market time at which it was written."""
+    """The market time at which it was written.  A step writes in slices, so this may be later than the
+    time in a message, and differ from run to run."""
     kind: SentKind
     stream: str | None = None
     """The stream of a message, where it is known."""
