@@ -57,6 +57,7 @@ class SpreadTest(unittest.TestCase):
             path = "/plant/v1/truth/book?symbol=BTCUSDT"
             book = ask(self.address, "GET", path, self.token)
             true_spread = Decimal(book["asks"][0][0]) - Decimal(book["bids"][0][0])
+            print(f"the spread is {true_spread}")
             self.assertEqual(spread(self.address, "BTCUSDT"), true_spread)  # noqa: PT009
 
 
