@@ -20,7 +20,9 @@ from tickerplant.config.settings import (
 )
 from tickerplant.config.values import duration_ms, duration_setting, market_time_ms
 from tickerplant.errors import ConfigError
+from tickerplant.replaying.plan import Plan
 from tickerplant.server.faults import Fault
+from tickerplant.units import NS_PER_MS
 
 
 def write(path: Path, text: str) -> str:
@@ -383,6 +385,10 @@ def test_urls_of_a_bus_get_their_port_and_are_named_once() -> None:
         "nats://a:4222",
         "nats://b:4222",
     )
+
+
+def test_a_replay_warms_up_as_long_by_default_as_its_plan() -> None:
+    assert ReplaySettings().warm_up_ms * NS_PER_MS == Plan().warm_up_ns
 
 
 def test_no_error_quotes_a_secret() -> None:

@@ -40,8 +40,8 @@ from tickerplant.protocol.delivery import Policy
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
 from tickerplant.recording.timestamps import TimeSpec
-from tickerplant.replaying.plan import DEFAULT_WARM_UP_NS
 from tickerplant.server.faults import Fault
+from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -422,7 +422,7 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
             duration_ms,
             "warm-up",
         ),
-    ] = DEFAULT_WARM_UP_NS // 1_000_000
+    ] = HOUR_MS
     loop: Annotated[bool, _setting("Start over at the end.")] = False
     rebase: Annotated[
         Literal["off", "now"],

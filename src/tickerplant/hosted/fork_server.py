@@ -85,6 +85,8 @@ class ForkServer:
 
     def run(self) -> NoReturn:
         """Import everything, and fork children until the parent has ended."""
+        # Without it structlog imports no library for tracebacks that a server does not draw.
+        sys.modules["rich"] = None  # type: ignore[assignment]
         for name in FIRST:
             preload(name)
         self._turn(0)
