@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tickerplant.envelope import wrap
 from tickerplant.errors import RequestError
 from tickerplant.frames import PONG, close_frame, control_frame, text_frame
+from tickerplant.truth import sent
 from tickerplant.truth.answers import SentEntry, sent_connections, sent_page
 from tickerplant.truth.scanner import Scanned, Scanner
 from tickerplant.truth.sent import WRITE_BYTES, SentJournal
@@ -37,24 +38,30 @@ def test_what_is_kept_is_the_end_of_what_was_written(
     writes: list[tuple[str, bytes]], data: st.DataObject
 ) -> None:
     most_bytes = data.draw(st.integers(0, 30 * (WRITE_BYTES + 40)))
-    journal = SentJournal(most_bytes)
-    logs = {name: journal.open(name, "usdm", "/ws", always) for name in "ab"}
-    whole = dict.fromkeys("ab", b"")
-    for name, payload in writes:
-        piece = text_frame(payload) if whole[name] else ACCEPTED + text_frame(payload)
-        for part in (piece[:3], piece[3:]):
-            logs[name].write(part)
-            whole[name] += part
-    assert journal.kept_bytes <= most_bytes
-    for name, log in logs.items():
-        everything: list[Scanned] = Scanner().feed(whole[name])
-        kept = list(log.entries())
-        assert log.written_bytes == len(whole[name])
-        assert whole[name].endswith(log.data)
-        assert [each.number for each in kept] == list(range(log.forgotten, len(everything)))
-        assert [(each.kind, each.data) for each in kept] == [
-            (each.kind, each.data) for each in everything[log.forgotten :]
-        ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sent, "MARKED_WRITES", data.draw(st.integers(1, 5)))
+        journal = SentJournal(most_bytes)
+        logs = {name: journal.open(name, "usdm", "/ws", always) for name in "ab"}
+        whole = dict.fromkeys("ab", b"")
+        for name, payload in writes:
+            piece = text_frame(payload) if whole[name] else ACCEPTED + text_frame(payload)
+            for part in (piece[:3], piece[3:]):
+                logs[name].write(part)
+                whole[name] += part
+                if len(part) % 3 == 0:
+                    list(logs[name].entries(len(payload) % 7))
+        assert journal.kept_bytes <= most_bytes
+        for name, log in logs.items():
+            everything: list[Scanned] = Scanner().feed(whole[name])
+            kept = list(log.entries())
+            for first in data.draw(st.lists(st.integers(0, 40), max_size=4)):
+                assert list(log.entries(first)) == [each for each in kept if each.number >= first]
+            assert log.written_bytes == len(whole[name])
+            assert whole[name].endswith(log.data)
+            assert [each.number for each in kept] == list(range(log.forgotten, len(everything)))
+            assert [(each.kind, each.data) for each in kept] == [
+                (each.kind, each.data) for each in everything[log.forgotten :]
+            ]
 
 
 def test_the_stream_of_a_message_is_known_from_its_envelope() -> None:

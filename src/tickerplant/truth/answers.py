@@ -213,7 +213,7 @@ def sent_page(
         RequestError: there is no such connection.
     """
     log = journal.of(connection)
-    entries = (each for each in log.entries() if each.number >= from_number)
+    entries = log.entries(from_number)
     found = [_entry(each) for each in islice(entries, limit)]
     return SentPage(connection=_sent_to(log), sent=found, more=next(entries, None) is not None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from tickerplant.envelope import HEAD
@@ -15,6 +16,8 @@ MAX_SENT_BYTES = 64 << 20
 """The memory for what was written to all connections, unless told otherwise."""
 WRITE_BYTES = 160
 """The memory for one write, beside its bytes."""
+MARKED_WRITES = 64
+"""Writes between the places from which a log can be read."""
 MAX_LOGS = 10_000
 """Connections that are remembered; the oldest that have ended are forgotten."""
 NOT_KEPT = -1
@@ -47,6 +50,17 @@ class Sent(NamedTuple):
     """The stream of a message, where it is known."""
 
 
+class _Mark(NamedTuple):
+    """A place in a log from which it can be read."""
+
+    write: int
+    """How many writes came before, those that were forgotten included."""
+    number: int
+    """The number of the next handshake or frame."""
+    scanner: Scanner
+    only_stream: str | None
+
+
 class SentLog:
     """What was written to one connection.
 
@@ -75,16 +89,15 @@ class SentLog:
         self.written_bytes = 0
         """All bytes that were written, those that were forgotten included."""
         self.forgotten_bytes = 0
-        self.forgotten = 0
-        """Handshakes and frames that were forgotten: the number of the first that is kept."""
         self._is_open = is_open
         self._journal = journal
         self._writes: deque[Written] = deque()
-        self._start = Scanner()
-        """Is where the first write that is kept begins."""
         only = _ONLY_STREAM.search(path)
-        self._only_stream = only and only[1]
-        """The only stream of the connection, until it may have subscribed to another."""
+        self._start = _Mark(0, 0, Scanner(), only and only[1])
+        """Is where the first write that is kept begins; with the only stream of the connection, until
+        it may have subscribed to another."""
+        self._mark = self._start
+        """Is where the last page ended, or before."""
 
     @property
     def is_open(self) -> bool:
@@ -92,9 +105,14 @@ class SentLog:
         return self._is_open()
 
     @property
+    def forgotten(self) -> int:
+        """Handshakes and frames that were forgotten: the number of the first that is kept."""
+        return self._start.number
+
+    @property
     def data(self) -> bytes:
         """All bytes that are kept, in order."""
-        return self._start.rest + b"".join([each.data for each in self._writes])
+        return self._start.scanner.rest + b"".join([each.data for each in self._writes])
 
     def write(self, data: bytes) -> None:
         """Take bytes that are written to the connection."""
@@ -104,34 +122,45 @@ class SentLog:
 
     def forget(self) -> int:
         """Forget the oldest write; return how many bytes it was."""
+        write, number, scanner, only = self._start
         data = self._writes.popleft().data
-        for each in self._start.feed(data):
-            self.forgotten += 1
-            self._note_reply(each)
+        found = scanner.feed(data)
+        if any(map(_is_reply, found)):
+            only = None
+        self._start = _Mark(write + 1, number + len(found), scanner, only)
         self.forgotten_bytes += len(data)
         return len(data)
 
-    def entries(self) -> Iterator[Sent]:
-        """Yield what is kept, in order."""
-        scanner, number, only = self._start.copy(), self.forgotten, self._only_stream
-        for time_ms, data in self._writes:
+    def entries(self, from_number: int = 0) -> Iterator[Sent]:
+        """Yield what is kept, in order.
+
+        Args:
+            from_number: The first; reading on where the last page ended is fast.
+        """
+        mark, first = self._mark, self._start
+        if mark.write < first.write or mark.number > from_number:
+            mark = first
+        write, number, scanner, only = mark
+        scanner = scanner.copy()
+        for time_ms, data in islice(self._writes, write - first.write, None):
+            if not write % MARKED_WRITES and number <= from_number:
+                self._mark = _Mark(write, number, scanner.copy(), only)
+            write += 1
             for each in scanner.feed(data):
                 stream = None
-                if each.kind == "text":
+                if _is_reply(each):
+                    only = None
+                elif each.kind == "text":
                     found = _ENVELOPE.match(each.data)
-                    if found is not None:
-                        stream = found[1].decode(errors="replace")
-                    elif _REPLY.match(each.data):
-                        only = None
-                    else:
-                        stream = only
-                yield Sent(number, time_ms, each.kind, each.data, stream)
+                    stream = only if found is None else found[1].decode(errors="replace")
+                if number >= from_number:
+                    yield Sent(number, time_ms, each.kind, each.data, stream)
                 number += 1
 
-    def _note_reply(self, each: Scanned) -> None:
-        """Note that the connection has sent a request, so that it may have other streams."""
-        if each.kind == "text" and _REPLY.match(each.data):
-            self._only_stream = None
+
+def _is_reply(each: Scanned) -> bool:
+    """Whether it answers a request, after which a connection may have other streams."""
+    return each.kind == "text" and _REPLY.match(each.data) is not None
 
 
 class SentJournal:
