@@ -20,7 +20,7 @@ MAX_RULES = 1_000
 """Most rules that wait or are on."""
 MAX_OVER = 100
 """Rules that are over and still listed; the oldest are forgotten first."""
-PER_RULE: frozenset[ActsOn] = frozenset({"handshake", "rest"})
+PER_RULE: frozenset[ActsOn] = frozenset({"handshake", "rest", "snapshot"})
 """Faults whose occasions are counted in all, and not on each connection."""
 
 

@@ -54,6 +54,16 @@ def _book_at(book: BookAt, changes: Iterable[_Row], update_id: int) -> BookAt:
     return BookAt(last_id, last_ms, _levels(bids, best_last=True), _levels(asks))
 
 
+def _id_at(first_id: int, changes: Iterable[_Row], time_ms: int) -> int:
+    """Return the id of the last of the changes up to a time; `first_id` if there is none."""
+    last_id = first_id
+    for change_id, change_ms, _, _ in changes:
+        if change_ms > time_ms:
+            break
+        last_id = change_id
+    return last_id
+
+
 def _levels(side: dict[int, int], *, best_last: bool = False) -> list[Level]:
     return sorted(((price, size) for price, size in side.items() if size), reverse=best_last)
 
@@ -73,6 +83,8 @@ class Chunk:
     def __init__(self, book: BookAt, changes: Sequence[DepthUpdate]) -> None:
         self.first_id = book.last_update_id
         """The id of the book that it begins with."""
+        self.first_ms = book.transaction_time_ms
+        """The time of that book."""
         self.packed_bytes = 0
         """The memory that it takes; 0 before it is packed."""
         self._book: BookAt | None = book
@@ -90,10 +102,18 @@ class Chunk:
 
     def at(self, update_id: int) -> BookAt:
         """Return the book after the last change whose id is at most `update_id`."""
+        book, changes = self._read()
+        return _book_at(book, changes, update_id)
+
+    def id_at(self, time_ms: int) -> int:
+        """Return the id of the last change at a time, or before."""
+        return _id_at(self.first_id, self._read()[1], time_ms)
+
+    def _read(self) -> tuple[BookAt, Iterable[_Row]]:
         if self._book is not None:
-            return _book_at(self._book, _rows(self._changes), update_id)
+            return self._book, _rows(self._changes)
         chunk = _decode(isal_zlib.decompress(self._data))
-        return _book_at(chunk.book, chunk.changes, update_id)
+        return chunk.book, chunk.changes
 
 
 class BookLog:
@@ -133,6 +153,13 @@ class BookLog:
             return _book_at(self._book, _rows(self.changes), update_id)
         number = bisect_right(self.chunks, update_id, key=attrgetter("first_id")) - 1
         return self.chunks[number].at(update_id)
+
+    def id_at(self, time_ms: int) -> int:
+        """Return the id of the last change at a time, or before; the oldest id if none is kept."""
+        if not self.chunks or time_ms >= self._book.transaction_time_ms:
+            return _id_at(self._book.last_update_id, _rows(self.changes), time_ms)
+        number = bisect_right(self.chunks, time_ms, key=attrgetter("first_ms")) - 1
+        return self.chunks[number].id_at(time_ms) if number >= 0 else self.oldest_id
 
 
 def _rows(changes: Iterable[DepthUpdate]) -> Iterator[_Row]:

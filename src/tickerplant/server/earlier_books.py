@@ -1,0 +1,116 @@
+"""Order books as they were, for snapshots that are stale on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from tickerplant.events import Level
+from tickerplant.faults.answer_faults import EarlierBook
+from tickerplant.faults.board import FaultOn
+from tickerplant.faults.rule import matches
+from tickerplant.faults.snapshot_rows import STALE_MS
+from tickerplant.instrument import Instrument
+from tickerplant.market.market import Market
+from tickerplant.messages.book import SNAPSHOT_LEVELS
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.truth.journal import Journal
+
+MAX_BOOKS = 100
+"""Books that are remembered when a rule begins; of others, the first answer is."""
+
+
+class EarlierBooks:
+    """The books of the markets of a server as they were.
+
+    With a journal, they are as old as a rule wants; without it, they are those of the moment when the
+    rule began.
+
+    Args:
+        endpoints: The ports.
+        journal: Every change of every book; None if that is not kept.
+        market_ms: Returns market time.
+    """
+
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        journal: Journal | None,
+        market_ms: Callable[[], int],
+    ) -> None:
+        self._markets = {each.venue.name: each.hub.markets for each in endpoints}
+        self._journal = journal
+        self._market_ms = market_ms
+        self._at_opening: dict[FaultOn, dict[tuple[str, str], EarlierBook]] = {}
+
+    @property
+    def keeps_ages(self) -> bool:
+        """Whether books of any age are kept."""
+        return self._journal is not None
+
+    def opened(self, on: FaultOn) -> None:
+        """Remember the books at which a rule is aimed, unless all are kept anyway."""
+        if self._journal is not None:
+            return
+        aim, now_ms = on.rule.aim, self._market_ms()
+        books: dict[tuple[str, str], EarlierBook] = {}
+        for venue_name, markets in self._markets.items():
+            if aim.venue not in {"", venue_name}:
+                continue
+            for market in markets:
+                is_meant = not aim.symbol or matches(aim.symbol, market.symbol)
+                if is_meant and market.book_live and len(books) < MAX_BOOKS:
+                    books[venue_name, market.symbol] = _earlier_book(
+                        market,
+                        market.snapshot_id,
+                        now_ms,
+                        market.book.transaction_time_ms,
+                        *market.book.top(SNAPSHOT_LEVELS),
+                    )
+        self._at_opening[on] = books
+
+    def over(self, on: FaultOn) -> None:
+        """Forget what was remembered for a rule."""
+        self._at_opening.pop(on, None)
+
+    def find(self, on: FaultOn, venue_name: str, symbol: str) -> EarlierBook | None:
+        """Return the earlier book of a symbol for a rule; None if none is known."""
+        if self._journal is None:
+            return self._at_opening.get(on, {}).get((venue_name, symbol))
+        kept = self._journal.symbols.get(symbol)
+        if kept is None or kept.book is None:
+            return None
+        market = kept.market
+        time_ms = self._market_ms() - (on.rule.values["age"] or STALE_MS)
+        book = kept.book.at(kept.book.id_at(time_ms))
+        step = market.snapshot_id - market.book.last_update_id
+        return _earlier_book(
+            market,
+            book.last_update_id + step,
+            max(time_ms, book.transaction_time_ms),
+            book.transaction_time_ms,
+            book.bids[:SNAPSHOT_LEVELS],
+            book.asks[:SNAPSHOT_LEVELS],
+        )
+
+
+def _earlier_book(
+    market: Market,
+    update_id: int,
+    event_time_ms: int,
+    transaction_time_ms: int,
+    bids: Sequence[Level],
+    asks: Sequence[Level],
+) -> EarlierBook:
+    instrument = market.instrument
+    return EarlierBook(
+        last_update_id=update_id,
+        event_time_ms=event_time_ms,
+        transaction_time_ms=transaction_time_ms,
+        bids=_texts(instrument, bids),
+        asks=_texts(instrument, asks),
+    )
+
+
+def _texts(instrument: Instrument, levels: Sequence[Level]) -> list[tuple[str, str]]:
+    prices, quantities = instrument.price.text, instrument.quantity.text
+    return [(prices[price], quantities[quantity]) for price, quantity in levels]
