@@ -473,8 +473,15 @@ class LeverBoard:
         return wave(pulled.random, over_ms, quantity, step, most)
 
     def _force(self, pulled: _Pulled, contract: ListedContract, signed_size: int, _: int) -> None:
-        if pulled.phase == "on":
-            contract.agents.leverage.liquidate(signed_size)
+        """Send a forced order; what it moves is added to the path of a shock."""
+        if pulled.phase != "on":
+            return
+        name = contract.instrument.base_asset
+        value = self._registry.news.underlyings[name].value
+        before = value.price
+        contract.agents.leverage.liquidate(signed_size)
+        if name in self._expected:
+            self._expected[name] += log(value.price / before)
 
     # Contracts
 

@@ -43,6 +43,8 @@ RETAIL_ORDERS = 5.0
 """No retail order is larger than this many typical orders."""
 IMPACT_EXPONENT = 0.42
 IMPACT_LIMIT = 6.0
+ALARM = 3.0
+"""How much more a forced order moves the fair value than another of its size."""
 EXPECTATION = 0.12
 """Weight of the latest sign in the sign that makers expect next."""
 FORESEEN = 0.55
@@ -172,8 +174,8 @@ class Takers:
         self.on_trade(buy, quantity, fills[-1][1])
 
     def press(self, buy: bool, quantity: int) -> None:
-        """Move the fair value as an unexpected order of this size does."""
-        weight = min((quantity / self._order_sizes.median) ** IMPACT_EXPONENT, IMPACT_LIMIT)
+        """Move the fair value as a forced order of this size does, which announces further ones."""
+        weight = ALARM * (quantity / self._order_sizes.median) ** IMPACT_EXPONENT
         self._valuation.add_impact(self._impact * (weight if buy else -weight))
 
     def _spawn_children(self, buy: bool, quantity: int) -> None:
