@@ -724,7 +724,8 @@ def testing_page() -> str:
         "The report of a test that failed has a section with addresses, market time, what was on, the "
         "connections and the log of its exchange.",
         *_sections(TESTING),
-        see_also="[Test your client](../how-to/test-your-client.md), [Faults](faults.md), "
+        see_also="[Test a bot](../tutorial/test-a-bot.md), "
+        "[Test your client](../how-to/test-your-client.md), [Faults](faults.md), "
         "[Operations](operations.md), [All names](python.md).",
     )
 

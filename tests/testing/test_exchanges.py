@@ -140,7 +140,7 @@ def test_a_coroutine_steps_and_waits_while_its_clients_read() -> None:
             await exchange.await_until(lambda: last in seen)
             exchange.truth.assert_complete(seen, "BTCUSDT")
             with pytest.raises(
-                RuntimeError, match=r"test_exchange\.py:\d+: .* `await exchange.astep"
+                RuntimeError, match=r"test_exchanges\.py:\d+: .* `await exchange.astep"
             ):
                 exchange.step("1s")
             with pytest.raises(RuntimeError, match=r"`await exchange\.await_until"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from os import PathLike, fspath
@@ -30,10 +31,15 @@ Speed: TypeAlias = float | Literal["step"]
 """Market seconds per second, or `step`: market time stands still but for `Exchange.step`."""
 FaultGiven: TypeAlias = str | Mapping[str, Any]
 """A fault as `--fault` takes it, such as `reset=30s`, or its fields."""
+REPORTED_FAULTS = 20
+"""Removed faults that the report of a failed test shows: the last ones."""
 LOG_LINES = 30
 """Lines of the exchange's log in the report of a failed test."""
-OVER = frozenset({"over", "stopped"})
-"""States of a scenario that changes nothing any more."""
+OVER = frozenset({"over", "stopped", "releasing"})
+"""States of what does nothing any more, or only goes back to what it was."""
+SWITCHED_OFF = ("s", "l", "f")
+"""How ids of scenarios, levers and faults begin, in the order in which they are switched off: a
+scenario takes its own levers and faults with it."""
 STEP_TIMEOUT_S = 60.0
 """The longest wait for a step, unless the call says another."""
 WAIT_TIMEOUT_S = 10.0
@@ -193,6 +199,7 @@ class Exchange:
         self.settings = settings
         self._server = ServerProcess("the exchange")
         self._ready: Ready | None = None
+        self._faults: deque[Fault] = deque(maxlen=REPORTED_FAULTS)
 
     # From start to end
 
@@ -224,6 +231,7 @@ class Exchange:
     def close(self) -> None:
         """End the exchange, with all its connections.  Does nothing if it is closed."""
         self._server.kill()
+        self._faults.clear()
         self._ready = None
 
     @property
@@ -412,7 +420,9 @@ class Exchange:
             given = {"text": kind} if is_whole else {"kind": kind, **parameters_of(parameters)}
         else:
             given = dict(kind)
-        return Fault(self._server, self._server.ask(lambda it: it.add_fault(given)))
+        fault = Fault(self._server, self._server.ask(lambda it: it.add_fault(given)))
+        self._faults.append(fault)
+        return fault
 
     def scenario(self, given: str | PathLike[str]) -> Scenario:
         """Start a scenario at the present market time; leave `with`, or call `stop`, to end it.
@@ -474,15 +484,14 @@ class Exchange:
         return Truth(self._server)
 
     def rules(self) -> dict[str, str]:
-        """Return the faults, scenarios and levers that were switched on, by id, each in words."""
+        """Return the faults, scenarios and levers that wait or are on, by id, each in words."""
         server = self._server
-        rules = {each["id"]: f"the fault {each['text']}" for each in server.faults()}
-        for each in server.scenarios():
-            if each["state"] not in OVER:
-                rules[each["id"]] = f"the scenario {each['name']}"
-        for each in server.levers():
-            rules[each["id"]] = f"the lever {each['market']}"
-        return rules
+        found = [
+            *((each, f"the fault {each['text']}") for each in server.faults()),
+            *((each, f"the scenario {each['name']}") for each in server.scenarios()),
+            *((each, f"the lever {each['market']}") for each in server.levers()),
+        ]
+        return {each["id"]: text for each, text in found if each["state"] not in OVER}
 
     def put_back(self, before: Mapping[str, str], silent: Collection[str] = ()) -> list[str]:
         """Switch off what was switched on since, and let the clock run or stand as at the beginning.
@@ -495,12 +504,13 @@ class Exchange:
             What was on, a sentence each.
         """
         left = []
-        for rule, text in self.rules().items():
-            if rule in before:
-                continue
-            self._switch_off(rule)
-            if rule not in silent:
-                left.append(f"left {text} on; it was removed")
+        for kind in SWITCHED_OFF:
+            for rule, text in self.rules().items():
+                if rule in before or not rule.startswith(kind):
+                    continue
+                self._switch_off(rule)
+                if rule not in silent:
+                    left.append(f"left {text} on; it was removed")
         clock, speed = self._clock(), self.settings.speed
         if clock["paused"] != (speed == "step"):
             if speed == "step":
@@ -537,6 +547,11 @@ class Exchange:
         lines = [
             f"fault  {each['text']}  ({each['state']}, {count_text(each['hits'], 'hit')})"
             for each in self._server.faults()
+        ]
+        lines += [
+            f"fault  {each.text}  (removed, {count_text(each.hits, 'hit')})"
+            for each in self._faults
+            if each.is_removed
         ]
         lines += [
             f"scenario  {each['name']}  ({each['state']})" for each in self._server.scenarios()

@@ -20,12 +20,18 @@ class Fault:
     def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
         self._server = server
         self._row = dict(row)
-        self._is_removed = False
+        self.is_removed = False
+        """Whether it was removed, as far as this handle knows."""
 
     @property
     def id(self) -> str:
         """What the exchange calls it, such as `f1`."""
         return str(self._row["id"])
+
+    @property
+    def text(self) -> str:
+        """All of it, as `--fault` takes it."""
+        return str(self._row["text"])
 
     @property
     def hits(self) -> int:
@@ -35,13 +41,13 @@ class Fault:
     @property
     def state(self) -> str:
         """`waiting`, `on` or `over`; `removed` after its removal."""
-        return "removed" if self._is_removed else str(self._now()["state"])
+        return "removed" if self.is_removed else str(self._now()["state"])
 
     def remove(self) -> None:
         """Let the exchange behave again.  Does nothing if it was removed before."""
         self._now()
-        if not self._is_removed:
-            self._is_removed = True
+        if not self.is_removed:
+            self.is_removed = True
             self._server.ask(lambda it: it.remove_fault(self.id))
 
     def __enter__(self) -> Self:
@@ -57,13 +63,13 @@ class Fault:
 
     def _now(self) -> Mapping[str, Any]:
         """Return it as the exchange has it, or as it had it last."""
-        if not self._is_removed:
+        if not self.is_removed:
             row = next((each for each in self._server.faults() if each["id"] == self.id), None)
-            self._is_removed, self._row = row is None, row or self._row
+            self.is_removed, self._row = row is None, row or self._row
         return self._row
 
     def __repr__(self) -> str:
-        return f"<Fault {self.id} {self._row.get('text', '')}>"
+        return f"<Fault {self.id} {self.text}>"
 
 
 class Scenario:
@@ -80,13 +86,13 @@ class Scenario:
 
     @property
     def state(self) -> str:
-        """How far it is, as the exchange says; `stopped` if it was stopped."""
+        """`waiting`, `running`, or `over`: at its end, or when it was stopped."""
         rows = self._server.scenarios()
-        return next((str(each["state"]) for each in rows if each["id"] == self.id), "stopped")
+        return next((str(each["state"]) for each in rows if each["id"] == self.id), "over")
 
     def stop(self) -> None:
-        """End it, with all that it has changed.  Does nothing if it was stopped before."""
-        if self.state != "stopped":
+        """End it, with all that it has changed.  Does nothing if it is over."""
+        if self.state != "over":
             self._server.ask(lambda it: it.stop_scenario(self.id))
 
     def __enter__(self) -> Self:
