@@ -42,9 +42,10 @@ bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
 compat: $(INSTALLED) ## Run public client libraries against the server (ARGS=ccxt_pro for one)
 	@UV=$(UV) $(BIN)/python -m compat $(ARGS)
 
-docs: $(INSTALLED) ## Write the reference pages and pictures from the program
+docs: $(TOOLS) ## Write the reference pages and pictures from the program
 	$(BIN)/python docs/reference/generate.py
 	$(BIN)/python docs/images/watch.py
+	$(BIN)/python docs/images/scenarios.py
 
 wheel: $(INSTALLED) ## Build the wheels of both distributions into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist

@@ -43,7 +43,7 @@ def copied(tmp_path: Path) -> Path:
     """A repository with a few pages."""
     root = tmp_path / "repository"
     shutil.copytree(DOCS / "explanation", root / "docs" / "explanation")
-    for name in ("tutorial", "how-to", "reference", "contributing"):
+    for name in ("tutorial", "how-to", "scenarios", "reference", "contributing"):
         (root / "docs" / name).mkdir()
         (root / "docs" / name / "index.md").write_text(f"# {name}\n", encoding="utf-8")
     (root / "docs" / "index.md").write_text("# Here\n", encoding="utf-8")

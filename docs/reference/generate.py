@@ -16,6 +16,7 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import page_text
 import python_pages
+import scenario_pages
 from msgspec import Struct, structs
 from page_text import Cells, one_line, sentences, table
 from prometheus_client.core import Metric
@@ -1013,6 +1014,7 @@ PAGES: dict[str, Callable[[], str]] = {
     **python_pages.PAGES,
     "tables.md": tables_page,
     "../decisions/index.md": decisions_page,
+    **scenario_pages.PAGES,
 }
 
 
