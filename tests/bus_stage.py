@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from stage import Listener, open_plant, trade
@@ -45,6 +45,7 @@ class Clients:
         self.told: list[tuple[object, ...]] = []
         self.silenced: dict[str, str] = {}
         self.has_ended = False
+        self.faults: Mapping[str, Mapping[str, Any]] = {}
 
     def start_outage(
         self,
@@ -65,6 +66,16 @@ class Clients:
 
     def begin_streams(self) -> None:
         self.has_ended = False
+
+    def set_faults(
+        self, rules: Mapping[str, Mapping[str, Any]], now: Iterable[Mapping[str, Any]]
+    ) -> None:
+        if rules != self.faults or now:
+            self.faults = rules
+            self.told.append(("faults", rules, tuple(now)))
+
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        self.told.append(("close", worker, connection_id))
 
     def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
         del venue_name

@@ -72,8 +72,8 @@ from tickerplant.server.operations import OPERATIONS
 from tickerplant.server.readiness import Readiness
 from tickerplant.serving import lines
 from tickerplant.serving.scenarios import ChangeRow, ScenarioPage, ScenarioRow
-from tickerplant.simulation.lever_board import MOST_LEVERS, LeverState
-from tickerplant.simulation.levers import LEVER_ROWS, LeverParam
+from tickerplant.simulation.lever_board import MOST_LEVERS
+from tickerplant.simulation.levers import LEVER_ROWS, LeverParam, LeverState
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.truth.truth import Truth

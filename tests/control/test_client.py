@@ -37,7 +37,7 @@ class Clock:
 
 async def called(house: Loopback, call: Callable[[ControlClient], T], token: str = "") -> T:
     """Call a server of this loop from another thread."""
-    house.server._plane.steering = Clock()
+    house.server.plane.steering = Clock()
 
     def run() -> T:
         with ControlClient(house.server.urls["usdm"], token) as client:

@@ -271,3 +271,26 @@ async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() ->
         assert (await edge.get("/healthz")).status == 200
         document = await edge.get("/plant/v1/openapi.json", headers=right)
         assert document.json["openapi"] == "3.1.0"
+
+
+@looped
+async def test_an_operator_closes_a_connection_of_an_edge_and_sees_why_it_ended() -> None:
+    async with (
+        whole(2) as many,
+        many.edges[0].connect("/ws/btcusdt@trade") as kept,
+        many.edges[1].connect("/ws/btcusdt@trade") as closed,
+    ):
+        await many.reported()
+        page = (await many.edges[0].get("/plant/v1/connections")).json
+        row = next(each for each in page["connections"] if each["worker"] == "2")
+        path = f"/plant/v1/connections/{row['id']}"
+        answer = await many.edges[0].get(path, method="DELETE")
+        assert (answer.status, answer.json["worker"]) == (200, "2")
+        assert await ending(closed) == (1001, "Closed by the operator")
+        await many.reported()
+        page = (await many.edges[0].get("/plant/v1/connections")).json
+        assert [each["worker"] for each in page["connections"]] == ["1"]
+        assert [each["reason"] for each in page["closed"]] == ["control_plane"]
+        other = await many.edges[0].get(f"{path}?worker=1", method="DELETE")
+        assert other.json["error"] == f"there is no connection {row['id']} of 1 now"
+        await kept.close()

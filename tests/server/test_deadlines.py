@@ -147,7 +147,7 @@ async def test_a_request_that_does_not_end_is_cut(data: bytes, what: str, answer
         data = data.replace(b"%b", CLOCK_PATH.encode()) + b"Content-Length: 4000\r\n\r\n"
     clock = _Clock()
     async with loopback(replace(LIMITS, head_timeout_ms=50, body_timeout_ms=50)) as house:
-        house.server._plane.steering = clock
+        house.server.plane.steering = clock
         assert (await drip(house, data))[9:12] == answer
         await until(lambda: not house.server.ports[0].http.connections)
         assert (await house.metrics())[timeouts(what)] == 1
@@ -173,7 +173,7 @@ async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
         with house.socket(receive_bytes=4096) as sock:
             http = house.server.ports[0].http
             await until(lambda: http.connections)
-            plane = house.server._plane
+            plane = house.server.plane
             metrics, plane.metrics = plane.metrics, lambda: b"x" * size
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * requests)

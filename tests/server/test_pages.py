@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from loopback import START_MS, loopback, looped, until
+from loopback import START_MS, ending, loopback, looped, until
 from msgspec.structs import replace
 
 from tickerplant.events import BookSnapshot
@@ -223,3 +223,31 @@ async def test_limits_that_are_off_are_said_to_be_and_counted_in_the_metrics() -
     assert counted['tickerplant_limits_exceeded_total{limit="requestWeight"}'] == 2
     assert counted["tickerplant_requests_refused_total"] == 0
     assert LIMITS_OFF in welcome
+
+
+@looped
+async def test_connections_tell_what_they_are_and_the_last_ones_why_they_ended() -> None:
+    async with loopback() as house:
+        house.plant.advance(START_MS + 7_000)
+        async with (
+            house.connect("/ws/btcusdt@trade", user_agent_header="bot/1") as kept,
+            house.connect("/stream?streams=btcusdt@trade") as closed,
+        ):
+            page = (await house.get("/plant/v1/connections")).json
+            row = next(each for each in page["connections"] if each["kind"] == "raw")
+            assert (row["path"], row["user_agent"]) == ("/ws/btcusdt@trade", "bot/1")
+            assert (row["opened_ms"], row["opened_market_ms"]) == (START_MS, START_MS + 7_000)
+            assert page["closed"] == []
+            other = next(each["id"] for each in page["connections"] if each["kind"] != "raw")
+            answer = await house.get(f"/plant/v1/connections/{other}", method="DELETE")
+            assert (answer.status, answer.json["id"]) == (200, other)
+            assert await ending(closed) == (1001, "Closed by the operator")
+            again = await house.get(f"/plant/v1/connections/{other}", method="DELETE")
+            assert again.status == 404
+            assert again.json == {"error": f"there is no connection {other} now"}
+            await kept.close()
+        await until(lambda: not house.server.connections)
+        ended = (await house.get("/plant/v1/connections")).json["closed"]
+        assert [each["reason"] for each in ended] == ["client", "control_plane"]
+        assert ended[1]["path"] == "/stream?streams=btcusdt@trade"
+        assert ended[1]["closed_market_ms"] == START_MS + 7_000

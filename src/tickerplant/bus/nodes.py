@@ -37,6 +37,7 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     examples: dict[str, str] = {}
     """A symbol of each venue that has one, for messages to people."""
     faults: dict[str, Any] = {}
+    """The rules of the faults that are on at its connections, by id."""
     fault_seed: int | None = None
     can_be_taken_over: bool = False
     """Whether a standby may continue it."""
@@ -187,6 +188,23 @@ class StreamsEnded(Struct, frozen=True, kw_only=True, tag="streams_ended"):
     """The name of a close reason."""
 
 
+class FaultsSet(Struct, frozen=True, kw_only=True, tag="faults_set"):
+    """The faults that are on from now on, in the place of all earlier ones."""
+
+    rules: dict[str, Any]
+    """Those of `PlantDescription.faults`, by id."""
+    now: tuple[dict[str, Any], ...] = ()
+    """Those that act at once, and are over then."""
+
+
+class ConnectionToClose(Struct, frozen=True, kw_only=True, tag="connection_to_close"):
+    """A connection of an edge is to be closed."""
+
+    worker: str
+    """What the edge is called."""
+    connection: str
+
+
 class PlantGoes(Struct, frozen=True, kw_only=True, tag="plant_goes"):
     """The plant ends; what follows depends on its origin."""
 
@@ -202,7 +220,16 @@ class Mark(Struct, frozen=True, kw_only=True, tag="mark"):
     """Whether to answer only when no connection is congested, because the source waits."""
 
 
-Control = EpochBegins | OutageStarted | OutageEnded | StreamsEnded | PlantGoes | Mark
+Control = (
+    EpochBegins
+    | OutageStarted
+    | OutageEnded
+    | StreamsEnded
+    | FaultsSet
+    | ConnectionToClose
+    | PlantGoes
+    | Mark
+)
 
 
 class Beat(Struct, frozen=True, kw_only=True, array_like=True):

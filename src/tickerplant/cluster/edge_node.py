@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nats.errors import Error as NatsError
 
@@ -27,8 +27,10 @@ from tickerplant.bus.nodes import (
     Accepted,
     Answer,
     Beat,
+    ConnectionToClose,
     Control,
     EpochBegins,
+    FaultsSet,
     Hello,
     Interest,
     Leaving,
@@ -117,6 +119,16 @@ class EdgeClients(Protocol):
 
     def begin_streams(self) -> None:
         """Accept stream connections again after `end_streams`."""
+        ...
+
+    def set_faults(
+        self, rules: Mapping[str, Mapping[str, Any]], now: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Let other faults be on, by id; those in `now` act at once."""
+        ...
+
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        """Close a connection, if this edge is called so."""
         ...
 
     def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
@@ -587,6 +599,10 @@ class EdgeNode:
                 self._obey_outage(control)
             case StreamsEnded(reason=reason):
                 self._clients.end_streams(_close_reason(reason))
+            case FaultsSet(rules=rules, now=now):
+                self._clients.set_faults(rules, now)
+            case ConnectionToClose(worker=worker, connection=connection_id):
+                self._clients.close_connection(worker, connection_id)
             case PlantGoes(reason=reason):
                 logger().info("= the plant ends", reason=reason)
                 if not self.description.can_be_taken_over:
@@ -673,6 +689,7 @@ class EdgeNode:
                 self._clients.start_outage(venue, None, reason)
             elif self._outages.pop(venue, None) is not None:
                 self._clients.end_outage(venue)
+        self._clients.set_faults(description.faults, ())
         if description.ended:
             self._clients.end_streams(_close_reason(description.ended))
         else:

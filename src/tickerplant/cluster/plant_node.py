@@ -12,7 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from nats.errors import Error as NatsError
@@ -26,8 +26,10 @@ from tickerplant.bus.nodes import (
     Accepted,
     Answer,
     Beat,
+    ConnectionToClose,
     Control,
     EpochBegins,
+    FaultsSet,
     FromEdge,
     Interest,
     Leaving,
@@ -326,6 +328,21 @@ class PlantNode:
         """Let the edges close all stream connections, and each new one."""
         self.description = msgspec.structs.replace(self.description, ended=reason.name)
         self._control(StreamsEnded(reason=reason.name))
+
+    def set_faults(self, rules: Mapping[str, Any], now: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Let other faults be on at the connections of the edges.
+
+        Args:
+            rules: Those that are on from now on, by id.
+            now: Those that act at once, and are over then.
+        """
+        listed = {name: dict(rule) for name, rule in rules.items()}
+        self.description = msgspec.structs.replace(self.description, faults=listed)
+        self._control(FaultsSet(rules=listed, now=tuple(dict(rule) for rule in now)))
+
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        """Let an edge close a connection."""
+        self._control(ConnectionToClose(worker=worker, connection=connection_id))
 
     def go(self, reason: CloseReason) -> None:
         """Tell the edges that the plant ends."""

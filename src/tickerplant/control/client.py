@@ -161,7 +161,7 @@ class ControlClient:
         Args:
             scenario: The name of one in the library, or the text of a scenario, TOML.
         """
-        key = "toml" if "\n" in scenario or "=" in scenario else "name"
+        key = "toml" if "\n" in scenario or "=" in scenario else "scenario"
         return self.call("POST", "scenarios", fields={key: scenario})
 
     def stop_scenario(self, scenario_id: str | None = None) -> Page:

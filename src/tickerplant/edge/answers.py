@@ -284,6 +284,10 @@ class EdgeAnswers:
             if page is not None:
                 yield page
 
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        """Let an edge close a connection."""
+        self._node.close_connection(worker, connection_id)
+
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
         all_figures = [self._gone, *(edge.figures for edge in self._edges.values())]

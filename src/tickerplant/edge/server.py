@@ -26,7 +26,7 @@ from tickerplant.errors import BusError
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
-from tickerplant.protocol.close_reasons import BUS_LOST, UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.close_reasons import BUS_LOST, CONTROL_PLANE, UPSTREAM_LOST, CloseReason
 from tickerplant.protocol.delivery import EVERY, policy_named
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
@@ -260,6 +260,18 @@ class EdgeServer:
             if silent:
                 endpoint.hub.silent.update(silent.values())
                 endpoint.silent_subscriptions.add(connection.identity, silent)
+
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        """Close a connection that an operator wants closed, if it is one of this edge."""
+        if worker == self.worker:
+            for connection in tuple(self._ports.connections):
+                if connection.identity == connection_id:
+                    connection.close(CONTROL_PLANE)
+
+    def set_faults(
+        self, rules: Mapping[str, Mapping[str, Any]], now: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Let other faults be on; those in `now` act at once."""
 
     def lose_clients(self) -> None:
         """Close all connections at once, because there is no plant any more."""

@@ -136,6 +136,13 @@ BUS_LOST = CloseReason(
     "connection whole again. Until the plant is back, stream handshakes may be answered 503 with "
     "`Retry-After`.",
 )
+CONTROL_PLANE = CloseReason(
+    name="control_plane",
+    code=1001,
+    reason="Closed by the operator",
+    should_reconnect=True,
+    doc="An operator closed it: `DELETE /plant/v1/connections/{id}`.",
+)
 
 CLOSE_REASONS = (
     TOO_MANY_REQUESTS,
@@ -154,4 +161,5 @@ CLOSE_REASONS = (
     ENDED,
     UPSTREAM_LOST,
     BUS_LOST,
+    CONTROL_PLANE,
 )

@@ -9,11 +9,12 @@ from itertools import islice
 
 from msgspec import Struct
 
+from tickerplant.formatting import printable
 from tickerplant.hub.delivery import Backlog, DeliveryCounters
 from tickerplant.hub.hub import Hub
 from tickerplant.protocol.delivery import EVERY, PLAIN
 from tickerplant.protocol.redaction import loggable
-from tickerplant.server.endpoint import Connection, Endpoint
+from tickerplant.server.endpoint import MAX_CLOSED, ClosedConnection, Connection, Endpoint
 
 SHOWN_CONNECTIONS = 100
 """Connections on one page, unless the request has a `limit`."""
@@ -36,6 +37,14 @@ class ConnectionRow(Struct, frozen=True, kw_only=True):
     """Whose port it is connected to: `usdm` or `coinm`."""
     address: str
     """The address of the client."""
+    path: str
+    """What it asked for."""
+    user_agent: str
+    """What its client calls itself."""
+    opened_ms: int
+    """When it was opened, ms since 1970."""
+    opened_market_ms: int | None
+    """When it was opened, in market time; null where that is not known, as at an edge."""
     kind: str
     """`raw` or `combined` streams, or `api`."""
     stream_count: int
@@ -69,6 +78,8 @@ class ConnectionsPage(Struct, frozen=True, kw_only=True):
     """Stream connections by delivery."""
     connections: list[ConnectionRow]
     """Those for which most is unsent or waits, the most first; see `limit`."""
+    closed: list[ClosedConnection]
+    """The last ones that were closed, the latest first."""
 
 
 def connections_page(endpoints: Iterable[Endpoint], limit: int, worker: str) -> ConnectionsPage:
@@ -86,19 +97,31 @@ def connections_page(endpoints: Iterable[Endpoint], limit: int, worker: str) -> 
     return ConnectionsPage(
         total=len(found),
         deliveries=dict(deliveries),
-        connections=[_row(*each, worker) for each in nlargest(limit, found, key=_unsent_bytes)],
+        connections=[
+            connection_row(*each, worker) for each in nlargest(limit, found, key=_unsent_bytes)
+        ],
+        closed=_latest(each for endpoint in endpoints for each in reversed(endpoint.closed)),
     )
 
 
 def whole_page(pages: Iterable[ConnectionsPage], limit: int) -> ConnectionsPage:
     """Return one page of the connections on several, with at most `limit` of them."""
     total, rows, deliveries = 0, list[ConnectionRow](), Counter[str]()
+    closed: list[ClosedConnection] = []
     for page in pages:
+        closed += page.closed
         total += page.total
         rows += page.connections
         deliveries.update(page.deliveries)
     worst = nlargest(limit, rows, key=lambda row: row.unsent_bytes + row.waiting_bytes)
-    return ConnectionsPage(total=total, deliveries=dict(deliveries), connections=worst)
+    return ConnectionsPage(
+        total=total, deliveries=dict(deliveries), connections=worst, closed=_latest(closed)
+    )
+
+
+def _latest(closed: Iterable[ClosedConnection]) -> list[ClosedConnection]:
+    """Return the connections that were closed last, the latest first."""
+    return nlargest(MAX_CLOSED, closed, key=lambda each: each.closed_ms)
 
 
 def _backlog(connection: Connection, hub: Hub) -> Backlog:
@@ -110,15 +133,21 @@ def _unsent_bytes(found: tuple[Connection, Endpoint]) -> int:
     return connection.unsent_bytes + _backlog(connection, endpoint.hub).size_bytes
 
 
-def _row(connection: Connection, endpoint: Endpoint, worker: str) -> ConnectionRow:
+def connection_row(connection: Connection, endpoint: Endpoint, worker: str) -> ConnectionRow:
+    """Return what is shown of an open connection."""
     names, audience = connection.names, endpoint.hub.audience_of.get(connection)
     waiting = _backlog(connection, endpoint.hub)
+    opening = endpoint.connections[connection]
     is_combined = audience is not None and audience.combined
     return ConnectionRow(
         id=connection.identity,
         worker=worker,
         venue=endpoint.venue.name,
         address=connection.address,
+        path=loggable(opening.target),
+        user_agent=printable(opening.user_agent),
+        opened_ms=opening.opened_ms,
+        opened_market_ms=opening.market_ms,
         kind="api" if names is None else "combined" if is_combined else "raw",
         stream_count=len(names or ()),
         streams=[loggable(name) for name in islice(names or (), SHOWN_STREAMS)],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from msgspec import Struct
 
+from tickerplant.errors import RequestError
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.guard import Token
@@ -14,7 +15,7 @@ from tickerplant.server.nodes_page import Edges, NodesPage
 from tickerplant.server.readiness_page import ReadyState
 from tickerplant.truth.truth import Truth
 
-if TYPE_CHECKING:  # an edge starts without them
+if TYPE_CHECKING:  # an edge has none of these
     from tickerplant.scenarios.board import ScenarioBoard
     from tickerplant.simulation.exchange import SimulatedExchange
 
@@ -64,8 +65,19 @@ class ControlPlane(Struct, kw_only=True, eq=False):
     truth: Truth | None = None
     """Keeps what was; None if nothing does."""
     exchange: SimulatedExchange | None = None
-    """The simulated exchange, whose levers may be pulled; None if the market is not simulated."""
+    """The simulated exchange; None if the market is not simulated."""
     scenarios: ScenarioBoard | None = None
-    """The scenarios of the market."""
+    """The scenarios that run; None if none can."""
+    now_ms: Callable[[], int] = _only_at_the_plant
+    """Returns market time."""
     edges: Edges | None = None
     """The processes on the bus that have clients of this plant; None if it serves alone."""
+
+    def refuse_if_over(self) -> None:
+        """Do nothing while market time may advance.
+
+        Raises:
+            RequestError: the market is over.
+        """
+        if self.steering is not None and getattr(self.steering.state(), "state", "") == "over":
+            raise RequestError(0, "the market is over: nothing would come of it", 409)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from email.utils import formatdate
 from itertools import count
+from sys import intern
 from typing import Protocol
 
+from msgspec import Struct
+
+from tickerplant.formatting import printable
 from tickerplant.hub.channel import Write
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints, logger
@@ -37,6 +41,10 @@ MAX_SILENT_AT_ONCE = 3
 """Silent names of one message that are logged; one line says how many more there are.  Explaining a
 name takes up to half a millisecond."""
 
+MAX_CLOSED = 100
+"""Connections of one port that were closed and are remembered."""
+MAX_AGENT_BYTES = 200
+"""What is kept of the name of a client."""
 CHECKED_AT_ONCE = 256
 """Connections that are checked without a turn of the event loop, in less than a millisecond."""
 
@@ -168,6 +176,45 @@ class Connection(Protocol):
         ...
 
 
+class Opening(Struct, frozen=True):
+    """How a connection was opened."""
+
+    target: str
+    """What it asked for, as it was sent."""
+    user_agent: str
+    opened_ms: int
+    """When, on the connection clock."""
+    market_ms: int | None
+    """When, in market time; None where that is not known."""
+
+
+class ClosedConnection(Struct, frozen=True, kw_only=True):
+    """A connection that was closed."""
+
+    id: str
+    """What it is called in the log."""
+    venue: str
+    """Whose port it was connected to: `usdm` or `coinm`."""
+    address: str
+    """The address of the client."""
+    path: str
+    """What it asked for."""
+    user_agent: str
+    """What its client calls itself."""
+    opened_ms: int
+    """When it was opened, ms since 1970."""
+    closed_ms: int
+    """When it was closed, ms since 1970."""
+    closed_market_ms: int | None
+    """When it was closed, in market time; null where that is not known, as at an edge."""
+    reason: str
+    """Why: the name of a [close reason](closing.md)."""
+
+
+def _no_market() -> None:
+    """Return None: market time is not known."""
+
+
 class Endpoint:
     """One venue's port: its hub, queries, limits, counters and open connections."""
 
@@ -205,7 +252,12 @@ class Endpoint:
             queries, rate_limiter, limits, self.session_counters
         )
         """Decides about connections and answers WebSocket API requests; this process if missing."""
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Connection, Opening] = {}
+        """The open connections, each with what is known of its opening."""
+        self.closed: deque[ClosedConnection] = deque(maxlen=MAX_CLOSED)
+        """The last connections that were closed, the latest last."""
+        self.market_ms: Callable[[], int | None] = _no_market
+        """Returns market time; None where it is not known, as at an edge."""
         self._date = (0, "")
         """The second that was written last as a date, and the date."""
         self.subscriber_count = 0
@@ -233,6 +285,38 @@ class Endpoint:
     def new_connection_id(self) -> str:
         """Return an identity for a connection, unique over all ports."""
         return f"c{next(_connection_numbers)}"
+
+    def arrived(self, connection: Connection, target: str, agents: Sequence[bytes]) -> None:
+        """Count a connection that is open from now on.
+
+        Args:
+            connection: The connection.
+            target: What it asked for, as it was sent.
+            agents: The values of its header `User-Agent`.
+        """
+        agent = agents[0][:MAX_AGENT_BYTES].decode("latin-1") if agents else ""
+        self.connections[connection] = Opening(
+            target, intern(agent), self.clock(), self.market_ms()
+        )
+        self.counters.opened += 1
+
+    def left(self, connection: Connection, reason: str) -> None:
+        """Count a connection that was open until now, and why it ended."""
+        opening = self.connections.pop(connection)
+        self.counters.closed[reason] += 1
+        self.closed.append(
+            ClosedConnection(
+                id=connection.identity,
+                venue=self.venue.name,
+                address=connection.address,
+                path=loggable(opening.target),
+                user_agent=printable(opening.user_agent),
+                opened_ms=opening.opened_ms,
+                closed_ms=self.clock(),
+                closed_market_ms=self.market_ms(),
+                reason=reason,
+            )
+        )
 
     def end_streams(self, reason: CloseReason) -> None:
         """Send what waits, close all stream connections, and from now on each new one once it is open."""

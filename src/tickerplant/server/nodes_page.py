@@ -85,6 +85,10 @@ class Edges(Protocol):
         """Yield the page of the connections of each edge, as it last reported it."""
         ...
 
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        """Let an edge close a connection."""
+        ...
+
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
         ...

@@ -11,7 +11,9 @@ from msgspec import Struct
 from tickerplant.server import (
     clock_operations,
     fault_operations,
+    lever_operations,
     page_operations,
+    scenario_operations,
     truth_operations,
 )
 from tickerplant.server.openapi import openapi_document
@@ -31,6 +33,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *page_operations.OPERATIONS,
     *fault_operations.OPERATIONS,
     *clock_operations.OPERATIONS,
+    *scenario_operations.OPERATIONS,
+    *lever_operations.OPERATIONS,
     *truth_operations.OPERATIONS,
     Operation(
         method="GET",

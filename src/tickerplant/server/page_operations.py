@@ -5,18 +5,22 @@ from __future__ import annotations
 from msgspec import Struct
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from tickerplant.errors import RequestError
+from tickerplant.protocol.close_reasons import CONTROL_PLANE
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.limits_page import SHOWN_ADDRESSES, LimitsPage, limits_page
 from tickerplant.server.connections_page import (
     MAX_CONNECTIONS,
     SHOWN_CONNECTIONS,
+    ConnectionRow,
     ConnectionsPage,
+    connection_row,
     connections_page,
     whole_page,
 )
 from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.nodes_page import PLANT, NodesPage
-from tickerplant.server.operation import Operation, QueryParam, Request
+from tickerplant.server.operation import NOT_THERE, Operation, QueryParam, Request
 from tickerplant.server.readiness_page import ReadyState, ready_response
 from tickerplant.server.response import TEXT, Response
 
@@ -35,10 +39,38 @@ class ProfilePage(Struct, frozen=True, kw_only=True):
     """The name of the protocol profile that the server follows."""
 
 
+WORKER = QueryParam(
+    name="worker",
+    doc="The process that has it, if several have one of this id; see `/plant/v1/nodes`.",
+)
+
+
 def _connections(plane: ControlPlane, request: Request) -> ConnectionsPage:
     limit = request.params["limit"]
     page, joined = connections_page(plane.endpoints, limit, PLANT), plane.edges
     return page if joined is None else whole_page((page, *joined.connections()), limit)
+
+
+def _close(plane: ControlPlane, request: Request) -> ConnectionRow:
+    worker = request.params["worker"]
+    for endpoint in plane.endpoints if worker in {None, PLANT} else ():
+        for connection in tuple(endpoint.connections):
+            if connection.identity == request.id:
+                row = connection_row(connection, endpoint, PLANT)
+                connection.close(CONTROL_PLANE)
+                return row
+    pages = () if plane.edges is None else plane.edges.connections()
+    rows = [row for page in pages for row in page.connections if row.id == request.id]
+    found = [row for row in rows if worker in {None, row.worker}]
+    if len(found) > 1:
+        workers = ", ".join(row.worker for row in found)
+        reason = f"{request.id} is a connection of each of {workers}: choose one with worker="
+        raise RequestError(NOT_THERE, reason, 409)
+    if not found or plane.edges is None:
+        where = f" of {worker}" if worker else ""
+        raise RequestError(NOT_THERE, f"there is no connection {request.id}{where} now", 404)
+    plane.edges.close_connection(found[0].worker, request.id)
+    return found[0]
 
 
 def _limits(plane: ControlPlane, request: Request) -> LimitsPage:
@@ -125,6 +157,20 @@ OPERATIONS = (
             ),
         ),
         answers=(ConnectionsPage,),
+    ),
+    Operation(
+        method="DELETE",
+        path=f"{CONNECTIONS_PATH}/{{id}}",
+        name="closeConnection",
+        summary="Close a connection, with a close frame; the response is what it was.",
+        id_doc="the id of a connection, such as `c1`.",
+        handler=_close,
+        params=(WORKER,),
+        answers=(ConnectionRow,),
+        statuses={
+            404: "There is no such connection now.",
+            409: "Several processes have one of this id.",
+        },
     ),
     Operation(
         method="GET",

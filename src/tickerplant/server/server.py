@@ -148,7 +148,7 @@ class Server:
             truth,
         )
         registry = metrics_registry(collector, lambda: self.edges)
-        self._plane = ControlPlane(
+        self.plane = ControlPlane(
             welcome=self.welcome,
             token=Token(control_token),
             endpoints=self.endpoints,
@@ -160,24 +160,27 @@ class Server:
             faults=self.faults,
             steering=steering,
             truth=truth,
+            now_ms=lambda: plant.now_ms,
         )
+        """What the operations of `/plant/v1/` are about."""
         self._listens = listens
         self._since_ms = clock()
         for endpoint in self.endpoints:
             endpoint.hub.published = self._published
+            endpoint.market_ms = lambda: plant.now_ms
 
     def offer(self, scenarios: ScenarioBoard, exchange: SimulatedExchange | None) -> None:
         """Let the control plane start scenarios, and pull the levers of a simulated exchange."""
-        self._plane.scenarios, self._plane.exchange = scenarios, exchange
+        self.plane.scenarios, self.plane.exchange = scenarios, exchange
 
     @property
     def edges(self) -> Edges | None:
         """The processes on the bus that have clients of this plant; None if it serves alone."""
-        return self._plane.edges
+        return self.plane.edges
 
     @edges.setter
     def edges(self, edges: Edges) -> None:
-        self._plane.edges = edges
+        self.plane.edges = edges
 
     @property
     def ports(self) -> list[Port]:
@@ -304,11 +307,11 @@ class Server:
             self.schemes,
             limits=self.limits,
             faults=self.faults.values,
-            paths=welcome_paths(has_clock=self._plane.steering is not None),
+            paths=welcome_paths(has_clock=self.plane.steering is not None),
         )
 
     def _application(self, endpoint: Endpoint, guard: Guard | None) -> Rest:
         """Return what answers the HTTP requests of a port."""
         if self.faults.is_on:
-            return FaultyRest(endpoint, self._plane, guard, faults=self.faults)
-        return Rest(endpoint, self._plane, guard)
+            return FaultyRest(endpoint, self.plane, guard, faults=self.faults)
+        return Rest(endpoint, self.plane, guard)

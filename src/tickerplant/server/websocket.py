@@ -242,9 +242,8 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._leave("lost")
         self._count_names(0)
-        del endpoint.connections[self]
+        endpoint.left(self, self._ending)
         endpoint.rate_limiter.connection_closed(self._usage)
-        endpoint.counters.closed[self._ending] += 1
         logger().info(f"{self.identity} = closed", reason=self._ending)
 
     # Handshake.
@@ -288,8 +287,7 @@ class WebSocketConnection(asyncio.Protocol):
     ) -> None:
         endpoint = self._endpoint
         session = self.start_session(target, admission, now_ms)
-        endpoint.connections[self] = None
-        endpoint.counters.opened += 1
+        endpoint.arrived(self, request.target, request.values(b"user-agent"))
         if logger().is_enabled_for(INFO):
             logger().info(
                 f"{self.identity} = open",

@@ -12,9 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import log, log1p, sqrt
 from random import Random
-from typing import Literal, TypeAlias
-
-from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.instrument import Instrument
@@ -37,6 +34,8 @@ from tickerplant.simulation.levers import (
     SHOCK,
     VOLATILITY,
     Lever,
+    LeverPhase,
+    LeverState,
     Value,
 )
 from tickerplant.simulation.news import ListedContract, LiveUnderlying
@@ -59,29 +58,6 @@ LEAST_OPEN = 0.4
 WAVE_OPEN = 0.85
 """The same share in a wave of liquidations."""
 SECOND_MS = 1_000
-
-LeverPhase: TypeAlias = Literal["waiting", "on", "releasing", "over"]
-
-
-class LeverState(Struct, frozen=True):
-    """One lever that was pulled."""
-
-    id: str
-    """Such as `l1`; it is released by it."""
-    market: str
-    """The name of the lever."""
-    state: LeverPhase
-    """`waiting`, `on`, or `releasing`: it was released, and prices go back."""
-    parameters: Mapping[str, Value]
-    """The value of each parameter; durations are in milliseconds."""
-    symbols: tuple[str, ...]
-    """The contracts that it names; empty if it is about all that match."""
-    venue: str
-    """The name of the venue; empty for both."""
-    since_ms: int
-    """Market time at which it takes effect."""
-    until_ms: int | None
-    """Market time at which it ends; None if it holds until it is released."""
 
 
 class _Pulled:

@@ -101,6 +101,30 @@ class Lever(Struct, frozen=True):
         return float(self.values[name])
 
 
+LeverPhase: TypeAlias = Literal["waiting", "on", "releasing", "over"]
+
+
+class LeverState(Struct, frozen=True):
+    """One lever that was pulled."""
+
+    id: str
+    """Such as `l1`; it is released by it."""
+    market: str
+    """The name of the lever."""
+    state: LeverPhase
+    """`waiting`, `on`, or `releasing`: it was released, and prices go back."""
+    parameters: Mapping[str, Value]
+    """The value of each parameter; durations are in milliseconds."""
+    symbols: tuple[str, ...]
+    """The contracts that it names; empty if it is about all that match."""
+    venue: str
+    """The name of the venue; empty for both."""
+    since_ms: int
+    """Market time at which it takes effect."""
+    until_ms: int | None
+    """Market time at which it ends; None if it holds until it is released."""
+
+
 def read_duration_ms(name: str, given: object) -> int:
     """Return a duration that somebody wrote, in milliseconds.
 

@@ -1,0 +1,145 @@
+"""The operations of scenarios: timed changes of the market and of the exchange."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, Struct, UnsetType
+
+from tickerplant.errors import RequestError
+from tickerplant.scenarios.library import library_names, library_scenario
+from tickerplant.scenarios.scenario import ScenarioState
+from tickerplant.server.control_plane import ControlPlane
+from tickerplant.server.operation import NOT_THERE, Operation, Request
+
+if TYPE_CHECKING:  # an edge runs none
+    from tickerplant.scenarios.board import ScenarioBoard
+
+SCENARIOS_PATH = "/plant/v1/scenarios"
+NO_SCENARIOS = "this server runs no scenarios"
+MAX_TOML_BYTES = 1 << 18
+
+
+class LibraryScenario(Struct, frozen=True, kw_only=True):
+    """A scenario of the library."""
+
+    name: str
+    title: str
+    here: str
+    """What it does."""
+    duration_ms: int
+    """The market time after which everything that it changed is as it was."""
+    needs_simulation: bool
+    """Whether it changes the market: only a simulated one can be changed."""
+
+
+class ScenariosPage(Struct, frozen=True, kw_only=True):
+    """The scenarios of a server."""
+
+    scenarios: list[ScenarioState]
+    """Those that wait, run, or are over, the oldest first; of the last, the latest are kept."""
+    library: list[LibraryScenario]
+    """Those that can be started by name."""
+
+
+class ScenarioFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be started: one of both."""
+
+    scenario: str | UnsetType = UNSET
+    """The name of a scenario in the library."""
+    toml: str | UnsetType = UNSET
+    """The text of a scenario, TOML."""
+
+
+def _board(plane: ControlPlane) -> ScenarioBoard:
+    if plane.scenarios is None:
+        raise RequestError(NOT_THERE, NO_SCENARIOS, 404)
+    return plane.scenarios
+
+
+def _page(plane: ControlPlane) -> ScenariosPage:
+    library = [library_scenario(name) for name in library_names()]
+    return ScenariosPage(
+        scenarios=_board(plane).states(),
+        library=[
+            LibraryScenario(
+                name=each.name,
+                title=each.title,
+                here=each.here,
+                duration_ms=each.duration_ms,
+                needs_simulation=bool(each.market_changes),
+            )
+            for each in library
+        ],
+    )
+
+
+def _start(plane: ControlPlane, request: Request) -> ScenarioState:
+    from tickerplant.scenarios.board import scenario_of  # noqa: PLC0415  # a plant has it imported
+
+    board = _board(plane)
+    plane.refuse_if_over()
+    scenario_id = board.start(scenario_of(request.fields))
+    return next(each for each in board.states() if each.id == scenario_id)
+
+
+def _stop(plane: ControlPlane, request: Request) -> ScenariosPage:
+    board = _board(plane)
+    try:
+        board.stop(request.id)
+    except KeyError:
+        running = [each.id for each in board.states() if each.state != "over"]
+        shown = ", ".join(running) or "none does"
+        raise RequestError(
+            NOT_THERE, f"no scenario {request.id} waits or runs now: {shown}", 404
+        ) from None
+    return _page(plane)
+
+
+def _stop_all(plane: ControlPlane, _request: Request) -> ScenariosPage:
+    _board(plane).clear()
+    return _page(plane)
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path=SCENARIOS_PATH,
+        name="scenarios",
+        summary="The scenarios that were started, and those of the library.",
+        handler=lambda plane, _: _page(plane),
+        answers=(ScenariosPage,),
+        statuses={404: "The server runs none."},
+    ),
+    Operation(
+        method="POST",
+        path=SCENARIOS_PATH,
+        name="startScenario",
+        summary="Start a scenario now; the response is the scenario with its `id`.",
+        handler=_start,
+        body=ScenarioFields,
+        max_body_bytes=MAX_TOML_BYTES,
+        answers=(ScenarioState,),
+        statuses={404: "The server runs none.", 409: "The market is over."},
+        example={"scenario": "flash-crash"},
+    ),
+    Operation(
+        method="DELETE",
+        path=SCENARIOS_PATH,
+        name="stopScenarios",
+        summary="Stop all scenarios: their levers are released, and their faults removed.",
+        handler=_stop_all,
+        answers=(ScenariosPage,),
+        statuses={404: "The server runs none."},
+    ),
+    Operation(
+        method="DELETE",
+        path=f"{SCENARIOS_PATH}/{{id}}",
+        name="stopScenario",
+        summary="Stop a scenario.",
+        id_doc="the id of a scenario that waits or runs, such as `s1`.",
+        handler=_stop,
+        answers=(ScenariosPage,),
+        statuses={404: "No such scenario waits or runs."},
+    ),
+)
