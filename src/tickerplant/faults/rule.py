@@ -13,9 +13,8 @@ from msgspec import Struct
 from tickerplant.errors import ConfigError
 from tickerplant.faults.row import FaultRow, duration_ms
 from tickerplant.faults.rows import FAULT_BY_NAME
-from tickerplant.recording.timestamps import TimeSpec, parse_time_spec
 from tickerplant.suggestions import one_of, suggestion
-from tickerplant.units import EXPECTED_DURATION, NS_PER_MS
+from tickerplant.units import EXPECTED_DURATION, NS_PER_MS, parse_duration_ns
 from tickerplant.venue import VENUES
 
 AIM_DOCS = {
@@ -42,6 +41,9 @@ WINDOW_DOCS = {
 """When a fault happens."""
 LONGEST_TEXT = 1_000
 """Most characters of a rule, and of any of its values."""
+_EXPECTED_AT = (
+    "an offset such as +10s, an ISO date such as 2026-01-31T12:00:00 (UTC), or ms since 1970"
+)
 _CONNECTION = re.compile(r"(?:[\w.-]+-)?c\d+")
 
 
@@ -68,8 +70,10 @@ class Aim(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Window(Struct, frozen=True, kw_only=True):
     """When a fault happens."""
 
-    at: TimeSpec | None = None
-    """When the window opens; at once if missing."""
+    delay_ms: int = 0
+    """How long after it is added the window opens."""
+    at_ms: int | None = None
+    """When the window opens, in ms since 1970; `delay_ms` counts if missing."""
     for_ms: int | None = None
     """How long it stays open; until it is removed if missing."""
     after: int = 0
@@ -277,16 +281,8 @@ def _aim_text(name: str, value: object) -> str:
 
 
 def _window_of(given: Mapping[str, object]) -> Window:
-    at = for_ms = None
-    if "at" in given:
-        try:
-            at = parse_time_spec(given["at"])
-        except ValueError as error:
-            raise ConfigError("at", given["at"], str(error)) from None
-        if at.sign == "-":
-            raise ConfigError(
-                "at", given["at"], "a time, or an offset into the future such as +10s"
-            )
+    delay_ms, at_ms = _opening_of(given["at"]) if "at" in given else (0, None)
+    for_ms = None
     if "for" in given:
         try:
             for_ms = duration_ms(given["for"])
@@ -303,7 +299,24 @@ def _window_of(given: Mapping[str, object]) -> Window:
             raise ConfigError("times", given["times"], "times or once, not both")
         times = 1
     after = _count("after", given["after"], 0) if "after" in given else 0
-    return Window(at=at, for_ms=for_ms, after=after, times=times)
+    return Window(delay_ms=delay_ms, at_ms=at_ms, for_ms=for_ms, after=after, times=times)
+
+
+def _opening_of(given: object) -> tuple[int, int | None]:
+    """Return the delay, and the time, of `at`."""
+    text = str(given).strip()
+    if text.startswith("+"):
+        try:
+            return parse_duration_ns(text[1:]) // NS_PER_MS, None
+        except ValueError:
+            raise ConfigError("at", given, _EXPECTED_AT) from None
+    # An edge, which gets rules without `at`, needs no recordings.
+    from tickerplant.recording.timestamps import parse_time_ns  # noqa: PLC0415
+
+    try:
+        return 0, parse_time_ns(given) // NS_PER_MS
+    except ValueError:
+        raise ConfigError("at", given, _EXPECTED_AT) from None
 
 
 def _count(name: str, value: object, least: int) -> int:
@@ -325,9 +338,8 @@ def opening_ms(window: Window, now_ms: int) -> int:
     Raises:
         ConfigError: The time is past.
     """
-    if window.at is None:
-        return now_ms
-    time_ms = window.at.at(now_ms * NS_PER_MS, 0) // NS_PER_MS
-    if time_ms < now_ms:
-        raise ConfigError("at", time_ms, f"a time from now on, {now_ms}")
-    return time_ms
+    if window.at_ms is None:
+        return now_ms + window.delay_ms
+    if window.at_ms < now_ms:
+        raise ConfigError("at", window.at_ms, f"a time from now on, {now_ms}")
+    return window.at_ms
