@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from tickerplant.server.faulty_connection import UNKNOWN_FIELDS
+from tickerplant.faults.payloads import UNKNOWN_FIELDS
 from tickerplant.stream_name import parse_stream_name
 
 HORIZON_MS = 90_000

@@ -23,12 +23,13 @@ from benchmarks.machine import SERVER_CORE, pin
 from tickerplant import logs
 from tickerplant.config.values import faults
 from tickerplant.envelope import NAME_AT, NECK_BYTES
+from tickerplant.faults.board import FaultBoard
 from tickerplant.frames import payloads
 from tickerplant.hub.hub import UNKNOWN_SYMBOL
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.event_loop import connection_clock_ms
-from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.fault_clock import ConnectionClock
 from tickerplant.server.server import Server
 from tickerplant.serving.process import YOUNG_OBJECTS
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -97,13 +98,15 @@ async def _serve(order: Order) -> None:
     plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
     source = SimulatedSource(exchange, plant, speed=order.speed, opened_s=opened_s)
+    board = FaultBoard(ConnectionClock(connection_clock_ms), order.seed)
     server = Server(
         plant,
         ports={venue.name: 0 for venue in VENUES},
         limits=msgspec.structs.replace(LIMITS, **order.limits),
-        faults=FaultInjector(faults(order.faults), order.seed),
+        faults=board,
         tick_ms=TICK_MS,
     )
+    board.switch(faults(order.faults))
     await server.start()
     records = Records(order.records, order.origin_ms)
     testify(plant, records, order.names)
@@ -156,7 +159,7 @@ async def _go_on(records: Records, server: Server) -> None:
 
 def _state(server: Server, records: Records, stopped_ms: int) -> Served:
     lag_ms = server.readiness.lag_ms
-    return Served(server.urls, dict(server.faults.done), lag_ms, records.messages, stopped_ms)
+    return Served(server.urls, dict(server.faults.counts), lag_ms, records.messages, stopped_ms)
 
 
 def say(what: Struct) -> None:

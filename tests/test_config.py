@@ -21,7 +21,6 @@ from tickerplant.config.settings import (
 from tickerplant.config.values import duration_ms, duration_setting, market_time_ms
 from tickerplant.errors import ConfigError
 from tickerplant.replaying.plan import Plan
-from tickerplant.server.faults import Fault
 from tickerplant.units import NS_PER_MS
 
 
@@ -71,24 +70,24 @@ def test_values_of_every_type_are_read_from_toml(tmp_path: Path) -> None:
     assert settings.symbols == ("BTCUSDT", "ETHUSDT")
     assert settings.limits == "off"
     assert settings.limit_numbers == {"lifetime_ms": 5}
-    assert settings.fault_values == {
-        "refuse": Fault(text="0.1", share=0.1),
-        "stall": Fault(text="20s@5m", time_ms=20_000, mean_ms=300_000),
-        "reset": Fault(text="30s", mean_ms=30_000),
-    }
+    assert [rule.text for rule in settings.fault_rules] == [
+        "refuse=0.1",
+        "stall=20s@5m",
+        "reset=30s",
+    ]
 
 
 def test_faults_have_the_same_syntax_in_options_environment_and_file(tmp_path: Path) -> None:
     file = read_file(write(tmp_path / "a.toml", 'fault = ["reset=30s", "close=1001@5m"]\n'))
-    flags = {"fault_values": ("reset=30s", "close=1001@5m")}
+    flags = {"fault_rules": ("reset=30s", "close=1001@5m")}
     environment = {"TICKERPLANT_FAULT": "reset=30s, close=1001@5m"}
     read = [
-        resolve("replay", ReplaySettings, flags, {}).fault_values,
-        resolve("replay", ReplaySettings, {}, environment).fault_values,
-        resolve("replay", ReplaySettings, {}, {}, file).fault_values,
+        resolve("replay", ReplaySettings, flags, {}).fault_rules,
+        resolve("replay", ReplaySettings, {}, environment).fault_rules,
+        resolve("replay", ReplaySettings, {}, {}, file).fault_rules,
     ]
-    assert read[0] == read[1] == read[2] != {}
-    assert resolve("replay", ReplaySettings, {}, {}).fault_values == {}
+    assert read[0] == read[1] == read[2] != ()
+    assert resolve("replay", ReplaySettings, {}, {}).fault_rules == ()
 
 
 @pytest.mark.parametrize(
@@ -136,22 +135,14 @@ def test_faults_have_the_same_syntax_in_options_environment_and_file(tmp_path: P
             "invalid value 'a=1,b=x' for --limit: expected NAME=NUMBER",
         ),
         (
-            "fault_values",
+            "fault_rules",
             ("refuse=0.1", "reset=soon"),
-            "invalid value 'refuse=0.1,reset=soon' for --fault: expected reset=MEAN, a mean time of",
+            "invalid value 'refuse=0.1,reset=soon' for --fault: expected KIND=VALUE, followed by",
         ),
-        (
-            "fault_values",
-            ("rest=1s",),
-            "invalid value 'rest=1s' for --fault: expected NAME=VALUE, several",
-        ),
-        ("fault_values", ("rest=1s",), "with NAME one of refuse, limit_handshakes, "),
-        ("fault_values", ("rest=1s",), "not 'rest'; did you mean reset?"),
-        (
-            "fault_values",
-            ("reset=30",),
-            "expected reset=MEAN, a mean time of at least 1ms such as 30s",
-        ),
+        ("fault_rules", ("refuse=0.1", "reset=soon"), "invalid value 'soon' for mean: expected a"),
+        ("fault_rules", ("rest=1s",), "invalid value 'rest' for kind: expected one of refuse, "),
+        ("fault_rules", ("rest=1s",), "did you mean reset?"),
+        ("fault_rules", ("reset=30",), "invalid value '30' for mean: expected a duration such as"),
         (
             "duration_ms",
             "10",
@@ -160,19 +151,15 @@ def test_faults_have_the_same_syntax_in_options_environment_and_file(tmp_path: P
         ("duration_ms", "1.5", "such as 90s, 15m, 2h or 1d, with its unit"),
         ("limits", "of", "expected one of exchange, off; did you mean off?"),
         ("profile", "2026q3", "one of 2026q1, 2026q2, current; did you mean 2026q"),
-        ("fault_values", ("reset",), "invalid value 'reset' for --fault: expected reset=MEAN"),
-        ("fault_values", ("",), "invalid value '' for --fault: expected NAME=VALUE"),
-        ("fault_values", ("reset=0s",), "a mean time of at least 1ms"),
-        ("fault_values", ("refuse=1.1",), "expected refuse=SHARE, a share from 0 to 1"),
-        ("fault_values", ("refuse=nan",), "expected refuse=SHARE, a share from 0 to 1"),
-        ("fault_values", ("refuse=10%",), "expected refuse=SHARE, a share from 0 to 1"),
-        ("fault_values", ("close=1006@1m",), "expected close=CODE@MEAN, a close code (1000-1003,"),
-        (
-            "fault_values",
-            ("close=1m@1001",),
-            "and a mean time of at least 1ms such as 30s, not '1m",
-        ),
-        ("fault_values", ("stall=5s",), "expected stall=TIME@MEAN, a time of at least 1ms"),
+        ("fault_rules", ("reset",), "reset happens at once, when there is no connection yet"),
+        ("fault_rules", ("",), "invalid value '' for --fault: expected KIND=VALUE"),
+        ("fault_rules", ("reset=0s",), "of at least 1ms"),
+        ("fault_rules", ("refuse=1.1",), "'1.1' for share: expected a share from 0 to 1"),
+        ("fault_rules", ("refuse=nan",), "'nan' for share: expected a share from 0 to 1"),
+        ("fault_rules", ("refuse=10%",), "'10%' for share: expected a share from 0 to 1"),
+        ("fault_rules", ("close=1006@1m",), "'1006' for code: expected a close code (1000-1003,"),
+        ("fault_rules", ("close=1m@1001",), "'1m' for code: expected a close code"),
+        ("fault_rules", ("refuse=1 stream=a",), "refuse acts on handshakes and can be aimed at"),
         ("fault_seed", "-1", "invalid value '-1' for --fault-seed: expected a whole number >= 0"),
         ("symbols", ("",), "invalid value '' for --symbols: expected at least one name"),
         ("profile", "2019", "invalid value '2019' for --profile: expected one of 2026q1, "),

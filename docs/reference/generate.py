@@ -42,6 +42,11 @@ from tickerplant.explain.request_note import ParamNote, RequestNote
 from tickerplant.explain.stream_note import StreamNote
 from tickerplant.exporting import csv_files
 from tickerplant.exporting.report import ExportReport
+from tickerplant.faults.board import FaultBoard
+from tickerplant.faults.clock import MarketClock
+from tickerplant.faults.row import ActsOn, FaultRow
+from tickerplant.faults.rows import EXEMPT_HEADER, FAULT_ROWS
+from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS
 from tickerplant.feed.reconnect import ENDINGS
 from tickerplant.feed.settings import ClientSettings
 from tickerplant.logs import Complaints
@@ -61,9 +66,7 @@ from tickerplant.recording import manifest, manifest_entries
 from tickerplant.recording.line import Damage, Place
 from tickerplant.server import rest
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.fault_injector import FaultInjector
-from tickerplant.server.fault_operations import FaultsPage, FaultUse
-from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH
+from tickerplant.server.fault_operations import FAULTS_PATH, FaultRule, FaultsPage
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PREFIX, PlantCollector, PortsCollector
@@ -235,33 +238,92 @@ def limits_page() -> str:
     )
 
 
+_FAULT_SECTIONS: dict[ActsOn, tuple[str, str]] = {
+    "handshake": ("Handshakes", "They refuse WebSocket connections."),
+    "connection": ("Connections", "They act on open WebSocket connections."),
+    "message": ("Messages", "They act on the messages of streams."),
+    "subscription": ("Subscriptions", "They act on SUBSCRIBE and on the names in URLs."),
+    "api": ("WebSocket API requests", "They act on the replies of the WebSocket API."),
+    "rest": (
+        "REST requests",
+        (
+            "They act on requests to the paths of the [queries](queries.md), never on the pages of "
+            "[operations](operations.md); a refused request is not charged."
+        ),
+    ),
+    "snapshot": ("Snapshots", "They act on the answers of depth requests, REST and WebSocket API."),
+    "clock": ("Times", "They act on the times that the exchange tells."),
+}
+
+
 def faults_page() -> str:
     """Return the page of faults on demand."""
+    sections = []
+    for acts_on, (title, text) in _FAULT_SECTIONS.items():
+        rows = [row for row in FAULT_ROWS if row.acts_on == acts_on]
+        if not rows:
+            continue
+        sections += [f"## {title}", text]
+        sections += [f"### `{row.name}`\n\n{_fault_text(row)}" for row in rows]
     return page(
         "Faults on demand",
         "Faults that the server injects on request; "
         "[Inject faults](../how-to/inject-faults.md) shows how.",
-        "All are off unless set: `--fault reset=30s`, see [settings](settings.md).\n"
-        "SHARE is a number from 0 to 1.\n"
-        "MEAN is a time such as `30s`: each connection waits a random time, on average this long, "
-        "before each occurrence.\n"
-        "TIME is a time, and CODE a code that a close frame may have.\n"
-        "Times use the clock of the server, not market time.",
-        table(
-            ("name", "value", "what happens"),
-            ((f"`{row.name}`", f"`{row.form.partition('=')[2]}`", row.doc) for row in FAULT_ROWS),
-        ),
+        "There is none unless somebody asks for it: `--fault reset=30s` at the start "
+        "(see [settings](settings.md)), `POST /plant/v1/faults` while it runs "
+        "(see [operations](operations.md)).\n"
+        "A fault that is on is a *rule*: a kind, its parameters, what it is aimed at, and when it "
+        "happens.\n"
+        "Without `share` and `mean`, it happens at every occasion.",
+        "The same rule as text, as a table of a configuration file, and as JSON:",
+        "```text\nstall=5s@1m stream=btcusdt@depth* after=100\n```",
+        '```toml\nfault = [{ kind = "stall", time = "5s", mean = "1m", stream = "btcusdt@depth*", after = 100 }]\n```',
+        '```json\n{"kind": "stall", "time": "5s", "mean": "1m", "stream": "btcusdt@depth*", "after": 100}\n```',
+        "## What a rule is aimed at",
+        "Without an aim, it is aimed at everything that its kind acts on.",
+        table(("key", "meaning"), ((f"`{name}`", doc) for name, doc in AIM_DOCS.items())),
+        "## When it happens",
+        table(("key", "meaning"), ((f"`{name}`", doc) for name, doc in WINDOW_DOCS.items())),
+        "In a simulation and a replay, faults happen at market times, between the same events in "
+        "every run, and a paused market pauses them; in a relay and at edges, and for delayed "
+        "answers to requests, they follow the clock of the server.\n"
+        "What happens by chance follows from `--fault-seed`, the number of the rule among those of "
+        "its kind, and the number of the connection.",
+        *sections,
+        "## Exempt clients",
         f"Handshakes and requests with the header `{EXEMPT_HEADER}: 1` are never faulted.\n"
-        "If several faults would refuse the same handshake or request, the first in the table does.\n"
-        "REST requests are those to the paths of the [queries](queries.md), not to the pages of "
-        "[operations](operations.md); a refused one is not charged.",
+        "If several faults would refuse the same handshake or request, the rule that was added first "
+        "does.",
         f"## `{FAULTS_PATH}`",
-        "The faults that are on and how often each happened, as JSON; the same on both ports.",
+        "The rules and how often each happened, as JSON; the same on both ports.",
         table(("key", "meaning"), _fields(FaultsPage)),
-        "Each fault has",
-        table(("key", "meaning"), _fields(FaultUse)),
-        "The counts are also in `tickerplant_faults_total` of the [metrics](metrics.md).",
+        "Each rule has",
+        table(("key", "meaning"), _fields(FaultRule)),
+        "The counts are also in `tickerplant_faults_total` of the [metrics](metrics.md), and the rules "
+        "that wait or are on in `tickerplant_fault_rules`.",
     )
+
+
+def _fault_text(row: FaultRow) -> str:
+    """Return what a fault does, its parameters and its aims."""
+    short = f"Short form: `{row.form}`." if row.value else "Short form: its name."
+    aims = ", ".join(f"`{name}`" for name in row.aim_names)
+    parts = [row.doc, f"{short}\nAims: {aims}."]
+    if row.params:
+        parts.append(
+            table(
+                ("parameter", "value", "meaning"),
+                (
+                    (
+                        f"`{each.name}`",
+                        f"{each.expected}{'; required' if each.required else ''}",
+                        each.doc,
+                    )
+                    for each in row.params
+                ),
+            )
+        )
+    return "\n\n".join(parts)
 
 
 def levers_page() -> str:
@@ -667,7 +729,7 @@ def metrics_page() -> str:
     """Return the page of metrics."""
     plant = Plant((), start_ms=0)
     flusher = Flusher((), Congestion(LIMITS, lambda: 0))
-    ports = PortsCollector((), flusher, Complaints(), FaultInjector())
+    ports = PortsCollector((), flusher, Complaints(), FaultBoard(MarketClock(plant.timers)))
     collector = PlantCollector(plant, ports, (), Readiness(), Complaints(), Truth())
     return page(
         "Metrics",

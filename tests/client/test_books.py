@@ -22,7 +22,6 @@ from tickerplant.feed.order_book import BookState
 from tickerplant.messages import BookResyncing, DepthUpdate, Disconnected, Gap, Recovered
 from tickerplant.notices import BookSynced
 from tickerplant.plant import Plant
-from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -75,10 +74,10 @@ async def exchange(
     server = Server(
         plant,
         ports={USDM.name: port, COINM.name: 0},
-        faults=FaultInjector(faults_of(faults) if faults else {}),
         clock=clock,
         tick_ms=TICK_MS,
     )
+    server.faults.switch(faults_of(faults) if faults else ())
     await server.start()
     try:
         yield Exchange(plant, server, clock, market)

@@ -10,8 +10,8 @@ import pytest
 from tickerplant.cli import commands
 from tickerplant.command_line.completion import SCRIPTS, completion_lines
 from tickerplant.config.settings import COMMANDS
+from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.protocol.limits import LIMIT_ROWS
-from tickerplant.server.faults import FAULT_ROWS
 from tickerplant.streams import resolve
 from tickerplant.venue import COINM, USDM
 

@@ -19,12 +19,12 @@ from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.config import values
 from tickerplant.edge.answers import EdgeAnswers
 from tickerplant.edge.server import EdgeServer
+from tickerplant.faults.board import passed_on
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.control_plane import Steering
-from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
@@ -128,11 +128,9 @@ async def whole(
     """Serve one market per venue through edges, until the end of the block."""
     plant = little_plant(profile, strict_routing=strict_routing)
     clock = Clock()
-    on = values.faults(faults) if faults else {}
     server = Server(
         plant,
         limits=limits,
-        faults=FaultInjector(on),
         forwarders={USDM.name: forwarder} if forwarder else None,
         steering=steering,
         clock=clock,
@@ -140,6 +138,7 @@ async def whole(
         listens=False,
         control_token=control_token,
     )
+    server.faults.switch(values.faults(faults) if faults else ())
     async with open_bus() as bus:
         connection = await bus.connect("plant main", server.complaints)
         description = PlantDescription(
@@ -149,7 +148,7 @@ async def whole(
             strict_routing=strict_routing,
             limits=msgspec.structs.asdict(limits),
             venues=tuple(plant.hubs),
-            faults={name: msgspec.structs.asdict(fault) for name, fault in on.items()},
+            faults=passed_on(server.faults),
             fault_seed=1,
             has_clock=steering is not None,
         )

@@ -44,7 +44,6 @@ from tickerplant.recording.manifest_entries import (
     SnapshotRecorded,
 )
 from tickerplant.server.endpoint import Connection
-from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -107,8 +106,8 @@ async def simulation(*, faults: str = "", port: int = 0) -> AsyncIterator[House]
     server = Server(
         plant,
         ports={USDM.name: port, COINM.name: 0},
-        faults=FaultInjector(values.faults(faults) if faults else {}),
     )
+    server.faults.switch(values.faults(faults) if faults else ())
     await server.start()
     house = House(plant, server, None)  # type: ignore[arg-type]
     house.witness = Witness()

@@ -23,7 +23,6 @@ from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.truth.truth import Truth
@@ -210,7 +209,6 @@ async def loopback(
         plant,
         ports={USDM.name: 0, COINM.name: 0},
         limits=limits,
-        faults=FaultInjector(values.faults(faults) if faults else {}),
         forwarders={USDM.name: forwarder} if forwarder else None,
         tls=tls,
         clock=clock,
@@ -219,6 +217,7 @@ async def loopback(
         truth=truth,
         control_token=control_token,
     )
+    server.faults.switch(values.faults(faults) if faults else ())
     await server.start()
     try:
         yield Loopback(plant, server, clock)

@@ -2,29 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from loopback import Loopback, ask, loopback, looped, shake_hands, until
+from loopback import Loopback, ask, ending, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.frames import CloseCode
 
 from tickerplant.config.values import faults
-from tickerplant.frames import payloads, text_frame
+from tickerplant.errors import ConfigError
+from tickerplant.faults.network_rows import HANG_MS
+from tickerplant.faults.payloads import UNKNOWN_WORD
+from tickerplant.faults.rows import EXEMPT_HEADER
+from tickerplant.faults.rule import parse_rule
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.connection_faults import GARBAGE_FRAMES
 from tickerplant.server.endpoint import Connection
-from tickerplant.server.fault_injector import FaultDraws, FaultInjector
-from tickerplant.server.faults import EXEMPT_HEADER, FAULT_ROWS, FAULTS_PATH, HANG_MS
-from tickerplant.server.faulty_connection import (
-    GARBAGE_FRAMES,
-    UNKNOWN_FIELDS,
-    UNKNOWN_WORD,
-    FaultyConnection,
-    with_unknown_fields,
-)
+from tickerplant.server.fault_operations import FAULTS_PATH
 from tickerplant.server.websocket import WebSocketConnection
 from tickerplant.venue import VENUES
 
@@ -44,43 +40,17 @@ def connections(house: Loopback) -> list[Connection]:
     return house.server.connections
 
 
+def plain(house: Loopback) -> list[WebSocketConnection]:
+    return [each for each in connections(house) if isinstance(each, WebSocketConnection)]
+
+
+def add(house: Loopback, text: str) -> str:
+    """Add a rule while the server runs; return its id."""
+    return house.server.faults.add(parse_rule(text)).id
+
+
 def done(house: Loopback) -> dict[str, int]:
-    return dict(house.server.faults.done)
-
-
-def test_a_value_of_every_fault_is_read() -> None:
-    values = faults(ALL_ON)
-    assert list(values) == [row.name for row in FAULT_ROWS if row.name in values]
-    assert len(values) == len(FAULT_ROWS)
-    close = values["close"]
-    assert (close.text, close.code, close.mean_ms) == ("1001@1s", 1001, 1_000)
-    stall = faults("stall=250ms@2m")["stall"]
-    assert (stall.time_ms, stall.mean_ms) == (250, 120_000)
-    assert faults({"refuse": 0.5})["refuse"].share == 0.5
-
-
-@given(st.lists(st.integers(0, 70_000), max_size=4))
-def test_joined_frames_come_apart_again(sizes: list[int]) -> None:
-    messages = [b"x" * size for size in sizes]
-    assert list(payloads(b"".join(map(text_frame, messages)))) == messages
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (b'{"e":"a","o":{"X":1}}', b'{"e":"a","o":{"X":1}*}'),
-        (b'{"stream":"s","data":{"e":"a"}}', b'{"stream":"s","data":{"e":"a"*}}'),
-        (b'[{"a":1},{"b":2}]', b'[{"a":1*},{"b":2*}]'),
-        (b'{"stream":"s","data":[{"a":1}]}', b'{"stream":"s","data":[{"a":1*}]}'),
-        (b'{"stream":"s","data":[]}', b'{"stream":"s","data":[]}'),
-        (b"[]", b"[]"),
-        (b"{}", b"{}"),
-    ],
-)
-def test_unknown_fields_stand_at_the_end_of_a_message(before: bytes, after: bytes) -> None:
-    changed = with_unknown_fields(before)
-    assert changed == after.replace(b"*", UNKNOWN_FIELDS)
-    json.loads(changed)
+    return dict(house.server.faults.counts)
 
 
 @pytest.mark.sockets
@@ -180,37 +150,6 @@ async def test_a_stall_holds_no_more_than_may_wait_for_a_client() -> None:
 
 @pytest.mark.sockets
 @looped
-async def test_a_stall_holds_up_a_source_that_can_wait() -> None:
-    bounds = replace(LIMITS, max_unsent_bytes=8_000)
-    async with loopback(bounds, faults="stall=1h@1s") as house, house.connect(TRADES) as client:
-        house.clock.now_ms += LATER_MS
-        await until(lambda: done(house))
-        for _ in range(10):
-            house.trade()
-            await asyncio.sleep(0)
-        assert house.server.congestion.congested
-        house.clock.now_ms += 3_600_000
-        await house.server.congestion.wait_clear()
-        assert [json.loads(await client.recv())["t"] for _ in range(10)] == [*range(1, 11)]
-
-
-@pytest.mark.sockets
-@looped
-async def test_a_stalled_connection_that_is_cut_holds_up_nobody() -> None:
-    bounds = replace(LIMITS, max_unsent_bytes=8_000)
-    async with loopback(bounds, faults="stall=1h@1s") as house, house.connect(TRADES):
-        house.clock.now_ms += LATER_MS
-        await until(lambda: done(house))
-        for _ in range(10):
-            house.trade()
-            await asyncio.sleep(0)
-        assert house.server.congestion.congested
-        connections(house)[0].abort()
-        await house.server.congestion.wait_clear()
-
-
-@pytest.mark.sockets
-@looped
 async def test_garbage_comes_among_the_messages() -> None:
     async with loopback(faults="garbage=1s") as house, house.connect(TRADES) as client:
         for frame in GARBAGE_FRAMES:
@@ -245,8 +184,6 @@ async def test_one_message_with_ids_is_left_out_on_one_connection(path: str) -> 
         house.trade()
         assert _trade_of(await client.recv())["t"] == 1
         house.clock.now_ms += LATER_MS
-        faulty = next(each for each in connections(house) if isinstance(each, FaultyConnection))
-        await until(lambda: faulty.drops_next_message)
         for _ in range(3):
             house.trade()
         assert [_trade_of(await client.recv())["t"] for _ in range(2)] == [3, 4]
@@ -390,7 +327,7 @@ async def test_an_exempt_client_meets_no_fault() -> None:
         house.connect("/ws", additional_headers=EXEMPT) as client,
         house.connect("/ws-fapi/v1", additional_headers=EXEMPT) as api,
     ):
-        assert [type(each) for each in connections(house)] == [WebSocketConnection] * 2
+        assert [each.faults for each in plain(house)] == [None, None]
         house.clock.now_ms += LATER_MS
         assert await ask(client, SUBSCRIBE) == {"result": None, "id": 7}
         house.trade()
@@ -404,26 +341,7 @@ async def test_an_exempt_client_meets_no_fault() -> None:
 
 @pytest.mark.sockets
 @looped
-async def test_a_page_on_both_ports_lists_the_faults() -> None:
-    async with loopback(faults="http_429=1,reset=90s") as house:
-        await house.get("/fapi/v1/ping")
-        pages = [(await house.get(FAULTS_PATH, venue)).json for venue in VENUES]
-        welcome = (await house.get("/")).body.decode()
-    assert pages[0] == pages[1]
-    reported = pages[0]["faults"]
-    assert list(reported) == [row.name for row in FAULT_ROWS]
-    assert {
-        name: (each["value"], each["count"]) for name, each in reported.items() if each["value"]
-    } == {
-        "reset": ("90s", 0),
-        "http_429": ("1", 1),
-    }
-    assert "Faults on demand: http_429=1, reset=90s." in welcome
-
-
-@pytest.mark.sockets
-@looped
-async def test_other_faults_can_be_switched_on_for_later_clients() -> None:
+async def test_other_faults_can_be_switched_on_while_it_runs() -> None:
     async with loopback(faults="refuse=1") as house:
         with pytest.raises(InvalidStatus):
             async with house.connect(TRADES):
@@ -434,34 +352,282 @@ async def test_other_faults_can_be_switched_on_for_later_clients() -> None:
             house.server.faults.switch({})
             assert (await house.get("/fapi/v1/ping")).status == 200
             house.trade()
-            assert "zz" in json.loads(await client.recv())
+            assert "zz" not in json.loads(await client.recv())
 
 
-def choices(seed: int, values: str, connection: int) -> tuple[int, ...]:
-    """What is decided for one of several connections, with further draws of another fault."""
-    drawn = FaultInjector(faults(values), seed)
-    chances = [drawn.next_connection() for _ in range(connection)][-1]
-    return tuple(_wait_and_draw(chances) for _ in range(5))
+@pytest.mark.sockets
+@looped
+async def test_a_page_on_both_ports_lists_the_rules() -> None:
+    async with loopback(faults="http_429=1,reset=90s venue=coinm") as house:
+        await house.get("/fapi/v1/ping")
+        pages = [(await house.get(FAULTS_PATH, venue)).json for venue in VENUES]
+        welcome = (await house.get("/")).body.decode()
+        counted = await house.metrics()
+    assert pages[0] == pages[1]
+    rules = [(each["id"], each["text"], each["state"], each["hits"]) for each in pages[0]["rules"]]
+    assert rules == [("f1", "http_429=1", "on", 1), ("f2", "reset=90s venue=coinm", "on", 0)]
+    assert pages[0]["rules"][1]["rule"] == {"kind": "reset", "mean": "90s", "venue": "coinm"}
+    assert pages[0]["counts"] == {"http_429": 1}
+    assert "Faults on demand: http_429=1, reset=90s venue=coinm." in welcome
+    assert counted['tickerplant_fault_rules{state="on"}'] == 2
+    assert counted['tickerplant_faults_total{fault="http_429"}'] == 1
 
 
-def _wait_and_draw(chances: FaultDraws) -> int:
-    rows = {row.name: row for row in FAULT_ROWS}
-    chances.happens(rows["fields"])
-    return chances.wait_ms(rows["reset"])
+@pytest.mark.sockets
+@looped
+async def test_a_connection_is_plain_again_to_the_hub_when_its_faults_are_removed() -> None:
+    async with loopback() as house, house.connect(TRADES) as client:
+        (connection,) = plain(house)
+        hub = house.server.endpoints[0].hub
+        assert connection.faults is None
+        fields = add(house, "fields stream=btcusdt@trade")
+        add(house, "fields stream=btcusdt@aggTrade")
+        house.trade()
+        assert "zz" in json.loads(await client.recv())
+        assert connection in hub.filters
+        house.server.faults.remove(fields)
+        house.trade()
+        assert "zz" not in json.loads(await client.recv())
+        house.server.faults.clear()
+        assert not hub.filters
+        house.trade()
+        assert json.loads(await client.recv())["t"] == 3
 
 
-def test_chance_follows_from_the_seed_the_connection_and_the_fault_alone() -> None:
-    first = choices(1, "reset=30s", 2)
-    assert first == choices(1, "reset=30s", 2) == choices(1, "reset=30s,fields=0.5", 2)
-    assert len({first, choices(2, "reset=30s", 2), choices(1, "reset=30s", 3)}) == 3
+@pytest.mark.sockets
+@looped
+async def test_faults_find_the_connections_that_they_are_aimed_at() -> None:
+    async with (
+        loopback() as house,
+        house.connect(TRADES) as trades,
+        house.connect("/ws/btcusdt@aggTrade") as aggregates,
+        house.connect("/ws") as late,
+        house.connect("/ws/btcusd_perp@trade", VENUES[1]) as other,
+    ):
+        add(house, "close=1012 stream=*@trade venue=usdm for=1h")
+        assert (await ending(trades))[0] == 1012
+        await late.send(json.dumps(SUBSCRIBE))
+        assert (await ending(late))[0] == 1012
+        house.server.faults.clear()
+        identity = next(each.identity for each in plain(house) if each.endpoint.venue is VENUES[1])
+        add(house, f"close=1013 connection={identity}")
+        assert (await ending(other))[0] == 1013
+        assert (await ask(aggregates, {"method": "LIST_SUBSCRIPTIONS", "id": 8}))["id"] == 8
+        assert done(house) == {"close": 3}
 
 
-def test_random_times_have_the_mean_and_shares_are_shares() -> None:
-    drawn = FaultInjector(faults("reset=30s,refuse=0.25"))
-    rows = {row.name: row for row in FAULT_ROWS}
-    chances = [drawn.next_connection() for _ in range(2_000)]
-    waits = [each.wait_ms(rows["reset"]) for each in chances]
-    assert 28_000 < sum(waits) / len(waits) < 32_000
-    refused = sum(each.happens(rows["refuse"]) for each in chances)
-    assert 430 < refused < 570
-    assert drawn.done["refuse"] == refused
+@pytest.mark.sockets
+@looped
+async def test_a_share_of_the_connections_is_hit() -> None:
+    async with loopback() as house, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(house.connect("/ws")) for _ in range(12)]
+        add(house, "close=1012 connections=0.5")
+        await until(lambda: len(connections(house)) == 12 - done(house)["close"])
+        assert 1 < done(house)["close"] < 11
+        assert len(clients) == 12
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("kind", ["reset", "close=1012", "stall", "half_open"])
+@looped
+async def test_a_fault_comes_after_exactly_so_many_messages(kind: str) -> None:
+    async with loopback() as house, house.connect(TRADES) as client:
+        rule = add(house, f"{kind} after=3 stream=btcusdt@trade")
+        for _ in range(7):
+            house.trade()
+        received = [json.loads(await client.recv())["t"] for _ in range(3)]
+        await until(lambda: done(house))
+        if kind in {"stall", "half_open"}:
+            house.server.faults.remove(rule)
+        with suppress(ConnectionClosed):
+            received += [json.loads(await client.recv())["t"] for _ in range(4)]
+        assert received == ([1, 2, 3, 4, 5, 6, 7] if kind == "stall" else [1, 2, 3])
+
+
+@pytest.mark.sockets
+@looped
+async def test_what_ends_with_a_fault_ends_cleanly() -> None:
+    async with loopback() as house, house.connect(TRADES) as client:
+        for text in ("stall", "latency=1h", "bandwidth=1B"):
+            rule = add(house, text)
+            house.trade()
+            await client.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 1}))
+            (connection,) = connections(house)
+            await until(lambda: connection.unsent_bytes)  # noqa: B023  # awaited here
+            house.server.faults.remove(rule)
+            received = [json.loads(await client.recv()) for _ in range(2)]
+            assert {"result": ["btcusdt@trade"], "id": 1} in received
+            assert connection.unsent_bytes == 0
+        assert done(house) == {"stall": 1, "latency": 1, "bandwidth": 1}
+
+
+@pytest.mark.sockets
+@looped
+async def test_messages_are_late_in_both_directions() -> None:
+    async with loopback() as house, house.connect(TRADES) as client:
+        add(house, "latency=200ms@50ms")
+        house.trade()
+        await client.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 1}))
+        (connection,) = connections(house)
+        await until(lambda: connection.unsent_bytes)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.recv(), 0.02)
+        house.clock.now_ms += 250
+        assert json.loads(await client.recv())["t"] == 1
+        answered = asyncio.ensure_future(client.recv())
+        steps = 0
+        while not answered.done():
+            house.clock.now_ms += 125
+            steps += 1
+            await asyncio.sleep(0.02)
+        assert json.loads(await answered)["id"] == 1
+        assert steps >= 2, "the answer was late, and perhaps the request"
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_line_takes_so_many_bytes_a_second() -> None:
+    async with loopback() as house, house.connect(TRADES) as client:
+        add(house, "bandwidth=1000B")
+        for _ in range(10):
+            house.trade()
+        (connection,) = connections(house)
+        await until(lambda: connection.unsent_bytes)
+        before = connection.unsent_bytes
+        house.clock.now_ms += 1_000
+        await until(lambda: connection.unsent_bytes < before)
+        assert connection.unsent_bytes >= before - 1_000
+        house.server.faults.clear()
+        assert [json.loads(await client.recv())["t"] for _ in range(10)] == [*range(1, 11)]
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_half_open_socket_loses_everything_and_ends_with_a_reset() -> None:
+    async with loopback() as house:
+        sock = house.socket()
+        await shake_hands(sock, TRADES)
+        rule = add(house, "half_open")
+        house.trade()
+        async with house.connect(TRADES, additional_headers=EXEMPT) as witness:
+            await ask(witness, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        house.server.faults.remove(rule)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.get_running_loop().sock_recv(sock, 4096)
+        sock.close()
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_notice_of_a_shutdown_is_a_message() -> None:
+    async with loopback() as house, house.connect(TRADES) as client:
+        add(house, "shutdown_notice")
+        assert json.loads(await client.recv()) == {
+            "e": "serverShutdown",
+            "E": house.plant.now_ms,
+        }
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_maintenance_closes_and_refuses_everybody_for_its_time() -> None:
+    async with (
+        loopback() as house,
+        house.connect(TRADES) as client,
+        house.connect("/ws", additional_headers=EXEMPT) as exempt,
+    ):
+        add(house, "maintenance for=10m")
+        assert (await ending(client))[0] == 1001
+        with pytest.raises(InvalidStatus) as refused:
+            await house.connect(TRADES)
+        assert refused.value.response.status_code == 503
+        assert (await house.get("/fapi/v1/ping")).status == 503
+        assert (await house.get("/healthz")).status == 200
+        assert (await ask(exempt, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["id"] == 1
+        house.clock.now_ms += 600_000
+        await until(lambda: not len(house.server.faults))
+        assert (await house.get("/fapi/v1/ping")).status == 200
+        async with house.connect(TRADES):
+            pass
+
+
+@pytest.mark.sockets
+@looped
+async def test_statuses_of_handshakes_and_requests_are_free_to_choose() -> None:
+    async with loopback() as house:
+        for status in (403, 451, 500, 502, 504):
+            add(house, f"handshake={status} times=1")
+            add(house, f"http={status} path=/fapi/v1/p* times=1")
+            with pytest.raises(InvalidStatus) as refused:
+                await house.connect(TRADES)
+            assert refused.value.response.status_code == status
+            assert (await house.get("/fapi/v1/time")).status == 200
+            answer = await house.get("/fapi/v1/ping")
+            assert (answer.status, answer.headers["content-type"]) == (status, "text/html")
+            assert (await house.get("/fapi/v1/ping")).status == 200
+        assert {each.state for each in house.server.faults} == {"over"}
+
+
+@pytest.mark.sockets
+@looped
+async def test_answers_are_late_until_their_time_or_the_end_of_the_rule() -> None:
+    async with loopback() as house, house.connect("/ws-fapi/v1") as client:
+        add(house, "http_delay=5s")
+        late = add(house, "api_delay=5s method=ticker.*")
+        asked = asyncio.create_task(house.get("/fapi/v1/ping"))
+        await client.send(json.dumps({"id": 1, "method": "ticker.price"}))
+        assert (await ask(client, {"id": 2, "method": "session.status"}))["id"] == 2
+        await until(lambda: len(done(house)) == 2)
+        house.server.faults.remove(late)
+        assert json.loads(await client.recv())["id"] == 1
+        assert not asked.done()
+        house.clock.now_ms += 5_000
+        assert (await asked).status == 200
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_window_opens_and_closes_in_time() -> None:
+    async with loopback() as house:
+        add(house, "http_503 at=+10s for=10s after=1 times=1")
+        statuses = []
+        for _ in range(4):
+            statuses += [(await house.get("/fapi/v1/ping")).status for _ in range(3)]
+            house.clock.now_ms += 10_000
+            await until(lambda: house.server.faults["f1"].state != "waiting")
+        assert statuses == [200, 200, 200, 200, 503, 200, 200, 200, 200, 200, 200, 200]
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("stall stream=btcusdt@tarde", "'btcusdt@tarde' for stream: .* did you mean"),
+        ("stall stream=xrp*", "'xrp\\*' for stream: expected a pattern of streams"),
+        ("stall connection=c999999", "'c999999' for connection: expected the id of an open"),
+        ("http_503 path=/fapi/v1/deth", "for path: expected a path that is served; did you mean"),
+        ("api_error method=tick", "for method: expected a method that is served"),
+    ],
+)
+@looped
+async def test_a_fault_that_is_aimed_at_nothing_is_refused(text: str, words: str) -> None:
+    async with loopback() as house:
+        with pytest.raises(ConfigError, match=words):
+            add(house, text)
+        assert not len(house.server.faults)
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_server_that_stops_while_faults_are_on_ends_at_once() -> None:
+    async with loopback() as house, house.connect(TRADES), house.connect(TRADES):
+        for text in ("stall", "half_open", "latency=1h", "bandwidth=1B", "fields", "http_delay=1h"):
+            add(house, text)
+        asked = asyncio.create_task(house.get("/fapi/v1/ping"))
+        await until(lambda: done(house).get("http_delay"))
+        house.trade()
+        began_s = asyncio.get_running_loop().time()
+        limits = house.server.limits
+        await house.server.stop()
+        assert asyncio.get_running_loop().time() - began_s < limits.close_grace_ms / 1_000 + 5
+        assert (await asked).status == 200

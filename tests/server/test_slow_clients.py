@@ -202,7 +202,7 @@ async def test_messages_of_a_latest_client_wait_through_an_injected_stall() -> N
         hub = house.server.endpoints[0].hub
         (connection,) = house.server.endpoints[0].connections
         house.clock.now_ms += 60_000
-        await until(lambda: house.server.faults.done["stall"])
+        await until(lambda: house.server.faults.counts["stall"])
         for number in range(1, 101):
             quote(house, number)
             await asyncio.sleep(0)

@@ -22,7 +22,6 @@ from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -114,10 +113,10 @@ async def serve(
     server = Server(
         plant,
         ports={USDM.name: port, COINM.name: 0},
-        faults=FaultInjector(values.faults(faults) if faults else {}),
         clock=clock,
         tick_ms=TICK_MS,
     )
+    server.faults.switch(values.faults(faults) if faults else ())
     await server.start()
     try:
         yield Loopback(plant, server, clock)

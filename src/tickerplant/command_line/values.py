@@ -15,11 +15,11 @@ from tickerplant.config.name_lists import FILE_PREFIX, STANDARD_INPUT
 from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.config.values import file_path, folder_path
+from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS
 from tickerplant.queries import QUERIES, find_method, find_path
 from tickerplant.scenarios.library import library_names
-from tickerplant.server.faults import FAULT_ROWS
 from tickerplant.simulation.instruments import instruments
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.spelling import is_inverse

@@ -34,13 +34,13 @@ from tickerplant.config.values import (
     time_spec,
 )
 from tickerplant.control.clock import parse_speed
+from tickerplant.faults.rule import Rule
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.delivery import Policy
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
 from tickerplant.recording.timestamps import TimeSpec
-from tickerplant.server.faults import Fault
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
@@ -214,10 +214,14 @@ class ServeSettings(ListenSettings, frozen=True, kw_only=True):
             "Override a limit of the protocol, as NAME=NUMBER (repeatable).", assignments, "limit"
         ),
     ] = {}
-    fault_values: Annotated[
-        dict[str, Fault],
-        _setting("Inject a fault, as NAME=VALUE, such as reset=30s (repeatable).", faults, "fault"),
-    ] = {}
+    fault_rules: Annotated[
+        tuple[Rule, ...],
+        _setting(
+            "Inject a fault, as KIND=VALUE and words KEY=VALUE, such as reset=30s (repeatable).",
+            faults,
+            "fault",
+        ),
+    ] = ()
     scenario: Annotated[
         tuple[str, ...],
         _setting(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from tickerplant.config.name_lists import names_in
 from tickerplant.control.clock import parse_speed
 from tickerplant.errors import ConfigError
+from tickerplant.faults.rule import Rule, parse_rule
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.timestamps import EXPECTED_TIME, TimeSpec, parse_time_ns, parse_time_spec
-from tickerplant.server.faults import CLOSE_CODES, CODE, FAULT_ROWS, MEAN, SHARE, TIME, Fault, Part
-from tickerplant.suggestions import one_of, suggestion
+from tickerplant.suggestions import one_of
 from tickerplant.units import NS_PER_MS, UNIT_NS, parse_duration_ns
 from tickerplant.venue import USDM, VENUES
 
@@ -27,8 +27,7 @@ EXPECTED_DURATION = "a duration such as 90s, 15m, 2h or 1d"
 _HOST = "an address or a host name"
 _NAMES = "at least one name, several separated by commas, or @FILE, or - for standard input"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
-_FAULTS = "NAME=VALUE, several separated by commas"
-_FAULT_ROWS = {row.name: row for row in FAULT_ROWS}
+_FAULTS = "KIND=VALUE, followed by words KEY=VALUE; several separated by commas, or tables"
 STEP = "step"
 """The speed of a clock that stands still until it makes a step."""
 _EARLIEST_MS = 1_262_304_000_000
@@ -389,17 +388,44 @@ def assignments(text: object) -> dict[str, int]:
         raise ValueError(_ASSIGNMENTS) from None
 
 
-def faults(text: object) -> dict[str, Fault]:
-    """Return `reset=30s,close=1001@5m`, a list of such texts, or a table as faults by name.
+def faults(text: object) -> tuple[Rule, ...]:
+    """Return the rules of `reset=30s,close=1001@5m`, of a list of such texts and tables, or of a table.
+
+    A table is one rule if it has a `kind`; else each key is a kind, with its value or a table of its
+    parameters.
 
     Raises:
-        ValueError: `text` is none of these, or a fault or its value is unknown.
+        ValueError: `text` is none of these, or something of a rule is unknown or invalid.
     """
     try:
-        pairs = tuple(_pairs(text))
-    except ValueError:
-        raise ValueError(_FAULTS) from None
-    return {name: _fault(name, value) for name, value in pairs}
+        rules = tuple(parse_rule(each) for each in _written_rules(text))
+    except ConfigError as error:
+        raise ValueError(f"{_FAULTS}; {error}") from None
+    for rule in rules:
+        if rule.is_instant and not (rule.window.delay_ms or rule.window.at_ms):
+            raise ValueError(
+                f"{_FAULTS}; {rule.text} happens at once, when there is no connection yet: add a "
+                "mean time, at, for or after"
+            )
+    return rules
+
+
+def _written_rules(given: object) -> Iterator[object]:
+    """Yield each rule as it was written, a text or a mapping."""
+    if isinstance(given, str):
+        if not (parts := _parts(given)):
+            raise ValueError(_FAULTS)
+        yield from parts
+    elif isinstance(given, Mapping) and "kind" in given:
+        yield given
+    elif isinstance(given, Mapping):
+        for name, value in given.items():
+            yield {"kind": name, **value} if isinstance(value, Mapping) else f"{name}={value}"
+    elif isinstance(given, list | tuple):
+        for each in given:
+            yield from _written_rules(each)
+    else:
+        raise ValueError(_FAULTS)
 
 
 def _pairs(text: object) -> Iterator[tuple[str, str]]:
@@ -412,46 +438,3 @@ def _pairs(text: object) -> Iterator[tuple[str, str]]:
     for part in parts:
         name, _, value = part.partition("=")
         yield name.strip(), value.strip()
-
-
-def _fault(name: str, value: str) -> Fault:
-    row = _FAULT_ROWS.get(name)
-    if row is None:
-        known = ", ".join(_FAULT_ROWS)
-        hint = suggestion(name, _FAULT_ROWS)
-        raise ValueError(f"{_FAULTS}, with NAME one of {known}, not {name!r}{hint}")
-    try:
-        parts = zip(row.parts, value.split("@"), strict=True)
-        numbers = {part.name: _PART_READERS[part](text) for part, text in parts}
-    except ValueError:
-        raise ValueError(f"{row.form}, {row.words}, not {value!r}") from None
-    return Fault(text=value, **numbers)
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise ValueError(text)
-    return share
-
-
-def _close_code(text: str) -> int:
-    code = int(text)
-    if code not in CLOSE_CODES:
-        raise ValueError(text)
-    return code
-
-
-def _time_ms(text: str) -> int:
-    time_ms = duration_ms(text)
-    if not time_ms:
-        raise ValueError(text)
-    return time_ms
-
-
-_PART_READERS: dict[Part, Callable[[str], Any]] = {
-    SHARE: _share,
-    CODE: _close_code,
-    MEAN: _time_ms,
-    TIME: _time_ms,
-}

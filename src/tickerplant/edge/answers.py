@@ -31,6 +31,7 @@ from tickerplant.cluster.connection import BusConnection
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.edge.metrics import bus_samples
 from tickerplant.edge.tallies import EdgeTallies
+from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.logs import Complaints
 from tickerplant.protocol.actions import Action, Close, Send
 from tickerplant.protocol.api_session import ApiSession
@@ -38,7 +39,6 @@ from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import LocalApiRequests
 from tickerplant.server.connections_page import ConnectionsPage
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.faulty_rest import EXEMPT_KEY
 from tickerplant.server.guard import AUTHORIZATION
 from tickerplant.server.nodes_page import BusRow, NodeRow
 from tickerplant.server.ports import Totals

@@ -11,11 +11,11 @@ from tickerplant.bus.calls import Caller, CallFailed
 from tickerplant.bus.nodes import MalformedError, decode, encode
 from tickerplant.bus.questions import HTTP, HttpAnswer, HttpQuestion
 from tickerplant.edge.backend import UNREADABLE, lost_message
+from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
 from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.faulty_rest import EXEMPT_KEY
 from tickerplant.server.guard import AUTHORIZATION, PLANT_PATHS, Guard
 from tickerplant.server.operations import OWN_PATHS, ROUTER
 from tickerplant.server.page_operations import READY_PATH

@@ -22,7 +22,9 @@ from tickerplant.edge.backend import RemoteBackend, WaitingRequests
 from tickerplant.edge.metrics import EdgeCollector, families_of
 from tickerplant.edge.rest import EdgeRest
 from tickerplant.edge.tallies import ChangedTallies
-from tickerplant.errors import BusError
+from tickerplant.errors import BusError, ConfigError
+from tickerplant.faults.board import FaultBoard
+from tickerplant.faults.rule import parse_rule
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
@@ -35,8 +37,8 @@ from tickerplant.server.connections_page import SHOWN_CONNECTIONS, connections_p
 from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
-from tickerplant.server.fault_injector import FaultInjector
-from tickerplant.server.faults import Fault
+from tickerplant.server.fault_clock import ConnectionClock
+from tickerplant.server.fault_runner import FaultRunner
 from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PortsCollector, process_registry
 from tickerplant.server.operations import welcome_paths
@@ -49,7 +51,7 @@ SCAN_SHARE = 0.005
 """The share of the core that looking at every connection for reports may take: an edge with ten thousand
 connections reports its metrics more rarely, so that its clients do not notice."""
 LONGEST_SCAN_PAUSE_S = 15.0
-SERVED_BY = ("profile", "strict_routing", "limits", "venues", "faults", "fault_seed", "delivery")
+SERVED_BY = ("profile", "strict_routing", "limits", "venues", "fault_seed", "delivery")
 """What of the plant's description an edge is built of."""
 TELL_ALL_EVERY = 60
 """Reports after which everything is told again, not only what has changed."""
@@ -90,9 +92,9 @@ class EdgeServer:
     ) -> None:
         try:
             limits = msgspec.convert(description.limits, Limits)
-            on = msgspec.convert(description.faults, dict[str, Fault])
+            rules = {name: parse_rule(given) for name, given in description.faults.items()}
             profile = PROFILES[description.profile]
-        except (KeyError, msgspec.ValidationError) as error:
+        except (KeyError, msgspec.ValidationError, ConfigError) as error:
             raise BusError(
                 f"the plant {description.name} is not of this version of the program: {error}"
             ) from None
@@ -100,7 +102,8 @@ class EdgeServer:
         self.complaints = complaints or Complaints()
         self.congestion = Congestion(limits, lambda: self._ports.subscriber_count)
         self.worker = worker or node.identity
-        self.faults = FaultInjector(on, crc32(f"{description.fault_seed} {self.worker}".encode()))
+        seed = crc32(f"{description.fault_seed} {self.worker}".encode())
+        self.faults = FaultBoard(ConnectionClock(clock), seed)
         self.description = description
         self._node = node
         self._clock = clock
@@ -137,13 +140,14 @@ class EdgeServer:
             host=host,
             numbers=ports or {},
             limits=limits,
-            faults=self.faults,
+            faults=FaultRunner(self.faults, self.endpoints, clock, clock),
             congestion=self.congestion,
             tls=tls,
             clock=clock,
             tick_ms=tick_ms,
             sockets=sockets,
         )
+        self.faults.replace_all(rules)
         self._registry = process_registry(
             EdgeCollector(
                 node,
@@ -286,7 +290,7 @@ class EdgeServer:
             self.urls,
             self.schemes,
             limits=self.limits,
-            faults=self.faults.values,
+            faults=self.faults,
             paths=welcome_paths(has_clock=self.description.has_clock),
         )
 
@@ -317,7 +321,7 @@ class EdgeServer:
                 sent_bytes=totals.sent_bytes,
                 unsent_bytes=scan.unsent_bytes,
                 delay_ms=node.delay_ns / 1_000_000,
-                faults=dict(self.faults.done),
+                faults=dict(self.faults.counts),
                 notes={venue: tallies.changes() for venue, tallies in self._tallies.items()},
                 families=scan.families,
                 connections_page=scan.page,

@@ -221,6 +221,16 @@ class FaultBoard:
             self.remove(rule_id)
         return count
 
+    def switch(self, rules: Iterable[Rule]) -> None:
+        """Let these rules be on in place of all others.
+
+        Raises:
+            ConfigError: One cannot be added; those before it were.
+        """
+        self.clear()
+        for rule in rules:
+            self.add(rule)
+
     def end(self, on: FaultOn) -> None:
         """Let a rule be over; it stays on the list."""
         if on.state == "over":
@@ -285,6 +295,18 @@ class FaultBoard:
         )
         for callback in tuple(self._listeners):
             callback(on)
+
+
+def passed_on(board: FaultBoard) -> dict[str, Mapping[str, object]]:
+    """Return the rules that are on and act on connections, as `replace_all` of another board takes them.
+
+    Requests are answered where the market is, so their faults are not passed on.
+    """
+    return {
+        on.id: {name: value for name, value in on.rule.given.items() if name not in {"at", "for"}}
+        for on in board
+        if on.is_on and on.rule.row.acts_on != "rest"
+    }
 
 
 def faults_text(rules: Iterable[FaultOn]) -> str:

@@ -11,3 +11,5 @@ FAULT_ROWS: tuple[FaultRow, ...] = (*NETWORK_ROWS, *CONTENT_ROWS, *SNAPSHOT_ROWS
 FAULT_BY_NAME = {row.name: row for row in FAULT_ROWS}
 EXEMPT_HEADER = "X-Tickerplant-Exempt"
 """Handshakes and requests with this header set to `1` are never faulted."""
+EXEMPT_KEY = EXEMPT_HEADER.lower().encode()
+"""The same as it is looked up."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tickerplant.errors import ConfigError
 from tickerplant.faults.row import FaultRow, duration_ms
@@ -64,7 +65,7 @@ class Aim(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def takes_any(self, names: Iterable[str]) -> bool:
         """Whether one of the streams of a connection is aimed at; any connection without `stream`."""
-        return not self.stream or any(map(_pattern(self.stream.lower()).match, names))
+        return not self.stream or any(matches(self.stream, name) for name in names)
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -217,7 +218,7 @@ def _rule_of(given: dict[str, object]) -> Rule:
         # One stall for this time is a window of this length.
         if window.for_ms is not None:
             raise ConfigError("time", rest["time"], "time or for, not both, without mean")
-        window = Window(at=window.at, for_ms=values["time"], after=window.after, times=window.times)
+        window = replace(window, for_ms=values["time"])
     if row.name == "stall" and values["mean"] is not None and values["time"] is None:
         raise ConfigError("time", None, f"{_form_words(row)}; stall needs it with mean")
     return Rule(row=row, values=values, aim=_aim_of(rest), window=window, given=given)

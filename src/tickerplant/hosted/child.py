@@ -208,7 +208,7 @@ def settings_of(
         raise ConfigError("faults", given, str(error)) from None
     try:
         defaults = FOR_ONE_CLIENT if defaults is None else defaults
-        return msgspec.convert({**defaults, **fields} | {"fault_values": faults}, kind)
+        return msgspec.convert({**defaults, **fields} | {"fault_rules": faults}, kind)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
         name = where.partition("`")[0].partition("[")[0]

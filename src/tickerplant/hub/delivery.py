@@ -86,6 +86,10 @@ class Message:
             self._reading = read(self.stream.conflation, self.payload)
         return self._reading
 
+    def with_payload(self, payload: bytes) -> Message:
+        """Return the same message with another text."""
+        return Message(self.stream, payload, b"", self.published)
+
     def frame(self, *, is_combined: bool, write_ns: int | None) -> bytes:
         """Return it as a frame, with stamps if it has an envelope and there is a `write_ns`."""
         return _frame(self, self.payload, self.envelope, is_combined, write_ns)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
+from tickerplant.faults.board import FaultBoard
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.guard import Token
 from tickerplant.server.nodes_page import Edges, NodesPage
 from tickerplant.server.readiness_page import ReadyState
@@ -59,7 +59,8 @@ class ControlPlane(Struct, kw_only=True, eq=False):
     """Returns the metrics, as Prometheus reads them."""
     nodes: Callable[[], NodesPage] = _only_at_the_plant
     """Returns the processes that serve the market."""
-    faults: FaultInjector | None = None
+    faults: FaultBoard | None = None
+    """What goes wrong on demand."""
     steering: Steering | None = None
     """The source, if its clock can be set."""
     truth: Truth | None = None

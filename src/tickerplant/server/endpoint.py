@@ -24,6 +24,7 @@ from tickerplant.protocol.redaction import loggable
 from tickerplant.server.backend import Backend, LocalBackend
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.event_loop import Clock
+from tickerplant.server.fault_hooks import PortFaults
 from tickerplant.server.query_service import QueryService
 from tickerplant.streams.spelling import remedy
 from tickerplant.truth.sent import SentJournal
@@ -246,6 +247,8 @@ class Endpoint:
         """The delivery to connections that do not ask for another."""
         self.sent = sent
         """Keeps what is written to connections; None if nothing does."""
+        self.faults: PortFaults | None = None
+        """What goes wrong on demand; None if nothing can."""
         self.counters = PortCounters()
         self.session_counters = SessionCounters()
         self.backend: Backend = backend or LocalBackend(

@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct
 
+from tickerplant.faults.board import FaultBoard, FaultOn, State
 from tickerplant.server.control_plane import ControlPlane
-from tickerplant.server.fault_injector import FaultInjector
-from tickerplant.server.faults import FAULT_ROWS, FAULTS_PATH
 from tickerplant.server.operation import Operation, Request
 
+FAULTS_PATH = "/plant/v1/faults"
 
-class FaultUse(Struct, frozen=True, kw_only=True):
-    """The value of a fault, and how often it happened."""
 
-    value: str | None
-    """The value as it was written, null if the fault is off."""
-    count: int
-    """How often it happened."""
-    doc: str
-    """What it does."""
+class FaultRule(Struct, frozen=True, kw_only=True):
+    """A rule: a fault that somebody asked for."""
+
+    id: str
+    """What it is called here: `f1`, `f2` …"""
+    kind: str
+    """What it does: the name of a [fault](faults.md)."""
+    text: str
+    """The rule as text."""
+    rule: dict[str, Any]
+    """The rule as it was given."""
+    state: State
+    """`waiting` until its window opens, `on`, or `over`."""
+    hits: int
+    """How often it has happened, here and not at edges."""
+    opens_ms: int
+    """When its window opens, in ms since 1970."""
+    ends_ms: int | None
+    """When it is over; null if it stays until it is removed."""
 
 
 class FaultsPage(Struct, frozen=True, kw_only=True):
-    """The page of the faults."""
+    """The faults."""
 
     seed: int
     """The seed of the random draws."""
-    faults: dict[str, FaultUse]
-    """Every fault there is, by name."""
+    clock: str
+    """By which time windows open: `market` or `connection`."""
+    rules: list[FaultRule]
+    """The rules in the order in which they were added; of those that are over, the last 100."""
+    counts: dict[str, int]
+    """How often each kind of fault has happened, at all edges too."""
+
+
+def fault_rule(on: FaultOn) -> FaultRule:
+    """Return a rule as it is shown."""
+    return FaultRule(
+        id=on.id,
+        kind=on.rule.row.name,
+        text=on.rule.text,
+        rule=dict(on.rule.given),
+        state=on.state,
+        hits=on.hits,
+        opens_ms=on.opens_ms,
+        ends_ms=on.ends_ms,
+    )
+
+
+def faults_page(board: FaultBoard, at_edges: Mapping[str, int]) -> FaultsPage:
+    """Return the faults of a server.
+
+    Args:
+        board: Its rules.
+        at_edges: How often each kind has happened at edges.
+    """
+    counts = {**board.counts}
+    for name, number in at_edges.items():
+        counts[name] = counts.get(name, 0) + number
+    return FaultsPage(
+        seed=board.seed,
+        clock="market" if board.clock.is_market else "connection",
+        rules=[fault_rule(on) for on in board],
+        counts=counts,
+    )
 
 
 def _read(plane: ControlPlane, _request: Request) -> FaultsPage:
     """Return the faults, counted here and at the edges."""
-    faults = plane.faults or FaultInjector()
-    there = {} if plane.edges is None else plane.edges.fault_counts()
-    uses = {
-        row.name: FaultUse(
-            value=faults.values[row.name].text if row.name in faults.values else None,
-            count=faults.done[row.name] + there.get(row.name, 0),
-            doc=row.doc,
-        )
-        for row in FAULT_ROWS
-    }
-    return FaultsPage(seed=faults.seed, faults=uses)
+    assert plane.faults is not None  # noqa: S101  # only an edge has none, and asks its plant
+    return faults_page(plane.faults, {} if plane.edges is None else plane.edges.fault_counts())
 
 
 OPERATIONS = (

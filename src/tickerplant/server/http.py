@@ -31,13 +31,6 @@ HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
 
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """Answers HTTP requests: an ASGI application.  `Rest` also answers questions at once."""
-UpgradedProtocol: TypeAlias = Callable[[Endpoint, UpgradeRequest], WebSocketConnection]
-"""Makes the protocol of a connection that asks to be upgraded to WebSocket."""
-
-
-def plain_connection(endpoint: Endpoint, _request: UpgradeRequest) -> WebSocketConnection:
-    """Return a connection without faults."""
-    return WebSocketConnection(endpoint)
 
 
 class Http:
@@ -46,14 +39,12 @@ class Http:
     Args:
         endpoint: The port.
         app: Answers HTTP requests.
-        upgraded: Makes the protocol of a connection that is upgraded to WebSocket.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         app: Application,
-        upgraded: UpgradedProtocol = plain_connection,
     ) -> None:
         self.endpoint = endpoint
         self.limits = endpoint.limits
@@ -63,7 +54,6 @@ class Http:
         self.rest = app if isinstance(app, Rest) else None
         """Answers questions at once; None if the application cannot."""
         self._state = ServerState()
-        self._upgraded = upgraded
         self._config = _config(app, endpoint.limits.keep_alive_ms)
 
     @property
@@ -82,7 +72,7 @@ class Http:
 
     def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes) -> None:
         """Hand a connection to the WebSocket side, with the bytes after the request."""
-        connection = self._upgraded(self.endpoint, request)
+        connection = WebSocketConnection(self.endpoint)
         transport.set_protocol(connection)
         endpoint = self.endpoint
         if endpoint.sent is not None:

@@ -15,13 +15,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from tickerplant.faults.board import FaultBoard
 from tickerplant.logs import Complaints
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.fault_injector import FaultInjector
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.latency import Histogram
 from tickerplant.server.nodes_page import PLANT, Edges
@@ -41,12 +41,12 @@ class PortsCollector(Collector):
         endpoints: Iterable[Endpoint],
         flusher: Flusher,
         complaints: Complaints,
-        faults: FaultInjector,
+        faults: FaultBoard,
     ) -> None:
         self.endpoints = tuple(endpoints)
         self._flusher = flusher
         self._complaints = complaints
-        self._injector = faults
+        self._board = faults
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
@@ -269,9 +269,16 @@ class PortsCollector(Collector):
         faults = CounterMetricFamily(
             PREFIX + "faults", "Faults injected on demand, by fault.", labels=("fault",)
         )
-        for name in {**self._injector.values, **self._injector.done}:
-            faults.add_metric((name,), self._injector.done[name])
+        kinds = dict.fromkeys((*(on.rule.row.name for on in self._board), *self._board.counts))
+        for name in kinds:
+            faults.add_metric((name,), self._board.counts[name])
         yield faults
+        rules = GaugeMetricFamily(
+            PREFIX + "fault_rules", "Rules of faults on demand, by state.", labels=("state",)
+        )
+        for state in ("waiting", "on"):
+            rules.add_metric((state,), sum(on.state == state for on in self._board))
+        yield rules
         complaints = CounterMetricFamily(
             PREFIX + "complaints",
             "Problems by kind; the first of each kind is logged.",

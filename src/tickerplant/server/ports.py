@@ -8,18 +8,16 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.protocol.close_reasons import GOING_AWAY
 from tickerplant.protocol.limits import Limits
-from tickerplant.server import faulty_connection
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.event_loop import Clock
-from tickerplant.server.fault_injector import FaultInjector
+from tickerplant.server.fault_runner import FaultRunner
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import Guard
 from tickerplant.server.http import Application, Http
@@ -58,12 +56,12 @@ class Ports:
         host: The address to listen on.
         numbers: The port by venue name; 0 picks a free one, a missing venue has its default.
         limits: The limits.
-        faults: The faults that are injected into connections.
+        faults: What goes wrong on demand.
         congestion: The connections that read too slowly.
         tls: The certificate of the ports, which then accept only TLS; plain if missing.
         clock: The connection clock.
         tick_ms: How often connections are checked for pings, timeouts and age; more often where
-            a limit or the time of a fault is shorter than ten times this.
+            a limit is shorter than ten times this.
         listens: Whether any port is opened.  If not, frames that wait are still flushed, and faults
             that wait still end.
         sockets: Listening sockets by venue name, opened elsewhere; they are used instead of `host`
@@ -78,7 +76,7 @@ class Ports:
         host: str,
         numbers: Mapping[str, int],
         limits: Limits,
-        faults: FaultInjector,
+        faults: FaultRunner,
         congestion: Congestion,
         tls: ssl.SSLContext | None,
         clock: Clock,
@@ -98,9 +96,7 @@ class Ports:
         self._tls = tls
         self._clock = clock
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
-        shortest_ms = min(
-            *lives_ms, limits.message_timeout_ms, limits.max_unread_ms, *faults.times_ms
-        )
+        shortest_ms = min(*lives_ms, limits.message_timeout_ms, limits.max_unread_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
         self.flusher = Flusher([each.hub for each in endpoints], congestion)
@@ -190,8 +186,7 @@ class Ports:
             venue, self._host, self._number(venue)
         )
         guard = Guard(self._host, str(sock.getsockname()[0]))
-        upgraded = partial(faulty_connection.connect, faults=self._faults)
-        http = Http(endpoint, self._application(endpoint, guard), upgraded)
+        http = Http(endpoint, self._application(endpoint, guard))
         listener = Listener(endpoint, sock, http.arrival, self._tls)
         listener.start()
         return Port(endpoint, listener, http)
@@ -202,7 +197,7 @@ class Ports:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._tick_ms / 1_000)
-            self._faults.tick(self._clock())
+            self._faults.tick()
             for endpoint in self.endpoints:
                 for _ in endpoint.tick():
                     await asyncio.sleep(0)

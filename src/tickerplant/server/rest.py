@@ -13,9 +13,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tickerplant.errors import RequestError
+from tickerplant.faults.network_rows import RETRY_AFTER_MS
+from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
@@ -24,6 +26,7 @@ from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
 from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
+from tickerplant.server.injected_errors import HTML, NOT_JSON, html_page, injected_error
 from tickerplant.server.operations import ROUTER, Route
 from tickerplant.server.response import JSON, TEXT, Headers, Response, problem_response
 from tickerplant.server.slices import Slices
@@ -139,6 +142,9 @@ class Rest:
         """
         raw_path, _, query_string = url.partition(b"?")
         found = self._questions.get(raw_path)
+        faults = self._endpoint.faults
+        if faults is not None and faults.touches_requests:
+            return None  # a fault may delay or change the answer
         if found is None or len(url) > self._endpoint.limits.max_uri_bytes or b"#" in query_string:
             return None
         path, query = found
@@ -182,10 +188,36 @@ class Rest:
             return route is not None, self._refuse(refusal, address)
         if route is not None and len(target) <= self._endpoint.limits.max_uri_bytes:
             return True, await self._operate(route, method, query_string, body)
+        faults, venue = self._endpoint.faults, self._endpoint.venue
+        may_fail = (
+            faults is not None
+            and faults.touches_requests
+            and headers.get(EXEMPT_KEY) != b"1"
+            and find_path(venue, path) is not None
+        )
+        if faults is not None and may_fail:
+            refused = await faults.request(venue.name, path)
+            if refused is not None:
+                return True, self._refuse_by_fault(refused.status)
         known, response = self.respond(method, path, target, query_string, headers, address)
         if isinstance(response, PendingResponse):
             response = await self._finish(response)
+        if faults is not None and may_fail and response.status == HTTPStatus.OK:
+            body = faults.revised_answer(venue.name, path, parameters(query_string), response.body)
+            response = structs.replace(response, body=body)
         return known, response
+
+    def _refuse_by_fault(self, status: int) -> Response:
+        """Return the response of a fault: as the exchange, a firewall or a gateway would write it."""
+        if status == HTTPStatus.OK:
+            return Response(NOT_JSON)
+        if status not in {418, 429, 503}:
+            return Response(html_page(status), status, HTML)
+        error = injected_error(status, self._endpoint.rate_limiter, self._endpoint.clock())
+        headers = (
+            () if status == HTTPStatus.SERVICE_UNAVAILABLE else (_retry_after(RETRY_AFTER_MS),)
+        )
+        return error_response(error.code, error.message, status, headers)
 
     def respond(
         self,

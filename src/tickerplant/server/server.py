@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import generate_latest
 
+from tickerplant.faults.board import FaultBoard
 from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
@@ -22,8 +23,8 @@ from tickerplant.server.congestion import Congestion
 from tickerplant.server.control_plane import ControlPlane, Steering
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
-from tickerplant.server.fault_injector import FaultInjector
-from tickerplant.server.faulty_rest import FaultyRest
+from tickerplant.server.fault_clock import ConnectionClock
+from tickerplant.server.fault_runner import FaultRunner
 from tickerplant.server.flushing import LATE_MS
 from tickerplant.server.guard import Guard, Token
 from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
@@ -57,7 +58,7 @@ class Server:
         ports: Mapping[str, int] | None = None,
         venues: Collection[Venue] = VENUES,
         limits: Limits = LIMITS,
-        faults: FaultInjector | None = None,
+        faults: FaultBoard | None = None,
         forwarders: Mapping[str, Forwarder] | None = None,
         readiness: Readiness | None = None,
         steering: Steering | None = None,
@@ -78,14 +79,14 @@ class Server:
             ports: The port by venue name; 0 picks a free one, a missing venue has its default.
             venues: The venues that are served; the ports of others are not opened.
             limits: The limits, and whether they are enforced.
-            faults: The faults that are injected; none if missing.
+            faults: What goes wrong on demand; a board without rules in connection time if missing.
             forwarders: Answer the requests that the markets cannot, by venue name.
             readiness: The state of the source.
             steering: A source whose clock clients may read and set.
             tls: The certificate of the ports, which then accept only TLS; plain if missing.
             clock: The connection clock.
             tick_ms: How often connections are checked for pings, timeouts and age; more often where
-                a limit or the time of a fault is shorter than ten times this.
+                a limit is shorter than ten times this.
             listens: Whether any port is opened.  Without one, others ask in the name of their
                 clients.
             sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
@@ -94,7 +95,8 @@ class Server:
             truth: Keeps what was, and what is written to connections.
         """
         self.limits = limits
-        self.faults = FaultInjector() if faults is None else faults
+        self.faults = FaultBoard(ConnectionClock(clock)) if faults is None else faults
+        """What goes wrong on demand."""
         self.readiness = readiness or Readiness()
         self.complaints = Complaints()
         self.congestion = Congestion(limits, lambda: self.subscriber_count)
@@ -129,7 +131,7 @@ class Server:
             host=host,
             numbers=ports or {},
             limits=limits,
-            faults=self.faults,
+            faults=FaultRunner(self.faults, self.endpoints, clock, lambda: plant.now_ms),
             congestion=self.congestion,
             tls=tls,
             clock=clock,
@@ -306,12 +308,10 @@ class Server:
             self.urls,
             self.schemes,
             limits=self.limits,
-            faults=self.faults.values,
+            faults=self.faults,
             paths=welcome_paths(has_clock=self.plane.steering is not None),
         )
 
     def _application(self, endpoint: Endpoint, guard: Guard | None) -> Rest:
         """Return what answers the HTTP requests of a port."""
-        if self.faults.is_on:
-            return FaultyRest(endpoint, self.plane, guard, faults=self.faults)
         return Rest(endpoint, self.plane, guard)

@@ -21,6 +21,7 @@ from logging import INFO
 from typing import TypeAlias
 
 from tickerplant import frames
+from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.logs import logger
 from tickerplant.protocol.actions import (
     Action,
@@ -40,6 +41,7 @@ from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.server.backend import Admission, ApiRequests
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.fault_hooks import ConnectionFaultsHook
 from tickerplant.server.handshake import (
     Answer,
     Target,
@@ -47,6 +49,7 @@ from tickerplant.server.handshake import (
     UpgradeRequest,
     answer_handshake,
     read_upgrade,
+    refused,
 )
 
 CONGESTED_SHARE = 8
@@ -86,17 +89,17 @@ def _discard(_data: bytes) -> None:
 
 
 class WebSocketConnection(asyncio.Protocol):
-    """A connection from the upgrade request to the closed socket; also the hub's subscriber.
-
-    A subclass may extend these steps: `answer_upgrade`, `start_session`, `perform`, `tick` with
-    `next_deadline_ms`, and `connection_lost`.
-    """
+    """A connection from the upgrade request to the closed socket; also the hub's subscriber."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.write: Callable[[bytes], object] = _discard
         """Takes complete frames from the hub.  Never raises: a transport accepts data when its peer
         is gone, and after its own end this is `_discard`."""
         self.identity = endpoint.new_connection_id()
+        self.faults: ConnectionFaultsHook | None = None
+        """Its faults; None while none is on for it."""
+        self.fault_number = 0
+        """It is the n-th connection that is not exempt from faults; 0 if it is exempt."""
         self._endpoint = endpoint
         self._state = _State.CONNECTING
         self._reader = FrameReader(endpoint.limits.max_frame_bytes)
@@ -119,14 +122,24 @@ class WebSocketConnection(asyncio.Protocol):
         self._usage: ClientUsage
 
     @property
+    def endpoint(self) -> Endpoint:
+        """Its port."""
+        return self._endpoint
+
+    @property
+    def is_reading_paused(self) -> bool:
+        """Whether it wants nothing to be read for now."""
+        return self._is_reading_paused
+
+    @property
     def unsent_bytes(self) -> int:
         """Bytes written to the connection that the network has not taken."""
         return self.transport.get_write_buffer_size()
 
     @property
     def taken_bytes(self) -> int | None:
-        """Bytes that the client has acknowledged so far; None if the system does not tell."""
-        if not sys.platform.startswith("linux"):
+        """Bytes that the client has acknowledged so far; None if nobody can tell."""
+        if not sys.platform.startswith("linux") or (self.faults and self.faults.is_held):
             return None
         sock = self.transport.get_extra_info("socket")
         try:
@@ -190,6 +203,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Answer the upgrade request; what follows it comes through `data_received`."""
         endpoint = self._endpoint
         now_ms = endpoint.clock()
+        if endpoint.faults is not None and b"1" not in request.values(EXEMPT_KEY):
+            self.fault_number = endpoint.faults.next_number()
         upgrade = read_upgrade(request, endpoint)
         if isinstance(upgrade, Answer):
             self._refuse(request, upgrade)
@@ -202,6 +217,13 @@ class WebSocketConnection(asyncio.Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
+        """Answer the messages and control frames in `data`, in order, unless a fault is against it."""
+        if self.faults is not None:
+            data = self.faults.received(data)
+        if data:
+            self.receive(data)
+
+    def receive(self, data: bytes) -> None:
         """Answer the messages and control frames in `data`, in order."""
         if self._state is _State.ENDED:
             return
@@ -228,7 +250,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Count as not congested, or send what waited."""
         if self.policy == EVERY:
             self._endpoint.congestion.resume(self)
-        else:
+        elif self.faults is None or not self.faults.is_silent:
             self._endpoint.hub.release(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the reason says it
@@ -236,6 +258,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         endpoint = self._endpoint
+        if self.faults is not None:
+            self.faults.forget()
         endpoint.congestion.resume(self)
         self._state = _State.ENDED
         if self._session is None:
@@ -248,11 +272,22 @@ class WebSocketConnection(asyncio.Protocol):
 
     # Handshake.
 
-    def answer_upgrade(self, upgrade: Upgrade, admission: Admission) -> Answer:
-        """Return the answer to a valid upgrade request, and what it opens."""
-        return answer_handshake(upgrade, self._endpoint, admission)
+    def _answer_upgrade(
+        self, request: UpgradeRequest, upgrade: Upgrade, admission: Admission
+    ) -> Answer:
+        """Return the answer to a valid upgrade request; a fault may refuse what would be granted."""
+        endpoint = self._endpoint
+        answer = answer_handshake(upgrade, endpoint, admission)
+        if answer.target is not None and endpoint.faults is not None and self.fault_number:
+            refusal = endpoint.faults.refusal(endpoint.venue.name, request.target)
+            if refusal is not None:
+                headers = {"Retry-After": "1"} if refusal.status in {418, 429} else {}
+                return refused(
+                    refusal.status, "Refused by a fault on demand.", endpoint.date, headers
+                )
+        return answer
 
-    def start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
+    def _start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
         """Return the session that was granted; the hub may write from now on."""
         endpoint, address = self._endpoint, self.address
         self._usage = endpoint.rate_limiter.connection_opened(address)
@@ -273,7 +308,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._state is not _State.CONNECTING:
             return  # the client is gone
         now_ms = self._endpoint.clock()
-        answer = self.answer_upgrade(upgrade, admission)
+        answer = self._answer_upgrade(request, upgrade, admission)
         if answer.target is None:
             self._refuse(request, answer)
             return
@@ -286,7 +321,7 @@ class WebSocketConnection(asyncio.Protocol):
         self, request: UpgradeRequest, target: Target, admission: Admission, now_ms: int
     ) -> None:
         endpoint = self._endpoint
-        session = self.start_session(target, admission, now_ms)
+        session = self._start_session(target, admission, now_ms)
         endpoint.arrived(self, request.target, request.values(b"user-agent"))
         if logger().is_enabled_for(INFO):
             logger().info(
@@ -299,8 +334,11 @@ class WebSocketConnection(asyncio.Protocol):
             self._route = target.route
             endpoint.hub.set_combined(self, target.combined)
             self._set_delivery(Delivery(target.policy or endpoint.policy, target.is_stamped))
+        if endpoint.faults is not None and self.fault_number:
+            endpoint.faults.opened(self)
         self.perform(session.open())
         self._send_pending()
+        self._let_faults_follow()
         if endpoint.ending is not None and self.names is not None:
             self.close(endpoint.ending)
 
@@ -390,6 +428,8 @@ class WebSocketConnection(asyncio.Protocol):
         now_ms = self._endpoint.clock()
         match received.opcode:
             case frames.TEXT:
+                if self.faults is not None:
+                    self.faults.requested(received.payload)
                 self.perform(session.receive_text(received.text, now_ms), received.payload)
             case frames.BINARY:
                 self.perform(session.receive_binary(now_ms), received.payload)
@@ -409,7 +449,22 @@ class WebSocketConnection(asyncio.Protocol):
             self._message_deadline_ms = endpoint.clock() + endpoint.limits.message_timeout_ms
 
     def perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
-        """Carry out what the session asks for, in order; `message` is what it answers, if any."""
+        """Carry out what the session asks for and faults leave of it, in order.
+
+        Args:
+            actions: What the session asks for.
+            message: What it answers, if anything.
+        """
+        if self.faults is not None:
+            actions = self.faults.revised(actions, message)
+        self._carry_out(actions, message)
+
+    def carry_out(self, actions: Iterable[Action]) -> None:
+        """Carry out actions that faults have seen, at once."""
+        self._carry_out(actions, b"")
+        self._send_pending()
+
+    def _carry_out(self, actions: Iterable[Action], message: bytes) -> None:
         hub = self._endpoint.hub
         for action in actions:
             if not self.is_open:
@@ -432,15 +487,23 @@ class WebSocketConnection(asyncio.Protocol):
                         f"close {reason.name}", f"{self.identity} ! {reason.reason}"
                     )
                     self.close(reason)
-        self._count_names(len(self.names or ()))
+        if self._count_names(len(self.names or ())) and self.is_open:
+            self._let_faults_follow()
 
-    def _count_names(self, number: int) -> None:
-        """Let the port count the subscriptions of this connection."""
+    def _let_faults_follow(self) -> None:
+        """Let faults that are aimed at streams be on for its new subscriptions."""
+        if self._endpoint.faults is not None and self.fault_number:
+            self._endpoint.faults.changed(self)
+
+    def _count_names(self, number: int) -> bool:
+        """Let the port count the subscriptions of this connection; return whether they changed."""
         counted = self._counted_names
-        if number != counted:
-            self._counted_names = number
-            self._endpoint.subscription_count += number - counted
-            self._endpoint.subscriber_count += bool(number) - bool(counted)
+        if number == counted:
+            return False
+        self._counted_names = number
+        self._endpoint.subscription_count += number - counted
+        self._endpoint.subscriber_count += bool(number) - bool(counted)
+        return True
 
     def _send(self, text: bytes, code: int | None, message: bytes) -> None:
         self._pending.append(frames.text_frame(text))

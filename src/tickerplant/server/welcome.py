@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tickerplant.faults.board import FaultBoard, faults_text
 from tickerplant.protocol.limits import Limits
-from tickerplant.server.faults import Fault, faults_text
 from tickerplant.venue import VENUES
 
 LIMITS_OFF = "Limits are off: exceeding one is counted, and nothing is refused for it."
@@ -16,7 +16,7 @@ def welcome_text(
     schemes: tuple[str, str],
     *,
     limits: Limits,
-    faults: Mapping[str, Fault],
+    faults: FaultBoard,
     paths: Iterable[str],
 ) -> str:
     """Return the text of `/`.
@@ -25,7 +25,7 @@ def welcome_text(
         addresses: The address of each venue, `host:port`, by its name.
         schemes: The URL schemes of streams and of REST.
         limits: The limits.
-        faults: The faults that are on, by name.
+        faults: The faults; they are named if there are any.
         paths: The paths of the server's own pages.
     """
     ws, http = schemes
@@ -42,6 +42,6 @@ def welcome_text(
         ]
     if not limits.enforced:
         lines += ["", LIMITS_OFF]
-    if faults:
+    if len(faults):
         lines += ["", faults_text(faults)]
     return "\n".join([*lines, "", "  ".join(paths), ""])

@@ -20,6 +20,7 @@ from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.config.settings import ServeSettings
 from tickerplant.edge.answers import EdgeAnswers
+from tickerplant.faults.board import passed_on
 from tickerplant.protocol.close_reasons import GOING_AWAY, CloseReason
 from tickerplant.server.ports import Totals
 from tickerplant.server.readiness import Readiness
@@ -149,9 +150,7 @@ class BusFront:
             venues=tuple(endpoint.venue.name for endpoint in server.endpoints),
             origin=service.origin,
             origins={venue.name: words for venue, words in origins.items()},
-            faults={
-                name: msgspec.structs.asdict(each) for name, each in settings.fault_values.items()
-            },
+            faults=passed_on(server.faults),
             fault_seed=settings.fault_seed,
             can_be_taken_over=service.origin == "relay",
             has_clock=service.steering is not None,

@@ -12,7 +12,7 @@ import msgspec
 
 from tickerplant.config.settings import ServeSettings
 from tickerplant.errors import ConfigError
-from tickerplant.faults.board import FaultBoard
+from tickerplant.faults.board import FaultBoard, faults_text
 from tickerplant.faults.clock import MarketClock
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
@@ -21,8 +21,8 @@ from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.scenarios.board import ScenarioBoard
 from tickerplant.server import event_loop
-from tickerplant.server.fault_injector import FaultInjector
-from tickerplant.server.faults import faults_text
+from tickerplant.server.event_loop import connection_clock_ms
+from tickerplant.server.fault_clock import ConnectionClock
 from tickerplant.server.server import Server
 from tickerplant.server.welcome import LIMITS_OFF
 from tickerplant.serving.bus_options import uses_bus
@@ -115,7 +115,14 @@ def plant_of(
     return plant
 
 
-async def serve(
+def fault_board(settings: ServeSettings, service: Service) -> FaultBoard:
+    """Return a board without rules: in market time if the market has a time of its own."""
+    is_relay = service.origin == "relay"
+    clock = ConnectionClock(connection_clock_ms) if is_relay else MarketClock(service.plant.timers)
+    return FaultBoard(clock, settings.fault_seed)
+
+
+async def serve(  # noqa: PLR0915  # from start to end
     settings: ServeSettings,
     service: Service,
     echo: Echo,
@@ -141,7 +148,7 @@ async def serve(
     plant, origins = service.plant, service.origins
     allow_many_connections()
     tls = tls_of(settings)
-    faults = FaultBoard(MarketClock(plant.timers), settings.fault_seed)
+    faults = fault_board(settings, service)
     server = Server(
         plant,
         host=settings.host,
@@ -149,7 +156,7 @@ async def serve(
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         venues=VENUES if origins is None else tuple(origins),
         limits=service.limits,
-        faults=FaultInjector(settings.fault_values, settings.fault_seed),
+        faults=faults,
         forwarders=service.forwarders,
         steering=service.steering,
         policy=settings.delivery,
@@ -157,6 +164,8 @@ async def serve(
         truth=service.truth,
         control_token=service.control_token or settings.control_token or "",
     )
+    for rule in settings.fault_rules:
+        faults.add(rule)
     scenarios = ScenarioBoard(faults.clock, faults, service.exchange, log_scenario)
     server.offer(scenarios, service.exchange)
     prepare_scenarios(settings.scenario, scenarios, server.readiness)
@@ -209,8 +218,8 @@ async def serve(
 def _offer(front: Front, server: Server, service: Service, tls: Tls | None) -> Offer:
     """Return what is served, and where."""
     notes = [] if server.limits.enforced else [LIMITS_OFF]
-    if server.faults.is_on:
-        notes.append(faults_text(server.faults.values))
+    if len(server.faults):
+        notes.append(faults_text(server.faults))
     return Offer(
         urls=front.urls,
         schemes=front.schemes,

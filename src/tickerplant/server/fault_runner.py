@@ -1,0 +1,325 @@
+"""Carries out the faults of a server: on its connections, handshakes and requests.
+
+A connection is a plain one until a rule that is aimed at it opens; then it gets `ConnectionFaults`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard
+
+from tickerplant.faults.board import FaultBoard, FaultOn
+from tickerplant.faults.clock import Timer
+from tickerplant.faults.network_rows import (
+    BAN_HANDSHAKES,
+    HANG_MS,
+    HTTP_418,
+    HTTP_429,
+    HTTP_503,
+    HTTP_DELAY,
+    HTTP_GARBAGE,
+    HTTP_HANG,
+    LIMIT_HANDSHAKES,
+    MAINTENANCE,
+    REFUSE,
+)
+from tickerplant.faults.row import ActsOn
+from tickerplant.faults.rule import Rule, matches
+from tickerplant.faults.snapshots import changed_answer, touches_answer
+from tickerplant.logs import logger
+from tickerplant.server.connection_faults import (
+    ConnectionFaults,
+    FaultedConnection,
+    close_reason,
+)
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.event_loop import Clock
+from tickerplant.server.fault_aims import check_aim
+from tickerplant.server.fault_clock import ConnectionClock
+from tickerplant.server.fault_hooks import Refused
+
+NOT_JSON = 200
+"""The status of an answer that is not JSON."""
+GOING_AWAY_CODE = 1001
+_STATUSES = {
+    REFUSE.name: 503,
+    LIMIT_HANDSHAKES.name: 429,
+    BAN_HANDSHAKES.name: 418,
+    HTTP_429.name: 429,
+    HTTP_418.name: 418,
+    HTTP_503.name: 503,
+    HTTP_GARBAGE.name: NOT_JSON,
+}
+"""The statuses of the kinds that have no parameter for it."""
+_ON_ANSWERS: tuple[ActsOn, ...] = ("message", "clock", "subscription", "api", "snapshot")
+_ON_CONNECTIONS: tuple[ActsOn, ...] = ("connection", *_ON_ANSWERS)
+
+
+class FaultRunner:
+    """The faults of one server, carried out on all of its ports.
+
+    Args:
+        board: The rules.
+        endpoints: The ports.
+        clock: The connection clock.
+        market_ms: Returns market time.
+    """
+
+    def __init__(
+        self,
+        board: FaultBoard,
+        endpoints: Sequence[Endpoint],
+        clock: Clock,
+        market_ms: Callable[[], int],
+    ) -> None:
+        self.board = board
+        self.market_ms = market_ms
+        self.delays = (
+            board.clock if isinstance(board.clock, ConnectionClock) else ConnectionClock(clock)
+        )
+        """The clock of answers that come later."""
+        self.touches_requests = False
+        """Whether any fault that is on may change the answer to a request."""
+        self._endpoints = tuple(endpoints)
+        self._timed: Counter[Endpoint] = Counter()
+        """The ports with connections for which it matters when something is written."""
+        self._pulse: Timer | None = None
+        self._stamp_ms: int | None = None
+        self._hanging: dict[asyncio.Future[None], FaultOn] = {}
+        board.check = self._check
+        board.subscribe(self._on_change)
+        for endpoint in endpoints:
+            endpoint.faults = self
+
+    # Rules that open and end
+
+    def _check(self, rule: Rule) -> None:
+        check_aim(rule, self._endpoints)
+
+    def _on_change(self, on: FaultOn) -> None:
+        """Begin or end what a rule does."""
+        board = self.board
+        self.touches_requests = bool(
+            board.on("rest") or board.on("snapshot") or board.on("clock") or self._maintenance("")
+        )
+        if on.rule.row is MAINTENANCE:
+            if on.is_on:
+                self._close_all(on)
+        elif on.rule.row.acts_on in _ON_CONNECTIONS:
+            for connection in self._connections(on):
+                if on.is_on:
+                    self._attach(connection, on)
+                elif isinstance(connection.faults, ConnectionFaults):
+                    connection.faults.detach(on)
+        if on.state == "over":
+            for waiting, whose in self._hanging.items():
+                if whose is on and not waiting.done():
+                    waiting.set_result(None)
+
+    def _connections(self, on: FaultOn) -> list[FaultedConnection]:
+        """Return the connections that are not exempt, of the venue that a rule is aimed at."""
+        venue_name = on.rule.aim.venue
+        return [
+            connection
+            for endpoint in self._endpoints
+            if venue_name in {"", endpoint.venue.name}
+            for connection in tuple(endpoint.connections)
+            if _can_be_faulted(connection)
+        ]
+
+    def _attach(self, connection: FaultedConnection, on: FaultOn) -> None:
+        """Let a rule be on for a connection, if it is aimed at it."""
+        aim = on.rule.aim
+        if not connection.is_open or aim.connection not in {"", connection.identity}:
+            return
+        if not self.board.takes(on, connection.fault_number):
+            return
+        is_of_names = aim.stream and on.rule.row.acts_on == "connection"
+        if is_of_names and not on.rule.window.after and not aim.takes_any(connection.names or ()):
+            return
+        faults = connection.faults
+        if not isinstance(faults, ConnectionFaults):
+            connection.faults = faults = ConnectionFaults(self, connection)
+        faults.attach(on)
+
+    def _close_all(self, on: FaultOn) -> None:
+        for connection in self._connections(on):
+            if connection.is_open:
+                self.flush(connection.endpoint)
+                self.board.count(on)
+                logger().info(
+                    f"{connection.identity} ! fault on demand", fault=on.rule.row.name, rule=on.id
+                )
+                connection.close(close_reason(GOING_AWAY_CODE))
+
+    def _maintenance(self, venue_name: str) -> FaultOn | None:
+        """Return the maintenance that is on at a venue; at any, if no name is given."""
+        return next(
+            (
+                on
+                for on in self.board.on("connection")
+                if on.rule.row is MAINTENANCE
+                and (not venue_name or on.rule.aim.venue in {"", venue_name})
+            ),
+            None,
+        )
+
+    # Steps of connections
+
+    def next_number(self) -> int:
+        """Return the number of a new connection that is not exempt."""
+        return self.board.next_ordinal()
+
+    def refusal(self, venue_name: str, target: str) -> Refused | None:
+        """Return how a handshake is refused; None if no fault refuses it."""
+        maintenance = self._maintenance(venue_name)
+        if maintenance is not None:
+            self.board.count(maintenance)
+            return Refused(503)
+        for on in self.board.on("handshake"):
+            if self._hits(on, venue_name, target.partition("?")[0]):
+                return Refused(_status_of(on))
+        return None
+
+    def opened(self, connection: object) -> None:
+        """Let what acts on messages, subscriptions and requests be on for a new connection."""
+        if not _can_be_faulted(connection):
+            return
+        for acts_on in _ON_ANSWERS:
+            self._attach_all(connection, acts_on)
+
+    def changed(self, connection: object) -> None:
+        """Let what acts on connections be on, now that its subscriptions have changed."""
+        if _can_be_faulted(connection):
+            self._attach_all(connection, "connection")
+
+    def _attach_all(self, connection: FaultedConnection, acts_on: ActsOn) -> None:
+        for on in self.board.on(acts_on):
+            if on.rule.row is not MAINTENANCE and on.rule.aim.venue in {
+                "",
+                connection.endpoint.venue.name,
+            }:
+                self._attach(connection, on)
+
+    # Requests
+
+    async def request(self, venue_name: str, path: str) -> Refused | None:
+        """Return how a request is answered, when it is time; None if no fault answers it."""
+        maintenance = self._maintenance(venue_name)
+        if maintenance is not None:
+            self.board.count(maintenance)
+            return Refused(503)
+        for on in self.board.on("rest"):
+            delay_ms = self._delay_ms(on)
+            if delay_ms and self._hits(on, venue_name, path):
+                await self._wait(on, delay_ms)
+        for on in self.board.on("rest"):
+            if not self._delay_ms(on) and self._hits(on, venue_name, path):
+                return Refused(_status_of(on))
+        return None
+
+    def _delay_ms(self, on: FaultOn) -> int:
+        if on.rule.row is HTTP_HANG:
+            return HANG_MS
+        return int(on.rule.values["time"]) if on.rule.row is HTTP_DELAY else 0
+
+    def _hits(self, on: FaultOn, venue_name: str, path: str) -> bool:
+        aim, chances = on.rule.aim, on.all_requests
+        return (
+            chances is not None
+            and aim.venue in {"", venue_name}
+            and (not aim.path or matches(aim.path, path))
+            and chances.occurs()
+        )
+
+    async def _wait(self, on: FaultOn, delay_ms: int) -> None:
+        """Return after a time, or when the rule is over."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hanging[waiting] = on
+        timer = self.delays.at(
+            self.delays.now_ms + delay_ms,
+            lambda _: None if waiting.done() else waiting.set_result(None),
+        )
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            del self._hanging[waiting]
+
+    def revised_answer(
+        self, venue_name: str, path: str, params: Mapping[str, object], body: bytes
+    ) -> bytes:
+        """Return what faults make of the answer to a REST request."""
+        if not touches_answer(self.board):
+            return body
+        return changed_answer(self.board, venue_name, path, params, body)
+
+    def revised_api_answer(self, endpoint: Endpoint, method: str, text: bytes) -> bytes:
+        """Return what faults make of the reply to a WebSocket API request."""
+        if not touches_answer(self.board):
+            return text
+        return changed_answer(self.board, endpoint.venue.name, method, {}, text)
+
+    # Time
+
+    def sent_ms(self) -> int:
+        """Return when data that is written now was sent, on the clock of faults."""
+        return self.board.clock.now_ms if self._stamp_ms is None else self._stamp_ms
+
+    def flush(self, endpoint: Endpoint) -> None:
+        """Write what was published before the fault that comes now."""
+        endpoint.hub.flush()
+
+    def soon(self, callback: Callable[[], object]) -> None:
+        """Call `callback` in the next turn of the event loop."""
+        asyncio.get_running_loop().call_soon(callback)
+
+    def begin_timed(self, endpoint: Endpoint) -> None:
+        """Write all messages of a port in the millisecond of their market time from now on."""
+        self.flush(endpoint)
+        self._timed[endpoint] += 1
+        if self.board.clock.is_market and self._pulse is None:
+            self._pulse_later()
+
+    def end_timed(self, endpoint: Endpoint) -> None:
+        """Undo one `begin_timed`."""
+        self._timed[endpoint] -= 1
+        if not +self._timed and self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
+
+    def _pulse_later(self) -> None:
+        self._pulse = self.board.clock.at(self.board.clock.now_ms + 1, self._beat)
+
+    def _beat(self, due_ms: int) -> None:
+        """Write what was published in the millisecond that is over."""
+        self._stamp_ms = due_ms - 1
+        try:
+            for endpoint in +self._timed:
+                self.flush(endpoint)
+        finally:
+            self._stamp_ms = None
+        self._pulse_later()
+
+    def tick(self) -> None:
+        """Do what is due in connection time."""
+        self.delays.tick()
+
+    def end(self) -> None:
+        """Release every request that waits: the server stops."""
+        for waiting in self._hanging:
+            if not waiting.done():
+                waiting.set_result(None)
+        self.delays.end()
+
+
+def _can_be_faulted(connection: object) -> TypeGuard[FaultedConnection]:
+    """Whether a connection is not exempt."""
+    return bool(getattr(connection, "fault_number", 0))
+
+
+def _status_of(on: FaultOn) -> int:
+    status = on.rule.values.get("status")
+    return _STATUSES[on.rule.row.name] if status is None else int(status)
