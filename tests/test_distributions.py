@@ -148,6 +148,7 @@ def test_commands_of_the_core_work_and_others_name_what_to_install(tmp_path: Pat
         ("streams",): (0, "aggTrade"),
         ("verify", path): (1, "price is '1e5', expected a plain decimal"),
         ("simulate",): (2, "which is not installed: pip install tickerplant\n"),
+        ("test-server",): (2, "which is not installed: pip install tickerplant\n"),
         ("replay", path): (2, "which is not installed: pip install tickerplant\n"),
         ("explain", "btcusdt@trade"): (2, "which is not installed: pip install tickerplant\n"),
         ("relay",): (2, "which is not installed: pip install tickerplant\n"),
