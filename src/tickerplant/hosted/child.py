@@ -38,7 +38,6 @@ from tickerplant.hosted.protocol import (
 )
 from tickerplant.server import event_loop
 from tickerplant.server.control_plane import Steering
-from tickerplant.serving.process import pause_collection
 from tickerplant.serving.run import serve
 from tickerplant.serving.service import Service
 
@@ -139,7 +138,6 @@ def main(parent: int | None = None) -> None:
         parent: The process with which this one ends; None: that which started it.
     """
     event_loop.anchor_connection_clock()  # its modules may have been imported long ago
-    pause_collection()
     control = Control(os.getppid() if parent is None else parent)
     request = control.read_request()
     try:

@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import stat
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,16 +23,20 @@ YOUNG_OBJECTS = 50_000
 cycles and are gone by then."""
 
 
-def pause_collection() -> None:
-    """Collect no garbage until `freeze_objects`: nearly all that is made before stays."""
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: nearly everything that a market makes when it opens stays."""
     gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def freeze_objects() -> None:
     """Exempt the objects that exist now from garbage collection: they stay until the end."""
     gc.collect()
     gc.freeze()
-    gc.enable()
     gc.set_threshold(YOUNG_OBJECTS)
 
 

@@ -10,7 +10,7 @@ from tickerplant.config.settings import SimulateSettings
 from tickerplant.plant import Plant
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
-from tickerplant.serving.process import pause_collection
+from tickerplant.serving.process import without_collection
 from tickerplant.serving.run import Echo, limits_from, plant_of, serve
 from tickerplant.serving.service import Record, Service, drive_of
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -27,7 +27,6 @@ def simulate(settings: SimulateSettings, echo: Echo) -> int:
         RecordingError: the recording cannot be written.
     """
     logs.configure(settings.log_format, settings.log_level)
-    pause_collection()
     return event_loop.run(serve(settings, simulate_service(settings), echo))
 
 
@@ -44,17 +43,18 @@ def simulate_service(settings: SimulateSettings, truth: Truth | None = None) -> 
     # A market that starts now keeps up with the wall clock, however long it takes to create.
     opened_s = time.monotonic() if settings.start_ms is None and not settings.wait_for else None
     start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
-    traded = instruments(start_ms, settings.symbols or None, settings.symbol_count)
-    exchange = SimulatedExchange(
-        traded,
-        seed=settings.seed,
-        start_ms=start_ms,
-        intensity=settings.intensity,
-        quoting=settings.quoting,
-        listings=not settings.symbols and settings.symbol_count is None,
-    )
-    plant = plant_of(settings, traded, start_ms, reserved_snapshot_ids=True, truth=truth)
-    open_market(plant, exchange)
+    with without_collection():
+        traded = instruments(start_ms, settings.symbols or None, settings.symbol_count)
+        exchange = SimulatedExchange(
+            traded,
+            seed=settings.seed,
+            start_ms=start_ms,
+            intensity=settings.intensity,
+            quoting=settings.quoting,
+            listings=not settings.symbols and settings.symbol_count is None,
+        )
+        plant = plant_of(settings, traded, start_ms, reserved_snapshot_ids=True, truth=truth)
+        open_market(plant, exchange)
     source = SimulatedSource(
         exchange,
         plant,
