@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tickerplant import blocking, testing
@@ -215,3 +216,41 @@ def test_unittest_gives_each_test_an_exchange_and_ends_it() -> None:
     assert not result.errors, result.errors
     ((_, text),) = result.failures
     assert "market time  2026-01-01T00:00:00.000Z, stands still" in text
+
+
+def test_a_scenario_and_a_lever_change_the_market_until_they_end(exchange: Exchange) -> None:
+    before = exchange.truth.book("BTCUSDT").mid
+    assert before is not None
+    with exchange.scenario("flash-crash") as crash:
+        exchange.step("2m")
+        assert crash.state == "running"
+        assert "scenario  flash-crash  (running)" in exchange.report()
+    assert crash.state == "over"
+    crashed = exchange.truth.book("BTCUSDT").mid
+    assert crashed is not None
+    assert crashed < before * 0.95
+    with exchange.lever("shock", symbols=["BTCUSDT"], move=0.1, over="10s"):
+        exchange.step("20s")
+    risen = exchange.truth.book("BTCUSDT").mid
+    assert risen is not None
+    assert risen > crashed * 1.05
+
+
+def test_a_mistake_in_a_scenario_a_lever_or_a_fault_is_named(exchange: Exchange) -> None:
+    with pytest.raises(ConfigError, match="did you mean flash-crash"):
+        exchange.scenario("flash-crush")
+    with pytest.raises(ConfigError, match="did you mean shock"):
+        exchange.lever("shok")
+    with pytest.raises(ConfigError, match="the name of a fault, because parameters follow"):
+        exchange.fault("drop=0.1", stream="btcusdt@depth*")
+    with pytest.raises(RequestError, match="c9"):
+        exchange.disconnect("c9")
+
+
+def test_a_connection_can_be_closed(exchange: Exchange) -> None:
+    with connect(f"{exchange.usdm_ws_url}/ws/btcusdt@trade") as socket:
+        (connection,) = exchange.connections()
+        exchange.disconnect(connection["id"])
+        with pytest.raises(ConnectionClosed):
+            socket.recv(5)
+    assert exchange.connections() == []

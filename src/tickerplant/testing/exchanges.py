@@ -200,6 +200,7 @@ class Exchange:
         self._server = ServerProcess("the exchange")
         self._ready: Ready | None = None
         self._faults: deque[Fault] = deque(maxlen=REPORTED_FAULTS)
+        self._levers: dict[str, Lever] = {}
 
     # From start to end
 
@@ -232,6 +233,7 @@ class Exchange:
         """End the exchange, with all its connections.  Does nothing if it is closed."""
         self._server.kill()
         self._faults.clear()
+        self._levers.clear()
         self._ready = None
 
     @property
@@ -452,7 +454,9 @@ class Exchange:
             ConfigError: there is no such lever, or a parameter cannot be used.
         """
         fields = {"market": market, **parameters_of(parameters)}
-        return Lever(self._server, self._server.ask(lambda it: it.pull_lever(fields)))
+        lever = Lever(self._server, self._server.ask(lambda it: it.pull_lever(fields)))
+        self._levers[lever.id] = lever
+        return lever
 
     def clear(self) -> None:
         """Remove all faults, stop all scenarios and release all levers."""
@@ -506,7 +510,7 @@ class Exchange:
         left = []
         for kind in SWITCHED_OFF:
             for rule, text in self.rules().items():
-                if rule in before or not rule.startswith(kind):
+                if rule in before or not rule.startswith(kind) or self._goes(rule):
                     continue
                 self._switch_off(rule)
                 if rule not in silent:
@@ -520,6 +524,16 @@ class Exchange:
                 self.set_speed(speed)
                 left.append("left market time paused; it runs again")
         return left
+
+    def _goes(self, rule: str) -> bool:
+        """Return whether a lever is shown as on, but will be released when market time goes on.
+
+        It was released by the test, or by a scenario that was stopped.
+        """
+        if not rule.startswith("l"):
+            return False
+        pulled = self._levers.get(rule)
+        return bool(self._server.scenarios()) if pulled is None else pulled.is_released
 
     def report(self) -> str:
         """Return what helps to understand a failed test: addresses, market time, what is on, the log.

@@ -113,7 +113,8 @@ class Lever:
     def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
         self._server = server
         self._row = dict(row)
-        self._is_released = False
+        self.is_released = False
+        """Whether it was released by this handle; the market goes back when its time goes on."""
 
     @property
     def id(self) -> str:
@@ -122,8 +123,8 @@ class Lever:
 
     def release(self) -> None:
         """Let the market go back.  Does nothing if it was released before."""
-        if not self._is_released:
-            self._is_released = True
+        if not self.is_released:
+            self.is_released = True
             self._server.ask(lambda it: it.release_lever(self.id))
 
     def __enter__(self) -> Self:

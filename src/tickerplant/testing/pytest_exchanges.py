@@ -80,6 +80,10 @@ class PytestExchanges:
         if shared.is_running:
             left += shared.put_back(before, silent=own)
 
+    def has(self, one: object) -> bool:
+        """Return whether an object is one of these exchanges."""
+        return any(each is one for each in self._open)
+
     def sections(self) -> list[tuple[str, str]]:
         """Return the sections of the report of a failed test: one for each open exchange."""
         return [(f"exchange of {whose}", opened.report()) for opened, whose in self._open.items()]

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import IO, TypeVar
 
 from tickerplant.control.client import ControlClient, ControlError, Page
-from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.errors import UpstreamError
 from tickerplant.formatting import printable
 from tickerplant.hosted.nursery import Child, spawn
 from tickerplant.hosted.process import end, unexpected_end
@@ -133,17 +133,11 @@ class ServerProcess:
 
     def scenarios(self) -> list[Page]:
         """Return the scenarios that were started."""
-        return self._rows(lambda it: it.scenarios(), "scenarios")
+        return list(self.ask(lambda it: it.scenarios())["scenarios"])
 
     def levers(self) -> list[Page]:
         """Return the levers that are pulled."""
-        return self._rows(lambda it: it.levers(), "levers")
-
-    def _rows(self, request: Callable[[ControlClient], Page], key: str) -> list[Page]:
-        try:
-            return list(self.ask(request)[key])
-        except RequestError:
-            return []
+        return list(self.ask(lambda it: it.levers())["levers"])
 
     @property
     def pid(self) -> int | None:
