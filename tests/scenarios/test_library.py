@@ -36,6 +36,24 @@ def test_every_lever_is_pulled_by_one_of_them() -> None:
     assert pulled == {row.name for row in LEVER_ROWS}
 
 
+def test_what_an_exchange_does_wrong_is_in_one_of_them() -> None:
+    made = {
+        change.action.row.name
+        for name in NAMES
+        for change in library_scenario(name).changes
+        if not change.is_market
+    }
+    assert made >= {
+        *("maintenance", "shutdown_notice", "reset", "close", "half_open", "stall", "refuse"),
+        *("handshake", "limit_handshakes", "ban_handshakes", "silent", "no_ack"),
+        *("latency", "bandwidth", "garbage", "invalid_utf8", "clock"),
+        *("http", "http_429", "http_418", "http_503", "http_delay", "http_hang", "http_garbage"),
+        *("api_error", "api_delay", "chain", "drop", "duplicate", "reorder", "delay"),
+        *("missing_field", "fields", "words", "scale"),
+        *("stale_snapshot", "crossed_book", "empty_book"),
+    }
+
+
 def test_a_misspelled_name_is_corrected() -> None:
     for read in (library_scenario, library_text):
         with pytest.raises(ConfigError, match=r"did you mean flash-crash\?"):
