@@ -170,7 +170,7 @@ class Instrument(Struct, frozen=True, kw_only=True):
     onboard_date_ms: int = 0
     delivery_date_ms: int = PERPETUAL_DELIVERY_MS
     status: str = "TRADING"
-    """`PENDING_TRADING`, `TRADING`, `SETTLING`, `DELIVERING`, `DELIVERED`, `CLOSE`."""
+    """Such as `PENDING_TRADING`, `TRADING`, `TRADING_HALT`, `SETTLING`, `DELIVERING`, `CLOSE`."""
     underlying_type: str = "COIN"
     """`COIN`, `INDEX`, `EQUITY`, `COMMODITY`."""
     sub_types: tuple[str, ...] = ()

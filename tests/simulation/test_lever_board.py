@@ -77,6 +77,7 @@ def test_an_action_runs_at_its_time_before_anything_else_of_that_millisecond() -
         exchange.at(START_MS, seen.append)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_without_a_lever_the_events_are_those_of_an_exchange_that_runs_none() -> None:
     """Also when one is pulled and released before it begins, and when one comes later."""
     plain, pulled = make(), make()
@@ -89,6 +90,7 @@ def test_without_a_lever_the_events_are_those_of_an_exchange_that_runs_none() ->
     assert encoded(run(pulled, 2_500)) != encoded(run(plain, 2_500))
 
 
+@pytest.mark.slow
 def test_the_same_levers_at_the_same_times_give_the_same_bytes() -> None:
     def play() -> list[bytes]:
         exchange = make()
@@ -123,6 +125,7 @@ def test_conditions_of_levers_that_overlap_multiply_and_end_exactly() -> None:
 # What each lever does
 
 
+@pytest.mark.slow
 def test_a_shock_moves_the_price_and_comes_back_by_its_share() -> None:
     exchange = make(("BTCUSDT", "BTCUSD_PERP"))
     first = exchange.contracts["BTCUSDT"].market.last_price
@@ -232,6 +235,7 @@ def test_the_funding_rate_goes_to_the_lever_and_back_within_the_cap() -> None:
     assert exchange.levers.state() == []
 
 
+@pytest.mark.slow
 def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() -> None:
     exchange = make()
     checker = MarketChecker(exchange)
@@ -288,6 +292,21 @@ def test_there_are_only_so_many_levers_at_a_time() -> None:
 
 
 # Any levers
+
+
+@pytest.mark.slow
+def test_prices_stay_within_the_bounds_of_a_contract_however_far_it_falls_or_rises() -> None:
+    for move in (-0.9, 9.0):
+        exchange = make(("TRXUSDT", "BTCUSDT", "BTCUSD_PERP"), quoting=0.25)
+        checker = MarketChecker(exchange)
+        for after_ms in (0, 500, 1_000):
+            pull(exchange, after_ms, market="shock", move=move, over="1s", beta=True, stay=0.1)
+        pull(exchange, 0, market="volatility", factor=50)
+        run_checked(exchange, checker, START_MS + 4_000)
+        for instrument in exchange.instruments:
+            contract = checker.contracts[instrument.symbol]
+            prices = contract.bids.keys() | contract.asks.keys()
+            assert instrument.min_price <= min(prices) < max(prices) <= instrument.max_price
 
 
 PULLS = st.one_of(

@@ -214,7 +214,7 @@ class DepthMakers:
             queue = side.levels.get(key)
             if queue is None:
                 if random() < add:
-                    if lowest <= abs(key) <= highest and (
+                    if lowest <= key * side.sign <= highest and (
                         size := quantity(key, scale, int(random() * DRAWS))
                     ):
                         fill_gap(side, key, size)

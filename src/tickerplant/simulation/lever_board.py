@@ -355,9 +355,9 @@ class LeverBoard:
         for delay_ms, share in path_shares(pulled.random, back_ms):
             moved = partial(self._move, pulled, sizes, -share * recover, -share * overshoot)
             self._after(delay_ms, pulled, moved)
-        self._after(back_ms, pulled, partial(self._end_shock, pulled))
+        self._after(back_ms, pulled, partial(self._conclude, pulled))
 
-    def _end_shock(self, pulled: _Pulled) -> None:
+    def _conclude(self, pulled: _Pulled) -> None:
         self._finish(pulled)
         self._refresh()
 
@@ -421,7 +421,7 @@ class LeverBoard:
             else:
                 back = partial(self._move, pulled, premiums, 0.0, -share)
             self._after(delay_ms, pulled, back)
-        self._after(over_ms, pulled, partial(self._end_shock, pulled))
+        self._after(over_ms, pulled, partial(self._conclude, pulled))
 
     # Forced orders
 
@@ -437,7 +437,7 @@ class LeverBoard:
             for delay_ms, size in self._wave(pulled, contract, over_ms, usd):
                 force = partial(self._force, pulled, contract, -size if is_sale else size)
                 contract.market.after(delay_ms, force)
-        self._after(over_ms, pulled, partial(self._end_shock, pulled))
+        self._after(over_ms, pulled, partial(self._conclude, pulled))
 
     def _wave(
         self, pulled: _Pulled, contract: ListedContract, over_ms: int, usd: float
@@ -495,7 +495,7 @@ class LeverBoard:
         due_ms = self._scheduler.now_ms + int(pulled.lever.number("notice"))
         due_ms = -(-due_ms // SECOND_MS) * SECOND_MS
         pulled.until_ms = due_ms
-        self._after(due_ms - self._scheduler.now_ms, pulled, partial(self._end_shock, pulled))
+        self._after(due_ms - self._scheduler.now_ms, pulled, partial(self._conclude, pulled))
         return due_ms
 
 

@@ -52,6 +52,8 @@ ROUND_SHARE = 0.15
 LEAST_PRESENCE = 0.02
 WIDENING = 2.0
 """Spread of the makers that stay, in usual moves, for each maker that is gone."""
+WIDEST = 0.02
+"""The widest spread that they keep, relative to the price."""
 JOIN_SPREAD = 0.9
 """Standard deviation of the logarithm of the first quantity at a new best price."""
 KEEP_LEVEL_CHANCE = 0.85
@@ -78,6 +80,7 @@ class TouchMakers:
         self._valuation = valuation
         self._tick = market.instrument.tick_size
         self._step = market.instrument.step_size
+        self._lowest = market.instrument.min_price
         self._parts = [CHANGE * exp(random.gauss(0, CHANGE_SPREAD)) for _ in range(DRAWS)]
         self._wanted = [0.0, 0.0]
         self._sizes = [1.0, 1.0]
@@ -256,7 +259,8 @@ class TouchMakers:
         self._sizes = [conditions.presence_of(buy) * conditions.depth for buy in (False, True)]
         missing = 1 / max(conditions.presence, LEAST_PRESENCE) - 1
         wide = int(WIDENING * missing * self._usual_threshold / self._tick) * self._tick
-        self.spread = max(wide, self._tick)
+        widest = int(self._valuation.price() * WIDEST / self._tick) * self._tick
+        self.spread = max(min(wide, widest), self._tick)
         self.move_threshold = max(self._usual_threshold, self.spread / 2)
 
     def adapt(self) -> None:
@@ -296,7 +300,7 @@ class TouchMakers:
         target_quantity = (
             self.target_quantity(buy) * self._touch_share * exp(self._gauss(0, JOIN_SPREAD))
         )
-        price = key * side.sign
+        price = max(key * side.sign, self._lowest)
         for _ in range(2):
             engine.post(buy, price, min(self._order_sizes.order(), self._whole(target_quantity)))
         engine.post(buy, price, self._whole(target_quantity))
