@@ -94,6 +94,8 @@ async def test_what_cannot_be_simulated_is_said_when_the_market_is_opened() -> N
         await tickerplant.simulate(symbols=["BTCUSTD"])
     with pytest.raises(ConfigError, match="intensity"):
         await tickerplant.simulate(symbols=["BTCUSDT"], intensity=-1)
+    with pytest.raises(ConfigError, match="quoting"):
+        await tickerplant.simulate(symbols=["BTCUSDT"], quoting=1.5)
 
 
 @looped

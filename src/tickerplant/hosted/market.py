@@ -120,6 +120,7 @@ def simulate(
     duration: str | None = None,
     speed: float = 1.0,
     intensity: float = 1.0,
+    quoting: float = 1.0,
     paused: bool = False,
     faults: Mapping[str, str] | None = None,
     scenario: str | Iterable[str] = (),
@@ -142,6 +143,7 @@ def simulate(
         duration: Market time after which it is over, such as `10m`; unlimited if missing.
         speed: Market seconds per second; 0 is as fast as the program reads.
         intensity: Multiplier for the order flow.
+        quoting: Share of the usual quoting of makers, up to 1; less is faster to simulate.
         paused: Leave the clock to the program: `market.clock.resume()`.
         faults: Faults to inject, such as `{"reset": "30s"}`.
         scenario: A scenario that starts with the clock, such as `flash-crash`: its name in
@@ -152,7 +154,10 @@ def simulate(
         ConfigError: an argument is invalid.  What the server finds is raised when the market is
             opened.
     """
-    fields = simulation_fields(seed=seed, symbols=symbols, start=start, intensity=intensity) | {
+    market = simulation_fields(
+        seed=seed, symbols=symbols, start=start, intensity=intensity, quoting=quoting
+    )
+    fields = market | {
         "duration_ms": duration_ms_of(duration),
         "speed": speed_of(speed),
         "faults": dict(faults or {}),
