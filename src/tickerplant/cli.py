@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 SHELLS = ("bash", "zsh", "fish")
 SECTIONS = {
-    "Serve a market": ("simulate", "replay", "relay", "edge", "test-server"),
+    "Serve a market": ("simulate", "replay", "relay", "edge", "test-server", "control"),
     "Read a market": ("watch", "record", "ask"),
     "Recordings": ("verify", "export"),
     "Look up": ("explain", "streams", "queries", "scenarios"),
@@ -202,6 +202,24 @@ def _requests(
 
     del ctx, param
     return methods_and_paths(incomplete)
+
+
+def _actions(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from tickerplant.command_line.values import control_actions
+
+    del ctx, param
+    return control_actions(incomplete)
+
+
+def _arguments(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from tickerplant.command_line.values import control_arguments
+
+    del param
+    return control_arguments(ctx.params.get("action") or "", incomplete)
 
 
 def _parameters(
@@ -452,6 +470,38 @@ def ask(name: str, given: tuple[str, ...], **options: Any) -> int:
     from tickerplant.watching import ask as asking
 
     return asking.ask(settings, name, given)
+
+
+@commands.command(cls=SettingsCommand)
+@click.argument("action", metavar="ACTION", shell_complete=_actions)
+@click.argument("given", metavar="[ARGUMENT]...", nargs=-1, shell_complete=_arguments)
+def control(action: str, given: tuple[str, ...], **options: Any) -> int:
+    """Control a running server: its clock, faults, scenarios, levers and connections.
+
+    \b
+    clock [speed=NUMBER] [paused=true|false]   print or set the clock of the market
+    pause, resume                              pause the market, or let it go on
+    step DURATION                              advance a paused market, such as 10s
+    seek TIME                                  go on at a time, or at an offset such as +10m
+    faults                                     list the faults, and how often each happened
+    fault KIND[=VALUE] [KEY=VALUE]...          turn a fault on
+    clear [ID]                                 turn a fault off, or all of them
+    scenarios                                  list the scenarios
+    scenario NAME|FILE.toml                    start a scenario
+    stop [ID]                                  stop a scenario, or all of them
+    levers                                     list the levers of a simulated market
+    lever NAME [KEY=VALUE]...                  pull a lever
+    release [ID]                               release a lever, or all of them
+    connections                                list the connections, and why the last ended
+    close ID                                   close a connection
+    limits, nodes                              print the limits, or the processes
+    """
+    from tickerplant.config.settings import ControlSettings
+
+    settings = _settings("control", ControlSettings, options)
+    from tickerplant.watching import control as controlling
+
+    return controlling.control(settings, action, given)
 
 
 @commands.command(cls=SettingsCommand)

@@ -91,6 +91,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             f"echo btcusdt@trade | tickerplant record - -o tape --url {_PLANT}",
         ),
     ),
+    "control": (
+        ("Pause the market and go on by ten seconds", "tickerplant control step 10s"),
+        (
+            "Drop a tenth of the depth messages of one symbol for a minute",
+            "tickerplant control fault drop=0.1 stream=btcusdt@depth* for=60s",
+        ),
+        ("A crash and a recovery, now", "tickerplant control scenario flash-crash"),
+    ),
     "ask": (
         ("A method of the WebSocket API", "tickerplant ask ticker.price symbol=BTCUSDT"),
         (

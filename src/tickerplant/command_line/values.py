@@ -15,8 +15,10 @@ from tickerplant.config.name_lists import FILE_PREFIX, STANDARD_INPUT
 from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.config.values import file_path, folder_path
+from tickerplant.control.actions import ACTIONS
 from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.profile import PROFILES
+from tickerplant.simulation.levers import LEVER_ROWS
 from tickerplant.protocol.limits import LIMIT_ROWS
 from tickerplant.queries import QUERIES, find_method, find_path
 from tickerplant.scenarios.library import library_names
@@ -85,6 +87,33 @@ def methods_and_paths(incomplete: str) -> list[Item]:
         return _matching(sorted(paths), incomplete)
     ends = {path.rpartition("/")[2] for path in paths}
     return _matching(sorted({*_methods(), *ends}), incomplete)
+
+
+def control_actions(incomplete: str) -> list[Item]:
+    """Return what `tickerplant control` can do that begins with `incomplete`."""
+    return [
+        Item(each.name, type=WORD, help=each.doc)
+        for each in ACTIONS
+        if each.name.startswith(incomplete)
+    ]
+
+
+def control_arguments(action: str, incomplete: str) -> list[Item]:
+    """Return what may follow an action: kinds of faults, levers, scenarios, fields of the clock."""
+    if action == "scenario":
+        return scenarios(incomplete)
+    docs: dict[str, str] = {}
+    if action == "fault":
+        docs = {row.name: row.doc for row in FAULT_ROWS}
+    elif action == "lever":
+        docs = {row.name: row.doc for row in LEVER_ROWS}
+    elif action == "clock":
+        docs = {"paused=true": "", "paused=false": "", "speed=": ""}
+    return [
+        Item(name, type=PREFIX if name.endswith("=") else WORD, help=doc)
+        for name, doc in docs.items()
+        if name.startswith(incomplete)
+    ]
 
 
 def scenarios(incomplete: str) -> list[Item]:

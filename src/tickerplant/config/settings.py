@@ -13,6 +13,7 @@ from tickerplant.config.values import (
     base_url,
     bus_prefix,
     bus_urls,
+    control_url,
     duration_ms,
     faults,
     file_path,
@@ -720,6 +721,21 @@ class ScenariosSettings(ListSettings, frozen=True, kw_only=True):
     toml: Annotated[bool, _setting("Print the TOML of the scenario, to begin one with.")] = False
 
 
+class ControlSettings(ListSettings, frozen=True, kw_only=True):
+    """Control a running server."""
+
+    url: Annotated[str, _setting("Address of the server, any of its ports.", control_url)] = (
+        f"http://127.0.0.1:{USDM.default_port}"
+    )
+    control_token: Annotated[
+        str | None,
+        _setting(
+            "Token of the server; better in TICKERPLANT_CONTROL_TOKEN, which other users cannot see.",
+            secret,
+        ),
+    ] = None
+
+
 def is_quiet(log_level: str) -> bool:
     """Whether a command shows no progress and no totals at this level of the log."""
     return log_level in {"warning", "error"}
@@ -739,6 +755,7 @@ COMMANDS: dict[str, type[Struct]] = {
     "watch": WatchSettings,
     "record": RecordSettings,
     "ask": AskSettings,
+    "control": ControlSettings,
     "export": ExportSettings,
     "verify": VerifySettings,
 }

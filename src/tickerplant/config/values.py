@@ -8,6 +8,7 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from tickerplant.config.name_lists import names_in
+from tickerplant.control.client import ControlClient
 from tickerplant.control.clock import parse_speed
 from tickerplant.errors import ConfigError
 from tickerplant.faults.rule import Rule, parse_rule
@@ -98,6 +99,18 @@ def base_url(text: object) -> str:
     except ConfigError as error:
         raise ValueError(error.expected) from None
     return str(text)
+
+
+def control_url(text: object) -> str:
+    """Return the address of a server whose control plane is to be used.
+
+    Raises:
+        ValueError: `text` is no such address.
+    """
+    try:
+        return ControlClient(str(text)).url
+    except ConfigError as error:
+        raise ValueError(error.expected) from None
 
 
 def api_url(text: object) -> str:
