@@ -67,12 +67,10 @@ class Clients:
     def begin_streams(self) -> None:
         self.has_ended = False
 
-    def set_faults(
-        self, rules: Mapping[str, Mapping[str, Any]], now: Iterable[Mapping[str, Any]]
-    ) -> None:
-        if rules != self.faults or now:
+    def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+        if rules != self.faults:
             self.faults = rules
-            self.told.append(("faults", rules, tuple(now)))
+            self.told.append(("faults", rules))
 
     def close_connection(self, worker: str, connection_id: str) -> None:
         self.told.append(("close", worker, connection_id))

@@ -495,7 +495,7 @@ def control(action: str, given: tuple[str, ...], **options: Any) -> int:
     connections                                list the connections, and why the last ended
     close ID                                   close a connection
     limits, nodes                              print the limits, or the processes
-    """
+    """  # noqa: D301  # the character that keeps the lines as they are
     from tickerplant.config.settings import ControlSettings
 
     settings = _settings("control", ControlSettings, options)

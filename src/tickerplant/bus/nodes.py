@@ -193,8 +193,6 @@ class FaultsSet(Struct, frozen=True, kw_only=True, tag="faults_set"):
 
     rules: dict[str, Any]
     """Those of `PlantDescription.faults`, by id."""
-    now: tuple[dict[str, Any], ...] = ()
-    """Those that act at once, and are over then."""
 
 
 class ConnectionToClose(Struct, frozen=True, kw_only=True, tag="connection_to_close"):

@@ -121,10 +121,8 @@ class EdgeClients(Protocol):
         """Accept stream connections again after `end_streams`."""
         ...
 
-    def set_faults(
-        self, rules: Mapping[str, Mapping[str, Any]], now: Iterable[Mapping[str, Any]]
-    ) -> None:
-        """Let other faults be on, by id; those in `now` act at once."""
+    def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+        """Let exactly these faults be on, by their ids."""
         ...
 
     def close_connection(self, worker: str, connection_id: str) -> None:
@@ -599,8 +597,8 @@ class EdgeNode:
                 self._obey_outage(control)
             case StreamsEnded(reason=reason):
                 self._clients.end_streams(_close_reason(reason))
-            case FaultsSet(rules=rules, now=now):
-                self._clients.set_faults(rules, now)
+            case FaultsSet(rules=rules):
+                self._clients.set_faults(rules)
             case ConnectionToClose(worker=worker, connection=connection_id):
                 self._clients.close_connection(worker, connection_id)
             case PlantGoes(reason=reason):
@@ -689,7 +687,7 @@ class EdgeNode:
                 self._clients.start_outage(venue, None, reason)
             elif self._outages.pop(venue, None) is not None:
                 self._clients.end_outage(venue)
-        self._clients.set_faults(description.faults, ())
+        self._clients.set_faults(description.faults)
         if description.ended:
             self._clients.end_streams(_close_reason(description.ended))
         else:

@@ -329,16 +329,13 @@ class PlantNode:
         self.description = msgspec.structs.replace(self.description, ended=reason.name)
         self._control(StreamsEnded(reason=reason.name))
 
-    def set_faults(self, rules: Mapping[str, Any], now: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Let other faults be on at the connections of the edges.
-
-        Args:
-            rules: Those that are on from now on, by id.
-            now: Those that act at once, and are over then.
-        """
+    def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+        """Let other faults be on at the connections of the edges, by their ids."""
         listed = {name: dict(rule) for name, rule in rules.items()}
+        if listed == self.description.faults:
+            return
         self.description = msgspec.structs.replace(self.description, faults=listed)
-        self._control(FaultsSet(rules=listed, now=tuple(dict(rule) for rule in now)))
+        self._control(FaultsSet(rules=listed))
 
     def close_connection(self, worker: str, connection_id: str) -> None:
         """Let an edge close a connection."""

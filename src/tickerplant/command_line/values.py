@@ -18,11 +18,11 @@ from tickerplant.config.values import file_path, folder_path
 from tickerplant.control.actions import ACTIONS
 from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.profile import PROFILES
-from tickerplant.simulation.levers import LEVER_ROWS
 from tickerplant.protocol.limits import LIMIT_ROWS
 from tickerplant.queries import QUERIES, find_method, find_path
 from tickerplant.scenarios.library import library_names
 from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.levers import LEVER_ROWS
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.units import NS_PER_MS

@@ -31,6 +31,7 @@ from tickerplant.cluster.connection import BusConnection
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.edge.metrics import bus_samples
 from tickerplant.edge.tallies import EdgeTallies
+from tickerplant.faults.board import FaultOn, passed_on
 from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.logs import Complaints
 from tickerplant.protocol.actions import Action, Close, Send
@@ -91,6 +92,7 @@ class EdgeAnswers:
         node.watch_edges(self._on_report, self._on_gone)
         server.readiness.measure(lambda: bus_samples(node, bus))
         server.edges = self
+        server.faults.subscribe(self._pass_faults_on)
 
     @property
     def totals(self) -> Totals:
@@ -283,6 +285,10 @@ class EdgeAnswers:
             page = edge.connections()
             if page is not None:
                 yield page
+
+    def _pass_faults_on(self, _changed: FaultOn) -> None:
+        """Let the faults of connections that are on now be on at the edges."""
+        self._node.set_faults(passed_on(self._server.faults))
 
     def close_connection(self, worker: str, connection_id: str) -> None:
         """Let an edge close a connection."""

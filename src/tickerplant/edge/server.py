@@ -272,10 +272,14 @@ class EdgeServer:
                 if connection.identity == connection_id:
                     connection.close(CONTROL_PLANE)
 
-    def set_faults(
-        self, rules: Mapping[str, Mapping[str, Any]], now: Iterable[Mapping[str, Any]]
-    ) -> None:
-        """Let other faults be on; those in `now` act at once."""
+    def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+        """Let exactly the faults be on here that are on at the plant."""
+        try:
+            parsed = {name: parse_rule(rule) for name, rule in rules.items()}
+        except ConfigError as error:
+            self.complaints.add("bus: malformed", f"! not a fault of this version: {error}")
+            return
+        self.faults.replace_all(parsed)
 
     def lose_clients(self) -> None:
         """Close all connections at once, because there is no plant any more."""

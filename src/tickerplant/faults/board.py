@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tickerplant.errors import ConfigError
 from tickerplant.faults.clock import FaultClock, Timer
 from tickerplant.faults.row import ActsOn
-from tickerplant.faults.rule import Rule, Window, opening_ms
+from tickerplant.faults.rule import Rule, opening_ms
 
 State: TypeAlias = Literal["waiting", "on", "over"]
 MAX_RULES = 1_000
@@ -243,14 +243,13 @@ class FaultBoard:
     def replace_all(self, rules: Mapping[str, Rule]) -> None:
         """Let exactly these rules be on, by their ids: what another board has on.
 
-        The rules that stay keep their counts.  Their windows open and end there, so here `at` and
-        `for` do not count.
+        The rules that stay keep their counts.  Their windows open there, and end where that is earlier.
         """
         for rule_id in self._rules.keys() - rules.keys():
             self.remove(rule_id)
         for rule_id, rule in rules.items():
             if rule_id not in self._rules:
-                window = Window(after=rule.window.after, times=rule.window.times)
+                window = replace(rule.window, at_ms=None, delay_ms=0)
                 self._add(rule_id, replace(rule, window=window), self.clock.now_ms)
 
     def chances(self, on: FaultOn, ordinal: int) -> Chances:
@@ -303,7 +302,7 @@ def passed_on(board: FaultBoard) -> dict[str, Mapping[str, object]]:
     Requests are answered where the market is, so their faults are not passed on.
     """
     return {
-        on.id: {name: value for name, value in on.rule.given.items() if name not in {"at", "for"}}
+        on.id: {name: value for name, value in on.rule.given.items() if name != "at"}
         for on in board
         if on.is_on and on.rule.row.acts_on != "rest"
     }

@@ -7,11 +7,16 @@ from typing import Any
 
 from msgspec import Struct
 
+from tickerplant.errors import ConfigError, RequestError
 from tickerplant.faults.board import FaultBoard, FaultOn, State
+from tickerplant.faults.rows import FAULT_ROWS
+from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS, parse_rule
 from tickerplant.server.control_plane import ControlPlane
-from tickerplant.server.operation import Operation, Request
+from tickerplant.server.operation import NOT_THERE, Operation, Request, Schema
 
 FAULTS_PATH = "/plant/v1/faults"
+TEXT = "text"
+"""The field that has a whole rule in its short form."""
 
 
 class FaultRule(Struct, frozen=True, kw_only=True):
@@ -80,10 +85,58 @@ def faults_page(board: FaultBoard, at_edges: Mapping[str, int]) -> FaultsPage:
     )
 
 
-def _read(plane: ControlPlane, _request: Request) -> FaultsPage:
-    """Return the faults, counted here and at the edges."""
+def _board(plane: ControlPlane) -> FaultBoard:
     assert plane.faults is not None  # noqa: S101  # only an edge has none, and asks its plant
-    return faults_page(plane.faults, {} if plane.edges is None else plane.edges.fault_counts())
+    return plane.faults
+
+
+def _page(plane: ControlPlane) -> FaultsPage:
+    """Return the faults, counted here and at the edges."""
+    at_edges = {} if plane.edges is None else plane.edges.fault_counts()
+    return faults_page(_board(plane), at_edges)
+
+
+def _add(plane: ControlPlane, request: Request) -> FaultRule:
+    fields = request.fields
+    if TEXT in fields and len(fields) > 1:
+        raise ConfigError(TEXT, fields[TEXT], "no other field beside it")
+    rule = parse_rule(fields.get(TEXT, fields))
+    return fault_rule(_board(plane).add(rule))
+
+
+def _remove(plane: ControlPlane, request: Request) -> FaultsPage:
+    board = _board(plane)
+    try:
+        board.remove(request.id)
+    except KeyError:
+        known = ", ".join(each.id for each in board) or "there is none"
+        raise RequestError(NOT_THERE, f"there is no fault {request.id}: {known}", 404) from None
+    return _page(plane)
+
+
+def _remove_all(plane: ControlPlane, _request: Request) -> FaultsPage:
+    _board(plane).clear()
+    return _page(plane)
+
+
+def _body() -> Schema:
+    """Return the schema of a rule."""
+    properties: Schema = {
+        "kind": {"enum": [row.name for row in FAULT_ROWS], "description": "What goes wrong."},
+        TEXT: {
+            "type": "string",
+            "description": "The whole rule in its short form, such as `drop=0.1 for=60s`; then "
+            "nothing else is given.",
+        },
+    }
+    any_value = ["string", "number", "boolean"]
+    for row in FAULT_ROWS:
+        for param in row.params:
+            properties.setdefault(param.name, {"type": any_value, "description": param.doc})
+    for name, doc in {**AIM_DOCS, **WINDOW_DOCS}.items():
+        properties[name] = {"type": any_value, "description": doc}
+    required = [{"required": ["kind"]}, {"required": [TEXT]}]
+    return {"type": "object", "oneOf": required, "properties": properties}
 
 
 OPERATIONS = (
@@ -91,8 +144,40 @@ OPERATIONS = (
         method="GET",
         path=FAULTS_PATH,
         name="faults",
-        summary="The faults on demand.",
-        handler=_read,
+        summary="The faults that are on, and how often each happened.",
+        handler=lambda plane, _: _page(plane),
         answers=(FaultsPage,),
+    ),
+    Operation(
+        method="POST",
+        path=FAULTS_PATH,
+        name="addFault",
+        summary="Turn a fault on; the response is the rule with its `id`.",
+        doc=(
+            "The body has the `kind` and, by name, its parameters, its aim and its window; or the "
+            "short form in `text`."
+        ),
+        handler=_add,
+        body=_body,
+        answers=(FaultRule,),
+        example={"kind": "drop", "share": 0.1, "stream": "btcusdt@depth*", "for": "60s"},
+    ),
+    Operation(
+        method="DELETE",
+        path=FAULTS_PATH,
+        name="removeFaults",
+        summary="Turn all faults off.",
+        handler=_remove_all,
+        answers=(FaultsPage,),
+    ),
+    Operation(
+        method="DELETE",
+        path=f"{FAULTS_PATH}/{{id}}",
+        name="removeFault",
+        summary="Turn a fault off; the response has those that are left.",
+        id_doc="the id of a fault, such as `f1`.",
+        handler=_remove,
+        answers=(FaultsPage,),
+        statuses={404: "There is no such fault."},
     ),
 )
