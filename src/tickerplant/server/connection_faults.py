@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.faults.board import Chances, FaultBoard, FaultOn
 from tickerplant.faults.clock import Timer
+from tickerplant.faults.content_rows import DELAY
 from tickerplant.faults.message_faults import MessageFault, message_fault
 from tickerplant.faults.network_rows import RETRY_AFTER_MS
 from tickerplant.faults.rule import matches
@@ -145,6 +146,8 @@ class _Attached(Struct, eq=False):
     undo: Callable[[], object] | None = None
     """Ends what it does now."""
     message_fault: MessageFault[Message] | None = None
+    is_timed: bool = False
+    """Whether the messages of its port are written in their millisecond because of it."""
     held: list[Callable[[], object]] = msgspec.field(default_factory=list)
     """Answers that it delays."""
 
@@ -177,6 +180,8 @@ class ConnectionFaults:
         attached = self._attached[on] = _Attached(on, chances)
         match on.rule.row.acts_on:
             case "message" | "clock":
+                if on.rule.values.get("mean") is not None or on.rule.row.name == DELAY.name:
+                    self._set_timed(attached, is_timed=True)
                 attached.message_fault = message_fault(
                     on, chances, self._runner.board.clock, partial(self._release, on)
                 )
@@ -197,6 +202,7 @@ class ConnectionFaults:
         if attached is None or self._is_lost:
             return
         self._stop(attached)
+        self._set_timed(attached, is_timed=False)
         if attached.message_fault is not None:
             attached.message_fault.end()
             self._set_filter()
@@ -209,8 +215,7 @@ class ConnectionFaults:
         for attached in self._attached.values():
             if attached.timer is not None:
                 attached.timer.cancel()
-            if attached.undo is not None and attached.on.rule.row.name in TIMED:
-                self._runner.end_timed(self._connection.endpoint)
+            self._set_timed(attached, is_timed=False)
         self._attached.clear()
         if self._transport is not None:
             self._transport.forget()
@@ -363,22 +368,21 @@ class ConnectionFaults:
         values, on = attached.on.rule.values, attached.on
         seed = f"{self._runner.board.seed} {on.number} {self._connection.fault_number}"
         latency = Latency(values["time"], jitter_of(seed, values["jitter"]))
-        self._runner.begin_timed(self._connection.endpoint)
+        self._set_timed(attached, is_timed=True)
         self._faulty_transport().set_latency(on.id, latency)
-        attached.undo = partial(self._end_delay, attached)
-
-    def _end_delay(self, attached: _Attached) -> None:
-        self._faulty_transport().set_latency(attached.on.id, None)
-        self._runner.end_timed(self._connection.endpoint)
+        attached.undo = partial(self._faulty_transport().set_latency, on.id, None)
 
     def _limit(self, attached: _Attached) -> None:
-        self._runner.begin_timed(self._connection.endpoint)
+        self._set_timed(attached, is_timed=True)
         self._faulty_transport().set_rate(attached.on.id, attached.on.rule.values["rate"])
-        attached.undo = partial(self._end_limit, attached)
+        attached.undo = partial(self._faulty_transport().set_rate, attached.on.id, None)
 
-    def _end_limit(self, attached: _Attached) -> None:
-        self._faulty_transport().set_rate(attached.on.id, None)
-        self._runner.end_timed(self._connection.endpoint)
+    def _set_timed(self, attached: _Attached, *, is_timed: bool) -> None:
+        """Let it matter, or no longer, in which millisecond messages are written."""
+        if attached.is_timed is not is_timed:
+            attached.is_timed = is_timed
+            runner, endpoint = self._runner, self._connection.endpoint
+            (runner.begin_timed if is_timed else runner.end_timed)(endpoint)
 
     def _faulty_transport(self) -> FaultyTransport:
         """Return its transport, through which from now on all of its bytes pass."""
@@ -566,8 +570,6 @@ class _Count:
         self._release(held)
 
 
-TIMED = frozenset({"latency", "bandwidth"})
-"""Faults for which it matters when something is written."""
 ACTS: dict[str, Callable[[ConnectionFaults, _Attached], None]] = {
     "reset": ConnectionFaults._reset,  # noqa: SLF001  # the table of what faults do
     "close": ConnectionFaults._close,  # noqa: SLF001

@@ -1,0 +1,91 @@
+"""Faults in market time: in a stepped simulation, they come between the same events in every run."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from hashlib import sha256
+
+import pytest
+from loopback import Clock, Loopback, looped, shake_hands
+
+from tickerplant.faults.board import FaultBoard
+from tickerplant.faults.clock import MarketClock
+from tickerplant.faults.rule import parse_rule
+from tickerplant.plant import Plant
+from tickerplant.server.server import Server
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.instruments import instruments
+from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.venue import COINM, USDM
+
+START_MS = 1_767_225_600_000
+STREAMS = "/stream?streams=btcusdt@depth@100ms/btcusdt@trade/btcusdt@bookTicker"
+CLIENTS = ("plain", "reset", "stall", "latency", "bandwidth", "after", "content", "chain")
+RULES = (
+    "reset at=+1503ms",
+    "stall at=+500ms for=700ms",
+    "latency=120ms@60ms at=+300ms for=1s",
+    "bandwidth=20KB at=+200ms for=1500ms",
+    "close=1012 after=40 stream=btcusdt@bookTicker",
+    "fields=0.3 for=1s",
+    "chain=300ms",
+)
+
+
+async def _read(sock_of: asyncio.Future[bytes], house: Loopback, received: bytearray) -> None:
+    loop = asyncio.get_running_loop()
+    sock = house.socket()
+    received += await shake_hands(sock, STREAMS)
+    sock_of.set_result(b"")
+    with suppress(ConnectionResetError):
+        while data := await loop.sock_recv(sock, 1 << 16):
+            received += data
+    sock.close()
+
+
+async def _run(seed: int) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
+    """Return what each client received, its length, and how often each fault happened."""
+    traded = instruments(START_MS, ("BTCUSDT", "BTCUSD_PERP"))
+    exchange = SimulatedExchange(traded, seed=7, start_ms=START_MS)
+    plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
+    open_market(plant, exchange)
+    source = SimulatedSource(exchange, plant, is_paused=True)
+    board = FaultBoard(MarketClock(plant.timers), seed)
+    server = Server(plant, ports={USDM.name: 0, COINM.name: 0}, faults=board)
+    await server.start()
+    house = Loopback(plant, server, Clock())
+    running = asyncio.create_task(source.run(server.congestion, server.readiness))
+    received = {name: bytearray() for name in CLIENTS}
+    readers = []
+    for name in CLIENTS:
+        connected: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        readers.append(asyncio.create_task(_read(connected, house, received[name])))
+        await connected
+    identities = [each.identity for each in server.connections]
+    for identity, text in zip(identities[1:], RULES, strict=True):
+        board.add(parse_rule(f"{text} connection={identity}"))
+    for _ in range(3):
+        await source.steer({"step": "900ms"})
+    await server.stop()
+    running.cancel()
+    await asyncio.gather(*readers)
+    digests = {name: sha256(data).hexdigest() for name, data in received.items()}
+    return digests, {name: len(data) for name, data in received.items()}, dict(board.counts)
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+@looped
+async def test_stepped_faults_give_every_client_the_same_bytes_in_every_run() -> None:
+    first, sizes, counts = await _run(1)
+    second, sizes_again, counts_again = await _run(1)
+    assert sizes == sizes_again
+    assert first == second
+    assert counts == counts_again
+    assert set(counts) == {rule.split("=")[0].split(" ")[0] for rule in RULES}
+    other, _, _ = await _run(2)
+    changed = {name for name in CLIENTS if other[name] != first[name]}
+    assert {"content"} <= changed <= {"content", "chain"}, "chance follows from the seed"
+    assert first["stall"] == first["latency"] == first["bandwidth"] == first["plain"]
+    assert sizes["reset"] < sizes["plain"]
