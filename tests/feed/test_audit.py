@@ -224,7 +224,7 @@ def test_a_book_that_is_rebuilt_ends_the_audit() -> None:
     audit = Audit(book)
     audit.begin()
     book.offer(update(31, 40, 30), 0)
-    book.load(snapshot(40), 0)
+    book.load(snapshot(40, ("5", "1.0")), 0)
     result = audit.take(msgspec.json.encode(snapshot(40)), 0)
     assert result is not None
     assert result.skipped_reason.startswith("the book was replaced: the book was rebuilt")
@@ -243,7 +243,8 @@ def test_only_a_live_book_is_audited() -> None:
 
 def test_empty_books_have_nothing_to_compare() -> None:
     book = LocalBook(SYMBOL)
-    book.load(DepthSnapshot(last_update_id=10, bids=[], asks=[]), 0)
+    for _ in range(2):
+        book.load(DepthSnapshot(last_update_id=10, bids=[], asks=[]), 0)
     audit = Audit(book)
     audit.begin()
     result = audit.take(DepthSnapshot(last_update_id=10, bids=[], asks=[]), 0)

@@ -584,7 +584,7 @@ def test_a_side_that_grows_too_wide_forgets_its_worst_levels() -> None:
 
 def test_a_snapshot_that_was_not_requested_is_not_used() -> None:
     book = live_book()
-    assert not book.load(snapshot(99, []), 0)
+    assert not book.load(snapshot(99, [("1.00", "1.000")]), 0)
     assert (book.best_bid, book.counters.snapshots_unused) == (BIDS[0], 1)
 
 
@@ -601,3 +601,44 @@ def test_a_snapshot_is_read_from_bytes_as_from_a_structure() -> None:
     book = LocalBook(SYMBOL)
     assert book.load(msgspec.json.encode(snapshot(10)), 0)
     assert (book.bids(9), book.asks(9)) == (BIDS, ASKS)
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "missing"),
+    [([], [], "no bids and no asks"), ([], None, "no bids"), (None, [], "no asks")],
+)
+def test_a_snapshot_without_levels_is_believed_when_the_next_lacks_them_too(
+    bids: Texts | None, asks: Texts | None, missing: str
+) -> None:
+    book = LocalBook(SYMBOL)
+    book.snapshot_requested(0)
+    assert not book.load(snapshot(10, bids, asks), 5)
+    assert book.state is BookState.SYNCING
+    assert f"it has {missing};" in book.reason
+    assert book.counters.snapshots_failed == 1
+    assert (book.wants_snapshot, book.next_request_ms) == (True, 1_000)
+    book.snapshot_requested(1_000)
+    assert book.load(snapshot(11, bids, asks), 1_005)
+    assert (book.state, book.reason) == (BookState.LIVE, "")
+
+
+def test_a_snapshot_with_levels_after_one_without_is_used() -> None:
+    book = LocalBook(SYMBOL)
+    assert not book.load(snapshot(10, []), 0)
+    assert book.load(snapshot(11), 1_000)
+    assert book.best_bid == BIDS[0]
+    book.updates_lost("disconnected", 2_000)
+    book.updates_resumed(3_000)
+    assert not book.load(snapshot(12, []), 9_000), "the one before it had bids"
+
+
+def test_a_book_says_why_its_snapshot_was_not_used() -> None:
+    book = LocalBook(SYMBOL)
+    book.snapshot_requested(0)
+    assert not book.load(snapshot(10, [("101.20", "1.000")]), 5)
+    assert book.reason == "the snapshot cannot be used: crossed: bid 101.20 and ask 101.00"
+    book.snapshot_requested(1_000)
+    book.snapshot_failed(1_005)
+    assert book.reason == "no snapshot yet"
+    assert book.load(snapshot(10), 2_000)
+    assert book.reason == ""

@@ -81,6 +81,7 @@ class FeedCounters(Struct):
     apart: int = 0
     """Subscriptions that got their own connections, because they were full."""
     duplicates: int = 0
+    out_of_order: int = 0
     gaps: int = 0
     missing: int = 0
     backfilled: int = 0
@@ -598,6 +599,7 @@ def _stamp(message: Message, stream: str, payload: bytes, received_ns: int) -> N
 
 def _add(total: FeedCounters, counted: StreamCounters) -> None:
     total.duplicates += counted.duplicates
+    total.out_of_order += counted.out_of_order
     total.gaps += counted.gaps
     total.missing += counted.missing
     total.backfilled += counted.backfilled

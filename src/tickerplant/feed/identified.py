@@ -10,18 +10,26 @@ later one was delivered, and is left out otherwise.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from typing import Any
 
 from tickerplant.feed.context import FeedContext
-from tickerplant.feed.cursor import RESTARTED, IdCursor, Step
+from tickerplant.feed.cursor import NONE, RESTARTED, IdCursor, Step
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.merged_stream import MAX_AHEAD, Item, MergedStream, refuse
 from tickerplant.feed.secondary import Secondary
 
 LATE = "no response in time"
 TOO_MANY = "too many messages waited behind the gap"
+LATE_MS = 1_000
+"""A message of the primary with a lower id that is older by no more than this is late: it was overtaken.
+If it is older still, the ids have restarted, or a replay has gone back."""
+MAX_LATE = 100
+"""After so many late messages one after the other, the ids have restarted."""
+MAX_GAPS = 100
+"""Reported gaps whose messages are known to be late if they come; the oldest are forgotten."""
 
 
 class IdentifiedStream(MergedStream):
@@ -35,7 +43,15 @@ class IdentifiedStream(MergedStream):
         cursor: Its position, before the first message.
     """
 
-    __slots__ = ("_held", "_held_ms", "_repeats_until_ms", "cursor")
+    __slots__ = (
+        "_gaps",
+        "_held",
+        "_held_ms",
+        "_late_run",
+        "_led_at_id",
+        "_repeats_until_ms",
+        "cursor",
+    )
 
     def __init__(
         self,
@@ -56,6 +72,12 @@ class IdentifiedStream(MergedStream):
         """Messages that wait behind a gap, by rising ids."""
         self._held_ms: list[int] = []
         """When each of them came."""
+        self._gaps: deque[tuple[int, int]] = deque(maxlen=MAX_GAPS)
+        """The ids around the last gaps that were reported."""
+        self._late_run = 0
+        """Late messages since the last one that was in order."""
+        self._led_at_id = NONE
+        """The id at which the primary became that."""
 
     @property
     def held_count(self) -> int:
@@ -72,6 +94,7 @@ class IdentifiedStream(MergedStream):
         self.cursor = copy(self.cursor)
         self._accept_next = self.cursor.accept
         self._held, self._held_ms = [], []
+        self._gaps, self._late_run = self._gaps.copy(), 0
 
     # Messages
 
@@ -79,8 +102,13 @@ class IdentifiedStream(MergedStream):
         """Take a message of the primary, or one of a secondary that the primary left out."""
         cursor = self.cursor
         step = cursor.classify(item, cursor.event_time_ms if self._repeats_until_ms else None)
-        if step in {Step.DUPLICATE, Step.LATE}:
+        if step in {Step.DUPLICATE, Step.LATE} or (
+            step is Step.RESTART and self._is_repeated(item)
+        ):
             self.counters.duplicates += 1
+        elif step is Step.RESTART and self._is_late(item):
+            self._late_run += 1
+            self.counters.out_of_order += 1
         elif step is Step.RESTART:
             self._restart(item)
         elif step is Step.GAP or self._held:
@@ -91,12 +119,33 @@ class IdentifiedStream(MergedStream):
             self._pass(item)
 
     def _pass(self, item: Item) -> None:
+        self._late_run = 0
         self.cursor.advance(item)
         self.deliver(item)
+
+    def _is_repeated(self, item: Item) -> bool:
+        """Whether a message of the primary is the last one once more."""
+        cursor = self.cursor
+        is_same_id = bool(cursor.id_of(item) == cursor.last_id)
+        return is_same_id and bool(item.event_time_ms == cursor.event_time_ms)
+
+    def _is_late(self, item: Item) -> bool:
+        """Whether a message of the primary with a lower id was overtaken by later ones.
+
+        Consumers were told that it is missing, or it was replaced by a later one.
+        """
+        cursor = self.cursor
+        behind_ms = cursor.event_time_ms - item.event_time_ms
+        is_first = cursor.last_id == self._led_at_id  # on this connection: nothing overtook it
+        if behind_ms < 0 or is_first or self._late_run >= MAX_LATE:
+            return False
+        item_id = cursor.id_of(item)
+        return behind_ms <= LATE_MS or any(after < item_id < before for after, before in self._gaps)
 
     def _restart(self, item: Item) -> None:
         """Deliver `item`, the first message after the ids restarted."""
         self._give_up(RESTARTED)
+        self._gaps.clear()
         self._repeats_until_ms = 0
         for secondary in self.secondaries.values():
             if secondary.is_restarted:
@@ -178,6 +227,7 @@ class IdentifiedStream(MergedStream):
             self._expect_repeats()
         for entry in secondary.waiting.drain():
             self.take_slow(entry.item)
+        self._led_at_id = self.cursor.last_id
         self._secondary_removed()
 
     def _secondary_removed(self) -> None:
@@ -305,6 +355,7 @@ class IdentifiedStream(MergedStream):
         found = {
             row_id: row for row in rows if bounds[0] < (row_id := cursor.id_of(row)) < bounds[1]
         }
+        self._gaps.append(bounds)
         self._report_gap(item.symbol, bounds, cursor.missing_before(item), len(found), reason)
         for _, row in sorted(found.items()):
             row.stream = self.name

@@ -183,6 +183,10 @@ class LocalBook:
         self._phase = _Phase.SYNCING
         self._request = _Request.NONE
         self._refresh: _Refresh | None = None
+        self._was_empty = False
+        """Whether the last snapshot lacked the levels of a side."""
+        self._snapshot_fault = ""
+        """Why the last snapshot could not be used, for people; empty if it could."""
         self._notices: deque[Notice] = deque()
         self.journal: Journal | None = None
         """The running journal, if any."""
@@ -226,14 +230,18 @@ class LocalBook:
     def load(self, snapshot: DepthSnapshot | bytes | str, now_ms: int) -> bool:
         """Take the requested snapshot; return whether it is of use.
 
-        An invalid or crossed snapshot counts as failed.
+        An invalid or crossed snapshot counts as failed.  So does one without levels on a side, unless
+        the one before it had none either: then the book is really empty.
         """
         try:
             snapshot = read_snapshot(snapshot, self.symbol)
             sides = self.sides.rebuilt_from(snapshot, self.limit)
-        except (InvalidJson, ValueError):
+            self._check_empty(snapshot)
+        except (InvalidJson, ValueError) as error:
             self.snapshot_failed(now_ms)
+            self._snapshot_fault = f"the snapshot cannot be used: {error}"
             return False
+        self._snapshot_fault = ""
         request, self._request = self._request, _Request.NONE
         refresh, self._refresh = self._refresh, None
         if request is not _Request.OUTDATED:
@@ -263,6 +271,7 @@ class LocalBook:
         """Record that the requested snapshot will not come."""
         self._request = _Request.NONE
         self._refresh = None
+        self._snapshot_fault = ""
         self.counters.snapshots_failed += 1
 
     def updates_lost(self, reason: str, now_ms: int) -> None:
@@ -363,7 +372,7 @@ class LocalBook:
         if self._phase is _Phase.UNVERIFIED:
             return "reconnected; waiting for the next update to see whether any were missed"
         if self._phase is _Phase.SYNCING:
-            return self._sync.reason
+            return self._snapshot_fault or self._sync.reason
         if self._is_exhausted:
             return "out of depth: no level from the snapshot is left on one side"
         return ""
@@ -461,6 +470,14 @@ class LocalBook:
         return 0 < self.transaction_time_ms < time_ms - ID_RESTART_MS
 
     # Snapshots
+
+    def _check_empty(self, snapshot: DepthSnapshot) -> None:
+        """Raise `ValueError` if a side is empty in this snapshot, and was not in the last one."""
+        was_empty, self._was_empty = self._was_empty, not (snapshot.bids and snapshot.asks)
+        if self._was_empty and not was_empty:
+            sides = (("bids", snapshot.bids), ("asks", snapshot.asks))
+            missing = " and no ".join(name for name, levels in sides if not levels)
+            raise ValueError(f"it has no {missing}; the next one shows whether the book has none")
 
     def _rebuild(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
         updates = self._sync.load(snapshot)

@@ -62,6 +62,8 @@ class StreamCounters(Struct):
 
     duplicates: int = 0
     """Messages that were discarded because they were delivered before."""
+    out_of_order: int = 0
+    """Messages with ids that were discarded because they came after later ones."""
     gaps: int = 0
     missing: int = 0
     """Messages that are proved missing and could not be backfilled."""
