@@ -203,3 +203,17 @@ def test_a_value_that_cannot_be_used_is_refused_by_its_name(rule: str, field: st
     with pytest.raises(ConfigError) as refused:
         parse_rule(rule)
     assert refused.value.setting == field, str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "rule", ["missing_field=p once=true", "scale=1 once=true", "numbers once=true"]
+)
+def test_a_message_in_which_nothing_can_change_is_no_occasion(rule: str) -> None:
+    bare = Text(TRADES, b'{"e":"trade","E":1}')
+    stage = Stage(rule)
+    stage.send(bare, message(2), message(3))
+    first, second, third = stage.take()
+    assert first == {"e": "trade", "E": 1}
+    assert second != {"e": "trade", "E": 2, "p": "65280.10"}
+    assert third == {"e": "trade", "E": 3, "p": "65280.10"}
+    assert stage.on.hits == 1

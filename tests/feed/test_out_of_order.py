@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -93,6 +94,7 @@ def test_so_many_late_messages_in_a_row_are_a_restart() -> None:
 def test_whatever_the_order_ids_rise_until_a_restart_is_reported(sent: list[int]) -> None:
     _, consumer = heard(AGGREGATES, sent)
     last = 0
+    item: Any
     for item in consumer.received:
         if isinstance(item, Gap):
             last = 0 if item.reason else last

@@ -115,19 +115,21 @@ class _EachMessage:
         """Return what the fault leaves of the messages."""
         left: list[M] = []
         for message in messages:
-            payload = message.payload
-            if (
-                self._aim.takes_stream(message.stream.name)
-                and self._applies(payload)
-                and self._chances.occurs()
-            ):
-                left += [
-                    message if text is payload else message.with_payload(text)
-                    for text in self._change(payload)
-                ]
-            else:
+            texts = self._changed(message) if not self._chances.is_spent else None
+            if texts is None or not self._chances.occurs():
                 left.append(message)
+                continue
+            payload = message.payload
+            left += [message if text is payload else message.with_payload(text) for text in texts]
         return left
+
+    def _changed(self, message: FaultyMessage) -> Sequence[bytes] | None:
+        """Return what would come in the place of a message; None if it cannot be hit."""
+        payload = message.payload
+        if not (self._aim.takes_stream(message.stream.name) and self._applies(payload)):
+            return None
+        texts = self._change(payload)
+        return None if len(texts) == 1 and texts[0] is payload else texts
 
     def end(self) -> None:
         """Do nothing: it holds nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import cycle
 from random import Random
@@ -35,8 +35,8 @@ from tickerplant.server.injected_errors import injected_error
 
 API_STATUSES = (429, 503, 418)
 """How WebSocket API requests are refused in turn, unless the rule says how."""
-MAX_METHODS = 1_000
-"""Requests of one connection whose method is kept until they are answered."""
+MAX_REQUESTS = 1_000
+"""Requests of one connection that are kept until they are answered."""
 GARBAGE_FRAMES = tuple(
     map(
         text_frame,
@@ -89,6 +89,7 @@ class _Request(Struct):
 
     method: str = ""
     id: ApiId = None
+    params: dict[str, object] | None = None
 
 
 class _Reply(Struct, rename="camel"):
@@ -131,7 +132,9 @@ class Shared(Protocol):
         """Undo one `begin_timed`."""
         ...
 
-    def revised_api_answer(self, endpoint: Endpoint, method: str, text: bytes) -> bytes:
+    def revised_api_answer(
+        self, endpoint: Endpoint, method: str, params: Mapping[str, object], text: bytes
+    ) -> bytes:
         """Return what faults make of the reply to a WebSocket API request."""
         ...
 
@@ -167,7 +170,7 @@ class ConnectionFaults:
         self._transport: FaultyTransport | None = None
         self._garbage = cycle(GARBAGE_FRAMES)
         self._api_statuses = cycle(API_STATUSES)
-        self._methods: dict[ApiId, str] = {}
+        self._requests: dict[ApiId, _Request] = {}
         self._is_lost = False
 
     # Attaching and detaching
@@ -178,7 +181,10 @@ class ConnectionFaults:
             return
         chances = self._runner.board.chances(on, self._connection.fault_number)
         attached = self._attached[on] = _Attached(on, chances)
+        aim = on.rule.aim
         match on.rule.row.acts_on:
+            case "clock" if aim.path or aim.method:
+                pass  # it is about answers
             case "message" | "clock":
                 if on.rule.values.get("mean") is not None or on.rule.row.name == DELAY.name:
                     self._set_timed(attached, is_timed=True)
@@ -237,15 +243,15 @@ class ConnectionFaults:
         return data if self._transport is None else self._transport.received(data)
 
     def requested(self, message: bytes) -> None:
-        """Note the method of a WebSocket API request, in case that its answer comes later."""
+        """Note a WebSocket API request, in case that its answer comes later."""
         if self._connection.names is not None or not any(self._of("api", "snapshot", "clock")):
             return
         try:
             request = _decode_request(message)
         except msgspec.DecodeError:
             return
-        if len(self._methods) < MAX_METHODS:
-            self._methods[request.id] = request.method
+        if len(self._requests) < MAX_REQUESTS:
+            self._requests[request.id] = request
 
     def revised(self, actions: Iterable[Action], message: bytes) -> Iterator[Action]:
         """Yield what faults leave of `actions`, the answer to `message`."""
@@ -462,7 +468,8 @@ class ConnectionFaults:
     def _api_reply(self, reply: Send) -> Iterator[Action]:
         """Yield a reply, or an error in its place, or nothing yet."""
         replaced = _decode_reply(reply.text)
-        method = self._methods.pop(replaced.id, "")
+        request = self._requests.pop(replaced.id, None) or _Request()
+        method = request.method
         for each in self._of("api"):
             rule = each.on.rule
             if rule.aim.method and not matches(rule.aim.method, method):
@@ -475,7 +482,9 @@ class ConnectionFaults:
             reply = self._api_error(each, replaced)
             break
         else:
-            text = self._runner.revised_api_answer(self._connection.endpoint, method, reply.text)
+            text = self._runner.revised_api_answer(
+                self._connection.endpoint, method, request.params or {}, reply.text
+            )
             reply = Send(text, reply.error_code)
         yield reply
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from tickerplant.events import Level
 from tickerplant.faults.answer_faults import EarlierBook
@@ -13,7 +14,9 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.truth.journal import Journal
+
+if TYPE_CHECKING:
+    from tickerplant.truth.journal import Journal
 
 MAX_BOOKS = 100
 """Books that are remembered when a rule begins; of others, the first answer is."""

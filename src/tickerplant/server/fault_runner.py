@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
+from tickerplant.errors import ConfigError
+from tickerplant.faults.answer_faults import AnswerFaults
 from tickerplant.faults.board import FaultBoard, FaultOn
 from tickerplant.faults.clock import Timer
 from tickerplant.faults.network_rows import (
@@ -27,18 +29,22 @@ from tickerplant.faults.network_rows import (
 )
 from tickerplant.faults.row import ActsOn
 from tickerplant.faults.rule import Rule, matches
-from tickerplant.faults.snapshots import changed_answer, touches_answer
+from tickerplant.faults.snapshot_rows import STALE_SNAPSHOT
 from tickerplant.logs import logger
 from tickerplant.server.connection_faults import (
     ConnectionFaults,
     FaultedConnection,
     close_reason,
 )
+from tickerplant.server.earlier_books import EarlierBooks
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock
 from tickerplant.server.fault_aims import check_aim
 from tickerplant.server.fault_clock import ConnectionClock
 from tickerplant.server.fault_hooks import Refused
+
+if TYPE_CHECKING:
+    from tickerplant.truth.journal import Journal
 
 NOT_JSON = 200
 """The status of an answer that is not JSON."""
@@ -65,6 +71,7 @@ class FaultRunner:
         endpoints: The ports.
         clock: The connection clock.
         market_ms: Returns market time.
+        journal: Every change of every book, for stale snapshots; None if that is not kept.
     """
 
     def __init__(
@@ -73,6 +80,7 @@ class FaultRunner:
         endpoints: Sequence[Endpoint],
         clock: Clock,
         market_ms: Callable[[], int],
+        journal: Journal | None = None,
     ) -> None:
         self.board = board
         self.market_ms = market_ms
@@ -88,6 +96,8 @@ class FaultRunner:
         self._pulse: Timer | None = None
         self._stamp_ms: int | None = None
         self._hanging: dict[asyncio.Future[None], FaultOn] = {}
+        self._earlier = EarlierBooks(endpoints, journal, market_ms)
+        self._answers = AnswerFaults(board, self._earlier)
         board.check = self._check
         board.subscribe(self._on_change)
         for endpoint in endpoints:
@@ -97,6 +107,9 @@ class FaultRunner:
 
     def _check(self, rule: Rule) -> None:
         check_aim(rule, self._endpoints)
+        if rule.row is STALE_SNAPSHOT and rule.values["age"] and not self._earlier.keeps_ages:
+            expected = "none: only a test server keeps books of any age"
+            raise ConfigError("age", rule.given["age"], expected)
 
     def _on_change(self, on: FaultOn) -> None:
         """Begin or end what a rule does."""
@@ -252,15 +265,13 @@ class FaultRunner:
         self, venue_name: str, path: str, params: Mapping[str, object], body: bytes
     ) -> bytes:
         """Return what faults make of the answer to a REST request."""
-        if not touches_answer(self.board):
-            return body
-        return changed_answer(self.board, venue_name, path, params, body)
+        return self._answers.revised(venue_name, path, params, body)
 
-    def revised_api_answer(self, endpoint: Endpoint, method: str, text: bytes) -> bytes:
+    def revised_api_answer(
+        self, endpoint: Endpoint, method: str, params: Mapping[str, object], text: bytes
+    ) -> bytes:
         """Return what faults make of the reply to a WebSocket API request."""
-        if not touches_answer(self.board):
-            return text
-        return changed_answer(self.board, endpoint.venue.name, method, {}, text)
+        return self._answers.revised(endpoint.venue.name, method, params, text)
 
     # Time
 
