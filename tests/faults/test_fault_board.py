@@ -106,7 +106,7 @@ def test_edges_get_the_rules_that_are_on_without_their_windows() -> None:
     edge = FaultBoard(SetClock())
     edge.replace_all({name: parse_rule(given) for name, given in passed_on(board).items()})
     assert [(on.id, on.rule.text, on.state) for on in edge] == [
-        ("f1", "stall", "on"),
+        ("f1", "stall for=1s", "on"),
         ("f4", "close=1001@1m after=2", "on"),
     ]
     kept = edge["f4"]
