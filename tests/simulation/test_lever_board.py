@@ -26,6 +26,7 @@ from tickerplant.simulation.conditions import ORDINARY
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.levers import parse_lever
+from tickerplant.simulation.valuation import PREMIUM
 
 START_MS = 1_780_000_000_250
 SYMBOLS = ("BTCUSDT", "TRXUSDT", "BTCUSDT_260626", "BTCUSD_PERP")
@@ -352,6 +353,19 @@ PULLS = st.one_of(
 TIMES = st.tuples(PULLS, st.integers(0, 4_000), st.integers(1, 3_000))
 
 
+def assert_ordinary(exchange: SimulatedExchange) -> None:
+    """Nothing of any lever is left: every factor is exactly what it was."""
+    for contract in exchange.contracts.values():
+        assert contract.agents.conditions == ORDINARY
+        assert contract.agents.touch_makers.spread == contract.instrument.tick_size
+        assert contract.positions.target_factor == 1.0
+        assert contract.mark.pinned_premium is None
+        assert not contract.market.is_halted
+    for underlying in exchange.registry.news.underlyings.values():
+        assert underlying.volatility == 1.0
+        assert underlying.value.premium == PREMIUM
+
+
 @pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TIMES, min_size=1, max_size=5), st.integers(1, 3))
@@ -370,6 +384,7 @@ def test_whatever_levers_are_pulled_the_market_is_whole_and_comes_back(
     run_checked(exchange, checker, START_MS + 12_500)
     before = {symbol: each.updates for symbol, each in checker.contracts.items()}
     assert exchange.levers.state() == []
+    assert_ordinary(exchange)
     left = {symbol for symbol in checker.contracts if symbol in SYMBOLS}
     for seconds in range(20, 140, 5):  # the quietest contract may rest for half a minute
         run_checked(exchange, checker, START_MS + seconds * 1_000)
