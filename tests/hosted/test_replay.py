@@ -25,10 +25,12 @@ from tickerplant import (
     blocking,
 )
 from tickerplant.messages import Message, Trade
-from tickerplant.notices import Notice
+from tickerplant.notices import Disconnected, Notice
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
+RECORDED_MS = 1_795_132_800_000
+"""Market time at the start of the recording."""
 TRADES, DEPTH = "btcusdt@trade", "btcusdt@depth@100ms"
 QUOTES = ("btcusdt@bookTicker", "ethusdt@bookTicker")
 
@@ -172,6 +174,21 @@ async def test_steps_and_seeks_of_a_replay_that_is_left_to_the_program() -> None
         assert books["BTCUSDT"].is_live, "the books are as they were at the end"
         with pytest.raises(RequestError, match="the replay is over"):
             await market.clock.pause()
+
+
+@looped
+async def test_a_scenario_of_faults_is_performed_at_recorded_times(tmp_path: Path) -> None:
+    path = tmp_path / "lost.toml"
+    path.write_text(
+        'title = "Lost"\nduration = "5s"\n[[change]]\nat = "2s"\nfault = "close"\ncode = 1008\n'
+    )
+    market = tickerplant.replay(tape(), scenario=str(path), pace="event", speed=2)
+    async with market:
+        found = [item async for item in market.stream(TRADES)]
+    lost = [item for item in found if isinstance(item, Disconnected)]
+    assert [item.close_code for item in lost] == [1008]
+    last = [item for item in found[: found.index(lost[0])] if isinstance(item, Trade)][-1]
+    assert 1_000 < last.trade_time_ms - RECORDED_MS <= 2_000
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,125 @@
+"""Scenarios as somebody outside sees them, at the ports of a server."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import tickerplant
+from tickerplant import testing
+from tickerplant.control.client import ControlClient, ControlError
+from tickerplant.errors import ConfigError
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+BAD_DAY = """
+title = "A bad day"
+duration = "60s"
+[[change]]
+at = "10s"
+market = "shock"
+move = -0.1
+over = "10s"
+[[change]]
+at = "20s"
+fault = "http_503"
+[[change]]
+at = "25s"
+fault = "close"
+code = 1008
+"""
+
+
+def price(exchange: testing.Exchange) -> float:
+    url = f"{exchange.usdm_url}/fapi/v1/premiumIndex?symbol=BTCUSDT"
+    with urllib.request.urlopen(url) as answer:  # noqa: S310  # the server of this test
+        return float(json.load(answer)["markPrice"])
+
+
+def test_one_is_started_and_stopped_in_the_middle_of_a_market(tmp_path: Path) -> None:
+    path = tmp_path / "day.toml"
+    path.write_text(BAD_DAY, encoding="utf-8")
+    with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
+        exchange.step("30s")
+        before = price(exchange)
+        day = exchange.scenario(path)
+        exchange.step("19.5s")
+        assert price(exchange) < 0.93 * before
+        exchange.step("1s")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            price(exchange)
+        day.stop()
+        assert list(exchange.rules().values()) == ["the lever shock"], "until time goes on"
+        exchange.step("1ms")
+        assert exchange.rules() == {}
+        assert price(exchange) < 0.93 * before
+        exchange.step("60s")
+        assert price(exchange) < 0.95 * before, "what has moved stays"
+
+
+def test_the_same_seed_and_the_same_steps_are_the_same_day() -> None:
+    def run() -> bytes:
+        with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
+            exchange.step("3s")
+            exchange.scenario("flash-crash")
+            exchange.step("70s")
+            url = f"{exchange.usdm_url}/fapi/v1/trades?symbol=BTCUSDT&limit=1000"
+            with urllib.request.urlopen(url) as answer:  # noqa: S310  # the server of this test
+                return bytes(answer.read())
+
+    assert run() == run()
+
+
+def test_a_wrong_one_is_refused_with_the_sentence_of_the_server() -> None:
+    with testing.exchange(symbols=["BTCUSDT"]) as exchange:
+        with pytest.raises(ConfigError, match=r"did you mean flash-crash\?"):
+            exchange.scenario("flash-crahs")
+        with pytest.raises(ConfigError, match=r"symbols in change 3 .* of delivery-hour\.toml"):
+            exchange.scenario("delivery-hour")
+        assert exchange.rules() == {}
+
+
+def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(tmp_path: Path) -> None:
+    path = tmp_path / "day.toml"
+    path.write_text(BAD_DAY.replace("shock", "shok"), encoding="utf-8")
+    command = [sys.executable, "-m", "tickerplant", "simulate", "--scenario", str(path)]
+    ended = subprocess.run(  # noqa: S603  # our program
+        [*command, "--usdm-port", "0", "--coinm-port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert re.search(
+        r"'shok' for market in change 1 \(at 10s\) of .*day\.toml: .*mean shock\?", line
+    )
+
+
+def test_a_scenario_of_a_command_starts_when_the_clients_that_it_waits_for_are_there() -> None:
+    command = [sys.executable, "-m", "tickerplant", "simulate", "--scenario", "trading-halt"]
+    options = ("--symbols", "BTCUSDT", "--usdm-port", "0", "--coinm-port", "0", "--json")
+    with subprocess.Popen(  # noqa: S603  # our program
+        [*command, *options, "--wait-for", "1", "--start", "2026-01-31", "-q"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        streams = json.loads(process.stdout.readline())["venues"]["usdm"]["streams"]
+        control = ControlClient(streams.replace("ws://", "http://"))
+        assert control.scenarios()["scenarios"] == []
+        with tickerplant.blocking.connect(base_url=streams) as market:
+            next(iter(market.stream("btcusdt@markPrice@1s")))
+            (state,) = control.scenarios()["scenarios"]
+        assert (state["name"], state["state"]) == ("trading-halt", "running")
+        with pytest.raises(ControlError, match="no scenario s7"):
+            control.stop_scenario("s7")
+        control.close()
+        process.terminate()
