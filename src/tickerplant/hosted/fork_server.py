@@ -33,6 +33,8 @@ FIRST = (CHILD, "tickerplant.serving.test_server")
 """What is imported before the first child is forked."""
 LATER = ("tickerplant.serving.replay",)
 """What is imported when nothing is asked."""
+FIRST_START_S = 0.2
+"""About how long a first child takes to open its market."""
 STANDARD = 3
 """How many standard descriptors there are; the next one is the lifeline of a child."""
 CHANNEL = 3
@@ -90,6 +92,7 @@ class ForkServer:
         for name in FIRST:
             preload(name)
         self._turn(0)
+        self._turn(FIRST_START_S)  # leaves the cores to a first child
         rehearse()
         for name in LATER:
             self._turn(0)
