@@ -345,6 +345,8 @@ def levers_page() -> str:
             "add up, and a contract is halted until the last of its halts ends.\n"
             "A fair value belongs to the underlying, so `shock`, `volatility` and `funding` act on all "
             "contracts of the underlyings of those that are named.\n"
+            "A release ends a lever where it is: what it has moved stays, a premium goes back within "
+            "seconds, and announced listings and deliveries take place.\n"
             f"At most {MOST_LEVERS} levers wait or are on at a time; one more is refused."
         ),
     ]
