@@ -538,4 +538,4 @@ def _conditions(levers: Sequence[_Pulled]) -> Conditions:
 
 
 def _some(symbols: Sequence[str]) -> str:
-    return ", ".join(symbols) or "none is listed"
+    return ", ".join(symbols) or "none is listed: start the market with one (--symbols)"
