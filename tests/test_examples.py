@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from difflib import unified_diff
 from pathlib import Path
 
 import msgspec
@@ -201,3 +202,72 @@ def test_the_page_about_other_languages_shows_these_examples() -> None:
     for path in (EXAMPLES / "any_language").iterdir():
         code = re.sub(r"  # noqa: .*", "", path.read_text(encoding="utf-8"))
         assert f"\n{code}```\n" in shown, path.name
+
+
+BOT = EXAMPLES / "test_a_bot"
+MISTAKES = {
+    "test_the_book_is_right_after_an_update_was_lost": "the book of BTCUSDT differs",
+    "test_a_trade_that_comes_twice_counts_once": "was counted 2 times",
+    "test_the_bot_does_not_trade_while_it_hears_nothing": "assert not True",
+}
+"""The tests of the bot, each with words of its failure."""
+PYTEST = (
+    *("-m", "pytest", "-rA", "--tb=short", "-p", "no:cacheprovider"),
+    # The plugin, whether or not this installation knows its entry point.
+    *("-p", "no:tickerplant", "-p", "tickerplant.testing.plugin"),
+)
+
+
+def run_tests_of_the_bot(program: str, folder: Path) -> str:
+    """Run the tests of the tutorial on one of its bots; return what pytest printed."""
+    shutil.copy(BOT / program, folder / "bot.py")
+    shutil.copy(BOT / "test_bot.py", folder)
+    ended = subprocess.run(  # noqa: S603  # a program of this repository
+        [sys.executable, *PYTEST],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ended.stdout + ended.stderr
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_the_bot_of_the_tutorial_fails_exactly_the_tests_of_its_three_mistakes(
+    tmp_path: Path,
+) -> None:
+    printed = run_tests_of_the_bot("bot.py", tmp_path)
+    failed = re.findall(r"^FAILED test_bot.py::(\w+)", printed, re.MULTILINE)
+    assert set(failed) == MISTAKES.keys(), printed
+    for words in MISTAKES.values():
+        assert words in printed
+    assert "passed" not in printed.splitlines()[-1]
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_the_mended_bot_passes_all_of_them(tmp_path: Path) -> None:
+    printed = run_tests_of_the_bot("mended_bot.py", tmp_path)
+    passed = re.findall(r"^PASSED test_bot.py::(\w+)", printed, re.MULTILINE)
+    assert set(passed) == MISTAKES.keys(), printed
+    assert "3 passed" in printed
+
+
+def test_the_tutorial_shows_the_bot_its_tests_and_its_changes() -> None:
+    page = (EXAMPLES.parent / "docs" / "tutorial" / "test-a-bot.md").read_text(encoding="utf-8")
+    bot, mended, tests = (
+        (BOT / name).read_text(encoding="utf-8")
+        for name in ("bot.py", "mended_bot.py", "test_bot.py")
+    )
+    for program in (bot, tests):
+        assert f"```python needs=pytest\n{program}```" in page
+    (diff,) = re.findall(r"^```diff\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    changes = unified_diff(bot.splitlines(), mended.splitlines(), n=0, lineterm="")
+    changed = [each for each in changes if each[0] in "+-" and each[:3] not in {"+++", "---"}]
+    shown = [each for each in diff.splitlines() if each[:1] in {"+", "-"}]
+    of_the_head = {"-It has three mistakes, ", "+It is `bot.py` "}
+    assert shown == [
+        each for each in changed if not any(each.startswith(head) for head in of_the_head)
+    ]

@@ -236,6 +236,36 @@ def test_a_scenario_and_a_lever_change_the_market_until_they_end(exchange: Excha
     assert risen > crashed * 1.05
 
 
+def test_what_a_scenario_switches_on_is_part_of_it(exchange: Exchange) -> None:
+    with exchange.scenario("mass-disconnect"), exchange.fault("reset", at="+1h"):
+        exchange.step("2m")
+        assert sorted(exchange.rules().values()) == [
+            "the fault reset at=+1h",
+            "the scenario mass-disconnect",
+        ]
+    assert exchange.rules() == {}
+
+
+def test_a_fault_is_a_handle(exchange: Exchange) -> None:
+    with connect(f"{exchange.usdm_ws_url}/ws/btcusdt@trade") as socket:
+        with exchange.fault("close", code=1001, once=True) as closed:
+            with pytest.raises(ConnectionClosed):
+                socket.recv(5)
+            assert closed.hits == 1
+        assert closed.state == "removed"
+        closed.remove()
+    once = exchange.fault("stall=20s@1m stream=btcusdt@trade")
+    assert once.text == "stall=20s@1m stream=btcusdt@trade"
+    assert repr(exchange.fault({"kind": "reset", "for": "30s"})).startswith("<Fault f3 reset")
+    exchange.clear()
+    assert exchange.rules() == {}
+    assert once.state == "removed"
+    with pytest.raises(ConfigError, match="did you mean drop"):
+        exchange.fault("drp")
+    with pytest.raises(ConfigError, match="'btcusdt@dept'"):
+        exchange.fault("drop", stream="btcusdt@dept")
+
+
 def test_a_mistake_in_a_scenario_a_lever_or_a_fault_is_named(exchange: Exchange) -> None:
     with pytest.raises(ConfigError, match="did you mean flash-crash"):
         exchange.scenario("flash-crush")

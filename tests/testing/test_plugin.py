@@ -115,9 +115,136 @@ def test_each_mistake_is_one_clear_sentence_with_its_place(tmp_path: Path) -> No
     wait_until_none_runs_in(tmp_path)
 
 
+SHARED = """
+import pytest
+
+pytestmark = pytest.mark.exchange(seed=7, symbols=["BTCUSDT"])
+seen = []
+
+def test_first(exchange):
+    seen.append(exchange)
+    exchange.fault("reset", at="+10m")
+    exchange.set_speed(1)
+
+def test_second(exchange):
+    assert seen == [exchange]
+    assert exchange.rules() == {}
+    with exchange.lever("volatility", factor=2):
+        exchange.step("1s")
+
+@pytest.mark.exchange(scenario="flash-crash")
+def test_scenario_of_its_own(exchange):
+    assert [*exchange.rules().values()] == ["the scenario flash-crash"]
+    exchange.step("70s")
+
+def test_scenario_left(exchange):
+    assert not [rule for rule in exchange.rules() if rule.startswith("s")]
+    exchange.scenario("flash-crash")
+    exchange.step("70s")
+    exchange.lever("activity", factor=2)
+
+def test_third(exchange):
+    time_ms = exchange.time_ms
+    exchange.step("1s")
+    assert exchange.time_ms == time_ms + 1_000
+
+@pytest.mark.exchange(seed=8)
+def test_conflict(exchange): ...
+
+@pytest.mark.exchange(faults=["reset=10m"])
+def test_fault_of_its_own(exchange):
+    assert len(exchange.rules()) == 1
+
+def test_others_do_not_have(exchange):
+    assert exchange.rules() == {}
+"""
+
+
+@pytest.mark.parametrize("how", [["--exchange-scope=module"], ["-o", "exchange_scope=session"]])
+def test_a_shared_exchange_is_put_back_after_each_test_and_the_report_says_so(
+    how: list[str], tmp_path: Path
+) -> None:
+    printed = run_suite(tmp_path, SHARED, *how)
+    assert outcome(printed) == {"passed": 7, "error": 1}, printed
+    for sentence in (
+        "test_conflict: the marker asks for exchange(seed=8), but with --exchange-scope=",
+        "test_suite.py::test_first asked for seed=7 first",
+        "test_suite.py::test_first: left the fault ",
+        "test_suite.py::test_first: left market time running; it stands still again",
+        "test_suite.py::test_scenario_left: left the scenario flash-crash on; it was removed",
+        "test_suite.py::test_scenario_left: left the lever activity on; it was removed",
+    ):
+        assert sentence in printed
+    assert printed.count(": left ") == 4
+    wait_until_none_runs_in(tmp_path)
+
+
+DYING = """
+import os, signal
+import pytest
+
+pytestmark = pytest.mark.exchange(symbols=["BTCUSDT"])
+
+def test_it_dies(exchange):
+    os.kill(exchange.pid, signal.SIGKILL)
+    exchange.wait_until(lambda: not exchange.is_running)
+
+def test_there_is_another_one(exchange):
+    exchange.step("1s")
+"""
+
+
+def test_a_shared_exchange_that_died_is_replaced_and_the_report_says_so(tmp_path: Path) -> None:
+    printed = run_suite(tmp_path, DYING, "--exchange-scope=module")
+    assert outcome(printed) == {"passed": 2}, printed
+    assert (
+        "test_there_is_another_one: the exchange had ended before this test; a new one" in printed
+    )
+
+
+OTHERS = """
+import pytest
+
+@pytest.fixture
+def exchange():
+    return []
+
+def test_theirs(exchange):
+    assert exchange == []
+"""
+
+
+@pytest.mark.parametrize("scope", ["function", "module"])
+def test_a_suite_may_have_a_fixture_of_this_name(scope: str, tmp_path: Path) -> None:
+    printed = run_suite(tmp_path, OTHERS, f"--exchange-scope={scope}")
+    assert outcome(printed) == {"passed": 1}, printed
+
+
 def test_an_unknown_scope_is_refused(tmp_path: Path) -> None:
     printed = run_suite(tmp_path, "", "-o", "exchange_scope=modul")
     assert "exchange_scope is 'modul'; expected one of function, module, session" in printed
+
+
+FAILING = """
+import pytest
+
+@pytest.mark.exchange(seed=7, symbols=["BTCUSDT"])
+def test_fails(exchange):
+    exchange.fault("reset", at="+10m")
+    with exchange.fault("stall"):
+        exchange.step("1s")
+    assert False
+"""
+
+
+def test_the_report_of_a_failed_test_has_what_the_exchange_says(tmp_path: Path) -> None:
+    printed = run_suite(tmp_path, FAILING)
+    section = printed.partition("exchange of test_suite.py::test_fails")[2]
+    assert re.search(r"USDⓈ-M  http://127.0.0.1:\d+  ws://127.0.0.1:\d+", section), printed
+    assert re.search(r"market time  [\d-]+T00:00:01.000Z, stands still", section)
+    assert re.search(r"fault  .*reset.*\(waiting, 0 hits\)", section)
+    assert "fault  stall  (removed, 0 hits)" in section
+    assert "log" in section
 
 
 def test_several_workers_share_nothing(tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ class Exchange:
         self._server = ServerProcess("the exchange")
         self._ready: Ready | None = None
         self._faults: deque[Fault] = deque(maxlen=REPORTED_FAULTS)
+        self._fault_ids: set[str] = set()
         self._levers: dict[str, Lever] = {}
 
     # From start to end
@@ -233,6 +234,7 @@ class Exchange:
         """End the exchange, with all its connections.  Does nothing if it is closed."""
         self._server.kill()
         self._faults.clear()
+        self._fault_ids.clear()
         self._levers.clear()
         self._ready = None
 
@@ -424,6 +426,7 @@ class Exchange:
             given = dict(kind)
         fault = Fault(self._server, self._server.ask(lambda it: it.add_fault(given)))
         self._faults.append(fault)
+        self._fault_ids.add(fault.id)
         return fault
 
     def scenario(self, given: str | PathLike[str]) -> Scenario:
@@ -488,14 +491,21 @@ class Exchange:
         return Truth(self._server)
 
     def rules(self) -> dict[str, str]:
-        """Return the faults, scenarios and levers that wait or are on, by id, each in words."""
+        """Return the faults, scenarios and levers that wait or are on, by id, each in words.
+
+        What a scenario has switched on is part of it.
+        """
         server = self._server
         found = [
             *((each, f"the fault {each['text']}") for each in server.faults()),
             *((each, f"the scenario {each['name']}") for each in server.scenarios()),
             *((each, f"the lever {each['market']}") for each in server.levers()),
         ]
-        return {each["id"]: text for each, text in found if each["state"] not in OVER}
+        return {
+            each["id"]: text
+            for each, text in found
+            if each["state"] not in OVER and not self._goes(each["id"])
+        }
 
     def put_back(self, before: Mapping[str, str], silent: Collection[str] = ()) -> list[str]:
         """Switch off what was switched on since, and let the clock run or stand as at the beginning.
@@ -510,7 +520,7 @@ class Exchange:
         left = []
         for kind in SWITCHED_OFF:
             for rule, text in self.rules().items():
-                if rule in before or not rule.startswith(kind) or self._goes(rule):
+                if rule in before or not rule.startswith(kind):
                     continue
                 self._switch_off(rule)
                 if rule not in silent:
@@ -526,14 +536,12 @@ class Exchange:
         return left
 
     def _goes(self, rule: str) -> bool:
-        """Return whether a lever is shown as on, but will be released when market time goes on.
-
-        It was released by the test, or by a scenario that was stopped.
-        """
-        if not rule.startswith("l"):
-            return False
+        """Return whether a rule is a scenario's, or a lever that goes when market time goes on."""
         pulled = self._levers.get(rule)
-        return bool(self._server.scenarios()) if pulled is None else pulled.is_released
+        if pulled is not None:
+            return pulled.is_released
+        is_own = rule in self._fault_ids or rule.startswith("s")
+        return not is_own and bool(self._server.scenarios())
 
     def report(self) -> str:
         """Return what helps to understand a failed test: addresses, market time, what is on, the log.

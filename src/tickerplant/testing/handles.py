@@ -41,7 +41,8 @@ class Fault:
     @property
     def state(self) -> str:
         """`waiting`, `on` or `over`; `removed` after its removal."""
-        return "removed" if self.is_removed else str(self._now()["state"])
+        row = self._now()
+        return "removed" if self.is_removed else str(row["state"])
 
     def remove(self) -> None:
         """Let the exchange behave again.  Does nothing if it was removed before."""
