@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from bus_stage import until
 from edge_stage import whole
-from loopback import ask, ending, loopback, looped
+from loopback import Loopback, ask, ending, loopback, looped
 from loopback import until as at_once
 from msgspec import Struct
 from msgspec.structs import replace
@@ -293,3 +293,46 @@ async def test_an_operator_closes_a_connection_of_an_edge_and_sees_why_it_ended(
         other = await many.edges[0].get(f"{path}?worker=1", method="DELETE")
         assert other.json["error"] == f"there is no connection {row['id']} of 1 now"
         await kept.close()
+
+
+async def change(edge: Loopback, method: str, path: str, **fields: Any) -> Any:
+    headers = {"Content-Type": "application/json"} if fields else {}
+    body = msgspec.json.encode(fields) if fields else None
+    answer = await edge.get(f"/plant/v1/{path}", method=method, headers=headers, body=body)
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+@looped
+async def test_a_fault_that_is_added_at_any_worker_happens_at_all_and_is_counted() -> None:
+    async with whole(2) as many:
+        first, second = many.edges
+        added = await change(first, "POST", "faults", kind="refuse", times=1)
+        await until(lambda: all(len(each.faults) for each in many.servers), "the edges know it")
+        late = await many.add_edge()
+        assert len(many.servers[-1].faults) == 1, "one that joins later knows it too"
+        for edge in (first, second, late):
+            with pytest.raises(Exception, match="503"):
+                await edge.connect("/ws").__aenter__()
+        await many.reported()
+        page = (await second.get("/plant/v1/faults")).json
+        assert page["counts"] == {"refuse": 3}
+        await change(second, "DELETE", f"faults/{added['id']}")
+        await until(lambda: not any(len(each.faults) for each in many.servers), "they forget it")
+        async with first.connect("/ws"):
+            pass
+
+
+@looped
+async def test_a_fault_that_acts_at_once_acts_on_the_connections_of_all_workers() -> None:
+    async with (
+        whole(2) as many,
+        many.edges[0].connect("/ws/btcusdt@trade") as one,
+        many.edges[1].connect("/ws/btcusdt@trade") as other,
+    ):
+        await until(lambda: all(each.subscriber_count for each in many.servers), "they subscribed")
+        added = await change(many.edges[0], "POST", "faults", kind="close", code=4002)
+        assert added["state"] == "over"
+        assert (await ending(one))[0] == (await ending(other))[0] == 4002
+        async with many.edges[0].connect("/ws/btcusdt@trade"):
+            pass

@@ -108,7 +108,8 @@ def page_lines(page: Mapping[str, Any], width: int | None) -> Iterator[str]:
         is_first = False
         yield f"{name}: {len(rows)}" if rows else f"{name}: none"
         if rows:
-            columns = [key for key, value in rows[0].items() if not _is_rows(value)]
+            columns = [key for key, value in rows[0].items() if not isinstance(value, dict)]
+            columns = [key for key in columns if not _is_rows(rows[0][key])]
             cells = [tuple(_cell(row.get(key)) for key in columns) for row in rows]
             yield from table(tuple(columns), cells, width)
 

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from loopback import START_MS, Answer, Loopback, ending, looped, until
+from simulated_house import simulated_house
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+
+async def post(house: Loopback, path: str, **fields: Any) -> Answer:
+    headers = {"Content-Type": "application/json"}
+    return await house.get(
+        f"/plant/v1/{path}", method="POST", headers=headers, body=json.dumps(fields).encode()
+    )
+
+
+async def delete(house: Loopback, path: str) -> Answer:
+    return await house.get(f"/plant/v1/{path}", method="DELETE")
+
+
+@looped
+async def test_a_fault_is_added_listed_happens_and_is_removed_while_the_server_runs() -> None:
+    async with simulated_house() as house, house.connect("/ws/btcusdt@aggTrade") as client:
+        await until(lambda: house.server.subscriber_count)
+        added = await post(house, "faults", kind="drop", stream="btcusdt@aggTrade", **{"for": "1h"})
+        assert (added.status, added.json["id"], added.json["state"]) == (200, "f1", "on")
+        assert added.json["rule"] == {"kind": "drop", "stream": "btcusdt@aggTrade", "for": "1h"}
+        await post(house, "clock", step="20s")
+        page = (await house.get("/plant/v1/faults")).json
+        assert (page["clock"], page["rules"][0]["hits"]) == ("market", page["counts"]["drop"])
+        assert page["rules"][0]["hits"] > 0
+        assert (await delete(house, "faults/f1")).json["rules"] == []
+        await post(house, "clock", step="20s")
+        seen = json.loads(await client.recv())
+        assert seen["E"] > START_MS + 20_000, "what came before was dropped"
+
+
+@looped
+async def test_a_fault_in_its_short_form_closes_a_connection_at_once() -> None:
+    async with simulated_house() as house, house.connect("/ws/btcusdt@trade") as client:
+        (row,) = (await house.get("/plant/v1/connections")).json["connections"]
+        added = await post(house, "faults", text=f"close=4001 connection={row['id']}")
+        assert (added.status, added.json["state"]) == (200, "over")
+        assert (await ending(client))[0] == 4001
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "said"),
+    [
+        ("faults", {"kind": "dorp"}, "did you mean drop"),
+        ("faults", {"kind": "drop", "stream": "nosuch"}, "no stream has this name"),
+        ("faults", {"kind": "reset", "connection": "c0"}, "the id of an open connection"),
+        ("faults", {"text": "drop", "kind": "drop"}, "no other field beside it"),
+        ("faults", {}, "kind"),
+        ("levers", {"market": "shok", "move": 1}, "did you mean shock"),
+        ("levers", {"market": "shock"}, "move is missing"),
+        ("levers", {"market": "shock", "move": -0.1, "symbols": ["NOPE"]}, "NOPE"),
+        ("scenarios", {"scenario": "flash-crsh"}, "did you mean flash-crash"),
+        ("scenarios", {"toml": "[[change"}, "scenario"),
+        ("scenarios", {}, "scenario is missing"),
+        ("clock", {"step": "1s", "paused": False}, "the simulation is not paused"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_changes_nothing(
+    path: str, fields: Mapping[str, Any], said: str
+) -> None:
+    @looped
+    async def test() -> None:
+        async with simulated_house() as house:
+            before = (await house.get(f"/plant/v1/{path}")).json
+            answer = await post(house, path, **fields)
+            assert answer.status in {400, 409}
+            assert said in answer.json["error"]
+            assert (await house.get(f"/plant/v1/{path}")).json == before
+
+    test()
+
+
+@looped
+async def test_a_lever_moves_the_market_and_is_released() -> None:
+    async with simulated_house() as house:
+        market = house.plant.markets["BTCUSDT"]
+        before = market.book.best_bid
+        pulled = await post(
+            house, "levers", market="shock", symbols=["BTCUSDT"], move=-0.1, over="10s"
+        )
+        assert (pulled.status, pulled.json["id"], pulled.json["state"]) == (200, "l1", "waiting")
+        held = await post(house, "levers", market="halt")
+        assert held.json["since_ms"] == START_MS + 1
+        assert (await delete(house, f"levers/{held.json['id']}")).status == 200
+        await post(house, "clock", step="30s")
+        after = market.book.best_bid
+        assert before is not None
+        assert after is not None
+        assert after[0] < before[0] * 0.93
+        absent = await delete(house, "levers/l9")
+        assert (absent.status, absent.json["error"][:18]) == (404, "no lever l9 is pul")
+
+
+@looped
+async def test_a_scenario_is_started_and_stopped() -> None:
+    toml = 'title = "T"\nduration = "2h"\n[[change]]\nat = "5s"\nfor = "1h"\nfault = "drop"\n'
+    async with simulated_house() as house:
+        started = await post(house, "scenarios", toml=toml)
+        assert (started.status, started.json["id"]) == (200, "s1"), started.json
+        assert (await house.get("/plant/v1/faults")).json["rules"] == []
+        await post(house, "clock", step="6s")
+        (rule,) = (await house.get("/plant/v1/faults")).json["rules"]
+        assert (rule["kind"], rule["state"]) == ("drop", "on")
+        page = (await delete(house, "scenarios/s1")).json
+        assert (page["scenarios"][0]["state"], page["scenarios"][0]["stopped"]) == ("over", True)
+        assert "flash-crash" in {each["name"] for each in page["library"]}
+        assert not [each for each in house.server.faults if each.state == "on"]
+        assert (await delete(house, "scenarios/s1")).status == 404
+
+
+@looped
+async def test_two_steps_at_a_time_are_refused_over_http() -> None:
+    async with simulated_house() as house:
+        first = asyncio.create_task(post(house, "clock?wait=60s", step="2m"))
+        await until(lambda: house.server.plane.steering.state().pending)  # type: ignore[union-attr]
+        second = await post(house, "clock", step="1s")
+        assert (second.status, second.json["error"][:18]) == (409, "step: another step")
+        state = (await first).json
+        assert (state["time_ms"], state["pending"]) == (START_MS + 120_000, False)
+
+
+@looped
+async def test_when_the_market_is_over_everything_says_so() -> None:
+    async with simulated_house(duration_ms=1_000) as house:
+        assert (await post(house, "clock", step="1h")).json["state"] == "over"
+        for path, fields in (
+            ("clock", {"step": "1s"}),
+            ("levers", {"market": "halt"}),
+            ("scenarios", {"scenario": "flash-crash"}),
+        ):
+            answer = await post(house, path, **fields)
+            assert answer.status == 409
+            assert "is over" in answer.json["error"]

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from loopback import Loopback, looped
+from simulated_house import simulated_house
+
+from tickerplant import cli
+from tickerplant.control.actions import ACTIONS
+from tickerplant.errors import ConfigError
+from tickerplant.watching.control import RUNS, fields_of, page_lines
+
+
+def test_every_action_is_done_and_in_the_help() -> None:
+    assert [each.name for each in ACTIONS] == list(RUNS)
+    text = CliRunner().invoke(cli.commands, ["control", "--help"]).output
+    lines = text.splitlines()
+    for each in ACTIONS:
+        usage = f"{each.name} {each.usage}".strip()
+        assert any(
+            usage in line or f"{each.name}," in line or f", {each.name}" in line for line in lines
+        ), usage
+
+
+def test_fields_are_numbers_flags_and_text() -> None:
+    given = ("move=-0.12", "over=40s", "for=60s", "deep=true", "symbols=BTCUSDT")
+    assert fields_of(given) == {
+        "move": -0.12,
+        "over": "40s",
+        "for": "60s",
+        "deep": True,
+        "symbols": "BTCUSDT",
+    }
+    for wrong in (("move",), ("=1",), ("a=1", "a=2")):
+        with pytest.raises(ConfigError):
+            fields_of(wrong)
+
+
+def test_an_answer_is_printed_as_values_and_tables() -> None:
+    page = {"total": 2, "paused": True, "rows": [{"id": "c1", "n": None}], "closed": []}
+    assert list(page_lines(page, None)) == [
+        "total   2",
+        "paused  yes",
+        "",
+        "rows: 1",
+        "id  n",
+        "c1  -",
+        "",
+        "closed: none",
+    ]
+
+
+async def done(house: Loopback, *words: str) -> tuple[int, str, str]:
+    """Run the command; return its exit status and what it printed."""
+    url = f"http://{house.server.urls['coinm']}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tickerplant", "control", *words, "--url", url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, error = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), error.decode()
+
+
+async def shown(house: Loopback, *words: str) -> Any:
+    status, out, error = await done(house, *words, "--json")
+    assert (status, error) == (0, "")
+    return json.loads(out)
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+@looped
+async def test_a_market_is_stepped_broken_and_mended_from_the_command_line(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    scenario = Path(tmp_path_factory.mktemp("scenario")) / "mine.toml"
+    scenario.write_text('title = "T"\nduration = "9s"\n[[change]]\nat = "1s"\nfault = "reset"\n')
+    async with simulated_house() as house:
+        before_ms = house.plant.now_ms
+        assert (await shown(house, "step", "10s"))["time_ms"] == before_ms + 10_000
+        status, out, error = await done(house, "fault", "drop=0.1", "stream=btcusdt@depth*")
+        assert (status, error) == (0, "")
+        assert "drop=0.1 stream=btcusdt@depth*" in out
+        assert (await shown(house, "clear", "f1"))["rules"] == []
+        pulled = await shown(house, "lever", "shock", "move=-0.1", "symbols=BTCUSDT,BTCUSDT")
+        assert pulled["parameters"]["move"] == -0.1
+        assert (await shown(house, "scenario", str(scenario)))["title"] == "T"
+        assert (await shown(house, "stop"))["scenarios"][0]["stopped"]
+        status, out, error = await done(house, "clear", "f9")
+        assert (status, out, error) == (1, "", "tickerplant: there is no fault f9: there is none\n")
+        status, out, error = await done(house, "fault", "dorp")
+        assert (status, out) == (1, "")
+        assert "did you mean drop?" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nope"], "did you mean nodes?"),
+        (["step"], "expected tickerplant control step DURATION"),
+        (["nodes", "x"], "expected tickerplant control nodes"),
+        (["lever", "shock", "move"], "a field such as move=-0.12"),
+        (["scenario", "/none.toml"], "No such file"),
+        (["nodes", "--url", "ftp://x"], "such as http://127.0.0.1:9001"),
+    ],
+)
+def test_wrong_arguments_are_a_usage_error(words: list[str], said: str) -> None:
+    result = CliRunner().invoke(cli.commands, ["control", *words])
+    assert isinstance(result.exception, ConfigError)
+    assert said in str(result.exception)
