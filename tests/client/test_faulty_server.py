@@ -428,6 +428,7 @@ async def test_a_message_that_was_left_out_is_reported_or_filled_in(backfill: bo
         hearing(house, backfill=backfill) as (market, subscription),
     ):
         house.clock.now_ms += LATER_MS
+        await until(lambda: house.server.endpoints[0].hub.filters)
         await trade(house, 3)
         gap, *rest = await read(subscription, 4 if backfill else 3)
         reported = (gap.after_id, gap.before_id, gap.missing, gap.backfilled, gap.reason)

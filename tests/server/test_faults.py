@@ -184,6 +184,7 @@ async def test_one_message_with_ids_is_left_out_on_one_connection(path: str) -> 
         house.trade()
         assert _trade_of(await client.recv())["t"] == 1
         house.clock.now_ms += LATER_MS
+        await until(lambda: house.server.endpoints[0].hub.filters)
         for _ in range(3):
             house.trade()
         assert [_trade_of(await client.recv())["t"] for _ in range(2)] == [3, 4]

@@ -64,6 +64,8 @@ class Chances:
         """Occasions so far."""
         self.done = 0
         """How often it has happened here."""
+        self.on_happened: Callable[[], object] = _do_nothing
+        """Called each time after it has happened."""
         rule = on.rule
         self._board = board
         self._after = rule.window.after
@@ -102,7 +104,7 @@ class Chances:
         if self._share is not None and self._random.random() >= self._share:
             return False
         if self._mean_ms is not None:
-            now_ms = self._board.clock.now_ms
+            now_ms = self._board.published_ms()
             if now_ms < self.due_ms:
                 return False
             self.due_ms = now_ms + self.wait_ms()
@@ -113,6 +115,7 @@ class Chances:
         """Count that the fault happened here."""
         self.done += 1
         self._board.count(self.on)
+        self.on_happened()
         if self is self.on.all_requests and self.is_spent:
             self._board.end(self.on)
 
@@ -131,6 +134,8 @@ class FaultBoard:
         self.seed = seed
         self.counts: Counter[str] = Counter()
         """How often each kind of fault happened."""
+        self.published_ms: Callable[[], int] = lambda: self.clock.now_ms
+        """Returns when the messages were published that are written now, on the clock of faults."""
         self.check: Callable[[Rule], object] = _nothing
         """Raises ConfigError for a rule whose aim does not exist on this server."""
         self._rules: dict[str, FaultOn] = {}
@@ -312,6 +317,10 @@ def faults_text(rules: Iterable[FaultOn]) -> str:
     """Return a sentence that lists the rules that wait or are on."""
     shown = ", ".join(on.rule.text for on in rules if on.state != "over")
     return f"Faults on demand: {shown}."
+
+
+def _do_nothing() -> None:
+    """Do nothing."""
 
 
 def _nothing(_rule: Rule) -> None:

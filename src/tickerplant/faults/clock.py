@@ -27,14 +27,31 @@ class FaultClock(Protocol):
         """The time, in milliseconds since 1970."""
         ...
 
-    @property
-    def is_market(self) -> bool:
-        """Whether it is the time of the market."""
-        ...
+    is_market: bool
+    """Whether it is the time of the market."""
 
     def at(self, due_ms: int, callback: Callback) -> Timer:
         """Call `callback(due_ms)` once, when the time has come."""
         ...
+
+
+class StampedClock:
+    """A clock of faults on which it is the time at which messages were published.
+
+    Args:
+        clock: The clock of faults.
+        published_ms: Returns when the messages were published that are written now.
+    """
+
+    def __init__(self, clock: FaultClock, published_ms: Callable[[], int]) -> None:
+        self.is_market = clock.is_market
+        self.at = clock.at
+        self._published_ms = published_ms
+
+    @property
+    def now_ms(self) -> int:
+        """The time of the messages, in milliseconds since 1970."""
+        return self._published_ms()
 
 
 class _MarketTimer:

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.faults.board import Chances, FaultBoard, FaultOn
-from tickerplant.faults.clock import Timer
-from tickerplant.faults.content_rows import DELAY
+from tickerplant.faults.clock import StampedClock, Timer
+from tickerplant.faults.content_rows import DELAY, REORDER
 from tickerplant.faults.message_faults import MessageFault, message_fault
 from tickerplant.faults.network_rows import RETRY_AFTER_MS
 from tickerplant.faults.rule import matches
@@ -109,6 +109,8 @@ class Shared(Protocol):
     board: FaultBoard
     delays: ConnectionClock
     """The clock of answers that come later."""
+    message_clock: StampedClock
+    """The clock of faults of messages."""
     market_ms: Callable[[], int]
     """Returns market time."""
 
@@ -185,13 +187,13 @@ class ConnectionFaults:
         match on.rule.row.acts_on:
             case "clock" if aim.path or aim.method:
                 pass  # it is about answers
+            case "clock" if (on.rule.aim.path or on.rule.aim.method) and not on.rule.aim.stream:
+                pass  # it is aimed at answers
+            case "message" | "clock" if on.rule.values.get("mean") is not None:
+                chances.on_happened = partial(self._runner.soon, partial(self._rest, attached))
+                self._arm_later(attached)
             case "message" | "clock":
-                if on.rule.values.get("mean") is not None or on.rule.row.name == DELAY.name:
-                    self._set_timed(attached, is_timed=True)
-                attached.message_fault = message_fault(
-                    on, chances, self._runner.board.clock, partial(self._release, on)
-                )
-                self._set_filter()
+                self._arm(attached)
             case "connection" if on.rule.window.after:
                 attached.message_fault = _Count(
                     on,
@@ -201,6 +203,36 @@ class ConnectionFaults:
                 self._set_filter()
             case "connection":
                 self._begin(attached)
+
+    def _arm_later(self, attached: _Attached) -> None:
+        """Look at the messages when the next one may be hit; until then they are nobody's concern."""
+        attached.timer = self._runner.board.clock.at(
+            attached.chances.due_ms, lambda _: self._arm(attached)
+        )
+
+    def _arm(self, attached: _Attached) -> None:
+        """Look at the messages from now on."""
+        attached.timer = None
+        if attached.chances.is_spent or attached.message_fault is not None:
+            return
+        on = attached.on
+        attached.message_fault = message_fault(
+            on, attached.chances, self._runner.message_clock, partial(self._release, on)
+        )
+        is_timed = on.rule.values.get("mean") is not None or on.rule.row.name == DELAY.name
+        self._set_timed(attached, is_timed=is_timed)
+        self._set_filter()
+
+    def _rest(self, attached: _Attached) -> None:
+        """Look at no messages until the next one may be hit, unless some are withheld."""
+        is_withholding = attached.on.rule.row.name in {DELAY.name, REORDER.name}
+        if attached.on not in self._attached or self._is_lost or is_withholding:
+            return
+        attached.message_fault = None
+        self._set_filter()
+        self._set_timed(attached, is_timed=False)
+        if not attached.chances.is_spent:
+            self._arm_later(attached)
 
     def detach(self, on: FaultOn) -> None:
         """End a rule here, and what it does."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from tickerplant.errors import ConfigError
 from tickerplant.faults.answer_faults import AnswerFaults
 from tickerplant.faults.board import FaultBoard, FaultOn
-from tickerplant.faults.clock import Timer
+from tickerplant.faults.clock import StampedClock, Timer
 from tickerplant.faults.network_rows import (
     BAN_HANDSHAKES,
     HANG_MS,
@@ -88,6 +88,8 @@ class FaultRunner:
             board.clock if isinstance(board.clock, ConnectionClock) else ConnectionClock(clock)
         )
         """The clock of answers that come later."""
+        self.message_clock = StampedClock(board.clock, self.sent_ms)
+        """The clock of faults of messages."""
         self.touches_requests = False
         """Whether any fault that is on may change the answer to a request."""
         self._endpoints = tuple(endpoints)
@@ -98,6 +100,7 @@ class FaultRunner:
         self._hanging: dict[asyncio.Future[None], FaultOn] = {}
         self._earlier = EarlierBooks(endpoints, journal, market_ms)
         self._answers = AnswerFaults(board, self._earlier)
+        board.published_ms = self.sent_ms
         board.check = self._check
         board.subscribe(self._on_change)
         for endpoint in endpoints:
