@@ -65,6 +65,12 @@ def test_the_last_part_of_a_list_is_completed() -> None:
     assert "btcusdt@trade,ethusdt@" in words("verify tape --streams btcusdt@trade,ethusdt")
 
 
+def test_scenarios_are_completed() -> None:
+    assert words("simulate --scenario fl")[0] == "flash-crash"
+    assert words("simulate --scenario flash-crash,tr")[0] == "flash-crash,trading-halt"
+    assert words("scenarios mass")[0] == "mass-disconnect"
+
+
 def test_limits_and_faults_are_completed() -> None:
     assert words("simulate --limit ") == [f"{row.name}=" for row in LIMIT_ROWS]
     assert words("replay tape --fault ") == [f"{row.name}=" for row in FAULT_ROWS]
