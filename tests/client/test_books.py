@@ -26,6 +26,7 @@ from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
+from tickerplant.truth.truth import Truth
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
@@ -65,10 +66,16 @@ async def exchange(
     faults: str = "",
     start_ms: int = START_MS,
     port: int = 0,
+    truth: Truth | None = None,
 ) -> AsyncIterator[Exchange]:
     listed = instruments(start_ms, symbols or None, count)
     market = SimulatedExchange(listed, seed=7, start_ms=start_ms)
-    plant = Plant(listed, start_ms=start_ms, reserved_snapshot_ids=True)
+    plant = Plant(
+        listed,
+        start_ms=start_ms,
+        reserved_snapshot_ids=True,
+        witness=None if truth is None else truth.market.on_event,
+    )
     open_market(plant, market)
     clock = Clock()
     server = Server(
@@ -76,6 +83,7 @@ async def exchange(
         ports={USDM.name: port, COINM.name: 0},
         clock=clock,
         tick_ms=TICK_MS,
+        truth=truth,
     )
     server.faults.switch(faults_of(faults) if faults else ())
     await server.start()

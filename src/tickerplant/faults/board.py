@@ -138,6 +138,8 @@ class FaultBoard:
         """Returns when the messages were published that are written now, on the clock of faults."""
         self.check: Callable[[Rule], object] = _nothing
         """Raises ConfigError for a rule whose aim does not exist on this server."""
+        self.before_end: Callable[[FaultOn], object] = _ignore
+        """Called before a rule that is on is over, to let it act on what has happened until now."""
         self._rules: dict[str, FaultOn] = {}
         self._on: dict[ActsOn, tuple[FaultOn, ...]] = {}
         self._listeners: list[Callable[[FaultOn], object]] = []
@@ -286,6 +288,8 @@ class FaultBoard:
             self.end(on)
 
     def _end(self, on: FaultOn) -> None:
+        if on.is_on:
+            self.before_end(on)
         on.state = "over"
         for timer in on.timers:
             timer.cancel()
@@ -325,3 +329,7 @@ def _do_nothing() -> None:
 
 def _nothing(_rule: Rule) -> None:
     """Accept every rule."""
+
+
+def _ignore(_on: FaultOn) -> None:
+    """Do nothing."""

@@ -102,6 +102,7 @@ class FaultRunner:
         self._answers = AnswerFaults(board, self._earlier)
         board.published_ms = self.sent_ms
         board.check = self._check
+        board.before_end = self._before_end
         board.subscribe(self._on_change)
         for endpoint in endpoints:
             endpoint.faults = self
@@ -113,6 +114,13 @@ class FaultRunner:
         if rule.row is STALE_SNAPSHOT and rule.values["age"] and not self._earlier.keeps_ages:
             expected = "none: only a test server keeps books of any age"
             raise ConfigError("age", rule.given["age"], expected)
+
+    def _before_end(self, on: FaultOn) -> None:
+        """Write what was published while a rule about messages was on."""
+        if on.rule.row.acts_on in {"message", "clock"}:
+            for endpoint in self._endpoints:
+                if on.rule.aim.venue in {"", endpoint.venue.name}:
+                    self.flush(endpoint)
 
     def _on_change(self, on: FaultOn) -> None:
         """Begin or end what a rule does."""

@@ -1,0 +1,310 @@
+"""What a consumer sees of faults that change what the exchange says: messages and snapshots.
+
+Whatever can be known from ids, numbers and times is reported; what cannot is tested as such.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from consumers import TRADES, carried, client_of, every, kinds, read
+from loopback import Loopback, loopback, looped, until
+from test_books import BTC, exchange, inside, kept, until_live
+from test_faulty_server import hearing, trade
+
+from tickerplant.faults.board import FaultOn
+from tickerplant.faults.content_rows import CONTENT_ROWS
+from tickerplant.faults.rule import parse_rule
+from tickerplant.faults.snapshot_rows import SNAPSHOT_ROWS
+from tickerplant.feed.order_book import BookState
+from tickerplant.messages import BookResyncing, DecodeFailed, Gap, Notice
+
+pytestmark = pytest.mark.sockets
+
+QUOTES = "btcusdt@bookTicker"
+ELSEWHERE = {"chain", "fields", "words"}
+"""Kinds whose effect on the client is tested with the faults of connections."""
+covered: set[str] = set()
+
+
+def fault(house: Loopback, rule: str) -> FaultOn:
+    parsed = parse_rule(rule)
+    covered.add(parsed.row.name)
+    return house.server.faults.add(parsed)
+
+
+# Messages with ids
+
+
+@pytest.mark.parametrize("backfill", [False, True])
+@looped
+async def test_a_trade_that_was_dropped_is_reported_or_filled_in(backfill: bool) -> None:
+    async with loopback() as house, hearing(house, backfill=backfill) as (_, subscription):
+        on = fault(house, f"drop once=true stream={TRADES}")
+        await trade(house, 3)
+        gap, *rest = await read(subscription, 4 if backfill else 3)
+        reported = (gap.after_id, gap.before_id, gap.missing, gap.backfilled)
+        assert reported == (3, 5, 1, int(backfill))
+        assert kinds(rest) == (["4", "5", "6"] if backfill else ["5", "6"])
+        assert on.hits == 1
+
+
+@looped
+async def test_a_trade_that_comes_twice_is_counted_and_delivered_once() -> None:
+    async with loopback() as house, hearing(house) as (market, subscription):
+        on = fault(house, "duplicate")
+        await trade(house, 3)
+        assert kinds(await read(subscription, 3)) == ["4", "5", "6"]
+        await until(lambda: market.counters.duplicates == 3)
+        assert (on.hits, subscription.pending) == (3, 0)
+
+
+@pytest.mark.parametrize("backfill", [False, True])
+@looped
+async def test_of_trades_that_changed_places_one_is_missing_unless_it_is_filled_in(
+    backfill: bool,
+) -> None:
+    async with loopback() as house, hearing(house, backfill=backfill) as (market, subscription):
+        fault(house, "reorder once=true")
+        await trade(house, 3)
+        if backfill:
+            assert kinds(await read(subscription, 3)) == ["4", "5", "6"]
+        else:
+            assert kinds(await read(subscription, 3)) == ["Gap", "5", "6"]
+        assert market.counters.out_of_order == (0 if backfill else 1)
+        assert subscription.pending == 0
+
+
+@looped
+async def test_a_trade_that_comes_too_late_was_reported_as_missing() -> None:
+    async with loopback() as house, hearing(house) as (market, subscription):
+        fault(house, "delay=2s once=true")
+        await trade(house, 2)
+        gap, message = await read(subscription, 2)
+        assert (gap.after_id, gap.before_id, gap.missing) == (3, 5, 1)
+        assert message.trade_id == 5
+        house.clock.now_ms += 2_000
+        await until(lambda: market.counters.out_of_order == 1)
+        await trade(house, 1)
+        assert kinds(await read(subscription, 1)) == ["6"]
+
+
+@looped
+async def test_a_quote_is_never_delivered_after_a_newer_one() -> None:
+    async with exchange(BTC) as house, client_of(house) as market:
+        subscription: Any = market.stream(QUOTES)
+        await carried(market, QUOTES)
+        fault(house, f"reorder=0.3 stream={QUOTES}")
+        fault(house, f"duplicate=0.3 stream={QUOTES}")
+        async with every(0.005, house.go_on):
+            quotes = await read(subscription, 60)
+        assert not [each for each in quotes if isinstance(each, Notice)]
+        ids = [each.update_id for each in quotes]
+        assert ids == sorted(set(ids))
+        assert market.counters.out_of_order > 3
+        assert market.counters.duplicates > 3
+
+
+# Messages that are not as documented
+
+
+@pytest.mark.parametrize("rule", ["missing_field=p", "missing_field=E", "numbers"])
+@looped
+async def test_a_trade_that_cannot_be_read_is_reported_and_missing(rule: str) -> None:
+    async with loopback() as house, hearing(house) as (market, subscription):
+        fault(house, f"{rule} once=true")
+        await trade(house, 2)
+        failed, gap, message = await read(subscription, 3)
+        assert isinstance(failed, DecodeFailed)
+        assert failed.streams == (TRADES,)
+        assert failed.reason
+        assert (gap.after_id, gap.before_id, gap.missing) == (3, 5, 1)
+        assert message.trade_id == 5
+        assert market.counters.unreadable == 1
+
+
+@looped
+async def test_a_trade_of_another_scale_cannot_be_known() -> None:
+    async with loopback() as house, hearing(house) as (_, subscription):
+        fault(house, "scale=1 once=true")
+        await trade(house, 2)
+        wrong, right = await read(subscription, 2)
+        assert (wrong.price, right.price) == ("652801.0", "65280.10")
+
+
+@pytest.mark.parametrize("by", ["1h", "-1h"])
+@looped
+async def test_a_clock_that_is_off_and_is_set_right_costs_nothing(by: str) -> None:
+    async with loopback() as house, hearing(house) as (market, subscription):
+        on = fault(house, f"clock={by}")
+        await trade(house, 2)
+        house.server.faults.remove(on.id)
+        await trade(house, 2)
+        messages = await read(subscription, 4)
+        assert kinds(messages) == ["4", "5", "6", "7"]
+        off = [each.event_time_ms - house.plant.now_ms for each in messages]
+        hour = 3_600_000 if by == "1h" else -3_600_000
+        assert off == [hour, hour, 0, 0]
+        assert (market.counters.gaps, market.counters.out_of_order) == (0, 0)
+
+
+# Books that follow updates
+
+
+@pytest.mark.parametrize(
+    ("rule", "token", "notices"),
+    [
+        ("drop once=true", "gap", [Gap, BookResyncing]),
+        ("reorder once=true", "gap", [Gap, BookResyncing]),
+        ("delay=150ms once=true", "gap", [Gap, BookResyncing]),
+        ("missing_field=b once=true", "gap", [DecodeFailed, Gap, BookResyncing]),
+        ("numbers once=true", "gap", [DecodeFailed, Gap, BookResyncing]),
+        ("scale=3 once=true", "crossed", [BookResyncing]),
+    ],
+)
+@looped
+async def test_a_book_is_rebuilt_whatever_is_wrong_with_an_update(
+    rule: str, token: str, notices: list[type[Notice]]
+) -> None:
+    seen: list[Any] = []
+
+    def note(_: Any, item: Any) -> None:
+        if isinstance(item, Notice):
+            seen.append(item)
+
+    async with exchange(BTC) as house, kept(house, on_update=note) as (_, books):
+        seen.clear()
+        fault(house, f"{rule} stream=btcusdt@depth@100ms")
+        if "delay" in rule:
+            await until(lambda: seen)
+            house.clock.now_ms += 200
+        await until(lambda: any(isinstance(each, BookResyncing) for each in seen))
+        await until_live(books)
+        assert [type(each) for each in seen][: len(notices)] == notices
+        assert seen[len(notices) - 1].reason == token
+        assert (await books.audit(BTC)).score == 1.0
+        assert inside(books).counters.resyncs == 1
+
+
+@looped
+async def test_a_book_whose_updates_come_twice_stays_live_and_true() -> None:
+    async with exchange(BTC) as house, kept(house) as (market, books):
+        fault(house, "duplicate stream=btcusdt@depth*")
+        await until(lambda: market.counters.duplicates > 5)
+        assert inside(books).counters.resyncs == 0
+        assert (await books.audit(BTC)).score == 1.0
+
+
+@looped
+async def test_quantities_of_another_scale_are_found_by_an_audit() -> None:
+    async with exchange(BTC) as house, kept(house) as (_, books):
+        on = fault(house, "scale=1 of=quantity times=5 stream=btcusdt@depth*")
+        await until(lambda: on.hits)
+        applied = inside(books).counters.applied
+        await until(lambda: inside(books).counters.applied > applied)
+        result = await books.audit(BTC)
+        assert books[BTC].is_live, "no update says so"
+        assert result.wrong > 0
+        assert result.score is not None
+        assert result.score < 1
+
+
+@looped
+async def test_books_do_not_mind_a_clock_that_is_off() -> None:
+    async with exchange(BTC) as house:
+        fault(house, "clock=-1h")
+        async with kept(house) as (_, books):
+            house.server.faults.clear()
+            applied = inside(books).counters.applied
+            await until(lambda: inside(books).counters.applied > applied + 3)
+            assert inside(books).counters.resyncs == 0
+            assert (await books.audit(BTC)).score == 1.0
+
+
+# Snapshots
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ("crossed_book", "the snapshot cannot be used: crossed: bid "),
+        ("empty_book", "the snapshot cannot be used: it has no bids and no asks;"),
+        ("empty_book side=bids", "the snapshot cannot be used: it has no bids;"),
+        ("stale_snapshot", "the snapshot "),
+    ],
+)
+@looped
+async def test_a_book_refuses_a_wrong_snapshot_and_says_why(rule: str, reason: str) -> None:
+    async with exchange(BTC) as house:
+        on = fault(house, rule)
+        house.go_on(1_000)
+        async with (
+            client_of(house) as market,
+            market.books(BTC) as books,
+            every(0.02, house.go_on),
+        ):
+            await until(lambda: on.hits)
+            await until(lambda: books[BTC].reason.startswith(reason))
+            assert books[BTC].state is BookState.SYNCING
+            house.server.faults.clear()
+            await until_live(books)
+            counters = inside(books).counters
+            assert counters.snapshots_failed + counters.snapshots_unused >= 1
+            assert (await books.audit(BTC)).score == 1.0
+
+
+@looped
+async def test_in_a_quiet_market_a_stale_snapshot_is_found_out_by_the_next_update() -> None:
+    async with exchange(BTC) as house:
+        on = fault(house, "stale_snapshot once=true")
+        house.go_on(5_000)
+        async with client_of(house) as market, market.books(BTC) as books:
+            await books.wait_until_live()
+            assert on.hits == 1
+            stale_id = books[BTC].update_id
+            seen = inside(books).counters
+            async with every(0.02, house.go_on):
+                await until(lambda: seen.gaps)
+                await until(lambda: books[BTC].is_live and books[BTC].update_id > stale_id)
+                assert (await books.audit(BTC)).score == 1.0
+
+
+@looped
+async def test_an_empty_book_is_believed_the_second_time() -> None:
+    async with exchange(BTC) as house:
+        fault(house, "empty_book times=2")
+        async with client_of(house) as market, market.books(BTC) as books:
+            await books.wait_until_live(5)
+            assert books[BTC].bids() == []
+            assert inside(books).counters.snapshots_failed == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ("crossed_book", "the snapshot cannot be used: crossed"),
+        ("stale_snapshot", "is older than the journal"),
+    ],
+)
+@looped
+async def test_an_audit_with_a_wrong_snapshot_is_skipped_with_the_reason(
+    rule: str, reason: str
+) -> None:
+    async with exchange(BTC) as house:
+        house.go_on(1_000)
+        async with kept(house) as (_, books):
+            fault(house, rule)
+            applied = inside(books).counters.applied
+            await until(lambda: inside(books).counters.applied > applied + 3)
+            result = await books.audit(BTC)
+            assert reason in result.skipped_reason
+            assert books[BTC].is_live
+
+
+def test_each_kind_of_content_is_tested() -> None:
+    """Comes last: the tests above note their kinds."""
+    names = {row.name for row in (*CONTENT_ROWS, *SNAPSHOT_ROWS)}
+    assert covered <= names
+    if len(covered) > 1:
+        assert names - covered == ELSEWHERE
