@@ -30,3 +30,14 @@ def test_a_readiness_that_is_held_says_why_whatever_the_source_reports() -> None
     assert (readiness.is_ready, readiness.reason) == (False, "connecting")
     readiness.ready(True)
     assert readiness.is_ready
+
+
+def test_the_beginning_of_a_source_is_told_once_and_not_while_it_waits() -> None:
+    readiness, told = Readiness(), []
+    readiness.on_start = lambda: told.append(readiness.is_ready)
+    readiness.ready(False, "warming up")
+    readiness.ready(True, "waiting for 1 subscriber")
+    assert told == []
+    readiness.ready(True)
+    readiness.ready(True)
+    assert told == [True]
