@@ -649,6 +649,11 @@ JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
         (),
     ),
     (
+        "`control`",
+        "The answer of the server, as [Operations](operations.md) describes it.",
+        (),
+    ),
+    (
         "`verify`",
         (
             "One document; [Verify a recording](../how-to/verify.md) says what counts as a gap.\n"
@@ -847,7 +852,8 @@ def operations_page() -> str:
     return page(
         "Operations",
         "The server's own pages and its control plane, on both ports; "
-        "[Monitor the server](../how-to/watch-it.md).",
+        "[Monitor the server](../how-to/watch-it.md), "
+        "[Control a running market](../how-to/control-a-running-market.md).",
         "With several processes, each serves the same: `/` and `/healthz` are about the process that "
         "answers, and the others are about the plant and all its edges.\n"
         "What they show of an edge is what it last reported: each second, and for metrics and connections "
@@ -892,6 +898,11 @@ def operations_page() -> str:
                     "other than GET and HEAD",
                     "`Content-Type` is `application/json`; without a body it may be absent.",
                     "415",
+                ),
+                (
+                    "any, if the server has a token",
+                    "`Authorization` is `Bearer` and the token of `--control-token`.",
+                    "401",
                 ),
             ),
         ),
@@ -983,7 +994,7 @@ def _about_limits() -> Iterable[str]:
 ABOUT_PATHS: Mapping[str, Callable[[], Iterable[str]]] = {
     "/metrics": lambda: ["[The metrics](metrics.md)."],
     "/plant/v1/clock": lambda: [
-        "How to set it: [control a replay](../how-to/control-a-replay.md)."
+        "How to set it: [control a running market](../how-to/control-a-running-market.md)."
     ],
     "/plant/v1/connections": lambda: [
         "What the deliveries are: [Serve slow clients](../how-to/slow-clients.md)."

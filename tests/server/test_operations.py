@@ -160,6 +160,9 @@ async def test_with_a_token_only_health_metrics_and_the_addresses_are_open() -> 
         assert (await house.get("/plant/v1/nodes", headers=headers)).status == 200
         assert (await house.get("/plant/v1/nothing")).status == 401
         assert (await house.get("/fapi/v1/ping")).status == 200
+        text = (await house.get("/")).body.decode()
+        assert "needs a token" in text
+        assert TOKEN not in text
         assert not [key for key in house.server.complaints.counts if TOKEN in key]
 
 

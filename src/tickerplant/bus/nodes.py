@@ -41,6 +41,8 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     fault_seed: int | None = None
     can_be_taken_over: bool = False
     """Whether a standby may continue it."""
+    has_token: bool = False
+    """Whether its control plane needs a token."""
     has_clock: bool = False
     """Whether clients may read and set its clock."""
     delivery: str = ""

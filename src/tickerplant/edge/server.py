@@ -296,6 +296,7 @@ class EdgeServer:
             limits=self.limits,
             faults=self.faults,
             paths=welcome_paths(has_clock=self.description.has_clock),
+            has_token=self.description.has_token,
         )
 
     def _application(self, endpoint: Endpoint, guard: Guard) -> EdgeRest:

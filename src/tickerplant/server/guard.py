@@ -55,6 +55,11 @@ class Token:
     def __init__(self, text: str = "") -> None:
         self._wanted = text.encode()
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether requests need it."""
+        return bool(self._wanted)
+
     def opens(self, headers: Mapping[bytes, bytes]) -> bool:
         """Return whether a request may be answered, in a time that does not tell how wrong it is.
 

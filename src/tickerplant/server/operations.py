@@ -99,9 +99,10 @@ OWN_PATHS = frozenset(each.path for each in OPERATIONS if each.is_own)
 
 
 def welcome_paths(*, has_clock: bool) -> list[str]:
-    """Return the paths that the text of `/` lists."""
+    """Return the paths that the text of `/` lists: those that every such server has."""
     paths = dict.fromkeys(each.path for each in OPERATIONS if each.method == "GET")
-    unlisted = {"/", page_operations.PROFILE_PATH}
+    rows = (*lever_operations.OPERATIONS, *truth_operations.OPERATIONS)
+    unlisted = {"/", page_operations.PROFILE_PATH, *(each.path for each in rows)}
     if not has_clock:
         unlisted.add(clock_operations.CLOCK_PATH)
-    return [path for path in paths if path not in unlisted and "{id}" not in path]
+    return [path for path in paths if path not in unlisted]

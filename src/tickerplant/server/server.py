@@ -316,6 +316,7 @@ class Server:
             limits=self.limits,
             faults=self.faults,
             paths=welcome_paths(has_clock=self.plane.steering is not None),
+            has_token=self.plane.token.is_needed,
         )
 
     def _application(self, endpoint: Endpoint, guard: Guard | None) -> Rest:

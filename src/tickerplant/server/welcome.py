@@ -8,6 +8,7 @@ from tickerplant.faults.board import FaultBoard, faults_text
 from tickerplant.protocol.limits import Limits
 from tickerplant.venue import VENUES
 
+LOCKED = "The control plane, /plant/v1/, needs a token: --control-token."
 LIMITS_OFF = "Limits are off: exceeding one is counted, and nothing is refused for it."
 
 
@@ -18,6 +19,7 @@ def welcome_text(
     limits: Limits,
     faults: FaultBoard,
     paths: Iterable[str],
+    has_token: bool = False,
 ) -> str:
     """Return the text of `/`.
 
@@ -27,6 +29,7 @@ def welcome_text(
         limits: The limits.
         faults: The faults; they are named if there are any.
         paths: The paths of the server's own pages.
+        has_token: Whether the control plane needs a token.
     """
     ws, http = schemes
     lines = ["Tickerplant, a futures market-data exchange feed", ""]
@@ -44,4 +47,6 @@ def welcome_text(
         lines += ["", LIMITS_OFF]
     if len(faults):
         lines += ["", faults_text(faults)]
+    if has_token:
+        lines += ["", LOCKED]
     return "\n".join([*lines, "", "  ".join(paths), ""])

@@ -154,6 +154,7 @@ class BusFront:
             fault_seed=settings.fault_seed,
             can_be_taken_over=service.origin == "relay",
             has_clock=service.steering is not None,
+            has_token=server.plane.token.is_needed,
             delivery=settings.delivery,
             host=socket.gethostname(),
             symbol_counts=symbol_counts_of(service.plant),
