@@ -231,6 +231,7 @@ def test_a_socket_as_input_counts_as_a_pipe() -> None:
         (("--symbols", "BTCUSTD"), "did you mean BTCUSDT?"),
         (("--speed", "quick"), "expected step, or a number"),
         (("--workers", "2"), "a test server is one process"),
+        (("--scenario", "flash-crsh"), "did you mean flash-crash?"),
     ],
 )
 def test_bad_options_end_with_one_sentence(options: tuple[str, ...], words: str) -> None:
