@@ -56,6 +56,14 @@ def test_a_test_gets_an_exchange_that_stands_still_and_goes_on_when_told_to(tmp_
     wait_until_none_runs_in(tmp_path)
 
 
+def test_the_test_in_the_readme_passes_as_it_is_written(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```python needs=pytest\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert len(shown.splitlines()) == 4, "a test of four lines"
+    printed = run_suite(tmp_path, shown)
+    assert outcome(printed) == {"passed": 1}, printed
+
+
 SUITE_OF_MISTAKES = """
 import asyncio
 import pytest
