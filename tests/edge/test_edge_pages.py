@@ -317,6 +317,7 @@ async def test_a_fault_that_is_added_at_any_worker_happens_at_all_and_is_counted
         await many.reported()
         page = (await second.get("/plant/v1/faults")).json
         assert page["counts"] == {"refuse": 3}
+        assert page["rules"][0]["hits"] == 3
         await change(second, "DELETE", f"faults/{added['id']}")
         await until(lambda: not any(len(each.faults) for each in many.servers), "they forget it")
         async with first.connect("/ws"):

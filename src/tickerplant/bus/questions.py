@@ -133,6 +133,8 @@ class EdgeReport(Struct, frozen=True, kw_only=True):
     """How long the last messages took from the plant to the edge, by both wall clocks."""
     faults: dict[str, int] = {}
     """How often each fault was injected."""
+    fault_hits: dict[str, int] = {}
+    """How often each rule that is on has happened, by its id."""
     notes: dict[str, list[AddressNote]] = {}
     """By the venue whose limits they are about."""
     families: Raw = Raw(b"\x90")

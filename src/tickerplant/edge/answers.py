@@ -294,6 +294,13 @@ class EdgeAnswers:
         """Let an edge close a connection."""
         self._node.close_connection(worker, connection_id)
 
+    def fault_hits(self) -> Mapping[str, int]:
+        """Return how often each rule happened at the edges that are there, by its id."""
+        hits: Counter[str] = Counter()
+        for edge in self._edges.values():
+            hits.update(edge.report.fault_hits)
+        return hits
+
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
         all_figures = [self._gone, *(edge.figures for edge in self._edges.values())]

@@ -327,6 +327,7 @@ class EdgeServer:
                 unsent_bytes=scan.unsent_bytes,
                 delay_ms=node.delay_ns / 1_000_000,
                 faults=dict(self.faults.counts),
+                fault_hits={on.id: on.hits for on in self.faults},
                 notes={venue: tallies.changes() for venue, tallies in self._tallies.items()},
                 families=scan.families,
                 connections_page=scan.page,

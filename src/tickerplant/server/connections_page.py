@@ -8,6 +8,7 @@ from heapq import nlargest
 from itertools import islice
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tickerplant.formatting import printable
 from tickerplant.hub.delivery import Backlog, DeliveryCounters
@@ -100,7 +101,12 @@ def connections_page(endpoints: Iterable[Endpoint], limit: int, worker: str) -> 
         connections=[
             connection_row(*each, worker) for each in nlargest(limit, found, key=_unsent_bytes)
         ],
-        closed=_latest(each for endpoint in endpoints for each in reversed(endpoint.closed)),
+        closed=[
+            replace(each, worker=worker)
+            for each in _latest(
+                each for endpoint in endpoints for each in reversed(endpoint.closed)
+            )
+        ],
     )
 
 

@@ -194,6 +194,8 @@ class ClosedConnection(Struct, frozen=True, kw_only=True):
 
     id: str
     """What it is called in the log."""
+    worker: str = ""
+    """The process that had it; see `/plant/v1/nodes`."""
     venue: str
     """Whose port it was connected to: `usdm` or `coinm`."""
     address: str

@@ -33,7 +33,7 @@ class FaultRule(Struct, frozen=True, kw_only=True):
     state: State
     """`waiting` until its window opens, `on`, or `over`."""
     hits: int
-    """How often it has happened, here and not at edges."""
+    """How often it has happened, at the edges too that are there."""
     opens_ms: int
     """When its window opens, in ms since 1970."""
     ends_ms: int | None
@@ -53,26 +53,29 @@ class FaultsPage(Struct, frozen=True, kw_only=True):
     """How often each kind of fault has happened, at all edges too."""
 
 
-def fault_rule(on: FaultOn) -> FaultRule:
-    """Return a rule as it is shown."""
+def fault_rule(on: FaultOn, at_edges: int = 0) -> FaultRule:
+    """Return a rule as it is shown, with how often it has happened at edges."""
     return FaultRule(
         id=on.id,
         kind=on.rule.row.name,
         text=on.rule.text,
         rule=dict(on.rule.given),
         state=on.state,
-        hits=on.hits,
+        hits=on.hits + at_edges,
         opens_ms=on.opens_ms,
         ends_ms=on.ends_ms,
     )
 
 
-def faults_page(board: FaultBoard, at_edges: Mapping[str, int]) -> FaultsPage:
+def faults_page(
+    board: FaultBoard, at_edges: Mapping[str, int], hits: Mapping[str, int]
+) -> FaultsPage:
     """Return the faults of a server.
 
     Args:
         board: Its rules.
         at_edges: How often each kind has happened at edges.
+        hits: How often each rule has happened there, by its id.
     """
     counts = {**board.counts}
     for name, number in at_edges.items():
@@ -80,7 +83,7 @@ def faults_page(board: FaultBoard, at_edges: Mapping[str, int]) -> FaultsPage:
     return FaultsPage(
         seed=board.seed,
         clock="market" if board.clock.is_market else "connection",
-        rules=[fault_rule(on) for on in board],
+        rules=[fault_rule(on, hits.get(on.id, 0)) for on in board],
         counts=counts,
     )
 
@@ -92,8 +95,9 @@ def _board(plane: ControlPlane) -> FaultBoard:
 
 def _page(plane: ControlPlane) -> FaultsPage:
     """Return the faults, counted here and at the edges."""
-    at_edges = {} if plane.edges is None else plane.edges.fault_counts()
-    return faults_page(_board(plane), at_edges)
+    if plane.edges is None:
+        return faults_page(_board(plane), {}, {})
+    return faults_page(_board(plane), plane.edges.fault_counts(), plane.edges.fault_hits())
 
 
 def _add(plane: ControlPlane, request: Request) -> FaultRule:

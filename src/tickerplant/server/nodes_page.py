@@ -89,6 +89,10 @@ class Edges(Protocol):
         """Let an edge close a connection."""
         ...
 
+    def fault_hits(self) -> Mapping[str, int]:
+        """Return how often each rule happened at the edges that are there, by its id."""
+        ...
+
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
         ...
