@@ -19,6 +19,7 @@ from benchmarks import (
     fanout,
     kit,
     latency,
+    message_filter,
     pace,
     questions,
     recording,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "edges": edges.run,
     "kit": kit.run,
     "questions": questions.run,
+    "message_filter": message_filter.run,
     "truth": truth.run,
 }
 ENDURANCE = "endurance"
