@@ -75,7 +75,8 @@ def _action(name: str, given: Words) -> Action:
     if action is None:
         raise ConfigError("ACTION", name, one_of(name, ACTION_BY_NAME))
     if len(given) < action.least:
-        raise ConfigError(name, None, f"tickerplant control {name} {action.usage}")
+        wanted = action.usage.partition(" ")[0]
+        raise ConfigError(wanted, None, f"tickerplant control {name} {action.usage}")
     if len(given) > action.most >= 0:
         usage = f"{name} {action.usage}".strip()
         raise ConfigError(name, given[action.most], f"tickerplant control {usage}")
@@ -194,7 +195,7 @@ def _scenario(client: ControlClient, words: Words) -> Page:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         expected = f"a file of a scenario, or the name of one ({reason})"
-        raise ConfigError("scenario", given, expected) from None
+        raise ConfigError("FILE", given, expected) from None
     return client.call("POST", "scenarios", fields={"toml": text})
 
 
