@@ -141,3 +141,11 @@ def test_the_script_is_accepted_by_its_shell(shell: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_can_be_done_with_a_running_server_is_completed() -> None:
+    assert words("control st") == ["step", "stop"]
+    assert words("control fault re") == ["refuse", "reset", "reorder"]
+    assert words("control lever sh") == ["shock"]
+    assert "flash-crash" in words("control scenario fl")
+    assert words("control clock paused=") == ["paused=true", "paused=false"]
