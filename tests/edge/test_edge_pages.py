@@ -15,6 +15,7 @@ from loopback import until as at_once
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickerplant.events import BookSnapshot
 from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM
@@ -337,3 +338,27 @@ async def test_a_fault_that_acts_at_once_acts_on_the_connections_of_all_workers(
         assert (await ending(one))[0] == (await ending(other))[0] == 4002
         async with many.edges[0].connect("/ws/btcusdt@trade"):
             pass
+
+
+@looped
+async def test_snapshots_and_times_are_wrong_once_over_an_edge() -> None:
+    request = {"id": 7, "method": "depth", "params": {"symbol": "BTCUSDT", "limit": 5}}
+    async with whole(1) as many:
+        (edge,) = many.edges
+        now_ms = many.plant.now_ms
+        bids, asks = [(6_528_000, 1_000)], [(6_528_010, 1_000)]
+        many.plant.publish(BookSnapshot("BTCUSDT", 100, bids, asks, now_ms))
+        crossed = await change(edge, "POST", "faults", kind="crossed_book")
+        await until(lambda: len(many.servers[0].faults), "the edge knows it")
+        book = (await edge.get("/fapi/v1/depth?symbol=BTCUSDT&limit=5")).json
+        assert (book["bids"][0][0], book["asks"][0][0]) == ("65280.10", "65280.00")
+        async with edge.connect("/ws-fapi/v1") as client:
+            book = (await ask(client, request))["result"]
+            assert (book["bids"][0][0], book["asks"][0][0]) == ("65280.10", "65280.00")
+            await change(edge, "DELETE", f"faults/{crossed['id']}")
+            await until(lambda: not len(many.servers[0].faults), "the edge forgets it")
+            assert (await ask(client, request))["result"]["bids"][0][0] == "65280.00"
+            await change(edge, "POST", "faults", kind="clock", by="-5s")
+            await until(lambda: len(many.servers[0].faults), "the edge knows it")
+            assert (await ask(client, request))["result"]["E"] == now_ms - 5_000
+        assert (await edge.get("/fapi/v1/time")).json == {"serverTime": now_ms - 5_000}

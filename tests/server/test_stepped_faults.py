@@ -21,7 +21,19 @@ from tickerplant.venue import COINM, USDM
 
 START_MS = 1_767_225_600_000
 STREAMS = "/stream?streams=btcusdt@depth@100ms/btcusdt@trade/btcusdt@bookTicker"
-CLIENTS = ("plain", "reset", "stall", "latency", "bandwidth", "after", "content", "chain")
+CLIENTS = (
+    "plain",
+    "reset",
+    "stall",
+    "latency",
+    "bandwidth",
+    "after",
+    "content",
+    "chain",
+    "late",
+    "swapped",
+    "off",
+)
 RULES = (
     "reset at=+1503ms",
     "stall at=+500ms for=700ms",
@@ -30,6 +42,9 @@ RULES = (
     "close=1012 after=40 stream=btcusdt@bookTicker",
     "fields=0.3 for=1s",
     "chain=300ms",
+    "delay=70ms jitter=40ms share=0.3 for=1s",
+    "reorder=0.2 for=1100ms",
+    "clock=5s at=+333ms for=900ms",
 )
 
 
@@ -86,6 +101,7 @@ async def test_stepped_faults_give_every_client_the_same_bytes_in_every_run() ->
     assert set(counts) == {rule.split("=")[0].split(" ")[0] for rule in RULES}
     other, _, _ = await _run(2)
     changed = {name for name in CLIENTS if other[name] != first[name]}
-    assert {"content"} <= changed <= {"content", "chain"}, "chance follows from the seed"
+    drawn = {"content", "late", "swapped"}
+    assert drawn <= changed <= {*drawn, "chain"}, "chance follows from the seed"
     assert first["stall"] == first["latency"] == first["bandwidth"] == first["plain"]
     assert sizes["reset"] < sizes["plain"]
