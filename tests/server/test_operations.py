@@ -9,9 +9,10 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 from simulated_house import simulated_house
 
+from tickerplant.errors import ConfigError
 from tickerplant.server.guard import PLANT_PATHS, Token
 from tickerplant.server.openapi import openapi_document
-from tickerplant.server.operation import Operation
+from tickerplant.server.operation import Operation, QueryParam
 from tickerplant.server.operations import OPERATIONS, Router
 from tickerplant.server.response import JSON
 
@@ -180,3 +181,28 @@ async def test_what_changes_the_server_is_refused_to_web_pages() -> None:
             text = {"Content-Type": "text/plain"}
             found = await house.get(path, method=operation.method, headers=text, body=b"{}")
             assert found.status == 415, path
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("integer", "0", 0),
+        ("integer", "600", 600),
+        ("integer", "601", None),
+        ("integer", "-1", None),
+        ("integer", "٣", None),
+        ("integer", "9" * 30, None),
+        ("duration", "600s", 600),
+        ("duration", "0.25s", 0.25),
+        ("duration", "601s", None),
+        ("duration", "soon", None),
+        ("text", "", ""),
+    ],
+)
+def test_a_parameter_is_read_within_its_bounds(kind: Any, text: str, value: object) -> None:
+    param = QueryParam(name="wait", doc="How long.", kind=kind, most=600)
+    if value is not None:
+        assert param.parse(text) == value
+        return
+    with pytest.raises(ConfigError, match=r"wait: expected .*600"):
+        param.parse(text)
