@@ -55,9 +55,7 @@ def test_one_is_started_and_stopped_in_the_middle_of_a_market(tmp_path: Path) ->
         with pytest.raises(urllib.error.HTTPError, match="503"):
             price(exchange)
         day.stop()
-        assert list(exchange.rules().values()) == ["the lever shock"], "until time goes on"
-        exchange.step("1ms")
-        assert exchange.rules() == {}
+        assert exchange.rules() == {}, "the shock was over, and the fault is removed"
         assert price(exchange) < 0.93 * before
         exchange.step("60s")
         assert price(exchange) < 0.95 * before, "what has moved stays"
