@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterable
 from itertools import cycle, islice
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from benchmarks.machine import unpace
 from tickerplant.events import BookTicker
+from tickerplant.faults.rule import parse_rule
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.listener import BACKLOG
@@ -117,9 +119,15 @@ class PlantSender:
     Args:
         name: What it is called.
         truth: Keeps what was, if anything does.
+        faults: Rules of faults that are there from the start.
     """
 
-    def __init__(self, name: str = "tickerplant", truth: Truth | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "tickerplant",
+        truth: Truth | None = None,
+        faults: Iterable[str] = (),
+    ) -> None:
         self.name = name
         self.port = 0
         self._plant = new_plant()
@@ -127,10 +135,12 @@ class PlantSender:
         self._server = Server(
             self._plant, ports={USDM.name: 0, COINM.name: 0}, limits=limits, truth=truth
         )
+        self._faults = tuple(map(parse_rule, faults))
         self._tickers = cycle(book_tickers())
         self._now_ms = START_MS
 
     async def open(self) -> None:
+        self._server.faults.switch(self._faults)
         await self._server.start()
         for port in self._server.ports:
             unpace(port.listener.sock)

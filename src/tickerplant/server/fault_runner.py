@@ -59,8 +59,10 @@ _STATUSES = {
     HTTP_GARBAGE.name: NOT_JSON,
 }
 """The statuses of the kinds that have no parameter for it."""
-_ON_ANSWERS: tuple[ActsOn, ...] = ("message", "clock", "subscription", "api", "snapshot")
-_ON_CONNECTIONS: tuple[ActsOn, ...] = ("connection", *_ON_ANSWERS)
+_ON_STREAMS: tuple[ActsOn, ...] = ("connection", "message", "clock")
+"""What is aimed at connections by their streams."""
+_ON_ANSWERS: tuple[ActsOn, ...] = ("subscription", "api", "snapshot", "clock", "message")
+_ON_CONNECTIONS = frozenset({*_ON_STREAMS, *_ON_ANSWERS})
 
 
 class FaultRunner:
@@ -160,8 +162,8 @@ class FaultRunner:
             return
         if not self.board.takes(on, connection.fault_number):
             return
-        is_of_names = aim.stream and on.rule.row.acts_on == "connection"
-        if is_of_names and not on.rule.window.after and not aim.takes_any(connection.names or ()):
+        is_of_names = aim.stream and on.rule.row.acts_on in _ON_STREAMS
+        if is_of_names and not aim.takes_any(connection.names or ()):
             return
         faults = connection.faults
         if not isinstance(faults, ConnectionFaults):
@@ -215,9 +217,11 @@ class FaultRunner:
             self._attach_all(connection, acts_on)
 
     def changed(self, connection: object) -> None:
-        """Let what acts on connections be on, now that its subscriptions have changed."""
-        if _can_be_faulted(connection):
-            self._attach_all(connection, "connection")
+        """Let what is aimed at streams be on, now that its subscriptions have changed."""
+        if not _can_be_faulted(connection):
+            return
+        for acts_on in _ON_STREAMS:
+            self._attach_all(connection, acts_on)
 
     def _attach_all(self, connection: FaultedConnection, acts_on: ActsOn) -> None:
         for on in self.board.on(acts_on):

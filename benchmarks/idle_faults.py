@@ -1,0 +1,81 @@
+"""What faults cost that are configured and do not fire, in CPU per delivered message."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from benchmarks.bout import Bout
+from benchmarks.fanout import REPETITIONS, SECONDS, WARM_UP_S, cpu_us
+from benchmarks.machine import SERVER_CORE, allow_files, pin
+from benchmarks.receiver import Receiver
+from benchmarks.senders import PlantSender
+from benchmarks.table import Cell, Table, median_ratio, spread
+from tickerplant import logs
+
+SUBSCRIBERS = 200
+PER_TURN = (1, 16)
+TARGET = 1.02
+"""Highest ratio to a server without faults that is good enough."""
+RULES = {
+    "none": (),
+    "aimed elsewhere": (
+        "drop stream=btcusdt@aggTrade",
+        "stall venue=coinm",
+        "fields connections=0.000001",
+        "http_503=1",
+    ),
+    "window in the future": ("stall at=+1d", "drop at=+1d", "latency=1s at=+1d", "fields at=+1d"),
+    "a mean time": ("reset=365d", "stall=5s@365d", "chain=365d", "garbage=365d"),
+    "requests": ("refuse=0.000001", "api_error=0.000001", "silent=0.000001", "http_429=0.000001"),
+    "share of messages": ("drop=0.000001",),
+}
+"""The rules of each contender."""
+NOTES = [
+    "CPU time of the sending process until everything has been received, by messages received:",
+    "median [least-greatest]; ratios to the server without faults are medians of those within a",
+    "repetition.  A share of messages is looked at for each message of each connection that it is",
+    "aimed at: only of that the target is not asked.",
+]
+
+
+def run(*, quick: bool = False) -> list[Table]:
+    """Measure servers with different rules, interleaved."""
+    repetitions, seconds = (3, SECONDS / 2) if quick else (2 * REPETITIONS, SECONDS)
+    return [asyncio.run(_measure(repetitions, seconds))]
+
+
+async def _measure(repetitions: int, seconds: float) -> Table:
+    pin(SERVER_CORE)
+    logs.configure("text", "warning")
+    allow_files(SUBSCRIBERS * len(RULES))
+    rows: list[tuple[Cell, ...]] = []
+    senders = [PlantSender(name, faults=rules) for name, rules in RULES.items()]
+    with Receiver(SUBSCRIBERS) as receiver:
+        bouts = [Bout(sender, receiver, SUBSCRIBERS) for sender in senders]
+        for bout in bouts:
+            await bout.open()
+        gc.collect()
+        gc.freeze()  # as the program does when it is ready
+        for per_turn in PER_TURN:
+            for bout in bouts:
+                await cpu_us(bout, per_turn, WARM_UP_S)
+            runs = [
+                [await cpu_us(bout, per_turn, seconds) for bout in bouts]
+                for _ in range(repetitions)
+            ]
+            none, *others = zip(*runs, strict=True)
+            rows.append((per_turn, "none", spread(none), None, None))
+            for sender, costs in zip(senders[1:], others, strict=True):
+                ratio = median_ratio(costs, none)
+                target = None if sender.name == "share of messages" else TARGET
+                rows.append((per_turn, sender.name, spread(costs), ratio, target))
+        for bout in bouts:  # after the subscribers, who answer no close frames
+            await bout.close()
+        gc.unfreeze()
+    return Table(
+        title=f"idle_faults: server CPU per message to {SUBSCRIBERS} subscribers, µs",
+        columns=("per turn", "rules", "CPU", "ratio", "target"),
+        rows=rows,
+        notes=NOTES,
+    )
