@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
@@ -18,6 +19,8 @@ from tickerplant.faults.rule import Rule, opening_ms
 State: TypeAlias = Literal["waiting", "on", "over"]
 MAX_RULES = 1_000
 """Most rules that wait or are on."""
+NEVER = 1 << 62
+"""More occasions than there will be."""
 MAX_OVER = 100
 """Rules that are over and still listed; the oldest are forgotten first."""
 PER_RULE: frozenset[ActsOn] = frozenset({"handshake", "rest", "snapshot"})
@@ -73,6 +76,8 @@ class Chances:
         share, mean_ms = rule.values.get("share"), rule.values.get("mean")
         self._share: float | None = share
         self._mean_ms: int | None = mean_ms
+        self._gap = -1
+        """How many occasions pass before the next one that a share hits; drawn when it is needed."""
         self._random = Random(f"{board.seed} {rule.row.name} {on.number} {ordinal}")
         self.due_ms = 0
         """The earliest time of the next one; 0 unless the rule has a mean time."""
@@ -101,14 +106,29 @@ class Chances:
         self.seen += 1
         if self.seen <= self._after:
             return False
-        if self._share is not None and self._random.random() >= self._share:
-            return False
+        if self._share is not None:
+            if self._gap < 0:
+                self._gap = gap_of(self._share, self._random)
+            self._gap -= 1
+            if self._gap >= 0:
+                return False
         if self._mean_ms is not None:
             now_ms = self._board.published_ms()
             if now_ms < self.due_ms:
                 return False
             self.due_ms = now_ms + self.wait_ms()
         self.happened()
+        return True
+
+    def passes(self, occasions: int) -> bool:
+        """Return whether the fault happens at none of so many occasions, which are then counted.
+
+        If it may happen at one of them, or that is not known, nothing is counted.
+        """
+        if occasions >= self._gap or self.seen < self._after or self._mean_ms is not None:
+            return False
+        self._gap -= occasions
+        self.seen += occasions
         return True
 
     def happened(self) -> None:
@@ -303,6 +323,15 @@ class FaultBoard:
         )
         for callback in tuple(self._listeners):
             callback(on)
+
+
+def gap_of(share: float, random: Random) -> int:
+    """Draw how many occasions pass before the next one that a share hits."""
+    if share >= 1:
+        return 0
+    if share <= 0:
+        return NEVER
+    return min(NEVER, int(math.log(1 - random.random()) / math.log1p(-share)))
 
 
 def passed_on(board: FaultBoard) -> dict[str, Mapping[str, object]]:

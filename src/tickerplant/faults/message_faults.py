@@ -110,9 +110,13 @@ class _EachMessage:
         self._chances = chances
         self._applies = applies
         self._change = change
+        self._takes_all = not on.rule.aim.stream and on.rule.row in (DROP, DUPLICATE)
 
     def __call__(self, messages: Sequence[M]) -> Sequence[M]:
-        """Return what the fault leaves of the messages."""
+        """Return what the fault leaves of the messages: the same sequence if it hits none."""
+        if self._takes_all and self._chances.passes(len(messages)):
+            return messages
+        hits = self._chances.done
         left: list[M] = []
         for message in messages:
             texts = self._changed(message) if not self._chances.is_spent else None
@@ -121,7 +125,7 @@ class _EachMessage:
                 continue
             payload = message.payload
             left += [message if text is payload else message.with_payload(text) for text in texts]
-        return left
+        return left if self._chances.done > hits else messages
 
     def _changed(self, message: FaultyMessage) -> Sequence[bytes] | None:
         """Return what would come in the place of a message; None if it cannot be hit."""

@@ -307,7 +307,7 @@ class Hub:
             if backlog is not None and backlog.is_held:
                 push_all(backlog, mine)
                 continue
-            if filtered is not None:
+            if mine is not messages:
                 self._write_frames(
                     [each.frame(is_combined=combined, write_ns=write_ns) for each in mine], (write,)
                 )
