@@ -228,6 +228,8 @@ class ConnectionFaults:
         is_withholding = attached.on.rule.row.name in {DELAY.name, REORDER.name}
         if attached.on not in self._attached or self._is_lost or is_withholding:
             return
+        if attached.chances.due_ms <= self._runner.board.clock.now_ms:
+            return  # the next one is due
         attached.message_fault = None
         self._set_filter()
         self._set_timed(attached, is_timed=False)
@@ -365,8 +367,9 @@ class ConnectionFaults:
             undo()
 
     def _reset(self, _attached: _Attached) -> None:
-        reset(self._connection.transport)
+        self._faulty_transport().lose()
         self.forget()
+        reset(self._connection.transport)
 
     def _close(self, attached: _Attached) -> None:
         self._connection.close(close_reason(attached.on.rule.values["code"]))

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
 
 from tickerplant.faults.clock import FaultClock, Timer
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 SLICE_MS = 20
 """A line of limited bandwidth takes bytes so often."""
@@ -19,8 +25,13 @@ MAX_INPUT_BYTES = 1 << 16
 """The transport is not read while more than this waits to be received."""
 BEHIND_BYTES = 1 << 14
 """A connection is behind while more than this waits."""
+RESET_TRIES, RESET_POLL_S = 100, 0.001
+"""How often and after which time it is looked whether a client has all that precedes a reset."""
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 """For SO_LINGER: linger, for no time."""
+
+
+_COUNT = struct.Struct("i")
 
 
 class Latency(Struct, frozen=True):
@@ -349,9 +360,29 @@ class FaultyTransport(asyncio.Transport):
         return self._transport.get_extra_info(name, default)
 
 
-def reset(transport: asyncio.Transport) -> None:
-    """Close a connection with a TCP reset."""
+def reset(transport: asyncio.Transport, tries: int = RESET_TRIES) -> None:
+    """Close a connection with a TCP reset, once what was written is on its way, or soon."""
     sock = transport.get_extra_info("socket")
+    if (
+        tries
+        and not transport.is_closing()
+        and (transport.get_write_buffer_size() or _queued(sock))
+    ):
+        asyncio.get_running_loop().call_later(RESET_POLL_S, reset, transport, tries - 1)
+        return
     if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+        with suppress(OSError):  # it is gone
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
     transport.abort()
+
+
+def _queued(sock: Any) -> int:
+    """Return how many bytes the system still holds for the client; 0 if it does not tell."""
+    if sock is None or not sys.platform.startswith("linux"):
+        return 0
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_COUNT.size))
+    except OSError:
+        return 0
+    count: int = _COUNT.unpack(answer)[0]
+    return count
