@@ -63,6 +63,7 @@ class FeedCounters(Struct):
     """Counts over all connections and streams."""
 
     messages: int = 0
+    """Messages that were read, notices not counted."""
     opened: int = 0
     """Connections that were opened."""
     refused: int = 0
@@ -72,6 +73,7 @@ class FeedCounters(Struct):
     renewed: int = 0
     """Connections that were replaced in time."""
     unreadable: int = 0
+    """Messages that could not be decoded (`DecodeFailed`)."""
     late: int = 0
     """Messages of streams that have no consumer any more."""
     failed_checks: int = 0
@@ -81,10 +83,15 @@ class FeedCounters(Struct):
     apart: int = 0
     """Subscriptions that got their own connections, because they were full."""
     duplicates: int = 0
+    """Messages that were discarded because they were delivered before, by this or another connection."""
     out_of_order: int = 0
+    """Messages with ids that were discarded because they came after later ones."""
     gaps: int = 0
+    """How often ids were missing (`Gap`)."""
     missing: int = 0
+    """Messages that are proved missing and could not be backfilled."""
     backfilled: int = 0
+    """Missing messages that were fetched over REST and delivered."""
 
 
 class Feed:
