@@ -29,7 +29,7 @@ from tickerplant.hub.hub import UNKNOWN_SYMBOL
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.event_loop import connection_clock_ms
-from tickerplant.server.fault_clock import ConnectionClock
+from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.server import Server
 from tickerplant.serving.process import YOUNG_OBJECTS
 from tickerplant.simulation.exchange import SimulatedExchange

@@ -66,12 +66,12 @@ from tickerplant.recording import manifest, manifest_entries
 from tickerplant.recording.line import Damage, Place
 from tickerplant.server import rest
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.fault_operations import FAULTS_PATH, FaultRule, FaultsPage
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PREFIX, PlantCollector, PortsCollector
-from tickerplant.server.operation import Operation, QueryParam
-from tickerplant.server.operations import OPERATIONS
+from tickerplant.server.operations.catalogue import OPERATIONS
+from tickerplant.server.operations.faults import FAULTS_PATH, FaultRule, FaultsPage
+from tickerplant.server.operations.operation import Operation, QueryParam
 from tickerplant.server.readiness import Readiness
 from tickerplant.serving import lines
 from tickerplant.serving.scenarios import ChangeRow, ScenarioPage, ScenarioRow

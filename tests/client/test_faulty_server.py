@@ -46,7 +46,7 @@ from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.feed.reconnect import BROKEN, CLOSED, ENDED, POLICY, Ending, ending_of_close
 from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.connection_faults import GARBAGE_FRAMES
+from tickerplant.server.faults.connection import GARBAGE_FRAMES
 
 pytestmark = pytest.mark.sockets
 

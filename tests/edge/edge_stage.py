@@ -24,7 +24,7 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.control_plane import Steering
+from tickerplant.server.operations.control_plane import Steering
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM

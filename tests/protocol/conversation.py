@@ -49,8 +49,8 @@ from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, parse_target
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.rest import Rest
 from tickerplant.venue import COINM, USDM, VENUES, Venue

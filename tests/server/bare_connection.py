@@ -15,9 +15,9 @@ from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.http import Http
+from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.rest import Rest
 from tickerplant.venue import USDM
 

@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 
 from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.clock_operations import CLOCK_PATH
+from tickerplant.server.operations.clock import CLOCK_PATH
 
 pytestmark = pytest.mark.sockets
 

@@ -12,7 +12,7 @@ from loopback import UPGRADE, Loopback, ask, loopback, looped, until
 from stage import snapshot
 
 from tickerplant.frames import text_frame
-from tickerplant.server.truth_operations import BOOK_PATH, SENT_PATH, TRADES_PATH
+from tickerplant.server.operations.truth import BOOK_PATH, SENT_PATH, TRADES_PATH
 from tickerplant.truth.truth import Truth
 
 pytestmark = pytest.mark.sockets

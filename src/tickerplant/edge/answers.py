@@ -38,10 +38,10 @@ from tickerplant.protocol.actions import Action, Close, Send
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import LocalApiRequests
-from tickerplant.server.connections_page import ConnectionsPage
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import AUTHORIZATION
-from tickerplant.server.nodes_page import BusRow, NodeRow
+from tickerplant.server.operations.connections import ConnectionsPage
+from tickerplant.server.operations.nodes import BusRow, NodeRow
 from tickerplant.server.ports import Totals
 from tickerplant.server.response import TEXT
 from tickerplant.server.rest import KEY_HEADER
@@ -229,7 +229,7 @@ class EdgeAnswers:
         for key in [key for key in self._closed if key[0] == state.identity]:
             del self._closed[key]
 
-    # What the pages show: the interface `server.nodes_page.Edges`
+    # What the pages show: the interface `server.operations.nodes.Edges`
 
     def rows(self) -> list[NodeRow]:
         """Return what the edges last reported."""

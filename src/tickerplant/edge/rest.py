@@ -14,12 +14,12 @@ from tickerplant.edge.backend import UNREADABLE, lost_message
 from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
-from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import AUTHORIZATION, PLANT_PATHS, Guard
-from tickerplant.server.operations import OWN_PATHS, ROUTER
-from tickerplant.server.page_operations import READY_PATH
-from tickerplant.server.readiness_page import ReadyState, ready_response
+from tickerplant.server.operations.catalogue import OWN_PATHS, ROUTER
+from tickerplant.server.operations.control_plane import ControlPlane
+from tickerplant.server.operations.pages import READY_PATH
+from tickerplant.server.operations.readiness import ReadyState, ready_response
 from tickerplant.server.response import Response, problem_response
 from tickerplant.server.rest import KEY_HEADER, Rest, error_response
 

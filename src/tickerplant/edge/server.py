@@ -33,15 +33,15 @@ from tickerplant.protocol.delivery import EVERY, policy_named
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.connections_page import SHOWN_CONNECTIONS, connections_page
-from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
-from tickerplant.server.fault_clock import ConnectionClock
-from tickerplant.server.fault_runner import FaultRunner
+from tickerplant.server.faults.clock import ConnectionClock
+from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PortsCollector, process_registry
-from tickerplant.server.operations import welcome_paths
+from tickerplant.server.operations.catalogue import welcome_paths
+from tickerplant.server.operations.connections import SHOWN_CONNECTIONS, connections_page
+from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.ports import TICK_MS, Ports, Totals
 from tickerplant.server.query_service import QueryService
 from tickerplant.server.welcome import welcome_text

@@ -37,7 +37,7 @@ from tickerplant.hosted.protocol import (
     state_answer,
 )
 from tickerplant.server import event_loop
-from tickerplant.server.control_plane import Steering
+from tickerplant.server.operations.control_plane import Steering
 from tickerplant.serving.run import serve
 from tickerplant.serving.service import Service
 

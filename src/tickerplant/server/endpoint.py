@@ -24,7 +24,7 @@ from tickerplant.protocol.redaction import loggable
 from tickerplant.server.backend import Backend, LocalBackend
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.event_loop import Clock
-from tickerplant.server.fault_hooks import PortFaults
+from tickerplant.server.faults.hooks import PortFaults
 from tickerplant.server.query_service import QueryService
 from tickerplant.streams.spelling import remedy
 from tickerplant.truth.sent import SentJournal

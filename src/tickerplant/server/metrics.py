@@ -24,7 +24,7 @@ from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.latency import Histogram
-from tickerplant.server.nodes_page import PLANT, Edges
+from tickerplant.server.operations.nodes import PLANT, Edges
 from tickerplant.server.readiness import Readiness
 from tickerplant.truth.truth import Truth
 

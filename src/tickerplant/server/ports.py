@@ -17,7 +17,7 @@ from tickerplant.protocol.limits import Limits
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.event_loop import Clock
-from tickerplant.server.fault_runner import FaultRunner
+from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import Guard
 from tickerplant.server.http import Application, Http

@@ -23,11 +23,11 @@ from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
 from tickerplant.queries import QUERIES, find_path
 from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
-from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
 from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
-from tickerplant.server.injected_errors import HTML, NOT_JSON, html_page, injected_error
-from tickerplant.server.operations import ROUTER, Route
+from tickerplant.server.operations.catalogue import ROUTER, Route
+from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.response import JSON, TEXT, Headers, Response, problem_response
 from tickerplant.server.slices import Slices
 

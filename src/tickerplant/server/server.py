@@ -20,20 +20,20 @@ from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.control_plane import ControlPlane, Steering
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
-from tickerplant.server.fault_clock import ConnectionClock
-from tickerplant.server.fault_runner import FaultRunner
+from tickerplant.server.faults.clock import ConnectionClock
+from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import LATE_MS
 from tickerplant.server.guard import Guard, Token
 from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
-from tickerplant.server.nodes_page import PLANT, Edges, NodeRow, NodesPage
-from tickerplant.server.operations import welcome_paths
+from tickerplant.server.operations.catalogue import welcome_paths
+from tickerplant.server.operations.control_plane import ControlPlane, Steering
+from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
+from tickerplant.server.operations.readiness import ReadyState, ready_state
 from tickerplant.server.ports import TICK_MS, Port, Ports, Totals
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
-from tickerplant.server.readiness_page import ReadyState, ready_state
 from tickerplant.server.rest import Rest
 from tickerplant.server.welcome import welcome_text
 from tickerplant.truth.truth import Truth

@@ -41,7 +41,7 @@ from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.server.backend import Admission, ApiRequests
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.fault_hooks import ConnectionFaultsHook
+from tickerplant.server.faults.hooks import ConnectionFaultsHook
 from tickerplant.server.handshake import (
     Answer,
     Target,

@@ -22,7 +22,7 @@ from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.scenarios.board import ScenarioBoard
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
-from tickerplant.server.fault_clock import ConnectionClock
+from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.server import Server
 from tickerplant.server.welcome import LIMITS_OFF
 from tickerplant.serving.bus_options import uses_bus

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.limits import Limits
-from tickerplant.server.control_plane import Steering
+from tickerplant.server.operations.control_plane import Steering
 from tickerplant.server.ports import Totals as ServerTotals
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.readiness import Readiness

@@ -31,17 +31,17 @@ from tickerplant.faults.row import ActsOn
 from tickerplant.faults.rule import Rule, matches
 from tickerplant.faults.snapshot_rows import STALE_SNAPSHOT
 from tickerplant.logs import logger
-from tickerplant.server.connection_faults import (
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.event_loop import Clock
+from tickerplant.server.faults.aims import check_aim
+from tickerplant.server.faults.clock import ConnectionClock
+from tickerplant.server.faults.connection import (
     ConnectionFaults,
     FaultedConnection,
     close_reason,
 )
-from tickerplant.server.earlier_books import EarlierBooks
-from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.event_loop import Clock
-from tickerplant.server.fault_aims import check_aim
-from tickerplant.server.fault_clock import ConnectionClock
-from tickerplant.server.fault_hooks import Refused
+from tickerplant.server.faults.earlier_books import EarlierBooks
+from tickerplant.server.faults.hooks import Refused
 
 if TYPE_CHECKING:
     from tickerplant.truth.journal import Journal

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tickerplant import __version__
 from tickerplant.documented_fields import field_docs, first_paragraph
 from tickerplant.server.guard import PLANT_PATHS, READING
-from tickerplant.server.operation import Operation, QueryParam, Schema
+from tickerplant.server.operations.operation import Operation, QueryParam, Schema
 from tickerplant.server.response import Problem
 
 OPENAPI = "3.1.0"

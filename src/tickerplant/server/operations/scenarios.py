@@ -9,8 +9,8 @@ from msgspec import UNSET, Struct, UnsetType
 from tickerplant.errors import RequestError
 from tickerplant.scenarios.library import library_names, library_scenario
 from tickerplant.scenarios.scenario import ScenarioState
-from tickerplant.server.control_plane import ControlPlane
-from tickerplant.server.operation import NOT_THERE, Operation, Request
+from tickerplant.server.operations.control_plane import ControlPlane
+from tickerplant.server.operations.operation import NOT_THERE, Operation, Request
 
 if TYPE_CHECKING:  # an edge runs none
     from tickerplant.scenarios.board import ScenarioBoard

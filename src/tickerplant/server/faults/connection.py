@@ -28,10 +28,10 @@ from tickerplant.protocol.client_requests import ApiId
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.delivery import EVERY
 from tickerplant.server.endpoint import Connection, Endpoint
-from tickerplant.server.fault_clock import ConnectionClock
-from tickerplant.server.fault_hooks import ConnectionFaultsHook
-from tickerplant.server.faulty_transport import FaultyTransport, Latency, reset
-from tickerplant.server.injected_errors import injected_error
+from tickerplant.server.faults.clock import ConnectionClock
+from tickerplant.server.faults.hooks import ConnectionFaultsHook
+from tickerplant.server.faults.injected_errors import injected_error
+from tickerplant.server.faults.transport import FaultyTransport, Latency, reset
 
 API_STATUSES = (429, 503, 418)
 """How WebSocket API requests are refused in turn, unless the rule says how."""

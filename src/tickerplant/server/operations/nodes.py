@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 from prometheus_client.core import Metric
 
-from tickerplant.server.connections_page import ConnectionsPage
+from tickerplant.server.operations.connections import ConnectionsPage
 
 PLANT = "plant"
 """What the process with the market is called on pages and in metrics."""

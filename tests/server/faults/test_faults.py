@@ -18,9 +18,9 @@ from tickerplant.faults.payloads import UNKNOWN_WORD
 from tickerplant.faults.rows import EXEMPT_HEADER
 from tickerplant.faults.rule import parse_rule
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.connection_faults import GARBAGE_FRAMES
 from tickerplant.server.endpoint import Connection
-from tickerplant.server.fault_operations import FAULTS_PATH
+from tickerplant.server.faults.connection import GARBAGE_FRAMES
+from tickerplant.server.operations.faults import FAULTS_PATH
 from tickerplant.server.websocket import WebSocketConnection
 from tickerplant.venue import VENUES
 

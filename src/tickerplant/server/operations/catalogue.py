@@ -8,16 +8,9 @@ from functools import cache
 import msgspec
 from msgspec import Struct
 
-from tickerplant.server import (
-    clock_operations,
-    fault_operations,
-    lever_operations,
-    page_operations,
-    scenario_operations,
-    truth_operations,
-)
-from tickerplant.server.openapi import openapi_document
-from tickerplant.server.operation import Operation
+from tickerplant.server.operations import clock, faults, levers, pages, scenarios, truth
+from tickerplant.server.operations.openapi import openapi_document
+from tickerplant.server.operations.operation import Operation
 from tickerplant.server.response import Response
 
 OPENAPI_PATH = "/plant/v1/openapi.json"
@@ -30,12 +23,12 @@ def openapi_json() -> bytes:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    *page_operations.OPERATIONS,
-    *fault_operations.OPERATIONS,
-    *clock_operations.OPERATIONS,
-    *scenario_operations.OPERATIONS,
-    *lever_operations.OPERATIONS,
-    *truth_operations.OPERATIONS,
+    *pages.OPERATIONS,
+    *faults.OPERATIONS,
+    *clock.OPERATIONS,
+    *scenarios.OPERATIONS,
+    *levers.OPERATIONS,
+    *truth.OPERATIONS,
     Operation(
         method="GET",
         path=OPENAPI_PATH,
@@ -101,8 +94,8 @@ OWN_PATHS = frozenset(each.path for each in OPERATIONS if each.is_own)
 def welcome_paths(*, has_clock: bool) -> list[str]:
     """Return the paths that the text of `/` lists: those that every such server has."""
     paths = dict.fromkeys(each.path for each in OPERATIONS if each.method == "GET")
-    rows = (*lever_operations.OPERATIONS, *truth_operations.OPERATIONS)
-    unlisted = {"/", page_operations.PROFILE_PATH, *(each.path for each in rows)}
+    rows = (*levers.OPERATIONS, *truth.OPERATIONS)
+    unlisted = {"/", pages.PROFILE_PATH, *(each.path for each in rows)}
     if not has_clock:
-        unlisted.add(clock_operations.CLOCK_PATH)
+        unlisted.add(clock.CLOCK_PATH)
     return [path for path in paths if path not in unlisted]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import get_args
 
 from tickerplant.errors import ConfigError, RequestError
-from tickerplant.server.control_plane import ControlPlane
-from tickerplant.server.operation import NOT_THERE, Operation, QueryParam, Request
+from tickerplant.server.operations.control_plane import ControlPlane
+from tickerplant.server.operations.operation import NOT_THERE, Operation, QueryParam, Request
 from tickerplant.suggestions import one_of
 from tickerplant.truth.answers import (
     DEFAULT_ROWS,

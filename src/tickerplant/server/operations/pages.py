@@ -9,7 +9,7 @@ from tickerplant.errors import RequestError
 from tickerplant.protocol.close_reasons import CONTROL_PLANE
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.limits_page import SHOWN_ADDRESSES, LimitsPage, limits_page
-from tickerplant.server.connections_page import (
+from tickerplant.server.operations.connections import (
     MAX_CONNECTIONS,
     SHOWN_CONNECTIONS,
     ConnectionRow,
@@ -18,10 +18,10 @@ from tickerplant.server.connections_page import (
     connections_page,
     whole_page,
 )
-from tickerplant.server.control_plane import ControlPlane
-from tickerplant.server.nodes_page import PLANT, NodesPage
-from tickerplant.server.operation import NOT_THERE, Operation, QueryParam, Request
-from tickerplant.server.readiness_page import ReadyState, ready_response
+from tickerplant.server.operations.control_plane import ControlPlane
+from tickerplant.server.operations.nodes import PLANT, NodesPage
+from tickerplant.server.operations.operation import NOT_THERE, Operation, QueryParam, Request
+from tickerplant.server.operations.readiness import ReadyState, ready_response
 from tickerplant.server.response import TEXT, Response
 
 CONNECTIONS_PATH = "/plant/v1/connections"

@@ -12,8 +12,8 @@ from tickerplant.control.clock_state import (
     SimulationState,
 )
 from tickerplant.errors import RequestError
-from tickerplant.server.control_plane import ControlPlane, Steering
-from tickerplant.server.operation import NOT_THERE, Operation, QueryParam, Request
+from tickerplant.server.operations.control_plane import ControlPlane, Steering
+from tickerplant.server.operations.operation import NOT_THERE, Operation, QueryParam, Request
 
 CLOCK_PATH = "/plant/v1/clock"
 NO_CLOCK = (

@@ -13,7 +13,7 @@ from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.raw_events import RawDepth, RawQuote
 from tickerplant.server.metrics import MAX_SAMPLES
-from tickerplant.server.page_operations import LIMITS_PATH
+from tickerplant.server.operations.pages import LIMITS_PATH
 from tickerplant.server.welcome import LIMITS_OFF
 from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES

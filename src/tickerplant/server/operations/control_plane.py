@@ -11,8 +11,8 @@ from tickerplant.errors import RequestError
 from tickerplant.faults.board import FaultBoard
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import Token
-from tickerplant.server.nodes_page import Edges, NodesPage
-from tickerplant.server.readiness_page import ReadyState
+from tickerplant.server.operations.nodes import Edges, NodesPage
+from tickerplant.server.operations.readiness import ReadyState
 from tickerplant.truth.truth import Truth
 
 if TYPE_CHECKING:  # an edge has none of these

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from tickerplant.server.nodes_page import Edges
+from tickerplant.server.operations.nodes import Edges
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.response import Response
 

@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError, RequestError
-from tickerplant.server.control_plane import ControlPlane
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS
+from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.response import JSON, Response, problem_response
 from tickerplant.suggestions import one_of
 from tickerplant.units import EXPECTED_DURATION, NS_PER_S, parse_duration_ns

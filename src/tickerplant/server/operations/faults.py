@@ -11,8 +11,8 @@ from tickerplant.errors import ConfigError, RequestError
 from tickerplant.faults.board import FaultBoard, FaultOn, State
 from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS, parse_rule
-from tickerplant.server.control_plane import ControlPlane
-from tickerplant.server.operation import NOT_THERE, Operation, Request, Schema
+from tickerplant.server.operations.control_plane import ControlPlane
+from tickerplant.server.operations.operation import NOT_THERE, Operation, Request, Schema
 
 FAULTS_PATH = "/plant/v1/faults"
 TEXT = "text"

@@ -11,9 +11,9 @@ from simulated_house import simulated_house
 
 from tickerplant.errors import ConfigError
 from tickerplant.server.guard import PLANT_PATHS, Token
-from tickerplant.server.openapi import openapi_document
-from tickerplant.server.operation import Operation, QueryParam
-from tickerplant.server.operations import OPERATIONS, Router
+from tickerplant.server.operations.catalogue import OPERATIONS, Router
+from tickerplant.server.operations.openapi import openapi_document
+from tickerplant.server.operations.operation import Operation, QueryParam
 from tickerplant.server.response import JSON
 
 DOCUMENT = json.loads(json.dumps(openapi_document(OPERATIONS)))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
-from tickerplant.server.control_plane import ControlPlane
-from tickerplant.server.operation import NOT_THERE, Operation, Request, Schema
+from tickerplant.server.operations.control_plane import ControlPlane
+from tickerplant.server.operations.operation import NOT_THERE, Operation, Request, Schema
 from tickerplant.simulation.levers import LEVER_ROWS, LeverRow, LeverState, parse_lever
 
 if TYPE_CHECKING:  # an edge has no exchange

@@ -22,10 +22,10 @@ from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.server.clock_operations import CLOCK_PATH
-from tickerplant.server.fault_operations import FAULTS_PATH
 from tickerplant.server.guard import Guard, joined
-from tickerplant.server.page_operations import LIMITS_PATH
+from tickerplant.server.operations.clock import CLOCK_PATH
+from tickerplant.server.operations.faults import FAULTS_PATH
+from tickerplant.server.operations.pages import LIMITS_PATH
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
 
