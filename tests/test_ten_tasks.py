@@ -163,7 +163,7 @@ def test_history_is_joined_to_live_candles(market: Addresses, tmp_path: Path) ->
 @pytest.mark.sockets
 @pytest.mark.slow
 def test_gaps_are_told_where_messages_are_missing(tmp_path: Path) -> None:
-    options = ("--seed", "7", "--speed", "20", "--symbols", "BTCUSDT", "--fault", "reset=1s")
+    options = ("--seed", "7", "--speed", "20", "--symbols", "BTCUSDT", "--fault", "reset=20s")
     with serving("simulate", *options) as addresses:
         lines = first_lines(
             [str(TASKS / "gaps_and_silence.py")], tmp_path, 2000, environment(addresses)

@@ -119,8 +119,8 @@ async def test_a_relay_takes_in_what_is_of_the_stream() -> None:
     ):
         await until(lambda: near.carries("btcusdt@trade"))
         hub = house.plant.hubs["usdm"]
-        for symbol in ("ETHUSDT", "BTCUSDT"):
-            trade = PAYLOADS["trade"] | {"s": symbol, "p": "1.00", "q": "1.000"}
+        for trade_id, symbol in enumerate(("ETHUSDT", "BTCUSDT"), start=1):
+            trade = PAYLOADS["trade"] | {"s": symbol, "t": trade_id, "p": "1.00", "q": "1.000"}
             hub.publishers.start_passthrough("btcusdt@trade")
             hub.broadcast("btcusdt@trade", msgspec.json.encode(trade))
             hub.flush()
