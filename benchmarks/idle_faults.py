@@ -34,8 +34,9 @@ RULES = {
         "http_429=0.000000000001",
     ),
     "share of messages": ("drop=0.000000000001",),
+    "none, once more": (),
 }
-"""The rules of each contender."""
+"""The rules of each contender; the last shows what a ratio of two equal servers comes to."""
 NOTES = [
     "CPU time of the sending process until everything has been received, by messages received:",
     "median [least-greatest]; ratios to the server without faults are medians of those within a",
@@ -64,15 +65,19 @@ async def _measure(repetitions: int, seconds: float) -> Table:
         for per_turn in PER_TURN:
             for bout in bouts:
                 await cpu_us(bout, per_turn, WARM_UP_S)
-            runs = [
-                [await cpu_us(bout, per_turn, seconds) for bout in bouts]
-                for _ in range(repetitions)
-            ]
+            runs: list[list[float]] = []
+            for repetition in range(repetitions):
+                first = repetition % len(bouts)  # in turn, as the first one finds cold caches
+                costs = {
+                    bout: await cpu_us(bout, per_turn, seconds)
+                    for bout in (*bouts[first:], *bouts[:first])
+                }
+                runs.append([costs[bout] for bout in bouts])
             none, *others = zip(*runs, strict=True)
             rows.append((per_turn, "none", spread(none), None, None))
-            for sender, costs in zip(senders[1:], others, strict=True):
-                ratio = median_ratio(costs, none)
-                rows.append((per_turn, sender.name, spread(costs), ratio, TARGET))
+            for sender, other in zip(senders[1:], others, strict=True):
+                ratio = median_ratio(other, none)
+                rows.append((per_turn, sender.name, spread(other), ratio, TARGET))
         for bout in bouts:  # after the subscribers, who answer no close frames
             await bout.close()
         gc.unfreeze()

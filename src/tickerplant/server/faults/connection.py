@@ -186,8 +186,6 @@ class ConnectionFaults:
         aim = on.rule.aim
         match on.rule.row.acts_on:
             case "clock" if aim.path or aim.method:
-                pass  # it is about answers
-            case "clock" if (on.rule.aim.path or on.rule.aim.method) and not on.rule.aim.stream:
                 pass  # it is aimed at answers
             case "message" | "clock" if on.rule.values.get("mean") is not None:
                 chances.on_happened = partial(self._runner.soon, partial(self._rest, attached))
