@@ -116,6 +116,7 @@ def test_conditions_of_levers_that_overlap_multiply_and_end_exactly() -> None:
     run(exchange, 700)
     assert agents.conditions.presence == 0.3
     exchange.levers.release(first, START_MS + 800)
+    assert [each.state for each in exchange.levers.state()] == ["releasing", "on"]
     run(exchange, 1_400)
     assert agents.conditions == ORDINARY
     assert exchange.levers.state() == []

@@ -111,7 +111,7 @@ def test_each_mistake_is_one_clear_sentence_with_its_place(tmp_path: Path) -> No
         "exchange.step() would stop the event loop",
         "write `await exchange.astep('1s')`",
         "the bot has a book: not true after 0.1 s; market time stands still: step first?",
-        "invalid value 'soon' for step",
+        "invalid value 'soon' for by: expected market time",
     ):
         assert sentence in printed
     port = (
@@ -152,6 +152,7 @@ def test_scenario_left(exchange):
     exchange.lever("activity", factor=2)
 
 def test_third(exchange):
+    assert exchange.rules() == {}
     time_ms = exchange.time_ms
     exchange.step("1s")
     assert exchange.time_ms == time_ms + 1_000

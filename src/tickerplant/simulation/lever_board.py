@@ -69,6 +69,8 @@ class _Pulled:
         self.since_ms = since_ms
         self.until_ms = None if lever.for_ms is None else since_ms + lever.for_ms
         self.phase: LeverPhase = "waiting"
+        self.is_released = False
+        """Whether its end was asked for, which takes place when market time goes on."""
         self.random = Random(f"{seed} lever {number} {lever.row.name}")
         self.is_recovering = False
         """Whether the move of a shock is over."""
@@ -161,6 +163,7 @@ class LeverBoard:
         pulled = self._pulled[lever_id]
         if time_ms < self._scheduler.now_ms:
             raise ValueError(f"{time_ms} is before {self._scheduler.now_ms}, the market's time")
+        pulled.is_released = True
         self._scheduler.first_at(time_ms, self, partial(self._end, pulled), 0)
 
     def check(self, lever: Lever) -> None:
@@ -196,7 +199,7 @@ class LeverBoard:
             LeverState(
                 id=each.id,
                 market=each.lever.row.name,
-                state=each.phase,
+                state="releasing" if each.is_released else each.phase,
                 parameters=dict(each.lever.values),
                 symbols=each.symbols,
                 venue=each.lever.venue,

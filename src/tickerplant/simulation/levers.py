@@ -112,7 +112,8 @@ class LeverState(Struct, frozen=True):
     market: str
     """The name of the lever."""
     state: LeverPhase
-    """`waiting`, `on`, or `releasing`: it was released, and prices go back."""
+    """`waiting`, `on`, or `releasing`: it was released, and ends when market time goes on, or when
+    prices have gone back."""
     parameters: Mapping[str, Value]
     """The value of each parameter; durations are in milliseconds."""
     symbols: tuple[str, ...]
