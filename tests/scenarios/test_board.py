@@ -224,7 +224,10 @@ def test_a_past_start_is_refused(market: ScenarioMarket) -> None:
 def test_a_request_has_a_name_or_the_text_of_a_scenario() -> None:
     assert scenario_of({"scenario": "flash-crash"}).name == "flash-crash"
     text = f'title = "Mine"\nduration = "1m"\n[[change]]\n{SILENCE}'
-    assert scenario_of({"toml": text}).title == "Mine"
+    assert scenario_of({"toml": text}).name == "custom"
+    assert scenario_of({"toml": text, "name": "mine.toml"}).name == "mine"
+    with pytest.raises(ConfigError, match=r"at in change 1 of mine\.toml is missing"):
+        scenario_of({"toml": text.replace("at =", "for ="), "name": "mine.toml"})
 
 
 @pytest.mark.parametrize(
@@ -236,6 +239,10 @@ def test_a_request_has_a_name_or_the_text_of_a_scenario() -> None:
         ({"scenaro": "flash-crash"}, "did you mean scenario?"),
         ({"scenario": "flash-crash", "toml": ""}, "scenario and toml"),
         ({"toml": "x"}, "the scenario that was sent"),
+        ({"name": "mine.toml"}, "scenario is missing"),
+        ({"scenario": "flash-crash", "name": "mine.toml"}, "'mine.toml' for name"),
+        ({"toml": "x", "name": ".toml"}, "1 to 100 printable characters"),
+        ({"toml": "x", "name": "a\nb"}, "1 to 100 printable characters"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(given: dict[str, object], words: str) -> None:

@@ -92,8 +92,15 @@ async def test_a_market_is_stepped_broken_and_mended_from_the_command_line(
         assert (await shown(house, "clear", "f1"))["rules"] == []
         pulled = await shown(house, "lever", "shock", "move=-0.1", "symbols=BTCUSDT,BTCUSDT")
         assert pulled["parameters"]["move"] == -0.1
-        assert (await shown(house, "scenario", str(scenario)))["title"] == "T"
+        assert (await shown(house, "scenario", str(scenario)))["name"] == "mine"
         assert (await shown(house, "stop"))["scenarios"][0]["stopped"]
+        scenario.write_text('title = "T"')
+        _, _, error = await done(house, "scenario", str(scenario))
+        assert "duration in mine.toml is missing" in error
+        _, out, _ = await done(house, "release")
+        assert "l1" in out
+        assert "releasing" in out
+        assert "kinds" not in out
         status, out, error = await done(house, "clear", "f9")
         assert (status, out, error) == (1, "", "tickerplant: there is no fault f9: there is none\n")
         status, out, error = await done(house, "fault", "dorp")

@@ -155,14 +155,17 @@ class ControlClient:
         """Return the scenarios that run or ran, and those of the library."""
         return self.call("GET", "scenarios")
 
-    def start_scenario(self, scenario: str) -> Page:
+    def start_scenario(self, scenario: str, file_name: str = "") -> Page:
         """Start a scenario; return it with its `id`.
 
         Args:
             scenario: The name of one in the library, or the text of a scenario, TOML.
+            file_name: What to call a text, in errors and lists.
         """
-        key = "toml" if "\n" in scenario or "=" in scenario else "scenario"
-        return self.call("POST", "scenarios", fields={key: scenario})
+        fields = {"scenario": scenario}
+        if file_name or "\n" in scenario or "=" in scenario:
+            fields = {"toml": scenario} | ({"name": file_name} if file_name else {})
+        return self.call("POST", "scenarios", fields=fields)
 
     def stop_scenario(self, scenario_id: str | None = None) -> Page:
         """Stop a scenario, or all of them; return the scenarios."""

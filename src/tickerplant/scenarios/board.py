@@ -9,7 +9,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import FaultClock
 from tickerplant.faults.rule import Rule
-from tickerplant.scenarios.library import library_scenario
+from tickerplant.scenarios.library import ENDING, library_scenario
 from tickerplant.scenarios.parse import parse_scenario
 from tickerplant.scenarios.run import ScenarioRun, Stage
 from tickerplant.scenarios.scenario import Scenario, ScenarioState
@@ -23,24 +23,39 @@ MOST_OVER = 64
 """Scenarios that are over and still listed; the oldest is forgotten."""
 
 SENT = "the scenario that was sent"
+"""What errors call a text without a name."""
+REQUEST_KEYS = ("scenario", "toml", "name")
+LONGEST_NAME = 100
+"""Characters of the name of a scenario that was sent."""
 
 
 def scenario_of(given: Mapping[str, object]) -> Scenario:
-    """Return the scenario of a request: `{"scenario": NAME}`, or `{"toml": TEXT}`.
+    """Return the scenario of a request: `{"scenario": NAME}`, or `{"toml": TEXT, "name": FILE}`.
 
     Raises:
         ConfigError: There is none of that name, or the text is not a scenario.
     """
     for key, value in given.items():
-        if key not in {"scenario", "toml"}:
-            raise ConfigError("a key", key, one_of(key, ("scenario", "toml")))
+        if key not in REQUEST_KEYS:
+            raise ConfigError("a key", key, one_of(key, REQUEST_KEYS))
         if not isinstance(value, str):
             raise ConfigError(key, value, "a text")
-    if len(given) != 1:
+    if ("scenario" in given) == ("toml" in given):
+        both = "scenario and toml" if "toml" in given else None
         expected = "the name of a scenario in the library; or toml, the text of one"
-        raise ConfigError("scenario", None if not given else "scenario and toml", expected)
-    ((key, text),) = given.items()
-    return library_scenario(str(text)) if key == "scenario" else parse_scenario(str(text), SENT)
+        raise ConfigError("scenario", both, expected)
+    if "scenario" in given:
+        if "name" in given:
+            raise ConfigError("name", given["name"], "toml beside it: scenario is a name already")
+        return library_scenario(str(given["scenario"]))
+    text = str(given["toml"])
+    if "name" not in given:
+        return parse_scenario(text, SENT)
+    origin = str(given["name"])
+    name = origin.removesuffix(ENDING)
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ConfigError("name", origin, f"1 to {LONGEST_NAME} printable characters")
+    return parse_scenario(text, origin, name)
 
 
 class ScenarioBoard:

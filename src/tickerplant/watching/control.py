@@ -27,6 +27,9 @@ UNAUTHORIZED = 401
 MAX_CELL = 60
 """Characters of a cell of a table."""
 
+LISTED_ELSEWHERE = {"stop": "library", "release": "kinds"}
+"""What an answer has beside what changed; `scenarios` and `levers` print it."""
+
 Words = Sequence[str]
 """What follows the name of an action."""
 Run = Callable[[ControlClient, Words], Page]
@@ -57,7 +60,8 @@ def control(settings: ControlSettings, name: str, given: Words) -> int:
         is_terminal = sys.stdout is not None and sys.stdout.isatty()
         click.echo(printable_json(text) if is_terminal else text)
     else:
-        for line in page_lines(page, _width()):
+        shown = {key: value for key, value in page.items() if key != LISTED_ELSEWHERE.get(name)}
+        for line in page_lines(shown, _width()):
             click.echo(printable(line))
     return 0
 
@@ -196,7 +200,7 @@ def _scenario(client: ControlClient, words: Words) -> Page:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         expected = f"a file of a scenario, or the name of one ({reason})"
         raise ConfigError("FILE", given, expected) from None
-    return client.call("POST", "scenarios", fields={"toml": text})
+    return client.start_scenario(text, Path(given).name)
 
 
 def _lever(client: ControlClient, words: Words) -> Page:

@@ -43,12 +43,14 @@ class ScenariosPage(Struct, frozen=True, kw_only=True):
 
 
 class ScenarioFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be started: one of both."""
+    """What is to be started: `scenario`, or `toml`."""
 
     scenario: str | UnsetType = UNSET
     """The name of a scenario in the library."""
     toml: str | UnsetType = UNSET
     """The text of a scenario, TOML."""
+    name: str | UnsetType = UNSET
+    """What to call the one in `toml`, in errors and lists: such as the name of its file."""
 
 
 def _board(plane: ControlPlane) -> ScenarioBoard:
