@@ -76,7 +76,7 @@ class Errand:
         if phase not in {"playing", "waiting"}:
             reason = f"the {self._source} is {phase}"
         elif not is_paused:
-            reason = f"the {self._source} is not paused"
+            reason = f"the {self._source} is not paused: pause it first"
         elif seeks:
             reason = "it cannot be combined with a seek"
         if reason:
