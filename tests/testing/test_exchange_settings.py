@@ -7,13 +7,15 @@ import pytest
 
 from tickerplant.errors import ConfigError
 from tickerplant.testing import exchange
-from tickerplant.testing.exchanges import ExchangeSettings, settings_of
+from tickerplant.testing.exchanges import ExchangeSettings, GivenScenario, settings_of
 
 
 def test_the_request_has_only_what_was_given() -> None:
     assert settings_of() == ExchangeSettings(market={}, scenario=None, speed="step", faults=())
     assert settings_of(scenario="flash-crash", speed=2, faults="reset=1s") == (
-        ExchangeSettings(market={}, scenario="flash-crash", speed=2, faults=("reset=1s",))
+        ExchangeSettings(
+            market={}, scenario=GivenScenario("flash-crash"), speed=2, faults=("reset=1s",)
+        )
     )
     given = settings_of(seed=0, symbols="BTCUSDT", start="2026-02-01", limits={"max_streams": 7})
     assert given.request.settings == {
@@ -29,8 +31,9 @@ def test_a_scenario_is_a_name_a_file_or_its_text(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text(text, encoding="utf-8")
     for each in (path, str(path), text):
-        assert settings_of(scenario=each).scenario == text
-    assert settings_of(scenario="flash-crash").scenario == "flash-crash"
+        file_name = "" if each is text else "x.toml"
+        assert settings_of(scenario=each).scenario == (text, file_name)
+    assert settings_of(scenario="flash-crash").scenario == ("flash-crash", "")
     with pytest.raises(ConfigError, match=r"nosuch.toml.* for scenario: .*No such file.*folder is"):
         settings_of(scenario="nosuch.toml")
 
@@ -44,6 +47,7 @@ def test_a_scenario_is_a_name_a_file_or_its_text(tmp_path: Path) -> None:
         ({"speed": "stop"}, "'stop' for speed: expected step, or"),
         ({"speed": -1}, "-1 for speed"),
         ({"start": "yesterday"}, "'yesterday' for start"),
+        ({"scenario": 5}, "5 for scenario: expected a name of the library, a file"),
         ({"limits": "on"}, "'on' for limits: expected exchange, off, or"),
         ({"intensity": 0}, "0 for intensity"),
         ({"usdm_port": 65536}, "65536 for usdm_port"),

@@ -10,6 +10,7 @@ import unittest
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,6 +219,14 @@ def test_unittest_gives_each_test_an_exchange_and_ends_it() -> None:
     assert "market time  2026-01-01T00:00:00.000Z, stands still" in text
 
 
+def test_unittest_names_a_mistake_in_the_settings() -> None:
+    class Case(ExchangeTestCase):
+        exchange_settings = {"sed": 7}  # noqa: RUF012  # as users write it
+
+    with pytest.raises(ConfigError, match=r"'sed' for exchange_settings: .*did you mean seed\?"):
+        _ = Case().exchange
+
+
 def test_a_scenario_and_a_lever_change_the_market_until_they_end(exchange: Exchange) -> None:
     before = exchange.truth.book("BTCUSDT").mid
     assert before is not None
@@ -266,7 +275,13 @@ def test_a_fault_is_a_handle(exchange: Exchange) -> None:
         exchange.fault("drop", stream="btcusdt@dept")
 
 
-def test_a_mistake_in_a_scenario_a_lever_or_a_fault_is_named(exchange: Exchange) -> None:
+def test_a_mistake_in_a_scenario_a_lever_or_a_fault_is_named(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    halt = tmp_path / "worst-day.toml"
+    halt.write_text('title = "T"\nduration = "1m"\n[[change]]\nat = "1s"\nmarket = "hault"\n')
+    with pytest.raises(ConfigError, match=r"change 1 \(at 1s\) of worst-day.toml.* mean halt"):
+        exchange.scenario(halt)
     with pytest.raises(ConfigError, match="did you mean flash-crash"):
         exchange.scenario("flash-crush")
     with pytest.raises(ConfigError, match="did you mean shock"):
@@ -275,6 +290,14 @@ def test_a_mistake_in_a_scenario_a_lever_or_a_fault_is_named(exchange: Exchange)
         exchange.fault("drop=0.1", stream="btcusdt@depth*")
     with pytest.raises(RequestError, match="c9"):
         exchange.disconnect("c9")
+    with pytest.raises(ConfigError, match="'spot' for venue: expected one of usdm, coinm"):
+        exchange.limits("spot")  # type: ignore[arg-type]
+    for by in ("10 parsecs", "-1s", "0s", 10, timedelta(0)):
+        with pytest.raises(ConfigError, match="for by: expected market time of 1ms or more"):
+            exchange.step(by)  # type: ignore[arg-type]
+    exchange.set_speed(1)
+    with pytest.raises(RequestError, match="pause it first"):
+        exchange.step("1s")
 
 
 def test_a_connection_can_be_closed(exchange: Exchange) -> None:

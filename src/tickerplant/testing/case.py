@@ -9,7 +9,9 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, ClassVar
 
-from tickerplant.testing.exchanges import Exchange, exchange
+from tickerplant.errors import ConfigError
+from tickerplant.suggestions import one_of
+from tickerplant.testing.exchanges import ARGUMENTS, Exchange, exchange
 
 
 class ExchangeTestCase(unittest.TestCase):
@@ -65,6 +67,9 @@ class ExchangeTestCase(unittest.TestCase):
             UpstreamError: its process ended.
         """
         if self._exchange is None:
+            for name in self.exchange_settings:
+                if name not in ARGUMENTS:
+                    raise ConfigError("exchange_settings", name, one_of(name, ARGUMENTS))
             opened = exchange(**self.exchange_settings).open()
             self._exchange = opened
             self.addCleanup(self._close)

@@ -7,10 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -20,17 +21,19 @@ from tickerplant.hosted.arguments import simulation_fields, speed_of
 from tickerplant.hosted.protocol import TestServerRequest
 from tickerplant.recording.timestamps import Instant
 from tickerplant.serving.lines import Ready
+from tickerplant.suggestions import one_of
 from tickerplant.testing.handles import Fault, Lever, Scenario, parameters_of
 from tickerplant.testing.server import CLOSED, ServerProcess
 from tickerplant.testing.truth import Truth
 from tickerplant.testing.waiting import check_no_loop, until
-from tickerplant.units import NS_PER_MS
-from tickerplant.venue import VenueName
+from tickerplant.units import NS_PER_MS, parse_duration_ns
+from tickerplant.venue import VENUES, VenueName
 
 Speed: TypeAlias = float | Literal["step"]
 """Market seconds per second, or `step`: market time stands still but for `Exchange.step`."""
 FaultGiven: TypeAlias = str | Mapping[str, Any]
 """A fault as `--fault` takes it, such as `reset=30s`, or its fields."""
+VENUE_NAMES = tuple(each.name for each in VENUES)
 REPORTED_FAULTS = 20
 """Removed faults that the report of a failed test shows: the last ones."""
 LOG_LINES = 30
@@ -46,13 +49,21 @@ WAIT_TIMEOUT_S = 10.0
 """The longest wait for a condition, unless the call says another."""
 
 
+class GivenScenario(NamedTuple):
+    """A scenario that a test asks for."""
+
+    text: str
+    """The name of one of the library, or the text of another one."""
+    file_name: str = ""
+    """The name of the file that it was read from, for errors; empty if it was none."""
+
+
 class ExchangeSettings(Struct, frozen=True, kw_only=True):
     """What a test asks of its exchange; the arguments of `exchange` and of the marker."""
 
     market: dict[str, Any]
     """Fields of `TestServerSettings`, as far as they were given."""
-    scenario: str | None
-    """The name of a scenario of the library, or the text of another one."""
+    scenario: GivenScenario | None
     speed: Speed
     faults: tuple[FaultGiven, ...]
 
@@ -119,6 +130,9 @@ def exchange(
     )
 
 
+ARGUMENTS = tuple(signature(exchange).parameters)
+
+
 def settings_of(
     *,
     seed: int | None = None,
@@ -158,29 +172,32 @@ def settings_of(
     }
     return ExchangeSettings(
         market=market | {name: value for name, value in others.items() if value is not None},
-        scenario=None if scenario is None else scenario_text(scenario),
+        scenario=None if scenario is None else given_scenario(scenario),
         speed=speed if isinstance(speed, str) else speed_of(speed),
         faults=(faults,) if isinstance(faults, str | Mapping) else tuple(faults),
     )
 
 
-def scenario_text(given: str | PathLike[str]) -> str:
-    """Return the name of a scenario of the library, or the text of another one.
+def given_scenario(given: str | PathLike[str]) -> GivenScenario:
+    """Return the scenario of a name, a file or a text.
 
     Raises:
-        ConfigError: it is a file that cannot be read.
+        ConfigError: it is none of them, or a file that cannot be read.
     """
+    if not isinstance(given, str | PathLike):
+        raise ConfigError("scenario", given, "a name of the library, a file, or the text of one")
     text = fspath(given)
     if "\n" in text:
-        return text
+        return GivenScenario(text)
     if not isinstance(given, str) or text.endswith(".toml"):
+        path = Path(text)
         try:
-            return Path(text).read_text(encoding="utf-8")
+            return GivenScenario(path.read_text(encoding="utf-8"), path.name)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             expected = f"a scenario that can be read ({reason}; the folder is {Path.cwd()})"
             raise ConfigError("scenario", text, expected) from None
-    return text
+    return GivenScenario(text)
 
 
 class Exchange:
@@ -200,8 +217,8 @@ class Exchange:
         self._server = ServerProcess("the exchange")
         self._ready: Ready | None = None
         self._faults: deque[Fault] = deque(maxlen=REPORTED_FAULTS)
-        self._fault_ids: set[str] = set()
-        self._levers: dict[str, Lever] = {}
+        self._own_ids: set[str] = set()
+        """Faults and levers that were switched on here, and not by a scenario."""
 
     # From start to end
 
@@ -222,7 +239,7 @@ class Exchange:
             for fault in settings.faults:
                 self.fault(fault)
             if settings.scenario is not None:
-                self.scenario(settings.scenario)
+                self._start(settings.scenario)
             if settings.speed != "step":
                 self.set_speed(settings.speed)
         except BaseException:
@@ -234,8 +251,7 @@ class Exchange:
         """End the exchange, with all its connections.  Does nothing if it is closed."""
         self._server.kill()
         self._faults.clear()
-        self._fault_ids.clear()
-        self._levers.clear()
+        self._own_ids.clear()
         self._ready = None
 
     @property
@@ -355,6 +371,7 @@ class Exchange:
         Raises:
             ConfigError: it is out of bounds.
         """
+        __tracebackhide__ = True
         self._server.ask(lambda it: it.set_clock(speed=speed_of(speed), paused=False))
 
     def pause(self) -> None:
@@ -417,6 +434,7 @@ class Exchange:
         Raises:
             ConfigError: there is no such fault, or a parameter cannot be used.
         """
+        __tracebackhide__ = True
         is_whole = not isinstance(kind, str) or "=" in kind or " " in kind
         if is_whole and parameters:
             raise ConfigError("kind", kind, "the name of a fault, because parameters follow")
@@ -426,7 +444,7 @@ class Exchange:
             given = dict(kind)
         fault = Fault(self._server, self._server.ask(lambda it: it.add_fault(given)))
         self._faults.append(fault)
-        self._fault_ids.add(fault.id)
+        self._own_ids.add(fault.id)
         return fault
 
     def scenario(self, given: str | PathLike[str]) -> Scenario:
@@ -441,8 +459,8 @@ class Exchange:
         Raises:
             ConfigError: there is no such scenario, or there is a mistake in it.
         """
-        text = scenario_text(given)
-        return Scenario(self._server, self._server.ask(lambda it: it.start_scenario(text)))
+        __tracebackhide__ = True
+        return self._start(given_scenario(given))
 
     def lever(self, market: str, **parameters: Any) -> Lever:
         """Change the simulated market from now on; leave `with`, or call `release`, to end it.
@@ -456,9 +474,10 @@ class Exchange:
         Raises:
             ConfigError: there is no such lever, or a parameter cannot be used.
         """
+        __tracebackhide__ = True
         fields = {"market": market, **parameters_of(parameters)}
         lever = Lever(self._server, self._server.ask(lambda it: it.pull_lever(fields)))
-        self._levers[lever.id] = lever
+        self._own_ids.add(lever.id)
         return lever
 
     def clear(self) -> None:
@@ -473,6 +492,7 @@ class Exchange:
         Raises:
             RequestError: there is no such connection.
         """
+        __tracebackhide__ = True
         self._server.ask(lambda it: it.close_connection(connection))
 
     # What is
@@ -482,7 +502,14 @@ class Exchange:
         return list(self._server.ask(lambda it: it.connections())["connections"])
 
     def limits(self, venue: VenueName = "usdm") -> dict[str, Any]:
-        """Return how close clients came to the limits of a venue, as `/plant/v1/limits` says it."""
+        """Return how close clients came to the limits of a venue, as `/plant/v1/limits` says it.
+
+        Raises:
+            ConfigError: there is no such venue.
+        """
+        __tracebackhide__ = True
+        if venue not in VENUE_NAMES:
+            raise ConfigError("venue", venue, one_of(str(venue), VENUE_NAMES))
         return dict(self._server.ask(lambda it: it.limits(), venue))
 
     @property
@@ -504,7 +531,7 @@ class Exchange:
         return {
             each["id"]: text
             for each, text in found
-            if each["state"] not in OVER and not self._goes(each["id"])
+            if each["state"] not in OVER and not self._is_of_scenario(each["id"])
         }
 
     def put_back(self, before: Mapping[str, str], silent: Collection[str] = ()) -> list[str]:
@@ -535,12 +562,9 @@ class Exchange:
                 left.append("left market time paused; it runs again")
         return left
 
-    def _goes(self, rule: str) -> bool:
-        """Return whether a rule is a scenario's, or a lever that goes when market time goes on."""
-        pulled = self._levers.get(rule)
-        if pulled is not None:
-            return pulled.is_released
-        is_own = rule in self._fault_ids or rule.startswith("s")
+    def _is_of_scenario(self, rule: str) -> bool:
+        """Return whether a rule is a fault or a lever of a scenario."""
+        is_own = rule in self._own_ids or rule.startswith("s")
         return not is_own and bool(self._server.scenarios())
 
     def report(self) -> str:
@@ -601,6 +625,10 @@ class Exchange:
     def _clock(self) -> dict[str, Any]:
         return dict(self._server.ask(lambda it: it.clock()))
 
+    def _start(self, given: GivenScenario) -> Scenario:
+        __tracebackhide__ = True
+        return Scenario(self._server, self._server.ask(lambda it: it.start_scenario(*given)))
+
     def _switch_off(self, rule: str) -> None:
         """Remove a fault, stop a scenario or release a lever; its id tells which it is."""
         match rule[0]:
@@ -614,8 +642,13 @@ class Exchange:
     def _step(self, by: str | timedelta, timeout_s: float) -> None:
         __tracebackhide__ = True
         text = f"{by // timedelta(microseconds=1) / 1_000:f}ms" if isinstance(by, timedelta) else by
-        if not isinstance(text, str):
-            raise ConfigError("by", by, "market time, such as 100ms, 10s or a timedelta")
+        try:
+            by_ns = parse_duration_ns(text) if isinstance(text, str) else 0
+        except ValueError:
+            by_ns = 0
+        if by_ns < NS_PER_MS:
+            expected = "market time of 1ms or more, such as 100ms, 10s or a timedelta"
+            raise ConfigError("by", by, expected)
         state = self._server.ask(lambda it: it.step(text, wait_s=timeout_s))
         if state["pending"]:
             raise TimeoutError(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from inspect import signature
 from typing import Any
 
 import pytest
 
 from tickerplant.errors import TickerplantError
 from tickerplant.suggestions import one_of
-from tickerplant.testing.exchanges import Exchange, exchange, settings_of
+from tickerplant.testing.exchanges import ARGUMENTS, Exchange, exchange, settings_of
 from tickerplant.testing.waiting import place
 
 PORTS = ("usdm_port", "coinm_port")
 OF_A_TEST = frozenset({"scenario", "faults"})
 """What a marker asks for a test alone, also where tests share an exchange."""
-ARGUMENTS = tuple(signature(exchange).parameters)
 
 
 class PytestExchanges:

@@ -38,6 +38,7 @@ class Truth:
             ConfigError: there is no such symbol.
             RequestError: the update is not there yet, or was forgotten.
         """
+        __tracebackhide__ = True
         found = self._book(symbol, update_id)
         return BookSnapshot(
             found.symbol,
@@ -49,6 +50,7 @@ class Truth:
         )
 
     def _book(self, symbol: str, update_id: int | None) -> TruthBook:
+        __tracebackhide__ = True
         answer = self._server.ask(lambda it: it.truth_book(symbol, update_id))
         return msgspec.convert(answer, TruthBook)
 
@@ -62,6 +64,7 @@ class Truth:
         Raises:
             ConfigError: there is no such symbol.
         """
+        __tracebackhide__ = True
         found: list[dict[str, Any]] = []
         while True:
             first = found[-1]["id"] + 1 if found else from_id or 0
@@ -71,6 +74,7 @@ class Truth:
                 return found
 
     def _page(self, symbol: str, from_id: int) -> Sequence[dict[str, Any]]:
+        __tracebackhide__ = True
         answer = self._server.ask(lambda it: it.truth_trades(symbol, from_id=from_id, limit=PAGE))
         return list(answer["trades"])
 
@@ -83,6 +87,7 @@ class Truth:
         Raises:
             RequestError: there was no such connection, or its oldest messages were forgotten.
         """
+        __tracebackhide__ = True
         found: list[dict[str, Any]] = []
         while True:
             first = found[-1]["number"] + 1 if found else 0
