@@ -22,6 +22,7 @@ class SetClock:
     """Time goes on when `go_on` is called, and what is due happens in its order."""
 
     is_market = True
+    gone_back_ms = 0
 
     def __init__(self) -> None:
         self.now_ms = START_MS
@@ -33,6 +34,9 @@ class SetClock:
         self._set += 1
         heappush(self._heap, (due_ms, self._set, timer))
         return timer
+
+    def after(self, delay_ms: int, callback: Callback) -> SetTimer:
+        return self.at(self.now_ms + delay_ms, callback)
 
     def go_on(self, by_ms: int) -> None:
         until_ms = self.now_ms + by_ms

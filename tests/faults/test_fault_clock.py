@@ -49,3 +49,36 @@ def test_a_window_is_open_where_a_market_is_that_was_sought_back() -> None:
     timers.advance(START_MS + 10_000)
     states.append(stalled.state)
     assert states == ["on", "over"]
+
+
+def test_the_time_that_is_left_stays_when_a_market_goes_back_and_ends_when_it_goes_on() -> None:
+    timers = Timers(START_MS)
+    clock = MarketClock(timers)
+    happened: list[int] = []
+    clock.after(30, happened.append)
+    timers.advance(START_MS + 10)
+    timers.restart(START_MS - 1_000)
+    assert clock.now_ms + clock.gone_back_ms == START_MS + 10
+    timers.advance(START_MS - 981)
+    assert not happened
+    timers.advance(START_MS - 980)
+    assert happened == [START_MS - 980]
+    clock.after(30, happened.append)
+    timers.restart(START_MS + 5_000)
+    timers.advance(START_MS + 5_000)
+    assert len(happened) == 2
+    assert clock.gone_back_ms == 1_010
+
+
+def test_a_fault_with_a_mean_time_happens_after_a_market_went_back() -> None:
+    timers = Timers(START_MS)
+    board = FaultBoard(MarketClock(timers))
+    chances = board.chances(board.add(parse_rule("drop mean=1s")), 1)
+    timers.advance(START_MS + 3_600_000)
+    assert chances.occurs()
+    left_ms = chances.left_ms
+    timers.restart(START_MS)
+    assert chances.left_ms == left_ms
+    assert not chances.occurs()
+    timers.advance(START_MS + left_ms)
+    assert chances.occurs()

@@ -79,15 +79,21 @@ class Chances:
         self._gap = -1
         """How many occasions pass before the next one that a share hits; drawn when it is needed."""
         self._random = Random(f"{board.seed} {rule.row.name} {on.number} {ordinal}")
-        self.due_ms = 0
-        """The earliest time of the next one; 0 unless the rule has a mean time."""
+        self._due_ms = 0
+        """The earliest time of the next one, on a clock that never goes back; 0 without a mean time."""
         if mean_ms is not None:
-            self.due_ms = board.clock.now_ms + self.wait_ms()
+            self._due_ms = board.clock.now_ms + board.clock.gone_back_ms + self.wait_ms()
 
     @property
     def random(self) -> Random:
         """Draws whatever else the fault decides by chance."""
         return self._random
+
+    @property
+    def left_ms(self) -> int:
+        """How long it is until the next one, if the rule has a mean time; at most 0 if it is due."""
+        clock = self._board.clock
+        return self._due_ms - clock.now_ms - clock.gone_back_ms
 
     @property
     def is_spent(self) -> bool:
@@ -113,10 +119,10 @@ class Chances:
             if self._gap >= 0:
                 return False
         if self._mean_ms is not None:
-            now_ms = self._board.published_ms()
-            if now_ms < self.due_ms:
+            now_ms = self._board.published_ms() + self._board.clock.gone_back_ms
+            if now_ms < self._due_ms:
                 return False
-            self.due_ms = now_ms + self.wait_ms()
+            self._due_ms = now_ms + self.wait_ms()
         self.happened()
         return True
 

@@ -30,8 +30,17 @@ class FaultClock(Protocol):
     is_market: bool
     """Whether it is the time of the market."""
 
+    @property
+    def gone_back_ms(self) -> int:
+        """How far the clock has gone back in all; added to `now_ms`, the time never goes back."""
+        ...
+
     def at(self, due_ms: int, callback: Callback) -> Timer:
         """Call `callback(due_ms)` once, when the time has come."""
+        ...
+
+    def after(self, delay_ms: int, callback: Callback) -> Timer:
+        """Call `callback(due_ms)` once, so long after now, however far the clock goes back."""
         ...
 
 
@@ -46,6 +55,7 @@ class StampedClock:
     def __init__(self, clock: FaultClock, published_ms: Callable[[], int]) -> None:
         self.is_market = clock.is_market
         self.at = clock.at
+        self._clock = clock
         self._published_ms = published_ms
 
     @property
@@ -53,13 +63,26 @@ class StampedClock:
         """The time of the messages, in milliseconds since 1970."""
         return self._published_ms()
 
+    @property
+    def gone_back_ms(self) -> int:
+        """How far the clock has gone back in all."""
+        return self._clock.gone_back_ms
+
+    def after(self, delay_ms: int, callback: Callback) -> Timer:
+        """Call `callback(due_ms)` once, so long after the time of the messages."""
+        return self._clock.after(self.now_ms + delay_ms - self._clock.now_ms, callback)
+
 
 class _MarketTimer:
     """A callback that is due at a market time."""
 
-    def __init__(self, clock: MarketClock, due_ms: int, callback: Callback) -> None:
+    def __init__(
+        self, clock: MarketClock, due_ms: int, callback: Callback, *, keeps_left: bool
+    ) -> None:
         self._clock = clock
         self.due_ms = due_ms
+        self.keeps_left = keeps_left
+        """Whether the time that is left stays the same when the clock goes back."""
         self._callback: Callback | None = callback
 
     def fire(self, _due_ms: int) -> None:
@@ -91,6 +114,8 @@ class MarketClock:
         self._timers = timers
         self.pending: dict[_MarketTimer, None] = {}
         """The callbacks that are due later."""
+        self.gone_back_ms = 0
+        """How far the market has gone back in all: where a replay was sought back."""
         timers.on_restart.append(self._restart)
 
     @property
@@ -100,11 +125,21 @@ class MarketClock:
 
     def at(self, due_ms: int, callback: Callback) -> Timer:
         """Call `callback(due_ms)` once, when market time has come there."""
-        timer = _MarketTimer(self, due_ms, callback)
+        return self._set(_MarketTimer(self, due_ms, callback, keeps_left=False))
+
+    def after(self, delay_ms: int, callback: Callback) -> Timer:
+        """Call `callback(due_ms)` once, so long after now, however far the market goes back."""
+        return self._set(_MarketTimer(self, self.now_ms + delay_ms, callback, keeps_left=True))
+
+    def _set(self, timer: _MarketTimer) -> Timer:
         self.pending[timer] = None
-        self._timers.at(due_ms, FAULT_RANK, timer.fire)
+        self._timers.at(timer.due_ms, FAULT_RANK, timer.fire)
         return timer
 
-    def _restart(self) -> None:
+    def _restart(self, before_ms: int) -> None:
+        back_ms = max(0, before_ms - self.now_ms)
+        self.gone_back_ms += back_ms
         for timer in self.pending:
+            if timer.keeps_left:
+                timer.due_ms -= back_ms
             self._timers.at(timer.due_ms, FAULT_RANK, timer.fire)

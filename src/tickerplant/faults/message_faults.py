@@ -232,7 +232,7 @@ class _Late:
         def due(_due_ms: int) -> None:
             self._release((self._held.pop(timer),))
 
-        timer = self._clock.at(self._clock.now_ms + wait_ms, due)
+        timer = self._clock.after(wait_ms, due)
         self._held[timer] = message
 
 

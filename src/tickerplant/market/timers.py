@@ -56,8 +56,8 @@ class Timers:
 
     def __init__(self, start_ms: int) -> None:
         self.now_ms = start_ms
-        self.on_restart: list[Callable[[], object]] = []
-        """Called after a restart, which has dropped all pending callbacks."""
+        self.on_restart: list[Callable[[int], object]] = []
+        """Called after a restart, which has dropped all pending callbacks, with the time before it."""
         self._heap: list[tuple[int, int, int, Callback]] = []
         self._set = 0
 
@@ -66,10 +66,10 @@ class Timers:
 
     def restart(self, start_ms: int) -> None:
         """Set the clock to `start_ms`, even back, and drop all pending callbacks."""
-        self.now_ms = start_ms
+        before_ms, self.now_ms = self.now_ms, start_ms
         self._heap.clear()
         for callback in self.on_restart:
-            callback()
+            callback(before_ms)
 
     def at(self, due_ms: int, rank: int, callback: Callback) -> None:
         """Call `callback(due_ms)` once, when the clock reaches `due_ms`."""

@@ -29,6 +29,8 @@ class ConnectionClock:
     """
 
     is_market = False
+    gone_back_ms = 0
+    """It never goes back."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -49,6 +51,10 @@ class ConnectionClock:
         if self._heap[0][2] is timer:
             self._wake_later()
         return timer
+
+    def after(self, delay_ms: int, callback: Callback) -> _ConnectionTimer:
+        """Call `callback(due_ms)` once, so long after now."""
+        return self.at(self.now_ms + delay_ms, callback)
 
     def tick(self) -> None:
         """Call back what is due."""

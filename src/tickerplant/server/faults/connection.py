@@ -204,8 +204,8 @@ class ConnectionFaults:
 
     def _arm_later(self, attached: _Attached) -> None:
         """Look at the messages when the next one may be hit; until then they are nobody's concern."""
-        attached.timer = self._runner.board.clock.at(
-            attached.chances.due_ms, lambda _: self._arm(attached)
+        attached.timer = self._runner.board.clock.after(
+            attached.chances.left_ms, lambda _: self._arm(attached)
         )
 
     def _arm(self, attached: _Attached) -> None:
@@ -226,7 +226,7 @@ class ConnectionFaults:
         is_withholding = attached.on.rule.row.name in {DELAY.name, REORDER.name}
         if attached.on not in self._attached or self._is_lost or is_withholding:
             return
-        if attached.chances.due_ms <= self._runner.board.clock.now_ms:
+        if attached.chances.left_ms <= 0:
             return  # the next one is due
         attached.message_fault = None
         self._set_filter()
@@ -311,7 +311,7 @@ class ConnectionFaults:
         if attached.on.rule.values.get("mean") is None:
             self._happen(attached)
         else:
-            self._schedule(attached, attached.chances.due_ms)
+            self._schedule(attached, attached.chances.left_ms)
 
     def _after_messages(self, attached: _Attached) -> None:
         """Let a fault happen after the messages that were counted, and let the others follow."""
@@ -324,8 +324,8 @@ class ConnectionFaults:
             count.end()
             self._set_filter()
 
-    def _schedule(self, attached: _Attached, due_ms: int) -> None:
-        attached.timer = self._runner.board.clock.at(due_ms, lambda _: self._due(attached))
+    def _schedule(self, attached: _Attached, delay_ms: int) -> None:
+        attached.timer = self._runner.board.clock.after(delay_ms, lambda _: self._due(attached))
 
     def _due(self, attached: _Attached) -> None:
         attached.timer = None
@@ -351,8 +351,7 @@ class ConnectionFaults:
 
     def _again(self, attached: _Attached) -> None:
         if not attached.chances.is_spent:
-            now_ms = self._runner.board.clock.now_ms
-            self._schedule(attached, now_ms + attached.chances.wait_ms())
+            self._schedule(attached, attached.chances.wait_ms())
 
     def _stop(self, attached: _Attached) -> None:
         """End what a fault does now, and cancel what it would do next."""
@@ -388,9 +387,8 @@ class ConnectionFaults:
         attached.undo = transport.resume
         time_ms, mean_ms = (attached.on.rule.values[name] for name in ("time", "mean"))
         if mean_ms is not None:
-            now_ms = self._runner.board.clock.now_ms
-            attached.timer = self._runner.board.clock.at(
-                now_ms + time_ms, lambda _: self._end_stall(attached)
+            attached.timer = self._runner.board.clock.after(
+                time_ms, lambda _: self._end_stall(attached)
             )
 
     def _end_stall(self, attached: _Attached) -> None:

@@ -317,7 +317,7 @@ class FaultRunner:
             self._pulse = None
 
     def _pulse_later(self) -> None:
-        self._pulse = self.board.clock.at(self.board.clock.now_ms + 1, self._beat)
+        self._pulse = self.board.clock.after(1, self._beat)
 
     def _beat(self, due_ms: int) -> None:
         """Write what was published in the millisecond that is over."""

@@ -122,6 +122,11 @@ class FaultyTransport(asyncio.Transport):
         self._is_pumping = False
 
     @property
+    def _now_ms(self) -> int:
+        """The time of the clock, as if it had never gone back."""
+        return self._clock.now_ms + self._clock.gone_back_ms
+
+    @property
     def is_silent(self) -> bool:
         """Whether its client receives nothing for now, whatever it does."""
         return bool(self.stalls or self.losses)
@@ -167,7 +172,7 @@ class FaultyTransport(asyncio.Transport):
         if rate_bytes is None:
             self._lines.pop(name, None)
         else:
-            self._lines[name] = _Line(rate_bytes, self._clock.now_ms)
+            self._lines[name] = _Line(rate_bytes, self._now_ms)
         self.pump()
 
     @property
@@ -206,7 +211,7 @@ class FaultyTransport(asyncio.Transport):
     def _due_ms(self, queue: deque[tuple[int, bytes]]) -> int:
         if not self._latencies:
             return queue[-1][0] if queue else 0
-        sent_ms = self._sent_ms()
+        sent_ms = self._sent_ms() + self._clock.gone_back_ms
         due_ms = sent_ms + sum(each.delay_ms(sent_ms) for each in self._latencies.values())
         return max(due_ms, queue[-1][0]) if queue else due_ms
 
@@ -227,7 +232,7 @@ class FaultyTransport(asyncio.Transport):
         self._set_behind()
 
     def _send(self) -> None:
-        now_ms, output = self._clock.now_ms, self._output
+        now_ms, output = self._now_ms, self._output
         sent: list[bytes] = []
         while output and not self.stalls and output[0][0] <= now_ms:
             due_ms, data = output[0]
@@ -244,7 +249,7 @@ class FaultyTransport(asyncio.Transport):
             self._transport.write(b"".join(sent))
 
     def _take_input(self) -> None:
-        now_ms = self._clock.now_ms
+        now_ms = self._now_ms
         while self._input and not self.is_silent and self._input[0][0] <= now_ms:
             _, data = self._input.popleft()
             self._input_bytes -= len(data)
@@ -252,7 +257,7 @@ class FaultyTransport(asyncio.Transport):
         self._set_reading()
 
     def _set_timer(self) -> None:
-        now_ms = self._clock.now_ms
+        now_ms = self._now_ms
         dues_ms = []
         if self._output and not self.stalls:
             grid_ms = (now_ms // SLICE_MS + 1) * SLICE_MS
@@ -264,7 +269,7 @@ class FaultyTransport(asyncio.Transport):
         elif self._timer is None or self._timer_ms != min(dues_ms):
             self._cancel_timer()
             self._timer_ms = min(dues_ms)
-            self._timer = self._clock.at(self._timer_ms, self._on_timer)
+            self._timer = self._clock.after(self._timer_ms - now_ms, self._on_timer)
 
     def _set_behind(self) -> None:
         is_behind = bool(self.stalls) or self._output_bytes > BEHIND_BYTES
