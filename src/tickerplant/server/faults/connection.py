@@ -35,6 +35,8 @@ from tickerplant.server.faults.transport import FaultyTransport, Latency, reset
 
 API_STATUSES = (429, 503, 418)
 """How WebSocket API requests are refused in turn, unless the rule says how."""
+MOST_LOGGED = 10
+"""How often a rule is logged on one connection; further hits are only counted."""
 MAX_REQUESTS = 1_000
 """Requests of one connection that are kept until they are answered."""
 GARBAGE_FRAMES = tuple(
@@ -341,9 +343,10 @@ class ConnectionFaults:
         if self._is_lost:  # what was flushed was too much for it
             return
         attached.chances.happened()
-        logger().info(
-            f"{connection.identity} ! fault on demand", fault=on.rule.row.name, rule=on.id
-        )
+        if attached.chances.done <= MOST_LOGGED:
+            logger().info(
+                f"{connection.identity} ! fault on demand", fault=on.rule.row.name, rule=on.id
+            )
         ACTS[on.rule.row.name](self, attached)
         mean_ms = on.rule.values.get("mean")
         if mean_ms is not None and attached.undo is None and not self._is_lost:
