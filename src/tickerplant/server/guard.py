@@ -120,7 +120,7 @@ class Guard:
             )
         if method in READING:
             return None
-        if site not in _OWN_SITES or (origin and origin.partition("://")[2] != host):
+        if site not in _OWN_SITES or (origin and (not host or origin.partition("://")[2] != host)):
             return _refusal(
                 403,
                 "a web page of {} may not change this server: "
