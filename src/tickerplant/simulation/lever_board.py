@@ -163,6 +163,8 @@ class LeverBoard:
         pulled = self._pulled[lever_id]
         if time_ms < self._scheduler.now_ms:
             raise ValueError(f"{time_ms} is before {self._scheduler.now_ms}, the market's time")
+        if pulled.is_released:
+            return
         pulled.is_released = True
         self._scheduler.first_at(time_ms, self, partial(self._end, pulled), 0)
 

@@ -366,8 +366,7 @@ def parse_lever(given: Mapping[str, object]) -> Lever:
         allowed.append("for")
     for key in given:
         if key not in allowed:
-            problem = f"the lever {name} takes {one_of(str(key), allowed)}"
-            raise ConfigError(f"{name}: {key}", given[key], problem)
+            raise ConfigError(f"a key of {name}", key, one_of(str(key), allowed))
     values: dict[str, Value] = {}
     for param in row.params:
         written = given.get(param.name, param.default)
