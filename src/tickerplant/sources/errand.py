@@ -59,7 +59,7 @@ class Errand:
         """
         request = parse_clock_request(given)
         if request.step is not None and self.is_pending:
-            reason = f"another {self._what} is not done yet: wait until `pending` is false"
+            reason = f"another {self._what} is not done yet: wait until `pending` is false, or seek to +0s to end it"
             raise RequestError(CONFLICT, f"step: {reason}", 409)
         change(request)
         what = "step" if request.step is not None else "seek" if request.seek is not None else ""
