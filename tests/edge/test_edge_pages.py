@@ -292,7 +292,7 @@ async def test_an_operator_closes_a_connection_of_an_edge_and_sees_why_it_ended(
         assert [each["worker"] for each in page["connections"]] == ["1"]
         assert [each["reason"] for each in page["closed"]] == ["control_plane"]
         other = await many.edges[0].get(f"{path}?worker=1", method="DELETE")
-        assert other.json["error"] == f"there is no connection {row['id']} of 1 now"
+        assert other.json["error"] == f"there is no connection {row['id']} of worker 1 now"
         await kept.close()
 
 

@@ -69,7 +69,7 @@ async def test_an_unknown_path_is_404_with_code_5000(path: str) -> None:
         assert answer.json == {"code": -5000, "msg": f"Path {path}, Method GET is invalid"}
 
 
-@pytest.mark.parametrize("path", ["/fapi/v1/ping?else=", "/healthz?", "/nothing?", "/ws?", "/ws/"])
+@pytest.mark.parametrize("path", ["/fapi/v1/ping?else=", "/nothing?", "/ws?", "/ws/"])
 @looped
 async def test_a_url_over_the_bound_is_414_wherever_it_leads(path: str) -> None:
     async with loopback(replace(LIMITS, max_uri_bytes=40)) as house:

@@ -186,7 +186,11 @@ class Rest:
         if path.startswith(PLANT_PATHS) and not self._plane.token.opens(headers):
             refusal = self._plane.token.refusal(headers)
             return route is not None, self._refuse(refusal, address)
-        if route is not None and len(target) <= self._endpoint.limits.max_uri_bytes:
+        if route is not None:
+            most_bytes = self._endpoint.limits.max_uri_bytes
+            if len(target) > most_bytes:
+                problem = f"the URL has {len(target)} bytes; at most {most_bytes} are allowed"
+                return True, problem_response(414, problem)
             return True, await self._operate(route, method, query_string, body)
         faults, venue = self._endpoint.faults, self._endpoint.venue
         may_fail = (
@@ -252,7 +256,7 @@ class Rest:
         """Carry out an operation; return its response."""
         operation = route.operations.get(method)
         if operation is None:
-            message = f"{method} is not possible at {route.template}: {route.allowed} are"
+            message = f"{method} is not possible at {route.template}, only {route.allowed}"
             return problem_response(405, message, headers=(("Allow", route.allowed),))
         return await operation.answer(self._plane, self._endpoint, route.id, query_string, body)
 
@@ -272,11 +276,10 @@ class Rest:
         while True:
             part = await receive()
             if part["type"] == "http.disconnect":
-                return Response(b"The body is incomplete.\n", 400, TEXT)  # the client is gone
+                return problem_response(400, "the body is incomplete")  # the client is gone
             body += part["body"]
             if len(body) > most_bytes:
-                text = f"The body is longer than {most_bytes} bytes.\n"
-                return Response(text.encode(), 413, TEXT)
+                return problem_response(413, f"the body is longer than {most_bytes} bytes")
             if not part["more_body"]:
                 return body
 

@@ -112,7 +112,7 @@ async def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has()
     async with loopback() as house:
         found = await house.get("/plant/v1/nodes", method="POST", headers=JSON_TYPE, body=b"{}")
         assert (found.status, found.headers["allow"]) == (405, "GET, HEAD")
-        assert found.json == {"error": "POST is not possible at /plant/v1/nodes: GET, HEAD are"}
+        assert found.json == {"error": "POST is not possible at /plant/v1/nodes, only GET, HEAD"}
         found = await house.get("/plant/v1/nodes", method="HEAD")
         assert (found.status, found.body) == (200, b"")
 
@@ -165,6 +165,36 @@ async def test_with_a_token_only_health_metrics_and_the_addresses_are_open() -> 
         assert "needs a token" in text
         assert TOKEN not in text
         assert not [key for key in house.server.complaints.counts if TOKEN in key]
+
+
+@pytest.mark.sockets
+@looped
+async def test_what_is_too_long_is_refused_as_the_document_says() -> None:
+    async with loopback() as house:
+        for operation in OPERATIONS:
+            if not operation.path.startswith("/plant/v1/"):
+                continue
+            path = operation.path.replace("{id}", "x")
+            url = f"{path}?{'a=1&' * 3_000}"
+            found = await house.get(url, method=operation.method, headers=JSON_TYPE)
+            assert found.status == 414, path
+            conforms(operation, found.status, found.json)
+            if operation.method == "POST":
+                body = b" " * (max(4_096, operation.max_body_bytes) + 1)
+                found = await house.get(path, method="POST", headers=JSON_TYPE, body=body)
+                assert found.status == 413, path
+                conforms(operation, found.status, found.json)
+
+
+@pytest.mark.sockets
+@looped
+async def test_the_short_form_of_a_fault_is_a_text() -> None:
+    async with loopback() as house:
+        for given in (b'{"text":{"kind":"drop"}}', b'{"text":7}', b'{"text":null}'):
+            found = await house.get(
+                "/plant/v1/faults", method="POST", headers=JSON_TYPE, body=given
+            )
+            assert (found.status, found.json["field"]) == (400, "text")
 
 
 @pytest.mark.sockets

@@ -176,7 +176,7 @@ async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFact
     assert answers[1][1]["field"] == answers[2][1]["field"] == "body"
     assert answers[5][1] == {"error": "step: the replay is not paused: pause it first"}
     assert status == 405
-    assert text == {"error": "DELETE is not possible at /plant/v1/clock: GET, HEAD, POST are"}
+    assert text == {"error": "DELETE is not possible at /plant/v1/clock, only GET, HEAD, POST"}
 
 
 @pytest.mark.sockets

@@ -102,9 +102,12 @@ def _page(plane: ControlPlane) -> FaultsPage:
 
 def _add(plane: ControlPlane, request: Request) -> FaultRule:
     fields = request.fields
+    text = fields.get(TEXT)
     if TEXT in fields and len(fields) > 1:
-        raise ConfigError(TEXT, fields[TEXT], "no other field beside it")
-    rule = parse_rule(fields.get(TEXT, fields))
+        raise ConfigError(TEXT, text, "no other field beside it")
+    if TEXT in fields and not isinstance(text, str):
+        raise ConfigError(TEXT, text, "a text such as drop=0.1 for=60s")
+    rule = parse_rule(fields if text is None else text)
     return fault_rule(_board(plane).add(rule))
 
 

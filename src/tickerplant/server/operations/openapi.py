@@ -20,6 +20,8 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "Invalid": (400, "A field or a parameter is unknown, or its value cannot be used."),
     "Unauthorized": (401, "The token is missing, or not that of this server."),
     "Forbidden": (403, "A web page of another origin, or a foreign name in `Host`."),
+    "BodyTooLong": (413, "The body has more bytes than are read."),
+    "UrlTooLong": (414, "The URL has more bytes than are read."),
     "NotJson": (415, "The body is no `application/json`."),
 }
 """The responses that several operations have, by name."""
@@ -159,8 +161,9 @@ def _responses(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Sche
     names = []
     if is_control:
         names += ["Unauthorized", "Forbidden"]
-        names += ["Invalid"]
+        names += ["Invalid", "UrlTooLong"]
         names += [] if row.method in READING else ["NotJson"]
+        names += ["BodyTooLong"] if row.method == "POST" else []
     for name in names:
         responses[f"{REFUSALS[name][0]}"] = {"$ref": f"#/components/responses/{name}"}
     for status, when in row.statuses.items():

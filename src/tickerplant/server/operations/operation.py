@@ -27,6 +27,8 @@ Schema: TypeAlias = dict[str, Any]
 
 NOT_THERE = 0
 """The code of an error about something that is not there; it is not sent."""
+LARGEST = 2**63 - 1
+"""The largest integer of a query."""
 MAX_SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 
@@ -44,7 +46,7 @@ class QueryParam(Struct, frozen=True, kw_only=True):
     """What the handler gets if it is missing."""
     required: bool = False
     least: float = 0
-    most: float = 2**63 - 1
+    most: float = LARGEST
     """The bounds of an integer, or of a duration in seconds."""
 
     def parse(self, text: str) -> int | str | float:
@@ -59,7 +61,8 @@ class QueryParam(Struct, frozen=True, kw_only=True):
         if self.kind == "integer":
             if text.isascii() and text.isdecimal() and len(text) < 20:
                 value = int(text)
-            expected = f"a whole number from {self.least:g} to {self.most:g}"
+            bounds = f"from {self.least:,} to {self.most:,}" if self.most < LARGEST else "from 0"
+            expected = f"a whole number {bounds}"
         else:
             try:
                 value = parse_duration_ns(text) / NS_PER_S
@@ -162,7 +165,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     def _parsed(self, given: Mapping[str, str]) -> Iterable[tuple[str, int | str | float | None]]:
         for each in self.params:
             if each.required and not given.get(each.name):
-                raise ConfigError(each.name, None, each.doc.rstrip("."))
+                raise ConfigError(
+                    each.name, None, f"{each.doc[0].lower()}{each.doc[1:].rstrip('.')}"
+                )
             yield each.name, each.parse(given[each.name]) if each.name in given else each.default
 
     async def answer(

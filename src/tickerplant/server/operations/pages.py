@@ -67,7 +67,7 @@ def _close(plane: ControlPlane, request: Request) -> ConnectionRow:
         reason = f"{request.id} is a connection of each of {workers}: choose one with worker="
         raise RequestError(NOT_THERE, reason, 409)
     if not found or plane.edges is None:
-        where = f" of {worker}" if worker else ""
+        where = f" of worker {worker}" if worker else ""
         raise RequestError(NOT_THERE, f"there is no connection {request.id}{where} now", 404)
     plane.edges.close_connection(found[0].worker, request.id)
     return found[0]
