@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import NoReturn, TypeVar
 
 import pytest
 from loopback import Loopback, loopback, looped, until
@@ -96,6 +98,88 @@ async def test_two_threads_call_at_the_same_time() -> None:
         with closing(client):
             venues = tuple(await asyncio.gather(asyncio.to_thread(ask), asyncio.to_thread(ask)))
         assert venues == ("coinm", "coinm")
+
+
+@contextmanager
+def counting_server(on_request: Callable[[int], object] = lambda _: None) -> Iterator[str]:
+    """Yield the address of a server that answers each request with the number of its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer(connection: socket.socket, number: int) -> None:
+            with connection:
+                while connection.recv(4_096):
+                    on_request(number)
+                    text = b'{"profile":"%d"}' % number
+                    connection.send(
+                        b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(text) + text
+                    )
+
+        def accept() -> None:
+            for number in range(1, 10):
+                connection, _ = listening.accept()
+                if not is_open:
+                    connection.close()
+                    return
+                threading.Thread(target=answer, args=(connection, number), daemon=True).start()
+
+        is_open = [True]
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        is_open.clear()
+        socket.create_connection(listening.getsockname()).close()
+        accepting.join(5)
+
+
+@pytest.mark.sockets
+def test_threads_that_end_leave_their_connection_to_the_next_one() -> None:
+    found: list[str] = []
+    with counting_server() as url, closing(ControlClient(url)) as client:
+        for _ in range(3):
+            thread = threading.Thread(target=lambda: found.append(client.profile()))
+            thread.start()
+            thread.join(5)
+    assert found == ["1", "1", "1"]
+
+
+@pytest.mark.sockets
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_a_forked_process_has_connections_of_its_own() -> None:
+    with counting_server() as url, closing(ControlClient(url)) as client:
+        assert client.profile() == "1"
+        pid = os.fork()
+        if pid == 0:
+            os._exit(int(client.profile()) * 10)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 20
+        assert client.profile() == "1"
+
+
+class Interruption(BaseException):
+    """What a handler of a signal raises."""
+
+
+@pytest.mark.sockets
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals are for processes here")
+def test_an_interrupted_request_does_not_spoil_the_next_one() -> None:
+    ended, this_thread = threading.Event(), threading.get_ident()
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise Interruption
+
+    def on_request(number: int) -> None:
+        if number == 1:
+            signal.pthread_kill(this_thread, signal.SIGUSR1)
+            ended.wait(5)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with counting_server(on_request) as url, closing(ControlClient(url)) as client:
+            with pytest.raises(Interruption):
+                client.profile()
+            ended.set()
+            assert [client.profile(), client.profile()] == ["2", "2"]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.sockets

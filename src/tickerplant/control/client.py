@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
@@ -46,8 +46,9 @@ class ControlError(TickerplantError):
 class ControlClient:
     """Calls the operations of a running server, any of its ports and any of its workers.
 
-    Each thread has a connection of its own, which is kept open.  Every method raises `ControlError` if
-    the server refuses the operation, and `UpstreamError` if there is no answer.
+    Thread-safe: each request that is under way has a connection of its own, and connections are kept
+    open for the next ones.  A process that is forked from this one opens its own.  Every method raises
+    `ControlError` if the server refuses the operation, and `UpstreamError` if there is no answer.
 
     Args:
         url: The address of a port, such as `http://127.0.0.1:9001`; `ws://` and an address without a
@@ -79,13 +80,14 @@ class ControlClient:
         self._headers = {"Accept": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._of_thread = threading.local()
-        self._all: list[http.client.HTTPConnection] = []
+        self._idle: list[http.client.HTTPConnection] = []
+        """Connections without a request; the last one was used last."""
+        self._pid = os.getpid()
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        while self._all:
-            self._all.pop().close()
+        """Close the connections that no request uses."""
+        while self._idle:
+            self._idle.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -298,7 +300,6 @@ class ControlClient:
             reason = str(error) or type(error).__name__
         else:
             return
-        self._drop()
         raise UpstreamError(self.url, reason) from None
 
     def _exchange(
@@ -310,11 +311,10 @@ class ControlClient:
         extra_s: float,
     ) -> tuple[int, bytes]:
         """Return the status and the body of the answer."""
-        connection: http.client.HTTPConnection | None
-        connection = getattr(self._of_thread, "connection", None)
+        connection = self._idle_connection()
         is_reused = connection is not None
         if connection is None:
-            connection = self._connect()
+            connection = self._connection()
         timeout_s = self._timeout_s + extra_s
         connection.timeout = timeout_s
         if connection.sock is not None:
@@ -322,34 +322,33 @@ class ControlClient:
         try:
             connection.request(method, target, body, dict(headers))
             response = connection.getresponse()
-            return response.status, response.read()
+            status, text = response.status, response.read()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            self._drop()
+            connection.close()
             if not is_reused:
                 raise
             # The server has closed a connection that was idle: it has not seen the request.
             return self._exchange(method, target, body, headers, extra_s)
-
-    def _connect(self) -> http.client.HTTPConnection:
-        if self._is_tls:
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                self._host, self._port, context=self._tls
-            )
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port)
-        self._of_thread.connection = connection
-        self._all.append(connection)
-        return connection
-
-    def _drop(self) -> None:
-        """Close the connection of this thread."""
-        connection: http.client.HTTPConnection | None
-        connection = getattr(self._of_thread, "connection", None)
-        self._of_thread.connection = None
-        if connection is not None:
+        except BaseException:  # also an interruption: the answer would be taken for the next one's
             connection.close()
-            if connection in self._all:
-                self._all.remove(connection)
+            raise
+        self._idle.append(connection)
+        return status, text
+
+    def _idle_connection(self) -> http.client.HTTPConnection | None:
+        """Return a connection that no other request uses, if there is one."""
+        if self._pid != os.getpid():  # forked: they are the parent's
+            self._pid = os.getpid()
+            self.close()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._is_tls:
+            return http.client.HTTPSConnection(self._host, self._port, context=self._tls)
+        return http.client.HTTPConnection(self._host, self._port)
 
     def _page(self, method: str, path: str, status: int, text: bytes) -> Page:
         """Return the answer.
