@@ -230,3 +230,54 @@ def test_nothing_is_left_of_a_program_that_is_killed(number: int) -> None:
         assert all(map(is_running, pids))
         parent.send_signal(number)
         wait_until(lambda: not any(map(is_running, pids)))
+
+
+IGNORING = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+from tickerplant.hosted.nursery import prepare, spawn
+killed, other = spawn(b""), spawn(b"")
+other.pid
+first = prepare()
+killed.kill()
+print(killed.wait(5), prepare() == first, other.poll())
+"""
+
+
+def test_a_program_may_ignore_the_ends_of_its_children() -> None:
+    with program(IGNORING) as parent:
+        output, errors = parent.communicate(timeout=30)
+    assert (output.split(), errors) == (["-9", "True", "None"], "")
+
+
+INTERRUPTED = """
+import random, signal
+from tickerplant.hosted.nursery import prepare, spawn
+
+class Interruption(BaseException):
+    pass
+
+def interrupt(*_):
+    raise Interruption
+
+first = prepare()
+spawn(b"").pid
+signal.signal(signal.SIGALRM, interrupt)
+draws = random.Random(1)
+interrupted = 0
+for _ in range(200):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, draws.uniform(1e-6, 1e-3))
+        spawn(b"").pid
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except Interruption:
+        interrupted += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(interrupted > 20, spawn(b"").pid > 0, prepare() == first)
+"""
+
+
+def test_a_request_that_is_interrupted_does_not_spoil_the_next_one() -> None:
+    with program(INTERRUPTED) as parent:
+        output, _ = parent.communicate(timeout=60)
+    assert output.split() == ["True", "True", "True"]

@@ -21,9 +21,9 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
-HEAD_BYTES = 8
-"""Bytes of the length before a request; its descriptors come with them."""
-DESCRIPTORS = 5
+REQUEST = b"r"
+"""What asks for a child; everything else is in the descriptors that come with it."""
+DESCRIPTORS = 6
 """Most descriptors of a request."""
 PARENT_CHECK_S = 1.0
 """How often it is checked whether the parent still exists."""
@@ -39,13 +39,15 @@ STANDARD = 3
 """How many standard descriptors there are; the next one is the lifeline of a child."""
 CHANNEL = 3
 """The place of the channel among the descriptors of a request."""
+TEXT = 4
+"""The place of the file with the `ForkRequest`."""
 
 
 class ForkRequest(Struct, frozen=True):
     """Fork a child.
 
     Its descriptors are the standard input, output and error of the child, the channel for reports,
-    and its current folder, if that is known.
+    a file with this Struct, and its current folder, if that is known.
     """
 
     environment: dict[bytes, bytes]
@@ -67,6 +69,7 @@ def main() -> None:
     requests = socket.socket(fileno=os.dup(0))
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a program that ignores it passes that on
     ForkServer(requests, parent).run()
 
 
@@ -109,11 +112,10 @@ class ForkServer:
             self._end()
 
     def _take_request(self) -> None:
-        head, given, _, _ = socket.recv_fds(self._requests, HEAD_BYTES, DESCRIPTORS)
+        head, given, _, _ = socket.recv_fds(self._requests, len(REQUEST), DESCRIPTORS)
         if not head:
             self._end()
-        size = int.from_bytes(head + self._read(HEAD_BYTES - len(head)), "big")
-        request = msgspec.msgpack.decode(self._read(size), type=ForkRequest)
+        request = msgspec.msgpack.decode(whole(given.pop(TEXT)), type=ForkRequest)
         channel = socket.socket(fileno=given.pop(CHANNEL))
         channel.setblocking(False)
         if is_silent(channel):
@@ -122,16 +124,6 @@ class ForkServer:
             channel.close()  # it was killed before it was there
         for each in given:
             os.close(each)
-
-    def _read(self, size: int) -> bytes:
-        """Return the next `size` bytes from the parent."""
-        text = b""
-        while len(text) < size:
-            more = self._requests.recv(size - len(text))
-            if not more:
-                self._end()
-            text += more
-        return text
 
     def _fork(self, request: ForkRequest, given: list[int], channel: socket.socket) -> None:
         """Fork a child, and report what becomes of it."""
@@ -225,6 +217,14 @@ def run_child(request: ForkRequest, given: list[int], lifeline: int, parent: int
     finally:
         sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 1)
+
+
+def whole(file: int) -> bytes:
+    """Return what is in a file, and close it."""
+    try:
+        return os.pread(file, os.fstat(file).st_size, 0)
+    finally:
+        os.close(file)
 
 
 def is_silent(channel: socket.socket) -> bool:

@@ -22,7 +22,7 @@ from typing import IO, TypeAlias, cast
 
 import msgspec
 
-from tickerplant.hosted.fork_server import HEAD_BYTES, ChildReport, ForkRequest
+from tickerplant.hosted.fork_server import REQUEST, ChildReport, ForkRequest
 from tickerplant.serving.launch import command_of
 
 FORKS = sys.platform == "linux"
@@ -158,7 +158,11 @@ class Nursery:
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        return self._process.poll() is None
+        ended = (
+            select.poll()
+        )  # `Popen.poll` keeps a lock for ever if Ctrl-C comes at the wrong moment
+        ended.register(self._socket, 0)
+        return not ended.poll(0)
 
     def fork(self, stderr: int | None) -> ForkedChild:
         """Ask for a child, and return it; do not wait until it is there.
@@ -190,12 +194,13 @@ class Nursery:
                 give(stderr)
             channel, theirs = socket.socketpair()
             kept.enter_context(channel)
-            descriptors += [stderr, give(theirs.detach())]
+            text = give(os.memfd_create("request"))
+            os.pwrite(text, request, 0)
+            descriptors += [stderr, give(theirs.detach()), text]
             with suppress(OSError):
                 descriptors.append(give(os.open(".", os.O_PATH)))
-            head = len(request).to_bytes(HEAD_BYTES, "big")
-            socket.send_fds(self._socket, [head], descriptors)
-            self._socket.sendall(request)
+            # One byte: an interruption comes before or after it, and the next request is whole.
+            socket.send_fds(self._socket, [REQUEST], descriptors)
             kept.pop_all()
         return ForkedChild(*streams, log, channel)
 
