@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -48,3 +49,20 @@ def test_who_asks_while_the_loop_ends_does_not_wait_for_ever(
     thread.end()
     asking.join(5)
     assert reported == ["it is over"]
+
+
+def test_an_interruption_leaves_no_coroutine_that_nothing_awaits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(_coroutine: object, _loop: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    thread = LoopThread(nullcontext(), "it is over")
+    thread.begin()
+    coroutine = asyncio.sleep(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            thread.wait(coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    thread.end()

@@ -7,7 +7,7 @@ import atexit
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -67,8 +67,9 @@ class LoopThread:
         """
         try:
             future = self._schedule(coroutine)
-        except Exception:
-            coroutine.close()
+        except BaseException:  # also an interruption, or Python complains that nothing awaited it
+            with suppress(ValueError):  # it was scheduled before the interruption, and runs
+                coroutine.close()
             raise
         try:
             return future.result()
