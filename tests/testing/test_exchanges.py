@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import tempfile
 import threading
 import time
 import unittest
@@ -307,3 +308,18 @@ def test_a_connection_can_be_closed(exchange: Exchange) -> None:
         with pytest.raises(ConnectionClosed):
             socket.recv(5)
     assert exchange.connections() == []
+
+
+def test_a_server_that_dies_in_a_step_is_said_to_be_killed(exchange: Exchange) -> None:
+    assert exchange.pid is not None
+    threading.Timer(0.1, os.kill, (exchange.pid, signal.SIGKILL)).start()
+    with pytest.raises(UpstreamError, match=r"ended unexpectedly \(killed by SIGKILL\)"):
+        exchange.step("1h")
+
+
+def test_a_machine_without_a_folder_for_temporary_files_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    with pytest.raises(UpstreamError, match=r"no temporary file can be made for its log: .*TMPDIR"):
+        testing.exchange().open()

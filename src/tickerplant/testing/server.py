@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from tickerplant.venue import VenueName
 
 START_TIMEOUT_S = 60.0
 """The longest wait for a server, for example on a machine that does much else."""
+END_S = 1.0
+"""The longest wait for the exit status of a server that does not answer any more."""
 LOG_BYTES = 1 << 16
 """How much of the end of the log is read."""
 CLOSED = "the exchange is not open: use it with `with`, or call `open`"
@@ -60,7 +63,11 @@ class ServerProcess:
         """
         require_server(self.name)
         # A file, unlike a pipe, is never full, so that nothing has to read the log.
-        self._log = tempfile.TemporaryFile(prefix="tickerplant-")  # noqa: SIM115  # closed by `kill`
+        try:
+            self._log = tempfile.TemporaryFile(prefix="tickerplant-")  # noqa: SIM115  # see `kill`
+        except OSError as error:
+            reason = f"no temporary file can be made for its log: {error}; set TMPDIR to a folder"
+            raise UpstreamError(self.name, reason) from None
         try:
             self._child = spawn(line_of(request), stderr=self._log.fileno())
             ready = self._wait_until_ready()
@@ -90,7 +97,7 @@ class ServerProcess:
         except ControlError as error:
             raise exception_of(_problem_of(error)) from None
         except UpstreamError:
-            if failure := self.failure():
+            if failure := self.failure(END_S):
                 raise failure from None
             raise
 
@@ -149,9 +156,15 @@ class ServerProcess:
         """Whether the child runs."""
         return self._child is not None and self._child.poll() is None
 
-    def failure(self) -> UpstreamError | None:
-        """Return why the child has ended by itself; None while it runs."""
-        return None if self._child is None or self._child.poll() is None else self._lost()
+    def failure(self, within_s: float = 0) -> UpstreamError | None:
+        """Return why the child has ended by itself, now or `within_s`; None while it runs."""
+        if self._child is None:
+            return None
+        try:
+            self._child.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return None
+        return self._lost()
 
     def log_lines(self, count: int) -> list[str]:
         """Return the last lines that the child has logged."""
