@@ -63,7 +63,7 @@ async def test_the_clock_is_read_set_and_stepped() -> None:
 @looped
 async def test_what_the_server_refuses_is_raised_with_its_sentence_status_and_field() -> None:
     async with loopback() as house:
-        with pytest.raises(ControlError, match="a whole number from 0 to 1000") as refused:
+        with pytest.raises(ControlError, match="a whole number from 0 to 1,000") as refused:
             await called(house, lambda client: client.connections(limit=100_000))
         assert (refused.value.status, refused.value.field) == (400, "limit")
         with pytest.raises(ControlError, match=r"no POST /plant/v1/nothing: it is older") as absent:
