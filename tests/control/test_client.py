@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import NoReturn, TypeVar
 
 import pytest
@@ -66,9 +67,32 @@ async def test_what_the_server_refuses_is_raised_with_its_sentence_status_and_fi
         with pytest.raises(ControlError, match="a whole number from 0 to 1,000") as refused:
             await called(house, lambda client: client.connections(limit=100_000))
         assert (refused.value.status, refused.value.field) == (400, "limit")
-        with pytest.raises(ControlError, match=r"no POST /plant/v1/nothing: it is older") as absent:
+        with pytest.raises(ControlError, match="no operation /plant/v1/nothing: ") as absent:
             await called(house, lambda client: client.call("POST", "nothing", fields={"a": 1}))
         assert absent.value.status == 404
+
+
+class OtherServer(BaseHTTPRequestHandler):
+    """One that knows nothing of the control plane."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.sockets
+def test_a_server_without_a_control_plane_is_said_to_be_another_one() -> None:
+    with HTTPServer(("127.0.0.1", 0), OtherServer) as other:
+        serving = threading.Thread(target=other.handle_request)
+        serving.start()
+        with (
+            ControlClient(f"http://127.0.0.1:{other.server_port}") as client,
+            pytest.raises(ControlError, match="no GET /plant/v1/clock: it is older") as absent,
+        ):
+            client.clock()
+        serving.join()
+    assert absent.value.status == 404
 
 
 @pytest.mark.sockets

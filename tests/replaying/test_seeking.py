@@ -385,7 +385,7 @@ def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path
         ({"step": "0.0000001ms"}, "step", "100ms"),
         ({"step": "1e3"}, "step", "100ms"),
         ({"rewind": 1}, "field", "speed, paused, seek, step"),
-        ({}, "fields", "at least one of"),
+        ({}, "a field", "at least one of"),
     ],
 )
 def test_an_invalid_request_changes_nothing(

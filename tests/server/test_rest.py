@@ -69,6 +69,25 @@ async def test_an_unknown_path_is_404_with_code_5000(path: str) -> None:
         assert answer.json == {"code": -5000, "msg": f"Path {path}, Method GET is invalid"}
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/plant/v1/fault", "; did you mean /plant/v1/faults?"),
+        ("/plant/v1/", ""),
+        ("/plant/v1/x/y", ""),
+    ],
+)
+@looped
+async def test_an_unknown_operation_is_404_in_the_words_of_the_control_plane(
+    path: str, hint: str
+) -> None:
+    async with loopback() as house:
+        answer = await house.get(path)
+        assert answer.status == 404
+        assert answer.json["error"].startswith(f"there is no operation {path}: ")
+        assert answer.json["error"].endswith(hint)
+
+
 @pytest.mark.parametrize("path", ["/fapi/v1/ping?else=", "/nothing?", "/ws?", "/ws/"])
 @looped
 async def test_a_url_over_the_bound_is_414_wherever_it_leads(path: str) -> None:

@@ -52,7 +52,7 @@ def parse_clock_request(given: Mapping[str, object]) -> ClockRequest:
         except ValueError as error:
             raise ConfigError(name, value, str(error)) from None
     if not parsed:
-        raise ConfigError("fields", "", f"at least {one_of('', _PARSERS)}")
+        raise ConfigError("a field", None, f"at least {one_of('', _PARSERS)}")
     return ClockRequest(**parsed)
 
 

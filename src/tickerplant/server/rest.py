@@ -26,10 +26,12 @@ from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
 from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
-from tickerplant.server.operations.catalogue import ROUTER, Route
+from tickerplant.server.operations.catalogue import OPENAPI_PATH, ROUTER, Route
 from tickerplant.server.operations.control_plane import ControlPlane
+from tickerplant.server.operations.operation import MAX_SHOWN
 from tickerplant.server.response import JSON, TEXT, Headers, Response, problem_response
 from tickerplant.server.slices import Slices
+from tickerplant.suggestions import suggestion
 
 BAD_PATH = -5000
 BAD_KEY = -2014
@@ -192,6 +194,8 @@ class Rest:
                 problem = f"the URL has {len(target)} bytes; at most {most_bytes} are allowed"
                 return True, problem_response(414, problem)
             return True, await self._operate(route, method, query_string, body)
+        if path.startswith(PLANT_PATHS) and len(target) <= self._endpoint.limits.max_uri_bytes:
+            return False, _no_operation(path)
         faults, venue = self._endpoint.faults, self._endpoint.venue
         may_fail = (
             faults is not None
@@ -346,6 +350,15 @@ class Rest:
 def _retry_after(pause_ms: int) -> tuple[str, str]:
     """Return the Retry-After header, in seconds."""
     return "Retry-After", str(-(-pause_ms // 1_000))
+
+
+def _no_operation(path: str) -> Response:
+    """Return the response at a path of the control plane where there is nothing."""
+    tails = [each.removeprefix(PLANT_PATHS) for each in ROUTER.templates]
+    hint = suggestion(path.removeprefix(PLANT_PATHS), tails, PLANT_PATHS + "{}")
+    return problem_response(
+        404, f"there is no operation {path[:MAX_SHOWN]}: see {OPENAPI_PATH} for all of them{hint}"
+    )
 
 
 def _target(raw_path: bytes, query_string: bytes) -> str:

@@ -72,6 +72,8 @@ class Router:
                 methods["HEAD"] = each
         routes = {path: Route(path, methods) for path, methods in by_path.items()}
         self._routes = {path: route for path, route in routes.items() if "{id}" not in path}
+        self.templates = tuple(by_path)
+        """The paths, as the rows have them."""
         self._named = {
             path.removesuffix("{id}"): route for path, route in routes.items() if "{id}" in path
         }

@@ -178,6 +178,8 @@ def _query_param(param: QueryParam) -> Schema:
         schema = {"type": "integer", "minimum": int(param.least), "maximum": int(param.most)}
     elif param.kind == "duration":
         schema["examples"] = ["30s"]
+    elif param.choices:
+        schema["enum"] = list(param.choices)
     if param.default is not None:
         schema["default"] = f"{param.default:g}s" if param.kind == "duration" else param.default
     return {

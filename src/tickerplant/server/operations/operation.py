@@ -42,6 +42,8 @@ class QueryParam(Struct, frozen=True, kw_only=True):
     doc: str
     kind: Literal["integer", "text", "duration"] = "text"
     """A duration is text such as `30s`; the handler gets seconds."""
+    choices: tuple[str, ...] = ()
+    """What a text may be; empty if it may be any."""
     default: int | str | float | None = None
     """What the handler gets if it is missing."""
     required: bool = False
@@ -56,6 +58,8 @@ class QueryParam(Struct, frozen=True, kw_only=True):
             ConfigError: it cannot be used.
         """
         if self.kind == "text":
+            if self.choices and text not in self.choices:
+                raise ConfigError(self.name, text[:MAX_SHOWN], one_of(text, self.choices))
             return text
         value: float | None = None
         if self.kind == "integer":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import get_args
 
-from tickerplant.errors import ConfigError, RequestError
+from tickerplant.errors import RequestError
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.operation import NOT_THERE, Operation, QueryParam, Request
-from tickerplant.suggestions import one_of
 from tickerplant.truth.answers import (
     DEFAULT_ROWS,
     MAX_ROWS,
@@ -51,13 +50,10 @@ def _book(plane: ControlPlane, request: Request) -> TruthBook:
 
 def _trades(plane: ControlPlane, request: Request) -> TruthTrades:
     truth, params = _truth(plane), request.params
-    kind = params["kind"]
-    if kind not in KINDS:
-        raise ConfigError("kind", kind, one_of(kind, KINDS))
     return truth_trades(
         truth.market,
         params["symbol"],
-        kind=kind,
+        kind=params["kind"],
         from_id=params["from_id"],
         start_ms=params["start_ms"],
         end_ms=params["end_ms"],
@@ -99,7 +95,7 @@ OPERATIONS = (
         handler=_trades,
         params=(
             SYMBOL,
-            QueryParam(name="kind", doc="`trade` or `aggTrade`.", default="trade"),
+            QueryParam(name="kind", doc="`trade` or `aggTrade`.", choices=KINDS, default="trade"),
             QueryParam(name="from_id", kind="integer", doc="The first id."),
             QueryParam(
                 name="start_ms", kind="integer", doc="The first market time, ms since 1970."
