@@ -375,7 +375,7 @@ def scenarios(given: str | None, **options: Any) -> None:
         else:
             _print_table(found.SCENARIO_TITLES, [found.scenario_cells(row) for row in rows])
         return
-    scenario = found.scenario_named(given)
+    scenario = found.scenario_named(given, "NAME|FILE")
     if settings.toml:
         click.echo(found.scenario_text(given), nl=False)
     elif settings.json:

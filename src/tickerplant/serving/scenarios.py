@@ -65,15 +65,19 @@ class ScenarioPage(Struct, frozen=True, kw_only=True):
     """In the order of their times."""
 
 
-def scenario_named(given: str) -> Scenario:
+def scenario_named(given: str, setting: str = "--scenario") -> Scenario:
     """Return the scenario of a name in the library, or of a file.
+
+    Args:
+        given: The name or the file.
+        setting: Where it was given, for errors.
 
     Raises:
         ConfigError: There is none, the file cannot be read, or it is not a scenario.
     """
     if given in library_names():
         return library_scenario(given)
-    return parse_scenario(_file_text(given), given, Path(given).name.removesuffix(ENDING))
+    return parse_scenario(_file_text(given, setting), given, Path(given).name.removesuffix(ENDING))
 
 
 def scenario_text(given: str) -> str:
@@ -82,20 +86,20 @@ def scenario_text(given: str) -> str:
     Raises:
         ConfigError: There is none, or the file cannot be read.
     """
-    return library_text(given) if given in library_names() else _file_text(given)
+    return library_text(given) if given in library_names() else _file_text(given, "--scenario")
 
 
-def _file_text(path: str) -> str:
+def _file_text(path: str, setting: str) -> str:
     if not (path.endswith(ENDING) or "/" in path or Path(path).is_file()):
         names = one_of(path, library_names())
-        raise ConfigError("--scenario", path, f"a file of a scenario ({ENDING}), or {names}")
+        raise ConfigError(setting, path, f"a file of a scenario ({ENDING}), or {names}")
     try:
         return read_regular(path, MOST_CHARACTERS * 4, pipes=True).decode()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError("--scenario", path, f"a file that can be read ({reason})") from None
+        raise ConfigError(setting, path, f"a file that can be read ({reason})") from None
     except UnicodeDecodeError as error:
-        raise ConfigError("--scenario", path, f"a TOML file in UTF-8 ({error})") from None
+        raise ConfigError(setting, path, f"a TOML file in UTF-8 ({error})") from None
 
 
 def prepare_scenarios(given: Iterable[str], board: ScenarioBoard, readiness: Readiness) -> None:
