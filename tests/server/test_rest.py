@@ -74,6 +74,7 @@ async def test_an_unknown_path_is_404_with_code_5000(path: str) -> None:
     [
         ("/plant/v1/fault", "; did you mean /plant/v1/faults?"),
         ("/plant/v1/", ""),
+        ("/plant/v1/healthz", ""),
         ("/plant/v1/x/y", ""),
     ],
 )

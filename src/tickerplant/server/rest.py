@@ -354,7 +354,8 @@ def _retry_after(pause_ms: int) -> tuple[str, str]:
 
 def _no_operation(path: str) -> Response:
     """Return the response at a path of the control plane where there is nothing."""
-    tails = [each.removeprefix(PLANT_PATHS) for each in ROUTER.templates]
+    templates = [each for each in ROUTER.templates if each.startswith(PLANT_PATHS)]
+    tails = [each.removeprefix(PLANT_PATHS) for each in templates]
     hint = suggestion(path.removeprefix(PLANT_PATHS), tails, PLANT_PATHS + "{}")
     return problem_response(
         404, f"there is no operation {path[:MAX_SHOWN]}: see {OPENAPI_PATH} for all of them{hint}"
