@@ -147,6 +147,25 @@ async def test_tls_to_a_plain_port_is_called_that_and_counted() -> None:
 
 
 @looped
+async def test_addresses_are_known_until_the_last_connection_has_ended() -> None:
+    async with loopback(replace(LIMITS, close_grace_ms=200)) as house:
+        urls = dict(house.server.urls)
+        reader, writer = await asyncio.open_connection(*urls["usdm"].split(":"))
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        stopping = asyncio.create_task(house.server.stop())
+        await reader.readexactly(2)  # the head of a close frame, which is never answered
+        assert not stopping.done()
+        assert house.server.urls == urls
+        await stopping
+        assert house.server.urls == {}
+        writer.close()
+
+
+@looped
 async def test_streams_that_are_over_are_closed_normally_after_their_last_message() -> None:
     async with loopback() as house, house.connect("/ws/btcusdt@trade") as client:
         await until(lambda: house.server.subscriber_count)

@@ -45,6 +45,8 @@ class Port(Struct, frozen=True, eq=False):
     endpoint: Endpoint
     listener: Listener
     http: Http
+    address: str
+    """`host:port`; known until the last connection has ended, after the socket is closed too."""
 
 
 class Ports:
@@ -106,7 +108,7 @@ class Ports:
     @property
     def urls(self) -> dict[str, str]:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return {port.endpoint.venue.name: address_of(port.listener.sock) for port in self.open}
+        return {port.endpoint.venue.name: port.address for port in self.open}
 
     @property
     def schemes(self) -> tuple[str, str]:
@@ -189,7 +191,7 @@ class Ports:
         http = Http(endpoint, self._application(endpoint, guard))
         listener = Listener(endpoint, sock, http.arrival, self._tls)
         listener.start()
-        return Port(endpoint, listener, http)
+        return Port(endpoint, listener, http, address_of(sock))
 
     def _number(self, venue: Venue) -> int:
         return self.numbers.get(venue.name, venue.default_port)
