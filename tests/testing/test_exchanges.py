@@ -323,3 +323,37 @@ def test_a_machine_without_a_folder_for_temporary_files_is_told(
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
     with pytest.raises(UpstreamError, match=r"no temporary file can be made for its log: .*TMPDIR"):
         testing.exchange().open()
+
+
+def test_a_step_that_is_cancelled_ends_where_it_is(exchange: Exchange) -> None:
+    async def cancelled() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(exchange.astep("24h"), 0.2)
+
+    began_s = time.monotonic()
+    asyncio.run(cancelled())
+    assert time.monotonic() - began_s < 30, "the end of the loop does not wait for the step"
+    stopped_ms = exchange.time_ms
+    assert stopped_ms < START_MS + 24 * 3_600_000
+    exchange.step("1s")
+    assert exchange.time_ms == stopped_ms + 1_000
+
+
+def test_a_step_under_way_is_ended_before_another_test_has_the_exchange(
+    exchange: Exchange,
+) -> None:
+    ended: list[str] = []
+
+    def step() -> None:
+        exchange.step("24h")
+        ended.append("ended")
+
+    stepping = threading.Thread(target=step)
+    stepping.start()
+    exchange.wait_until(lambda: exchange.time_ms > START_MS)
+    assert "Z, in a step" in exchange.report()
+    assert exchange.put_back({}) == ["left a step under way; it was ended"]
+    stepping.join(30)
+    assert ended
+    exchange.step("1s")
+    assert exchange.put_back({}) == []

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from inspect import signature
 from os import PathLike, fspath
@@ -358,9 +359,16 @@ class Exchange:
     async def astep(self, by: str | timedelta, *, timeout_s: float = STEP_TIMEOUT_S) -> None:
         """Do what `step` does in an event loop, whose clients read meanwhile.
 
-        await exchange.astep("10s")
+        If it is cancelled, the market stands still where it is.
+
+            await exchange.astep("10s")
         """
-        await asyncio.to_thread(self._step, by, timeout_s)
+        try:
+            await asyncio.to_thread(self._step, by, timeout_s)
+        except asyncio.CancelledError:
+            with suppress(TickerplantError, RuntimeError):  # closed, or at its end
+                self._end_step()  # or the thread, and with it the end of the loop, waits for it
+            raise
 
     def set_speed(self, speed: float) -> None:
         """Let market time run.
@@ -537,6 +545,8 @@ class Exchange:
     def put_back(self, before: Mapping[str, str], silent: Collection[str] = ()) -> list[str]:
         """Switch off what was switched on since, and let the clock run or stand as at the beginning.
 
+        A step that is under way ends where it is.
+
         Args:
             before: What `rules` returned then.
             silent: Ids of what may be on without being reported.
@@ -545,6 +555,9 @@ class Exchange:
             What was on, a sentence each.
         """
         left = []
+        if self._clock()["pending"]:
+            self._end_step()
+            left.append("left a step under way; it was ended")
         for kind in SWITCHED_OFF:
             for rule, text in self.rules().items():
                 if rule in before or not rule.startswith(kind):
@@ -581,6 +594,7 @@ class Exchange:
         try:
             clock = self._clock()
             how = "stands still" if clock["paused"] else f"runs at speed {clock['speed']:g}"
+            how = "in a step" if clock["pending"] else how
             lines.append(f"market time  {iso_text(clock['time_ms'] * NS_PER_MS)}, {how}")
             lines += self._what_is_on()
         except (TickerplantError, OSError) as error:
@@ -654,6 +668,10 @@ class Exchange:
             raise TimeoutError(
                 f"a step of {text} is not done after {timeout_s:g} s{self._unread()}"
             )
+
+    def _end_step(self) -> None:
+        """Let the market stand still where it is."""
+        self._server.ask(lambda it: it.set_clock(seek="+0s"))
 
     def _unread(self) -> str:
         """Return which clients hold up the market, as the end of a sentence."""
