@@ -53,6 +53,22 @@ def test_what_is_offered_to_paste_holds_nothing_for_a_shell(
     assert all(line.isprintable() for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("token", "given"), [("", ""), ("a b", "TICKERPLANT_CONTROL_TOKEN='a b' ")]
+)
+def test_a_market_that_stands_still_is_said_to_with_the_command_that_lets_it_go_on(
+    token: str, given: str
+) -> None:
+    offer = structs.replace(offer_of(open_plant([BTCUSDT])), token=token)
+    assert "stands still" not in ready_line(offer, as_json=False)
+    *_, title, command = ready_line(structs.replace(offer, stands_still=True), as_json=False).split(
+        "\n"
+    )
+    assert title == "Market time stands still; ten seconds of it pass with"
+    assert command.startswith(f"  {given}")
+    assert command.endswith(f" control step 10s --url http://{ADDRESS}")
+
+
 def test_json_lines_hold_the_addresses_and_the_totals() -> None:
     plant = open_plant([BTCUSDT])
     line = ready_line(offer_of(plant), as_json=True)

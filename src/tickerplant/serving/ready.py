@@ -44,6 +44,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     """The file that clients must trust; empty if there is none."""
     token: str = ""
     """The token of the control plane; empty if it needs none, or if it is not to be printed."""
+    stands_still: bool = False
+    """Whether market time waits to be resumed or stepped."""
 
     @property
     def venues(self) -> list[Venue]:
@@ -133,6 +135,12 @@ def ready_text(offer: Offer) -> str:
         lines += [
             "The control plane wants a token:",
             f"  {curl} -H 'Authorization: Bearer {offer.token}' {http}://{address}/plant/v1/clock",
+        ]
+    if offer.stands_still:
+        token = f"TICKERPLANT_CONTROL_TOKEN={shlex.quote(offer.token)} " if offer.token else ""
+        lines += [
+            "Market time stands still; ten seconds of it pass with",
+            f"  {token}{program} control step 10s --url {http}://{address}",
         ]
     if offer.authority:
         lines += [

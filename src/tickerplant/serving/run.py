@@ -230,6 +230,7 @@ def _offer(front: Front, server: Server, service: Service, tls: Tls | None) -> O
         notes=notes,
         authority=tls.authority if tls else "",
         token=service.control_token,
+        stands_still=bool(getattr(service.steering and service.steering.state(), "paused", False)),
     )
 
 
