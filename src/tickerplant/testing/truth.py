@@ -81,11 +81,14 @@ class Truth:
     def sent(self, connection: str) -> list[dict[str, Any]]:
         """Return what was sent to a connection, faults included, in order.
 
+        The oldest is left out once 64 MiB were sent to all connections: the first entry then has a
+        `number` of more than 0.
+
         Args:
             connection: Its id, as in `Exchange.connections`.
 
         Raises:
-            RequestError: there was no such connection, or its oldest messages were forgotten.
+            RequestError: there was no such connection.
         """
         __tracebackhide__ = True
         found: list[dict[str, Any]] = []
