@@ -153,10 +153,13 @@ def test_what_is_withheld_is_written_when_the_fault_ends(rule: str) -> None:
     assert stage.numbers() == [], "not twice"
 
 
-def test_no_more_than_so_many_messages_are_withheld() -> None:
+def test_the_oldest_messages_come_early_when_too_many_are_withheld() -> None:
     stage = Stage("delay=1h")
     stage.send(*(message(number) for number in range(MAX_WITHHELD + 2)))
-    assert stage.numbers() == [MAX_WITHHELD, MAX_WITHHELD + 1]
+    assert stage.numbers() == [0, 1]
+    assert stage.board.overflows == {"delay": 2}
+    stage.clock.go_on(3_600_000)
+    assert stage.numbers() == list(range(2, MAX_WITHHELD + 2)), "the others are late as they should"
 
 
 @given(

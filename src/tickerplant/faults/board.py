@@ -137,6 +137,10 @@ class Chances:
         self.seen += occasions
         return True
 
+    def overflowed(self) -> None:
+        """Count that the fault had to do less here than it says, because a bound was reached."""
+        self._board.overflows[self.on.rule.row.name] += 1
+
     def happened(self) -> None:
         """Count that the fault happened here."""
         self.done += 1
@@ -160,6 +164,8 @@ class FaultBoard:
         self.seed = seed
         self.counts: Counter[str] = Counter()
         """How often each kind of fault happened."""
+        self.overflows: Counter[str] = Counter()
+        """How often each kind of fault did less than it says, because a bound was reached."""
         self.published_ms: Callable[[], int] = lambda: self.clock.now_ms
         """Returns when the messages were published that are written now, on the clock of faults."""
         self.check: Callable[[Rule], object] = _nothing

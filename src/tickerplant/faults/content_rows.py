@@ -45,7 +45,7 @@ DELAY = FaultRow(
     name="delay",
     acts_on="message",
     doc="Messages come late, after others that were made later; the rest of the connection is on "
-    "time, unlike with `latency`.",
+    "time, unlike with `latency`. When 10,000 messages of a connection wait, the oldest comes early.",
     params=(TIME, JITTER, SHARE, MEAN),
     value=("time",),
 )

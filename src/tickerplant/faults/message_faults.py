@@ -24,7 +24,7 @@ from tickerplant.faults.content_rows import (
 )
 
 MAX_WITHHELD = 10_000
-"""Most messages that one fault withholds from one connection; further ones pass."""
+"""Most messages that one fault withholds from one connection; then the oldest comes early."""
 
 
 class StreamOfMessage(Protocol):
@@ -207,11 +207,9 @@ class _Late:
         """Return the messages that are on time."""
         left: list[M] = []
         for message in messages:
-            if (
-                self._aim.takes_stream(message.stream.name)
-                and len(self._held) < MAX_WITHHELD
-                and self._chances.occurs()
-            ):
+            if self._aim.takes_stream(message.stream.name) and self._chances.occurs():
+                if len(self._held) == MAX_WITHHELD:
+                    left.append(self._oldest())
                 self._withhold(message)
             else:
                 left.append(message)
@@ -223,6 +221,13 @@ class _Late:
         for timer in held:
             timer.cancel()
         self._release(tuple(held.values()))
+
+    def _oldest(self) -> Any:
+        """Withhold the oldest message no longer, and return it; it is counted."""
+        timer = next(iter(self._held))
+        timer.cancel()
+        self._chances.overflowed()
+        return self._held.pop(timer)
 
     def _withhold(self, message: FaultyMessage) -> None:
         wait_ms = self._time_ms

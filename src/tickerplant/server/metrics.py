@@ -273,6 +273,14 @@ class PortsCollector(Collector):
         for name in kinds:
             faults.add_metric((name,), self._board.counts[name])
         yield faults
+        overflows = CounterMetricFamily(
+            PREFIX + "fault_overflows",
+            "How often a fault did less than it says, because a bound was reached, by fault.",
+            labels=("fault",),
+        )
+        for name in kinds:
+            overflows.add_metric((name,), self._board.overflows[name])
+        yield overflows
         rules = GaugeMetricFamily(
             PREFIX + "fault_rules", "Rules of faults on demand, by state.", labels=("state",)
         )

@@ -38,7 +38,7 @@ API_STATUSES = (429, 503, 418)
 MOST_LOGGED = 10
 """How often a rule is logged on one connection; further hits are only counted."""
 MAX_REQUESTS = 1_000
-"""Requests of one connection that are kept until they are answered."""
+"""Requests of one connection that are kept until they are answered; further ones are spared."""
 GARBAGE_FRAMES = tuple(
     map(
         text_frame,
@@ -278,7 +278,8 @@ class ConnectionFaults:
 
     def requested(self, message: bytes) -> None:
         """Note a WebSocket API request, in case that its answer comes later."""
-        if self._connection.names is not None or not any(self._of("api", "snapshot", "clock")):
+        faults = self._of("api", "snapshot", "clock")
+        if self._connection.names is not None or not faults:
             return
         try:
             request = _decode_request(message)
@@ -286,6 +287,9 @@ class ConnectionFaults:
             return
         if len(self._requests) < MAX_REQUESTS:
             self._requests[request.id] = request
+        else:
+            for each in faults:
+                each.chances.overflowed()
 
     def revised(self, actions: Iterable[Action], message: bytes) -> Iterator[Action]:
         """Yield what faults leave of `actions`, the answer to `message`."""
