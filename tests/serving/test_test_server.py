@@ -213,6 +213,16 @@ def test_a_signal_ends_a_test_server_whose_input_is_no_pipe() -> None:
 
 @pytest.mark.sockets
 @pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_follows_the_first_line_at_once_ends_it_properly(how: signal.Signals) -> None:
+    with program("--json", "--symbols", "BTCUSDT") as process:
+        line_of(process)
+        process.send_signal(how)
+        assert ended(process)["ended"] == "interrupted"
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
 def test_a_socket_as_input_counts_as_a_pipe() -> None:
     ours, theirs = socket.socketpair()
     with ours, program("--json", "--symbols", "BTCUSDT", stdin=theirs.makefile("rb")) as process:

@@ -182,9 +182,11 @@ async def serve(  # noqa: PLR0915  # from start to end
     recording, ended = asyncio.create_task(taps.run()) if taps else None, "it failed"
     try:
         service.on_ready()
+        interrupted = (
+            interrupted or interruption()
+        )  # whoever reads the addresses may end it at once
         echo(ready_line(_offer(front, server, service, tls), as_json=settings.json))
         freeze_objects()
-        interrupted = interrupted or interruption()
         if service.ends_with_input:
             end_with_input(interrupted)
         source = asyncio.create_task(service.drive(front))
