@@ -19,7 +19,6 @@ class ExchangeTestCase(unittest.TestCase):
 
         class BotTest(ExchangeTestCase):
             exchange_settings = {"seed": 7, "symbols": ["BTCUSDT"]}
-
             def test_the_bot_sees_trades(self):
                 self.exchange.step("10s")
 
