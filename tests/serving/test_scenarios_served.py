@@ -101,6 +101,29 @@ def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(tmp_path: 
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("flash-crsh", "did you mean flash-crash?"),
+        ("flash-crash", "a scenario that has only faults"),
+    ],
+)
+def test_a_relay_says_what_it_cannot_perform_before_it_asks_its_upstream(
+    name: str, said: str
+) -> None:
+    command = [sys.executable, "-m", "tickerplant", "relay", "--scenario", name]
+    ended = subprocess.run(  # noqa: S603  # our program
+        [*command, "--usdm-url", "ws://127.0.0.1:1"],  # nothing responds there
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert said in line
+
+
 def test_a_scenario_of_a_command_starts_when_the_clients_that_it_waits_for_are_there() -> None:
     command = [sys.executable, "-m", "tickerplant", "simulate", "--scenario", "trading-halt"]
     options = ("--symbols", "BTCUSDT", "--usdm-port", "0", "--coinm-port", "0", "--json")

@@ -58,6 +58,21 @@ def scenario_of(given: Mapping[str, object]) -> Scenario:
     return parse_scenario(text, origin, name)
 
 
+def refuse_market_changes(scenario: Scenario) -> None:
+    """Do nothing if a scenario has only faults.
+
+    Raises:
+        ConfigError: It changes the market: only a simulated one can be changed.
+    """
+    if scenario.market_changes:
+        place = scenario.market_changes[0].place
+        expected = (
+            "a scenario that has only faults, or a simulated market (tickerplant simulate); "
+            f"{place} changes the market"
+        )
+        raise ConfigError("scenario", scenario.name, expected)
+
+
 class ScenarioBoard:
     """The scenarios of one market: those that wait, that run, and the last that are over.
 
@@ -120,14 +135,8 @@ class ScenarioBoard:
             ConfigError: It changes a market that is not simulated, or names a contract or stream that the
                 market lacks.
         """
-        exchange = self._stage.exchange
-        if exchange is None and scenario.market_changes:
-            place = scenario.market_changes[0].place
-            expected = (
-                "a scenario that has only faults, or a simulated market (tickerplant simulate); "
-                f"{place} changes the market"
-            )
-            raise ConfigError("scenario", scenario.name, expected)
+        if self._stage.exchange is None:
+            refuse_market_changes(scenario)
         listed: set[str] = set()
         for change in scenario.changes:
             lever = change.action

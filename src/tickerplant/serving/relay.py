@@ -14,10 +14,12 @@ from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.recorder.tap import Taps, TapSettings
+from tickerplant.scenarios.board import refuse_market_changes
 from tickerplant.server import event_loop
 from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.serving.process import interruption, unless
 from tickerplant.serving.run import Echo, limits_from, serve
+from tickerplant.serving.scenarios import read_scenarios
 from tickerplant.serving.service import Front, Service
 from tickerplant.sources.discovery import discover
 from tickerplant.sources.relay import RelaySource
@@ -41,6 +43,9 @@ async def _relay(settings: RelaySettings, echo: Echo) -> int:
     if settings.standby and not settings.bus:
         expected = "the NATS server on which --standby waits, such as nats://127.0.0.1:4222"
         raise ConfigError("--bus", None, expected)
+    scenarios = read_scenarios(settings.scenario)
+    for each in scenarios:
+        refuse_market_changes(each)  # now, and not when the upstream responds
     upstreams = _upstreams(settings)
     interrupted = interruption()
     try:
@@ -76,7 +81,7 @@ async def _relay(settings: RelaySettings, echo: Echo) -> int:
                 each.venue.name: CachingForwarder(each.fetch, each.forwards) for each in upstreams
             },
         )
-        return await serve(settings, service, echo, interrupted)
+        return await serve(settings, service, echo, interrupted, scenarios)
     finally:
         await asyncio.gather(*(upstream.close() for upstream in upstreams))
 

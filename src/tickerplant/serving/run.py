@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -20,6 +20,7 @@ from tickerplant.profile import PROFILES
 from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS, Limits
 from tickerplant.scenarios.board import ScenarioBoard
+from tickerplant.scenarios.scenario import Scenario
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
@@ -39,7 +40,7 @@ from tickerplant.serving.ready import (
     symbol_counts_of,
     totals_lines,
 )
-from tickerplant.serving.scenarios import log_scenario, prepare_scenarios
+from tickerplant.serving.scenarios import log_scenario, prepare_scenarios, read_scenarios
 from tickerplant.serving.service import Front, Service
 from tickerplant.serving.tls import Tls, tls_of
 from tickerplant.suggestions import one_of
@@ -127,6 +128,7 @@ async def serve(  # noqa: PLR0915  # from start to end
     service: Service,
     echo: Echo,
     interrupted: asyncio.Future[None] | None = None,
+    scenarios: Sequence[Scenario] | None = None,
 ) -> int:
     """Serve until interrupted, or until the source ends.
 
@@ -135,6 +137,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         service: What to serve.
         echo: Prints the lines for the user.
         interrupted: Is done at the first Ctrl-C or SIGTERM; made here if missing.
+        scenarios: What starts together with the source; those of the settings if missing.
 
     Returns:
         The exit status: 0, or 1 if not everything was recorded.
@@ -166,9 +169,10 @@ async def serve(  # noqa: PLR0915  # from start to end
     )
     for rule in settings.fault_rules:
         faults.add(rule)
-    scenarios = ScenarioBoard(faults.clock, faults, service.exchange, log_scenario)
-    server.offer(scenarios, service.exchange)
-    prepare_scenarios(settings.scenario, scenarios, server.readiness)
+    board = ScenarioBoard(faults.clock, faults, service.exchange, log_scenario)
+    server.offer(board, service.exchange)
+    wanted = read_scenarios(settings.scenario) if scenarios is None else scenarios
+    prepare_scenarios(wanted, board, server.readiness)
     event_loop.report_faults(server.complaints)
     joined = _joined(settings, service, server, tls)
     front: Front = joined or server
@@ -182,9 +186,8 @@ async def serve(  # noqa: PLR0915  # from start to end
     recording, ended = asyncio.create_task(taps.run()) if taps else None, "it failed"
     try:
         service.on_ready()
-        interrupted = (
-            interrupted or interruption()
-        )  # whoever reads the addresses may end it at once
+        # Whoever reads the addresses may end it at once.
+        interrupted = interrupted or interruption()
         echo(ready_line(_offer(front, server, service, tls), as_json=settings.json))
         freeze_objects()
         if service.ends_with_input:

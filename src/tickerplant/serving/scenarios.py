@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -102,20 +102,31 @@ def _file_text(path: str, setting: str) -> str:
         raise ConfigError(setting, path, f"a TOML file in UTF-8 ({error})") from None
 
 
-def prepare_scenarios(given: Iterable[str], board: ScenarioBoard, readiness: Readiness) -> None:
-    """Let scenarios start together with the source.
-
-    Args:
-        given: Names in the library, or files.
-        board: Where they start.
-        readiness: Tells when the source begins.
+def read_scenarios(given: Iterable[str]) -> list[Scenario]:
+    """Return the scenarios of names in the library, or of files.
 
     Raises:
-        ConfigError: One cannot be read, or this market cannot perform it.
+        ConfigError: One cannot be read, or there are too many.
     """
     scenarios = [scenario_named(each) for each in given]
     if len(scenarios) > MOST_RUNNING:
         raise ConfigError("--scenario", len(scenarios), f"at most {MOST_RUNNING} scenarios")
+    return scenarios
+
+
+def prepare_scenarios(
+    scenarios: Sequence[Scenario], board: ScenarioBoard, readiness: Readiness
+) -> None:
+    """Let scenarios start together with the source.
+
+    Args:
+        scenarios: Which ones.
+        board: Where they start.
+        readiness: Tells when the source begins.
+
+    Raises:
+        ConfigError: This market cannot perform one.
+    """
     for scenario in scenarios:
         board.check(scenario)
 
