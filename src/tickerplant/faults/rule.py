@@ -35,7 +35,7 @@ WINDOW_DOCS = {
     "for": "How long its window stays open. Without it: until it is removed; a fault that happens "
     "at a moment, without `mean` and `after`, happens once.",
     "after": "The occasions that pass before it, on each connection; of handshakes and requests, "
-    "in all. Of a fault that acts on connections: messages.",
+    "in all. Of a fault that acts on connections: messages of streams.",
     "times": "How often it happens at most, on each connection; to handshakes and requests, in all.",
     "once": "`true` is `times = 1`.",
 }
