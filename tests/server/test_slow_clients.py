@@ -252,7 +252,7 @@ async def test_a_limit_of_the_page_that_makes_no_sense_is_named(limit: str) -> N
         answer = await house.get(f"/plant/v1/connections?limit={limit}")
         assert answer.status == 400
         assert answer.json["field"] == "limit"
-        assert "a whole number from 0 to 1000" in answer.json["error"]
+        assert "a whole number from 0 to 1,000" in answer.json["error"]
 
 
 @pytest.mark.parametrize(
