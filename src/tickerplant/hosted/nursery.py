@@ -158,9 +158,8 @@ class Nursery:
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        ended = (
-            select.poll()
-        )  # `Popen.poll` keeps a lock for ever if Ctrl-C comes at the wrong moment
+        # Not `Popen.poll`, which keeps a lock for ever if Ctrl-C comes at the wrong moment.
+        ended = select.poll()
         ended.register(self._socket, 0)
         return not ended.poll(0)
 
