@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def addresses() -> Iterator[Addresses]:
     arguments = ("--symbols", "BTCUSDT,BTCUSD_PERP", "--seed", "5", "--speed", "60")
-    with serving("simulate", *arguments, "--fault", "reset=1s") as found:
+    with serving("simulate", *arguments, "--fault", "reset=1m") as found:
         yield found
 
 
