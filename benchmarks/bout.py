@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 from benchmarks.receiver import Arrivals, Receiver
 from benchmarks.senders import PATH, Sender, frames
@@ -47,3 +50,21 @@ class Bout:
     async def close(self) -> None:
         """Hang up."""
         await self.sender.close()
+
+
+@asynccontextmanager
+async def opened(senders: Iterable[Sender], subscribers: int) -> AsyncIterator[list[Bout]]:
+    """Open a bout for each sender, each with so many subscribers; all are closed in the end.
+
+    What is there by then is kept out of garbage collections, as the program does when it is ready.
+    """
+    with Receiver(subscribers) as receiver:
+        bouts = [Bout(sender, receiver, subscribers) for sender in senders]
+        for bout in bouts:
+            await bout.open()
+        gc.collect()
+        gc.freeze()
+        yield bouts
+    for bout in bouts:  # after the subscribers, who answer no close frames
+        await bout.close()
+    gc.unfreeze()

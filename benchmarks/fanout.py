@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Sequence
 from itertools import cycle, islice
 
-from benchmarks.bout import Bout
+from benchmarks.bout import Bout, opened
 from benchmarks.machine import SERVER_CORE, allow_files, pin
-from benchmarks.receiver import Receiver
 from benchmarks.senders import (
     STREAM,
     BareSender,
@@ -59,12 +57,7 @@ async def _measure(repetitions: int, seconds: float) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for subscribers in SUBSCRIBERS:
         senders = (PlantSender(), BareSender("bare send()"), BroadcastSender())
-        with Receiver(subscribers) as receiver:
-            bouts = [Bout(sender, receiver, subscribers) for sender in senders]
-            for bout in bouts:
-                await bout.open()
-            gc.collect()
-            gc.freeze()  # as the program does when it is ready
+        async with opened(senders, subscribers) as bouts:
             for per_turn in PER_TURN:
                 for bout in bouts:
                     await cpu_us(bout, per_turn, WARM_UP_S)
@@ -74,9 +67,6 @@ async def _measure(repetitions: int, seconds: float) -> Table:
                 ]
                 own_us = await _own_cpu_us(subscribers, per_turn, seconds)
                 rows.append((subscribers, per_turn, *_cells(per_turn, runs), own_us))
-        for bout in bouts:  # after the subscribers, who answer no close frames
-            await bout.close()
-        gc.unfreeze()
     return Table(
         title="fanout: server CPU per delivered bookTicker message, µs",
         columns=(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 
-from benchmarks.bout import Bout
+from benchmarks.bout import opened
 from benchmarks.fanout import REPETITIONS, SECONDS, WARM_UP_S, cpu_us
 from benchmarks.machine import SERVER_CORE, allow_files, pin
-from benchmarks.receiver import Receiver
 from benchmarks.senders import PlantSender
 from benchmarks.table import Cell, Table, median_ratio, spread
 from tickerplant import logs
@@ -56,12 +54,7 @@ async def _measure(repetitions: int, seconds: float) -> Table:
     allow_files(SUBSCRIBERS * len(RULES))
     rows: list[tuple[Cell, ...]] = []
     senders = [PlantSender(name, faults=rules) for name, rules in RULES.items()]
-    with Receiver(SUBSCRIBERS) as receiver:
-        bouts = [Bout(sender, receiver, SUBSCRIBERS) for sender in senders]
-        for bout in bouts:
-            await bout.open()
-        gc.collect()
-        gc.freeze()  # as the program does when it is ready
+    async with opened(senders, SUBSCRIBERS) as bouts:
         for per_turn in PER_TURN:
             for bout in bouts:
                 await cpu_us(bout, per_turn, WARM_UP_S)
@@ -78,9 +71,6 @@ async def _measure(repetitions: int, seconds: float) -> Table:
             for sender, other in zip(senders[1:], others, strict=True):
                 ratio = median_ratio(other, none)
                 rows.append((per_turn, sender.name, spread(other), ratio, TARGET))
-        for bout in bouts:  # after the subscribers, who answer no close frames
-            await bout.close()
-        gc.unfreeze()
     return Table(
         title=f"idle_faults: server CPU per message to {SUBSCRIBERS} subscribers, µs",
         columns=("per turn", "rules", "CPU", "ratio", "target"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Sequence
 from itertools import chain
@@ -11,9 +10,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bout import Bout
+from benchmarks.bout import Bout, opened
 from benchmarks.machine import SERVER_CORE, pin
-from benchmarks.receiver import Arrivals, Receiver
+from benchmarks.receiver import Arrivals
 from benchmarks.senders import BareSender, PlantSender, Sender
 from benchmarks.table import Cell, Table, median_ratio, spread
 from tickerplant import logs
@@ -42,19 +41,12 @@ async def _measure(repetitions: int, seconds: float) -> Table:
     pin(SERVER_CORE)
     logs.configure("text", "warning")
     senders: tuple[Sender, Sender] = (PlantSender(), BareSender("send() per message", joined=False))
-    with Receiver(SUBSCRIBERS) as receiver:
-        bouts = [Bout(sender, receiver, SUBSCRIBERS) for sender in senders]
-        for bout in bouts:
-            await bout.open()
-        gc.collect()
-        gc.freeze()  # as the program does when it is ready
+    async with opened(senders, SUBSCRIBERS) as bouts:
         for bout in bouts:
             await _percentiles_ms(bout, WARM_UP_S)
         runs = [
             [await _percentiles_ms(bout, seconds) for bout in bouts] for _ in range(repetitions)
         ]
-    for bout in bouts:  # after the subscribers, who answer no close frames
-        await bout.close()
     plant, bare = ([*column] for column in zip(*runs, strict=True))
     return Table(
         title=f"latency: bursts of {BURST} at {EVENTS_PER_S:,} events/s, {SUBSCRIBERS} subscribers",

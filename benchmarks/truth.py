@@ -6,10 +6,9 @@ import asyncio
 import gc
 import time
 
-from benchmarks.bout import Bout
+from benchmarks.bout import opened
 from benchmarks.fanout import WARM_UP_S, cpu_us
 from benchmarks.machine import SERVER_CORE, allow_files, pin
-from benchmarks.receiver import Receiver
 from benchmarks.senders import PlantSender
 from benchmarks.table import Cell, Table, median_ratio, spread
 from tickerplant import logs
@@ -57,19 +56,11 @@ async def _fan_out(repetitions: int, seconds: float) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
     for subscribers in SUBSCRIBERS:
         senders = (PlantSender(), PlantSender("with truth", Truth()))
-        with Receiver(subscribers) as receiver:
-            bouts = [Bout(sender, receiver, subscribers) for sender in senders]
-            for bout in bouts:
-                await bout.open()
-            gc.collect()
-            gc.freeze()
+        async with opened(senders, subscribers) as bouts:
             for bout in bouts:
                 await cpu_us(bout, 1, WARM_UP_S)
             runs = [[await cpu_us(bout, 1, seconds) for bout in bouts] for _ in range(repetitions)]
             rows.append(("fan-out, µs a message", subscribers, *_cells(runs)))
-        for bout in bouts:
-            await bout.close()
-        gc.unfreeze()
     return rows
 
 

@@ -71,12 +71,9 @@ class Stage:
 
 
 def test_nothing_is_touched_without_a_rule() -> None:
-    stage = Stage()
-    assert not stage.answers.touches
-    assert stage.ask(snapshot()) == snapshot()
-    assert Stage("empty_book").answers.touches
-    assert Stage("clock=2s").answers.touches
-    assert not Stage("empty_book at=+5s").answers.touches
+    assert Stage().ask(snapshot()) == snapshot()
+    assert Stage("empty_book at=+5s").ask(snapshot()) == snapshot()
+    assert Stage("clock=2s at=+5s").ask(snapshot()) == snapshot()
 
 
 def test_a_crossed_book_has_the_best_prices_the_other_way_round() -> None:

@@ -82,11 +82,6 @@ class AnswerFaults:
             for key in [key for key in self._first if key[0] is on]:
                 del self._first[key]
 
-    @property
-    def touches(self) -> bool:
-        """Whether any rule that is on may change an answer."""
-        return bool(self._board.on("snapshot") or self._board.on("clock"))
-
     def revised(
         self, venue_name: str, name: str, params: Mapping[str, object], body: bytes
     ) -> bytes:
