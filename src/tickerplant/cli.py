@@ -472,30 +472,25 @@ def ask(name: str, given: tuple[str, ...], **options: Any) -> int:
     return asking.ask(settings, name, given)
 
 
-@commands.command(cls=SettingsCommand)
+class _Control(SettingsCommand):
+    """The command whose first argument is one of the actions, which its help lists."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the actions, then the options."""
+        from tickerplant.control.actions import ACTIONS
+
+        with formatter.section("Actions"):
+            formatter.write_dl(
+                [(f"{each.name} {each.usage}".strip(), each.doc) for each in ACTIONS]
+            )
+        super().format_options(ctx, formatter)
+
+
+@commands.command(cls=_Control)
 @click.argument("action", metavar="ACTION", shell_complete=_actions)
 @click.argument("given", metavar="[ARGUMENT]...", nargs=-1, shell_complete=_arguments)
 def control(action: str, given: tuple[str, ...], **options: Any) -> int:
-    """Control a running server: its clock, faults, scenarios, levers and connections.
-
-    \b
-    clock [speed=NUMBER] [paused=true|false]   print or set the clock of the market
-    pause, resume                              pause the market, or let it go on
-    step DURATION                              advance a paused market, such as 10s
-    seek TIME                                  go on at a time, or at an offset such as +10m
-    faults                                     list the faults, and how often each happened
-    fault KIND[=VALUE] [KEY=VALUE]...          turn a fault on
-    clear [ID]                                 turn a fault off, or all of them
-    scenarios                                  list the scenarios
-    scenario NAME|FILE.toml                    start a scenario
-    stop [ID]                                  stop a scenario, or all of them
-    levers                                     list the levers of a simulated market
-    lever NAME [KEY=VALUE]...                  pull a lever
-    release [ID]                               release a lever, or all of them
-    connections                                list the connections, and why the last ended
-    close ID                                   close a connection
-    limits, nodes                              print the limits, or the processes
-    """  # noqa: D301  # the character that keeps the lines as they are
+    """Control a running server: its clock, faults, scenarios, levers and connections."""
     from tickerplant.config.settings import ControlSettings
 
     settings = _settings("control", ControlSettings, options)
