@@ -23,6 +23,7 @@ from prometheus_client.core import Metric
 
 from tickerplant import cli
 from tickerplant.archive import tables
+from tickerplant.archive.outage_log import Outage
 from tickerplant.command_line.versions import Versions
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
@@ -86,7 +87,6 @@ from tickerplant.verifying.findings import (
     Break,
     Findings,
     Gap,
-    Outage,
     RecordingFinding,
     StreamFinding,
 )

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from tickerplant.archive.outage_log import Outage
 from tickerplant.recording.line import Damage, Place
 from tickerplant.verifying.findings import (
     BookFinding,
     Break,
     Findings,
     Gap,
-    Outage,
     RecordingFinding,
     StreamFinding,
 )

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.archive.outage_log import Outage
 from tickerplant.recording.line import Damage, Place
 
 Proof: TypeAlias = Literal["ids by one", "chained ids", "closed candles", "rising ids", "none"]
@@ -38,25 +39,6 @@ class Gap(Struct, kw_only=True):
     """The place of the first message after it."""
     cause: str = ""
     """What the manifest says about that time."""
-
-
-class Outage(Struct, kw_only=True):
-    """A time in which a stream was not received, according to the manifest."""
-
-    from_ns: int
-    """When it began."""
-    to_ns: int
-    """When it ended."""
-    cause: str
-    """What the manifest says about it."""
-    verdict: Literal["nothing lost", "lost", "may have lost"] = "nothing lost"
-    """`lost`: there is a gap, which is what counts.  `may have lost`: nothing proves that the
-    stream is complete here, so the recording counts as incomplete."""
-
-    @property
-    def length_ns(self) -> int:
-        """How long it was."""
-        return max(0, self.to_ns - self.from_ns)
 
 
 class Break(Struct, kw_only=True):

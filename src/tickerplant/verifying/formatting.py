@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from tickerplant.archive.outage_log import Outage
 from tickerplant.formatting import columns, count_text, date_text, duration_text, printable
 from tickerplant.recording.line import Place
 from tickerplant.recording.timestamps import LATEST_NS
@@ -14,7 +15,6 @@ from tickerplant.verifying.findings import (
     BookFinding,
     Findings,
     Gap,
-    Outage,
     RecordingFinding,
     StreamFinding,
 )

@@ -9,6 +9,7 @@ from fcntl import LOCK_NB, LOCK_SH, LOCK_UN, flock
 from itertools import pairwise
 from pathlib import Path
 
+from tickerplant.archive.outage_log import OutageLog
 from tickerplant.recording.block import walk
 from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest import Manifest
@@ -17,7 +18,6 @@ from tickerplant.recording.segments import NAME, Segments
 from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.regular_files import open_regular
 from tickerplant.verifying.damage import DamageLog
-from tickerplant.verifying.outage_log import OutageLog
 from tickerplant.verifying.stream_check import StreamCheck
 
 NUMBERED = re.compile(r"([0-9]{6,18})-")

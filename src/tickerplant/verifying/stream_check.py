@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tickerplant.archive.outage_log import OutageLog
 from tickerplant.archive.snapshots import is_book_diff
 from tickerplant.feed.cursor import (
     BookTickerCursor,
@@ -26,7 +27,6 @@ from tickerplant.recording.line import Place, RecordedFile
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.verifying.findings import Gap, Proof, StreamFinding
 from tickerplant.verifying.joined_book import JoinedBook
-from tickerplant.verifying.outage_log import OutageLog
 
 MAX_MISSING = 10**18
 """Largest number of missing messages that is reported of a gap; a larger one is no count."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tickerplant.archive.outage_log import OutageLog
 from tickerplant.archive.snapshots import only_book
 from tickerplant.archive.validation import RejectedMessage, find_line
 from tickerplant.decode.decoder import Decoder
@@ -32,7 +33,7 @@ from tickerplant.units import NS_PER_MS
 from tickerplant.verifying.damage import MAX_DAMAGE, DamageLog
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
 from tickerplant.verifying.number_check import NumberCheck
-from tickerplant.verifying.outage_log import OutageLog
+from tickerplant.verifying.outages import judge_outages
 from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
 from tickerplant.verifying.stream_check import (
     StreamCheck,
@@ -356,7 +357,7 @@ class Walk:
                 for stream in subscribed - received
             ]
             for each in streams:
-                outages.judge(each, self._state.max_listed)
+                judge_outages(outages, each, self._state.max_listed)
             found.absent = sorted(self._wanted - received - subscribed)
         found.streams = sorted(streams, key=lambda each: each.stream)
         found.messages = sum(each.messages for each in streams)

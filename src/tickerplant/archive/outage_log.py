@@ -10,7 +10,9 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
 
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import (
@@ -31,7 +33,6 @@ from tickerplant.streams import resolve
 from tickerplant.streams.spelling import unknown_reason
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import VENUES, Venue
-from tickerplant.verifying.findings import PROVEN, Outage, StreamFinding
 
 _FROM = attrgetter("from_ns")
 NEVER = "it was never received"
@@ -39,6 +40,25 @@ UNREADABLE = "a message that cannot be read was left out"
 MAX_REASONS = 20
 """Maximum number of reasons for dropped messages to list."""
 BETWEEN = "nothing was recorded between two runs"
+
+
+class Outage(Struct, kw_only=True):
+    """A time in which a stream was not received, according to the manifest."""
+
+    from_ns: int
+    """When it began."""
+    to_ns: int
+    """When it ended."""
+    cause: str
+    """What the manifest says about it."""
+    verdict: Literal["nothing lost", "lost", "may have lost"] = "nothing lost"
+    """`lost`: there is a gap, which is what counts.  `may have lost`: nothing proves that the
+    stream is complete here, so the recording counts as incomplete."""
+
+    @property
+    def length_ns(self) -> int:
+        """How long it was."""
+        return max(0, self.to_ns - self.from_ns)
 
 
 class _Since(NamedTuple):
@@ -125,28 +145,6 @@ class OutageLog:
         """Note that the ids of a stream restarted, so that they prove nothing about that time."""
         for each in self._at(stream, from_ns, to_ns):
             each.verdict = "may have lost"
-
-    def judge(self, found: StreamFinding, most: int) -> None:
-        """Add the outages of a stream to its findings, and whether they may have lost messages."""
-        for each in self.outages.get(found.stream, ()):
-            if (
-                each.cause == NEVER
-                and each.from_ns <= found.last_ns
-                and found.first_ns <= each.to_ns
-            ):
-                continue  # it was received, although no entry says that it was connected
-            is_bridged = 0 < found.first_ns <= each.from_ns < found.last_ns
-            if found.proof not in PROVEN or not is_bridged:
-                each.verdict = "may have lost"
-            elif each.verdict == "lost" and not found.gaps:  # all of them came late
-                each.verdict = "nothing lost"
-            if each.cause.startswith(UNREADABLE) and found.unreadable:
-                continue  # it was recorded
-            found.outages += 1
-            found.outage_ns += each.length_ns
-            found.lossy_outages += each.verdict == "may have lost"
-            if len(found.first_outages) < most:
-                found.first_outages.append(each)
 
     def _at(self, stream: str, from_ns: int, to_ns: int) -> Iterator[Outage]:
         """Yield the outages of a stream that overlap a time, the last one first."""
