@@ -9,6 +9,8 @@ import pytest
 from loopback import START_MS, Answer, Loopback, ending, looped, until
 from simulated_house import simulated_house
 
+from tickerplant.faults.rows import FAULT_ROWS
+
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
 
@@ -17,6 +19,11 @@ async def post(house: Loopback, path: str, **fields: Any) -> Answer:
     return await house.get(
         f"/plant/v1/{path}", method="POST", headers=headers, body=json.dumps(fields).encode()
     )
+
+
+SOME = {"duration": "1s", "status": 503, "rate": "64KB", "integer": 1, "offset": "-5s"}
+"""A value of each kind that a fault may require."""
+SOME_AIM = {"venue": "usdm", "connections": 0.5}
 
 
 async def delete(house: Loopback, path: str) -> Answer:
@@ -47,6 +54,31 @@ async def test_a_fault_in_its_short_form_closes_a_connection_at_once() -> None:
         added = await post(house, "faults", text=f"close=4001 connection={row['id']}")
         assert (added.status, added.json["state"]) == (200, "over")
         assert (await ending(client))[0] == 4001
+
+
+@looped
+async def test_the_kinds_of_faults_say_what_can_be_asked_for() -> None:
+    async with simulated_house() as house:
+        page = (await house.get("/plant/v1/faults")).json
+        kinds = {each["name"]: each for each in page["kinds"]}
+        assert list(kinds) == [row.name for row in FAULT_ROWS]
+        (share, mean) = kinds["drop"]["params"]
+        assert (share["name"], share["kind"], share["required"]) == ("share", "share", False)
+        assert mean["expected"].startswith("a duration")
+        assert kinds["http"]["params"][0]["choices"][0] == 400
+        for name, kind in kinds.items():
+            required = [each for each in kind["params"] if each["required"]]
+            given = {each["name"]: SOME[each["kind"]] for each in required}
+            aim = {aim: SOME_AIM[aim] for aim in kind["aims"] if aim in SOME_AIM}
+            added = await post(house, "faults", kind=name, at="+1h", **given, **aim)
+            assert added.status == 200, (name, added.json)
+            for each in required:
+                wrong = await post(house, "faults", kind=name, **given | {each["name"]: "?"})
+                assert (wrong.status, wrong.json["field"]) == (400, each["name"])
+                assert each["expected"] in wrong.json["error"]
+        aims = {each["name"] for each in page["aims"]}
+        assert all(aims.issuperset(kind["aims"]) for kind in kinds.values())
+        assert "for" in {each["name"] for each in page["windows"]}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.faults.board import FaultBoard, FaultOn, State
+from tickerplant.faults.row import ActsOn, ParamKind
 from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS, parse_rule
 from tickerplant.server.operations.control_plane import ControlPlane
@@ -40,6 +41,73 @@ class FaultRule(Struct, frozen=True, kw_only=True):
     """When it is over; null if it stays until it is removed."""
 
 
+class FaultParam(Struct, frozen=True, kw_only=True):
+    """A parameter of a kind of fault."""
+
+    name: str
+    doc: str
+    kind: ParamKind
+    """What its value is: a `share` from 0 to 1, a `duration` such as `200ms`, …"""
+    expected: str
+    """What a value has to be, in words."""
+    required: bool
+    choices: tuple[str | int, ...]
+    """The only values; empty if there are others."""
+
+
+class FaultKind(Struct, frozen=True, kw_only=True):
+    """A kind of fault."""
+
+    name: str
+    acts_on: ActsOn
+    """What it acts on."""
+    doc: str
+    """What it does."""
+    form: str
+    """Its short form: `drop=SHARE`."""
+    lasts: bool
+    """Whether it stays as long as its window is open; else it happens at moments."""
+    params: tuple[FaultParam, ...]
+    aims: tuple[str, ...]
+    """What it can be aimed at: names of `aims` of the page."""
+
+
+FAULT_KINDS = tuple(
+    FaultKind(
+        name=row.name,
+        acts_on=row.acts_on,
+        doc=row.doc,
+        form=row.form,
+        lasts=row.lasts,
+        params=tuple(
+            FaultParam(
+                name=each.name,
+                doc=each.doc,
+                kind=each.kind,
+                expected=each.expected,
+                required=each.required,
+                choices=each.choices,
+            )
+            for each in row.params
+        ),
+        aims=row.aim_names,
+    )
+    for row in FAULT_ROWS
+)
+"""Every kind of fault, as the page shows it."""
+
+
+class FaultKey(Struct, frozen=True, kw_only=True):
+    """A field of faults of several kinds."""
+
+    name: str
+    doc: str
+
+
+AIMS = tuple(FaultKey(name=name, doc=doc) for name, doc in AIM_DOCS.items())
+WINDOWS = tuple(FaultKey(name=name, doc=doc) for name, doc in WINDOW_DOCS.items())
+
+
 class FaultsPage(Struct, frozen=True, kw_only=True):
     """The faults."""
 
@@ -51,6 +119,12 @@ class FaultsPage(Struct, frozen=True, kw_only=True):
     """The rules in the order in which they were added; of those that are over, the last 100."""
     counts: dict[str, int]
     """How often each kind of fault has happened, at all edges too."""
+    kinds: tuple[FaultKind, ...] = FAULT_KINDS
+    """The kinds that there are."""
+    aims: tuple[FaultKey, ...] = AIMS
+    """What a fault can be aimed at."""
+    windows: tuple[FaultKey, ...] = WINDOWS
+    """What says when and how often it happens."""
 
 
 def fault_rule(on: FaultOn, at_edges: int = 0) -> FaultRule:
@@ -151,7 +225,7 @@ OPERATIONS = (
         method="GET",
         path=FAULTS_PATH,
         name="faults",
-        summary="The faults that are on, and how often each happened.",
+        summary="The faults that are on, how often each happened, and all kinds there are.",
         handler=lambda plane, _: _page(plane),
         answers=(FaultsPage,),
     ),
