@@ -45,6 +45,11 @@ ACTIONS = (
         most=1,
     ),
     Action(
+        name="coverage",
+        usage="",
+        doc="Print what the recordings of a replay cover, and where messages are missing.",
+    ),
+    Action(
         name="faults",
         usage="",
         doc="List the faults that are on, and how often each happened.",

@@ -101,6 +101,10 @@ class ControlClient:
         """Return the state of the clock: `time_ms`, `speed`, `paused`, `state`, `pending` and others."""
         return self.call("GET", "clock")
 
+    def coverage(self) -> Page:
+        """Return what the recordings of a replay cover: `spans`, `holes` with their reasons and others."""
+        return self.call("GET", "coverage")
+
     def set_clock(
         self,
         *,

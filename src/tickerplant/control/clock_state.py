@@ -31,6 +31,8 @@ class ReplayState(Struct, frozen=True, kw_only=True):
     """`waiting` for subscribers, `warming up` silently before a position, `playing`, `paused` or `over`."""
     pace: Literal["receive", "event"]
     """Which time of a message paces the replay."""
+    next_ns: int | None
+    """Position of the next message, which a paced replay waits for; null at the end."""
     from_ns: int
     """Where the replay begins."""
     to_ns: int | None

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tickerplant.control.clock import CONFLICT, ClockRequest, Step
 from tickerplant.control.clock_state import RESPONSE_TIMEOUT_S, Phase, ReplayState
+from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.errors import RequestError
 from tickerplant.formatting import date_text, iso_text
 from tickerplant.logs import logger
@@ -32,6 +33,7 @@ from tickerplant.plant import Plant
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import share_read
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
+from tickerplant.replaying.coverage_reader import CoverageReader
 from tickerplant.replaying.lateness import Lateness
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.playback import Playback
@@ -110,6 +112,7 @@ class RecordingSource:
         self._readers: Readers
         self._log = logger()
         self._playback = Playback(found, plant, plan, self._warn)
+        self._coverage = CoverageReader(found, plan, self._playback.span)
         self._clock = SourceClock(plan.speed, is_paused=plan.is_paused)
         self._progress = Progress(
             "replay",
@@ -146,6 +149,7 @@ class RecordingSource:
             self._has_run = True
             self._progress.clear()
             self._errand.end()
+            self._coverage.close()
             self._playback.close()
 
     async def _run(self, readers: Readers, status: Status) -> None:
@@ -190,6 +194,7 @@ class RecordingSource:
             paused=self._clock.is_paused,
             state="paused" if is_pausing else self._phase,
             pace=self._plan.pace,
+            next_ns=self._playback.next_ns,
             from_ns=span.begin_ns,
             to_ns=span.end_ns if span.is_end_known else None,
             loop=self._plan.loops,
@@ -198,6 +203,14 @@ class RecordingSource:
             pending=self._errand.is_pending,
             recordings=tuple(recording.path for recording in self._playback.recordings),
         )
+
+    async def coverage(self) -> ReplayCoverage:
+        """Return what the recordings cover, as far as it is known after half a second.
+
+        Raises:
+            RequestError: A recording cannot be read.
+        """
+        return await self._coverage.coverage()
 
     def report_state(self) -> None:
         """Show on `/readyz`, and log, which messages are not applied and which books not in sync."""

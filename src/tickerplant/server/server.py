@@ -6,11 +6,12 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import generate_latest
 
+from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.faults.board import FaultBoard
 from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints
@@ -62,6 +63,7 @@ class Server:
         forwarders: Mapping[str, Forwarder] | None = None,
         readiness: Readiness | None = None,
         steering: Steering | None = None,
+        coverage: Callable[[], Awaitable[ReplayCoverage]] | None = None,
         tls: ssl.SSLContext | None = None,
         clock: Clock = connection_clock_ms,
         tick_ms: int = TICK_MS,
@@ -83,6 +85,7 @@ class Server:
             forwarders: Answer the requests that the markets cannot, by venue name.
             readiness: The state of the source.
             steering: A source whose clock clients may read and set.
+            coverage: Returns what the recordings cover that are played.
             tls: The certificate of the ports, which then accept only TLS; plain if missing.
             clock: The connection clock.
             tick_ms: How often connections are checked for pings, timeouts and age; more often where
@@ -167,6 +170,7 @@ class Server:
             nodes=self.nodes,
             faults=self.faults,
             steering=steering,
+            coverage=coverage,
             truth=truth,
             now_ms=lambda: plant.now_ms,
         )

@@ -92,6 +92,7 @@ def replay_service(
         drive=drive_of(source),
         limits=limits_from(settings),
         steering=source,
+        coverage=source.coverage,
         forwarders=dict.fromkeys(plant.venues, VerbatimForwarder()) if settings.verbatim else None,
     )
 

@@ -162,6 +162,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         faults=faults,
         forwarders=service.forwarders,
         steering=service.steering,
+        coverage=service.coverage,
         policy=settings.delivery,
         listens=not settings.workers,
         truth=service.truth,

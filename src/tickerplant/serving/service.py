@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.limits import Limits
@@ -94,6 +95,8 @@ class Service(Struct, frozen=True, kw_only=True):
     limits: Limits
     steering: Steering | None = None
     """The source, if its clock can be set."""
+    coverage: Callable[[], Awaitable[ReplayCoverage]] | None = None
+    """Returns what the recordings cover that are played; None if there are none."""
     record: Record | None = None
     """Begins to record what is sent; None if nothing is recorded."""
     origins: Mapping[Venue, str] | None = None

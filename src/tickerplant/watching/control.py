@@ -221,6 +221,7 @@ RUNS: Mapping[str, Run] = {
     "resume": lambda client, _: client.set_clock(paused=False),
     "step": _step,
     "seek": _seek,
+    "coverage": lambda client, _: client.coverage(),
     "faults": lambda client, _: client.faults(),
     "fault": _fault,
     "clear": lambda client, words: client.remove_fault(_last(words)),

@@ -24,6 +24,7 @@ from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.server.guard import Guard, joined
 from tickerplant.server.operations.clock import CLOCK_PATH
+from tickerplant.server.operations.coverage import COVERAGE_PATH
 from tickerplant.server.operations.faults import FAULTS_PATH
 from tickerplant.server.operations.pages import LIMITS_PATH
 from tickerplant.server.server import Server
@@ -97,7 +98,9 @@ async def replaying(path: str, plan: Plan) -> AsyncIterator[House]:
     found = scan([path])
     plant = Plant(found.instruments, start_ms=found.start_ms)
     source = RecordingSource(found, plant, plan, wait_for=0, keeps_running=True)
-    server = Server(plant, ports={USDM.name: 0, COINM.name: 0}, steering=source)
+    server = Server(
+        plant, ports={USDM.name: 0, COINM.name: 0}, steering=source, coverage=source.coverage
+    )
     await server.start()
     playing = asyncio.create_task(source.run(server.congestion, server.readiness))
     try:
@@ -352,3 +355,37 @@ def test_on_other_addresses_programs_may_use_any_name_and_browsers_those_of_the_
     assert (
         named.refusal("POST", {b"host": b"plant.example:9001", b"content-type": json_type}) is None
     )
+
+
+def append(path: str, line: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(line)
+
+
+def remove(path: str) -> None:
+    Path(path).unlink()
+
+
+@pytest.mark.sockets
+@looped
+async def test_what_a_replay_covers_is_told_on_both_ports_in_the_times_of_its_clock(
+    tmp_path: Path,
+) -> None:
+    path = recording(tmp_path)
+    async with replaying(path, Plan(rebased=True, is_paused=True, loops=True)) as house:
+        status, found = await house.ask("GET", COVERAGE_PATH, venue=COINM.name)
+        state = await house.steer(seek=START_MS + 20 * EVERY_MS)
+        assert state["shift_ms"] != 0
+        assert (state["received_ns"], state["next_ns"]) == ((START_MS + 20 * EVERY_MS) * 10**6,) * 2
+        assert (status, found["complete"]) == (200, True)
+        assert found["from_ns"] == state["from_ns"] == START_MS * 10**6
+        assert found["spans"] == [[found["from_ns"], found["to_ns"] - 1]]
+        assert state["to_ns"] is None, "the clock never read the file of lines to its end"
+        later = START_MS + 1_000_000
+        append(path, f'{later}000000 {{"stream":"btcusdt@trade","data":{trade(1)}}}\n')
+        _, found = await house.ask("GET", COVERAGE_PATH)
+        assert found["spans"][-1] == [later * 10**6] * 2, "the file is read again when it changed"
+        assert found["holes"][0]["reason"] == "nothing was recorded"
+        remove(path)
+        status, problem = await house.ask("GET", COVERAGE_PATH)
+        assert (status, path in problem["error"]) == (503, True)

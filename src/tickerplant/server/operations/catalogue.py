@@ -8,7 +8,7 @@ from functools import cache
 import msgspec
 from msgspec import Struct
 
-from tickerplant.server.operations import clock, faults, levers, pages, scenarios, truth
+from tickerplant.server.operations import clock, coverage, faults, levers, pages, scenarios, truth
 from tickerplant.server.operations.openapi import openapi_document
 from tickerplant.server.operations.operation import Operation
 from tickerplant.server.response import Response
@@ -26,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *pages.OPERATIONS,
     *faults.OPERATIONS,
     *clock.OPERATIONS,
+    *coverage.OPERATIONS,
     *scenarios.OPERATIONS,
     *levers.OPERATIONS,
     *truth.OPERATIONS,
@@ -97,7 +98,7 @@ def welcome_paths(*, has_clock: bool) -> list[str]:
     """Return the paths that the text of `/` lists: those that every such server has."""
     paths = dict.fromkeys(each.path for each in OPERATIONS if each.method == "GET")
     rows = (*levers.OPERATIONS, *truth.OPERATIONS)
-    unlisted = {"/", pages.PROFILE_PATH, *(each.path for each in rows)}
+    unlisted = {"/", pages.PROFILE_PATH, coverage.COVERAGE_PATH, *(each.path for each in rows)}
     if not has_clock:
         unlisted.add(clock.CLOCK_PATH)
     return [path for path in paths if path not in unlisted]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from msgspec import Struct
 
+from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.errors import RequestError
 from tickerplant.faults.board import FaultBoard
 from tickerplant.server.endpoint import Endpoint
@@ -63,6 +64,8 @@ class ControlPlane(Struct, kw_only=True, eq=False):
     """What goes wrong on demand."""
     steering: Steering | None = None
     """The source, if its clock can be set."""
+    coverage: Callable[[], Awaitable[ReplayCoverage]] | None = None
+    """Returns what the recordings cover that are played; None if there are none."""
     truth: Truth | None = None
     """Keeps what was; None if nothing does."""
     exchange: SimulatedExchange | None = None
