@@ -16,7 +16,7 @@ from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import AUTHORIZATION, PLANT_PATHS, Guard
-from tickerplant.server.operations.catalogue import OWN_PATHS, ROUTER
+from tickerplant.server.operations.catalogue import ROUTER
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.pages import READY_PATH
 from tickerplant.server.operations.readiness import ReadyState, ready_response
@@ -70,7 +70,8 @@ class EdgeRest(Rest):
         body: bytes,
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the response."""
-        if path in OWN_PATHS:
+        route = ROUTER.find(path)
+        if route is not None and route.is_own:
             return await super().answer(method, path, target, query_string, headers, address, body)
         if path == READY_PATH and (trouble := self._trouble()):
             return self._failure(path, trouble)

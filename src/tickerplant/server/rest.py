@@ -193,7 +193,7 @@ class Rest:
             if len(target) > most_bytes:
                 problem = f"the URL has {len(target)} bytes; at most {most_bytes} are allowed"
                 return True, problem_response(414, problem)
-            return True, await self._operate(route, method, query_string, body)
+            return True, await self._operate(route, method, query_string, headers, body)
         if path.startswith(PLANT_PATHS) and len(target) <= self._endpoint.limits.max_uri_bytes:
             return False, _no_operation(path)
         faults, venue = self._endpoint.faults, self._endpoint.venue
@@ -255,14 +255,21 @@ class Rest:
         return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
 
     async def _operate(
-        self, route: Route, method: str, query_string: bytes, body: bytes
+        self,
+        route: Route,
+        method: str,
+        query_string: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
     ) -> Response:
         """Carry out an operation; return its response."""
         operation = route.operations.get(method)
         if operation is None:
             message = f"{method} is not possible at {route.template}, only {route.allowed}"
             return problem_response(405, message, headers=(("Allow", route.allowed),))
-        return await operation.answer(self._plane, self._endpoint, route.id, query_string, body)
+        return await operation.answer(
+            self._plane, self._endpoint, route.id, query_string, headers, body
+        )
 
     def _refuse(self, refusal: Refusal, address: str) -> Response:
         """Log and refuse a request to one of the server's own pages."""

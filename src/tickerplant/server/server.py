@@ -29,7 +29,7 @@ from tickerplant.server.flushing import LATE_MS
 from tickerplant.server.guard import Guard, Token
 from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
 from tickerplant.server.operations.catalogue import welcome_paths
-from tickerplant.server.operations.control_plane import ControlPlane, Steering
+from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
 from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
 from tickerplant.server.operations.readiness import ReadyState, ready_state
 from tickerplant.server.ports import TICK_MS, Port, Ports, Totals
@@ -181,9 +181,24 @@ class Server:
             endpoint.hub.published = self._published
             endpoint.market_ms = lambda: plant.now_ms
 
-    def offer(self, scenarios: ScenarioBoard, exchange: SimulatedExchange | None) -> None:
-        """Let the control plane start scenarios, and pull the levers of a simulated exchange."""
-        self.plane.scenarios, self.plane.exchange = scenarios, exchange
+    def offer(
+        self,
+        scenarios: ScenarioBoard,
+        exchange: SimulatedExchange | None,
+        origin: Origin,
+        sources: Mapping[str, str],
+    ) -> None:
+        """Let the control plane tell what the market is, and change it.
+
+        Args:
+            scenarios: Starts scenarios.
+            exchange: The simulated exchange, whose levers may be pulled; None if there is none.
+            origin: What the market is.
+            sources: Where the messages of a relay come from, by venue name.
+        """
+        plane = self.plane
+        plane.scenarios, plane.exchange = scenarios, exchange
+        plane.origin, plane.sources = origin, sources
 
     @property
     def edges(self) -> Edges | None:

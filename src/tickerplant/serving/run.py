@@ -171,7 +171,8 @@ async def serve(  # noqa: PLR0915  # from start to end
     for rule in settings.fault_rules:
         faults.add(rule)
     board = ScenarioBoard(faults.clock, faults, service.exchange, log_scenario)
-    server.offer(board, service.exchange)
+    sources = {venue.name: words.strip() for venue, words in (origins or {}).items()}
+    server.offer(board, service.exchange, service.origin, sources)
     wanted = read_scenarios(settings.scenario) if scenarios is None else scenarios
     prepare_scenarios(wanted, board, server.readiness)
     event_loop.report_faults(server.complaints)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.limits import Limits
-from tickerplant.server.operations.control_plane import Steering
+from tickerplant.server.operations.control_plane import Origin, Steering
 from tickerplant.server.ports import Totals as ServerTotals
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.readiness import Readiness
@@ -88,7 +88,7 @@ class Service(Struct, frozen=True, kw_only=True):
     """What is served."""
 
     plant: Plant
-    origin: Literal["simulation", "replay", "relay"]
+    origin: Origin
     """What the market is."""
     drive: Drive
     """The source."""

@@ -8,7 +8,17 @@ from functools import cache
 import msgspec
 from msgspec import Struct
 
-from tickerplant.server.operations import clock, coverage, faults, levers, pages, scenarios, truth
+from tickerplant.server.operations import (
+    clock,
+    coverage,
+    faults,
+    levers,
+    pages,
+    scenarios,
+    server_page,
+    truth,
+    window,
+)
 from tickerplant.server.operations.openapi import openapi_document
 from tickerplant.server.operations.operation import Operation
 from tickerplant.server.response import Response
@@ -23,7 +33,9 @@ def openapi_json() -> bytes:
 
 
 OPERATIONS: tuple[Operation, ...] = (
+    *window.OPERATIONS,
     *pages.OPERATIONS,
+    *server_page.OPERATIONS,
     *faults.OPERATIONS,
     *clock.OPERATIONS,
     *coverage.OPERATIONS,
@@ -50,6 +62,11 @@ class Route(Struct, frozen=True):
     """By method; HEAD is that of GET."""
     id: str = ""
     """What the path names, if it has an `{id}`."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is about the process that answers."""
+        return any(each.is_own for each in self.operations.values())
 
     @property
     def allowed(self) -> str:
@@ -90,15 +107,18 @@ class Router:
 
 
 ROUTER = Router(OPERATIONS)
-OWN_PATHS = frozenset(each.path for each in OPERATIONS if each.is_own)
-"""The paths that each process answers about itself."""
 
 
 def welcome_paths(*, has_clock: bool) -> list[str]:
     """Return the paths that the text of `/` lists: those that every such server has."""
     paths = dict.fromkeys(each.path for each in OPERATIONS if each.method == "GET")
     rows = (*levers.OPERATIONS, *truth.OPERATIONS)
-    unlisted = {"/", pages.PROFILE_PATH, coverage.COVERAGE_PATH, *(each.path for each in rows)}
+    unlisted = {
+        pages.PROFILE_PATH,
+        coverage.COVERAGE_PATH,
+        server_page.SERVER_PATH,
+        *(each.path for each in (*rows, *window.OPERATIONS)),
+    }
     if not has_clock:
         unlisted.add(clock.CLOCK_PATH)
     return [path for path in paths if path not in unlisted]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -19,6 +19,10 @@ from tickerplant.truth.truth import Truth
 if TYPE_CHECKING:  # an edge has none of these
     from tickerplant.scenarios.board import ScenarioBoard
     from tickerplant.simulation.exchange import SimulatedExchange
+
+
+Origin: TypeAlias = Literal["simulation", "replay", "relay"]
+"""What a market is."""
 
 
 class Steering(Protocol):
@@ -52,6 +56,10 @@ class ControlPlane(Struct, kw_only=True, eq=False):
     endpoints: tuple[Endpoint, ...] = ()
     """The ports of this process."""
     profile_name: str = ""
+    origin: Origin = "simulation"
+    """What the market is."""
+    sources: Mapping[str, str] = {}
+    """Where the messages of a relay come from, by venue name."""
     shared_budget: bool = False
     """Whether both venues share the limits."""
     ready: Callable[[], ReadyState] = _only_at_the_plant

@@ -89,6 +89,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """The parameters of the row, by name; those that are missing have their default."""
     fields: Mapping[str, Any] = {}
     """The fields of the body, and those of the query that are no parameters of the row."""
+    headers: Mapping[bytes, bytes] = {}
+    """The headers, names in lower case."""
 
 
 Answer: TypeAlias = Struct | Response
@@ -133,7 +135,12 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Whether it is about the process that answers; others are about the plant and all its edges."""
 
     def request(
-        self, endpoint: Endpoint, id_given: str, query_string: bytes, body: bytes
+        self,
+        endpoint: Endpoint,
+        id_given: str,
+        query_string: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
     ) -> Request:
         """Return what is asked for.
 
@@ -156,7 +163,11 @@ class Operation(Struct, frozen=True, kw_only=True):
         elif body.strip():
             fields |= self._decoded(body)
         return Request(
-            endpoint=endpoint, id=id_given, params=dict(self._parsed(given)), fields=fields
+            endpoint=endpoint,
+            id=id_given,
+            params=dict(self._parsed(given)),
+            fields=fields,
+            headers=headers,
         )
 
     def _decoded(self, body: bytes) -> dict[str, Any]:
@@ -180,11 +191,14 @@ class Operation(Struct, frozen=True, kw_only=True):
         endpoint: Endpoint,
         id_given: str,
         query_string: bytes,
+        headers: Mapping[bytes, bytes],
         body: bytes,
     ) -> Response:
         """Carry it out; return the response, which may say why that is not possible."""
         try:
-            answer = self.handler(plane, self.request(endpoint, id_given, query_string, body))
+            answer = self.handler(
+                plane, self.request(endpoint, id_given, query_string, headers, body)
+            )
             if isawaitable(answer):
                 answer = await answer
         except ConfigError as error:

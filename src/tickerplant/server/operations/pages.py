@@ -86,15 +86,6 @@ def _limits(plane: ControlPlane, request: Request) -> LimitsPage:
 OPERATIONS = (
     Operation(
         method="GET",
-        path="/",
-        name="welcome",
-        summary="The addresses, text.",
-        handler=lambda plane, _: Response(plane.welcome().encode(), content_type=TEXT),
-        content_type=TEXT,
-        is_own=True,
-    ),
-    Operation(
-        method="GET",
         path="/healthz",
         name="health",
         summary="200 while the process serves.",
