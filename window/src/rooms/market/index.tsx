@@ -1,0 +1,4 @@
+/** The market room. */
+export function MarketRoom() {
+  return <p>Market</p>;
+}

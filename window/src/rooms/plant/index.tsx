@@ -1,0 +1,4 @@
+/** The plant room. */
+export function PlantRoom() {
+  return <p>Plant</p>;
+}
