@@ -13,8 +13,8 @@ BUNDLER   := window/node_modules/.bundler
 CHECKERS  := window/node_modules/.checkers
 WINDOW    := src/tickerplant/server/window_files/index.html
 NODE      := $(CURDIR)/$(VENV)/nodejs
-NPM       := PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix window --loglevel error
-NPM_CI    := $(NPM) ci --ignore-scripts --no-audit --no-fund
+NPM       := PATH="$(NODE)/bin:$$PATH" NODE_USE_SYSTEM_CA=1 node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix window --loglevel error
+NPM_CI    := $(NPM) ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run window test window-check quick lint types unit bench compat docs wheel site lock clean

@@ -18,6 +18,7 @@ from archived import START_NS, TRADE, line_of, recording
 
 import tickerplant
 from tickerplant.libraries import BUS, CORE, FULL, SERVER, TABLES
+from tickerplant.server.window import FOLDER, PAGE, window
 
 ROOT = Path(__file__).parents[1]
 BLOCK = f"""
@@ -206,7 +207,13 @@ def test_the_wheels_are_one_with_the_code_and_one_that_requires_it(tmp_path: Pat
     where, said = with_core_alone(program, '[["ask", "-h"]]', **environment).splitlines()
     assert where.startswith(str(tmp_path)), "what runs is the content of the wheel"
     assert json.loads(said)[0][0] == 0
-    assert (tmp_path / "installed" / "tickerplant" / "py.typed").is_file()
+    package = tmp_path / "installed" / "tickerplant"
+    assert (package / "py.typed").is_file()
+    assert {each.name for each in (package / "server" / FOLDER).iterdir()} >= {
+        PAGE,
+        "licences.txt",
+        f"app-{window().build}.js",
+    }, "the wheel has the window, which `make window` builds"
     assert pytest_run(tmp_path, README_TEST, environment).startswith("1 passed")
 
 
