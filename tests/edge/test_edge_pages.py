@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from tickerplant.events import BookSnapshot
 from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.venue import COINM
+from tickerplant.server.window import window
+from tickerplant.venue import COINM, VENUES
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -362,3 +363,20 @@ async def test_snapshots_and_times_are_wrong_once_over_an_edge() -> None:
             await until(lambda: len(many.servers[0].faults), "the edge knows it")
             assert (await ask(client, request))["result"]["E"] == now_ms - 5_000
         assert (await edge.get("/fapi/v1/time")).json == {"serverTime": now_ms - 5_000}
+
+
+@looped
+async def test_an_edge_has_the_window_and_says_what_its_plant_is() -> None:
+    assert window().build, "the window is not built: run `make window`"
+    browser = {"Accept": "text/html"}
+    async with whole(1) as many:
+        (edge,) = many.edges
+        for venue in VENUES:
+            page = await edge.get("/", venue, headers=browser)
+            assert "content-security-policy" in page.headers
+            assert f"app-{window().build}.js" in page.body.decode()
+            script = await edge.get(f"/window/app-{window().build}.js", venue)
+            assert (script.status, len(script.body) > 1_000) == (200, True)
+            server = (await edge.get("/plant/v1/server", venue)).json
+            assert (server["venue"], server["build"]) == (venue.name, window().build)
+            assert server["addresses"] == edge.server.urls, "those of the edge: the plant has none"

@@ -83,8 +83,7 @@ def test_only_who_asks_for_html_gets_the_page(accept: bytes, *, expected: bool) 
 @pytest.mark.sockets
 @looped
 async def test_a_browser_gets_the_window_and_curl_the_addresses() -> None:
-    if not window().files:
-        pytest.skip("the window is not built: run `make window`")
+    assert window().build, "the window is not built: run `make window`"
     async with loopback() as house:
         for venue in VENUES:
             page = await house.get("/", venue, headers=BROWSER)
