@@ -1,4 +1,76 @@
-/** The control room. */
+import "./control.css";
+import { Note } from "../../parts/note.tsx";
+import { go } from "../../route.ts";
+import { server } from "../../wire/plant.ts";
+import { ClockPanel } from "./clock_panel.tsx";
+import { type Done, desk } from "./desk.ts";
+import { FaultsPanel } from "./faults_panel.tsx";
+import { LeversPanel } from "./levers_panel.tsx";
+import { ScenariosPanel } from "./scenarios_panel.tsx";
+
+/** The control room: the clock, and what goes wrong or changes on demand. */
 export function ControlRoom() {
-  return <p>Control</p>;
+  const here = server.value;
+  if (here === undefined) {
+    return <Note kind="info">The server has not said yet what can be controlled.</Note>;
+  }
+  const { faults, scenarios, levers } = here.controls;
+  return (
+    <div class="control-room">
+      <ClockPanel />
+      <DoneList />
+      <div class="control-columns">
+        {faults && <FaultsPanel />}
+        {scenarios && <ScenariosPanel />}
+        {levers ? (
+          <LeversPanel />
+        ) : (
+          <p class="control-text quiet">
+            This market has no levers: only a simulated one can be changed,{" "}
+            <code>tickerplant simulate</code>.
+          </p>
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** What was done here, with what takes it back. */
+function DoneList() {
+  const { done } = desk;
+  return (
+    <ul class="done" aria-live="polite" aria-label="What was done">
+      {done.value.map((each) => (
+        <DoneRow key={each.id} done={each} />
+      ))}
+    </ul>
+  );
+}
+
+function DoneRow(props: { readonly done: Done }) {
+  const { id, text, undo } = props.done;
+  return (
+    <li data-testid="done">
+      <span>
+        <span aria-hidden="true">✓</span> {text}
+      </span>
+      {undo && (
+        <button
+          type="button"
+          onClick={() => {
+            desk.dismiss(id);
+            void desk.carryOut({ place: `undo ${id}`, run: undo.run, said: () => "" });
+          }}
+        >
+          {undo.label}
+        </button>
+      )}
+      <button type="button" onClick={() => go({ room: "market" })}>
+        Show in the chart
+      </button>
+      <button type="button" aria-label="Remove this line" onClick={() => desk.dismiss(id)}>
+        ✕
+      </button>
+    </li>
+  );
 }

@@ -1,4 +1,60 @@
+import "./control.css";
+import { useEffect } from "preact/hooks";
+import { bind } from "../../keys.ts";
+import { dateTime } from "../../parts/format.ts";
+import { route } from "../../route.ts";
+import { server } from "../../wire/plant.ts";
+import { phaseText, speedText } from "./clock.ts";
+import { clock, coverage, step, togglePause } from "./follow.ts";
+import { SeekBar } from "./seek_bar.tsx";
+
 /** The clock in the header, where the server has one. */
 export function ClockStrip() {
-  return null;
+  const hasClock = server.value?.controls.clock ?? false;
+  useEffect(() => {
+    if (!hasClock) return;
+    const ends = [
+      bind(" ", "Pause, or go on", togglePause),
+      bind(".", "Step by a second", () => void step("1s")),
+    ];
+    return () => {
+      for (const end of ends) end();
+    };
+  }, [hasClock]);
+  // The control room shows all of it.
+  if (!hasClock || route.value.room === "control") return null;
+  const now = clock.value;
+  if (now === undefined) return null;
+  const isOver = now.phase === "over";
+  return (
+    <section class="clock-strip" aria-label="Clock">
+      <PauseButton isPaused={now.isPaused} isOver={isOver} />
+      <time data-testid="clock-time" data-time-ms={Math.round(now.timeMs)}>
+        {dateTime(now.timeMs)}
+      </time>
+      <span class="quiet" data-testid="clock-state">
+        {now.phase === "playing" ? speedText(now.speed) : phaseText(now)}
+      </span>
+      <SeekBar clock={now} coverage={coverage.value} isThin />
+    </section>
+  );
+}
+
+/** Pauses the market, or lets it go on. */
+export function PauseButton(props: { readonly isPaused: boolean; readonly isOver: boolean }) {
+  const { isPaused, isOver } = props;
+  return (
+    <button
+      type="button"
+      class="pause"
+      data-testid="pause"
+      aria-label={isPaused ? "Go on" : "Pause"}
+      title={isOver ? "The market is over" : `${isPaused ? "Go on" : "Pause"} (space)`}
+      aria-keyshortcuts="Space"
+      disabled={isOver}
+      onClick={togglePause}
+    >
+      <span aria-hidden="true">{isPaused ? "▶" : "❚❚"}</span>
+    </button>
+  );
 }
