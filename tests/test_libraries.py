@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tickerplant.errors import MissingLibraryError, TickerplantError
-from tickerplant.libraries import SERVER, TABLES, library, missing_library
+from tickerplant.libraries import PLOTS, SERVER, TABLES, library, missing_library
 
 
-def missed(name: str, *, for_tables: bool = False) -> MissingLibraryError:
-    return missing_library(ModuleNotFoundError(name=name), "it", for_tables=for_tables)
+def missed(name: str, extra: str = "") -> MissingLibraryError:
+    return missing_library(ModuleNotFoundError(name=name), "it", extra)
 
 
 def test_a_library_that_is_missing_is_named() -> None:
@@ -26,8 +26,10 @@ def test_a_library_that_is_missing_is_named() -> None:
 
 def test_the_command_brings_what_the_purpose_needs() -> None:
     assert missed("pyarrow.lib").command.endswith("[tables]'")
-    assert missed("numpy", for_tables=True).command.endswith("[tables]'")
+    assert missed("numpy", "tables").command.endswith("[tables]'")
+    assert missed("matplotlib.figure").command.endswith("[plots]'")
+    assert missed("numpy", "plots").command.endswith("[plots]'")
     assert missed("numpy").command == "pip install tickerplant"
     assert {missed(name).command for name in SERVER} == {"pip install tickerplant"}
-    assert missed("pandas", for_tables=True).command == "pip install pandas"
-    assert not {"aiohttp", "click", "picows"} & (SERVER | TABLES), "the client needs these"
+    assert missed("pandas", "tables").command == "pip install pandas"
+    assert not {"aiohttp", "click", "picows"} & (SERVER | TABLES | PLOTS), "the client needs these"

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    MultipleLocator,
-    NullLocator,
-)
+from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullLocator
 from msgspec import Struct
 
+from tickerplant.drawing.style import (
+    BLUE,
+    BUY,
+    GREEN,
+    INK,
+    ORANGE,
+    PINK,
+    SELL,
+    draw_amounts,
+    draw_plain_numbers,
+    leave_room,
+    style,
+    svg_of,
+)
 from tickerplant.events import Event, Liquidation, Trade
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
@@ -59,25 +65,7 @@ ROW_IN = 0.24
 TEXT_COLUMN = 84
 """Most characters of the text of a change."""
 
-INK, GRID = "#37474f", "#cfd8dc"
-LAST, MARK, MARKET, FAULT = "#00796b", "#f57c00", "#5c6bc0", "#c2185b"
-BUY, SELL = "#26a69a", "#ef5350"
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "tickerplant",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 8.5,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.linewidth": 0.6,
-    "grid.color": GRID,
-    "grid.linewidth": 0.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+LAST, MARK, MARKET, FAULT = GREEN, ORANGE, BLUE, PINK
 
 
 class Sample(Struct, frozen=True):
@@ -186,7 +174,7 @@ def sample(market: Market | None, time_s: float) -> Sample:
 
 def draw(scenario: Scenario, story: Story) -> str:
     """Return the picture of a run as SVG."""
-    with mpl.rc_context(STYLE):
+    with style():
         rows = len(scenario.changes)
         heights = [3.0, 1.0, 1.2, 1.3, 1.3 * ROW_IN * (rows + 0.6)]
         size = (WIDTH_IN, HEIGHT_IN + ROW_IN * rows)
@@ -220,13 +208,6 @@ def draw(scenario: Scenario, story: Story) -> str:
         return svg_of(figure)
 
 
-def svg_of(figure: Figure) -> str:
-    """Return a figure as SVG: the same text for the same figure."""
-    file = StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
-
-
 def minutes_text(seconds: float, _: int) -> str:
     """Return a time of the axis."""
     sign = "-" if seconds < 0 else ""
@@ -241,17 +222,16 @@ def series(story: Story, name: str) -> tuple[list[float], list[float]]:
     ]
 
 
-def draw_prices(axis: Any, story: Story) -> None:
+def draw_prices(axis: Axes, story: Story) -> None:
     """Draw the prices of the last trade and the mark prices."""
     axis.plot(*series(story, "last"), color=LAST, linewidth=1.0, label="last price")
     axis.plot(*series(story, "mark"), color=MARK, linewidth=1.0, label="mark price")
     axis.set_ylabel("price, USDT")
-    axis.yaxis.set_major_locator(MaxNLocator(6))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    draw_plain_numbers(axis)
     axis.legend(loc="best", frameon=False, ncols=2)
 
 
-def draw_spread(axis: Any, story: Story) -> None:
+def draw_spread(axis: Axes, story: Story) -> None:
     """Draw the distance of the best prices."""
     spreads = [
         (each.ask - each.bid) / each.bid * 1e4 if each.bid and each.ask else float("nan")
@@ -267,7 +247,7 @@ def draw_spread(axis: Any, story: Story) -> None:
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def draw_depth(axis: Any, story: Story) -> None:
+def draw_depth(axis: Axes, story: Story) -> None:
     """Draw the quantities near the middle: bids below, asks above."""
     times = [each.time_s for each in story.samples]
     for name, sign, color in (("ask_depth", 1, SELL), ("bid_depth", -1, BUY)):
@@ -275,13 +255,12 @@ def draw_depth(axis: Any, story: Story) -> None:
         axis.fill_between(times, values, color=color, linewidth=0, label=name[:3] + "s")
     axis.axhline(0, color=INK, linewidth=0.5)
     axis.set_ylabel(f"depth within\n{NEAR:.1%}")
-    axis.yaxis.set_major_locator(MaxNLocator(4))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount_text(abs(value))))
+    draw_amounts(axis)
     leave_room(axis)
     axis.legend(loc="upper right", frameon=False, ncols=2)
 
 
-def draw_volume(axis: Any, story: Story) -> None:
+def draw_volume(axis: Axes, story: Story) -> None:
     """Draw the value traded in each bar, and that of liquidations."""
     numbers = range(-LEAD_MS // BAR_MS, int(story.samples[-1].time_s * 1e3) // BAR_MS + 1)
     edges = [number * BAR_MS / 1e3 for number in (*numbers, numbers[-1] + 1)]
@@ -297,27 +276,12 @@ def draw_volume(axis: Any, story: Story) -> None:
         axis.stairs(values, edges, fill=True, color=INK, label="liquidated")
     axis.axhline(0, color=INK, linewidth=0.5)
     axis.set_ylabel("volume,\nUSDT / s")
-    axis.yaxis.set_major_locator(MaxNLocator(4))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount_text(abs(value))))
+    draw_amounts(axis)
     leave_room(axis)
     axis.legend(loc="upper right", frameon=False, ncols=3)
 
 
-def leave_room(axis: Any) -> None:
-    """Leave room for a legend at the top."""
-    low, high = axis.get_ylim()
-    axis.set_ylim(low, high + 0.3 * (high - low))
-
-
-def amount_text(value: float) -> str:
-    """Return a number of an axis: `1.5M`."""
-    for unit, sign in ((1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:g}{sign}"
-    return f"{value:g}"
-
-
-def draw_changes(axis: Any, scenario: Scenario) -> None:
+def draw_changes(axis: Axes, scenario: Scenario) -> None:
     """Draw each change as a bar from its beginning to its end, with its text."""
     total_s = scenario.duration_ms / 1e3
     for row, change in enumerate(scenario.changes):

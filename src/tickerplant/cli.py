@@ -43,6 +43,8 @@ SECTIONS = {
     "Program": ("completions", "version"),
 }
 """The commands as the help of the program lists them."""
+EXTRAS = {"export": "tables", "plot": "plots"}
+"""The extras of the distribution that commands need, other than the server's."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not is_optional(error):
             raise
         command = next(filter(commands.commands.get, arguments or sys.argv[1:]), "it")
-        _print_error(str(missing_library(error, command, for_tables=command == "export")))
+        _print_error(str(missing_library(error, command, EXTRAS.get(command, ""))))
         sys.exit(USAGE_ERROR)
     except CannotPrint as error:
         sys.exit(cannot_print(error.failure))

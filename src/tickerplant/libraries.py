@@ -1,8 +1,8 @@
 """Libraries that only some installations have, imported when they are needed.
 
 The client and the reading of recordings need none of them.  The extra `server` of the distribution
-brings what serves, `bus` what joins several processes, `tables` what makes tables; polars and pandas
-are the user's own.
+brings what serves, `bus` what joins several processes, `tables` what makes tables, `plots` what draws;
+polars and pandas are the user's own.
 """
 
 from __future__ import annotations
@@ -27,16 +27,21 @@ SERVER = frozenset(
 """The modules that the extra `server` brings."""
 TABLES = frozenset({"numpy", "pyarrow"})
 """The modules that the extra `tables` brings."""
+PLOTS = frozenset({"matplotlib", "numpy"})
+"""The modules that the extra `plots` brings."""
 BUS = frozenset({"nats"})
 """The modules that the extra `bus` brings; it also brings the program `nats-server`."""
+_FOR_READERS = {"tables": TABLES, "plots": PLOTS}
+"""The extras that both distributions have."""
 
 
-def library(name: str, purpose: str) -> Any:
+def library(name: str, purpose: str, extra: str = "tables") -> Any:
     """Import and return a module.
 
     Args:
         name: The module, of a library or of this package.
         purpose: What needs it, as the subject of a sentence, such as `arrow()`.
+        extra: The extra that brings what the purpose needs, `tables` or `plots`.
 
     Raises:
         MissingLibraryError: It, or a library that it imports, is not installed.
@@ -44,7 +49,7 @@ def library(name: str, purpose: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        raise missing_library(error, purpose, for_tables=True) from None
+        raise missing_library(error, purpose, extra) from None
 
 
 def require_server(purpose: str) -> None:
@@ -63,27 +68,31 @@ def require_server(purpose: str) -> None:
 
 def is_optional(error: ModuleNotFoundError) -> bool:
     """Whether the module that an import has missed is of a library that is optional."""
-    return _top(error) in SERVER | TABLES | BUS
+    return _top(error) in SERVER | TABLES | BUS | PLOTS
 
 
 def missing_library(
-    error: ModuleNotFoundError, purpose: str, *, for_tables: bool = False
+    error: ModuleNotFoundError, purpose: str, extra: str = ""
 ) -> MissingLibraryError:
     """Return the error that names the command that installs what an import has missed.
 
     Args:
         error: What the import raised.
         purpose: What needs the module, as the subject of a sentence.
-        for_tables: Whether it needs the libraries of tables; otherwise those of the server.
+        extra: The extra that brings what the purpose needs, `tables` or `plots`; empty for the
+            server.
     """
     missing = _top(error)
     command = f"pip install {missing}"
-    if missing in TABLES and (for_tables or missing not in SERVER):
-        command = f"pip install '{_installed()}[tables]'"
-    elif missing in BUS:
-        command = f"pip install '{FULL}[bus]'"
+    found = [name for name, modules in _FOR_READERS.items() if missing in modules]
+    if extra in found:
+        command = f"pip install '{_installed()}[{extra}]'"
     elif missing in SERVER:
         command = f"pip install {FULL}"
+    elif missing in BUS:
+        command = f"pip install '{FULL}[bus]'"
+    elif found:
+        command = f"pip install '{_installed()}[{found[0]}]'"
     return MissingLibraryError(missing, purpose, command)
 
 

@@ -1,0 +1,1 @@
+"""`tickerplant plot`: the market of a symbol, as it was recorded, as a picture."""
