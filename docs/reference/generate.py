@@ -56,7 +56,7 @@ from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol import client_requests
 from tickerplant.protocol.api_session import REJECTED_KEY
 from tickerplant.protocol.client_requests import ControlError, read_request
-from tickerplant.protocol.close_reasons import CLOSE_REASONS
+from tickerplant.protocol.close_reasons import CLOSE_REASONS, OTHER_ENDS
 from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
 from tickerplant.protocol.limits_page import USE_ROWS
 from tickerplant.protocol.rate_limiter import TOO_MANY_REQUESTS
@@ -384,22 +384,24 @@ def closing_page() -> str:
         "Close reasons",
         "Why the server closes a WebSocket connection.",
         "The name is the `reason` label of `tickerplant_connections_closed_total` and of the log.\n"
-        "Three more names are for closes that the server does not initiate: "
-        "`fault` was injected ([faults on demand](faults.md)), "
-        "`client` closed properly, and `lost` disconnected without a close frame.\n"
+        "The last three are ends that the server does not choose; "
+        "`fault` is one of the [faults on demand](faults.md).\n"
         "Requests before the frame that ends a connection are answered before the close frame.",
         table(
             ("name", "code", "text of the close frame", "reconnect at once", "when"),
-            (
-                (
-                    f"`{row.name}`",
-                    f"{row.code}",
-                    row.reason,
-                    "yes" if row.should_reconnect else "no",
-                    row.doc,
-                )
-                for row in CLOSE_REASONS
-            ),
+            [
+                *(
+                    (
+                        f"`{row.name}`",
+                        f"{row.code}",
+                        row.reason,
+                        "yes" if row.should_reconnect else "no",
+                        row.doc,
+                    )
+                    for row in CLOSE_REASONS
+                ),
+                *((f"`{name}`", "", "", "", doc) for name, doc in OTHER_ENDS.items()),
+            ],
         ),
     )
 

@@ -243,6 +243,22 @@ def test_it_agrees_with_exact_fractions(
         assert bucket.take(now_ms) == expected, f"at +{now_ms - start_ms} ms"
 
 
+def test_what_is_used_of_a_bucket_can_be_read_at_any_time_and_changes_nothing() -> None:
+    bucket = TokenBucket(rate_per_s=10, capacity=5, now_ms=1000)
+    assert bucket.capacity == 5
+    for _ in range(3):
+        bucket.take(1000)
+    assert [bucket.used_at(1000 + later) for later in (0, 50, 100, 299, 300, 10_000)] == [
+        3,
+        3,
+        2,
+        1,
+        0,
+        0,
+    ]
+    assert bucket.used == 3
+
+
 def test_a_clock_that_goes_back_gives_nothing_twice() -> None:
     bucket = TokenBucket(rate_per_s=10, capacity=1, now_ms=1000)
     assert bucket.take(1000), "it starts full"

@@ -36,6 +36,23 @@ class Subscriber(Protocol):
         ...
 
 
+class Sent:
+    """How much was sent; of a subscriber, it can be counted relative to its audience."""
+
+    __slots__ = ("messages", "size_bytes")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        """Messages of streams."""
+        self.size_bytes = 0
+        """Their frames."""
+
+    def add(self, messages: int, size_bytes: int) -> None:
+        """Count more, or less."""
+        self.messages += messages
+        self.size_bytes += size_bytes
+
+
 class Audience:
     """Subscribers with the same subscriptions, and the frames that wait for them."""
 
@@ -48,6 +65,7 @@ class Audience:
         "members",
         "messages",
         "pending",
+        "sent",
         "waits_since_s",
     )
 
@@ -79,6 +97,8 @@ class Audience:
         """When the first of those that wait was queued, by the clock of the hub."""
         self.late: dict[Subscriber, int] = {}
         """How many of those that wait are older than a member; it does not get these."""
+        self.sent = Sent()
+        """What each member gets, unless the hub keeps a difference for it."""
 
     @property
     def key(self) -> AudienceKey:
@@ -96,17 +116,18 @@ class Audience:
         del self.members[subscriber]
         self.late.pop(subscriber, None)
 
-    def take_groups(self) -> list[tuple[int, dict[Subscriber, Write]]]:
-        """Return the members by the number of waiting messages that they do not get.
+    def take_members(self) -> tuple[dict[Subscriber, Write], dict[Subscriber, int]]:
+        """Return the members that get all that waits, and of the others how much they do not get.
 
-        Whoever takes the groups takes what waits too: no member is late for what comes next.
+        Whoever takes them takes what waits too: no member is late for what comes next.
         """
         members = dict(self.members)
-        if not self.late:
-            return [(0, members)]
-        late, self.late = self.late, {}
-        one_by_one = [(skipped, {each: members.pop(each)}) for each, skipped in late.items()]
-        return [(0, members), *one_by_one]
+        late = self.late
+        if late:
+            self.late = {}
+            for each in late:
+                del members[each]
+        return members, late
 
 
 class Channel:

@@ -24,6 +24,7 @@ from tickerplant.hub.channel import (
     AudienceKey,
     Channel,
     Listener,
+    Sent,
     Subscriber,
     Tap,
     Write,
@@ -108,6 +109,9 @@ class Hub:
         strict_routing: Deliver a stream only on the path that the profile gives it.
     """
 
+    max_members = MAX_MEMBERS
+    """Most members of an audience."""
+
     def __init__(
         self, markets: Markets, timers: Timers, lookup: Lookup, *, strict_routing: bool = False
     ) -> None:
@@ -127,9 +131,8 @@ class Hub:
         """Called when the first frame waits; the server flushes soon after."""
         self.wakes = True
         """Whether `wake` is called; False while a source makes frames that it will flush itself."""
-        self.messages_sent = self.bytes_sent = 0
-        self.writes = 0
-        """Calls of subscribers' `write`: each takes all messages that waited."""
+        self.messages_sent = self.bytes_sent = self.writes = 0
+        """What was sent, and calls of subscribers' `write`: each takes all messages that waited."""
         self.silent: Counter[str] = Counter()
         """Subscriptions that were acknowledged and stay silent, by reason."""
         self._splits_routes = strict_routing and markets.profile.splits_routes(markets.venue)
@@ -140,6 +143,9 @@ class Hub:
         """The audiences that subscribers can join, at most one of those with the same subscriptions."""
         self.audience_of: dict[Subscriber, Audience] = {}
         """The audience of each subscriber."""
+        self._differences: dict[Subscriber, Sent] = {}
+        """What each subscriber was sent more than its audience has counted, less if negative: so
+        a message is counted once for an audience, and not for each member."""
         self.backlogs: dict[Subscriber, Backlog] = {}
         """What waits for each subscriber that does not want every message."""
         self.filters: dict[Subscriber, MessageFilter] = {}
@@ -157,8 +163,6 @@ class Hub:
         """The time of messages that are queued in this turn."""
         self.hash_name: Callable[[str], int] = hash
         """Makes the digests of audiences; equal hashes cost time only."""
-        self.max_members = MAX_MEMBERS
-        """Most members of an audience."""
         self._waiting: deque[Audience] = deque()
         """The audiences for which frames wait, those that wait longest first."""
         self._for_listeners: deque[tuple[Listener, bytes]] = deque()
@@ -264,14 +268,27 @@ class Hub:
             self._close_queues()
         if audience.messages:
             messages, audience.messages = audience.messages, []
-            for skipped, members in audience.take_groups():
-                self._write_messages(messages[skipped:], audience, members)
+            members, late = audience.take_members()
+            sent = self._write_messages(messages, audience, members)
+            for each, skipped in late.items():
+                one = {each: audience.members[each]}
+                own = self._write_messages(messages[skipped:], audience, one)
+                self._differences[each].add(own[0] - sent[0], own[1] - sent[1])
+        elif audience.pending:
+            frames, audience.pending = audience.pending, []
+            if not audience.late:
+                sent = self._write_frames(frames, tuple(audience.members.values()))
+            else:
+                members, late = audience.take_members()
+                sent = self._write_frames(frames, members.values())
+                for each, skipped in late.items():
+                    own = self._write_frames(frames[skipped:], (audience.members[each],))
+                    self._differences[each].add(own[0] - sent[0], own[1] - sent[1])
+        else:
             return
-        if not audience.pending:
-            return
-        frames, audience.pending = audience.pending, []
-        for skipped, members in audience.take_groups():
-            self._write_frames(frames[skipped:] if skipped else frames, members.values())
+        counted = audience.sent
+        counted.messages += sent[0]
+        counted.size_bytes += sent[1]
 
     def _write_to(self, subscriber: Subscriber, audience: Audience) -> None:
         """Write to a member what waits for it, before it leaves."""
@@ -280,43 +297,70 @@ class Hub:
             return
         skipped = audience.late.get(subscriber, 0)
         write = audience.members[subscriber]
-        self._write_frames(audience.pending[skipped:], (write,))
-        self._write_messages(audience.messages[skipped:], audience, {subscriber: write})
+        difference = self._differences[subscriber]
+        difference.add(*self._write_frames(audience.pending[skipped:], (write,)))
+        one = {subscriber: write}
+        difference.add(*self._write_messages(audience.messages[skipped:], audience, one))
 
-    def _write_frames(self, frames: Sequence[bytes], writes: Collection[Write]) -> None:
+    def _write_frames(self, frames: Sequence[bytes], writes: Collection[Write]) -> tuple[int, int]:
+        """Write frames; return their number and size."""
         if not frames:
-            return
+            return 0, 0
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         for write in writes:
             write(data)
-        self._count(len(writes), len(frames), len(data))
+        number, size_bytes = len(frames), len(data)
+        self._count(len(writes), number, size_bytes)
+        return number, size_bytes
 
     def _write_messages(
         self, messages: Sequence[Message], audience: Audience, members: Mapping[Subscriber, Write]
-    ) -> None:
-        """Write messages to `members`; let them wait for those that are held."""
+    ) -> tuple[int, int]:
+        """Write messages to `members`; let them wait for those that are held.
+
+        Returns:
+            The number and size of the frames for those that got all messages as they are, 0 if
+            nobody did; the differences of the others take that into account.
+        """
         if not messages:
-            return
+            return 0, 0
         combined = audience.combined
         write_ns = self.now_ns() if audience.delivery.is_stamped else None
         data = b""
+        others: list[Subscriber] = []
         for member, write in members.items():
             filtered = self.filters.get(member)
             mine = messages if filtered is None else filtered(messages)
             backlog = self.backlogs.get(member)
             if backlog is not None and backlog.is_held:
                 push_all(backlog, mine)
+                others.append(member)
                 continue
             if mine is not messages:
-                self._write_frames(
-                    [each.frame(is_combined=combined, write_ns=write_ns) for each in mine], (write,)
-                )
+                frames = [each.frame(is_combined=combined, write_ns=write_ns) for each in mine]
+                self._differences[member].add(*self._write_frames(frames, (write,)))
+                others.append(member)
                 continue
             data = data or b"".join(
                 [each.frame(is_combined=combined, write_ns=write_ns) for each in messages]
             )
             write(data)
-            self._count(1, len(messages), len(data))
+        if not data:
+            return 0, 0
+        number, size_bytes = len(messages), len(data)
+        self._count(len(members) - len(others), number, size_bytes)
+        for each in others:
+            self._differences[each].add(-number, -size_bytes)
+        return number, size_bytes
+
+    def sent_to(self, subscriber: Subscriber) -> Sent:
+        """Return what was sent to `subscriber` so far, as `messages_sent` and `bytes_sent` count it."""
+        sent = Sent()
+        audience = self.audience_of.get(subscriber)
+        if audience is not None:
+            for part in (audience.sent, self._differences[subscriber]):
+                sent.add(part.messages, part.size_bytes)
+        return sent
 
     def _count(self, writes: int, messages: int, size_bytes: int) -> None:
         """Count `writes` of the same messages."""
@@ -354,6 +398,7 @@ class Hub:
         )
         subscriber.write(data)
         self._count(1, count, len(data))
+        self._differences[subscriber].add(count, len(data))
 
     def _clear_backlogs(self) -> None:
         for backlog in self.backlogs.values():
@@ -534,10 +579,8 @@ class Hub:
             return
         write_ns = self.now_ns() if audience.delivery.is_stamped else None
         combined = audience.combined
-        self._write_frames(
-            [each.frame(is_combined=combined, write_ns=write_ns) for each in mine],
-            (subscriber.write,),
-        )
+        frames = [each.frame(is_combined=combined, write_ns=write_ns) for each in mine]
+        self._differences[subscriber].add(*self._write_frames(frames, (subscriber.write,)))
 
     def rewire(self, subscriber: Subscriber) -> None:
         """Give later frames to what `subscriber.write` is now; what waits is written first."""
@@ -554,6 +597,7 @@ class Hub:
         if audience is not None:
             self._close_queues()
             self._leave(subscriber, audience)
+            del self._differences[subscriber]
 
     def _change(
         self,
@@ -619,16 +663,22 @@ class Hub:
         for channel in added.values():
             channel.add(audience)
         audience.digest = digest
-        self.audiences.setdefault(audience.key, audience)
+        if self.max_members > 1:
+            self.audiences.setdefault(audience.key, audience)
 
     def _join(self, subscriber: Subscriber, audience: Audience) -> None:
         audience.join(subscriber)
         self.audience_of[subscriber] = audience
+        counted = audience.sent
+        difference = self._differences.setdefault(subscriber, Sent())
+        difference.add(-counted.messages, -counted.size_bytes)
         if len(audience.members) == self.max_members:
             self._close_to_others(audience)
 
     def _leave(self, subscriber: Subscriber, audience: Audience) -> None:
         audience.leave(subscriber)
+        counted = audience.sent
+        self._differences[subscriber].add(counted.messages, counted.size_bytes)
         if audience.members:
             offered = self.audiences.setdefault(audience.key, audience)
             if len(offered.members) > len(audience.members):

@@ -163,3 +163,13 @@ CLOSE_REASONS = (
     BUS_LOST,
     CONTROL_PLANE,
 )
+
+OTHER_ENDS = {
+    "fault": "A fault on demand closed or cut it.",
+    "client": "The client closed it properly.",
+    "lost": "It ended without a close frame: the client is gone, or the network failed.",
+}
+"""Ends that are no close of the server, and what they mean, by name."""
+
+EXPLANATIONS = {**{each.name: each.doc for each in CLOSE_REASONS}, **OTHER_ENDS}
+"""What every end of a connection means, by name."""

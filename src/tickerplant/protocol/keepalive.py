@@ -53,7 +53,8 @@ class Keepalive:
         self._next_ping_ms = now_ms + limits.ping_interval_ms
         self._unanswered_ms: int | None = None
         self._counters = counters or SessionCounters()
-        self._throttle = throttle
+        self.throttle = throttle
+        """Limits the client's pings and pongs; None if they are not counted."""
 
     @property
     def next_deadline_ms(self) -> int:
@@ -96,6 +97,6 @@ class Keepalive:
         return [Ping(b"%d" % now_ms)]
 
     def _control_frame(self, now_ms: int) -> list[Action]:
-        if self.closed or self._throttle is None or self._throttle.admits(now_ms):
+        if self.closed or self.throttle is None or self.throttle.admits(now_ms):
             return []
         return self.close(TOO_MANY_REQUESTS)

@@ -94,9 +94,19 @@ class TokenBucket:
         self._filled_ms = now_ms
 
     @property
+    def capacity(self) -> int:
+        """Most tokens that it holds."""
+        return self._full // 1000
+
+    @property
     def used(self) -> int:
         """Tokens that are missing, rounded up, as of the last `take`."""
-        return -((self._level - self._full) // 1000)
+        return self.used_at(self._filled_ms)
+
+    def used_at(self, now_ms: int) -> int:
+        """Return the tokens that are missing at a time after the last `take`, rounded up."""
+        gained = (now_ms - self._filled_ms) * self._rate_per_s
+        return -((min(self._full, self._level + gained) - self._full) // 1000)
 
     def take(self, now_ms: int) -> bool:
         """Remove one token and return True, or return False if there is none."""
@@ -122,15 +132,15 @@ class Throttle:
     def __init__(
         self, bucket: TokenBucket, usage: ClientUsage, name: str, *, enforced: bool
     ) -> None:
-        self._bucket = bucket
+        self.bucket = bucket
         self._usage = usage
         self._name = name
         self._enforced = enforced
 
     def admits(self, now_ms: int) -> bool:
         """Count one message; return False if it exceeds the limit and the limit is enforced."""
-        had_token = self._bucket.take(now_ms)
-        self._usage.tallies[self._name].set(self._bucket.used)
+        had_token = self.bucket.take(now_ms)
+        self._usage.tallies[self._name].set(self.bucket.used)
         if not had_token:
             self._usage.exceed(self._name)
         return had_token or not self._enforced

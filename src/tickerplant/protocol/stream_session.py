@@ -76,8 +76,9 @@ class StreamSession:
         self._counters = counters or SessionCounters()
         self._usage = usage or ClientUsage()
         bucket = TokenBucket(limits.message_rate_per_s, limits.message_burst, now_ms)
-        self._messages = Throttle(bucket, self._usage, MESSAGES, enforced=limits.enforced)
-        counted = self._messages if limits.count_control_frames else None
+        self.throttle = Throttle(bucket, self._usage, MESSAGES, enforced=limits.enforced)
+        """Limits the client's messages."""
+        counted = self.throttle if limits.count_control_frames else None
         self.keepalive = Keepalive(limits, now_ms, self._counters, counted)
         """Pings, pongs and age; the session is over when it is closed."""
 
@@ -92,7 +93,7 @@ class StreamSession:
         """Answer a message; one beyond the allowance closes the connection without a reply."""
         if self.keepalive.closed:
             return []
-        if not self._messages.admits(now_ms):
+        if not self.throttle.admits(now_ms):
             return self.keepalive.close(close_reasons.TOO_MANY_REQUESTS)
         try:
             request = read_request(text, self._limits.max_name_bytes)

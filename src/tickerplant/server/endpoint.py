@@ -15,11 +15,11 @@ from tickerplant.formatting import printable
 from tickerplant.hub.channel import Write
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints, logger
-from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.close_reasons import EXPLANATIONS, UPSTREAM_LOST, CloseReason
 from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.keepalive import SessionCounters
 from tickerplant.protocol.limits import Limits
-from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.protocol.rate_limiter import RateLimiter, Throttle
 from tickerplant.protocol.redaction import loggable
 from tickerplant.server.backend import Backend, LocalBackend
 from tickerplant.server.congestion import Congestion
@@ -138,6 +138,10 @@ class Connection(Protocol):
     """Takes its frames."""
     policy: Policy
     """What happens to its messages while its client is behind."""
+    reply_count: int
+    """Replies to messages of its client so far."""
+    reply_bytes: int
+    """The frames of these replies."""
 
     @property
     def address(self) -> str:
@@ -157,6 +161,11 @@ class Connection(Protocol):
     @property
     def taken_bytes(self) -> int | None:
         """Bytes that the client has acknowledged so far; None if the system does not tell."""
+        ...
+
+    @property
+    def throttle(self) -> Throttle | None:
+        """Limits what its client sends: messages, or pings and pongs of the WebSocket API."""
         ...
 
     @property
@@ -212,6 +221,8 @@ class ClosedConnection(Struct, frozen=True, kw_only=True):
     """When it was closed, in market time; null where that is not known, as at an edge."""
     reason: str
     """Why: the name of a [close reason](closing.md)."""
+    explanation: str
+    """What that means."""
 
 
 def _no_market() -> None:
@@ -320,6 +331,7 @@ class Endpoint:
                 closed_ms=self.clock(),
                 closed_market_ms=self.market_ms(),
                 reason=reason,
+                explanation=EXPLANATIONS.get(reason, ""),
             )
         )
 

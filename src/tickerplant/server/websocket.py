@@ -35,7 +35,7 @@ from tickerplant.protocol.actions import (
 from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT, SLOW_CONSUMER, STALLED, CloseReason
 from tickerplant.protocol.delivery import EVERY, Delivery, Policy
 from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
-from tickerplant.protocol.rate_limiter import ClientUsage
+from tickerplant.protocol.rate_limiter import ClientUsage, Throttle
 from tickerplant.protocol.redaction import loggable, sized
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
@@ -106,6 +106,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._is_reading_paused = False
         """Whether the rest of the input is read in the next turn."""
         self._pending: list[bytes] = []
+        self.reply_count = self.reply_bytes = 0
+        """Replies to messages of its client so far, and their frames."""
         self._session: Session | None = None
         self._counted_names = 0
         """Subscriptions that the port counts."""
@@ -158,6 +160,14 @@ class WebSocketConnection(asyncio.Protocol):
     def names(self) -> Collection[str] | None:
         """The names it is subscribed to, silent ones included; None for a WebSocket API connection."""
         return self._session.names if isinstance(self._session, StreamSession) else None
+
+    @property
+    def throttle(self) -> Throttle | None:
+        """Limits what its client sends: messages, or pings and pongs of the WebSocket API."""
+        session = self._session
+        if isinstance(session, StreamSession):
+            return session.throttle
+        return None if session is None else session.keepalive.throttle
 
     @property
     def next_deadline_ms(self) -> int:
@@ -506,7 +516,10 @@ class WebSocketConnection(asyncio.Protocol):
         return True
 
     def _send(self, text: bytes, code: int | None, message: bytes) -> None:
-        self._pending.append(frames.text_frame(text))
+        frame = frames.text_frame(text)
+        self._pending.append(frame)
+        self.reply_count += 1
+        self.reply_bytes += len(frame)
         if code is not None:
             # The message itself is not logged: it may contain keys, even if sent to the wrong address.
             shown = f"a message of {sized(message)}" if message else "an earlier request"

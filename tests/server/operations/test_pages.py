@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 from loopback import START_MS, ending, loopback, looped, until
 from msgspec.structs import replace
+from stage import trade
 
 from tickerplant.events import BookSnapshot
+from tickerplant.frames import HEADERS
 from tickerplant.profile import CURRENT
+from tickerplant.protocol.close_reasons import CONTROL_PLANE
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.raw_events import RawDepth, RawQuote
 from tickerplant.server.metrics import MAX_SAMPLES
@@ -226,6 +230,51 @@ async def test_limits_that_are_off_are_said_to_be_and_counted_in_the_metrics() -
 
 
 @looped
+async def test_a_connection_tells_what_it_was_sent_and_how_near_its_limits_it_is() -> None:
+    async with loopback() as house:
+        asked = '{"method":"LIST_SUBSCRIPTIONS","id":%d}'
+        async with (
+            house.connect("/ws/btcusdt@trade") as asking,
+            house.connect("/stream?streams=btcusdt@trade/ethusdt@trade") as quiet,
+            house.connect("/ws-fapi/v1") as api,
+        ):
+            for number in range(3):
+                await asking.send(asked % number)
+            replies = [await asking.recv() for _ in range(3)]
+            for number in range(4):
+                house.plant.publish(trade(number, START_MS))
+            received = [await asking.recv() for _ in range(4)]
+            wrapped = [await quiet.recv() for _ in range(4)]
+            await api.send('{"id":1,"method":"ping"}')
+            answered = await api.recv()
+            house.clock.now_ms += 150
+            page = (await house.get("/plant/v1/connections")).json["connections"]
+    rows = {row["kind"]: row for row in page}
+    counted = {kind: (row["messages"], row["bytes"]) for kind, row in rows.items()}
+    assert counted == {
+        "raw": (7, framed_bytes([*replies, *received])),
+        "combined": (4, framed_bytes(wrapped)),
+        "api": (1, framed_bytes([answered])),
+    }
+    day_ms = LIMITS.lifetime_ms
+    assert rows["raw"]["limits"] == {
+        "messages": {"used": 2, "limit": 15},
+        "streams": {"used": 1, "limit": 1024},
+        "age_ms": {"used": 150, "limit": day_ms},
+    }, "of three messages at once, 150 ms made up for one and a half"
+    assert rows["combined"]["limits"]["streams"]["used"] == 2
+    assert rows["api"]["limits"] == {
+        "messages": {"used": 0, "limit": 5},
+        "streams": None,
+        "age_ms": {"used": 150, "limit": day_ms},
+    }
+
+
+def framed_bytes(texts: list[Any]) -> int:
+    return sum(len(HEADERS[len(text)]) + len(text) for text in texts)
+
+
+@looped
 async def test_connections_tell_what_they_are_and_the_last_ones_why_they_ended() -> None:
     async with loopback() as house:
         house.plant.advance(START_MS + 7_000)
@@ -249,5 +298,7 @@ async def test_connections_tell_what_they_are_and_the_last_ones_why_they_ended()
         await until(lambda: not house.server.connections)
         ended = (await house.get("/plant/v1/connections")).json["closed"]
         assert [each["reason"] for each in ended] == ["client", "control_plane"]
+        assert ended[0]["explanation"] == "The client closed it properly."
+        assert ended[1]["explanation"] == CONTROL_PLANE.doc
         assert ended[1]["path"] == "/stream?streams=btcusdt@trade"
         assert ended[1]["closed_market_ms"] == START_MS + 7_000

@@ -27,6 +27,27 @@ _NOTHING_WAITS = Backlog(EVERY, 0, DeliveryCounters())
 """What a connection without a backlog has."""
 
 
+class LimitUse(Struct, frozen=True, kw_only=True):
+    """How much of one limit is used."""
+
+    used: int
+    """How much is used now."""
+    limit: int
+    """The limit of the exchange; it is only counted with `--limits off`."""
+
+
+class ConnectionLimits(Struct, frozen=True, kw_only=True):
+    """How near a connection is to its own limits; request weight belongs to the address."""
+
+    messages: LimitUse | None
+    """Messages of its client, of the most at once, less those that the rate has made up for since; of
+    an `api` connection its pings and pongs; null if these are not limited."""
+    streams: LimitUse | None
+    """Its subscriptions; null for an `api` connection."""
+    age_ms: LimitUse
+    """The time since it was opened."""
+
+
 class ConnectionRow(Struct, frozen=True, kw_only=True):
     """One WebSocket connection."""
 
@@ -56,6 +77,12 @@ class ConnectionRow(Struct, frozen=True, kw_only=True):
     """What happens to its messages while the client is behind: `every`, `latest` or `drop-oldest`."""
     stamps: bool
     """Whether its messages tell when they were made and written."""
+    messages: int
+    """Messages sent to it so far: those of its streams, and replies."""
+    bytes: int
+    """Bytes of their frames."""
+    limits: ConnectionLimits
+    """How near it is to its own limits, each with `used` and `limit`."""
     unsent_bytes: int
     """Bytes written to it that the network has not taken."""
     held: bool
@@ -142,6 +169,7 @@ def _unsent_bytes(found: tuple[Connection, Endpoint]) -> int:
 def connection_row(connection: Connection, endpoint: Endpoint, worker: str) -> ConnectionRow:
     """Return what is shown of an open connection."""
     names, audience = connection.names, endpoint.hub.audience_of.get(connection)
+    sent = endpoint.hub.sent_to(connection)
     waiting = _backlog(connection, endpoint.hub)
     opening = endpoint.connections[connection]
     is_combined = audience is not None and audience.combined
@@ -159,10 +187,26 @@ def connection_row(connection: Connection, endpoint: Endpoint, worker: str) -> C
         streams=[loggable(name) for name in islice(names or (), SHOWN_STREAMS)],
         delivery=connection.policy,
         stamps=(PLAIN if audience is None else audience.delivery).is_stamped,
+        messages=sent.messages + connection.reply_count,
+        bytes=sent.size_bytes + connection.reply_bytes,
+        limits=_limits_used(connection, endpoint, opening.opened_ms),
         unsent_bytes=connection.unsent_bytes,
         held=waiting.is_held,
         waiting_messages=len(waiting),
         waiting_bytes=waiting.size_bytes,
         conflated=waiting.conflated,
         dropped=waiting.dropped,
+    )
+
+
+def _limits_used(connection: Connection, endpoint: Endpoint, opened_ms: int) -> ConnectionLimits:
+    """Return how near a connection is to its limits, as far as its session counts them."""
+    limits, now_ms, throttle = endpoint.limits, endpoint.clock(), connection.throttle
+    names = connection.names
+    return ConnectionLimits(
+        messages=None
+        if throttle is None
+        else LimitUse(used=throttle.bucket.used_at(now_ms), limit=throttle.bucket.capacity),
+        streams=None if names is None else LimitUse(used=len(names), limit=limits.max_streams),
+        age_ms=LimitUse(used=now_ms - opened_ms, limit=limits.lifetime_ms),
     )
