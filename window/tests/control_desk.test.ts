@@ -7,6 +7,7 @@ import {
   nextChange,
   progressAt,
   type Scenario,
+  startableFirst,
 } from "../src/rooms/control/scenario.ts";
 import { PlantError } from "../src/wire/plant.ts";
 
@@ -97,5 +98,24 @@ test("a scenario says how far it is and what comes next", () => {
   assert.deepEqual(
     [ordered.on.map(({ id }) => id), ordered.over.map(({ id }) => id)],
     [["s1"], ["s2", "s0"]],
+  );
+});
+
+test("what can be started here comes first in the library", () => {
+  const library = ["a", "b", "c"].map((name, n) => ({
+    name,
+    title: "",
+    here: "",
+    duration_ms: 1,
+    needs_simulation: n < 2,
+  }));
+  const names = (isSimulated: boolean): string[] =>
+    startableFirst(library, isSimulated).map(({ name }) => name);
+  assert.deepEqual(
+    [names(true), names(false)],
+    [
+      ["a", "b", "c"],
+      ["c", "a", "b"],
+    ],
   );
 });

@@ -114,8 +114,11 @@ test("numbers, flags and symbols of a lever are sent as what they are", () => {
   });
   assert.equal(bodyOf(groups, { move: "a lot" }).move, "a lot", "the server says what is wrong");
   const named = leverFields({ ...kind, symbols: "named", has_duration: false });
-  assert.ok(named[1]?.fields[0]?.isRequired);
-  assert.equal(named.length, 2);
+  assert.ok(named[2]?.fields[0]?.isRequired);
+  assert.deepEqual(
+    named.map(({ title }) => title),
+    ["Parameters", "Further parameters", "Where"],
+  );
 });
 
 test("one click knows the rules that it turned on, whatever the order of their keys", () => {

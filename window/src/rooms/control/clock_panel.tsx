@@ -22,7 +22,7 @@ export function ClockPanel() {
   if (!here.controls.clock) {
     return (
       <Panel title="Clock">
-        <p class="control-text">
+        <p class="control-note">
           A relay has no clock: it passes on the market of another server as it comes. A replay and
           a simulation have one, <code>tickerplant replay RECORDING</code> and{" "}
           <code>tickerplant simulate</code>.
@@ -34,7 +34,7 @@ export function ClockPanel() {
   return (
     <Panel title="Clock" class="clock-panel">
       {now === undefined ? (
-        <p class="control-text quiet">Asking the server …</p>
+        <p class="control-note quiet">Asking the server …</p>
       ) : (
         <Face now={now} />
       )}

@@ -2,7 +2,7 @@ import { marketNow } from "../../market/time.ts";
 import { clockTime, span } from "../../parts/format.ts";
 import { Note } from "../../parts/note.tsx";
 import { Panel } from "../../parts/panel.tsx";
-import { plantDelete, plantPost, poll } from "../../wire/plant.ts";
+import { PlantError, plantDelete, plantPost, poll } from "../../wire/plant.ts";
 import { desk } from "./desk.ts";
 import {
   bodyOf,
@@ -18,6 +18,8 @@ const FAULTS = "/plant/v1/faults";
 const EVERY_MS = 2_000;
 /** Rules that are over and still shown. */
 const MOST_OVER = 5;
+
+type Rule = FaultsPage["rules"][number];
 
 const faults = () => poll(FAULTS, EVERY_MS);
 
@@ -81,36 +83,34 @@ function add(
   rules: readonly Readonly<Record<string, unknown>>[],
   title: string,
 ): Promise<boolean> {
-  const ids: string[] = [];
-  const remove = async (): Promise<void> => {
-    await removeAll(ids);
-  };
   return desk
     .carryOut({
       place,
       run: async () => {
-        const texts: string[] = [];
-        for (const rule of rules) {
-          const added = await plantPost(FAULTS, rule);
-          ids.push(added.id);
-          texts.push(added.text);
-        }
-        return texts;
+        const added: Rule[] = [];
+        for (const rule of rules) added.push(await plantPost(FAULTS, rule));
+        return added;
       },
-      said: (texts) => `${title || "A fault is on"}: ${texts.join(", ")} (${ids.join(", ")}).`,
-      undo: () => ({ label: "Turn off", run: remove }),
+      said: (added) => {
+        const texts = added.map(({ id, text }) => `${text} (${id})`);
+        return `${title || "A fault is on"}: ${texts.join(", ")}.`;
+      },
+      undo: (added) => {
+        const ids = added.filter(({ state }) => state !== "over").map(({ id }) => id);
+        return ids.length > 0 ? { label: "Turn off", run: () => removeAll(ids) } : undefined;
+      },
     })
     .finally(() => faults().refresh());
 }
 
+/** Turn rules off; those that somebody else removed are none the worse. */
 async function removeAll(ids: readonly string[]): Promise<void> {
-  const present = new Set((await plantGetRules()).map(({ id }) => id));
-  for (const id of ids) if (present.has(id)) await plantDelete(`${FAULTS}/{id}`, { id });
+  for (const id of ids) {
+    await plantDelete(`${FAULTS}/{id}`, { id }).catch((error: unknown) => {
+      if (!(error instanceof PlantError) || error.status !== 404) throw error;
+    });
+  }
   faults().refresh();
-}
-
-async function plantGetRules(): Promise<FaultsPage["rules"]> {
-  return faults().state.peek().data?.rules ?? [];
 }
 
 function OneClicks(props: { readonly page: FaultsPage }) {
@@ -160,56 +160,49 @@ function Rules(props: { readonly page: FaultsPage }) {
   const over = rules.filter(({ state }) => state === "over").slice(-MOST_OVER);
   if (on.length + over.length === 0) return <p class="quiet">No fault is on.</p>;
   return (
-    <table aria-label="Faults" class="rules">
-      <thead>
-        <tr>
-          <th>Fault</th>
-          <th>State</th>
-          <th class="number">Hits</th>
-          <th>When</th>
-          <th>
-            <span class="unseen">Turn off</span>
-          </th>
-        </tr>
-      </thead>
-      <tbody>
-        {[...on, ...over.reverse()].map((rule) => (
-          <tr key={rule.id} data-testid="fault" data-id={rule.id} data-state={rule.state}>
-            <td class="rule-text">
-              <span class="quiet">{rule.id}</span> <code>{rule.text}</code>
-            </td>
-            <td>{rule.state}</td>
-            <td class="number">{rule.hits.toLocaleString("en")}</td>
-            <td>{windowText(rule)}</td>
-            <td>
-              {rule.state !== "over" && (
-                <button
-                  type="button"
-                  aria-label={`Turn off ${rule.id}`}
-                  disabled={desk.isBusy(rule.id)}
-                  onClick={() =>
-                    void desk
-                      .carryOut({
-                        place: rule.id,
-                        run: () => plantDelete(`${FAULTS}/{id}`, { id: rule.id }),
-                        said: () => `Off: ${rule.text} (${rule.id}).`,
-                      })
-                      .then(() => faults().refresh())
-                  }
-                >
-                  Turn off
-                </button>
-              )}
-              <ProblemNote place={rule.id} />
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <ul aria-label="Faults" class="rules">
+      {[...on, ...over.reverse()].map((rule) => (
+        <RuleRow key={rule.id} rule={rule} />
+      ))}
+    </ul>
   );
 }
 
-function windowText(rule: FaultsPage["rules"][number]): string {
+function RuleRow(props: { readonly rule: Rule }) {
+  const { id, text, state, hits } = props.rule;
+  return (
+    <li data-testid="fault" data-id={id} data-state={state} data-hits={hits}>
+      <div>
+        <span class="quiet">{id}</span> <code>{text}</code>
+        <p class="quiet">
+          {state}, {hits.toLocaleString("en")} {hits === 1 ? "hit" : "hits"},{" "}
+          {windowText(props.rule)}
+        </p>
+      </div>
+      {state !== "over" && (
+        <button
+          type="button"
+          aria-label={`Turn off ${id}`}
+          disabled={desk.isBusy(id)}
+          onClick={() =>
+            void desk
+              .carryOut({
+                place: id,
+                run: () => plantDelete(`${FAULTS}/{id}`, { id }),
+                said: () => `Off: ${text} (${id}).`,
+              })
+              .then(() => faults().refresh())
+          }
+        >
+          Turn off
+        </button>
+      )}
+      <ProblemNote place={id} />
+    </li>
+  );
+}
+
+function windowText(rule: Rule): string {
   const nowMs = marketNow();
   const { state, opens_ms, ends_ms } = rule;
   if (state === "waiting") return `in ${span(opens_ms - nowMs)}`;

@@ -59,15 +59,16 @@ export function leverFields(kind: LeverKind): readonly FieldGroup[] {
     const expected = {
       number: `a number ${bounds}`,
       duration: "a duration such as 40s",
-      choice: choices.join(", "),
-      flag: "true or false",
+      choice: "",
+      flag: "",
     }[each.kind];
-    const given = standard === null || standard === undefined ? "" : `; ${standard} if empty`;
+    const isRequired = standard === null || standard === undefined;
+    const given = isRequired ? "" : `${standard} if empty`;
     return {
       name,
       doc,
-      expected: `${expected}${given}`,
-      isRequired: given === "",
+      expected: [expected, given].filter((part) => part !== "").join("; "),
+      isRequired,
       choices: each.kind === "flag" ? ["true", "false"] : choices,
       as: each.kind === "number" || each.kind === "flag" ? each.kind : "text",
     };
@@ -90,7 +91,8 @@ export function leverFields(kind: LeverKind): readonly FieldGroup[] {
     expected: "a duration such as 60s",
   };
   return [
-    { title: "Parameters", fields: params },
+    { title: "Parameters", fields: params.filter(({ isRequired }) => isRequired) },
+    { title: "Further parameters", fields: params.filter(({ isRequired }) => !isRequired) },
     { title: "Where", fields: where },
     { title: "When", fields: kind.has_duration ? [window] : [] },
   ].filter(({ fields }) => fields.length > 0);

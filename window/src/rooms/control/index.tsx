@@ -25,7 +25,7 @@ export function ControlRoom() {
         {levers ? (
           <LeversPanel />
         ) : (
-          <p class="control-text quiet">
+          <p class="control-note quiet">
             This market has no levers: only a simulated one can be changed,{" "}
             <code>tickerplant simulate</code>.
           </p>

@@ -133,7 +133,7 @@ function Field(props: {
       </label>
       {field.choices.length > 0 ? (
         <select {...shared} onChange={(event) => props.onInput(event.currentTarget.value)}>
-          <option value="" />
+          <option value="">{field.expected}</option>
           {field.choices.map((each) => (
             <option key={each} value={each}>
               {each}

@@ -10,6 +10,8 @@ import { KindForm, ProblemNote } from "./kind_form.tsx";
 const LEVERS = "/plant/v1/levers";
 const EVERY_MS = 2_000;
 
+type Lever = LeversPage["levers"][number];
+
 const levers = () => poll(LEVERS, EVERY_MS);
 
 /** Levers: what changes the simulated market. */
@@ -79,52 +81,44 @@ function release(id: string): Promise<void> {
 }
 
 function Pulled(props: { readonly page: LeversPage }) {
-  const nowMs = marketNow();
   if (props.page.levers.length === 0) return <p class="quiet">No lever is pulled.</p>;
   return (
-    <table aria-label="Levers" class="rules">
-      <thead>
-        <tr>
-          <th>Lever</th>
-          <th>State</th>
-          <th>When</th>
-          <th>
-            <span class="unseen">Release</span>
-          </th>
-        </tr>
-      </thead>
-      <tbody>
-        {props.page.levers.map((lever) => (
-          <tr key={lever.id} data-testid="lever" data-id={lever.id} data-state={lever.state}>
-            <td class="rule-text">
-              <span class="quiet">{lever.id}</span>{" "}
-              <code>{[lever.market, ...parameters(lever), ...lever.symbols].join(" ")}</code>
-            </td>
-            <td>{lever.state}</td>
-            <td>
-              since {clockTime(lever.since_ms)}
-              {lever.until_ms === null ? "" : `, ${span(Math.max(0, lever.until_ms - nowMs))} left`}
-            </td>
-            <td>
-              {lever.state !== "releasing" && (
-                <button
-                  type="button"
-                  aria-label={`Release ${lever.id}`}
-                  disabled={desk.isBusy(lever.id)}
-                  onClick={() => void release(lever.id)}
-                >
-                  Release
-                </button>
-              )}
-              <ProblemNote place={lever.id} />
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <ul aria-label="Levers" class="rules">
+      {props.page.levers.map((lever) => (
+        <LeverRow key={lever.id} lever={lever} />
+      ))}
+    </ul>
   );
 }
 
-function parameters(lever: LeversPage["levers"][number]): readonly string[] {
+function LeverRow(props: { readonly lever: Lever }) {
+  const { id, market, state, symbols, since_ms, until_ms } = props.lever;
+  const left = until_ms === null ? "" : `, ${span(Math.max(0, until_ms - marketNow()))} left`;
+  return (
+    <li data-testid="lever" data-id={id} data-state={state}>
+      <div>
+        <span class="quiet">{id}</span>{" "}
+        <code>{[market, ...parameters(props.lever), ...symbols].join(" ")}</code>
+        <p class="quiet">
+          {state}, since {clockTime(since_ms)}
+          {left}
+        </p>
+      </div>
+      {state !== "releasing" && (
+        <button
+          type="button"
+          aria-label={`Release ${id}`}
+          disabled={desk.isBusy(id)}
+          onClick={() => void release(id)}
+        >
+          Release
+        </button>
+      )}
+      <ProblemNote place={id} />
+    </li>
+  );
+}
+
+function parameters(lever: Lever): readonly string[] {
   return Object.entries(lever.parameters).map(([name, value]) => `${name}=${value}`);
 }

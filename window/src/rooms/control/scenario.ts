@@ -34,3 +34,15 @@ export function inOrder(page: ScenariosPage): {
   const over = page.scenarios.filter(({ state }) => state === "over").reverse();
   return { on, over };
 }
+
+/** Return the library, what cannot be started here last: only a simulated market can be changed. */
+export function startableFirst(
+  library: ScenariosPage["library"],
+  isSimulated: boolean,
+): ScenariosPage["library"] {
+  if (isSimulated) return library;
+  const [here, elsewhere] = [false, true].map((needs) =>
+    library.filter(({ needs_simulation }) => needs_simulation === needs),
+  );
+  return [...(here ?? []), ...(elsewhere ?? [])];
+}

@@ -13,6 +13,7 @@ import {
   progressAt,
   type Scenario,
   type ScenariosPage,
+  startableFirst,
 } from "./scenario.ts";
 
 const SCENARIOS = "/plant/v1/scenarios";
@@ -129,9 +130,10 @@ function Run(props: { readonly scenario: Scenario }) {
 
 function Library(props: { readonly page: ScenariosPage }) {
   const isSimulated = server.value?.controls.levers ?? false;
+  const library = startableFirst(props.page.library, isSimulated);
   return (
     <ul class="cards">
-      {props.page.library.map((each) => {
+      {library.map((each) => {
         const place = `scenario ${each.name}`;
         const isBarred = each.needs_simulation && !isSimulated;
         return (
