@@ -23,6 +23,14 @@ test("what was done is listed, the latest first, with what takes it back", async
   assert.deepEqual([texts.length, texts[0]], [MOST_DONE, String(MOST_DONE + 2)]);
   await desk.done.value[0]?.undo?.run();
   assert.deepEqual(undone, [`f${MOST_DONE + 2}`]);
+  for (const to of ["a", "b"]) {
+    await desk.carryOut({ place: "seek", run: async () => to, said: String, topic: "clock" });
+  }
+  assert.deepEqual(
+    desk.done.value.slice(0, 2).map(({ text }) => text),
+    ["b", String(MOST_DONE + 2)],
+    "a line replaces another one of its topic",
+  );
   desk.dismiss(desk.done.value[0]?.id ?? 0);
   assert.equal(desk.done.value.length, MOST_DONE - 1);
 });

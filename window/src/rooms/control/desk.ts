@@ -6,6 +6,8 @@ import { PlantError } from "../../wire/plant.ts";
 export interface Done {
   readonly id: number;
   readonly text: string;
+  /** What replaces an earlier line of the same; empty if nothing does. */
+  readonly topic: string;
   /** Takes it back. */
   readonly undo?: Undo | undefined;
 }
@@ -29,6 +31,7 @@ export interface Task<T> {
   /** What was done, in words; nothing is noted if it is empty. */
   readonly said: (answer: T) => string;
   readonly undo?: (answer: T) => Undo | undefined;
+  readonly topic?: string;
 }
 
 /** What was done that stays listed. */
@@ -74,7 +77,7 @@ export class Desk {
    * What the server refuses is kept as the problem of the place.
    */
   async carryOut<T>(task: Task<T>): Promise<boolean> {
-    const { place } = task;
+    const { place, topic = "" } = task;
     if (this.isBusy(place)) return false;
     this.#busy.value = new Set([...this.#busy.value, place]);
     try {
@@ -82,8 +85,9 @@ export class Desk {
       this.forgive(place);
       const text = task.said(answer);
       if (text) {
-        const done = { id: ++this.#count, text, undo: task.undo?.(answer) };
-        this.#done.value = [done, ...this.#done.value].slice(0, MOST_DONE);
+        const done = { id: ++this.#count, text, topic, undo: task.undo?.(answer) };
+        const others = this.#done.value.filter((each) => !topic || each.topic !== topic);
+        this.#done.value = [done, ...others].slice(0, MOST_DONE);
       }
       return true;
     } catch (error) {

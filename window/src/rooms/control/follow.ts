@@ -1,7 +1,7 @@
 /** The clock of the server, followed while it is shown, and what is asked of it. */
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import { plantPost, poll, server } from "../../wire/plant.ts";
-import { type Clock, type ClockState, type Coverage, clockOf, later, speedText } from "./clock.ts";
+import { type Clock, type ClockState, type Coverage, clockOf, later } from "./clock.ts";
 import { desk } from "./desk.ts";
 
 const POLL_MS = 2_000;
@@ -19,12 +19,14 @@ const tick = signal(0, {
       const state = newest.peek()?.state;
       const isFast = state && (state.pending || state.speed > FAST || state.speed === 0);
       if (isFast && tick.value % 2 === 0) clockPoll().refresh();
+      if (coverage.peek()?.complete === false && tick.value % 8 === 0) coveragePoll().refresh();
     }, TICK_MS);
   },
   unwatched: () => clearInterval(timer),
 });
 
 const clockPoll = () => poll("/plant/v1/clock", POLL_MS);
+const coveragePoll = () => poll("/plant/v1/coverage", COVERAGE_MS);
 
 /** The answer to what was asked last. */
 const answered = signal<{ readonly state: ClockState; readonly atMs: number } | undefined>(
@@ -49,7 +51,7 @@ export const clock: ReadonlySignal<Clock | undefined> = computed(() => {
 /** What the recordings of a replay cover; undefined elsewhere, and until it is known. */
 export const coverage: ReadonlySignal<Coverage | undefined> = computed(() => {
   if (server.value?.origin !== "replay") return undefined;
-  return poll("/plant/v1/coverage", COVERAGE_MS).state.value.data;
+  return coveragePoll().state.value.data;
 });
 
 /** What is asked of the clock. */
@@ -61,11 +63,7 @@ export interface ClockChange {
 }
 
 /** Ask for a change of the clock; return whether it was made. */
-export async function setClock(
-  change: ClockChange,
-  said: string,
-  place = "clock",
-): Promise<boolean> {
+async function setClock(change: ClockChange, place: string, said = ""): Promise<boolean> {
   const isMade = await desk.carryOut({
     place,
     run: async () => {
@@ -74,6 +72,7 @@ export async function setClock(
       return state;
     },
     said: () => said,
+    topic: "clock",
   });
   clockPoll().refresh();
   return isMade;
@@ -83,21 +82,38 @@ export async function setClock(
 export function togglePause(): void {
   const now = clock.peek();
   if (now === undefined || now.phase === "over") return;
-  void setClock({ paused: !now.isPaused }, now.isPaused ? "The market goes on." : "Paused.");
+  void setClock({ paused: !now.isPaused }, "clock");
 }
 
 /** Set how fast the market goes. */
 export function setSpeed(speed: number): Promise<boolean> {
-  return setClock({ speed }, `Speed: ${speedText(speed)}.`, "speed");
+  return setClock({ speed }, "speed");
 }
 
 /** Advance the market by a step such as `1s` or a number of messages, and let it stand still. */
 export function step(by: number | string): Promise<boolean> {
-  const words = typeof by === "number" ? `${by} ${by === 1 ? "message" : "messages"}` : by;
-  return setClock({ paused: true, step: by }, `Stepped by ${words}, and paused.`, "step");
+  return setClock({ paused: true, step: by }, "step");
 }
 
-/** Go to a position: ms, or text as the server reads it. */
-export function seek(to: number | string, shownAs: string, place = "seek"): Promise<boolean> {
-  return setClock({ seek: to }, `Went to ${shownAs}.`, place);
+interface Target {
+  readonly to: number | string;
+  readonly shownAs: string;
+}
+
+const targets = new Map<string, Target>();
+
+/**
+ * Go to a position: ms, or text as the server reads it; return whether that is where the clock went.
+ *
+ * While one is gone to, only the latest of those that are asked for is kept.
+ */
+export async function seek(to: number | string, shownAs: string, place = "seek"): Promise<boolean> {
+  if (desk.isBusy(place)) {
+    targets.set(place, { to, shownAs });
+    return false;
+  }
+  const isMade = await setClock({ seek: to }, place, `Went to ${shownAs}.`);
+  const next = targets.get(place);
+  targets.delete(place);
+  return next === undefined ? isMade : seek(next.to, next.shownAs, place);
 }

@@ -6,7 +6,11 @@ import { route } from "../../route.ts";
 import { server } from "../../wire/plant.ts";
 import { phaseText, speedText } from "./clock.ts";
 import { clock, coverage, step, togglePause } from "./follow.ts";
+import { ProblemNote } from "./kind_form.tsx";
 import { SeekBar } from "./seek_bar.tsx";
+
+/** Where what was refused to the strip is kept. */
+const PLACES = ["clock", "step", "seek"];
 
 /** The clock in the header, where the server has one. */
 export function ClockStrip() {
@@ -36,6 +40,9 @@ export function ClockStrip() {
         {now.phase === "playing" ? speedText(now.speed) : phaseText(now)}
       </span>
       <SeekBar clock={now} coverage={coverage.value} isThin />
+      {PLACES.map((place) => (
+        <ProblemNote key={place} place={place} />
+      ))}
     </section>
   );
 }
