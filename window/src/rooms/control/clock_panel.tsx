@@ -49,7 +49,7 @@ function Face(props: { readonly now: Clock }) {
   return (
     <div class="control-text">
       <div class="clock-face">
-        <PauseButton isPaused={now.isPaused} isOver={isOver && !now.isReplay} />
+        <PauseButton clock={now} />
         <time class="clock-time" data-testid="clock-time" data-time-ms={Math.round(now.timeMs)}>
           {dateTime(now.timeMs)} UTC
         </time>

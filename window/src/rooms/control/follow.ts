@@ -1,7 +1,15 @@
 /** The clock of the server, followed while it is shown, and what is asked of it. */
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import { plantPost, poll, server } from "../../wire/plant.ts";
-import { type Clock, type ClockState, type Coverage, clockOf, later } from "./clock.ts";
+import {
+  barOf,
+  type Clock,
+  type ClockState,
+  type Coverage,
+  clockOf,
+  later,
+  timeAt,
+} from "./clock.ts";
 import { desk } from "./desk.ts";
 
 const POLL_MS = 2_000;
@@ -78,10 +86,15 @@ async function setClock(change: ClockChange, place: string, said = ""): Promise<
   return isMade;
 }
 
-/** Pause the market, or let it go on. */
+/** Pause the market, or let it go on; play a recording again that is over. */
 export function togglePause(): void {
   const now = clock.peek();
-  if (now === undefined || now.phase === "over") return;
+  if (now === undefined) return;
+  if (now.phase === "over") {
+    const fromMs = timeAt(barOf(now, undefined), 0);
+    if (now.isReplay) void setClock({ paused: false, seek: fromMs }, "clock");
+    return;
+  }
   void setClock({ paused: !now.isPaused }, "clock");
 }
 

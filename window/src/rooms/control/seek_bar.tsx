@@ -125,7 +125,8 @@ function SliderBar(props: BarProps) {
         ))}
         <i class="seek-handle" style={{ left: pc(shareAt(bar, handleMs)) }} />
         {under !== undefined && (
-          <output
+          <div
+            aria-hidden="true"
             class={shareAt(bar, under) > 0.5 ? "seek-preview seek-preview-left" : "seek-preview"}
             style={{ left: pc(shareAt(bar, under)) }}
           >
@@ -133,7 +134,7 @@ function SliderBar(props: BarProps) {
             {reasonsAt(holes, under, bar).map((each) => (
               <span key={each}>{each}</span>
             ))}
-          </output>
+          </div>
         )}
       </div>
       {!isThin && (

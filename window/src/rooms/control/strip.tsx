@@ -4,7 +4,7 @@ import { bind } from "../../keys.ts";
 import { dateTime } from "../../parts/format.ts";
 import { route } from "../../route.ts";
 import { server } from "../../wire/plant.ts";
-import { phaseText, speedText } from "./clock.ts";
+import { type Clock, phaseText, speedText } from "./clock.ts";
 import { clock, coverage, step, togglePause } from "./follow.ts";
 import { ProblemNote } from "./kind_form.tsx";
 import { SeekBar } from "./seek_bar.tsx";
@@ -29,10 +29,9 @@ export function ClockStrip() {
   if (!hasClock || route.value.room === "control") return null;
   const now = clock.value;
   if (now === undefined) return null;
-  const isOver = now.phase === "over";
   return (
     <section class="clock-strip" aria-label="Clock">
-      <PauseButton isPaused={now.isPaused} isOver={isOver} />
+      <PauseButton clock={now} />
       <time data-testid="clock-time" data-time-ms={Math.round(now.timeMs)}>
         {dateTime(now.timeMs)}
       </time>
@@ -47,21 +46,23 @@ export function ClockStrip() {
   );
 }
 
-/** Pauses the market, or lets it go on. */
-export function PauseButton(props: { readonly isPaused: boolean; readonly isOver: boolean }) {
-  const { isPaused, isOver } = props;
+/** Pauses the market, or lets it go on; plays a recording again that is over. */
+export function PauseButton(props: { readonly clock: Clock }) {
+  const { isPaused, isReplay, phase } = props.clock;
+  const isOver = phase === "over";
+  const label = isOver ? "Play again" : isPaused ? "Go on" : "Pause";
   return (
     <button
       type="button"
       class="pause"
       data-testid="pause"
-      aria-label={isPaused ? "Go on" : "Pause"}
-      title={isOver ? "The market is over" : `${isPaused ? "Go on" : "Pause"} (space)`}
+      aria-label={label}
+      title={`${label} (space)`}
       aria-keyshortcuts="Space"
-      disabled={isOver}
+      disabled={isOver && !isReplay}
       onClick={togglePause}
     >
-      <span aria-hidden="true">{isPaused ? "▶" : "❚❚"}</span>
+      <span aria-hidden="true">{isOver ? "↻" : isPaused ? "▶" : "❚❚"}</span>
     </button>
   );
 }
