@@ -1,4 +1,6 @@
 import "./control.css";
+import { useEffect } from "preact/hooks";
+import { marks } from "../../market/marks.ts";
 import { Note } from "../../parts/note.tsx";
 import { go } from "../../route.ts";
 import { server } from "../../wire/plant.ts";
@@ -10,6 +12,8 @@ import { ScenariosPanel } from "./scenarios_panel.tsx";
 
 /** The control room: the clock, and what goes wrong or changes on demand. */
 export function ControlRoom() {
+  // What is turned on and off again here has to be remembered for the chart.
+  useEffect(() => marks.subscribe(() => {}), []);
   const here = server.value;
   if (here === undefined) {
     return <Note kind="info">The server has not said yet what can be controlled.</Note>;
