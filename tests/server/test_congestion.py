@@ -196,3 +196,21 @@ async def test_a_client_that_does_not_read_is_closed_by_time_long_before_the_bou
                     await asyncio.sleep(3 * TICK_MS / 1_000)
             assert counters.closed == {STALLED.name: 1}
             assert len(house.server.connections) == 1, "the one that reads"
+
+
+@pytest.mark.sockets
+@looped
+async def test_a_client_that_is_lost_while_it_is_behind_is_behind_no_longer() -> None:
+    async with loopback() as house:
+        congestion = house.server.congestion
+        with house.socket(receive_bytes=4096) as sock:
+            await shake_hands(sock, "/ws/btcusdt@trade")
+            async with asyncio.timeout(10):
+                while not congestion.behind_count:
+                    for _ in range(200):
+                        house.trade()
+                    await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while house.server.connections:
+                await asyncio.sleep(0)
+        assert congestion.behind_count == 0

@@ -38,6 +38,7 @@ let answersHttp = true;
 
 function surroundings(): Surroundings {
   return {
+    name: "a1b2c3d4",
     open: (url) => {
       const line = new Line(url);
       lines.push(line);
@@ -89,7 +90,7 @@ beforeEach(() => {
 
 test("the connection is relative to the page", () => {
   opened();
-  assert.equal(line().url, "ws://house:9001/plant/stream?stamps=1");
+  assert.equal(line().url, "ws://house:9001/plant/stream?stamps=1&window=a1b2c3d4");
 });
 
 test("subscriptions are counted and sent in batches", () => {
@@ -173,7 +174,7 @@ test("a page that stays behind asks for the latest state only", () => {
     advance(1);
   }
   assert.equal(lines.length, 2);
-  assert.equal(line().url, "ws://house:9001/plant/stream?stamps=1&delivery=latest");
+  assert.equal(line().url, "ws://house:9001/plant/stream?stamps=1&window=a1b2c3d4&delivery=latest");
   assert.equal(feed.state.value.isConflated, true);
 });
 

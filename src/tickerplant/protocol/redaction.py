@@ -54,9 +54,11 @@ _NAME = re.compile(
 _WORDS = frozenset(
     {
         *("", "ws", "stream", "streams", "timeUnit", "returnRateLimits", *ROUTES),
-        *("delivery", "stamps", "0", "1", *POLICIES),
+        *("delivery", "stamps", "window", "0", "1", *POLICIES),
     }
 )
+_WINDOW = re.compile("[0-9a-f]{8}")
+"""What a window calls itself in the address of its connection: a quarter of the shortest key."""
 
 
 def loggable(text: str | bytes) -> str:
@@ -87,7 +89,8 @@ def loggable_origin(text: str) -> str:
 
 
 def _word(word: str) -> str:
-    return word if word in _known_words() or _NAME.fullmatch(word) else f"[{sized(word)}]"
+    is_known = word in _known_words() or _NAME.fullmatch(word) or _WINDOW.fullmatch(word)
+    return word if is_known else f"[{sized(word)}]"
 
 
 @cache

@@ -270,7 +270,7 @@ class WebSocketConnection(asyncio.Protocol):
         endpoint = self._endpoint
         if self.faults is not None:
             self.faults.forget()
-        endpoint.congestion.resume(self)
+        endpoint.congestion.forget(self)
         self._state = _State.ENDED
         if self._session is None:
             return

@@ -1,6 +1,7 @@
 /** The connection to the market streams, shared by all that is on the page. */
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { httpUrl, wsUrl } from "../base.ts";
+import { windowName } from "./window_name.ts";
 
 export type Phase = "connecting" | "open" | "waiting" | "hidden" | "over" | "unsupported";
 
@@ -23,6 +24,8 @@ export type Handler = (message: unknown) => void;
 
 /** What the feed needs of a browser. */
 export interface Surroundings {
+  /** What the page calls itself in the address of its connection. */
+  readonly name: string;
   /** Opens a WebSocket; null where there are none. */
   readonly open: ((url: string) => WebSocket) | null;
   readonly now: () => number;
@@ -163,6 +166,7 @@ export class StreamFeed {
     this.#change({ phase: "connecting", retryAtMs: 0 });
     const url = wsUrl("stream");
     url.searchParams.set("stamps", "1");
+    url.searchParams.set("window", this.#surroundings.name);
     if (this.#state.value.isConflated) url.searchParams.set("delivery", "latest");
     const socket = open(url.href);
     this.#socket = socket;
@@ -325,6 +329,7 @@ const TIMEOUT_MS = 5_000;
 /** Return what a browser gives. */
 function browser(): Surroundings {
   return {
+    name: windowName,
     open: typeof WebSocket === "undefined" ? null : (url) => new WebSocket(url),
     now: () => Date.now(),
     after: (delayMs, action) => {
