@@ -210,7 +210,5 @@ async def test_a_client_that_is_lost_while_it_is_behind_is_behind_no_longer() ->
                     for _ in range(200):
                         house.trade()
                     await asyncio.sleep(0)
-        async with asyncio.timeout(10):
-            while house.server.connections:
-                await asyncio.sleep(0)
+        await until(lambda: not house.server.connections)
         assert congestion.behind_count == 0
