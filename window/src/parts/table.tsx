@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { type Sorting, sorted } from "./sorting.ts";
 
 export interface Column<R> {
   readonly id: string;
@@ -10,30 +11,8 @@ export interface Column<R> {
   readonly hint?: string;
 }
 
-export interface Sorting {
-  readonly column: string;
-  readonly descending: boolean;
-}
-
-/** Return `rows` in the order that is asked for; rows that are equal stay in their order. */
-export function sorted<R>(
-  rows: readonly R[],
-  columns: readonly Column<R>[],
-  sorting: Sorting | undefined,
-): readonly R[] {
-  const key = columns.find((each) => each.id === sorting?.column)?.sortBy;
-  if (key === undefined || sorting === undefined) return rows;
-  const sign = sorting.descending ? -1 : 1;
-  return rows
-    .map((row) => ({ row, value: key(row) }))
-    .sort((a, b) => sign * compare(a.value, b.value))
-    .map(({ row }) => row);
-}
-
-/** What is not known comes last when the largest come first. */
-function compare(a: number | string, b: number | string): number {
-  if (typeof a === "string" || typeof b === "string") return String(a).localeCompare(String(b));
-  return (Number.isNaN(a) ? -Infinity : a) - (Number.isNaN(b) ? -Infinity : b) || 0;
+function keyOfSorting<R>(columns: readonly Column<R>[], sorting: Sorting | undefined) {
+  return columns.find((each) => each.id === sorting?.column)?.sortBy;
 }
 
 /** A table whose columns can be sorted by. */
@@ -83,7 +62,7 @@ export function Table<R>(props: {
         </tr>
       </thead>
       <tbody>
-        {sorted(props.rows, columns, sorting).map((row) => (
+        {sorted(props.rows, keyOfSorting(columns, sorting), sorting?.descending).map((row) => (
           <tr key={props.keyOf(row)} {...props.rowAttributes?.(row)}>
             {columns.map((column) => (
               <td key={column.id} class={column.isNumber ? "number" : ""}>

@@ -54,12 +54,17 @@ export interface KlineMessage {
     readonly T: number;
     /** Interval. */
     readonly i: string;
+    /** Open, high, low and close. */
     readonly o: string;
     readonly h: string;
     readonly l: string;
     readonly c: string;
-    /** Volume. */
+    /** Volume; COIN-M: in contracts. */
     readonly v: string;
+    /** Volume in the quote asset; COIN-M: in the base asset. */
+    readonly q: string;
+    /** Number of trades. */
+    readonly n: number;
     /** Whether the candle is closed. */
     readonly x: boolean;
   };
@@ -75,15 +80,94 @@ export interface Ticker {
   readonly P: string;
   /** Last price. */
   readonly c: string;
+  /** Price 24 hours ago. */
+  readonly o: string;
   /** High of 24 hours. */
   readonly h: string;
   /** Low of 24 hours. */
   readonly l: string;
-  /** Volume of 24 hours. */
+  /** Volume of 24 hours; COIN-M: in contracts. */
   readonly v: string;
   /** Volume of 24 hours in the quote asset (COIN-M: in the base asset). */
   readonly q: string;
 }
+
+/** The elements of `!miniTicker@arr`. */
+export interface MiniTicker {
+  /** Event time, ms. */
+  readonly E: number;
+  /** Symbol. */
+  readonly s: string;
+  /** Last price. */
+  readonly c: string;
+  /** Price 24 hours ago. */
+  readonly o: string;
+  /** High of 24 hours. */
+  readonly h: string;
+  /** Low of 24 hours. */
+  readonly l: string;
+  /** Volume of 24 hours; COIN-M: in contracts. */
+  readonly v: string;
+  /** Volume of 24 hours in the quote asset; COIN-M: in the base asset. */
+  readonly q: string;
+}
+
+/** An element of the answer to `ticker/24hr`. */
+export interface DayStatistics {
+  readonly symbol: string;
+  readonly lastPrice: string;
+  readonly openPrice: string;
+  readonly highPrice: string;
+  readonly lowPrice: string;
+  readonly volume: string;
+  /** USDⓈ-M only. */
+  readonly quoteVolume?: string;
+  /** COIN-M only. */
+  readonly baseVolume?: string;
+  readonly closeTime: number;
+}
+
+/** An element of the answer to `ticker/bookTicker`. */
+export interface BestPrices {
+  readonly symbol: string;
+  readonly bidPrice: string;
+  readonly askPrice: string;
+}
+
+/** The answer to `premiumIndex`; COIN-M: its element. */
+export interface PremiumIndex {
+  readonly symbol: string;
+  readonly markPrice: string;
+  readonly indexPrice: string;
+  /** Empty for delivery contracts. */
+  readonly lastFundingRate: string;
+  /** Milliseconds; 0 for delivery contracts. */
+  readonly nextFundingTime: number;
+  readonly time: number;
+}
+
+/** The answer to `openInterest`. */
+export interface OpenInterest {
+  readonly symbol: string;
+  /** In the base asset; COIN-M: in contracts. */
+  readonly openInterest: string;
+  readonly time: number;
+}
+
+/** A row of the answers to `klines` and `markPriceKlines`. */
+export type KlineRow = readonly [
+  openMs: number,
+  open: string,
+  high: string,
+  low: string,
+  close: string,
+  volume: string,
+  closeMs: number,
+  /** In the quote asset; COIN-M: in the base asset. */
+  turnover: string,
+  trades: number,
+  ...rest: unknown[],
+];
 
 /** `<symbol>@bookTicker`, and `!bookTicker`. */
 export interface BookTicker {
