@@ -58,6 +58,16 @@ test("what is refused is kept for its place until that is changed, and nothing i
   assert.equal(desk.problem("lever"), undefined, "what was done forgives what was refused");
 });
 
+test("what was done at a server is not taken back at the next one", async () => {
+  const desk = new Desk();
+  desk.serve(1_000);
+  await desk.carryOut({ place: "a", run: async () => 1, said: () => "done" });
+  desk.serve(1_000);
+  assert.equal(desk.done.value.length, 1);
+  desk.serve(2_000);
+  assert.equal(desk.done.value.length, 0);
+});
+
 test("a place that waits for an answer asks only once", async () => {
   const desk = new Desk();
   let asked = 0;

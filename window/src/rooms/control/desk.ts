@@ -42,10 +42,19 @@ export class Desk {
   readonly #problems = signal<ReadonlyMap<string, Problem>>(new Map());
   readonly #busy = signal<ReadonlySet<string>>(new Set());
   #count = 0;
+  #startedMs = 0;
 
   /** What was done, the latest first. */
   get done(): ReadonlySignal<readonly Done[]> {
     return this.#done;
+  }
+
+  /** Begin anew if it is another server than before: the ids of what was done are not its own. */
+  serve(startedMs: number): void {
+    if (startedMs === this.#startedMs) return;
+    this.#startedMs = startedMs;
+    this.#done.value = [];
+    this.#problems.value = new Map();
   }
 
   /** Return what was refused to a form; undefined if nothing was. */

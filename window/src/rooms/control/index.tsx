@@ -15,6 +15,10 @@ export function ControlRoom() {
   // What is turned on and off again here has to be remembered for the chart.
   useEffect(() => marks.subscribe(() => {}), []);
   const here = server.value;
+  const startedMs = here?.started_ms ?? 0;
+  useEffect(() => {
+    if (startedMs > 0) desk.serve(startedMs);
+  }, [startedMs]);
   if (here === undefined) {
     return <Note kind="info">The server has not said yet what can be controlled.</Note>;
   }
