@@ -65,7 +65,7 @@ export function Table<R>(props: {
         {sorted(props.rows, keyOfSorting(columns, sorting), sorting?.descending).map((row) => (
           <tr key={props.keyOf(row)} {...props.rowAttributes?.(row)}>
             {columns.map((column) => (
-              <td key={column.id} class={column.isNumber ? "number" : ""}>
+              <td key={column.id} class={column.isNumber ? "number" : ""} data-title={column.title}>
                 {column.cell(row)}
               </td>
             ))}

@@ -37,7 +37,7 @@ export function ClientsPanel() {
   return (
     <Panel
       title="Clients"
-      class="clients"
+      class="plant-clients plant-cards"
       tools={
         <>
           <span class="quiet" data-testid="client-count">
@@ -45,7 +45,7 @@ export function ClientsPanel() {
           </span>
           <input
             type="search"
-            class="client-filter"
+            class="plant-client-filter"
             aria-label="Find clients"
             placeholder="Find: address, stream, agent …"
             value={find}
@@ -71,7 +71,7 @@ export function ClientsPanel() {
           rowAttributes={({ connection, isOwn }) => ({
             "data-testid": "client-row",
             "data-id": connection.id,
-            class: isOwn ? "own-client" : "",
+            class: isOwn ? "plant-own-client" : "",
           })}
         />
       )}
@@ -117,7 +117,7 @@ function columns(close: (client: Client) => Promise<void>): readonly Column<Clie
       cell: ({ connection, isOwn }) => (
         <>
           {connection.id}
-          {isOwn && <span class="tag">this window</span>}
+          {isOwn && <span class="plant-tag">this window</span>}
           {connection.worker !== PLANT && <span class="quiet"> at {connection.worker}</span>}
         </>
       ),
@@ -186,7 +186,7 @@ function columns(close: (client: Client) => Promise<void>): readonly Column<Clie
       isNumber: true,
       hint: "Bytes written to it that the network has not taken",
       cell: ({ connection }) => (
-        <span class={connection.unsent_bytes > 0 ? "behind" : ""}>
+        <span class={connection.unsent_bytes > 0 ? "plant-behind" : ""}>
           {connection.unsent_bytes > 0 && <span aria-hidden="true">▲ </span>}
           {bytes(connection.unsent_bytes)}
         </span>
@@ -199,7 +199,7 @@ function columns(close: (client: Client) => Promise<void>): readonly Column<Clie
       isNumber: true,
       hint: "Messages that wait because the client is behind",
       cell: ({ connection }) => (
-        <span title={bytes(connection.waiting_bytes)} class={connection.held ? "behind" : ""}>
+        <span title={bytes(connection.waiting_bytes)} class={connection.held ? "plant-behind" : ""}>
           {connection.held && "held, "}
           {fixed(connection.waiting_messages, 0)}
         </span>
@@ -278,7 +278,7 @@ function rate(perS: number): string {
 function Cut(props: { readonly text: string }) {
   const { text } = props;
   return (
-    <span class="cut" title={text}>
+    <span class="plant-cut" title={text}>
       {text || UNKNOWN}
     </span>
   );
@@ -291,7 +291,7 @@ function Streams(props: { readonly connection: Connection }) {
   if (count === 0) return <>{meter} 0</>;
   const more = count - streams.length;
   return (
-    <details class="streams">
+    <details class="plant-streams">
       <summary>
         {meter} {fixed(count, 0)}
       </summary>
@@ -329,11 +329,11 @@ function CloseButton(props: {
     isAsking.value = false;
   };
   return (
-    <span class="confirm">
+    <span class="plant-confirm">
       Close {id}?{" "}
       <button
         type="button"
-        class="danger"
+        class="plant-danger"
         ref={focus}
         onKeyDown={(event) => {
           if (event.key === "Escape") keep();

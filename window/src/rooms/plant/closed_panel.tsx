@@ -12,7 +12,7 @@ const COLUMNS: readonly Column<Closed>[] = [
     id: "reason",
     title: "Why",
     cell: (each) => (
-      <div class="why">
+      <div class="plant-why">
         <strong>{each.reason}</strong> {each.explanation.replaceAll("`", "")}
       </div>
     ),
@@ -23,7 +23,7 @@ const COLUMNS: readonly Column<Closed>[] = [
     id: "agent",
     title: "User agent",
     cell: (each) => (
-      <span class="cut" title={each.user_agent}>
+      <span class="plant-cut" title={each.user_agent}>
         {each.user_agent || UNKNOWN}
       </span>
     ),
@@ -32,7 +32,7 @@ const COLUMNS: readonly Column<Closed>[] = [
     id: "path",
     title: "Path",
     cell: (each) => (
-      <span class="cut" title={each.path}>
+      <span class="plant-cut" title={each.path}>
         {each.path}
       </span>
     ),
@@ -43,7 +43,7 @@ const COLUMNS: readonly Column<Closed>[] = [
 export function ClosedPanel() {
   useStore(clients);
   return (
-    <Panel title="Recently closed" class="closed">
+    <Panel title="Recently closed" class="plant-closed plant-cards">
       {clients.closed.length === 0 ? (
         <p class="plant-text quiet">
           {clients.isKnown ? "No connection was closed yet." : "Asking the server …"}

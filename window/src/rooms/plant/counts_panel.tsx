@@ -29,7 +29,7 @@ export function CountsPanel() {
   const isQuiet = groups.every(({ counts }) => counts.length === 0);
   return (
     <Panel title="Counted since the start">
-      <div class="counts">
+      <div class="plant-counts">
         <section>
           <h3>Faults on demand</h3>
           {faults.length === 0 ? (
@@ -76,7 +76,7 @@ function CountList(props: {
   readonly note?: (name: string) => string;
 }) {
   return (
-    <dl class="facts">
+    <dl class="plant-facts">
       {props.counts.map(([name, count]) => (
         <div key={name}>
           <dt>{name}</dt>

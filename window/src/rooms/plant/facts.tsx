@@ -3,7 +3,7 @@ import type { Fact } from "./source.ts";
 /** Facts as a list of names and values. */
 export function Facts(props: { readonly facts: readonly Fact[] }) {
   return (
-    <dl class="facts">
+    <dl class="plant-facts">
       {props.facts.map(({ name, value, hint }) => (
         <div key={name} title={hint}>
           <dt>{name}</dt>

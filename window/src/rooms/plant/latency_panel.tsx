@@ -25,7 +25,7 @@ export function LatencyPanel() {
   return (
     <Panel title="Latency" tools={<span class="quiet">of the last {LATENCY_MS / 1_000} s</span>}>
       {TITLES.map(({ wait, title, hint }) => (
-        <section key={wait} class="latency" aria-label={title}>
+        <section key={wait} class="plant-latency" aria-label={title}>
           <h3 title={hint}>{title}</h3>
           <Bars histogram={traffic.latencies.get(wait)} />
         </section>
@@ -52,12 +52,12 @@ function Bars(props: { readonly histogram: Histogram | undefined }) {
         <strong>{duration(quantile(histogram, 0.99))}</strong>, mean{" "}
         {duration(histogram.sum / histogram.count)}, {histogram.count.toLocaleString("en")} measured
       </p>
-      <ol class="latency-bars">
+      <ol class="plant-latency-bars">
         {buckets.map(({ upTo, count }) => (
           <li key={upTo}>
             <span>{Number.isFinite(upTo) ? `≤ ${duration(upTo)}` : "longer"}</span>
-            <span class="latency-track">
-              <span class="latency-bar" style={{ width: `${(100 * count) / most}%` }} />
+            <span class="plant-latency-track">
+              <span class="plant-latency-bar" style={{ width: `${(100 * count) / most}%` }} />
             </span>
             <span class="number">{count.toLocaleString("en")}</span>
           </li>

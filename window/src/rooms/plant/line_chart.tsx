@@ -30,7 +30,7 @@ export function LineChart(props: {
   const last = traffic.points.at(-1);
   const said = last ? text(value(last)) : "not measured yet";
   return (
-    <figure class="line-chart">
+    <figure class="plant-line-chart">
       <figcaption>
         {label} <strong>{said}</strong>
       </figcaption>
