@@ -44,38 +44,48 @@ function page(...changes: Partial<Connection>[]): ConnectionsPage {
   return { total: connections.length, deliveries: {}, connections, closed: [] };
 }
 
+/** A connection as it was when it was so old. */
+function at(ageMs: number, change: Partial<Connection>): Partial<Connection> {
+  return {
+    ...change,
+    limits: { ...CONNECTION.limits, age_ms: { used: ageMs, limit: 86_400_000 } },
+  };
+}
+
 test("the rates of a client are the differences of two reports", () => {
   const clients = new Clients("a1b2c3d4");
-  clients.take(page({ messages: 100, bytes: 9_000 }), 1_000);
+  clients.take(page(at(500, { messages: 100, bytes: 9_000 })), 1_000);
   assert.ok(Number.isNaN(clients.clients[0]?.messagesPerS));
-  clients.take(page({ messages: 160, bytes: 15_000 }), 3_000);
+  clients.take(page(at(2_500, { messages: 160, bytes: 15_000 })), 3_000);
   assert.equal(clients.clients[0]?.messagesPerS, 30);
   assert.equal(clients.clients[0]?.bytesPerS, 3_000);
 });
 
+test("a report that was made before the last question leaves the rates as they are", () => {
+  const clients = new Clients("a1b2c3d4");
+  clients.take(page(at(500, { messages: 100 })), 1_000);
+  clients.take(page(at(1_500, { messages: 140 })), 3_000);
+  clients.take(page(at(1_500, { messages: 140 })), 5_000);
+  assert.equal(clients.clients[0]?.messagesPerS, 40);
+});
+
 test("a connection of the same id after a restart is another one", () => {
   const clients = new Clients("a1b2c3d4");
-  clients.take(page({ messages: 100 }), 1_000);
-  clients.take(page({ messages: 500, opened_ms: 900 }), 3_000);
+  clients.take(page(at(500, { messages: 100 })), 1_000);
+  clients.take(page(at(2_500, { messages: 500, opened_ms: 900 })), 3_000);
   assert.ok(Number.isNaN(clients.clients[0]?.messagesPerS));
 });
 
 test("connections of two processes with one id have rates of their own", () => {
   const clients = new Clients("a1b2c3d4");
-  clients.take(page({ worker: "1", messages: 0 }, { worker: "2", messages: 10 }), 1_000);
-  clients.take(page({ worker: "1", messages: 8 }, { worker: "2", messages: 10 }), 3_000);
+  const both = (ageMs: number, one: number, two: number): ConnectionsPage =>
+    page(at(ageMs, { worker: "1", messages: one }), at(ageMs, { worker: "2", messages: two }));
+  clients.take(both(500, 0, 10), 1_000);
+  clients.take(both(2_500, 8, 10), 3_000);
   assert.deepEqual(
     clients.clients.map((each) => each.messagesPerS),
     [4, 0],
   );
-});
-
-test("an old report is not taken twice", () => {
-  const clients = new Clients("a1b2c3d4");
-  clients.take(page({ messages: 0 }), 1_000);
-  clients.take(page({ messages: 8 }), 3_000);
-  clients.take(page({ messages: 8 }), 3_000);
-  assert.equal(clients.clients[0]?.messagesPerS, 4);
 });
 
 test("the connection of this page is told from that of another page", () => {

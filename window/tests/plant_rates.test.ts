@@ -5,7 +5,9 @@ import { Rates } from "../src/rooms/plant/rates.ts";
 const rates = (...readings: [Record<string, number>, number][]): Record<string, number> => {
   const all = new Rates();
   let last = new Map<string, number>();
-  for (const [counters, atMs] of readings) last = all.take(Object.entries(counters), atMs);
+  for (const [counters, atMs] of readings) {
+    last = all.take(Object.entries(counters).map(([name, value]) => ({ name, value, atMs })));
+  }
   return Object.fromEntries(last);
 };
 
@@ -26,6 +28,12 @@ test("a counter that was missing is as new", () => {
   assert.deepEqual(rates([{ a: 10 }, 1_000], [{}, 2_000], [{ a: 30 }, 3_000]), {});
 });
 
-test("two readings at the same time give no rate, and nothing is divided by 0", () => {
-  assert.deepEqual(rates([{ a: 10 }, 1_000], [{ a: 30 }, 1_000]), {});
+test("a counter that was not read again keeps its rate", () => {
+  const [first, second] = [[{ a: 10 }, 1_000] as const, [{ a: 30 }, 3_000] as const];
+  assert.deepEqual(rates([...first], [...second], [...second]), { a: 10 });
+  assert.deepEqual(rates([...first], [...first]), {}, "and nothing is divided by 0");
+});
+
+test("a counter that begins again in the time of the reading before has no rate", () => {
+  assert.deepEqual(rates([{ a: 10 }, 1_000], [{ a: 3 }, 1_000]), {});
 });

@@ -42,14 +42,17 @@ export class Clients extends Store {
   take(page: ConnectionsPage, atMs: number): void {
     if (atMs <= this.#atMs) return;
     this.#atMs = atMs;
-    const counters = page.connections.flatMap((each) => {
-      const key = keyOf(each);
-      return [
-        [`messages ${key}`, each.messages],
-        [`bytes ${key}`, each.bytes],
-      ] as const;
-    });
-    const rates = this.#rates.take(counters, atMs);
+    const rates = this.#rates.take(
+      page.connections.flatMap((each) => {
+        const key = keyOf(each);
+        // When its process counted, which reports to the server less often than we ask.
+        const countedMs = each.opened_ms + each.limits.age_ms.used;
+        return [
+          { name: `messages ${key}`, value: each.messages, atMs: countedMs },
+          { name: `bytes ${key}`, value: each.bytes, atMs: countedMs },
+        ];
+      }),
+    );
     this.clients = page.connections.map((connection) => {
       const key = keyOf(connection);
       return {

@@ -33,7 +33,12 @@ const COLUMNS: readonly Column<Node>[] = [
     hint: "Of an edge: from the plant to here. Of the plant: of its source",
     cell: (node) => `${fixed(node.lag_ms, 1)} ms`,
   },
-  { id: "seen", title: "Heard of", isNumber: true, cell: (node) => `${span(node.seen_ms)} ago` },
+  {
+    id: "seen",
+    title: "Heard of",
+    isNumber: true,
+    cell: (node) => (node.seen_ms ? `${span(node.seen_ms)} ago` : "now"),
+  },
 ];
 
 /** The processes of the server and what joins them; nothing where one serves alone. */

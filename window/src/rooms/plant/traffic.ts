@@ -47,8 +47,9 @@ export class Traffic extends Store {
   take(samples: Samples, atMs: number): void {
     if (atMs <= (this.#readings.at(-1)?.atMs ?? 0)) return;
     this.samples = samples;
-    const counters = [MESSAGES, BYTES].map((name) => [name, total(samples, name)] as const);
-    const rates = this.#rates.take(counters, atMs);
+    const rates = this.#rates.take(
+      [MESSAGES, BYTES].map((name) => ({ name, value: total(samples, name), atMs })),
+    );
     const messagesPerS = rates.get(MESSAGES);
     if (messagesPerS !== undefined) {
       const point = {

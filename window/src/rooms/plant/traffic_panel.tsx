@@ -36,6 +36,13 @@ function counted(number: number, noun: string): string {
   return `${fixed(number, 0)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
+/** The streams that anybody wants: of several processes the plant has them all. */
+function streams(samples: Samples): number {
+  const name = "tickerplant_channels";
+  const isShared = samples.get(name)?.some(({ labels }) => labels.worker === "plant");
+  return total(samples, name, isShared ? { worker: "plant" } : {});
+}
+
 function totals(samples: Samples): readonly Fact[] {
   if (samples.size === 0) return [];
   const of = (name: string): number => total(samples, `tickerplant_${name}`);
@@ -46,7 +53,7 @@ function totals(samples: Samples): readonly Fact[] {
     },
     {
       name: "Streams",
-      value: `${counted(of("subscriptions"), "subscription")} of ${counted(of("channels"), "stream")}`,
+      value: `${counted(of("subscriptions"), "subscription")} of ${counted(streams(samples), "stream")}`,
     },
     {
       name: "Unsent",
