@@ -5,6 +5,17 @@ export interface Sorting {
   readonly descending: boolean;
 }
 
+/** Return the order that an address names: `-messages` for the largest first. */
+export function sortingOf(order: string): Sorting {
+  const descending = order.startsWith("-");
+  return { column: descending ? order.slice(1) : order, descending };
+}
+
+/** Return an order as an address names it. */
+export function orderText({ column, descending }: Sorting): string {
+  return `${descending ? "-" : ""}${column}`;
+}
+
 /**
  * Return `rows` in the order of their keys; rows that are equal stay in their order, and so do all
  * without a key.

@@ -208,8 +208,10 @@ function Legend(props: { readonly easel: Easel; readonly contract: Contract | un
   const direction = change > 0 ? "up" : change < 0 ? "down" : "";
   const isCoinMargined = !!contract?.contractSize;
   const volume = isCoinMargined
-    ? `${compact(candle.volume)} contracts, ${compact(candle.turnover)} ${contract.baseAsset}`
+    ? `${compact(candle.volume)} contracts`
     : `${compact(candle.volume)} ${contract?.baseAsset ?? ""}`;
+  const turnoverUnit = isCoinMargined ? contract.baseAsset : contract?.quoteAsset;
+  const turnover = `Worth ${compact(candle.turnover)} ${turnoverUnit ?? ""}`;
   const values: readonly (readonly [string, string, string])[] = [
     ["O", "Open", price(candle.open, contract)],
     ["H", "High", price(candle.high, contract)],
@@ -225,7 +227,7 @@ function Legend(props: { readonly easel: Easel; readonly contract: Contract | un
         </span>
       ))}
       <span class={direction}>{percent(change)}</span>
-      <span>
+      <span title={turnover}>
         <abbr title="Volume">V</abbr> {volume}
       </span>
       {said?.markPrice !== undefined && (

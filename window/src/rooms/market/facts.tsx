@@ -20,6 +20,7 @@ import { countdown, FactBoard, type Figure } from "./fact_board.ts";
 /** What the streams have not told by then is requested. */
 const FILL_AFTER_MS = 1_500;
 const OPEN_INTEREST_EVERY_MS = 30_000;
+const UNTOLD = "The server has not told it yet.";
 
 const facts = new FactBoard();
 const version = signal(0);
@@ -139,10 +140,13 @@ export function Facts(props: { readonly symbol: string; readonly interval: strin
       >
         {price(last, contract)} <span class="facts-sign">{sign}</span>
       </p>
+      <p
+        class={`facts-change ${change > 0 ? "up" : change < 0 ? "down" : ""}`}
+        title={day ? "Change in 24 hours" : facts.reason("day") || UNTOLD}
+      >
+        {percent(change)}
+      </p>
       <dl>
-        <Fact name="24 h" reason={facts.reason("day")} isKnown={!!day}>
-          <span class={change > 0 ? "up" : change < 0 ? "down" : ""}>{percent(change)}</span>
-        </Fact>
         <Fact name="Mark" reason={facts.reason("mark")} isKnown={!!mark}>
           <span data-testid="mark-price">{price(mark?.price ?? Number.NaN, contract)}</span>
         </Fact>
@@ -193,7 +197,7 @@ function Standing(props: { readonly contract: Contract | undefined }) {
     <span class="facts-standing quiet">
       {type}
       {contract.deliveryMs > 0 && (
-        <span title="Delivery, UTC">, delivered {dateTime(contract.deliveryMs).slice(0, 16)}</span>
+        <span title="Delivery, UTC">, delivery {dateTime(contract.deliveryMs).slice(0, 16)}</span>
       )}
       {contract.status !== "TRADING" && <strong class="facts-status">{status}</strong>}
     </span>
@@ -214,11 +218,13 @@ function Funding(props: { readonly contract: Contract | undefined }) {
     ? "A contract with a delivery date has no funding."
     : facts.reason("mark");
   const nextMs = mark?.nextFundingMs ?? 0;
-  const hint = nextMs > 0 ? `Paid at ${dateTime(nextMs)} UTC` : "";
+  const hint = nextMs > 0 ? `Paid at ${dateTime(nextMs)} UTC, market time` : "";
   return (
     <Fact name="Funding" reason={reason} isKnown={!isDelivered && !Number.isNaN(rate)} hint={hint}>
       {percent(100 * rate, 4)}{" "}
-      <small>in {nextMs > 0 ? countdown(nextMs, marketNow()) : UNKNOWN}</small>
+      <small data-testid="funding-countdown">
+        {nextMs > 0 ? countdown(nextMs, marketNow()) : UNKNOWN}
+      </small>
     </Fact>
   );
 }
@@ -232,7 +238,7 @@ function Fact(props: {
   readonly children: preact.ComponentChildren;
 }) {
   const { name, isKnown, reason, hint, children } = props;
-  const why = reason || "The server has not told it yet.";
+  const why = reason || UNTOLD;
   return (
     <div class="fact" title={isKnown ? hint || undefined : why}>
       <dt>{name}</dt>

@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { bind } from "../../keys.ts";
 import { compact, fixed, percent, price, UNKNOWN } from "../../parts/format.ts";
-import type { Sorting } from "../../parts/sorting.ts";
+import { orderText, sortingOf } from "../../parts/sorting.ts";
 import { go, route } from "../../route.ts";
 import {
   spreadBp,
@@ -23,13 +23,9 @@ const COLUMNS: readonly { id: WatchColumn; title: string; hint: string }[] = [
   { id: "volume", title: "Volume", hint: "Volume of 24 hours, in the quote asset" },
 ];
 
-const search = signal("");
+const DEFAULT_ORDER = "-volume";
 
-/** The order of the list, as the route has it: `change-`, `symbol+`. */
-function sortingOf(text: string | undefined): Sorting {
-  const [, column = "volume", sign = "-"] = /^(\w+)([+-])$/.exec(text ?? "") ?? [];
-  return { column, descending: sign === "-" };
-}
+const search = signal("");
 
 /** The watch list: `/` searches, arrows move, Enter opens. */
 export function WatchList(props: {
@@ -38,7 +34,7 @@ export function WatchList(props: {
   readonly onChoose?: () => void;
 }) {
   void watchVersion.value;
-  const sorting = sortingOf(route.value.params.sort);
+  const sorting = sortingOf(route.value.params.sort || DEFAULT_ORDER);
   const rows = board.view(search.value, sorting);
   const input = useRef<HTMLInputElement>(null);
   const scroller = useRef<HTMLDivElement>(null);
@@ -105,7 +101,8 @@ export function WatchList(props: {
   const sortBy = (column: WatchColumn): void => {
     const isAgain = sorting.column === column;
     const descending = isAgain ? !sorting.descending : column !== "symbol";
-    go({ params: { sort: `${column}${descending ? "-" : "+"}` } });
+    const order = orderText({ column, descending });
+    go({ params: { sort: order === DEFAULT_ORDER ? "" : order } });
   };
   return (
     <section class="panel watch" aria-label="Watch list" onKeyDown={onKeyDown}>
@@ -218,17 +215,19 @@ function Row(props: {
       class={`watch-row ${isChosen ? "chosen" : ""} ${isActive ? "active" : ""} ${row.isStale ? "stale" : ""}`}
       onClick={() => props.onChoose(symbol)}
     >
-      <td class="watch-symbol" title={`${symbol}, ${spoken(contract.contractType)}`}>
-        <button type="button" tabIndex={-1}>
-          {symbol}
-        </button>
-        {status === "TRADING" ? (
-          <Sparkline closes={sparks.closes(symbol)} last={last} />
-        ) : (
-          <span class="watch-status" title={`Status ${status}`}>
-            {spoken(status)}
-          </span>
-        )}
+      <td>
+        <div class="watch-name" title={`${symbol}, ${spoken(contract.contractType)}`}>
+          <button type="button" tabIndex={-1}>
+            {symbol}
+          </button>
+          {status === "TRADING" ? (
+            <Sparkline closes={sparks.closes(symbol)} last={last} />
+          ) : (
+            <span class="watch-status" title={`Status ${status}`}>
+              {spoken(status)}
+            </span>
+          )}
+        </div>
       </td>
       <td class="number">
         <span class={`watch-last ${flash}`}>

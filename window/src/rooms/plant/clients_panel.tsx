@@ -5,7 +5,7 @@ import { bytes, fixed, span, UNKNOWN } from "../../parts/format.ts";
 import { Meter } from "../../parts/meter.tsx";
 import { Note } from "../../parts/note.tsx";
 import { Panel } from "../../parts/panel.tsx";
-import type { Sorting } from "../../parts/sorting.ts";
+import { orderText, sortingOf } from "../../parts/sorting.ts";
 import { type Column, Table } from "../../parts/table.tsx";
 import { go, route } from "../../route.ts";
 import { PlantError, plantDelete } from "../../wire/plant.ts";
@@ -96,17 +96,6 @@ function HowToConnect(props: { readonly isEmpty: boolean }) {
       to <code>{wsUrl("ws/btcusdt@trade").href}</code>
     </p>
   );
-}
-
-/** The order in an address: `-messages` for the largest first. */
-function sortingOf(order: string): Sorting | undefined {
-  if (order === "") return undefined;
-  const descending = order.startsWith("-");
-  return { column: descending ? order.slice(1) : order, descending };
-}
-
-function orderText({ column, descending }: Sorting): string {
-  return `${descending ? "-" : ""}${column}`;
 }
 
 function columns(close: (client: Client) => Promise<void>): readonly Column<Client>[] {
