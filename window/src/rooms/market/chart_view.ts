@@ -35,6 +35,8 @@ export class ChartView {
   /** Open times of the bars, with those of missing candles. */
   #times: number[] = [];
   #drawnMs = 0;
+  #up = "";
+  #down = "";
   #upArea = "";
   #downArea = "";
 
@@ -124,7 +126,10 @@ export class ChartView {
     const { all, from } = series.takeChanges();
     if (all) this.#drawAll(series.candles);
     else for (const candle of series.candles.slice(from)) this.#drawOne(candle);
-    if (all || from < series.candles.length) this.#placeMarks();
+    if (all || from < series.candles.length) {
+      this.#placeMarks();
+      this.#colourLast(series.newest);
+    }
     const { dataset } = this.#element;
     dataset.state = state.phase;
     dataset.firstMs = String(series.candles[0]?.openMs ?? "");
@@ -152,6 +157,8 @@ export class ChartView {
     const [panel, line, quiet, up, down] = ["--panel", "--line", "--quiet", "--up", "--down"].map(
       colour,
     ) as [string, string, string, string, string];
+    this.#up = up;
+    this.#down = down;
     this.#upArea = colour("--up-area");
     this.#downArea = colour("--down-area");
     this.#chart.applyOptions({
@@ -189,7 +196,9 @@ export class ChartView {
       background: panel,
       font: `11px ${style.fontFamily}`,
     });
-    if (this.#state !== undefined) this.#drawAll(this.#state.series.candles);
+    if (this.#state === undefined) return;
+    this.#drawAll(this.#state.series.candles);
+    this.#colourLast(this.#state.series.newest);
   }
 
   #drawAll(candles: readonly Candle[]): void {
@@ -214,6 +223,15 @@ export class ChartView {
     if (point !== undefined) this.#markPrices.update(point, isPast);
     if (candle.openMs > this.#drawnMs) this.#times.push(candle.openMs);
     this.#drawnMs = Math.max(this.#drawnMs, candle.openMs);
+  }
+
+  /** The line and the label of the last price: the body of a rising candle has no colour to take. */
+  #colourLast(newest: Candle | undefined): void {
+    const isDown = newest !== undefined && newest.close < newest.open;
+    const priceLineColor = isDown ? this.#down : this.#up;
+    if (this.#candles.options().priceLineColor !== priceLineColor) {
+      this.#candles.applyOptions({ priceLineColor });
+    }
   }
 
   #column(candle: Candle) {

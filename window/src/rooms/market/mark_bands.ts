@@ -94,7 +94,8 @@ export class MarkBands implements ISeriesPrimitive<Time> {
       context.globalAlpha = 1;
       const labels = seen.map(({ mark, left }) => {
         const text = `${MARK_SIGNS[mark.kind]} ${shortened(mark.text)}`;
-        return { mark, text, left: Math.max(0, left), width: context.measureText(text).width + 8 };
+        const wide = context.measureText(text).width + 8;
+        return { mark, text, left: Math.max(0, Math.min(left, width - wide)), width: wide };
       });
       const rows = labelRows(labels, MOST_ROWS);
       labels.forEach(({ mark, text, left, width: wide }, i) => {
