@@ -78,7 +78,7 @@ export function AddressesPanel() {
   const rows = Object.entries(data?.addresses ?? {}).map(([address, use]) => ({ ...use, address }));
   return (
     <Panel title="Request weight by address">
-      <Problem what="The request weight" error={error} />
+      <Problem what="The request weight" error={error} isKnown={data !== undefined} />
       {data && !data.enforced && (
         <Note kind="info">The limits of the exchange are only counted here: --limits off.</Note>
       )}

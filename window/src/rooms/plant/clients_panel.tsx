@@ -54,7 +54,7 @@ export function ClientsPanel() {
         </>
       }
     >
-      <Problem what="The clients" error={connections.state.value.error} />
+      <Problem what="The list" error={connections.state.value.error} isKnown={clients.isKnown} />
       {said.value && <Note kind={said.value.kind}>{said.value.text}</Note>}
       {clients.isKnown && clients.isAlone && <HowToConnect isEmpty={clients.total === 0} />}
       {shown.length === 0 && clients.total > 0 && (

@@ -44,11 +44,11 @@ const COLUMNS: readonly Column<Node>[] = [
 /** The processes of the server and what joins them; nothing where one serves alone. */
 export function NodesPanel() {
   const { data, error } = nodes.state.value;
-  if (data === undefined) return <Problem what="The processes" error={error} />;
+  if (data === undefined) return null;
   if (data.edges.length === 0 && data.bus == null) return null;
   return (
     <Panel title="Workers, edges and their bus">
-      <Problem what="The processes" error={error} />
+      <Problem what="The list" error={error} isKnown />
       {data.bus && !data.bus.connected && (
         <Note kind="error">The plant is not connected to the bus at {data.bus.address}.</Note>
       )}

@@ -2,12 +2,17 @@ import { Note } from "../../parts/note.tsx";
 import type { PlantError } from "../../wire/plant.ts";
 
 /** Why something of the server cannot be shown, where it would be shown. */
-export function Problem(props: { readonly what: string; readonly error: PlantError | undefined }) {
-  const { error, what } = props;
+export function Problem(props: {
+  readonly what: string;
+  readonly error: PlantError | undefined;
+  /** Whether it is shown as it was before. */
+  readonly isKnown: boolean;
+}) {
+  const { error, isKnown, what } = props;
   if (error === undefined) return null;
   return (
     <Note kind="error">
-      {what} cannot be shown: {reason(error)}.
+      {what} cannot be {isKnown ? "brought up to date" : "shown"}: {reason(error)}.
     </Note>
   );
 }

@@ -21,7 +21,7 @@ export function sourceTitle(server: Server): string {
     case "replay":
       return "Replay of recordings";
     case "relay":
-      return server.source ? `Relay of ${server.source}` : "Relay";
+      return server.source ? `Relay of ${server.source.replace(/^relays /, "")}` : "Relay";
   }
 }
 
@@ -31,6 +31,7 @@ export function sourceState(
   clock: Clock | undefined,
 ): { readonly isWell: boolean; readonly text: string } {
   if (ready === undefined) return { isWell: true, text: "asking the server …" };
+  if (clock?.state === "over") return { isWell: true, text: ready.reason || "over" };
   if (!ready.ready) return { isWell: false, text: `not served: ${ready.reason || "no reason"}` };
   const phase = clock?.state ?? "live";
   return { isWell: true, text: ready.reason ? `${phase}: ${ready.reason}` : phase };

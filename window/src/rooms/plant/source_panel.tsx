@@ -1,7 +1,7 @@
 import { useStore } from "../../frame.ts";
 import { Note } from "../../parts/note.tsx";
 import { Panel } from "../../parts/panel.tsx";
-import { server } from "../../wire/plant.ts";
+import { needsToken, server } from "../../wire/plant.ts";
 import { Facts } from "./facts.tsx";
 import { clock, ready, traffic } from "./polls.ts";
 import { Problem } from "./problem.tsx";
@@ -15,7 +15,11 @@ export function SourcePanel() {
   if (here === undefined) {
     return (
       <Panel title="Source">
-        <p class="plant-text quiet">The server has not said yet what it is.</p>
+        <p class="plant-text quiet">
+          {needsToken.value
+            ? "The server says what it is when it has its token: enter it above."
+            : "The server has not said yet what it is."}
+        </p>
       </Panel>
     );
   }
@@ -30,7 +34,7 @@ export function SourcePanel() {
           <span aria-hidden="true">{isWell ? "●" : "▲"}</span> {text}
         </span>
       </p>
-      <Problem what="The state of the source" error={error} />
+      <Problem what="The state" error={error} isKnown={state !== undefined} />
       {done !== undefined && (
         <progress class="plant-progress" aria-label="Position of the replay" value={done} max={1} />
       )}

@@ -23,7 +23,11 @@ export function TrafficPanel() {
   useStore(traffic);
   return (
     <Panel title="Sent to all clients">
-      <Problem what="The metrics" error={metrics.state.value.error} />
+      <Problem
+        what="The metrics"
+        error={metrics.state.value.error}
+        isKnown={traffic.samples.size > 0}
+      />
       <LineChart label="Messages" value={messagesOf} text={messagesText} />
       <LineChart label="Bytes" value={bytesOf} text={bytesText} />
       <LineChart label="Lag of the source" value={lagOf} text={lagText} />
