@@ -264,6 +264,30 @@ def test_steps_are_of_messages_or_of_time(path: Path) -> None:
     assert listener.data == received(11)
 
 
+def test_a_change_on_its_way_says_where_it_leads(path: Path) -> None:
+    played = replay(path, begin=at(10), keeps_running=True, speed=0.001, slice_messages=2)
+
+    async def visit() -> None:
+        await asyncio.sleep(0.1)
+        await steer(played.source, paused=True)
+        for field, value, target_ns in (
+            ("seek", at(150).ns, at(150).ns),
+            ("step", "1s", at(150).ns + 1_000 * NS),
+            ("step", 3, None),
+        ):
+            going = asyncio.create_task(steer(played.source, **{field: value}))
+            seen = set()
+            while not going.done():
+                await asyncio.sleep(0)
+                state = played.source.state()
+                if state.pending:
+                    seen.add(state.target_ns)
+            assert seen - {None} == {target_ns} - {None}
+            assert (await going)["target_ns"] is None
+
+    played.run_with(visit)
+
+
 def test_a_long_step_waits_for_slow_readers(path: Path) -> None:
     played = replay(path, keeps_running=True, speed=1.0, slice_messages=10)
     reader = SlowReader()

@@ -218,11 +218,13 @@ def test_whoever_waits_no_longer_gets_the_state_on_the_way() -> None:
     simulation = Simulation(is_paused=True)
 
     async def visit() -> None:
+        before_ms = simulation.source.state().time_ms
         state = await simulation.source.steer({"step": "10s"}, wait_s=0)
-        assert state.pending
+        assert (state.pending, state.target_ns) == (True, (before_ms + 10_000) * 1_000_000)
         while simulation.source.state().pending:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert simulation.passed_ms == 10_000
+        assert simulation.source.state().target_ns is None
 
     simulation.run(visit)
 

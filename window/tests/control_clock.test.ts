@@ -208,11 +208,15 @@ test("speeds are read as people write them", () => {
   assert.deepEqual([speedText(0), speedText(2.5)], ["full speed", "2.5×"]);
 });
 
+test("where the clock is on its way to is known, if that is a time", () => {
+  const target = (START_MS + 9) * MS;
+  assert.equal(clockOf(replay({ pending: true, target_ns: target })).targetMs, START_MS + 9);
+  assert.equal(clockOf(simulation({ pending: true, target_ns: null })).targetMs, null);
+  assert.equal(clockOf(simulation()).targetMs, null, "as an older server answers");
+});
+
 test("the state is said in words", () => {
-  assert.equal(
-    phaseText(clockOf(replay({ pending: true, state: "warming up" }))),
-    "seeking: warming up",
-  );
+  assert.equal(phaseText(clockOf(replay({ pending: true, state: "warming up" }))), "seeking");
   assert.equal(
     phaseText(clockOf(replay({ state: "waiting" }))),
     "waiting for the first subscriber",

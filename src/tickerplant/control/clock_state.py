@@ -45,6 +45,8 @@ class ReplayState(Struct, frozen=True, kw_only=True):
     """Recorded messages played so far, without those of warm-ups."""
     pending: bool = False
     """Whether a requested seek or step is not done yet."""
+    target_ns: int | None = None
+    """Where that leads, a position; null if it is done, or a step of messages."""
     recordings: tuple[str, ...]
     """The recordings that are played."""
 
@@ -70,6 +72,8 @@ class SimulationState(Struct, frozen=True, kw_only=True):
     """Market events so far."""
     pending: bool = False
     """Whether a requested seek or step is not done yet."""
+    target_ns: int | None = None
+    """Where that leads, a position; null if it is done, or a step of messages."""
 
 
 class ClockFields(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -127,6 +127,8 @@ class RecordingSource:
         """The requested position, until it is reached."""
         self._step: Step | None = None
         """The requested step, until it is made."""
+        self._step_end_ns: int | None = None
+        """Where a step by time that is being made leads."""
         self._quiet_until_ns = 0
         """The end of the last quiet period that was logged."""
         self._errand = Errand("replay")
@@ -201,6 +203,7 @@ class RecordingSource:
             shift_ms=self._playback.shift_ms,
             messages=self.messages,
             pending=self._errand.is_pending,
+            target_ns=self._going_to_ns,
             recordings=tuple(recording.path for recording in self._playback.recordings),
         )
 
@@ -215,6 +218,13 @@ class RecordingSource:
     def report_state(self) -> None:
         """Show on `/readyz`, and log, which messages are not applied and which books not in sync."""
         self._playback.report_state(self._status)
+
+    @property
+    def _going_to_ns(self) -> int | None:
+        """Where the requested seek or step leads; None if there is none, or it is one of messages."""
+        if not self._errand.is_pending:
+            return None
+        return self._step_end_ns if self._target_ns is None else self._target_ns
 
     def _progress_words(self) -> tuple[str, ...]:
         """Return market time, speed and phase for the status line."""
@@ -250,7 +260,7 @@ class RecordingSource:
         if request.paused is not None:
             self._clock.set_paused(machine_ns, limit_ns, paused=request.paused)
         if target_ns is not None or request.step is not None:
-            self._target_ns, self._step = target_ns, request.step
+            self._target_ns, self._step, self._step_end_ns = target_ns, request.step, None
         self._wake()
 
     def _seek_target_ns(self, spec: TimeSpec) -> int:
@@ -458,6 +468,7 @@ class RecordingSource:
             return
         playback = self._playback
         until_ns = self._position_ns() + step.duration_ns if step.duration_ns else LATEST_NS
+        self._step_end_ns = until_ns if step.duration_ns else None
         left = step.messages or LATEST_NS
         while left and not self._has_target:
             next_ns = playback.next_ns

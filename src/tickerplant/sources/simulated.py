@@ -139,6 +139,7 @@ class SimulatedSource:
             to_ns=None if self._end_ms is None else self._end_ms * NS_PER_MS,
             messages=self._plant.published.total(),
             pending=self._errand.is_pending,
+            target_ns=None if self._target_ms is None else self._target_ms * NS_PER_MS,
         )
 
     async def steer(

@@ -22,6 +22,8 @@ export interface Clock {
   readonly isPaused: boolean;
   readonly phase: ClockState["state"];
   readonly isPending: boolean;
+  /** Where a seek or a step that is on its way leads; null if there is none. */
+  readonly targetMs: number | null;
   readonly isReplay: boolean;
   readonly loops: boolean;
   readonly fromMs: number;
@@ -43,6 +45,7 @@ export function clockOf(state: ClockState): Clock {
     isPaused: state.paused,
     phase: state.state,
     isPending: state.pending ?? false,
+    targetMs: typeof state.target_ns === "number" ? state.target_ns / 1e6 : null,
     fromMs: state.from_ns / 1e6,
     toMs: state.to_ns === null ? null : state.to_ns / 1e6,
     messages: state.messages,
@@ -83,7 +86,7 @@ export function later(clock: Clock, elapsedMs: number): Clock {
 
 /** Return what the clock does, in a few words. */
 export function phaseText(clock: Clock): string {
-  if (clock.isPending) return clock.phase === "warming up" ? "seeking: warming up" : "on its way";
+  if (clock.isPending) return clock.phase === "warming up" ? "seeking" : "on its way";
   switch (clock.phase) {
     case "waiting":
       return clock.isPaused ? "paused before the start" : "waiting for the first subscriber";

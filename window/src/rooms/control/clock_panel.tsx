@@ -6,7 +6,7 @@ import { Panel } from "../../parts/panel.tsx";
 import { server } from "../../wire/plant.ts";
 import { type Clock, parseSpeed, phaseText, quietOf, speedText } from "./clock.ts";
 import { desk } from "./desk.ts";
-import { clock, coverage, seek, setSpeed, step } from "./follow.ts";
+import { clock, coverage, seek, setSpeed, stay, step } from "./follow.ts";
 import { ProblemNote } from "./kind_form.tsx";
 import { HoleList, SeekBar } from "./seek_bar.tsx";
 import { PauseButton } from "./strip.tsx";
@@ -63,6 +63,7 @@ function Face(props: { readonly now: Clock }) {
         </span>
       </div>
       <SeekBar clock={now} coverage={covered} />
+      <PendingNote now={now} />
       <QuietNote now={now} />
       {isOver && (
         <Note kind="info">
@@ -82,6 +83,22 @@ function Face(props: { readonly now: Clock }) {
         {now.recordings.length > 0 ? `; ${now.recordings.join(", ")}` : ""}
       </p>
     </div>
+  );
+}
+
+/** Where the market is on its way to. */
+function PendingNote(props: { readonly now: Clock }) {
+  const { isPending, isReplay, targetMs, shiftMs, timeMs } = props.now;
+  if (!isPending) return null;
+  const way = isReplay ? "What comes before is played and not sent" : "Now at";
+  return (
+    <Note kind="info">
+      On the way{targetMs === null ? "" : ` to ${dateTime(targetMs + shiftMs)}`}. {way}:{" "}
+      {dateTime(timeMs)}.{" "}
+      <button type="button" disabled={desk.isBusy("stay")} onClick={stay}>
+        Stay here
+      </button>
+    </Note>
   );
 }
 

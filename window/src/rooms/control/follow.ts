@@ -108,6 +108,11 @@ export function step(by: number | string): Promise<boolean> {
   return setClock({ paused: true, step: by }, "step");
 }
 
+/** End the seek or step that is on its way: the market stays where it is. */
+export function stay(): void {
+  void setClock({ seek: "+0s" }, "stay", "Stayed on the way.");
+}
+
 interface Target {
   readonly to: number | string;
   readonly shownAs: string;

@@ -36,7 +36,7 @@ export function ClockStrip() {
         {dateTime(now.timeMs)}
       </time>
       <span class="quiet" data-testid="clock-state">
-        {now.phase === "playing" ? speedText(now.speed) : phaseText(now)}
+        {now.phase === "playing" && !now.isPending ? speedText(now.speed) : phaseText(now)}
       </span>
       <SeekBar clock={now} coverage={coverage.value} isThin />
       {PLACES.map((place) => (
