@@ -100,7 +100,7 @@ test("pauses and jumps of the clock are marked, its going on is not", () => {
     [
       ["clock", 103_000, "paused"],
       ["clock", 200_000, "back from 00:11:03"],
-      ["clock", 663_000, "on from 00:01:43"],
+      ["clock", 663_000, "forward from 00:01:43"],
     ],
   );
   log.takeClock(clock(9_000_000, { speed: 0 }), 12_000);

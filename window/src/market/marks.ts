@@ -87,7 +87,7 @@ export class MarkLog {
     if (is < was - 1 || is - was > mostMs + JUMP_MS) {
       this.#note(
         state.time_ms,
-        `${is < was ? "back" : "on"} from ${isoTime(before.state.time_ms)}`,
+        `${is < was ? "back" : "forward"} from ${isoTime(before.state.time_ms)}`,
       );
     }
   }
