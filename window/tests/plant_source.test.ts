@@ -36,6 +36,7 @@ const SIMULATED: Clock = {
   to_ns: null,
   messages: 12_237,
   pending: false,
+  target_ns: null,
 };
 const REPLAYED: Clock = {
   ...SIMULATED,
