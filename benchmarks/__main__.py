@@ -22,6 +22,7 @@ from benchmarks import (
     latency,
     message_filter,
     pace,
+    plant_room,
     questions,
     recording,
     relay,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "idle_faults": idle_faults.run,
     "kit": kit.run,
     "questions": questions.run,
+    "plant_room": plant_room.run,
     "message_filter": message_filter.run,
     "truth": truth.run,
 }

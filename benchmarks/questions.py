@@ -71,7 +71,7 @@ def run(*, quick: bool = False) -> list[Table]:
     with ExitStack() as stack:
         plant = stack.enter_context(Program("simulate", "--limits", "off"))
         time.sleep(SETTLE_S)
-        server = _Contender(plant.pid, plant.port, is_busy=True)
+        server = Contender(plant.pid, plant.port, is_busy=True)
         ready = {each.target: _ask(plant.port, each.target) for each in QUESTIONS}
         uvicorn = stack.enter_context(_Baseline(serve_http, ready))
         rows = [_question(each, server, uvicorn.contender, repetitions) for each in QUESTIONS]
@@ -95,7 +95,7 @@ def run(*, quick: bool = False) -> list[Table]:
     ]
 
 
-class _Contender:
+class Contender:
     """A server process, and what it costs.
 
     Args:
@@ -139,7 +139,7 @@ class _Baseline:
         self._process.start()
         port = told.recv()
         assert self._process.pid is not None
-        self.contender = _Contender(self._process.pid, port)
+        self.contender = Contender(self._process.pid, port)
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +149,7 @@ class _Baseline:
         self._process.join()
 
 
-class _Http:
+class Http:
     """One connection that asks the same question again and again."""
 
     def __init__(self, port: int, target: str) -> None:
@@ -187,7 +187,7 @@ class _Http:
 
 def _ask(port: int, target: str) -> Ready:
     """Return the answer to one question."""
-    connection = _Http(port, target)
+    connection = Http(port, target)
     top, head, whole = connection.ask()
     assert top.startswith(b"HTTP/1.1 200"), top
     lines = top.strip().split(b"\r\n")[1:]
@@ -199,16 +199,16 @@ def _ask(port: int, target: str) -> Ready:
 
 
 def _question(
-    question: Question, server: _Contender, uvicorn: _Contender, repetitions: int
+    question: Question, server: Contender, uvicorn: Contender, repetitions: int
 ) -> tuple[Cell, ...]:
-    connections = [_Http(each.port, question.target) for each in (server, uvicorn)]
+    connections = [Http(each.port, question.target) for each in (server, uvicorn)]
     for connection in connections:
         for _ in range(WARM_UP):
             _, head, whole = connection.ask()
     own, ready = [], []
     for _ in range(repetitions):
-        own.append(server.cost_us(_repeated(connections[0].ask)))
-        ready.append(uvicorn.cost_us(_repeated(connections[1].ask)))
+        own.append(server.cost_us(repeated(connections[0].ask)))
+        ready.append(uvicorn.cost_us(repeated(connections[1].ask)))
     for connection in connections:
         connection.close()
     path, _, query = question.target.partition("?")
@@ -223,7 +223,7 @@ def _question(
     )
 
 
-def _repeated(ask: Callable[[], object]) -> Callable[[], int]:
+def repeated(ask: Callable[[], object]) -> Callable[[], int]:
     def work() -> int:
         count, until = 0, time.monotonic() + ROUND_S
         while time.monotonic() < until:
@@ -258,15 +258,15 @@ class _Socket:
         self._socket.close()
 
 
-def _api_question(server: _Contender, library: _Contender, repetitions: int) -> tuple[Cell, ...]:
+def _api_question(server: Contender, library: Contender, repetitions: int) -> tuple[Cell, ...]:
     connections = [_Socket(each.port) for each in (server, library)]
     for connection in connections:
         for _ in range(WARM_UP):
             reply = connection.ask()
     own, ready = [], []
     for _ in range(repetitions):
-        own.append(server.cost_us(_repeated(connections[0].ask)))
-        ready.append(library.cost_us(_repeated(connections[1].ask)))
+        own.append(server.cost_us(repeated(connections[0].ask)))
+        ready.append(library.cost_us(repeated(connections[1].ask)))
     for connection in connections:
         connection.close()
     return (
@@ -279,7 +279,7 @@ def _api_question(server: _Contender, library: _Contender, repetitions: int) -> 
     )
 
 
-def _handshakes(contenders: Sequence[_Contender], repetitions: int) -> Table:
+def _handshakes(contenders: Sequence[Contender], repetitions: int) -> Table:
     for contender in contenders:
         _Crowd(contender.port).leave()
     runs = []
