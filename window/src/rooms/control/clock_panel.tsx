@@ -154,7 +154,7 @@ function Places(props: { readonly now: Clock }) {
           onChoose={(speed) => void setSpeed(speed)}
         />
         <input
-          class="short"
+          class="control-short"
           aria-label="Another speed"
           placeholder={Number.isNaN(known) ? speedText(now.speed) : "other"}
           inputMode="decimal"
@@ -186,7 +186,7 @@ function Places(props: { readonly now: Clock }) {
         {now.isReplay && (
           <>
             <input
-              class="short"
+              class="control-short"
               type="number"
               min={1}
               max={1_000_000}

@@ -115,7 +115,7 @@ async function removeAll(ids: readonly string[]): Promise<void> {
 
 function OneClicks(props: { readonly page: FaultsPage }) {
   return (
-    <ul class="one-clicks">
+    <ul class="control-one-clicks">
       {ONE_CLICKS.map((click) => (
         <OneClickRow key={click.id} click={click} on={rulesOf(click, props.page)} />
       ))}
@@ -131,7 +131,7 @@ function OneClickRow(props: { readonly click: OneClick; readonly on: readonly st
     <li>
       <button
         type="button"
-        class="main"
+        class="control-main"
         aria-pressed={isOn}
         data-testid={`break-${click.id}`}
         disabled={desk.isBusy(place)}
@@ -160,7 +160,7 @@ function Rules(props: { readonly page: FaultsPage }) {
   const over = rules.filter(({ state }) => state === "over").slice(-MOST_OVER);
   if (on.length + over.length === 0) return <p class="quiet">No fault is on.</p>;
   return (
-    <ul aria-label="Faults" class="rules">
+    <ul aria-label="Faults" class="control-rules">
       {[...on, ...over.reverse()].map((rule) => (
         <RuleRow key={rule.id} rule={rule} />
       ))}

@@ -47,7 +47,7 @@ export function ControlRoom() {
 function DoneList() {
   const { done } = desk;
   return (
-    <ul class="done" aria-live="polite" aria-label="What was done">
+    <ul class="control-done" aria-live="polite" aria-label="What was done">
       {done.value.map((each) => (
         <DoneRow key={each.id} done={each} />
       ))}

@@ -74,7 +74,7 @@ export function KindForm(props: {
         />
       ))}
       <div class="kind-send">
-        <button type="submit" class="main" disabled={isLacking || desk.isBusy(place)}>
+        <button type="submit" class="control-main" disabled={isLacking || desk.isBusy(place)}>
           {props.verb}
         </button>
         {isLacking && <span class="quiet">Fields with * are needed.</span>}

@@ -83,7 +83,7 @@ function release(id: string): Promise<void> {
 function Pulled(props: { readonly page: LeversPage }) {
   if (props.page.levers.length === 0) return <p class="quiet">No lever is pulled.</p>;
   return (
-    <ul aria-label="Levers" class="rules">
+    <ul aria-label="Levers" class="control-rules">
       {props.page.levers.map((lever) => (
         <LeverRow key={lever.id} lever={lever} />
       ))}

@@ -91,7 +91,7 @@ function Run(props: { readonly scenario: Scenario }) {
   const isOver = state === "over";
   const ending = stopped ? "stopped" : "over";
   return (
-    <article class="run" data-testid="scenario" data-id={id} data-state={state}>
+    <article class="control-run" data-testid="scenario" data-id={id} data-state={state}>
       <header>
         <strong>{title}</strong> <span class="quiet">{id}</span>{" "}
         <span>{isOver ? ending : state}</span>
@@ -132,7 +132,7 @@ function Library(props: { readonly page: ScenariosPage }) {
   const isSimulated = server.value?.controls.levers ?? false;
   const library = startableFirst(props.page.library, isSimulated);
   return (
-    <ul class="cards">
+    <ul class="control-cards">
       {library.map((each) => {
         const place = `scenario ${each.name}`;
         const isBarred = each.needs_simulation && !isSimulated;
@@ -147,7 +147,7 @@ function Library(props: { readonly page: ScenariosPage }) {
             </p>
             <button
               type="button"
-              class="main"
+              class="control-main"
               aria-label={`Start ${each.title}`}
               data-testid={`start-${each.name}`}
               disabled={isBarred || desk.isBusy(place)}
@@ -173,7 +173,7 @@ function OwnScenario() {
     <details>
       <summary>A scenario of your own</summary>
       <form
-        class="own-scenario"
+        class="control-own-scenario"
         onSubmit={(event) => {
           event.preventDefault();
           void start("own scenario", { toml: toml.value, name: "window.toml" });
@@ -192,7 +192,7 @@ function OwnScenario() {
             desk.forgive("own scenario");
           }}
         />
-        <button type="submit" class="main" disabled={toml.value.trim() === ""}>
+        <button type="submit" class="control-main" disabled={toml.value.trim() === ""}>
           Start
         </button>
         <ProblemNote place="own scenario" />

@@ -178,7 +178,7 @@ export function HoleList(props: { readonly clock: Clock; readonly coverage: Cove
   }
   const more = coverage.holes.length - shown.length;
   return (
-    <details class="holes">
+    <details class="control-holes">
       <summary>
         {coverage.holes.length} {coverage.holes.length === 1 ? "hole" : "holes"} in the recording
         {coverage.truncated ? ", and shorter ones that are not listed" : ""}

@@ -54,7 +54,7 @@ export function PauseButton(props: { readonly clock: Clock }) {
   return (
     <button
       type="button"
-      class="pause"
+      class="control-pause"
       data-testid="pause"
       aria-label={label}
       title={`${label} (space)`}
