@@ -120,6 +120,12 @@ export class StreamFeed {
     return () => this.#resets.delete(callback);
   }
 
+  /** Have everything rebuilt: the market is at another time, which no message tells. */
+  reset(): void {
+    this.#newestMs.clear();
+    for (const each of this.#resets) each();
+  }
+
   /** Call `callback` with the time of every event that has one. */
   onTime(callback: (eventMs: number) => void): () => void {
     this.#observers.add(callback);
@@ -195,7 +201,7 @@ export class StreamFeed {
     this.#behindSinceMs = 0;
     this.#lagMs = this.#messages = this.#bytes = 0;
     this.#change({ phase: "open", reason: "", retryAtMs: 0, lagMs: 0 });
-    this.#reset();
+    this.reset();
     this.#sendBatch();
     this.#tick(this.#surroundings.now());
   }
@@ -259,7 +265,7 @@ export class StreamFeed {
     const eventMs = (data as { E?: unknown } | undefined)?.E;
     if (typeof eventMs !== "number") return;
     const newestMs = this.#newestMs.get(stream) ?? 0;
-    if (eventMs < newestMs - BACK_MS) this.#reset();
+    if (eventMs < newestMs - BACK_MS) this.reset();
     this.#newestMs.set(stream, eventMs);
     for (const each of this.#observers) each(eventMs);
   }
@@ -268,11 +274,6 @@ export class StreamFeed {
     const takenMs = this.#surroundings.now() - writtenMs;
     this.#fastestMs = Math.min(this.#fastestMs, takenMs);
     this.#lagMs = takenMs - this.#fastestMs;
-  }
-
-  #reset(): void {
-    this.#newestMs.clear();
-    for (const each of this.#resets) each();
   }
 
   #tick(sinceMs: number): void {

@@ -20,6 +20,8 @@ import { countdown, FactBoard, type Figure } from "./fact_board.ts";
 /** What the streams have not told by then is requested. */
 const FILL_AFTER_MS = 1_500;
 const OPEN_INTEREST_EVERY_MS = 30_000;
+/** Where it is not known, it is asked for at every so many-th time only. */
+const SELDOM = 10;
 const UNTOLD = "The server has not told it yet.";
 
 const facts = new FactBoard();
@@ -44,8 +46,11 @@ function follow(symbol: string, interval: string): () => void {
     }
     changed();
   };
+  let rounds = 0;
   const askOpenInterest = (): void => {
-    if (document.hidden) return;
+    rounds += 1;
+    const isUnknown = facts.reason("openInterest") !== "";
+    if (document.hidden || (isUnknown && rounds % SELDOM !== 0)) return;
     void ask<OpenInterest>("openInterest", "openInterest", (answer) =>
       facts.takeOpenInterest(answer),
     );
