@@ -144,8 +144,10 @@ async def test_the_page_of_connections_is_that_of_all_edges() -> None:
         whole(2) as many,
         many.edges[0].connect("/ws/btcusdt@trade"),
         many.edges[1].connect("/stream?streams=btcusdt@trade"),
-        many.edges[1].connect("/ws-fapi/v1"),
+        many.edges[1].connect("/ws-fapi/v1") as api,
     ):
+        await api.send('{"id":1,"method":"ping"}')
+        await api.recv()
         await many.reported()
         for edge in many.edges:
             page = (await edge.get("/plant/v1/connections")).json
@@ -154,6 +156,14 @@ async def test_the_page_of_connections_is_that_of_all_edges() -> None:
                 (row["worker"], row["kind"], row["stream_count"]) for row in page["connections"]
             }
             assert rows == {("1", "raw", 1), ("2", "combined", 1), ("2", "api", 0)}
+            counted = {row["kind"]: (row["messages"], row["limits"]) for row in page["connections"]}
+            assert {kind: messages for kind, (messages, _) in counted.items()} == {
+                "raw": 0,
+                "combined": 0,
+                "api": 1,
+            }
+            assert counted["raw"][1]["streams"] == {"used": 1, "limit": 1024}
+            assert counted["api"][1]["streams"] is None
         page = (await many.edges[0].get("/plant/v1/connections?limit=1")).json
         assert (page["total"], len(page["connections"])) == (3, 1)
 

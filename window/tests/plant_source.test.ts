@@ -117,7 +117,7 @@ test("a relay tells of its upstream, over both venues", () => {
       'tickerplant_upstream_gaps_total{venue="usdm"} 4',
   );
   assert.equal(shown["Upstream connections"], "3 open");
-  assert.equal(shown["Upstream losses"], "0 connections lost, 4 gaps, 0 messages missing");
+  assert.equal(shown["Upstream losses"], "connections 0, gaps 4, messages missing 0");
   assert.equal(shown.Speed, undefined);
 });
 

@@ -109,7 +109,7 @@ function relayFacts(server: Server, samples: Samples): Fact[] {
     },
     {
       name: "Upstream losses",
-      value: `${of("connections_lost_total")} connections lost, ${of("gaps_total")} gaps, ${of("missing_total")} messages missing`,
+      value: `connections ${of("connections_lost_total")}, gaps ${of("gaps_total")}, messages missing ${of("missing_total")}`,
     },
     { name: "From the upstream", value: `${fixed(of("messages_total"), 0)} messages` },
   ];
