@@ -62,6 +62,7 @@ docs: $(TOOLS) ## Write the reference pages and pictures from the program
 	$(BIN)/python docs/reference/generate.py
 	$(BIN)/python docs/images/watch.py
 	$(BIN)/python docs/images/scenarios.py
+	$(BIN)/python docs/images/recording.py
 
 wheel: $(INSTALLED) $(WINDOW) ## Build the wheels of both distributions into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist

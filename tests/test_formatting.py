@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.formatting import clock_text, duration_text, table, timestamp_text
+from tickerplant.formatting import clock_text, duration_text, names_text, table, timestamp_text
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,12 @@ def test_durations_are_short(milliseconds: float, expected: str) -> None:
 def test_times_are_in_utc() -> None:
     assert timestamp_text(1_767_225_600_000_001_999) == "2026-01-01T00:00:00.000001Z"
     assert clock_text(1_767_229_261_500) == "01:01:01Z"
+
+
+def test_many_names_are_the_first_of_them() -> None:
+    assert names_text([]) == ""
+    assert names_text(["a", "b", "c"]) == "a, b, c"
+    assert names_text(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
 HEAD = ("stream", "speed", "route", "what it carries")

@@ -1,8 +1,8 @@
 """The command line: one function per command.
 
 Options come from the settings of the command (`config/`), help and errors from `command_line/`;
-the work is done by `serving.py`, `verifying/`, `explain/`, `watching/` and `exporting/`, each
-imported by the command that needs it.  Every usage error prints one line on standard error and
+the work is done by `serving.py`, `verifying/`, `plotting/`, `explain/`, `watching/` and
+`exporting/`, each imported by the command that needs it.  Every usage error prints one line on standard error and
 exits with status 2.
 """
 
@@ -38,7 +38,7 @@ SHELLS = ("bash", "zsh", "fish")
 SECTIONS = {
     "Serve a market": ("simulate", "replay", "relay", "edge", "test-server", "control"),
     "Read a market": ("watch", "record", "ask"),
-    "Recordings": ("verify", "export"),
+    "Recordings": ("verify", "plot", "export"),
     "Look up": ("explain", "streams", "queries", "scenarios"),
     "Program": ("completions", "version"),
 }
@@ -186,6 +186,15 @@ def _streams(
 
     del param
     return stream_names(incomplete, with_methods=ctx.command.name == "explain")
+
+
+def _symbols(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from tickerplant.command_line.values import recorded_symbols
+
+    del param
+    return recorded_symbols(ctx.params.get("path") or "", incomplete)
 
 
 def _scenarios(
@@ -515,6 +524,23 @@ def export(paths: tuple[str, ...], **options: Any) -> int:
     from tickerplant.exporting import export as exporting
 
     return exporting.export(settings, paths)
+
+
+@commands.command(cls=SettingsCommand)
+@click.argument("path", metavar="PATH", shell_complete=_paths)
+@click.argument("symbol", metavar="SYMBOL", shell_complete=_symbols)
+def plot(path: str, symbol: str, **options: Any) -> int:
+    """Draw a symbol of a recording: mid and trades, book, spread, volume.
+
+    PATH is what replay takes.  The book is a heat map: the quantity at each price over time.  What
+    was not recorded is left empty, and the picture says so.
+    """
+    from tickerplant.config.settings import PlotSettings
+
+    settings = _settings("plot", PlotSettings, options)
+    from tickerplant.plotting import plot as plotting
+
+    return plotting.plot(settings, path, symbol)
 
 
 @commands.command(cls=SettingsCommand)

@@ -33,6 +33,12 @@ def count_text(number: int, singular: str, plural: str = "") -> str:
     return f"{number_text(number)} {singular if number == 1 else plural or singular + 's'}"
 
 
+def names_text(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def duration_text(milliseconds: float) -> str:
     """Return a duration in at most two units: `0.4 s`, `42 s`, `3 m 05 s`, `2 h 10 m`."""
     seconds = max(milliseconds, 0) / 1_000

@@ -345,7 +345,8 @@ class Recording:
             if lines[-1][0] < end_ns:
                 yield index, lines
             else:
-                yield index, [line for line in lines if line[0] < end_ns]
+                if kept := [line for line in lines if line[0] < end_ns]:
+                    yield index, kept
                 return
         if is_empty and start_ns and (covered := coverage_of(recordings)):
             raise outside("start", start_ns, covered)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from click.shell_completion import CompletionItem
 
+from tickerplant.archive.recording import open_recording
 from tickerplant.archive.tables import TABLES
 from tickerplant.client.rest import full_path
 from tickerplant.config.name_lists import FILE_PREFIX, STANDARD_INPUT
@@ -16,6 +17,7 @@ from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.config.values import file_path, folder_path
 from tickerplant.control.actions import ACTIONS
+from tickerplant.errors import TickerplantError
 from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.limits import LIMIT_ROWS
@@ -23,6 +25,7 @@ from tickerplant.queries import QUERIES, find_method, find_path
 from tickerplant.scenarios.library import library_names
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.levers import LEVER_ROWS
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.units import NS_PER_MS
@@ -114,6 +117,15 @@ def control_arguments(action: str, incomplete: str) -> list[Item]:
         for name, doc in docs.items()
         if name.startswith(incomplete)
     ]
+
+
+def recorded_symbols(path: str, incomplete: str) -> list[Item]:
+    """Return the symbols that begin with `incomplete` of the recording at `path`, if a manifest lists them."""
+    try:
+        names = {parse_stream_name(each).symbol for each in open_recording(path).streams} - {""}
+    except TickerplantError:
+        names = set()
+    return _matching(sorted(names) or _symbols(), incomplete.upper())
 
 
 def scenarios(incomplete: str) -> list[Item]:

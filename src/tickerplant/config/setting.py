@@ -26,6 +26,8 @@ from tickerplant.config.values import (
     names,
     period_ms,
     period_ms_or_off,
+    picture_size,
+    picture_size_setting,
     plant_name,
     profile_name,
     profile_name_or_auto,
@@ -57,7 +59,17 @@ GROUPS = {
         *("coinm-url", "coinm-stream-url", "coinm-rest-url", "coinm-api-url"),
         *("max-connection-age", "linger", "grace"),
     ),
-    "Output": ("out", "format", "numbers", "base-latency-ns", "gaps", "json", "toml"),
+    "Output": (
+        "out",
+        "size",
+        "format",
+        "numbers",
+        "base-latency-ns",
+        "gaps",
+        "html",
+        "json",
+        "toml",
+    ),
     "Recording": (
         *("record", "record-streams", "snapshots", "snapshot-levels", "segment", "segment-size"),
         "compression-level",
@@ -102,6 +114,7 @@ _METAVARS: dict[Parser, str] = {
     names: "NAME,…",
     period_ms: "DURATION",
     period_ms_or_off: "DURATION|off",
+    picture_size: "WIDTHxHEIGHT",
     plant_name: "NAME",
     profile_name: "PROFILE",
     profile_name_or_auto: "PROFILE",
@@ -197,6 +210,8 @@ class Setting(Struct, frozen=True):
             return str(self.default).lower()
         if self.parse in _DURATIONS and isinstance(self.default, int):
             return duration_setting(self.default)
+        if self.parse is picture_size and isinstance(self.default, tuple):
+            return picture_size_setting(self.default)
         if self.parse is size_bytes and isinstance(self.default, int):
             return size_setting(self.default)
         return str(self.default)

@@ -23,6 +23,7 @@ from tickerplant.config.values import (
     names,
     period_ms,
     period_ms_or_off,
+    picture_size,
     plant_name,
     profile_name,
     profile_name_or_auto,
@@ -683,6 +684,37 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
 
 
+class PlotSettings(Struct, frozen=True, kw_only=True):
+    """Draw a symbol of a recording."""
+
+    out: Annotated[
+        str | None,
+        _setting("The file to write; its name ends with .svg, .png or .html.", file_path),
+    ] = None
+    begin: Annotated[
+        TimeSpec | None,
+        _setting(
+            "Draw from this receive time: an ISO date (UTC), epoch ms or ns, or an offset such as "
+            "+90s from the beginning of the recording or -5m from its end.",
+            time_spec,
+            "from",
+        ),
+    ] = None
+    end: Annotated[
+        TimeSpec | None,
+        _setting(
+            "Draw up to this receive time, in the same formats; +1h counts from --from.",
+            time_spec,
+            "to",
+        ),
+    ] = None
+    size: Annotated[
+        tuple[int, int],
+        _setting("Width and height in pixels, such as 1600x1200.", picture_size),
+    ] = (1_280, 960)
+    log_level: LogLevel = "info"
+
+
 class VerifySettings(Struct, frozen=True, kw_only=True):
     """Verify recordings."""
 
@@ -692,6 +724,13 @@ class VerifySettings(Struct, frozen=True, kw_only=True):
     gaps: Annotated[
         ListedGaps, _setting("Maximum number of gaps to list per stream; all are counted.")
     ] = 10
+    html: Annotated[
+        str | None,
+        _setting(
+            "Also write a page to this file: streams over time, holes, rates and the findings.",
+            file_path,
+        ),
+    ] = None
     json: Annotated[bool, _setting("Print the findings as a JSON object.")] = False
     log_level: LogLevel = "info"
 
@@ -757,6 +796,7 @@ COMMANDS: dict[str, type[Struct]] = {
     "ask": AskSettings,
     "control": ControlSettings,
     "export": ExportSettings,
+    "plot": PlotSettings,
     "verify": VerifySettings,
 }
 """The commands that have settings, by name."""

@@ -44,6 +44,14 @@ _UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 EXPORT_FORMATS = ("parquet", "csv", "hftbacktest")
 _UNIT_MS = {unit: ns // NS_PER_MS for unit, ns in UNIT_NS.items()}
 
+LEAST_PX = 480, 400
+"""The least width and height of a picture, in pixels."""
+LARGEST_PX = 10_000
+_PICTURE_SIZE = (
+    f"WIDTHxHEIGHT in pixels, such as 1280x960, from {LEAST_PX[0]}x{LEAST_PX[1]} to "
+    f"{LARGEST_PX}x{LARGEST_PX}"
+)
+
 
 def host_name(text: object) -> str:
     """Return `text` if it is an address or a valid host name.
@@ -295,6 +303,28 @@ def snapshot_levels(text: object) -> int:
     if found is None:
         raise ValueError(f"one of {', '.join(map(str, LIMITS))}")
     return found
+
+
+def picture_size(text: object) -> tuple[int, int]:
+    """Return the width and height of a picture, in pixels.
+
+    Raises:
+        ValueError: `text` is not such a size, or too small to be read, or too large.
+    """
+    width, by, height = str(text).lower().partition("x")
+    try:
+        size = int(width), int(height or by)
+    except ValueError:
+        raise ValueError(_PICTURE_SIZE) from None
+    if not all(low <= each <= LARGEST_PX for low, each in zip(LEAST_PX, size, strict=True)):
+        raise ValueError(_PICTURE_SIZE)
+    return size
+
+
+def picture_size_setting(size: tuple[int, int]) -> str:
+    """Return the size of a picture as it is written."""
+    width, height = size
+    return f"{width}x{height}"
 
 
 def size_bytes(text: object) -> int:

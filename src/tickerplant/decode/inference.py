@@ -55,7 +55,7 @@ class ObservedNumbers:
         pair = name["pair"] if name else self.symbol
         series = name["series"] if name else None
         venue = venue_of(self.symbol)
-        base, quote = _assets(pair)
+        base, quote = assets_of(pair)
         price, tick_size, highest = _scale(self._prices)
         quantity, step_size, _ = _scale(self._quantities)
         contract_type, delivery_ms = _contract(series, time_ms)
@@ -144,7 +144,9 @@ def venue_of(symbol: str) -> Venue:
     return COINM if underscore and pair.endswith("USD") else USDM
 
 
-def _assets(pair: str) -> tuple[str, str]:
+def assets_of(symbol: str) -> tuple[str, str]:
+    """Return the base and the quote asset of a symbol or pair; the quote is empty if it is not known."""
+    pair = symbol.upper().partition("_")[0]
     quote = next((quote for quote in _QUOTES if pair.endswith(quote) and pair != quote), "")
     return pair.removesuffix(quote), quote
 

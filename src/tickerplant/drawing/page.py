@@ -12,6 +12,8 @@ from html import escape
 from tickerplant.drawing.style import FAINT, GRID, INK, PAPER
 from tickerplant.formatting import encodable, printable
 
+SHORT = 26
+"""Characters of a cell that is kept on one line."""
 _TAG = re.compile(r"<[^<>]+>")
 _REFERENCE = re.compile(r'(\bid="|url\(#|href="#)')
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -26,6 +28,7 @@ svg {{ width: 100%; height: auto; }}
 table {{ border-collapse: collapse; font-size: 0.87rem; }}
 th, td {{ padding: 0.2rem 0.8rem 0.2rem 0; border-bottom: 1px solid {GRID}; text-align: left;
   vertical-align: top; }}
+td.short, th {{ white-space: nowrap; }}
 td.number, th.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .verdict {{ font-weight: 600; padding: 0.6rem 0.9rem; border-left: 6px solid; }}
 .good {{ border-color: #0072b2; background: #e8f2f9; }}
@@ -78,7 +81,9 @@ def table(
     )
     lines = [
         "<tr>"
-        + "".join(f"<td{kind}>{text_of(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
+        + "".join(
+            _cell(cell, is_number=title in numbers) for cell, title in zip(row, head, strict=True)
+        )
         + "</tr>"
         for row in rows
     ]
@@ -87,6 +92,11 @@ def table(
         f'<div class="scroll"><table>\n<thead><tr>{titles}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def _cell(text: str, *, is_number: bool) -> str:
+    kinds = ["number"] * is_number + ["short"] * (len(text) <= SHORT)
+    return f'<td class="{" ".join(kinds)}">{text_of(text)}</td>'
 
 
 def picture(svg: str, name: str, description: str) -> str:

@@ -9,6 +9,9 @@ from pathlib import Path
 from tickerplant.errors import ConfigError
 from tickerplant.suggestions import suggestion
 
+PAGE_ENDINGS = (".html", ".htm")
+PICTURE_ENDINGS = (".svg", ".png", *PAGE_ENDINGS)
+
 
 class PictureFile:
     """A file that is to be written.

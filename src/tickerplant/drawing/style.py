@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from io import BytesIO, StringIO
 from typing import Any
 from warnings import catch_warnings, filterwarnings
@@ -54,7 +55,7 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "grid.color": GRID,
     "grid.linewidth": 0.5,
-    "hatch.linewidth": 0.4,
+    "hatch.linewidth": 0.6,
     "hatch.color": "#9aa5ab",
     "legend.frameon": False,
     "figure.facecolor": PAPER,
@@ -101,9 +102,9 @@ def date_of(time_ns: float) -> float:
 def draw_time_axis(axis: Axes, start_ns: int, end_ns: int, label: str) -> None:
     """Let the x-axis be the time from `start_ns` to `end_ns`, with marks in UTC."""
     axis.set_xlim(date_of(start_ns), date_of(end_ns))
-    locator = AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(UTC, minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
     axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, UTC))  # type: ignore[no-untyped-call]
     axis.set_xlabel(label)
 
 

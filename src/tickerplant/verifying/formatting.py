@@ -6,7 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from tickerplant.archive.outage_log import Outage
-from tickerplant.formatting import columns, count_text, date_text, duration_text, printable
+from tickerplant.formatting import (
+    columns,
+    count_text,
+    date_text,
+    duration_text,
+    names_text,
+    printable,
+)
 from tickerplant.recording.line import Place
 from tickerplant.recording.timestamps import LATEST_NS
 from tickerplant.units import NS_PER_MS, NS_PER_S
@@ -25,7 +32,8 @@ SHOWN_DAMAGE = 20
 """Maximum number of damaged places of a recording to print; `--json` has more."""
 _TITLES = {venue.name: venue.title for venue in VENUES}
 _HEAD = ("stream", "from", "to", "messages", "gaps", "missing", "outage", "book")
-_NUMBERS = frozenset({"messages", "gaps", "missing", "outage"})
+NUMBERS = frozenset({"messages", "gaps", "missing", "outage"})
+"""The columns of a table that are aligned to the right."""
 
 
 def lines_of(findings: Findings, max_listed: int) -> Iterator[str]:
@@ -81,37 +89,51 @@ def _problems(findings: Findings) -> list[str]:
 
 
 def _recording(found: RecordingFinding, max_listed: int) -> Iterator[str]:
-    yield _title(found)
+    yield title_of(found)
     if found.first_ns:
-        yield f"  receive times (UTC) from {time_text(found.first_ns)} to {time_text(found.last_ns)}"
-    received = [each for each in found.streams if each.messages]
-    shown = received or found.streams
-    if shown:
+        yield f"  {times_of(found)}"
+    if found.streams:
         yield ""
-        rows = [_row(each, found) for each in shown]
-        used = [
-            n
-            for n, title in enumerate(_HEAD)
-            if title not in {"outage", "book"} or any(row[n] for row in rows)
-        ]
-        table = [[row[n] for n in used] for row in (_HEAD, *rows)]
-        yield from (f"  {line}" for line in columns(_aligned(table)))
-    blocks = (
-        _all_gaps(received, found, max_listed),
-        _outages(found),
-        _damage(found),
-        _odd(found),
-        _without_messages(found),
-        (f"= {remark}" for remark in found.remarks),
-    )
-    for block in blocks:
-        for number, line in enumerate(block):
-            if not number:
-                yield ""
-            yield f"  {line}"
+        yield from (f"  {line}" for line in columns(_aligned(stream_table(found))))
+    for block in remarks_of(found, max_listed):
+        yield ""
+        yield from (f"  {line}" for line in block)
 
 
-def _title(found: RecordingFinding) -> str:
+def times_of(found: RecordingFinding) -> str:
+    """Return when the first and the last line were received."""
+    return f"receive times (UTC) from {time_text(found.first_ns)} to {time_text(found.last_ns)}"
+
+
+def stream_table(found: RecordingFinding) -> list[tuple[str, ...]]:
+    """Return the titles of the columns, and a row for each stream: those with messages, if there are any."""
+    shown = [each for each in found.streams if each.messages] or found.streams
+    rows = [_row(each, found) for each in shown]
+    used = [
+        n
+        for n, title in enumerate(_HEAD)
+        if title not in {"outage", "book"} or any(row[n] for row in rows)
+    ]
+    return [tuple(row[n] for n in used) for row in (_HEAD, *rows)]
+
+
+def remarks_of(found: RecordingFinding, max_listed: int) -> Iterator[list[str]]:
+    """Yield what else was found, as blocks of lines that begin with `!` or `=`."""
+    received = [each for each in found.streams if each.messages]
+    holes = _all_gaps(received, found, max_listed), _outages(found)
+    yield from filter(None, map(list, holes))
+    yield from remarks_without_holes(found)
+
+
+def remarks_without_holes(found: RecordingFinding) -> Iterator[list[str]]:
+    """Yield what was found beside gaps and outages, as blocks of such lines."""
+    remarks = (f"= {remark}" for remark in found.remarks)
+    blocks = _damage(found), _odd(found), _without_messages(found), remarks
+    yield from filter(None, map(list, blocks))
+
+
+def title_of(found: RecordingFinding) -> str:
+    """Return what a recording is, and how much was found in it."""
     shown = ", ".join(found.paths[:SHOWN_STREAMS])
     if len(found.paths) > SHOWN_STREAMS:
         shown += f" and {len(found.paths) - SHOWN_STREAMS} more"
@@ -144,7 +166,7 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[list[str]]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         [
-            cell.rjust(width) if title in _NUMBERS else cell
+            cell.rjust(width) if title in NUMBERS else cell
             for title, cell, width in zip(table[0], row, widths, strict=True)
         ]
         for row in table
@@ -200,23 +222,33 @@ def _place(place: Place, found: RecordingFinding) -> str:
     return f"{path} block at byte {place.offset_bytes}"
 
 
-def _outages(found: RecordingFinding) -> Iterator[str]:
-    """Yield outages; equal ones of several streams on one line."""
+def outages_alike(found: RecordingFinding) -> list[tuple[Outage, list[tuple[str, Outage]]]]:
+    """Return the listed outages in order of time, equal ones of several streams together."""
     alike: defaultdict[tuple[int, int, str], list[tuple[str, Outage]]] = defaultdict(list)
-    listed = 0
     for stream in found.streams:
-        listed += len(stream.first_outages)
         for each in stream.first_outages:
             alike[each.from_ns, each.to_ns, each.cause].append((stream.stream, each))
-    for (from_ns, to_ns, cause), streams in sorted(alike.items()):
-        verdicts: defaultdict[str, list[str]] = defaultdict(list)
-        for name, each in streams:
-            verdicts[each.verdict].append(name)
-        said = "; ".join(f"{verdict}: {_names(names)}" for verdict, names in verdicts.items())
+    return [(streams[0][1], streams) for _, streams in sorted(alike.items())]
+
+
+def verdicts_of(streams: Iterable[tuple[str, Outage]]) -> dict[str, list[str]]:
+    """Return the streams of an outage by what it means for them."""
+    verdicts: defaultdict[str, list[str]] = defaultdict(list)
+    for name, each in streams:
+        verdicts[each.verdict].append(name)
+    return verdicts
+
+
+def _outages(found: RecordingFinding) -> Iterator[str]:
+    """Yield outages; equal ones of several streams on one line."""
+    for outage, streams in outages_alike(found):
+        verdicts = verdicts_of(streams)
+        said = "; ".join(f"{verdict}: {names_text(names)}" for verdict, names in verdicts.items())
         mark = "!" if verdicts.keys() - {"nothing lost"} else "="
-        yield f"{mark} not received {_span(from_ns, to_ns)} ({cause}); {said}"
-    more = sum(stream.outages for stream in found.streams) - listed
-    if more:
+        span = _span(outage.from_ns, outage.to_ns)
+        yield f"{mark} not received {span} ({outage.cause}); {said}"
+    listed = sum(len(stream.first_outages) for stream in found.streams)
+    if more := sum(stream.outages for stream in found.streams) - listed:
         yield f"! {count_text(more, 'more outage')}"
 
 
@@ -272,18 +304,12 @@ def _without_messages(found: RecordingFinding) -> Iterator[str]:
         if not stream.messages:
             reasons[stream.remark].append(stream.stream)
     for reason, names in reasons.items():
-        yield f"= no message of {_names(names)}" + (f": {reason}" if reason else "")
+        yield f"= no message of {names_text(names)}" + (f": {reason}" if reason else "")
     if found.absent:
-        yield f"! not in it: {_names(found.absent)}"
+        yield f"! not in it: {names_text(found.absent)}"
     never = [each.stream for each in found.streams if each.book and not each.book.in_sync_at_end]
     if never:
-        yield f"= no book at the end, because there is no snapshot: {_names(never)}"
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:SHOWN_STREAMS])
-    more = len(names) - SHOWN_STREAMS
-    return f"{shown} and {more} more" if more > 0 else shown
+        yield f"= no book at the end, because there is no snapshot: {names_text(never)}"
 
 
 def _span(from_ns: int, to_ns: int) -> str:

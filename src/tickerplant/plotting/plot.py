@@ -1,0 +1,293 @@
+"""`tickerplant plot`: the market of a symbol over a span of a recording, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+import click
+
+from tickerplant import __version__
+from tickerplant.archive.coverage import Coverage, coverage_of
+from tickerplant.archive.recording import Recording, open_recording
+from tickerplant.config.settings import PlotSettings, is_quiet
+from tickerplant.decode.inference import assets_of, venue_of
+from tickerplant.drawing.page import heading, page, paragraph, picture, sentences, table
+from tickerplant.drawing.picture_file import PAGE_ENDINGS, PICTURE_ENDINGS, PictureFile
+from tickerplant.drawing.style import png_of, style, svg_of
+from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.formatting import count_text, duration_text, iso_text, printable
+from tickerplant.logs import configure
+from tickerplant.plotting.columns import Columns
+from tickerplant.plotting.picture import Units, columns_in, drawn, source_text
+from tickerplant.plotting.tape import KINDS, Tape, known_outages, read_tape
+from tickerplant.progress import Progress, StatusLine
+from tickerplant.recording.line import RecordedFile, total_stats
+from tickerplant.recording.opening import recorded_files
+from tickerplant.recording.segments import Segments
+from tickerplant.stream_name import parse_stream_name
+from tickerplant.suggestions import suggestion
+from tickerplant.units import NS_PER_MS
+
+DONE, FAILED = 0, 1
+"""Exit statuses."""
+MOST_HOLE_ROWS = 500
+LEAST_SPAN_NS = NS_PER_MS
+"""A shorter span cannot be drawn."""
+MOST_NAMED = 2_000
+"""Recorded symbols with which a missing one is compared."""
+
+
+def plot(settings: PlotSettings, path: str, symbol: str) -> int:
+    """Draw a symbol of the recording at `path`; return the exit status.
+
+    Raises:
+        ConfigError: A setting is invalid, or nothing was recorded of the symbol in the span.
+        RecordingError: There is no recording at the path.
+    """
+    configure(level=settings.log_level)
+    if settings.out is None:
+        raise ConfigError("--out", None, f"a file that ends with {', '.join(PICTURE_ENDINGS)}")
+    file = PictureFile("--out", settings.out, PICTURE_ENDINGS)
+    work = _Plot(settings, path, symbol.upper())
+    try:
+        content = work.drawn(file.ending)
+    finally:
+        work.progress.clear()
+    try:
+        file.write(content)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        click.echo(printable(f"tickerplant: {file.path}: {reason}"), err=True)
+        return FAILED
+    if not is_quiet(settings.log_level):
+        for line in work.report(str(file.path)):
+            click.echo(printable(line), err=True)
+    return DONE
+
+
+class _Plot:
+    """One picture.
+
+    Args:
+        settings: The options of the command.
+        path: The recording.
+        symbol: The symbol, in capitals.
+    """
+
+    def __init__(self, settings: PlotSettings, path: str, symbol: str) -> None:
+        self._settings = settings
+        self._path = path
+        self._symbol = symbol
+        self._share = 0.0
+        self._tape: Tape | None = None
+        self.progress = Progress(
+            "plot",
+            lambda: self._share,
+            status_line=StatusLine(is_quiet=is_quiet(settings.log_level)),
+        )
+
+    def drawn(self, ending: str) -> str | bytes:
+        """Return the picture in the format of an ending.
+
+        Raises:
+            ConfigError: Nothing was recorded of the symbol in the span.
+            RecordingError: The recording cannot be read.
+        """
+        recording = open_recording(self._path)
+        streams = self._streams(recording)
+        columns = self._columns()
+        selected = Recording((self._path,)).select(
+            streams=streams,
+            symbols=[self._symbol],
+            start=columns.start_ns,
+            end=columns.end_ns,
+        )
+        tape = self._tape = self._read(selected, columns)
+        width_px, height_px = self._settings.size
+        with style():
+            figure = drawn(tape, self._units(), width_px, height_px)
+            if ending == ".png":
+                return png_of(figure)
+            svg = svg_of(figure)
+        return self._page(tape, svg) if ending in PAGE_ENDINGS else svg
+
+    def report(self, path: str) -> Iterator[str]:
+        """Yield lines about the picture in the file at `path`."""
+        tape = self._tape
+        if tape is None:
+            return
+        holes = len(tape.holes) + tape.more_holes
+        missing = f", {count_text(holes, 'hole')}" if holes else ""
+        yield (
+            f"{path}: {tape.symbol} over {_length(tape)}, {count_text(tape.messages, 'message')}"
+            f"{missing}; {self.progress.seconds:.1f} s"
+        )
+        if tape.unreadable:
+            yield f"! {count_text(tape.unreadable, 'unreadable message')} left out"
+
+    def _streams(self, recording: Recording) -> list[str]:
+        """Return the streams to read; none if it is not known which were recorded.
+
+        Raises:
+            ConfigError: Of the symbol nothing was recorded that can be drawn.
+        """
+        try:
+            recording.select(symbols=[self._symbol])
+        except ConfigError as error:
+            raise ConfigError("SYMBOL", self._symbol, error.expected) from None
+        listed = sorted(recording.streams)
+        if not listed:
+            return []
+        names = [parse_stream_name(each) for each in listed]
+        topic = self._symbol.lower()
+        found = [
+            name.text
+            for name in names
+            if name.kind in KINDS and (name.topic.lower() == topic or name.is_of_all)
+        ]
+        if not found:
+            kinds = sorted({each.kind for each in names if each.topic.lower() == topic})
+            has = f"; of this one it has {', '.join(kinds)}" if kinds else ""
+            drawable = {each.symbol for each in names if each.topic and each.kind in KINDS}
+            raise ConfigError(
+                "SYMBOL",
+                self._symbol,
+                f"one with trades, best prices or depth in {self._path}{has}"
+                f"{suggestion(self._symbol, sorted(drawable)[:MOST_NAMED])}",
+            )
+        return found
+
+    def _columns(self) -> Columns:
+        """Return the columns of the span that is drawn.
+
+        Raises:
+            ConfigError: It is empty, or outside of the recording.
+        """
+        files = recorded_files([self._path])
+        covered = self._covered(files)
+        if covered is None:
+            raise RecordingError(self._path, "contains no line, so there is nothing to draw")
+        begin, end = self._settings.begin, self._settings.end
+        first_ns, last_ns = covered.first_ns, covered.last_ns
+        start_ns = begin.at(first_ns, last_ns) if begin else first_ns
+        end_ns = end.at(max(start_ns, first_ns), last_ns) if end else last_ns + 1
+        if begin and start_ns > last_ns:
+            raise _outside("--from", start_ns, "before the end", covered)
+        if end and end_ns <= first_ns:
+            raise _outside("--to", end_ns, "after the beginning", covered)
+        if begin and end and end_ns <= start_ns:
+            raise ConfigError(
+                "--to", iso_text(end_ns), f"a time after --from, {iso_text(start_ns)}"
+            )
+        if begin is None or start_ns < first_ns:
+            start_ns = max(start_ns, first_ns)
+        end_ns = max(min(end_ns, last_ns + 1), start_ns + LEAST_SPAN_NS)
+        return Columns(start_ns, end_ns, columns_in(self._settings.size[0]))
+
+    def _covered(self, files: Sequence[RecordedFile]) -> Coverage | None:
+        if all(isinstance(each, Segments) for each in files):
+            return coverage_of(files)
+        first_ns = last_ns = 0
+        count = 0
+        for lines in chain.from_iterable(each.batches() for each in files):
+            first_ns = min(first_ns or lines[0][0], lines[0][0])
+            last_ns = max(last_ns, lines[-1][0])
+            count += len(lines)
+            stats = total_stats(files)
+            self._share = stats.position_bytes / max(stats.size_bytes, 1) / 2
+            self.progress.report(count)
+        return Coverage(first_ns, last_ns) if count else None
+
+    def _read(self, recording: Recording, columns: Columns) -> Tape:
+        begun = self._share
+
+        def report(messages: int, time_ns: int) -> None:
+            passed = (time_ns - columns.start_ns) / (columns.end_ns - columns.start_ns)
+            self._share = begun + (1 - begun) * min(max(passed, 0.0), 1.0)
+            self.progress.report(messages)
+
+        tape = read_tape(recording, self._symbol, columns, report)
+        if not tape.messages:
+            raise self._nothing(recording, columns)
+        tape.add_holes(known_outages([self._path], tape.streams, columns))
+        return tape
+
+    def _nothing(self, recording: Recording, columns: Columns) -> ConfigError:
+        """Return the error about a span without a message of the symbol."""
+        names = {parse_stream_name(each).symbol for each in recording.streams} - {""}
+        if self._symbol not in names and recording.streams:
+            known = sorted(names)[:MOST_NAMED]
+            similar = suggestion(self._symbol, known)
+            return ConfigError("SYMBOL", self._symbol, f"a symbol in {self._path}{similar}")
+        span = f"{iso_text(columns.start_ns)} to {iso_text(columns.end_ns)}"
+        return ConfigError(
+            "SYMBOL", self._symbol, f"one with trades, best prices or depth from {span}"
+        )
+
+    def _units(self) -> Units:
+        base, quote = assets_of(self._symbol)
+        return Units(quote, "contracts" if venue_of(self._symbol).inverse else base)
+
+    def _page(self, tape: Tape, svg: str) -> str:
+        columns = tape.columns
+        span = f"{iso_text(columns.start_ns)} to {iso_text(columns.end_ns)}"
+        holes = [
+            (
+                iso_text(each.from_ns),
+                iso_text(each.to_ns),
+                duration_text((each.to_ns - each.from_ns) / NS_PER_MS),
+                each.what,
+                each.reason,
+            )
+            for each in tape.holes[:MOST_HOLE_ROWS]
+        ]
+        parts = [
+            paragraph(f"{self._path}, {span}, {count_text(tape.messages, 'message')}."),
+            picture(svg, "plot", f"Prices, book, spread and volume of {self._symbol} from {span}"),
+            sentences(_facts(tape)),
+            heading("Holes"),
+        ]
+        if holes:
+            parts.append(table(("from (UTC)", "to (UTC)", "length", "what", "why"), holes))
+            if more := len(tape.holes) + tape.more_holes - len(holes):
+                parts.append(paragraph(f"{count_text(more, 'more hole')}."))
+        else:
+            parts.append(paragraph("None is known; tickerplant verify checks every message."))
+        parts.append(paragraph(f"Made by tickerplant {__version__} plot.", "faint"))
+        return page(f"{self._symbol} as recorded", parts)
+
+
+def _outside(option: str, time_ns: int, which: str, covered: Coverage) -> ConfigError:
+    expected = f"a time {which} of the recording, which is from {covered}"
+    return ConfigError(option, iso_text(time_ns), expected)
+
+
+def _length(tape: Tape) -> str:
+    return duration_text((tape.columns.end_ns - tape.columns.start_ns) / NS_PER_MS)
+
+
+def _facts(tape: Tape) -> Iterable[str]:
+    """Yield where what is drawn comes from."""
+    if tape.quote_source:
+        yield f"Mid and spread: {source_text(tape)}; line: last value of a column, band: its range."
+    else:
+        yield "Mid and spread: no best prices were recorded then."
+    trades = tape.trades.get(tape.trade_kind)
+    if trades is not None:
+        streams = ", ".join(sorted(trades.streams))
+        yield f"Trades and volume: {count_text(trades.count, 'trade')} of {streams}."
+        if trades.copies:
+            yield f"{count_text(trades.copies, 'copy', 'copies')} of trades are not counted again."
+    else:
+        yield "Trades and volume: no trades were recorded then."
+    if tape.depth_streams:
+        known = sum(each is not None for each in tape.carried_books())
+        yield (
+            f"Book: {', '.join(sorted(tape.depth_streams))}; in sync in {known:,} of "
+            f"{count_text(tape.columns.count, 'column')}; each shows the book after its first update."
+        )
+    else:
+        yield "Book: no changes of its depth were recorded then."
+    if tape.unreadable:
+        yield f"{count_text(tape.unreadable, 'unreadable message')} left out."

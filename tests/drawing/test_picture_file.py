@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tickerplant.drawing.picture_file import PICTURE_ENDINGS, PictureFile
+from tickerplant.errors import ConfigError
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.SVG"
+    path.write_text("before")
+    file = PictureFile("--out", str(path), PICTURE_ENDINGS)
+    assert file.ending == ".svg"
+    file.write("ü")
+    assert path.read_bytes() == "ü".encode()
+    file.write(b"\x89PNG")
+    assert path.read_bytes() == b"\x89PNG"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    path.write_text("before")
+    file = PictureFile("--out", str(path), PICTURE_ENDINGS)
+    (tmp_path / f".a.svg.{os.getpid()}.part").mkdir()  # where it would be written first
+    with pytest.raises(OSError, match="directory"):
+        file.write("after")
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.pdf", "ends with .svg or .png or .html"),
+        ("a.svgg", "did you mean .svg?"),
+        ("a", "ends with"),
+        ("no/a.svg", "no does not"),
+        ("folder.svg", "that is something else"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_refused_at_once(
+    name: str, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.svg").mkdir()
+    with pytest.raises(ConfigError, match=expected) as caught:
+        PictureFile("--out", str(tmp_path / name), PICTURE_ENDINGS)
+    assert caught.value.setting == "--out"
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    if os.access(closed, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    with pytest.raises(ConfigError, match="closed cannot"):
+        PictureFile("--out", str(closed / "a.svg"), PICTURE_ENDINGS)

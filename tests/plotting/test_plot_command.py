@@ -1,0 +1,251 @@
+"""`tickerplant plot` as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from archived import line_file, recording
+from plotted import at_ns, depth, snapshot, ticker, trade
+
+from tickerplant.cli import main
+from tickerplant.recording.line import Line
+from tickerplant.recording.manifest_entries import (
+    MANIFEST,
+    Connected,
+    Disconnected,
+    encode_entry,
+)
+
+TIMEOUT_S = 60
+
+
+def market() -> list[Line]:
+    """Three minutes of a market, with forty seconds that nobody recorded."""
+    lines = [snapshot(0.0, 10, {99: 5, 98: 7}, {101: 4, 102: 6})]
+    for number in range(180):
+        if 60 <= number < 100:
+            continue
+        ids = (10 + number, 11 + number, 11 + number)
+        if number == 100:
+            lines.append(snapshot(100.05, 10 + number, {99: 5}, {101: 4, 102: 6}))
+        lines += [
+            depth(number + 0.1, ids, {99: 1 + number % 5}, {}),
+            ticker(number + 0.2, 99, 101 + number % 3),
+            trade(number + 0.3, number, 100, 1 + number % 4, is_sale=bool(number % 2)),
+        ]
+    return lines
+
+
+def texts_of(svg: str) -> list[str]:
+    return ["".join(each.itertext()).strip() for each in ET.fromstring(svg).iter()]  # noqa: S314
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(("plot", *arguments))
+    output = capsys.readouterr()
+    return int(end.value.code or 0), output.out, output.err
+
+
+def drawn(
+    lines: Sequence[Line], folder: Path, capsys: pytest.CaptureFixture[str], *more: str
+) -> tuple[str, list[str]]:
+    """Return the picture, and the texts in it."""
+    path, out = line_file(folder / "lines", lines), folder / "picture.svg"
+    status, printed, err = run(path, "btcusdt", "--out", str(out), *more, capsys=capsys)
+    assert (status, printed) == (0, ""), err
+    svg = out.read_text(encoding="utf-8")
+    return svg, texts_of(svg)
+
+
+@pytest.mark.slow
+def test_the_picture_has_units_times_and_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    svg, texts = drawn(market(), tmp_path, capsys)
+    assert {"price, USDT", "book, price, USDT", "spread, USDT", "volume, BTC"} <= set(texts)
+    assert any(text.startswith("receive time, UTC; 550 columns of") for text in texts)
+    assert "quantity at a price, BTC" in texts
+    said = " ".join(texts)
+    assert "2026-02-25T06:15:00.000Z to 2026-02-25T06:17:59.300Z" in said
+    assert "nothing of the symbol was recorded" in said
+    assert "06:15:59.300, 41 s" in said
+    assert "best prices of btcusdt@bookTicker; trades of btcusdt@trade" in texts
+    again, _ = drawn(market(), tmp_path, capsys)
+    assert again == svg, "the same recording is the same picture"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ("@trade", ["no mid: no best prices", "no book: no changes", "no spread: no best"]),
+        ("@bookTicker", ["no trades were recorded then", "no volume: no trades", "no book: no"]),
+        ("@depth", ["no volume: no trades", "no book: it is never in sync"]),
+    ],
+)
+def test_a_panel_without_data_says_so(
+    kinds: str, said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line for line in market() if kinds.encode() in line[1]]
+    _, texts = drawn(lines, tmp_path, capsys)
+    for words in said:
+        assert any(words in text for text in texts), words
+
+
+@pytest.mark.slow
+def test_the_size_of_the_picture_bounds_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few, _ = drawn(market(), tmp_path, capsys, "--size", "600x500")
+    lines = [
+        trade(number / 100, number, 100 + number % 17, is_sale=bool(number % 2))
+        for number in range(18_000)
+    ]
+    many, texts = drawn([*lines, *market()], tmp_path, capsys, "--size", "600x500")
+    assert any("210 columns of" in text for text in texts)
+    assert len(many) < 2 * len(few) + 100_000
+
+
+@pytest.mark.slow
+def test_a_png_has_the_wanted_size_and_a_page_its_holes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, png, page = line_file(tmp_path / "l", market()), tmp_path / "a.png", tmp_path / "a.html"
+    status, _, err = run(path, "BTCUSDT", "-o", str(png), "--size", "640x480", capsys=capsys)
+    assert status == 0
+    assert re.fullmatch(rf"{png}: BTCUSDT over 2 m 59 s, 420 messages, 1 hole; \d+\.\d s\n", err), (
+        err
+    )
+    data = png.read_bytes()
+    assert (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])) == (640, 480)
+    status, _, err = run(path, "BTCUSDT", "-o", str(page), "-q", capsys=capsys)
+    assert (status, err) == (0, "")
+    text = page.read_text(encoding="utf-8")
+    tags: list[str] = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            del attrs
+            tags.append(tag)
+
+    Parser().feed(text)
+    assert "script" not in tags
+    assert (tags.count("svg"), tags.count("table")) == (1, 1)
+    assert "2026-02-25T06:15:59.300Z" in text
+    assert "nothing of the symbol was recorded" in text
+    [svg] = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    ET.fromstring(svg)  # noqa: S314  # our own
+
+
+@pytest.mark.slow
+def test_a_span_is_named_as_other_commands_name_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, texts = drawn(market(), tmp_path, capsys, "--from", "+10s", "--to", "+20s")
+    assert any("06:15:10.000Z to 2026-02-25T06:15:30.000Z" in text for text in texts)
+
+
+@pytest.mark.slow
+def test_outages_of_the_manifest_are_said_with_their_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(recording(tmp_path / "r", market()))
+    streams = ("btcusdt@trade",)
+    entries = [
+        Connected(time_ns=at_ns(0), streams=streams, connection=1),
+        Disconnected(time_ns=at_ns(110), streams=streams, reason="a <cut> line"),
+        Connected(time_ns=at_ns(120), streams=streams, connection=2),
+    ]
+    with (folder / MANIFEST).open("ab") as file:
+        file.write(b"".join(encode_entry(each) + b"\n" for each in entries))
+    out = tmp_path / "a.svg"
+    status, _, err = run(str(folder), "BTCUSDT", "-o", str(out), capsys=capsys)
+    assert status == 0, err
+    said = " ".join(texts_of(out.read_text(encoding="utf-8")))
+    assert "06:16:50.000, 10 s: btcusdt@trade, disconnected: a <cut> line" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("BTCUSD", "-o", "a.svg"), "'BTCUSD' for SYMBOL"),
+        (("BTCUSDT", "-o", "a.pdf"), "ends with .svg or .png or .html"),
+        (("BTCUSDT", "-o", "no/a.svg"), "no does not"),
+        (("BTCUSDT",), "--out is missing"),
+        (("BTCUSDT", "-o", "a.svg", "--from", "+2h"), "for --from: expected a time before the end"),
+        (("BTCUSDT", "-o", "a.svg", "--to", "2020-01-01"), "for --to: expected a time after the"),
+        (
+            ("BTCUSDT", "-o", "a.svg", "--from", "+20s", "--to", "2026-02-25T06:15:10"),
+            "for --to: expected a time after --from",
+        ),
+        (("BTCUSDT", "-o", "a.svg", "--size", "10x10"), "WIDTHxHEIGHT in pixels"),
+        (("BTCUSDT", "-o", "a.svg", "--size", "big"), "WIDTHxHEIGHT in pixels"),
+        (
+            ("BTCUSDT", "-o", "a.svg", "--from", "+62s", "--to", "+20s"),
+            "depth from 2026-02-25T06:16",
+        ),
+        (("BTCUSDT", "-o", "a.svg", "--form", "+1s"), "--from"),
+    ],
+)
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_mistake_is_one_sentence(
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_folder: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = market()
+    path = recording(tmp_path / "tape", lines) if is_folder else line_file(tmp_path / "l", lines)
+    status, out, err = run(path, *arguments, "-q", capsys=capsys)
+    assert (status, out, err.count("\n")) == (2, "", 1), err
+    assert words in err
+    assert not list(tmp_path.glob("*a.svg*"))
+
+
+def test_a_similar_symbol_is_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (recording(tmp_path / "r", market()), line_file(tmp_path / "l", market())):
+        _, _, err = run(path, "BTCUSD", "-o", str(tmp_path / "a.svg"), "-q", capsys=capsys)
+        assert err.endswith("did you mean BTCUSDT?\n")
+
+
+def test_nothing_at_the_path_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(
+        str(tmp_path / "no"), "BTCUSDT", "-o", str(tmp_path / "a.svg"), capsys=capsys
+    )
+    assert (status, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.sockets
+def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
+    lines = [trade(number / 1_000, number, 100) for number in range(400_000)]
+    path = line_file(tmp_path / "lines", lines)
+    with subprocess.Popen(  # noqa: S603  # our own program
+        [sys.executable, "-m", "tickerplant", "plot", path, "BTCUSDT", "-o", "a.svg"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            process.wait(timeout=2.0)
+            pytest.fail("it was done before it could be interrupted")
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert [each.name for each in tmp_path.iterdir()] == ["lines"]
