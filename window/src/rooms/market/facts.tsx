@@ -21,7 +21,7 @@ import { countdown, FactBoard, type Figure } from "./fact_board.ts";
 const FILL_AFTER_MS = 1_500;
 const OPEN_INTEREST_EVERY_MS = 30_000;
 /** Where it is not known, it is asked for at every so many-th time only. */
-const SELDOM = 10;
+const SELDOM = 4;
 const UNTOLD = "The server has not told it yet.";
 
 const facts = new FactBoard();
@@ -31,8 +31,15 @@ const redraw = (): void => {
 };
 const changed = (): void => onNextFrame(redraw);
 
+function take<T>(handler: (message: T) => void): (message: unknown) => void {
+  return (message) => {
+    handler(message as T);
+    changed();
+  };
+}
+
 /** Follow the figures of a contract; return what ends that. */
-function follow(symbol: string, interval: string): () => void {
+function follow(symbol: string): () => void {
   const stream = symbol.toLowerCase();
   let fillTimer: ReturnType<typeof setTimeout> | undefined;
   let hasEnded = false;
@@ -67,12 +74,6 @@ function follow(symbol: string, interval: string): () => void {
       askOpenInterest();
     }, FILL_AFTER_MS);
   };
-  const take =
-    <T,>(handler: (message: T) => void) =>
-    (message: unknown): void => {
-      handler(message as T);
-      changed();
-    };
   const timer = setInterval(askOpenInterest, OPEN_INTEREST_EVERY_MS);
   const ends = [
     feed.onReset(() => {
@@ -83,10 +84,6 @@ function follow(symbol: string, interval: string): () => void {
     feed.subscribe(
       `${stream}@ticker`,
       take((ticker: Ticker) => facts.takeTicker(ticker)),
-    ),
-    feed.subscribe(
-      `${stream}@kline_${interval}`,
-      take((message: KlineMessage) => facts.takeCandle(message)),
     ),
     feed.subscribe(
       `${stream}@markPrice@1s`,
@@ -120,7 +117,14 @@ export function Facts(props: { readonly symbol: string; readonly interval: strin
   useEffect(() => {
     facts.forget();
     changed();
-    return symbol ? follow(symbol, interval) : undefined;
+    return symbol ? follow(symbol) : undefined;
+  }, [symbol]);
+  useEffect(() => {
+    const handler = take((message: KlineMessage) => facts.takeCandle(message));
+    // The stream of the chart has the last price sooner than the others.
+    return symbol
+      ? feed.subscribe(`${symbol.toLowerCase()}@kline_${interval}`, handler)
+      : undefined;
   }, [symbol, interval]);
   void version.value;
   const contract = contracts.value.get(symbol);

@@ -183,7 +183,11 @@ function Gap(props: { readonly rows: number }) {
   if (props.rows <= 0) return null;
   return (
     <tr>
-      <td colSpan={COLUMNS.length} style={{ height: props.rows * ROW_HEIGHT, padding: 0 }} />
+      <td
+        class="watch-gap"
+        colSpan={COLUMNS.length}
+        style={{ height: `${props.rows * ROW_HEIGHT}px` }}
+      />
     </tr>
   );
 }
