@@ -53,6 +53,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "message_filter": message_filter.run,
     "truth": truth.run,
 }
+PICTURES = Path("build", "bench")
 ENDURANCE = "endurance"
 """Takes an hour, so it runs only when it is named."""
 
@@ -61,6 +62,14 @@ ENDURANCE = "endurance"
 @click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, ENDURANCE]))
 @click.option("--quick", is_flag=True, help="Fewer and shorter repetitions: a look, no figure.")
 @click.option("--json", "json_path", metavar="FILE", help="Write the results here too.")
+@click.option(
+    "--pictures",
+    "pictures_dir",
+    metavar="DIRECTORY",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=PICTURES,
+    help="Write the tables as pictures, and a page of them, here [build/bench].",
+)
 @click.option(
     "--capture",
     "captures",
@@ -110,6 +119,7 @@ def main(
     *,
     quick: bool,
     json_path: str | None,
+    pictures_dir: Path,
     captures: tuple[str, ...],
     connections: int | None,
     minutes: float | None,
@@ -144,11 +154,22 @@ def main(
         for table in found:
             tables.append(table)
             click.echo(table.text() + "\n")
+    click.echo(f"Pictures: {_written(pictures_dir, tables)}")
     if json_path:
         results = {"machine": description(), "tables": tables}
         Path(json_path).write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
     if failures:
         raise click.ClickException("; ".join(failures))
+
+
+def _written(folder: Path, tables: list[Table]) -> Path:
+    """Write the pictures; return the path of the page with all of them.
+
+    The processes that measure import this module, so what draws is imported only here.
+    """
+    from benchmarks.plot import write_pictures  # noqa: PLC0415
+
+    return write_pictures(folder, description(), tables)
 
 
 def _in_own_process(run: Callable[[], list[Table]]) -> list[Table]:

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from benchmarks.crowd_clients import Crowd, Habit, Witness
 from benchmarks.machine import allowed_files, description
-from benchmarks.plot import Line, Panel, picture
 from benchmarks.processes import usages
 from benchmarks.program import Program
 from benchmarks.table import Cell, Table, median_ratio, spread
@@ -178,6 +177,7 @@ def _growth(most: int) -> Table:
 
 def _drawn(outcomes: dict[tuple[str, str], list[Outcome]]) -> str:
     """Return the picture of cost against crowd."""
+    from benchmarks.plot import Line, Panel, lines_picture  # noqa: PLC0415  # not while measuring
 
     def lines(value: Callable[[Outcome], float]) -> list[Line]:
         return [
@@ -190,7 +190,7 @@ def _drawn(outcomes: dict[tuple[str, str], list[Outcome]]) -> str:
             for (scene, way), series in outcomes.items()
         ]
 
-    return picture(
+    return lines_picture(
         "Cost against crowd",
         [
             Panel("CPU a message delivered, µs, by connections", lines(lambda each: each.cpu_us)),

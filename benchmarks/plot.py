@@ -1,22 +1,145 @@
-"""Figures as pictures: lines over logarithmic axes, as SVG that is the same for the same figures."""
+"""Results as pictures: a table as bars, and lines over logarithmic axes; and all of them as a page."""
 
 from __future__ import annotations
 
-import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from xml.sax.saxutils import escape
+from pathlib import Path
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from msgspec import Struct
 
-WIDTH, HEIGHT = 860, 380
-LEFT, RIGHT, TOP, BOTTOM = 62, 34, 64, 70
-GAP = 78
-"""Between two panels."""
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-"""Told apart by everybody (Okabe and Ito)."""
-INK, PAPER, FAINT = "#333333", "#ffffff", "#dddddd"
-STEPS = (1, 2, 5)
-"""Where a decade of an axis has its marks."""
+from benchmarks.table import Cell, Table
+from tickerplant.drawing import page
+from tickerplant.drawing.style import BLUE, FAINT, INK, SERIES, amount_text, style, svg_of
+
+LABEL_IN, PANEL_IN, ROW_IN, TOP_IN, BOTTOM_IN = 3.2, 2.1, 0.3, 0.75, 0.45
+MOST_PANELS = 8
+FAR = 30
+"""Figures whose greatest is so many times the least are drawn over a logarithmic axis."""
+AIMS = frozenset({"target", "aim", "aims"})
+"""Columns that are not drawn: which of the others they are about is said in notes."""
+_NUMBER = r"[\d,]+(?:\.\d+)?"
+_SPREAD = re.compile(rf"({_NUMBER})(?: \[({_NUMBER})-({_NUMBER})\])?")
+LINES_IN = 8.6, 3.9
+
+
+class Figures(Struct, frozen=True):
+    """A figure with its least and greatest value."""
+
+    middle: float
+    least: float
+    most: float
+
+
+def figures_of(cell: Cell) -> Figures | None:
+    """Return the figures of a cell; None if it is text or nothing."""
+    if isinstance(cell, int | float):
+        return Figures(cell, cell, cell)
+    found = _SPREAD.fullmatch(cell or "")
+    if found is None:
+        return None
+    middle, least, most = (float((each or found[1]).replace(",", "")) for each in found.groups())
+    return Figures(middle, least, most)
+
+
+class Bars(Struct, frozen=True):
+    """What is drawn of a table."""
+
+    labels: list[str]
+    """Of each row."""
+    columns: dict[str, list[Figures | None]]
+    """The figures of each column that is drawn, by its title."""
+
+
+def bars_of(table: Table) -> Bars:
+    """Return what is drawn of a table.
+
+    The first columns, up to the first one with figures that are measured, name the rows: measured
+    is what has decimals, or a least and a greatest value.
+    """
+    measured = [
+        any(_is_measured(row[at]) for row in table.rows) for at in range(len(table.columns))
+    ]
+    first = max(measured.index(True), 1) if True in measured else len(measured)
+    labels = [
+        " · ".join(
+            f"{cell:,} {title}".strip() if isinstance(cell, int) else str(cell)
+            for title, cell in zip(table.columns[:first], row[:first], strict=True)
+            if cell is not None
+        )
+        for row in table.rows
+    ]
+    columns: dict[str, list[Figures | None]] = {}
+    for at, title in enumerate(table.columns[first:], first):
+        found = [figures_of(row[at]) for row in table.rows]
+        if title not in AIMS and any(found) and len(columns) < MOST_PANELS:
+            name = title if title not in columns else f"{title} to {table.columns[at - 1]}"
+            columns[name] = found
+    return Bars(labels, columns)
+
+
+def _is_measured(cell: Cell) -> bool:
+    return isinstance(cell, float) or (
+        isinstance(cell, str) and "[" in cell and figures_of(cell) is not None
+    )
+
+
+def table_picture(table: Table) -> str:
+    """Return the figures of a table as bars, or dots if they are far apart, a panel for each column, as SVG; empty without any."""
+    bars = bars_of(table)
+    if not bars.columns:
+        return ""
+    with style():
+        width = LABEL_IN + PANEL_IN * len(bars.columns)
+        height = TOP_IN + BOTTOM_IN + ROW_IN * len(bars.labels)
+        figure = Figure(figsize=(width, height))
+        panels = figure.subplots(1, len(bars.columns), sharey=True, squeeze=False)[0]
+        figure.subplots_adjust(
+            left=LABEL_IN / width,
+            right=1 - 0.2 / width,
+            top=1 - TOP_IN / height,
+            bottom=BOTTOM_IN / height,
+            wspace=0.18,
+        )
+        for axis, (title, found) in zip(panels, bars.columns.items(), strict=True):
+            _draw_bars(axis, title, found)
+        panels[0].set_yticks(range(len(bars.labels)), bars.labels)
+        panels[0].set_ylim(len(bars.labels) - 0.5, -0.5)
+        figure.suptitle(
+            table.title, x=0.1 / width, y=1 - 0.1 / height, ha="left", va="top", fontweight="bold"
+        )
+        return svg_of(figure)
+
+
+def _draw_bars(axis: Axes, title: str, found: Sequence[Figures | None]) -> None:
+    known = [(row, each) for row, each in enumerate(found) if each is not None]
+    greatest = max(each.most for _, each in known)
+    least = min(each.least for _, each in known)
+    is_far = 0 < FAR * least < greatest
+    rows = [row for row, _ in known]
+    middles = [each.middle for _, each in known]
+    if is_far:  # bars would have no beginning
+        axis.set_xscale("log")
+        axis.plot(middles, rows, "o", color=BLUE, markersize=6)
+    else:
+        axis.barh(rows, middles, height=0.62, color=BLUE, alpha=0.45)
+    axis.hlines(
+        rows,
+        [each.least for _, each in known],
+        [each.most for _, each in known],
+        color=INK,
+        linewidth=1.2,
+    )
+    axis.set_xlim(least / 2 if is_far else 0.0, greatest * (1.6 if is_far else 1.08) or 1.0)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount_text(abs(value))))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(axis="y", length=0)
+    axis.set_title(title, fontsize=8.5, loc="left")
+    axis.grid(axis="x")
 
 
 class Line(Struct, frozen=True):
@@ -35,89 +158,64 @@ class Panel(Struct, frozen=True):
     lines: Sequence[Line]
 
 
-def picture(title: str, panels: Sequence[Panel], note: str) -> str:
-    """Return panels side by side, below a title and above the names of the lines and a note."""
-    width = (WIDTH - LEFT - RIGHT - GAP * (len(panels) - 1)) / len(panels)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="{INK}">'
-    )
-    parts = [
-        head,
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{PAPER}"/>',
-        _text(LEFT, 24, title, size=15, weight="bold"),
-    ]
-    for index, panel in enumerate(panels):
-        parts += _panel(panel, LEFT + index * (width + GAP), width)
-    parts += _legend(panels[0].lines)
-    parts += [_text(LEFT, HEIGHT - 8, note, size=11), "</svg>"]
-    return "\n".join(parts) + "\n"
+def lines_picture(title: str, panels: Sequence[Panel], note: str) -> str:
+    """Return panels side by side, below a title and above the names of the lines and a note, as SVG."""
+    with style():
+        figure = Figure(figsize=LINES_IN)
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        figure.subplots_adjust(left=0.07, right=0.97, top=0.83, bottom=0.2, wspace=0.22)
+        for axis, panel in zip(axes, panels, strict=True):
+            _draw_lines(axis, panel)
+        figure.suptitle(title, x=0.07, ha="left", fontsize=11.5, fontweight="bold")
+        names = axes[0].get_legend_handles_labels()
+        figure.legend(*names, loc="lower left", bbox_to_anchor=(0.06, 0.045), ncols=len(names[0]))
+        figure.text(0.07, 0.02, note, fontsize=7.5, color=FAINT)
+        return svg_of(figure)
 
 
-def _panel(panel: Panel, left: float, width: float) -> Iterable[str]:
-    points = [point for line in panel.lines for point in line.points]
-    x_axis = Axis.over([x for x, _ in points], left, left + width)
-    y_axis = Axis.over([y for _, y in points], HEIGHT - BOTTOM, TOP)
-    yield _text(left, TOP - 14, panel.title, weight="bold")
-    for value in y_axis.marks():
-        y = y_axis.place(value)
-        yield f'<path d="M{left:.1f} {y:.1f}h{width:.1f}" stroke="{FAINT}"/>'
-        yield _text(left - 6, y + 4, f"{value:,g}", anchor="end")
-    for value in sorted({x for x, _ in points}):
-        yield _text(x_axis.place(value), HEIGHT - BOTTOM + 16, f"{value:,g}", anchor="middle")
+def _draw_lines(axis: Axes, panel: Panel) -> None:
     for line in panel.lines:
-        placed = [(x_axis.place(x), y_axis.place(y)) for x, y in line.points]
-        colour, dash = COLOURS[line.colour], ' stroke-dasharray="6 4"' if line.is_dashed else ""
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in placed)
-        yield f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
-        for x, y in placed:
-            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
+        axis.loglog(
+            [x for x, _ in line.points],
+            [y for _, y in line.points],
+            color=SERIES[line.colour],
+            linestyle="--" if line.is_dashed else "-",
+            marker="s" if line.colour else "o",
+            markersize=4,
+            label=line.name,
+        )
+    axis.set_title(panel.title, fontsize=9, loc="left")
+    axis.set_xticks(sorted({x for line in panel.lines for x, _ in line.points}))
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        each.set_minor_formatter(NullFormatter())
+    axis.grid(axis="both", which="major")
 
 
-def _legend(lines: Sequence[Line]) -> Iterable[str]:
-    x, y = float(LEFT), HEIGHT - 30
-    for line in lines:
-        dash = ' stroke-dasharray="6 4"' if line.is_dashed else ""
-        yield f'<path d="M{x:.1f} {y - 4}h26" stroke="{COLOURS[line.colour]}" stroke-width="2"{dash}/>'
-        yield _text(x + 32, y, line.name)
-        x += 48 + 6 * len(line.name)
+def write_pictures(folder: Path, machine: str, tables: Iterable[Table]) -> Path:
+    """Write the picture of each table, and a page with all of them and the tables; return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [page.paragraph(machine)]
+    names: Counter[str] = Counter()
+    for number, table in enumerate(tables):
+        parts.append(page.heading(table.title))
+        svg = table_picture(table)
+        if svg:
+            name = slug(table.title)
+            names[name] += 1
+            again = f"-{names[name]}" if names[name] > 1 else ""
+            (folder / f"{name}{again}.svg").write_text(svg, encoding="utf-8")
+            parts.append(
+                page.picture(svg, f"t{number}", f"The figures of the table: {table.title}")
+            )
+        head, *rows = table.cells()
+        parts += [page.table(head, rows, frozenset(head[1:])), *map(page.paragraph, table.notes)]
+    path = folder / "index.html"
+    path.write_text(page.page("Benchmarks", parts), encoding="utf-8")
+    return path
 
 
-def _text(
-    x: float, y: float, text: str, *, anchor: str = "start", size: int = 12, weight: str = ""
-) -> str:
-    bold = f' font-weight="{weight}"' if weight else ""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"{bold}>'
-        f"{escape(text)}</text>"
-    )
-
-
-class Axis(Struct, frozen=True):
-    """A logarithmic axis."""
-
-    low: float
-    high: float
-    begin: float
-    end: float
-
-    @classmethod
-    def over(cls, values: Sequence[float], begin: float, end: float) -> Axis:
-        """Return an axis that has room for all values, from one mark to another."""
-        marks = [step * 10.0**power for power in range(-4, 9) for step in STEPS]
-        low = max((mark for mark in marks if mark <= min(values)), default=marks[0])
-        high = min((mark for mark in marks if mark >= max(values)), default=marks[-1])
-        return cls(low, max(high, 2 * low), begin, end)
-
-    def place(self, value: float) -> float:
-        """Return where a value is."""
-        share = math.log(value / self.low) / math.log(self.high / self.low)
-        return self.begin + share * (self.end - self.begin)
-
-    def marks(self) -> list[float]:
-        """Return where the axis has marks; fewer if it is long."""
-        decades = math.log10(self.high / self.low)
-        steps = STEPS if decades <= 3 else STEPS[:1]
-        marks = (step * 10.0**power for power in range(-4, 9) for step in steps)
-        return [mark for mark in marks if self.low * 0.999 <= mark <= self.high * 1.001]
+def slug(title: str) -> str:
+    """Return a title as the name of a file."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:80]

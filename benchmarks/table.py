@@ -24,9 +24,13 @@ class Table(Struct, frozen=True, kw_only=True):
     rows: list[tuple[Cell, ...]]
     notes: list[str] = field(default_factory=list)
 
+    def cells(self) -> list[tuple[str, ...]]:
+        """Return the titles of the columns, and the rows as they are printed."""
+        return [self.columns, *(tuple(map(shown, row)) for row in self.rows)]
+
     def text(self) -> str:
         """Return the table as Markdown, its columns aligned, its notes below."""
-        lines = [self.columns, *(tuple(map(shown, row)) for row in self.rows)]
+        lines = self.cells()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         head, *body = ("| " + " | ".join(map(_justified, line, widths)) + " |" for line in lines)
         rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"

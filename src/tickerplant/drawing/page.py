@@ -23,7 +23,7 @@ body {{ margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: {INK}; back
 h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; margin-top: 2.5rem; }}
 h3 {{ font-size: 1rem; }}
 h1, h2, h3, p, li, td {{ overflow-wrap: anywhere; }}
-svg {{ width: 100%; height: auto; }}
+figure {{ margin: 1rem 0; }} svg {{ max-width: 100%; height: auto; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: 0.87rem; }}
 th, td {{ padding: 0.2rem 0.8rem 0.2rem 0; border-bottom: 1px solid {GRID}; text-align: left;
