@@ -38,7 +38,9 @@ export function compact(value: number): string {
 /** Return a share of 100 with its sign: `+1.23 %`. */
 export function percent(value: number, decimals = 2): string {
   if (!Number.isFinite(value)) return UNKNOWN;
-  return `${value > 0 ? "+" : value < 0 ? "−" : ""}${fixed(Math.abs(value), decimals)} %`;
+  const text = fixed(Math.abs(value), decimals);
+  const isZero = Number(text) === 0;
+  return `${isZero ? "" : value > 0 ? "+" : "−"}${text} %`;
 }
 
 /** Return the time of day in UTC: `14:03:07`. */

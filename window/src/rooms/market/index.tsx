@@ -6,48 +6,84 @@ import { Facts } from "./facts.tsx";
 import { width } from "./layout.ts";
 import { WatchList } from "./watch_list.tsx";
 
-type Tab = "chart" | "list";
-const TABS: readonly { id: Tab; text: string }[] = [
-  { id: "chart", text: "Chart" },
-  { id: "list", text: "List" },
-];
+/** A part of the room that may share its place with others. */
+interface Part {
+  readonly id: string;
+  readonly text: string;
+  readonly show: () => ComponentChildren;
+}
 
 /** The market room: what is shown of it depends on the room there is. */
 export function MarketRoom() {
-  const { symbol, interval, params } = route.value;
-  const list = (
-    <WatchList
-      symbol={symbol}
-      onChoose={() => width.value === "phone" && go({ params: { tab: "" } })}
-    />
-  );
+  const { symbol, interval } = route.value;
   const facts = <Facts symbol={symbol} interval={interval} />;
-  const chart = <Chart symbol={symbol} interval={interval} />;
+  const chart: Part = {
+    id: "chart",
+    text: "Chart",
+    show: () => <Chart symbol={symbol} interval={interval} />,
+  };
+  const list: Part = {
+    id: "list",
+    text: "List",
+    show: () => <WatchList symbol={symbol} onChoose={closeList} />,
+  };
   if (width.value === "phone") {
-    const tab = TABS.find((each) => each.id === params.tab)?.id ?? "chart";
     return (
       <div class="market market-phone">
         {facts}
-        <Tabs
-          label="Parts of the market"
-          chosen={tab}
-          tabs={TABS}
-          onChoose={(id) => go({ params: { tab: id === "chart" ? "" : id } })}
-        >
-          {tab === "chart" && chart}
-          {tab === "list" && list}
-        </Tabs>
+        <Places name="tab" label="Parts of the market" parts={[chart, list]} />
+      </div>
+    );
+  }
+  const middle = (
+    <div class="market-middle">
+      {facts}
+      {chart.show()}
+    </div>
+  );
+  if (width.value === "medium") {
+    return (
+      <div class="market market-medium">
+        {middle}
+        <div class="market-side">
+          <Places name="side" label="Beside the chart" parts={[list]} />
+        </div>
       </div>
     );
   }
   return (
-    <div class={`market market-${width.value}`}>
-      {list}
-      <div class="market-middle">
-        {facts}
-        {chart}
-      </div>
+    <div class="market market-wide">
+      {list.show()}
+      {middle}
     </div>
+  );
+}
+
+/** On a phone, a contract that was chosen is shown in place of the list. */
+function closeList(): void {
+  if (width.value === "phone") go({ params: { tab: "" } });
+}
+
+/** Parts in one place: the route tells by a parameter which one is shown. */
+function Places(props: {
+  readonly name: string;
+  readonly label: string;
+  readonly parts: readonly Part[];
+}) {
+  const { name, label, parts } = props;
+  const [first] = parts;
+  const shown = parts.find(({ id }) => id === route.value.params[name]) ?? first;
+  if (shown === undefined) return null;
+  if (parts.length === 1) return shown.show();
+  return (
+    <Tabs
+      label={label}
+      chosen={shown.id}
+      tabs={parts}
+      onChoose={(id) => go({ params: { [name]: id === first?.id ? "" : id } })}
+    >
+      {shown.show()}
+    </Tabs>
   );
 }
 
