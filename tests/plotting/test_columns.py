@@ -117,7 +117,8 @@ def test_numbers_that_are_no_prices_are_left_out() -> None:
     trades.add(0, 3, 5.0, nan, is_buy=True)
     quotes.add(0, nan, 1.0)
     quotes.add(0, 0.0, 1.0)
-    assert (trades.count, trades.bought, quotes.mid.last) == (0, [0.0], [None])
+    assert (trades.count, trades.odd, trades.bought) == (0, 3, [0.0])
+    assert quotes.mid.last == [None]
 
 
 def test_ids_that_are_remembered_are_bounded() -> None:

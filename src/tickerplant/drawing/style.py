@@ -11,10 +11,12 @@ from warnings import catch_warnings, filterwarnings
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LogNorm
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from tickerplant.units import DAY_MS, NS_PER_MS
 
@@ -140,6 +142,21 @@ def draw_hole(axis: Axes, from_ns: int, to_ns: int) -> None:
     axis.axvspan(
         date_of(from_ns), date_of(to_ns), facecolor=HOLE, hatch=HATCH, linewidth=0, zorder=0.5
     )
+
+
+def draw_shades(figure: Figure, axis: Axes, shades: Colormap, scale: LogNorm, label: str) -> None:
+    """Draw beside a panel which shade is which number."""
+    box = axis.get_position()
+    place = figure.add_axes((box.x1 + 0.012, box.y0, 0.011, box.height))
+    bar = figure.colorbar(ScalarMappable(scale, shades), cax=place)
+    low, high = scale.vmin or 1.0, scale.vmax or 1.0
+    marks = [low * (high / low) ** share for share in (0.05, 0.35, 0.65, 0.95)]
+    marks = sorted({float(f"{each:.1g}" if high > 20 * low else f"{each:.2g}") for each in marks})
+    bar.set_ticks([each for each in marks if low <= each <= high])
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount_text(value)))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.set_label(label)
+    bar.outline.set_visible(False)
 
 
 def draw_absence(axis: Axes, text: str) -> None:

@@ -159,6 +159,8 @@ class Trades(Struct):
     count: int = 0
     copies: int = 0
     """Trades with the id of a recent one, which are not counted."""
+    odd: int = 0
+    """Trades without a price or quantity, which are not counted."""
     streams: set[str] = set()
     recent: dict[int, None] = {}
 
@@ -171,7 +173,8 @@ class Trades(Struct):
     def add(self, at: int, trade_id: int, price: float, quantity: float, *, is_buy: bool) -> None:
         """Take a trade."""
         if not (isfinite(price) and isfinite(quantity) and price > 0):
-            return  # the exchange sends such for transfers of its insurance fund
+            self.odd += 1  # the exchange sends such for transfers of its insurance fund
+            return
         recent = self.recent
         if trade_id in recent:
             self.copies += 1

@@ -8,7 +8,6 @@ from statistics import median
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -20,12 +19,12 @@ from tickerplant.drawing.style import (
     FAINT,
     INK,
     SELL,
-    amount_text,
     date_of,
     draw_absence,
     draw_amounts,
     draw_hole,
     draw_plain_numbers,
+    draw_shades,
     draw_time_axis,
     leave_room,
 )
@@ -54,7 +53,7 @@ SHOWN_HOLES = 2
 FAR = 15
 """A spread that reaches this multiple of the usual one is drawn over a logarithmic axis."""
 BAR_COLUMNS = 4
-"""Columns of a bar of the volume."""
+"""Columns of a bar of the volume; the number of columns is a multiple of it."""
 CHARACTER_PX = 6.8
 """About the width of a letter."""
 _SHADES = LinearSegmentedColormap.from_list("depth", ["#eef5fa", "#7fbde0", "#0072b2", "#00253d"])
@@ -77,7 +76,7 @@ class Units(Struct, frozen=True):
 
 def columns_in(width_px: int) -> int:
     """Return how many columns a picture has room for."""
-    return max((width_px - LEFT_PX - RIGHT_PX) // COLUMN_PX, 50)
+    return max((width_px - LEFT_PX - RIGHT_PX) // (COLUMN_PX * BAR_COLUMNS), 12) * BAR_COLUMNS
 
 
 def drawn(tape: Tape, units: Units, width_px: int, height_px: int) -> Figure:
@@ -198,7 +197,7 @@ def _draw_prices(axis: Axes, tape: Tape, mid: Range | None, units: Units) -> Non
     else:
         notes.append(f"trades of {', '.join(sorted(trades.streams))}")
     _draw_note(axis, "; ".join(notes))
-    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderpad=0.1)
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.03), ncols=3, borderpad=0.1)
 
 
 def source_text(tape: Tape) -> str:
@@ -248,13 +247,7 @@ def _draw_heat(figure: Figure, axis: Axes, tape: Tape, found: HeatMap, units: Un
             found.high,
         ),
     )
-    box = axis.get_position()
-    place = figure.add_axes((box.x1 + 0.012, box.y0, 0.011, box.height))
-    bar = figure.colorbar(ScalarMappable(scale, _SHADES), cax=place)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount_text(value)))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    bar.set_label(_with_unit("quantity at a price", units.quantity))
-    bar.outline.set_visible(False)
+    draw_shades(figure, axis, _SHADES, scale, _with_unit("quantity at a price", units.quantity))
 
 
 def _draw_spread(axis: Axes, tape: Tape, spread: Range | None, units: Units) -> None:
@@ -284,7 +277,7 @@ def _draw_volume(axis: Axes, tape: Tape, units: Units) -> None:
         draw_absence(axis, "no volume: no trades were recorded then")
         return
     dates = [date_of(each) for each in tape.columns.edges_ns]
-    edges = [*dates[:-1:BAR_COLUMNS], dates[-1]]
+    edges = dates[::BAR_COLUMNS]
     bought, sold = (
         [sum(each[at : at + BAR_COLUMNS]) for at in range(0, len(each), BAR_COLUMNS)]
         for each in (trades.bought, trades.sold)

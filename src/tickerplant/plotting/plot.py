@@ -279,6 +279,8 @@ def _facts(tape: Tape) -> Iterable[str]:
         yield f"Trades and volume: {count_text(trades.count, 'trade')} of {streams}."
         if trades.copies:
             yield f"{count_text(trades.copies, 'copy', 'copies')} of trades are not counted again."
+        if trades.odd:
+            yield f"{count_text(trades.odd, 'trade')} without a price or quantity are left out."
     else:
         yield "Trades and volume: no trades were recorded then."
     if tape.depth_streams:

@@ -7,11 +7,9 @@ from itertools import groupby, islice
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from tickerplant.drawing.style import (
     DASHES,
@@ -23,9 +21,9 @@ from tickerplant.drawing.style import (
     PAPER,
     SERIES,
     VERMILION,
-    amount_text,
     date_of,
     draw_amounts,
+    draw_shades,
     draw_time_axis,
     leave_room,
     style,
@@ -167,13 +165,7 @@ def _draw_rows(figure: Figure, axis: Axes, rows: Sequence[Row], timeline: Timeli
             columnspacing=1.4,
             fontsize=7.5,
         )
-    box = axis.get_position()
-    place = figure.add_axes((box.x1 + 0.012, box.y0, 0.012, box.height))
-    bar = figure.colorbar(ScalarMappable(scale, _SHADES), cax=place)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount_text(value)))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    bar.set_label("messages/s in a bin")
-    bar.outline.set_visible(False)
+    draw_shades(figure, axis, _SHADES, scale, "messages/s in a bin")
 
 
 def _draw_rates(axis: Axes, rates: Rates) -> None:
