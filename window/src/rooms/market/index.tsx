@@ -2,8 +2,12 @@ import "./market.css";
 import type { ComponentChildren } from "preact";
 import { go, route } from "../../route.ts";
 import { Chart } from "./chart.tsx";
+import { DepthChart } from "./depth_chart.tsx";
 import { Facts } from "./facts.tsx";
+import { HeatMap } from "./heat_map.tsx";
+import { Ladder } from "./ladder.tsx";
 import { width } from "./layout.ts";
+import { Tape } from "./tape.tsx";
 import { WatchList } from "./watch_list.tsx";
 
 /** A part of the room that may share its place with others. */
@@ -27,11 +31,32 @@ export function MarketRoom() {
     text: "List",
     show: () => <WatchList symbol={symbol} onChoose={closeList} />,
   };
+  const book: Part = {
+    id: "book",
+    text: "Book",
+    show: () => symbol && <Ladder key={symbol} symbol={symbol} />,
+  };
+  const tape: Part = {
+    id: "trades",
+    text: "Trades",
+    show: () => symbol && <Tape key={symbol} symbol={symbol} />,
+  };
+  const depth: Part = {
+    id: "depth",
+    text: "Depth",
+    show: () => symbol && <DepthChart key={symbol} symbol={symbol} />,
+  };
+  const heat: Part = {
+    id: "heat",
+    text: "Book over time",
+    show: () => symbol && <HeatMap key={symbol} symbol={symbol} />,
+  };
   if (width.value === "phone") {
+    const parts = [chart, book, tape, depth, heat, list];
     return (
       <div class="market market-phone">
         {facts}
-        <Places name="tab" label="Parts of the market" parts={[chart, list]} />
+        <Places name="tab" label="Parts of the market" parts={parts} />
       </div>
     );
   }
@@ -39,6 +64,9 @@ export function MarketRoom() {
     <div class="market-middle">
       {facts}
       {chart.show()}
+      <div class="market-below">
+        <Places name="panel" label="Below the chart" parts={[heat, depth]} />
+      </div>
     </div>
   );
   if (width.value === "medium") {
@@ -46,7 +74,7 @@ export function MarketRoom() {
       <div class="market market-medium">
         {middle}
         <div class="market-side">
-          <Places name="side" label="Beside the chart" parts={[list]} />
+          <Places name="side" label="Beside the chart" parts={[book, tape, list]} />
         </div>
       </div>
     );
@@ -55,6 +83,10 @@ export function MarketRoom() {
     <div class="market market-wide">
       {list.show()}
       {middle}
+      <div class="market-side">
+        <div class="market-ladder">{book.show()}</div>
+        <div class="market-tape">{tape.show()}</div>
+      </div>
     </div>
   );
 }

@@ -1,0 +1,120 @@
+/** Keeps the order book of a contract in sync with the server. */
+import type { DepthSnapshot, DepthUpdate } from "../wire/messages.ts";
+import { OrderBook } from "./order_book.ts";
+
+/** Levels of each side that a snapshot has; it costs 10 of request weight. */
+export const SNAPSHOT_LEVELS = 500;
+/** A side with fewer levels than this is deepened by another snapshot. */
+export const FEW_LEVELS = 100;
+const FIRST_DELAY_MS = 1_000;
+const LONGEST_DELAY_MS = 30_000;
+/** How long the stream may run before the snapshot is asked for: it then has something to join. */
+const HEAD_START_MS = 400;
+
+/** What the book needs of the server. */
+export interface BookSource {
+  readonly snapshot: (symbol: string, levels: number) => Promise<DepthSnapshot>;
+  readonly subscribe: (stream: string, handler: (message: unknown) => void) => () => void;
+  readonly onReset: (callback: () => void) => () => void;
+  readonly after: (delayMs: number, action: () => void) => () => void;
+}
+
+export class BookFeed {
+  readonly book = new OrderBook();
+  readonly symbol: string;
+  /** Why the book is not in sync, or was not a moment ago. */
+  reason = "waiting for a snapshot";
+  /** How often the book was loaded again after a hole. */
+  resyncs = 0;
+  readonly #source: BookSource;
+  readonly #onChange: (eventMs: number) => void;
+  #ends: (() => void)[] = [];
+  #cancelAsk: (() => void) | null = null;
+  #asked = 0;
+  #failures = 0;
+  #wasFull = false;
+
+  /** @param onChange Called with the event time after each change of the book or its state. */
+  constructor(source: BookSource, symbol: string, onChange: (eventMs: number) => void) {
+    this.#source = source;
+    this.symbol = symbol;
+    this.#onChange = onChange;
+  }
+
+  start(): void {
+    const stream = `${this.symbol.toLowerCase()}@depth@100ms`;
+    this.#ends = [
+      this.#source.subscribe(stream, (message) => this.#take(message as DepthUpdate)),
+      this.#source.onReset(() => {
+        this.book.reset();
+        this.#restart("the market is connected to again");
+      }),
+    ];
+    this.#plan(HEAD_START_MS);
+  }
+
+  end(): void {
+    for (const end of this.#ends) end();
+    this.#ends = [];
+    this.#cancelAsk?.();
+    this.#asked += 1;
+  }
+
+  #take(update: DepthUpdate): void {
+    const outcome = this.book.update(update);
+    if (outcome === "hole") {
+      this.resyncs += 1;
+      this.#restart("an update is missing");
+    } else if (outcome === "applied") {
+      if (this.#isShallow()) this.#deepen();
+      this.#onChange(update.E);
+    }
+  }
+
+  #restart(reason: string): void {
+    this.reason = reason;
+    this.#failures = 0;
+    this.#plan(HEAD_START_MS);
+    this.#onChange(0);
+  }
+
+  /** Whether the levels that the snapshot had are nearly used up. */
+  #isShallow(): boolean {
+    const least = Math.min(this.book.bids.levels.length, this.book.asks.levels.length);
+    return this.#wasFull && least < FEW_LEVELS;
+  }
+
+  #deepen(): void {
+    this.#wasFull = false;
+    this.book.expectSnapshot();
+    this.#plan(HEAD_START_MS);
+  }
+
+  #plan(delayMs: number): void {
+    this.#cancelAsk?.();
+    this.#cancelAsk = this.#source.after(delayMs, () => void this.#ask());
+  }
+
+  async #ask(): Promise<void> {
+    this.#cancelAsk = null;
+    this.#asked += 1;
+    const asked = this.#asked;
+    let problem: string;
+    try {
+      const snapshot = await this.#source.snapshot(this.symbol, SNAPSHOT_LEVELS);
+      if (asked !== this.#asked) return;
+      problem = this.book.snapshot(snapshot);
+      const levels = Math.min(snapshot.bids.length, snapshot.asks.length);
+      this.#wasFull = problem === "" && levels >= SNAPSHOT_LEVELS;
+    } catch (error) {
+      if (asked !== this.#asked) return;
+      problem = error instanceof Error ? error.message : String(error);
+    }
+    this.reason = problem;
+    if (problem) {
+      this.#failures += 1;
+      this.#plan(Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 1)));
+    } else this.#failures = 0;
+    this.#onChange(this.book.eventMs);
+  }
+}

@@ -1,0 +1,126 @@
+/** The order book over time: a column for each second of market time. */
+import type { OrderBook } from "./order_book.ts";
+import { keyPrice } from "./order_book.ts";
+
+/** A quarter of an hour. */
+export const MOST_COLUMNS = 900;
+const SECOND_MS = 1_000;
+/** The price range that a column keeps, to each side of the middle, as a share of it. */
+const KEPT_SHARE = 0.01;
+/** Buckets of a percent of the price. */
+const BUCKETS_PER_PERCENT = 400;
+
+/** What the book was like at the end of a second; without sizes if it was not in sync. */
+export interface HeatColumn {
+  readonly timeMs: number;
+  /** The first bucket of `sizes`. */
+  readonly first: number;
+  /** Quantity by bucket. */
+  readonly sizes: Float32Array;
+  readonly bid: number;
+  readonly ask: number;
+  /** The largest trades of the second: price, and quantity with the sign of the taker. */
+  trades: { readonly price: number; readonly size: number }[];
+}
+
+export class HeatMapHistory {
+  /** The oldest first. */
+  readonly columns: HeatColumn[] = [];
+  /** The price step of a bucket; 0 before the first column. */
+  bucket = 0;
+  /** Counts columns, so that a picture knows how many are new. */
+  added = 0;
+  #newestMs = 0;
+  #trades: { price: number; size: number }[] = [];
+  readonly #tickSize: number;
+
+  constructor(tickSize: number) {
+    this.#tickSize = tickSize;
+  }
+
+  /** Forget all: the market is another one, or went back. */
+  clear(): void {
+    this.columns.length = 0;
+    this.#trades = [];
+    this.#newestMs = 0;
+    this.added += 1;
+  }
+
+  /** Note a trade; of each second the two largest are kept. */
+  trade(price: number, size: number): void {
+    this.#trades.push({ price, size });
+    if (this.#trades.length <= 2) return;
+    this.#trades.sort((a, b) => Math.abs(b.size) - Math.abs(a.size));
+    this.#trades.length = 2;
+  }
+
+  /** Look at the book at a time; a new second has a new column, and seconds without one are blank. */
+  look(book: OrderBook, eventMs: number): boolean {
+    const second = Math.floor(eventMs / SECOND_MS) * SECOND_MS;
+    if (second < this.#newestMs - SECOND_MS) this.clear();
+    if (eventMs === 0 || second <= this.#newestMs) return false;
+    const { mid } = book;
+    if (mid === undefined || book.state !== "live") return false;
+    if (this.bucket === 0) this.bucket = bucketOf(mid, this.#tickSize);
+    const passed = this.#newestMs === 0 ? 1 : (second - this.#newestMs) / SECOND_MS;
+    for (let blank = Math.min(passed, MOST_COLUMNS) - 1; blank > 0; blank -= 1) {
+      this.#push(blankAt(second - blank * SECOND_MS));
+    }
+    this.#push({ ...this.#column(book, mid), timeMs: second, trades: this.#trades });
+    this.#trades = [];
+    this.#newestMs = second;
+    return true;
+  }
+
+  #push(column: HeatColumn): void {
+    this.columns.push(column);
+    if (this.columns.length > MOST_COLUMNS) this.columns.shift();
+    this.added += 1;
+  }
+
+  #column(book: OrderBook, mid: number): Omit<HeatColumn, "timeMs" | "trades"> {
+    const first = Math.floor((mid * (1 - KEPT_SHARE)) / this.bucket);
+    const last = Math.ceil((mid * (1 + KEPT_SHARE)) / this.bucket);
+    const sizes = new Float32Array(last - first + 1);
+    for (const { levels } of [book.bids, book.asks]) {
+      for (const level of levels) {
+        const at = Math.floor(keyPrice(level.key) / this.bucket + 1e-9) - first;
+        if (at < 0 || at >= sizes.length) break;
+        sizes[at] = (sizes[at] ?? 0) + level.size;
+      }
+    }
+    return {
+      first,
+      sizes,
+      bid: keyPrice(book.bids.best?.key ?? 0),
+      ask: keyPrice(book.asks.best?.key ?? 0),
+    };
+  }
+}
+
+function blankAt(timeMs: number): HeatColumn {
+  return { timeMs, first: 0, sizes: new Float32Array(0), bid: 0, ask: 0, trades: [] };
+}
+
+/** Return the price step of buckets: a multiple of the tick, about a 40,000th of the price. */
+export function bucketOf(mid: number, tickSize: number): number {
+  const ticks = Math.max(1, Math.round(mid / (100 * BUCKETS_PER_PERCENT) / tickSize));
+  return Number((ticks * tickSize).toPrecision(10));
+}
+
+/** Return the quantity of a column in each of `rows` rows from the price `low`, the lowest first. */
+export function rowsOf(
+  column: HeatColumn,
+  bucket: number,
+  low: number,
+  rowHeight: number,
+  rows: number,
+): Float32Array {
+  const result = new Float32Array(rows);
+  for (const [index, size] of column.sizes.entries()) {
+    if (size === 0) continue;
+    const row = Math.floor(((column.first + index) * bucket - low) / rowHeight + 1e-9);
+    if (row >= 0 && row < rows) result[row] = (result[row] ?? 0) + size;
+  }
+  return result;
+}

@@ -1,0 +1,308 @@
+/** The order book over time, as far as the page has seen it. */
+import "./book.css";
+import { signal } from "@preact/signals";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useStore } from "../../frame.ts";
+import { contracts } from "../../market/contracts.ts";
+import { type HeatColumn, MOST_COLUMNS, rowsOf } from "../../market/heat.ts";
+import { type Area, Canvas, type Drawing } from "../../parts/canvas.tsx";
+import { clockTime, compact, price, span } from "../../parts/format.ts";
+import { Panel } from "../../parts/panel.tsx";
+import { BookNote } from "./ladder.tsx";
+import { type LiveBook, useLiveBook } from "./live_book.ts";
+
+const ROWS = 120;
+const AXIS_WIDTH = 70;
+const AXIS_HEIGHT = 16;
+const SHADES = 256;
+const STOPS = ["--heat-0", "--heat-1", "--heat-2", "--heat-3"];
+const MOST_ZOOM = 32;
+const LABEL = "11px system-ui, sans-serif";
+
+/** A cell for each second and price; drawn a column at a time, and whole if the range has moved. */
+class Cells {
+  readonly canvas = new OffscreenCanvas(MOST_COLUMNS, ROWS);
+  readonly #context = this.canvas.getContext("2d", { willReadFrequently: true });
+  #shades = new Uint8ClampedArray(SHADES * 3);
+  #shown = "";
+  #added = 0;
+  #full = 1;
+
+  /** Bring the cells up to date. */
+  draw(live: LiveBook, low: number, rowHeight: number, colours: readonly string[]): void {
+    const { heat } = live;
+    const context = this.#context;
+    if (context === null) return;
+    const fresh = heat.added - this.#added;
+    const shown = `${low} ${rowHeight} ${colours.join()}`;
+    let isWhole = shown !== this.#shown || fresh > heat.columns.length;
+    const newest = heat.columns.slice(isWhole ? 0 : -Math.max(1, fresh));
+    const largest = this.#largest(newest, heat.bucket, low, rowHeight);
+    if (largest > this.#full * 1.5 || (isWhole && largest < this.#full / 3)) {
+      this.#full = Math.max(largest, 1e-9);
+      isWhole = true;
+    }
+    if (isWhole) {
+      this.#shades = shadesOf(colours);
+      context.clearRect(0, 0, MOST_COLUMNS, ROWS);
+      this.#paint(context, heat.columns, heat.bucket, low, rowHeight);
+    } else if (fresh > 0) {
+      context.globalCompositeOperation = "copy";
+      context.drawImage(this.canvas, -fresh, 0);
+      context.globalCompositeOperation = "source-over";
+      this.#paint(context, heat.columns.slice(-fresh), heat.bucket, low, rowHeight);
+    }
+    this.#shown = shown;
+    this.#added = heat.added;
+  }
+
+  /** The quantity that has the strongest shade. */
+  get full(): number {
+    return this.#full;
+  }
+
+  #largest(columns: readonly HeatColumn[], bucket: number, low: number, rowHeight: number): number {
+    let largest = 0;
+    for (const column of columns) {
+      for (const size of rowsOf(column, bucket, low, rowHeight, ROWS)) {
+        if (size > largest) largest = size;
+      }
+    }
+    return largest;
+  }
+
+  /** Paint the last columns. */
+  #paint(
+    context: OffscreenCanvasRenderingContext2D,
+    columns: readonly HeatColumn[],
+    bucket: number,
+    low: number,
+    rowHeight: number,
+  ): void {
+    if (columns.length === 0) return;
+    const image = context.createImageData(columns.length, ROWS);
+    const scale = (SHADES - 1) / Math.log1p(20);
+    for (const [x, column] of columns.entries()) {
+      if (column.sizes.length === 0) continue;
+      for (const [row, size] of rowsOf(column, bucket, low, rowHeight, ROWS).entries()) {
+        const share = Math.min(1, size / this.#full);
+        const shade = Math.round(Math.log1p(20 * share) * scale) * 3;
+        const at = ((ROWS - 1 - row) * columns.length + x) * 4;
+        image.data.set(this.#shades.subarray(shade, shade + 3), at);
+        image.data[at + 3] = 255;
+      }
+    }
+    context.putImageData(image, MOST_COLUMNS - columns.length, 0);
+  }
+}
+
+/** Return the colours between the stops, three bytes each. */
+function shadesOf(colours: readonly string[]): Uint8ClampedArray<ArrayBuffer> {
+  const shades = new Uint8ClampedArray(SHADES * 3);
+  const stops = colours.map((each) =>
+    [1, 3, 5].map((at) => Number.parseInt(each.slice(at, at + 2), 16)),
+  );
+  for (let shade = 0; shade < SHADES; shade += 1) {
+    const place = (shade / (SHADES - 1)) * (stops.length - 1);
+    const index = Math.min(stops.length - 2, Math.floor(place));
+    for (let part = 0; part < 3; part += 1) {
+      const [from = 0, to = 0] = [stops[index]?.[part], stops[index + 1]?.[part]];
+      shades[shade * 3 + part] = from + (to - from) * (place - index);
+    }
+  }
+  return shades;
+}
+
+class HeatDrawing implements Drawing {
+  readonly #live: LiveBook;
+  readonly #cells = new Cells();
+  readonly zoom = signal(1);
+  #centre = 0;
+  #redraw: (() => void) | undefined;
+
+  constructor(live: LiveBook) {
+    this.#live = live;
+  }
+
+  readonly follow = (redraw: () => void): (() => void) => {
+    this.#redraw = redraw;
+    let drawn = -1;
+    return this.#live.version.subscribe(() => {
+      if (this.#live.heat.added === drawn) return;
+      drawn = this.#live.heat.added;
+      redraw();
+    });
+  };
+
+  /** Show a larger or smaller range of prices. */
+  zoomBy(factor: number): void {
+    this.zoom.value = Math.max(0.25, Math.min(MOST_ZOOM, this.zoom.value * factor));
+    this.#redraw?.();
+  }
+
+  readonly draw = (area: Area): void => {
+    const { context, width, height, colour } = area;
+    const { heat } = this.#live;
+    context.clearRect(0, 0, width, height);
+    const newest = heat.columns.findLast((each) => each.sizes.length > 0);
+    if (newest === undefined) return;
+    const mid = (newest.bid + newest.ask) / 2;
+    const rowHeight = Math.max(1, Math.round(1 / this.zoom.value)) * heat.bucket;
+    const shownRows = this.zoom.value > 1 ? ROWS / this.zoom.value : ROWS;
+    const range = shownRows * rowHeight;
+    if (Math.abs(mid - this.#centre) > range / 4) {
+      this.#centre = Math.round(mid / rowHeight) * rowHeight;
+    }
+    const low = this.#centre - (ROWS / 2) * rowHeight;
+    this.#cells.draw(this.#live, low, rowHeight, STOPS.map(colour));
+    const [right, bottom] = [width - AXIS_WIDTH, height - AXIS_HEIGHT];
+    const shown = Math.min(MOST_COLUMNS, Math.max(120, heat.columns.length));
+    context.imageSmoothingEnabled = false;
+    const top = (ROWS - shownRows) / 2;
+    context.drawImage(
+      this.#cells.canvas,
+      MOST_COLUMNS - shown,
+      top,
+      shown,
+      shownRows,
+      0,
+      0,
+      right,
+      bottom,
+    );
+    const view = { right, bottom, shown, from: this.#centre - range / 2, range };
+    this.#lines(area, view);
+    this.#axes(area, view);
+  };
+
+  #lines(area: Area, view: View): void {
+    const { context, colour } = area;
+    const columns = this.#live.heat.columns.slice(-view.shown);
+    const wide = view.right / view.shown;
+    const xOf = (index: number): number => view.right - (columns.length - index - 0.5) * wide;
+    const yOf = (at: number): number => view.bottom * (1 - (at - view.from) / view.range);
+    for (const [side, token] of [
+      ["bid", "--up"],
+      ["ask", "--down"],
+    ] as const) {
+      context.beginPath();
+      let isDown = false;
+      for (const [index, column] of columns.entries()) {
+        if (column[side] === 0) isDown = false;
+        else if (isDown) context.lineTo(xOf(index), yOf(column[side]));
+        else context.moveTo(xOf(index), yOf(column[side]));
+        isDown = column[side] !== 0;
+      }
+      context.strokeStyle = colour(token);
+      context.lineWidth = 1.2;
+      context.stroke();
+    }
+    let largest = 0;
+    for (const column of columns) {
+      for (const trade of column.trades) largest = Math.max(largest, Math.abs(trade.size));
+    }
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, view.right, view.bottom);
+    context.clip();
+    for (const [index, column] of columns.entries()) {
+      for (const trade of column.trades) {
+        const radius = 1 + 5 * Math.sqrt(Math.abs(trade.size) / largest);
+        context.beginPath();
+        context.arc(xOf(index), yOf(trade.price), radius, 0, 2 * Math.PI);
+        context.strokeStyle = colour("--text");
+        context.fillStyle = colour(trade.size > 0 ? "--up" : "--down");
+        context.lineWidth = 0.6;
+        context.globalAlpha = 0.75;
+        context.fill();
+        context.stroke();
+      }
+    }
+    context.restore();
+  }
+
+  #axes(area: Area, view: View): void {
+    const { context, width, height, colour } = area;
+    const contract = contracts.peek().get(this.#live.feed.symbol);
+    const { columns } = this.#live.heat;
+    context.font = LABEL;
+    context.fillStyle = colour("--quiet");
+    context.textAlign = "left";
+    for (const share of [0.05, 0.275, 0.5, 0.725, 0.95]) {
+      const at = view.from + view.range * (1 - share);
+      context.fillText(price(at, contract), view.right + 4, share * view.bottom + 4);
+    }
+    const newest = columns.at(-1);
+    if (newest === undefined) return;
+    context.fillText(clockTime(newest.timeMs - view.shown * 1_000), 2, height - 3);
+    context.textAlign = "right";
+    context.fillText(clockTime(newest.timeMs), view.right, height - 3);
+    context.fillText(`■ ${compact(this.#cells.full)}`, width - 2, height - 3);
+  }
+}
+
+interface View {
+  readonly right: number;
+  readonly bottom: number;
+  /** Columns that are shown. */
+  readonly shown: number;
+  /** The lowest price that is shown. */
+  readonly from: number;
+  readonly range: number;
+}
+
+/** Quantity by price and second, the best prices as lines, the largest trades as dots. */
+export function HeatMap(props: { readonly symbol: string }) {
+  const live = useLiveBook(props.symbol);
+  const drawing = useMemo(() => new HeatDrawing(live), [live]);
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const onWheel = (event: WheelEvent): void => {
+      event.preventDefault();
+      drawing.zoomBy(event.deltaY < 0 ? 2 : 0.5);
+    };
+    element.addEventListener("wheel", onWheel, { passive: false });
+    return () => element.removeEventListener("wheel", onWheel);
+  }, [drawing]);
+  return (
+    <Panel
+      title="Book over time"
+      class="fill"
+      tools={
+        <span class="book-tool quiet">
+          <Seen live={live} />
+          <button type="button" aria-label="Fewer prices" onClick={() => drawing.zoomBy(2)}>
+            +
+          </button>
+          <button type="button" aria-label="More prices" onClick={() => drawing.zoomBy(0.5)}>
+            −
+          </button>
+        </span>
+      }
+    >
+      <div class="book-picture" ref={box}>
+        <Canvas
+          label={`Order book of ${props.symbol} over time`}
+          drawing={drawing}
+          class="book-canvas"
+        />
+      </div>
+    </Panel>
+  );
+}
+
+/** What the picture begins with, and what is wrong with the book. */
+function Seen(props: { readonly live: LiveBook }) {
+  useStore(props.live);
+  const { heat } = props.live;
+  return (
+    <>
+      {heat.columns.length === 0
+        ? "begins with the page"
+        : `${span(heat.columns.length * 1_000)} since the page was opened, at most ${span(MOST_COLUMNS * 1_000)}`}
+      <BookNote live={props.live} />
+    </>
+  );
+}

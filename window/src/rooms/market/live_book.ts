@@ -1,0 +1,79 @@
+/** The order book that the parts of the room share, with its heat map: one for each contract. */
+import { useEffect, useMemo } from "preact/hooks";
+import { Store } from "../../frame.ts";
+import { BookFeed, type BookSource } from "../../market/book_feed.ts";
+import { contracts } from "../../market/contracts.ts";
+import { HeatMapHistory } from "../../market/heat.ts";
+import type { AggTrade, DepthSnapshot } from "../../wire/messages.ts";
+import { restGet } from "../../wire/rest.ts";
+import { feed } from "../../wire/socket.ts";
+
+const source: BookSource = {
+  snapshot: (symbol, limit) => restGet<DepthSnapshot>("depth", { symbol, limit }),
+  subscribe: (stream, handler) => feed.subscribe(stream, handler),
+  onReset: (callback) => feed.onReset(callback),
+  after: (delayMs, action) => {
+    const timer = setTimeout(action, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+export class LiveBook extends Store {
+  readonly feed: BookFeed;
+  readonly heat: HeatMapHistory;
+  /** The price of the last trade; empty before the first. */
+  lastPrice = "";
+  #users = 0;
+  #ends: (() => void)[] = [];
+
+  constructor(symbol: string) {
+    super();
+    this.heat = new HeatMapHistory(contracts.peek().get(symbol)?.tickSize ?? 0.01);
+    this.feed = new BookFeed(source, symbol, (eventMs) => {
+      this.heat.look(this.feed.book, eventMs);
+      this.touch();
+    });
+  }
+
+  /** Keep the book while somebody shows it; return what ends that. */
+  use(): () => void {
+    this.#users += 1;
+    if (this.#users === 1) this.#start();
+    return () => {
+      this.#users -= 1;
+      if (this.#users === 0) this.#end();
+    };
+  }
+
+  #start(): void {
+    const { symbol } = this.feed;
+    this.feed.start();
+    this.#ends = [
+      () => this.feed.end(),
+      feed.subscribe(`${symbol.toLowerCase()}@aggTrade`, (message) => {
+        const trade = message as AggTrade;
+        this.lastPrice = trade.p;
+        this.heat.trade(Number(trade.p), trade.m ? -Number(trade.q) : Number(trade.q));
+        this.touch();
+      }),
+    ];
+  }
+
+  #end(): void {
+    for (const end of this.#ends) end();
+    this.#ends = [];
+    if (current === this) current = undefined;
+  }
+}
+
+let current: LiveBook | undefined;
+
+/** Return the book of a contract; the parts that show the same contract share it. */
+export function useLiveBook(symbol: string): LiveBook {
+  const live = useMemo(() => {
+    if (current?.feed.symbol !== symbol) current = new LiveBook(symbol);
+    return current;
+  }, [symbol]);
+  useEffect(() => live.use(), [live]);
+  return live;
+}
