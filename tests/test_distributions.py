@@ -198,6 +198,9 @@ def test_the_wheels_are_one_with_the_code_and_one_that_requires_it(tmp_path: Pat
     assert f'{CORE}[bus]=={version}; extra == "bus"' in [
         each.replace("'", '"') for each in required
     ]
+    assert f'{CORE}[plots]=={version}; extra == "plots"' in [
+        each.replace("'", '"') for each in required
+    ]
     assert metadata_of(full)["Description-Content-Type"] == "text/markdown"
     with ZipFile(full) as files:
         assert not [each for each in files.namelist() if ".dist-info/" not in each]

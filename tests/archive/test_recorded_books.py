@@ -396,3 +396,13 @@ def _snapshot(exchange: SimulatedExchange, instrument: Instrument) -> Line:
     }
     address = f"http://127.0.0.1/fapi/v1/depth?symbol={instrument.symbol}&limit=1000"
     return START_NS, f"{address} ".encode() + msgspec.json.encode(body)
+
+
+def test_a_selection_may_end_where_a_block_begins(tmp_path: Path) -> None:
+    lines = [line_of("btcusdt@trade", TRADE, START_NS + number) for number in range(250)]
+    path = recording(tmp_path / "tape", lines)
+    for end_ns, messages in ((START_NS + 100, 100), (START_NS + 101, 101), (START_NS + 1, 1)):
+        selected = open_recording(path, end=end_ns)
+        assert len(list(selected.with_books())) == len(list(selected)) == messages
+    later = open_recording(path, start=START_NS + 100, end=START_NS + 200)
+    assert len(list(later.with_books())) == 100

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from archived import TRADE, line_of, recording
 
 from tickerplant.cli import commands
 from tickerplant.command_line.completion import SCRIPTS, completion_lines
@@ -80,6 +81,16 @@ def test_files_and_folders_are_left_to_the_shell_where_they_are_meant() -> None:
     assert kinds("simulate --config ") == ["files"]
     assert kinds("verify ") == ["files"]
     assert kinds("record btcusdt@trade --out ") == ["folders"]
+
+
+def test_a_symbol_to_plot_is_one_of_the_recording(tmp_path: Path) -> None:
+    lines = [line_of("oddusdt@trade", TRADE), line_of("btcusdt@trade", TRADE)]
+    path = recording(tmp_path / "tape", lines)
+    assert words(f"plot {path} ") == ["BTCUSDT", "ODDUSDT"]
+    assert words(f"plot {path} odd") == ["ODDUSDT"]
+    assert "ETHUSDT" in words(f"plot {tmp_path}/missing ETH"), "of the simulated market, then"
+    assert kinds("plot ") == ["files"]
+    assert kinds("plot tape BTCUSDT --out ") == ["files"]
 
 
 def test_a_file_of_names_is_completed(tmp_path: Path) -> None:
