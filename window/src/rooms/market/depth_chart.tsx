@@ -10,6 +10,8 @@ import { BookNote } from "./ladder.tsx";
 import { type LiveBook, useLiveBook } from "./live_book.ts";
 
 const AXIS_HEIGHT = 18;
+/** How far from the middle is shown at most, as a share of it. */
+const MOST_REACH = 0.01;
 const LABEL = "11px system-ui, sans-serif";
 
 interface Step {
@@ -58,7 +60,8 @@ class DepthDrawing implements Drawing {
     const mid = book.mid;
     if (mid === undefined) return;
     const [bids, asks] = [stepsOf(book.bids.levels), stepsOf(book.asks.levels)];
-    const reach = Math.min(mid - (bids.at(-1)?.price ?? mid), (asks.at(-1)?.price ?? mid) - mid);
+    const known = Math.min(mid - (bids.at(-1)?.price ?? mid), (asks.at(-1)?.price ?? mid) - mid);
+    const reach = Math.min(known, mid * MOST_REACH);
     if (reach <= 0) return;
     const bottom = height - AXIS_HEIGHT;
     const most = Math.max(
@@ -130,7 +133,7 @@ class DepthDrawing implements Drawing {
   }
 }
 
-/** The cumulative depth around the middle, as far as both sides are known. */
+/** The cumulative depth within a percent of the middle, as far as both sides are known. */
 export function DepthChart(props: { readonly symbol: string }) {
   const live = useLiveBook(props.symbol);
   const drawing = useMemo(() => new DepthDrawing(live), [live]);

@@ -48,7 +48,7 @@ export function MarketRoom() {
   };
   const heat: Part = {
     id: "heat",
-    text: "Book over time",
+    text: "Heat map",
     show: () => symbol && <HeatMap key={symbol} symbol={symbol} />,
   };
   if (width.value === "phone") {
