@@ -38,10 +38,13 @@ export function WatchList(props: {
   const rows = board.view(search.value, sorting);
   const input = useRef<HTMLInputElement>(null);
   const scroller = useRef<HTMLDivElement>(null);
+  const table = useRef<HTMLTableElement>(null);
   const [active, setActive] = useState(props.symbol);
   const [scroll, setScroll] = useState({ top: 0, height: 600 });
   const { from, to } = visibleRows(rows.length, ROW_HEIGHT, scroll.top, scroll.height);
   const shown = rows.slice(from, to);
+  const isActiveShown = shown.some(({ contract }) => contract.symbol === active);
+  const pointer = isActiveShown ? { "aria-activedescendant": rowId(active) } : {};
 
   useEffect(followWatchList, []);
   useEffect(() => bind("/", "Search symbols", () => input.current?.focus()), []);
@@ -86,10 +89,11 @@ export function WatchList(props: {
       PageUp: at - page,
     };
     const isInput = event.target === input.current;
-    if (!isInput) Object.assign(steps, { Home: 0, End: rows.length - 1 });
+    const isList = event.target === table.current;
+    if (isList) Object.assign(steps, { Home: 0, End: rows.length - 1 });
     const step = steps[event.key];
     if (step !== undefined) move(step);
-    else if (event.key === "Enter" && (isInput || event.target === scroller.current)) {
+    else if (event.key === "Enter" && (isInput || isList)) {
       const row = rows[at] ?? rows[0];
       if (row !== undefined) choose(row.contract.symbol);
     } else if (event.key === "Escape" && isInput) {
@@ -125,11 +129,15 @@ export function WatchList(props: {
           {rows.length === board.rows.size ? rows.length : `${rows.length} of ${board.rows.size}`}
         </output>
       </header>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the arrow keys move in it */}
-      <div class="watch-scroll" ref={scroller} tabIndex={0}>
+      <div class="watch-scroll" ref={scroller}>
         <table
           id="watch-rows"
+          ref={table}
+          // biome-ignore lint/a11y/noNoninteractiveElementToInteractiveRole: arrow keys move in it
+          role="grid"
+          tabIndex={0}
           aria-label="Symbols"
+          {...pointer}
           aria-rowcount={rows.length + 1}
           class="watch-table"
         >
@@ -215,7 +223,8 @@ function Row(props: {
       data-symbol={symbol}
       data-last={Number.isNaN(last) ? "" : last}
       aria-rowindex={index + 2}
-      aria-current={isChosen ? "true" : undefined}
+      id={rowId(symbol)}
+      aria-selected={isChosen}
       class={`watch-row ${isChosen ? "chosen" : ""} ${isActive ? "active" : ""} ${row.isStale ? "stale" : ""}`}
       onClick={() => props.onChoose(symbol)}
     >
@@ -247,11 +256,15 @@ function Row(props: {
   );
 }
 
+function rowId(symbol: string): string {
+  return `watch-row-${symbol}`;
+}
+
 function spoken(text: string): string {
   return text.toLowerCase().replaceAll("_", " ");
 }
 
-const SPARK = { width: 40, height: 16 };
+const SPARK = { width: 36, height: 16 };
 
 /** The course of 24 hours; it ends at the last price. */
 function Sparkline(props: {
