@@ -17,7 +17,7 @@ NPM       := PATH="$(NODE)/bin:$$PATH" NODE_USE_SYSTEM_CA=1 node $(NODE)/lib/nod
 NPM_CI    := $(NPM) ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run window test window-check quick lint types unit bench compat docs wheel site lock clean
+.PHONY: help setup run window browser test window-check quick lint types unit bench compat docs wheel site lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,18 @@ run: $(INSTALLED) ## Serve a simulated market (ARGS="--seed 7" passes options)
 	@$(BIN)/tickerplant simulate $(ARGS)
 
 window: $(WINDOW) ## Build the window, the web page of the server
+
+browser: ## Install Chromium, in which the window is tested (Debian, as root)
+	@if [ -n "$$TICKERPLANT_CHROMIUM" ] || command -v chromium || command -v chromium-browser || command -v google-chrome; then \
+		:; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get install --yes --no-install-recommends chromium || \
+			{ apt-get update && apt-get install --yes --no-install-recommends chromium; }; \
+	else \
+		echo "The window is tested in Chromium, and there is none here. Install it, on Debian with" \
+			"'sudo apt-get install chromium', or set TICKERPLANT_CHROMIUM to the path of one." >&2; \
+		exit 1; \
+	fi
 
 test: lint types window-check unit ## Check everything: lint, format, types, tests
 

@@ -95,7 +95,10 @@ export function WatchList(props: {
     if (step !== undefined) move(step);
     else if (event.key === "Enter" && (isInput || isList)) {
       const row = rows[at] ?? rows[0];
-      if (row !== undefined) choose(row.contract.symbol);
+      if (row === undefined) return;
+      choose(row.contract.symbol);
+      // Keys are the page's again, and the arrows go on in the list.
+      table.current?.focus({ preventScroll: true });
     } else if (event.key === "Escape" && isInput) {
       if (search.value) search.value = "";
       else input.current?.blur();

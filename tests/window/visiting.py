@@ -1,0 +1,49 @@
+"""The fixtures of tests that look at the window; a test module names this in `pytest_plugins`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from browsing import MARKET, MISSING, Plant, Visits, chromium
+from playwright.sync_api import Browser, sync_playwright
+
+START_OF_MARKET = "3m"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for a module: Playwright's event loop may not be there in tests of others."""
+    path = chromium()
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visits(browser: Browser) -> Iterator[Visits]:
+    """Opens pages in which things may go wrong."""
+    visits = Visits(browser)
+    yield visits
+    visits.close()
+
+
+@pytest.fixture
+def visit(visits: Visits) -> Iterator[Visits]:
+    """Opens pages in which nothing may go wrong."""
+    yield visits
+    assert visits.problems == []
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Plant]:
+    """A market of some minutes that stands still."""
+    with Plant(*MARKET) as plant:
+        plant.control.step(START_OF_MARKET)
+        yield plant
