@@ -12,7 +12,7 @@ let say = (_: unknown): void => undefined;
 function feedOf(): BookFeed {
   const feed = new BookFeed(
     {
-      snapshot: () => new Promise((answer, refuse) => asked.push({ answer, refuse })),
+      request: () => new Promise((answer, refuse) => asked.push({ answer, refuse })),
       subscribe: (stream, handler) => {
         assert.equal(stream, "btcusdt@depth@100ms");
         say = handler;

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type CandleSource, ChartState, olderSentence } from "../src/rooms/market/chart_state.ts";
+import { ChartState, olderSentence } from "../src/rooms/market/chart_state.ts";
+import type { MarketData } from "../src/wire/market_data.ts";
 import type { KlineRow } from "../src/wire/messages.ts";
+import type { Query } from "../src/wire/rest.ts";
 
 const MINUTE_MS = 60_000;
 const FIRST = 1_000;
@@ -13,15 +15,15 @@ function row(n: number, trades = 100, level = 0): KlineRow {
 }
 
 /** A market that is asked and that sends; requests wait until they are answered. */
-class Exchange implements CandleSource {
+class Exchange implements MarketData {
   now = 2_000;
   level = 0;
   failure: string | undefined;
-  requests: { path: string; query: Record<string, string | number> }[] = [];
+  requests: { path: string; query: Query }[] = [];
   readonly handlers = new Map<string, (message: unknown) => void>();
   readonly timers: { delayMs: number; action: () => void }[] = [];
   reset: () => void = () => {};
-  readonly request: CandleSource["request"] = async (path, query) => {
+  readonly request: MarketData["request"] = async (path, query) => {
     this.requests.push({ path, query });
     const failure = this.failure;
     const end = Math.min(this.now, Number(query.endTime ?? Infinity) / MINUTE_MS);
@@ -33,15 +35,15 @@ class Exchange implements CandleSource {
     if (failure) throw new Error(failure);
     return rows;
   };
-  readonly subscribe: CandleSource["subscribe"] = (stream, handler) => {
+  readonly subscribe: MarketData["subscribe"] = (stream, handler) => {
     this.handlers.set(stream, handler);
     return () => this.handlers.delete(stream);
   };
-  readonly onReset: CandleSource["onReset"] = (callback) => {
+  readonly onReset: MarketData["onReset"] = (callback) => {
     this.reset = callback;
     return () => {};
   };
-  readonly after: CandleSource["after"] = (delayMs, action) => {
+  readonly after: MarketData["after"] = (delayMs, action) => {
     const timer = { delayMs, action };
     this.timers.push(timer);
     return () => {

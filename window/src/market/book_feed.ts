@@ -1,4 +1,5 @@
 /** Keeps the order book of a contract in sync with the server. */
+import type { MarketData } from "../wire/market_data.ts";
 import type { DepthSnapshot, DepthUpdate } from "../wire/messages.ts";
 import { OrderBook } from "./order_book.ts";
 
@@ -11,14 +12,6 @@ const LONGEST_DELAY_MS = 30_000;
 /** How long the stream may run before the snapshot is asked for: it then has something to join. */
 const HEAD_START_MS = 400;
 
-/** What the book needs of the server. */
-export interface BookSource {
-  readonly snapshot: (symbol: string, levels: number) => Promise<DepthSnapshot>;
-  readonly subscribe: (stream: string, handler: (message: unknown) => void) => () => void;
-  readonly onReset: (callback: () => void) => () => void;
-  readonly after: (delayMs: number, action: () => void) => () => void;
-}
-
 export class BookFeed {
   readonly book = new OrderBook();
   readonly symbol: string;
@@ -26,7 +19,7 @@ export class BookFeed {
   reason = "waiting for a snapshot";
   /** How often the book was loaded again after a hole. */
   resyncs = 0;
-  readonly #source: BookSource;
+  readonly #source: MarketData;
   readonly #onChange: (eventMs: number) => void;
   #ends: (() => void)[] = [];
   #cancelAsk: (() => void) | null = null;
@@ -35,7 +28,7 @@ export class BookFeed {
   #wasFull = false;
 
   /** @param onChange Called with the event time after each change of the book or its state. */
-  constructor(source: BookSource, symbol: string, onChange: (eventMs: number) => void) {
+  constructor(source: MarketData, symbol: string, onChange: (eventMs: number) => void) {
     this.#source = source;
     this.symbol = symbol;
     this.#onChange = onChange;
@@ -101,7 +94,10 @@ export class BookFeed {
     const asked = this.#asked;
     let problem: string;
     try {
-      const snapshot = await this.#source.snapshot(this.symbol, SNAPSHOT_LEVELS);
+      const snapshot = (await this.#source.request("depth", {
+        symbol: this.symbol,
+        limit: SNAPSHOT_LEVELS,
+      })) as DepthSnapshot;
       if (asked !== this.#asked) return;
       problem = this.book.snapshot(snapshot);
       const levels = Math.min(snapshot.bids.length, snapshot.asks.length);

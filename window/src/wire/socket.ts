@@ -1,5 +1,6 @@
 /** The connection to the market streams, shared by all that is on the page. */
 import { type ReadonlySignal, signal } from "@preact/signals";
+import { after } from "../after.ts";
 import { httpUrl, wsUrl } from "../base.ts";
 import { windowName } from "./window_name.ts";
 
@@ -333,10 +334,7 @@ function browser(): Surroundings {
     name: windowName,
     open: typeof WebSocket === "undefined" ? null : (url) => new WebSocket(url),
     now: () => Date.now(),
-    after: (delayMs, action) => {
-      const timer = setTimeout(action, delayMs);
-      return () => clearTimeout(timer);
-    },
+    after,
     answersHttp: async () => {
       try {
         await fetch(httpUrl("healthz"), { signal: AbortSignal.timeout(TIMEOUT_MS) });

@@ -8,21 +8,10 @@ import { marks } from "../../market/marks.ts";
 import { compact, dateTime, percent, price } from "../../parts/format.ts";
 import { Note } from "../../parts/note.tsx";
 import { go } from "../../route.ts";
-import { restGet } from "../../wire/rest.ts";
-import { feed } from "../../wire/socket.ts";
+import { marketData } from "../../wire/market_data.ts";
 import { type Candle, INTERVALS, type Interval } from "./candles.ts";
-import { type CandleSource, ChartState, olderSentence } from "./chart_state.ts";
+import { ChartState, olderSentence } from "./chart_state.ts";
 import { ChartView } from "./chart_view.ts";
-
-const source: CandleSource = {
-  request: (path, query) => restGet(path, query),
-  subscribe: (stream, handler) => feed.subscribe(stream, handler),
-  onReset: (callback) => feed.onReset(callback),
-  after: (delayMs, action) => {
-    const timer = setTimeout(action, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 /** What the lines above the candles say. */
 interface Said {
@@ -81,7 +70,7 @@ class Easel {
 
   /** Show a contract and interval; return what ends that. */
   show(symbol: string, interval: Interval): () => void {
-    const state = new ChartState(source, symbol, interval, () => onNextFrame(this.#draw));
+    const state = new ChartState(marketData, symbol, interval, () => onNextFrame(this.#draw));
     this.#state = state;
     this.#hoverMs = undefined;
     this.#view?.show(state);

@@ -1,19 +1,7 @@
 /** What the chart shows: loads history, follows the streams, and joins both without a hole. */
+import type { MarketData } from "../../wire/market_data.ts";
 import type { KlineMessage, KlineRow, MarkPrice } from "../../wire/messages.ts";
 import { type Candle, CandleSeries, type Interval, MOST_CANDLES } from "./candles.ts";
-
-/** Where candles come from. */
-export interface CandleSource {
-  /** Requests `klines` or `markPriceKlines`; fails with a sentence. */
-  readonly request: (
-    path: "klines" | "markPriceKlines",
-    query: Readonly<Record<string, string | number>>,
-  ) => Promise<readonly KlineRow[]>;
-  readonly subscribe: (stream: string, handler: (message: unknown) => void) => () => void;
-  /** Calls back whenever messages may be missing before the next one, or time went back. */
-  readonly onReset: (callback: () => void) => () => void;
-  readonly after: (delayMs: number, action: () => void) => () => void;
-}
 
 export type Phase = "loading" | "live" | "empty" | "failed";
 
@@ -40,7 +28,7 @@ export class ChartState {
   /** Why the mark prices of the past cannot be shown; empty if they can. */
   markProblem = "";
   older: Older = "more";
-  readonly #source: CandleSource;
+  readonly #source: MarketData;
   readonly #changed: () => void;
   readonly #ends: (() => void)[] = [];
   /** Live candles by open time, while history is on its way. */
@@ -61,7 +49,7 @@ export class ChartState {
   #hasEnded = false;
 
   /** @param changed Called after each change; the series tells what has changed. */
-  constructor(source: CandleSource, symbol: string, interval: Interval, changed: () => void) {
+  constructor(source: MarketData, symbol: string, interval: Interval, changed: () => void) {
     this.#source = source;
     this.symbol = symbol;
     this.interval = interval;
@@ -124,7 +112,7 @@ export class ChartState {
     };
     try {
       const [rows, marks] = await Promise.all([
-        this.#source.request("klines", query),
+        this.#rows("klines", query),
         this.#requestMarks(query),
       ]);
       if (epoch !== this.#epoch || this.#hasEnded) return;
@@ -167,7 +155,7 @@ export class ChartState {
     const query = { symbol: this.symbol, interval: this.interval, limit: PAGE };
     try {
       const [rows, marks] = await Promise.all([
-        this.#source.request("klines", query),
+        this.#rows("klines", query),
         this.#requestMarks(query),
       ]);
       if (this.#hasEnded) return;
@@ -252,7 +240,7 @@ export class ChartState {
     query: Readonly<Record<string, string | number>>,
   ): Promise<readonly (readonly [number, number])[]> {
     try {
-      const rows = await this.#source.request("markPriceKlines", query);
+      const rows = await this.#rows("markPriceKlines", query);
       this.markProblem = "";
       return rows.map(([openMs, , , , close]) => [openMs, Number(close)] as const);
     } catch (error) {
@@ -274,6 +262,13 @@ export function olderSentence(state: ChartState): string {
 
 function sentence(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\.$/, "");
+
+  async #rows(
+    path: "klines" | "markPriceKlines",
+    query: Readonly<Record<string, string | number>>,
+  ): Promise<readonly KlineRow[]> {
+    return (await this.#source.request(path, query)) as readonly KlineRow[];
+  }
 }
 
 /** Return a row of the answer to `klines` as a candle. */

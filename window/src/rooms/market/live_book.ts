@@ -1,22 +1,11 @@
 /** The order book that the parts of the room share, with its heat map: one for each contract. */
 import { useEffect, useMemo } from "preact/hooks";
 import { Store } from "../../frame.ts";
-import { BookFeed, type BookSource } from "../../market/book_feed.ts";
+import { BookFeed } from "../../market/book_feed.ts";
 import { contracts } from "../../market/contracts.ts";
 import { HeatMapHistory } from "../../market/heat.ts";
-import type { AggTrade, DepthSnapshot } from "../../wire/messages.ts";
-import { restGet } from "../../wire/rest.ts";
-import { feed } from "../../wire/socket.ts";
-
-const source: BookSource = {
-  snapshot: (symbol, limit) => restGet<DepthSnapshot>("depth", { symbol, limit }),
-  subscribe: (stream, handler) => feed.subscribe(stream, handler),
-  onReset: (callback) => feed.onReset(callback),
-  after: (delayMs, action) => {
-    const timer = setTimeout(action, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
+import { marketData } from "../../wire/market_data.ts";
+import type { AggTrade } from "../../wire/messages.ts";
 
 export class LiveBook extends Store {
   readonly feed: BookFeed;
@@ -29,7 +18,7 @@ export class LiveBook extends Store {
   constructor(symbol: string) {
     super();
     this.heat = new HeatMapHistory(contracts.peek().get(symbol)?.tickSize ?? 0.01);
-    this.feed = new BookFeed(source, symbol, (eventMs) => {
+    this.feed = new BookFeed(marketData, symbol, (eventMs) => {
       this.heat.look(this.feed.book, eventMs);
       this.touch();
     });
@@ -50,7 +39,7 @@ export class LiveBook extends Store {
     this.feed.start();
     this.#ends = [
       () => this.feed.end(),
-      feed.subscribe(`${symbol.toLowerCase()}@aggTrade`, (message) => {
+      marketData.subscribe(`${symbol.toLowerCase()}@aggTrade`, (message) => {
         const trade = message as AggTrade;
         this.lastPrice = trade.p;
         this.heat.trade(Number(trade.p), trade.m ? -Number(trade.q) : Number(trade.q));

@@ -12,9 +12,8 @@ import {
 import { clockTime, price, quantity } from "../../parts/format.ts";
 import { Note } from "../../parts/note.tsx";
 import { Panel } from "../../parts/panel.tsx";
+import { marketData } from "../../wire/market_data.ts";
 import type { AggTrade, ForceOrder } from "../../wire/messages.ts";
-import { restGet } from "../../wire/rest.ts";
-import { feed } from "../../wire/socket.ts";
 
 /** Past trades that are asked for; they cost 20 of request weight, however many. */
 const PAST = 100;
@@ -26,7 +25,7 @@ class LiveTape extends Store {
   /** Why past trades are missing; empty if they are not. */
   problem = "";
   readonly #symbol: string;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #cancelRefill: (() => void) | undefined;
 
   constructor(symbol: string) {
     super();
@@ -36,39 +35,42 @@ class LiveTape extends Store {
   start(): () => void {
     const name = this.#symbol.toLowerCase();
     const ends = [
-      feed.subscribe(`${name}@aggTrade`, (message) => {
+      marketData.subscribe(`${name}@aggTrade`, (message) => {
         this.entries.add(message as AggTrade);
         this.touch();
       }),
-      feed.subscribe(`${name}@forceOrder`, (message) => {
+      marketData.subscribe(`${name}@forceOrder`, (message) => {
         this.entries.addLiquidation(message as ForceOrder);
         this.touch();
       }),
-      feed.onReset(() => this.#refill()),
+      marketData.onReset(() => this.#refill()),
     ];
     this.#refill();
     return () => {
-      clearTimeout(this.#timer);
+      this.#cancelRefill?.();
       for (const end of ends) end();
     };
   }
 
   /** Begin again with the past trades, as soon as the streams run. */
   #refill(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(async () => {
-      try {
-        const past = await restGet<PastTrade[]>("aggTrades", { symbol: this.#symbol, limit: PAST });
-        const newestMs = past.at(-1)?.T ?? 0;
-        // A market that was set back has trades that are still to come.
-        if ((this.entries.entries[0]?.timeMs ?? 0) > newestMs + 2_000) this.entries.clear();
-        this.entries.fill(past);
-        this.problem = "";
-      } catch (error) {
-        this.problem = error instanceof Error ? error.message : String(error);
-      }
-      this.touch();
-    }, HEAD_START_MS);
+    this.#cancelRefill?.();
+    this.#cancelRefill = marketData.after(HEAD_START_MS, () => void this.#fill());
+  }
+
+  async #fill(): Promise<void> {
+    try {
+      const query = { symbol: this.#symbol, limit: PAST };
+      const past = (await marketData.request("aggTrades", query)) as PastTrade[];
+      const newestMs = past.at(-1)?.T ?? 0;
+      // A market that was set back has trades that are still to come.
+      if ((this.entries.entries[0]?.timeMs ?? 0) > newestMs + 2_000) this.entries.clear();
+      this.entries.fill(past);
+      this.problem = "";
+    } catch (error) {
+      this.problem = error instanceof Error ? error.message : String(error);
+    }
+    this.touch();
   }
 }
 
