@@ -248,6 +248,13 @@ export class ChartState {
       return [];
     }
   }
+
+  async #rows(
+    path: "klines" | "markPriceKlines",
+    query: Readonly<Record<string, string | number>>,
+  ): Promise<readonly KlineRow[]> {
+    return (await this.#source.request(path, query)) as readonly KlineRow[];
+  }
 }
 
 /** Return why no older candles are loaded; empty if they are. */
@@ -262,13 +269,6 @@ export function olderSentence(state: ChartState): string {
 
 function sentence(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\.$/, "");
-
-  async #rows(
-    path: "klines" | "markPriceKlines",
-    query: Readonly<Record<string, string | number>>,
-  ): Promise<readonly KlineRow[]> {
-    return (await this.#source.request(path, query)) as readonly KlineRow[];
-  }
 }
 
 /** Return a row of the answer to `klines` as a candle. */
