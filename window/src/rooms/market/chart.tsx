@@ -13,6 +13,8 @@ import { type Candle, INTERVALS, type Interval } from "./candles.ts";
 import { ChartState, olderSentence } from "./chart_state.ts";
 import { ChartView } from "./chart_view.ts";
 
+const DAY_MS = 86_400_000;
+
 /** What the lines above the candles say. */
 interface Said {
   readonly phase: ChartState["phase"];
@@ -209,7 +211,9 @@ function Legend(props: { readonly easel: Easel; readonly contract: Contract | un
   ];
   return (
     <div class="legend" data-testid="legend">
-      <span class="quiet">{dateTime(candle.openMs).slice(0, 16)} UTC</span>
+      <span class="quiet" title={`${dateTime(candle.openMs)} UTC`}>
+        {openText(candle)}
+      </span>
       {values.map(([letter, name, text]) => (
         <span key={letter}>
           <abbr title={name}>{letter}</abbr> <span class={direction}>{text}</span>
@@ -226,6 +230,12 @@ function Legend(props: { readonly easel: Easel; readonly contract: Contract | un
       )}
     </div>
   );
+}
+
+/** When a candle opened: the date where that is all there is to tell. */
+function openText({ openMs, closeMs }: Candle): string {
+  const text = dateTime(openMs);
+  return closeMs - openMs >= DAY_MS - 1 ? text.slice(0, 10) : text.slice(5, 16);
 }
 
 function Sayings(props: { readonly easel: Easel; readonly symbol: string }) {
