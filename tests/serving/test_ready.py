@@ -53,6 +53,13 @@ def test_what_is_offered_to_paste_holds_nothing_for_a_shell(
     assert all(line.isprintable() for line in lines)
 
 
+def test_the_address_for_browsers_is_named_if_they_get_a_page() -> None:
+    offer = offer_of(open_plant([BTCUSDT]))
+    assert "browser" not in ready_line(offer, as_json=False)
+    *_, line = ready_line(structs.replace(offer, has_window=True), as_json=False).split("\n")
+    assert line == f"In a browser: http://{ADDRESS}/"
+
+
 @pytest.mark.parametrize(
     ("token", "given"), [("", ""), ("a b", "TICKERPLANT_CONTROL_TOKEN='a b' ")]
 )

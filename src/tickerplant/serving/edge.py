@@ -24,6 +24,7 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
 from tickerplant.server.ports import Totals
 from tickerplant.server.welcome import LIMITS_OFF
+from tickerplant.server.window import window
 from tickerplant.serving.bus_options import uses_bus
 from tickerplant.serving.members import bus_settings, workers_of
 from tickerplant.serving.process import (
@@ -272,4 +273,5 @@ def _offer(serves: _Ports, description: PlantDescription, tls: Tls | None) -> Of
         origins=dict.fromkeys(description.venues, place),
         notes=[] if description.limits.get("enforced", True) else [LIMITS_OFF],
         authority=tls.authority if tls else "",
+        has_window=bool(window().files),
     )

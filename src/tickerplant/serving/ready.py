@@ -46,6 +46,8 @@ class Offer(Struct, frozen=True, kw_only=True):
     """The token of the control plane; empty if it needs none, or if it is not to be printed."""
     stands_still: bool = False
     """Whether market time waits to be resumed or stepped."""
+    has_window: bool = False
+    """Whether browsers get a page."""
 
     @property
     def venues(self) -> list[Venue]:
@@ -131,6 +133,8 @@ def ready_text(offer: Offer) -> str:
             f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/ticker/bookTicker?symbol={symbol}'",
             f"  {program} watch {symbol.lower()}@miniTicker --url {ws}://{address}{of_venue}",
         ]
+    if offer.has_window:
+        lines.append(f"In a browser: {http}://{address}/")
     if offer.token:
         lines += [
             "The control plane wants a token:",

@@ -26,6 +26,7 @@ from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.server import Server
 from tickerplant.server.welcome import LIMITS_OFF
+from tickerplant.server.window import window
 from tickerplant.serving.bus_options import uses_bus
 from tickerplant.serving.process import (
     allow_many_connections,
@@ -237,6 +238,7 @@ def _offer(front: Front, server: Server, service: Service, tls: Tls | None) -> O
         notes=notes,
         authority=tls.authority if tls else "",
         token=service.control_token,
+        has_window=bool(window().files),
         stands_still=bool(getattr(service.steering and service.steering.state(), "paused", False)),
     )
 
