@@ -64,7 +64,7 @@ quick: $(TOOLS) ## Run most tests in half a minute: no sockets, no processes, fe
 unit: $(TOOLS) $(WINDOW) ## Run all tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8
 
-bench: $(INSTALLED) ## Measure, with ratios to a plain baseline of the same run
+bench: $(TOOLS) ## Measure, with ratios to a plain baseline of the same run
 	$(BIN)/python -m benchmarks $(ARGS)
 
 compat: $(INSTALLED) ## Run public client libraries against the server (ARGS=ccxt_pro for one)

@@ -29,6 +29,7 @@ from benchmarks import (
     replay,
     simulation,
     truth,
+    window,
 )
 from benchmarks.machine import description, processes
 from benchmarks.table import Table
@@ -52,6 +53,7 @@ BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "plant_room": plant_room.run,
     "message_filter": message_filter.run,
     "truth": truth.run,
+    "window": window.run,
 }
 PICTURES = Path("build", "bench")
 ENDURANCE = "endurance"

@@ -1,0 +1,290 @@
+"""What the window costs: the time until it shows something, its frames, and its server.
+
+The server is the program with the default market, the browser a headless Chromium, each on a core of
+its own where the system can pin them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from benchmarks.chromium import WAIT_S, browser, missing, wait
+from benchmarks.machine import RECEIVER_CORE, pin
+from benchmarks.processes import usages
+from benchmarks.program import Program
+from benchmarks.table import Cell, Table, spread
+from tickerplant.control.client import ControlClient
+from tickerplant.server.window import window
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, CDPSession, Page
+
+REPETITIONS = 5
+QUICK_REPETITIONS = 1
+WATCH_S = 5.0
+"""How long the server, or the frames of a page, are watched in one repetition."""
+SETTLE_S = 3.0
+"""So long the market lives before the first page, and a page before it is watched."""
+ROOMS = ("#/market/BTCUSDT?interval=1m", "#/plant", "#/control")
+WIDTH, HEIGHT = 1440, 900
+
+AIM_PAINT_MS = 1_000.0
+AIM_INTERACTIVE_MS = 2_000.0
+AIM_BUNDLE_KB = 300.0
+AIM_FRAMES_PER_S = 60.0
+AIM_SCRIPT_MS = 4.0
+AIM_SHARE = 3.0
+AIM_HIDDEN_SHARE = 0.0
+
+WATCH_START = """
+(() => {
+  const look = () => {
+    const chart = document.querySelector("[data-testid=chart]");
+    const ladder = document.querySelector("[data-testid=ladder]");
+    if (chart?.dataset.last && ladder?.dataset.state === "live") window.interactiveMs = performance.now();
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})();
+"""
+"""Notes when there are candles and a live ladder."""
+START = """
+() => [
+  performance.getEntriesByName("first-contentful-paint")[0].startTime,
+  window.interactiveMs,
+]
+"""
+LOADED_BYTES = """
+() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+  .filter((entry) => entry.initiatorType === "navigation" || entry.name.includes("/window/"))
+  .reduce((sum, entry) => sum + entry.encodedBodySize, 0)
+"""
+COUNT_FRAMES = """
+(seconds) => new Promise((resolve) => {
+  const beginMs = performance.now();
+  let frames = 0;
+  const count = (nowMs) => {
+    frames += 1;
+    if (nowMs - beginMs < 1000 * seconds) requestAnimationFrame(count);
+    else resolve([frames, nowMs - beginMs]);
+  };
+  requestAnimationFrame(count);
+})
+"""
+HIDE = """
+() => {
+  Object.defineProperty(document, "hidden", { get: () => true });
+  Object.defineProperty(document, "visibilityState", { get: () => "hidden" });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+
+class Frames(Struct, frozen=True):
+    """What a page did while it was watched."""
+
+    per_s: float
+    script_ms: float
+    """Script for each frame."""
+    busy_share: float
+    """Of the thread that runs the page, per cent: script, style, layout, paint."""
+
+
+def run(*, quick: bool = False) -> list[Table]:
+    """Measure the start of the window, its frames in each room, and what a page costs the server."""
+    if reason := _missing():
+        return [Table(title="window", columns=("",), rows=[], notes=[f"Not measured: {reason}."])]
+    pin(RECEIVER_CORE)
+    repetitions = QUICK_REPETITIONS if quick else REPETITIONS
+    with Program("simulate") as plant, browser() as chromium:
+        time.sleep(SETTLE_S)
+        url = f"http://127.0.0.1:{plant.port}/"
+        return [
+            _start(chromium, url, repetitions),
+            _frames(chromium, url, repetitions),
+            _server(chromium, plant, url, repetitions),
+        ]
+
+
+def _missing() -> str:
+    """Return what is missing for this benchmark; empty if nothing is."""
+    if not Path("/proc/self/stat").exists():
+        return "CPU time is read from /proc, so it needs Linux"
+    if not window().build:
+        return "the window is not built; `make window` builds it"
+    return missing()
+
+
+@contextmanager
+def _page(chromium: Browser, url: str) -> Iterator[Page]:
+    """Open a page in a profile of its own, so that nothing is cached."""
+    context = chromium.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    context.set_default_timeout(WAIT_S * 1_000)
+    context.add_init_script(WATCH_START)
+    page = context.new_page()
+    page.goto(url)
+    yield page
+    context.close()
+
+
+# Start
+
+
+def _start(chromium: Browser, url: str, repetitions: int) -> Table:
+    """Measure how long the market room takes to appear, and to live, and what is loaded."""
+    paints, interactive, kilobytes = [], [], []
+    for _ in range(repetitions):
+        with _page(chromium, url + ROOMS[0]) as page:
+            _wait_until_live(page)
+            paint_ms, interactive_ms = page.evaluate(START)
+            paints.append(paint_ms)
+            interactive.append(interactive_ms)
+            kilobytes.append(page.evaluate(LOADED_BYTES) / 1_000)
+    rows: list[tuple[Cell, ...]] = [
+        ("first paint, ms", spread(paints), AIM_PAINT_MS),
+        ("interactive, ms: candles and a live ladder", spread(interactive), AIM_INTERACTIVE_MS),
+        ("loaded, kB: page, script, style, compressed", median(kilobytes), AIM_BUNDLE_KB),
+    ]
+    return Table(
+        title="window: start of the market room",
+        columns=("", "window", "target"),
+        rows=rows,
+        notes=["Nothing is cached; times count from the request of the page."],
+    )
+
+
+# Frames
+
+
+def _frames(chromium: Browser, url: str, repetitions: int) -> Table:
+    """Measure the frames of each room, the rooms alternating."""
+    found: dict[str, list[Frames]] = {room: [] for room in ROOMS}
+    for _ in range(repetitions):
+        for room in ROOMS:
+            with _page(chromium, url + room) as page:
+                _wait_until_open(page)
+                page.wait_for_timeout(SETTLE_S * 1_000)
+                found[room].append(_watched(page))
+    rows: list[tuple[Cell, ...]] = [
+        (
+            room.split("/")[1],
+            spread(each.per_s for each in frames),
+            AIM_FRAMES_PER_S,
+            spread(each.script_ms for each in frames),
+            AIM_SCRIPT_MS,
+            spread(each.busy_share for each in frames),
+        )
+        for room, frames in found.items()
+    ]
+    return Table(
+        title="window: frames of a page, by room",
+        columns=("room", "frames/s", "target", "script, ms/frame", "target", "page thread, %"),
+        rows=rows,
+        notes=[
+            f"{WIDTH} by {HEIGHT} pixels, drawn without a graphics card; the page thread is that of",
+            "Chromium that runs script, style, layout and paint.",
+        ],
+    )
+
+
+def _watched(page: Page) -> Frames:
+    """Return what a page does now."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = _durations_s(session)
+    frames, elapsed_ms = page.evaluate(COUNT_FRAMES, WATCH_S)
+    script_s, task_s = (
+        now_s - then_s for now_s, then_s in zip(_durations_s(session), before, strict=True)
+    )
+    return Frames(
+        per_s=frames / elapsed_ms * 1_000,
+        script_ms=script_s * 1_000 / frames,
+        busy_share=task_s / elapsed_ms * 100_000,
+    )
+
+
+def _durations_s(session: CDPSession) -> tuple[float, float]:
+    """Return the CPU time of script, and of all tasks, in a page."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    values = {each["name"]: each["value"] for each in metrics}
+    return values["ScriptDuration"], values["TaskDuration"]
+
+
+# Server
+
+
+def _server(chromium: Browser, plant: Program, url: str, repetitions: int) -> Table:
+    """Measure the CPU time of the server without a page, with one, and with a hidden one."""
+    control = ControlClient(url.rstrip("/"))
+    cases = ("no page", *(room.split("/")[1] for room in ROOMS), "hidden")
+    shares: dict[str, list[float]] = {case: [] for case in cases}
+    for _ in range(repetitions):
+        shares["no page"].append(_share(plant, lambda: time.sleep(WATCH_S)))
+        for room, case in zip(ROOMS, cases[1:], strict=False):
+            with _page(chromium, url + room) as page:
+                _wait_until_open(page)
+                page.wait_for_timeout(SETTLE_S * 1_000)
+                shares[case].append(_share(plant, _waiting(page)))
+                if case == "market":
+                    _hide(page)
+                    _wait_until_alone(page, control)
+                    shares["hidden"].append(_share(plant, _waiting(page)))
+    control.close()
+    nobody = shares["no page"]
+    aims = {"no page": None, "hidden": AIM_HIDDEN_SHARE}
+    rows: list[tuple[Cell, ...]] = [
+        (
+            case,
+            spread(found),
+            None
+            if case == "no page"
+            else spread(one - none for one, none in zip(found, nobody, strict=True)),
+            aims.get(case, AIM_SHARE),
+        )
+        for case, found in shares.items()
+    ]
+    return Table(
+        title="window: CPU of the server while one page is open, % of a core",
+        columns=("page", "server", "more than without", "target"),
+        rows=rows,
+        notes=[
+            "The hidden page is one of the market room; it hangs up ten seconds after it was hidden.",
+            "Without a page the server makes the default market.",
+        ],
+    )
+
+
+def _share(plant: Program, wait: Callable[[], None]) -> float:
+    """Return the CPU time of the server during a wait, per cent of a core."""
+    used_s, began_s = usages(plant.pid)[0].cpu_s, time.monotonic()
+    wait()
+    return (usages(plant.pid)[0].cpu_s - used_s) / (time.monotonic() - began_s) * 100
+
+
+def _waiting(page: Page) -> Callable[[], None]:
+    return lambda: page.wait_for_timeout(WATCH_S * 1_000)
+
+
+def _wait_until_live(page: Page) -> None:
+    wait(page, lambda: page.evaluate("window.interactiveMs"), "candles and a live ladder")
+
+
+def _wait_until_open(page: Page) -> None:
+    page.wait_for_selector("[data-testid=feed-state][data-phase=open]", state="attached")
+
+
+def _hide(page: Page) -> None:
+    """Tell a page that it is hidden: pages that Playwright drives are always shown."""
+    page.evaluate(HIDE)
+
+
+def _wait_until_alone(page: Page, control: ControlClient) -> None:
+    """Return when the server has no connection any more."""
+    wait(page, lambda: not control.connections()["connections"], "a hidden page hangs up")
