@@ -351,7 +351,7 @@ def levers_page() -> str:
         ),
     ]
     for row in LEVER_ROWS:
-        parts += [f"## `{row.name}`", sentences(row.doc)]
+        parts += [f"## `{row.name}`", one_line(row.doc)]
         if row.params:
             head = ("key", "value", "meaning", "default")
             parts.append(table(head, map(_lever_param, row.params)))
