@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { BookFeed, FEW_LEVELS, SNAPSHOT_LEVELS } from "../src/market/book_feed.ts";
+import {
+  BookFeed,
+  FEW_LEVELS,
+  LONGEST_RESYNC_MS,
+  SETTLED_MS,
+  SNAPSHOT_LEVELS,
+} from "../src/market/book_feed.ts";
 import type { DepthSnapshot } from "../src/wire/messages.ts";
 
 let nowMs = 0;
@@ -148,4 +154,31 @@ test("nothing is asked for after the end", async () => {
   feed.end();
   await advance(60_000);
   assert.equal(asked.length, 0);
+});
+
+test("holes that follow each other make snapshots rarer, until the book has stayed in sync", async () => {
+  const feed = feedOf();
+  await advance(1_000);
+  let u = 10;
+  await answer(snapshotOf(u));
+  const hole = (): void => {
+    u += 10;
+    say({ E: u, s: "BTCUSDT", U: u, u, pu: u - 1, b: [], a: [] });
+    assert.equal(feed.book.state, "waiting");
+  };
+  for (const pauseMs of [400, 800, 1_600, LONGEST_RESYNC_MS, LONGEST_RESYNC_MS]) {
+    hole();
+    const before = asked.length;
+    await advance(pauseMs - 1);
+    assert.equal(asked.length, before, `not within ${pauseMs} ms`);
+    await advance(1);
+    assert.equal(asked.length, before + 1);
+    await answer(snapshotOf(u));
+    assert.equal(feed.book.state, "live");
+  }
+  await advance(SETTLED_MS);
+  hole();
+  const before = asked.length;
+  await advance(400);
+  assert.equal(asked.length, before + 1);
 });

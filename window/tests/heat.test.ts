@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bucketOf, HeatMapHistory, MOST_COLUMNS, rowsOf } from "../src/market/heat.ts";
+import { bucketOf, HeatMapHistory, holesOf, MOST_COLUMNS, rowsOf } from "../src/market/heat.ts";
 import { OrderBook } from "../src/market/order_book.ts";
 
 function bookOf(bid: string, ask: string, quantity = "2"): OrderBook {
@@ -89,4 +89,20 @@ test("of the trades of a second the two largest are kept", () => {
     heat.columns[0]?.trades.map(({ size }) => size),
     [-5, 3],
   );
+});
+
+test("times without a book are told, also the last one", () => {
+  const heat = new HeatMapHistory(0.1);
+  const book = bookOf("1000.0", "1000.1");
+  for (const ms of [1_000, 4_000, 5_000, 9_000]) heat.look(book, ms);
+  const holes = [
+    { from: 1, to: 3 },
+    { from: 5, to: 8 },
+  ];
+  assert.deepEqual(holesOf(heat.columns), holes);
+  assert.deepEqual(holesOf(heat.columns.slice(0, 7)), [
+    { from: 1, to: 3 },
+    { from: 5, to: 7 },
+  ]);
+  assert.deepEqual(holesOf([]), []);
 });

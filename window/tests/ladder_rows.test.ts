@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { groupSteps, ladderRows } from "../src/market/ladder_rows.ts";
-import { BookSide } from "../src/market/order_book.ts";
+import { groupSteps, ladderRows, rowKey } from "../src/market/ladder_rows.ts";
+import { BookSide, priceKey } from "../src/market/order_book.ts";
 
 const PLAIN = { step: 0, priceDecimals: 1, quantityDecimals: 3 };
 
@@ -79,4 +79,11 @@ test("the quantities of all groups are those of all levels", () => {
 test("steps are multiples of the tick, and none is coarse for the price", () => {
   assert.deepEqual(groupSteps(0.1, 65_000), [0.1, 1, 5, 10, 50, 100]);
   assert.deepEqual(groupSteps(0.00001, 0.001), [0.00001]);
+});
+
+test("a price is found in the row that has it", () => {
+  const step = priceKey(1);
+  assert.equal(rowKey(priceKey("10.3"), true, step), priceKey(10));
+  assert.equal(rowKey(priceKey("10.3"), false, step), priceKey(11));
+  assert.equal(rowKey(priceKey("10.3"), true, 0), priceKey("10.3"));
 });

@@ -61,3 +61,25 @@ test("the tape is bounded", () => {
   tape.fill(Array.from({ length: 2 * MOST_ENTRIES }, (_, n) => trade(n + 1)));
   assert.equal(tape.entries.length, MOST_ENTRIES);
 });
+
+test("a server that counts anew, and a market that was set back, begin a new tape", () => {
+  const tape = new Tape();
+  for (const a of [500, 501]) tape.add(trade(a));
+  tape.add({ ...trade(3), T: 9_000 });
+  assert.deepEqual(ids(tape), ["3"], "a lower id at a later time");
+  tape.add({ ...trade(2), T: 8_990 });
+  assert.deepEqual(ids(tape), ["3"], "a late duplicate");
+  tape.add({ ...trade(1), T: 100 });
+  assert.deepEqual(ids(tape), ["1"], "an earlier time");
+  for (const a of [700, 701]) tape.add(trade(a));
+  tape.fill([4, 5].map((a) => ({ ...trade(a), T: 60_000 + a })));
+  assert.deepEqual(ids(tape), ["5", "4"], "past trades of another server");
+});
+
+test("past trades that are a little older than the stream are no other market", () => {
+  const tape = new Tape();
+  tape.add(trade(500));
+  tape.add(trade(501));
+  tape.fill([498, 499, 500].map((a) => trade(a)));
+  assert.deepEqual(ids(tape), ["501", "500", "499", "498"]);
+});

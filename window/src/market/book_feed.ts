@@ -11,6 +11,10 @@ const FIRST_DELAY_MS = 1_000;
 const LONGEST_DELAY_MS = 30_000;
 /** How long the stream may run before the snapshot is asked for: it then has something to join. */
 const HEAD_START_MS = 400;
+/** Holes that follow each other make the next snapshot wait longer, up to this. */
+export const LONGEST_RESYNC_MS = 2_000;
+/** A book that has stayed in sync for this long is asked for at once after the next hole. */
+export const SETTLED_MS = 20_000;
 
 export class BookFeed {
   readonly book = new OrderBook();
@@ -25,6 +29,9 @@ export class BookFeed {
   #cancelAsk: (() => void) | null = null;
   #asked = 0;
   #failures = 0;
+  /** Holes since the book was last in sync for long. */
+  #holes = 0;
+  #cancelSettle: (() => void) | null = null;
   #wasFull = false;
 
   /** @param onChange Called with the event time after each change of the book or its state. */
@@ -50,6 +57,7 @@ export class BookFeed {
     for (const end of this.#ends) end();
     this.#ends = [];
     this.#cancelAsk?.();
+    this.#cancelSettle?.();
     this.#asked += 1;
   }
 
@@ -57,17 +65,19 @@ export class BookFeed {
     const outcome = this.book.update(update);
     if (outcome === "hole") {
       this.resyncs += 1;
-      this.#restart("an update is missing");
+      this.#restart("an update is missing", HEAD_START_MS * 2 ** this.#holes);
+      this.#holes += 1;
     } else if (outcome === "applied") {
       if (this.#isShallow()) this.#deepen();
       this.#onChange(update.E);
     }
   }
 
-  #restart(reason: string): void {
+  #restart(reason: string, delayMs = HEAD_START_MS): void {
     this.reason = reason;
     this.#failures = 0;
-    this.#plan(HEAD_START_MS);
+    this.#cancelSettle?.();
+    this.#plan(Math.min(LONGEST_RESYNC_MS, delayMs));
     this.#onChange(0);
   }
 
@@ -110,7 +120,13 @@ export class BookFeed {
     if (problem) {
       this.#failures += 1;
       this.#plan(Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.#failures - 1)));
-    } else this.#failures = 0;
+    } else {
+      this.#failures = 0;
+      this.#cancelSettle?.();
+      this.#cancelSettle = this.#source.after(SETTLED_MS, () => {
+        this.#holes = 0;
+      });
+    }
     this.#onChange(this.book.eventMs);
   }
 }

@@ -48,10 +48,12 @@ export class HeatMapHistory {
 
   /** Note a trade; of each second the two largest are kept. */
   trade(price: number, size: number): void {
-    this.#trades.push({ price, size });
-    if (this.#trades.length <= 2) return;
-    this.#trades.sort((a, b) => Math.abs(b.size) - Math.abs(a.size));
-    this.#trades.length = 2;
+    const [first, second] = this.#trades;
+    if (second !== undefined && Math.abs(size) <= Math.abs(second.size)) return;
+    const trade = { price, size };
+    if (first === undefined) this.#trades = [trade];
+    else if (Math.abs(size) > Math.abs(first.size)) this.#trades = [trade, first];
+    else this.#trades = [first, trade];
   }
 
   /** Look at the book at a time; a new second has a new column, and seconds without one are blank. */
@@ -100,6 +102,26 @@ export class HeatMapHistory {
 
 function blankAt(timeMs: number): HeatColumn {
   return { timeMs, first: 0, sizes: new Float32Array(0), bid: 0, ask: 0, trades: [] };
+}
+
+/** A time without a book: columns from `from` up to, without, `to`. */
+export interface Hole {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Return the times without a book among columns, the oldest first. */
+export function holesOf(columns: readonly HeatColumn[]): readonly Hole[] {
+  const holes: Hole[] = [];
+  let from = -1;
+  for (const [index, column] of columns.entries()) {
+    if (column.sizes.length > 0) {
+      if (from >= 0) holes.push({ from, to: index });
+      from = -1;
+    } else if (from < 0) from = index;
+  }
+  if (from >= 0) holes.push({ from, to: columns.length });
+  return holes;
 }
 
 /** Return the price step of buckets: a multiple of the tick, about a 40,000th of the price. */

@@ -19,6 +19,12 @@ export interface Grouping {
   readonly quantityDecimals: number;
 }
 
+/** Return the integer of the row in which a price is, if rows are `step` apart; 0 for as it is. */
+export function rowKey(key: number, isBids: boolean, step: number): number {
+  if (step === 0) return key;
+  return (isBids ? Math.floor(key / step) : Math.ceil(key / step)) * step;
+}
+
 /**
  * Return the best rows of a side.
  *
@@ -53,7 +59,7 @@ export function ladderRows(
     });
   };
   for (const level of levels) {
-    const group = (isBids ? Math.floor(level.key / step) : Math.ceil(level.key / step)) * step;
+    const group = rowKey(level.key, isBids, step);
     if (group !== key) {
       close();
       if (rows.length === count) return rows;

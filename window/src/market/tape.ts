@@ -2,6 +2,10 @@
 import type { AggTrade, ForceOrder } from "../wire/messages.ts";
 
 export const MOST_ENTRIES = 500;
+/** A lower id whose time is later by more than this is of a server that counts anew. */
+const ANEW_MS = 1_000;
+/** A lower id whose time is earlier by more than this is of a market that was set back. */
+const BACK_MS = 2_000;
 
 export interface TapeEntry {
   /** Unique: of a trade its id, of a liquidation and a gap a text. */
@@ -25,27 +29,39 @@ export class Tape {
   /** The newest first. */
   entries: readonly TapeEntry[] = [];
   #newestId = 0;
+  #newestMs = 0;
   #liquidations = 0;
 
   /** Forget all. */
   clear(): void {
     this.entries = [];
     this.#newestId = 0;
+    this.#newestMs = 0;
   }
 
-  /** Add a trade of the stream; one that is known is left out, and missing ones are told. */
+  /**
+   * Add a trade of the stream; one that is known is left out, and missing ones are told.
+   *
+   * If it shows that the ids began anew or the market was set back, all others are forgotten.
+   */
   add(trade: PastTrade): void {
-    if (trade.a <= this.#newestId) return;
+    if (trade.a <= this.#newestId) {
+      if (!this.#isOfAnother(trade)) return;
+      this.clear();
+    }
     const missing = this.#newestId === 0 ? 0 : trade.a - this.#newestId - 1;
     const fresh =
       missing > 0 ? [entryOf(trade), gapAt(trade.a, trade.T, missing)] : [entryOf(trade)];
     this.#newestId = trade.a;
+    this.#newestMs = trade.T;
     this.#prepend(fresh);
   }
 
   /** Add past trades, the oldest first: they go where they belong, and fill what is missing. */
   fill(past: readonly PastTrade[]): void {
-    if (past.length === 0) return;
+    const last = past.at(-1);
+    if (last === undefined) return;
+    if (last.a < this.#newestId && this.#isOfAnother(last)) this.clear();
     const known = new Map<number, TapeEntry>();
     for (const each of past) known.set(each.a, entryOf(each));
     for (const each of this.entries) if (each.kind === "trade") known.set(Number(each.id), each);
@@ -60,6 +76,7 @@ export class Tape {
       if (missing > 0) trades.push(gapAt(id, entry.timeMs, missing));
     }
     this.#newestId = ids[0] ?? 0;
+    this.#newestMs = known.get(this.#newestId)?.timeMs ?? 0;
     this.entries = [...trades, ...others]
       .sort((a, b) => b.timeMs - a.timeMs)
       .slice(0, MOST_ENTRIES);
@@ -80,6 +97,13 @@ export class Tape {
         missing: 0,
       },
     ]);
+  }
+
+  /** Whether a trade whose id is not the highest cannot be of the market that was shown. */
+  #isOfAnother(trade: PastTrade): boolean {
+    if (trade.T > this.#newestMs + ANEW_MS) return true;
+    if (trade.T >= this.#newestMs - BACK_MS) return false;
+    return !this.entries.some(({ id, timeMs }) => id === String(trade.a) && timeMs === trade.T);
   }
 
   #prepend(fresh: readonly TapeEntry[]): void {

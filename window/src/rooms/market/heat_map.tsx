@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useStore } from "../../frame.ts";
 import { contracts } from "../../market/contracts.ts";
-import { type HeatColumn, MOST_COLUMNS, rowsOf } from "../../market/heat.ts";
+import { type HeatColumn, holesOf, MOST_COLUMNS, rowsOf } from "../../market/heat.ts";
 import { type Area, Canvas, type Drawing } from "../../parts/canvas.tsx";
 import { clockTime, compact, price, span } from "../../parts/format.ts";
 import { Panel } from "../../parts/panel.tsx";
@@ -17,6 +17,9 @@ const AXIS_HEIGHT = 16;
 const SHADES = 256;
 const STOPS = ["--heat-0", "--heat-1", "--heat-2", "--heat-3"];
 const MOST_ZOOM = 32;
+/** From this width on, the label of a hole is horizontal. */
+const HOLE_LABEL_WIDTH = 110;
+const LEGEND_WIDTH = 26;
 const LABEL = "11px system-ui, sans-serif";
 
 /** A cell for each second and price; drawn a column at a time, and whole if the range has moved. */
@@ -171,9 +174,31 @@ class HeatDrawing implements Drawing {
       bottom,
     );
     const view = { right, bottom, shown, from: this.#centre - range / 2, range };
+    this.#holes(area, view);
     this.#lines(area, view);
     this.#axes(area, view);
   };
+
+  /** Shade the times without a book, and name those that are wide enough. */
+  #holes(area: Area, view: View): void {
+    const { context, colour } = area;
+    const columns = this.#live.heat.columns.slice(-view.shown);
+    const wide = view.right / view.shown;
+    context.font = LABEL;
+    context.textAlign = "center";
+    for (const { from, to } of holesOf(columns)) {
+      const [x, width] = [view.right - (columns.length - from) * wide, (to - from) * wide];
+      context.fillStyle = colour("--line");
+      context.fillRect(x, 0, width, view.bottom);
+      if (width < 14) continue;
+      context.save();
+      context.translate(x + width / 2, view.bottom / 2);
+      if (width < HOLE_LABEL_WIDTH) context.rotate(-Math.PI / 2);
+      context.fillStyle = colour("--text");
+      context.fillText(`no book for ${span((to - from) * 1_000)}`, 0, 4);
+      context.restore();
+    }
+  }
 
   #lines(area: Area, view: View): void {
     const { context, colour } = area;
@@ -237,7 +262,17 @@ class HeatDrawing implements Drawing {
     context.fillText(clockTime(newest.timeMs - view.shown * 1_000), 2, height - 3);
     context.textAlign = "right";
     context.fillText(clockTime(newest.timeMs), view.right, height - 3);
-    context.fillText(`■ ${compact(this.#cells.full)}`, width - 2, height - 3);
+    context.fillText(compact(this.#cells.full), width - 2, height - 3);
+    const left = view.right + 6;
+    const legend = context.createLinearGradient(left, 0, left + LEGEND_WIDTH, 0);
+    for (const [index, token] of STOPS.entries()) {
+      legend.addColorStop(index / (STOPS.length - 1), colour(token));
+    }
+    context.fillStyle = legend;
+    context.fillRect(left, height - 12, LEGEND_WIDTH, 9);
+    context.strokeStyle = colour("--quiet");
+    context.lineWidth = 1;
+    context.strokeRect(left, height - 12, LEGEND_WIDTH, 9);
   }
 }
 
@@ -282,6 +317,7 @@ export function HeatMap(props: { readonly symbol: string }) {
         </span>
       }
     >
+      <BookNote live={live} />
       <div class="book-picture" ref={box}>
         <Canvas
           label={`Order book of ${props.symbol} over time`}
@@ -302,7 +338,6 @@ function Seen(props: { readonly live: LiveBook }) {
       {heat.columns.length === 0
         ? "begins with the page"
         : `${span(heat.columns.length * 1_000)} since the page was opened, at most ${span(MOST_COLUMNS * 1_000)}`}
-      <BookNote live={props.live} />
     </>
   );
 }

@@ -3,10 +3,12 @@ import "./book.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useStore } from "../../frame.ts";
 import { contracts } from "../../market/contracts.ts";
-import { groupSteps, type LadderRow, ladderRows } from "../../market/ladder_rows.ts";
+import { groupSteps, type LadderRow, ladderRows, rowKey } from "../../market/ladder_rows.ts";
+import { priceKey } from "../../market/order_book.ts";
 import { fixed, price, quantity } from "../../parts/format.ts";
 import { Note } from "../../parts/note.tsx";
 import { Panel } from "../../parts/panel.tsx";
+import { feed } from "../../wire/socket.ts";
 import { type LiveBook, useLiveBook } from "./live_book.ts";
 
 const ROW_HEIGHT = 19;
@@ -49,34 +51,39 @@ export function Ladder(props: { readonly symbol: string }) {
   const asks = ladderRows(book.asks.levels, false, count, grouping);
   const bids = ladderRows(book.bids.levels, true, count, grouping);
   const most = Math.max(asks.at(-1)?.total ?? 0, bids.at(-1)?.total ?? 0);
-  const isLive = book.state === "live";
+  const state = stateOf(live);
+  const lastKey = live.lastPrice === "" ? Number.NaN : priceKey(live.lastPrice);
+  const stepKey = priceKey(grouping.step);
   return (
     <Panel
       title="Order book"
       class="fill book-ladder"
       tools={
-        <label class="book-tool">
-          Group{" "}
-          <select
-            value={String(step || tickSize)}
-            onChange={(event) => chooseStep(Number(event.currentTarget.value))}
-          >
-            {steps.map((each) => (
-              <option key={each} value={String(each)}>
-                {each}
-              </option>
-            ))}
-          </select>
-        </label>
+        <span class="book-tool">
+          <Resyncs count={live.feed.resyncs} />
+          <label>
+            Group{" "}
+            <select
+              value={String(step || tickSize)}
+              onChange={(event) => chooseStep(Number(event.currentTarget.value))}
+            >
+              {steps.map((each) => (
+                <option key={each} value={String(each)}>
+                  {each}
+                </option>
+              ))}
+            </select>
+          </label>
+        </span>
       }
     >
       <BookNote live={live} />
       <div
         ref={box}
-        class={`ladder ${isLive ? "" : "ladder-old"}`}
+        class={`ladder ${state === "live" ? "" : "ladder-old"}`}
         data-testid="ladder"
         data-u={book.updateId}
-        data-state={book.state}
+        data-state={state}
       >
         <div class="ladder-row ladder-head quiet">
           <span>Price</span>
@@ -88,7 +95,7 @@ export function Ladder(props: { readonly symbol: string }) {
           rows={asks}
           count={count}
           most={most}
-          last={live.lastPrice}
+          last={rowKey(lastKey, false, stepKey)}
           symbol={symbol}
         />
         <Spread live={live} symbol={symbol} />
@@ -97,7 +104,7 @@ export function Ladder(props: { readonly symbol: string }) {
           rows={bids}
           count={count}
           most={most}
-          last={live.lastPrice}
+          last={rowKey(lastKey, true, stepKey)}
           symbol={symbol}
         />
       </div>
@@ -105,21 +112,51 @@ export function Ladder(props: { readonly symbol: string }) {
   );
 }
 
-/** Whether the book can be trusted, if not. */
+/** How far the book can be trusted: `stale` is one whose updates do not arrive. */
+function stateOf(live: LiveBook): "waiting" | "live" | "stale" {
+  const { state } = live.feed.book;
+  return state === "live" && feed.state.value.phase !== "open" ? "stale" : state;
+}
+
+/** Whether the book can be trusted, if not; it lies over the book, so that nothing moves. */
 export function BookNote(props: { readonly live: LiveBook }) {
   useStore(props.live);
-  const { feed } = props.live;
-  const { book, reason } = feed;
-  if (book.state !== "live") {
-    return (
-      <Note kind="warning">The book is not in sync: {reason || "waiting for a snapshot"}.</Note>
-    );
+  const said = problemOf(props.live);
+  if (!said) return null;
+  return (
+    <div class="book-note">
+      <Note kind="warning">{said}</Note>
+    </div>
+  );
+}
+
+function problemOf(live: LiveBook): string {
+  const { book, reason } = live.feed;
+  const { phase } = feed.state.value;
+  if (phase === "over") return "The streams have ended: this is the last book.";
+  if (phase !== "open") {
+    return book.updateId > 0 ? "Not connected: this book is old." : "Not connected: no book yet.";
   }
-  if (reason) return <Note kind="warning">A snapshot was refused: {reason}.</Note>;
-  if (book.isCrossed) return <Note kind="warning">Crossed: a bid is not below an ask.</Note>;
-  const empty = book.bids.best ? (book.asks.best ? "" : "asks") : "bids";
-  if (empty) return <Note kind="warning">There are no {empty}.</Note>;
-  return null;
+  if (book.state !== "live") {
+    return `The book is not in sync: ${reason || "waiting for a snapshot"}.`;
+  }
+  if (reason) return `A snapshot was refused: ${reason}.`;
+  if (book.isCrossed) return "Crossed: the best bid is not below the best ask.";
+  if (!book.bids.best && !book.asks.best) return "The book is empty.";
+  if (!book.bids.best) return "There are no bids.";
+  return book.asks.best ? "" : "There are no asks.";
+}
+
+/** How often the book was loaded again. */
+function Resyncs(props: { readonly count: number }) {
+  const { count } = props;
+  if (count === 0) return null;
+  const said = `Loaded again ${count} ${count === 1 ? "time" : "times"}, because updates were missing`;
+  return (
+    <abbr class="quiet book-resyncs" title={said} aria-label={said}>
+      ↻ {count}
+    </abbr>
+  );
 }
 
 /** The rows of a side: always as many, so that nothing jumps; they stay the same elements. */
@@ -128,7 +165,8 @@ function Side(props: {
   readonly rows: readonly LadderRow[];
   readonly count: number;
   readonly most: number;
-  readonly last: string;
+  /** The integer of the row in which the last trade was; no number before the first. */
+  readonly last: number;
   readonly symbol: string;
 }) {
   const { side, rows, count, most, last } = props;
@@ -141,7 +179,7 @@ function Side(props: {
       {places.map((place) => {
         const row = rows[place];
         if (row === undefined) return <div key={place} class="ladder-row" />;
-        const isLast = last !== "" && Number(last) === Number(row.price);
+        const isLast = row.key === last;
         return (
           <div
             key={place}

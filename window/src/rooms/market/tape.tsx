@@ -62,9 +62,6 @@ class LiveTape extends Store {
     try {
       const query = { symbol: this.#symbol, limit: PAST };
       const past = (await marketData.request("aggTrades", query)) as PastTrade[];
-      const newestMs = past.at(-1)?.T ?? 0;
-      // A market that was set back has trades that are still to come.
-      if ((this.entries.entries[0]?.timeMs ?? 0) > newestMs + 2_000) this.entries.clear();
       this.entries.fill(past);
       this.problem = "";
     } catch (error) {
