@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
@@ -26,6 +26,7 @@ MISSING = (
 TIMEOUT_S = 15.0
 MARKET = (
     *("simulate", "--paused", "--seed", "7", "--start", "2026-01-01"),
+    *("--intensity", "0.25", "--quoting", "0.25"),
     *("--symbols", "BTCUSDT,ETHUSDT,BTCUSD_PERP"),
 )
 """A market that stands still until it is stepped, the same in every run."""
@@ -68,7 +69,8 @@ class Plant:
         self.ready = msgspec.json.decode(line, type=Ready)
         self.url = self.ready.venues["usdm"].rest
         self.coinm_url = self.ready.venues["coinm"].rest
-        self.control = ControlClient(self.url, (env or {}).get("TICKERPLANT_CONTROL_TOKEN", ""))
+        token = self.ready.token or (env or {}).get("TICKERPLANT_CONTROL_TOKEN", "")
+        self.control = ControlClient(self.url, token)
 
     @property
     def ports(self) -> tuple[int, int]:
@@ -136,7 +138,7 @@ class Visits:
         page.on("requestfailed", self._failed)
         page.on("response", self._answered)
         if url:
-            page.goto(f"{url}/{room}")
+            page.goto(f"{url.removesuffix('/')}/{room}")
         return page
 
     def _console(self, message: ConsoleMessage) -> None:
@@ -179,14 +181,13 @@ def is_live(page: Page) -> bool:
     )
 
 
-@contextlib.contextmanager
-def recording(folder: Path, *, seconds: int = 180) -> Iterator[Path]:
-    """Yield a recording of a market of some minutes."""
+def record(folder: Path) -> Path:
+    """Record a market of some minutes; return the folder."""
     subprocess.run(  # noqa: S603  # our own program
         [
             *(sys.executable, "-m", "tickerplant", "simulate", "--seed", "7"),
             *("--start", "2026-01-01", "--symbols", "BTCUSDT,ETHUSDT", "--speed", "0"),
-            *("--intensity", "0.3", "--quoting", "0.3", "--duration", f"{seconds}s"),
+            *("--intensity", "0.3", "--quoting", "0.3", "--duration", "3m"),
             *("--record", str(folder), "--usdm-port", "0", "--coinm-port", "0"),
             *("--log-level", "error"),
         ],
@@ -194,9 +195,4 @@ def recording(folder: Path, *, seconds: int = 180) -> Iterator[Path]:
         stdout=subprocess.DEVNULL,
         timeout=60,
     )
-    yield folder
-
-
-def evaluate(page: Page, script: str) -> Any:
-    """Return what a function of JavaScript returns in the page."""
-    return page.evaluate(script)
+    return folder

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from browsing import MARKET, MISSING, Plant, Visits, chromium
-from playwright.sync_api import Browser, sync_playwright
+from browsing import MARKET, MISSING, TIMEOUT_S, Plant, Visits, chromium
+from playwright.sync_api import Browser, expect, sync_playwright
 
-START_OF_MARKET = "3m"
+START_OF_MARKET = "90s"
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +20,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(MISSING)
         pytest.skip(MISSING)
+    expect.set_options(timeout=1_000 * TIMEOUT_S)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
