@@ -111,6 +111,18 @@ test("a book is deepened by a snapshot while it goes on", () => {
   assert.equal(book.bids.levels.length, 2);
 });
 
+test("a snapshot without levels on a side is used once the next one lacks them too", () => {
+  const book = new OrderBook();
+  assert.equal(book.snapshot(snapshot(10, [["4", "1"]])), "the snapshot has no asks");
+  assert.equal(book.state, "waiting");
+  assert.equal(book.snapshot(snapshot(11, [["4", "1"]], [["5", "1"]])), "");
+  book.reset();
+  assert.equal(book.snapshot(snapshot(12)), "the snapshot has no levels");
+  assert.equal(book.snapshot(snapshot(13, [], [["5", "1"]])), "");
+  assert.equal(book.state, "live");
+  assert.equal(book.bids.best, undefined);
+});
+
 test("a crossed book is known as such", () => {
   const book = new OrderBook();
   book.snapshot(snapshot(10, [["4", "1"]], [["5", "1"]]));
@@ -120,6 +132,7 @@ test("a crossed book is known as such", () => {
 
 test("the levels farthest away are dropped where there are too many", () => {
   const book = new OrderBook();
+  book.snapshot(snapshot(1));
   book.snapshot(snapshot(1));
   for (let n = 1; n <= MOST_LEVELS + 50; n += 1) {
     book.update(update(n + 1, n + 1, n, [[String(n), "1"]]));

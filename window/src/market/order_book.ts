@@ -100,6 +100,8 @@ export class OrderBook {
   #isAsked = true;
   /** Whether an update has continued the snapshot. */
   #hasJoined = false;
+  /** Whether the last snapshot had a side without levels. */
+  #wasEmpty = false;
 
   /** Begin again: what comes next need not continue what was. */
   reset(): void {
@@ -133,7 +135,8 @@ export class OrderBook {
   /**
    * Take a snapshot; return why it cannot be used, or an empty text.
    *
-   * Before the stream has said anything, the snapshot is the book.
+   * Before the stream has said anything, the snapshot is the book.  One without levels on a side is
+   * used if the one before it lacked them too: a book may be empty, but then it stays so.
    */
   snapshot(snapshot: DepthSnapshot): string {
     const [bid, ask] = [snapshot.bids[0], snapshot.asks[0]];
@@ -141,6 +144,10 @@ export class OrderBook {
     const later = this.#waiting.filter((each) => each.u > snapshot.lastUpdateId);
     const first = later[0];
     if (first && !continues(first, snapshot.lastUpdateId)) return "the snapshot is too old";
+    const [isEmpty, wasEmpty] = [!bid || !ask, this.#wasEmpty];
+    this.#wasEmpty = isEmpty;
+    if (isEmpty && !wasEmpty)
+      return `the snapshot has no ${bid ? "asks" : ask ? "bids" : "levels"}`;
     this.bids.replace(snapshot.bids);
     this.asks.replace(snapshot.asks);
     this.updateId = snapshot.lastUpdateId;
