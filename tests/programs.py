@@ -40,7 +40,7 @@ def serving(*arguments: str, prefix: Sequence[str] = ()) -> Iterator[Addresses]:
         try:
             assert process.stdout is not None
             usdm, coinm = (
-                process.stdout.readline().rpartition("//")[2].split()[0] for _ in ("usdm", "coinm")
+                process.stdout.readline().partition("//")[2].split()[0] for _ in ("usdm", "coinm")
             )
             yield {USDM: usdm, COINM: coinm}
         finally:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
+import alert_pages
 import page_text
 import python_pages
 import scenario_pages
@@ -65,6 +66,7 @@ from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.recording import manifest, manifest_entries
 from tickerplant.recording.line import Damage, Place
+from tickerplant.replaying.lateness import Lateness
 from tickerplant.server import rest
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.flushing import Flusher
@@ -78,6 +80,8 @@ from tickerplant.serving import lines
 from tickerplant.serving.scenarios import ChangeRow, ScenarioPage, ScenarioRow
 from tickerplant.simulation.lever_board import MOST_LEVERS
 from tickerplant.simulation.levers import LEVER_ROWS, LeverParam, LeverState
+from tickerplant.sources.relay import COUNTERS, GAUGES
+from tickerplant.sources.speed import SpeedWatch
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.stream import Stream
 from tickerplant.truth.truth import Truth
@@ -129,7 +133,7 @@ SEE_ALSO = {
     "Errors": "[Limits](limits.md) are behind 429 and 418; [Close reasons](closing.md) are for connections.",
     "Settings": "[Command line](cli.md) has the same options by command.",
     "Command line": "[Settings](settings.md) has the environment and file name of each option; [Exit statuses](exit-statuses.md).",
-    "Metrics": "[Monitor the server](../how-to/watch-it.md) says which to watch; [Operations](operations.md) has the pages of the server.",
+    "Metrics": "[Monitor the server](../how-to/watch-it.md) has a dashboard; [Alerts](alerts.md) says which to watch; [Operations](operations.md) has the pages of the server.",
     "Profiles": "[Streams](streams.md) lists the paths of later profiles; [Settings](settings.md) has `--profile` and `--routing`.",
     "Levers": "[Operations](operations.md) has the pages of the server; [Faults on demand](faults.md) are what goes wrong between the market and its clients.",
     "Limits": "[Change limits](../how-to/change-limits.md).",
@@ -745,6 +749,9 @@ def metrics_page() -> str:
         "The metrics of both venues, served at `/metrics` on either port in the Prometheus text format.",
         "The `process_…` and `python_info` metrics of the Prometheus library are included.",
         table(("name", "type", "labels", "what it counts"), map(_metric, collector.collect())),
+        "## Of the source",
+        "Only sources of that kind have them.",
+        table(("name", "type", "labels", "of", "what it counts"), _source_metrics()),
         "## With several processes",
         "Every sample has the label `worker`: `plant` for the process with the market, and the number or "
         "the name of an edge.\n"
@@ -753,7 +760,7 @@ def metrics_page() -> str:
             ("name", "type", "of", "what it counts"),
             (
                 (
-                    f"`{PREFIX}{row.name}{'_total' if row.type == 'counter' else ''}`",
+                    _metric_name(row.name, row.type),
                     row.type,
                     whose,
                     row.doc,
@@ -763,6 +770,24 @@ def metrics_page() -> str:
             ),
         ),
     )
+
+
+def _source_metrics() -> Iterator[Cells]:
+    paced = (
+        ("a simulation or a replay at a pace", SpeedWatch().samples()),
+        ("a replay at a pace", Lateness().samples()),
+    )
+    for whose, samples in paced:
+        for each in {sample.name: sample for sample in samples}.values():
+            labels = ", ".join(f"`{label}`" for label in each.labels)
+            yield _metric_name(each.name, each.type), each.type, labels, whose, each.doc
+    for kind, readings in (("gauge", GAUGES), ("counter", COUNTERS)):
+        for name, (_, doc) in readings.items():
+            yield _metric_name(name, kind), kind, "`venue`", "a relay", doc
+
+
+def _metric_name(name: str, kind: str) -> str:
+    return f"`{PREFIX}{name}{'_total' if kind == 'counter' else ''}`"
 
 
 def _metric(family: Metric) -> Cells:
@@ -1091,6 +1116,7 @@ PAGES: dict[str, Callable[[], str]] = {
     **python_pages.PAGES,
     "tables.md": tables_page,
     "../decisions/index.md": decisions_page,
+    **alert_pages.PAGES,
     **scenario_pages.PAGES,
 }
 

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -36,44 +37,82 @@ LOST = "the upstream is lost"
 MEASURED_EVERY_NS = 1_000_000
 """How long after a message another is measured: measuring each would cost a part of relaying it."""
 
-_GAUGES: Mapping[str, tuple[Callable[[Feed], int], str]] = {
+Reading: TypeAlias = tuple[Callable[[Upstream], int], str]
+"""How a number of an upstream is read, and what it is."""
+
+GAUGES: Mapping[str, Reading] = {
     "upstream_connections": (
-        lambda feed: sum(connection.is_open for connection in feed.connections.values()),
+        lambda upstream: sum(each.is_open for each in _feed(upstream).connections.values()),
         "Connections to the upstream that are open.",
     ),
     "upstream_streams": (
-        lambda feed: len(feed.merged_streams),
+        lambda upstream: len(_feed(upstream).merged_streams),
         "Streams that are subscribed to upstream.",
     ),
     "upstream_undelivered_streams": (
-        lambda feed: sum(merged.primary is None for merged in feed.merged_streams.values()),
+        lambda upstream: sum(
+            each.primary is None for each in _feed(upstream).merged_streams.values()
+        ),
         "Of those, the ones that no connection delivers.",
     ),
     "upstream_stale_streams": (
-        lambda feed: sum(merged.is_stale for merged in feed.merged_streams.values()),
+        lambda upstream: sum(each.is_stale for each in _feed(upstream).merged_streams.values()),
         "Of those, the ones that are silent for longer than expected.",
     ),
+    "upstream_unsubscribed_streams": (
+        lambda upstream: len(upstream.subscriptions.unsubscribed),
+        "Streams with local subscribers that are not subscribed to upstream.",
+    ),
 }
-_COUNTERS = {
-    "messages": ("upstream_messages", "Messages received from the upstream."),
-    "opened": ("upstream_connections_opened", "Connections to the upstream that were opened."),
-    "refused": ("upstream_connections_refused", "Attempts to connect to the upstream that failed."),
-    "lost": (
-        "upstream_connections_lost",
+"""What is measured of each upstream."""
+COUNTERS: Mapping[str, Reading] = {
+    "upstream_messages": (
+        lambda upstream: _feed(upstream).counters.messages,
+        "Messages received from the upstream.",
+    ),
+    "upstream_connections_opened": (
+        lambda upstream: _feed(upstream).counters.opened,
+        "Connections to the upstream that were opened.",
+    ),
+    "upstream_connections_refused": (
+        lambda upstream: _feed(upstream).counters.refused,
+        "Attempts to connect to the upstream that failed.",
+    ),
+    "upstream_connections_lost": (
+        lambda upstream: _feed(upstream).counters.lost,
         "Connections to the upstream that were lost.",
     ),
-    "renewed": (
-        "upstream_connections_renewed",
+    "upstream_connections_renewed": (
+        lambda upstream: _feed(upstream).counters.renewed,
         "Connections to the upstream that were replaced before their age limit.",
     ),
-    "duplicates": (
-        "upstream_duplicates",
+    "upstream_duplicates": (
+        lambda upstream: _feed(upstream).counters.duplicates,
         "Messages received again over another connection.",
     ),
-    "gaps": ("upstream_gaps", "Gaps in the messages of the upstream."),
-    "missing": ("upstream_missing", "Messages missing according to their ids."),
-    "unreadable": ("upstream_unreadable", "Messages of the upstream that could not be decoded."),
+    "upstream_gaps": (
+        lambda upstream: _feed(upstream).counters.gaps,
+        "Gaps in the messages of the upstream.",
+    ),
+    "upstream_missing": (
+        lambda upstream: _feed(upstream).counters.missing,
+        "Messages missing according to their ids.",
+    ),
+    "upstream_unreadable": (
+        lambda upstream: _feed(upstream).counters.unreadable,
+        "Messages of the upstream that could not be decoded.",
+    ),
+    "upstream_streams_rejected": (
+        lambda upstream: upstream.subscriptions.rejected,
+        "Times a stream was not subscribed to upstream, or refused there.",
+    ),
 }
+"""What is counted of each upstream."""
+
+
+def _feed(upstream: Upstream) -> Feed:
+    return upstream.runner.feed
+
 
 _NOTICE_KINDS = {
     Disconnected: "disconnected",
@@ -186,27 +225,13 @@ class RelaySource:
     def samples(self) -> Iterator[Sample]:
         """Return the measurements of the upstreams, for the metrics."""
         for upstream in self._upstreams:
-            feed, labels = upstream.runner.feed, {"venue": upstream.venue.name}
-            counters = feed.counters
-            gauges = {name: read(feed) for name, (read, _) in _GAUGES.items()}
-            for name, value in gauges.items():
-                yield Sample(name=name, value=value, doc=_GAUGES[name][1], labels=labels)
-            for field, (name, doc) in _COUNTERS.items():
-                value = getattr(counters, field)
-                yield Sample(name=name, value=value, doc=doc, type="counter", labels=labels)
-            yield Sample(
-                name="upstream_unsubscribed_streams",
-                value=len(upstream.subscriptions.unsubscribed),
-                doc="Streams with local subscribers that are not subscribed to upstream.",
-                labels=labels,
-            )
-            yield Sample(
-                name="upstream_streams_rejected",
-                value=upstream.subscriptions.rejected,
-                doc="Times a stream was not subscribed to upstream, or refused there.",
-                type="counter",
-                labels=labels,
-            )
+            labels = {"venue": upstream.venue.name}
+            for name, (read, doc) in GAUGES.items():
+                yield Sample(name=name, value=read(upstream), doc=doc, labels=labels)
+            for name, (read, doc) in COUNTERS.items():
+                yield Sample(
+                    name=name, value=read(upstream), doc=doc, type="counter", labels=labels
+                )
 
     # Time
 

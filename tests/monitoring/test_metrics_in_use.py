@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alert_pages import alerts
+from exposition import Families, exposed, fill_in, get, joined, wrong_in
+from programs import COINM, TIMEOUT_S, USDM, run, serving
+from test_alerts import cases
+from test_dashboard import BOARD, targets
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,BTCUSD_PERP")
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
+    """What `/metrics` has: of a simulation, a relay of it, a replay, and a market with workers."""
+    folder = tmp_path_factory.mktemp("metrics")
+    with contextlib.ExitStack() as servers:
+        near = servers.enter_context(serving(*MARKET))
+        url = f"ws://{near[USDM]}"
+        run(record(url, folder / "tape"), folder)
+        relay = servers.enter_context(
+            serving("relay", "--usdm-url", url, "--coinm-url", f"ws://{near[COINM]}")
+        )
+        replay = servers.enter_context(serving("replay", str(folder / "tape"), "--speed", "0.1"))
+        workers = servers.enter_context(serving(*MARKET, "--workers", "2"))
+        servers.enter_context(trouble(near[USDM]))
+        servers.enter_context(trouble(workers[USDM]))
+        with connect(f"ws://{replay[USDM]}/ws/btcusdt@trade", proxy=None):  # it waits for one
+            pages = [
+                printed(near[USDM], "source_speed_held"),
+                printed(relay[USDM], "upstream_streams{"),
+                printed(replay[USDM], "replay_paced_total"),
+                printed(workers[USDM], "connections_by_delivery{"),
+            ]
+    families = joined(*map(exposed, pages))
+    fill_in(families)
+    return families
+
+
+def record(url: str, tape: Path) -> list[str]:
+    options = ("--url", url, "--out", str(tape), "--duration", "2s")
+    return ["-m", "tickerplant", "record", *options, "btcusdt@depth@100ms", "btcusdt@trade"]
+
+
+@contextlib.contextmanager
+def trouble(address: str) -> Iterator[None]:
+    """Do what is counted with a label only once it happened; stay connected in the meantime."""
+    get(address, "/fapi/v1/depth?symbol=NOPE")
+    with pytest.raises(InvalidStatus):
+        connect(f"ws://{address}/nowhere", proxy=None)
+    with connect(f"ws://{address}/ws", proxy=None) as client:
+        for method, params in (("SUBSCRIBE", ["btcusdt@typo"]), ("GET_PROPERTY", [1])):
+            client.send(json.dumps({"method": method, "params": params, "id": 1}))
+            client.recv()
+    with connect(f"ws://{address}/ws/btcusdt@trade", proxy=None):
+        yield
+
+
+def printed(address: str, sample: str) -> str:
+    """Return the metrics of a server once they have a sample."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while True:
+        page = get(address, "/metrics")
+        if f"\ntickerplant_{sample}" in page:
+            return page
+        assert time.monotonic() < deadline_s, f"{address} has no {sample}:\n{page}"
+        time.sleep(0.1)
+
+
+def test_every_expression_uses_metrics_and_labels_that_servers_have(families: Families) -> None:
+    expressions = [expression for _, expression, _ in targets()]
+    queries = [each["definition"] for each in BOARD["templating"]["list"] if "definition" in each]
+    assert len(expressions) > 100
+    assert not [wrong for each in (*expressions, *queries) for wrong in wrong_in(each, families)]
+
+
+def test_the_worker_is_chosen_exactly_where_workers_have_numbers_of_their_own(
+    families: Families,
+) -> None:
+    own = {"tickerplant_connections_open", "tickerplant_publish_to_write_seconds_bucket"}
+    plants = {"tickerplant_source_ready", "tickerplant_books_live", "tickerplant_bus_edges"}
+    for name in (*own, *plants):
+        assert "worker" in families[name].labels
+        chosen = {"$worker" in each for _, each, _ in targets() if f"{name}{{" in each}
+        assert chosen == {name in own}, name
+
+
+def test_rules_and_their_cases_use_metrics_and_labels_that_servers_have(families: Families) -> None:
+    wrong = [each for rule in alerts() for each in wrong_in(rule.expr, families)]
+    for case in cases():
+        for each in case.input_series:
+            name, _, labels = each.series.partition("{")
+            if name != "up":
+                given = set(re.findall(r"(\w+)=", labels)) - {"job", "instance"}
+                wrong += [f"{name} has no {label}" for label in given - families[name].labels]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("expression", "wrong"),
+    [
+        ("tickerplant_sources_ready == 0", "tickerplant_sources_ready is not in /metrics"),
+        ('tickerplant_source_ready{venue="usdm"}', "tickerplant_source_ready has no label venue"),
+        (
+            "rate(tickerplant_source_ready[5m])",
+            "tickerplant_source_ready is a gauge, and has no rate",
+        ),
+        (
+            "tickerplant_bans_total > 0",
+            "tickerplant_bans_total only grows: its rate says something",
+        ),
+        (
+            "histogram_quantile(0.9, sum by (le) (rate(tickerplant_bans_total[5m])))",
+            "tickerplant_bans_total has no buckets",
+        ),
+        (
+            "sum(rate(tickerplant_publish_to_write_seconds_bucket[5m]))",
+            "the buckets of tickerplant_publish_to_write_seconds_bucket must be kept apart",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_expression_is_found(
+    expression: str, wrong: str, families: Families
+) -> None:
+    assert wrong in wrong_in(expression, families)
+    assert not list(wrong_in("sum by (worker) (rate(tickerplant_bans_total[5m]))", families))
