@@ -182,3 +182,18 @@ test("holes that follow each other make snapshots rarer, until the book has stay
   await advance(400);
   assert.equal(asked.length, before + 1);
 });
+
+test("a feed that is started again asks for a new snapshot, whatever it had", async () => {
+  const feed = feedOf();
+  await advance(1_000);
+  await answer(snapshotOf(10));
+  feed.end();
+  feed.start();
+  assert.equal(feed.book.state, "waiting");
+  assert.equal(feed.reason, "waiting for a snapshot");
+  await advance(1_000);
+  assert.equal(asked.length, 2);
+  await answer(snapshotOf(500));
+  assert.equal(feed.book.state, "live");
+  assert.equal(feed.book.updateId, 500);
+});

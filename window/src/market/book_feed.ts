@@ -41,7 +41,10 @@ export class BookFeed {
     this.#onChange = onChange;
   }
 
+  /** Follow the market, also again after an end. */
   start(): void {
+    this.book.reset();
+    this.reason = "waiting for a snapshot";
     const stream = `${this.symbol.toLowerCase()}@depth@100ms`;
     this.#ends = [
       this.#source.subscribe(stream, (message) => this.#take(message as DepthUpdate)),

@@ -12,7 +12,7 @@ import { BookNote } from "./ladder.tsx";
 import { type LiveBook, useLiveBook } from "./live_book.ts";
 
 const ROWS = 120;
-const AXIS_WIDTH = 70;
+const AXIS_WIDTH = 78;
 const AXIS_HEIGHT = 16;
 const SHADES = 256;
 const STOPS = ["--heat-0", "--heat-1", "--heat-2", "--heat-3"];
@@ -336,8 +336,8 @@ function Seen(props: { readonly live: LiveBook }) {
   return (
     <>
       {heat.columns.length === 0
-        ? "begins with the page"
-        : `${span(heat.columns.length * 1_000)} since the page was opened, at most ${span(MOST_COLUMNS * 1_000)}`}
+        ? "begins now"
+        : `${span(heat.columns.length * 1_000)} since it was first shown, at most ${span(MOST_COLUMNS * 1_000)}`}
     </>
   );
 }

@@ -51,10 +51,10 @@ export class LiveBook extends Store {
   #end(): void {
     for (const end of this.#ends) end();
     this.#ends = [];
-    if (current === this) current = undefined;
   }
 }
 
+/** The last one is kept, so that its heat map goes on when somebody shows it again. */
 let current: LiveBook | undefined;
 
 /** Return the book of a contract; the parts that show the same contract share it. */
