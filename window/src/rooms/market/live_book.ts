@@ -39,6 +39,9 @@ export class LiveBook extends Store {
     this.feed.start();
     this.#ends = [
       () => this.feed.end(),
+      marketData.onReset(() => {
+        this.lastPrice = "";
+      }),
       marketData.subscribe(`${symbol.toLowerCase()}@aggTrade`, (message) => {
         const trade = message as AggTrade;
         this.lastPrice = trade.p;

@@ -25,6 +25,8 @@ class LiveTape extends Store {
   /** Why past trades are missing; empty if they are not. */
   problem = "";
   readonly #symbol: string;
+  /** The newest entry when past trades were wanted. */
+  #before: TapeEntry | undefined;
   #cancelRefill: (() => void) | undefined;
 
   constructor(symbol: string) {
@@ -55,6 +57,7 @@ class LiveTape extends Store {
   /** Begin again with the past trades, as soon as the streams run. */
   #refill(): void {
     this.#cancelRefill?.();
+    this.#before = this.entries.entries[0];
     this.#cancelRefill = marketData.after(HEAD_START_MS, () => void this.#fill());
   }
 
@@ -62,6 +65,8 @@ class LiveTape extends Store {
     try {
       const query = { symbol: this.#symbol, limit: PAST };
       const past = (await marketData.request("aggTrades", query)) as PastTrade[];
+      // The market was set to a time before its first trade.
+      if (past.length === 0 && this.entries.entries[0] === this.#before) this.entries.clear();
       this.entries.fill(past);
       this.problem = "";
     } catch (error) {
