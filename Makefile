@@ -17,7 +17,7 @@ NPM       := PATH="$(NODE)/bin:$$PATH" NODE_USE_SYSTEM_CA=1 node $(NODE)/lib/nod
 NPM_CI    := $(NPM) ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run window browser test window-check quick lint types unit bench compat docs wheel site lock clean
+.PHONY: help setup run window browser test window-check quick lint types unit bench compat docs screenshots wheel site lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ docs: $(TOOLS) ## Write the reference pages and pictures from the program
 	$(BIN)/python docs/images/watch.py
 	$(BIN)/python docs/images/scenarios.py
 	$(BIN)/python docs/images/recording.py
+
+screenshots: $(TOOLS) $(WINDOW) ## Take the pictures of the window in the docs (needs Chromium: make browser)
+	PYTHONPATH=$(CURDIR) $(BIN)/python docs/images/window.py
 
 wheel: $(INSTALLED) $(WINDOW) ## Build the wheels of both distributions into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
