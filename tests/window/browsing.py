@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -18,11 +17,6 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 from tickerplant.control.client import ControlClient
 from tickerplant.serving.lines import Ready
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-VARIABLE = "TICKERPLANT_CHROMIUM"
-MISSING = (
-    f"no Chromium here: apt-get install chromium (make browser), or set {VARIABLE} to its path"
-)
 TIMEOUT_S = 15.0
 MARKET = (
     *("simulate", "--paused", "--seed", "7", "--start", "2026-01-01"),
@@ -30,13 +24,6 @@ MARKET = (
     *("--symbols", "BTCUSDT,ETHUSDT,BTCUSD_PERP"),
 )
 """A market that stands still until it is stepped, the same in every run."""
-
-
-def chromium() -> str | None:
-    """Return the path of a Chromium; None if there is none."""
-    if given := os.environ.get(VARIABLE):
-        return given if Path(given).is_file() else None
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 class Plant:

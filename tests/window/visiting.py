@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from browsing import MARKET, MISSING, TIMEOUT_S, Plant, Visits, chromium
-from playwright.sync_api import Browser, expect, sync_playwright
+from browsing import MARKET, TIMEOUT_S, Plant, Visits
+from playwright.sync_api import Browser, expect
+
+from benchmarks import chromium
 
 START_OF_MARKET = "90s"
 
@@ -15,16 +17,13 @@ START_OF_MARKET = "90s"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser for a module: Playwright's event loop may not be there in tests of others."""
-    path = chromium()
-    if path is None:
+    if problem := chromium.missing():
         if os.environ.get("CI"):
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
+            pytest.fail(problem)
+        pytest.skip(problem)
     expect.set_options(timeout=1_000 * TIMEOUT_S)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium.browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
