@@ -36,6 +36,8 @@ SECTIONS = {
 FILES = ("assets", "images")
 """Folders that are copied as they are."""
 EXAMPLES = "examples"
+SHOWN = {".py", ".md", ".ipynb"}
+"""What has a page of the examples, by its end."""
 OUTSIDE = {
     "ARCHITECTURE.md": "contributing/architecture.md",
     "CONTRIBUTING.md": "contributing/how-to-contribute.md",
@@ -61,7 +63,7 @@ class Site:
 
     def __init__(self, root: Path) -> None:
         found = (root / EXAMPLES).rglob("*.*")
-        examples = sorted(path.relative_to(root) for path in found if path.suffix in {".py", ".md"})
+        examples = sorted(path.relative_to(root) for path in found if path.suffix in SHOWN)
         self.root = root
         self.outside = OUTSIDE | {
             path.as_posix(): path.with_suffix(".md").as_posix() for path in examples
@@ -96,6 +98,8 @@ class Site:
         text = (self.root / source).read_text(encoding="utf-8")
         if source.endswith(".py"):
             return f"# {source}\n\n```python\n{text}```\n"
+        if source.endswith(".ipynb"):
+            return "\n\n".join(map(_cell, json.loads(text)["cells"])) + "\n"
         if not source.endswith(".md"):
             return f"# Licence\n\n```text\n{text}```\n"
 
@@ -133,6 +137,12 @@ class Site:
             part, name = posixpath.split(page)
             into.append({entry["title"]: self.navigation(part)} if name == "index.md" else page)
         return groups
+
+
+def _cell(cell: Any) -> str:
+    """Return a cell of a notebook as Markdown."""
+    text = "".join(cell["source"])
+    return text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
 
 
 def main(arguments: Sequence[str]) -> int:
