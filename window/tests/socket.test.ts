@@ -178,6 +178,17 @@ test("a page that stays behind asks for the latest state only", () => {
   assert.equal(feed.state.value.isConflated, true);
 });
 
+test("a page whose timers starve notices that it is behind when messages come", () => {
+  const feed = opened();
+  line().say("a@trade", {});
+  for (let message = 0; message < 4 && lines.length === 1; message += 1) {
+    nowMs += 2_000;
+    line().say("a@trade", {}, nowMs - 1_500);
+  }
+  assert.equal(lines.length, 2);
+  assert.equal(feed.state.value.isConflated, true);
+});
+
 test("a clock that differs from the server's is no lag", () => {
   const feed = opened();
   for (let second = 0; second < 6; second += 1) {

@@ -37,6 +37,9 @@ export interface Surroundings {
 
 export const BEHIND_MS = 1_000;
 const BEHIND_FOR_MS = 3_000;
+const COUNT_MS = 1_000;
+/** A page that has so much to do that its timers starve counts when a message comes. */
+const LATE_COUNT_MS = 2_000;
 const HIDDEN_AFTER_MS = 10_000;
 const BATCH_MS = 250;
 const NAMES_AT_ONCE = 100;
@@ -82,6 +85,7 @@ export class StreamFeed {
   #lagMs = 0;
   #fastestMs = Number.POSITIVE_INFINITY;
   #behindSinceMs = 0;
+  #countedMs = 0;
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
@@ -272,29 +276,36 @@ export class StreamFeed {
   }
 
   #measure(writtenMs: number): void {
-    const takenMs = this.#surroundings.now() - writtenMs;
+    const nowMs = this.#surroundings.now();
+    const takenMs = nowMs - writtenMs;
     this.#fastestMs = Math.min(this.#fastestMs, takenMs);
     this.#lagMs = takenMs - this.#fastestMs;
+    if (nowMs - this.#countedMs >= LATE_COUNT_MS) this.#count();
   }
 
-  #tick(sinceMs: number): void {
-    this.#cancelTick = this.#surroundings.after(1_000, () => {
-      const nowMs = this.#surroundings.now();
-      const seconds = Math.max(0.001, (nowMs - sinceMs) / 1_000);
-      this.#change({
-        lagMs: this.#messages > 0 ? this.#lagMs : 0,
-        messagesPerS: this.#messages / seconds,
-        bytesPerS: this.#bytes / seconds,
-      });
-      if (this.#messages === 0 || this.#lagMs < BEHIND_MS) this.#behindSinceMs = 0;
-      else this.#behindSinceMs ||= nowMs;
-      this.#messages = this.#bytes = 0;
-      const isBehind = this.#behindSinceMs > 0 && nowMs - this.#behindSinceMs >= BEHIND_FOR_MS;
-      if (isBehind && !this.#state.value.isConflated) {
-        this.#change({ isConflated: true });
-        this.#connect();
-      } else this.#tick(nowMs);
+  #tick(nowMs: number): void {
+    this.#cancelTick?.();
+    this.#countedMs = nowMs;
+    this.#cancelTick = this.#surroundings.after(COUNT_MS, () => this.#count());
+  }
+
+  /** Count what has come since the last time, and see whether the page keeps up. */
+  #count(): void {
+    const nowMs = this.#surroundings.now();
+    const seconds = Math.max(0.001, (nowMs - this.#countedMs) / 1_000);
+    this.#change({
+      lagMs: this.#messages > 0 ? this.#lagMs : 0,
+      messagesPerS: this.#messages / seconds,
+      bytesPerS: this.#bytes / seconds,
     });
+    if (this.#messages === 0 || this.#lagMs < BEHIND_MS) this.#behindSinceMs = 0;
+    else this.#behindSinceMs ||= nowMs;
+    this.#messages = this.#bytes = 0;
+    const isBehind = this.#behindSinceMs > 0 && nowMs - this.#behindSinceMs >= BEHIND_FOR_MS;
+    if (isBehind && !this.#state.value.isConflated) {
+      this.#change({ isConflated: true });
+      this.#connect();
+    } else this.#tick(nowMs);
   }
 
   #planBatch(): void {
