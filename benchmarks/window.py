@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ WATCH_S = 5.0
 SETTLE_S = 3.0
 """So long the market lives before the first page, and a page before it is watched."""
 ROOMS = ("#/market/BTCUSDT?interval=1m", "#/plant", "#/control")
+SAME_MARKET = ("simulate", "--seed", "7", "--start", "2026-11-22", "--paused")
 WIDTH, HEIGHT = 1440, 900
 
 AIM_PAINT_MS = 1_000.0
@@ -103,14 +104,12 @@ def run(*, quick: bool = False) -> list[Table]:
         return [Table(title="window", columns=("",), rows=[], notes=[f"Not measured: {reason}."])]
     pin(RECEIVER_CORE)
     repetitions = QUICK_REPETITIONS if quick else REPETITIONS
-    with Program("simulate") as plant, browser() as chromium:
-        time.sleep(SETTLE_S)
-        url = f"http://127.0.0.1:{plant.port}/"
-        return [
-            _start(chromium, url, repetitions),
-            _frames(chromium, url, repetitions),
-            _server(chromium, plant, url, repetitions),
-        ]
+    with browser() as chromium:
+        with Program("simulate") as plant:
+            time.sleep(SETTLE_S)
+            url = f"http://127.0.0.1:{plant.port}/"
+            tables = [_start(chromium, url, repetitions), _frames(chromium, url, repetitions)]
+        return [*tables, _server(chromium, repetitions)]
 
 
 def _missing() -> str:
@@ -220,52 +219,67 @@ def _durations_s(session: CDPSession) -> tuple[float, float]:
 # Server
 
 
-def _server(chromium: Browser, plant: Program, url: str, repetitions: int) -> Table:
-    """Measure the CPU time of the server without a page, with one, and with a hidden one."""
-    control = ControlClient(url.rstrip("/"))
+def _server(chromium: Browser, repetitions: int) -> Table:
+    """Measure the CPU time of a server without a page, with one, and with a hidden one.
+
+    A market needs more in some seconds than in others, so a server whose window is open is held
+    against one with the same market, in the same seconds, that nobody looks at.
+    """
     cases = ("no page", *(room.split("/")[1] for room in ROOMS), "hidden")
-    shares: dict[str, list[float]] = {case: [] for case in cases}
-    for _ in range(repetitions):
-        shares["no page"].append(_share(plant, lambda: time.sleep(WATCH_S)))
-        for room, case in zip(ROOMS, cases[1:], strict=False):
-            with _page(chromium, url + room) as page:
-                _wait_until_open(page)
-                page.wait_for_timeout(SETTLE_S * 1_000)
-                shares[case].append(_share(plant, _waiting(page)))
-                if case == "market":
-                    _hide(page)
-                    _wait_until_alone(page, control)
-                    shares["hidden"].append(_share(plant, _waiting(page)))
-    control.close()
-    nobody = shares["no page"]
+    pairs: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
+    with ExitStack() as stack:
+        plant, twin = (stack.enter_context(Program(*SAME_MARKET)) for _ in range(2))
+        control, other = (
+            stack.enter_context(ControlClient(f"http://127.0.0.1:{each.port}"))
+            for each in (plant, twin)
+        )
+        for each in (control, other):
+            each.set_clock(paused=False)
+        time.sleep(SETTLE_S)
+        for _ in range(repetitions):
+            pairs["no page"].append(_shares(plant, twin, lambda: time.sleep(WATCH_S)))
+            for room, case in zip(ROOMS, cases[1:], strict=False):
+                with _page(chromium, f"http://127.0.0.1:{plant.port}/{room}") as page:
+                    _wait_until_open(page)
+                    page.wait_for_timeout(SETTLE_S * 1_000)
+                    pairs[case].append(_shares(plant, twin, _waiting(page)))
+                    if case == "market":
+                        _hide(page)
+                        _wait_until_alone(page, control)
+                        pairs["hidden"].append(_shares(plant, twin, _waiting(page)))
     aims = {"no page": None, "hidden": AIM_HIDDEN_SHARE}
     rows: list[tuple[Cell, ...]] = [
         (
             case,
-            spread(found),
-            None
-            if case == "no page"
-            else spread(one - none for one, none in zip(found, nobody, strict=True)),
+            spread(share for share, _ in found),
+            spread(share for _, share in found),
+            spread(share - alone for share, alone in found),
             aims.get(case, AIM_SHARE),
         )
-        for case, found in shares.items()
+        for case, found in pairs.items()
     ]
     return Table(
         title="window: CPU of the server while one page is open, % of a core",
-        columns=("page", "server", "more than without", "target"),
+        columns=("page", "server", "twin without a page", "difference", "target"),
         rows=rows,
         notes=[
+            "The twin makes the same market in the same seconds; the row without a page tells the noise.",
             "The hidden page is one of the market room; it hangs up ten seconds after it was hidden.",
-            "Without a page the server makes the default market.",
         ],
     )
 
 
-def _share(plant: Program, wait: Callable[[], None]) -> float:
-    """Return the CPU time of the server during a wait, per cent of a core."""
-    used_s, began_s = usages(plant.pid)[0].cpu_s, time.monotonic()
+def _shares(plant: Program, twin: Program, wait: Callable[[], None]) -> tuple[float, float]:
+    """Return the CPU time of two servers during a wait, per cent of a core."""
+    both = (plant.pid, twin.pid)
+    before, began_s = [usages(pid)[0].cpu_s for pid in both], time.monotonic()
     wait()
-    return (usages(plant.pid)[0].cpu_s - used_s) / (time.monotonic() - began_s) * 100
+    elapsed_s = time.monotonic() - began_s
+    first, second = (
+        (usages(pid)[0].cpu_s - used_s) / elapsed_s * 100
+        for pid, used_s in zip(both, before, strict=True)
+    )
+    return first, second
 
 
 def _waiting(page: Page) -> Callable[[], None]:
