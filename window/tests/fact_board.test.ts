@@ -56,6 +56,16 @@ test("a contract that was not traded has no statistics", () => {
   assert.match(facts.reason("day"), /not traded/);
 });
 
+test("a price of another time is forgotten if the server knows none of this one", () => {
+  const facts = new FactBoard();
+  facts.takeCandle(candle(9_000, "110"));
+  facts.fail("day", "no statistics");
+  assert.equal(facts.last, 110, "the price is of now");
+  facts.reset();
+  facts.fail("day", "no statistics");
+  assert.ok(Number.isNaN(facts.last));
+});
+
 test("after a reset the market may be earlier, and another contract has no price yet", () => {
   const facts = new FactBoard();
   facts.takeCandle(candle(9_000, "110"));

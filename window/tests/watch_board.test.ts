@@ -120,6 +120,16 @@ test("a contract that was not traded has no price", () => {
   assert.ok(Number.isNaN(board.rows.get("AAA")?.change));
 });
 
+test("what was known of another time is forgotten if the server knows nothing of this one", () => {
+  const board = boardOf("AAA", "BBB");
+  board.takeTickers([ticker("AAA", "10"), ticker("BBB", "20")]);
+  board.reset();
+  board.takeTickers([ticker("AAA", "30")]);
+  board.takeDays([]);
+  assert.equal(board.rows.get("AAA")?.last, 30);
+  assert.ok(Number.isNaN(board.rows.get("BBB")?.last));
+});
+
 test("of a long list only the rows in sight are made", () => {
   assert.deepEqual(visibleRows(700, 24, 0, 240), { from: 0, to: 16 });
   assert.deepEqual(visibleRows(700, 24, 2_400, 240), { from: 94, to: 116 });

@@ -71,9 +71,10 @@ export class FactBoard {
     return this.#reasons.get(figure) ?? "";
   }
 
-  /** Note why a figure is not known. */
+  /** Note why a figure is not known; a last price of before the last reset is none then either. */
   fail(figure: Figure, reason: string): void {
     this.#reasons.set(figure, reason);
+    if (figure === "day" && this.#lastAtMs === 0) this.#forgetLast();
   }
 
   takeTicker(ticker: Omit<MiniTicker, "s">): void {
@@ -132,6 +133,10 @@ export class FactBoard {
   /** Forget also the last price: it is another contract. */
   forget(): void {
     this.reset();
+    this.#forgetLast();
+  }
+
+  #forgetLast(): void {
     this.#last = Number.NaN;
     this.#direction = 0;
   }

@@ -56,6 +56,7 @@ export class WatchBoard {
     }
   }
 
+  /** Take the statistics of all contracts; of those that have none, nothing is known. */
   takeDays(days: readonly DayStatistics[]): void {
     for (const each of days) {
       const turnover = Number(each.quoteVolume ?? each.baseVolume);
@@ -65,6 +66,13 @@ export class WatchBoard {
       const none = Number.NaN;
       const volume = Number(each.volume);
       this.#takeDay(each.symbol, isTraded ? last : none, isTraded ? open : none, volume, turnover);
+    }
+    this.#forgetStale();
+  }
+
+  #forgetStale(): void {
+    for (const [symbol, row] of this.#rows) {
+      if (row.isStale) this.#rows.set(symbol, emptyRow(row.contract));
     }
   }
 
