@@ -16,8 +16,16 @@ NODE      := $(CURDIR)/$(VENV)/nodejs
 NPM       := PATH="$(NODE)/bin:$$PATH" NODE_USE_SYSTEM_CA=1 node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix window --loglevel error
 NPM_CI    := $(NPM) ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000
 
+# Installs a package of Debian, or says what it is for.
+debian = if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get install --yes --no-install-recommends $(1) || \
+			{ apt-get update && apt-get install --yes --no-install-recommends $(1); }; \
+	else \
+		echo "$(2). Install it: on Debian, 'sudo apt-get install $(1)'" >&2; exit 1; \
+	fi
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run window browser test window-check quick lint types unit bench compat docs screenshots wheel site lock clean
+.PHONY: help setup run window browser promtool test window-check quick lint types unit bench compat docs screenshots wheel site lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,16 +40,11 @@ run: $(INSTALLED) ## Serve a simulated market (ARGS="--seed 7" passes options)
 window: $(WINDOW) ## Build the window, the web page of the server
 
 browser: ## Install Chromium, in which the window is tested (Debian, as root)
-	@if [ -n "$$TICKERPLANT_CHROMIUM" ] || command -v chromium || command -v chromium-browser || command -v google-chrome; then \
-		:; \
-	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		apt-get install --yes --no-install-recommends chromium || \
-			{ apt-get update && apt-get install --yes --no-install-recommends chromium; }; \
-	else \
-		echo "The window is tested in Chromium, and there is none here. Install it, on Debian with" \
-			"'sudo apt-get install chromium', or set TICKERPLANT_CHROMIUM to the path of one." >&2; \
-		exit 1; \
-	fi
+	@[ -n "$$TICKERPLANT_CHROMIUM" ] || command -v chromium || command -v chromium-browser || command -v google-chrome || \
+		$(call debian,chromium,The window is tested in Chromium; TICKERPLANT_CHROMIUM may name one elsewhere)
+
+promtool: ## Install promtool, with which the alert rules are tested (Debian, as root)
+	@command -v promtool || $(call debian,prometheus,The alert rules are tested with promtool)
 
 test: lint types window-check unit ## Check everything: lint, format, types, tests
 
