@@ -72,7 +72,9 @@ class Crew:
 def children_of(parent: int) -> dict[int, str]:
     found = {}
     for folder in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
+        with suppress(
+            OSError, ValueError, IndexError
+        ):  # it ends meanwhile, or is not yet a program
             pid = int(folder.name)
             state = (folder / "stat").read_text().rpartition(")")[2].split()
             if int(state[1]) == parent and state[0] != "Z":

@@ -108,10 +108,10 @@ def test_a_proxy_that_passes_no_websocket_on_is_said(market: Plant, visits: Visi
 
 def test_another_build_of_the_page_is_said(market: Plant, visit: Visits) -> None:
     page = visit()
+    server = page.request.get(f"{market.url}/plant/v1/server").json()
 
     def newer(route: Route) -> None:
-        response = route.fetch()
-        route.fulfill(response=response, json={**response.json(), "build": "0123456789ab"})
+        route.fulfill(json={**server, "build": "0123456789ab"})
 
     page.route("**/plant/v1/server", newer)
     page.goto(f"{market.url}/#/market/BTCUSDT")

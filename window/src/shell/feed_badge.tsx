@@ -25,7 +25,9 @@ function said(state: FeedState): { sign: string; text: string; level: "good" | "
 export function FeedBadge() {
   const state = feed.state.value;
   const { sign, text, level } = said(state);
-  const rate = state.phase === "open" ? `${Math.round(state.messagesPerS)}/s` : "";
+  const perS = Math.round(state.messagesPerS);
+  // A room that needs hardly any stream is live too.
+  const rate = state.phase === "open" && perS > 0 ? `${perS}/s` : "";
   const merged = state.isConflated ? " The page was behind: the server merges what waits." : "";
   return (
     <output

@@ -153,7 +153,7 @@ export function Facts(props: { readonly symbol: string; readonly interval: strin
         class={`facts-change ${change > 0 ? "up" : change < 0 ? "down" : ""}`}
         title={day ? "Change in 24 hours" : facts.reason("day") || UNTOLD}
       >
-        {percent(change)}
+        {percent(change)} <span class="quiet">24 h</span>
       </p>
       <dl>
         <Fact name="Mark" reason={facts.reason("mark")} isKnown={!!mark}>

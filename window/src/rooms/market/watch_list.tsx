@@ -19,7 +19,7 @@ const COLUMNS: readonly { id: WatchColumn; title: string; hint: string }[] = [
   { id: "symbol", title: "Symbol", hint: "By name" },
   { id: "last", title: "Last", hint: "Last price" },
   { id: "change", title: "24 h", hint: "Change of the price in 24 hours" },
-  { id: "spread", title: "Spread", hint: "Hundredths of a percent (bp) of the price" },
+  { id: "spread", title: "Spread bp", hint: "In hundredths of a percent of the price" },
   { id: "volume", title: "Volume", hint: "Volume of 24 hours, in the quote asset" },
 ];
 
