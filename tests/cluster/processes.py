@@ -32,10 +32,17 @@ jetstream {{ store_dir: "{folder}", max_memory_store: 268435456, max_file_store:
 """
 
 
+_ports: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port that is free now and was not returned before."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = int(listener.getsockname()[1])
+        if port not in _ports:
+            _ports.add(port)
+            return port
 
 
 class Process:

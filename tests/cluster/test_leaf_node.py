@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hearing import Ear, step
+from processes import free_port
 from programs import USDM, serving
 
 from tickerplant.bus.subjects import Subjects
@@ -25,11 +25,6 @@ pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "scaling.md"
 SETTINGS = re.compile(r"^```text\n# (.+)\n((?:.+\n)+)```$", re.MULTILINE)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager
