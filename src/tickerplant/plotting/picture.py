@@ -256,6 +256,7 @@ def _draw_spread(axis: Axes, tape: Tape, spread: Range | None, units: Units) -> 
         draw_absence(axis, "no spread: no best prices were recorded then")
         return
     _draw_range(axis, tape, spread, INK, "")
+    _draw_note(axis, "line: last of each column; band: lowest to highest, as for mid")
     _draw_unknown(axis, tape, [each is None for each in spread.last])
     known = [each for each in (*spread.low, *spread.high) if each is not None]
     usual = [each for each in spread.last if each is not None]
