@@ -486,6 +486,15 @@ def ask(name: str, given: tuple[str, ...], **options: Any) -> int:
 class _Control(SettingsCommand):
     """The command whose first argument is one of the actions, which its help lists."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse words; an offset to seek back by, such as -10s, is an argument and no option."""
+        if "seek" in args[:-1] and "--" not in args:
+            at = args.index("seek") + 1
+            offset = args[at]
+            if offset[0:1] == "-" and offset[1:2].isdigit():
+                args = [*args[:at], *args[at + 1 :], "--", offset]
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the actions, then the options."""
         from tickerplant.control.actions import ACTIONS

@@ -83,6 +83,9 @@ async def test_a_market_is_stepped_broken_and_mended_from_the_command_line(
     async with simulated_house() as house:
         before_ms = house.plant.now_ms
         assert (await shown(house, "step", "10s"))["time_ms"] == before_ms + 10_000
+        status, out, error = await done(house, "seek", "-10s")
+        assert (status, out) == (1, "")
+        assert "forward" in error
         status, out, error = await done(house, "fault", "drop=0.1", "stream=btcusdt@depth*")
         assert (status, error) == (0, "")
         assert "drop=0.1 stream=btcusdt@depth*" in out
@@ -103,6 +106,22 @@ async def test_a_market_is_stepped_broken_and_mended_from_the_command_line(
         status, out, error = await done(house, "fault", "dorp")
         assert (status, out) == (1, "")
         assert "did you mean drop?" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "offset"),
+    [
+        (["seek", "-10s"], "-10s"),
+        (["--json", "seek", "-1h", "--url", "ws://x"], "-1h"),
+        (["seek", "--", "-5"], "-5"),
+        (["seek", "+5s"], "+5s"),
+    ],
+)
+def test_an_offset_to_seek_back_by_is_no_option(words: list[str], offset: str) -> None:
+    with cli.control.make_context("control", [*words]) as context:
+        assert (context.params["action"], context.params["given"]) == ("seek", (offset,))
+    result = CliRunner().invoke(cli.commands, ["control", "seek", "-x"])
+    assert "No such option" in result.output
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ ACTIONS = (
     Action(
         name="seek",
         usage="TIME",
-        doc="Go on at a time, or at an offset such as +10m.",
+        doc="Go on at a time, or at an offset such as +10m or, in a replay, -10s.",
         least=1,
         most=1,
     ),
