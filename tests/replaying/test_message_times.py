@@ -82,6 +82,19 @@ def test_reading_begins_at_an_event_time_whatever_the_other_clock_says(
     assert times(recording, start_ms) == [each for each in every if each >= start_ms]
 
 
+@settings(deadline=None)
+@given(st.integers(2, 60), st.integers(1, 4_000), st.floats(0, 1.1))
+def test_reading_begins_at_an_event_time_of_a_market_that_ran_fast(
+    tmp_path_factory: pytest.TempPathFactory, speed: int, count: int, part: float
+) -> None:
+    lines: list[tuple[int, int | None]] = [(at * 100, at * 100 * speed) for at in range(count)]
+    recording = written(tmp_path_factory.mktemp("event"), lines, skew_ms=500)
+    every = times(recording)
+    assert every == [event for _, event in lines]
+    start_ms = int(part * every[-1])
+    assert times(recording, start_ms) == [each for each in every if each >= start_ms]
+
+
 @pytest.mark.parametrize(
     ("raw", "time_ms"),
     [

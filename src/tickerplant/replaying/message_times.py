@@ -8,16 +8,22 @@ thirteen digits are times, so that a 0 for "none" stays 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import chain, islice
 from re import Pattern
 
-from tickerplant.recording.event_clock import SAMPLE_LINES, clock_from, typical_ahead_ms
+from tickerplant.recording.event_clock import (
+    EARLIEST_MS,
+    SAMPLE_LINES,
+    clock_from,
+    typical_ahead_ms,
+)
 from tickerplant.recording.line import Batched, Line
 from tickerplant.units import MINUTE_MS, NS_PER_MS
 
 SKEW_NS = 60_000_000_000
-"""The offset between the two clocks of a line differs by at most this from that of its recording."""
+"""How much the offset between the two clocks of a line usually differs from that of its recording, at
+most; if the market ran faster than its collector's clock, it differs by more."""
 
 _EVENT_TIME = re.compile(rb'"E":\s?(\d{13})(?!\d)')
 _EVENT_TYPE = re.compile(rb'"e":\s?"(\w+)"')
@@ -103,6 +109,8 @@ class ByEventTime:
 
     def __init__(self, recording: Batched) -> None:
         self._recording = recording
+        self._first_ns = 0
+        """The first receive time, once `_ahead_ms` is known."""
         self._ahead_ms: int | None = None
 
     def batches(self, start_ns: int = 0, *, pauses: bool = False) -> Iterator[list[Line]]:
@@ -113,7 +121,7 @@ class ByEventTime:
         Raises:
             RecordingError: The recording cannot be opened, or is not a recording.
         """
-        received_ns = max(start_ns - self.ahead_ns - SKEW_NS, 0)
+        received_ns = yield from self._opening_ns(start_ns, pauses=pauses)
         latest_ms, clock = 0, None
         for lines in self._recording.batches(received_ns, pauses=pauses):
             if not lines:
@@ -143,7 +151,33 @@ class ByEventTime:
         """How far event times are ahead of receive times, by the first lines that have one."""
         if self._ahead_ms is None:
             lines = chain.from_iterable(self._recording.batches())
+            first = next(lines, None)
+            if first is not None:
+                self._first_ns = first[0]
+                lines = chain((first,), lines)
             times = ((event_time_ms(raw), received_ns) for received_ns, raw in lines)
             sample = islice((each for each in times if each[0]), SAMPLE_LINES)
             self._ahead_ms = typical_ahead_ms(sample)
         return self._ahead_ms * NS_PER_MS
+
+    def _opening_ns(self, start_ns: int, *, pauses: bool) -> Generator[list[Line], None, int]:
+        """Return a receive time up to which event times are earlier than `start_ns`.
+
+        The offset of the first lines says where that is, unless the market ran faster than the clock
+        of its collector: then it is farther back, and twice as far with each attempt.
+        """
+        received_ns = start_ns - self.ahead_ns - SKEW_NS
+        step_ns = SKEW_NS
+        while received_ns > self._first_ns:
+            for lines in self._recording.batches(received_ns, pauses=pauses):
+                if lines:
+                    break
+                yield lines
+            else:
+                lines = []
+            times_ms = (event_time_ms(raw) for _, raw in lines)
+            if any(EARLIEST_MS <= each < start_ns // NS_PER_MS for each in times_ms):
+                return received_ns
+            received_ns -= step_ns
+            step_ns *= 2
+        return 0
