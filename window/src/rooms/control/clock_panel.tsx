@@ -130,6 +130,7 @@ function Places(props: { readonly now: Clock }) {
   const count = useSignal("1");
   const known = SPEEDS.includes(now.speed) ? now.speed : Number.NaN;
   const messages = Number(count.value);
+  const isOver = now.phase === "over";
   return (
     <div class="clock-places">
       <form
@@ -177,7 +178,7 @@ function Places(props: { readonly now: Clock }) {
             key={each}
             type="button"
             title={`Pause, and go on by ${each} of market time${each === "1s" ? " (.)" : ""}`}
-            disabled={desk.isBusy("step")}
+            disabled={isOver || desk.isBusy("step")}
             onClick={() => void step(each)}
           >
             {each}
@@ -198,7 +199,9 @@ function Places(props: { readonly now: Clock }) {
             />
             <button
               type="button"
-              disabled={!Number.isInteger(messages) || messages < 1 || desk.isBusy("step")}
+              disabled={
+                isOver || !Number.isInteger(messages) || messages < 1 || desk.isBusy("step")
+              }
               onClick={() => void step(messages)}
             >
               {messages === 1 ? "message" : "messages"}
@@ -220,7 +223,7 @@ function Places(props: { readonly now: Clock }) {
           <button
             key={each}
             type="button"
-            disabled={desk.isBusy("go")}
+            disabled={desk.isBusy("go") || (isOver && each.startsWith("+"))}
             onClick={() => void seek(each, each, "go")}
           >
             {each.replace("-", "−")}
