@@ -171,8 +171,9 @@ def test_the_end_of_a_replay_is_said_and_it_can_be_played_again(tape: Path, visi
         eventually(page, lambda: is_live(page), "the chart is shown")
         page.keyboard.press("3")
         expect(page.get_by_role("button", name="+1m")).to_be_disabled()
-        expect(page.get_by_role("button", name="−1m")).to_be_enabled()
-        page.get_by_test_id("pause").first.click()
+        expect(page.get_by_role("button", name="\N{MINUS SIGN}1m")).to_be_enabled()
+        page.keyboard.press("1")
+        page.get_by_test_id("pause").click()
         expect(state).not_to_have_text("over")
         expect(state).to_have_text("over")
 
