@@ -29,16 +29,15 @@ export function ControlRoom() {
       <DoneList />
       <div class="control-columns">
         {faults && <FaultsPanel />}
-        {scenarios && <ScenariosPanel />}
-        {levers ? (
-          <LeversPanel />
-        ) : (
-          <p class="control-note quiet">
-            This market has no levers: only a simulated one can be changed,{" "}
-            <code>tickerplant simulate</code>.
-          </p>
-        )}
+        {levers && <LeversPanel />}
       </div>
+      {scenarios && <ScenariosPanel />}
+      {!levers && (
+        <p class="control-note quiet">
+          This market has no levers: only a simulated one can be changed,{" "}
+          <code>tickerplant simulate</code>.
+        </p>
+      )}
     </div>
   );
 }

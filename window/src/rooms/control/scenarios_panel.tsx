@@ -139,24 +139,23 @@ function Library(props: { readonly page: ScenariosPage }) {
         return (
           <li key={each.name}>
             <header>
-              <strong>{each.title}</strong>
+              <button
+                type="button"
+                class="control-main"
+                aria-label={`Start ${each.title}`}
+                data-testid={`start-${each.name}`}
+                disabled={isBarred || desk.isBusy(place)}
+                onClick={() => void start(place, { scenario: each.name })}
+              >
+                {each.title}
+              </button>
               <span class="quiet">{span(each.duration_ms)}</span>
             </header>
             <p class="quiet">
               <Prose text={each.here} />
             </p>
-            <button
-              type="button"
-              class="control-main"
-              aria-label={`Start ${each.title}`}
-              data-testid={`start-${each.name}`}
-              disabled={isBarred || desk.isBusy(place)}
-              onClick={() => void start(place, { scenario: each.name })}
-            >
-              Start
-            </button>
             {isBarred && (
-              <span class="quiet"> It changes the market: only a simulated one can be.</span>
+              <p class="quiet">It changes the market: only a simulated one can be changed.</p>
             )}
             <ProblemNote place={place} />
           </li>
