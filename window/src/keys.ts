@@ -2,11 +2,12 @@
 import { signal } from "@preact/signals";
 
 export interface Binding {
-  /** The key as `KeyboardEvent.key` has it. */
+  /** The key as `KeyboardEvent.key` has it; several as text where there is no action. */
   readonly key: string;
   /** What it does. */
   readonly label: string;
-  readonly action: () => void;
+  /** Undefined where the element that has the focus acts on the key. */
+  readonly action: (() => void) | undefined;
 }
 
 /** All bindings, the latest last. */
@@ -14,7 +15,15 @@ export const bindings = signal<readonly Binding[]>([]);
 
 /** Bind a key; return what takes it back.  The latest binding of a key holds. */
 export function bind(key: string, label: string, action: () => void): () => void {
-  const binding = { key, label, action };
+  return list({ key, label, action });
+}
+
+/** List keys, such as `← →`, on which an element acts while it has the focus; return what ends that. */
+export function explain(keys: string, label: string): () => void {
+  return list({ key: keys, label, action: undefined });
+}
+
+function list(binding: Binding): () => void {
   bindings.value = [...bindings.value, binding];
   return () => {
     bindings.value = bindings.value.filter((each) => each !== binding);
@@ -33,8 +42,8 @@ function isTaken(event: KeyboardEvent): boolean {
 
 globalThis.addEventListener?.("keydown", (event) => {
   if (event.defaultPrevented || isTaken(event)) return;
-  const binding = bindings.value.findLast((each) => each.key === event.key);
-  if (binding === undefined) return;
+  const action = bindings.value.findLast((each) => each.key === event.key)?.action;
+  if (action === undefined) return;
   event.preventDefault();
-  binding.action();
+  action();
 });

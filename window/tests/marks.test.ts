@@ -22,11 +22,11 @@ function spans(log: MarkLog): unknown {
 test("a fault that was turned off stays marked until it was", () => {
   const log = new MarkLog();
   log.takeFaults(faults({}), 5_000);
-  assert.deepEqual(spans(log), [["fault", 1_000, null, "drop=0.1"]]);
+  assert.deepEqual(spans(log), [["fault", 1_000, null, "drop 0.1"]]);
   log.takeFaults(faults({}), 7_000);
   log.takeFaults(faults(), 8_000);
   log.takeFaults(faults(), 9_000);
-  assert.deepEqual(spans(log), [["fault", 1_000, 8_000, "drop=0.1"]]);
+  assert.deepEqual(spans(log), [["fault", 1_000, 8_000, "drop 0.1"]]);
 });
 
 test("a fault of a moment is marked there, and one with a window over all of it", () => {
@@ -34,11 +34,17 @@ test("a fault of a moment is marked there, and one with a window over all of it"
   const once = { id: "f2", text: "reset", state: "over" as const, opens_ms: 2_000 };
   log.takeFaults(faults(once, { ends_ms: 61_000 }), 5_000);
   assert.deepEqual(spans(log), [
-    ["fault", 1_000, 61_000, "drop=0.1"],
+    ["fault", 1_000, 61_000, "drop 0.1"],
     ["fault", 2_000, 2_000, "reset"],
   ]);
   log.takeFaults(faults(), 30_000);
   assert.equal(log.marks[0]?.endMs, 30_000, "it was turned off before its time");
+});
+
+test("a fault is marked in words", () => {
+  const log = new MarkLog();
+  log.takeFaults(faults({ text: "missing_field=0.5 stream=a_b@depth for=10s" }), 5_000);
+  assert.equal(log.marks[0]?.text, "missing field 0.5, stream a_b@depth, for 10s");
 });
 
 test("a fault that was taken back before it began leaves no mark", () => {

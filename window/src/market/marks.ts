@@ -45,7 +45,7 @@ export class MarkLog {
       const isOver = state === "over";
       // One that happens at a moment has no end.
       const endMs = ends_ms ?? (isOver ? opens_ms : null);
-      return { id: `fault ${id}`, kind: "fault", startMs: opens_ms, endMs, text };
+      return { id: `fault ${id}`, kind: "fault", startMs: opens_ms, endMs, text: words(text) };
     });
     this.#take("fault", present, nowMs);
   }
@@ -117,6 +117,14 @@ export class MarkLog {
       if (each.endMs !== null) this.#marks.delete(each.id);
     }
   }
+}
+
+/** Return `drop=0.1 stream=*@depth` as `drop 0.1, stream *@depth`. */
+function words(text: string): string {
+  return text
+    .split(" ")
+    .map((each) => each.replace(/^[^=]*/, (name) => name.replaceAll("_", " ")).replace("=", " "))
+    .join(", ");
 }
 
 function positionMs(state: Clock): number {

@@ -3,13 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { bindings } from "../keys.ts";
 
 const isShown = signal(false);
-const NAMES: Readonly<Record<string, string>> = {
-  " ": "Space",
-  ArrowLeft: "←",
-  ArrowRight: "→",
-  ArrowUp: "↑",
-  ArrowDown: "↓",
-};
+const NAMES: Readonly<Record<string, string>> = { " ": "Space" };
 
 /** Show the keys, or hide them. */
 export function toggleHelp(): void {

@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
+import { explain } from "../../keys.ts";
 import { clockTime, dateTime, span } from "../../parts/format.ts";
 import {
   type Bar,
@@ -43,6 +44,7 @@ function SliderBar(props: BarProps) {
   const bar = barOf(clock, coverage);
   const holes = useHoles(bar, coverage);
   const isHeld = useRef(false);
+  useEffect(() => explain("← →", "Back, or on, while the seek bar has the focus"), []);
   const shown = (timeMs: number): string => dateTime(timeMs + clock.shiftMs);
   const timeUnder = (event: PointerEvent): number => {
     const box = track.current?.getBoundingClientRect();

@@ -1,7 +1,7 @@
 /** All contracts of the venue, to be compared and chosen from. */
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { bind } from "../../keys.ts";
+import { bind, explain } from "../../keys.ts";
 import { compact, fixed, percent, price, UNKNOWN } from "../../parts/format.ts";
 import { orderText, sortingOf } from "../../parts/sorting.ts";
 import { go, route } from "../../route.ts";
@@ -47,7 +47,15 @@ export function WatchList(props: {
   const pointer = isActiveShown ? { "aria-activedescendant": rowId(active) } : {};
 
   useEffect(followWatchList, []);
-  useEffect(() => bind("/", "Search symbols", () => input.current?.focus()), []);
+  useEffect(() => {
+    const ends = [
+      bind("/", "Search symbols", () => input.current?.focus()),
+      explain("↑ ↓ Enter", "Choose a symbol, while the search or the list has the focus"),
+    ];
+    return () => {
+      for (const end of ends) end();
+    };
+  }, []);
   useEffect(() => setActive(props.symbol), [props.symbol]);
   useEffect(() => {
     const element = scroller.current;
