@@ -19,6 +19,7 @@ const STOPS = ["--heat-0", "--heat-1", "--heat-2", "--heat-3"];
 const MOST_ZOOM = 32;
 /** From this width on, the label of a hole is horizontal. */
 const HOLE_LABEL_WIDTH = 110;
+const UNSEEN_LABEL_WIDTH = 130;
 const LEGEND_WIDTH = 26;
 const LABEL = "11px system-ui, sans-serif";
 
@@ -174,10 +175,22 @@ class HeatDrawing implements Drawing {
       bottom,
     );
     const view = { right, bottom, shown, from: this.#centre - range / 2, range };
+    this.#unseen(area, view);
     this.#holes(area, view);
     this.#lines(area, view);
     this.#axes(area, view);
   };
+
+  /** Say why there is nothing on the left: the server keeps no past books. */
+  #unseen(area: Area, view: View): void {
+    const { context, colour } = area;
+    const width = view.right * (1 - this.#live.heat.columns.length / view.shown);
+    if (width < UNSEEN_LABEL_WIDTH) return;
+    context.font = LABEL;
+    context.textAlign = "center";
+    context.fillStyle = colour("--quiet");
+    context.fillText("before you opened it", width / 2, view.bottom / 2);
+  }
 
   /** Shade the times without a book, and name those that are wide enough. */
   #holes(area: Area, view: View): void {
@@ -337,7 +350,7 @@ function Seen(props: { readonly live: LiveBook }) {
     <>
       {heat.columns.length === 0
         ? "begins now"
-        : `${span(heat.columns.length * 1_000)} since it was first shown, at most ${span(MOST_COLUMNS * 1_000)}`}
+        : `${span(heat.columns.length * 1_000)} since you opened it, at most ${span(MOST_COLUMNS * 1_000)}`}
     </>
   );
 }
