@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bucketOf, HeatMapHistory, holesOf, MOST_COLUMNS, rowsOf } from "../src/market/heat.ts";
+import {
+  bestPrices,
+  bucketOf,
+  HeatMapHistory,
+  holesOf,
+  MOST_COLUMNS,
+  middleOf,
+  rowsOf,
+  widening,
+} from "../src/market/heat.ts";
 import { OrderBook } from "../src/market/order_book.ts";
 
 function bookOf(bid: string, ask: string, quantity = "2"): OrderBook {
@@ -105,4 +114,22 @@ test("times without a book are told, also the last one", () => {
     { from: 5, to: 7 },
   ]);
   assert.deepEqual(holesOf([]), []);
+});
+
+test("a picture is as wide as its best prices need, and stays where they are in it", () => {
+  const heat = new HeatMapHistory(0.1);
+  assert.equal(bestPrices(heat.columns), undefined);
+  heat.look(bookOf("1000.0", "1000.1"), 1_000);
+  heat.look(bookOf("880.0", "890.0"), 4_000);
+  const [low = 0, high = 0] = bestPrices(heat.columns) ?? [];
+  assert.deepEqual([low, high], [880, 1000.1]);
+  assert.equal(widening(low, high, 200), 1);
+  assert.equal(widening(low, high, 10), 32);
+  assert.equal(widening(1000, 1000, 10), 1);
+  for (const old of [0, 500, 950, 2_000]) {
+    const range = 10 * widening(low, high, 10);
+    const middle = middleOf(low, high, range, old);
+    assert.ok(middle - range / 2 <= low && high <= middle + range / 2, `from ${old}: ${middle}`);
+    assert.equal(middleOf(low, high, range, middle), middle);
+  }
 });

@@ -124,6 +124,34 @@ export function holesOf(columns: readonly HeatColumn[]): readonly Hole[] {
   return holes;
 }
 
+/** Return the lowest and the highest best price of columns; undefined if none has one. */
+export function bestPrices(columns: readonly HeatColumn[]): readonly [number, number] | undefined {
+  let [low, high] = [Number.POSITIVE_INFINITY, 0];
+  for (const { bid, ask } of columns) {
+    for (const price of [bid, ask]) {
+      if (price === 0) continue;
+      if (price < low) low = price;
+      if (price > high) high = price;
+    }
+  }
+  return high === 0 ? undefined : [low, high];
+}
+
+/** Of a picture, the best prices take at most this share, so that it need not move all the time. */
+const FILLED_SHARE = 0.75;
+
+/** Return how often `range` must be doubled for prices from `low` to `high`, as a power of two. */
+export function widening(low: number, high: number, range: number): number {
+  return 2 ** Math.max(0, Math.ceil(Math.log2((high - low) / (range * FILLED_SHARE))));
+}
+
+/** Return the middle of a picture of prices from `low` to `high`: the old one if they are in it. */
+export function middleOf(low: number, high: number, range: number, old: number): number {
+  if (low >= old - range / 2 && high <= old + range / 2) return old;
+  const grid = range / 8;
+  return Math.round((low + high) / 2 / grid) * grid;
+}
+
 /** Return the price step of buckets: a multiple of the tick, about a 40,000th of the price. */
 export function bucketOf(mid: number, tickSize: number): number {
   const ticks = Math.max(1, Math.round(mid / (100 * BUCKETS_PER_PERCENT) / tickSize));

@@ -94,7 +94,7 @@ function Run(props: { readonly scenario: Scenario }) {
     <article class="control-run" data-testid="scenario" data-id={id} data-state={state}>
       <header>
         <strong>{title}</strong> <span class="quiet">{id}</span>{" "}
-        <span>{isOver ? ending : state}</span>
+        <span class="control-run-state">{isOver ? ending : state}</span>
         {!isOver && (
           <button
             type="button"

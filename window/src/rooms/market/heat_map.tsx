@@ -4,7 +4,15 @@ import { signal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useStore } from "../../frame.ts";
 import { contracts } from "../../market/contracts.ts";
-import { type HeatColumn, holesOf, MOST_COLUMNS, rowsOf } from "../../market/heat.ts";
+import {
+  bestPrices,
+  type HeatColumn,
+  holesOf,
+  MOST_COLUMNS,
+  middleOf,
+  rowsOf,
+  widening,
+} from "../../market/heat.ts";
 import { type Area, Canvas, type Drawing } from "../../parts/canvas.tsx";
 import { clockTime, compact, price, span } from "../../parts/format.ts";
 import { Panel } from "../../parts/panel.tsx";
@@ -149,18 +157,23 @@ class HeatDrawing implements Drawing {
     const { heat } = this.#live;
     context.clearRect(0, 0, width, height);
     const newest = heat.columns.findLast((each) => each.sizes.length > 0);
-    if (newest === undefined) return;
-    const mid = (newest.bid + newest.ask) / 2;
-    const rowHeight = Math.max(1, Math.round(1 / this.zoom.value)) * heat.bucket;
-    const shownRows = this.zoom.value > 1 ? ROWS / this.zoom.value : ROWS;
+    const shown = Math.min(MOST_COLUMNS, Math.max(120, heat.columns.length));
+    const best = bestPrices(heat.columns.slice(-shown));
+    if (newest === undefined || best === undefined) return;
+    const zoom = this.zoom.value / widening(...best, ROWS * heat.bucket);
+    const rowHeight = Math.max(1, Math.round(1 / zoom)) * heat.bucket;
+    const shownRows = zoom > 1 ? ROWS / zoom : ROWS;
     const range = shownRows * rowHeight;
-    if (Math.abs(mid - this.#centre) > range / 4) {
-      this.#centre = Math.round(mid / rowHeight) * rowHeight;
-    }
+    // Whoever looks closer sees the price of now, and everybody else where it has been.
+    const { bid, ask } = newest;
+    const centre =
+      this.zoom.value > 1
+        ? middleOf(bid, ask, range / 2, this.#centre)
+        : middleOf(...best, range, this.#centre);
+    if (centre !== this.#centre) this.#centre = Math.round(centre / rowHeight) * rowHeight;
     const low = this.#centre - (ROWS / 2) * rowHeight;
     this.#cells.draw(this.#live, low, rowHeight, STOPS.map(colour));
     const [right, bottom] = [width - AXIS_WIDTH, height - AXIS_HEIGHT];
-    const shown = Math.min(MOST_COLUMNS, Math.max(120, heat.columns.length));
     context.imageSmoothingEnabled = false;
     const top = (ROWS - shownRows) / 2;
     context.drawImage(
