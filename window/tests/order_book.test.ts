@@ -200,3 +200,28 @@ test("a book that loses updates and loads again is always that of a naive model,
   }
   assert.ok(compared > 1_000, `the book was live ${compared} times`);
 });
+
+test("levels that are no numbers, or of less than nothing, are not kept", () => {
+  const book = new OrderBook();
+  const rows: Rows = [
+    ["NaN", "1"],
+    ["9.0", "-1"],
+    ["9.1", "x"],
+    ["8.0", "1"],
+  ];
+  assert.equal(book.snapshot(snapshot(5, rows, [["10.0", "1"]])), "");
+  assert.equal(
+    book.update(
+      update(6, 6, 5, [
+        ["x", "1"],
+        ["8.5", "-2"],
+        ["8.6", "NaN"],
+      ]),
+    ),
+    "applied",
+  );
+  assert.deepEqual(
+    book.bids.levels.map(({ price }) => price),
+    ["8.0"],
+  );
+});

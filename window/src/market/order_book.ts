@@ -47,17 +47,18 @@ export class BookSide {
   replace(rows: readonly (readonly [string, string])[]): void {
     this.#levels = rows
       .map(([price, quantity]) => levelOf(price, quantity))
-      .filter((level) => level.size > 0)
+      .filter((level) => Number.isFinite(level.key) && level.size > 0)
       .sort((a, b) => this.#sign * (a.key - b.key))
       .slice(0, MOST_LEVELS);
   }
 
-  /** Set the quantity at a price; 0 removes the level. */
+  /** Set the quantity at a price; what is not above 0 removes the level. */
   set(price: string, quantity: string): void {
     const level = levelOf(price, quantity);
+    if (!Number.isFinite(level.key)) return;
     const at = this.#place(level.key);
     const isThere = this.#levels[at]?.key === level.key;
-    if (level.size === 0) {
+    if (!(level.size > 0)) {
       if (isThere) this.#levels.splice(at, 1);
       return;
     }
