@@ -248,3 +248,37 @@ test("without WebSocket it is said, and nothing is tried", () => {
   advance(60_000);
   assert.equal(feed.state.value.phase, "unsupported");
 });
+
+test("messages that are not as expected are passed over", () => {
+  const feed = opened();
+  const got: unknown[] = [];
+  feed.subscribe("a@trade", (message) => got.push(message));
+  for (const data of [
+    "null",
+    "1",
+    '"text"',
+    "[]",
+    '{"stream":5}',
+    '{"stream":"a@trade","stamps":{}}',
+  ]) {
+    line().onmessage?.({ data });
+  }
+  line().onmessage?.({ data: '{"error":{"code":1,"msg":{"html":"<b>"}}}' });
+  assert.equal(typeof feed.state.value.reason, "string");
+  advance(1_000);
+  assert.equal(feed.state.value.lagMs, 0);
+  assert.deepEqual(got, [undefined]);
+});
+
+test("times that jump to and fro reset at most every two seconds", () => {
+  const feed = opened();
+  let resets = 0;
+  feed.onReset(() => {
+    resets += 1;
+  });
+  for (let times = 0; times < 100; times += 1) {
+    line().say("a@trade", { E: times % 2 === 0 ? 9_000_000 : 1_000 });
+    advance(100);
+  }
+  assert.ok(resets >= 2 && resets <= 6, `${resets} resets in 10 s`);
+});

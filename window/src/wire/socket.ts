@@ -47,6 +47,8 @@ const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
 const OVER_DELAY_MS = 30_000;
 const BACK_MS = 2_000;
+/** Each reset asks the server for much: times that jump to and fro cause one in this time. */
+const BETWEEN_RESETS_MS = 2_000;
 const NORMAL = 1_000;
 const GOING_AWAY = 1_001;
 
@@ -78,6 +80,8 @@ export class StreamFeed {
   #cancelRetry: (() => void) | null = null;
   #cancelHide: (() => void) | null = null;
   #cancelTick: (() => void) | null = null;
+  #cancelReset: (() => void) | null = null;
+  #wentBackMs = Number.NEGATIVE_INFINITY;
   #attempts = 0;
   #requests = 0;
   #messages = 0;
@@ -194,6 +198,8 @@ export class StreamFeed {
     this.#cancelBatch = null;
     this.#cancelTick?.();
     this.#cancelTick = null;
+    this.#cancelReset?.();
+    this.#cancelReset = null;
     if (socket === null) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close(NORMAL);
@@ -242,18 +248,19 @@ export class StreamFeed {
     if (socket !== this.#socket || typeof text !== "string") return;
     this.#messages += 1;
     this.#bytes += text.length;
-    let message: Combined;
+    let message: Combined | null;
     try {
-      message = JSON.parse(text) as Combined;
+      message = JSON.parse(text) as Combined | null;
     } catch {
       this.#change({ reason: "The server sent a message that is not JSON" });
       return;
     }
-    if (message.stream === undefined) {
-      if (message.error) this.#change({ reason: message.error.msg });
+    if (typeof message?.stream !== "string") {
+      if (message?.error) this.#change({ reason: String(message.error.msg) });
       return;
     }
-    if (message.stamps) this.#measure(message.stamps.write_ns / 1e6);
+    const writtenNs = message.stamps?.write_ns;
+    if (typeof writtenNs === "number") this.#measure(writtenNs / 1e6);
     const { data, stream } = message;
     this.#observe(stream, Array.isArray(data) ? data[0] : data);
     for (const handler of this.#handlers.get(stream) ?? []) {
@@ -270,9 +277,25 @@ export class StreamFeed {
     const eventMs = (data as { E?: unknown } | undefined)?.E;
     if (typeof eventMs !== "number") return;
     const newestMs = this.#newestMs.get(stream) ?? 0;
-    if (eventMs < newestMs - BACK_MS) this.reset();
+    if (eventMs < newestMs - BACK_MS) this.#wentBack();
     this.#newestMs.set(stream, eventMs);
     for (const each of this.#observers) each(eventMs);
+  }
+
+  /** Have everything rebuilt, but not again and again while times jump to and fro. */
+  #wentBack(): void {
+    const nowMs = this.#surroundings.now();
+    if (this.#cancelReset !== null) return;
+    const waitMs = this.#wentBackMs + BETWEEN_RESETS_MS - nowMs;
+    if (waitMs > 0) {
+      this.#cancelReset = this.#surroundings.after(waitMs, () => {
+        this.#cancelReset = null;
+        this.#wentBack();
+      });
+      return;
+    }
+    this.#wentBackMs = nowMs;
+    this.reset();
   }
 
   #measure(writtenMs: number): void {
