@@ -1,6 +1,6 @@
 /** The contracts of the venue, from `exchangeInfo`. */
 import { type ReadonlySignal, signal } from "@preact/signals";
-import { restGet } from "../wire/rest.ts";
+import { RestError, restGet } from "../wire/rest.ts";
 
 export interface Contract {
   readonly symbol: string;
@@ -33,7 +33,7 @@ interface ListedContract {
   readonly marginAsset: string;
   readonly contractSize?: number;
   readonly deliveryDate: number;
-  readonly filters: readonly {
+  readonly filters?: readonly {
     readonly filterType: string;
     readonly tickSize?: string;
     readonly stepSize?: string;
@@ -46,7 +46,7 @@ const NEVER_MS = Date.UTC(2099, 0);
 /** Return a contract as the page has it. */
 export function contractOf(listed: ListedContract): Contract {
   const sizeOf = (type: string): { tickSize?: string; stepSize?: string } =>
-    listed.filters.find((each) => each.filterType === type) ?? {};
+    listed.filters?.find((each) => each.filterType === type) ?? {};
   const tick = sizeOf("PRICE_FILTER").tickSize ?? "0.01";
   const step = sizeOf("LOT_SIZE").stepSize ?? "1";
   return {
@@ -84,5 +84,7 @@ export const contracts: ReadonlySignal<ReadonlyMap<string, Contract>> = known;
  */
 export async function loadContracts(): Promise<void> {
   const info = await restGet<{ symbols: ListedContract[] }>("exchangeInfo");
-  known.value = new Map(info.symbols.map((each) => [each.symbol, contractOf(each)]));
+  if (!Array.isArray(info?.symbols)) throw new RestError(200, 0, "the answer lists no symbols");
+  const listed = info.symbols.filter((each) => typeof each?.symbol === "string");
+  known.value = new Map(listed.map((each) => [each.symbol, contractOf(each)]));
 }

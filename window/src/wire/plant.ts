@@ -81,9 +81,13 @@ async function request(
     throw new PlantError(0, "the server did not answer");
   }
   const isText = !(response.headers.get("content-type") ?? "").startsWith("application/json");
-  const answer: unknown = isText
-    ? await response.text()
-    : await response.json().catch(() => undefined);
+  let text: string;
+  try {
+    text = await response.text();
+  } catch {
+    throw new PlantError(0, "the server broke off its answer");
+  }
+  const answer = isText ? text : parsed(text);
   if (response.ok) return answer;
   if (response.status === 401) needsToken.value = true;
   const problem = (isText ? {} : answer) as { error?: string; field?: string } | undefined;
@@ -91,6 +95,22 @@ async function request(
   // `/readyz` answers 503 with its page.
   if (response.status === 503 && problem && !problem.error) return problem;
   throw new PlantError(response.status, message, problem?.field);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Return an answer; what is no JSON object comes from something else than a Tickerplant. */
+function objectOf<T>(answer: unknown): T {
+  if (typeof answer !== "object" || answer === null) {
+    throw new PlantError(0, "the server's answer is not that of a Tickerplant");
+  }
+  return answer as T;
 }
 
 /**
@@ -102,7 +122,7 @@ export async function plantGet<P extends GetPath>(
   path: P,
   parameters?: Parameters,
 ): Promise<Got<P>> {
-  return (await request("GET", path, parameters)) as Got<P>;
+  return objectOf<Got<P>>(await request("GET", path, parameters));
 }
 
 /** Return the metrics of the server, as Prometheus reads them. */

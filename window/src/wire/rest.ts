@@ -54,11 +54,14 @@ export async function restGet<T>(path: string, query: Query = {}): Promise<T> {
     const pauseS = Number(response.headers.get("retry-after") ?? 10) || 10;
     pausedUntilMs.value = Date.now() + 1_000 * Math.min(pauseS, LONGEST_PAUSE_S);
   }
-  const problem = (await body(response).catch(() => ({}))) as { code?: number; msg?: string };
+  const problem = (await body(response).catch(() => null)) as {
+    code?: number;
+    msg?: string;
+  } | null;
   throw new RestError(
     response.status,
-    problem.code ?? 0,
-    problem.msg ?? `the server answered with status ${response.status}`,
+    problem?.code ?? 0,
+    problem?.msg ?? `the server answered with status ${response.status}`,
   );
 }
 
