@@ -13,7 +13,13 @@ export function onNextFrame(callback: () => void): void {
     isScheduled = false;
     const due = [...waiting];
     waiting.clear();
-    for (const each of due) each();
+    for (const each of due) {
+      try {
+        each();
+      } catch (error) {
+        reportError(error);
+      }
+    }
   });
 }
 

@@ -227,16 +227,24 @@ test("an event time that goes back resets, once", () => {
   assert.equal(resets, 1);
 });
 
-test("a message that is not JSON, or an error of the server, is said and nothing is lost", () => {
+test("a message that is wrong, or an error of the server, is said for a while and nothing is lost", () => {
   const feed = opened();
   let count = 0;
-  feed.subscribe("a@trade", () => {
+  feed.subscribe("a@trade", (message) => {
+    if (message === null) throw new Error("no price");
     count += 1;
   });
-  line().onmessage?.({ data: "{broken" });
-  assert.equal(feed.state.value.reason, "The server sent a message that is not JSON");
+  for (const data of ["{broken", "null", "[1]", "5"]) {
+    line().onmessage?.({ data });
+    assert.equal(feed.state.value.reason, "The server sent a message that is no JSON object.");
+    advance(20_000);
+    assert.equal(feed.state.value.reason, "", "it is not said for ever");
+  }
   line().onmessage?.({ data: '{"error":{"code":2,"msg":"<b>no</b>"},"id":1}' });
-  assert.equal(feed.state.value.reason, "<b>no</b>");
+  assert.equal(feed.state.value.reason, "The server said: <b>no</b>");
+  line().say("a@trade", null);
+  assert.match(feed.state.value.reason, /^A message of a@trade cannot be read.*no price/);
+  line().onmessage?.({ data: '{"stream":5,"data":{}}' });
   line().say("a@trade", {});
   assert.equal(count, 1);
 });

@@ -43,14 +43,21 @@ export function percent(value: number, decimals = 2): string {
   return `${isZero ? "" : value > 0 ? "+" : "−"}${text} %`;
 }
 
+/** The latest time that JavaScript has. */
+const LAST_MS = 8.64e15;
+
 /** Return the time of day in UTC: `14:03:07`. */
 export function clockTime(timeMs: number, withMs = false): string {
-  return timeMs > 0 ? new Date(timeMs).toISOString().slice(11, withMs ? 23 : 19) : UNKNOWN;
+  return isTime(timeMs) ? new Date(timeMs).toISOString().slice(11, withMs ? 23 : 19) : UNKNOWN;
+}
+
+function isTime(timeMs: number): boolean {
+  return timeMs > 0 && timeMs <= LAST_MS;
 }
 
 /** Return date and time in UTC: `2026-11-23 14:03:07`. */
 export function dateTime(timeMs: number): string {
-  return timeMs > 0 ? new Date(timeMs).toISOString().slice(0, 19).replace("T", " ") : UNKNOWN;
+  return isTime(timeMs) ? new Date(timeMs).toISOString().slice(0, 19).replace("T", " ") : UNKNOWN;
 }
 
 /** Return a length of time in its two largest units: `1h 05m`, `12s`. */

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { Guard } from "./guard.tsx";
 
 /** A part of a room with a title. */
 export function Panel(props: {
@@ -14,7 +15,9 @@ export function Panel(props: {
         <h2>{props.title}</h2>
         {props.tools}
       </header>
-      <div class="panel-body">{props.children}</div>
+      <div class="panel-body">
+        <Guard>{props.children}</Guard>
+      </div>
     </section>
   );
 }

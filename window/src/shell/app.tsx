@@ -1,6 +1,7 @@
 import "./shell.css";
 import { useEffect } from "preact/hooks";
 import { bind } from "../keys.ts";
+import { Guard } from "../parts/guard.tsx";
 import { ControlRoom } from "../rooms/control/index.tsx";
 import { ClockStrip } from "../rooms/control/strip.tsx";
 import { MarketRoom } from "../rooms/market/index.tsx";
@@ -33,7 +34,9 @@ export function App() {
     <div class="app">
       <header class="bar">
         <h1>Tickerplant</h1>
-        <VenueLinks />
+        <Guard>
+          <VenueLinks />
+        </Guard>
         <nav aria-label="Rooms">
           {ROOMS.map((each) => (
             <button
@@ -47,7 +50,9 @@ export function App() {
             </button>
           ))}
         </nav>
-        <ClockStrip />
+        <Guard>
+          <ClockStrip />
+        </Guard>
         <FeedBadge />
         <button
           type="button"
@@ -59,14 +64,20 @@ export function App() {
           ?
         </button>
       </header>
-      <Banners />
+      <Guard>
+        <Banners />
+      </Guard>
       <TokenPrompt />
       <div class="room">
-        {room === "market" && <MarketRoom />}
-        {room === "plant" && <PlantRoom />}
-        {room === "control" && <ControlRoom />}
+        <Guard key={room}>
+          {room === "market" && <MarketRoom />}
+          {room === "plant" && <PlantRoom />}
+          {room === "control" && <ControlRoom />}
+        </Guard>
       </div>
-      <Footer />
+      <Guard>
+        <Footer />
+      </Guard>
       <Help />
     </div>
   );

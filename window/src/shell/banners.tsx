@@ -47,7 +47,7 @@ function FeedBanner() {
       </Note>
     );
   }
-  if (phase === "open" && reason) return <Note kind="warning">The server said: {reason}</Note>;
+  if (phase === "open" && reason) return <Note kind="warning">{reason}</Note>;
   return null;
 }
 

@@ -140,7 +140,7 @@ export async function plantPost<P extends PostPath>(
   body: unknown,
   parameters?: Parameters,
 ): Promise<Answer<P, "post">> {
-  return (await request("POST", path, parameters, body)) as Answer<P, "post">;
+  return objectOf<Answer<P, "post">>(await request("POST", path, parameters, body));
 }
 
 /**
@@ -152,7 +152,7 @@ export async function plantDelete<P extends DeletePath>(
   path: P,
   parameters?: Parameters,
 ): Promise<Answer<P, "delete">> {
-  return (await request("DELETE", path, parameters)) as Answer<P, "delete">;
+  return objectOf<Answer<P, "delete">>(await request("DELETE", path, parameters));
 }
 
 /** What was polled last. */
@@ -204,16 +204,19 @@ export class Poll<T> {
     if (this.#isAsking) return;
     this.#isAsking = true;
     clearTimeout(this.#timer);
+    let state: Polled<T>;
     try {
-      this.#state.value = { data: await this.#ask(), error: undefined, atMs: Date.now() };
+      state = { data: await this.#ask(), error: undefined, atMs: Date.now() };
     } catch (error) {
       const problem = error instanceof PlantError ? error : new PlantError(0, String(error));
-      this.#state.value = { ...this.#state.peek(), error: problem };
+      state = { ...this.#state.peek(), error: problem };
     }
     this.#isAsking = false;
     if (this.#isWatched && !document.hidden) {
       this.#timer = setTimeout(() => void this.#round(), this.#everyMs);
     }
+    // The next round is planned: whoever looks may fail.
+    this.#state.value = state;
   }
 }
 

@@ -46,6 +46,8 @@ const NAMES_AT_ONCE = 100;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 10_000;
 const OVER_DELAY_MS = 30_000;
+/** How long it is said that a message was wrong. */
+const COMPLAINT_MS = 15_000;
 const BACK_MS = 2_000;
 /** Each reset asks the server for much: times that jump to and fro cause one in this time. */
 const BETWEEN_RESETS_MS = 2_000;
@@ -57,6 +59,17 @@ interface Combined {
   readonly data?: unknown;
   readonly stamps?: { readonly write_ns: number };
   readonly error?: { readonly code: number; readonly msg: string };
+}
+
+/** Return the object that a message is; undefined if it is none. */
+function combined(text: string): Combined | undefined {
+  try {
+    const message: unknown = JSON.parse(text);
+    const isObject = typeof message === "object" && message !== null && !Array.isArray(message);
+    return isObject ? message : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export class StreamFeed {
@@ -82,6 +95,7 @@ export class StreamFeed {
   #cancelTick: (() => void) | null = null;
   #cancelReset: (() => void) | null = null;
   #wentBackMs = Number.NEGATIVE_INFINITY;
+  #cancelComplaint: (() => void) | null = null;
   #attempts = 0;
   #requests = 0;
   #messages = 0;
@@ -248,15 +262,13 @@ export class StreamFeed {
     if (socket !== this.#socket || typeof text !== "string") return;
     this.#messages += 1;
     this.#bytes += text.length;
-    let message: Combined | null;
-    try {
-      message = JSON.parse(text) as Combined | null;
-    } catch {
-      this.#change({ reason: "The server sent a message that is not JSON" });
+    const message = combined(text);
+    if (message === undefined) {
+      this.#complain("The server sent a message that is no JSON object.");
       return;
     }
-    if (typeof message?.stream !== "string") {
-      if (message?.error) this.#change({ reason: String(message.error.msg) });
+    if (typeof message.stream !== "string") {
+      if (message.error) this.#complain(`The server said: ${message.error.msg}`);
       return;
     }
     const writtenNs = message.stamps?.write_ns;
@@ -267,9 +279,20 @@ export class StreamFeed {
       try {
         handler(data);
       } catch (error) {
-        console.error(`a message of ${stream} cannot be shown`, error);
+        this.#complain(`A message of ${stream} cannot be read and is left out: ${error}.`);
       }
     }
+  }
+
+  /** Say what is wrong while the connection is open, for a while. */
+  #complain(reason: string): void {
+    if (this.#state.value.phase !== "open") return;
+    this.#change({ reason });
+    this.#cancelComplaint?.();
+    this.#cancelComplaint = this.#surroundings.after(COMPLAINT_MS, () => {
+      this.#cancelComplaint = null;
+      if (this.#state.value.phase === "open") this.#change({ reason: "" });
+    });
   }
 
   /** Note the event time of a message; a time that goes back means that the market was set back. */

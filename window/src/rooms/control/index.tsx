@@ -1,6 +1,7 @@
 import "./control.css";
 import { useEffect } from "preact/hooks";
 import { marks } from "../../market/marks.ts";
+import { Guard } from "../../parts/guard.tsx";
 import { Note } from "../../parts/note.tsx";
 import { go } from "../../route.ts";
 import { server } from "../../wire/plant.ts";
@@ -25,13 +26,17 @@ export function ControlRoom() {
   const { faults, scenarios, levers } = here.controls;
   return (
     <div class="control-room">
-      <ClockPanel />
-      <DoneList />
+      <Guard>
+        <ClockPanel />
+        <DoneList />
+      </Guard>
       <div class="control-columns">
-        {faults && <FaultsPanel />}
-        {levers && <LeversPanel />}
+        <Guard>
+          {faults && <FaultsPanel />}
+          {levers && <LeversPanel />}
+        </Guard>
       </div>
-      {scenarios && <ScenariosPanel />}
+      <Guard>{scenarios && <ScenariosPanel />}</Guard>
       {!levers && (
         <p class="control-note quiet">
           This market has no levers: only a simulated one can be changed,{" "}

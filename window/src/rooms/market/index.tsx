@@ -1,5 +1,6 @@
 import "./market.css";
 import type { ComponentChildren } from "preact";
+import { Guard } from "../../parts/guard.tsx";
 import { go, route } from "../../route.ts";
 import { Chart } from "./chart.tsx";
 import { DepthChart } from "./depth_chart.tsx";
@@ -20,7 +21,11 @@ interface Part {
 /** The market room: what is shown of it depends on the room there is. */
 export function MarketRoom() {
   const { symbol, interval } = route.value;
-  const facts = <Facts symbol={symbol} interval={interval} />;
+  const facts = (
+    <Guard>
+      <Facts symbol={symbol} interval={interval} />
+    </Guard>
+  );
   const chart: Part = {
     id: "chart",
     text: "Chart",
@@ -63,7 +68,7 @@ export function MarketRoom() {
   const middle = (
     <div class="market-middle">
       {facts}
-      {chart.show()}
+      <Guard>{chart.show()}</Guard>
       <div class="market-below">
         <Places name="panel" label="Below the chart" parts={[heat, depth]} />
       </div>
@@ -81,11 +86,15 @@ export function MarketRoom() {
   }
   return (
     <div class="market market-wide">
-      {list.show()}
+      <Guard>{list.show()}</Guard>
       {middle}
       <div class="market-side">
-        <div class="market-ladder">{book.show()}</div>
-        <div class="market-tape">{tape.show()}</div>
+        <div class="market-ladder">
+          <Guard>{book.show()}</Guard>
+        </div>
+        <div class="market-tape">
+          <Guard>{tape.show()}</Guard>
+        </div>
       </div>
     </div>
   );
@@ -106,7 +115,6 @@ function Places(props: {
   const [first] = parts;
   const shown = parts.find(({ id }) => id === route.value.params[name]) ?? first;
   if (shown === undefined) return null;
-  if (parts.length === 1) return shown.show();
   return (
     <Tabs
       label={label}
@@ -114,7 +122,7 @@ function Places(props: {
       tabs={parts}
       onChoose={(id) => go({ params: { [name]: id === first?.id ? "" : id } })}
     >
-      {shown.show()}
+      <Guard key={shown.id}>{shown.show()}</Guard>
     </Tabs>
   );
 }

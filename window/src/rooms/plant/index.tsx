@@ -1,5 +1,6 @@
 import "./plant.css";
 import { useEffect } from "preact/hooks";
+import { Guard } from "../../parts/guard.tsx";
 import { AddressesPanel } from "./addresses_panel.tsx";
 import { ClientsPanel } from "./clients_panel.tsx";
 import { ClosedPanel } from "./closed_panel.tsx";
@@ -16,16 +17,22 @@ export function PlantRoom() {
   return (
     <div class="plant-room">
       <div class="plant-columns">
-        <SourcePanel />
-        <TrafficPanel />
-        <LatencyPanel />
+        <Guard>
+          <SourcePanel />
+          <TrafficPanel />
+          <LatencyPanel />
+        </Guard>
       </div>
-      <ClientsPanel />
-      <NodesPanel />
-      <ClosedPanel />
+      <Guard>
+        <ClientsPanel />
+        <NodesPanel />
+        <ClosedPanel />
+      </Guard>
       <div class="plant-columns">
-        <AddressesPanel />
-        <CountsPanel />
+        <Guard>
+          <AddressesPanel />
+          <CountsPanel />
+        </Guard>
       </div>
     </div>
   );
