@@ -40,6 +40,18 @@ def test_nothing_is_wider_than_a_phone(market: Plant, visit: Visits, room: str) 
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE
 
 
+def test_a_market_at_twice_its_size_scrolls_and_hides_nothing(market: Plant, visit: Visits) -> None:
+    page = visit(market.url)
+    # What is left of a screen of 1440 by 900 pixels.
+    page.set_viewport_size({"width": 720, "height": 450})
+    page.locator(ROOMS["market"]).first.wait_for()
+    root, facts = page.locator(":root"), page.get_by_role("region", name="Figures")
+    for each in (root, facts):
+        assert each.evaluate("each => each.scrollWidth - each.clientWidth") == 0
+    assert facts.evaluate("each => each.scrollHeight - each.clientHeight") == 0
+    assert root.evaluate("each => each.scrollHeight > each.clientHeight")
+
+
 def test_the_address_of_a_view_opens_the_same_view(market: Plant, visit: Visits) -> None:
     page = visit(market.url, room="#/market/ETHUSDT?interval=5m&sort=symbol")
     eventually(page, lambda: is_live(page), "the chart is shown")
