@@ -66,7 +66,7 @@ test("levers and scenarios are marked, stopped ones until they were seen to be",
   const running = {
     id: "s1",
     name: "flash-crash",
-    title: "",
+    title: "Flash crash",
     state: "running" as const,
     stopped: false,
     start_ms: 3_000,
@@ -78,7 +78,7 @@ test("levers and scenarios are marked, stopped ones until they were seen to be",
   log.takeScenarios({ scenarios: [running], library: [] }, 4_000);
   assert.deepEqual(spans(log), [
     ["lever", 1_000, 4_000, "shock BTCUSDT"],
-    ["scenario", 3_000, 90_000, "flash-crash"],
+    ["scenario", 3_000, 90_000, "Flash crash"],
   ]);
   const stopped = { ...running, state: "over" as const, stopped: true };
   log.takeScenarios({ scenarios: [stopped], library: [] }, 10_000);

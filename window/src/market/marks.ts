@@ -63,13 +63,13 @@ export class MarkLog {
   /** Take the scenarios as they are at a market time. */
   takeScenarios(page: Scenarios, nowMs: number): void {
     const present = page.scenarios.map((scenario): Mark => {
-      const { id, name, start_ms: startMs, end_ms, state, stopped } = scenario;
+      const { id, title, start_ms: startMs, end_ms, state, stopped } = scenario;
       const key = `scenario ${id}`;
       const before = this.#marks.get(key)?.endMs ?? end_ms;
       // When it was stopped is not told: at the latest when that was seen first.
       const endMs =
         state === "over" && stopped ? Math.max(startMs, Math.min(before, nowMs)) : end_ms;
-      return { id: key, kind: "scenario", startMs, endMs, text: name };
+      return { id: key, kind: "scenario", startMs, endMs, text: title };
     });
     this.#take("scenario", present, nowMs);
   }

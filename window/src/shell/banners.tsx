@@ -39,6 +39,13 @@ function FeedBanner() {
       </Note>
     );
   }
+  if (phase === "connecting" && reason) {
+    return (
+      <Note kind="error">
+        Disconnected: {reason}. What is shown is as it was. Connecting again …
+      </Note>
+    );
+  }
   if (phase === "over") {
     return (
       <Note kind="info">

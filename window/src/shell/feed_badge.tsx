@@ -14,6 +14,7 @@ function said(state: FeedState): { sign: string; text: string; level: "good" | "
     const isBad = state.phase === "waiting" || state.phase === "unsupported";
     return { sign: isBad ? "✕" : "○", text: texts[state.phase], level: isBad ? "bad" : "fair" };
   }
+  if (state.isSilent) return { sign: "▲", text: "silent", level: "fair" };
   if (state.lagMs >= BEHIND_MS) {
     return { sign: "▲", text: `${span(state.lagMs)} behind`, level: "fair" };
   }
@@ -29,13 +30,14 @@ export function FeedBadge() {
   // A room that needs hardly any stream is live too.
   const rate = state.phase === "open" && perS > 0 ? `${perS}/s` : "";
   const merged = state.isConflated ? " The page was behind: the server merges what waits." : "";
+  const silent = state.isSilent ? " Nothing comes, and the server does not answer." : "";
   return (
     <output
       class={`badge badge-${level}`}
       data-testid="feed-state"
       data-phase={state.phase}
       data-conflated={state.isConflated}
-      title={`${state.reason || "Connected to the streams."}${merged}`}
+      title={`${state.reason || "Connected to the streams."}${silent}${merged}`}
     >
       <span aria-hidden="true">{sign}</span> {text} <span class="quiet rate">{rate}</span>
     </output>

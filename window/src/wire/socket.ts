@@ -16,6 +16,8 @@ export interface FeedState {
   readonly lagMs: number;
   /** Whether the server merges what waits for this page, because it was behind. */
   readonly isConflated: boolean;
+  /** Whether the server was asked for an answer that is late. */
+  readonly isSilent: boolean;
   readonly messagesPerS: number;
   readonly bytesPerS: number;
 }
@@ -41,6 +43,12 @@ const COUNT_MS = 1_000;
 /** A page that has so much to do that its timers starve counts when a message comes. */
 const LATE_COUNT_MS = 2_000;
 const HIDDEN_AFTER_MS = 10_000;
+/** A connection on which nothing has come for so long is asked for an answer. */
+const SILENT_MS = 5_000;
+/** An answer that takes so long is late. */
+const LATE_MS = 2_000;
+/** Without an answer, or a handshake, in this time a connection is given up. */
+const ANSWER_MS = 10_000;
 const BATCH_MS = 250;
 const NAMES_AT_ONCE = 100;
 const FIRST_DELAY_MS = 500;
@@ -53,6 +61,7 @@ const BACK_MS = 2_000;
 const BETWEEN_RESETS_MS = 2_000;
 const NORMAL = 1_000;
 const GOING_AWAY = 1_001;
+const ABNORMAL = 1_006;
 
 interface Combined {
   readonly stream?: string;
@@ -84,6 +93,7 @@ export class StreamFeed {
     retryAtMs: 0,
     lagMs: 0,
     isConflated: false,
+    isSilent: false,
     messagesPerS: 0,
     bytesPerS: 0,
   });
@@ -104,6 +114,9 @@ export class StreamFeed {
   #fastestMs = Number.POSITIVE_INFINITY;
   #behindSinceMs = 0;
   #countedMs = 0;
+  #heardMs = 0;
+  /** When an answer was asked for that has not come; 0 if none was. */
+  #askedMs = 0;
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
@@ -164,7 +177,7 @@ export class StreamFeed {
       this.#cancelHide = this.#surroundings.after(HIDDEN_AFTER_MS, () => this.#hide());
     } else if (phase === "hidden") {
       this.#attempts = 0;
-      this.#change({ isConflated: false });
+      this.#change({ isConflated: false, reason: "" });
       this.#connect();
     } else {
       // What waited while the page was hidden says nothing about how fast the page is.
@@ -202,6 +215,9 @@ export class StreamFeed {
     socket.onopen = () => this.#opened(socket);
     socket.onmessage = (event) => this.#received(socket, event.data);
     socket.onclose = (event) => void this.#closed(socket, event.code, event.reason);
+    this.#cancelTick = this.#surroundings.after(ANSWER_MS, () =>
+      this.#closed(socket, ABNORMAL, ""),
+    );
   }
 
   /** Give up the connection without waiting for its end. */
@@ -223,9 +239,10 @@ export class StreamFeed {
     if (socket !== this.#socket) return;
     this.#subscribed = new Set();
     this.#fastestMs = Number.POSITIVE_INFINITY;
-    this.#behindSinceMs = 0;
+    this.#behindSinceMs = this.#askedMs = 0;
+    this.#heardMs = this.#surroundings.now();
     this.#lagMs = this.#messages = this.#bytes = 0;
-    this.#change({ phase: "open", reason: "", retryAtMs: 0, lagMs: 0 });
+    this.#change({ phase: "open", reason: "", retryAtMs: 0, lagMs: 0, isSilent: false });
     this.reset();
     this.#sendBatch();
     this.#tick(this.#surroundings.now());
@@ -262,6 +279,8 @@ export class StreamFeed {
     if (socket !== this.#socket || typeof text !== "string") return;
     this.#messages += 1;
     this.#bytes += text.length;
+    this.#heardMs = this.#surroundings.now();
+    this.#askedMs = 0;
     const message = combined(text);
     if (message === undefined) {
       this.#complain("The server sent a message that is no JSON object.");
@@ -343,6 +362,7 @@ export class StreamFeed {
       lagMs: this.#messages > 0 ? this.#lagMs : 0,
       messagesPerS: this.#messages / seconds,
       bytesPerS: this.#bytes / seconds,
+      isSilent: this.#askedMs > 0 && nowMs - this.#askedMs >= LATE_MS,
     });
     if (this.#messages === 0 || this.#lagMs < BEHIND_MS) this.#behindSinceMs = 0;
     else this.#behindSinceMs ||= nowMs;
@@ -351,7 +371,23 @@ export class StreamFeed {
     if (isBehind && !this.#state.value.isConflated) {
       this.#change({ isConflated: true });
       this.#connect();
-    } else this.#tick(nowMs);
+    } else if (this.#isAlive(nowMs)) this.#tick(nowMs);
+  }
+
+  /** Ask for an answer where nothing has come for long; give the connection up if none comes. */
+  #isAlive(nowMs: number): boolean {
+    const socket = this.#socket;
+    if (socket === null) return false;
+    if (this.#askedMs > 0 && nowMs - this.#askedMs >= ANSWER_MS) {
+      void this.#closed(socket, ABNORMAL, "Nothing comes any more, and the server does not answer");
+      return false;
+    }
+    if (this.#askedMs === 0 && nowMs - this.#heardMs >= SILENT_MS) {
+      this.#askedMs = nowMs;
+      this.#requests += 1;
+      socket.send(JSON.stringify({ method: "LIST_SUBSCRIPTIONS", id: this.#requests }));
+    }
+    return true;
   }
 
   #planBatch(): void {

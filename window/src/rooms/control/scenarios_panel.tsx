@@ -75,8 +75,12 @@ function start(place: string, body: Readonly<Record<string, string>>): Promise<b
     .carryOut({
       place,
       run: () => plantPost(SCENARIOS, body),
-      said: ({ id, title, start_ms, end_ms }) =>
-        `Started: ${title} (${id}), ${span(end_ms - start_ms)} of market time.`,
+      said: (scenario) => {
+        const { id, title, start_ms, end_ms } = scenario;
+        const next = nextChange(scenario);
+        const then = next ? ` Next in ${span(next.time_ms - start_ms)}: ${next.text}.` : "";
+        return `Started: ${title} (${id}), ${span(end_ms - start_ms)} of market time.${then}`;
+      },
       undo: ({ id }) => ({ label: "Stop", run: () => stop(id, id) }),
     })
     .finally(() => scenarios().refresh());
