@@ -126,7 +126,7 @@ export async function plantGet<P extends GetPath>(
 }
 
 /** Return the metrics of the server, as Prometheus reads them. */
-export async function metricsText(): Promise<string> {
+async function metricsText(): Promise<string> {
   return (await request("GET", "/metrics")) as string;
 }
 

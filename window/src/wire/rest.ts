@@ -25,9 +25,6 @@ export class RestError extends Error {
 /** Until when no request is sent, wall clock, because the address has used up its request weight. */
 export const pausedUntilMs = signal(0);
 
-/** Request weight of the address in the current minute, as the last response said. */
-export const usedWeight = signal(0);
-
 /**
  * Return the answer to a query, such as `klines`, below `/fapi/v1/` or `/dapi/v1/`; a path that
  * begins with `/` is taken as it is.
@@ -48,7 +45,6 @@ export async function restGet<T>(path: string, query: Query = {}): Promise<T> {
   } catch {
     throw new RestError(0, 0, "the server did not answer");
   }
-  usedWeight.value = Number(response.headers.get("x-mbx-used-weight-1m") ?? usedWeight.value);
   if (response.ok) return (await body(response)) as T;
   if (TOO_MANY.has(response.status)) {
     const pauseS = Number(response.headers.get("retry-after") ?? 10) || 10;

@@ -151,7 +151,7 @@ export function timeAt(bar: Bar, share: number): number {
 }
 
 /** Return the time nearest to another that one may go to, in whole ms. */
-export function reachable(bar: Bar, timeMs: number): number {
+function reachable(bar: Bar, timeMs: number): number {
   const least = Math.ceil(bar.leastMs - ROUNDING_MS);
   const most = Math.max(least, Math.floor(bar.mostMs + ROUNDING_MS));
   return Math.min(most, Math.max(least, Math.round(timeMs)));

@@ -272,7 +272,7 @@ function sentence(error: unknown): string {
 }
 
 /** Return a row of the answer to `klines` as a candle. */
-export function candleOf(row: KlineRow): Candle {
+function candleOf(row: KlineRow): Candle {
   const [openMs, open, high, low, close, volume, closeMs, turnover, trades] = row;
   return {
     openMs,
