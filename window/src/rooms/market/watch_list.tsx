@@ -70,7 +70,11 @@ export function WatchList(props: {
       element.removeEventListener("scroll", measure);
     };
   }, []);
-  useEffect(() => sparks.want(shown.map(({ contract }) => contract.symbol)));
+  useEffect(() => {
+    // The server knows no candles of a contract that is only announced.
+    const listed = shown.filter(({ contract }) => contract.status !== "PENDING_TRADING");
+    sparks.want(listed.map(({ contract }) => contract.symbol));
+  });
 
   const choose = (symbol: string): void => {
     go({ symbol });
