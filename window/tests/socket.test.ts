@@ -221,6 +221,27 @@ test("a page that stays behind asks for the latest state only", () => {
   assert.equal(feed.state.value.isConflated, true);
 });
 
+test("a page that keeps up again gets every message again, later after each relapse", () => {
+  const feed = opened();
+  for (const waitS of [60, 120, 240]) {
+    line().say("a@trade", {});
+    for (let second = 0; second < 5; second += 1) {
+      advance(999);
+      line().say("a@trade", {}, nowMs - 1_500);
+      advance(1);
+    }
+    assert.equal(feed.state.value.isConflated, true, `it is behind before ${waitS} s`);
+    line().onopen?.();
+    for (let second = 0; second < waitS; second += 1) {
+      assert.equal(feed.state.value.isConflated, true, `after ${second} of ${waitS} s`);
+      line().say("a@trade", {});
+      advance(1_000);
+    }
+    assert.equal(feed.state.value.isConflated, false, `after ${waitS} s`);
+    line().onopen?.();
+  }
+});
+
 test("a page whose timers starve notices that it is behind when messages come", () => {
   const feed = opened();
   line().say("a@trade", {});

@@ -28,8 +28,9 @@ export class PlantError extends Error {
   /** The field that is wrong; empty if it is none. */
   readonly field: string;
 
+  /** @param message Why; the error has it without a full stop, to be part of a sentence. */
   constructor(status: number, message: string, field = "") {
-    super(message);
+    super(message.replace(/\.$/, ""));
     this.status = status;
     this.field = field;
   }

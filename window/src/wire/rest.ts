@@ -14,9 +14,12 @@ export class RestError extends Error {
   readonly status: number;
   readonly code: number;
 
-  /** @param status The HTTP status; 0 if the server did not answer. */
+  /**
+   * @param status The HTTP status; 0 if the server did not answer.
+   * @param message Why; the error has it without a full stop, to be part of a sentence.
+   */
   constructor(status: number, code: number, message: string) {
-    super(message);
+    super(message.replace(/\.$/, ""));
     this.status = status;
     this.code = code;
   }

@@ -39,6 +39,10 @@ export interface Surroundings {
 
 export const BEHIND_MS = 1_000;
 const BEHIND_FOR_MS = 3_000;
+/** A page that was behind and has kept up for so long gets every message again: the first time, and the
+ * longest after relapses. */
+const RECOVERED_MS = 60_000;
+const LONGEST_RECOVERY_MS = 900_000;
 const COUNT_MS = 1_000;
 /** A page that has so much to do that its timers starve counts when a message comes. */
 const LATE_COUNT_MS = 2_000;
@@ -113,6 +117,8 @@ export class StreamFeed {
   #lagMs = 0;
   #fastestMs = Number.POSITIVE_INFINITY;
   #behindSinceMs = 0;
+  #keepsUpSinceMs = 0;
+  #recoveryMs = RECOVERED_MS;
   #countedMs = 0;
   #heardMs = 0;
   /** When an answer was asked for that has not come; 0 if none was. */
@@ -177,6 +183,7 @@ export class StreamFeed {
       this.#cancelHide = this.#surroundings.after(HIDDEN_AFTER_MS, () => this.#hide());
     } else if (phase === "hidden") {
       this.#attempts = 0;
+      this.#recoveryMs = RECOVERED_MS;
       this.#change({ isConflated: false, reason: "" });
       this.#connect();
     } else {
@@ -240,7 +247,7 @@ export class StreamFeed {
     this.#subscribed = new Set();
     this.#fastestMs = Number.POSITIVE_INFINITY;
     this.#behindSinceMs = this.#askedMs = 0;
-    this.#heardMs = this.#surroundings.now();
+    this.#heardMs = this.#keepsUpSinceMs = this.#surroundings.now();
     this.#lagMs = this.#messages = this.#bytes = 0;
     this.#change({ phase: "open", reason: "", retryAtMs: 0, lagMs: 0, isSilent: false });
     this.reset();
@@ -365,11 +372,19 @@ export class StreamFeed {
       isSilent: this.#askedMs > 0 && nowMs - this.#askedMs >= LATE_MS,
     });
     if (this.#messages === 0 || this.#lagMs < BEHIND_MS) this.#behindSinceMs = 0;
-    else this.#behindSinceMs ||= nowMs;
+    else {
+      this.#behindSinceMs ||= nowMs;
+      this.#keepsUpSinceMs = nowMs;
+    }
     this.#messages = this.#bytes = 0;
     const isBehind = this.#behindSinceMs > 0 && nowMs - this.#behindSinceMs >= BEHIND_FOR_MS;
-    if (isBehind && !this.#state.value.isConflated) {
+    const { isConflated } = this.#state.value;
+    if (isBehind && !isConflated) {
       this.#change({ isConflated: true });
+      this.#connect();
+    } else if (isConflated && nowMs - this.#keepsUpSinceMs >= this.#recoveryMs) {
+      this.#recoveryMs = Math.min(LONGEST_RECOVERY_MS, 2 * this.#recoveryMs);
+      this.#change({ isConflated: false });
       this.#connect();
     } else if (this.#isAlive(nowMs)) this.#tick(nowMs);
   }

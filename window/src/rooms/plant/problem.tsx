@@ -20,5 +20,5 @@ export function Problem(props: {
 /** Return why a request failed, without a full stop. */
 export function reason(error: PlantError): string {
   if (error.status === 401) return "the server wants its token, enter it above";
-  return error.message.replace(/\.$/, "");
+  return error.message;
 }
