@@ -123,6 +123,9 @@ test("a picture is as wide as its best prices need, and stays where they are in 
   heat.look(bookOf("880.0", "890.0"), 4_000);
   const [low = 0, high = 0] = bestPrices(heat.columns) ?? [];
   assert.deepEqual([low, high], [880, 1000.1]);
+  heat.look(bookOf("8.8", "8.9"), 5_000);
+  heat.look(bookOf("900.0", "900.1"), 6_000);
+  assert.deepEqual(bestPrices(heat.columns), [880, 1000.1], "a wrong price hides no other");
   assert.equal(widening(low, high, 200), 1);
   assert.equal(widening(low, high, 10), 32);
   assert.equal(widening(1000, 1000, 10), 1);

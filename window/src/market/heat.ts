@@ -124,17 +124,24 @@ export function holesOf(columns: readonly HeatColumn[]): readonly Hole[] {
   return holes;
 }
 
-/** Return the lowest and the highest best price of columns; undefined if none has one. */
+/**
+ * Return the lowest and the highest best price of columns; undefined if none has one.
+ *
+ * Prices of less than half the last one, or more than twice, are left out: they would hide the others.
+ */
 export function bestPrices(columns: readonly HeatColumn[]): readonly [number, number] | undefined {
-  let [low, high] = [Number.POSITIVE_INFINITY, 0];
+  const last = columns.findLast(({ bid, ask }) => bid > 0 || ask > 0);
+  if (last === undefined) return undefined;
+  const near = last.bid || last.ask;
+  let [low, high] = [near, near];
   for (const { bid, ask } of columns) {
     for (const price of [bid, ask]) {
-      if (price === 0) continue;
+      if (price < near / 2 || price > near * 2) continue;
       if (price < low) low = price;
       if (price > high) high = price;
     }
   }
-  return high === 0 ? undefined : [low, high];
+  return [low, high];
 }
 
 /** Of a picture, the best prices take at most this share, so that it need not move all the time. */
