@@ -61,6 +61,8 @@ class Easel {
       effect(() => view.setMarks(marks.value)),
       bind("+", "Wider candles", () => view.zoom(1)),
       bind("-", "Narrower candles", () => view.zoom(-1)),
+      bind("<", "Earlier candles", () => view.move(-1)),
+      bind(">", "Later candles", () => view.move(1)),
     ];
     return () => {
       scheme.removeEventListener("change", recolour);

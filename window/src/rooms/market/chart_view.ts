@@ -150,6 +150,14 @@ export class ChartView {
     scale.applyOptions({ barSpacing: Math.min(most, Math.max(least, barSpacing)) });
   }
 
+  /** Show earlier or later candles, a quarter of what is shown; nothing is later than the present. */
+  move(direction: 1 | -1): void {
+    const scale = this.#chart.timeScale();
+    const candles = scale.width() / scale.options().barSpacing;
+    const position = scale.scrollPosition() + (direction * candles) / 4;
+    scale.scrollToPosition(Math.min(position, scale.options().rightOffset), false);
+  }
+
   /** Take the colours of the page as they are now. */
   recolour(): void {
     const style = getComputedStyle(this.#element);
