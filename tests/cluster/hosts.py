@@ -52,10 +52,10 @@ def hosts(*names: str) -> Iterator[list[Host]]:
     made: list[Host] = []
     count_here = next(_networks)
     network = f"t{os.getpid() % 100_000}n{count_here}"
-    subnet = (os.getpid() + 83 * count_here) % 250
     switch = f"{network}sw"
     namespaces = [switch, *(f"{network}{name}" for name in names)]
     _skip_where_impossible(switch)
+    subnet = _claim()
     try:
         _run("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
         _run("ip", "-n", switch, "link", "set", "br0", "up")
@@ -70,6 +70,25 @@ def hosts(*names: str) -> Iterator[list[Host]]:
         for namespace in namespaces:
             with suppress(subprocess.CalledProcessError):
                 _run("ip", "netns", "del", namespace)
+        _run("ip", "route", "del", *_whole(subnet))
+
+
+def _claim() -> int:
+    """Return the number of a subnet that no other test has, also none that was killed.
+
+    Its claim is a route, of which there can be only one; those of the links go before it.
+    """
+    for subnet in range(250):
+        taken = _run("ip", "route", "list", "root", f"10.214.{subnet}.0/24")
+        with suppress(subprocess.CalledProcessError):
+            if not taken:
+                _run("ip", "route", "add", *_whole(subnet))
+                return subnet
+    raise AssertionError("no subnet of 10.214.0.0/16 is free: see `ip route` and `ip netns list`")
+
+
+def _whole(subnet: int) -> tuple[str, str]:
+    return "unreachable", f"10.214.{subnet}.0/24"
 
 
 def _add(namespace: str, switch: str, subnet: int, number: int, link: str) -> Host:
@@ -107,5 +126,6 @@ def _skip_where_impossible(switch: str) -> None:
         pytest.skip(f"network namespaces may not be made here: {why[-1] if why else 'refused'}")
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # `ip` alone
+def _run(*command: str) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # `ip` alone
+    return done.stdout

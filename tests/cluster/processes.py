@@ -200,7 +200,12 @@ def wait_until(condition: Callable[[], bool], what: str, within_s: float = READY
 
 def wait_ready(port: int, within_s: float = READY_S, host: str = "127.0.0.1") -> float:
     """Return after how many seconds the server of a port was ready."""
-    return wait_until(lambda: readiness(port, host)[0] == 200, f"port {port} is ready", within_s)
+    began_s = time.monotonic()
+    while (found := readiness(port, host))[0] != 200:
+        passed_s = time.monotonic() - began_s
+        assert passed_s < within_s, f"{host}:{port} is not ready after {within_s} s: {found}"
+        time.sleep(_POLL_S)
+    return time.monotonic() - began_s
 
 
 class Listener:
