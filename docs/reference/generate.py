@@ -37,7 +37,7 @@ from tickerplant.explain.catalogue_text import (
     allowance_text,
     endpoint_names,
     speeds_text,
-    weight_text,
+    weight_rule,
 )
 from tickerplant.explain.explanation import AddressNote, ConnectionNote, Explanation
 from tickerplant.explain.request_note import ParamNote, RequestNote
@@ -201,7 +201,7 @@ def _query(query: Query) -> str:
         query.doc,
         "\n".join(f"- {place}" for place in listed),
     ]
-    parts.append(f"Weight: {weight_text(query.weight)}.")
+    parts.append(f"Weight: {weight_rule(query)}.")
     if allowance := allowance_text(query):
         parts.append(f"Allowance: {allowance}.")
     if query.requires_key:

@@ -155,7 +155,7 @@ class Positioning(Struct, frozen=True, gc=False):
     top_long_positions: int
     """Share of the positions of the largest accounts that is long."""
     adl_risk: str
-    """Risk of automatic deleveraging: `low`, `medium` or `high`."""
+    """Risk of automatic deleveraging: `LOW`, `MIDDLE`, `HIGH` or `EXTREMELY_HIGH`."""
     time_ms: int
 
 

@@ -9,6 +9,9 @@ from tickerplant.venue import Venue
 REQUEST_WEIGHT_PER_MINUTE = 2400
 """The exchange's budget of request weight, and the default of the limits table."""
 
+FIRST_UNDERLYING_TYPES = ("COIN", "INDEX", "EQUITY", "COMMODITY")
+"""The kinds of underlying that were listed at the beginning of 2026."""
+
 
 class Profile(Struct, frozen=True, kw_only=True):
     """One period of the exchange's protocol."""
@@ -55,6 +58,24 @@ class Profile(Struct, frozen=True, kw_only=True):
     """
     weighted_constituents: bool
     """COIN-M index constituents carry price and weight (2026-06-30)."""
+    measured_weights: bool
+    """REST weighs requests as production was measured to, where that is not as documented (`depth`
+    without limit on 2026-10-07, others on 2026-08-01; one measurement each).
+    """
+    statistics_show_weight: bool
+    """Responses of `/futures/data/…` carry `X-MBX-USED-WEIGHT-1M`; one measurement of 2026-08-01 says
+    that they do not any more.
+    """
+    sorted_day: bool
+    """The 24-hour ticker of all symbols of USDⓈ-M has its keys in alphabetical order (measured on
+    2026-10-07, and by another client).
+    """
+    four_adl_risks: bool
+    """`symbolAdlRisk` is `LOW`, `MIDDLE`, `HIGH` or `EXTREMELY_HIGH`, computed every 30 minutes, as
+    rows of 2026-08-01 and 2026-09-21 have it; as documented, it is `low`, `medium` or `high`.
+    """
+    underlying_types: tuple[str, ...]
+    """The kinds of underlying that are listed (`exchangeInfo`, 2026-10-07)."""
 
     def carries_pair(self, venue: Venue) -> bool:
         """Whether events of `venue` carry the pair besides the symbol."""
@@ -104,6 +125,11 @@ P2026Q1 = Profile(
     funding_rate_type=False,
     funding_info_complete=False,
     weighted_constituents=False,
+    measured_weights=False,
+    statistics_show_weight=True,
+    sorted_day=False,
+    four_adl_risks=False,
+    underlying_types=FIRST_UNDERLYING_TYPES,
 )
 P2026Q2 = Profile(
     name="2026q2",
@@ -124,6 +150,11 @@ P2026Q2 = Profile(
     funding_rate_type=False,
     funding_info_complete=False,
     weighted_constituents=False,
+    measured_weights=False,
+    statistics_show_weight=True,
+    sorted_day=False,
+    four_adl_risks=False,
+    underlying_types=FIRST_UNDERLYING_TYPES,
 )
 CURRENT = Profile(
     name="current",
@@ -144,6 +175,14 @@ CURRENT = Profile(
     funding_rate_type=True,
     funding_info_complete=True,
     weighted_constituents=True,
+    measured_weights=True,
+    statistics_show_weight=False,
+    sorted_day=True,
+    four_adl_risks=True,
+    underlying_types=(
+        *FIRST_UNDERLYING_TYPES,
+        *("PREMARKET", "KR_EQUITY", "HK_EQUITY", "CN_EQUITY", "FX"),
+    ),
 )
 
 PROFILES = {profile.name: profile for profile in (P2026Q1, P2026Q2, CURRENT)}

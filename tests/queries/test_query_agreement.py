@@ -10,6 +10,7 @@ from coverage_of import covers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from request_markets import INVERSE, LINEAR, START_MS, get
+from sample_markets import sample_plant
 from stage import open_plant
 
 from tickerplant.events import Trade
@@ -17,6 +18,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.interval import next_open_time, open_time
 from tickerplant.market.market import Market
 from tickerplant.market.markets import Markets
+from tickerplant.profile import CURRENT, PROFILES
 from tickerplant.units import DAY_MS, MINUTE_MS
 
 gaps_ms = st.integers(0, 200) | st.integers(0, 3 * MINUTE_MS) | st.integers(0, 40 * MINUTE_MS)
@@ -49,6 +51,21 @@ def worth(instrument: Instrument, trades: list[Trade]) -> Fraction:
     """Return the turnover of `trades` in quote or base coin."""
     total = sum(instrument.turnover(trade.price, trade.quantity) for trade in trades)
     return Fraction(total, 10**instrument.turnover_decimals)
+
+
+def test_the_day_of_all_symbols_has_its_keys_sorted_in_the_current_profile_only() -> None:
+    for profile in PROFILES.values():
+        for name, markets in sample_plant(profile).venues.items():
+            answer: Any = get(markets, "/v1/ticker/24hr")
+            is_sorted = [list(row) == sorted(row) for row in answer]
+            assert is_sorted
+            assert set(is_sorted) == {profile is CURRENT and name == "usdm"}
+            one: Any = get(markets, "/v1/ticker/24hr", symbol=answer[0]["symbol"])
+            one = one if isinstance(one, dict) else one[0]
+            assert next(iter(one)) == "symbol", (
+                "one symbol has the documented order in every profile"
+            )
+            assert one == answer[0], "with the same values"
 
 
 @covers("/v1/ticker/24hr")

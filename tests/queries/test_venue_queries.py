@@ -16,7 +16,7 @@ from tickerplant.errors import RequestError
 from tickerplant.events import Delivered, InsuranceFund, Positioning
 from tickerplant.market.markets import RETAINED_DELIVERIES
 from tickerplant.market.sessions import Session, session
-from tickerplant.profile import PROFILES, Profile
+from tickerplant.profile import CURRENT, PROFILES, Profile
 from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -24,6 +24,9 @@ CONTRACTS = (LINEAR, SECOND, BTCUSDT_260626)
 SYMBOLS = [each.symbol for each in CONTRACTS]
 ONE = 10**8
 NOT_TOLD = 503
+DOCUMENTED = {"LOW": "low", "MIDDLE": "medium", "HIGH": "high", "EXTREMELY_HIGH": "high"}
+OF_DOCUMENTED = {"low": "LOW", "medium": "MIDDLE", "high": "HIGH"}
+HALF_HOUR_MS = 1_800_000
 
 assets = st.sampled_from(["USDT", "USDC", "BTC", "BNB"])
 balances = st.dictionaries(assets, st.integers(-(10**17), 10**17), max_size=4)
@@ -73,7 +76,7 @@ def test_a_fund_has_its_latest_balances_and_serves_all_its_contracts(
 @covers("/v1/symbolAdlRisk")
 @given(
     reported=st.lists(
-        st.tuples(st.sampled_from(SYMBOLS), st.sampled_from(["low", "medium", "high"])), max_size=8
+        st.tuples(st.sampled_from(SYMBOLS), st.sampled_from(sorted(DOCUMENTED))), max_size=8
     )
 )
 @settings(max_examples=40)
@@ -86,7 +89,7 @@ def test_the_risk_of_deleveraging_is_the_latest(
         time_ms = START_MS + 5000 * number
         plant.advance(time_ms)
         plant.publish(Positioning(symbol, 1000 + number, 5800, 5600, 5200, risk, time_ms))
-        last[symbol] = {"symbol": symbol, "adlRisk": risk, "updateTime": time_ms}
+        last[symbol] = {"symbol": symbol, "adlRisk": DOCUMENTED[risk], "updateTime": time_ms}
     markets = plant.venues["usdm"]
     rows = [last[symbol] for symbol in SYMBOLS if symbol in last]
     assert get(markets, "/v1/symbolAdlRisk") == rows
@@ -96,6 +99,40 @@ def test_the_risk_of_deleveraging_is_the_latest(
         if symbol not in last:
             with pytest.raises(RequestError, match=f"The open interest of {symbol} is not known"):
                 get(markets, "/v1/symbolAdlRisk", symbol=symbol)
+
+
+@covers("/v1/symbolAdlRisk")
+@given(
+    reported=st.lists(
+        st.tuples(st.integers(1, 3_000), st.sampled_from([*DOCUMENTED, *OF_DOCUMENTED])),
+        min_size=1,
+        max_size=12,
+    ),
+    later_s=st.integers(0, 5_000),
+)
+@settings(max_examples=60)
+def test_the_risk_of_deleveraging_is_that_of_the_last_half_hour_by_now(
+    reported: list[tuple[int, str]], later_s: int
+) -> None:
+    plant = open_plant([LINEAR], start_ms=START_MS, profile=CURRENT)
+    rows: list[tuple[int, str]] = []
+    now_ms = START_MS
+    for gap_s, risk in reported:
+        now_ms += gap_s * 1_000
+        plant.advance(now_ms)
+        plant.publish(Positioning(LINEAR.symbol, 1_000, 5_800, 5_600, 5_200, risk, now_ms))
+        rows.append((now_ms, risk))
+    now_ms += later_s * 1_000
+    plant.advance(now_ms)
+    half_hour_ms = now_ms // HALF_HOUR_MS * HALF_HOUR_MS
+    by_then = [risk for time_ms, risk in rows if time_ms <= half_hour_ms]
+    risk = by_then[-1] if by_then else rows[0][1]  # the source may have begun after it
+    got: Any = get(plant.venues["usdm"], "/v1/symbolAdlRisk", symbol=LINEAR.symbol)
+    assert got == {
+        "symbol": LINEAR.symbol,
+        "adlRisk": OF_DOCUMENTED.get(risk, risk),
+        "updateTime": half_hour_ms,
+    }
 
 
 @covers("/v1/tradingSchedule")

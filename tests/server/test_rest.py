@@ -196,6 +196,44 @@ async def test_funding_requests_share_an_allowance_and_show_no_weight() -> None:
     assert "2 requests per 5 minutes" in answers[3].json["msg"]
 
 
+@pytest.mark.parametrize(("profile", "shows"), [(P2026Q1, True), (CURRENT, False)])
+@looped
+async def test_statistics_show_no_weight_since_it_was_measured(
+    profile: Profile, shows: bool
+) -> None:
+    async with loopback(profile=profile) as house:
+        for venue, path in (
+            (USDM, "/futures/data/takerlongshortRatio?symbol=BTCUSDT&period=5m"),
+            (USDM, "/futures/data/delivery-price?pair=BTCUSDT"),
+            (USDM, "/futures/data/openInterestHist?symbol=NOPE&period=5m"),
+            (COINM, "/futures/data/takerBuySellVol?pair=BTCUSD&contractType=ALL&period=5m"),
+        ):
+            answer = await house.get(path, venue)
+            assert ("x-mbx-used-weight-1m" in answer.headers) == shows, path
+
+
+@pytest.mark.parametrize(
+    ("path", "documented", "measured"),
+    [
+        ("depth?symbol=BTCUSDT", 10, 1),
+        ("depth?symbol=BTCUSDT&limit=500", 10, 10),
+        ("constituents?symbol=BTCUSDT", 2, 1),
+        ("indexInfo", 1, 10),
+        ("indexInfo?symbol=DEFIUSDT", 1, 1),
+        ("insuranceBalance", 1, 40),
+        ("insuranceBalance?symbol=BTCUSDT", 1, 1),
+    ],
+)
+@looped
+async def test_weights_are_those_measured_in_the_current_profile(
+    path: str, documented: int, measured: int
+) -> None:
+    for profile, weight in ((P2026Q1, documented), (CURRENT, measured)):
+        async with loopback(profile=profile) as house:
+            answer = await house.get(f"/fapi/v1/{path}")
+            assert int(answer.headers["x-mbx-used-weight-1m"]) == weight, profile.name
+
+
 @looped
 async def test_two_requests_on_one_connection() -> None:
     async with loopback() as house:

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import ConfigError
+from tickerplant.instrument import TRADIFI_PERPETUAL
+from tickerplant.profile import CURRENT, PROFILES
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.underlyings import generate_underlyings
 from tickerplant.venue import COINM, USDM
@@ -58,6 +60,24 @@ def test_shares_and_metals_have_contracts_of_their_own_type() -> None:
     assert (gold.contract_type, gold.underlying_type) == ("TRADIFI_PERPETUAL", "COMMODITY")
     assert (share.contract_type, share.underlying_type) == ("TRADIFI_PERPETUAL", "EQUITY")
     assert rows["BTCUSDT"].underlying_type == rows["BTCUSD_PERP"].underlying_type == "COIN"
+
+
+def test_each_profile_lists_the_kinds_of_underlying_of_its_time() -> None:
+    start_ms = at("2026-11-10")
+    usual = instruments(start_ms)
+    for profile in PROFILES.values():
+        listed = instruments(start_ms, underlying_types=profile.underlying_types)
+        assert {each.underlying_type for each in listed} == set(profile.underlying_types)
+        assert listed[: len(usual)] == usual, "the others come last, so that nothing else moves"
+    rows = {each.symbol: each for each in listed}
+    assert len(CURRENT.underlying_types) == 9
+    assert rows["SAMSUNGUSDT"].contract_type == rows["EURUSDT"].contract_type == TRADIFI_PERPETUAL
+    assert rows["MEGAUSDT"].contract_type == "PERPETUAL", "a coin before it is listed elsewhere"
+
+
+def test_a_symbol_of_a_later_kind_is_listed_when_it_is_named() -> None:
+    (named,) = instruments(at("2026-02-10"), ["EURUSDT"])
+    assert named.underlying_type == "FX"
 
 
 def test_rules_are_the_exchanges() -> None:

@@ -15,6 +15,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.open_interest import (
+    ADL_RISKS,
     OPEN_INTEREST_DAYS,
     RANDOM_SHARE,
     SHARE_KEEP,
@@ -68,7 +69,7 @@ def test_positions_wander_but_stay_plausible(symbol: str) -> None:
         assert 2_000 < row.long_accounts < 8_500
         assert 2_000 < row.top_long_accounts < 8_500
         assert 2_000 < row.top_long_positions < 8_500
-        assert row.adl_risk in {"low", "medium", "high"}
+        assert row.adl_risk in ADL_RISKS
     assert len({row.long_accounts for row in rows}) > 100, "it changes"
     steps = [abs(a.long_accounts - b.long_accounts) for a, b in pairwise(rows)]
     assert max(steps) < 20, "nobody changes his mind all at once"
@@ -136,8 +137,9 @@ def test_the_livelier_the_trading_the_more_positions_move(activity: float, seed:
 @pytest.mark.parametrize(
     ("lean", "risk"),
     [
-        *((0, "low"), (1, "low"), (899, "low"), (900, "medium"), (901, "medium")),
-        *((1499, "medium"), (1500, "high"), (4000, "high")),
+        *((0, "LOW"), (1, "LOW"), (899, "LOW"), (900, "MIDDLE"), (901, "MIDDLE")),
+        *((1499, "MIDDLE"), (1500, "HIGH"), (1699, "HIGH")),
+        *((1700, "EXTREMELY_HIGH"), (4000, "EXTREMELY_HIGH")),
     ],
 )
 def test_the_risk_of_deleveraging_grows_with_the_lean(lean: int, risk: str) -> None:
@@ -151,7 +153,7 @@ def test_the_published_risk_follows_the_accounts() -> None:
         for positions in map(holders_of, repeat("ATOMUSDT"), range(100))
         for step in range(3)
     ]
-    assert {row.adl_risk for row in rows} == {"low", "medium", "high"}
+    assert {row.adl_risk for row in rows} == set(ADL_RISKS)
     assert all(row.adl_risk == adl_risk(row.long_accounts) for row in rows)
 
 

@@ -18,6 +18,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.mark_price import funding_rate
+from tickerplant.simulation.open_interest import ADL_RISKS
 from tickerplant.units import DAY_MS, HOUR_MS
 
 START_MS = 1_780_000_012_345
@@ -146,5 +147,5 @@ def test_positions_are_known_every_five_minutes_of_a_month(symbol: str) -> None:
         assert row.open_interest % past.inputs.instrument.step_size == 0
         shares = (row.long_accounts, row.top_long_accounts, row.top_long_positions)
         assert all(1000 <= share <= 9000 for share in shares)
-        assert row.adl_risk in {"low", "medium", "high"}
+        assert row.adl_risk in ADL_RISKS
     assert len({row.open_interest for row in rows}) > len(rows) // 3, "it changes"

@@ -170,7 +170,7 @@ class RestClient:
         target = full_path(path, self._hosts.venue)
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
         query = find_path(self._hosts.venue, target)
-        weight = UNKNOWN_WEIGHT if query is None else query.weigh(texts)
+        weight = UNKNOWN_WEIGHT if query is None else query.weigh_over_rest(texts, None)
         url = self.url_of(path)
         request = self.context.request(
             url, one_line(target), shown_text(texts), timeout_s, is_page=is_page

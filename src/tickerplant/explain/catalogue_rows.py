@@ -9,7 +9,7 @@ from tickerplant.explain.catalogue_text import (
     short_name,
     speeds_text,
     weight_range,
-    weight_text,
+    weight_rule,
 )
 from tickerplant.queries import QUERIES
 from tickerplant.streams import CATALOGUE
@@ -131,7 +131,7 @@ def query_rows() -> list[QueryRow]:
                     method=method or None,
                     venue=venue.name,
                     weight=weight_range(query.weight),
-                    weight_rule=weight_text(query.weight),
+                    weight_rule=weight_rule(query),
                     allowance=query.allowance or None,
                     requires_key=query.requires_key,
                     params=params,

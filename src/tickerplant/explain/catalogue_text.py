@@ -61,6 +61,14 @@ def weight_text(weight: Weight) -> str:
             raise TypeError(f"unknown weight rule {weight!r}")
 
 
+def weight_rule(query: Query) -> str:
+    """Return the documented rule for the weight of a query, and the measured one where it differs."""
+    documented = weight_text(query.weight)
+    if query.measured_weight is None:
+        return documented
+    return f"{documented}; over REST in the profile `current`: {weight_text(query.measured_weight)}"
+
+
 def endpoint_names(query: Query, venue: Venue) -> tuple[str, str]:
     """Return the REST path and the WebSocket API method of a query, each empty if there is none."""
     path = query.path_on(venue) or ""

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tickerplant.errors import RequestError
 from tickerplant.explain.arguments import RequestArgument
-from tickerplant.explain.catalogue_text import allowance_text, endpoint_names, weight_text
+from tickerplant.explain.catalogue_text import allowance_text, endpoint_names, weight_rule
 from tickerplant.market.markets import Markets
 from tickerplant.market.timers import Timers
 from tickerplant.profile import Profile
@@ -89,8 +89,8 @@ def note_request(request: RequestArgument, profile: Profile) -> RequestNote:
         returns=query.doc,
         path=path,
         method=method,
-        weight=query.weigh(params),
-        weight_rule=weight_text(query.weight),
+        weight=query.weigh_over_rest(params, profile) if has_params else query.weigh(params),
+        weight_rule=weight_rule(query),
         allowance=allowance_text(query) or None,
         keyed=query.requires_key,
         params=[_param(param, params) for param in query.params],

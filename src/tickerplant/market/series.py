@@ -91,6 +91,7 @@ def _inside(
 
 
 POSITIONING_PERIOD_MS = 5 * MINUTE_MS
+HALF_HOUR_MS = 30 * MINUTE_MS
 RETAINED_DAYS = 30
 RETAINED_ROWS = RETAINED_DAYS * DAY_MS // POSITIONING_PERIOD_MS
 """Rows kept since the start."""
@@ -104,6 +105,8 @@ class Positions:
 
     def __init__(self) -> None:
         self.latest: Positioning | None = None
+        self._half_hourly: Positioning | None = None
+        """That of the last half hour that began before the latest."""
         self._load_history: Callable[[], Sequence[Positioning]] = tuple
         self._rows: deque[Positioning] = deque(maxlen=RETAINED_ROWS)
 
@@ -115,6 +118,10 @@ class Positions:
         """Set the current positioning; store the previous one at the five-minute marks since."""
         before, now_ms = self.latest, positioning.time_ms
         self.latest = positioning
+        half_hour_ms = now_ms // HALF_HOUR_MS * HALF_HOUR_MS
+        if self._half_hourly is None or half_hour_ms > self._half_hourly.time_ms:
+            then = positioning if before is None or now_ms == half_hour_ms else before
+            self._half_hourly = replace(then, time_ms=half_hour_ms)
         rows = self._rows
         if before is not None:
             next_ms = (
@@ -129,6 +136,22 @@ class Positions:
             )
         if now_ms % POSITIONING_PERIOD_MS == 0 and (not rows or now_ms > rows[-1].time_ms):
             rows.append(positioning)
+
+    def at_half_hour(self, now_ms: int) -> Positioning:
+        """Return the positioning at the last whole half hour until `now_ms`, the present time.
+
+        Before the first half hour, it is the first positioning.
+
+        Raises:
+            ValueError: there is none yet.
+        """
+        latest, known = self.latest, self._half_hourly
+        if latest is None or known is None:
+            raise ValueError("no positioning yet")
+        half_hour_ms = now_ms // HALF_HOUR_MS * HALF_HOUR_MS
+        if half_hour_ms > known.time_ms:
+            return replace(latest, time_ms=half_hour_ms)
+        return known
 
     def rows(
         self, period_ms: int, start_ms: int | None, end_ms: int | None, limit: int

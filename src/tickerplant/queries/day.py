@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.market import figures
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_PAIR, ANY_SYMBOL
-from tickerplant.queries.query import Query, Rows, SymbolWeight, for_each_market
+from tickerplant.queries.query import Query, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -41,15 +41,43 @@ class Day(Struct, frozen=True, rename="camel"):
     count: int
 
 
-def day(
-    markets: Markets, market: Market | None, pair: str | None = None
-) -> Day | list[Day] | Rows[Day]:
+class SortedDay(Struct, frozen=True, rename="camel"):
+    """The same with keys in alphabetical order."""
+
+    base_volume: str | UnsetType
+    close_time: int
+    count: int
+    first_id: int
+    high_price: str
+    last_id: int
+    last_price: str
+    last_qty: str
+    low_price: str
+    open_price: str
+    open_time: int
+    pair: str | UnsetType
+    price_change: str
+    price_change_percent: str
+    quote_volume: str | UnsetType
+    symbol: str
+    volume: str
+    weighted_avg_price: str
+
+
+AnyDay = TypeVar("AnyDay", Day, SortedDay)
+
+
+def day(markets: Markets, market: Market | None, pair: str | None = None) -> object:
     """Return the statistics of one market, of those of a pair, or of all that have traded.
 
     Raises:
         RequestError: A symbol and a pair are named, or the named market has not traded yet.
     """
-    return for_each_market(markets, market, pair, partial(_day, markets.now_ms), _is_trading)
+    if market is None and markets.profile.sorted_day and not markets.venue.inverse:
+        return for_each_market(
+            markets, None, pair, partial(_day, SortedDay, markets.now_ms), _is_trading
+        )
+    return for_each_market(markets, market, pair, partial(_day, Day, markets.now_ms), _is_trading)
 
 
 def _is_trading(market: Market) -> bool:
@@ -57,7 +85,7 @@ def _is_trading(market: Market) -> bool:
     return market.instrument.status == "TRADING"
 
 
-def _day(now_ms: int, market: Market) -> Day:
+def _day(kind: type[AnyDay], now_ms: int, market: Market) -> AnyDay:
     stats = market.minutes.statistics()
     if stats is None:
         raise request_errors.unknown_yet(f"The last 24 hours of {market.symbol}", "no trade yet")
@@ -65,7 +93,7 @@ def _day(now_ms: int, market: Market) -> Day:
     inverse = instrument.venue.inverse
     prices, quantities = instrument.price.text, instrument.quantity.text
     turnover = figures.ticker_turnover(instrument, stats.turnover)
-    return Day(
+    return kind(
         symbol=market.symbol,
         pair=instrument.pair if instrument.venue.always_pair else UNSET,
         price_change=figures.change(instrument, stats),

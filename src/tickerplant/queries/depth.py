@@ -108,14 +108,17 @@ def _depth(
     )
 
 
+_WEIGHTS = ((50, 2), (100, 5), (500, 10), (1000, 20))
+
 QUERIES = (
     Query(
         method="depth",
         path="/v1/depth",
         venues=(USDM, COINM),
         # Order Book pages: weight 2 for 5, 10, 20, 50; 5 for 100; 10 for 500; 20 for 1000; so 10
-        # for the default of 500, though production was once measured to charge 1 without `limit`.
-        weight=LimitWeight(((50, 2), (100, 5), (500, 10), (1000, 20)), unlimited=10),
+        # for the default of 500.
+        weight=LimitWeight(_WEIGHTS, unlimited=10),
+        measured_weight=LimitWeight(_WEIGHTS, unlimited=1),
         params=(
             ONE_SYMBOL,
             Param(

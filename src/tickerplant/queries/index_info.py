@@ -10,7 +10,7 @@ from tickerplant.events import IndexConstituent
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_SYMBOL, ONE_SYMBOL, Param, contracts
-from tickerplant.queries.query import FlatWeight, Query, Rows, for_each_market
+from tickerplant.queries.query import FlatWeight, Query, Rows, SymbolWeight, for_each_market
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ QUERIES = (
         path="/v1/constituents",
         venues=(USDM,),
         weight=FlatWeight(2),
+        measured_weight=FlatWeight(1),
         params=(ONE_SYMBOL,),
         handler=constituents,
         doc="The spot markets of a symbol's index price.",
@@ -154,6 +155,7 @@ QUERIES = (
         path="/v1/indexInfo",
         venues=(USDM,),
         weight=FlatWeight(1),
+        measured_weight=SymbolWeight(one=1, every=10),
         params=(ANY_SYMBOL,),
         handler=index_info,
         doc="The assets of a composite index.",

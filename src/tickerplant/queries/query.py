@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
+from tickerplant.profile import Profile
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import Param
 from tickerplant.venue import Venue
@@ -90,6 +91,9 @@ class Query(Struct, frozen=True, kw_only=True):
     is_market_data: bool = True
     """Whether it is about a market, not about the server."""
     weight: Weight
+    """As documented."""
+    measured_weight: Weight | None = None
+    """The weight over REST that production was measured to charge, if not the documented one."""
     allowance: str | None = None
     """The budget that counts it besides its weight: the name of its limit, or None."""
     requires_key: bool = False
@@ -112,8 +116,25 @@ class Query(Struct, frozen=True, kw_only=True):
         return self.method is not None and venue in self.venues and has_answer
 
     def weigh(self, raw: Mapping[str, object]) -> int:
-        """Return the weight of a request with the parameters `raw`; never raises."""
+        """Return the documented weight of a request with the parameters `raw`; never raises."""
         return self.weight.of(raw)
+
+    def weigh_over_rest(self, raw: Mapping[str, object], profile: Profile | None) -> int:
+        """Return the weight of a REST request in a profile; never raises.
+
+        Without a profile, it is the largest of all.
+        """
+        if self.measured_weight is None:
+            return self.weight.of(raw)
+        if profile is None:
+            return max(self.weight.of(raw), self.measured_weight.of(raw))
+        return (self.measured_weight if profile.measured_weights else self.weight).of(raw)
+
+    def shows_weight_in(self, profile: Profile) -> bool:
+        """Whether REST responses carry the used weight."""
+        if self.allowance == FUNDING_ALLOWANCE:
+            return False  # measured on the exchange
+        return profile.statistics_show_weight or not self.absolute
 
     def respond(self, markets: Markets, raw: Mapping[str, object]) -> object:
         """Return the response as `msgspec.json` can encode it, keys in wire order.

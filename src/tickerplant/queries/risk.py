@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from tickerplant.events import InsuranceFund
 from tickerplant.instrument import RATE_DECIMALS, decimal_text
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ANY_SYMBOL
-from tickerplant.queries.query import FlatWeight, Query, Rows, for_each_market
+from tickerplant.queries.query import FlatWeight, Query, Rows, SymbolWeight, for_each_market
 from tickerplant.queries.statistics import current_positioning
 from tickerplant.venue import USDM
 
@@ -41,6 +42,12 @@ class AdlRisk(Struct, frozen=True, rename="camel"):
     symbol: str
     adl_risk: str
     update_time: int
+
+
+ADL_RISKS = {"LOW": "low", "MIDDLE": "medium", "HIGH": "high", "EXTREMELY_HIGH": "high"}
+"""The risks that events carry, and the documented words for them."""
+_FOUR_ADL_RISKS = {"low": "LOW", "medium": "MIDDLE", "high": "HIGH"}
+"""The same for events that carry the documented words."""
 
 
 def insurance_balance(markets: Markets, market: Market | None) -> Fund | list[Fund]:
@@ -77,12 +84,21 @@ def adl_risk(markets: Markets, market: Market | None) -> AdlRisk | list[AdlRisk]
     Raises:
         RequestError: The source has not sent it.
     """
-    return for_each_market(markets, market, None, _adl_risk)
+    row = _half_hourly_adl_risk if markets.profile.four_adl_risks else _adl_risk
+    return for_each_market(markets, market, None, partial(row, markets.now_ms))
 
 
-def _adl_risk(market: Market) -> AdlRisk:
+def _adl_risk(_now_ms: int, market: Market) -> AdlRisk:
     present = current_positioning(market)
-    return AdlRisk(market.symbol, present.adl_risk, present.time_ms)
+    risk = ADL_RISKS.get(present.adl_risk, present.adl_risk)
+    return AdlRisk(market.symbol, risk, present.time_ms)
+
+
+def _half_hourly_adl_risk(now_ms: int, market: Market) -> AdlRisk:
+    current_positioning(market)
+    then = market.positions.at_half_hour(now_ms)
+    risk = _FOUR_ADL_RISKS.get(then.adl_risk, then.adl_risk)
+    return AdlRisk(market.symbol, risk, then.time_ms)
 
 
 QUERIES = (
@@ -90,6 +106,7 @@ QUERIES = (
         path="/v1/insuranceBalance",
         venues=(USDM,),
         weight=FlatWeight(1),
+        measured_weight=SymbolWeight(one=1, every=40),
         params=(ANY_SYMBOL,),
         handler=insurance_balance,
         doc="The balances of the insurance funds, and the contracts that share them.",
@@ -100,6 +117,7 @@ QUERIES = (
         weight=FlatWeight(1),
         params=(ANY_SYMBOL,),
         handler=adl_risk,
-        doc="The risk of automatic deleveraging: `low`, `medium` or `high`.",
+        doc="The risk of automatic deleveraging: `low`, `medium` or `high`; in the profile `current`, "
+        "`LOW`, `MIDDLE`, `HIGH` or `EXTREMELY_HIGH` at the last half hour.",
     ),
 )

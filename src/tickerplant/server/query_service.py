@@ -11,6 +11,7 @@ import msgspec
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
+from tickerplant.profile import Profile
 from tickerplant.protocol.actions import Forward
 from tickerplant.protocol.client_requests import disconnected, unknown_error
 from tickerplant.queries import find_method
@@ -65,6 +66,11 @@ class QueryService:
         self._encode = msgspec.json.Encoder().encode
         self._forwarded: set[asyncio.Task[bytes]] = set()
         self._is_stopped = False
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that is served."""
+        return self._markets.profile
 
     @property
     def forwarded_counts(self) -> Mapping[str, int]:

@@ -22,7 +22,7 @@ from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
 from tickerplant.queries import QUERIES, find_path
-from tickerplant.queries.query import FUNDING_ALLOWANCE, Query
+from tickerplant.queries.query import Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
 from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
@@ -41,8 +41,6 @@ PENDING = "pending"
 """Where the state of a scope has the `PendingResponse` to its request, if that is begun already."""
 UNKNOWN = "unknown"
 """The address of a client whose socket is gone."""
-WITHOUT_WEIGHT = frozenset({FUNDING_ALLOWANCE})
-"""Allowances whose responses lack the used weight (measured on the exchange)."""
 
 
 class PendingResponse(Response, frozen=True, kw_only=True):
@@ -310,11 +308,12 @@ class Rest:
     def _query(self, query: Query, query_string: bytes, has_key: bool, address: str) -> Response:
         endpoint = self._endpoint
         params = parameters(query_string)
-        weight = query.weigh(params)
+        profile = endpoint.queries.profile
+        weight = query.weigh_over_rest(params, profile)
         charge = endpoint.rate_limiter.charge(address, weight, endpoint.clock(), query.allowance)
         endpoint.counters.weight += weight
-        shows_weight = query.allowance not in WITHOUT_WEIGHT
-        used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),) if shows_weight else ()
+        shown = query.shows_weight_in(profile)
+        used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),) if shown else ()
         if charge.refused:
             return self._turn_away(charge, used)
         if query.requires_key and not has_key:

@@ -8,6 +8,7 @@ from functools import partial
 from tickerplant import logs
 from tickerplant.config.settings import SimulateSettings
 from tickerplant.plant import Plant
+from tickerplant.profile import PROFILES
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.serving.process import without_collection
@@ -44,7 +45,12 @@ def simulate_service(settings: SimulateSettings, truth: Truth | None = None) -> 
     opened_s = time.monotonic() if settings.start_ms is None and not settings.wait_for else None
     start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
     with without_collection():
-        traded = instruments(start_ms, settings.symbols or None, settings.symbol_count)
+        traded = instruments(
+            start_ms,
+            settings.symbols or None,
+            settings.symbol_count,
+            PROFILES[settings.profile].underlying_types,
+        )
         exchange = SimulatedExchange(
             traded,
             seed=settings.seed,

@@ -143,20 +143,33 @@ USD_MARKETS = (
     ("bitfinex", "{}USD"),
     ("cryptocom", "{}_USD"),
 )
-METAL_MARKETS = (
-    ("lbma", "{}/USD"),
-    ("comex", "{}USD"),
-    ("oanda", "{}_USD"),
-    ("saxo", "{}USD"),
-    ("swissquote", "{}/USD"),
-)
-SHARE_MARKETS = (
-    ("nasdaq", "{}"),
-    ("nyse", "{}"),
-    ("cboe", "{}"),
-    ("iex", "{}"),
-    ("memx", "{}"),
-)
+TRADFI_MARKETS = {
+    "COMMODITY": (
+        ("lbma", "{}/USD"),
+        ("comex", "{}USD"),
+        ("oanda", "{}_USD"),
+        ("saxo", "{}USD"),
+        ("swissquote", "{}/USD"),
+    ),
+    "FX": (
+        ("ebs", "{}/USD"),
+        ("oanda", "{}_USD"),
+        ("saxo", "{}USD"),
+        ("swissquote", "{}/USD"),
+        ("lmax", "{}/USD"),
+    ),
+    "EQUITY": (
+        ("nasdaq", "{}"),
+        ("nyse", "{}"),
+        ("cboe", "{}"),
+        ("iex", "{}"),
+        ("memx", "{}"),
+    ),
+    "KR_EQUITY": (("krx", "{}"), ("nextrade", "{}"), ("lseg", "{}.KS"), ("xetra", "{}")),
+    "HK_EQUITY": (("hkex", "{}"), ("lseg", "{}.HK"), ("otcm", "{}"), ("xetra", "{}")),
+    "CN_EQUITY": (("szse", "{}"), ("sse", "{}"), ("lseg", "{}.SZ"), ("hkex", "{}")),
+}
+"""By the kind of underlying; other kinds trade on the markets of coins."""
 
 
 class Basket:
@@ -200,8 +213,5 @@ class Basket:
 
 def _markets(instrument: Instrument) -> tuple[tuple[str, str], ...]:
     """Return the spot markets of an underlying, and the format of its symbol there."""
-    if instrument.underlying_type == "EQUITY":
-        return SHARE_MARKETS
-    if instrument.underlying_type == "COMMODITY":
-        return METAL_MARKETS
-    return USD_MARKETS if instrument.venue.inverse else USDT_MARKETS
+    usual = USD_MARKETS if instrument.venue.inverse else USDT_MARKETS
+    return TRADFI_MARKETS.get(instrument.underlying_type, usual)

@@ -6,7 +6,7 @@ Tick, lot, precision, smallest notional and contract size are those of the excha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from msgspec import structs
@@ -20,10 +20,12 @@ from tickerplant.instrument import (
     coin_contract_size,
     decimal_units,
 )
+from tickerplant.profile import FIRST_UNDERLYING_TYPES
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.underlyings import (
     COINS,
     INDEX,
+    PREMARKET,
     TRADFI,
     UNDERLYINGS,
     Underlying,
@@ -50,6 +52,7 @@ def instruments(
     start_ms: int,
     symbols: Sequence[str] | None = None,
     symbol_count: int | None = None,
+    underlying_types: Collection[str] = FIRST_UNDERLYING_TYPES,
 ) -> tuple[Instrument, ...]:
     """Return the contracts that are listed at `start_ms`.
 
@@ -57,13 +60,15 @@ def instruments(
         start_ms: Start of the simulation; decides which quarterly contracts exist.
         symbols: List only these.
         symbol_count: List this many; beyond the standard ones, underlyings are generated.
+        underlying_types: List contracts of these kinds of underlying, unless `symbols` name others.
 
     Raises:
         ConfigError: A symbol is not listed, or the count is not positive.
     """
     if symbol_count is not None and symbol_count < 1:
         raise ConfigError("symbol_count", symbol_count, "at least 1")
-    listed = _standard(start_ms)
+    standard = _standard(start_ms)
+    listed = [each for each in standard if each.underlying_type in underlying_types]
     if symbol_count is not None and symbol_count > len(listed):
         known = {each.base_asset for each in listed}
         more = (coin for coin in generate_underlyings() if coin.name not in known)
@@ -72,7 +77,7 @@ def instruments(
         ]
     if symbols is None:
         return tuple(listed[:symbol_count])
-    by_symbol = {each.symbol: each for each in listed}
+    by_symbol = {each.symbol: each for each in (*listed, *standard)}
     chosen = tuple(dict.fromkeys(symbol.upper() for symbol in symbols))
     for symbol in chosen:
         if symbol not in by_symbol:
@@ -87,7 +92,7 @@ def _standard(start_ms: int) -> list[Instrument]:
         *_dated_usdm(start_ms),
         *(_perpetual_coinm(UNDERLYINGS[name], start_ms) for name in PERPETUAL_COINM),
         *_dated_coinm(start_ms),
-        *(_perpetual_usdm(coin, start_ms) for coin in (INDEX, *TRADFI)),
+        *(_perpetual_usdm(coin, start_ms) for coin in (INDEX, *TRADFI, PREMARKET)),
     ]
 
 

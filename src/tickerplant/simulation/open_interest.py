@@ -7,6 +7,7 @@ generated backwards; a contract that was listed within the last month began with
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from math import exp
@@ -40,8 +41,9 @@ LONG_SPREADS = (450, 520, 300)
 """Standard deviations of these shares, in 10^-4."""
 LEAST_SHARE, LARGEST_SHARE = 1000, 9000
 """Bounds of the long shares, in 10^-4."""
-ONE_SIDED = (900, 1500)
-"""Distances of the long accounts' share from even that make the risk medium and high, in 10^-4."""
+ONE_SIDED = (900, 1500, 1700)
+"""Distances of the long accounts' share from even, in 10^-4, from which each higher risk holds."""
+ADL_RISKS = ("LOW", "MIDDLE", "HIGH", "EXTREMELY_HIGH")
 
 
 class PositionTargets(Struct, frozen=True):
@@ -101,9 +103,7 @@ def usual_open_interest(instrument: Instrument, contract_profile: ContractProfil
 
 def adl_risk(long_accounts: int) -> str:
     """Return the risk of automatic deleveraging for a share of long accounts in 10^-4."""
-    off = abs(long_accounts - 5000)
-    medium, high = ONE_SIDED
-    return "high" if off >= high else "medium" if off >= medium else "low"
+    return ADL_RISKS[bisect_right(ONE_SIDED, abs(long_accounts - 5000))]
 
 
 ANY_ID = 0

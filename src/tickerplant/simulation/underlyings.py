@@ -117,8 +117,30 @@ TRADFI = (
         *("NVDA", 184.72, "0.01", 2, "0.01", 0.026, 0.7, 0.5, 260, 14_000, 5, "TradFi", 2_330),
         underlying_type="EQUITY",
     ),
+    Underlying(
+        *("SAMSUNG", 71.28, "0.01", 2, "0.01", 0.02, 0.6, 0.3, 240, 10_000, 5, "TradFi", 2_440),
+        underlying_type="KR_EQUITY",
+    ),
+    Underlying(
+        *("TENCENT", 82.64, "0.01", 2, "0.01", 0.02, 0.6, 0.3, 240, 10_000, 5, "TradFi", 2_490),
+        underlying_type="HK_EQUITY",
+    ),
+    Underlying(
+        *("CATL", 54.37, "0.01", 2, "0.01", 0.022, 0.6, 0.3, 240, 9_000, 5, "TradFi", 2_510),
+        underlying_type="CN_EQUITY",
+    ),
+    Underlying(
+        *("EUR", 1.1634, "0.0001", 4, "1", 0.005, 0.5, 0.4, 320, 40_000, 5, "TradFi", 2_470),
+        underlying_type="FX",
+    ),
 )
-"""Metals and shares, whose perpetual contracts have trading sessions."""
+"""Metals, shares and currencies, whose perpetual contracts have trading sessions."""
+
+PREMARKET = Underlying(
+    *("MEGA", 0.4127, "0.00010", 5, "1", 0.06, 0.6, 0.5, 140, 6_000, 5, "Pre-Market", 2_400),
+    underlying_type="PREMARKET",
+)
+"""A coin whose contract trades before the coin does."""
 
 INDEX = Underlying(
     *("DEFI", 812.4, "0.1", 1, "0.001", 0.036, 0.95, 0.4, 160, 5_000, 5, "Index", 340),
@@ -128,7 +150,7 @@ INDEX = Underlying(
 INDEX_SHARES = (("AAVE", 0.26), ("LINK", 0.24), ("UNI", 0.22), ("AVAX", 0.18), ("NEAR", 0.10))
 """The coins of the composite index, and their shares of it at the start of a simulation."""
 
-UNDERLYINGS = {coin.name: coin for coin in (*COINS, *TRADFI, INDEX)}
+UNDERLYINGS = {coin.name: coin for coin in (*COINS, *TRADFI, INDEX, PREMARKET)}
 
 
 def underlying_named(name: str) -> Underlying:
