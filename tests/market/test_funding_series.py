@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.events import FundingPaid
-from tickerplant.market.series import FundingSeries
+from tickerplant.market.series import RETAINED_FUNDINGS, FundingSeries
 
 TIMES = st.integers(0, 40)
 
@@ -52,3 +52,12 @@ def test_without_history_there_are_the_payments_of_this_run() -> None:
     paid = FundingPaid("BTCUSDT", 1, 2, 3)
     fundings.add(paid)
     assert fundings.within(None, None, 5) == [paid]
+
+
+def test_payments_from_before_the_start_do_not_precede_a_hole() -> None:
+    fundings = FundingSeries()
+    fundings.load_history(lambda start_ms, end_ms, limit: [FundingPaid("BTCUSDT", 0, 0, 0)])
+    for n in range(1, RETAINED_FUNDINGS + 6):
+        fundings.add(FundingPaid("BTCUSDT", n, n, n))
+    assert [paid.time_ms for paid in fundings.within(0, None, 2)] == [6, 7]
+    assert len(fundings.within(None, None, 10**6)) == RETAINED_FUNDINGS

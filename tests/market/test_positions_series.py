@@ -3,8 +3,9 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from stage import START_MS
 
 from tickerplant.events import Positioning
@@ -128,14 +129,29 @@ def test_a_silence_of_years_leaves_a_month_of_what_was_known() -> None:
 times = st.none() | st.integers(-2, 40).map(lambda n: FIRST_MS + n * POSITIONING_PERIOD_MS // 2)
 
 
+def known(rows: list[Positioning]) -> dict[int, Positioning]:
+    """What was known at every five minutes from the first of `rows` to the last."""
+    if not rows:
+        return {}
+    first, last = rows[0].time_ms, rows[-1].time_ms
+    marks = range(-(-first // POSITIONING_PERIOD_MS), last // POSITIONING_PERIOD_MS + 1)
+    return {
+        ms: replace([row for row in rows if row.time_ms <= ms][-1], time_ms=ms)
+        for ms in (mark * POSITIONING_PERIOD_MS for mark in marks)
+    }
+
+
 @given(
-    st.lists(st.integers(0, 2), max_size=30),
+    st.lists(st.integers(0, 4), max_size=30),
     st.integers(0, 30),
     st.sampled_from([1, 3]),
     times,
     times,
     st.integers(1, 9),
 )
+@example(steps=[0, 4, 4], past=0, periods=3, start_ms=None, end_ms=None, limit=2).via("a gap")
+@example(steps=[0, 0], past=0, periods=1, start_ms=None, end_ms=None, limit=9).via("twice at once")
+@example(steps=[0, 0], past=1, periods=1, start_ms=None, end_ms=None, limit=1).via("at the seam")
 def test_rows_are_selected_by_their_time(
     steps: list[int],
     past: int,
@@ -144,26 +160,34 @@ def test_rows_are_selected_by_their_time(
     end_ms: int | None,
     limit: int,
 ) -> None:
-    """Two rows of one time may meet where the past ends; the later one counts."""
-    rows = [
+    """Of two positionings of one time the later one counts, also where the past ends."""
+    before = [
         positioning(FIRST_MS + n * POSITIONING_PERIOD_MS, number)
-        for number, n in enumerate(accumulate(steps))
+        for number, n in enumerate(accumulate(steps[:past]))
+    ]
+    begin_ms = before[-1].time_ms if before else FIRST_MS
+    since = [
+        positioning(begin_ms + n * POSITIONING_PERIOD_MS // 2, len(before) + number)
+        for number, n in enumerate(accumulate(steps[past:]))
     ]
     positions, period_ms = Positions(), periods * POSITIONING_PERIOD_MS
-    positions.load_history(lambda: rows[:past])
-    for row in rows[past:]:
+    positions.load_history(lambda: before)
+    for row in since:
         positions.add(row)
-    live = Positions()
-    for row in rows[past:]:
-        live.add(row)
-    every = rows[:past] + live.rows(POSITIONING_PERIOD_MS, None, None, len(rows) + 1)
-    inside = {
-        row.time_ms: row
-        for row in every
-        if row.time_ms % period_ms == 0
-        and (start_ms is None or row.time_ms >= start_ms)
-        and (end_ms is None or row.time_ms <= end_ms)
-    }
-    expected = [*inside.values()]
-    expected = expected[-limit:] if start_ms is None else expected[:limit]
+    every = {row.time_ms: row for row in before} | known(since)
+    inside = [
+        row
+        for ms, row in every.items()
+        if ms % period_ms == 0
+        and (start_ms is None or ms >= start_ms)
+        and (end_ms is None or ms <= end_ms)
+    ]
+    expected = inside[-limit:] if start_ms is None else inside[:limit]
     assert positions.rows(period_ms, start_ms, end_ms, limit) == expected
+
+
+def test_the_past_does_not_precede_a_hole() -> None:
+    positions = lived(RETAINED_ROWS + 5)
+    positions.load_history(lambda: [positioning(FIRST_MS - POSITIONING_PERIOD_MS, 99)])
+    rows = positions.rows(POSITIONING_PERIOD_MS, FIRST_MS - DAY_MS, None, 2)
+    assert [row.open_interest for row in rows] == [5, 6]

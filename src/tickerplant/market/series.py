@@ -54,7 +54,8 @@ class FundingSeries:
     def within(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
         """Return up to `limit` payments in [`start_ms`, `end_ms`], oldest first.
 
-        With a start the first ones, otherwise the latest ones.
+        With a start the first ones, otherwise the latest ones.  Once `RETAINED_FUNDINGS` were added,
+        there are none from before the start.
         """
         found = [*self._before(start_ms, end_ms, limit), *_inside(self._recent, start_ms, end_ms)]
         return found[-limit:] if start_ms is None else found[:limit]
@@ -62,7 +63,8 @@ class FundingSeries:
     def _before(
         self, start_ms: int | None, end_ms: int | None, limit: int
     ) -> Sequence[FundingPaid]:
-        if self._load_earlier is None:
+        # Before payments that were dropped, the past would precede a hole.
+        if self._load_earlier is None or len(self._recent) == RETAINED_FUNDINGS:
             return ()
         is_latest = start_ms is None and end_ms is None
         wanted = max(CACHED_FUNDINGS, min(limit, RETAINED_FUNDINGS) if is_latest else 0)
@@ -134,7 +136,9 @@ class Positions:
             rows.extend(
                 replace(before, time_ms=ms) for ms in range(next_ms, now_ms, POSITIONING_PERIOD_MS)
             )
-        if now_ms % POSITIONING_PERIOD_MS == 0 and (not rows or now_ms > rows[-1].time_ms):
+        if now_ms % POSITIONING_PERIOD_MS == 0:
+            if rows and rows[-1].time_ms == now_ms:
+                rows.pop()  # the later one of two at that time
             rows.append(positioning)
 
     def at_half_hour(self, now_ms: int) -> Positioning:
@@ -161,7 +165,9 @@ class Positions:
         Each row is the latest positioning at its time. With a start the first ones, otherwise the
         latest ones.
         """
-        every = (*self._load_history(), *self._rows)
+        # Rows that fill the month replace the past; after dropped ones, it would precede a hole.
+        past = self._load_history() if len(self._rows) < RETAINED_ROWS else ()
+        every = (*past, *self._rows)
         first = 0 if start_ms is None else bisect_left(every, start_ms, key=_time_ms)
         stop = len(every) if end_ms is None else bisect_right(every, end_ms, key=_time_ms)
         chosen: dict[int, Positioning] = {}
