@@ -23,7 +23,7 @@ def missing() -> str:
     if find_spec("playwright") is None:
         return "Playwright is not installed: `make lint` installs it with the other tools"
     if chromium() is None:
-        return f"no Chromium here: apt-get install chromium (make browser), or set {VARIABLE} to its path"
+        return f"there is no Chromium here: make browser, or set {VARIABLE} to the path of one"
     return ""
 
 

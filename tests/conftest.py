@@ -4,23 +4,36 @@ import gc
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.internal.conjecture import providers
 from stage import BTCUSD_260626, BTCUSD_PERP, BTCUSDT, BTCUSDT_260626
 
 from tickerplant.instrument import Instrument
 
 settings.register_profile(
-    "house", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    "house",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+    print_blob=True,
 )
 settings.register_profile("quick", settings.get_profile("house"), max_examples=10)
-settings.register_profile("ci", settings.get_profile("house"), derandomize=True, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "house")
-
+settings.register_profile(
+    "fresh",
+    settings.get_profile("house"),
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+)
+settings.load_profile("house")
 
 WORKERS_PER_CORE = 2
 """Tests that open sockets or start processes wait most of the time."""
@@ -33,6 +46,24 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the workers of `--numprocesses auto`; those of `logical` are one for each core."""
     cores = os.cpu_count() or 1
     return cores if config.getoption("numprocesses") == "logical" else WORKERS_PER_CORE * cores
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let examples depend on nothing but their test, unless they shall be fresh.
+
+    Hypothesis also draws constants of the modules that happen to be imported.
+    """
+    if config.getoption("hypothesis_profile") != "fresh":
+        providers._get_local_constants = lambda: providers._local_constants
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the last line what was skipped, and why."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and (skipped := reporter.stats.get("skipped")):
+        reasons = Counter(each.longrepr[2].removeprefix("Skipped: ") for each in skipped)
+        why = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
+        reporter.write_line(f"{len(skipped)} skipped ({why})")
 
 
 @pytest.hookimpl(wrapper=True)

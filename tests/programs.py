@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Timer
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -21,6 +25,19 @@ USDM, COINM = "127.0.0.1:9001", "127.0.0.1:9002"
 TIMEOUT_S = 60
 
 Addresses = dict[str, str]
+
+
+def open_terminal() -> tuple[int, int]:
+    """Return both ends of a pseudo-terminal; a test ends here where there are none."""
+    try:
+        return pty.openpty()
+    except OSError:
+        pytest.skip("there are no pseudo-terminals here")
+
+
+def hear_hangups() -> None:
+    """Let a program that is started end when its terminal does, also if the tests run under `nohup`."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from programs import hear_hangups
 
 from tickerplant.cli import main
 from tickerplant.config.setting import settings_of
@@ -43,6 +44,7 @@ def started(*arguments: str, encoding: str = "utf-8") -> Iterator[subprocess.Pop
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding=encoding,
+        preexec_fn=hear_hangups,  # noqa: PLW1509  # no thread of ours starts another
         env=environment | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": encoding},
     ) as process:
         try:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import sys
 import termios
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO, cast
 
 import pytest
+from programs import open_terminal
 
 from tickerplant import logs
 from tickerplant.progress import Progress, StatusLine
@@ -22,7 +22,7 @@ def terminal(
     monkeypatch: pytest.MonkeyPatch, encoding: str = "utf-8", columns: int = 80
 ) -> Iterator[Callable[[], str]]:
     """Make standard error a terminal; yield a function that returns all that was written to it."""
-    leader, follower = pty.openpty()
+    leader, follower = open_terminal()
     termios.tcsetwinsize(leader, (24, columns))
     written = b""
 

@@ -23,7 +23,7 @@ from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "exchangeinfo"
 needs_real = pytest.mark.skipif(
-    not REAL.exists(), reason="real responses are not beside the repository"
+    not REAL.exists(), reason="the captures are not beside the repository"
 )
 NOT_TOLD = ("funding_interval_hours", "circulating_supply", "funding_cap")
 """Fields of an instrument that no response contains."""

@@ -56,7 +56,7 @@ def test_without_history_there_are_the_payments_of_this_run() -> None:
 
 def test_payments_from_before_the_start_do_not_precede_a_hole() -> None:
     fundings = FundingSeries()
-    fundings.load_history(lambda start_ms, end_ms, limit: [FundingPaid("BTCUSDT", 0, 0, 0)])
+    fundings.load_history(lambda *_: [FundingPaid("BTCUSDT", 0, 0, 0)])
     for n in range(1, RETAINED_FUNDINGS + 6):
         fundings.add(FundingPaid("BTCUSDT", n, n, n))
     assert [paid.time_ms for paid in fundings.within(0, None, 2)] == [6, 7]

@@ -120,7 +120,7 @@ def test_every_golden_is_read_completely(listed: list[Captured]) -> None:
         check_sequence(each)
 
 
-@pytest.mark.skipif(not EXAMPLES.exists(), reason="the protocol examples are not at hand")
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="the captures are not beside the repository")
 @pytest.mark.parametrize(
     "each", [pytest.param(each, id=f"{file}-{each.stream}") for file, each in examples()]
 )

@@ -13,7 +13,7 @@ from programs import ROOT
 FOLDER = ROOT / "monitoring"
 CASES = FOLDER / "prometheus-alerts.test.yml"
 PROMTOOL = shutil.which("promtool")
-WITHOUT_PROMTOOL = "there is no promtool: it is part of Debian's package `prometheus`"
+WITHOUT_PROMTOOL = "there is no promtool here: make promtool"
 FIRING = 'ALERTS{alertstate="firing"}'
 with_promtool = pytest.mark.skipif(PROMTOOL is None, reason=WITHOUT_PROMTOOL)
 

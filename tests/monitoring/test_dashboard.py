@@ -16,7 +16,7 @@ from programs import ROOT
 
 DASHBOARD = ROOT / "monitoring" / "grafana-dashboard.json"
 PROMTOOL = shutil.which("promtool")
-WITHOUT_PROMTOOL = "there is no promtool: it is part of Debian's package `prometheus`"
+WITHOUT_PROMTOOL = "there is no promtool here: make promtool"
 ROWS = [
     "Now",
     "Market and source",

@@ -50,7 +50,7 @@ def manifest() -> list[dict[str, Any]]:
 
 EXAMPLE_ROWS = manifest()
 needs_examples = pytest.mark.skipif(
-    not EXAMPLE_ROWS, reason="the example answers are not beside the repository"
+    not EXAMPLE_ROWS, reason="the captures are not beside the repository"
 )
 
 

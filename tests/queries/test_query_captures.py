@@ -18,7 +18,7 @@ from tickerplant.market.minutes import Statistics
 CAPTURES = Path(__file__).parents[2].parent / "shared" / "data" / "rest-gocryptotrader"
 
 pytestmark = pytest.mark.skipif(
-    not CAPTURES.is_dir(), reason="the captured answers are not beside the repository"
+    not CAPTURES.is_dir(), reason="the captures are not beside the repository"
 )
 
 

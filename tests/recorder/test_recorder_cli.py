@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pty
 import re
 import resource
 import signal
@@ -23,6 +22,7 @@ from typing import Any
 import msgspec
 import pytest
 from loopback import Loopback, loopback, looped, until
+from programs import hear_hangups, open_terminal
 from written import manifest, read, writer
 
 from tickerplant.cli import main
@@ -55,7 +55,7 @@ async def running(
         stdout=PIPE,
         stderr=stderr,
         env=environment,
-        preexec_fn=before,
+        preexec_fn=before or hear_hangups,
     )
     try:
         yield process
@@ -363,7 +363,7 @@ async def test_it_continues_without_standard_error(tmp_path: Path) -> None:
 
 @looped
 async def test_a_terminal_shows_one_line_of_progress(tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
+    ours, theirs = open_terminal()
     async with (
         trading() as server,
         running(NAME, *to(tmp_path, server), stderr=theirs) as process,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from played import NS, START_MS, Replay, recorded, trade
+from programs import open_terminal
 
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.stored_text import CHUNK_BYTES
@@ -134,7 +134,7 @@ def read_all(terminal: int) -> Iterator[bytes]:
 def test_a_signal_ends_a_sparse_replay_and_clears_the_status_line(
     sparse: Path, number: signal.Signals, speed: str
 ) -> None:
-    ours, theirs = pty.openpty()
+    ours, theirs = open_terminal()
     options = ("--usdm-port", "0", "--coinm-port", "0", "--wait-for", "0", "--speed", speed)
     command = [sys.executable, "-m", "tickerplant", "replay", str(sparse), *options, "--loop"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:  # noqa: S603  # our own program

@@ -134,7 +134,7 @@ def differences(ours: Any, wanted: Any, at: str = "") -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not EXAMPLES.exists(), reason="the protocol examples are not at hand")
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="the captures are not beside the repository")
 @pytest.mark.parametrize(("entry", "venue", "profile", "name"), list(cases()))
 def test_messages_are_as_the_examples_are(
     entry: dict[str, Any], venue: str, profile: str, name: str
@@ -153,7 +153,7 @@ def test_messages_are_as_the_examples_are(
     assert compared, f"{name} of {venue} sends a message like the example"
 
 
-@pytest.mark.skipif(not EXAMPLES.exists(), reason="the protocol examples are not at hand")
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="the captures are not beside the repository")
 @pytest.mark.parametrize(("entry", "venue", "profile", "name"), list(cases()))
 def test_speeds_and_routes_are_as_the_examples_say(
     entry: dict[str, Any], venue: str, profile: str, name: str

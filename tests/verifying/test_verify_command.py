@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from programs import open_terminal
 from recordings import folder, line_file, tape, write_manifest
 
 from tickerplant.cli import main
@@ -251,7 +251,7 @@ def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -
 @pytest.mark.sockets
 def test_on_a_terminal_there_is_a_bar(market: list[Line], tmp_path: Path) -> None:
     path = line_file(tmp_path / "lines", market * 60)  # longer than until the first bar
-    master, slave = pty.openpty()
+    master, slave = open_terminal()
     with started(path, stderr=slave) as process:
         os.close(slave)
         shown = b""

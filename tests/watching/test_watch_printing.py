@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import pty
 import re
 import signal
 from asyncio import StreamReader, StreamWriter
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import looped
+from programs import open_terminal
 from test_watching_cli import run, running
 
 from tickerplant.formatting import printable_json
@@ -56,7 +56,7 @@ async def on_a_terminal(
         interrupted_at: It is interrupted as soon as this was drawn.
         term: The kind of terminal.
     """
-    leader, follower = pty.openpty()
+    leader, follower = open_terminal()
     drawn = bytearray()
     over, seen = asyncio.Event(), asyncio.Event()
 

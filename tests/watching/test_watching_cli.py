@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pty
 import re
 import signal
 import sys
@@ -15,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import msgspec
 import pytest
 from loopback import Loopback, loopback, looped, until
+from programs import open_terminal
 
 from tickerplant.venue import COINM, USDM
 
@@ -172,7 +172,7 @@ async def test_a_server_that_goes_away_is_reported() -> None:
 
 async def on_a_terminal(server: Loopback, *arguments: str) -> tuple[int, str]:
     """Run the program on a terminal; return its status and all that it drew."""
-    leader, follower = pty.openpty()
+    leader, follower = open_terminal()
     drawn = bytearray()
     loop = asyncio.get_running_loop()
 
