@@ -849,7 +849,37 @@ def profiles_page() -> str:
         "In every profile, clients may use paths with and without `/public` and `/market`.\n"
         "`--routing` decides whether a stream stays silent on the wrong path.",
         table(("", *(f"`{name}`" for name in PROFILES)), _profile_rows()),
+        "## How sure this is",
+        "What was measured on the exchange is not always what is documented, and one measurement may be wrong.",
+        table(("on the exchange in late 2026", "evidence", "here, in `current`"), OBSERVED),
     )
+
+
+OBSERVED = (
+    (
+        "risks of deleveraging in capitals, four, every 30 minutes",
+        "two sets of recorded rows",
+        "yes",
+    ),
+    ("nine kinds of underlying", "`exchangeInfo`", "yes"),
+    ("a signed path without a key: 401, `-2014`", "two kinds of source", "yes, in every profile"),
+    (
+        "weights of `indexInfo`, `insuranceBalance`, `constituents`, and of `depth` without `limit`",
+        "one client each, repeated",
+        "yes",
+    ),
+    ("no used weight with `/futures/data/…`", "one client", "yes"),
+    ("keys of the 24-hour ticker of all symbols sorted", "two notes", "yes"),
+    ("`X-MBX-USED-WEIGHT-1M: -1` with `trades`", "one client", "no: clients would count with it"),
+    ("bans at `/futures/data/…` below the documented 1,000 requests", "one third party", "no"),
+    ("`<symbol>@continuousKline_1s`", "a schema; nobody saw a message", "no"),
+    (
+        "`/ws` and `/stream` take no new subscriptions on USDⓈ-M",
+        "in conflict with frames of 2026-08-01",
+        "no: they deliver the public streams",
+    ),
+)
+"""What was observed, how well it is founded, and whether the profile `current` follows."""
 
 
 def _profile_rows() -> Iterable[Cells]:

@@ -172,7 +172,7 @@ class Instrument(Struct, frozen=True, kw_only=True):
     status: str = "TRADING"
     """Such as `PENDING_TRADING`, `TRADING`, `TRADING_HALT`, `SETTLING`, `DELIVERING`, `CLOSE`."""
     underlying_type: str = "COIN"
-    """`COIN`, `INDEX`, `EQUITY`, `COMMODITY`."""
+    """One of `underlying_types` of a profile."""
     sub_types: tuple[str, ...] = ()
     """Kinds of underlying, such as `PoW` or `Layer-1`."""
     funding_interval_hours: int = 8

@@ -45,7 +45,8 @@ class Instrument(Struct, kw_only=True, frozen=True):
     """The value of one contract in the quote asset on COIN-M; None on USDⓈ-M, where quantities are in
     the base asset."""
     underlying_type: str = field(name="underlyingType", default="")
-    """`COIN`, `INDEX`, …"""
+    """`COIN`, `INDEX`, `EQUITY`, `COMMODITY`, `PREMARKET`, `KR_EQUITY`, `HK_EQUITY`, `CN_EQUITY` or
+    `FX`."""
     underlying_subtypes: tuple[str, ...] = field(name="underlyingSubType", default=())
     tick_size: str = field(name="PRICE_FILTER.tickSize", default="")
     """The smallest difference of two prices."""
