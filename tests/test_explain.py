@@ -343,3 +343,18 @@ def test_parameters_of_our_own_are_explained() -> None:
     ]
     with pytest.raises(CannotExplain, match="expected every, latest or drop-oldest"):
         explain([url.replace("drop-oldest", "fastest")], P2026Q1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://dapi.binance.com/dapi/v1/order",
+        "/fapi/v3/account",
+        "order.place",
+        "/fapi/v1/listenKey",
+    ],
+)
+def test_orders_and_accounts_are_explained_as_refused(text: str) -> None:
+    explained = explain([text], P2026Q1)
+    assert not explained.is_ok
+    assert "401 -2014 API-key format invalid." in "\n".join(lines_of(explained))

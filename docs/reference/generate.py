@@ -62,6 +62,7 @@ from tickerplant.protocol.limits import LIMIT_ROWS, LIMITS
 from tickerplant.protocol.limits_page import USE_ROWS
 from tickerplant.protocol.rate_limiter import TOO_MANY_REQUESTS
 from tickerplant.queries import QUERIES, request_errors
+from tickerplant.queries.account_requests import ACCOUNT_REQUESTS
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.recording import manifest, manifest_entries
@@ -186,7 +187,22 @@ def queries_page() -> str:
         "The weight is charged to the address of the client; "
         "whether both venues charge one budget is a matter of the [profile](profiles.md).",
         *(_query(query) for query in QUERIES),
+        "## Orders and accounts",
+        "There are none: with a key or without one, these answer 401 and -2014, over REST and over "
+        "the WebSocket API, and the first of them is logged.",
+        table(("path or method", "HTTP methods", "venue"), _account_requests()),
     )
+
+
+def _account_requests() -> Iterable[Cells]:
+    """Yield a row for each path and method about accounts."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for row in ACCOUNT_REQUESTS:
+        titles, verbs = found.setdefault(row.path or row.method, {"in": {}, "by": {}}).values()
+        titles[row.venue.title] = None
+        verbs[row.http_method] = None
+    for name, each in found.items():
+        yield f"`{name}`", ", ".join(each["by"]), ", ".join(each["in"])
 
 
 def _query(query: Query) -> str:
@@ -471,7 +487,6 @@ ACCESS_ERRORS: Sequence[Cells] = (
     ("", "414", f"The URL is longer than {LIMITS.max_uri_bytes} bytes."),
     (f"{client_requests.UNSUPPORTED_OPERATION}", "400", "The WebSocket API has no such method."),
     (f"{REJECTED_KEY}", "401", "`session.logon`: this server has no accounts."),
-    (f"{rest.BAD_KEY}", "401", "REST requires an API key, any key, in `X-MBX-APIKEY`."),
 )
 
 

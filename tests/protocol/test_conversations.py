@@ -16,7 +16,8 @@ from tickerplant.protocol.client_requests import (
 )
 from tickerplant.protocol.rate_limiter import TOO_MANY_REQUESTS
 from tickerplant.queries import request_errors
-from tickerplant.server.rest import BAD_KEY, BAD_PATH
+from tickerplant.queries.request_errors import BAD_KEY
+from tickerplant.server.rest import BAD_PATH
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
 CONTROL_ERRORS = (
@@ -37,6 +38,7 @@ API_CODES = (
     (400, BAD_PARAMETER),
     (400, BAD_ID),
     (401, REJECTED_KEY),
+    (401, BAD_KEY),
     (429, TOO_MANY_REQUESTS),
     (418, TOO_MANY_REQUESTS),
 )

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 
 import pytest
 from loopback import Loopback, loopback, looped
 from msgspec.structs import replace
 
+from tickerplant.logs import configure
 from tickerplant.profile import CURRENT, P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.queries import find_path
+from tickerplant.queries.account_requests import (
+    ACCOUNT_REQUESTS,
+    AccountRequest,
+    find_account_path,
+)
 from tickerplant.venue import COINM, USDM
 
 pytestmark = pytest.mark.sockets
@@ -182,6 +190,64 @@ async def test_a_request_that_needs_a_key_accepts_any_key() -> None:
             assert (refused.status, refused.json) == (401, body)
         answer = await house.get(path, headers={"X-MBX-APIKEY": "any"})
         assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ACCOUNT_REQUESTS if row.path],
+    ids=lambda row: f"{row.http_method} {row.path}",
+)
+def test_every_path_about_accounts_is_refused_as_without_a_key(row: AccountRequest) -> None:
+    assert find_path(row.venue, row.path) is None, "a path is either answered or refused"
+    assert find_account_path(row.venue, row.path)[row.http_method] is row
+
+
+@looped
+async def test_orders_are_refused_whatever_the_key_and_one_line_of_the_log_says_why() -> None:
+    log = io.StringIO()
+    configure(stream=log)
+    refusal = {"code": -2014, "msg": "API-key format invalid."}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with loopback() as house:
+        for headers in ({}, {"X-MBX-APIKEY": "any"}, {"X-MBX-APIKEY": "a" * 64}):
+            for method, path, venue in (
+                ("POST", "/fapi/v1/order", USDM),
+                ("DELETE", "/fapi/v1/order?symbol=BTCUSDT", USDM),
+                ("PUT", "/fapi/v1/listenKey", USDM),
+                ("GET", "/fapi/v3/account", USDM),
+                ("POST", "/dapi/v1/batchOrders", COINM),
+            ):
+                body = b"symbol=BTCUSDT&side=BUY" if method == "POST" else None
+                answer = await house.get(path, venue, method, headers | form, body)
+                assert (answer.status, answer.json) == (401, refusal), (method, path)
+                assert answer.headers["x-mbx-used-weight-1m"].isdecimal()
+        metrics = await house.metrics()
+        unknown = await house.get("/fapi/v1/orders", method="POST")
+        wrong = await house.get("/fapi/v1/batchOrders", method="GET")
+    assert unknown.status == 404, "a path that never existed"
+    assert (wrong.status, wrong.headers["allow"]) == (405, "POST, PUT, DELETE")
+    name = 'tickerplant_http_requests_total{code="401",method="POST",path="/fapi/v1/order",venue="usdm"}'
+    assert metrics[name] == 3
+    said = [line for line in log.getvalue().splitlines() if "no orders here" in line]
+    assert len(said) == 1, log.getvalue()
+    assert "POST /fapi/v1/order" in said[0]
+
+
+@looped
+async def test_a_connection_goes_on_after_a_refused_order() -> None:
+    async with loopback() as house:
+        order = b"POST /fapi/v1/order HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nside=SELL"
+        ping = b"GET /fapi/v1/ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+        answer = await raw(house, order + ping)
+    assert answer.count(b"HTTP/1.1 401 ") == 1, answer
+    assert answer.count(b"HTTP/1.1 200 OK") == 1, answer
+
+
+@looped
+async def test_refused_orders_are_charged_until_the_address_is_turned_away() -> None:
+    async with loopback(replace(LIMITS, request_weight_per_minute=10)) as house:
+        answers = [await house.get("/fapi/v2/balance") for _ in range(3)]
+    assert [each.status for each in answers] == [401, 401, 429]
 
 
 @looped

@@ -14,6 +14,7 @@ from tickerplant.edge.backend import UNREADABLE, lost_message
 from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
+from tickerplant.queries.account_requests import find_account_path
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import AUTHORIZATION, PLANT_PATHS, Guard
 from tickerplant.server.operations.catalogue import ROUTER
@@ -114,5 +115,6 @@ class EdgeRest(Rest):
         if ROUTER.find(path) is not None:
             response = problem_response(503, message)
             return True, msgspec.structs.replace(response, headers=headers)
-        is_known = find_path(self._endpoint.venue, path) is not None
+        venue = self._endpoint.venue
+        is_known = find_path(venue, path) is not None or bool(find_account_path(venue, path))
         return is_known, error_response(DISCONNECTED, message, 503, headers)

@@ -12,6 +12,11 @@ from tickerplant.protocol.api_session import SESSION_METHODS
 from tickerplant.protocol.client_requests import VERSION_PREFIX
 from tickerplant.protocol.target import ApiTarget, StreamTarget, parse_target
 from tickerplant.queries import Query, find_method, find_path
+from tickerplant.queries.account_requests import (
+    AccountRequest,
+    find_account_method,
+    find_account_path,
+)
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.streams import resolve
 from tickerplant.streams.spelling import is_inverse
@@ -47,9 +52,11 @@ class RequestArgument(Struct, frozen=True):
     given: str
     venue: Venue
     query: Query | None
-    """None for a session method."""
+    """None for a session method, and for a request about an account."""
     params: Mapping[str, object] | None = None
     """None for a method, which is given without parameters."""
+    account: tuple[AccountRequest, ...] = ()
+    """The rows of a request about an account: one for each HTTP method."""
 
 
 Argument = StreamArgument | ConnectionArgument | RequestArgument
@@ -76,8 +83,9 @@ def parse_argument(given: str, venue: Venue | None = None) -> Argument:
     method = given.removeprefix(VERSION_PREFIX)
     for candidate in (venue,) if venue else VENUES:
         query = find_method(candidate, method)
-        if query is not None or method in SESSION_METHODS:
-            return RequestArgument(given, candidate, query)
+        account = find_account_method(candidate, method)
+        if query is not None or account is not None or method in SESSION_METHODS:
+            return RequestArgument(given, candidate, query, account=(account,) if account else ())
     return StreamArgument(given, venue or venue_of_name(given))
 
 
@@ -109,6 +117,8 @@ def _read_path(given: str, raw_path: str, venue: Venue) -> Argument:
     if query is not None:
         params = dict(parse_qsl(query_string, keep_blank_values=True))
         return RequestArgument(given, venue, query, params)
+    if account := find_account_path(venue, path):
+        return RequestArgument(given, venue, None, account=tuple(account.values()))
     return ConnectionArgument(given, venue, parse_target(raw_path, venue))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from tickerplant.profile import Profile
 from tickerplant.protocol.api_session import LOGON, LOGON_PARAMS
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import request_errors
+from tickerplant.queries.account_requests import NO_ORDERS_TEXT, AccountRequest
 from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.venue import Venue
@@ -77,6 +78,8 @@ class RequestNote(Struct, frozen=True, kw_only=True):
 def note_request(request: RequestArgument, profile: Profile) -> RequestNote:
     """Return the explanation of a request; its symbol is taken to be listed."""
     query, venue = request.query, request.venue
+    if request.account:
+        return _account_note(request, request.account)
     if query is None:
         return _session_note(request)
     params = request.params or {}
@@ -96,6 +99,21 @@ def note_request(request: RequestArgument, profile: Profile) -> RequestNote:
         params=[_param(param, params) for param in query.params],
         refused=bool(refusals),
         remarks=[*refusals, *_ignored(query, params)] if has_params else [],
+    )
+
+
+def _account_note(request: RequestArgument, rows: Sequence[AccountRequest]) -> RequestNote:
+    refusal = request_errors.bad_key()
+    return RequestNote(
+        given=request.given,
+        venue=request.venue.name,
+        returns="An account, its orders or its user stream.",
+        path=rows[0].path,
+        method=rows[0].method,
+        weight=min(row.weight for row in rows),
+        weight_rule=", ".join(f"{row.http_method} {row.weight}".strip() for row in rows),
+        refused=True,
+        remarks=[f"{NO_ORDERS_TEXT}: {refusal.status} {refusal.code} {refusal.message}"],
     )
 
 

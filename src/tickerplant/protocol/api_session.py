@@ -39,6 +39,7 @@ from tickerplant.protocol.rate_limiter import (
 )
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.queries import request_errors
+from tickerplant.queries.account_requests import AccountRequest
 from tickerplant.queries.query import Query
 
 
@@ -127,6 +128,10 @@ class Queries(Protocol):
 
     def find(self, method: str) -> Query | None:
         """Return the query of a method; None if the venue has no such method."""
+        ...
+
+    def find_account(self, method: str) -> AccountRequest | None:
+        """Return the row of a method about accounts; None if the venue has no such method."""
         ...
 
     def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
@@ -228,9 +233,12 @@ class ApiSession:
         if query is not None:
             weight, allowance = query.weigh(request.params), query.allowance
             return self._rate_limiter.charge(self._address, weight, now_ms, allowance)
+        account = None if request.problem else self._queries.find_account(request.method)
         is_session = request.method in SESSION_METHODS
         weight = self._limits.session_weight if is_session else self._limits.problem_weight
-        return self._rate_limiter.charge(self._address, weight, now_ms)
+        return self._rate_limiter.charge(
+            self._address, account.weight if account else weight, now_ms
+        )
 
     def _forward(self, request: ApiRequest, query: Query, charge: Charge) -> Forward:
         self._counters.methods[request.method] += 1
@@ -242,6 +250,9 @@ class ApiSession:
     def _result(self, request: ApiRequest, query: Query | None, now_ms: int) -> Raw | SessionStatus:
         if request.problem is not None:
             raise request.problem
+        if query is None and self._queries.find_account(request.method) is not None:
+            self._counters.methods[request.method] += 1
+            raise request_errors.bad_key()
         if query is None and request.method not in SESSION_METHODS:
             raise RequestError(
                 UNSUPPORTED_OPERATION,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tickerplant.errors import RequestError
 
+BAD_KEY = -2014
 SERVICE_UNAVAILABLE = 503
 
 
@@ -93,3 +94,8 @@ def invalid_pair() -> RequestError:
 def too_long_ago(days: int) -> RequestError:
     """A window that begins before the searchable time (aggregate trades)."""
     return RequestError(-4166, f"Search window is restricted to recent {days} days only.")
+
+
+def bad_key() -> RequestError:
+    """A request that needs an API key has none (any is accepted), or is about an account or an order."""
+    return RequestError(BAD_KEY, "API-key format invalid.", 401)

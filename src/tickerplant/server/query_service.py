@@ -15,6 +15,7 @@ from tickerplant.profile import Profile
 from tickerplant.protocol.actions import Forward
 from tickerplant.protocol.client_requests import disconnected, unknown_error
 from tickerplant.queries import find_method
+from tickerplant.queries.account_requests import AccountRequest, find_account_method
 from tickerplant.queries.query import Query
 from tickerplant.server.slices import Slices
 
@@ -80,6 +81,10 @@ class QueryService:
     def find(self, method: str) -> Query | None:
         """Return the query of a WebSocket API method; None if the venue has no such method."""
         return find_method(self._markets.venue, method)
+
+    def find_account(self, method: str) -> AccountRequest | None:
+        """Return the row of a method about accounts; None if the venue has no such method."""
+        return find_account_method(self._markets.venue, method)
 
     def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
         """Return whether a request is forwarded.

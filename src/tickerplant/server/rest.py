@@ -21,7 +21,13 @@ from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
-from tickerplant.queries import QUERIES, find_path
+from tickerplant.queries import QUERIES, find_path, request_errors
+from tickerplant.queries.account_requests import (
+    NO_ORDERS,
+    NO_ORDERS_TEXT,
+    AccountRequest,
+    find_account_path,
+)
 from tickerplant.queries.query import Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
@@ -34,7 +40,6 @@ from tickerplant.server.slices import Slices
 from tickerplant.suggestions import suggestion
 
 BAD_PATH = -5000
-BAD_KEY = -2014
 
 KEY_HEADER = b"x-mbx-apikey"
 PENDING = "pending"
@@ -62,6 +67,10 @@ class _ErrorBody(Struct, frozen=True):
 def error_response(code: int, message: str, status: int, headers: Headers = ()) -> Response:
     """Return the exchange's error body with an HTTP status."""
     return Response(msgspec.json.encode(_ErrorBody(code, message)), status, JSON, headers)
+
+
+def _error(error: RequestError, headers: Headers) -> Response:
+    return error_response(error.code, error.message, error.status, headers)
 
 
 _STATUS_LINES = {
@@ -245,12 +254,34 @@ class Rest:
             address: The client that is charged.
         """
         query = find_path(self._endpoint.venue, path)
-        if query is None or len(target) > self._endpoint.limits.max_uri_bytes:
-            return query is not None, self._refuse_target(method, path, target)
-        if method not in {"GET", "HEAD"}:
+        account = {} if query else find_account_path(self._endpoint.venue, path)
+        known = query is not None or bool(account)
+        if not known or len(target) > self._endpoint.limits.max_uri_bytes:
+            return known, self._refuse_target(method, path, target)
+        verbs = {"GET": None} if query else account
+        verb = "GET" if method == "HEAD" else method
+        if verb not in verbs:
+            allowed = ", ".join([*verbs, "HEAD"] if "GET" in verbs else verbs)
             message = f"Path {path}, Method {method} is invalid"
-            return True, error_response(BAD_PATH, message, 405, (("Allow", "GET, HEAD"),))
+            return True, error_response(BAD_PATH, message, 405, (("Allow", allowed),))
+        if query is None:
+            return True, self._refuse_account(account[verb], address)
         return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
+
+    def _refuse_account(self, request: AccountRequest, address: str) -> Response:
+        """Charge and refuse a request about an account; the first one is logged."""
+        endpoint = self._endpoint
+        endpoint.complaints.add(
+            NO_ORDERS,
+            f"! {request.http_method} {request.path} is {NO_ORDERS_TEXT}",
+            peer=address,
+        )
+        charge = endpoint.rate_limiter.charge(address, request.weight, endpoint.clock())
+        endpoint.counters.weight += request.weight
+        used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),)
+        if charge.refused:
+            return self._turn_away(charge, used)
+        return _error(request_errors.bad_key(), used)
 
     async def _operate(
         self,
@@ -317,7 +348,7 @@ class Rest:
         if charge.refused:
             return self._turn_away(charge, used)
         if query.requires_key and not has_key:
-            return error_response(BAD_KEY, "API-key format invalid.", 401, used)
+            return _error(request_errors.bad_key(), used)
         try:
             if endpoint.queries.forwards(query, params):
                 slices = None
@@ -327,7 +358,7 @@ class Rest:
                     return Response(body, headers=used)
                 slices = body
         except RequestError as error:
-            return error_response(error.code, error.message, error.status, used)
+            return _error(error, used)
         return PendingResponse(b"", headers=used, query=query, params=params, slices=slices)
 
     async def _finish(self, pending: PendingResponse) -> Response:
@@ -340,9 +371,9 @@ class Rest:
                 body = await queries.forward(pending.query, pending.params)
         except AllowanceSpentError as error:
             headers = (*pending.headers, _retry_after(error.retry_after_ms))
-            return error_response(error.code, error.message, error.status, headers)
+            return _error(error, headers)
         except RequestError as error:
-            return error_response(error.code, error.message, error.status, pending.headers)
+            return _error(error, pending.headers)
         return Response(body, headers=pending.headers)
 
     def _turn_away(self, charge: Charge, used: Headers) -> Response:

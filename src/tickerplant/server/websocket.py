@@ -39,6 +39,8 @@ from tickerplant.protocol.rate_limiter import ClientUsage, Throttle
 from tickerplant.protocol.redaction import loggable, sized
 from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
+from tickerplant.queries.account_requests import NO_ORDERS, NO_ORDERS_TEXT
+from tickerplant.queries.request_errors import BAD_KEY
 from tickerplant.server.backend import Admission, ApiRequests
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.hooks import ConnectionFaultsHook
@@ -524,6 +526,8 @@ class WebSocketConnection(asyncio.Protocol):
             # The message itself is not logged: it may contain keys, even if sent to the wrong address.
             shown = f"a message of {sized(message)}" if message else "an earlier request"
             self._endpoint.complaints.add(f"reply {code}", f"{self.identity} < {shown}", code=code)
+            if code == BAD_KEY:
+                self._endpoint.complaints.add(NO_ORDERS, f"{self.identity} ! {NO_ORDERS_TEXT}")
 
     def _reply(self, actions: Iterable[Action]) -> None:
         """Carry out the reply to a request that was answered later."""
