@@ -41,7 +41,7 @@ def _create(folder: Path, locked: Path) -> None:
     """Make a new environment with the packages of Python that it has."""
     venv.create(folder, with_pip=True, clear=True)
     _run(folder / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check",
-         "install", "--require-hashes", "--requirement", locked)  # fmt: skip
+         "install", "--no-deps", "--require-hashes", "--requirement", locked)  # fmt: skip
 
 
 def _npm_files(program: str) -> list[Path]:
@@ -61,12 +61,16 @@ def _npm(folder: Path, packages: list[Path], *command: str) -> None:
 def lock(program: str) -> None:
     """Pin the packages of a program anew, with hashes; needs uv.
 
+    `<program>.overrides`, if there is one, replaces what packages ask of each other.
+
     Raises:
         subprocess.CalledProcessError: uv or npm finds no set of packages.
     """
+    overrides = REQUIREMENTS / f"{program}.overrides"
     _run(os.environ.get("UV", "uv"), "pip", "compile", "--universal", "--python-version", "3.11",
          "--generate-hashes", "--no-annotate", "--quiet",
          "--custom-compile-command", "make compat ARGS=--lock",
+         *(("--override", overrides) if overrides.exists() else ()),
          str(REQUIREMENTS / f"{program}.in"),
          "--output-file", str(REQUIREMENTS / f"{program}.txt"))  # fmt: skip
     if packages := _npm_files(program):
