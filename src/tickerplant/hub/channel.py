@@ -20,7 +20,8 @@ AudienceKey: TypeAlias = tuple[int, bool, Delivery]
 Write: TypeAlias = Callable[[bytes], object]
 """Takes one or more complete frames, to be sent in order.
 
-Must not raise, even if nothing can be sent: the hub writes to all subscribers in one loop."""
+Must neither raise, even if nothing can be sent, nor change subscriptions: the hub writes to all
+subscribers in one loop."""
 
 MAX_MEMBERS = 256
 """Most members of an audience: what is written at once, in a millisecond or two.  More subscribers

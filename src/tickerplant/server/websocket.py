@@ -42,6 +42,7 @@ from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.queries.account_requests import NO_ORDERS, NO_ORDERS_TEXT
 from tickerplant.queries.request_errors import BAD_KEY
 from tickerplant.server.backend import Admission, ApiRequests
+from tickerplant.server.containment import contained
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.hooks import ConnectionFaultsHook
 from tickerplant.server.handshake import (
@@ -178,6 +179,7 @@ class WebSocketConnection(asyncio.Protocol):
             return NEVER_MS
         return min(self._session.keepalive.next_deadline_ms, self._message_deadline_ms)
 
+    @contained
     def tick(self, now_ms: int) -> None:
         """Ping if it is time, or close: no pong, an incomplete message, or the lifetime is over."""
         if now_ms >= self._message_deadline_ms:
@@ -187,6 +189,7 @@ class WebSocketConnection(asyncio.Protocol):
             self.perform(self._session.keepalive.tick(now_ms))
             self._send_pending()
 
+    @contained
     def close(self, reason: CloseReason) -> None:
         """Leave the hub at once, send a close frame, and abort if the client does not answer in time."""
         if not self.is_open:
@@ -203,6 +206,17 @@ class WebSocketConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once; unsent data is lost."""
         self.transport.abort()
+
+    def abandon(self, error: Exception) -> None:
+        """Count and log an error of this connection, and cut it: no other is concerned."""
+        self._endpoint.complaints.add(
+            f"connection: {type(error).__name__}",
+            f"{self.identity} ! lost: {error}",
+            exc_info=None if isinstance(error, OSError) else error,  # the socket's, or our own
+        )
+        self._state = _State.ENDED
+        self.transport.abort()
+        self._leave("lost")
 
     # The surface of asyncio.Protocol, called by the transport.
 
@@ -315,6 +329,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.write = self.transport.write
         return self._session
 
+    @contained
     def _answer(self, request: UpgradeRequest, upgrade: Upgrade, admission: Admission) -> None:
         """Answer a valid upgrade request, about which `admission` was decided."""
         if self._state is not _State.CONNECTING:
@@ -393,6 +408,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Return the next message or control frame; None if it is not complete."""
         return None if self._state is _State.ENDED else self._reader.next()
 
+    @contained
     def _read(self) -> None:
         """Answer what has been received; the rest of many frames in the next turn."""
         session = self._session
@@ -471,6 +487,7 @@ class WebSocketConnection(asyncio.Protocol):
             actions = self.faults.revised(actions, message)
         self._carry_out(actions, message)
 
+    @contained
     def carry_out(self, actions: Iterable[Action]) -> None:
         """Carry out actions that faults have seen, at once."""
         self._carry_out(actions, b"")
@@ -529,6 +546,7 @@ class WebSocketConnection(asyncio.Protocol):
             if code == BAD_KEY:
                 self._endpoint.complaints.add(NO_ORDERS, f"{self.identity} ! {NO_ORDERS_TEXT}")
 
+    @contained
     def _reply(self, actions: Iterable[Action]) -> None:
         """Carry out the reply to a request that was answered later."""
         self.perform(actions)
@@ -563,6 +581,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._leave(reason.name)
         self._finish(frames.close_frame(reason.code, bad.text))
 
+    @contained
     def _finish(self, last_frame: bytes = b"") -> None:
         """Send `last_frame` and the end of the stream, and abort if the client does not close."""
         self._state = _State.ENDED

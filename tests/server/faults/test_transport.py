@@ -35,6 +35,7 @@ def faulty(sink: Sink, timers: Timers) -> FaultyTransport:
         max_bytes=1_000_000,
         overflow=lambda: None,
         receive=lambda _: None,
+        abandon=lambda _: None,
         behind=lambda _: None,
         is_paused=False,
     )

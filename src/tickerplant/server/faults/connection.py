@@ -27,6 +27,7 @@ from tickerplant.protocol.api_session import ApiError, ApiReply, RateLimit, Retr
 from tickerplant.protocol.client_requests import ApiId
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.delivery import EVERY
+from tickerplant.server.containment import ContainedClock, contained
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.faults.hooks import ConnectionFaultsHook
@@ -83,6 +84,10 @@ class FaultedConnection(Connection, Protocol):
 
     def carry_out(self, actions: Iterable[Action]) -> None:
         """Carry out actions that faults have seen, at once."""
+        ...
+
+    def abandon(self, error: Exception) -> None:
+        """Count and log an error of this connection, and cut it."""
         ...
 
 
@@ -170,6 +175,9 @@ class ConnectionFaults:
     def __init__(self, runner: Shared, connection: FaultedConnection) -> None:
         self._runner = runner
         self._connection = connection
+        self._clock = ContainedClock(runner.board.clock, connection)
+        self._message_clock = ContainedClock(runner.message_clock, connection)
+        self._delays = ContainedClock(runner.delays, connection)
         self._attached: dict[FaultOn, _Attached] = {}
         self._transport: FaultyTransport | None = None
         self._garbage = cycle(GARBAGE_FRAMES)
@@ -179,6 +187,7 @@ class ConnectionFaults:
 
     # Attaching and detaching
 
+    @contained
     def attach(self, on: FaultOn) -> None:
         """Let a rule be on for this connection; does nothing if it is."""
         if on in self._attached or self._is_lost:
@@ -206,9 +215,7 @@ class ConnectionFaults:
 
     def _arm_later(self, attached: _Attached) -> None:
         """Look at the messages when the next one may be hit; until then they are nobody's concern."""
-        attached.timer = self._runner.board.clock.after(
-            attached.chances.left_ms, lambda _: self._arm(attached)
-        )
+        attached.timer = self._clock.after(attached.chances.left_ms, lambda _: self._arm(attached))
 
     def _arm(self, attached: _Attached) -> None:
         """Look at the messages from now on."""
@@ -217,12 +224,13 @@ class ConnectionFaults:
             return
         on = attached.on
         attached.message_fault = message_fault(
-            on, attached.chances, self._runner.message_clock, partial(self._release, on)
+            on, attached.chances, self._message_clock, partial(self._release, on)
         )
         is_timed = on.rule.values.get("mean") is not None or on.rule.row.name == DELAY.name
         self._set_timed(attached, is_timed=is_timed)
         self._set_filter()
 
+    @contained
     def _rest(self, attached: _Attached) -> None:
         """Look at no messages until the next one may be hit, unless some are withheld."""
         is_withholding = attached.on.rule.row.name in {DELAY.name, REORDER.name}
@@ -236,6 +244,7 @@ class ConnectionFaults:
         if not attached.chances.is_spent:
             self._arm_later(attached)
 
+    @contained
     def detach(self, on: FaultOn) -> None:
         """End a rule here, and what it does."""
         attached = self._attached.pop(on, None)
@@ -259,6 +268,10 @@ class ConnectionFaults:
         self._attached.clear()
         if self._transport is not None:
             self._transport.forget()
+
+    def abandon(self, error: Exception) -> None:
+        """Cut the connection because of an error."""
+        self._connection.abandon(error)
 
     # What its connection asks
 
@@ -319,6 +332,7 @@ class ConnectionFaults:
         else:
             self._schedule(attached, attached.chances.left_ms)
 
+    @contained
     def _after_messages(self, attached: _Attached) -> None:
         """Let a fault happen after the messages that were counted, and let the others follow."""
         if attached.on not in self._attached or self._is_lost:
@@ -331,7 +345,7 @@ class ConnectionFaults:
             self._set_filter()
 
     def _schedule(self, attached: _Attached, delay_ms: int) -> None:
-        attached.timer = self._runner.board.clock.after(delay_ms, lambda _: self._due(attached))
+        attached.timer = self._clock.after(delay_ms, lambda _: self._due(attached))
 
     def _due(self, attached: _Attached) -> None:
         attached.timer = None
@@ -394,9 +408,7 @@ class ConnectionFaults:
         attached.undo = transport.resume
         time_ms, mean_ms = (attached.on.rule.values[name] for name in ("time", "mean"))
         if mean_ms is not None:
-            attached.timer = self._runner.board.clock.after(
-                time_ms, lambda _: self._end_stall(attached)
-            )
+            attached.timer = self._clock.after(time_ms, lambda _: self._end_stall(attached))
 
     def _end_stall(self, attached: _Attached) -> None:
         attached.timer = None
@@ -434,11 +446,12 @@ class ConnectionFaults:
             connection = self._connection
             self._transport = FaultyTransport(
                 connection.transport,
-                self._runner.board.clock,
+                self._clock,
                 sent_ms=self._runner.sent_ms,
                 max_bytes=connection.endpoint.limits.max_unsent_bytes,
-                overflow=partial(connection.close, SLOW_CONSUMER),
+                overflow=partial(self._runner.soon, self._overflowed),
                 receive=connection.receive,
+                abandon=connection.abandon,
                 behind=self._set_behind,
                 is_paused=connection.is_reading_paused,
             )
@@ -446,6 +459,12 @@ class ConnectionFaults:
             connection.write = self._transport.write
             connection.endpoint.hub.rewire(connection)
         return self._transport
+
+    def _overflowed(self) -> None:
+        """Close the connection: more waits for a fault than may."""
+        if self._transport is not None and not self._is_lost:
+            self._transport.make_room()
+            self._connection.close(SLOW_CONSUMER)
 
     def _set_behind(self, is_behind: bool) -> None:  # told by the transport
         """Let messages wait where they can be replaced, if the client does not want every one."""
@@ -461,7 +480,13 @@ class ConnectionFaults:
         acts = [each.message_fault for each in self._attached.values() if each.message_fault]
         connection = self._connection
         if connection.names is not None and connection.is_open:
-            connection.endpoint.hub.set_filter(connection, _Filter(acts) if acts else None)
+            connection.endpoint.hub.set_filter(
+                connection, _Filter(acts, self._failed) if acts else None
+            )
+
+    def _failed(self, error: Exception) -> None:
+        """Cut the connection in the next turn: the hub is writing now."""
+        self._runner.soon(partial(self.abandon, error))
 
     def _release(self, on: FaultOn, messages: Sequence[Message]) -> None:
         """Write messages that a fault held, past the faults that come before it."""
@@ -555,22 +580,32 @@ class ConnectionFaults:
             if self._connection.is_open:
                 self._connection.carry_out([reply])
 
-        delays = self._runner.delays
-        due_ms = delays.now_ms + attached.on.rule.values["time"]
-        delays.at(due_ms, lambda _: send())
+        self._delays.at(self._delays.now_ms + attached.on.rule.values["time"], lambda _: send())
         attached.held.append(send)
 
 
 class _Filter:
-    """The faults of messages of one connection, one after the other."""
+    """The faults of messages of one connection, one after the other.
 
-    def __init__(self, acts: Sequence[MessageFault[Message]]) -> None:
+    Args:
+        acts: The faults.
+        failed: Told of an error; what it concerned is lost.
+    """
+
+    def __init__(
+        self, acts: Sequence[MessageFault[Message]], failed: Callable[[Exception], object]
+    ) -> None:
         self._acts = acts
+        self._failed = failed
 
     def __call__(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Return what the faults leave of the messages."""
-        for act in self._acts:
-            messages = act(messages)
+        try:
+            for act in self._acts:
+                messages = act(messages)
+        except Exception as error:  # noqa: BLE001  # the hub writes to all in one loop
+            self._failed(error)
+            return ()
         return messages
 
 

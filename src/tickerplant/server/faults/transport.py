@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from tickerplant.faults.clock import FaultClock, Timer
+from tickerplant.server.containment import contained
 
 if sys.platform != "win32":
     import fcntl
@@ -75,8 +76,10 @@ class FaultyTransport(asyncio.Transport):
         clock: The time in which data is late.
         sent_ms: Returns when data that is written now was sent, on that clock.
         max_bytes: How much may wait.
-        overflow: Called once when more waits.
+        overflow: Called once when more waits, in the middle of a write: to close the connection
+            later, see `make_room`.
         receive: Takes data of the client that was late.
+        abandon: Told of an error, instead of whoever writes or keeps the clock.
         behind: Told whether so much waits that messages had better wait elsewhere, when it changes.
         is_paused: Whether the connection wants nothing to be read at first.
     """
@@ -90,6 +93,7 @@ class FaultyTransport(asyncio.Transport):
         max_bytes: int,
         overflow: Callable[[], object],
         receive: Callable[[bytes], object],
+        abandon: Callable[[Exception], object],
         behind: Callable[[bool], object],
         is_paused: bool,
     ) -> None:
@@ -104,6 +108,7 @@ class FaultyTransport(asyncio.Transport):
         self._max_bytes = max_bytes
         self._overflow = overflow
         self._receive = receive
+        self.abandon = abandon
         self._latencies: dict[str, Latency] = {}
         self._lines: dict[str, _Line] = {}
         self._output: deque[tuple[int, bytes]] = deque()
@@ -118,6 +123,8 @@ class FaultyTransport(asyncio.Transport):
         self._is_behind = False
         self._is_paused = is_paused
         """Whether the connection wants nothing to be read."""
+        self._is_full = False
+        """Whether more waited than may, so that nothing follows until `make_room`."""
         self._is_over = False
         self._is_pumping = False
 
@@ -184,7 +191,7 @@ class FaultyTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data`, now or later."""
-        if self._is_over or self.losses:
+        if self._is_over or self.losses or self._is_full:
             return
         if not (self._output or self.stalls or self._latencies or self._lines):
             self._transport.write(data)
@@ -192,9 +199,13 @@ class FaultyTransport(asyncio.Transport):
         self._output.append((self._due_ms(self._output), bytes(data)))
         self._output_bytes += len(data)
         if self._output_bytes > self._max_bytes:
-            self._max_bytes = 1 << 62  # once
+            self._is_full = True
             self._overflow()
-        self.pump()
+        self._go_on(takes_input=False)  # the hub writes: its subscriptions must not change now
+
+    def make_room(self) -> None:
+        """Take what is written again, without a bound: the connection is about to be closed."""
+        self._is_full, self._max_bytes = False, 1 << 62
 
     def received(self, data: bytes) -> bytes:
         """Take what the client has sent; return what of it is received now."""
@@ -217,18 +228,23 @@ class FaultyTransport(asyncio.Transport):
 
     def pump(self) -> None:
         """Send and receive what may be sent and received by now."""
+        self._go_on(takes_input=True)
+
+    @contained
+    def _go_on(self, *, takes_input: bool) -> None:
         if self._is_pumping or self._is_over:
             return
         self._is_pumping = True
         try:
             self._send()
-            self._take_input()
+            if takes_input:
+                self._take_input()
         finally:
             self._is_pumping = False
         if self._ends_with is not None and not (self._output or self.stalls or self._is_over):
             ends_with, self._ends_with = self._ends_with, None
             ends_with()
-        self._set_timer()
+        self._set_timer(least_ms=self._now_ms + takes_input)
         self._set_behind()
 
     def _send(self) -> None:
@@ -256,14 +272,15 @@ class FaultyTransport(asyncio.Transport):
             self._receive(data)
         self._set_reading()
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, least_ms: int) -> None:
+        """Go on when something is due, and read no sooner than `least_ms`."""
         now_ms = self._now_ms
         dues_ms = []
         if self._output and not self.stalls:
             grid_ms = (now_ms // SLICE_MS + 1) * SLICE_MS
             dues_ms.append(self._output[0][0] if self._output[0][0] > now_ms else grid_ms)
         if self._input and not self.is_silent:
-            dues_ms.append(max(self._input[0][0], now_ms + 1))
+            dues_ms.append(max(self._input[0][0], least_ms))
         if self._is_over or not dues_ms:
             self._cancel_timer()
         elif self._timer is None or self._timer_ms != min(dues_ms):
