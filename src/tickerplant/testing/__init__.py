@@ -6,6 +6,7 @@
         print(exchange.usdm_url, exchange.now, exchange.truth.trades("BTCUSDT")[-1])
 
 In pytest, the fixture `exchange` is such an exchange; `ExchangeTestCase` has one for unittest.
+`point` replaces every address of a client library, so that it can reach nothing but a server.
 """
 
 from __future__ import annotations
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
     from tickerplant.testing.case import ExchangeTestCase
     from tickerplant.testing.exchanges import Exchange, exchange
     from tickerplant.testing.handles import Fault, Lever, Scenario
+    from tickerplant.testing.pointing import point
     from tickerplant.testing.truth import Truth
 
-__all__ = ["Exchange", "ExchangeTestCase", "Fault", "Lever", "Scenario", "Truth", "exchange"]
+__all__ = [
+    "Exchange",
+    "ExchangeTestCase",
+    "Fault",
+    "Lever",
+    "Scenario",
+    "Truth",
+    "exchange",
+    "point",
+]
 
 _HOME = {
     "Exchange": "exchanges",
@@ -29,6 +40,7 @@ _HOME = {
     "Scenario": "handles",
     "Truth": "truth",
     "exchange": "exchanges",
+    "point": "pointing",
 }
 """The module of each name; imports are lazy, because pytest imports this package in every run."""
 
