@@ -162,9 +162,12 @@ class BarePlayer:
 
     def wait(self, duration_ms: int) -> list[str]:
         keepalive, end_ms, seen = self._connected.keepalive, self._now_ms + duration_ms, []
-        while not keepalive.closed and keepalive.next_deadline_ms <= end_ms:
-            self._now_ms = keepalive.next_deadline_ms
-            done = _render(keepalive.tick(self._now_ms))
+        while (
+            not keepalive.closed
+            and (due_ms := min(keepalive.next_deadline_ms, keepalive.pong_deadline_ms)) <= end_ms
+        ):
+            self._now_ms = due_ms
+            done = _render(keepalive.tick(due_ms, due_ms))
             assert done, f"nothing happened at the deadline {self._now_ms}"
             seen += done
         self._now_ms = end_ms

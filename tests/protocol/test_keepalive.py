@@ -15,8 +15,8 @@ def test_a_connection_ends_by_its_age_or_by_an_old_unanswered_ping(answers: list
     keepalive = Keepalive(SMALL, 0)
     oldest: int | None = None
     for now_ms in range(501):
-        due = keepalive.next_deadline_ms <= now_ms
-        done = keepalive.tick(now_ms)
+        due = min(keepalive.next_deadline_ms, keepalive.pong_deadline_ms) <= now_ms
+        done = keepalive.tick(now_ms, now_ms)
         assert due == (bool(done)), f"the deadline is when something happens, at {now_ms}"
         if now_ms == 500:
             assert done == [Close(EXPIRED)], "age comes first"
@@ -35,5 +35,12 @@ def test_a_connection_ends_by_its_age_or_by_an_old_unanswered_ping(answers: list
 
 def test_a_late_tick_pings_once_and_returns_to_the_grid() -> None:
     keepalive = Keepalive(SMALL, 0)
-    assert keepalive.tick(34) == [Ping(b"34")], "three pings are due, one is sent"
+    assert keepalive.tick(34, 34) == [Ping(b"34")], "three pings are due, one is sent"
     assert keepalive.next_deadline_ms == 40, "the next is at the next multiple"
+
+
+def test_an_answer_may_take_its_time_on_the_machine_however_fast_the_market_goes() -> None:
+    keepalive = Keepalive(SMALL, 0)
+    assert keepalive.tick(10, 1_000) == [Ping(b"10")]
+    assert keepalive.tick(499, 1_034) == [Ping(b"499")], "market time has passed, and 34 ms"
+    assert keepalive.tick(499, 1_035) == [Close(PONG_TIMEOUT)]

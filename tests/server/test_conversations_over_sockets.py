@@ -20,10 +20,10 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from tickerplant.protocol.keepalive import NEVER_MS
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.backend import LocalBackend
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.websocket import NEVER_MS
 
 pytestmark = pytest.mark.sockets
 
@@ -113,7 +113,9 @@ class SocketPlayer:
         clock.now_ms = end_ms
 
     def _next_deadline_ms(self) -> int:
-        return min((each.next_deadline_ms for each in self._endpoint.connections), default=NEVER_MS)
+        open_now = self._endpoint.connections
+        dues_ms = ((each.next_deadline_ms, each.machine_deadline_ms) for each in open_now)
+        return min((due_ms for each in dues_ms for due_ms in each), default=NEVER_MS)
 
     async def next_line(self) -> str:
         """Return the next thing that is seen."""

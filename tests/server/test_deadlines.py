@@ -50,7 +50,7 @@ async def test_a_message_that_does_not_end_is_cut(parts: list[bytes]) -> None:
             due_ms = START_MS + LIMITS.message_timeout_ms
             for part in parts:  # however it drips
                 await loop.sock_sendall(sock, part)
-                await until(lambda: connection.next_deadline_ms == due_ms)
+                await until(lambda: connection.machine_deadline_ms == due_ms)
                 house.clock.now_ms += 1_000
             house.clock.now_ms = due_ms
             received = b""
@@ -71,7 +71,7 @@ async def test_each_message_has_its_own_time() -> None:
             await loop.sock_sendall(sock, WHOLE[:7])
             for _ in range(4):
                 due_ms = house.clock.now_ms + LIMITS.message_timeout_ms
-                await until(lambda due_ms=due_ms: connection.next_deadline_ms == due_ms)  # type: ignore[misc]
+                await until(lambda due_ms=due_ms: connection.machine_deadline_ms == due_ms)  # type: ignore[misc]
                 house.clock.now_ms = due_ms - 1
                 await loop.sock_sendall(sock, WHOLE[7:] + WHOLE[:7])
                 assert b"result" in await loop.sock_recv(sock, 4096)

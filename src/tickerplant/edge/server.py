@@ -143,7 +143,6 @@ class EdgeServer:
             faults=FaultRunner(self.faults, self.endpoints, clock, clock),
             congestion=self.congestion,
             tls=tls,
-            clock=clock,
             tick_ms=tick_ms,
             sockets=sockets,
         )

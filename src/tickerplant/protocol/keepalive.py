@@ -4,6 +4,10 @@ The server pings at a fixed interval from the opening.  A connection ends when i
 without a later pong reaches the timeout, or when it reaches its lifetime.  Any pong counts, whatever
 its payload and whether or not a ping asked for it: the connection page allows unpaired pongs, and a
 public client answers with an empty payload.
+
+Pings and the lifetime follow connection time.  How long a client may take for a pong follows the
+machine's clock, by which it answers: where connection time is market time, ten minutes of it may be
+over before any client could.
 """
 
 from __future__ import annotations
@@ -14,6 +18,9 @@ from tickerplant.protocol.actions import Action, Close, Ping
 from tickerplant.protocol.close_reasons import EXPIRED, PONG_TIMEOUT, TOO_MANY_REQUESTS, CloseReason
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import Throttle
+
+NEVER_MS = 1 << 62
+"""A deadline that does not come."""
 
 
 class SessionCounters:
@@ -29,11 +36,11 @@ class SessionCounters:
 
 
 class Keepalive:
-    """The pings and the age of one connection; times are ms of the server's own clock.
+    """The pings and the age of one connection.
 
     Args:
         limits: The intervals.
-        now_ms: When the connection opened.
+        now_ms: When the connection opened, in connection time.
         counters: Count pings and pongs.
         throttle: Limits the client's pings and pongs; None if they are not counted.
     """
@@ -51,18 +58,16 @@ class Keepalive:
         self._timeout_ms = limits.pong_timeout_ms
         self._expires_ms = now_ms + limits.lifetime_ms
         self._next_ping_ms = now_ms + limits.ping_interval_ms
-        self._unanswered_ms: int | None = None
+        self.pong_deadline_ms = NEVER_MS
+        """When the oldest ping without a pong ends the connection, on the machine's clock."""
         self._counters = counters or SessionCounters()
         self.throttle = throttle
         """Limits the client's pings and pongs; None if they are not counted."""
 
     @property
     def next_deadline_ms(self) -> int:
-        """When `tick` next has something to do."""
-        deadline_ms = min(self._next_ping_ms, self._expires_ms)
-        if self._unanswered_ms is None:
-            return deadline_ms
-        return min(deadline_ms, self._unanswered_ms + self._timeout_ms)
+        """When the next ping or the end is due, in connection time."""
+        return min(self._next_ping_ms, self._expires_ms)
 
     def close(self, reason: CloseReason) -> list[Action]:
         """End the session."""
@@ -76,23 +81,27 @@ class Keepalive:
     def pong(self, now_ms: int) -> list[Action]:
         """Count every ping so far as answered."""
         self._counters.pongs_received += 1
-        self._unanswered_ms = None
+        self.pong_deadline_ms = NEVER_MS
         return self._control_frame(now_ms)
 
-    def tick(self, now_ms: int) -> list[Action]:
-        """Return the ping or the close that is due; pings that were missed are skipped."""
+    def tick(self, now_ms: int, machine_ms: int) -> list[Action]:
+        """Return the ping or the close that is due; pings that were missed are skipped.
+
+        Args:
+            now_ms: Connection time.
+            machine_ms: The machine's clock.
+        """
         if self.closed:
             return []
         if now_ms >= self._expires_ms:
             return self.close(EXPIRED)
-        if self._unanswered_ms is not None and now_ms >= self._unanswered_ms + self._timeout_ms:
+        if machine_ms >= self.pong_deadline_ms:
             return self.close(PONG_TIMEOUT)
         if now_ms < self._next_ping_ms:
             return []
         missed = (now_ms - self._next_ping_ms) // self._interval_ms
         self._next_ping_ms += (missed + 1) * self._interval_ms
-        if self._unanswered_ms is None:
-            self._unanswered_ms = now_ms
+        self.pong_deadline_ms = min(self.pong_deadline_ms, machine_ms + self._timeout_ms)
         self._counters.pings_sent += 1
         return [Ping(b"%d" % now_ms)]
 

@@ -11,13 +11,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tickerplant.faults.clock import FaultClock, Timer
 from tickerplant.formatting import printable
 from tickerplant.hub.channel import Write
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.close_reasons import EXPLANATIONS, UPSTREAM_LOST, CloseReason
 from tickerplant.protocol.delivery import EVERY, Policy
-from tickerplant.protocol.keepalive import SessionCounters
+from tickerplant.protocol.keepalive import NEVER_MS, SessionCounters
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter, Throttle
 from tickerplant.protocol.redaction import loggable
@@ -170,11 +171,16 @@ class Connection(Protocol):
 
     @property
     def next_deadline_ms(self) -> int:
-        """When `tick` next has something to do, on the connection clock."""
+        """When `tick` next has something to do, in connection time."""
         ...
 
-    def tick(self, now_ms: int) -> None:
-        """Do what is due at `now_ms`."""
+    @property
+    def machine_deadline_ms(self) -> int:
+        """When `tick` next has something to do, on the machine's clock."""
+        ...
+
+    def tick(self, now_ms: int, machine_ms: int) -> None:
+        """Do what is due at `now_ms` of connection time and `machine_ms` of the machine's clock."""
         ...
 
     def close(self, reason: CloseReason) -> None:
@@ -193,7 +199,7 @@ class Opening(Struct, frozen=True):
     """What it asked for, as it was sent."""
     user_agent: str
     opened_ms: int
-    """When, on the connection clock."""
+    """When, in connection time."""
     market_ms: int | None
     """When, in market time; None where that is not known."""
 
@@ -230,7 +236,12 @@ def _no_market() -> None:
 
 
 class Endpoint:
-    """One venue's port: its hub, queries, limits, counters and open connections."""
+    """One venue's port: its hub, queries, limits, counters and open connections.
+
+    Lifetimes, pings, limits and bans follow `clock`, connection time.  What protects the server from
+    stuck sockets follows `machine_clock`, which is the same clock unless connection time is market
+    time.
+    """
 
     def __init__(
         self,
@@ -243,6 +254,8 @@ class Endpoint:
         congestion: Congestion,
         complaints: Complaints,
         clock: Clock,
+        machine_clock: Clock | None = None,
+        alarms: FaultClock | None = None,
         backend: Backend | None = None,
         policy: Policy = EVERY,
         sent: SentJournal | None = None,
@@ -256,6 +269,12 @@ class Endpoint:
         self.complaints = complaints
         self.silent_subscriptions = SilentSubscriptions(hub, complaints)
         self.clock = clock
+        self.machine_clock = machine_clock or clock
+        self._alarms = alarms
+        """Connection time where it is market time: what is due happens between the events of the
+        market.  None where a tick now and then is enough."""
+        self._alarm: Timer | None = None
+        self._alarm_ms = NEVER_MS
         self.policy = policy
         """The delivery to connections that do not ask for another."""
         self.sent = sent
@@ -315,6 +334,7 @@ class Endpoint:
             target, intern(agent), self.clock(), self.market_ms()
         )
         self.counters.opened += 1
+        self._set_alarm(connection.next_deadline_ms)
 
     def left(self, connection: Connection, reason: str) -> None:
         """Count a connection that was open until now, and why it ended."""
@@ -371,11 +391,32 @@ class Endpoint:
         Yields:
             From time to time: the event loop should have a turn.
         """
-        now_ms, congestion = self.clock(), self.congestion
+        now_ms, machine_ms, congestion = self.clock(), self.machine_clock(), self.congestion
         for number, connection in enumerate(tuple(self.connections), 1):
-            if connection.next_deadline_ms <= now_ms:
-                connection.tick(now_ms)
+            if (
+                connection.next_deadline_ms <= now_ms
+                or connection.machine_deadline_ms <= machine_ms
+            ):
+                connection.tick(now_ms, machine_ms)
             if connection.is_open:
-                congestion.check(connection, now_ms)
+                congestion.check(connection, machine_ms)
             if not number % CHECKED_AT_ONCE:
                 yield
+
+    def _set_alarm(self, due_ms: int) -> None:
+        """Look at the connections when market time is `due_ms`, if they follow it."""
+        if self._alarms is None or due_ms >= self._alarm_ms:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_ms = self._alarms.at(due_ms, self._wake), due_ms
+
+    def _wake(self, now_ms: int) -> None:
+        """Do what is due at a market time, after what was published before."""
+        self._alarm, self._alarm_ms = None, NEVER_MS
+        due = [each for each in self.connections if each.next_deadline_ms <= now_ms]
+        if due:
+            self.hub.flush()
+        for connection in due:
+            connection.tick(now_ms, self.machine_clock())
+        self._set_alarm(min((each.next_deadline_ms for each in self.connections), default=NEVER_MS))

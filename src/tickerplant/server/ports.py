@@ -16,7 +16,6 @@ from tickerplant.protocol.close_reasons import GOING_AWAY
 from tickerplant.protocol.limits import Limits
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Connection, Endpoint
-from tickerplant.server.event_loop import Clock
 from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import Flusher
 from tickerplant.server.guard import Guard
@@ -61,7 +60,6 @@ class Ports:
         faults: What goes wrong on demand.
         congestion: The connections that read too slowly.
         tls: The certificate of the ports, which then accept only TLS; plain if missing.
-        clock: The connection clock.
         tick_ms: How often connections are checked for pings, timeouts and age; more often where
             a limit is shorter than ten times this.
         listens: Whether any port is opened.  If not, frames that wait are still flushed, and faults
@@ -81,7 +79,6 @@ class Ports:
         faults: FaultRunner,
         congestion: Congestion,
         tls: ssl.SSLContext | None,
-        clock: Clock,
         tick_ms: int,
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
@@ -96,7 +93,6 @@ class Ports:
         self._faults = faults
         self._congestion = congestion
         self._tls = tls
-        self._clock = clock
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, limits.max_unread_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))

@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 
 from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.faults.board import FaultBoard
+from tickerplant.faults.clock import MarketClock
 from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
@@ -48,7 +49,8 @@ if TYPE_CHECKING:  # a server whose market is not simulated starts without them
 class Server:
     """Serves one plant; between `start` and `stop`, `urls` has the addresses.
 
-    Connection time comes from `clock`; market time never enters here.
+    Connection time, which lifetimes, limits and bans follow, comes from `clock`; with
+    `follows_market` it is market time.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Server:
         coverage: Callable[[], Awaitable[ReplayCoverage]] | None = None,
         tls: ssl.SSLContext | None = None,
         clock: Clock = connection_clock_ms,
+        follows_market: bool = False,
         tick_ms: int = TICK_MS,
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
@@ -87,7 +90,8 @@ class Server:
             steering: A source whose clock clients may read and set.
             coverage: Returns what the recordings cover that are played.
             tls: The certificate of the ports, which then accept only TLS; plain if missing.
-            clock: The connection clock.
+            clock: The machine's clock.
+            follows_market: Whether connection time is market time; otherwise it is the machine's.
             tick_ms: How often connections are checked for pings, timeouts and age; more often where
                 a limit is shorter than ten times this.
             listens: Whether any port is opened.  Without one, others ask in the name of their
@@ -109,6 +113,8 @@ class Server:
             rate_limiters = dict.fromkeys(VENUES, rate_limiters[VENUES[0]])
         for markets in plant.venues.values():
             markets.request_weight_per_minute = limits.request_weight_per_minute
+        connection_clock = (lambda: plant.now_ms) if follows_market else clock
+        alarms = MarketClock(plant.timers) if follows_market else None
         self.endpoints = tuple(
             Endpoint(
                 venue=venue,
@@ -120,7 +126,9 @@ class Server:
                 rate_limiter=rate_limiters[venue],
                 congestion=self.congestion,
                 complaints=self.complaints,
-                clock=clock,
+                clock=connection_clock,
+                machine_clock=clock,
+                alarms=alarms,
                 policy=policy,
                 sent=None if truth is None else truth.sent,
             )
@@ -143,7 +151,6 @@ class Server:
             ),
             congestion=self.congestion,
             tls=tls,
-            clock=clock,
             tick_ms=tick_ms,
             listens=listens,
             sockets=sockets,

@@ -35,6 +35,7 @@ from tickerplant.protocol.actions import (
 from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT, SLOW_CONSUMER, STALLED, CloseReason
 from tickerplant.protocol.delivery import EVERY, Delivery, Policy
 from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
+from tickerplant.protocol.keepalive import NEVER_MS
 from tickerplant.protocol.rate_limiter import ClientUsage, Throttle
 from tickerplant.protocol.redaction import loggable, sized
 from tickerplant.protocol.stream_session import StreamSession
@@ -66,8 +67,6 @@ GIVEN_UP = frozenset({SLOW_CONSUMER, STALLED})
 FRAMES_AT_ONCE = 64
 """Frames of one client that are read in one turn of the loop, which takes a millisecond or two: the
 message rate does not limit pings, pongs and fragments, and one read may hold forty thousand."""
-
-NEVER_MS = 1 << 62
 
 TCP_INFO_BYTES, ACKNOWLEDGED_AT = 128, 120
 """Size of the first part of Linux's `struct tcp_info`, and the place of `tcpi_bytes_acked` in it."""
@@ -118,7 +117,8 @@ class WebSocketConnection(asyncio.Protocol):
         self.policy: Policy = EVERY
         """What happens to its messages while its client is behind."""
         self._message_deadline_ms = NEVER_MS
-        """When the current message must be complete; `NEVER_MS` if there is none."""
+        """When the current message must be complete, on the machine's clock; `NEVER_MS` if there is
+        none."""
         self._is_full = False
         """Whether the input is left over because too many requests wait."""
         self._ending = ""
@@ -174,19 +174,26 @@ class WebSocketConnection(asyncio.Protocol):
 
     @property
     def next_deadline_ms(self) -> int:
-        """When `tick` has something to do, on the connection clock."""
+        """When `tick` has something to do, in connection time."""
         if self._session is None or not self.is_open:
             return NEVER_MS
-        return min(self._session.keepalive.next_deadline_ms, self._message_deadline_ms)
+        return self._session.keepalive.next_deadline_ms
+
+    @property
+    def machine_deadline_ms(self) -> int:
+        """When `tick` has something to do, on the machine's clock."""
+        if self._session is None or not self.is_open:
+            return NEVER_MS
+        return min(self._session.keepalive.pong_deadline_ms, self._message_deadline_ms)
 
     @contained
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int, machine_ms: int) -> None:
         """Ping if it is time, or close: no pong, an incomplete message, or the lifetime is over."""
-        if now_ms >= self._message_deadline_ms:
+        if machine_ms >= self._message_deadline_ms:
             self._message_deadline_ms = NEVER_MS
             self.perform([Close(MESSAGE_TIMEOUT)])
         if self._session is not None:
-            self.perform(self._session.keepalive.tick(now_ms))
+            self.perform(self._session.keepalive.tick(now_ms, machine_ms))
             self._send_pending()
 
     @contained
@@ -474,7 +481,8 @@ class WebSocketConnection(asyncio.Protocol):
         """Start the time limit of an incomplete message."""
         if self._message_deadline_ms == NEVER_MS:
             endpoint = self._endpoint
-            self._message_deadline_ms = endpoint.clock() + endpoint.limits.message_timeout_ms
+            timeout_ms = endpoint.limits.message_timeout_ms
+            self._message_deadline_ms = endpoint.machine_clock() + timeout_ms
 
     def perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
         """Carry out what the session asks for and faults leave of it, in order.

@@ -167,6 +167,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         policy=settings.delivery,
         listens=not settings.workers,
         truth=service.truth,
+        follows_market=service.follows_market,
         control_token=service.control_token or settings.control_token or "",
     )
     for rule in settings.fault_rules:

@@ -113,6 +113,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """Keeps what was; None if nothing does."""
     control_token: str = ""
     """The token of the control plane, for whoever starts the server; empty if it needs none."""
+    follows_market: bool = False
+    """Whether lifetimes, limits and bans of connections follow market time."""
     ends_with_input: bool = False
     """Whether the end of standard input ends it, if that is a pipe."""
     on_ready: Callable[[], object] = lambda: None

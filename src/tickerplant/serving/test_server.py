@@ -63,4 +63,4 @@ def test_service(settings: TestServerSettings) -> Service:
     }
     service = simulate_service(SimulateSettings(**fields | changed), Truth())
     token = settings.control_token or secrets.token_urlsafe(TOKEN_BYTES)
-    return structs.replace(service, control_token=token)
+    return structs.replace(service, control_token=token, follows_market=True)
