@@ -240,15 +240,18 @@ def limits_page() -> str:
         "Each can be set: `--limit lifetime_ms=60000`, see [settings](settings.md).\n"
         "With `--limits off`, exceeding one is counted and not refused; "
         "[Change limits](../how-to/change-limits.md) says which still apply.\n"
+        "A clock is connection time or the machine's, which differ in a test server: "
+        "[Time](../explanation/time.md#connection-time).\n"
         "How close clients come: [`/plant/v1/limits`](operations.md).",
         table(
-            ("name", "default", "unit", "minimum", "what it limits", "source"),
+            ("name", "default", "unit", "minimum", "clock", "what it limits", "source"),
             (
                 (
                     f"`{row.name}`",
                     f"{int(row.default)}",
                     row.unit,
                     f"{row.least}",
+                    row.clock,
                     row.doc,
                     row.source,
                 )

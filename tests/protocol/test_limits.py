@@ -19,6 +19,13 @@ def test_every_row_says_what_it_is_and_where_it_comes_from(row: object) -> None:
     assert texts["doc"].endswith("."), "a doc is a sentence"
 
 
+def test_every_limit_of_a_time_says_which_clock_it_follows() -> None:
+    for row in LIMIT_ROWS:
+        is_timed = row.unit == "ms" or row.unit.endswith(("/s", "/min"))
+        is_by_minute = row.name == "refusals_before_ban"
+        assert bool(row.clock) == (is_timed or is_by_minute), row.name
+
+
 def test_the_documented_numbers_are_the_defaults() -> None:
     documented = Limits(
         max_streams=1024,

@@ -110,7 +110,10 @@ def test_each_mistake_is_one_clear_sentence_with_its_place(tmp_path: Path) -> No
         "did you mean BTCUSDT?",
         "exchange.step() would stop the event loop",
         "write `await exchange.astep('1s')`",
-        "the bot has a book: not true after 0.1 s; market time stands still: step first?",
+        (
+            "the bot has a book: not true after 0.1 s of this machine; market time stands still, and "
+            "with it lifetimes, limits and bans: step first?"
+        ),
         "invalid value 'soon' for by: expected market time",
     ):
         assert sentence in printed

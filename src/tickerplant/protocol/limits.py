@@ -6,7 +6,7 @@ an argument, so a shorter day is a `msgspec.structs.replace(LIMITS, lifetime_ms=
 
 from __future__ import annotations
 
-from typing import Annotated, get_type_hints
+from typing import Annotated, Literal, TypeAlias, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -22,13 +22,20 @@ SPOT = "spot documentation; the futures pages give no number"
 OURS = "chosen here; the exchange gives no number"
 
 
+LimitClock: TypeAlias = Literal["", "connection", "machine"]
+"""The clock of a limit: connection time, which is market time in a test server and the machine's
+elsewhere; or always the machine's, where it protects the server from stuck sockets.  Empty where no
+clock is needed."""
+
+
 class Description(Struct, frozen=True):
-    """The unit, meaning and source of a limit."""
+    """The unit, meaning, source and clock of a limit."""
 
     unit: str
     doc: str
     source: str
     least: int = 1
+    clock: LimitClock = ""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -52,7 +59,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 256
     message_rate_per_s: Annotated[
         int,
-        Description("messages/s", "Sustained message rate of a stream client.", CONNECTION_PAGE),
+        Description(
+            "messages/s",
+            "Sustained message rate of a stream client.",
+            CONNECTION_PAGE,
+            clock="connection",
+        ),
     ] = 10
     message_burst: Annotated[
         int, Description("messages", "Messages that a stream client may send at once.", MEASURED)
@@ -64,19 +76,32 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = False
     api_control_rate_per_s: Annotated[
-        int, Description("frames/s", "Pings and pongs a WebSocket API client may send.", API_PAGE)
+        int,
+        Description(
+            "frames/s",
+            "Pings and pongs a WebSocket API client may send.",
+            API_PAGE,
+            clock="connection",
+        ),
     ] = 5
     ping_interval_ms: Annotated[
-        int, Description("ms", "Time between the server's pings.", CONNECTION_PAGE)
+        int,
+        Description("ms", "Time between the server's pings.", CONNECTION_PAGE, clock="connection"),
     ] = 180_000
     pong_timeout_ms: Annotated[
         int,
         Description(
-            "ms", "Age of an unanswered ping at which a connection is closed.", CONNECTION_PAGE
+            "ms",
+            "Age of an unanswered ping at which a connection is closed.",
+            CONNECTION_PAGE,
+            clock="machine",
         ),
     ] = 600_000
     lifetime_ms: Annotated[
-        int, Description("ms", "Age at which a connection is closed.", CONNECTION_PAGE)
+        int,
+        Description(
+            "ms", "Age at which a connection is closed.", CONNECTION_PAGE, clock="connection"
+        ),
     ] = 86_400_000
     max_frame_bytes: Annotated[
         int, Description("bytes", "Longest message a client may send.", OURS)
@@ -98,16 +123,25 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_unread_ms: Annotated[
         int,
         Description(
-            "ms", "Time for which a client may read nothing of the data that waits for it.", OURS
+            "ms",
+            "Time for which a client may read nothing of the data that waits for it.",
+            OURS,
+            clock="machine",
         ),
     ] = 30_000
     close_grace_ms: Annotated[
-        int, Description("ms", "Time a closing connection has to read its last bytes.", OURS)
+        int,
+        Description(
+            "ms", "Time a closing connection has to read its last bytes.", OURS, clock="machine"
+        ),
     ] = 2000
     stall_timeout_ms: Annotated[
         int,
         Description(
-            "ms", "Time for which a client may block a replay that waits for its readers.", OURS
+            "ms",
+            "Time for which a client may block a replay that waits for its readers.",
+            OURS,
+            clock="machine",
         ),
     ] = 30_000
     max_head_bytes: Annotated[
@@ -121,11 +155,17 @@ class Limits(Struct, frozen=True, kw_only=True):
             "Time for the head of an HTTP request, from its first byte, or from the opening of the "
             "connection for the first request; also for the TLS handshake.",
             OURS,
+            clock="machine",
         ),
     ] = 30_000
     body_timeout_ms: Annotated[
         int,
-        Description("ms", "Time for the body of an HTTP request, from the end of its head.", OURS),
+        Description(
+            "ms",
+            "Time for the body of an HTTP request, from the end of its head.",
+            OURS,
+            clock="machine",
+        ),
     ] = 30_000
     message_timeout_ms: Annotated[
         int,
@@ -133,14 +173,23 @@ class Limits(Struct, frozen=True, kw_only=True):
             "ms",
             "Time for a WebSocket message with all its fragments, from first byte to last.",
             OURS,
+            clock="machine",
         ),
     ] = 30_000
     answer_timeout_ms: Annotated[
         int,
-        Description("ms", "Time a client may take to read the response to an HTTP request.", OURS),
+        Description(
+            "ms",
+            "Time a client may take to read the response to an HTTP request.",
+            OURS,
+            clock="machine",
+        ),
     ] = 60_000
     keep_alive_ms: Annotated[
-        int, Description("ms", "Time an HTTP connection stays open between two requests.", OURS)
+        int,
+        Description(
+            "ms", "Time an HTTP connection stays open between two requests.", OURS, clock="machine"
+        ),
     ] = 60_000
     reserved_descriptors: Annotated[
         int,
@@ -154,12 +203,20 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 64
     accept_pause_ms: Annotated[
         int,
-        Description("ms", "Pause in accepting connections after the system had no socket.", OURS),
+        Description(
+            "ms",
+            "Pause in accepting connections after the system had no socket.",
+            OURS,
+            clock="machine",
+        ),
     ] = 100
     request_weight_per_minute: Annotated[
         int,
         Description(
-            "weight/min", "Request weight of one address, REST and API together.", API_PAGE
+            "weight/min",
+            "Request weight of one address, REST and API together.",
+            API_PAGE,
+            clock="connection",
         ),
     ] = REQUEST_WEIGHT_PER_MINUTE
     handshake_weight: Annotated[
@@ -181,19 +238,33 @@ class Limits(Struct, frozen=True, kw_only=True):
         Description("requests", "Statistics requests per address and window.", REST_PAGE),
     ] = 1000
     allowance_window_ms: Annotated[
-        int, Description("ms", "Window of the funding and statistics requests.", REST_PAGE)
+        int,
+        Description(
+            "ms", "Window of the funding and statistics requests.", REST_PAGE, clock="connection"
+        ),
     ] = 300_000
     refusals_before_ban: Annotated[
-        int, Description("requests", "Refused requests in one minute that bring a ban.", OURS)
+        int,
+        Description(
+            "requests", "Refused requests in one minute that bring a ban.", OURS, clock="connection"
+        ),
     ] = 60
     first_ban_ms: Annotated[
         int,
-        Description("ms", "Length of the first ban; each further one is twice as long.", API_PAGE),
+        Description(
+            "ms",
+            "Length of the first ban; each further one is twice as long.",
+            API_PAGE,
+            clock="connection",
+        ),
     ] = 120_000
     longest_ban_ms: Annotated[
         int,
         Description(
-            "ms", "Longest ban, and the period of good conduct that resets the length.", API_PAGE
+            "ms",
+            "Longest ban, and the period of good conduct that resets the length.",
+            API_PAGE,
+            clock="connection",
         ),
     ] = 259_200_000
     connection_attempts: Annotated[
@@ -203,7 +274,10 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 0
     connection_window_ms: Annotated[
-        int, Description("ms", "Window in which connection attempts are counted.", SPOT)
+        int,
+        Description(
+            "ms", "Window in which connection attempts are counted.", SPOT, clock="connection"
+        ),
     ] = 300_000
     max_addresses: Annotated[
         int,
@@ -232,12 +306,15 @@ class LimitRow(Struct, frozen=True):
     doc: str
     source: str
     least: int
+    clock: LimitClock
 
 
 def _rows() -> tuple[LimitRow, ...]:
     notes = get_type_hints(Limits, include_extras=True)
     return tuple(
-        LimitRow(field.name, field.default, about.unit, about.doc, about.source, about.least)
+        LimitRow(
+            field.name, field.default, about.unit, about.doc, about.source, about.least, about.clock
+        )
         for field in msgspec.structs.fields(Limits)
         for about in getattr(notes[field.name], "__metadata__", ())
     )

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.control.clock_state import LONGEST_WAIT_S
 from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.formatting import count_text, iso_text
 from tickerplant.hosted.arguments import simulation_fields, speed_of
@@ -27,7 +28,7 @@ from tickerplant.testing.handles import Fault, Lever, Scenario, parameters_of
 from tickerplant.testing.server import CLOSED, ServerProcess
 from tickerplant.testing.truth import Truth
 from tickerplant.testing.waiting import check_no_loop, until
-from tickerplant.units import NS_PER_MS, parse_duration_ns
+from tickerplant.units import NS_PER_MS, NS_PER_S, parse_duration_ns
 from tickerplant.venue import VENUES, VenueName
 
 Speed: TypeAlias = float | Literal["step"]
@@ -45,7 +46,9 @@ SWITCHED_OFF = ("s", "l", "f")
 """How ids of scenarios, levers and faults begin, in the order in which they are switched off: a
 scenario takes its own levers and faults with it."""
 STEP_TIMEOUT_S = 60.0
-"""The longest wait for a step, unless the call says another."""
+"""The longest wait for a step of a minute or less, unless the call says another."""
+STEP_TIMEOUT_SHARE = 1 / 60
+"""The share of a longer step that is added to the wait."""
 WAIT_TIMEOUT_S = 10.0
 """The longest wait for a condition, unless the call says another."""
 
@@ -334,7 +337,7 @@ class Exchange:
         """Market time, as a date in UTC."""
         return datetime.fromtimestamp(self.time_ms / 1_000, UTC)
 
-    def step(self, by: str | timedelta, *, timeout_s: float = STEP_TIMEOUT_S) -> None:
+    def step(self, by: str | timedelta, *, timeout_s: float | None = None) -> None:
         """Let the market go on by this much market time, as fast as it goes, and stand still again.
 
         When it returns, everything of that time has been sent; a client may still be reading it, see
@@ -344,7 +347,8 @@ class Exchange:
 
         Args:
             by: Market time, such as `100ms`, `10s`, `5m` or a timedelta.
-            timeout_s: The longest wait.
+            timeout_s: The longest wait, on the clock of this machine; None: a minute, and longer for
+                steps of more than a minute.
 
         Raises:
             ConfigError: `by` is no duration.
@@ -356,7 +360,7 @@ class Exchange:
         check_no_loop("exchange.step()", f"await exchange.astep({by!r})")
         self._step(by, timeout_s)
 
-    async def astep(self, by: str | timedelta, *, timeout_s: float = STEP_TIMEOUT_S) -> None:
+    async def astep(self, by: str | timedelta, *, timeout_s: float | None = None) -> None:
         """Do what `step` does in an event loop, whose clients read meanwhile.
 
         If it is cancelled, the market stands still where it is.
@@ -399,7 +403,7 @@ class Exchange:
 
         Args:
             condition: Called until it returns something true.
-            timeout_s: The longest wait.
+            timeout_s: The longest wait, on the clock of this machine.
             message: What is waited for, for the error.
 
         Raises:
@@ -653,7 +657,7 @@ class Exchange:
             case _:
                 self._server.ask(lambda it: it.release_lever(rule))
 
-    def _step(self, by: str | timedelta, timeout_s: float) -> None:
+    def _step(self, by: str | timedelta, timeout_s: float | None) -> None:
         __tracebackhide__ = True
         text = f"{by // timedelta(microseconds=1) / 1_000:f}ms" if isinstance(by, timedelta) else by
         try:
@@ -663,10 +667,14 @@ class Exchange:
         if by_ns < NS_PER_MS:
             expected = "market time of 1ms or more, such as 100ms, 10s or a timedelta"
             raise ConfigError("by", by, expected)
-        state = self._server.ask(lambda it: it.step(text, wait_s=timeout_s))
+        wait_s = timeout_s
+        if wait_s is None:
+            wait_s = min(STEP_TIMEOUT_S + by_ns / NS_PER_S * STEP_TIMEOUT_SHARE, LONGEST_WAIT_S)
+        state = self._server.ask(lambda it: it.step(text, wait_s=wait_s))
         if state["pending"]:
             raise TimeoutError(
-                f"a step of {text} is not done after {timeout_s:g} s{self._unread()}"
+                f"a step of {text} is not done after {wait_s:g} s of this machine; the market has come "
+                f"to {state['time']}{self._unread()}"
             )
 
     def _end_step(self) -> None:
@@ -686,6 +694,9 @@ class Exchange:
 
     def _waited(self, timeout_s: float, message: str) -> str:
         what = message or "the condition of exchange.wait_until()"
-        clock = self._clock()
-        still = "; market time stands still: step first?" if clock["paused"] else ""
-        return f"{what}: not true after {timeout_s:g} s{still}{self._unread()}"
+        still = ""
+        if self._clock()["paused"]:
+            still = (
+                "; market time stands still, and with it lifetimes, limits and bans: step first?"
+            )
+        return f"{what}: not true after {timeout_s:g} s of this machine{still}{self._unread()}"
