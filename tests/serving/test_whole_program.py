@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from crew import MARKET, is_running, listening, started, until
+from crew import MARKET, Crew, is_running, listening, started, until
 from loopback import looped
 from websockets.asyncio.client import connect
 
@@ -24,18 +25,21 @@ def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Path) -> 
         ):
             for each in clients:
                 await each.hears_more()
+            workers = served_by(crew, len(clients))
             before = crew.workers
             os.kill(before[2], signal.SIGKILL)
             await crew.said("worker 2 ended (killed by SIGKILL); it is replaced at once")
             while len(crew.workers) < 3 or crew.workers[2] == before[2]:
                 async with connect(f"{crew.streams}/ws/btcusdt@trade", proxy=None):
                     pass  # no attempt is refused
-            lost = [each for each in clients if each.task.done()]
-            kept = [each for each in clients if not each.task.done()]
-            assert {each.code for each in lost} <= {1006}
-            for each in kept:
-                await each.hears_more(10)
-                assert each.holes == 0
+            for each, worker in zip(clients, workers, strict=True):
+                if worker == 2:
+                    await until(each.task.done)
+                    assert each.code == 1006
+            for each, worker in zip(clients, workers, strict=True):
+                if worker != 2:
+                    await each.hears_more(10)
+                    assert each.holes == 0
             assert {number: crew.workers[number] for number in (1, 3)} == {
                 number: before[number] for number in (1, 3)
             }
@@ -44,6 +48,13 @@ def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Path) -> 
                     await each.hears_more()
 
     test()
+
+
+def served_by(crew: Crew, count: int) -> list[int]:
+    """Which workers serve the clients, which have connected one after the other."""
+    opened = re.findall(r"^(\S+) c\d+ = open .* worker=(\d)$", crew.log, re.MULTILINE)
+    assert len(opened) == count, crew.log
+    return [int(worker) for _, worker in sorted(opened)]
 
 
 def test_a_killed_bus_is_started_again_and_no_message_is_lost_in_silence(tmp_path: Path) -> None:
