@@ -3,8 +3,24 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bus_stage import Ticker, open_bus, until
+from bus_stage import SOON_S, Ticker, end, open_bus, until
 from stage import open_plant
+
+from tickerplant.bus import nodes
+from tickerplant.bus.interest import InterestTable, Name
+from tickerplant.bus.link import STUCK
+from tickerplant.bus.nodes import (
+    Accepted,
+    Beat,
+    FromEdge,
+    Interest,
+    PlantDescription,
+    Reached,
+    Report,
+)
+from tickerplant.bus.subjects import Subjects
+from tickerplant.cluster.connection import BusConnection
+from tickerplant.cluster.plant_readers import PlantReaders
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -173,3 +189,147 @@ def test_another_run_of_the_plant_closes_the_subscribers() -> None:
             await until(lambda: edge.texts(remote) == ticker.texts(), "it goes on")
 
     asyncio.run(run())
+
+
+def test_what_an_edge_asks_while_the_plant_does_not_publish_is_answered_when_it_does_again() -> (
+    None
+):
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant = open_plant()
+            node, edge = await bus.plant(plant), await bus.edge()
+            node.answerer.register("echo", lambda body, reply: reply(body))
+            await until(lambda: edge.node.unaccepted_count == 0, "the edge has joined")
+            node.pause()
+            answers: list[object] = []
+            edge.node.caller.call("echo", b"?", answers.append)
+            remote, ticker = edge.subscribe(NAME), Ticker(plant)
+            await until(lambda: node.interest.wanted_by, "the plant has heard it")
+            ticker.trade()
+            node.begin(1)
+            await until(lambda: answers == [b"?"], "the answer")
+            await until(lambda: edge.node.unaccepted_count == 0, "the stream is accepted")
+            ticker.trade()
+            await until(lambda: edge.texts(remote) == ticker.texts(), "nothing is missing")
+            assert edge.clients.told == []
+
+    asyncio.run(run())
+
+
+class Beating:
+    """A plant that is heard, and accepts nothing unless a test wants it."""
+
+    def __init__(self, bus: BusConnection) -> None:
+        self.accepts = False
+        self.description = PlantDescription(
+            name="main", epoch="1", profile="2026q1", venues=("usdm", "coinm")
+        )
+        self._bus = bus
+        self._subjects = Subjects("tickerplant", "main")
+        bus.subscribe(self._subjects.hello, self._greet)
+        bus.subscribe(self._subjects.interest, self._hear)
+
+    async def beat(self) -> None:
+        while True:
+            beat = Beat(epoch="1", term=0, number=1)
+            self._bus.publish(self._subjects.beat, nodes.encode(beat))
+            await asyncio.sleep(0.1)
+
+    def _greet(self, _subject: str, _data: bytes, reply: str) -> None:
+        self._bus.publish(reply, nodes.encode(self.description))
+
+    def _hear(self, _subject: str, data: bytes, _reply: str) -> None:
+        told = nodes.decode(data, FromEdge)
+        if self.accepts and isinstance(told, Interest):
+            state = self.description if told.is_full else None
+            accepted = Accepted(epoch="1", version=told.version, number=1, state=state)
+            self._bus.publish(self._subjects.edge(told.edge), nodes.encode(accepted))
+
+
+def test_an_edge_whose_plant_accepts_nothing_closes_its_clients_and_says_so() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            plant = Beating(await bus.connect("plant"))
+            beating = asyncio.create_task(plant.beat())
+            edge = await bus.edge(grace_ms=200)
+            edge.subscribe(NAME)
+            await until(lambda: edge.node.trouble == STUCK, "it is not ready")
+            await until(lambda: len(edge.clients.told) >= 2, "the clients are closed")
+            assert edge.clients.told == [
+                ("outage", "usdm", None, STUCK, "bus_lost"),
+                ("outage", "coinm", None, STUCK, "bus_lost"),
+            ]
+            assert edge.node.link.reason == STUCK, "heartbeats alone do not bring it back"
+            edge.clients.told.clear()
+            plant.accepts = True
+            await until(lambda: len(edge.clients.told) >= 2, "clients may come again")
+            assert edge.clients.told == [("outage ended", "usdm"), ("outage ended", "coinm")]
+            assert edge.node.trouble == ""
+            await end(beating)
+
+    asyncio.run(run())
+
+
+def test_an_edge_that_was_lost_learns_which_outages_began_and_ended_meanwhile() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            wire, address = await bus.wire()
+            node = await bus.plant(open_plant())
+            edge = await bus.edge(address=address, grace_ms=200)
+            node.start_outage("usdm", None, "no upstream")
+            await until(lambda: edge.clients.told, "the outage is told")
+            wire.cut()
+            await until(lambda: edge.clients.told[-1][4] == "bus_lost", "the clients are closed")
+            node.end_outage("usdm")
+            node.start_outage("coinm", None, "no upstream")
+            edge.clients.told.clear()
+            wire.mend()
+            await until(lambda: not edge.node.trouble, "it is back")
+            assert {told[:2] for told in edge.clients.told if told[0] == "outage ended"} == {
+                ("outage ended", "usdm")
+            }
+            assert ("outage", "coinm", None, "no upstream", "upstream_lost") in edge.clients.told
+
+    asyncio.run(run())
+
+
+def test_a_server_that_reads_nothing_is_noticed_although_much_waits_to_be_written() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            wire, address = await bus.wire()
+            connection = await bus.connect("a publisher", address=address)
+            wire.cut(is_noticed=False)
+            for _ in range(40):
+                connection.publish("much", bytes(1 << 20))
+                await asyncio.sleep(0)
+            await until(lambda: not connection.is_connected, "the loss is noticed")
+            wire.mend()
+            await until(lambda: connection.is_connected, "it is connected again")
+            assert await connection.flush()
+
+    asyncio.run(run())
+
+
+def test_a_source_that_waits_asks_again_how_far_the_edges_are() -> None:
+    async def run() -> None:
+        table = InterestTable(Nobody())
+        table.report(Report(edge="e1", version=0, is_congested=True), 0)
+        marks: list[int] = []
+        readers = PlantReaders(table, lambda mark, _waits: marks.append(mark))
+        waiting = asyncio.create_task(readers.wait_clear())
+        await until(lambda: len(marks) == 2, "the first answer was lost")
+        assert not waiting.done()
+        readers.reached(Reached(edge="e1", mark=marks[-1]))
+        await asyncio.wait_for(waiting, SOON_S)
+
+    asyncio.run(run())
+
+
+class Nobody:
+    """Publishes nothing."""
+
+    def open_stream(self, name: Name) -> None:
+        raise AssertionError(name)
+
+    def close_stream(self, name: Name) -> None:
+        raise AssertionError(name)

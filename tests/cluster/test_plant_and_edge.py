@@ -9,7 +9,7 @@ from stage import Listener, happen, open_plant, quote, trade
 
 from tickerplant.bus import batches, nodes
 from tickerplant.bus.batches import Batch
-from tickerplant.cluster.edge_node import NAMES_AT_ONCE
+from tickerplant.bus.telling import NAMES_AT_ONCE
 from tickerplant.cluster.plant_readers import WINDOW_BYTES
 from tickerplant.errors import BusError
 from tickerplant.hub.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL

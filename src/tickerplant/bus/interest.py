@@ -70,6 +70,8 @@ class InterestTable:
         """The edges that want each stream."""
         self.refused_count = 0
         """Reports of edges beyond the bound."""
+        self.unanswered: dict[str, None] = {}
+        """Edges that have told or asked something while this plant did not publish."""
         self._streams = streams
 
     def report(self, report: Report, now_ms: int) -> bool | None:
@@ -134,6 +136,16 @@ class InterestTable:
         for edge in late:
             self.leave(edge.identity)
         return late
+
+    def leave_unanswered(self, identity: str) -> None:
+        """Note that an edge got no answer, because this plant does not publish now."""
+        if len(self.unanswered) < MAX_EDGES:
+            self.unanswered[identity] = None
+
+    def take_unanswered(self) -> list[str]:
+        """Return the edges that wait for an answer, once."""
+        edges, self.unanswered = list(self.unanswered), {}
+        return edges
 
     def _edge(self, identity: str, now_ms: int) -> EdgeState | None:
         edge = self.edges.get(identity)

@@ -124,6 +124,8 @@ FromEdge = Interest | Report | Reached | Leaving
 class Accepted(Struct, frozen=True, kw_only=True, tag="accepted", omit_defaults=True):
     """The plant publishes what an edge wants."""
 
+    epoch: str
+    """The run of the plant that says so."""
     version: int
     number: int
     """Every message of these streams with a greater number is published."""
@@ -131,6 +133,8 @@ class Accepted(Struct, frozen=True, kw_only=True, tag="accepted", omit_defaults=
     """The same for streams of a full list that were wanted before, by venue and name."""
     silent: dict[str, dict[str, str]] = {}
     """Why names stay silent, by venue and name."""
+    state: PlantDescription | None = None
+    """The plant as it is now, for an edge that has told its full list."""
 
 
 class SendAll(Struct, frozen=True, kw_only=True, tag="send_all"):
@@ -143,6 +147,8 @@ class SendAll(Struct, frozen=True, kw_only=True, tag="send_all"):
 class Answer(Struct, frozen=True, kw_only=True, tag="answer", omit_defaults=True):
     """Part of the answer to a question; the last part says so."""
 
+    epoch: str = ""
+    """The run of the plant that answers."""
     call: int
     body: bytes
     offset: int = 0

@@ -42,6 +42,8 @@ LIBRARY_BYTES = 16 << 20
 CONNECT_TIMEOUT_S = 2
 """Short, because the first packet of an attempt may be lost together with the network."""
 REQUEST_TIMEOUT_S = 5.0
+CLOSE_S = 1.0
+"""How long what waits may take to be written when a connection is closed."""
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """How long to wait before each attempt to connect again; the last is repeated."""
 END_AGAIN_S = 0.1
@@ -306,7 +308,7 @@ class BusConnection:
         while True:
             writer = asyncio.create_task(self._write())
             try:
-                await self._lost.wait()
+                await self._loss()
             finally:
                 await end(writer)
             self._set_connected(is_connected=False)
@@ -317,6 +319,16 @@ class BusConnection:
             self.reconnect_count += 1
             self._set_connected(is_connected=True)
             logger().info(f"= the bus is back: {self.address}")
+
+    async def _loss(self) -> None:
+        """Return when the connection is lost.
+
+        The library says so only when all that waits is written, which may be never: so it is asked.
+        """
+        while not (self._lost.is_set() or self._client.is_closed):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PING_S):
+                    await self._lost.wait()
 
     async def _reconnect(self) -> None:
         attempt = 0
@@ -478,10 +490,14 @@ class BusConnection:
 
 
 async def _close(client: Client) -> None:
-    """Close a connection of the library, if it has begun."""
-    if client.is_connected or client.is_connecting:
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await client.close()
+    """Close a connection of the library, within a second, whether or not the server reads."""
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            if client.is_connected or client.is_connecting:
+                await client.close()
+    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001  # it has no abort
+    if writer is not None:
+        writer.transport.abort()
 
 
 def _tls_of(settings: BusSettings) -> ssl.SSLContext | None:

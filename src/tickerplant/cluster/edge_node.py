@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from nats.errors import Error as NatsError
 
 from tickerplant.bus import batches, nodes
 from tickerplant.bus.batches import BadBatchError, Batch, Message
 from tickerplant.bus.calls import Caller, Question
 from tickerplant.bus.interest import Name
-from tickerplant.bus.link import Link, LinkState
+from tickerplant.bus.link import SILENT_MS, STUCK, Link, LinkState
 from tickerplant.bus.nodes import (
     LEASE_MS,
     REPORT_MS,
@@ -48,6 +49,7 @@ from tickerplant.bus.nodes import (
 )
 from tickerplant.bus.ordering import Ordering
 from tickerplant.bus.subjects import Subjects, key_of
+from tickerplant.bus.telling import Telling, by_venue
 from tickerplant.cluster.connection import (
     MESSAGE_OVERHEAD_BYTES,
     BusConnection,
@@ -76,8 +78,6 @@ LINGER_MS = 2_000
 soon.  The plant stops to publish it at once, as one process would."""
 MAX_LINGERING = 10_000
 """Subscriptions that linger; with more, the oldest end."""
-NAMES_AT_ONCE = 5_000
-"""Names in one message of interest."""
 TICK_S = 0.25
 HELLO_TIMEOUT_S = 2.0
 OTHERS_TIMEOUT_S = 0.5
@@ -195,8 +195,7 @@ class EdgeNode:
         self._clients: EdgeClients
         self._readers: Readers
         self._report: Callable[[], bytes]
-        self._version = 0
-        """Of the last change of interest."""
+        self._telling = Telling(identity, self._send_interest)
         self._wanted: dict[Name, Wanted] = {}
         self._by_subject: dict[str, Wanted] = {}
         self._by_key: dict[int, str] = {}
@@ -207,18 +206,20 @@ class EdgeNode:
         self._closed: dict[Name, None] = {}
         """What the plant has not been told yet."""
         self._is_change_due = False
-        self._told: dict[int, tuple[str, ...]] = {}
-        """The subjects of changes that the plant has not accepted yet, by version."""
         self._silent: dict[str, dict[str, str]] = {}
         """Why names stay silent, by venue and name."""
         self._outages: dict[str, str] = {}
         """Why the plant serves no streams of a venue."""
         self._news = asyncio.Event()
-        """Set when the plant was heard, or has accepted a change of interest."""
+        """Set when the plant was heard, has accepted a change of interest, or is given up."""
         self._last_beat: Beat | None = None
         self._joining = Joining(self.lose)
         self._search: asyncio.Task[None] | None = None
         self._recovery: asyncio.Task[None] | None = None
+        self._is_state_due = True
+        """Whether control messages may have been missed: the plant tells its state anew then."""
+        self._held_since_ms = 0
+        """Since when messages are held, while they are."""
         self._waits: set[asyncio.Task[None]] = set()
         self._subscriptions: list[BusSubscription] = []
 
@@ -311,7 +312,9 @@ class EdgeNode:
             await asyncio.sleep(TICK_S)
             now_ms = self._clock()
             was_here = self.link.state is LinkState.HERE
-            if self.link.tick(now_ms):
+            if self._telling.is_overdue(now_ms):
+                self._tell_all()
+            if self.link.tick(now_ms, self._waits_ms(now_ms)):
                 self._lose_plant()
             elif was_here and self.link.state is LinkState.AWAY:
                 logger().warning(f"! {self.trouble}", clients_kept_s=self._grace_ms / 1_000)
@@ -349,7 +352,7 @@ class EdgeNode:
     @property
     def unaccepted_count(self) -> int:
         """Changes of interest that the plant has not accepted yet."""
-        return len(self._told) + self._is_change_due
+        return self._telling.unaccepted_count + self._is_change_due
 
     # Interest
 
@@ -412,49 +415,23 @@ class EdgeNode:
         self._is_change_due = False
         opened, self._opened = list(self._opened), {}
         closed, self._closed = list(self._closed), {}
-        while len(closed) > NAMES_AT_ONCE:
-            self._tell([], closed[:NAMES_AT_ONCE])
-            del closed[:NAMES_AT_ONCE]
-        self._tell(opened[:NAMES_AT_ONCE], closed)
-        for start in range(NAMES_AT_ONCE, len(opened), NAMES_AT_ONCE):
-            self._tell(opened[start : start + NAMES_AT_ONCE], [])
+        self._telling.change(opened, closed, self._clock())
 
     def _tell_all(self) -> None:
         """Tell the plant everything that is wanted."""
         self._opened.clear()
         self._closed.clear()
-        self._told.clear()
         names = [name for name in self._wanted if name not in self._lingering]
-        while len(names) > NAMES_AT_ONCE:
-            self._tell(names[:NAMES_AT_ONCE], [], is_full=True, has_more=True)
-            del names[:NAMES_AT_ONCE]
-        self._tell(names, [], is_full=True)
+        self._telling.everything(names, self._clock())
 
-    def _tell(
-        self,
-        opened: list[Name],
-        closed: list[Name],
-        *,
-        is_full: bool = False,
-        has_more: bool = False,
-    ) -> None:
-        self._version += 1
-        self._told[self._version] = tuple(self._wanted[name].subject for name in opened)
-        change = Interest(
-            edge=self.identity,
-            version=self._version,
-            is_full=is_full,
-            has_more=has_more,
-            opened=_by_venue(opened),
-            closed=_by_venue(closed),
-            subscriber_count=self._readers.subscriber_count,
-        )
-        self._bus.publish(self.subjects.interest, nodes.encode(change))
+    def _send_interest(self, change: Interest) -> None:
+        told = msgspec.structs.replace(change, subscriber_count=self._readers.subscriber_count)
+        self._bus.publish(self.subjects.interest, nodes.encode(told))
 
     def _send_report(self) -> None:
         report = Report(
             edge=self.identity,
-            version=self._version,
+            version=self._telling.version,
             host=socket.gethostname(),
             pid=os.getpid(),
             lease_ms=LEASE_MS + self._grace_ms,
@@ -472,27 +449,42 @@ class EdgeNode:
         except MalformedError as error:
             self._complaints.add("bus: malformed", f"! not from a plant of ours: {error}")
             return
-        match message:
-            case Answer():
-                self.caller.receive(message)
-            case Accepted():
-                self._accept(message)
-            case SendAll():
-                if message.version != self._version:
-                    self._tell_all()
+        if isinstance(message, SendAll):  # a standby asks too
+            if message.version != self._telling.version or self._telling.unaccepted_count:
+                self._tell_all()
+                self.caller.resend()
+        elif message.epoch != self.ordering.epoch:
+            self._complaints.count("bus: answer of another run of the plant", 1)
+        elif isinstance(message, Answer):
+            self.caller.receive(message)
+        else:
+            self._accept(message)
 
     def _accept(self, accepted: Accepted) -> None:
         for venue, numbers in accepted.earlier.items():
             for name, number in numbers.items():
                 self.ordering.accept([self.subjects.stream(venue, name)], number)
-        for version in [each for each in self._told if each <= accepted.version]:
-            self.ordering.accept(self._told.pop(version), accepted.number)
+        waited = self._telling.unaccepted_count
+        names = self._telling.accept(accepted.version, self._clock())
+        subjects = [self._wanted[name].subject for name in names if name in self._wanted]
+        self.ordering.accept(subjects, accepted.number)
         self._news.set()
         for venue, reasons in accepted.silent.items():
             known = self._silent.get(venue)
             if known is not None and reasons:
                 known.update(reasons)
                 self._clients.silent(venue, reasons)
+        if accepted.state is not None and waited and not self._telling.unaccepted_count:
+            self._catch_up(accepted.state)
+
+    def _catch_up(self, state: PlantDescription) -> None:
+        """Go on with a plant that has accepted everything anew."""
+        is_back = self.link.accepted(self._clock())
+        if self._is_state_due and not self.ordering.is_holding:
+            self._is_state_due = False
+            self._take_over_state(state)
+        if is_back:
+            self._reopen()
 
     # Messages: the interface `bus.ordering.Outlet`
 
@@ -528,39 +520,59 @@ class EdgeNode:
 
     def lose(self, subjects: Iterable[str], reason: str) -> None:
         """Close the subscribers of streams of which messages are missing."""
-        by_venue = _by_venue(
-            [self._by_subject[subject].name for subject in subjects if subject in self._by_subject]
+        lost = by_venue(
+            self._by_subject[subject].name for subject in subjects if subject in self._by_subject
         )
-        for venue, names in by_venue.items():
+        for venue, names in lost.items():
             self._complaints.add("bus: messages lost", f"! messages may be missing: {reason}")
             self._clients.start_outage(venue, names, reason, BUS_LOST)
 
     def recover(self) -> None:
         """Read what is missing from the memory of the bus."""
+        self._held_since_ms = self._clock()
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.get_running_loop().create_task(self._recover())
 
     async def _recover(self) -> None:
         """Replay what is missing; lose what cannot be replayed."""
-        ordering = self.ordering
         self.recovery_count += 1
-        deadline_s = 0.0
+        try:
+            is_whole = await self._replay_again()
+        except Exception:  # noqa: BLE001  # a fault of ours must not leave clients silent
+            self._complaints.add("fault in recovery", "! a recovery failed", exc_info=True)
+            self.ordering.lose_all("the recovery failed")
+            is_whole = False
+        if not is_whole and self.link.state is not LinkState.LOST:
+            self._is_state_due = True
+            self._tell_all()
+
+    async def _replay_again(self) -> bool:
+        """Replay until nothing is missing; return False if that was given up."""
+        ordering, deadline_s = self.ordering, 0.0
         while ordering.is_holding:
-            while self.link.state is not LinkState.HERE or not self._last_beat or self._told:
+            beat = self._last_beat
+            if (
+                beat is None
+                or self.link.state is not LinkState.HERE
+                or self._telling.unaccepted_count
+            ):
+                deadline_s = 0.0
                 self._news.clear()
-                await self._news.wait()
+                await self._news.wait()  # until the link is given up, at the latest
+                continue
             deadline_s = deadline_s or time.monotonic() + RECOVERY_S
             is_final = time.monotonic() >= deadline_s
             try:
-                problem = await self._replay(self._last_beat)
-            except NatsError as error:
+                problem = await self._replay(beat)
+            except (NatsError, OSError) as error:
                 problem = str(error) or type(error).__name__
             if problem == REACHES_BACK or (problem and is_final):
                 ordering.lose_all(problem)
             elif not problem and ordering.settle(is_final=is_final):
-                return
+                return True
             else:
                 await asyncio.sleep(RECOVERY_PAUSE_S)
+        return False
 
     async def _replay(self, beat: Beat) -> str:
         """Replay the memory after what was delivered; return what went wrong."""
@@ -673,7 +685,6 @@ class EdgeNode:
         if is_late:
             self.ordering.cut()
         self.link.heard(self._clock())
-        self._reopen()
         self._take_over_state(new)
         self._tell_all()
         self.caller.resend()
@@ -708,6 +719,8 @@ class EdgeNode:
         self._joining.heard_ns = beat.sent_ns
         if self.link.heard(self._clock()):
             self._come_back()
+        elif self.link.state is LinkState.LOST and not self._telling.unaccepted_count:
+            self._tell_all()  # it is back when the plant has accepted that
         self._news.set()
         by_key = self._by_key
         self.ordering.check([(by_key[key], number) for key, number in beat.latest if key in by_key])
@@ -736,7 +749,7 @@ class EdgeNode:
                 before = self.description
                 found = [EpochBegins(description=await self.hello())]
                 self.description = before
-        except (NatsError, BusError):
+        except (NatsError, OSError, BusError):
             return  # the next heartbeat comes soon
         self._begin_epoch(found[-1], is_late=True)
 
@@ -744,9 +757,16 @@ class EdgeNode:
     def trouble(self) -> str:
         """Why the plant is not there, as one line; empty if it is."""
         reason = self.link.reason
+        if reason == STUCK or (not reason and self._waits_ms(self._clock()) > SILENT_MS):
+            return STUCK
         if not reason or self.description.can_be_taken_over or not self.link.is_bus_here:
             return reason
         return f"{reason}, and {CANNOT_BE_TAKEN_OVER}"
+
+    def _waits_ms(self, now_ms: int) -> int:
+        """Return for how long streams have waited for the plant, or for messages that are missing."""
+        held_ms = now_ms - self._held_since_ms if self.ordering.is_holding else 0
+        return max(held_ms, self._telling.waits_ms(now_ms))
 
     def _on_bus(self, is_connected: bool) -> None:  # a callback
         if is_connected:
@@ -765,39 +785,32 @@ class EdgeNode:
         logger().warning(f"! {reason}: stream connections are closed")
         self._joining.clear()
         self.caller.fail_all(reason)
+        self._telling.forget()
+        self._is_state_due = True
         self.ordering.forget()
+        self._news.set()
         for venue in self._hubs:
             self._clients.start_outage(venue, None, reason, BUS_LOST)
 
     def _come_back(self) -> None:
-        """Go on: the plant is heard again."""
+        """Go on within the grace: the plant is heard again."""
         logger().info("= the plant is back")
-        if self.caller.outage:
-            self._tell_all()
-        else:
-            self.ordering.cut()
-        self._reopen()
+        self.ordering.cut()
+        self.caller.resend()
 
     def _reopen(self) -> None:
-        """Accept clients and questions again, if they were refused."""
-        if self.caller.outage:
-            self.caller.resume()
-            for venue in self._hubs:
-                if venue not in self._outages:
-                    self._clients.end_outage(venue)
+        """Accept clients and questions again: the plant is back after the grace."""
+        logger().info("= the plant is back")
+        self.caller.resume()
+        for venue in self._hubs:
+            if venue not in self._outages:
+                self._clients.end_outage(venue)
 
     def _ask(self, question: Question) -> None:
         self._bus.publish(self.subjects.call, nodes.encode(question))
 
     def _part_bytes(self) -> int:
         return self._bus.max_payload_bytes - MESSAGE_OVERHEAD_BYTES
-
-
-def _by_venue(names: Iterable[Name]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for venue, name in names:
-        found.setdefault(venue, []).append(name)
-    return found
 
 
 def _close_reason(name: str) -> CloseReason:

@@ -274,7 +274,7 @@ class PlantNode:
             try:
                 if not self._is_live:
                     await self._go_live()
-            except (NatsError, TimeoutError):
+            except (NatsError, OSError):
                 self._bus.complaints.count("bus: JetStream does not answer", 1)
             if self._is_live:
                 self._beat()
@@ -476,6 +476,8 @@ class PlantNode:
             self._announce(max(first, BEGINS))
         for kept in self.tail.after(first):
             self._bus.publish(kept.subject, kept.data)
+        for edge in self.interest.take_unanswered():
+            self._tell(edge, SendAll())
         self._beat()
 
     def _announce(self, number: int) -> None:
@@ -509,7 +511,7 @@ class PlantNode:
         asked = 0 if self._bus.unsent_bytes else self.number
         try:
             state = await self.memory.state()
-        except (NatsError, TimeoutError):
+        except (NatsError, OSError):
             self._bus.complaints.count("bus: JetStream does not answer", 1)
             return
         if not self._is_live or state.generation != self._generation:
@@ -588,10 +590,12 @@ class PlantNode:
             self._tell(
                 change.edge,
                 Accepted(
+                    epoch=self.description.epoch,
                     version=0 if change.has_more else change.version,
                     number=self.number,
                     earlier=earlier,
                     silent=silent,
+                    state=self._described if change.is_full and not change.has_more else None,
                 ),
             )
 
@@ -602,21 +606,24 @@ class PlantNode:
         logger().info(f"= edge {edge.identity} left: {why}", edges=len(self.interest.edges))
 
     def _on_question(self, _subject: str, data: bytes, _reply: str) -> None:
-        if not self.is_active:
-            return
         try:
             question = nodes.decode(data, Question)
         except MalformedError as error:
             self._bus.complaints.add("bus: malformed", f"! not a question of ours: {error}")
             return
-        self.answerer.receive(question)
+        if self.is_active:
+            self.answerer.receive(question)
+        else:
+            self.interest.leave_unanswered(question.edge)
 
     def _answer(self, edge: str, answer: Answer) -> None:
-        self._tell(edge, answer)
+        self._tell(edge, msgspec.structs.replace(answer, epoch=self.description.epoch))
 
     def _tell(self, edge: str, message: Accepted | SendAll | Answer) -> None:
         if self.is_active or isinstance(message, SendAll):
             self._bus.publish(self.subjects.edge(edge), nodes.encode(message))
+        else:
+            self.interest.leave_unanswered(edge)
 
     def _send_mark(self, mark: int, waits: bool) -> None:  # a callback
         self._control(Mark(mark=mark, waits=waits))

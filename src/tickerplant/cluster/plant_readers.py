@@ -17,6 +17,8 @@ WINDOW_BYTES = 8 << 20
 MARKS_PER_WINDOW = 4
 CHECK_S = 0.5
 """How often a wait looks for edges that have gone."""
+ASK_AGAIN_CHECKS = 4
+"""Looks after which the edges are asked again how far they are."""
 
 
 class PlantReaders:
@@ -81,14 +83,17 @@ class PlantReaders:
             await self._local.wait_clear()
         if self._is_behind():
             self.wait_count += 1
+        checks = 0
         while self._is_behind():
             self._change.clear()
-            if not self._is_asked:
+            if not self._is_asked or checks >= ASK_AGAIN_CHECKS:  # an answer may have been lost
                 self._send(waits=True)
+                checks = 0
             try:
                 async with asyncio.timeout(CHECK_S):
                     await self._change.wait()
             except TimeoutError:
+                checks += 1
                 self._settle()
 
     # What happens at the bus

@@ -1,0 +1,74 @@
+"""A bus that stands still for a while: no client is left silent, and none misses a message unknowingly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from crew import MARKET, Crew, Listener, listening, started, until
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+STANDSTILLS_S = (0.5, 2.2, 4.0, 4.3, 4.6, 4.9, 7.5)
+"""Shorter than a lease, longer, about as long as the grace, and longer."""
+MORE = int(os.environ.get("STANDSTILLS", "0"))
+"""How many more are tried, of 0.5 to 12 s: `STANDSTILLS=100` looks longer."""
+HEARD_AGAIN_S = 30
+"""Within this a client hears something again, or is closed; it is patient with a busy machine."""
+LOST = (1013, "Bus lost: messages may be missing")
+
+
+def test_a_bus_that_stands_still_leaves_no_client_silent(tmp_path: Path) -> None:
+    random.seed(15)
+    more = [random.uniform(0.5, 12) for _ in range(MORE)]
+
+    async def test() -> None:
+        async with started(tmp_path, *MARKET, "--workers", "2") as crew:
+            for seconds in (*STANDSTILLS_S, *more):
+                await accepts_clients(crew)
+                async with listening(crew.streams, 6) as clients:
+                    for each in clients:
+                        await each.hears_more()
+                    await stand_still(crew, seconds)
+                    for each in clients:
+                        await goes_on_or_is_closed(each, seconds)
+
+    asyncio.run(test())
+
+
+async def accepts_clients(crew: Crew) -> None:
+    """Wait until every worker does; one of a few attempts meets each."""
+    accepted = 0
+    async with asyncio.timeout(HEARD_AGAIN_S):
+        while accepted < 12:
+            try:
+                async with connect(f"{crew.streams}/ws", proxy=None):
+                    accepted += 1
+            except InvalidStatus:
+                accepted = 0
+                await asyncio.sleep(0.1)
+
+
+async def stand_still(crew: Crew, seconds: float) -> None:
+    os.kill(crew.bus, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        os.kill(crew.bus, signal.SIGCONT)
+
+
+async def goes_on_or_is_closed(client: Listener, seconds: float) -> None:
+    before = client.count
+    try:
+        await until(lambda: client.count > before + 5 or client.task.done(), HEARD_AGAIN_S)
+    except TimeoutError:
+        pytest.fail(f"a client is silent after the bus stood still for {seconds:.2f} s")
+    assert client.holes == 0, f"messages are missing after {seconds:.2f} s without the bus"
+    if client.task.done():
+        assert (client.code, client.reason) == LOST, f"after {seconds:.2f} s without the bus"
