@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from tickerplant.bus.nodes import Answer
+from tickerplant.bus.nodes import Answer, Number
 
 MAX_WAITING = 10_000
 """Questions of one edge that wait for their answers; further ones fail at once."""
@@ -30,11 +30,11 @@ class Question(Struct, frozen=True, kw_only=True):
     """A question, or part of one."""
 
     edge: str
-    call: int
+    call: Number
     """Counts the questions of the edge."""
     method: str
     body: bytes
-    offset: int = 0
+    offset: Number = 0
     """Bytes of the question in the parts before."""
     is_last: bool = True
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 HEARTBEAT_MS = 500
 """How often a plant says that it is there."""
@@ -13,6 +14,10 @@ REPORT_MS = 1_000
 """How often an edge says that it is there."""
 LEASE_MS = 3_000
 """How long the interest of an edge outlives its last report, in addition to its grace period."""
+LONGEST_LEASE_MS = 2 * 24 * 3_600_000
+
+Number = Annotated[int, Meta(ge=0, le=1 << 62)]
+"""A number that another node has told: it can be counted on without an overflow."""
 
 
 class PlantDescription(Struct, frozen=True, kw_only=True):
@@ -36,7 +41,7 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     """How many contracts each venue had when the plant began, by its name."""
     examples: dict[str, str] = {}
     """A symbol of each venue that has one, for messages to people."""
-    faults: dict[str, Any] = {}
+    faults: dict[str, Mapping[str, Any]] = {}
     """The rules of the faults that are on at its connections, by id."""
     fault_seed: int | None = None
     can_be_taken_over: bool = False
@@ -51,7 +56,7 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     """Why no streams are served, by the name of the venue."""
     ended: str = ""
     """The name of the close reason if the market is over."""
-    term: int = 0
+    term: Number = 0
     """Rises with every taker of the name; 0 if the plant holds no lease."""
     host: str = ""
     """Where it runs, for messages to people."""
@@ -73,7 +78,7 @@ class Interest(Struct, frozen=True, kw_only=True, tag="interest", omit_defaults=
     """
 
     edge: str
-    version: int
+    version: Number
     """Counts the changes of the edge, from 1."""
     is_full: bool = False
     """Whether the opened names replace all earlier ones."""
@@ -83,20 +88,20 @@ class Interest(Struct, frozen=True, kw_only=True, tag="interest", omit_defaults=
     """By venue."""
     closed: dict[str, list[str]] = {}
     """By venue."""
-    subscriber_count: int = 0
+    subscriber_count: Number = 0
 
 
 class Report(Struct, frozen=True, kw_only=True, tag="report", omit_defaults=True):
     """The heartbeat of an edge."""
 
     edge: str
-    version: int
+    version: Number
     """Of its last change of interest."""
     host: str = ""
-    pid: int = 0
-    lease_ms: int = LEASE_MS
+    pid: Number = 0
+    lease_ms: Annotated[int, Meta(ge=0, le=LONGEST_LEASE_MS)] = LEASE_MS
     """How long its interest is valid without another report."""
-    subscriber_count: int = 0
+    subscriber_count: Number = 0
     is_congested: bool = False
     body: bytes = b""
     """Its own figures; the bus does not read them."""
@@ -106,7 +111,7 @@ class Reached(Struct, frozen=True, kw_only=True, tag="reached"):
     """An edge has delivered everything before a `Mark`."""
 
     edge: str
-    mark: int
+    mark: Number
     is_congested: bool = False
 
 
@@ -126,10 +131,10 @@ class Accepted(Struct, frozen=True, kw_only=True, tag="accepted", omit_defaults=
 
     epoch: str
     """The run of the plant that says so."""
-    version: int
-    number: int
+    version: Number
+    number: Number
     """Every message of these streams with a greater number is published."""
-    earlier: dict[str, dict[str, int]] = {}
+    earlier: dict[str, dict[str, Number]] = {}
     """The same for streams of a full list that were wanted before, by venue and name."""
     silent: dict[str, dict[str, str]] = {}
     """Why names stay silent, by venue and name."""
@@ -140,7 +145,7 @@ class Accepted(Struct, frozen=True, kw_only=True, tag="accepted", omit_defaults=
 class SendAll(Struct, frozen=True, kw_only=True, tag="send_all"):
     """The plant has missed a change: it needs a full list."""
 
-    version: int = 0
+    version: Number = 0
     """What the plant knows."""
 
 
@@ -149,9 +154,9 @@ class Answer(Struct, frozen=True, kw_only=True, tag="answer", omit_defaults=True
 
     epoch: str = ""
     """The run of the plant that answers."""
-    call: int
+    call: Number
     body: bytes
-    offset: int = 0
+    offset: Number = 0
     """Bytes of the answer in the parts before."""
     is_last: bool = True
     failure: str = ""
@@ -169,9 +174,9 @@ class EpochBegins(Struct, frozen=True, kw_only=True, tag="epoch_begins"):
     """
 
     description: PlantDescription
-    number: int = 0
+    number: Number = 0
     """Of the streams in `since_ns`, every message with a greater number is published."""
-    since_ns: dict[str, int] = {}
+    since_ns: dict[str, Number] = {}
     """Since when its own copy of each wanted stream is complete, wall clock in ns, by subject."""
 
 
@@ -199,7 +204,7 @@ class StreamsEnded(Struct, frozen=True, kw_only=True, tag="streams_ended"):
 class FaultsSet(Struct, frozen=True, kw_only=True, tag="faults_set"):
     """The faults that are on from now on, in the place of all earlier ones."""
 
-    rules: dict[str, Any]
+    rules: dict[str, Mapping[str, Any]]
     """Those of `PlantDescription.faults`, by id."""
 
 
@@ -221,7 +226,7 @@ class PlantGoes(Struct, frozen=True, kw_only=True, tag="plant_goes"):
 class Mark(Struct, frozen=True, kw_only=True, tag="mark"):
     """Each edge answers `Reached` when it has delivered everything before."""
 
-    mark: int
+    mark: Number
     waits: bool = False
     """Whether to answer only when no connection is congested, because the source waits."""
 
@@ -242,17 +247,17 @@ class Beat(Struct, frozen=True, kw_only=True, array_like=True):
     """The heartbeat of a plant."""
 
     epoch: str
-    term: int
-    number: int
+    term: Number
+    number: Number
     """Of its last message."""
-    latest: tuple[tuple[int, int], ...] = ()
+    latest: tuple[tuple[Number, Number], ...] = ()
     """The streams with messages since the last beat: the key of the subject, the last number."""
     generation: str = ""
     """Which life of the bus's memory the next field is about; empty if it has none."""
-    kept: tuple[tuple[int, int], ...] = ()
+    kept: tuple[tuple[Number, Number], ...] = ()
     """Numbers in rising order, each with a sequence of the bus's memory: messages with greater numbers
     have greater sequences."""
-    sent_ns: int = 0
+    sent_ns: Number = 0
     """Wall clock, in ns since the epoch."""
     is_last: bool = False
     """Whether the plant ends, and its name is free."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
+from tickerplant.bus.nodes import Number
+
 HTTP = "http"
 ADMIT = "admit"
 API = "api"
@@ -86,9 +88,9 @@ class ApiAnswer(Struct, frozen=True, array_like=True):
 class TallyNote(Struct, frozen=True, array_like=True):
     """What an edge has counted of one limit for one address."""
 
-    used: int
-    highest: int
-    exceeded: int
+    used: Number
+    highest: Number
+    exceeded: Number
 
 
 class AddressNote(Struct, frozen=True, array_like=True):

@@ -64,7 +64,6 @@ from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.close_reasons import (
     BUS_LOST,
     CLOSE_REASONS,
-    ENDED,
     UPSTREAM_LOST,
     CloseReason,
 )
@@ -86,6 +85,7 @@ RECOVERY_S = 2.0
 """How long the memory of the bus is read again for what is missing, before it is given up."""
 RECOVERY_PAUSE_S = 0.05
 CANNOT_BE_TAKEN_OVER = "a simulation or a replay cannot be taken over"
+_CLOSE_REASONS = {reason.name: reason for reason in CLOSE_REASONS}
 REACHES_BACK = "the memory of the bus does not reach back far enough"
 
 
@@ -607,20 +607,22 @@ class EdgeNode:
         match control:
             case OutageStarted() | OutageEnded():
                 self._obey_outage(control)
-            case StreamsEnded(reason=reason):
-                self._clients.end_streams(_close_reason(reason))
+            case StreamsEnded(reason=reason) if reason in _CLOSE_REASONS:
+                self._clients.end_streams(_CLOSE_REASONS[reason])
             case FaultsSet(rules=rules):
                 self._clients.set_faults(rules)
             case ConnectionToClose(worker=worker, connection=connection_id):
                 self._clients.close_connection(worker, connection_id)
-            case PlantGoes(reason=reason):
+            case PlantGoes(reason=reason) if reason in _CLOSE_REASONS:
                 logger().info("= the plant ends", reason=reason)
                 if not self.description.can_be_taken_over:
-                    self._clients.end_streams(_close_reason(reason))
+                    self._clients.end_streams(_CLOSE_REASONS[reason])
             case Mark():
                 self._answer_mark(control)
             case EpochBegins():
                 pass  # its own, after a reconnection
+            case _:
+                self._complaints.add("bus: malformed", "! an unknown reason to close connections")
 
     def _obey_outage(self, control: OutageStarted | OutageEnded) -> None:
         venue = control.venue
@@ -658,7 +660,12 @@ class EdgeNode:
             control = nodes.decode(batch.messages[0].payload, Control)
         except MalformedError:
             return None
-        return control if isinstance(control, EpochBegins) else None
+        is_ours = (
+            isinstance(control, EpochBegins)
+            and control.description.name == self.description.name
+            and control.description.epoch == batch.epoch
+        )
+        return control if is_ours else None
 
     def _begin_epoch(self, begins: EpochBegins, *, is_late: bool = False) -> None:
         """Follow another run of the plant, unless a later one is followed already.
@@ -699,8 +706,8 @@ class EdgeNode:
             elif self._outages.pop(venue, None) is not None:
                 self._clients.end_outage(venue)
         self._clients.set_faults(description.faults)
-        if description.ended:
-            self._clients.end_streams(_close_reason(description.ended))
+        if description.ended in _CLOSE_REASONS:
+            self._clients.end_streams(_CLOSE_REASONS[description.ended])
         else:
             self._clients.begin_streams()
 
@@ -811,7 +818,3 @@ class EdgeNode:
 
     def _part_bytes(self) -> int:
         return self._bus.max_payload_bytes - MESSAGE_OVERHEAD_BYTES
-
-
-def _close_reason(name: str) -> CloseReason:
-    return next((reason for reason in CLOSE_REASONS if reason.name == name), ENDED)

@@ -20,6 +20,9 @@ from nats.errors import Error as NatsError
 from nats.js.api import DiscardPolicy, Header, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
+from tickerplant.bus.nodes import Number
+from tickerplant.formatting import printable
+
 if TYPE_CHECKING:
     from nats.js.client import JetStreamContext
 
@@ -36,7 +39,7 @@ class Holder(Struct, frozen=True, kw_only=True):
 
     epoch: str
     """The run of the plant that holds it."""
-    term: int
+    term: Number
     """Greater than that of every holder before: ms since the epoch when it was taken, or more."""
     host: str = ""
     pid: int = 0
@@ -44,7 +47,12 @@ class Holder(Struct, frozen=True, kw_only=True):
     @property
     def where(self) -> str:
         """Its process, for people."""
-        return f"process {self.pid} on {self.host}" if self.host else "another process"
+        host = printable(self.host)
+        return f"process {self.pid} on {host}" if host else "another process"
+
+
+NO_LEASE = Holder(epoch="", term=0)
+"""What is on the subject of a lease and is none: the bus forgets it in time."""
 
 
 class Lease:
@@ -72,6 +80,8 @@ class Lease:
     ) -> None:
         self.me = me
         """This run, with the term of its lease if it has one."""
+        self.on_stranger: Callable[[], object] = _nothing
+        """Is called when what is on the subject of the lease is none."""
         self._jetstream = jetstream
         self._subject = subject
         self._config = StreamConfig(
@@ -109,6 +119,9 @@ class Lease:
             NatsError: the bus does not answer, or has no JetStream.
         """
         known = await self._read()
+        if known is NO_LEASE:
+            self.on_stranger()
+            return None if self.is_held and await self._write(self.me) else known
         if known is not None and known.epoch != self.me.epoch:
             return known
         if known is None:
@@ -136,12 +149,12 @@ class Lease:
             try:
                 renewed = self._sequence and await self._write(self.me)
                 other = None if renewed else await self.take()
-            except NatsError:
+            except (NatsError, OSError):
                 other = None
             if self.is_held != was_held:
                 was_held = not was_held
                 on_change(was_held)
-            if other is not None and other.epoch != self.me.epoch:
+            if other is not None and other.epoch not in {self.me.epoch, NO_LEASE.epoch}:
                 return other
 
     def renew_soon(self) -> None:
@@ -168,8 +181,8 @@ class Lease:
         self._sequence = message.seq or 0
         try:
             return msgspec.json.decode(message.data or b"", type=Holder)
-        except msgspec.DecodeError:
-            return Holder(epoch="?", term=0)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return NO_LEASE
 
     async def _write(self, me: Holder) -> bool:
         """Write the lease; return False if another message than expected is the last, or all are lost."""
@@ -191,3 +204,7 @@ class Lease:
         self.me, self._sequence = me, written.seq
         self._until_s = sent_s + self._length_s
         return True
+
+
+def _nothing() -> None:
+    """Do nothing."""

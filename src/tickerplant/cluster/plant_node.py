@@ -331,7 +331,7 @@ class PlantNode:
 
     def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
         """Let other faults be on at the connections of the edges, by their ids."""
-        listed = {name: dict(rule) for name, rule in rules.items()}
+        listed: dict[str, Mapping[str, Any]] = {name: dict(rule) for name, rule in rules.items()}
         if listed == self.description.faults:
             return
         self.description = msgspec.structs.replace(self.description, faults=listed)

@@ -71,6 +71,7 @@ class Succession:
         self._is_standby = is_standby
         self._can_stand_by = can_stand_by
         self._lease = Lease(self._jetstream, subjects.lease_memory, subjects.lease, me)
+        self._lease.on_stranger = self._on_stranger
         self._heard_s = time.monotonic()
         """When another plant of the name was last heard, or the bus came back."""
         self._heard: Beat | None = None
@@ -83,11 +84,17 @@ class Succession:
         del subject, reply
         try:
             beat = decode(payload, Beat)
-        except MalformedError:
+        except MalformedError as error:
+            self._bus.complaints.add("bus: malformed", f"! not a heartbeat of a plant: {error}")
             return
         if beat.epoch != self._lease.me.epoch:
             self._heard, self._heard_s = beat, 0.0 if beat.is_last else time.monotonic()
             self._term = max(self._term, beat.term)
+
+    def _on_stranger(self) -> None:
+        self._bus.complaints.add(
+            "bus: not a lease", f"! what was published as the lease of {self._plant} is none"
+        )
 
     def _on_bus(self, is_connected: bool) -> None:  # as `BusConnection.watch` calls it
         if is_connected:  # whoever published before comes first

@@ -362,11 +362,11 @@ class _Edge:
         """Yield the metrics of its last report."""
         try:
             families: list[FamilyNote] = decode(bytes(self.report.families), list[FamilyNote])
-        except MalformedError as error:
+            found = [(note, Metric(note.name, note.doc, note.type)) for note in families]
+        except ValueError as error:
             self._complaints.add("bus: malformed", f"! not metrics of an edge: {error}")
             return
-        for note in families:
-            family = Metric(note.name, note.doc, note.type)
+        for note, family in found:
             for name, labels, value in note.samples:
                 family.add_sample(name, labels, value)
             yield family

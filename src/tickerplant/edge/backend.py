@@ -20,7 +20,7 @@ from tickerplant.bus.questions import (
 from tickerplant.protocol.actions import Action, Send
 from tickerplant.protocol.api_session import ApiError, ApiReply, api_keepalive
 from tickerplant.protocol.client_requests import DISCONNECTED, read_api_request
-from tickerplant.protocol.close_reasons import BANNED, CLOSE_REASONS, CloseReason
+from tickerplant.protocol.close_reasons import BANNED, CLOSE_REASONS
 from tickerplant.protocol.keepalive import Keepalive
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import Admission, Reply
@@ -205,7 +205,7 @@ class RemoteApiRequests:
         else:
             try:
                 return self._replies(decode(answer, ApiAnswer))
-            except MalformedError:
+            except (MalformedError, KeyError):
                 pass
         self._backend.endpoint.session_counters.errors[DISCONNECTED] += 1
         error = ApiError(DISCONNECTED, lost_message(reason))
@@ -213,11 +213,12 @@ class RemoteApiRequests:
         return [Send(msgspec.json.encode(reply), DISCONNECTED)]
 
     def _replies(self, answer: ApiAnswer) -> list[Action]:
+        """Return what an answer says.
+
+        Raises:
+            KeyError: it closes the connection for an unknown reason.
+        """
         actions: list[Action] = [Send(reply, code) for reply, code in answer.replies]
         if answer.closing:
-            actions += self.keepalive.close(_close_reason(answer.closing))
+            actions += self.keepalive.close(_CLOSE_REASONS[answer.closing])
         return actions
-
-
-def _close_reason(name: str) -> CloseReason:
-    return _CLOSE_REASONS.get(name, BANNED)
