@@ -15,7 +15,15 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tickerplant"
 LAYERS = (
-    {"documented_fields", "errors", "formatting", "regular_files", "suggestions", "units"},
+    {
+        "documented_fields",
+        "errors",
+        "formatting",
+        "regular_files",
+        "suggestions",
+        "toml_text",
+        "units",
+    },
     {"venue", "libraries"},
     {"instrument", "profile", "frames", "quarters", "stream_name", "envelope"},
     {"events", "notices"},
@@ -36,6 +44,7 @@ LAYERS = (
     {"__main__"},
 )
 SIDEWAYS = {
+    ("errors", "formatting"): "an error quotes what somebody else wrote",
     ("simulation", "market"): "a simulated past is made of bars",
 }
 """Imports between rooms of one layer that are meant, each with its reason."""

@@ -17,7 +17,11 @@ from __future__ import annotations
 
 import re
 
+from tickerplant.formatting import LONGEST_MESSAGE, one_line
+
 _USER = re.compile(r"^(\w+://)[^/?#]*@")
+_MOST_SHOWN = 200
+"""Characters of a wrong value that an error repeats."""
 _AFTER_HOST = re.compile(r"^(\w+://[^/?#]*[/?#]).+", re.DOTALL)
 
 
@@ -118,7 +122,9 @@ class ConfigError(TickerplantError, ValueError):
         if isinstance(value, str):
             shown = _AFTER_HOST.sub(r"\1…", _USER.sub(r"\1…@", value))
         problem = (
-            f"{setting} is missing" if value is None else f"invalid value {shown!r} for {setting}"
+            f"{_cut(setting)} is missing"
+            if value is None
+            else f"invalid value {_shown(shown)} for {_cut(setting)}"
         )
         super().__init__(f"{problem}: expected {expected}")
         self.setting = setting
@@ -128,6 +134,18 @@ class ConfigError(TickerplantError, ValueError):
     def within(self, place: str) -> ConfigError:
         """Return the same error, of a setting in `place`."""
         return ConfigError(f"{self.setting} in {place}", self._shown, self.expected)
+
+
+def _shown(value: object) -> str:
+    """Return a value as Python writes it, of one that is long only the beginning."""
+    try:
+        return _cut(repr(value))
+    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+        return f"a {type(value).__name__} that is too large to be shown"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}… ({len(text):,} characters)"
 
 
 class MissingLibraryError(TickerplantError, ImportError):
@@ -144,6 +162,7 @@ class UpstreamError(TickerplantError, ConnectionError):
     """The server was unreachable, timed out, or sent an invalid response."""
 
     def __init__(self, url: str, reason: str, *, request: str = "") -> None:
+        reason = one_line(reason, LONGEST_MESSAGE)  # it may quote a server
         super().__init__(f"{url} {request}: {reason}" if request else f"{url}: {reason}")
         self.url = url
         self.request = request

@@ -15,6 +15,8 @@ _KILO = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_LINE = 200
 """Characters that `one_line` keeps."""
+LONGEST_MESSAGE = 1_000
+"""The same of the message of an error that a server sent."""
 
 
 def number_text(number: int) -> str:
@@ -98,10 +100,12 @@ def encodable(text: str) -> str:
         return text.encode(errors="backslashreplace").decode()
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
     """Return the beginning of `text` on one line, without unprintable characters."""
-    shown = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]} …"
+    begin = text[: 4 * longest]
+    shown = " ".join("".join(c if c.isprintable() else " " for c in begin).split())
+    is_whole = len(begin) == len(text) and len(shown) <= longest
+    return shown if is_whole else f"{shown[:longest]} …"
 
 
 def printable_json(text: bytes) -> bytes:

@@ -26,8 +26,10 @@ MAX_SYMBOL_CHARS = 48
 
 _Choice = TypeVar("_Choice", str, int)
 
-_SPEED = re.compile(r"([0-9]+)(ms|s)")
-_VARIANT = re.compile(r"(?P<kind>\w*[kK]line)_(?P<interval>[0-9]+[A-Za-z])|depth(?P<levels>[0-9]+)")
+_SPEED = re.compile(r"([0-9]{1,9})(ms|s)")
+_VARIANT = re.compile(
+    r"(?P<kind>\w*[kK]line)_(?P<interval>[0-9]{1,9}[A-Za-z])|depth(?P<levels>[0-9]{1,9})"
+)
 _CONTRACT_TYPE = re.compile(
     r"_(perpetual|current_quarter|next_quarter|tradifi_perpetual)$", re.IGNORECASE
 )

@@ -1,8 +1,10 @@
-"""Units of time, each in terms of a smaller one, and durations as people write them: `90s`."""
+"""Units of time, each in terms of a smaller one; numbers and durations as people write them: `90s`."""
 
 from __future__ import annotations
 
+import math
 import re
+from contextlib import suppress
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -21,7 +23,42 @@ LONGEST_NS = 36_525 * DAY_MS * NS_PER_MS
 """The longest duration, a century."""
 EXPECTED_DURATION = "a duration such as 100ms, 90s, 15m, 2h or 1d"
 
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:e[+-]?[0-9]{1,3})?", re.IGNORECASE
+)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+
+
+def parse_number(given: object) -> float:
+    """Return a finite number: one of Python, or text of ASCII digits, without underscores.
+
+    Raises:
+        ValueError: It is something else: `inf`, `nan`, True, or text that only Python takes for a
+            number, such as `１` and `1_000`.
+    """
+    number = math.nan
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        with suppress(OverflowError):
+            number = float(given)
+    elif isinstance(given, str) and _NUMBER.fullmatch(given.strip()):
+        number = float(given)
+    if not math.isfinite(number):
+        raise ValueError("a finite number")
+    return number
+
+
+def parse_whole(given: object) -> int:
+    """Return a whole number of at most 18 digits, read as `parse_number` reads numbers.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if isinstance(given, str) and _WHOLE.fullmatch(given.strip()):
+        return int(given)
+    if not isinstance(given, int) or isinstance(given, bool) or abs(given) >= 10**18:
+        raise ValueError("a whole number")
+    return given
 
 
 def parse_duration_ns(text: str) -> int:

@@ -239,6 +239,50 @@ def test_a_seek_during_a_warm_up_replaces_the_first(path: Path) -> None:
     assert listener.data == text_frame(payload(3)), "a trade and a change of the book"
 
 
+def test_a_pause_stops_a_seek_where_it_is(path: Path) -> None:
+    played = replay(path, keeps_running=True, slice_messages=1)
+    listener = played.listeners["usdm"]
+
+    async def visit() -> None:
+        await until_over(played.source)
+        await steer(played.source, paused=True)
+        listener.data = b""
+        seeking = asyncio.create_task(steer(played.source, seek=at(150).ns))
+        while not at(3).ns < (played.source.state().next_ns or 0) < at(140).ns:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        state = await steer(played.source, paused=True)
+        assert (state["pending"], state["target_ns"], state["paused"]) == (False, None, True)
+        assert not (await seeking)["pending"]
+        await asyncio.sleep(0.1)
+        stopped = played.source.state()
+        assert stopped.state == "paused"
+        assert stopped.received_ns < at(150).ns
+        await steer(played.source, step=2)
+
+    played.run_with(visit)
+    assert listener.data, "nothing was sent after the seek"
+
+
+def test_a_pause_stops_a_step_where_it_is(path: Path) -> None:
+    played = replay(path, keeps_running=True, slice_messages=1, speed=1)
+
+    async def visit() -> None:
+        await steer(played.source, paused=True)
+        before = played.source.messages
+        stepping = asyncio.create_task(steer(played.source, step=100))
+        while played.source.messages == before:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert not (await steer(played.source, paused=True))["pending"]
+        assert not (await stepping)["pending"]
+        await asyncio.sleep(0.1)
+        stopped = played.source.messages
+        assert before < stopped < before + 100
+        await steer(played.source, step=2)
+        assert played.source.messages == stopped + 2
+
+    played.run_with(visit)
+
+
 def test_steps_are_of_messages_or_of_time(path: Path) -> None:
     played = replay(path, begin=at(10), keeps_running=True, speed=0.001)
     listener = played.listeners["usdm"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from jumping_loop import run_jumping
+from jumping_loop import no_time, run_jumping
 from stage import payloads
 
 from tickerplant.control.clock_state import SimulationState
@@ -51,7 +51,11 @@ class Simulation:
     async def steer(self, **fields: object) -> SimulationState:
         return await self.source.steer(fields)
 
-    def run(self, visit: Callable[[], Coroutine[None, None, None]] | None = None) -> None:
+    def run(
+        self,
+        visit: Callable[[], Coroutine[None, None, None]] | None = None,
+        passed_s: Callable[[], float] = no_time,
+    ) -> None:
         """Run to the end, or until `visit` is done."""
 
         async def both() -> None:
@@ -69,7 +73,7 @@ class Simulation:
             running.cancel()
             await asyncio.sleep(0)
 
-        run_jumping(both())
+        run_jumping(both(), passed_s)
 
 
 def untouched(duration_ms: int) -> bytes:
@@ -253,3 +257,51 @@ def test_a_simulation_that_is_over_cannot_be_steered() -> None:
             await simulation.steer(paused=True)
 
     run_jumping(visit())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seek": "2262-01-01"},
+        {"seek": "+32d"},
+        {"seek": "+36525d"},
+        {"paused": True, "step": "32d"},
+        {"paused": True, "step": "36525d"},
+    ],
+)
+def test_a_leap_that_would_not_end_is_refused_with_the_latest_time(
+    fields: dict[str, object],
+) -> None:
+    simulation = Simulation()
+
+    async def visit() -> None:
+        with pytest.raises(ConfigError, match="expected at most 31 days at once, until 2026-"):
+            await simulation.source.steer(fields)
+        assert not simulation.source.state().pending
+        assert not simulation.source.state().paused
+
+    simulation.run(visit)
+
+
+@pytest.mark.parametrize("field", ["step", "seek"])
+def test_a_pause_stops_a_leap_where_it_is(field: str) -> None:
+    simulation = Simulation(is_paused=True)
+
+    async def visit() -> None:
+        state = await simulation.source.steer({field: "30d" if field == "step" else "+30d"}, 0)
+        assert state.pending
+        while not simulation.passed_ms:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        state = await simulation.steer(paused=True)
+        assert (state.pending, state.target_ns, state.state) == (False, None, "paused")
+        await asyncio.sleep(0.01)
+        stopped_ms = simulation.plant.now_ms
+        assert 0 < simulation.passed_ms < 86_400_000
+        await asyncio.sleep(1)
+        assert simulation.plant.now_ms == stopped_ms
+        simulation.listener.data.clear()
+        state = await simulation.steer(step="10s")
+        assert state.time_ms == stopped_ms + 10_000
+        assert simulation.listener.data, "nothing was sent after the leap"
+
+    simulation.run(visit, passed_s=lambda: 0.001)

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from tickerplant.errors import RateLimitError, RequestError, UpstreamError
 from tickerplant.feed.weight import BANNED, WeightBudget
-from tickerplant.formatting import one_line
+from tickerplant.formatting import LONGEST_MESSAGE, one_line
 from tickerplant.messages.readers import UNREADABLE
 
 _log = logging.getLogger(__name__)
@@ -302,6 +302,7 @@ class Request:
             status: 429, or 418 for a ban.
             retry_after_ms: How long the server asks to wait; None if it does not say.
         """
+        message = one_line(message, LONGEST_MESSAGE)
         budget, now_ms = self._context.budget, self._context.clock()
         banned_until = _BANNED_UNTIL.search(message)
         if retry_after_ms is None and banned_until is not None:
@@ -343,7 +344,7 @@ class Request:
 
     def rejected(self, code: int, message: str, status: int) -> RequestError:
         """Return the error with which the server responded."""
-        return RequestError(code, message, status, request=self._text)
+        return RequestError(code, one_line(message, LONGEST_MESSAGE), status, request=self._text)
 
     def rejected_like(self, error: RequestError) -> RequestError:
         """Return the error of another request as one of this request."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import environment_names
 from tickerplant.regular_files import read_regular
 from tickerplant.suggestions import suggestion
+from tickerplant.toml_text import parse_toml
 from tickerplant.venue import VENUES
 
 MOST_BYTES = 1 << 20
@@ -36,13 +36,11 @@ def read_file(path: str) -> dict[str, object]:
         ConfigError: the file cannot be read, is not TOML, or has a key that no command knows.
     """
     try:
-        content = tomllib.loads(read_regular(path, MOST_BYTES, pipes=True).decode())
+        content = parse_toml(read_regular(path, MOST_BYTES, pipes=True).decode())
     except OSError as error:
         raise ConfigError("--config", path, f"a file that can be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError("--config", path, f"a TOML file ({error})") from None
-    except RecursionError:
-        raise ConfigError("--config", path, "a TOML file with less nesting") from None
     known = {setting.key for setting in _all_settings()}
     for key, value in content.items():
         if key in COMMANDS and isinstance(value, dict):

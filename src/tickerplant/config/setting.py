@@ -248,6 +248,8 @@ class Setting(Struct, frozen=True):
     def _expected(self, error: ValueError, raw: object) -> str:
         if self.choices:
             return one_of(str(raw), self.choices)
+        if "out of range" in str(error):
+            return "a smaller number"
         text = str(error).replace("`", "").removeprefix("Expected ").partition(", got")[0]
         text = text.replace(" | null", "")  # None is a default, but not a value to give
         kind, _, rest = text.partition(" ")

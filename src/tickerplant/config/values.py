@@ -17,13 +17,13 @@ from tickerplant.profile import PROFILES
 from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.timestamps import EXPECTED_TIME, TimeSpec, parse_time_ns, parse_time_spec
 from tickerplant.suggestions import one_of
-from tickerplant.units import NS_PER_MS, UNIT_NS, parse_duration_ns
+from tickerplant.units import NS_PER_MS, UNIT_NS, parse_duration_ns, parse_whole
 from tickerplant.venue import USDM, VENUES
 
 Parser: TypeAlias = Callable[[object], object]
 """Parses what the user wrote; raises ValueError with a description of what was expected."""
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 EXPECTED_DURATION = "a duration such as 90s, 15m, 2h or 1d"
 _HOST = "an address or a host name"
 _NAMES = "at least one name, several separated by commas, or @FILE, or - for standard input"
@@ -39,7 +39,7 @@ _BUS_PORT = 4222
 _PLANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BUS_PREFIX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _MOST_PREFIX = 64
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)")
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(B|KB|MB|GB)")
 _UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 EXPORT_FORMATS = ("parquet", "csv", "hftbacktest")
 _UNIT_MS = {unit: ns // NS_PER_MS for unit, ns in UNIT_NS.items()}
@@ -313,7 +313,7 @@ def picture_size(text: object) -> tuple[int, int]:
     """
     width, by, height = str(text).lower().partition("x")
     try:
-        size = int(width), int(height or by)
+        size = parse_whole(width), parse_whole(height or by)
     except ValueError:
         raise ValueError(_PICTURE_SIZE) from None
     if not all(low <= each <= LARGEST_PX for low, each in zip(LEAST_PX, size, strict=True)):
@@ -426,7 +426,7 @@ def assignments(text: object) -> dict[str, int]:
         ValueError: `text` is none of these.
     """
     try:
-        return {name: int(value) for name, value in _pairs(text)}
+        return {name: parse_whole(value) for name, value in _pairs(text)}
     except ValueError:
         raise ValueError(_ASSIGNMENTS) from None
 

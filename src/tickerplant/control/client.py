@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import ssl
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from tickerplant.control.clock_state import LONGEST_WAIT_S
 from tickerplant.errors import ConfigError, TickerplantError, UpstreamError
+from tickerplant.formatting import LONGEST_MESSAGE, one_line
 
 PREFIX = "/plant/v1"
 TIMEOUT_S = 10.0
@@ -37,10 +39,10 @@ class ControlError(TickerplantError):
     """
 
     def __init__(self, message: str, status: int, field: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = one_line(message, LONGEST_MESSAGE)
+        super().__init__(self.message)
         self.status = status
-        self.field = field
+        self.field = one_line(field)
 
 
 class ControlClient:
@@ -284,7 +286,7 @@ class ControlClient:
         headers, body = self._headers, None
         if fields is not None:
             headers = headers | {"Content-Type": "application/json"}
-            body = json.dumps(dict(fields)).encode()
+            body = _encoded(fields)
         with self._failures(method, target):
             status, text = self._exchange(method, target, body, headers, extra_s)
         return self._page(method, f"{PREFIX}/{path}", status, text)
@@ -377,6 +379,18 @@ class ControlClient:
             )
         shown = text[:MAX_SHOWN].decode("utf-8", "replace").strip()
         raise UpstreamError(self.url, f"an unexpected answer, status {status}: {shown!r}")
+
+
+def _encoded(fields: Fields) -> bytes:
+    """Return fields as JSON.
+
+    Raises:
+        ConfigError: one is a number that is not finite.
+    """
+    for name, value in fields.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(name, value, "a finite number")
+    return json.dumps(dict(fields)).encode()
 
 
 def _named(path: str, name: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from msgspec import Struct
 from tickerplant.errors import ConfigError
 from tickerplant.recording.timestamps import TimeSpec, parse_time_spec
 from tickerplant.suggestions import one_of
-from tickerplant.units import EXPECTED_DURATION, parse_duration_ns
+from tickerplant.units import EXPECTED_DURATION, parse_duration_ns, parse_number, parse_whole
 
 SLOWEST, FASTEST = 0.001, 1_000_000.0
 """Bounds of the speed, in market seconds per second; 0 is allowed too."""
@@ -63,10 +64,10 @@ def parse_speed(given: object) -> float:
         ValueError: It is not a number or out of bounds; the message says what is expected.
     """
     try:
-        speed = float(str(given))
+        speed = parse_number(given)
     except ValueError:
         raise ValueError(EXPECTED_SPEED) from None
-    if isinstance(given, bool) or not (speed == 0 or SLOWEST <= speed <= FASTEST):
+    if not (speed == 0 or SLOWEST <= speed <= FASTEST):
         raise ValueError(EXPECTED_SPEED)
     return speed
 
@@ -80,13 +81,13 @@ def _parse_paused(given: object) -> bool:
 
 
 def _parse_step(given: object) -> Step:
-    text = str(given)
     try:
-        if not text.isdecimal() and (duration_ns := parse_duration_ns(text)):
-            return Step(duration_ns=duration_ns)
-        messages = int(text) if len(text) <= len(str(MAX_STEP_MESSAGES)) else 0
+        messages = parse_whole(given)
     except ValueError:
         messages = 0
+        with suppress(ValueError):
+            if isinstance(given, str) and (duration_ns := parse_duration_ns(given)):
+                return Step(duration_ns=duration_ns)
     if not 1 <= messages <= MAX_STEP_MESSAGES:
         raise ValueError(_EXPECTED_STEP)
     return Step(messages=messages)

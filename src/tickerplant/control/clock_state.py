@@ -82,10 +82,10 @@ class ClockFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
     speed: float | str | UnsetType = UNSET
     """Market seconds per second; 0 is as fast as possible."""
     paused: bool | Literal["true", "false"] | UnsetType = UNSET
-    """Whether the market is paused."""
+    """Whether the market is paused.  Pausing ends a seek or step that is not done where it is."""
     seek: int | str | UnsetType = UNSET
     """Where the market continues: a time, or an offset from the current position.  A simulation only
-    goes forward."""
+    goes forward, by at most 31 days at once."""
     step: int | str | UnsetType = UNSET
     """How far a paused market advances: market time such as `10s`, or in a replay a number of
     messages."""

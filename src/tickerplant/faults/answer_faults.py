@@ -16,6 +16,7 @@ from tickerplant.faults.payloads import with_clock_off
 from tickerplant.faults.rule import Aim, matches
 from tickerplant.faults.snapshot_rows import CROSSED_BOOK, EMPTY_BOOK, STALE_SNAPSHOT
 from tickerplant.queries import depth
+from tickerplant.units import parse_whole
 
 DEPTH_METHOD = "depth"
 DEPTH_PATHS = ("/v1/depth", "/v1/rpiDepth")
@@ -186,7 +187,7 @@ def _takes(aim: Aim, venue_name: str, name: str) -> bool:
 
 def _limit(params: Mapping[str, object]) -> int:
     try:
-        return int(str(params.get("limit") or depth.DEFAULT_LIMIT))
+        return parse_whole(params.get("limit") or depth.DEFAULT_LIMIT)
     except ValueError:
         return depth.DEFAULT_LIMIT
 

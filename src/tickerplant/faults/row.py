@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -10,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from tickerplant.suggestions import one_of
-from tickerplant.units import EXPECTED_DURATION, NS_PER_MS, parse_duration_ns
+from tickerplant.units import EXPECTED_DURATION, NS_PER_MS, parse_duration_ns, parse_number
 
 ActsOn: TypeAlias = Literal[
     "handshake", "connection", "message", "subscription", "api", "rest", "snapshot", "clock"
@@ -32,7 +31,7 @@ ParamKind: TypeAlias = Literal[
 CLOSE_CODES = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 """Codes that a close frame may have (RFC 6455, section 7.4)."""
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)(B|KB|MB)")
+_RATE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(B|KB|MB)")
 _UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20}
 
 
@@ -114,17 +113,8 @@ SHARE = Param(name="share", kind="share", doc="The share of the occasions that i
 MEAN = Param(name="mean", kind="duration", doc="The mean of the random times between two of them.")
 
 
-def _float(given: object) -> float:
-    number = float(given) if isinstance(given, int | float | str) else math.nan
-    if isinstance(given, bool):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
 def _integer(given: object) -> int:
-    number = _float(given)
+    number = parse_number(given)
     if number != int(number):
         raise ValueError
     return int(number)
@@ -137,7 +127,7 @@ def _within(param: Param, number: float) -> None:
 
 
 def _read_share(_param: Param, given: object) -> float:
-    share = _float(given)
+    share = parse_number(given)
     if not 0 <= share <= 1:
         raise ValueError
     return share
@@ -194,7 +184,7 @@ def _read_integer(param: Param, given: object) -> int:
 
 
 def _read_number(param: Param, given: object) -> float:
-    number = _float(given)
+    number = parse_number(given)
     _within(param, number)
     return number
 

@@ -15,7 +15,13 @@ from tickerplant.errors import ConfigError
 from tickerplant.faults.row import FaultRow, duration_ms
 from tickerplant.faults.rows import FAULT_BY_NAME
 from tickerplant.suggestions import one_of, suggestion
-from tickerplant.units import EXPECTED_DURATION, NS_PER_MS, parse_duration_ns
+from tickerplant.units import (
+    EXPECTED_DURATION,
+    NS_PER_MS,
+    parse_duration_ns,
+    parse_number,
+    parse_whole,
+)
 from tickerplant.venue import VENUES
 
 AIM_DOCS = {
@@ -253,10 +259,10 @@ def _aim_of(given: Mapping[str, object]) -> Aim:
     share = given.get("connections")
     if share is not None:
         try:
-            share = float(share) if isinstance(share, int | float | str) else -1.0
+            share = parse_number(share)
         except ValueError:
             share = -1.0
-        if not 0 <= share <= 1 or isinstance(given["connections"], bool):
+        if not 0 <= share <= 1:
             expected = "a share of the connections from 0 to 1 such as 0.25"
             raise ConfigError("connections", given["connections"], expected)
     texts = {
@@ -322,10 +328,8 @@ def _opening_of(given: object) -> tuple[int, int | None]:
 
 def _count(name: str, value: object, least: int) -> int:
     expected = f"a whole number of at least {least}"
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ConfigError(name, value, expected)
     try:
-        number = int(value)
+        number = parse_whole(value)
     except ValueError:
         raise ConfigError(name, value, expected) from None
     if not least <= number <= 10**12:

@@ -37,6 +37,7 @@ from tickerplant.feed.session import any_message
 from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.staleness import StalenessMonitor
 from tickerplant.feed.unknown_streams import UnknownStreams
+from tickerplant.formatting import LONGEST_MESSAGE, one_line
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, Reader
 from tickerplant.notices import DecodeFailed, Stale, UnknownStream
@@ -496,7 +497,8 @@ class Feed:
         elif SHUTDOWN in {message.kind, message.event.kind if message.event else ""}:
             self._pool.on_shutdown(connection)
         elif error is not None:
-            self._pool.on_response(connection, message.id, error.code, error.msg)
+            said = one_line(error.msg, LONGEST_MESSAGE)
+            self._pool.on_response(connection, message.id, error.code, said)
         elif message.id is not UNSET:
             self._pool.on_response(connection, message.id, None, "")
         else:

@@ -9,7 +9,7 @@ from typing import Any
 from tickerplant.control.clock import parse_speed
 from tickerplant.errors import ConfigError
 from tickerplant.recording.timestamps import Instant, TimeSpec, instant_ns, parse_time_spec
-from tickerplant.units import NS_PER_MS, parse_duration_ns
+from tickerplant.units import NS_PER_MS, parse_duration_ns, parse_number
 
 
 def simulation_fields(
@@ -28,8 +28,8 @@ def simulation_fields(
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
         raise ConfigError("seed", seed, "a whole number")
     for name, number in (("intensity", intensity), ("quoting", quoting)):
-        if number is not None and not (isinstance(number, int | float) and number > 0):
-            raise ConfigError(name, number, "a number of more than 0")
+        if number is not None and not _is_positive(number):
+            raise ConfigError(name, number, "a finite number of more than 0")
     fields = {
         "seed": seed,
         "symbols": tuple(each.upper() for each in names_of("symbols", symbols)),
@@ -38,6 +38,13 @@ def simulation_fields(
         "quoting": quoting,
     }
     return {name: value for name, value in fields.items() if value not in (None, ())}
+
+
+def _is_positive(given: object) -> bool:
+    try:
+        return not isinstance(given, str) and parse_number(given) > 0
+    except ValueError:
+        return False
 
 
 def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class LimitWeight(Struct, frozen=True):
     def of(self, raw: Mapping[str, object]) -> int:
         """Return the weight of the first band that contains the limit, or of the last band."""
         limit = raw.get("limit")
-        if isinstance(limit, str) and limit.isdecimal() and len(limit) <= 20:
+        if isinstance(limit, str) and limit.isascii() and limit.isdecimal() and len(limit) <= 20:
             limit = int(limit)
         if not isinstance(limit, int) or isinstance(limit, bool):
             return self.unlimited

@@ -127,6 +127,8 @@ class RecordingSource:
         """The requested position, until it is reached."""
         self._step: Step | None = None
         """The requested step, until it is made."""
+        self._is_stopped = False
+        """Whether the seek or step that is being made is to end where it is."""
         self._step_end_ns: int | None = None
         """Where a step by time that is being made leads."""
         self._quiet_until_ns = 0
@@ -261,6 +263,10 @@ class RecordingSource:
             self._clock.set_paused(machine_ns, limit_ns, paused=request.paused)
         if target_ns is not None or request.step is not None:
             self._target_ns, self._step, self._step_end_ns = target_ns, request.step, None
+        elif request.paused and self._errand.is_pending:
+            self._target_ns = self._step = None  # it stops where it is
+            self._is_stopped = True
+            self._errand.end()
         self._wake()
 
     def _seek_target_ns(self, spec: TimeSpec) -> int:
@@ -469,15 +475,16 @@ class RecordingSource:
         playback = self._playback
         until_ns = self._position_ns() + step.duration_ns if step.duration_ns else LATEST_NS
         self._step_end_ns = until_ns if step.duration_ns else None
+        self._is_stopped = False
         left = step.messages or LATEST_NS
-        while left and not self._has_target:
+        while left and not (self._has_target or self._is_stopped):
             next_ns = playback.next_ns
             if next_ns is None or next_ns > until_ns:
                 break
             left -= self._play_next(until_ns, min(left, self._slice_messages))
             self._clock.set_position(playback.played_ns, self._machine_ns())
             await self._turn()
-        if self._has_target:
+        if self._has_target or self._is_stopped:
             return
         if step.duration_ns:
             end_ns = min(until_ns, playback.span.end_ns)
@@ -488,12 +495,19 @@ class RecordingSource:
     async def _seek_to(self, target_ns: int) -> None:
         """Move to a position; return early if another one is requested."""
         playback = self._playback
-        self._step = None
+        self._step, self._is_stopped = None, False
         self._clock.stop(self._machine_ns(), playback.limit_ns)
         self._phase = "warming up"
         self._plant.mute()
         await self._run_steps(playback.seek(target_ns))
-        if self._target_ns != target_ns or not await self._warm_up(target_ns):
+        if self._target_ns == target_ns:
+            await self._warm_up(target_ns)
+        if self._is_stopped and not self._has_target:
+            self._plant.unmute()
+            reached_ns = min(max(playback.played_ns, playback.span.first_ns), target_ns)
+            self._clock.set_position(reached_ns, self._machine_ns())
+            return
+        if self._target_ns != target_ns:
             return
         self._target_ns = None
         is_beyond = playback.next_ns is None and not playback.span.is_end_known

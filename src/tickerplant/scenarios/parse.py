@@ -5,7 +5,6 @@ Every error says the file, the change, the key, the value and what was expected.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from tickerplant.simulation.levers import (
     parse_lever,
 )
 from tickerplant.suggestions import one_of
+from tickerplant.toml_text import parse_toml
 from tickerplant.units import EXPECTED_DURATION, NS_PER_MS, parse_duration_ns
 
 MOST_CHARACTERS = 65_536
@@ -99,11 +99,9 @@ def _content(text: str, origin: str) -> dict[str, Any]:
         expected = f"at most {MOST_CHARACTERS} characters"
         raise ConfigError(f"the length of {origin}", len(text), expected)
     try:
-        return tomllib.loads(text)
-    except ValueError as error:  # also for a number with thousands of digits
+        return parse_toml(text)
+    except ValueError as error:
         raise ConfigError("the scenario", origin, f"TOML ({error})") from None
-    except RecursionError:
-        raise ConfigError("the scenario", origin, "TOML with less nesting") from None
 
 
 def _is_text(value: object) -> bool:

@@ -1,7 +1,7 @@
 """The simulated exchange as a source: in step with the clock, or as fast as possible.
 
 Requests to change the clock (`steer`) take effect between two slices.  A simulation only goes forward:
-a seek plays what comes before the target while the plant is muted.
+a seek plays what comes before the target while the plant is muted.  It is bounded, and pausing stops it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from tickerplant.sources.clock import SourceClock
 from tickerplant.sources.errand import Errand
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 from tickerplant.sources.speed import SpeedWatch
-from tickerplant.units import NS_PER_MS, NS_PER_S
+from tickerplant.units import DAY_MS, NS_PER_MS, NS_PER_S
 
 SLICE_S = 0.005
 """How long events are generated, and frames wait, without a turn of the event loop."""
 MAX_SLEEP_S = 0.01
 """Longest sleep of the source: what is due without an event is sent within it."""
+LONGEST_LEAP_MS = 31 * DAY_MS
+"""The most market time of one seek or step, all of which is simulated."""
 LONGEST_PAUSE_S = 1.0
 """Longest sleep while the clock is paused."""
 
@@ -170,12 +172,16 @@ class SimulatedSource:
         clock.is_paused = is_paused
         if target_ms is not None:
             self._target_ms, self._is_seeking = target_ms, request.seek is not None
+        elif request.paused:
+            self._target_ms = None  # it stops where it is
+            self._errand.end()
         self._changed.set()
 
     def _seek_target_ms(self, spec: TimeSpec) -> int:
         """Return the market time that a seek leads to.
 
         Raises:
+            ConfigError: It is too far.
             RequestError: It is in the past, or after the end.
         """
         now_ms = self._plant.now_ms
@@ -190,13 +196,15 @@ class SimulatedSource:
         if self._end_ms is not None and target_ms > self._end_ms:
             end = iso_text(self._end_ms * NS_PER_MS)
             raise RequestError(CONFLICT, f"seek: {shown} is after the end, {end}", 409)
+        if target_ms - now_ms > LONGEST_LEAP_MS:
+            raise ConfigError("seek", shown, _expected_leap(now_ms))
         return target_ms
 
     def _step_target_ms(self, step: Step, is_paused: bool, seeks: bool) -> int:
         """Return the market time that a step leads to.
 
         Raises:
-            ConfigError: It is a number of messages, or shorter than a millisecond.
+            ConfigError: It is a number of messages, shorter than a millisecond, or too long.
             RequestError: The simulation is not paused, is over, or there is a seek too.
         """
         step_ms = step.duration_ns // NS_PER_MS
@@ -207,6 +215,8 @@ class SimulatedSource:
             )
             raise ConfigError("step", given, expected)
         self._errand.refuse_step(self._phase, is_paused=is_paused, seeks=seeks)
+        if step_ms > LONGEST_LEAP_MS:
+            raise ConfigError("step", f"{step_ms // DAY_MS}d", _expected_leap(self._plant.now_ms))
         target_ms = self._plant.now_ms + step_ms
         return target_ms if self._end_ms is None else min(target_ms, self._end_ms)
 
@@ -326,6 +336,12 @@ class SimulatedSource:
             if clock() > stop_s:
                 return False
         return True
+
+
+def _expected_leap(now_ms: int) -> str:
+    days = LONGEST_LEAP_MS // DAY_MS
+    latest = iso_text((now_ms + LONGEST_LEAP_MS) * NS_PER_MS)
+    return f"at most {days} days at once, until {latest}: all of it is simulated"
 
 
 def _ns(seconds: float) -> int:
