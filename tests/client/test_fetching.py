@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -242,6 +242,141 @@ async def test_errors_of_the_server_say_which_request_it_was() -> None:
     ):
         with pytest.raises(UpstreamError, match="the response cannot be decoded: Expected `array`"):
             await fetcher.trades("BTCUSDT", None, 5, None)
+
+
+def candle_page(minutes: Iterable[int]) -> bytes:
+    """Return a page of candles that open at minutes after the start."""
+    rows = []
+    for minute in minutes:
+        open_ms = START_MS + minute * MINUTE_MS
+        prices = ["1.0"] * 4
+        rows.append([open_ms, *prices, "0", open_ms + MINUTE_MS - 1, "0", 0, "0", "0", "0"])
+    return http(200, msgspec.json.encode(rows))
+
+
+def trade_page(ids: Iterable[int]) -> bytes:
+    row = {"price": "1.0", "qty": "1", "quoteQty": "1.0", "isBuyerMaker": False}
+    return http(200, msgspec.json.encode([{"id": n, "time": START_MS + n, **row} for n in ids]))
+
+
+def aggregate_page(ids: Iterable[int]) -> bytes:
+    return http(
+        200,
+        msgspec.json.encode(
+            [
+                {"a": n, "p": "1.0", "q": "1", "f": n, "l": n, "T": START_MS + n, "m": False}
+                for n in ids
+            ]
+        ),
+    )
+
+
+NOT_IN_ORDER = "rows that repeat, or are not in order"
+A_DAY = (START_MS * NS_PER_MS, (START_MS + 1_440 * MINUTE_MS) * NS_PER_MS)
+NOW = http(200, b'{"serverTime":%d}' % (START_MS + 3_000 * MINUTE_MS))
+
+
+@pytest.mark.parametrize(
+    ("pages", "problem"),
+    [
+        ([candle_page([*range(10), 9])], NOT_IN_ORDER),
+        ([candle_page([0, 2, 1])], NOT_IN_ORDER),
+        ([candle_page(range(5)), candle_page(range(5))], "before .* from which rows were asked"),
+        ([candle_page(range(-1, 5))], "before .* from which rows were asked"),
+        ([candle_page(range(1_435, 1_441))], "after .* until which rows were asked"),
+        ([candle_page(range(1_600))], "1,600 rows, and 1,500 were asked for"),
+    ],
+)
+@looped
+async def test_a_page_of_candles_is_of_the_period_and_in_order(
+    pages: list[bytes], problem: str
+) -> None:
+    async with scripted(NOW, *pages) as script, fetcher_at(script.base) as fetcher:
+        with pytest.raises(UpstreamError, match=f"not what was asked for: it has .*{problem}"):
+            await fetcher.candles("BTCUSDT", "1m", *A_DAY, None, None)
+    async with scripted(NOW, candle_page([7, 7])) as script, fetcher_at(script.base) as fetcher:
+        with pytest.raises(UpstreamError, match=NOT_IN_ORDER):
+            await fetcher.candles("BTCUSDT", "1m", None, None, 10, None)
+
+
+@looped
+async def test_candles_that_end_before_they_begin_do_not_keep_a_fetch_going() -> None:
+    rows = msgspec.json.decode(candle_page([3]).partition(b"\r\n\r\n")[2])
+    rows[0][6] = 0
+    page = http(200, msgspec.json.encode(rows))
+    async with scripted(NOW, page) as script, fetcher_at(script.base) as fetcher:
+        with pytest.raises(UpstreamError, match="from which rows were asked for"):
+            await fetcher.candles("BTCUSDT", "1m", *A_DAY, None, None)
+        assert len(script.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("page", "first_id", "problem"),
+    [
+        (trade_page([5, 6, 6]), 5, NOT_IN_ORDER),
+        (trade_page([4, 5]), 5, "a row of 4, before 5"),
+        (trade_page(range(5, 20)), 5, "15 rows, and 10 were asked for"),
+        (trade_page([7, 6]), None, NOT_IN_ORDER),
+    ],
+)
+@looped
+async def test_a_page_of_trades_is_from_its_id_on_and_in_order(
+    page: bytes, first_id: int | None, problem: str
+) -> None:
+    async with scripted(page) as script, fetcher_at(script.base, api_key="k") as fetcher:
+        with pytest.raises(UpstreamError, match=problem):
+            await fetcher.trades("BTCUSDT", first_id, 10, None)
+
+
+@pytest.mark.parametrize(
+    ("page", "start_ms", "first_id", "problem"),
+    [
+        (aggregate_page([5, 5]), None, 5, NOT_IN_ORDER),
+        (aggregate_page([4, 5]), None, 5, "a row of 4, before 5"),
+        (aggregate_page([4, 5]), START_MS + 5, None, "before .* from which rows were asked for"),
+        (aggregate_page(range(11)), None, None, "11 rows, and 10 were asked for"),
+    ],
+)
+@looped
+async def test_a_page_of_aggregate_trades_is_what_was_asked_for(
+    page: bytes, start_ms: int | None, first_id: int | None, problem: str
+) -> None:
+    start = None if start_ms is None else start_ms * NS_PER_MS
+    async with scripted(page) as script, fetcher_at(script.base) as fetcher:
+        with pytest.raises(UpstreamError, match=problem):
+            await fetcher.aggregate_trades("BTCUSDT", start, None, first_id, 10, None)
+
+
+@pytest.mark.parametrize(
+    ("hours", "problem"),
+    [(range(-1, 3), "before .* from which"), (range(3, 30), "after .* until which")],
+)
+@looped
+async def test_a_page_of_funding_rates_is_of_the_period(hours: range, problem: str) -> None:
+    period = START_MS * NS_PER_MS, (START_MS + 24 * HOUR_MS) * NS_PER_MS
+    async with scripted(funding(hours, "A")) as script, fetcher_at(script.base) as fetcher:
+        with pytest.raises(UpstreamError, match=problem):
+            await fetcher.funding_rates("A", *period, None, None)
+
+
+@looped
+async def test_the_error_text_of_a_server_is_shown_printable_and_cut() -> None:
+    text = "\x1b[2J\x07 gone \n" + "x" * 160_000
+    bodies = [
+        http(400, msgspec.json.encode({"code": -1100, "msg": text})),
+        http(500, msgspec.json.encode({"code": -1000, "msg": text})),
+        http(429, msgspec.json.encode({"code": -1003, "msg": text})),
+    ]
+    for body in bodies:
+        async with scripted(body) as script, fetcher_at(script.base) as fetcher:
+            with pytest.raises((RequestError, UpstreamError)) as caught:
+                await fetcher.depth("BTCUSDT", 5, 1.0)
+            said = str(caught.value)
+            assert "gone" in said
+            assert said.isprintable()
+            assert len(said) < 1_500
+            if isinstance(caught.value, RequestError):
+                assert caught.value.message.isprintable()
 
 
 @pytest.mark.parametrize(("fault", "is_ban"), [("http_429", False), ("http_418", True)])

@@ -5,7 +5,13 @@ from __future__ import annotations
 from operator import attrgetter
 
 from tickerplant.client.rest import RestClient
-from tickerplant.client.series import AggregateTradeSeries, CandleSeries, Requests, TradeSeries
+from tickerplant.client.series import (
+    AggregateTradeSeries,
+    CandleSeries,
+    Requests,
+    TradeSeries,
+    check_rows,
+)
 from tickerplant.errors import ConfigError
 from tickerplant.market.interval import LENGTHS_MS, open_time
 from tickerplant.messages.book import DepthSnapshot
@@ -92,7 +98,8 @@ class Fetcher:
             rows = await series.get(page, start_ms, until_ms)
             found += rows
             if rows:
-                start_ms = rows[-1].candle.close_time_ms + 1
+                last = rows[-1].candle  # its end may be anything: always go on by a candle
+                start_ms = max(last.close_time_ms + 1, last.open_time_ms + series.shortest_ms)
             elif found or is_first_known:
                 break
             else:
@@ -189,6 +196,14 @@ class Fetcher:
                 startTime=start_ms,
                 endTime=end_ms,
                 limit=page,
+            )
+            check_rows(
+                requests.url_of("fundingRate"),
+                sorted(row.funding_time_ms for row in rows),
+                least=start_ms,
+                most=end_ms,
+                limit=page,
+                apart=0,
             )
             before = len(found)
             found |= {(row.symbol, row.funding_time_ms): row for row in rows}

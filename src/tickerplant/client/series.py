@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 from msgspec import DecodeError, Struct, field
@@ -86,9 +87,45 @@ class Requests:
             reason = f"the response cannot be decoded: {error}"
             raise UpstreamError(self._rest.url_of(path), reason) from None
 
+    def url_of(self, path: str) -> str:
+        """Return the URL of a path, without its parameters."""
+        return self._rest.url_of(path)
+
     async def time_ms(self) -> int:
         """Return the time of the exchange."""
         return (await self.get("time", _decode_time)).time_ms
+
+
+def check_rows(
+    url: str,
+    keys: Sequence[int],
+    *,
+    least: int | None = None,
+    most: int | None = None,
+    limit: int | None = None,
+    apart: int = 1,
+) -> None:
+    """Raise `UpstreamError` for a page that does not answer the request.
+
+    Args:
+        url: Where it comes from.
+        keys: The ids or times of its rows, in their order.
+        least: What the first may be.
+        most: What the last may be.
+        limit: How many rows were asked for.
+        apart: How far each is from the one before, at least.
+    """
+    reason = ""
+    if limit is not None and len(keys) > limit:
+        reason = f"{len(keys):,} rows, and {limit:,} were asked for"
+    elif any(later - earlier < apart for earlier, later in pairwise(keys)):
+        reason = "rows that repeat, or are not in order"
+    elif keys and least is not None and keys[0] < least:
+        reason = f"a row of {keys[0]}, before {least}, from which rows were asked for"
+    elif keys and most is not None and keys[-1] > most:
+        reason = f"a row of {keys[-1]}, after {most}, until which rows were asked for"
+    if reason:
+        raise UpstreamError(url, f"the response is not what was asked for: it has {reason}")
 
 
 class Series(ABC, Generic[Row]):
@@ -205,14 +242,19 @@ class TradeSeries(_ByIdSeries[Trade]):
     async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[Trade]:  # noqa: ARG002  # REST selects trades by id only
         """Return up to `limit` of the last trades, at most a page."""
         page = min(limit, trades.MAX_LIMIT)
-        return await self._requests.get("trades", self._parse, symbol=self._symbol, limit=page)
+        rows = await self._requests.get("trades", self._parse, symbol=self._symbol, limit=page)
+        check_rows(self._requests.url_of("trades"), list(map(self.id_of, rows)), limit=page)
+        return rows
 
     async def from_id(self, first_id: int, limit: int) -> Sequence[Trade]:
         """Return up to `limit` trades from an id on, at most a page; requires an API key."""
         page = min(limit, trades.MAX_HISTORICAL_LIMIT)
-        return await self._requests.get(
+        rows = await self._requests.get(
             "historicalTrades", self._parse, symbol=self._symbol, fromId=first_id, limit=page
         )
+        url = self._requests.url_of("historicalTrades")
+        check_rows(url, list(map(self.id_of, rows)), least=first_id, limit=page)
+        return rows
 
     async def before(self, row_id: int, limit: int) -> Sequence[Trade]:
         """Return up to `limit` of the trades directly before an id; none without an API key."""
@@ -252,27 +294,41 @@ class AggregateTradeSeries(_ByIdSeries[AggregateTrade]):
         """Return the time of an aggregate trade, in ms."""
         return row.trade_time_ms
 
-    async def _get(self, limit: int, **params: object) -> Sequence[AggregateTrade]:
+    async def _get(
+        self,
+        limit: int,
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        first_id: int | None = None,
+    ) -> Sequence[AggregateTrade]:
         page = min(limit, trades.MAX_LIMIT)
-        return await self._requests.get(
+        rows = await self._requests.get(
             "aggTrades",
             lambda response: parse_aggregate_trades(response, self._symbol),
             symbol=self._symbol,
             limit=page,
-            **params,
+            startTime=start_ms,
+            endTime=end_ms,
+            fromId=first_id,
         )
+        url = self._requests.url_of("aggTrades")
+        check_rows(url, list(map(self.id_of, rows)), least=first_id, limit=page)
+        times_ms = sorted(map(self.time_of, rows))
+        check_rows(url, times_ms, least=start_ms, most=end_ms, apart=0)
+        return rows
 
     async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[AggregateTrade]:
         """Return up to `limit` of the last aggregate trades, at most a page."""
-        return await self._get(limit, endTime=end_ms)
+        return await self._get(limit, end_ms=end_ms)
 
     async def first(self, start_ms: int, limit: int) -> Sequence[AggregateTrade]:
         """Return up to `limit` aggregate trades from a time on, at most a page."""
-        return await self._get(limit, startTime=start_ms)
+        return await self._get(limit, start_ms=start_ms)
 
     async def from_id(self, first_id: int, limit: int) -> Sequence[AggregateTrade]:
         """Return up to `limit` aggregate trades from an id on, at most a page."""
-        return await self._get(limit, fromId=first_id)
+        return await self._get(limit, first_id=first_id)
 
     async def before(self, row_id: int, limit: int) -> Sequence[AggregateTrade]:
         """Return up to `limit` of the aggregate trades directly before an id."""
@@ -316,6 +372,8 @@ class CandleSeries(Series[CandleMessage]):
         elif stream.kind == "continuousKline":
             subject = {"pair": stream.symbol, "contractType": stream.contract_type}
         self._subject = subject
+        self.shortest_ms = LENGTHS_MS.get(stream.interval) or SHORTEST_MONTH_MS
+        """The least time between two candles."""
 
     @staticmethod
     def id_of(row: CandleMessage) -> int:
@@ -334,15 +392,25 @@ class CandleSeries(Series[CandleMessage]):
 
         With a start USDⓈ-M returns the first of them; otherwise they are the last ones.
         """
-        return await self._requests.get(
-            CANDLE_PATHS[self.stream.kind],
+        path, page = CANDLE_PATHS[self.stream.kind], min(limit, klines.MAX_LIMIT)
+        rows = await self._requests.get(
+            path,
             lambda response: parse_candles(response, self.stream, self._now_ms),
             **self._subject,
             interval=self.stream.interval,
             startTime=start_ms,
             endTime=end_ms,
-            limit=min(limit, klines.MAX_LIMIT),
+            limit=page,
         )
+        check_rows(
+            self._requests.url_of(path),
+            list(map(self.id_of, rows)),
+            least=start_ms,
+            most=end_ms,
+            limit=page,
+            apart=self.shortest_ms,
+        )
+        return rows
 
     async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[CandleMessage]:
         """Return up to `limit` of the last candles, at most a page."""
@@ -355,8 +423,7 @@ class CandleSeries(Series[CandleMessage]):
 
     async def between(self, after_id: int, before_id: int) -> Sequence[CandleMessage]:
         """Return the candles that open at one time or later, and before another."""
-        length_ms = LENGTHS_MS.get(self.stream.interval) or SHORTEST_MONTH_MS
-        count = min((before_id - after_id) // length_ms + 1, klines.MAX_LIMIT * MAX_PAGES)
+        count = min((before_id - after_id) // self.shortest_ms + 1, klines.MAX_LIMIT * MAX_PAGES)
         rows = await self.last(count, since_ms=after_id, end_ms=before_id - 1)
         return [row for row in rows if row.candle.open_time_ms < before_id]
 
