@@ -21,7 +21,7 @@ from tickerplant.stream_name import parse_stream_name
 from tickerplant.units import parse_number, parse_whole
 
 ONLY_OF_PYTHON = (
-    *("１", "1_000", "٣", "1_0.5", "0x10", "", " ", "1 0", "--1", "1e", "."),
+    *("１", "1_000", "٣", "1_0.5", "0x10", "", " ", "1 0", "--1", "1e", "."),  # noqa: RUF001  # meant
     *("inf", "-inf", "nan", "infinity", "NaN", "1e400", "9" * 5_000, "1" * 41),
 )
 """What no number of ours is, though Python takes some of it for one."""

@@ -155,3 +155,10 @@ def test_what_was_written_is_what_is_read(share: float, at_ms: int) -> None:
     (found,) = parse_scenario(text, "day.toml").changes
     assert isinstance(found.action, Rule)
     assert (found.at_ms, found.action.values["share"]) == (at_ms, share)
+
+
+@pytest.mark.parametrize("text", ["{} = 1", "[{}]", "[[change]]\n{} = 1", "change = [{{{} = 1}}]"])
+def test_a_key_of_thousands_of_parts_is_refused_at_once(text: str) -> None:
+    deep = ".".join("a" * 32_000)
+    with pytest.raises(ConfigError, match="a key has more than 16 parts"):
+        parse_scenario(text.format(deep), "the text")
