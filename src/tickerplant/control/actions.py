@@ -38,6 +38,12 @@ ACTIONS = (
         most=1,
     ),
     Action(
+        name="settle",
+        usage="[DURATION]",
+        doc="Wait until all clients have read what was sent to them, at most 10s or as given.",
+        most=1,
+    ),
+    Action(
         name="seek",
         usage="TIME",
         doc="Go on at a time, or at an offset such as +10m or, in a replay, -10s.",

@@ -141,6 +141,17 @@ class ControlClient:
             "POST", "clock", fields=fields, params={"wait": f"{wait_s:g}s"}, extra_s=wait_s
         )
 
+    def settle(self, *, wait_s: float = TIMEOUT_S, cut_after_ms: int | None = None) -> Page:
+        """Return when all clients have read what was sent to them, or after `wait_s`.
+
+        Args:
+            wait_s: The longest wait; after that `settled` is false, and `unsettled` says who has not.
+            cut_after_ms: Wait also until the clients of the connections that the server has ended after
+                this market time are connected again, or were refused.
+        """
+        params = {"wait": f"{wait_s:g}s", "cut_after_ms": cut_after_ms}
+        return self.call("POST", "settle", params=params, extra_s=wait_s)
+
     # Faults, scenarios and levers
 
     def faults(self) -> Page:

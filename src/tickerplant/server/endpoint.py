@@ -202,6 +202,8 @@ class Opening(Struct, frozen=True):
     """When, in connection time."""
     market_ms: int | None
     """When, in market time; None where that is not known."""
+    number: int
+    """It was the n-th connection of its port."""
 
 
 class ClosedConnection(Struct, frozen=True, kw_only=True):
@@ -229,6 +231,24 @@ class ClosedConnection(Struct, frozen=True, kw_only=True):
     """Why: the name of a [close reason](closing.md)."""
     explanation: str
     """What that means."""
+
+
+class EndedConnection(Struct, frozen=True, kw_only=True):
+    """A connection that has ended, and what would take its place."""
+
+    identity: str
+    """What it was called in the log."""
+    number: int
+    """It was the n-th connection of its port."""
+    names: frozenset[str] | None
+    """The names it was subscribed to; None for a WebSocket API connection."""
+    reason: str
+    """Why it has ended."""
+    market_ms: int
+    """Market time when it was gone."""
+    followers: int | None
+    """Later connections than the n-th may be in its place: n of them had been opened when the server
+    ended it.  None if its client did."""
 
 
 def _no_market() -> None:
@@ -291,6 +311,8 @@ class Endpoint:
         """The open connections, each with what is known of its opening."""
         self.closed: deque[ClosedConnection] = deque(maxlen=MAX_CLOSED)
         """The last connections that were closed, the latest last."""
+        self.ended: deque[EndedConnection] = deque(maxlen=MAX_CLOSED)
+        """The same where market time is known."""
         self.market_ms: Callable[[], int | None] = _no_market
         """Returns market time; None where it is not known, as at an edge."""
         self._date = (0, "")
@@ -331,14 +353,33 @@ class Endpoint:
         """
         agent = agents[0][:MAX_AGENT_BYTES].decode("latin-1") if agents else ""
         self.connections[connection] = Opening(
-            target, intern(agent), self.clock(), self.market_ms()
+            target, intern(agent), self.clock(), self.market_ms(), self.counters.opened + 1
         )
         self.counters.opened += 1
         self._set_alarm(connection.next_deadline_ms)
 
-    def left(self, connection: Connection, reason: str) -> None:
-        """Count a connection that was open until now, and why it ended."""
+    def left(self, connection: Connection, reason: str, followers: int | None = None) -> None:
+        """Count a connection that was open until now, and why it ended.
+
+        Args:
+            connection: The connection.
+            reason: Why it ended.
+            followers: How many connections had been opened when the server ended it; None if its
+                client did.
+        """
         opening = self.connections.pop(connection)
+        market_ms, names = self.market_ms(), connection.names
+        if market_ms is not None:
+            self.ended.append(
+                EndedConnection(
+                    identity=connection.identity,
+                    number=opening.number,
+                    names=None if names is None else frozenset(names),
+                    reason=reason,
+                    market_ms=market_ms,
+                    followers=followers,
+                )
+            )
         self.counters.closed[reason] += 1
         self.closed.append(
             ClosedConnection(
@@ -349,7 +390,7 @@ class Endpoint:
                 user_agent=printable(opening.user_agent),
                 opened_ms=opening.opened_ms,
                 closed_ms=self.clock(),
-                closed_market_ms=self.market_ms(),
+                closed_market_ms=market_ms,
                 reason=reason,
                 explanation=EXPLANATIONS.get(reason, ""),
             )

@@ -110,6 +110,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._pending: list[bytes] = []
         self.reply_count = self.reply_bytes = 0
         """Replies to messages of its client so far, and their frames."""
+        self.unanswered_probe = b""
+        """The payload of the last `probe`, until its client has answered it."""
         self._session: Session | None = None
         self._counted_names = 0
         """Subscriptions that the port counts."""
@@ -122,6 +124,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._is_full = False
         """Whether the input is left over because too many requests wait."""
         self._ending = ""
+        self._followers = 0
+        """How many connections of its port had been opened when it ended."""
         self._abort_timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport
         self._usage: ClientUsage
@@ -210,6 +214,18 @@ class WebSocketConnection(asyncio.Protocol):
         self._abort_later()
         self._read_rest()
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that wait for a fault, and were not written."""
+        return 0 if self.faults is None else self.faults.held_bytes
+
+    @contained
+    def probe(self, payload: bytes) -> None:
+        """Ping, beside the pings of the keepalive: the pong says that all before it was received."""
+        self.unanswered_probe = payload
+        self._pending.append(frames.control_frame(frames.PING, payload))
+        self._send_pending()
+
     def abort(self) -> None:
         """Close the connection at once; unsent data is lost."""
         self.transport.abort()
@@ -291,6 +307,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         endpoint = self._endpoint
+        was_reset = self.faults is not None and self.faults.is_lost
         if self.faults is not None:
             self.faults.forget()
         endpoint.congestion.forget(self)
@@ -299,7 +316,8 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._leave("lost")
         self._count_names(0)
-        endpoint.left(self, self._ending)
+        is_cut = was_reset or self._ending not in {"client", "lost"}
+        endpoint.left(self, self._ending, self._followers if is_cut else None)
         endpoint.rate_limiter.connection_closed(self._usage)
         logger().info(f"{self.identity} = closed", reason=self._ending)
 
@@ -471,11 +489,17 @@ class WebSocketConnection(asyncio.Protocol):
             case frames.PING:
                 self._pending.append(frames.control_frame(frames.PONG, received.payload))
                 self.perform(session.keepalive.ping(now_ms))
+            case frames.PONG if self._is_answer(received.payload):
+                self.unanswered_probe = b""
             case frames.PONG:
                 self.perform(session.keepalive.pong(now_ms))
             case _:
                 self._leave("client")
                 self._finish(frames.control_frame(frames.CLOSE, received.payload))
+
+    def _is_answer(self, payload: bytes) -> bool:
+        """Return whether a pong answers the probe; some public clients answer without a payload."""
+        return bool(self.unanswered_probe) and payload in {self.unanswered_probe, b""}
 
     def _await_end_of_message(self) -> None:
         """Start the time limit of an incomplete message."""
@@ -607,6 +631,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._ending:
             return
         self._ending = ending
+        self._followers = self._endpoint.counters.opened
         self.write = _discard
         if self._session is not None:
             self._endpoint.hub.remove(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from inspect import signature
@@ -28,7 +28,7 @@ from tickerplant.testing.handles import Fault, Lever, Scenario, parameters_of
 from tickerplant.testing.server import CLOSED, ServerProcess
 from tickerplant.testing.truth import Truth
 from tickerplant.testing.waiting import check_no_loop, until
-from tickerplant.units import NS_PER_MS, NS_PER_S, parse_duration_ns
+from tickerplant.units import NS_PER_MS, parse_duration_ns
 from tickerplant.venue import VENUES, VenueName
 
 Speed: TypeAlias = float | Literal["step"]
@@ -49,6 +49,12 @@ STEP_TIMEOUT_S = 60.0
 """The longest wait for a step of a minute or less, unless the call says another."""
 STEP_TIMEOUT_SHARE = 1 / 60
 """The share of a longer step that is added to the wait."""
+SETTLE_TIMEOUT_S = 10.0
+"""The longest wait until clients have read everything, unless the call says another."""
+LONGEST_QUESTION_S = 1.0
+"""How long the exchange may take to answer whether they have; then it is asked again."""
+SHOWN_UNSETTLED = 8
+"""Connections that have not, in an error."""
 WAIT_TIMEOUT_S = 10.0
 """The longest wait for a condition, unless the call says another."""
 
@@ -204,6 +210,52 @@ def given_scenario(given: str | PathLike[str]) -> GivenScenario:
     return GivenScenario(text)
 
 
+class _Settling:
+    """Whether and how often a step settles, until it is cancelled."""
+
+    def __init__(self, at_end: bool = False, every: str | timedelta | None = None) -> None:
+        self.every = every
+        """The market time after which it settles; None: only at the end, if at all."""
+        self.is_wanted = at_end or every is not None
+        self.is_cancelled = False
+        """Set by another thread."""
+
+
+def _market_ms(name: str, given: object) -> int:
+    """Return a duration of market time in whole milliseconds, rounded down as the clock does.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        given_ns = (
+            given // timedelta(microseconds=1) * 1_000
+            if isinstance(given, timedelta)
+            else parse_duration_ns(given)
+            if isinstance(given, str)
+            else 0
+        )
+    except ValueError:
+        given_ns = 0
+    if given_ns < NS_PER_MS:
+        expected = "market time of 1ms or more, such as 100ms, 10s or a timedelta"
+        raise ConfigError(name, given, expected)
+    return given_ns // NS_PER_MS
+
+
+def _unsettled_text(unsettled: Sequence[Mapping[str, Any]], timeout_s: float, now: datetime) -> str:
+    """Return which clients have not read everything, a line each."""
+    who = count_text(len(unsettled), "connection")
+    head = f"{who} not settled after {timeout_s:g} s of this machine, at market time {now:%FT%T.%f}"
+    lines = [
+        f"  {each['id']} {each['venue']} {', '.join(each['streams']) or 'no streams'}: {each['why']}"
+        for each in unsettled[:SHOWN_UNSETTLED]
+    ]
+    if len(unsettled) > SHOWN_UNSETTLED:
+        lines.append(f"  … and {len(unsettled) - SHOWN_UNSETTLED} more")
+    return "\n".join([head, *lines])
+
+
 class Exchange:
     """An exchange that a test can provoke; what `exchange` and the pytest fixture give.
 
@@ -337,41 +389,100 @@ class Exchange:
         """Market time, as a date in UTC."""
         return datetime.fromtimestamp(self.time_ms / 1_000, UTC)
 
-    def step(self, by: str | timedelta, *, timeout_s: float | None = None) -> None:
+    def step(
+        self,
+        by: str | timedelta,
+        *,
+        settle: bool = False,
+        settle_every: str | timedelta | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
         """Let the market go on by this much market time, as fast as it goes, and stand still again.
 
-        When it returns, everything of that time has been sent; a client may still be reading it, see
-        `wait_until`.
+        When it returns, everything of that time has been sent; a client may still be reading it, unless
+        the step settles, see `settle`.  A client that loses its connection in the step misses the rest
+        of it, unless the step settles every now and then: the market then waits until the client is
+        connected and subscribed again.
 
             exchange.step("10s")
+            exchange.step("10s", settle_every="100ms")
 
         Args:
             by: Market time, such as `100ms`, `10s`, `5m` or a timedelta.
+            settle: Whether to `settle` at the end.
+            settle_every: Settle after each time of this length, and at the end.  There, the market also
+                waits for each client whose connection the exchange has ended in the step (by a fault,
+                a limit or its age) until it is connected with the same streams, or was refused.
             timeout_s: The longest wait, on the clock of this machine; None: a minute, and longer for
                 steps of more than a minute.
 
         Raises:
-            ConfigError: `by` is no duration.
+            ConfigError: `by` or `settle_every` is no duration.
             RequestError: market time runs (call `pause` first), or another step is not done.
             RuntimeError: an event loop runs in this thread: write `await exchange.astep(…)`.
-            TimeoutError: it is not done in time; the message names the clients that do not read.
+            TimeoutError: it is not done in time, or a client has not read everything or is not connected
+                again after ten seconds; the message names the clients.
         """
         __tracebackhide__ = True
         check_no_loop("exchange.step()", f"await exchange.astep({by!r})")
-        self._step(by, timeout_s)
+        self._step(by, timeout_s, _Settling(settle, settle_every))
 
-    async def astep(self, by: str | timedelta, *, timeout_s: float | None = None) -> None:
+    async def astep(
+        self,
+        by: str | timedelta,
+        *,
+        settle: bool = False,
+        settle_every: str | timedelta | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
         """Do what `step` does in an event loop, whose clients read meanwhile.
 
         If it is cancelled, the market stands still where it is.
 
             await exchange.astep("10s")
         """
+        settling = _Settling(settle, settle_every)
         try:
-            await asyncio.to_thread(self._step, by, timeout_s)
+            await asyncio.to_thread(self._step, by, timeout_s, settling)
         except asyncio.CancelledError:
+            settling.is_cancelled = True
             with suppress(TickerplantError, RuntimeError):  # closed, or at its end
                 self._end_step()  # or the thread, and with it the end of the loop, waits for it
+            raise
+
+    def settle(self, *, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+        """Return when all clients have read what was sent to them.
+
+        Each connection gets a ping, and the pong of a client says that its library has received all
+        that was sent before.  Handlers of the program may run after that: what they do in the thread of
+        the test is to be waited for with `wait_until`, best for a later message.  Where a fault holds
+        back what is sent, such as `stall`, it is looked whether the bytes that were sent before were
+        read from the socket.
+
+            exchange.step("10s")
+            exchange.settle()
+            assert bot.orders == []
+
+        Args:
+            timeout_s: The longest wait, on the clock of this machine.
+
+        Raises:
+            RuntimeError: an event loop runs in this thread: write `await exchange.asettle()`.
+            TimeoutError: a client has not read everything in time; the message names each, with its
+                streams and what it has not read.
+        """
+        __tracebackhide__ = True
+        check_no_loop("exchange.settle()", "await exchange.asettle()")
+        self._settle(timeout_s, None, _Settling())
+
+    async def asettle(self, *, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+        """Do what `settle` does in an event loop, whose clients read meanwhile."""
+        __tracebackhide__ = True
+        settling = _Settling()
+        try:
+            await asyncio.to_thread(self._settle, timeout_s, None, settling)
+        except asyncio.CancelledError:
+            settling.is_cancelled = True
             raise
 
     def set_speed(self, speed: float) -> None:
@@ -657,25 +768,48 @@ class Exchange:
             case _:
                 self._server.ask(lambda it: it.release_lever(rule))
 
-    def _step(self, by: str | timedelta, timeout_s: float | None) -> None:
+    def _step(self, by: str | timedelta, timeout_s: float | None, settling: _Settling) -> None:
         __tracebackhide__ = True
-        text = f"{by // timedelta(microseconds=1) / 1_000:f}ms" if isinstance(by, timedelta) else by
-        try:
-            by_ns = parse_duration_ns(text) if isinstance(text, str) else 0
-        except ValueError:
-            by_ns = 0
-        if by_ns < NS_PER_MS:
-            expected = "market time of 1ms or more, such as 100ms, 10s or a timedelta"
-            raise ConfigError("by", by, expected)
+        left_ms = _market_ms("by", by)
+        every = settling.every
+        part_ms = left_ms if every is None else _market_ms("settle_every", every)
         wait_s = timeout_s
         if wait_s is None:
-            wait_s = min(STEP_TIMEOUT_S + by_ns / NS_PER_S * STEP_TIMEOUT_SHARE, LONGEST_WAIT_S)
-        state = self._server.ask(lambda it: it.step(text, wait_s=wait_s))
+            wait_s = min(STEP_TIMEOUT_S + left_ms / 1_000 * STEP_TIMEOUT_SHARE, LONGEST_WAIT_S)
+        until_s = time.monotonic() + wait_s
+        cut_after_ms = None if every is None else self.time_ms
+        while left_ms and not settling.is_cancelled:
+            part_ms = min(part_ms, left_ms)
+            self._step_part(by, part_ms, wait_s, until_s)
+            left_ms -= part_ms
+            if settling.is_wanted:
+                left_s = max(0.0, until_s - time.monotonic())
+                self._settle(min(SETTLE_TIMEOUT_S, left_s), cut_after_ms, settling)
+
+    def _step_part(self, by: object, part_ms: int, wait_s: float, until_s: float) -> None:
+        """Make a step, or a part of one, until `until_s` of the machine's clock."""
+        __tracebackhide__ = True
+        left_s = max(0.0, until_s - time.monotonic())
+        state = self._server.ask(lambda it: it.step(f"{part_ms}ms", wait_s=left_s))
         if state["pending"]:
             raise TimeoutError(
-                f"a step of {text} is not done after {wait_s:g} s of this machine; the market has come "
-                f"to {state['time']}{self._unread()}"
+                f"a step of {by} is not done after {wait_s:g} s of this machine; the market has come to "
+                f"{state['time']}{self._unread()}"
             )
+
+    def _settle(self, timeout_s: float, cut_after_ms: int | None, settling: _Settling) -> None:
+        __tracebackhide__ = True
+        until_s = time.monotonic() + timeout_s
+        while not settling.is_cancelled:
+            left_s = max(0.0, until_s - time.monotonic())
+            wait_s = min(left_s, LONGEST_QUESTION_S)
+            page = self._server.ask(
+                lambda it: it.settle(wait_s=wait_s, cut_after_ms=cut_after_ms)  # noqa: B023
+            )
+            if page["settled"]:
+                return
+            if wait_s == left_s:
+                raise TimeoutError(_unsettled_text(page["unsettled"], timeout_s, self.now))
 
     def _end_step(self) -> None:
         """Let the market stand still where it is."""

@@ -14,12 +14,13 @@ import msgspec
 
 from tickerplant.config.settings import ControlSettings
 from tickerplant.control.actions import ACTION_BY_NAME, Action
-from tickerplant.control.client import ControlClient, ControlError, Page
+from tickerplant.control.client import TIMEOUT_S, ControlClient, ControlError, Page
 from tickerplant.control.clock_state import LONGEST_WAIT_S
 from tickerplant.errors import ConfigError, UpstreamError
 from tickerplant.formatting import printable, printable_json, table
 from tickerplant.stdio import FAILED
 from tickerplant.suggestions import one_of
+from tickerplant.units import EXPECTED_DURATION, NS_PER_S, parse_duration_ns
 from tickerplant.watching.arguments import check_text
 
 TOML = ".toml"
@@ -186,6 +187,15 @@ def _step(client: ControlClient, words: Words) -> Page:
     return client.step(words[0])
 
 
+def _settle(client: ControlClient, words: Words) -> Page:
+    wait = words[0] if words else f"{TIMEOUT_S:g}s"
+    try:
+        wait_s = parse_duration_ns(wait) / NS_PER_S
+    except ValueError:
+        raise ConfigError("DURATION", wait, EXPECTED_DURATION) from None
+    return client.settle(wait_s=wait_s)
+
+
 def _fault(client: ControlClient, words: Words) -> Page:
     return client.add_fault({"text": " ".join(words)})
 
@@ -220,6 +230,7 @@ RUNS: Mapping[str, Run] = {
     "pause": lambda client, _: client.set_clock(paused=True),
     "resume": lambda client, _: client.set_clock(paused=False),
     "step": _step,
+    "settle": _settle,
     "seek": _seek,
     "coverage": lambda client, _: client.coverage(),
     "faults": lambda client, _: client.faults(),

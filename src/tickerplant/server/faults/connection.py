@@ -184,6 +184,8 @@ class ConnectionFaults:
         self._api_statuses = cycle(API_STATUSES)
         self._requests: dict[ApiId, _Request] = {}
         self._is_lost = False
+        self.is_lost = False
+        """Whether a fault has ended the connection."""
 
     # Attaching and detaching
 
@@ -284,6 +286,17 @@ class ConnectionFaults:
     def is_held(self) -> bool:
         """Whether anything waits for a fault, so that the client cannot have taken it."""
         return self._transport is not None and self._transport.is_held
+
+    @property
+    def is_in_the_way(self) -> bool:
+        """Whether what is sent now, or its answer, would wait for a fault or be lost."""
+        transport = self._transport
+        return transport is not None and (transport.is_held or transport.is_timed)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that wait for a fault, and were not written."""
+        return 0 if self._transport is None else self._transport.held_bytes
 
     def received(self, data: bytes) -> bytes:
         """Take what the client has sent; return what of it is received now."""
@@ -386,6 +399,7 @@ class ConnectionFaults:
 
     def _reset(self, _attached: _Attached) -> None:
         self._faulty_transport().lose()
+        self.is_lost = True
         self.forget()
         reset(self._connection.transport)
 

@@ -23,6 +23,21 @@ class ConnectionFaultsHook(Protocol):
         """Whether anything waits for a fault, so that the client cannot have taken it."""
         ...
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether a fault has ended the connection."""
+        ...
+
+    @property
+    def is_in_the_way(self) -> bool:
+        """Whether what is sent now, or its answer, would wait for a fault or be lost."""
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that wait for a fault, and were not written."""
+        ...
+
     def received(self, data: bytes) -> bytes:
         """Take what the client has sent; return what of it is received now."""
         ...

@@ -143,6 +143,11 @@ class FaultyTransport(asyncio.Transport):
         """Whether anything of it waits for a fault, so that its client cannot have taken it."""
         return self.is_silent or bool(self._output)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that wait for a fault, and were not written."""
+        return self._output_bytes
+
     # What faults do.
 
     def stall(self) -> None:
@@ -388,7 +393,7 @@ def reset(transport: asyncio.Transport, tries: int = RESET_TRIES) -> None:
     if (
         tries
         and not transport.is_closing()
-        and (transport.get_write_buffer_size() or _queued(sock))
+        and (transport.get_write_buffer_size() or queued_bytes(sock))
     ):
         asyncio.get_running_loop().call_later(RESET_POLL_S, reset, transport, tries - 1)
         return
@@ -398,7 +403,7 @@ def reset(transport: asyncio.Transport, tries: int = RESET_TRIES) -> None:
     transport.abort()
 
 
-def _queued(sock: Any) -> int:
+def queued_bytes(sock: Any) -> int:
     """Return how many bytes the system still holds for the client; 0 if it does not tell."""
     if sock is None or not sys.platform.startswith("linux"):
         return 0

@@ -16,6 +16,7 @@ from tickerplant.server.operations import (
     pages,
     scenarios,
     server_page,
+    settle,
     truth,
     window,
 )
@@ -38,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *server_page.OPERATIONS,
     *faults.OPERATIONS,
     *clock.OPERATIONS,
+    *settle.OPERATIONS,
     *coverage.OPERATIONS,
     *scenarios.OPERATIONS,
     *levers.OPERATIONS,
