@@ -34,6 +34,11 @@ def wait_until_none_runs_in(folder: Path) -> None:
         time.sleep(0.05)
 
 
+def tests_of(page: str) -> list[str]:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python needs=pytest\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
 def test_a_test_gets_an_exchange_that_stands_still_and_goes_on_when_told_to(tmp_path: Path) -> None:
     printed = run_suite(
         tmp_path,
@@ -57,11 +62,16 @@ def test_a_test_gets_an_exchange_that_stands_still_and_goes_on_when_told_to(tmp_
 
 
 def test_the_test_in_the_readme_passes_as_it_is_written(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"^```python needs=pytest\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (shown,) = tests_of("README.md")
     assert len(shown.splitlines()) == 4, "a test of four lines"
     printed = run_suite(tmp_path, shown)
     assert outcome(printed) == {"passed": 1}, printed
+
+
+def test_the_tests_of_a_page_pass_as_they_are_written(tmp_path: Path) -> None:
+    shown = tests_of("docs/how-to/assert-that-nothing-happens.md")
+    printed = run_suite(tmp_path, "\n".join(shown))
+    assert outcome(printed) == {"passed": 2}, printed
 
 
 SUITE_OF_MISTAKES = """

@@ -83,6 +83,7 @@ async def test_a_market_is_stepped_broken_and_mended_from_the_command_line(
     async with simulated_house() as house:
         before_ms = house.plant.now_ms
         assert (await shown(house, "step", "10s"))["time_ms"] == before_ms + 10_000
+        assert await shown(house, "settle", "5s") == {"settled": True, "unsettled": []}
         status, out, error = await done(house, "seek", "-10s")
         assert (status, out) == (1, "")
         assert "forward" in error
@@ -129,6 +130,7 @@ def test_an_offset_to_seek_back_by_is_no_option(words: list[str], offset: str) -
     [
         (["nope"], "did you mean nodes?"),
         (["step"], "expected tickerplant control step DURATION"),
+        (["settle", "soon"], "for DURATION: expected a duration"),
         (["nodes", "x"], "expected tickerplant control nodes"),
         (["lever", "shock", "move"], "a field such as move=-0.12"),
         (["scenario", "/none.toml"], "No such file"),
