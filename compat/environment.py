@@ -7,6 +7,7 @@ a package of Python, so that Python is all it takes.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,20 @@ def python_of(program: str) -> Path:
             _npm(folder, packages, "ci")
         installed.write_text(wanted)
     return folder / "bin" / "python"
+
+
+def node_of(program: str) -> Path:
+    """Return the node of a program's environment."""
+    return python_of(program).with_name("node")
+
+
+def version_of(program: str, library: str) -> str:
+    """Return the version of a library that a program asks for; empty if it does not name it."""
+    text = (REQUIREMENTS / f"{program}.in").read_text()
+    for path in _npm_files(program):
+        text += path.read_text()
+    found = re.search(rf'^\W*{re.escape(library)}(?:==|": ")([\w.]+)', text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _create(folder: Path, locked: Path) -> None:

@@ -24,16 +24,14 @@ from compat.trial import (
     error_text,
     read_server,
 )
+from tickerplant.testing import point
 
 LIBRARY = "ccxt"
 EXCHANGES = {USDM: ccxt.pro.binanceusdm, COINM: ccxt.pro.binancecoinm}
 SYMBOLS = {USDM: "BTC/USDT:USDT", COINM: "BTC/USD:BTC"}
 NOTHING = "any"
 """What stands for key and secret: the server looks at neither, the library wants them to sign."""
-APIS = {
-    USDM: {"fapiPublic": "fapi/v1", "fapiPublicV2": "fapi/v2", "fapiData": "futures/data"},
-    COINM: {"dapiPublic": "dapi/v1", "dapiData": "futures/data"},
-}
+APIS = {USDM: ("fapiPublic", "fapiPublicV2", "fapiData"), COINM: ("dapiPublic", "dapiData")}
 MAY_BE_EMPTY = {"fetch_funding_intervals"}
 """The methods that list only what differs from the usual."""
 NOT_THERE = {(COINM, "delivery-price")}
@@ -43,18 +41,9 @@ Call = Callable[[], Awaitable[Any]]
 
 
 def exchange_of(server: Server, venue: str, key: str | None = None) -> Any:
-    """Return an exchange object with its addresses changed.
-
-    With a key it would ask the wallet of the account for the currencies there are.
-    """
+    """Return an exchange object with its addresses changed."""
     exchange = EXCHANGES[venue]({"apiKey": key})
-    address = server.address(venue)
-    for api, path in APIS[venue].items():
-        exchange.urls["api"][api] = f"http://{address}/{path}"
-    side, api = ("linear", "ws-fapi") if venue == USDM else ("inverse", "ws-dapi")
-    exchange.urls["api"]["ws"][side] = f"ws://{address}/ws"
-    exchange.urls["api"]["ws"]["ws-api"][side] = f"ws://{address}/{api}/v1"
-    return exchange
+    return point(exchange, usdm=f"http://{server.usdm}", coinm=f"http://{server.coinm}")
 
 
 def endpoints(exchange: Any, venue: str) -> Iterator[tuple[str, str]]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
+from compat.recipes import recipes
 from compat.trial import REST, USDM, Report, Server, read_server
 
 LIBRARY = "freqtrade"
-PAIR = "BTC/USDT:USDT"
 PATIENCE_S = 150.0
 """A candle ends within a minute, and the bot looks every few seconds."""
 STRATEGY = """
@@ -45,45 +43,15 @@ SIGNS = {
 """What the bot prints when it has got so far."""
 
 
-def config(server: Server) -> dict[str, Any]:
-    """Return the configuration of a dry run, with the addresses changed."""
-    address = server.address(USDM)
-    urls = {
-        "fapiPublic": f"http://{address}/fapi/v1",
-        "fapiPublicV2": f"http://{address}/fapi/v2",
-        "fapiData": f"http://{address}/futures/data",
-        "ws": {"linear": f"ws://{address}/ws"},
-    }
-    options = {
-        "defaultType": "swap",
-        "fetchCurrencies": False,
-        "fetchMargins": False,
-        "fetchMarkets": {"types": ["linear"]},
-    }
-    pricing = {"price_side": "other", "use_order_book": True, "order_book_top": 1}
-    return {
-        "dry_run": True,
-        "dry_run_wallet": 1000,
-        "initial_state": "running",
-        "stake_currency": "USDT",
-        "stake_amount": 200,
-        "max_open_trades": 1,
-        "trading_mode": "futures",
-        "margin_mode": "isolated",
-        "exchange": {
-            "name": "binance",
-            "ccxt_config": {"options": options, "urls": {"api": urls}},
-            "pair_whitelist": [PAIR],
-        },
-        "pairlists": [{"method": "StaticPairList"}],
-        "entry_pricing": pricing,
-        "exit_pricing": pricing,
-    }
+def configure(server: Server, folder: Path) -> None:
+    """Write the configuration of the page, with the addresses of the server."""
+    recipe = next(each for each in recipes() if each.library == LIBRARY)
+    subprocess.run([sys.executable, "-c", recipe.at(server)], cwd=folder, check=True)  # noqa: S603
 
 
 def run(server: Server, folder: Path) -> set[str]:
     """Run the bot until it has completed every step, or the timeout expires; return how far it got."""
-    (folder / "config.json").write_text(json.dumps(config(server)), encoding="utf-8")
+    configure(server, folder)
     (folder / "always.py").write_text(STRATEGY, encoding="utf-8")
     words = ["trade", "-c", "config.json", "--strategy", "Always", "--strategy-path", str(folder)]
     words += ["--userdir", str(folder), "--db-url", "sqlite://"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import binance
 from binance import AsyncClient, BinanceSocketManager
 from binance.enums import FuturesType
 
@@ -17,6 +18,7 @@ from compat.contracts import Contracts, listed
 from compat.endpoints import OTHER, PARAMETERS, fault, query
 from compat.received import ReceivedStreams
 from compat.trial import COINM, REST, STREAM, USDM, WS_API, Report, Server, error_text, read_server
+from tickerplant.testing import point
 
 LIBRARY = "python-binance"
 NOTHING = "any"
@@ -26,17 +28,6 @@ REQUEST = re.compile(
     r'_request_futures(_coin)?(_data)?_api\(\s*"get",\s*"([\w/-]+)"(.*)', re.DOTALL
 )
 """How the library's own methods name their endpoint."""
-
-
-def point(server: Server) -> None:
-    """Change the base URLs, which the library keeps in its classes."""
-    AsyncClient.FUTURES_URL = f"http://{server.usdm}/fapi"
-    AsyncClient.FUTURES_DATA_URL = f"http://{server.usdm}/futures/data"
-    AsyncClient.FUTURES_COIN_URL = f"http://{server.coinm}/dapi"
-    AsyncClient.FUTURES_COIN_DATA_URL = f"http://{server.coinm}/futures/data"
-    AsyncClient.WS_FUTURES_URL = f"ws://{server.usdm}/ws-fapi/v1"
-    BinanceSocketManager.FSTREAM_URL = f"ws://{server.usdm}/"
-    BinanceSocketManager.DSTREAM_URL = f"ws://{server.coinm}/"
 
 
 def rest_methods() -> Iterator[tuple[str, str, str]]:
@@ -161,7 +152,7 @@ async def listen_all(report: Report, manager: Any, server: Server, venue: str) -
 async def main() -> None:
     """Try everything the library offers of both venues."""
     server, report = read_server(), Report()
-    point(server)
+    point(binance, usdm=f"http://{server.usdm}", coinm=f"http://{server.coinm}")
     client = AsyncClient(api_key="any", api_secret=NOTHING)
     contracts = {venue: listed(server, venue) for venue in TYPES}
     await ask_rest(report, client, contracts)

@@ -67,7 +67,7 @@ class Exchange:
             "logo": "https://example.org/logo.png",
             "doc": ["https://developers.binance.com/en"],
             "api": {
-                "sapi": "https://api.binance.com/sapi/v1",
+                "sapi": " https://api.binance.com/sapi/v1",
                 "public": "https://api.binance.com/api/v3",
                 "fapiPrivateV3": "https://fapi.binance.com/fapi/v3",
                 "dapiPrivate": "https://dapi.binance.com/dapi/v1",

@@ -25,7 +25,7 @@ stand for are sent there, and refused with 404."""
 
 T = TypeVar("T")
 
-_ADDRESS = re.compile(r"(https?|wss?)://", re.IGNORECASE)
+_ADDRESS = re.compile(r"\s*(https?|wss?)://", re.IGNORECASE)
 _EXCHANGE = re.compile(r"(^|\.)binance", re.IGNORECASE)
 _STREAM_PATH = re.compile(
     r"/?|/((public|market|private)/)?(ws|stream)/?|/(public|market|private)/?"
@@ -88,7 +88,7 @@ class _Servers(NamedTuple):
         if self.has(url):
             return url
         # python-binance fills in a subdomain and a top-level domain: nothing is left to fill in.
-        parts = urlsplit(url.replace("{}", ""))
+        parts = urlsplit(url.strip().replace("{}", ""))
         host, path = (parts.hostname or "").rstrip("."), parts.path
         if path.startswith("/futures/data"):
             server = self.coinm if "dapi" in host or "coin" in place.lower() else self.usdm
@@ -192,7 +192,7 @@ def _refuse_proxies(client: object, servers: _Servers) -> None:
     own = getattr(client, "__dict__", {})
     for key in dir(client):
         value = getattr(client, key, None) if "proxy" in key.lower() else None
-        if value and (key in own or not callable(value)):
+        if value and (isinstance(value, str | dict) or (callable(value) and key in own)):
             raise ConfigError(f"{_name(client)}.{key}", value, "no proxy")
     for scheme, proxy in getproxies().items():
         if scheme == "no":
@@ -212,7 +212,7 @@ def _checked(name: str, url: str) -> str:
     expected = "the URL of a server of yours without a path, such as http://127.0.0.1:9001"
     if not isinstance(url, str) or not _ADDRESS.match(url):
         raise ConfigError(name, url, expected)
-    parts = urlsplit(url)
+    parts = urlsplit(url.strip())
     rest = (parts.path.rstrip("/"), parts.query, parts.fragment, parts.username)
     if not parts.hostname or any(rest) or _EXCHANGE.search(parts.hostname):
         raise ConfigError(name, url, expected)
@@ -220,7 +220,7 @@ def _checked(name: str, url: str) -> str:
 
 
 def _base(url: str) -> str:
-    parts = urlsplit(url)
+    parts = urlsplit(url.strip())
     return f"{parts.scheme.lower()}://{parts.netloc}"
 
 

@@ -1,0 +1,110 @@
+"""The programs of the page that shows how to point each library here: run as they stand there.
+
+A recipe is a whole program.  It runs guarded, with keys that mean nothing, must come to its end, and
+must show that the server refused the order that it placed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compat.environment import ENVIRONMENTS, ROOT, node_of, python_of, version_of
+from compat.network import attempts, guarded
+from compat.trial import COINM, USDM, Outcome, Result, Server
+
+if TYPE_CHECKING:
+    from compat.libraries import Program  # whose import needs the server's packages
+
+PAGE = ROOT / "docs" / "how-to" / "point-a-client-at-it.md"
+KIND = "recipe"
+REFUSED = "API-key format invalid"
+"""What the exchange answers to an order without a key, and the server to every order (-2014)."""
+TIMEOUT_S = 120.0
+ADDRESSES = {USDM: "127.0.0.1:9001", COINM: "127.0.0.1:9002"}
+"""The addresses in the page, which stand for those of the server."""
+_PART = re.compile(
+    r"^#+ (?P<title>[^\n]+)$|^```(?P<language>python|javascript) needs=(?P<library>\S+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A program of the page, the library that it is for, and its name: the heading above it."""
+
+    name: str
+    library: str
+    language: str
+    text: str
+
+    @property
+    def venues(self) -> str:
+        """The venues that it uses."""
+        return ", ".join(venue for venue, address in ADDRESSES.items() if address in self.text)
+
+    def at(self, server: Server) -> str:
+        """Return the program with the addresses of a server."""
+        text = self.text
+        for venue, address in ADDRESSES.items():
+            text = text.replace(address, server.address(venue))
+        return text
+
+
+def recipes(page: str | None = None) -> Iterator[Recipe]:
+    """Yield the programs of the page."""
+    title, number = "", 0
+    for part in _PART.finditer(PAGE.read_text(encoding="utf-8") if page is None else page):
+        if part["title"]:
+            title, number = part["title"], 0
+        else:
+            number += 1
+            yield Recipe(f"{title}, {number}", part["library"], part["language"], part["text"])
+
+
+def tried(program: Program, server: Server) -> Iterator[Result]:
+    """Run the recipes of a program's libraries; yield a result for each."""
+    for number, recipe in enumerate(
+        each for each in recipes() if each.library in program.libraries
+    ):
+        log = ENVIRONMENTS / f"recipe-{program.name}-{number}-{server.profile}.log"
+        reason = _problem(program, recipe, server, log)
+        outcome = Outcome.FAILED if reason else Outcome.OK
+        version = version_of(program.name, recipe.library)
+        yield Result(recipe.library, version, recipe.venues, KIND, recipe.name, outcome, reason)
+
+
+def _problem(program: Program, recipe: Recipe, server: Server, log: Path) -> str:
+    """Run a recipe; return what is wrong with it, empty if nothing is."""
+    suffix, run = {"python": (".py", python_of), "javascript": (".mjs", node_of)}[recipe.language]
+    folder = ENVIRONMENTS / program.name  # where node looks for its packages
+    script, watched = folder / f"{log.stem}{suffix}", log.with_suffix(".guard")
+    script.write_text(recipe.at(server), encoding="utf-8")
+    watched.unlink(missing_ok=True)
+    trusted = {"SSL_CERT_FILE": server.certificate, "REQUESTS_CA_BUNDLE": server.certificate}
+    environment = guarded(watched, ROOT / "src") | (trusted if server.certificate else {})
+    environment["PATH"] = os.pathsep.join((str(folder / "bin"), environment.get("PATH", "")))
+    with log.open("w", encoding="utf-8") as out:
+        try:
+            code: int | None = subprocess.run(  # noqa: S603  # our own words
+                [str(run(program.name)), str(script)],
+                cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT,
+                timeout=TIMEOUT_S, check=False,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired:
+            code = None
+    if left := attempts(watched):
+        return f"left this machine: {', '.join(left)}"
+    shown = f"see {log.relative_to(ROOT)}"
+    if code != 0:
+        return (
+            f"not over after {TIMEOUT_S:g} s; {shown}" if code is None else f"exit {code}; {shown}"
+        )
+    if REFUSED not in log.read_text(encoding="utf-8", errors="replace"):
+        return f"no order was refused with {REFUSED!r}; {shown}"
+    return ""
