@@ -68,31 +68,43 @@ def recipes(page: str | None = None) -> Iterator[Recipe]:
 
 
 def tried(program: Program, server: Server) -> Iterator[Result]:
-    """Run the recipes of a program's libraries; yield a result for each."""
-    for number, recipe in enumerate(
-        each for each in recipes() if each.library in program.libraries
-    ):
-        log = ENVIRONMENTS / f"recipe-{program.name}-{number}-{server.profile}.log"
-        reason = _problem(program, recipe, server, log)
-        outcome = Outcome.FAILED if reason else Outcome.OK
-        version = version_of(program.name, recipe.library)
-        yield Result(recipe.library, version, recipe.venues, KIND, recipe.name, outcome, reason)
+    """Run the recipes of a program's libraries; yield a result for each, and for one that lacks."""
+    folder, mine = ENVIRONMENTS / program.name, list(recipes())
+    for library in program.libraries:
+        version = version_of(program.name, library)
+        found = [each for each in mine if each.library == library]
+        for recipe in found:
+            interpreter = {"python": python_of, "javascript": node_of}[recipe.language]
+            name = re.sub(r"\W+", "-", f"recipe {recipe.name} {server.profile}".lower())
+            log = ENVIRONMENTS / f"{name}.log"
+            reason = problem(recipe, server, interpreter(program.name), folder, log)
+            outcome = Outcome.FAILED if reason else Outcome.OK
+            yield Result(library, version, recipe.venues, KIND, recipe.name, outcome, reason)
+        if not found:
+            reason = f"{PAGE.name} has none"
+            yield Result(library, version, "", KIND, library, Outcome.FAILED, reason)
 
 
-def _problem(program: Program, recipe: Recipe, server: Server, log: Path) -> str:
-    """Run a recipe; return what is wrong with it, empty if nothing is."""
-    suffix, run = {"python": (".py", python_of), "javascript": (".mjs", node_of)}[recipe.language]
-    folder = ENVIRONMENTS / program.name  # where node looks for its packages
+def problem(recipe: Recipe, server: Server, interpreter: Path, folder: Path, log: Path) -> str:
+    """Run a recipe; return what is wrong with it, empty if nothing is.
+
+    Args:
+        recipe: The program.
+        server: The server whose addresses it gets.
+        interpreter: What runs it.
+        folder: Where it runs, and node looks for its packages.
+        log: The file of its output.
+    """
+    suffix = {"python": ".py", "javascript": ".mjs"}[recipe.language]
     script, watched = folder / f"{log.stem}{suffix}", log.with_suffix(".guard")
     script.write_text(recipe.at(server), encoding="utf-8")
     watched.unlink(missing_ok=True)
     trusted = {"SSL_CERT_FILE": server.certificate, "REQUESTS_CA_BUNDLE": server.certificate}
     environment = guarded(watched, ROOT / "src") | (trusted if server.certificate else {})
-    environment["PATH"] = os.pathsep.join((str(folder / "bin"), environment.get("PATH", "")))
     with log.open("w", encoding="utf-8") as out:
         try:
             code: int | None = subprocess.run(  # noqa: S603  # our own words
-                [str(run(program.name)), str(script)],
+                [str(interpreter), str(script)],
                 cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT,
                 timeout=TIMEOUT_S, check=False,
             ).returncode  # fmt: skip
@@ -100,7 +112,7 @@ def _problem(program: Program, recipe: Recipe, server: Server, log: Path) -> str
             code = None
     if left := attempts(watched):
         return f"left this machine: {', '.join(left)}"
-    shown = f"see {log.relative_to(ROOT)}"
+    shown = f"see {os.path.relpath(log, ROOT)}"
     if code != 0:
         return (
             f"not over after {TIMEOUT_S:g} s; {shown}" if code is None else f"exit {code}; {shown}"
