@@ -21,6 +21,7 @@ from tickerplant.protocol import close_reasons
 from tickerplant.protocol.actions import Action, Forward, Send
 from tickerplant.protocol.client_requests import (
     BAD_ID,
+    MOST_SHOWN,
     UNSUPPORTED_OPERATION,
     ApiRequest,
     RequestId,
@@ -256,7 +257,7 @@ class ApiSession:
         if query is None and request.method not in SESSION_METHODS:
             raise RequestError(
                 UNSUPPORTED_OPERATION,
-                f"This operation is not supported: no method '{request.method}'.",
+                f"This operation is not supported: no method '{request.method[:MOST_SHOWN]}'.",
             )
         self._counters.methods[request.method] += 1
         if query is not None:

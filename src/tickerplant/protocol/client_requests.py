@@ -17,6 +17,8 @@ from msgspec import UNSET, Struct, UnsetType
 from tickerplant.errors import RequestError, TickerplantError
 
 _OFFSET = re.compile(r"\(byte (\d+)\)$")
+MOST_SHOWN = 200
+"""Characters of an unknown method that an error repeats."""
 _KINDS = {
     "NoneType": "null",
     "bool": "a boolean",
@@ -262,7 +264,7 @@ def _method(message: dict[str, object], text: str | bytes, request_id: RequestId
         raise _invalid(f"missing field `method` at {place_of(text, None)}", request_id)
     if isinstance(method, str) and method in METHODS:
         return method
-    shown = method if isinstance(method, str) else kind(method)
+    shown = method[:MOST_SHOWN] if isinstance(method, str) else kind(method)
     choices = ", ".join(f"`{known}`" for known in METHODS)
     raise _invalid(
         f"unknown variant `{shown}`, expected one of {choices} at {place_of(text, method)}",

@@ -40,6 +40,8 @@ from tickerplant.server.slices import Slices
 from tickerplant.suggestions import suggestion
 
 BAD_PATH = -5000
+LONGEST_PATH = 200
+"""Characters of an unknown path that an error repeats."""
 
 KEY_HEADER = b"x-mbx-apikey"
 PENDING = "pending"
@@ -330,7 +332,9 @@ class Rest:
         except BadTarget as bad:
             if bad.status != 404:
                 return Response(f"{bad.message}\n".encode(), bad.status, TEXT)
-            return error_response(BAD_PATH, f"Path {path}, Method {method} is invalid", 404)
+            return error_response(
+                BAD_PATH, f"Path {path[:LONGEST_PATH]}, Method {method} is invalid", 404
+            )
         text = (
             f"{path} is a WebSocket address: connect with a WebSocket client, ws://, not http://.\n"
         )

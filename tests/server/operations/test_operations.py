@@ -240,3 +240,26 @@ def test_a_parameter_is_read_within_its_bounds(kind: Any, text: str, value: obje
         return
     with pytest.raises(ConfigError, match=r"wait: expected .*600"):
         param.parse(text)
+
+
+@pytest.mark.sockets
+@looped
+async def test_what_is_long_and_wrong_is_repeated_in_part_only() -> None:
+    long = "K" * 6_000
+    async with simulated_house() as house:
+        for method, path in (
+            ("GET", "/fapi/v1/{}"),
+            ("GET", "/plant/v1/{}"),
+            ("DELETE", "/plant/v1/connections/{}"),
+            ("DELETE", "/plant/v1/faults/{}"),
+            ("DELETE", "/plant/v1/scenarios/{}"),
+            ("DELETE", "/plant/v1/levers/{}"),
+        ):
+            answer = await house.get(path.format(long), method=method)
+            assert answer.status == 404
+            assert b"KKKK" in answer.body
+            assert len(answer.body) < 400, path
+        for target in ("/ws", "/ws-fapi/v1"):
+            async with house.connect(target) as client:
+                await client.send('{"id":1,"method":"%s"}' % ("K" * 3_500))
+                assert len(await client.recv()) < 700, target

@@ -29,6 +29,8 @@ NOT_THERE = 0
 """The code of an error about something that is not there; it is not sent."""
 LARGEST = 2**63 - 1
 """The largest integer of a query."""
+LONGEST_ID = 200
+"""Characters of what a path names that are looked for."""
 MAX_SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 
@@ -164,7 +166,7 @@ class Operation(Struct, frozen=True, kw_only=True):
             fields |= self._decoded(body)
         return Request(
             endpoint=endpoint,
-            id=id_given,
+            id=id_given[:LONGEST_ID],  # a longer one is of nothing, whatever follows
             params=dict(self._parsed(given)),
             fields=fields,
             headers=headers,
