@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
@@ -561,30 +561,26 @@ class Subscription(Generic[T_co]):
             self._on_notice(item)
         return []
 
-    def begin_waiting(self) -> Future[None]:
-        """Return a future that is done when there is an item or the end; call `end_waiting` then."""
-        ready: Future[None] = Future()
-
-        def begin() -> None:
-            if not self._thread.is_running:
-                ready.set_result(None)
-                return
-            reader = asyncio.get_running_loop().create_future()
-            if self._subscription.begin_waiting(reader):
-                reader.add_done_callback(lambda _: ready.set_result(None))
-            else:
-                ready.set_result(None)
-
-        try:
-            self._thread.call(begin)
-        except OverError:
+    def begin_waiting(self, ready: Future[None]) -> None:
+        """Complete `ready` when there is an item or the end; called in the thread, if it runs."""
+        if not self._thread.is_running:
             ready.set_result(None)
-        return ready
+            return
+        reader = asyncio.get_running_loop().create_future()
+        if self._subscription.begin_waiting(reader):
+            reader.add_done_callback(lambda _: ready.set_result(None))
+        else:
+            ready.set_result(None)
 
-    def end_waiting(self) -> None:
-        """Stop waiting: another reader may begin as soon as this returns."""
-        with suppress(OverError):
-            self._thread.call(self._subscription.end_waiting)
+    @property
+    def thread(self) -> LoopThread:
+        """The thread that runs its market."""
+        return self._thread
+
+    @property
+    def inner(self) -> consumers.Subscription[Any]:
+        """The subscription in that thread."""
+        return self._subscription
 
     def fetch_queued(self) -> bool:
         """Fetch what is there; return whether there was anything before the end."""
@@ -635,6 +631,60 @@ class Subscription(Generic[T_co]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def begin_waiting(
+    subscriptions: Iterable[Subscription[T]],
+) -> dict[Future[None], Subscription[T]]:
+    """Wait for several subscriptions at once; call `end_waiting` then.
+
+    Returns, for each, a future that is done when it has an item, or has ended.
+    """
+    waiting: dict[Future[None], Subscription[T]] = {}
+    for thread, group in _by_thread(subscriptions).items():
+        ready: dict[Future[None], Subscription[T]] = {Future(): each for each in group}
+        waiting |= ready
+
+        def begin(ready: dict[Future[None], Subscription[T]] = ready) -> None:
+            for future, each in ready.items():
+                each.begin_waiting(future)
+            for each in ready.values():
+                each.inner.let_through()
+
+        try:
+            thread.call(begin)
+        except OverError:
+            for future in ready:
+                if not future.done():
+                    future.set_result(None)
+    return waiting
+
+
+def end_waiting(subscriptions: Iterable[Subscription[T]], *, is_woken: bool) -> None:
+    """Stop waiting: another reader may begin as soon as this returns.
+
+    Args:
+        subscriptions: Those that were waited for.
+        is_woken: Whether one of them has an item, which is handled now.
+    """
+    for thread, group in _by_thread(subscriptions).items():
+
+        def end(group: list[Subscription[T]] = group) -> None:
+            for each in group:
+                each.inner.end_waiting(is_woken=is_woken)
+
+        with suppress(OverError):
+            thread.call(end)
+
+
+def _by_thread(
+    subscriptions: Iterable[Subscription[T]],
+) -> dict[LoopThread, list[Subscription[T]]]:
+    """Return the subscriptions of each thread: those of a market change together."""
+    groups: dict[LoopThread, list[Subscription[T]]] = {}
+    for each in subscriptions:
+        groups.setdefault(each.thread, []).append(each)
+    return groups
 
 
 class Listener:

@@ -58,17 +58,23 @@ class BookChanges(AsyncIterator[OrderBook]):
         self._refusal = refusal
         self._pending = pending
         self._live_only = live_only
-        self._wake = asyncio.Event()
+        self._readers: set[asyncio.Future[None]] = set()
+        """Done when there is something to yield, or the end."""
+        self._lockstep = runner.lockstep
+        self._consumer = object()
+        """What it is to the lockstep."""
 
     def add(self, symbol: str) -> None:
         """Yield the book of `symbol`, unless it is pending already."""
         if not self._pending:
-            self._wake.set()
+            self.wake()
         self._pending[symbol] = None
 
     def wake(self) -> None:
-        """Notice that the books were closed."""
-        self._wake.set()
+        """Notice that a book has changed, or that the books were closed."""
+        for reader in self._readers:
+            if not reader.done():
+                reader.set_result(None)
 
     def __aiter__(self) -> Self:
         return self
@@ -88,15 +94,32 @@ class BookChanges(AsyncIterator[OrderBook]):
                 del pending[symbol]
                 book = self._find(symbol)
                 if book is not None and (book.is_live or not self._live_only):
+                    if self._lockstep is not None:
+                        self._lockstep.handed(self._consumer, book, f"the book of {symbol}")
                     return book
-            if self._is_over():
-                raise StopAsyncIteration
-            refusal = self._refusal()
-            if refusal is not None:
-                raise refusal
+            over = StopAsyncIteration() if self._is_over() else self._refusal()
+            if over is not None:
+                if self._lockstep is not None:
+                    self._lockstep.forget(self._consumer)
+                raise over
             self._runner.is_awaited = True
-            self._wake.clear()
-            await self._wake.wait()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        reader = asyncio.get_running_loop().create_future()
+        self._readers.add(reader)
+        try:
+            if self._lockstep is None:
+                await reader
+            else:
+                await self._lockstep.wait(self._consumer, reader)
+        finally:
+            self._readers.discard(reader)
+
+    def __del__(self) -> None:
+        runner = getattr(self, "_runner", None)
+        if runner is not None:
+            runner.forget_reader(self._consumer)
 
 
 class Books(Mapping[str, OrderBook]):
@@ -239,8 +262,11 @@ class Books(Mapping[str, OrderBook]):
         """
         if timeout_s:  # 0: do not wait
             check_timeout(timeout_s)
-        self._runner.is_awaited = True
-        loop = asyncio.get_running_loop()
+        with self._runner.waiting():
+            await self._until_live(timeout_s)
+
+    async def _until_live(self, timeout_s: float | None) -> None:
+        runner, loop = self._runner, asyncio.get_running_loop()
         until_s = None if timeout_s is None else loop.time() + timeout_s
         while True:
             if self._is_over():
@@ -253,6 +279,8 @@ class Books(Mapping[str, OrderBook]):
             for book in waiting:
                 if book.refusal is not None:
                     raise book.refusal
+            # A market that stands still stays there if its books need no more than their snapshots.
+            runner.is_awaited |= runner.lockstep is None or runner.is_prepared
             pause_s = CHECK_INTERVAL_S
             if until_s is not None:
                 pause_s = min(pause_s, until_s - loop.time())
@@ -279,13 +307,14 @@ class Books(Mapping[str, OrderBook]):
         if not audit.begin():
             return audit.failed(f"the book is {book.state}: {book.reason}")
         try:
-            result = audit.take(await self._local.fetch_snapshot(book), monotonic_ms())
-            while result is None:
-                await asyncio.sleep(CHECK_INTERVAL_S)
-                if self._is_over() or self._local.by_symbol.get(book.symbol) is not book:
-                    return audit.failed(f"the book is {book.state}: {book.reason}")
-                result = audit.poll(monotonic_ms())
-            return result
+            with self._runner.waiting():
+                result = audit.take(await self._local.fetch_snapshot(book), monotonic_ms())
+                while result is None:
+                    await asyncio.sleep(CHECK_INTERVAL_S)
+                    if self._is_over() or self._local.by_symbol.get(book.symbol) is not book:
+                        return audit.failed(f"the book is {book.state}: {book.reason}")
+                    result = audit.poll(monotonic_ms())
+                return result
         finally:
             audit.end()
 

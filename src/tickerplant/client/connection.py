@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from picows import (
     WSCloseCode,
@@ -20,6 +20,7 @@ from picows import (
 )
 
 from tickerplant.client.dial import USER_AGENT, Dial, end_of
+from tickerplant.client.lockstep import Lockstep
 from tickerplant.client.request import plain_reason, retry_after_of, wall_clock_ms
 from tickerplant.feed.feed import Feed, Receive
 
@@ -117,7 +118,7 @@ class Connection(WSListener):
         It is done at once while nothing is received.
         """
         caught_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._transport is None or self._is_dropped or not self._is_reading:
+        if self._transport is None or self._is_dropped or not self._will_read:
             caught_up.set_result(None)
         else:
             self._awaited_pongs.append(caught_up)
@@ -128,11 +129,19 @@ class Connection(WSListener):
         """Close the connection; nothing more is reported to the feed."""
         self._is_dropped = True
         self._receive = _ignore
+        self._forget_pongs()
         if self._transport is not None:
             self._transport.send_close(WSCloseCode.OK)
             self._transport.disconnect()
         elif self._attempt is not None:
             self._dial.give_up(self._attempt)
+
+    def _forget_pongs(self) -> None:
+        """Wait for no pongs any more: none will come."""
+        for caught_up in self._awaited_pongs:
+            if not caught_up.done():
+                caught_up.set_result(None)
+        self._awaited_pongs.clear()
 
     def abort(self) -> None:
         """Close the socket without waiting for data that the server does not read."""
@@ -153,6 +162,11 @@ class Connection(WSListener):
         self._is_reading = is_reading
         transport = self._transport.underlying_transport
         (transport.resume_reading if is_reading else transport.pause_reading)()
+
+    @property
+    def _will_read(self) -> bool:
+        """Whether it is read, or will be without anybody making room."""
+        return self._is_reading
 
     # Called by picows.
 
@@ -213,8 +227,62 @@ class Connection(WSListener):
         if not self._is_dropped:
             self._is_dropped = True
             self._receive = _ignore
+            self._forget_pongs()
             self._feed.lost(self._number, reason, code)
             self._reported()
+
+
+class HeldFrame(NamedTuple):
+    """A frame that waits; a `WSFrame` is only valid while it is received."""
+
+    msg_type: WSMsgType
+    fin: bool
+    payload: bytes
+
+    def get_payload_as_bytes(self) -> bytes:
+        """Return the payload."""
+        return self.payload
+
+
+class SteppedConnection(Connection):
+    """A connection whose frames, and whose end, wait in order while a reader is at work.
+
+    Args:
+        feed: The feed.
+        number: The number of the connection in the feed.
+        reported: Called after anything but a message was reported: there may be actions.
+        lockstep: Says when they wait.
+    """
+
+    def __init__(
+        self, feed: Feed, number: int, reported: Callable[[], object], lockstep: Lockstep
+    ) -> None:
+        super().__init__(feed, number, reported)
+        self._lockstep = lockstep
+
+    @property
+    def _will_read(self) -> bool:
+        return self._is_reading or not self._lockstep.is_full
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Pass a message to the feed, now or later."""
+        if self._lockstep.is_held:
+            held = HeldFrame(frame.msg_type, frame.fin, frame.get_payload_as_bytes())
+            self._lockstep.hold(self._take, transport, held)
+        else:
+            self._take(transport, frame)
+
+    def _take(self, transport: WSTransport, frame: WSFrame) -> None:
+        super().on_ws_frame(transport, frame)
+        if self._feed.has_actions:  # what is missing is fetched before anything else is delivered
+            self._reported()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Report an end without a close frame, now or later."""
+        if self._lockstep.is_held:
+            self._lockstep.hold(super().on_ws_disconnected, transport)
+        else:
+            super().on_ws_disconnected(transport)
 
 
 def _ignore(_raw: bytes, _received_ns: int) -> bool:

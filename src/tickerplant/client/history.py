@@ -140,7 +140,15 @@ class History:
 
     def _start_fetches(self) -> None:
         for fetch in self._join.take_fetches():
-            self._runner.start_request(self._fetch(fetch))
+            request = object()
+            self._runner.preparing.add(request)  # the clock of a replay starts after it
+            self._runner.start_request(self._carry_out(fetch, request))
+
+    async def _carry_out(self, fetch: FetchHistory, request: object) -> None:
+        try:
+            await self._fetch(fetch)
+        finally:
+            self._runner.preparing.discard(request)
 
     async def _fetch(self, fetch: FetchHistory) -> None:
         if fetch.before_id < 0:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import attrgetter
 
 from msgspec import structs
@@ -15,12 +16,13 @@ from tickerplant.client.rest import MAX_CONCURRENT, RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL
 from tickerplant.errors import ConfigError, RateLimitError, RequestError, UpstreamError
+from tickerplant.feed.book_side import read_snapshot
 from tickerplant.feed.book_view import BookView
 from tickerplant.feed.cursor import RESTARTED
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.order_book import BookState
 from tickerplant.feed.weight import REFUSALS
-from tickerplant.messages.book import DepthUpdate
+from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.notices import (
     BookSynced,
@@ -148,6 +150,8 @@ class LocalBooks:
         self._on_change = on_change
         self._requests: set[asyncio.Task[None]] = set()
         self._sink = self._take
+        self._ahead: dict[str, tuple[DepthSnapshot, asyncio.Future[None]]] = {}
+        """By symbol, snapshots that are newer than what was delivered, and what is done with their use."""
         self._refusal: RateLimitError | None = None
         """The refusal because of which no snapshot may be requested before its `retry_at_ms`."""
         self._warned: set[str] = set()
@@ -235,6 +239,8 @@ class LocalBooks:
             book = self._by_stream.get(item.stream)
             if book is not None and not self.is_closed:
                 book.offer(item, now_ms)
+                if self._ahead:
+                    self._use_reached(book, item, now_ms)
                 self._report(book, item)
         elif isinstance(item, Notice):
             for stream in item.streams:
@@ -332,7 +338,7 @@ class LocalBooks:
 
     async def _refresh(self, book: RequestingBook) -> None:
         try:
-            book.load(await self.fetch_snapshot(book), monotonic_ms())
+            await self._load(book, await self.fetch_snapshot(book))
             book.failure, book.unknown_reason = None, ""
             self._warned.discard("")
         except (RequestError, UpstreamError) as error:
@@ -349,6 +355,29 @@ class LocalBooks:
         self._runner.preparing.discard(book)
         if self.by_symbol.get(book.symbol) is book:
             self._report(book)
+
+    async def _load(self, book: RequestingBook, snapshot: bytes) -> None:
+        """Load a snapshot, in a market that can wait when everything before it was delivered."""
+        if self._runner.lockstep is not None:
+            with suppress(ValueError):  # `load` says why
+                read = read_snapshot(snapshot, book.symbol)
+                used = asyncio.get_running_loop().create_future()
+                self._ahead[book.symbol] = read, used
+                try:
+                    await self._runner.catch_up(SNAPSHOT_TIMEOUT_S, used)
+                finally:
+                    self._ahead.pop(book.symbol, None)
+                if used.done():
+                    return
+        book.load(snapshot, monotonic_ms())
+
+    def _use_reached(self, book: RequestingBook, update: DepthUpdate, now_ms: int) -> None:
+        """Load the snapshot of a book if the updates have reached it."""
+        ahead = self._ahead.get(book.symbol)
+        if ahead is not None and update.final_update_id >= ahead[0].last_update_id:
+            del self._ahead[book.symbol]
+            ahead[1].set_result(None)
+            book.load(ahead[0], now_ms)
 
     async def _explained(
         self, book: RequestingBook, error: RequestError | UpstreamError

@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
+from tickerplant.client.lockstep import reading_thread
+
 T = TypeVar("T")
 
 
@@ -132,7 +134,11 @@ class LoopThread:
         with self._changing:
             if self._loop is None:
                 raise OverError(self._over)
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            reader = reading_thread.set(threading.current_thread())  # the coroutine inherits it
+            try:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            finally:
+                reading_thread.reset(reader)
 
     def _run(self) -> None:
         living = self._live()

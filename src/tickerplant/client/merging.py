@@ -57,10 +57,13 @@ async def _wait_for_any(subscriptions: Sequence[Subscription[Any]]) -> None:
             if not subscription.begin_waiting(reader):
                 return
             waiting.append(subscription)
-        await reader
+        for subscription in waiting:
+            subscription.let_through()
+        if not reader.done():
+            await reader
     finally:
         for subscription in waiting:
-            subscription.end_waiting()
+            subscription.end_waiting(is_woken=reader.done() and not reader.cancelled())
 
 
 def merge_blocking(
@@ -107,13 +110,12 @@ class _MergedBlocking(Iterator[T]):
     def _fill(self) -> None:
         """Wait for any subscription, and fetch what those have that are ready."""
         waiting: dict[Future[None], blocking.Subscription[T]] = {}
+        done: set[Future[None]] = set()
         try:
-            for each in self._going:
-                waiting[each.begin_waiting()] = each
+            waiting = blocking.begin_waiting(self._going)
             done, _ = wait(waiting, self._timeout_s, FIRST_COMPLETED)
-        finally:
-            for each in waiting.values():
-                each.end_waiting()  # so that the caller may read the subscriptions, too
+        finally:  # so that the caller may read the subscriptions, too
+            blocking.end_waiting(waiting.values(), is_woken=bool(done))
         if not done:
             names = tuple(name for each in self._going for name in each.names)
             raise TimeoutError(f"no message of {streams_text(names)} within {self._timeout_s:g} s")

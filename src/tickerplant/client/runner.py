@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any, TypeAlias
 from weakref import WeakMethod
 
 from tickerplant.client.backfill import Backfill
-from tickerplant.client.connection import Connection
+from tickerplant.client.connection import Connection, SteppedConnection
+from tickerplant.client.lockstep import Lockstep
 from tickerplant.client.server_info import Listing
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
 from tickerplant.feed.backpressure import FullConsumer
@@ -67,8 +69,12 @@ class FeedRunner:
         self._ticked_ms = 0
         self._warned_ms = -WARNING_MS
         self._ends: list[WeakMethod[End]] = []
+        self.lockstep: Lockstep | None = None
+        """Keeps a market that can wait in step with its readers; None if it cannot."""
+        self.is_shared = False
+        """Whether there are several consumers."""
         self.preparing: set[object] = set()
-        """The books whose first snapshot was not answered yet."""
+        """The books whose first snapshot, and the histories that, were not answered yet."""
         self.is_awaited = False
         """Whether a consumer waits, or has waited, for a message."""
         self.is_over = False
@@ -80,6 +86,20 @@ class FeedRunner:
     def is_prepared(self) -> bool:
         """Whether every stream is delivered or rejected, and every book had its first snapshot."""
         return self.feed.is_settled and not self.preparing
+
+    def keep_in_step(self) -> None:
+        """Treat the market as one that ends, and waits for its readers."""
+        self.feed.expect_end()
+        self.lockstep = Lockstep(self._update_reading)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within this, the reader waits for something of the market that is no message."""
+        if self.lockstep is None:
+            yield
+        else:
+            with self.lockstep.waiting():
+                yield
 
     def on_end(self, end: End) -> None:
         """Call the method `end` when the streams end, unless its object is gone; at once if they have."""
@@ -100,11 +120,17 @@ class FeedRunner:
             if (end := each()) is not None:
                 end(failure)
 
-    async def catch_up(self, timeout_s: float) -> None:
-        """Return when everything that the server has sent by now was delivered, or after a time."""
+    async def catch_up(self, timeout_s: float, *others: asyncio.Future[None]) -> None:
+        """Return when everything that the server has sent by now was delivered, or after a time.
+
+        Args:
+            timeout_s: The time.
+            others: Return when one of these is done, too.
+        """
         pongs = [connection.caught_up() for connection in self._connections.values()]
         if pongs:
-            await asyncio.wait(pongs, timeout=timeout_s)
+            ends: list[asyncio.Future[Any]] = [asyncio.gather(*pongs), *others]
+            await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
     def start(self) -> None:
         """Start the clock of the feed in the running event loop."""
@@ -122,6 +148,8 @@ class FeedRunner:
         for connection in self._connections.values():
             connection.drop()
         self._connections.clear()
+        if self.lockstep is not None:
+            self.lockstep.clear()
         closing = {asyncio.create_task(each.wait_closed()): each for each in ending}
         if closing:
             _, late = await asyncio.wait(closing, timeout=CLOSE_S)
@@ -140,6 +168,7 @@ class FeedRunner:
     ) -> None:
         """Deliver the messages of `names` to `sink`; see `Feed.attach`."""
         self.feed.attach(names, sink, backfills=backfills, keeper=keeper)
+        self._count_consumers()
         self.perform()
 
     def detach(self, names: Iterable[str], sink: Sink) -> None:
@@ -147,8 +176,16 @@ class FeedRunner:
         if self._is_stopped:
             return
         self.feed.detach(names, sink)
+        self._count_consumers()
         self.resume_for(sink)
         self.perform()
+        if self.lockstep is not None:
+            self.lockstep.forget(sink)
+
+    def _count_consumers(self) -> None:
+        if self.lockstep is not None:
+            sinks = {sink for merged in self.feed.all_merged_streams for sink in merged.sinks}
+            self.is_shared = len(sinks) > 1
 
     def is_delivered(self, name: str) -> bool:
         """Whether a connection is subscribed to the stream `name`."""
@@ -156,8 +193,16 @@ class FeedRunner:
 
     def forget(self, names: tuple[str, ...], sink: Sink) -> None:
         """Detach in the next iteration of the event loop; may be called from any thread."""
+        self._call_soon(self.detach, names, sink)
+
+    def forget_reader(self, consumer: Hashable) -> None:
+        """Note that nobody reads `consumer` any more; may be called from any thread."""
+        if self.lockstep is not None:
+            self._call_soon(self.lockstep.forget, consumer)
+
+    def _call_soon(self, function: Callable[..., object], *arguments: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.detach, names, sink)
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
         """Pause connections that only full consumers use; see `Feed.pause_for`."""
@@ -168,9 +213,16 @@ class FeedRunner:
         """Resume connections that were paused for `sink`."""
         if self.feed.resume_for(sink):
             self._update_reading()
+            if self.lockstep is not None:
+                self.lockstep.release()
 
     def _update_reading(self) -> None:
         paused = self.feed.connections_to_pause()
+        if self.lockstep is not None:
+            self.lockstep.is_full = self.feed.has_full
+            if self.lockstep.stops_reading:
+                paused = set(self._connections)
+                self.feed.pause(paused)
         for number, connection in self._connections.items():
             connection.read(number not in paused)
 
@@ -180,6 +232,8 @@ class FeedRunner:
         try:
             self.feed.tick(now_ms, time.time_ns() // 1_000_000)
             self.perform()
+            if self.lockstep is not None:
+                self.lockstep.tick()
         finally:  # the clock must not stop because a consumer raised
             if not self._is_stopped:
                 self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
@@ -209,8 +263,7 @@ class FeedRunner:
     def _perform(self, action: Action) -> None:
         match action:
             case Open(number=number, url=url):
-                connection = Connection(self.feed, number, self.perform)
-                self._connections[number] = connection
+                connection = self._connections[number] = self._new_connection(number)
                 connection.open(url)
             case Send(number=number, text=text):
                 self._connections[number].send(text)
@@ -220,10 +273,19 @@ class FeedRunner:
                 if number in self._connections:  # not before its first attempt
                     self._end(self._connections.pop(number))
             case Fetch():
-                self.start_request(self._fetch(action))
+                self.start_request(self._held(self._fetch(action)))
             case Verify(streams=streams):
                 if self.listing is not None:
                     self.start_request(self._verify(self.listing, streams))
+
+    def _new_connection(self, number: int) -> Connection:
+        if self.lockstep is None:
+            return Connection(self.feed, number, self.perform)
+        return SteppedConnection(self.feed, number, self.perform, self.lockstep)
+
+    def _held(self, request: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+        """Return a request during which a market that can wait does."""
+        return request if self.lockstep is None else self.lockstep.during(request)
 
     def start_request(self, request: Coroutine[Any, Any, None]) -> None:
         """Run `request` in a task, which is cancelled when the feed is stopped."""

@@ -13,6 +13,7 @@ from typing import Generic, Self, TypeVar, cast
 from msgspec import structs
 
 from tickerplant.client.history import History
+from tickerplant.client.lockstep import Owner
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.errors import ConfigError, QueueOverflow
@@ -54,7 +55,8 @@ class Subscription(Generic[T_co]):
         self._runner = runner
         self._inbox = Inbox(runner, names, Queue(queue_size, when_full), history)
         self._on_notice = on_notice or _ignore
-        queued = cast("deque[T_co]", self._inbox.queue.plain)
+        is_stepped = runner.lockstep is not None  # then each item goes through `Inbox.get`
+        queued = cast("deque[T_co]", deque() if is_stepped else self._inbox.queue.plain)
         self._plain: deque[T_co] = deque() if on_notice else queued
         """What `block` has queued, all of it for the reader."""
         self._mixed: deque[T_co] = queued if on_notice else deque()
@@ -136,7 +138,11 @@ class Subscription(Generic[T_co]):
         batch: list[T_co] = []
         try:
             batch.append(await within(timeout_s, self._get, self._missing))
-            while len(batch) < max_items and self._inbox.queue and not self._is_before_notice():
+            while (
+                len(batch) < max_items
+                and (self._inbox.queue or self._inbox.pull())
+                and not self._is_before_notice()
+            ):
                 batch.append(await self._get())
         except StopAsyncIteration:
             pass
@@ -161,12 +167,23 @@ class Subscription(Generic[T_co]):
         return []
 
     def begin_waiting(self, reader: asyncio.Future[None]) -> bool:
-        """Complete `reader` when there is an item or the end; return False if there is now."""
+        """Complete `reader` when there is an item or the end; return False if there is now.
+
+        Call `let_through` once the reader waits for all that it wants.
+        """
         return self._inbox.begin_waiting(reader)
 
-    def end_waiting(self) -> None:
-        """Forget the reader given to `begin_waiting`."""
-        self._inbox.end_waiting()
+    def let_through(self) -> None:
+        """Let what was received reach the reader."""
+        self._inbox.let_through()
+
+    def end_waiting(self, *, is_woken: bool) -> None:
+        """Forget the reader given to `begin_waiting`.
+
+        Args:
+            is_woken: Whether the reader got what it waited for, here or elsewhere, and handles it now.
+        """
+        self._inbox.end_waiting(is_woken=is_woken)
 
     async def _get_message(self) -> Message:
         """Wait for the next message; call `on_notice` with the notices before it."""
@@ -237,6 +254,8 @@ class Inbox:
         self._blocks = queue.when_full == "block"
         self._plain = queue.plain
         self._peak = 0
+        self._lockstep = runner.lockstep
+        self._waiting_reader: Owner | None = None
         self._spare = runner.feed.settings.connections.spare_messages
         self._is_warned = False
 
@@ -337,7 +356,27 @@ class Inbox:
                 raise
             if self._history is None:
                 self._put = self.queue.put
+            if self._lockstep is not None and self._blocks and not self.is_closed:
+                self._lockstep.handed(self.put, item, streams_text(self._names))
             return item
+
+    def pull(self) -> bool:
+        """Let the next item through although the last is not handled, if nobody else can notice."""
+        lockstep = self._lockstep
+        if lockstep is None or self._runner.is_shared or self.is_closed or not self._blocks:
+            return False
+        reader = asyncio.get_running_loop().create_future()
+        try:
+            if self.begin_waiting(reader):
+                lockstep.release()
+        finally:
+            self.end_waiting(is_woken=True)
+        return bool(self.queue)
+
+    def let_through(self) -> None:
+        """Let what was received reach the reader that waits."""
+        if self._lockstep is not None:
+            self._lockstep.release()
 
     def _put_in_queue(self) -> None:
         """Put items into the queue, as it is now, unless a history is to be joined to them."""
@@ -384,7 +423,10 @@ class Inbox:
         reader = asyncio.get_running_loop().create_future()
         self._set_reader(reader)
         try:
-            await reader
+            if self._lockstep is None:
+                await reader
+            else:
+                await self._lockstep.wait(self.put, reader)
         finally:
             self._reader = None
 
@@ -394,11 +436,18 @@ class Inbox:
             return False
         self.check_room()
         self._set_reader(reader)
+        if self._lockstep is not None:
+            self._waiting_reader = self._lockstep.begin_waiting(self.put, reader)
         return True
 
-    def end_waiting(self) -> None:
-        """Forget the reader given to `begin_waiting`."""
-        self._reader = None
+    def end_waiting(self, *, is_woken: bool) -> None:
+        """Forget the reader given to `begin_waiting`; see `Subscription.end_waiting`."""
+        reader, self._reader = self._reader, None
+        if self._lockstep is not None and reader is not None:
+            if is_woken and self._blocks and not self.is_closed:
+                name = streams_text(self._names)
+                self._lockstep.handed(self.put, None, name, self._waiting_reader)
+            self._lockstep.end_waiting(self._waiting_reader, reader)
 
     def _set_reader(self, reader: asyncio.Future[None]) -> None:
         if self._reader is not None:

@@ -65,7 +65,8 @@ class ConnectionPool:
         self._settings = context.settings
         self._hosts = hosts
         self._rng = rng
-        self._splits_routes = hosts.venue.routed
+        self._may_split = True
+        """Whether the server may have paths of their own for the routes of streams."""
         delivery = context.settings.connections.delivery
         self._query = "" if delivery is None else f"?delivery={delivery}"
         self._max_streams = context.settings.connections.max_streams
@@ -80,10 +81,20 @@ class ConnectionPool:
 
     def place(self, merged: MergedStream, owner: Sink | None = None) -> None:
         """Subscribe to `merged` on as many connections as configured, of `owner` or shared."""
-        found = resolve(self._hosts.venue, merged.name)
-        route = "market" if found is None else found[0].route
+        route = self._route_of(merged.name)
         for copy in range(self._settings.connections.copies):
             self._connection_with_room(Group(route, copy, owner)).subscribe(merged)
+
+    @property
+    def _splits_routes(self) -> bool:
+        """Whether each route of streams has connections of its own."""
+        return self._may_split and self._hosts.venue.routed and not self._context.has_end
+
+    def _route_of(self, name: str) -> str:
+        if self._context.has_end:
+            return ""
+        found = resolve(self._hosts.venue, name)
+        return "market" if found is None else found[0].route
 
     def remove(self, merged: MergedStream) -> None:
         """Unsubscribe from `merged` on all connections."""
@@ -175,7 +186,7 @@ class ConnectionPool:
         retry_after_ms = min(retry_after_ms, MAX_BAN_MS)
         ending = reconnect.ending_of_handshake(status)
         if status == NO_SUCH_PATH and connection.has_routed_url:
-            self._splits_routes = False  # a server from before the split: try its paths
+            self._may_split = False  # a server from before the split: try its paths
             ending = reconnect.REFUSED
         if ending is reconnect.LIMITED:
             until_ms = self._context.now_ms + max(ending.min_pause_ms, retry_after_ms)
@@ -412,7 +423,11 @@ class ConnectionPool:
             self._context.actions.append(Ping(connection.number))
         elif connection.predecessor is not None:
             self._continue_renewal(connection, connection.predecessor, session)
-        elif connection.successor is None and now_ms >= connection.renew_ms:
+        elif (
+            connection.successor is None
+            and now_ms >= connection.renew_ms
+            and not self._context.has_end
+        ):
             self.renew(connection)
 
     def add_actions(self) -> None:
@@ -436,7 +451,7 @@ class ConnectionPool:
 
     def renew(self, connection: FeedConnection) -> None:
         """Begin to replace `connection` by another one."""
-        self._splits_routes = self._hosts.venue.routed  # the server may have changed
+        self._may_split = True  # the server may have changed
         successor = self._new_connection(connection.group)
         successor.is_isolated = connection.is_isolated
         successor.replace(connection)

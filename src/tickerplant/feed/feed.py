@@ -155,6 +155,11 @@ class Feed:
     def observer(self, observer: Observer) -> None:
         self._context.observer = observer
 
+    @property
+    def has_actions(self) -> bool:
+        """Whether there is something for the caller to do."""
+        return bool(self._context.actions)
+
     def take_actions(self) -> list[Action]:
         """Return what the caller is to do, oldest first; each action is returned once."""
         actions, self._context.actions = self._context.actions, []
@@ -269,7 +274,10 @@ class Feed:
         )
 
     def expect_end(self) -> None:
-        """Take close code 1000 as the end of the streams, and no silence as a fault."""
+        """Take close code 1000 as the end of the streams, and no silence as a fault.
+
+        All streams share one connection then, as far as they fit, so that they keep their order.
+        """
         self._context.has_end = True
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from weakref import WeakMethod
@@ -61,6 +62,7 @@ class MarketClock:
         process: The server.
         settle: A method that returns when the streams that were subscribed to are acknowledged.
         catch_up: A method that returns when everything that was sent was received.
+        waiting: A method that returns a context within which the program waits for the market.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class MarketClock:
         process: ServerProcess,
         settle: Callable[[], Coroutine[None, None, None]],
         catch_up: Callable[[], Coroutine[None, None, None]],
+        waiting: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self.is_started = False
         """Whether it was started, or is left to the program."""
         self._process = process
         # The market has its clock; a reference back would keep it, and its server, after its last use.
         self._settle, self._catch_up = WeakMethod(settle), WeakMethod(catch_up)
+        self._waiting = WeakMethod(waiting)
 
     async def state(self) -> ClockState:
         """Return market time, speed, and whether it is paused.
@@ -159,6 +163,11 @@ class MarketClock:
         return await self._complete({"step": _text_of(by)})
 
     async def _complete(self, fields: dict[str, Any]) -> ClockState:
+        waiting = self._waiting()
+        with nullcontext() if waiting is None else waiting():
+            return await self._completed(fields)
+
+    async def _completed(self, fields: dict[str, Any]) -> ClockState:
         state = await self._send(fields)
         while state.pending:
             await asyncio.sleep(POLL_S)

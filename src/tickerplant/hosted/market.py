@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from os import PathLike, fspath
 from typing import Literal, TypeAlias
 from weakref import finalize
@@ -190,7 +191,7 @@ class HostedMarket(Market):
         self._hosting = hosting
         self._process = ServerProcess(hosting.name, self._lose)
         self._starting: asyncio.Task[None] | None = None
-        self.clock = MarketClock(self._process, self._settle, self._catch_up)
+        self.clock = MarketClock(self._process, self._settle, self._catch_up, self._waiting)
         """Market time: reads, pauses and changes it."""
 
     @property
@@ -211,12 +212,17 @@ class HostedMarket(Market):
         """
         loop, runner = asyncio.get_running_loop(), self._runner
         until_s = loop.time() + SETTLED_S
-        while not runner.is_prepared and loop.time() < until_s:  # noqa: ASYNC110
-            await asyncio.sleep(POLL_S)
+        with runner.waiting():
+            while not runner.is_prepared and loop.time() < until_s:  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
 
     async def _catch_up(self) -> None:
         """Return when everything that the server has sent by now was received, or after a while."""
         await self._runner.catch_up(CAUGHT_UP_S)
+
+    def _waiting(self) -> AbstractContextManager[None]:
+        """Return a context within which the program waits for the market, not the market for it."""
+        return self._runner.waiting()
 
     async def _open(self) -> None:
         if self._was_opened:
@@ -227,7 +233,7 @@ class HostedMarket(Market):
             if self._process.child is not None:
                 finalize(self, self._process.kill).atexit = False  # the child ends by itself then
             self._use(hosts_of(venue_of_name(venue), ready.venues[venue].streams))
-            self._runner.feed.expect_end()
+            self._runner.keep_in_step()
             await self._reach_start()
         except BaseException:
             self._process.kill()
