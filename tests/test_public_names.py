@@ -49,7 +49,7 @@ OTHERS = ("aiohttp", "asyncio", "msgspec", "picows", "pyarrow", "websockets")
 
 INTERNAL = {
     *("is_done", "take_failure", "hosts", "budget"),
-    *("is_over", "read_queued", "begin_waiting", "end_waiting"),
+    *("is_over", "read_queued", "begin_waiting", "end_waiting", "let_through", "thread", "inner"),
     *("fetch_queued", "is_settled"),
 }
 """Members for the market that made an object, or for `merge`; not for users."""

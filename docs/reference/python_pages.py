@@ -95,6 +95,7 @@ _VARIABLES = {"MarketClock": "market.clock"}
 SEEN_BY_THE_MARKET = {
     *("is_done", "take_failure"),
     *("is_over", "read_queued", "begin_waiting", "end_waiting", "wait_until_ready"),
+    *("let_through", "thread", "inner"),
     "fetch_queued",
 }
 """Members that a class has for the market that made it, or for `merge`."""
