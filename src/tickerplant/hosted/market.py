@@ -60,7 +60,9 @@ def replay(
     """Return a market that plays recordings.  Use it as one from `connect`.
 
     It brings its own server, a child process.  The clock starts when the program waits for the first
-    message.  After the last message, iterations over subscriptions and books end.
+    message.  While the program handles a message, nothing else is delivered: books and other streams
+    are as of that message, at any speed.  After the last message, iterations over subscriptions and
+    books end.
 
         async with tickerplant.replay("tape", speed=10) as market:
             async for trade in market.stream("btcusdt@trade"):
@@ -130,7 +132,8 @@ def simulate(
     """Return a simulated market.  Use it as one from `connect`.
 
     It brings its own server, a child process.  The clock starts when the program waits for the first
-    message.
+    message.  While the program handles a message, nothing else is delivered: books and other streams
+    are as of that message, at any speed.
 
         async with tickerplant.simulate(symbols=["BTCUSDT"]) as market:
             async for trade in market.stream("btcusdt@trade"):
