@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 from logging import INFO
@@ -621,7 +622,8 @@ class WebSocketConnection(asyncio.Protocol):
             self._pending.append(last_frame)
         self._send_pending()
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # the client is gone already, which is what was to be said
+                self.transport.write_eof()
         else:
             self.transport.close()
         self._abort_later()
