@@ -18,6 +18,7 @@ from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import Flusher
+from tickerplant.server.freed_memory import FreedMemory
 from tickerplant.server.guard import Guard
 from tickerplant.server.http import Application, Http
 from tickerplant.server.listener import BACKLOG, Listener
@@ -98,6 +99,7 @@ class Ports:
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
         self.flusher = Flusher([each.hub for each in endpoints], congestion)
+        self._freed_memory = FreedMemory()
         self._listens = listens
         self._sockets = sockets or {}
 
@@ -200,6 +202,7 @@ class Ports:
                 for _ in endpoint.tick():
                     await asyncio.sleep(0)
             self._congestion.close_slow()
+            self._freed_memory.tick(len(self.connections))
 
 
 def address_of(sock: socket.socket) -> str:
