@@ -15,6 +15,7 @@ from tickerplant.faults.board import (
     FaultBoard,
     FaultOn,
     passed_on,
+    received,
 )
 from tickerplant.faults.rule import parse_rule
 
@@ -104,16 +105,35 @@ def test_random_times_have_the_mean_and_shares_are_shares() -> None:
 def test_edges_get_the_rules_that_are_on_without_their_windows() -> None:
     board, clock, _ = board_of("stall for=1s", "refuse at=+1s", "http_503", "close=1001@1m after=2")
     edge = FaultBoard(SetClock())
-    edge.replace_all({name: parse_rule(given) for name, given in passed_on(board).items()})
+    edge.replace_all(received(passed_on(board)))
     assert [(on.id, on.rule.text, on.state) for on in edge] == [
         ("f1", "stall for=1s", "on"),
         ("f4", "close=1001@1m after=2", "on"),
     ]
     kept = edge["f4"]
     clock.go_on(1_000)
-    edge.replace_all({name: parse_rule(given) for name, given in passed_on(board).items()})
+    edge.replace_all(received(passed_on(board)))
     assert [on.id for on in edge] == ["f4", "f2"]
     assert edge["f4"] is kept
+
+
+def test_an_edge_that_joins_late_draws_as_the_plant_does() -> None:
+    board, _, _ = board_of("fields=0.5", "fields=0.5")
+    board.remove("f1")
+    edge = FaultBoard(SetClock(), board.seed)
+    edge.replace_all(received(passed_on(board)))
+    for ordinal in range(50):
+        draws = [
+            [chances.occurs() for _ in range(10)]
+            for chances in (each.chances(each["f2"], ordinal) for each in (board, edge))
+        ]
+        assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize("number", [None, 0, "1"])
+def test_a_rule_that_is_passed_on_has_its_number(number: object) -> None:
+    with pytest.raises(ConfigError, match="which of its kind the rule is"):
+        received({"f1": {"kind": "close", "mean": "5s", "number": number}})
 
 
 class Written(NamedTuple):

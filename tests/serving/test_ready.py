@@ -7,7 +7,10 @@ import pytest
 from msgspec import structs
 from stage import BTCUSDT, open_plant
 
+from tickerplant.config import values
+from tickerplant.faults.board import FaultBoard
 from tickerplant.plant import Plant
+from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.ports import Totals as ServerTotals
 from tickerplant.serving.lines import Ready, Totals
 from tickerplant.serving.ready import (
@@ -17,6 +20,7 @@ from tickerplant.serving.ready import (
     symbol_counts_of,
     totals_lines,
 )
+from tickerplant.serving.run import has_times
 
 ADDRESS = "127.0.0.1:9001"
 HOSTILE = "X'; echo PWNED; #\x1b]0;title\x07"
@@ -100,3 +104,13 @@ def test_the_totals_of_an_edge_tell_of_no_events() -> None:
     served = ServerTotals(messages=2, sent_bytes=30, connections=1)
     (line,) = totals_lines(served, None, 1.25, "interrupted", as_json=False)
     assert line == "Served 2 messages, 30 bytes, to 1 connection in 1.2 s."
+
+
+@pytest.mark.parametrize(
+    ("rules", "has"),
+    [("drop=0.1", False), ("http_delay=3s@0.2", False), ("reset=30s", True), ("delay=2s", True)],
+)
+def test_faults_by_time_at_connections_are_told_apart(rules: str, has: bool) -> None:
+    board = FaultBoard(ConnectionClock(lambda: 0))
+    board.switch(values.faults(rules))
+    assert has_times(board) is has

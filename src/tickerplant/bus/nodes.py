@@ -43,7 +43,8 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     """A symbol of each venue that has one, for messages to people."""
     faults: dict[str, Mapping[str, Any]] = {}
     """The rules of the faults that are on at its connections, by id."""
-    fault_seed: int | None = None
+    fault_seed: int = 1
+    """By which all connections draw, together with the numbers that the plant gives them."""
     can_be_taken_over: bool = False
     """Whether a standby may continue it."""
     has_token: bool = False

@@ -51,6 +51,10 @@ class AdmitQuestion(Struct, frozen=True, array_like=True):
     address: str
     is_api: bool
     """Whether it is a connection of the WebSocket API, whose opening has a weight."""
+    target: str = ""
+    """The request target, for faults that refuse handshakes."""
+    is_counted: bool = False
+    """Whether faults may be against it: it is not exempt."""
 
 
 class AdmitAnswer(Struct, frozen=True, array_like=True):
@@ -59,6 +63,10 @@ class AdmitAnswer(Struct, frozen=True, array_like=True):
     wait_ms: int
     """How long to wait before the next attempt; 0 if the address may connect."""
     is_banned: bool
+    fault_number: int = 0
+    """The number of the connection over all edges, by which faults draw; 0 if it is not counted."""
+    refused_status: int = 0
+    """The status with which a fault refuses it; 0 if none does."""
 
 
 class ApiQuestion(Struct, frozen=True, array_like=True):

@@ -161,7 +161,13 @@ class EdgeAnswers:
         if question.is_api and not wait_ms:
             charge = limiter.charge(address, endpoint.limits.handshake_weight, now_ms)
             is_banned = charge.banned_until_ms is not None
-        reply(encode(AdmitAnswer(wait_ms, is_banned)))
+        number = status = 0
+        if question.is_counted and endpoint.faults is not None:
+            number = endpoint.faults.next_number()
+            if not wait_ms:
+                refusal = endpoint.faults.refusal(question.venue, question.target)
+                status = 0 if refusal is None else refusal.status
+        reply(encode(AdmitAnswer(wait_ms, is_banned, number, status)))
 
     def _answer_api(self, body: bytes, reply: Reply) -> None:
         try:

@@ -23,7 +23,7 @@ from tickerplant.protocol.client_requests import DISCONNECTED, read_api_request
 from tickerplant.protocol.close_reasons import BANNED, CLOSE_REASONS
 from tickerplant.protocol.keepalive import Keepalive
 from tickerplant.protocol.target import ApiTarget
-from tickerplant.server.backend import Admission, Reply
+from tickerplant.server.backend import Admission, Attempt, Reply
 from tickerplant.server.endpoint import Endpoint
 
 MAX_WAITING = 32
@@ -59,24 +59,43 @@ class RemoteBackend:
         self.endpoint = endpoint
         self.waiting = waiting
 
-    def admit(
-        self, address: str, now_ms: int, decide: Callable[[Admission], object], *, is_api: bool
-    ) -> None:
-        """Ask whether `address` may connect, and call `decide` with the decision."""
+    def admit(self, attempt: Attempt, now_ms: int, decide: Callable[[Admission], object]) -> None:
+        """Ask whether somebody may connect, and call `decide` with the decision."""
         del now_ms  # the clock of the plant counts
 
         def on_answer(answer: bytes | CallFailed) -> None:
             if isinstance(answer, CallFailed):
-                decide(Admission(unavailable=f"The market cannot be reached: {answer.reason}"))
+                decide(
+                    Admission(
+                        fault_number=0, unavailable=f"The market cannot be reached: {answer.reason}"
+                    )
+                )
                 return
             try:
                 decided: AdmitAnswer = decode(answer, AdmitAnswer)
             except MalformedError:
-                decide(Admission(unavailable=f"The market cannot be reached: {UNREADABLE}"))
+                decide(
+                    Admission(
+                        fault_number=0, unavailable=f"The market cannot be reached: {UNREADABLE}"
+                    )
+                )
             else:
-                decide(Admission(decided.wait_ms, decided.is_banned))
+                decide(
+                    Admission(
+                        decided.wait_ms,
+                        decided.is_banned,
+                        fault_number=decided.fault_number,
+                        refused_status=decided.refused_status,
+                    )
+                )
 
-        question = AdmitQuestion(self.endpoint.venue.name, address, is_api)
+        question = AdmitQuestion(
+            self.endpoint.venue.name,
+            attempt.address,
+            attempt.is_api,
+            attempt.target,
+            attempt.is_counted,
+        )
         self.caller.call(ADMIT, encode(question), on_answer)
 
     def open_api(

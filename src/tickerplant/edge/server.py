@@ -9,7 +9,6 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-from zlib import crc32
 
 import msgspec
 from msgspec import Raw, Struct
@@ -23,8 +22,7 @@ from tickerplant.edge.metrics import EdgeCollector, families_of
 from tickerplant.edge.rest import EdgeRest
 from tickerplant.edge.tallies import ChangedTallies
 from tickerplant.errors import BusError, ConfigError
-from tickerplant.faults.board import FaultBoard
-from tickerplant.faults.rule import parse_rule
+from tickerplant.faults.board import FaultBoard, received
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
@@ -92,7 +90,7 @@ class EdgeServer:
     ) -> None:
         try:
             limits = msgspec.convert(description.limits, Limits)
-            rules = {name: parse_rule(given) for name, given in description.faults.items()}
+            rules = received(description.faults)
             profile = PROFILES[description.profile]
         except (KeyError, msgspec.ValidationError, ConfigError) as error:
             raise BusError(
@@ -102,8 +100,7 @@ class EdgeServer:
         self.complaints = complaints or Complaints()
         self.congestion = Congestion(limits, lambda: self._ports.subscriber_count)
         self.worker = worker or node.identity
-        seed = crc32(f"{description.fault_seed} {self.worker}".encode())
-        self.faults = FaultBoard(ConnectionClock(clock), seed)
+        self.faults = FaultBoard(ConnectionClock(clock), description.fault_seed)
         self.description = description
         self._node = node
         self._clock = clock
@@ -274,7 +271,7 @@ class EdgeServer:
     def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
         """Let exactly the faults be on here that are on at the plant."""
         try:
-            parsed = {name: parse_rule(rule) for name, rule in rules.items()}
+            parsed = received(rules)
         except ConfigError as error:
             self.complaints.add("bus: malformed", f"! not a fault of this version: {error}")
             return

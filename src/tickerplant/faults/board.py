@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tickerplant.errors import ConfigError
 from tickerplant.faults.clock import FaultClock, Timer
 from tickerplant.faults.row import ActsOn
-from tickerplant.faults.rule import Rule, opening_ms
+from tickerplant.faults.rule import Rule, opening_ms, parse_rule
 
 State: TypeAlias = Literal["waiting", "on", "over"]
 MAX_RULES = 1_000
@@ -25,6 +25,12 @@ MAX_OVER = 100
 """Rules that are over and still listed; the oldest are forgotten first."""
 PER_RULE: frozenset[ActsOn] = frozenset({"handshake", "rest", "snapshot"})
 """Faults whose occasions are counted in all, and not on each connection."""
+
+
+NumberedRule: TypeAlias = tuple[Rule, int]
+"""A rule, and which of its kind it is on its board."""
+NUMBER = "number"
+"""The field of a rule that is passed on with that."""
 
 
 class FaultOn(Struct, eq=False):
@@ -222,13 +228,13 @@ class FaultBoard:
         self._added += 1
         return self._add(f"f{self._added}", rule, opens_ms)
 
-    def _add(self, rule_id: str, rule: Rule, opens_ms: int) -> FaultOn:
+    def _add(self, rule_id: str, rule: Rule, opens_ms: int, number: int = 0) -> FaultOn:
         for_ms = rule.window.for_ms
         self._numbers[rule.row.name] += 1
         on = FaultOn(
             id=rule_id,
             rule=rule,
-            number=self._numbers[rule.row.name],
+            number=number or self._numbers[rule.row.name],
             opens_ms=opens_ms,
             ends_ms=None if for_ms is None else opens_ms + for_ms,
         )
@@ -279,17 +285,17 @@ class FaultBoard:
         for rule_id in over[: max(0, len(over) - MAX_OVER)]:
             del self._rules[rule_id]
 
-    def replace_all(self, rules: Mapping[str, Rule]) -> None:
-        """Let exactly these rules be on, by their ids: what another board has on.
+    def replace_all(self, rules: Mapping[str, NumberedRule]) -> None:
+        """Let exactly these rules be on, by their ids: what another board has on, as `received` reads it.
 
-        The rules that stay keep their counts.  Their windows open there, and end where that is earlier.
+        The rules that stay keep their counts, and all draw as they do there.  Their windows open there, and end where that is earlier.
         """
         for rule_id in self._rules.keys() - rules.keys():
             self.remove(rule_id)
-        for rule_id, rule in rules.items():
+        for rule_id, (rule, number) in rules.items():
             if rule_id not in self._rules:
                 window = replace(rule.window, at_ms=None, delay_ms=0)
-                self._add(rule_id, replace(rule, window=window), self.clock.now_ms)
+                self._add(rule_id, replace(rule, window=window), self.clock.now_ms, number)
 
     def chances(self, on: FaultOn, ordinal: int) -> Chances:
         """Return when a rule happens on a connection, given by its number."""
@@ -347,15 +353,34 @@ def gap_of(share: float, random: Random) -> int:
 
 
 def passed_on(board: FaultBoard) -> dict[str, Mapping[str, object]]:
-    """Return the rules that are on and act on connections, as `replace_all` of another board takes them.
+    """Return the rules that are on and act on connections, as `received` of another process reads them.
 
     Requests are answered where the market is, so their faults are not passed on.
     """
     return {
-        on.id: {name: value for name, value in on.rule.given.items() if name != "at"}
+        on.id: {
+            **{name: value for name, value in on.rule.given.items() if name != "at"},
+            NUMBER: on.number,
+        }
         for on in board
         if on.is_on and on.rule.row.acts_on != "rest"
     }
+
+
+def received(rules: Mapping[str, Mapping[str, object]]) -> dict[str, NumberedRule]:
+    """Return the rules that another process has passed on, by their ids.
+
+    Raises:
+        ConfigError: one is none of this version of the program.
+    """
+    found = {}
+    for rule_id, given in rules.items():
+        number = given.get(NUMBER)
+        if not isinstance(number, int) or number < 1:
+            raise ConfigError(NUMBER, number, "which of its kind the rule is, from 1")
+        fields = {name: value for name, value in given.items() if name != NUMBER}
+        found[rule_id] = parse_rule(fields), number
+    return found
 
 
 def faults_text(rules: Iterable[FaultOn]) -> str:

@@ -24,6 +24,19 @@ Reply: TypeAlias = Callable[[Iterable[Action]], object]
 """Takes what is to be done on a connection for a request that was answered later."""
 
 
+class Attempt(Struct, frozen=True):
+    """A valid request to open a WebSocket connection."""
+
+    address: str
+    """The client."""
+    target: str
+    """The request target."""
+    is_api: bool
+    """Whether it is a connection of the WebSocket API; its session charges the handshake."""
+    is_counted: bool
+    """Whether faults may be against it: it is not exempt."""
+
+
 class Admission(Struct, frozen=True):
     """The decision about an attempt to connect."""
 
@@ -31,6 +44,10 @@ class Admission(Struct, frozen=True):
     """How long to wait before the next attempt; 0 if the address may connect."""
     is_banned: bool = False
     """Whether the address is banned; that ends a WebSocket API connection as soon as it is open."""
+    fault_number: int | None = None
+    """The number of the connection, by which faults draw; None if this process counts them itself."""
+    refused_status: int = 0
+    """The status with which a fault refuses the handshake, if the number is given; 0 if none does."""
     unavailable: str = ""
     """Why nobody can decide now, as one line without a full stop; empty if it was decided."""
 
@@ -71,16 +88,13 @@ class ApiRequests(Protocol):
 class Backend(Protocol):
     """What decides about connections, and answers the requests of the WebSocket API."""
 
-    def admit(
-        self, address: str, now_ms: int, decide: Callable[[Admission], object], *, is_api: bool
-    ) -> None:
+    def admit(self, attempt: Attempt, now_ms: int, decide: Callable[[Admission], object]) -> None:
         """Count an attempt to connect, and call `decide` with the decision, now or later.
 
         Args:
-            address: The client.
+            attempt: Who wants to connect where.
             now_ms: The time on the connection clock.
             decide: Takes the decision.
-            is_api: Whether it is a connection of the WebSocket API.
         """
         ...
 
@@ -114,12 +128,9 @@ class LocalBackend:
         self._limits = limits
         self._counters = counters
 
-    def admit(
-        self, address: str, now_ms: int, decide: Callable[[Admission], object], *, is_api: bool
-    ) -> None:
+    def admit(self, attempt: Attempt, now_ms: int, decide: Callable[[Admission], object]) -> None:
         """Count an attempt to connect, and call `decide` with the decision."""
-        del is_api  # the session charges the handshake
-        wait_ms = self._rate_limiter.attempt(address, now_ms)
+        wait_ms = self._rate_limiter.attempt(attempt.address, now_ms)
         decide(Admission(wait_ms) if wait_ms else ADMITTED)
 
     def open_api(

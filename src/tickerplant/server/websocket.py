@@ -43,7 +43,7 @@ from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, StreamTarget
 from tickerplant.queries.account_requests import NO_ORDERS, NO_ORDERS_TEXT
 from tickerplant.queries.request_errors import BAD_KEY
-from tickerplant.server.backend import Admission, ApiRequests
+from tickerplant.server.backend import Admission, ApiRequests, Attempt
 from tickerplant.server.containment import contained
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.hooks import ConnectionFaultsHook
@@ -253,17 +253,18 @@ class WebSocketConnection(asyncio.Protocol):
         """Answer the upgrade request; what follows it comes through `data_received`."""
         endpoint = self._endpoint
         now_ms = endpoint.clock()
-        if endpoint.faults is not None and b"1" not in request.values(EXEMPT_KEY):
-            self.fault_number = endpoint.faults.next_number()
         upgrade = read_upgrade(request, endpoint)
         if isinstance(upgrade, Answer):
             self._refuse(request, upgrade)
             return
-        endpoint.backend.admit(
+        attempt = Attempt(
             self.address,
-            now_ms,
-            partial(self._answer, request, upgrade),
+            request.target,
             is_api=isinstance(upgrade.target, ApiTarget),
+            is_counted=endpoint.faults is not None and b"1" not in request.values(EXEMPT_KEY),
+        )
+        endpoint.backend.admit(
+            attempt, now_ms, partial(self._answer, request, upgrade, attempt.is_counted)
         )
 
     def data_received(self, data: bytes) -> None:
@@ -331,12 +332,13 @@ class WebSocketConnection(asyncio.Protocol):
         endpoint = self._endpoint
         answer = answer_handshake(upgrade, endpoint, admission)
         if answer.target is not None and endpoint.faults is not None and self.fault_number:
-            refusal = endpoint.faults.refusal(endpoint.venue.name, request.target)
-            if refusal is not None:
-                headers = {"Retry-After": "1"} if refusal.status in {418, 429} else {}
-                return refused(
-                    refusal.status, "Refused by a fault on demand.", endpoint.date, headers
-                )
+            status = admission.refused_status
+            if admission.fault_number is None:
+                refusal = endpoint.faults.refusal(endpoint.venue.name, request.target)
+                status = 0 if refusal is None else refusal.status
+            if status:
+                headers = {"Retry-After": "1"} if status in {418, 429} else {}
+                return refused(status, "Refused by a fault on demand.", endpoint.date, headers)
         return answer
 
     def _start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
@@ -356,11 +358,17 @@ class WebSocketConnection(asyncio.Protocol):
         return self._session
 
     @contained
-    def _answer(self, request: UpgradeRequest, upgrade: Upgrade, admission: Admission) -> None:
+    def _answer(
+        self, request: UpgradeRequest, upgrade: Upgrade, is_counted: bool, admission: Admission
+    ) -> None:
         """Answer a valid upgrade request, about which `admission` was decided."""
         if self._state is not _State.CONNECTING:
             return  # the client is gone
         now_ms = self._endpoint.clock()
+        faults = self._endpoint.faults
+        if is_counted and faults is not None:
+            number = admission.fault_number
+            self.fault_number = faults.next_number() if number is None else number
         answer = self._answer_upgrade(request, upgrade, admission)
         if answer.target is None:
             self._refuse(request, answer)

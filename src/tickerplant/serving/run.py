@@ -12,7 +12,7 @@ import msgspec
 
 from tickerplant.config.settings import ServeSettings
 from tickerplant.errors import ConfigError
-from tickerplant.faults.board import FaultBoard, faults_text
+from tickerplant.faults.board import FaultBoard, FaultOn, faults_text
 from tickerplant.faults.clock import MarketClock
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
@@ -51,6 +51,9 @@ from tickerplant.venue import COINM, USDM, VENUES
 if TYPE_CHECKING:  # imports what only a bus needs
     from tickerplant.serving.bus import BusFront
 
+TIMES_OF_WORKERS = (
+    "Workers and edges have no market time: faults that happen by time differ between runs."
+)
 FAILED = 1
 """Exit status when everything was served but not everything was recorded."""
 Echo: TypeAlias = Callable[[str], object]
@@ -192,7 +195,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         service.on_ready()
         # Whoever reads the addresses may end it at once.
         interrupted = interrupted or interruption()
-        echo(ready_line(_offer(front, server, service, tls), as_json=settings.json))
+        echo(ready_line(_offer(settings, front, server, service, tls), as_json=settings.json))
         freeze_objects()
         if service.ends_with_input:
             end_with_input(interrupted)
@@ -224,11 +227,28 @@ async def serve(  # noqa: PLR0915  # from start to end
     return FAILED if taps and taps.has_failed else 0
 
 
-def _offer(front: Front, server: Server, service: Service, tls: Tls | None) -> Offer:
+def has_times(faults: Iterable[FaultOn]) -> bool:
+    """Return whether any of the faults that happen at connections happens by time."""
+    return any(
+        on.rule.row.acts_on != "rest" and on.rule.values.get(name) is not None
+        for on in faults
+        for name in ("mean", "time")
+    )
+
+
+def _offer(
+    settings: ServeSettings, front: Front, server: Server, service: Service, tls: Tls | None
+) -> Offer:
     """Return what is served, and where."""
     notes = [] if server.limits.enforced else [LIMITS_OFF]
     if len(server.faults):
         notes.append(faults_text(server.faults))
+    if (
+        (settings.workers or settings.bus)
+        and service.origin != "relay"
+        and has_times(server.faults)
+    ):
+        notes.append(TIMES_OF_WORKERS)
     return Offer(
         urls=front.urls,
         schemes=front.schemes,
