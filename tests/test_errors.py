@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from tickerplant.client.request import plain_reason
+from tickerplant.control.client import ControlError
 from tickerplant.errors import (
     BusError,
     ConfigError,
@@ -91,3 +92,16 @@ def test_a_config_error_hides_the_secret_parts_of_a_url(url: str, shown: str) ->
     assert str(ConfigError("url", url, "another")) == (
         f"invalid value {shown!r} for url: expected another"
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UpstreamError("http://127.0.0.1:1", "\x1b[2J\r\n" + "x" * 160_000),
+        ControlError("\x1b[2J\r\n" + "x" * 160_000, 400, "\x1b" * 160_000),
+    ],
+)
+def test_what_a_server_says_is_printable_and_cut_in_an_error(error: TickerplantError) -> None:
+    assert str(error).isprintable()
+    assert "xxx" in str(error)
+    assert len(str(error)) < 1_200
