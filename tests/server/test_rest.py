@@ -6,6 +6,7 @@ import io
 import pytest
 from loopback import Loopback, loopback, looped
 from msgspec.structs import replace
+from websockets.exceptions import InvalidStatus
 
 from tickerplant.logs import configure
 from tickerplant.profile import CURRENT, P2026Q1, Profile
@@ -16,6 +17,7 @@ from tickerplant.queries.account_requests import (
     AccountRequest,
     find_account_path,
 )
+from tickerplant.testing.pointing import ELSEWHERE
 from tickerplant.venue import COINM, USDM
 
 pytestmark = pytest.mark.sockets
@@ -231,6 +233,22 @@ async def test_orders_are_refused_whatever_the_key_and_one_line_of_the_log_says_
     said = [line for line in log.getvalue().splitlines() if "no orders here" in line]
     assert len(said) == 1, log.getvalue()
     assert "POST /fapi/v1/order" in said[0]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@looped
+async def test_requests_for_hosts_that_are_not_here_are_refused_and_the_host_is_named(
+    method: str,
+) -> None:
+    path = f"{ELSEWHERE}/api.binance.com/sapi/v1/capital/config/getall"
+    async with loopback() as house:
+        answer = await house.get(f"{path}?timestamp=1&signature=00", method=method)
+        assert answer.status == 404
+        said = {"code": -5000, "msg": f"Path {path}, Method {method} is invalid"}
+        assert answer.json == said
+        with pytest.raises(InvalidStatus, match="404"):
+            async with house.connect(f"{ELSEWHERE}/stream.binance.com/ws/btcusdt@trade"):
+                pass
 
 
 @looped
