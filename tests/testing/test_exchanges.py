@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,49 @@ def test_the_truth_is_what_rest_says_and_finds_what_differs(exchange: Exchange) 
     for ask in (exchange.truth.book, exchange.truth.trades):
         with pytest.raises(ConfigError, match="'NOSUCH' for symbol"):
             ask("NOSUCH")
+
+
+def test_a_claim_about_nothing_is_an_error(exchange: Exchange) -> None:
+    exchange.step("30s")
+    count = len(exchange.truth.trades("BTCUSDT"))
+    nothing = (
+        f"BTCUSDT: my trades are empty, so that nothing was compared; the exchange has {count} "
+    )
+    nones: list[Iterable[object]] = [[], iter(()), {}]
+    for none in nones:
+        with pytest.raises(AssertionError, match=nothing):
+            exchange.truth.assert_trades(none, "BTCUSDT")
+        with pytest.raises(AssertionError, match="my trades are empty"):
+            exchange.truth.assert_complete(none, "BTCUSDT")
+    newest = exchange.truth.trades("BTCUSDT")[-1]["id"]
+    with pytest.raises(AssertionError, match="the exchange has 0 trades"):
+        exchange.truth.assert_complete([], "BTCUSDT", from_id=newest + 1)
+    book = rest(f"{exchange.usdm_url}/fapi/v1/depth?symbol=BTCUSDT&limit=5")
+    empties: list[object] = [
+        {"bids": [], "asks": []},
+        {"bids": [], "asks": book["asks"]},
+        {"bids": book["bids"], "asks": {}},
+        ({"1": "0"}, {"2": 0}),
+    ]
+    for empty in empties:
+        for depth in (None, 5):
+            with pytest.raises(AssertionError, match="missing, the exchange has"):
+                exchange.truth.assert_book(empty, "BTCUSDT", depth=depth)
+
+
+def test_a_fault_of_new_subscriptions_says_so_at_one_that_runs(exchange: Exchange) -> None:
+    url = f"{exchange.usdm_ws_url}/ws/btcusdt@trade"
+    with connect(url), exchange.fault("silent") as silent:
+        exchange.step("5s")
+        assert silent.hits == 0
+        assert silent.hint == (
+            "it acts when a client subscribes, and not on subscriptions that run; `drop` withholds the "
+            "messages of those"
+        )
+        assert exchange.never_happened() == [f"the fault silent never happened: {silent.hint}"]
+        with connect(url):
+            exchange.wait_until(lambda: silent.hits == 1)
+        assert (silent.hint, exchange.never_happened()) == ("", [])
 
 
 def test_our_own_book_is_that_of_the_exchange(exchange: Exchange) -> None:

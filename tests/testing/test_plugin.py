@@ -34,7 +34,7 @@ def wait_until_none_runs_in(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def tests_of(page: str) -> list[str]:
+def programs_of(page: str) -> list[str]:
     text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
     return re.findall(r"^```python needs=pytest\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
@@ -62,14 +62,14 @@ def test_a_test_gets_an_exchange_that_stands_still_and_goes_on_when_told_to(tmp_
 
 
 def test_the_test_in_the_readme_passes_as_it_is_written(tmp_path: Path) -> None:
-    (shown,) = tests_of("README.md")
+    (shown,) = programs_of("README.md")
     assert len(shown.splitlines()) == 4, "a test of four lines"
     printed = run_suite(tmp_path, shown)
     assert outcome(printed) == {"passed": 1}, printed
 
 
 def test_the_tests_of_a_page_pass_as_they_are_written(tmp_path: Path) -> None:
-    shown = tests_of("docs/how-to/assert-that-nothing-happens.md")
+    shown = programs_of("docs/how-to/assert-that-nothing-happens.md")
     printed = run_suite(tmp_path, "\n".join(shown))
     assert outcome(printed) == {"passed": 2}, printed
 
@@ -264,9 +264,58 @@ def test_the_report_of_a_failed_test_has_what_the_exchange_says(tmp_path: Path) 
     section = printed.partition("exchange of test_suite.py::test_fails")[2]
     assert re.search(r"USDⓈ-M  http://127.0.0.1:\d+  ws://127.0.0.1:\d+", section), printed
     assert re.search(r"market time  [\d-]+T00:00:01.000Z, stands still", section)
-    assert re.search(r"fault  .*reset.*\(waiting, 0 hits\)", section)
-    assert "fault  stall  (removed, 0 hits)" in section
+    assert re.search(r"fault  .*reset.*\(waiting, never happened: its window has not op", section)
+    assert (
+        "fault  stall  (removed, never happened: it acts on connections that are open while it is on)"
+        in section
+    )
     assert "log" in section
+
+
+NEVER_HAPPENED = """
+import pytest
+from websockets.sync.client import connect
+
+pytestmark = pytest.mark.exchange(seed=7, symbols=["BTCUSDT"])
+
+def test_one_of_three(exchange, make_exchange):
+    with connect(exchange.usdm_ws_url + "/ws/btcusdt@trade"):
+        with exchange.fault("silent", stream="btcusdt@trade"), exchange.fault("drop"):
+            exchange.step("10s")
+        exchange.fault("reset", at="+10m")
+        exchange.clear()
+
+@pytest.mark.exchange(faults=["stall"])
+def test_nobody_connects(exchange): ...
+
+def test_all_happen(exchange):
+    with connect(exchange.usdm_ws_url + "/ws/btcusdt@trade"):
+        exchange.fault("stall")
+        exchange.clear()
+
+def test_another_exchange(make_exchange):
+    make_exchange(symbols=["BTCUSDT"]).fault("http_503")
+"""
+
+
+@pytest.mark.parametrize(("scope", "count"), [("function", 4), ("module", 3)])
+def test_the_summary_says_which_faults_never_happened(
+    scope: str, count: int, tmp_path: Path
+) -> None:
+    printed = run_suite(tmp_path, NEVER_HAPPENED, f"--exchange-scope={scope}")
+    assert outcome(printed) == {"passed": 4}, printed
+    for sentence in (
+        (
+            "test_one_of_three: the fault silent stream=btcusdt@trade never happened: it acts when a "
+            "client subscribes, and not on subscriptions that run; `drop` withholds the messages of "
+            "those"
+        ),
+        "test_one_of_three: the fault reset at=+10m never happened: its window has not opened; it",
+        "test_nobody_connects: the fault stall never happened: it acts on connections that are open",
+    ):
+        assert sentence in printed, printed
+    assert ("test_another_exchange: the fault http_503 never" in printed) == (scope == "function")
+    assert printed.count("never happened") == count, printed
 
 
 def test_several_workers_share_nothing(tmp_path: Path) -> None:

@@ -154,9 +154,11 @@ SILENT = FaultRow(
     name="silent",
     acts_on="subscription",
     doc="Stream names in SUBSCRIBE and in URLs are acknowledged and stay silent on that connection "
-    "until they are unsubscribed and subscribed again.",
+    "until they are unsubscribed and subscribed again. It acts on new subscriptions; `drop` silences "
+    "those that run.",
     params=(SHARE,),
     value=("share",),
+    instead="`drop` withholds the messages of those",
 )
 NO_ACK = FaultRow(
     name="no_ack",

@@ -81,6 +81,8 @@ class FaultRow(Struct, frozen=True, kw_only=True):
     """Whether it stays as long as its window is open; else it happens at moments."""
     aims: tuple[str, ...] = ()
     """What it can be aimed at, if that differs from other faults that act on the same."""
+    instead: str = ""
+    """What does similar things on other occasions, as a clause; empty if nothing does."""
 
     @property
     def form(self) -> str:
@@ -91,6 +93,11 @@ class FaultRow(Struct, frozen=True, kw_only=True):
     def aim_names(self) -> tuple[str, ...]:
         """What it can be aimed at."""
         return self.aims or AIMS[self.acts_on]
+
+    @property
+    def occasion(self) -> str:
+        """When it can happen, and what else to use, as clauses."""
+        return "; ".join(filter(None, (OCCASIONS[self.acts_on], self.instead)))
 
     def param(self, name: str) -> Param | None:
         """Return a parameter by its name; None if it has no such parameter."""
@@ -108,6 +115,18 @@ AIMS: dict[ActsOn, tuple[str, ...]] = {
     "clock": ("venue", "stream", "connection", "connections", "path", "method"),
 }
 """What faults can be aimed at, by what they act on."""
+
+OCCASIONS: dict[ActsOn, str] = {
+    "handshake": "it acts when a client connects",
+    "connection": "it acts on connections that are open while it is on",
+    "message": "it acts on messages of streams that are sent while it is on",
+    "subscription": "it acts when a client subscribes, and not on subscriptions that run",
+    "api": "it acts on requests of the WebSocket API",
+    "rest": "it acts on REST requests",
+    "snapshot": "it acts on answers that have a book",
+    "clock": "it acts on messages and answers that have a time",
+}
+"""When faults can happen, by what they act on."""
 
 SHARE = Param(name="share", kind="share", doc="The share of the occasions that it hits.")
 MEAN = Param(name="mean", kind="duration", doc="The mean of the random times between two of them.")

@@ -603,8 +603,23 @@ class Exchange:
         self._own_ids.add(lever.id)
         return lever
 
+    def never_happened(self) -> list[str]:
+        """Return the faults of this handle that were added and have not happened, a sentence each.
+
+        The last ones, those that were removed included; those of scenarios are not among them.
+        """
+        self._note_faults()
+        return [
+            f"the fault {each.text} {each.happened}" for each in self._faults if not each.is_hit
+        ]
+
+    def forget_faults(self) -> None:
+        """Let `never_happened` and `report` be about faults that are added from now on."""
+        self._faults.clear()
+
     def clear(self) -> None:
         """Remove all faults, stop all scenarios and release all levers."""
+        self._note_faults()
         self._server.ask(lambda it: it.remove_fault())
         self._server.ask(lambda it: it.stop_scenario())
         self._server.ask(lambda it: it.release_lever())
@@ -718,13 +733,21 @@ class Exchange:
         lines += ["log:", *(f"  {line}" for line in log)] if log else ["log: empty"]
         return "\n".join(lines)
 
+    def _note_faults(self) -> None:
+        """Let the handles know how often each fault has happened until now."""
+        if any(not each.is_removed for each in self._faults):
+            rows = {each["id"]: each for each in self._server.faults()}
+            for each in self._faults:
+                each.note(rows)
+
     def _what_is_on(self) -> list[str]:
+        self._note_faults()
         lines = [
-            f"fault  {each['text']}  ({each['state']}, {count_text(each['hits'], 'hit')})"
+            f"fault  {each['text']}  ({each['state']}, {Fault(self._server, each).happened})"
             for each in self._server.faults()
         ]
         lines += [
-            f"fault  {each.text}  (removed, {count_text(each.hits, 'hit')})"
+            f"fault  {each.text}  (removed, {each.happened})"
             for each in self._faults
             if each.is_removed
         ]
@@ -762,6 +785,7 @@ class Exchange:
         """Remove a fault, stop a scenario or release a lever; its id tells which it is."""
         match rule[0]:
             case "f":
+                self._note_faults()
                 self._server.ask(lambda it: it.remove_fault(rule))
             case "s":
                 self._server.ask(lambda it: it.stop_scenario(rule))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from tickerplant.formatting import count_text
 from tickerplant.testing.server import ServerProcess
 
 
@@ -39,6 +40,29 @@ class Fault:
         return int(self._now()["hits"])
 
     @property
+    def hint(self) -> str:
+        """When it can happen, if it has not happened yet; empty if it has."""
+        return str(self._now()["hint"])
+
+    @property
+    def happened(self) -> str:
+        """How often it has happened, as far as this handle knows, in words."""
+        if self.is_hit:
+            return count_text(int(self._row["hits"]), "hit")
+        return f"never happened: {self._row['hint']}"
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether it has happened, as far as this handle knows."""
+        return bool(self._row["hits"])
+
+    def note(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take it as the exchange has it, one of `rows` by id; without one it was removed."""
+        if not self.is_removed:
+            row = rows.get(self.id)
+            self.is_removed, self._row = row is None, dict(row or self._row)
+
+    @property
     def state(self) -> str:
         """`waiting`, `on` or `over`; `removed` after its removal."""
         row = self._now()
@@ -65,8 +89,7 @@ class Fault:
     def _now(self) -> Mapping[str, Any]:
         """Return it as the exchange has it, or as it had it last."""
         if not self.is_removed:
-            row = next((each for each in self._server.faults() if each["id"] == self.id), None)
-            self.is_removed, self._row = row is None, row or self._row
+            self.note({each["id"]: each for each in self._server.faults()})
         return self._row
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ FIXTURES = frozenset({"exchange", "make_exchange"})
 OF_TEST = "exchange_of_this_test"
 """The fixture that puts a shared exchange back after each test."""
 LEFT = "exchange"
-"""The property of a test's report that says what the test left on."""
+"""The property of a test's report that says what the test left on, and what never happened."""
 MARKER = (
     "exchange(*, seed, symbols, scenario, speed='step', start, limits, faults, intensity, quoting, "
     "usdm_port, coinm_port): what the fixture `exchange` is; the arguments are those of "
@@ -72,15 +72,27 @@ def exchanges_of(config: pytest.Config) -> PytestExchanges:
 @pytest.fixture(scope=_scope)
 def exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
     """A simulated exchange for this test, as the marker `exchange` says; see tickerplant.testing."""
-    with exchanges_of(request.config).of_marker(request.node, request.session.items) as opened:
+    left: list[str] = []
+    with exchanges_of(request.config).of_marker(
+        request.node, request.session.items, left
+    ) as opened:
         yield opened
+    _tell(request.node, left)
 
 
 @pytest.fixture(scope=_scope)
 def make_exchange(request: pytest.FixtureRequest) -> Iterator[Callable[..., Exchange]]:
     """A function that opens an exchange of its own; its arguments are those of the marker."""
-    with exchanges_of(request.config).of_calls() as make:
+    left: list[str] = []
+    with exchanges_of(request.config).of_calls(left) as make:
         yield make
+    _tell(request.node, left)
+
+
+def _tell(node: pytest.Item | pytest.Collector, left: list[str]) -> None:
+    """Let the summary say what a test left on, and what has never happened in it."""
+    if isinstance(node, pytest.Item):
+        node.user_properties.extend((LEFT, each) for each in left)
 
 
 @pytest.fixture
@@ -92,7 +104,7 @@ def exchange_of_this_test(request: pytest.FixtureRequest, exchange: Exchange) ->
         return
     with exchanges.during(request.node, exchange) as left:
         yield
-    request.node.user_properties.extend((LEFT, each) for each in left)
+    _tell(request.node, left)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -32,24 +32,31 @@ class PytestExchanges:
         """What the shared exchange of each module, or the session, is, and which test asked for it."""
 
     @contextmanager
-    def of_marker(self, node: pytest.Item, items: Sequence[pytest.Item]) -> Iterator[Exchange]:
+    def of_marker(
+        self, node: pytest.Item, items: Sequence[pytest.Item], left: list[str]
+    ) -> Iterator[Exchange]:
         """Open the exchange of a test, a module or a session until the block ends.
 
         Args:
             node: Whose it is.
             items: All tests of the run.
+            left: Has the faults that have never happened when the block has ended, a sentence each.
         """
         wanted = self._wanted(node, items)
-        with self._opened(wanted, node.nodeid or "this session") as opened:
+        with self._opened(wanted, node.nodeid or "this session", left) as opened:
             yield opened
 
     @contextmanager
-    def of_calls(self) -> Iterator[Callable[..., Exchange]]:
-        """Yield a function that opens exchanges until the block ends."""
+    def of_calls(self, left: list[str]) -> Iterator[Callable[..., Exchange]]:
+        """Yield a function that opens exchanges until the block ends.
+
+        Args:
+            left: See `of_marker`.
+        """
         with ExitStack() as stack:
 
             def make(**arguments: Any) -> Exchange:
-                return stack.enter_context(self._opened(arguments, place()))
+                return stack.enter_context(self._opened(arguments, place(), left))
 
             yield make
 
@@ -68,6 +75,7 @@ class PytestExchanges:
             shared.open()
             left.append("the exchange had ended before this test; a new one was started")
         with _said_to(item.nodeid):
+            shared.forget_faults()
             before = shared.rules()
             for fault in settings_of(faults=asked.get("faults", ())).faults:
                 shared.fault(fault)
@@ -76,6 +84,7 @@ class PytestExchanges:
             own = shared.rules().keys() - before.keys()
         yield left
         if shared.is_running:
+            left += shared.never_happened()
             left += shared.put_back(before, silent=own)
 
     def has(self, one: object) -> bool:
@@ -116,7 +125,9 @@ class PytestExchanges:
                 )
 
     @contextmanager
-    def _opened(self, arguments: Mapping[str, Any], whose: str) -> Iterator[Exchange]:
+    def _opened(
+        self, arguments: Mapping[str, Any], whose: str, left: list[str]
+    ) -> Iterator[Exchange]:
         with _said_to(whose):
             self._check_ports(arguments, whose)
             opened = exchange(**arguments).open()
@@ -125,6 +136,9 @@ class PytestExchanges:
             yield opened
         finally:
             del self._open[opened]
+            if opened.is_running:
+                with suppress(TickerplantError):  # it ends just now
+                    left += opened.never_happened()
             opened.close()
 
     def _check_ports(self, arguments: Mapping[str, Any], whose: str) -> None:

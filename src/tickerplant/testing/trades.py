@@ -95,6 +95,19 @@ def problems_of(
     return problems
 
 
+def nothing_compared(symbol: str, count: int) -> str:
+    """Return what a comparison says that was given no trades.
+
+    Args:
+        symbol: Their symbol.
+        count: How many the exchange has.
+    """
+    return (
+        f"{symbol}: my trades are empty, so that nothing was compared; the exchange has "
+        f"{count_text(count, 'trade')}"
+    )
+
+
 def report_of(symbol: str, count: int, problems: Sequence[str]) -> str:
     """Return what a failed comparison says: how much is wrong, and the first problems."""
     lines = [f"{symbol}: {count_text(len(problems), 'problem')} in my {count_text(count, 'trade')}"]

@@ -160,13 +160,16 @@ class Truth:
     def assert_trades(self, mine: Iterable[object], symbol: str) -> None:
         """Fail unless trades are those of the exchange: none twice, none missing in between, in order.
 
+        No trades at all are no claim that could fail, so that they are an error: that there were none
+        on the exchange is `exchange.truth.trades("BTCUSDT") == []`.
+
         `mine` has ids, dicts as streams or REST have them, `Trade` messages, or any objects with an
         id, and with price and quantity if these are to be compared.
 
             exchange.truth.assert_trades(bot.trades, "BTCUSDT")
 
         Raises:
-            AssertionError: they differ; the message has the first problems.
+            AssertionError: they differ, or there is none; the message has the first problems.
             TypeError: one of `mine` is no trade.
             ConfigError: there is no such symbol.
         """
@@ -202,6 +205,8 @@ class Truth:
             for each in map(trade_of, self.trades(symbol, first))
         ]
         last = true[-1].trade_id if true and to_newest else None
+        if not seen:
+            raise AssertionError(trades.nothing_compared(symbol, len(true)))
         problems = trades.problems_of(seen, true, from_id=first, to_id=last)
         if problems:
             raise AssertionError(trades.report_of(symbol, len(seen), problems))

@@ -39,6 +39,8 @@ class FaultRule(Struct, frozen=True, kw_only=True):
     """When its window opens, in ms since 1970."""
     ends_ms: int | None
     """When it is over; null if it stays until it is removed."""
+    hint: str
+    """When it can happen, as long as it has not; empty once it has."""
 
 
 class FaultParam(Struct, frozen=True, kw_only=True):
@@ -129,15 +131,20 @@ class FaultsPage(Struct, frozen=True, kw_only=True):
 
 def fault_rule(on: FaultOn, at_edges: int = 0) -> FaultRule:
     """Return a rule as it is shown, with how often it has happened at edges."""
+    hits = on.hits + at_edges
+    hint = on.rule.row.occasion
+    if on.state == "waiting":
+        hint = f"its window has not opened; {hint}"
     return FaultRule(
         id=on.id,
         kind=on.rule.row.name,
         text=on.rule.text,
         rule=dict(on.rule.given),
         state=on.state,
-        hits=on.hits + at_edges,
+        hits=hits,
         opens_ms=on.opens_ms,
         ends_ms=on.ends_ms,
+        hint="" if hits else hint,
     )
 
 
