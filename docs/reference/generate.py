@@ -864,6 +864,10 @@ def profiles_page() -> str:
         "Profiles",
         "The exchange changes its message formats from time to time; a profile is one period of them.",
         "Select one with `--profile`.\n"
+        "A recorder and a relay ask the server for its profile, at `/plant/v1/profile`, which needs no token; "
+        "the exchange has nothing there, and the `current` one. "
+        "They start with no other answer: name the profile then. "
+        "A replay serves the profile that the recording says.\n"
         "In every profile, clients may use paths with and without `/public` and `/market`.\n"
         "`--routing` decides whether a stream stays silent on the wrong path.",
         table(("", *(f"`{name}`" for name in PROFILES)), _profile_rows()),

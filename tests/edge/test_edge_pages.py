@@ -278,6 +278,8 @@ async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() ->
         assert (refused.status, refused.headers["www-authenticate"][:6]) == (401, "Bearer")
         wrong = await edge.get("/plant/v1/nodes", headers={"Authorization": "Bearer open"})
         assert wrong.status == 401
+        profile = await edge.get("/plant/v1/profile")
+        assert profile.json == {"profile": "2026q1"}, "it is public, as /healthz is"
         right = {"Authorization": "Bearer open sesame"}
         assert (await edge.get("/plant/v1/nodes", headers=right)).status == 200
         assert (await edge.get("/healthz")).status == 200

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from loopback import Loopback, looped, until
+from loopback import Loopback, loopback, looped, until
 from tuning import tuned
 from world import Witness
 from written import manifest, read
@@ -26,6 +26,7 @@ from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.notices import Notice
 from tickerplant.plant import Plant
+from tickerplant.profile import P2026Q2
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.rest_jobs import discover_profile
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
@@ -167,7 +168,7 @@ async def recording(
         str(folder),
         venue=USDM,
         url=hosts.streams,
-        profile=await discover_profile(hosts, rest),
+        profile=await discover_profile(rest),
         streams=names,
         settings=WriterSettings(flush_ms=100, **writing),
     )
@@ -469,7 +470,7 @@ async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
         port = free.getsockname()[1]
     hosts = hosts_of(USDM, f"ws://127.0.0.1:{port}")
     rest = RestClient(hosts, WeightBudget())
-    profile = await discover_profile(hosts, rest)
+    profile = await discover_profile(rest)
     assert profile == ""
     tape, over = Tape(), asyncio.Event()
     recorder = Recorder(
@@ -493,6 +494,14 @@ async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
         await running
     assert isinstance(tape.notes[0], Disconnected)
     assert [each.profile for each in tape.notes if isinstance(each, ProfileReported)] == ["2026q1"]
+
+
+@looped
+async def test_a_control_plane_with_a_token_does_not_hide_the_profile() -> None:
+    async with loopback(control_token="open sesame", profile=P2026Q2) as house:  # noqa: S106
+        rest = RestClient(hosts_of(USDM, f"ws://{house.server.urls['usdm']}"), WeightBudget())
+        assert await discover_profile(rest) == "2026q2"
+        await rest.close()
 
 
 @looped

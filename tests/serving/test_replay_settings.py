@@ -55,7 +55,6 @@ def test_an_invalid_value_is_reported_with_its_option(
     [
         ("auto", "2026q2", "2026q2"),
         ("auto", "", "2026q1"),
-        ("auto", "of another century", "2026q1"),
         ("current", "2026q2", "current"),
     ],
 )
@@ -63,6 +62,13 @@ def test_the_profile_is_the_one_of_the_recording_unless_another_is_wanted(
     wanted: str, recorded: str, name: str
 ) -> None:
     assert replayed_profile(ReplaySettings(profile=wanted), recorded) == name
+
+
+def test_the_profile_of_a_recording_is_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="because the recording says 'of another century'"):
+        replayed_profile(ReplaySettings(profile="auto"), "of another century")
+    replayed_profile(ReplaySettings(profile="auto"), "")
+    assert "does not say its profile: 2026q1 is served" in capsys.readouterr().out
 
 
 def test_a_loop_cannot_exit_at_its_end(tmp_path: Path) -> None:

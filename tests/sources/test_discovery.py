@@ -8,7 +8,7 @@ import pytest
 from loopback import looped
 from relaying import START_MS, serve, upstream
 
-from tickerplant.errors import DecodeError, RequestError, UpstreamError
+from tickerplant.errors import ConfigError, DecodeError, RequestError, UpstreamError
 from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.sources.discovery import Retries, discover
 
@@ -77,21 +77,53 @@ async def test_a_contract_that_cannot_be_read_is_left_out_and_counted_by_one_nam
     ("status", "body", "expected"),
     [
         (200, b'{"profile":"2026q1"}', "2026q1"),
-        (200, b'{"profile":"of another version"}', CURRENT.name),
-        (200, b"[]", CURRENT.name),
-        (200, b'{"profile":"\xff"}', CURRENT.name),
         (404, b"<html>", CURRENT.name),
-        (403, b"", CURRENT.name),
+        (404, b'{"code":-5000,"msg":"Path is invalid"}', CURRENT.name),
         (400, b'{"code":-5000,"msg":"Path does not exist"}', CURRENT.name),
     ],
 )
 @looped
-async def test_an_upstream_without_a_profile_has_the_latest(
+async def test_an_upstream_says_its_profile_or_is_the_exchange(
     status: int, body: bytes, expected: str
 ) -> None:
     assert P2026Q1.name == "2026q1"
     async with answering(status, body) as url, upstream(url) as found:
         assert await found.upstream_profile() == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "answer"),
+    [
+        (200, b'{"profile":"of another version"}', "says 'of another version'"),
+        (200, b"[]", "answers something else than a profile"),
+        (200, b'{"profile":"\xff"}', "answers something else than a profile"),
+        (401, b'{"error":"no token"}', "answers HTTP 401 Whatever"),
+        (403, b"", "answers HTTP 403 Whatever"),
+        (400, b'{"code":-1121,"msg":"Invalid symbol."}', "answers HTTP 400"),
+    ],
+)
+@looped
+async def test_an_upstream_that_does_not_say_its_profile_is_not_guessed(
+    status: int, body: bytes, answer: str
+) -> None:
+    async with answering(status, body) as url, upstream(url) as found:
+        with pytest.raises(ConfigError, match="for --profile") as refused:
+            await found.upstream_profile()
+        place = f"{url.replace('ws', 'http')}/plant/v1/profile"
+        assert f"2026q1, 2026q2, current, because {place} {answer}" in str(refused.value)
+
+
+@looped
+async def test_upstreams_of_different_profiles_are_not_relayed_together() -> None:
+    async with (
+        serve(profile=CURRENT) as one,
+        serve(profile=P2026Q1) as other,
+        upstream(f"ws://{one.server.urls['usdm']}") as first,
+        upstream(f"ws://{other.server.urls['usdm']}") as second,
+    ):
+        with pytest.raises(ConfigError, match=r"the upstreams differ: .* has current, .* 2026q1"):
+            await discover([first, second], "auto")
+        assert (await discover([first, second], "current")).profile == "current"
 
 
 @pytest.mark.parametrize("status", [500, 503])

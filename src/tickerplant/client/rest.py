@@ -97,7 +97,8 @@ class RestClient:
             rng: Randomises the pauses between attempts.
             max_response_bytes: Maximum length of a response, decompressed.
         """
-        self._hosts = hosts
+        self.hosts = hosts
+        """The addresses of the venue."""
         self._timeout_s = timeout_s
         self._max_response_bytes = max_response_bytes
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
@@ -167,9 +168,9 @@ class RestClient:
         *,
         is_page: bool = False,
     ) -> bytes:
-        target = full_path(path, self._hosts.venue)
+        target = full_path(path, self.hosts.venue)
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
-        query = find_path(self._hosts.venue, target)
+        query = find_path(self.hosts.venue, target)
         weight = UNKNOWN_WEIGHT if query is None else query.weigh_over_rest(texts, None)
         url = self.url_of(path)
         request = self.context.request(
@@ -189,7 +190,7 @@ class RestClient:
 
     def url_of(self, path: str) -> str:
         """Return the URL of `path`."""
-        return self._hosts.rest + quote(full_path(path, self._hosts.venue), safe=_PATH_CHARACTERS)
+        return self.hosts.rest + quote(full_path(path, self.hosts.venue), safe=_PATH_CHARACTERS)
 
     def address_of(self, path: str, **params: str) -> str:
         """Return the URL of `path` with a query string."""

@@ -9,9 +9,10 @@ from msgspec import Struct, structs
 from msgspec.json import Decoder
 
 from tickerplant.client.rest import RestClient
-from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
+from tickerplant.formatting import printable
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.profile import CURRENT, PROFILES
 from tickerplant.streams import resolve
@@ -32,7 +33,12 @@ CACHED_MS = 600_000
 TIMEOUT_S = 10.0
 MAX_SUGGESTIONS = 10
 """Maximum number of names in one check for which a similar symbol is searched."""
-NO_SUCH_PATH = 404
+NO_SUCH_PATH, BAD_PATH = 404, -5000
+"""The status and the code of an exchange that does not have a path (REST error codes page)."""
+AUTO = "auto"
+"""Stands for the profile of the server."""
+MAX_SHOWN = 40
+"""Characters of an unknown profile that an error shows."""
 PROFILE_PATH = "/plant/v1/profile"
 """Path at which a plant reports its profile."""
 
@@ -138,8 +144,8 @@ class Listing:
 def is_unknown_path(error: RequestError | UpstreamError) -> bool:
     """Whether a server responded that it does not have the path of a venue."""
     if isinstance(error, RequestError):
-        return error.status == NO_SUCH_PATH
-    return error.reason.startswith(f"HTTP {NO_SUCH_PATH} ")
+        return error.status == NO_SUCH_PATH or error.code == BAD_PATH
+    return error.reason.startswith((f"HTTP {NO_SUCH_PATH} ", f"HTTP {NO_SUCH_PATH},"))
 
 
 def other_venue_by_host(hosts: Hosts) -> Venue | None:
@@ -200,22 +206,42 @@ def _unlisted(
 
 
 async def upstream_profile(rest: RestClient) -> str:
-    """Return the profile of the server; the exchange reports none and has the current one.
+    """Return the profile of the server; that of the exchange, which reports none, is the current one.
+
+    A server is the exchange if it has the address of the exchange, or has nothing at the path where a
+    plant says its profile.  Nothing is concluded from any other response.
 
     Raises:
+        ConfigError: the server does not say its profile, or one that this version does not know.
         RequestError: the server refuses all requests for now.
         UpstreamError: it cannot be reached.
     """
+    hosts = rest.hosts
+    if hosts.rest == f"https://{hosts.venue.rest_host}":
+        return CURRENT.name
     try:
         name = _decode_profile(await rest.get(PROFILE_PATH)).profile
-    except RequestError as error:
-        if error.status in REFUSALS:
-            raise
-        return CURRENT.name
-    except UpstreamError as error:
-        if error.reason.startswith("HTTP 4"):
+    except (RequestError, UpstreamError) as error:
+        if is_unknown_path(error):
             return CURRENT.name
-        raise
+        if isinstance(error, RequestError):
+            if error.status in REFUSALS:
+                raise
+            raise _unknown_profile(hosts, f"answers HTTP {error.status}") from None
+        if not error.reason.startswith(("HTTP 3", "HTTP 4")):
+            raise
+        raise _unknown_profile(hosts, f"answers {error.reason}") from None
     except UNREADABLE:
-        return CURRENT.name
-    return name if name in PROFILES else CURRENT.name
+        raise _unknown_profile(hosts, "answers something else than a profile") from None
+    if name not in PROFILES:
+        raise _unknown_profile(hosts, f"says {printable(name[:MAX_SHOWN])!r}")
+    return name
+
+
+def _unknown_profile(hosts: Hosts, answer: str) -> ConfigError:
+    """Return the error that a server does not say which profile it has."""
+    expected = (
+        f"the name of the profile, {', '.join(PROFILES)}, because {hosts.rest}{PROFILE_PATH} {answer}; "
+        "a plant of this version says it without a token"
+    )
+    return ConfigError("--profile", AUTO, expected)

@@ -501,6 +501,13 @@ class RecordSettings(ClientSettings, frozen=True, kw_only=True):
         str | None,
         _setting("Output folder; an existing recording in it is continued.", folder_path),
     ] = None
+    profile: Annotated[
+        str,
+        _setting(
+            f"Protocol profile of the server: {', '.join(PROFILES)}, or auto for what it says.",
+            profile_name_or_auto,
+        ),
+    ] = "auto"
     copies: Annotated[Copies, _setting("Redundant connections per stream.")] = 1
     max_connection_age_ms: Annotated[
         int,

@@ -14,13 +14,12 @@ from msgspec.json import Decoder
 
 from tickerplant.client.rest import RestClient
 from tickerplant.client.server_info import upstream_profile
-from tickerplant.errors import RequestError, UpstreamError
+from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.formatting import printable
 from tickerplant.logs import logger
 from tickerplant.messages.readers import UNREADABLE
-from tickerplant.profile import CURRENT
 from tickerplant.queries.depth import RPI_LIMIT
 from tickerplant.recorder.contracts import Contracts
 from tickerplant.recorder.snapshot_schedule import LONGEST_PAUSE_MS, Book, SnapshotSchedule
@@ -72,10 +71,12 @@ async def discover_venue(likely: Hosts, unlikely: Hosts) -> Hosts:
     return likely
 
 
-async def discover_profile(hosts: Hosts, rest: RestClient) -> str:
-    """Return the profile of the server at `hosts`; empty if it does not answer within seconds."""
-    if hosts.rest == f"https://{hosts.venue.rest_host}":
-        return CURRENT.name
+async def discover_profile(rest: RestClient) -> str:
+    """Return the profile of a server; empty if it does not answer within seconds.
+
+    Raises:
+        ConfigError: it answers, and does not say its profile.
+    """
     try:
         async with asyncio.timeout(DISCOVERY_TIMEOUT_S):
             return await upstream_profile(rest)
@@ -222,6 +223,9 @@ class RestJobs:
             except (RequestError, UpstreamError):
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            except ConfigError as error:
+                logger().error(f"! the recording does not say its profile: {error}")
+                return
             else:
                 self._writer.note(
                     manifest_entries.ProfileReported(time_ns=self._clock_ns(), profile=profile)

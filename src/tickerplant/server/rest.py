@@ -194,7 +194,9 @@ class Rest:
         Operations, with the `body` of a POST, and requests whose answer takes longer are answered too.
         """
         route = ROUTER.find(path)
-        if path.startswith(PLANT_PATHS) and not self._plane.token.opens(headers):
+        is_public = route is not None and route.is_public(method)
+        is_guarded = path.startswith(PLANT_PATHS) and not is_public
+        if is_guarded and not self._plane.token.opens(headers):
             refusal = self._plane.token.refusal(headers)
             return route is not None, self._refuse(refusal, address)
         if route is not None:

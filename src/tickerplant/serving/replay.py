@@ -98,9 +98,25 @@ def replay_service(
 
 
 def replayed_profile(settings: ReplaySettings, recorded: str) -> str:
-    """Return the name of the profile to serve, given that of the recordings; empty if unknown."""
+    """Return the name of the profile to serve.
+
+    Args:
+        settings: The settings of the program.
+        recorded: The profile of the recordings; empty if none of them says it.
+
+    Raises:
+        ConfigError: the recordings are of a profile that this version does not know.
+    """
     if settings.profile != "auto":
         return settings.profile
-    if recorded and recorded not in PROFILES:
-        logs.logger().warning(f"! the recording is of an unknown profile, {recorded}")
-    return recorded if recorded in PROFILES else P2026Q1.name
+    if recorded in PROFILES:
+        return recorded
+    names = ", ".join(PROFILES)
+    if recorded:
+        expected = f"the name of the profile, {names}, because the recording says {recorded!r}"
+        raise ConfigError("--profile", settings.profile, expected)
+    logs.logger().warning(
+        f"! the recording does not say its profile: {P2026Q1.name} is served; --profile names another "
+        f"of {names}"
+    )
+    return P2026Q1.name

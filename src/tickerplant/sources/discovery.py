@@ -8,15 +8,13 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from tickerplant.errors import DecodeError, RequestError, UpstreamError
+from tickerplant.client.server_info import AUTO
+from tickerplant.errors import ConfigError, DecodeError, RequestError, UpstreamError
 from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints, logger
 from tickerplant.sources.upstream import Upstream
 
 T = TypeVar("T")
-
-AUTO = "auto"
-"""Stands for the profile of the upstream."""
 
 
 class Retries(Struct, frozen=True):
@@ -46,8 +44,11 @@ async def discover(
 
     Args:
         upstreams: One for each venue that is relayed.
-        profile: The profile to serve, or `auto` for that of the first upstream.
+        profile: The profile to serve, or `auto` for that of the upstreams.
         retries: The pauses between attempts.
+
+    Raises:
+        ConfigError: with `auto`, an upstream does not say its profile, or they have different ones.
     """
     complaints = Complaints()
     found = await asyncio.gather(
@@ -55,8 +56,17 @@ async def discover(
     )
     instruments = [instrument for listed, _ in found for instrument in listed]
     if profile == AUTO:
-        first = upstreams[0]
-        profile = await retry(first, first.upstream_profile, complaints, retries)
+        profiles = await asyncio.gather(
+            *(retry(each, each.upstream_profile, complaints, retries) for each in upstreams)
+        )
+        profile = profiles[0]
+        if len(set(profiles)) > 1:
+            said = ", ".join(
+                f"{each.hosts.rest} has {name}"
+                for each, name in zip(upstreams, profiles, strict=True)
+            )
+            expected = f"the name of one profile, because the upstreams differ: {said}"
+            raise ConfigError("--profile", AUTO, expected)
     return Discovered(instruments, max(time_ms for _, time_ms in found), profile)
 
 
@@ -66,11 +76,17 @@ async def retry(
     complaints: Complaints,
     retries: Retries = RETRIES,
 ) -> T:
-    """Return what `fetch` returns, retrying it until it succeeds."""
+    """Return what `fetch` returns, retrying it until it succeeds.
+
+    Raises:
+        ConfigError: the settings do not suit the upstream; trying again cannot help.
+    """
     pause_s = retries.first_pause_s
     while True:
         try:
             return await fetch()
+        except ConfigError:
+            raise
         except (UpstreamError, RequestError, DecodeError) as error:
             logger().warning(
                 f"! the upstream does not respond: {error}",

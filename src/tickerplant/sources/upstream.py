@@ -145,9 +145,10 @@ class Upstream:
         return listing.instruments, time_ms
 
     async def upstream_profile(self) -> str:
-        """Return the profile that the upstream reports; the latest one for the exchange.
+        """Return the profile that the upstream reports; the current one for the exchange.
 
         Raises:
+            ConfigError: the upstream does not say its profile.
             RequestError: the upstream refuses to respond for now.
             UpstreamError: the upstream cannot be reached.
         """

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from tickerplant import logs
 from tickerplant.client.rest import RestClient
-from tickerplant.client.server_info import wrong_venue_text
+from tickerplant.client.server_info import AUTO, wrong_venue_text
 from tickerplant.config.settings import RecordSettings, is_quiet
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import Hosts
@@ -95,7 +95,9 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
             logger().warning(f"! {served}: there may be nothing to record; see --venue")
     rest = RestClient(run.hosts, WeightBudget())
     try:
-        profile = await discover_profile(run.hosts, rest)
+        profile = settings.profile
+        if profile == AUTO:
+            profile = await discover_profile(rest)
         writer = _writer(run, profile)
     except BaseException:
         await rest.close()

@@ -15,6 +15,7 @@ from tickerplant.server.operations.catalogue import OPERATIONS, Router
 from tickerplant.server.operations.coverage import COVERAGE_PATH
 from tickerplant.server.operations.openapi import openapi_document
 from tickerplant.server.operations.operation import Operation, QueryParam
+from tickerplant.server.operations.pages import PROFILE_PATH
 from tickerplant.server.response import JSON
 
 DOCUMENT = json.loads(json.dumps(openapi_document(OPERATIONS)))
@@ -156,7 +157,7 @@ async def test_with_a_token_only_health_metrics_and_the_addresses_are_open() -> 
         for operation in OPERATIONS:
             path = operation.path.replace("{id}", "x")
             found = await house.get(path, method=operation.method)
-            is_open = not path.startswith(PLANT_PATHS)
+            is_open = not path.startswith(PLANT_PATHS) or path == PROFILE_PATH
             assert (found.status != 401) == is_open, path
             if not is_open:
                 assert found.headers["www-authenticate"].startswith("Bearer")
@@ -164,6 +165,9 @@ async def test_with_a_token_only_health_metrics_and_the_addresses_are_open() -> 
         headers = {"Authorization": f"Bearer {TOKEN}"}
         assert (await house.get("/plant/v1/nodes", headers=headers)).status == 200
         assert (await house.get("/plant/v1/nothing")).status == 401
+        assert (await house.get("/plant/v1/profile")).json == {"profile": "2026q1"}
+        changed = await house.get("/plant/v1/profile", method="POST", headers=JSON_TYPE)
+        assert changed.status == 401
         assert (await house.get("/fapi/v1/ping")).status == 200
         text = (await house.get("/")).body.decode()
         assert "needs a token" in text

@@ -70,6 +70,11 @@ class Route(Struct, frozen=True):
         """Whether it is about the process that answers."""
         return any(each.is_own for each in self.operations.values())
 
+    def is_public(self, method: str) -> bool:
+        """Whether an operation is answered without the token."""
+        operation = self.operations.get(method)
+        return operation is not None and operation.is_public
+
     @property
     def allowed(self) -> str:
         """The methods, as the header `Allow` has them."""

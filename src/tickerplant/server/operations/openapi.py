@@ -122,7 +122,7 @@ def _operation(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Sche
     }
     if row.doc:
         described["description"] = row.doc
-    if not is_control:
+    if not is_control or row.is_public:
         described["security"] = []
     params = [_query_param(each) for each in row.params]
     if row.id_doc:
@@ -160,7 +160,7 @@ def _responses(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Sche
     responses: Schema = {"200": {"description": row.summary, "content": content}}
     names = []
     if is_control:
-        names += ["Unauthorized", "Forbidden"]
+        names += ["Forbidden"] if row.is_public else ["Unauthorized", "Forbidden"]
         names += ["Invalid", "UrlTooLong"]
         names += [] if row.method in READING else ["NotJson"]
         names += ["BodyTooLong"] if row.method == "POST" else []

@@ -133,6 +133,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """What it answers other than 200, and when."""
     example: Mapping[str, Any] = {}
     """A body that can be sent."""
+    is_public: bool = False
+    """Whether it is answered without the token, like the pages outside of `/plant/v1/`."""
     is_own: bool = False
     """Whether it is about the process that answers; others are about the plant and all its edges."""
 

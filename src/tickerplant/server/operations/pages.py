@@ -176,6 +176,8 @@ OPERATIONS = (
         path=PROFILE_PATH,
         name="profile",
         summary="The protocol profile.",
+        doc="It is answered without the token: clients and recordings depend on it.",
+        is_public=True,
         handler=lambda plane, _: ProfilePage(profile=plane.profile_name),
         answers=(ProfilePage,),
     ),
