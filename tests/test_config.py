@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tickerplant.client.market import connect
 from tickerplant.config.resolve import read_file, resolve, unknown_variables
 from tickerplant.config.setting import GROUPS, settings_of
 from tickerplant.config.settings import (
@@ -19,6 +21,7 @@ from tickerplant.config.settings import (
     SimulateSettings,
 )
 from tickerplant.config.values import duration_ms, duration_setting, market_time_ms
+from tickerplant.control.client import ControlClient
 from tickerplant.errors import ConfigError
 from tickerplant.replaying.plan import Plan
 from tickerplant.units import NS_PER_MS
@@ -378,9 +381,42 @@ def test_a_replay_warms_up_as_long_by_default_as_its_plan() -> None:
     assert ReplaySettings().warm_up_ms * NS_PER_MS == Plan().warm_up_ns
 
 
-def test_no_error_quotes_a_secret() -> None:
-    read = resolve("edge", EdgeSettings, {}, {}, {"bus_password": 1234, "bus_token": ["x"]})
-    assert (read.bus_password, read.bus_token) == ("1234", "['x']")
+def test_a_secret_of_digits_needs_no_quotes() -> None:
+    read = resolve("simulate", SimulateSettings, {}, {}, {"bus_password": 1234, "control_token": 5})
+    assert (read.bus_password, read.control_token) == ("1234", "5")
+
+
+@pytest.mark.parametrize("option", ["bus-user", "bus-password", "bus-token", "control-token"])
+@pytest.mark.parametrize("wrong", ["", "kept\n", "kept\x00", "\tkept", ["kept"], True, {"kept": 1}])
+def test_a_secret_that_is_empty_or_cannot_be_sent_is_refused_and_not_quoted(
+    option: str, wrong: object
+) -> None:
+    key = option.replace("-", "_")
+    places: list[tuple[dict[str, Any], dict[str, str], dict[str, Any]]] = [({}, {}, {key: wrong})]
+    if isinstance(wrong, str):
+        places += [({key: wrong}, {}, {}), ({}, {f"TICKERPLANT_{key.upper()}": wrong}, {})]
+    for flags, environment, file in places:
+        with pytest.raises(ConfigError, match="leave the setting out to have none") as refused:
+            resolve("simulate", SimulateSettings, flags, environment, file)
+        assert "kept" not in str(refused.value)
+
+
+@pytest.mark.parametrize("wrong", [" a", "a ", "é", "a\x7f", "\u2003", "x" * 1_025])
+def test_a_token_that_no_header_can_carry_is_refused(wrong: str) -> None:
+    for command in ("simulate", "test-server", "control"):
+        with pytest.raises(ConfigError, match=r"1 to 1,024 printable ASCII characters") as refused:
+            resolve(command, COMMANDS[command], {}, {"TICKERPLANT_CONTROL_TOKEN": wrong})
+        assert repr(wrong) not in str(refused.value)
+    with pytest.raises(ConfigError, match=r"1 to 1,024 printable ASCII characters"):
+        ControlClient("127.0.0.1:1", wrong)
+    with pytest.raises(ConfigError, match="value '…' for api_key"):
+        connect("usdm", api_key=wrong)
+
+
+@pytest.mark.parametrize("fine", ["a", "correct horse", "~" * 1_024, "a=b,c"])
+def test_a_token_that_a_header_can_carry_is_taken_as_it_is(fine: str) -> None:
+    environment = {"TICKERPLANT_CONTROL_TOKEN": fine}
+    assert resolve("relay", RelaySettings, {}, environment).control_token == fine
 
 
 def test_a_metavar_says_what_is_wanted() -> None:

@@ -19,6 +19,9 @@ import re
 
 from tickerplant.formatting import LONGEST_MESSAGE, one_line
 
+HIDDEN = "…"
+"""Stands in errors for a value that is secret."""
+
 _USER = re.compile(r"^(\w+://)[^/?#]*@")
 _MOST_SHOWN = 200
 """Characters of a wrong value that an error repeats."""

@@ -29,7 +29,7 @@ from tickerplant.client.server_info import (
 )
 from tickerplant.client.subscription import Listener, Subscription, check_callback
 from tickerplant.client.timeouts import check_timeout
-from tickerplant.errors import ConfigError, RequestError, UpstreamError
+from tickerplant.errors import HIDDEN, ConfigError, RequestError, UpstreamError
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
 from tickerplant.feed.observer import Observer
@@ -44,6 +44,7 @@ from tickerplant.messages.readers import reader
 from tickerplant.messages.rest import FundingRate, Instrument
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.notices import Notice
+from tickerplant.protocol.credentials import EXPECTED_SECRET, fits_a_header
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import depth
 from tickerplant.recording.timestamps import Instant
@@ -113,6 +114,8 @@ def connect(
     )
     settings = ClientSettings() if settings is None else settings
     check_settings(settings)
+    if api_key is not None and not fits_a_header(api_key):
+        raise ConfigError("api_key", HIDDEN if api_key else api_key, EXPECTED_SECRET)
     return Market(hosts, settings, budget or WeightBudget(), api_key)
 
 

@@ -9,12 +9,14 @@ import msgspec
 from msgspec import Struct, structs
 
 from tickerplant.config.values import (
+    SECRETS,
     Parser,
     api_url,
     assignments,
     base_url,
     bus_prefix,
     bus_urls,
+    control_token,
     control_url,
     duration_ms,
     duration_setting,
@@ -39,7 +41,7 @@ from tickerplant.config.values import (
     step_or_speed,
     time_spec,
 )
-from tickerplant.errors import ConfigError
+from tickerplant.errors import HIDDEN, ConfigError
 from tickerplant.suggestions import one_of
 
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
@@ -104,6 +106,7 @@ _METAVARS: dict[Parser, str] = {
     base_url: "URL",
     bus_prefix: "WORD",
     bus_urls: "URL,…",
+    control_token: "TEXT",
     control_url: "URL",
     duration_ms: "DURATION",
     faults: "NAME=VALUE",
@@ -243,6 +246,8 @@ class Setting(Struct, frozen=True):
                 expected = f"auto, the new name of {OLD_AUTO}"
             # A repeatable option arrives as a tuple; show it as it was typed.
             shown = ",".join(raw) if isinstance(raw, tuple) else raw
+            if self.parse in SECRETS:
+                shown = HIDDEN if raw else raw
             raise ConfigError(origin, shown, expected) from None
 
     def _expected(self, error: ValueError, raw: object) -> str:

@@ -13,6 +13,7 @@ from tickerplant.config.values import (
     base_url,
     bus_prefix,
     bus_urls,
+    control_token,
     control_url,
     duration_ms,
     faults,
@@ -238,7 +239,7 @@ class ServeSettings(ListenSettings, frozen=True, kw_only=True):
         _setting(
             "Token without which requests to /plant/v1/ are refused; better in "
             "TICKERPLANT_CONTROL_TOKEN, which other users cannot see.",
-            secret,
+            control_token,
         ),
     ] = None
 
@@ -366,7 +367,7 @@ class TestServerSettings(SimulateSettings, frozen=True, kw_only=True):
         _setting(
             "Token without which requests to /plant/v1/ are refused; better in "
             "TICKERPLANT_CONTROL_TOKEN, which other users cannot see [a random one, printed].",
-            secret,
+            control_token,
         ),
     ] = None
 
@@ -777,7 +778,7 @@ class ControlSettings(ListSettings, frozen=True, kw_only=True):
         str | None,
         _setting(
             "Token of the server; better in TICKERPLANT_CONTROL_TOKEN, which other users cannot see.",
-            secret,
+            control_token,
         ),
     ] = None
 

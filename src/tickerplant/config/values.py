@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -14,6 +15,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.faults.rule import Rule, parse_rule
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
+from tickerplant.protocol.credentials import EXPECTED_SECRET, fits_a_header
 from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.timestamps import EXPECTED_TIME, TimeSpec, parse_time_ns, parse_time_spec
 from tickerplant.suggestions import one_of
@@ -29,6 +31,7 @@ _HOST = "an address or a host name"
 _NAMES = "at least one name, several separated by commas, or @FILE, or - for standard input"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
 _FAULTS = "KIND=VALUE, followed by words KEY=VALUE; several separated by commas, or tables"
+_OR_NONE = "; leave the setting out to have none"
 STEP = "step"
 """The speed of a clock that stands still until it makes a step."""
 _EARLIEST_MS = 1_262_304_000_000
@@ -195,8 +198,37 @@ def bus_prefix(text: object) -> str:
 
 
 def secret(text: object) -> str:
-    """Return `text` as it is: no error may quote it."""
-    return str(text)
+    """Return `text` as it is; no error quotes it.
+
+    Raises:
+        ValueError: `text` is not a text, is empty, or has control characters, such as a line end.
+    """
+    found = _digits_as_text(text)
+    if not found or any(unicodedata.category(each) == "Cc" for each in found):
+        raise ValueError(f"a text without control characters{_OR_NONE}")
+    return found
+
+
+def control_token(text: object) -> str:
+    """Return the token of a control plane; no error quotes it.
+
+    Raises:
+        ValueError: no request can carry `text`.
+    """
+    found = _digits_as_text(text)
+    if not fits_a_header(found):
+        raise ValueError(f"{EXPECTED_SECRET}{_OR_NONE}")
+    return found
+
+
+def _digits_as_text(text: object) -> str:
+    """Return a text, or a whole number of a settings file as one; empty for anything else."""
+    is_number = isinstance(text, int) and not isinstance(text, bool)
+    return str(text) if isinstance(text, str) or is_number else ""
+
+
+SECRETS = frozenset({secret, control_token})
+"""The parsers of values that no error may quote."""
 
 
 def profile_name(text: object) -> str:

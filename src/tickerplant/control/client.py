@@ -16,8 +16,9 @@ from typing import Any, Self, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
 
 from tickerplant.control.clock_state import LONGEST_WAIT_S
-from tickerplant.errors import ConfigError, TickerplantError, UpstreamError
+from tickerplant.errors import HIDDEN, ConfigError, TickerplantError, UpstreamError
 from tickerplant.formatting import LONGEST_MESSAGE, one_line
+from tickerplant.protocol.credentials import EXPECTED_SECRET, fits_a_header
 
 PREFIX = "/plant/v1"
 TIMEOUT_S = 10.0
@@ -72,8 +73,8 @@ class ControlClient:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         scheme, self._host, self._port = _address(url)
-        if not token.isascii() or not token.isprintable():
-            raise ConfigError("token", "…", "printable ASCII characters")
+        if token and not fits_a_header(token):
+            raise ConfigError("token", HIDDEN, EXPECTED_SECRET)
         self.url = f"{scheme}://{self._host}:{self._port}"
         """The address, with scheme and port."""
         self._is_tls = scheme == "https"
