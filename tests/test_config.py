@@ -381,6 +381,29 @@ def test_a_replay_warms_up_as_long_by_default_as_its_plan() -> None:
     assert ReplaySettings().warm_up_ms * NS_PER_MS == Plan().warm_up_ns
 
 
+@pytest.mark.parametrize(
+    ("given", "networks"),
+    [
+        ("10.0.0.7", ("10.0.0.7",)),
+        ("10.0.0.0/8, fd00::/8", ("10.0.0.0/8", "fd00::/8")),
+        (["10.0.0.7", "::1,10.0.0.7"], ("10.0.0.7", "::1")),
+    ],
+)
+def test_trusted_proxies_are_addresses_and_networks(
+    given: object, networks: tuple[str, ...]
+) -> None:
+    read = resolve("edge", EdgeSettings, {}, {}, {"trusted_proxy": given})
+    assert read.trusted_proxy == networks
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", ",", "balancer", "10.0.0.7/24", "10.0.0.0/33", "*", 7, "a,::"]
+)
+def test_what_is_no_network_is_not_trusted(wrong: object) -> None:
+    with pytest.raises(ConfigError, match=r"an address or a network such as 10\.0\.0\.7"):
+        resolve("relay", RelaySettings, {}, {}, {"trusted_proxy": wrong})
+
+
 def test_a_secret_of_digits_needs_no_quotes() -> None:
     read = resolve("simulate", SimulateSettings, {}, {}, {"bus_password": 1234, "control_token": 5})
     assert (read.bus_password, read.control_token) == ("1234", "5")

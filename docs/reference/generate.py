@@ -979,7 +979,12 @@ def operations_page() -> str:
                     "415",
                 ),
                 (
-                    "any, if the server has a token",
+                    "any of another machine, if the server has no token",
+                    "The operation only reads, and tells nothing about other clients: it says so below.",
+                    "403",
+                ),
+                (
+                    "any but the profile, if the server has a token",
                     "`Authorization` is `Bearer` and the token of `--control-token`.",
                     "401",
                 ),
@@ -997,7 +1002,12 @@ def _operations_at(path: str) -> Iterable[str]:
     yield f"## `{path}`"
     described: set[type[Struct]] = set()
     for each in (each for each in OPERATIONS if each.path == path):
-        yield one_line(f"**{each.method}**: {each.summary} {each.doc}")
+        remote = (
+            "If the server has no token, other machines may do it too. "
+            if each.is_about_market
+            else ""
+        )
+        yield one_line(f"**{each.method}**: {each.summary} {remote}{each.doc}")
         if each.id_doc:
             yield f"`{{id}}` is {each.id_doc}"
         if each.params:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -44,6 +44,7 @@ class Whole:
         self.node = node
         self.answers = answers
         self.clock = Clock()
+        self.trusted_proxies: Sequence[str] = ()
         self.edges: list[Loopback] = []
         self.servers: list[EdgeServer] = []
         self.nodes: list[EdgeNode] = []
@@ -67,6 +68,7 @@ class Whole:
             complaints=complaints,
             clock=self.clock,
             tick_ms=TICK_MS,
+            trusted_proxies=self.trusted_proxies,
         )
         await server.start()
         running = asyncio.create_task(server.run())
@@ -124,6 +126,7 @@ async def whole(
     steering: Steering | None = None,
     grace_ms: int = 5_000,
     control_token: str = "",
+    trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[Whole]:
     """Serve one market per venue through edges, until the end of the block."""
     plant = little_plant(profile, strict_routing=strict_routing)
@@ -159,6 +162,7 @@ async def whole(
         running = asyncio.create_task(node.run())
         house = Whole(bus, plant, server, node, answers)
         house.clock = clock
+        house.trusted_proxies = trusted_proxies
         try:
             for _ in range(edges):
                 await house.add_edge(grace_ms=grace_ms)

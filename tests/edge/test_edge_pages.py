@@ -288,6 +288,26 @@ async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() ->
 
 
 @looped
+async def test_an_edge_tells_its_own_machine_from_others_and_clients_from_each_other() -> None:
+    async with whole(1, trusted_proxies=["127.0.0.1"]) as many:
+        (edge,) = many.edges
+        from_there = {"X-Forwarded-For": "203.0.113.7"}
+        refused = await edge.get("/plant/v1/faults", method="DELETE", headers=from_there)
+        assert (refused.status, "--control-token" in refused.json["error"]) == (403, True)
+        assert (await edge.get("/plant/v1/nodes", headers=from_there)).status == 403
+        assert (await edge.get("/plant/v1/server", headers=from_there)).status == 200
+        assert (await edge.get("/plant/v1/faults", method="DELETE")).status == 200
+        for used in ("1", "2"):
+            answer = await edge.get("/fapi/v1/time", headers=from_there)
+            assert answer.headers["x-mbx-used-weight-1m"] == used
+        assert (await edge.get("/fapi/v1/time")).headers["x-mbx-used-weight-1m"] == "1"
+        async with edge.connect("/ws/btcusdt@trade", additional_headers=from_there):
+            await many.reported()
+            page = (await edge.get("/plant/v1/connections")).json
+            assert [each["address"] for each in page["connections"]] == ["203.0.113.7"]
+
+
+@looped
 async def test_an_operator_closes_a_connection_of_an_edge_and_sees_why_it_ended() -> None:
     async with (
         whole(2) as many,

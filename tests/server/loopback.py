@@ -7,8 +7,7 @@ import functools
 import http.client
 import json
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ParamSpec
 
@@ -23,6 +22,7 @@ from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
+from tickerplant.server.certificate import ServedCertificate
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.truth.truth import Truth
@@ -189,7 +189,9 @@ async def loopback(
     profile: Profile = P2026Q1,
     faults: str = "",
     forwarder: Forwarder | None = None,
-    tls: ssl.SSLContext | None = None,
+    tls: ServedCertificate | None = None,
+    trusted_proxies: Sequence[str] = (),
+    host: str = "127.0.0.1",
     policy: Policy = EVERY,
     control_token: str = "",
     truth: Truth | None = None,
@@ -211,6 +213,8 @@ async def loopback(
         limits=limits,
         forwarders={USDM.name: forwarder} if forwarder else None,
         tls=tls,
+        trusted_proxies=trusted_proxies,
+        host=host,
         clock=clock,
         tick_ms=TICK_MS,
         policy=policy,

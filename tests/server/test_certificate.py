@@ -11,8 +11,10 @@ from stage import open_plant
 from tickerplant.config.settings import SimulateSettings
 from tickerplant.errors import ConfigError
 from tickerplant.server.certificate import (
+    CHECKED_EVERY_S,
     MAX_PEM_BYTES,
     OwnCertificate,
+    ServedCertificate,
     context_of,
     own_certificate,
 )
@@ -139,7 +141,9 @@ def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertif
     @looped
     async def test() -> None:
         plant = open_plant()
-        server = Server(plant, ports={"usdm": 0, "coinm": 0}, tls=context_of(str(own.server)))
+        server = Server(
+            plant, ports={"usdm": 0, "coinm": 0}, tls=ServedCertificate(str(own.server))
+        )
         await server.start()
         try:
             offer = Offer(
@@ -167,3 +171,101 @@ def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertif
 def test_a_certificate_that_cannot_be_read_is_reported_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a PEM file that can be read \(No such file"):
         context_of(str(tmp_path / "none.pem"))
+
+
+def issued(folder: Path, name: str = "server.pem", days: int = 30) -> trustme.LeafCert:
+    """Write a certificate with its key, as an ACME client would: another file takes the name."""
+    leaf = trustme.CA().issue_cert(
+        "localhost", "127.0.0.1", not_after=datetime.now(UTC) + timedelta(days=days)
+    )
+    new = folder / f"{name}.new"
+    new.write_bytes(leaf.private_key_and_cert_chain_pem.bytes())
+    new.replace(folder / name)
+    return leaf
+
+
+class Watched(ServedCertificate):
+    """A certificate at which is looked when a test says so."""
+
+    now_s = 0.0
+
+    def is_due(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.now_s += CHECKED_EVERY_S
+            self.look(self.now_s)
+
+
+def test_a_certificate_is_replaced_when_its_file_has_changed_and_rests(tmp_path: Path) -> None:
+    issued(tmp_path, days=30)
+    served = Watched(str(tmp_path / "server.pem"))
+    first, expires_s = served.context, served.expires_s
+    served.is_due(3)
+    assert served.context is first, "it did not change"
+    issued(tmp_path, days=60)
+    served.is_due()
+    assert served.context is first, "it may still be changing"
+    served.look(served.now_s + CHECKED_EVERY_S / 2)
+    assert served.context is first, "it is not time"
+    served.is_due()
+    assert served.context is not first
+    assert served.expires_s > expires_s + 86_400 * 29
+    assert (served.reloads, served.failures) == (1, 0)
+
+
+def test_a_link_that_is_set_to_another_folder_is_a_change(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        issued(tmp_path / name, "tls.pem")
+    data = tmp_path / "..data"
+    data.symlink_to("old")
+    (tmp_path / "tls.pem").symlink_to("..data/tls.pem")
+    served = Watched(str(tmp_path / "tls.pem"))
+    first = served.context
+    (tmp_path / "..data_tmp").symlink_to("new")
+    (tmp_path / "..data_tmp").rename(data)  # as the kubelet does
+    served.is_due(2)
+    assert served.context is not first
+
+
+@pytest.mark.parametrize("problem", ["key of another", "no PEM", "gone", "expired", "a folder"])
+def test_a_certificate_that_is_no_good_changes_nothing_and_is_said_once(
+    tmp_path: Path, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issued(tmp_path)
+    path = tmp_path / "server.pem"
+    served = Watched(str(path))
+    first, expires_s = served.context, served.expires_s
+    if problem == "key of another":
+        cert = trustme.CA().issue_cert("localhost").cert_chain_pems[0].bytes()
+        path.write_bytes(cert + trustme.CA().issue_cert("a").private_key_pem.bytes())
+    elif problem == "no PEM":
+        path.write_text("not a certificate")
+    elif problem == "expired":
+        issued(tmp_path, days=-1)
+    else:
+        path.unlink()
+    if problem == "a folder":
+        path.mkdir()
+    served.is_due(5)
+    assert (served.context, served.expires_s) == (first, expires_s)
+    assert (served.reloads, served.failures) == (0, 1)
+    said = capsys.readouterr().out
+    assert said.count("the certificate in use stays") == 1
+    if problem == "a folder":
+        path.rmdir()
+    issued(tmp_path)
+    served.is_due(2)
+    assert (served.reloads, served.failures) == (1, 1), "the next one is good"
+
+
+def test_a_certificate_and_its_key_may_be_replaced_one_after_the_other(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    leaves = [trustme.CA().issue_cert("localhost") for _ in range(2)]
+    cert.write_bytes(leaves[0].cert_chain_pems[0].bytes())
+    key.write_bytes(leaves[0].private_key_pem.bytes())
+    served = Watched(str(cert), str(key))
+    cert.write_bytes(leaves[1].cert_chain_pems[0].bytes())
+    served.is_due()
+    key.write_bytes(leaves[1].private_key_pem.bytes())
+    served.is_due(2)
+    assert (served.reloads, served.failures) == (1, 0), "half of a change is not looked at"

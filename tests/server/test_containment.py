@@ -24,7 +24,7 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
-from tickerplant.server.certificate import OwnCertificate, context_of, own_certificate
+from tickerplant.server.certificate import OwnCertificate, ServedCertificate, own_certificate
 from tickerplant.server.faults.connection import ACTS, ConnectionFaults
 from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -74,7 +74,7 @@ def _recording(path: Path) -> str:
 
 @asynccontextmanager
 async def running(
-    origin: str, folder: Path, tls: ssl.SSLContext | None = None
+    origin: str, folder: Path, tls: ServedCertificate | None = None
 ) -> AsyncIterator[tuple[Loopback, asyncio.Task[None]]]:
     """Serve a market that moves with the wall clock until the block ends."""
     source: SimulatedSource | RecordingSource
@@ -202,7 +202,7 @@ def test_clients_that_go_in_any_way_under_any_fault_end_nobody_else(
 ) -> None:
     @looped
     async def test() -> None:
-        tls = context_of(str(own.server)) if scheme == "tls" else None
+        tls = ServedCertificate(str(own.server)) if scheme == "tls" else None
         async with running(origin, tmp_path, tls) as (house, source):
             board = house.server.faults
             for text in RULES:

@@ -9,9 +9,11 @@ import socket
 import ssl
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from loopback import loopback, looped, until
 from msgspec.structs import replace
 
@@ -19,7 +21,7 @@ import tickerplant
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
-from tickerplant.server.certificate import OwnCertificate, context_of, own_certificate
+from tickerplant.server.certificate import OwnCertificate, ServedCertificate, own_certificate
 
 pytestmark = pytest.mark.sockets
 
@@ -40,7 +42,7 @@ def test_the_client_library_and_the_program_trust_what_the_environment_names(
 
     @looped
     async def test() -> None:
-        async with loopback(tls=context_of(str(own.server))) as house:
+        async with loopback(tls=ServedCertificate(str(own.server))) as house:
             url = f"wss://{house.server.urls['usdm']}"
             async with tickerplant.connect("usdm", base_url=url) as market:
                 trades = market.stream("btcusdt@trade", on_notice=print)
@@ -71,7 +73,7 @@ def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answered(
     @looped
     async def test() -> None:
         limits = replace(LIMITS, max_unsent_bytes=200_000, close_grace_ms=200)
-        async with loopback(limits, tls=context_of(str(own.server))) as house:
+        async with loopback(limits, tls=ServedCertificate(str(own.server))) as house:
             sock = house.server.ports[0].listener.sock
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # the system holds little
             options: dict[str, Any] = {"ssl": trusting(own)}
@@ -98,7 +100,7 @@ def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answered(
 def test_plain_text_to_a_tls_port_is_called_that(own: OwnCertificate, sent: bytes) -> None:
     @looped
     async def test() -> None:
-        async with loopback(tls=context_of(str(own.server))) as house:
+        async with loopback(tls=ServedCertificate(str(own.server))) as house:
             with house.socket() as sock:
                 loop = asyncio.get_running_loop()
                 await loop.sock_sendall(sock, sent)
@@ -114,7 +116,7 @@ def test_plain_text_to_a_tls_port_is_called_that(own: OwnCertificate, sent: byte
 def test_a_client_that_does_not_trust_the_certificate_is_counted(own: OwnCertificate) -> None:
     @looped
     async def test() -> None:
-        async with loopback(tls=context_of(str(own.server))) as house:
+        async with loopback(tls=ServedCertificate(str(own.server))) as house:
             event_loop.report_faults(house.server.complaints)
             with pytest.raises(ssl.SSLCertVerificationError):
                 async with house.connect("/ws"):
@@ -134,7 +136,7 @@ def test_a_client_that_does_not_finish_the_handshake_is_cut(
     @looped
     async def test() -> None:
         limits = replace(LIMITS, head_timeout_ms=50)
-        async with loopback(limits, tls=context_of(str(own.server))) as house:
+        async with loopback(limits, tls=ServedCertificate(str(own.server))) as house:
             with house.socket() as sock:
                 loop = asyncio.get_running_loop()
                 await loop.sock_sendall(sock, sent)
@@ -148,7 +150,7 @@ def test_a_client_that_does_not_finish_the_handshake_is_cut(
 def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> None:
     @looped
     async def test() -> None:
-        async with loopback(tls=context_of(str(own.server))) as house:
+        async with loopback(tls=ServedCertificate(str(own.server))) as house:
             with house.socket() as sock, house.socket() as other:
                 await asyncio.get_running_loop().sock_sendall(other, b"\x16\x03\x01")
                 await until(lambda: house.server.ports[0].listener.opening_count == 2)
@@ -156,3 +158,47 @@ def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> None:
                 assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
 
     test()
+
+
+def replaced(path: Path) -> ssl.SSLContext:
+    """Put another certificate in the place of that of a server; return who trusts only that one."""
+    authority = trustme.CA()
+    new = path.with_suffix(".new")
+    new.write_bytes(authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
+    new.replace(path)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@looped
+async def test_a_new_certificate_is_used_for_new_connections_and_the_old_ones_stay(
+    tmp_path: Path,
+) -> None:
+    own = own_certificate(tmp_path, [])
+    served = ServedCertificate(str(own.server))
+    async with (
+        loopback(tls=served) as house,
+        house.connect("/ws/btcusdt@trade", ssl=trusting(own)) as old,
+    ):
+        await until(lambda: house.server.subscriber_count == 1)
+        new_trust = replaced(own.server)
+        async with house.connect("/ws/btcusdt@trade", ssl=trusting(own)):
+            pass  # nobody has looked yet
+        served.look(1e9)
+        served.look(2e9)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await house.connect("/ws/btcusdt@trade", ssl=trusting(own))
+        async with house.connect("/ws/btcusdt@trade", ssl=new_trust) as new:
+            await until(lambda: house.server.subscriber_count == 2)
+            house.trade()
+            assert json.loads(await old.recv())["e"] == json.loads(await new.recv())["e"] == "trade"
+        own.server.write_text("broken")
+        served.read_again()
+        async with house.connect("/ws/btcusdt@trade", ssl=new_trust):
+            pass  # the one in use stays
+        assert (served.reloads, served.failures) == (1, 1)
+        metrics = house.server.plane.metrics().decode()
+        expiry = metrics.partition("\ntickerplant_certificate_expiry_seconds ")[2].split()[0]
+        assert float(expiry) == served.expires_s
+        assert 'tickerplant_certificate_reads_total{outcome="failed"} 1.0' in metrics

@@ -31,6 +31,8 @@ class HttpQuestion(Struct, frozen=True, array_like=True):
     body: bytes
     authorization: bytes = b""
     """The token of the control plane, if the request is to it."""
+    is_from_here: bool = False
+    """Whether it was sent on the machine of the edge."""
 
 
 class HttpAnswer(Struct, frozen=True, array_like=True):

@@ -26,6 +26,7 @@ from tickerplant.config.values import (
     host_name,
     market_time_ms,
     names,
+    networks,
     period_ms,
     period_ms_or_off,
     picture_size,
@@ -84,6 +85,7 @@ GROUPS = {
         "tls",
         "tls-cert",
         "tls-key",
+        "trusted-proxy",
         "slow-readers",
         "delivery",
         "control-token",
@@ -115,6 +117,7 @@ _METAVARS: dict[Parser, str] = {
     host_name: "HOST",
     market_time_ms: "TIME",
     names: "NAME,…",
+    networks: "NETWORK,…",
     period_ms: "DURATION",
     period_ms_or_off: "DURATION|off",
     picture_size: "WIDTHxHEIGHT",
@@ -202,7 +205,7 @@ class Setting(Struct, frozen=True):
     @property
     def is_repeatable(self) -> bool:
         """Whether its option may be repeated, each time with a part of the value."""
-        return self.parse in {names, assignments, faults, scenarios}
+        return self.parse in {names, networks, assignments, faults, scenarios}
 
     @property
     def shown_default(self) -> str:

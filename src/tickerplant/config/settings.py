@@ -22,6 +22,7 @@ from tickerplant.config.values import (
     host_name,
     market_time_ms,
     names,
+    networks,
     period_ms,
     period_ms_or_off,
     picture_size,
@@ -121,6 +122,14 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
         str | None,
         _setting("PEM file with the key of the certificate [the certificate file].", file_path),
     ] = None
+    trusted_proxy: Annotated[
+        tuple[str, ...],
+        _setting(
+            "Address or network of a proxy whose word about the address of a client counts: "
+            "X-Forwarded-For, or the PROXY protocol (repeatable) [none].",
+            networks,
+        ),
+    ] = ()
     workers: Annotated[
         WorkerCount,
         _setting("Processes that share the ports; 0: this process alone serves its clients."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -29,6 +30,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 EXPECTED_DURATION = "a duration such as 90s, 15m, 2h or 1d"
 _HOST = "an address or a host name"
 _NAMES = "at least one name, several separated by commas, or @FILE, or - for standard input"
+_NETWORKS = "an address or a network such as 10.0.0.7 or 10.0.0.0/24, several separated by commas"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
 _FAULTS = "KIND=VALUE, followed by words KEY=VALUE; several separated by commas, or tables"
 _OR_NONE = "; leave the setting out to have none"
@@ -425,6 +427,26 @@ def names(text: object) -> tuple[str, ...]:
     if not (named := tuple(dict.fromkeys(found))):
         raise ValueError(_NAMES)
     return named
+
+
+def networks(text: object) -> tuple[str, ...]:
+    """Return the addresses and networks in a comma-separated text, or in a list of such texts.
+
+    Raises:
+        ValueError: `text` is neither, or one is neither an address nor a network.
+    """
+    try:
+        parts = _parts(text)
+    except ValueError:
+        parts = []
+    if not parts:
+        raise ValueError(_NETWORKS)
+    for part in parts:
+        try:
+            ipaddress.ip_network(part)
+        except ValueError as error:
+            raise ValueError(f"{_NETWORKS}; {error}") from None
+    return tuple(dict.fromkeys(parts))
 
 
 def _parts(text: object) -> list[str]:

@@ -138,6 +138,7 @@ class EdgeAnswers:
                 headers,
                 question.address,
                 question.body,
+                is_from_here=question.is_from_here,
             )
         except Exception:  # noqa: BLE001  # a fault of ours must not leave the client without answer
             self._server.complaints.add("fault in http", "! a request failed", exc_info=True)

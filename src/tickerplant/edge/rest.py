@@ -69,11 +69,22 @@ class EdgeRest(Rest):
         headers: Mapping[bytes, bytes],
         address: str,
         body: bytes,
+        *,
+        is_from_here: bool,
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the response."""
         route = ROUTER.find(path)
         if route is not None and route.is_own:
-            return await super().answer(method, path, target, query_string, headers, address, body)
+            return await super().answer(
+                method,
+                path,
+                target,
+                query_string,
+                headers,
+                address,
+                body,
+                is_from_here=is_from_here,
+            )
         if path == READY_PATH and (trouble := self._trouble()):
             return self._failure(path, trouble)
         is_control = path.startswith(PLANT_PATHS)
@@ -88,6 +99,7 @@ class EdgeRest(Rest):
             is_exempt=headers.get(EXEMPT_KEY) == b"1",
             body=body,
             authorization=headers.get(AUTHORIZATION, b"") if is_control else b"",
+            is_from_here=is_from_here,
         )
         asked: asyncio.Future[bytes | CallFailed] = asyncio.get_running_loop().create_future()
 

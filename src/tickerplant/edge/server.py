@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -41,9 +40,13 @@ from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.connections import SHOWN_CONNECTIONS, connections_page
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.ports import TICK_MS, Ports, Totals
+from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.query_service import QueryService
 from tickerplant.server.welcome import welcome_text
 from tickerplant.venue import VENUES
+
+if TYPE_CHECKING:  # loads cryptography, only where TLS is served
+    from tickerplant.server.certificate import ServedCertificate
 
 SCAN_SHARE = 0.005
 """The share of the core that looking at every connection for reports may take: an edge with ten thousand
@@ -65,6 +68,8 @@ class EdgeServer:
         ports: The port by venue name; 0 picks a free one, a missing venue has its default.
         sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
         tls: The certificate of the ports, which then accept only TLS; plain if missing.
+        trusted_proxies: Addresses and networks of proxies whose word about the address of a client
+            counts.
         worker: What it is called in metrics, and in `/plant/v1/nodes`; the name of the node if empty.
         complaints: Take what goes wrong.
         clock: The connection clock.
@@ -82,7 +87,8 @@ class EdgeServer:
         host: str = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
         sockets: Mapping[str, socket.socket] | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: ServedCertificate | None = None,
+        trusted_proxies: Iterable[str] = (),
         worker: str = "",
         complaints: Complaints | None = None,
         clock: Clock = connection_clock_ms,
@@ -140,6 +146,7 @@ class EdgeServer:
             faults=FaultRunner(self.faults, self.endpoints, clock, clock),
             congestion=self.congestion,
             tls=tls,
+            proxies=TrustedProxies(trusted_proxies),
             tick_ms=tick_ms,
             sockets=sockets,
         )
@@ -148,7 +155,13 @@ class EdgeServer:
             EdgeCollector(
                 node,
                 self.waiting,
-                PortsCollector(self.endpoints, self._ports.flusher, self.complaints, self.faults),
+                PortsCollector(
+                    self.endpoints,
+                    self._ports.flusher,
+                    self.complaints,
+                    self.faults,
+                    self._ports.certificate,
+                ),
             )
         )
         limiters = {endpoint.rate_limiter: endpoint.venue.name for endpoint in self.endpoints}

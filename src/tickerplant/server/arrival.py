@@ -26,11 +26,13 @@ class Reception(Protocol):
     limits: Limits
     loop: asyncio.AbstractEventLoop
 
-    def connection(self, head_timeout_ms: int) -> asyncio.Protocol:
+    def connection(self, head_timeout_ms: int, client: str) -> asyncio.Protocol:
         """Return the protocol of an HTTP connection whose first head must be complete in time."""
         ...
 
-    def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes) -> None:
+    def upgrade(
+        self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes, client: str
+    ) -> None:
         """Hand a connection to the WebSocket side, with the bytes after the request."""
         ...
 
@@ -40,12 +42,14 @@ class Arrival(asyncio.Protocol):
 
     Args:
         reception: Takes it over.
+        client: The address for which a proxy has opened it; empty: that of the peer.
     """
 
-    __slots__ = ("_reception", "_timer", "transport")
+    __slots__ = ("_client", "_reception", "_timer", "transport")
 
-    def __init__(self, reception: Reception) -> None:
+    def __init__(self, reception: Reception, client: str = "") -> None:
         self._reception = reception
+        self._client = client
         self._timer: asyncio.TimerHandle
         """Ends the wait for the first bytes."""
         self.transport: asyncio.Transport
@@ -66,7 +70,7 @@ class Arrival(asyncio.Protocol):
             return
         self._leave()
         request, taken = found
-        self._reception.upgrade(self.transport, request, data[taken:])
+        self._reception.upgrade(self.transport, request, data[taken:], self._client)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # it sent nothing
         """Forget the connection."""
@@ -84,7 +88,7 @@ class Arrival(asyncio.Protocol):
         """Make the connection one of HTTP, which has what is left of the time for a request."""
         self._leave()
         left_s = max(self._timer.when() - self._reception.loop.time(), 0.0)
-        connection = self._reception.connection(int(left_s * 1_000))
+        connection = self._reception.connection(int(left_s * 1_000), self._client)
         self.transport.set_protocol(connection)
         connection.connection_made(self.transport)
         return connection

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TypeAlias
 
 import trustme
 from cryptography import x509
@@ -23,6 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.logs import logger
 from tickerplant.regular_files import read_regular
 
 VALID_DAYS = 397
@@ -31,10 +33,14 @@ RENEWED_DAYS = 30
 """A certificate that expires sooner than this is replaced at the next start."""
 MAX_PEM_BYTES = 1 << 20
 """The largest PEM file; a chain of certificates takes some thousand bytes."""
+CHECKED_EVERY_S = 5.0
+"""How often the files of a certificate are looked at."""
 AUTHORITY = "ca.pem"
 SERVER = "server.pem"
 
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_Stamp: TypeAlias = tuple[int, ...]
+_Stamps: TypeAlias = tuple[_Stamp, ...]
 _CERT, _KEY, _SELF = "--tls-cert", "--tls-key", "--tls"
 
 
@@ -83,6 +89,82 @@ def context_of(cert: str, key: str | None = None) -> ssl.SSLContext:
             expected = f"the key of the certificate in {cert}"
         raise ConfigError(place, path, expected) from None
     return context
+
+
+class ServedCertificate:
+    """The certificate of ports, which is read again when its files change.
+
+    Open connections keep the one with which they began.  A new one that cannot be used changes
+    nothing: it is counted and logged, and looked at again when the files change once more.
+
+    Args:
+        cert: A PEM file; see `context_of`.
+        key: A PEM file with its key; None if `cert` contains it.
+
+    Raises:
+        ConfigError: see `context_of`.
+    """
+
+    def __init__(self, cert: str, key: str | None = None) -> None:
+        self.context: ssl.SSLContext
+        """Is used for new connections."""
+        self.expires_s: float
+        """Until when it is valid, seconds since 1970."""
+        self.reloads = 0
+        """How often it was replaced."""
+        self.failures = 0
+        """How often the files changed, or were to be read again, and could not be used."""
+        self._cert, self._key = cert, key
+        self._read: _Stamps = self._stamps()
+        """The files as they were when they were last read."""
+        self._seen = self._read
+        """The files as they were when they were last looked at."""
+        self._next_check_s = 0.0
+        self._load()
+
+    def look(self, now_s: float) -> None:
+        """Read the files again if they have changed; at most once in some seconds.
+
+        Files that are being replaced are left alone until they are the same twice.
+        """
+        if now_s < self._next_check_s:
+            return
+        self._next_check_s = now_s + CHECKED_EVERY_S
+        seen, self._seen = self._seen, self._stamps()
+        if self._seen != self._read and self._seen == seen:
+            self.read_again()
+
+    def read_again(self) -> None:
+        """Use what the files have now, if that can be used."""
+        self._read = self._stamps()
+        try:
+            self._load()
+        except (ConfigError, OSError) as error:
+            self.failures += 1
+            logger().error(
+                f"! the certificate in use stays, because the new one is no good: {error}"
+            )
+        else:
+            self.reloads += 1
+            until = datetime.fromtimestamp(self.expires_s, UTC)
+            logger().info(f"= the certificate was read again; it is valid until {until:%Y-%m-%d}")
+
+    def _load(self) -> None:
+        context = context_of(self._cert, self._key)
+        self.expires_s = _first_of(self._cert).not_valid_after_utc.timestamp()
+        self.context = context
+
+    def _stamps(self) -> _Stamps:
+        """Return what differs when a file, or a link on the way to it, is replaced."""
+        return tuple(_stamp(path) for path in (self._cert, self._key) if path is not None)
+
+
+def _stamp(path: str) -> _Stamp:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def own_certificate(folder: Path, names: Iterable[str]) -> OwnCertificate:

@@ -26,6 +26,7 @@ from tickerplant.server.backend import Backend, LocalBackend
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.event_loop import Clock
 from tickerplant.server.faults.hooks import PortFaults
+from tickerplant.server.proxies import MALFORMED_PROXY, MalformedProxyError
 from tickerplant.server.query_service import QueryService
 from tickerplant.streams.spelling import remedy
 from tickerplant.truth.sent import SentJournal
@@ -330,6 +331,11 @@ class Endpoint:
     def policy_counts(self) -> Counter[Policy]:
         """Open stream connections, by what happens to their messages while the client is behind."""
         return Counter(each.policy for each in self.connections if each.names is not None)
+
+    def reject_proxy(self, error: MalformedProxyError) -> None:
+        """Count and log a trusted proxy that does not say for whom it speaks."""
+        self.counters.turned_away[MALFORMED_PROXY] += 1
+        self.complaints.add(MALFORMED_PROXY, f"! a trusted proxy is not understood: {error}")
 
     @property
     def date(self) -> str:

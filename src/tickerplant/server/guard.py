@@ -15,6 +15,7 @@ from hmac import compare_digest
 from msgspec import Struct
 
 from tickerplant.protocol.redaction import loggable_origin
+from tickerplant.server.proxies import FORWARDED_FOR, TrustedProxies, is_loopback
 from tickerplant.server.response import Headers
 
 PLANT_PATHS = "/plant/v1/"
@@ -29,11 +30,6 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{0,5})?")
 """A name or an IP address, with or without a port."""
 
 
-AUTHORIZATION = b"authorization"
-"""The header of the token."""
-_BEARER = b"bearer"
-
-
 class Refusal(Struct, frozen=True):
     """Why a request is not answered."""
 
@@ -43,6 +39,21 @@ class Refusal(Struct, frozen=True):
     logged: str
     """The same for the log."""
     headers: Headers = ()
+
+
+FORWARDED = frozenset({FORWARDED_FOR, b"forwarded", b"x-real-ip", b"via"})
+"""Headers that a proxy adds: with one of them, a request is that of somebody else."""
+NOT_FROM_HERE = Refusal(
+    403,
+    "another machine needs a token for this, and the server has none: start it with --control-token, "
+    "or TICKERPLANT_CONTROL_TOKEN in its environment, or send the request from the machine of the "
+    "server to 127.0.0.1",
+    "a request of another machine, and there is no token: --control-token",
+)
+"""Why an operation is refused to another machine by a server without a token."""
+AUTHORIZATION = b"authorization"
+"""The header of the token."""
+_BEARER = b"bearer"
 
 
 class Token:
@@ -89,14 +100,27 @@ class Guard:
     Args:
         host: The configured address to listen on.
         address: The address that the port listens on.
+        proxies: Those whose word about the address of a client counts.
     """
 
-    def __init__(self, host: str, address: str) -> None:
-        self._is_local = ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    def __init__(self, host: str, address: str, proxies: TrustedProxies | None = None) -> None:
+        self._proxies = proxies or TrustedProxies()
+        self._is_local = is_loopback(address)
         name = socket.gethostname().lower()
         short = name.partition(".")[0]
         own = {name, short, f"{short}.local"} if not self._is_local else set()
         self._names = frozenset({"localhost", host.lower(), *own})
+
+    def is_from_here(self, peer: str, client: str, headers: Mapping[bytes, bytes]) -> bool:
+        """Return whether a request comes from this machine, and not through it.
+
+        Args:
+            peer: The address at the other end of the connection.
+            client: The address that it is charged to.
+            headers: The headers of the request, see `joined`.
+        """
+        is_relayed = not FORWARDED.isdisjoint(headers) and not self._proxies.trust(peer)
+        return is_loopback(peer) and is_loopback(client) and not is_relayed
 
     def refusal(self, method: str, headers: Mapping[bytes, bytes]) -> Refusal | None:
         """Return why a request is refused; None if it is not.

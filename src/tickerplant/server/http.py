@@ -20,7 +20,8 @@ from tickerplant.protocol.redaction import loggable
 from tickerplant.server.arrival import Arrival
 from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
 from tickerplant.server.handshake import UpgradeRequest, asks_for_websocket
-from tickerplant.server.rest import PENDING, UNKNOWN, PendingResponse, Rest
+from tickerplant.server.proxies import MalformedProxyError, TrustedProxies
+from tickerplant.server.rest import PEER, PENDING, UNKNOWN, PendingResponse, Rest
 from tickerplant.server.websocket import WebSocketConnection
 from tickerplant.server.witnessed_transport import witnessed
 
@@ -39,12 +40,14 @@ class Http:
     Args:
         endpoint: The port.
         app: Answers HTTP requests.
+        proxies: Those whose word about the address of a client counts.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         app: Application,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.limits = endpoint.limits
@@ -53,6 +56,7 @@ class Http:
         """The connections that have not sent anything yet."""
         self.rest = app if isinstance(app, Rest) else None
         """Answers questions at once; None if the application cannot."""
+        self.proxies = proxies or TrustedProxies()
         self._state = ServerState()
         self._config = _config(app, endpoint.limits.keep_alive_ms)
 
@@ -62,19 +66,28 @@ class Http:
         served = (each for each in self._state.connections if isinstance(each, HttpConnection))
         return (*self.arrivals, *served)
 
-    def arrival(self) -> Arrival:
-        """Return the protocol of a new connection."""
-        return Arrival(self)
+    def arrival(self, client: str = "") -> Arrival:
+        """Return the protocol of a new connection, which a proxy may have opened for `client`."""
+        return Arrival(self, client)
 
-    def connection(self, head_timeout_ms: int) -> HttpConnection:
+    def connection(self, head_timeout_ms: int, client: str) -> HttpConnection:
         """Return the protocol of a connection whose first head must be complete in time."""
-        return HttpConnection(self, self._config, self._state, head_timeout_ms)
+        return HttpConnection(self, self._config, self._state, head_timeout_ms, client)
 
-    def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes) -> None:
+    def upgrade(
+        self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes, client: str
+    ) -> None:
         """Hand a connection to the WebSocket side, with the bytes after the request."""
-        connection = WebSocketConnection(self.endpoint)
-        transport.set_protocol(connection)
         endpoint = self.endpoint
+        try:
+            address = self.proxies.client_of(client or peer_of(transport), request.fields)
+        except MalformedProxyError as error:
+            endpoint.reject_proxy(error)
+            transport.write(closing_response(400, f"{error}."))
+            transport.close()
+            return
+        connection = WebSocketConnection(endpoint, address)
+        transport.set_protocol(connection)
         if endpoint.sent is not None:
             transport = witnessed(
                 transport,
@@ -113,10 +126,19 @@ class HttpConnection(HttpToolsProtocol):
     """One connection of a port until it is upgraded or closed."""
 
     def __init__(
-        self, http: Http, config: Config, state: ServerState, head_timeout_ms: int
+        self,
+        http: Http,
+        config: Config,
+        state: ServerState,
+        head_timeout_ms: int,
+        client: str,
     ) -> None:
         super().__init__(config, state, {})
         self._http = http
+        self._proxied_client = client
+        """For whom a proxy has opened it; empty: for the peer."""
+        self._malformed = "Invalid HTTP request received."
+        """Why a request cannot be read."""
         self._first_head_ms = head_timeout_ms
         self._rest = http.rest
         self._is_question = False
@@ -159,7 +181,7 @@ class HttpConnection(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self.send_400_response(self._malformed)
         # A head or a body that has started must end in time; an upgraded connection is not ours.
         if self._reading is None and self in self.connections:
             if not self._in_head:
@@ -216,7 +238,7 @@ class HttpConnection(HttpToolsProtocol):
             f"HTTP/{self.parser.get_http_version()}",
             self.headers,
         )
-        self._http.upgrade(self.transport, request, rest)
+        self._http.upgrade(self.transport, request, rest, self._proxied_client)
 
     def on_message_begin(self) -> None:
         """Begin a request; what an application would need of it is made when it is needed."""
@@ -229,6 +251,8 @@ class HttpConnection(HttpToolsProtocol):
         """End the head, and handle the request."""
         self._end_reading()
         self._in_head = False
+        if self._http.proxies:
+            self._find_client()
         if not self.parser.should_upgrade():
             self._is_question = self._can_be_question()
         elif self._should_upgrade():
@@ -247,6 +271,16 @@ class HttpConnection(HttpToolsProtocol):
             self._answer_question()
         else:
             super().on_message_complete()
+
+    def _find_client(self) -> None:
+        """Let the request be one of the client for which a trusted proxy sends it."""
+        peer = self._proxied_client or peer_of(self.transport)
+        try:
+            self.client = self._http.proxies.client_of(peer, self.headers), 0
+        except MalformedProxyError as error:
+            self._endpoint.reject_proxy(error)
+            self._malformed = f"{error}."
+            raise ValueError from None  # ends the parsing
 
     def _can_be_question(self) -> bool:
         """Whether the request is a plain GET, and a response can be written now."""
@@ -279,6 +313,7 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
+        self.scope["state"][PEER] = peer_of(self.transport)
         if pending is not None:
             self.scope["state"][PENDING] = pending
         super().on_headers_complete()
@@ -366,6 +401,12 @@ class HttpConnection(HttpToolsProtocol):
         """Write an error response outside of a request, and close."""
         self.transport.write(closing_response(status, text))
         self.transport.close()
+
+
+def peer_of(transport: asyncio.BaseTransport) -> str:
+    """Return the address at the other end of a connection."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else UNKNOWN
 
 
 def closing_response(status: int, text: str, *headers: str) -> bytes:

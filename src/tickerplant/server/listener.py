@@ -11,16 +11,20 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
-import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from errno import errorcode
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import aiofastnet
 
 from tickerplant.server.endpoint import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS, Endpoint
 from tickerplant.server.http import HEAD, TLS_HELLO, closing_response
+from tickerplant.server.proxies import MalformedProxyError, ProxyHeader, TrustedProxies, readable
+
+if TYPE_CHECKING:  # loads cryptography, only where TLS is served
+    from tickerplant.server.certificate import ServedCertificate
 
 BACKLOG = 2_048
 """Connections that wait in the queue of the system."""
@@ -54,14 +58,24 @@ def descriptors_for_clients(reserved: int) -> int:
 
 
 class Listener:
-    """Gives each connection to `sock` a protocol, from `start` to `close`."""
+    """Gives each connection to `sock` a protocol, from `start` to `close`.
+
+    Args:
+        endpoint: The port.
+        sock: Listens, and does not block.
+        protocol_factory: Makes a protocol, given the client for which a proxy speaks; empty: nobody
+            but the peer.
+        tls: The certificate of the port, which then accepts only TLS.
+        proxies: Those whose word about the address of a client counts.
+    """
 
     def __init__(
         self,
         endpoint: Endpoint,
         sock: socket.socket,
-        protocol_factory: Callable[[], asyncio.Protocol],
-        tls: ssl.SSLContext | None = None,
+        protocol_factory: Callable[[str], asyncio.Protocol],
+        tls: ServedCertificate | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self.sock = sock
         self._endpoint = endpoint
@@ -70,8 +84,9 @@ class Listener:
         self._bound = descriptors_for_clients(endpoint.limits.reserved_descriptors)
         self._pause: asyncio.TimerHandle | None = None
         self._tls = tls
+        self._proxies = proxies or TrustedProxies()
         self._opening: set[asyncio.Task[None]] = set()
-        """TLS connections that were accepted and have no protocol yet."""
+        """Connections of TLS or of a proxy that were accepted and have no protocol yet."""
 
     @property
     def opening_count(self) -> int:
@@ -96,7 +111,7 @@ class Listener:
         """Accept waiting connections; the loop calls this again while there are more."""
         for _ in range(ACCEPTED_PER_TURN):
             try:
-                connection, _ = self.sock.accept()
+                connection, peer = self.sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:
@@ -107,10 +122,12 @@ class Listener:
             # The system assigns the lowest free descriptor, so all below are in use.
             if connection.fileno() >= self._bound:
                 self._reject(connection)
-            elif self._tls is None:
+                continue
+            is_proxy = bool(self._proxies) and self._proxies.trust(peer[0])
+            if self._tls is None and not is_proxy:
                 _Opening(self._open(connection)).proceed()
             else:
-                task = self._loop.create_task(self._open(connection))
+                task = self._loop.create_task(self._open(connection, is_proxy=is_proxy))
                 self._opening.add(task)
                 task.add_done_callback(self._opening.discard)
 
@@ -138,17 +155,24 @@ class Listener:
             connection.setblocking(False)
             connection.send(_FULL_RESPONSE)
 
-    async def _open(self, connection: socket.socket) -> None:
+    async def _open(self, connection: socket.socket, *, is_proxy: bool = False) -> None:
         """Give an accepted connection its transport and protocol."""
+        client = ""
         try:
             options: dict[str, Any] = {}
+            if is_proxy:
+                found = await self._read_proxy_header(connection)
+                if found is None:
+                    connection.close()
+                    return
+                client = found.address
             if self._tls is not None:
                 if not await self._starts_tls(connection):
                     connection.close()
                     return
                 options = self._tls_options
             await aiofastnet.connect_accepted_socket(
-                self._loop, self._protocol_factory, connection, **options
+                self._loop, partial(self._protocol_factory, client), connection, **options
             )
         except OSError as error:
             connection.close()
@@ -158,11 +182,27 @@ class Listener:
             connection.close()
             raise
 
+    async def _read_proxy_header(self, connection: socket.socket) -> ProxyHeader | None:
+        """Return what a proxy says before anything else; None if that cannot be read in time."""
+        connection.setblocking(False)
+        endpoint = self._endpoint
+        try:
+            return await self._proxies.read_header(
+                connection, endpoint.limits.head_timeout_ms / 1_000
+            )
+        except MalformedProxyError as error:
+            endpoint.reject_proxy(error)
+        except TimeoutError:
+            endpoint.counters.timeouts[HEAD] += 1
+        except OSError:
+            pass  # it is gone
+        return None
+
     @property
     def _tls_options(self) -> dict[str, Any]:
         limits = self._endpoint.limits
         return {
-            "ssl": self._tls,
+            "ssl": self._tls.context if self._tls else None,
             "ssl_handshake_timeout": limits.head_timeout_ms / 1_000,
             "ssl_shutdown_timeout": limits.close_grace_ms / 1_000,
             "ssl_incoming_bio_size": TLS_BUFFER_BYTES,
@@ -172,11 +212,9 @@ class Listener:
     async def _starts_tls(self, connection: socket.socket) -> bool:
         """Return whether a client starts TLS; answer it in plain HTTP if it does not."""
         connection.setblocking(False)
-        readable = self._loop.create_future()
-        self._loop.add_reader(connection, _set_done, readable)
         try:
             async with asyncio.timeout(self._endpoint.limits.head_timeout_ms / 1_000):
-                await readable
+                await readable(connection)
             first = connection.recv(1, socket.MSG_PEEK)
             if first == TLS_HELLO[:1] or not first:
                 return bool(first)
@@ -192,8 +230,6 @@ class Listener:
             self._endpoint.counters.timeouts[HEAD] += 1
         except OSError:
             pass  # it is gone
-        finally:
-            self._loop.remove_reader(connection)
         return False
 
     def _count_failure(self, error: OSError) -> None:
@@ -225,8 +261,3 @@ class _Opening:
         except StopIteration:
             return
         future.add_done_callback(self.proceed)
-
-
-def _set_done(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -28,6 +28,9 @@ from tickerplant.server.operations.nodes import PLANT, Edges
 from tickerplant.server.readiness import Readiness
 from tickerplant.truth.truth import Truth
 
+if TYPE_CHECKING:  # loads cryptography, only where TLS is served
+    from tickerplant.server.certificate import ServedCertificate
+
 PREFIX = "tickerplant_"
 MAX_SAMPLES = 1_000
 """Most samples of the source that are printed: it must not label by what clients request."""
@@ -42,8 +45,10 @@ class PortsCollector(Collector):
         flusher: Flusher,
         complaints: Complaints,
         faults: FaultBoard,
+        certificate: ServedCertificate | None = None,
     ) -> None:
         self.endpoints = tuple(endpoints)
+        self._certificate = certificate
         self._flusher = flusher
         self._complaints = complaints
         self._board = faults
@@ -56,6 +61,26 @@ class PortsCollector(Collector):
         yield from self._conversations()
         yield from self._requests()
         yield from self._problems()
+        yield from self._certificates()
+
+    def _certificates(self) -> Iterator[Metric]:
+        """Yield the families of TLS, which have no samples without it."""
+        expiry = GaugeMetricFamily(
+            PREFIX + "certificate_expiry_seconds",
+            "Until when the certificate of the ports is valid, seconds since 1970.",
+            labels=[],
+        )
+        reads = CounterMetricFamily(
+            PREFIX + "certificate_reads",
+            "Times the certificate was read again; failed: it could not be used, and the old one stays.",
+            labels=["outcome"],
+        )
+        if (served := self._certificate) is not None:
+            expiry.add_metric([], served.expires_s)
+            reads.add_metric(["used"], served.reloads)
+            reads.add_metric(["failed"], served.failures)
+        yield expiry
+        yield reads
 
     def _connections(self) -> Iterator[Metric]:
         yield _gauge(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -22,7 +22,11 @@ from tickerplant.server.freed_memory import FreedMemory
 from tickerplant.server.guard import Guard
 from tickerplant.server.http import Application, Http
 from tickerplant.server.listener import BACKLOG, Listener
+from tickerplant.server.proxies import TrustedProxies
 from tickerplant.venue import COINM, USDM, Venue
+
+if TYPE_CHECKING:  # loads cryptography, only where TLS is served
+    from tickerplant.server.certificate import ServedCertificate
 
 TICK_MS = 1_000
 """How often the deadlines of connections are checked."""
@@ -61,6 +65,7 @@ class Ports:
         faults: What goes wrong on demand.
         congestion: The connections that read too slowly.
         tls: The certificate of the ports, which then accept only TLS; plain if missing.
+        proxies: Those whose word about the address of a client counts.
         tick_ms: How often connections are checked for pings, timeouts and age; more often where
             a limit is shorter than ten times this.
         listens: Whether any port is opened.  If not, frames that wait are still flushed, and faults
@@ -79,7 +84,8 @@ class Ports:
         limits: Limits,
         faults: FaultRunner,
         congestion: Congestion,
-        tls: ssl.SSLContext | None,
+        tls: ServedCertificate | None,
+        proxies: TrustedProxies,
         tick_ms: int,
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
@@ -94,6 +100,7 @@ class Ports:
         self._faults = faults
         self._congestion = congestion
         self._tls = tls
+        self._proxies = proxies
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, limits.max_unread_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
@@ -112,6 +119,11 @@ class Ports:
     def schemes(self) -> tuple[str, str]:
         """The URL schemes of streams and of REST: `ws`, `http`, or with TLS `wss`, `https`."""
         return ("wss", "https") if self._tls else ("ws", "http")
+
+    @property
+    def certificate(self) -> ServedCertificate | None:
+        """The certificate of the ports; None without TLS, or without ports."""
+        return self._tls if self._listens else None
 
     @property
     def subscriber_count(self) -> int:
@@ -185,9 +197,9 @@ class Ports:
         sock = self._sockets.get(venue.name) or listening_socket(
             venue, self._host, self._number(venue)
         )
-        guard = Guard(self._host, str(sock.getsockname()[0]))
-        http = Http(endpoint, self._application(endpoint, guard))
-        listener = Listener(endpoint, sock, http.arrival, self._tls)
+        guard = Guard(self._host, str(sock.getsockname()[0]), self._proxies)
+        http = Http(endpoint, self._application(endpoint, guard), self._proxies)
+        listener = Listener(endpoint, sock, http.arrival, self._tls, self._proxies)
         listener.start()
         return Port(endpoint, listener, http, address_of(sock))
 
@@ -203,6 +215,8 @@ class Ports:
                     await asyncio.sleep(0)
             self._congestion.close_slow()
             self._freed_memory.tick(len(self.connections))
+            if self._tls is not None and self.open:
+                self._tls.look(time.monotonic())
 
 
 def address_of(sock: socket.socket) -> str:

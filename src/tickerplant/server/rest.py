@@ -31,7 +31,7 @@ from tickerplant.queries.account_requests import (
 from tickerplant.queries.query import Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
-from tickerplant.server.guard import PLANT_PATHS, Guard, Refusal, joined
+from tickerplant.server.guard import NOT_FROM_HERE, PLANT_PATHS, Guard, Refusal, joined
 from tickerplant.server.operations.catalogue import OPENAPI_PATH, ROUTER, Route
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.operation import MAX_SHOWN
@@ -44,6 +44,8 @@ LONGEST_PATH = 200
 """Characters of an unknown path that an error repeats."""
 
 KEY_HEADER = b"x-mbx-apikey"
+PEER = "peer"
+"""Where the state of a scope has the address at the other end of the connection."""
 PENDING = "pending"
 """Where the state of a scope has the `PendingResponse` to its request, if that is begun already."""
 UNKNOWN = "unknown"
@@ -107,9 +109,12 @@ class Rest:
         client = scope["client"]
         address = client[0] if client else UNKNOWN
         pending: PendingResponse | None = scope["state"].get(PENDING)
-        route, refusal = ROUTER.find(path), None
+        route, refusal, is_from_here = ROUTER.find(path), None, True
         if path.startswith(PLANT_PATHS) and self._guard is not None:
-            refusal = self._guard.refusal(method, joined(scope["headers"]))
+            headers = joined(scope["headers"])
+            refusal = self._guard.refusal(method, headers)
+            peer = scope["state"].get(PEER, UNKNOWN)
+            is_from_here = self._guard.is_from_here(peer, address, headers)
         if pending is not None:
             known, response = True, await self._finish(pending)
         elif refusal is not None:
@@ -128,6 +133,7 @@ class Rest:
                     dict(scope["headers"]),
                     address,
                     body,
+                    is_from_here=is_from_here,
                 )
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         label = route.template if route else path if known else "other"
@@ -188,16 +194,17 @@ class Rest:
         headers: Mapping[bytes, bytes],
         address: str,
         body: bytes,
+        *,
+        is_from_here: bool,
     ) -> tuple[bool, Response]:
         """Return whether the path exists, and the response; the arguments are those of `respond`.
 
         Operations, with the `body` of a POST, and requests whose answer takes longer are answered too.
+        `is_from_here` says whether the request was sent on the machine that received it.
         """
         route = ROUTER.find(path)
-        is_public = route is not None and route.is_public(method)
-        is_guarded = path.startswith(PLANT_PATHS) and not is_public
-        if is_guarded and not self._plane.token.opens(headers):
-            refusal = self._plane.token.refusal(headers)
+        refusal = self._refusal(route, method, path, headers, is_from_here=is_from_here)
+        if refusal is not None:
             return route is not None, self._refuse(refusal, address)
         if route is not None:
             most_bytes = self._endpoint.limits.max_uri_bytes
@@ -303,6 +310,25 @@ class Rest:
         return await operation.answer(
             self._plane, self._endpoint, route.id, query_string, headers, body
         )
+
+    def _refusal(
+        self,
+        route: Route | None,
+        method: str,
+        path: str,
+        headers: Mapping[bytes, bytes],
+        *,
+        is_from_here: bool,
+    ) -> Refusal | None:
+        """Return why an operation is refused: for want of the token, or of any; None if it is not."""
+        if not path.startswith(PLANT_PATHS) or (route is not None and route.is_public(method)):
+            return None
+        token = self._plane.token
+        if not token.opens(headers):
+            return token.refusal(headers)
+        is_for_here = route is not None and route.is_for_here(method)
+        is_refused = is_for_here and not is_from_here and not token.is_needed
+        return NOT_FROM_HERE if is_refused else None
 
     def _refuse(self, refusal: Refusal, address: str) -> Response:
         """Log and refuse a request to one of the server's own pages."""

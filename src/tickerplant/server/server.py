@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -34,6 +33,7 @@ from tickerplant.server.operations.control_plane import ControlPlane, Origin, St
 from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
 from tickerplant.server.operations.readiness import ReadyState, ready_state
 from tickerplant.server.ports import TICK_MS, Port, Ports, Totals
+from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Rest
@@ -43,6 +43,7 @@ from tickerplant.venue import VENUES, Venue
 
 if TYPE_CHECKING:  # a server whose market is not simulated starts without them
     from tickerplant.scenarios.board import ScenarioBoard
+    from tickerplant.server.certificate import ServedCertificate
     from tickerplant.simulation.exchange import SimulatedExchange
 
 
@@ -66,7 +67,8 @@ class Server:
         readiness: Readiness | None = None,
         steering: Steering | None = None,
         coverage: Callable[[], Awaitable[ReplayCoverage]] | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: ServedCertificate | None = None,
+        trusted_proxies: Iterable[str] = (),
         clock: Clock = connection_clock_ms,
         follows_market: bool = False,
         tick_ms: int = TICK_MS,
@@ -90,6 +92,8 @@ class Server:
             steering: A source whose clock clients may read and set.
             coverage: Returns what the recordings cover that are played.
             tls: The certificate of the ports, which then accept only TLS; plain if missing.
+            trusted_proxies: Addresses and networks of proxies whose word about the address of a client
+                counts.
             clock: The machine's clock.
             follows_market: Whether connection time is market time; otherwise it is the machine's.
             tick_ms: How often connections are checked for pings, timeouts and age; more often where
@@ -151,6 +155,7 @@ class Server:
             ),
             congestion=self.congestion,
             tls=tls,
+            proxies=TrustedProxies(trusted_proxies),
             tick_ms=tick_ms,
             listens=listens,
             sockets=sockets,
@@ -159,7 +164,13 @@ class Server:
         self._ports.flusher.is_market_late = lambda: self.readiness.lag_ms > LATE_MS
         collector = PlantCollector(
             plant,
-            PortsCollector(self.endpoints, self._ports.flusher, self.complaints, self.faults),
+            PortsCollector(
+                self.endpoints,
+                self._ports.flusher,
+                self.complaints,
+                self.faults,
+                self._ports.certificate,
+            ),
             rate_limiters_used,
             self.readiness,
             self.complaints,

@@ -94,11 +94,13 @@ def _discard(_data: bytes) -> None:
 class WebSocketConnection(asyncio.Protocol):
     """A connection from the upgrade request to the closed socket; also the hub's subscriber."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, address: str) -> None:
         self.write: Callable[[bytes], object] = _discard
         """Takes complete frames from the hub.  Never raises: a transport accepts data when its peer
         is gone, and after its own end this is `_discard`."""
         self.identity = endpoint.new_connection_id()
+        self.address = address
+        """The address of the client."""
         self.faults: ConnectionFaultsHook | None = None
         """Its faults; None while none is on for it."""
         self.fault_number = 0
@@ -429,12 +431,6 @@ class WebSocketConnection(asyncio.Protocol):
             path=loggable(request.target),
         )
         self._finish()
-
-    @property
-    def address(self) -> str:
-        """The address of the client."""
-        peer = self.transport.get_extra_info("peername")
-        return str(peer[0]) if peer else "unknown"
 
     # Conversation.
 

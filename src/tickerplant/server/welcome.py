@@ -6,10 +6,25 @@ from collections.abc import Iterable, Mapping
 
 from tickerplant.faults.board import FaultBoard, faults_text
 from tickerplant.protocol.limits import Limits
+from tickerplant.server.proxies import is_loopback
 from tickerplant.venue import VENUES
 
 LOCKED = "The control plane, /plant/v1/, needs a token: --control-token."
+ONLY_HERE = (
+    "Without a token (--control-token), only this machine can use the control plane, /plant/v1/; "
+    "others can read the market."
+)
 LIMITS_OFF = "Limits are off: exceeding one is counted, and nothing is refused for it."
+
+
+def is_reached_from_elsewhere(addresses: Mapping[str, str]) -> bool:
+    """Return whether other machines may reach a server.
+
+    Args:
+        addresses: The address of each venue, `host:port`, by its name.
+    """
+    hosts = (address.rpartition(":")[0].strip("[]") for address in addresses.values())
+    return any(not is_loopback(host) for host in hosts)
 
 
 def welcome_text(
@@ -49,4 +64,6 @@ def welcome_text(
         lines += ["", faults_text(faults)]
     if has_token:
         lines += ["", LOCKED]
+    elif is_reached_from_elsewhere(addresses):
+        lines += ["", ONLY_HERE]
     return "\n".join([*lines, "", "  ".join(paths), ""])

@@ -23,7 +23,7 @@ from tickerplant.logs import Complaints
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
 from tickerplant.server.ports import Totals
-from tickerplant.server.welcome import LIMITS_OFF
+from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
 from tickerplant.server.window import window
 from tickerplant.serving.bus_options import uses_bus
 from tickerplant.serving.members import bus_settings, workers_of
@@ -33,10 +33,10 @@ from tickerplant.serving.process import (
     interruption,
     unless,
 )
-from tickerplant.serving.ready import Offer, ready_line, totals_lines
+from tickerplant.serving.ready import Offer, announce, totals_lines
 from tickerplant.serving.run import Echo
 from tickerplant.serving.shared_ports import SharedPorts, Sockets
-from tickerplant.serving.tls import Tls, tls_of
+from tickerplant.serving.tls import Tls, follow_hangups, tls_of
 from tickerplant.serving.workers import Workers
 from tickerplant.venue import COINM, USDM, VENUES
 
@@ -145,7 +145,8 @@ class Edge:
             host=settings.host,
             ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
             sockets=sockets,
-            tls=tls.context if tls else None,
+            tls=tls.certificate if tls else None,
+            trusted_proxies=settings.trusted_proxy,
             worker=worker,
             complaints=complaints,
         )
@@ -246,8 +247,9 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     else:
         serves = Edge(settings, joined, complaints, tls, worker=name)
     await serves.start()
+    follow_hangups(tls, settings)
     try:
-        echo(ready_line(_offer(serves, description, tls), as_json=settings.json))
+        announce(_offer(serves, description, tls), echo, as_json=settings.json)
         freeze_objects()
         await asyncio.wait({serves.running, interrupted}, return_when=asyncio.FIRST_COMPLETED)
         if serves.running.done():
@@ -263,6 +265,9 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
 
 def _offer(serves: _Ports, description: PlantDescription, tls: Tls | None) -> Offer:
     """Return what is served, and where."""
+    notes = [] if description.limits.get("enforced", True) else [LIMITS_OFF]
+    if not description.has_token and is_reached_from_elsewhere(serves.urls):
+        notes.append(ONLY_HERE)
     place = f"  plant {description.name} on {description.host}"
     return Offer(
         urls=serves.urls,
@@ -271,7 +276,7 @@ def _offer(serves: _Ports, description: PlantDescription, tls: Tls | None) -> Of
         symbol_counts=description.symbol_counts,
         examples=description.examples,
         origins=dict.fromkeys(description.venues, place),
-        notes=[] if description.limits.get("enforced", True) else [LIMITS_OFF],
+        notes=notes,
         authority=tls.authority if tls else "",
         has_window=bool(window().files),
     )

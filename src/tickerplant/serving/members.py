@@ -55,8 +55,9 @@ def workers_of(
     ports = SharedPorts(settings.host, numbers, tuple(venues))
     fields = {
         "host": settings.host,
-        "tls_cert": tls.certificate if tls else None,
+        "tls_cert": tls.path if tls else None,
         "tls_key": tls.key if tls else None,
+        "trusted_proxy": settings.trusted_proxy,
         "bus": bus.servers,
         "plant": settings.plant,
         "bus_grace_ms": settings.bus_grace_ms,

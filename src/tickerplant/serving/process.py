@@ -9,8 +9,10 @@ import os
 import resource
 import signal
 import stat
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+
+from tickerplant.logs import logger
 
 T = TypeVar("T")
 
@@ -48,18 +50,51 @@ def allow_many_connections() -> None:
 
 
 def interruption() -> asyncio.Future[None]:
-    """Return a future that is done at the first Ctrl-C or SIGTERM, or when the terminal closes."""
+    """Return a future that is done at the first Ctrl-C or SIGTERM, or when the terminal closes.
+
+    A SIGHUP for another reason than a closed terminal is ignored, until `on_hangup` says what it means.
+    """
     loop = asyncio.get_running_loop()
     interrupted: asyncio.Future[None] = loop.create_future()
+    had_terminal = _has_terminal()
 
     def interrupt() -> None:
         if not interrupted.done():
             interrupted.set_result(None)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) == signal.SIG_DFL:  # no `nohup`
-            loop.add_signal_handler(number, interrupt)
+    def hang_up() -> None:
+        if had_terminal and not _has_terminal():
+            interrupt()
+        elif _hangup_work:
+            for work in _hangup_work:
+                work()
+        else:
+            logger().info("= SIGHUP: there is no certificate to read again")
+
+    _hangup_work.clear()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # no `nohup`
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
     return interrupted
+
+
+_hangup_work: list[Callable[[], object]] = []
+"""What a SIGHUP asks for: signals are those of the process."""
+
+
+def on_hangup(work: Callable[[], object]) -> None:
+    """Let a SIGHUP that is no closed terminal ask for `work`, until the end of the process."""
+    _hangup_work.append(work)
+
+
+def _has_terminal() -> bool:
+    """Return whether this process has a controlling terminal, which is lost when that is closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def end_with_input(interrupted: asyncio.Future[None]) -> None:

@@ -7,13 +7,14 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from tickerplant.formatting import count_text
+from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.server.ports import Totals as ServerTotals
 from tickerplant.serving.lines import Addresses, Ready, Totals
@@ -70,6 +71,13 @@ def examples_of(plant: Plant) -> dict[str, str]:
 def symbol_counts_of(plant: Plant) -> dict[str, int]:
     """Return how many contracts each venue has."""
     return {name: len(markets.by_symbol) for name, markets in plant.venues.items()}
+
+
+def announce(offer: Offer, echo: Callable[[str], object], *, as_json: bool) -> None:
+    """Print the addresses; what JSON has no place for goes to the log."""
+    echo(ready_line(offer, as_json=as_json))
+    for note in offer.notes if as_json else ():
+        logger().info(f"= {note}")
 
 
 def ready_line(offer: Offer, *, as_json: bool) -> str:

@@ -25,7 +25,7 @@ from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.server import Server
-from tickerplant.server.welcome import LIMITS_OFF
+from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
 from tickerplant.server.window import window
 from tickerplant.serving.bus_options import uses_bus
 from tickerplant.serving.process import (
@@ -36,14 +36,14 @@ from tickerplant.serving.process import (
 )
 from tickerplant.serving.ready import (
     Offer,
+    announce,
     examples_of,
-    ready_line,
     symbol_counts_of,
     totals_lines,
 )
 from tickerplant.serving.scenarios import log_scenario, prepare_scenarios, read_scenarios
 from tickerplant.serving.service import Front, Service
-from tickerplant.serving.tls import Tls, tls_of
+from tickerplant.serving.tls import Tls, follow_hangups, tls_of
 from tickerplant.suggestions import one_of
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import COINM, USDM, VENUES
@@ -159,7 +159,8 @@ async def serve(  # noqa: PLR0915  # from start to end
     server = Server(
         plant,
         host=settings.host,
-        tls=tls.context if tls else None,
+        tls=tls.certificate if tls else None,
+        trusted_proxies=settings.trusted_proxy,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         venues=VENUES if origins is None else tuple(origins),
         limits=service.limits,
@@ -195,10 +196,11 @@ async def serve(  # noqa: PLR0915  # from start to end
         service.on_ready()
         # Whoever reads the addresses may end it at once.
         interrupted = interrupted or interruption()
-        echo(ready_line(_offer(settings, front, server, service, tls), as_json=settings.json))
+        announce(_offer(settings, front, server, service, tls), echo, as_json=settings.json)
         freeze_objects()
         if service.ends_with_input:
             end_with_input(interrupted)
+        follow_hangups(tls, settings)
         source = asyncio.create_task(service.drive(front))
         failure = {joined.failure} if joined else set()
         await asyncio.wait({source, interrupted, *failure}, return_when=asyncio.FIRST_COMPLETED)
@@ -241,6 +243,8 @@ def _offer(
 ) -> Offer:
     """Return what is served, and where."""
     notes = [] if server.limits.enforced else [LIMITS_OFF]
+    if not server.plane.token.is_needed and is_reached_from_elsewhere(front.urls):
+        notes.append(ONLY_HERE)
     if len(server.faults):
         notes.append(faults_text(server.faults))
     if (

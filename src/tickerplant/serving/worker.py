@@ -22,7 +22,7 @@ from tickerplant.server import event_loop
 from tickerplant.server.listener import BACKLOG
 from tickerplant.serving.edge import Edge, join
 from tickerplant.serving.process import freeze_objects, interruption
-from tickerplant.serving.tls import tls_of
+from tickerplant.serving.tls import follow_hangups, tls_of
 from tickerplant.serving.worker_lines import (
     Listening,
     Progress,
@@ -79,12 +79,12 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
     if not joining.done():
         await end(joining)
         return 0
-    edge = Edge(
-        settings, joining.result(), complaints, tls_of(settings), sockets=sockets, worker=task.name
-    )
+    tls = tls_of(settings)
+    edge = Edge(settings, joining.result(), complaints, tls, sockets=sockets, worker=task.name)
     for sock in sockets.values():
         sock.listen(BACKLOG)
     await edge.start()
+    follow_hangups(tls, settings)
     telling = asyncio.create_task(_tell(edge))
     try:
         _say(Listening())

@@ -8,6 +8,7 @@ is replaced: what connects to its socket waits for its successor.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from tickerplant.errors import TickerplantError
 from tickerplant.formatting import count_text, printable
 from tickerplant.logs import logger
 from tickerplant.server.ports import Totals
+from tickerplant.serving.process import on_hangup
 from tickerplant.serving.shared_ports import SharedPorts, Sockets, close_all
 from tickerplant.serving.worker_lines import (
     Listening,
@@ -127,6 +129,8 @@ class Workers:
         self._watcher = asyncio.create_task(self._watch())
         try:
             await self._ready
+            if self._settings.get("tls_cert"):
+                on_hangup(self.hang_up)
         except BaseException:
             await self.stop()
             raise
@@ -147,6 +151,12 @@ class Workers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def hang_up(self) -> None:
+        """Pass a SIGHUP on to the workers that listen."""
+        for pid in self.pids.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
 
     async def _keep(self, slot: _Slot) -> None:
         """Keep one worker running."""

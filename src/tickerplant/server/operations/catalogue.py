@@ -8,6 +8,7 @@ from functools import cache
 import msgspec
 from msgspec import Struct
 
+from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.operations import (
     clock,
     coverage,
@@ -50,6 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="openapi",
         summary="These operations as an OpenAPI document.",
         handler=lambda _plane, _: Response(openapi_json()),
+        is_about_market=True,
     ),
 )
 """Every operation of a server."""
@@ -74,6 +76,12 @@ class Route(Struct, frozen=True):
         """Whether an operation is answered without the token."""
         operation = self.operations.get(method)
         return operation is not None and operation.is_public
+
+    def is_for_here(self, method: str) -> bool:
+        """Whether a server without a token does an operation only for its own machine."""
+        operation = self.operations.get(method)
+        is_open = operation is None or operation.is_about_market
+        return self.template.startswith(PLANT_PATHS) and not is_open
 
     @property
     def allowed(self) -> str:

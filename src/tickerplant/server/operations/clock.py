@@ -45,6 +45,7 @@ OPERATIONS = (
         handler=_read,
         answers=(SimulationState, ReplayState),
         statuses={404: "The market has no clock that can be read or set: a relay."},
+        is_about_market=True,
     ),
     Operation(
         method="POST",

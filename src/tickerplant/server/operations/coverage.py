@@ -37,5 +37,6 @@ OPERATIONS = (
             404: "The market is not played from a recording.",
             503: "A recording cannot be read any more.",
         },
+        is_about_market=True,
     ),
 )

@@ -96,6 +96,7 @@ OPERATIONS = (
         handler=lambda plane, _: _page(plane),
         answers=(LeversPage,),
         statuses=NO_LEVERS_STATUS,
+        is_about_market=True,
     ),
     Operation(
         method="POST",

@@ -19,7 +19,10 @@ REFERENCE = "#/components/schemas/{name}"
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "Invalid": (400, "A field or a parameter is unknown, or its value cannot be used."),
     "Unauthorized": (401, "The token is missing, or not that of this server."),
-    "Forbidden": (403, "A web page of another origin, or a foreign name in `Host`."),
+    "Forbidden": (
+        403,
+        "A web page of another origin, a foreign name in `Host`, or another machine without a token.",
+    ),
     "BodyTooLong": (413, "The body has more bytes than are read."),
     "UrlTooLong": (414, "The URL has more bytes than are read."),
     "NotJson": (415, "The body is no `application/json`."),

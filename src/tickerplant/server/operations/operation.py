@@ -135,6 +135,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     """A body that can be sent."""
     is_public: bool = False
     """Whether it is answered without the token, like the pages outside of `/plant/v1/`."""
+    is_about_market: bool = False
+    """Whether another machine may ask it of a server without a token: it reads, and tells nothing about
+    other clients."""
     is_own: bool = False
     """Whether it is about the process that answers; others are about the plant and all its edges."""
 

@@ -178,6 +178,7 @@ OPERATIONS = (
         summary="The protocol profile.",
         doc="It is answered without the token: clients and recordings depend on it.",
         is_public=True,
+        is_about_market=True,
         handler=lambda plane, _: ProfilePage(profile=plane.profile_name),
         answers=(ProfilePage,),
     ),

@@ -112,6 +112,7 @@ OPERATIONS = (
         handler=lambda plane, _: _page(plane),
         answers=(ScenariosPage,),
         statuses={404: "The server runs none."},
+        is_about_market=True,
     ),
     Operation(
         method="POST",

@@ -96,5 +96,6 @@ OPERATIONS = (
         doc="With several processes, the build is that of the plant.",
         handler=_server,
         answers=(ServerPage,),
+        is_about_market=True,
     ),
 )
