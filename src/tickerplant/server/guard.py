@@ -41,6 +41,8 @@ class Refusal(Struct, frozen=True):
     headers: Headers = ()
 
 
+FORWARDED_PROTO = b"x-forwarded-proto"
+"""The header in which a proxy says whether a client came over `http` or `https`."""
 FORWARDED = frozenset({FORWARDED_FOR, b"forwarded", b"x-real-ip", b"via"})
 """Headers that a proxy adds: with one of them, a request is that of somebody else."""
 NOT_FROM_HERE = Refusal(
@@ -100,11 +102,20 @@ class Guard:
     Args:
         host: The configured address to listen on.
         address: The address that the port listens on.
-        proxies: Those whose word about the address of a client counts.
+        proxies: Those whose word about a client counts.
+        scheme: `http`, or `https` for a port with TLS.
     """
 
-    def __init__(self, host: str, address: str, proxies: TrustedProxies | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        address: str,
+        proxies: TrustedProxies | None = None,
+        *,
+        scheme: str = "http",
+    ) -> None:
         self._proxies = proxies or TrustedProxies()
+        self._scheme = scheme
         self._is_local = is_loopback(address)
         name = socket.gethostname().lower()
         short = name.partition(".")[0]
@@ -122,12 +133,15 @@ class Guard:
         is_relayed = not FORWARDED.isdisjoint(headers) and not self._proxies.trust(peer)
         return is_loopback(peer) and is_loopback(client) and not is_relayed
 
-    def refusal(self, method: str, headers: Mapping[bytes, bytes]) -> Refusal | None:
+    def refusal(
+        self, method: str, headers: Mapping[bytes, bytes], peer: str = ""
+    ) -> Refusal | None:
         """Return why a request is refused; None if it is not.
 
         Args:
             method: The HTTP method.
             headers: The headers of the request, see `joined`.
+            peer: The address at the other end of the connection; empty if it is not known.
         """
         host = headers.get(b"host", b"").decode("latin-1").lower()
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
@@ -144,7 +158,8 @@ class Guard:
             )
         if method in READING:
             return None
-        if site not in _OWN_SITES or (origin and (not host or origin.partition("://")[2] != host)):
+        own = f"{self._scheme_of(peer, headers)}://{host}"
+        if site not in _OWN_SITES or (origin and (not host or origin != own)):
             return _refusal(
                 403,
                 "a web page of {} may not change this server: "
@@ -162,6 +177,12 @@ class Guard:
                 "another" if kind else "missing",
             )
         return None
+
+    def _scheme_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
+        """Return how the client came: a trusted proxy that ends TLS says it."""
+        said = headers.get(FORWARDED_PROTO, b"").decode("latin-1").strip().lower()
+        is_known = said in {"http", "https"} and bool(peer) and self._proxies.trust(peer)
+        return said if is_known else self._scheme
 
     def _is_ours(self, host: str) -> bool:
         name = _name_of(host)

@@ -197,7 +197,8 @@ class Ports:
         sock = self._sockets.get(venue.name) or listening_socket(
             venue, self._host, self._number(venue)
         )
-        guard = Guard(self._host, str(sock.getsockname()[0]), self._proxies)
+        address = str(sock.getsockname()[0])
+        guard = Guard(self._host, address, self._proxies, scheme=self.schemes[1])
         http = Http(endpoint, self._application(endpoint, guard), self._proxies)
         listener = Listener(endpoint, sock, http.arrival, self._tls, self._proxies)
         listener.start()

@@ -112,8 +112,8 @@ class Rest:
         route, refusal, is_from_here = ROUTER.find(path), None, True
         if path.startswith(PLANT_PATHS) and self._guard is not None:
             headers = joined(scope["headers"])
-            refusal = self._guard.refusal(method, headers)
             peer = scope["state"].get(PEER, UNKNOWN)
+            refusal = self._guard.refusal(method, headers, peer)
             is_from_here = self._guard.is_from_here(peer, address, headers)
         if pending is not None:
             known, response = True, await self._finish(pending)

@@ -27,6 +27,7 @@ from tickerplant.server.operations.clock import CLOCK_PATH
 from tickerplant.server.operations.coverage import COVERAGE_PATH
 from tickerplant.server.operations.faults import FAULTS_PATH
 from tickerplant.server.operations.pages import LIMITS_PATH
+from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
 
@@ -389,3 +390,29 @@ async def test_what_a_replay_covers_is_told_on_both_ports_in_the_times_of_its_cl
         remove(path)
         status, problem = await house.ask("GET", COVERAGE_PATH)
         assert (status, path in problem["error"]) == (503, True)
+
+
+def test_an_origin_is_ours_only_with_the_scheme_of_the_port() -> None:
+    plain, secure = Guard("::", "::"), Guard("::", "::", scheme="https")
+    for host in (b"127.0.0.1:9001", b"localhost", b"192.0.2.1:9001"):
+        for guard, own in ((plain, b"http"), (secure, b"https")):
+            for scheme in (b"http", b"https", b"ws", b"null", b""):
+                headers = {HOST: host, ORIGIN: scheme + b"://" + host, KIND: b"application/json"}
+                refusal = guard.refusal("POST", headers)
+                assert (refusal is None) is (scheme == own), (host, scheme, own)
+
+
+def test_a_proxy_that_is_trusted_says_how_its_client_came_and_nobody_else_does() -> None:
+    guard = Guard("::", "::", TrustedProxies(["10.0.0.0/8"]))
+    headers = {
+        HOST: b"192.0.2.1",
+        ORIGIN: b"https://192.0.2.1",
+        KIND: b"application/json",
+        b"x-forwarded-proto": b"https",
+    }
+    assert guard.refusal("POST", headers, "10.1.2.3") is None
+    for peer in ("", "unknown", "127.0.0.1", "192.0.2.7"):
+        assert guard.refusal("POST", headers, peer) is not None, peer
+    for said in (b"ws", b"http", b"https, http", b""):
+        forged = {**headers, b"x-forwarded-proto": said}
+        assert guard.refusal("POST", forged, "10.1.2.3") is not None, said
