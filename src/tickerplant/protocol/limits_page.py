@@ -112,7 +112,7 @@ class LimitsPage(Struct, frozen=True, kw_only=True, rename="camel"):
     shared_budget: bool
     """Whether both venues share the limits, so that both ports report the same."""
     server_time: int
-    """The clock of the server, ms since 1970."""
+    """Connection time, ms since 1970: the clock of the server, and in a test server market time."""
     remembered: int
     """Addresses that are remembered."""
     forgotten: int

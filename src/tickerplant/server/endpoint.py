@@ -223,9 +223,9 @@ class ClosedConnection(Struct, frozen=True, kw_only=True):
     user_agent: str
     """What its client calls itself."""
     opened_ms: int
-    """When it was opened, ms since 1970."""
+    """When it was opened, in connection time, ms since 1970."""
     closed_ms: int
-    """When it was closed, ms since 1970."""
+    """When it was closed, in connection time, ms since 1970."""
     closed_market_ms: int | None
     """When it was closed, in market time; null where that is not known, as at an edge."""
     reason: str

@@ -64,7 +64,7 @@ class ConnectionRow(Struct, frozen=True, kw_only=True):
     user_agent: str
     """What its client calls itself."""
     opened_ms: int
-    """When it was opened, ms since 1970."""
+    """When it was opened, in connection time, ms since 1970."""
     opened_market_ms: int | None
     """When it was opened, in market time; null where that is not known, as at an edge."""
     kind: str
