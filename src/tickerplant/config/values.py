@@ -207,7 +207,7 @@ def secret(text: object) -> str:
     """
     found = _digits_as_text(text)
     if not found or any(unicodedata.category(each) == "Cc" for each in found):
-        raise ValueError(f"a text without control characters{_OR_NONE}")
+        raise ValueError(f"at least one character, and no control characters{_OR_NONE}")
     return found
 
 
