@@ -9,16 +9,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from archived import START_NS, TRADE, line_file, line_of, recording
+from archived import SHARED, START_NS, TRADE, line_file, line_of, recording
 from book_model import SYMBOL, TrueBook, within
 from hypothesis import example, given
 from hypothesis import strategies as st
 from stage import listen, sent_to
 
 from tickerplant import BookState, open_recording
-from tickerplant.archive.recorded_books import limit_of
 from tickerplant.events import BookSnapshot
 from tickerplant.feed.order_book import OrderBook
+from tickerplant.feed.recorded_track import limit_of
 from tickerplant.instrument import Instrument
 from tickerplant.messages import BookTicker, DepthSnapshot, DepthUpdate, Trade
 from tickerplant.plant import Plant
@@ -109,7 +109,7 @@ def test_a_book_is_joined_to_the_snapshot_and_follows_the_updates(tmp_path: Path
     tape.trade()
     path = tape.path(tmp_path)
     assert states(path) == [
-        "Trade None",
+        "Trade syncing",
         "DepthUpdate syncing",
         "Trade syncing",
         "Trade live",
@@ -196,6 +196,64 @@ def test_what_a_manifest_lists_has_a_book_from_the_first_message(tmp_path: Path)
     assert states(recording(tmp_path / "folder", tape.lines))[0] == "Trade syncing"
 
 
+def test_a_selected_symbol_has_a_book_that_is_syncing_from_the_beginning(tmp_path: Path) -> None:
+    tape = Tape()
+    tape.trade("ETHUSDT")
+    tape.trade()
+    path = tape.path(tmp_path)
+    read = [
+        (books["ETHUSDT"].state, books["ETHUSDT"].reason, books["ETHUSDT"].mid)
+        for _, books in open_recording(path, symbols=["ethusdt"]).with_books()
+    ]
+    assert read == [("syncing", "no snapshot yet", None)], "no depth was recorded of it"
+
+
+@pytest.mark.parametrize("has_manifest", [True, False])
+@pytest.mark.parametrize("says_symbol", [True, False])
+def test_a_snapshot_before_the_first_update_is_used(
+    tmp_path: Path, says_symbol: bool, has_manifest: bool
+) -> None:
+    """Some collectors request the snapshot first, and keep the response without its address."""
+    tape = Tape()
+    tape.trade()
+    tape.snapshot()
+    if not says_symbol:
+        tape.lines[-1] = tape.now_ns, tape.lines[-1][1].partition(b" ")[2]
+    tape.trade()
+    tape.update()
+    tape.trade()
+    path = recording(tmp_path / "f", tape.lines) if has_manifest else tape.path(tmp_path)
+    assert states(path) == ["Trade syncing", "Trade live", "DepthUpdate live", "Trade live"]
+    assert [each.symbol for each in open_recording(path).snapshots()] == [SYMBOL]
+    rows = open_recording(path).arrow("depth_updates", numbers="text").to_pydict()
+    assert set(rows["symbol"]) == {SYMBOL}
+    assert None in rows["stream"], f"a snapshot among {set(rows['stream'])}"
+    for message, books in open_recording(path).with_books():
+        if isinstance(message, Trade):
+            assert books[message.symbol].mid is not None or books[message.symbol].reason
+
+
+EARLY = (
+    ("ws-usdm-2022-08-collect-binancefutures", "btcusdt_20220811.dat.gz", 0.99),
+    ("ws-usdm-2023-04-hftbacktest", "btcusdt_20230404.dat.gz", 0.99),
+)
+"""Captures whose snapshot comes before the first update and does not say of which symbol it is."""
+
+
+@pytest.mark.parametrize(("folder", "name", "share"), EARLY)
+def test_the_documented_loop_reads_a_capture_whose_snapshot_comes_first(
+    folder: str, name: str, share: float
+) -> None:
+    path = SHARED / folder / name
+    if not path.exists():
+        pytest.skip("the captures are not beside the repository")
+    seen = known = 0
+    for message, books in open_recording(path).with_books():
+        seen += 1
+        known += books[message.symbol].mid is not None
+    assert known > share * seen, f"{known:,} of {seen:,} messages with a book"
+
+
 def test_other_books_of_a_symbol_are_not_mixed_in(tmp_path: Path) -> None:
     tape = Tape()
     tape.snapshot()
@@ -272,6 +330,7 @@ def test_the_fastest_stream_is_followed_that_is_in_sync(tmp_path: Path) -> None:
     """Both speeds carry the same changes here; each has a chain of its own."""
     tape = Tape()
     tape.snapshot()
+    opened = tape.true.last_id
     first = tape.lost()
     tape.add(first, SLOWER)
     tape.add(first, STREAM)
@@ -290,7 +349,7 @@ def test_the_fastest_stream_is_followed_that_is_in_sync(tmp_path: Path) -> None:
         assert_true(book, tape.true)
     one, two, three, four = (each.final_update_id for each in (first, second, third, fourth))
     assert seen == [
-        (SLOWER, BookState.LIVE, one),
+        (SLOWER, BookState.LIVE, opened),
         (STREAM, BookState.LIVE, one),
         (SLOWER, BookState.LIVE, one),
         (STREAM, BookState.LIVE, two),

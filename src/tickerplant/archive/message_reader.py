@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tickerplant.archive.selection import Selection
-from tickerplant.archive.snapshots import read_snapshot
+from tickerplant.archive.snapshots import only_book, read_snapshot
 from tickerplant.decode.decoder import MAX_STREAMS, Decoder
 from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import NECK, head_of
 from tickerplant.errors import DecodeError
-from tickerplant.messages.book import BookTicker, DepthSnapshot, DepthUpdate
+from tickerplant.messages.book import BookTicker, DepthUpdate
 from tickerplant.messages.kline import Kline, MarkPriceKline
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, reader
@@ -71,6 +71,8 @@ class MessageReader:
         snapshots: Whether to read responses of `depth` too, as `DepthSnapshot`.
         payloads: Whether messages keep the bytes they were read from.
         wanted: Called once per stream; returns whether to read it.
+        path: Where it is: a snapshot that does not say of which symbol is of the only book there.
+            Empty: it is refused.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class MessageReader:
         snapshots: bool = False,
         payloads: bool = True,
         wanted: Callable[[str], bool] = _all,
+        path: str = "",
     ) -> None:
         self.unreadable = 0
         """Messages that were skipped because they are invalid."""
@@ -94,8 +97,9 @@ class MessageReader:
         self._routes: dict[bytes, _Route] = {}
         """By the usual envelope up to the stream name."""
         self._decoder = Decoder({}, _never)
-        self._depth_symbols: set[str] = set()
-        """Symbols with depth updates: a snapshot without a symbol is of the only one."""
+        self._path = path
+        self._only_book: str | None = None
+        """The symbol of snapshots that do not name theirs, once there was one; empty if unknown."""
 
     def read(self, lines: Iterable[Line]) -> Iterator[Message]:
         """Yield the wanted messages in `lines`; the elements of arrays one by one."""
@@ -156,7 +160,7 @@ class MessageReader:
         address = raw.partition(b" ")[0] if raw.startswith(b"http") else b""
         symbol = requested_symbol(address)
         if requested_book(address) == DEPTH:
-            return self._is_wanted(symbol or self._only_depth_symbol())
+            return self._is_wanted(symbol or self._symbol_of_only_book())
         symbols = self._selection.symbols
         return bool(address) and (not symbols or not symbol or symbol in symbols)
 
@@ -211,15 +215,12 @@ class MessageReader:
                 self.streams.clear()
             route = self._routes[head] = _Route(stream, self._selection, self._wanted)
             self.streams.add(stream)
-            name = parse_stream_name(stream)
-            if name.kind == "depth" and len(self._depth_symbols) <= 1:
-                self._depth_symbols.add(name.topic.upper())
         return route
 
     def _snapshot(self, received_ns: int, raw: bytes) -> Sequence[Message]:
         if not self._snapshots:
             return ()
-        snapshot: DepthSnapshot | None = read_snapshot(raw, self._only_depth_symbol())
+        snapshot = read_snapshot(raw, self._symbol_of_only_book)
         if snapshot is None or not self._is_wanted(snapshot.symbol):
             return ()
         snapshot.received_ns = received_ns
@@ -227,9 +228,11 @@ class MessageReader:
             snapshot.payload = b""
         return (snapshot,)
 
-    def _only_depth_symbol(self) -> str:
-        """Return the only symbol with depth updates; empty if there is not exactly one."""
-        return next(iter(self._depth_symbols)) if len(self._depth_symbols) == 1 else ""
+    def _symbol_of_only_book(self) -> str:
+        """Return the symbol of the only book in the recording; empty if there are several."""
+        if self._only_book is None:
+            self._only_book = only_book(self._path) if self._path else ""
+        return self._only_book
 
     def _is_wanted(self, symbol: str) -> bool:
         """Whether snapshots of a symbol are wanted: if its depth streams are."""

@@ -1,7 +1,7 @@
 """The order books of a recording, as of each of its messages.
 
 A book is joined to a recorded snapshot and follows the recorded updates by the rules of a live one
-(`feed/local_book.py`): an update that is missing makes it `syncing` until the next snapshot joins.
+(`feed/recorded_track.py`): an update that is missing makes it `syncing` until the next snapshot joins.
 If depth updates of several speeds were recorded, each has a book of its own, and readers see the
 fastest that is in sync.
 """
@@ -12,19 +12,17 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import NamedTuple
 
 from msgspec import Struct, field
 
 from tickerplant.archive.message_reader import MessageReader
 from tickerplant.archive.selection import Selection
-from tickerplant.feed.book_side import read_snapshot
 from tickerplant.feed.book_view import BookView
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.order_book import BookState, NoBookError, OrderBook
+from tickerplant.feed.recorded_track import RecordedSnapshot, RecordedTrack
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 from tickerplant.messages.message import Message
-from tickerplant.queries.depth import LIMITS
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import SnapshotRecorded
@@ -74,44 +72,11 @@ class RecordedBooks(Mapping[str, OrderBook]):
         return f"<RecordedBooks {', '.join(map(repr, self._books.values()))}>"
 
 
-class _Snapshot(NamedTuple):
-    """The last snapshot of a symbol: a book may turn out to need it with the next update."""
-
-    received_ms: int
-    body: bytes
-
-
-class _Track(Struct):
-    """One stream of depth updates, and the book that follows it."""
-
-    book: LocalBook
-    tried: _Snapshot | None = None
-    """The last snapshot that was loaded while the book was not in sync."""
-
-    def take(self, snapshot: _Snapshot | None, now_ms: int) -> None:
-        """Use a snapshot if the book needs one, and has not been updated since it."""
-        book = self.book
-        if book.wants_snapshot:
-            book.snapshot_requested(now_ms)
-        if (
-            snapshot is None
-            or snapshot is self.tried
-            or not book.awaits_snapshot
-            or snapshot.received_ms < (book.updated_ms or 0)
-        ):
-            return
-        if not book.is_following:  # a book that does may turn out to need it for good
-            self.tried = snapshot
-        read = read_snapshot(snapshot.body, book.symbol)
-        book.limit = limit_of(read)
-        book.load(read, now_ms)
-
-
 class _Symbol(Struct):
     """The streams of one symbol, and what readers see of their books."""
 
     view: RecordedBook
-    tracks: dict[int, _Track] = field(default_factory=dict)
+    tracks: dict[int, RecordedTrack] = field(default_factory=dict)
     """By speed, the fastest first."""
 
     def choose(self) -> None:
@@ -129,30 +94,33 @@ class BooksReader:
 
     Args:
         selection: What to yield; books follow all depth updates of its symbols.
-        recordings: The number of recordings.
+        paths: The recordings.
         listed: Streams that are known to be recorded; others are found as they come.
     """
 
-    def __init__(self, selection: Selection, recordings: int, listed: Iterable[str]) -> None:
+    def __init__(self, selection: Selection, paths: Sequence[str], listed: Iterable[str]) -> None:
         every_stream = Selection(symbols=selection.symbols)
         self._streams = selection.streams
         self._start_ns = selection.start_ns
         self._symbols: dict[str, _Symbol] = {}
-        self._by_stream: dict[str, _Track | None] = {}
+        self._by_stream: dict[str, RecordedTrack | None] = {}
         """None for streams that are not the updates of a book."""
-        self._snapshots: dict[str, _Snapshot] = {}
+        self._snapshots: dict[str, RecordedSnapshot] = {}
+        """The last of each symbol, for streams that begin after it."""
         self._latest: Message = Message()
         self._views: dict[str, OrderBook] = {}
         self.books = RecordedBooks(self._views)
         self.readers = [
-            MessageReader(every_stream, snapshots=True, wanted=self._is_wanted)
-            for _ in range(recordings)
+            MessageReader(every_stream, snapshots=True, wanted=self._is_wanted, path=path)
+            for path in paths
         ]
         self._earlier_readers = [
-            MessageReader(every_stream, snapshots=True, wanted=is_followed)
-            for _ in range(recordings)
+            MessageReader(every_stream, snapshots=True, wanted=is_followed, path=path)
+            for path in paths
         ]
-        for stream in listed:
+        for name in sorted(selection.symbols):
+            self._symbol(name)
+        for stream in sorted(listed):
             if not selection.symbols or parse_stream_name(stream).symbol in selection.symbols:
                 self._add(stream)
 
@@ -212,22 +180,27 @@ class BooksReader:
         track = self._by_stream[stream]
         if track is None:
             return
-        book, now_ms = track.book, update.received_ns // NS_PER_MS
-        book.offer(update, now_ms)
-        if book.wants_snapshot:
-            track.take(self._snapshots.get(book.symbol), now_ms)
-        symbol = self._symbols[book.symbol]
+        track.offer(update, update.received_ns // NS_PER_MS)
+        symbol = self._symbols[track.book.symbol]
         if len(symbol.tracks) > 1:
             symbol.choose()
 
     def _take_snapshot(self, snapshot: DepthSnapshot) -> None:
         now_ms = snapshot.received_ns // NS_PER_MS
-        kept = self._snapshots[snapshot.symbol] = _Snapshot(now_ms, snapshot.payload)
+        kept = self._snapshots[snapshot.symbol] = RecordedSnapshot(now_ms, snapshot.payload)
         symbol = self._symbols.get(snapshot.symbol)
         if symbol is not None:
             for track in symbol.tracks.values():
-                track.take(kept, now_ms)
+                track.load(kept, now_ms)
             symbol.choose()
+
+    def _symbol(self, name: str) -> _Symbol:
+        """Return a symbol, which has a book from now on."""
+        symbol = self._symbols.get(name)
+        if symbol is None:
+            symbol = self._symbols[name] = _Symbol(RecordedBook(LocalBook(name), self._now_ms))
+            self._views[name] = symbol.view
+        return symbol
 
     def _add(self, stream: str) -> None:
         """Follow a stream if it carries the updates of a book."""
@@ -235,12 +208,10 @@ class BooksReader:
             self._by_stream[stream] = None
             return
         name = parse_stream_name(stream)
-        book = LocalBook(name.symbol)
-        track = self._by_stream[stream] = _Track(book)
-        symbol = self._symbols.get(book.symbol)
-        if symbol is None:
-            symbol = self._symbols[book.symbol] = _Symbol(RecordedBook(book, self._now_ms))
-            self._views[book.symbol] = symbol.view
+        track = self._by_stream[stream] = RecordedTrack(name.symbol)
+        if (snapshot := self._snapshots.get(name.symbol)) is not None:
+            track.load(snapshot, self._now_ms())
+        symbol = self._symbol(name.symbol)
         speed_ms = DEFAULT_SPEED_MS if name.speed_ms is None else name.speed_ms
         symbol.tracks = dict(sorted({**symbol.tracks, speed_ms: track}.items()))
         if symbol.view.age_ms is None:
@@ -251,15 +222,6 @@ def is_followed(stream: str) -> bool:
     """Whether a stream carries the updates of a book without RPI orders."""
     name = parse_stream_name(stream)
     return name.kind == "depth" and bool(name.topic) and not name.levels
-
-
-def limit_of(snapshot: DepthSnapshot) -> int:
-    """Return the number of levels that were requested with a snapshot, as far as they show it.
-
-    A side with fewer levels is complete; of a side with that many, there may be more.
-    """
-    levels = max(len(snapshot.bids), len(snapshot.asks))
-    return next((limit for limit in sorted(LIMITS) if limit >= levels), levels)
 
 
 def first_ns(selection: Selection, manifests: Iterable[Manifest | None]) -> int:

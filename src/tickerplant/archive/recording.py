@@ -31,6 +31,7 @@ from tickerplant.archive.selection import (
     missing_names,
     offset_ns,
 )
+from tickerplant.archive.snapshots import first_streams
 from tickerplant.archive.tables import (
     TABLES,
     Numbers,
@@ -259,7 +260,9 @@ class Recording:
         start of the selection included, whether or not their streams are selected.  Its `state` and
         `reason` say whether it can be trusted: after a gap in the recording it is `syncing` until
         the next snapshot.  If several speeds were recorded, it is that of the fastest that is in
-        sync.  Symbols without depth updates have no book.
+        sync.  Symbols that are selected, or of which the manifest or the first 20,000 messages have
+        depth updates, have a book from the beginning; without a snapshot yet it is `syncing`.
+        Others without depth updates have none.
 
             for message, books in recording.with_books():
                 if isinstance(message, Trade):
@@ -275,8 +278,13 @@ class Recording:
             RecordingError: A recording cannot be read at all.
         """
         recordings, manifests = self._recordings(), self._read_manifests()
-        listed = {stream for each in manifests if each for stream in each.streams}
-        reader = BooksReader(self._selection, len(recordings), listed)
+        paths = [each.path for each in recordings]
+        listed = {
+            stream
+            for path, each in zip(paths, manifests, strict=True)
+            for stream in (each.streams if each else first_streams(path))
+        }
+        reader = BooksReader(self._selection, paths, listed)
         self._converter = None
         self._readers = reader.readers
         lines = self._lines(recordings, first_ns(self._selection, manifests))
@@ -288,7 +296,6 @@ class Recording:
         Raises:
             RecordingError: A recording cannot be read at all.
         """
-        # A snapshot without a symbol is of the only one with depth updates before it.
         messages = self._typed(snapshots=True)
         return (each for each in messages if isinstance(each, DepthSnapshot))
 
@@ -307,13 +314,18 @@ class Recording:
         lines = self._lines(recordings)
         if not (self._selection.streams or self._selection.symbols):
             return chain.from_iterable(each for _, each in lines)
-        readers = [MessageReader(self._selection, payloads=False) for _ in recordings]
+        readers = [
+            MessageReader(self._selection, payloads=False, path=each.path) for each in recordings
+        ]
         return chain.from_iterable(readers[index].select_lines(each) for index, each in lines)
 
     def _typed(self, *, snapshots: bool) -> Iterator[Message]:
         recordings = self._recordings()
         self._converter = None
-        self._readers = [MessageReader(self._selection, snapshots=snapshots) for _ in recordings]
+        self._readers = [
+            MessageReader(self._selection, snapshots=snapshots, path=each.path)
+            for each in recordings
+        ]
         readers = self._readers
         read = (readers[index].read(lines) for index, lines in self._lines(recordings))
         return chain(chain.from_iterable(read), self._end())
@@ -388,9 +400,13 @@ class Recording:
         self._converter = converter
         self._readers = [
             MessageReader(
-                self._selection, snapshots=table.takes_snapshots, payloads=False, wanted=wanted
+                self._selection,
+                snapshots=table.takes_snapshots,
+                payloads=False,
+                wanted=wanted,
+                path=each.path,
             )
-            for _ in recordings
+            for each in recordings
         ]
         readers = self._readers
         messages: list[Message] = []
@@ -610,7 +626,7 @@ def _manifest_venue(recording: RecordedFile) -> str:
 
 def infer_venue(recording: RecordedFile) -> str:
     """Return the venue of the first symbols in a recording; empty if it is unclear."""
-    reader = MessageReader(Selection(), payloads=False)
+    reader = MessageReader(Selection(), payloads=False, path=recording.path)
     inspected = 0
     for lines in recording.batches():
         for message in reader.read(lines):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from itertools import chain, islice
 
 from msgspec import DecodeError as InvalidJson
@@ -16,17 +18,17 @@ from tickerplant.recording.opening import recorded_files
 from tickerplant.stream_name import parse_stream_name
 
 MAX_LINES = 20_000
-"""Lines at the beginning of a recording in which `only_book` looks for symbols."""
+"""Lines at the beginning of a recording in which `first_streams` and `only_book` look."""
 
 _decode = JsonDecoder(DepthSnapshot).decode
 
 
-def read_snapshot(raw: bytes, only_symbol: str) -> DepthSnapshot | None:
+def read_snapshot(raw: bytes, only_symbol: Callable[[], str]) -> DepthSnapshot | None:
     """Return the snapshot in a recorded line; None if it is another response.
 
     Args:
         raw: `<address> <body>`, or the body alone, as some collectors write it.
-        only_symbol: The symbol if neither contains it; empty if that is unknown.
+        only_symbol: Returns the symbol if neither contains it; empty if that is unknown.
 
     Raises:
         ValueError: It is a response of `depth`, but invalid, or its symbol is unknown.
@@ -43,7 +45,7 @@ def read_snapshot(raw: bytes, only_symbol: str) -> DepthSnapshot | None:
         if is_depth and b'"lastUpdateId"' not in body:
             return None  # the exchange responded with an error
         raise ValueError(f"a snapshot in no known form ({error})") from None
-    snapshot.symbol = snapshot.symbol or requested_symbol(address) or only_symbol
+    snapshot.symbol = snapshot.symbol or requested_symbol(address) or only_symbol()
     if not snapshot.symbol:
         raise ValueError("a snapshot that does not say of which symbol")
     snapshot.payload = body
@@ -58,9 +60,24 @@ def only_book(path: str, max_lines: int = MAX_LINES) -> str:
     Raises:
         RecordingError: There is no recording at `path`.
     """
+    return only_book_of(first_streams(path, max_lines))
+
+
+def only_book_of(streams: Collection[str]) -> str:
+    """Return the symbol of the only book among some streams, by the rule of `only_book`."""
+    books = {parse_stream_name(each).topic.upper() for each in streams if is_book_diff(each)}
+    found = books or {parse_stream_name(each).topic.upper() for each in streams} - {""}
+    return found.pop() if len(found) == 1 else ""
+
+
+def first_streams(path: str, max_lines: int = MAX_LINES) -> set[str]:
+    """Return the streams in the first lines of a recording.
+
+    Raises:
+        RecordingError: There is no recording at `path`.
+    """
     decoder = Decoder({}, applied=lambda _: False)
-    books: set[str] = set()
-    symbols: set[str] = set()
+    streams: set[str] = set()
     seen: set[bytes] = set()
     batches = chain.from_iterable(file.batches() for file in recorded_files([path]))
     for _, raw in islice(chain.from_iterable(batches), max_lines):
@@ -69,17 +86,9 @@ def only_book(path: str, max_lines: int = MAX_LINES) -> str:
             continue
         if envelope:
             seen.add(envelope)
-        try:
-            stream = decoder.decode(raw)[0]
-        except DecodeError:
-            continue
-        topic = parse_stream_name(stream).topic.upper()
-        if topic:
-            symbols.add(topic)
-        if is_book_diff(stream):
-            books.add(topic)
-    found = books or symbols
-    return found.pop() if len(found) == 1 else ""
+        with suppress(DecodeError):
+            streams.add(decoder.decode(raw)[0])
+    return streams - {""}
 
 
 def is_book_diff(stream: str) -> bool:

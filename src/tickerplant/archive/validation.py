@@ -165,7 +165,7 @@ def rejected_in(line: Line, reader: MessageReader) -> RejectedMessage | None:
 def _snapshot_in(line: Line) -> tuple[DepthSnapshot, ...]:
     """Return the depth snapshot in a line, even if its symbol is unknown."""
     try:
-        snapshot = read_snapshot(line[1], "?")
+        snapshot = read_snapshot(line[1], lambda: "?")
     except ValueError:
         return ()
     return () if snapshot is None else (snapshot,)

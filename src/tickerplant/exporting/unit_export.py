@@ -91,6 +91,7 @@ class UnitExport:
             snapshots=DEPTH_TABLE in tables,
             payloads=False,
             wanted=partial(_is_wanted, tables),
+            path=unit.path,
         )
 
     def run(self) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import DecodeError as InvalidJson
 from msgspec import Struct
@@ -49,6 +49,20 @@ MAX_NOTICES = 64
 """Notices kept until `take_notices`; beyond it the oldest are dropped."""
 
 
+UnknownCause: TypeAlias = Literal[
+    "", "no snapshot yet", "gap", "ids restarted", "crossed", "unreadable", "out of depth", "stale"
+]
+"""Why a book is not known; empty if it is."""
+_CAUSES: dict[str, UnknownCause] = {
+    "gap": "gap",
+    "missed": "gap",
+    "ids_restarted": "ids restarted",
+    "crossed": "crossed",
+    "unreadable": "unreadable",
+}
+"""By the reason in a `BookResyncing`."""
+
+
 class _Phase(Enum):
     SYNCING = "syncing"
     LIVE = "live"
@@ -72,6 +86,14 @@ class _Request(Enum):
     PENDING = "pending"
     OUTDATED = "outdated"
     """Pending, but updates resumed or the ids restarted since: the snapshot may be too old."""
+
+
+def fewest_levels(limit: int) -> int:
+    """Return how few known levels of a side are too few, with snapshots of up to `limit` levels.
+
+    The price is then about to leave what the last snapshot showed.
+    """
+    return max(limit // LOW_SHARE, 1)
 
 
 class BookCounters(Struct, gc=False):
@@ -129,8 +151,8 @@ class Journal:
 class _Refresh:
     """A snapshot that is to replace the levels of a live book, and the updates after it."""
 
-    def __init__(self) -> None:
-        self.join: BookSync[DepthUpdate] = BookSync(MAX_BUFFERED)
+    def __init__(self, max_buffered: int) -> None:
+        self.join: BookSync[DepthUpdate] = BookSync(max_buffered)
         self.loaded: tuple[DepthSnapshot, Sides] | None = None
         self.updates: list[DepthUpdate] = []
 
@@ -175,11 +197,14 @@ class LocalBook:
         """When the book last changed; 0 before the first snapshot."""
         self.updated_ms: int | None = None
         """When the latest update or snapshot was taken; None before the first snapshot."""
-        self._min_levels = max(limit // LOW_SHARE, 1)
+        self._min_levels = fewest_levels(limit)
         self._max_levels = limit * MAX_WIDTH
         max_keys = 2 * self._max_levels
         self.sides = Sides(BookSide(PriceKeys(1, max_keys)), BookSide(PriceKeys(-1, max_keys)))
+        self._max_buffered = max_buffered
         self._sync: BookSync[DepthUpdate] = BookSync(max_buffered)
+        self._cause: UnknownCause = "no snapshot yet"
+        """Why it is syncing, if it is."""
         self._phase = _Phase.SYNCING
         self._request = _Request.NONE
         self._refresh: _Refresh | None = None
@@ -242,6 +267,7 @@ class LocalBook:
             self._snapshot_fault = f"the snapshot cannot be used: {error}"
             return False
         self._snapshot_fault = ""
+        self._min_levels = fewest_levels(self.limit)
         request, self._request = self._request, _Request.NONE
         refresh, self._refresh = self._refresh, None
         if request is not _Request.OUTDATED:
@@ -265,7 +291,7 @@ class LocalBook:
         self._pause_ms = min(max(2 * self._pause_ms, FIRST_PAUSE_MS), MAX_PAUSE_MS)
         self._next_request_ms = now_ms + self._pause_ms
         if self._sync.live and self._phase is not _Phase.UNVERIFIED:
-            self._refresh = _Refresh()
+            self._refresh = _Refresh(self._max_buffered)
 
     def snapshot_failed(self, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
         """Record that the requested snapshot will not come."""
@@ -326,6 +352,16 @@ class LocalBook:
         return self._request is not _Request.NONE
 
     @property
+    def can_load(self) -> bool:
+        """Whether a snapshot that comes now would be used if it joins, or one waits for its update."""
+        return self._request is _Request.PENDING or self._refresh is not None
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether every update was applied, but a side has few known levels left, or none."""
+        return self._phase is _Phase.SHALLOW
+
+    @property
     def next_request_ms(self) -> int:
         """When the next snapshot may be requested; 0 for at once."""
         if self._phase is _Phase.UNVERIFIED:
@@ -376,6 +412,13 @@ class LocalBook:
         if self._is_exhausted:
             return "out of depth: no level from the snapshot is left on one side"
         return ""
+
+    @property
+    def cause(self) -> UnknownCause:
+        """Why the book is not live, as one of a few; empty while it is."""
+        if self._phase in _FOLLOWING:
+            return "out of depth" if self._is_exhausted else ""
+        return self._cause if self._phase is _Phase.SYNCING else "stale"
 
     @property
     def best_bid(self) -> RawLevel | None:
@@ -581,6 +624,7 @@ class LocalBook:
         self.counters.resyncs += 1
         if not self._sync.live:
             self._refresh = None
+            self._cause = _CAUSES[token]
         self._notify(
             BookResyncing(streams=self.streams, time_ms=now_ms, symbol=self.symbol, reason=token)
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tickerplant.archive.snapshots import only_book_of
 from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL, Listing, instruments_of
 from tickerplant.decode.inference import InstrumentInference, venue_of
@@ -73,7 +74,7 @@ class FileScan(Struct, frozen=True, kw_only=True):
     is_complete: bool = True
     """Whether `streams` are all streams: the file was read to its end, or a manifest lists them."""
     only_symbol: str
-    """The only symbol in the file, to which a REST response without a symbol belongs; else empty."""
+    """The symbol of the only book in the file, to which a snapshot without a symbol belongs."""
     ahead_ms: int = 0
     """How far event times are ahead of receive times, by the first messages."""
     first_ms: int
@@ -251,7 +252,7 @@ def _scan_file(
         streams=frozenset(streams),
         requested=frozenset(requested | _requested(file, manifest)),
         is_complete=is_complete,
-        only_symbol=symbols.pop() if len(symbols) == 1 else "",
+        only_symbol=only if (only := only_book_of(streams)) in inference else "",
         ahead_ms=ahead_ms,
         first_ms=first_ms,
         companions=file.companions if isinstance(file, Capture) else (),

@@ -1,0 +1,92 @@
+"""The book of a recorded stream of updates, joined to the snapshots among them.
+
+There is one such book wherever a recording is read or written: readers, `verify`, `plot` and the
+recorder see the same book, known and unknown at the same updates.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, get_args
+
+from tickerplant.feed.book_side import read_snapshot
+from tickerplant.feed.local_book import LocalBook
+from tickerplant.messages.book import (
+    SNAPSHOT_LEVELS,
+    DepthSnapshot,
+    DepthUpdate,
+    SnapshotLimit,
+)
+
+MAX_BUFFERED = 256
+"""Updates kept for a snapshot that is older than they are: over three seconds of the busiest stream
+of every change, 25 of `@depth@100ms`."""
+
+
+class RecordedSnapshot(NamedTuple):
+    """A snapshot, and when it was received."""
+
+    received_ms: int
+    body: bytes
+
+
+class RecordedTrack:
+    """One stream of depth updates, and the book that follows it.
+
+    A live book requests a snapshot when it needs one.  Here each recorded one is used if the updates
+    continue it: it replaces the levels of a book that is in sync, too, so that they reach as far as
+    that of the snapshot.
+
+    Args:
+        symbol: The symbol, in capitals.
+        limit: Levels per side of its snapshots, until one shows it.
+    """
+
+    def __init__(self, symbol: str, limit: int = SNAPSHOT_LEVELS) -> None:
+        self.book = LocalBook(symbol, limit=limit, max_buffered=MAX_BUFFERED)
+        self._latest: RecordedSnapshot | None = None
+        """The last snapshot: the book may turn out to need it with the next update."""
+        self._tried: RecordedSnapshot | None = None
+        """The last snapshot that was loaded while the book was not in sync."""
+        self.book.snapshot_requested(0)
+
+    def offer(self, update: DepthUpdate, now_ms: int) -> None:
+        """Take the next update."""
+        book = self.book
+        book.offer(update, now_ms)
+        if not book.can_load:
+            book.snapshot_requested(now_ms)
+        if not book.is_following:
+            self._load(now_ms)
+
+    def load(self, snapshot: RecordedSnapshot, now_ms: int) -> None:
+        """Take the next snapshot."""
+        self._latest = snapshot
+        if not self.book.awaits_snapshot:  # an earlier one waits for an update
+            self.book.snapshot_requested(now_ms)
+        self._load(now_ms)
+
+    def _load(self, now_ms: int) -> None:
+        """Use the last snapshot if the book has not been updated since it."""
+        snapshot, book = self._latest, self.book
+        if (
+            snapshot is None
+            or snapshot is self._tried
+            or snapshot.received_ms < (book.updated_ms or 0)
+        ):
+            return
+        if not book.is_following:  # a book that does may turn out to need it for good
+            self._tried = snapshot
+        read = read_snapshot(snapshot.body, book.symbol)
+        book.limit = limit_of(read)
+        book.load(read, now_ms)
+        if not book.can_load:
+            book.snapshot_requested(now_ms)
+
+
+def limit_of(snapshot: DepthSnapshot) -> int:
+    """Return the number of levels that were requested with a snapshot, as far as they show it.
+
+    A side with fewer levels is complete; of a side with that many, there may be more.
+    """
+    levels = max(len(snapshot.bids), len(snapshot.asks))
+    return next((limit for limit in get_args(SnapshotLimit) if limit >= levels), levels)
