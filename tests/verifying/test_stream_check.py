@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,17 @@ def trade(trade_id: int, ms: int) -> bytes:
     return message("btcusdt@trade", ms, t=trade_id)
 
 
-def update(first: int, final: int, previous: int, ms: int = 0, stream: str = "depth") -> bytes:
-    return message(f"btcusdt@{stream}", ms, U=first, u=final, pu=previous)
+def update(
+    first: int,
+    final: int,
+    previous: int,
+    ms: int = 0,
+    stream: str = "depth",
+    bids: Sequence[tuple[str, str]] = (),
+    asks: Sequence[tuple[str, str]] = (),
+) -> bytes:
+    ids = {"U": first, "u": final, "pu": previous}
+    return message(f"btcusdt@{stream}", ms, T=START_MS + ms, **ids, b=bids, a=asks)
 
 
 def ticker(update_id: int, ms: int, symbol: str = "BTCUSDT") -> bytes:
@@ -44,8 +54,12 @@ def candle(minute: int, ms: int, *, is_closed: bool = False) -> bytes:
     return message("btcusdt@kline_1m", ms, k=data)
 
 
-def snapshot(last_update_id: int, address: str = "https://h/fapi/v1/depth?symbol=BTCUSDT") -> bytes:
-    answer = {"lastUpdateId": last_update_id, "bids": [], "asks": []}
+def snapshot(
+    last_update_id: int, address: str = "https://h/fapi/v1/depth?symbol=BTCUSDT", levels: int = 1
+) -> bytes:
+    """An answer with the best `levels` below and above 100."""
+    sides = [[(str(100 + sign * n), "1") for n in range(1, levels + 1)] for sign in (-1, 1)]
+    answer = {"lastUpdateId": last_update_id, "bids": sides[0], "asks": sides[1]}
     return f"{address} ".encode().lstrip() + msgspec.json.encode(answer)
 
 
@@ -172,7 +186,7 @@ def test_a_book_is_in_sync_again_with_a_snapshot_from_before_the_break_was_seen(
     begins = snapshot(3), update(1, 5, 0), update(6, 8, 5)
     found = one(tmp_path, *begins, snapshot(20), update(18, 22, 17), update(23, 24, 22))
     assert found.book is not None
-    assert (found.book.breaks, found.book.in_sync_at_end) == (1, True), "the second run has its own"
+    assert (found.book.breaks, found.book.in_sync_at_end) == (0, True), "the second run has its own"
     found = one(tmp_path, *begins, update(18, 22, 17), update(23, 24, 22))
     assert found.book is not None
     assert (found.book.breaks, found.book.in_sync_at_end) == (1, False), "the old one is of no use"
@@ -209,9 +223,9 @@ CHAIN = [update(n * 10 + 1, n * 10 + 10, n * 10, n) for n in range(30)]
 @pytest.mark.parametrize("asked", ["https://h/fapi/v1/depth?symbol=BTCUSDT&limit=1000", ""])
 @pytest.mark.parametrize(
     ("place", "last_update_id", "joins_at"),
-    [(0, 5, 1), (0, 10, 1), (0, 15, 2), (5, 33, 5), (5, 60, 6), (5, 75, 8)],
+    [(0, 5, 1), (0, 10, 1), (0, 15, 1), (5, 33, 5), (5, 60, 5), (5, 75, 5)],
 )
-def test_a_book_is_in_sync_from_when_updates_reach_its_snapshot(
+def test_a_book_is_in_sync_from_its_snapshot_and_the_first_update(
     asked: str, place: int, last_update_id: int, joins_at: int, tmp_path: Path
 ) -> None:
     raws = [*CHAIN[:place], snapshot(last_update_id, asked), *CHAIN[place:]]
@@ -244,6 +258,43 @@ def test_after_a_gap_a_book_is_in_sync_with_the_next_snapshot(tmp_path: Path) ->
     [pause] = mended.first_breaks
     assert pause.from_ns == (START_MS + 100) * 1_000_000
     assert pause.to_ns == (START_MS + 180) * 1_000_000
+
+
+def test_a_book_is_known_while_each_side_has_a_level_that_a_snapshot_showed(
+    tmp_path: Path,
+) -> None:
+    """Five levels of each side are known; beyond them may be others that no update shows."""
+    raws = [
+        update(1, 10, 0, 0),
+        snapshot(10, levels=5),
+        update(11, 20, 10, 1, bids=[(str(each), "0") for each in (99, 98, 97, 96)]),
+        update(21, 30, 20, 2, bids=[("95", "0"), ("90", "7")], asks=[("96", "2")]),
+        update(31, 40, 30, 3, asks=[("94", "2")]),
+        update(41, 50, 40, 4, bids=[("96", "1")], asks=[("94", "0"), ("96", "0")]),
+        update(51, 60, 50, 5, bids=[("96", "0")]),
+        snapshot(60, levels=5),
+    ]
+    book = one(tmp_path, *raws).book
+    assert book is not None
+    assert (book.updates, book.known_updates, book.known_at_end) == (6, 2, True)
+    assert (book.total_ns, book.known_ns) == (70_000_000, 30_000_000)
+    unknown = {reason: (each.updates, each.ns, each.times) for reason, each in book.unknown.items()}
+    assert unknown == {
+        "no snapshot yet": (1, 10_000_000, 0),
+        "out of depth": (3, 30_000_000, 2),
+    }
+    at = START_MS * 1_000_000
+    assert [(each.from_ns - at, each.to_ns - at, each.cause) for each in book.first_breaks] == [
+        (30_000_000, 50_000_000, "out of depth"),
+        (60_000_000, 70_000_000, "out of depth"),
+    ]
+    findings = found_in(VerifySettings(), [str(tmp_path / "lines")])
+    shown = "\n".join([*lines_of(findings, 10), findings.summary])
+    assert findings.complete, "no message is missing"
+    assert "from start, known 33.3 %, broken 2 times" in shown
+    assert "not known: out of depth: 3 updates, 0.030 s, 2 times" in shown
+    assert "out of depth from 2026-" in shown
+    assert findings.summary.endswith("; a book is known after 33.3 % of its updates")
 
 
 def test_streams_beyond_the_maximum_are_reported(tmp_path: Path) -> None:

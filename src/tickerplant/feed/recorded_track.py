@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, get_args
 
+from msgspec import DecodeError as InvalidJson
+
 from tickerplant.feed.book_side import read_snapshot
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.messages.book import (
@@ -76,9 +78,13 @@ class RecordedTrack:
             return
         if not book.is_following:  # a book that does may turn out to need it for good
             self._tried = snapshot
-        read = read_snapshot(snapshot.body, book.symbol)
-        book.limit = limit_of(read)
-        book.load(read, now_ms)
+        try:
+            read = read_snapshot(snapshot.body, book.symbol)
+        except (InvalidJson, ValueError):
+            book.load(snapshot.body, now_ms)  # which says what is wrong
+        else:
+            book.limit = limit_of(read)
+            book.load(read, now_ms)
         if not book.can_load:
             book.snapshot_requested(now_ms)
 

@@ -42,27 +42,68 @@ class Gap(Struct, kw_only=True):
 
 
 class Break(Struct, kw_only=True):
-    """A time in which the book is out of sync, after a gap."""
+    """A time in which the book is not known, after it was."""
 
     from_ns: int
     """When it broke."""
     to_ns: int = 0
-    """When it was in sync again; 0 if it never was."""
+    """When it was known again, or unknown for another reason; 0 if neither came."""
+    cause: str = ""
+    """Why: `gap`, `out of depth`, `crossed`, `ids restarted` or `unreadable`."""
+
+
+class Unknown(Struct, kw_only=True):
+    """For how long a book is not known for one reason."""
+
+    updates: int = 0
+    """Updates after which it is not."""
+    ns: int = 0
+    """The time in which it is not."""
+    times: int = 0
+    """How often it became unknown, after it was known."""
 
 
 class BookFinding(Struct, kw_only=True):
-    """Whether the book of a depth stream can be rebuilt from a snapshot and the updates."""
+    """For how long the book of a depth stream is known, from a snapshot and the updates.
+
+    It is known after a snapshot that the updates continue, while each side has a level that the
+    snapshot showed or that came between those.
+    """
 
     in_sync_from_ns: int = 0
-    """When it was first in sync; 0 if it never was."""
+    """When it was first known; 0 if it never was."""
     from_start: bool = False
     """Whether that was within ten seconds of the first update."""
     in_sync_at_end: bool = False
-    """Whether it is in sync after the last update."""
+    """Whether every update since the last snapshot is there at the end; the book may yet be out of
+    depth."""
+    known_at_end: bool = False
+    """Whether it is known after the last update."""
+    updates: int = 0
+    """Updates of the book."""
+    known_updates: int = 0
+    """Those after which it is known."""
+    total_ns: int = 0
+    """The time from the first message of the book to the last."""
+    known_ns: int = 0
+    """The part of it in which the book is known."""
+    unknown: dict[str, Unknown] = {}
+    """For how long it is not, by the reason: `no snapshot yet`, `gap`, `out of depth`, `crossed`,
+    `ids restarted` or `unreadable`."""
     breaks: int = 0
-    """How often it broke after that."""
+    """How often it became unknown, after it was known."""
     first_breaks: list[Break] = []
     """As many as `--gaps` says."""
+
+    @property
+    def is_known_throughout(self) -> bool:
+        """Whether it is known from the start to the end."""
+        return self.from_start and not self.breaks
+
+    @property
+    def known_share(self) -> float:
+        """The share of its updates after which it is known."""
+        return self.known_updates / self.updates if self.updates else 0.0
 
 
 class StreamFinding(Struct, kw_only=True):

@@ -28,6 +28,8 @@ from tickerplant.verifying.findings import (
 
 SHOWN_STREAMS = 3
 """Maximum number of streams named on one line."""
+SHOWN_BREAKS = 3
+"""Maximum number of times that are printed in which a book is not known; `--json` has more."""
 SHOWN_DAMAGE = 20
 """Maximum number of damaged places of a recording to print; `--json` has more."""
 _TITLES = {venue.name: venue.title for venue in VENUES}
@@ -52,7 +54,7 @@ def summary_of(findings: Findings) -> str:
     messages = count_text(sum(each.messages for each in recordings), "message")
     streams = count_text(sum(len(each.streams) for each in recordings), "stream")
     if findings.complete:
-        return f"complete: {messages} of {streams}"
+        return f"complete: {messages} of {streams}{_unknown_books(findings)}"
     problems = _problems(findings)
     if findings.interrupted:
         seen = f"interrupted: {messages} of {streams} were looked at"
@@ -61,7 +63,24 @@ def summary_of(findings: Findings) -> str:
             if problems
             else f"{seen}; so far complete"
         )
-    return f"NOT complete: {', '.join(problems) or 'it contains no messages'}"
+    return f"NOT complete: {', '.join(problems) or 'it contains no messages'}{_unknown_books(findings)}"
+
+
+def _unknown_books(findings: Findings) -> str:
+    """Return how many books are not known from the start to the end; empty if all of them are."""
+    books = [
+        stream.book
+        for recording in findings.recordings
+        for stream in recording.streams
+        if stream.book is not None and stream.messages
+    ]
+    unknown = [each for each in books if not each.is_known_throughout]
+    if not unknown:
+        return ""
+    if len(unknown) == 1:
+        return f"; a book is known after {percent_text(unknown[0].known_share)} of its updates"
+    worst = min(each.known_share for each in unknown)
+    return f"; {len(unknown):,} books are not always known, one only after {percent_text(worst)} of its updates"
 
 
 def _problems(findings: Findings) -> list[str]:
@@ -128,7 +147,7 @@ def remarks_of(found: RecordingFinding, max_listed: int) -> Iterator[list[str]]:
 def remarks_without_holes(found: RecordingFinding) -> Iterator[list[str]]:
     """Yield what was found beside gaps and outages, as blocks of such lines."""
     remarks = (f"= {remark}" for remark in found.remarks)
-    blocks = _damage(found), _odd(found), _without_messages(found), remarks
+    blocks = _damage(found), _odd(found), _without_messages(found), _books(found), remarks
     yield from filter(None, map(list, blocks))
 
 
@@ -186,10 +205,36 @@ def _book(book: BookFinding) -> str:
     if not book.in_sync_from_ns:
         return "never"
     begins = "from start" if book.from_start else f"from {clock_text(book.in_sync_from_ns)}"
-    if not book.breaks:
+    if book.is_known_throughout:
         return begins
-    end = "" if book.in_sync_at_end else ", not at the end"
-    return f"{begins}, broken {book.breaks:,} times{end}".replace(" 1 times", " once")
+    known = f"{begins}, known {percent_text(book.known_share)}"
+    if not book.breaks:
+        return known
+    end = "" if book.known_at_end else ", not at the end"
+    return f"{known}, broken {book.breaks:,} times{end}".replace(" 1 times", " once")
+
+
+def _books(found: RecordingFinding) -> Iterator[str]:
+    """Yield for how long the books are known that are not known from the start to the end."""
+    for stream in found.streams:
+        book = stream.book
+        if book is None or not book.updates or book.is_known_throughout:
+            continue
+        reasons = sorted(book.unknown.items(), key=lambda each: (-each[1].updates, each[0]))
+        why = "; ".join(
+            f"{reason}: {count_text(each.updates, 'update')}, {length_text(each.ns)}"
+            + (f", {count_text(each.times, 'time')}" if each.times else "")
+            for reason, each in reasons
+        )
+        share = percent_text(book.known_ns / book.total_ns) if book.total_ns else "none"
+        yield (
+            f"= the book of {stream.stream} is known after {percent_text(book.known_share)} of its "
+            f"updates, {share} of the time; not known: {why}"
+        )
+        broken = [each for each in book.first_breaks if each.cause != "gap"]
+        for each in broken[:SHOWN_BREAKS]:
+            until = f"to {clock_text(each.to_ns)}" if each.to_ns else "to the end"
+            yield f"=   {each.cause} from {time_text(each.from_ns)} {until}"
 
 
 def _all_gaps(
@@ -307,9 +352,6 @@ def _without_messages(found: RecordingFinding) -> Iterator[str]:
         yield f"= no message of {names_text(names)}" + (f": {reason}" if reason else "")
     if found.absent:
         yield f"! not in it: {names_text(found.absent)}"
-    never = [each.stream for each in found.streams if each.book and not each.book.in_sync_at_end]
-    if never:
-        yield f"= no book at the end, because there is no snapshot: {names_text(never)}"
 
 
 def _span(from_ns: int, to_ns: int) -> str:
@@ -328,6 +370,14 @@ def time_text(time_ns: int) -> str:
 def clock_text(time_ns: int) -> str:
     """Return a time of day in UTC, to the millisecond."""
     return time_text(time_ns)[11:]
+
+
+def percent_text(share: float) -> str:
+    """Return a share in percent, which is 100 or 0 only if it is exactly that."""
+    percent = share * 100
+    if share in {0.0, 1.0}:
+        return f"{percent:.0f} %"
+    return f"{min(max(percent, 0.1), 99.9):.1f} %"
 
 
 def length_text(length_ns: int) -> str:

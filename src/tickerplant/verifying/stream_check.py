@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.json import Decoder
 
 from tickerplant.archive.outage_log import OutageLog
 from tickerplant.archive.snapshots import is_book_diff
@@ -21,12 +22,14 @@ from tickerplant.feed.cursor import (
     Step,
     id_cursor_of,
 )
+from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.readers import Reader, payload_reader
-from tickerplant.messages.sequenced import SequencedDepth
 from tickerplant.recording.line import Place, RecordedFile
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.verifying.findings import Gap, Proof, StreamFinding
 from tickerplant.verifying.joined_book import JoinedBook
+
+_read_update = Decoder(DepthUpdate).decode
 
 MAX_MISSING = 10**18
 """Largest number of missing messages that is reported of a gap; a larger one is no count."""
@@ -89,7 +92,7 @@ class StreamCheck:
         self.found.unreadable += 1
         self._count(received_ns)
 
-    def take_snapshot(self, last_update_id: int, received_ns: int) -> None:
+    def take_snapshot(self, snapshot: bytes, received_ns: int) -> None:
         """Take a snapshot of the book."""
 
     def finding(self) -> StreamFinding:
@@ -286,7 +289,6 @@ class IdCheck(StreamCheck):
             self.found.restarts += 1
             self._state.outages.mark_unproven(self.stream, self.last_ns, received_ns)
             self._open_gaps.clear()
-            self._break_book(received_ns)
             self._advance(message, received_ns)
         else:
             self.found.duplicates += 1
@@ -298,7 +300,6 @@ class IdCheck(StreamCheck):
 
     def _miss(self, message: Any, received_ns: int) -> None:
         cursor = self._cursor
-        self._break_book(received_ns)
         bounds = cursor.last_id, cursor.id_of(message)
         missing = cursor.missing_before(message)
         gap = self._add_gap(message.symbol, bounds, missing, received_ns)
@@ -328,9 +329,6 @@ class IdCheck(StreamCheck):
             found.gaps -= 1
             found.unknown_gaps -= gap.missing is None
 
-    def _break_book(self, received_ns: int) -> None:
-        """Take note that the next message does not continue the messages so far."""
-
 
 class DepthCheck(IdCheck):
     """The check of depth updates, and of the book that is built from them."""
@@ -339,16 +337,16 @@ class DepthCheck(IdCheck):
         self, stream: str, reader: Reader, state: WalkState, cursor: IdCursor, *, has_book: bool
     ) -> None:
         super().__init__(stream, reader, state, cursor)
-        self._book = JoinedBook(state.max_listed) if has_book else None
-        self._needs_updates = has_book
-        """Whether the book has to see the updates, because it is not in sync."""
+        self._book: JoinedBook | None = None
+        if has_book:
+            self._book = JoinedBook(self.name.topic.upper(), state.max_listed)
+            self.decode = _read_update  # with its levels
 
     def take(self, message: Any, received_ns: int) -> bool:
         """Take the next message; return False, with nothing done, if it needs `take_slow`."""
         event_ms, first_id = message.event_time_ms, message.first_update_id
         if (
             event_ms < self._event_ms
-            or self._needs_updates
             or not message.previous_update_id < first_id <= message.final_update_id
             or not self._cursor.accept(message)
         ):
@@ -356,13 +354,14 @@ class DepthCheck(IdCheck):
         self._event_ms = event_ms
         self.last_ns = received_ns
         self.messages += 1
+        if self._book is not None:
+            self._book.offer(message, received_ns)
         return True
 
-    def take_snapshot(self, last_update_id: int, received_ns: int) -> None:
+    def take_snapshot(self, snapshot: bytes, received_ns: int) -> None:
         """Take a snapshot of the book."""
         if self._book is not None:
-            self._book.load(last_update_id, received_ns)
-            self._needs_updates = not self._book.is_in_sync
+            self._book.load(snapshot, received_ns)
 
     def finding(self) -> StreamFinding:
         """Return what was found."""
@@ -374,20 +373,11 @@ class DepthCheck(IdCheck):
         if not _has_consistent_ids(message):
             self.found.inconsistent_ids += 1
         super()._inspect(message, received_ns)
-
-    def _advance(self, message: Any, received_ns: int) -> None:
-        super()._advance(message, received_ns)
-        if self._book is not None and not self._book.is_in_sync:
-            self._book.offer(message, received_ns)
-            self._needs_updates = not self._book.is_in_sync
-
-    def _break_book(self, received_ns: int) -> None:
         if self._book is not None:
-            self._book.break_off(received_ns)
-            self._needs_updates = True
+            self._book.offer(message, received_ns)
 
 
-def _has_consistent_ids(update: SequencedDepth) -> bool:
+def _has_consistent_ids(update: DepthUpdate) -> bool:
     return update.previous_update_id < update.first_update_id <= update.final_update_id
 
 

@@ -114,8 +114,8 @@ class Walk:
         """Files and streams of which an invalid number is listed."""
         self._only_books: dict[int, str] = {}
         """By the index of a file, the symbol of snapshots that name none."""
-        self._snapshots: dict[tuple[str, str], tuple[int, int]] = {}
-        """Id and time of the last snapshot, by symbol and kind: for streams that begin after it."""
+        self._snapshots: dict[tuple[str, str], tuple[bytes, int]] = {}
+        """The last snapshot and its time, by symbol and kind: for streams that begin after it."""
         self._walked = [0] * len(files)
         """Number of lines of each file that were walked."""
         self._folder = _folder(files[0])
@@ -338,9 +338,9 @@ class Walk:
         symbol = (snapshot.symbol or requested_symbol(address) or self._symbol_of_book()).lower()
         for check in self._checks.values():
             if (check.name.topic, check.name.kind) == (symbol, kind):
-                check.take_snapshot(snapshot.last_update_id, received_ns)
+                check.take_snapshot(body, received_ns)
         if len(self._snapshots) < self._max_streams:
-            self._snapshots[symbol, kind] = snapshot.last_update_id, received_ns
+            self._snapshots[symbol, kind] = body, received_ns
 
     def _symbol_of_book(self) -> str:
         """Return the symbol of a snapshot that names none: the only book of its file."""
