@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tickerplant.recorder.known_books import book_of_diffs
 from tickerplant.recorder.snapshot_schedule import (
     FIRST_PAUSE_MS,
     LONGEST_PAUSE_MS,
     OLD_PAUSE_MS,
     Book,
     SnapshotSchedule,
-    book_of_diffs,
 )
 from tickerplant.units import HOUR_MS
 

@@ -170,8 +170,7 @@ class RestClient:
     ) -> bytes:
         target = full_path(path, self.hosts.venue)
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
-        query = find_path(self.hosts.venue, target)
-        weight = UNKNOWN_WEIGHT if query is None else query.weigh_over_rest(texts, None)
+        weight = self._weight_of(target, texts)
         url = self.url_of(path)
         request = self.context.request(
             url, one_line(target), shown_text(texts), timeout_s, is_page=is_page
@@ -187,6 +186,16 @@ class RestClient:
                     return result
                 if isinstance(result, str):
                     await request.wait_after_failure(result)
+
+    def wait_ms(self, path: str, /, **params: object) -> int:
+        """Return how long a request would have to wait for request weight now."""
+        texts = {name: text_of(value) for name, value in params.items()}
+        weight = self._weight_of(full_path(path, self.hosts.venue), texts)
+        return self.context.budget.wait_ms(weight, self.context.clock())
+
+    def _weight_of(self, target: str, texts: Mapping[str, str]) -> int:
+        query = find_path(self.hosts.venue, target)
+        return UNKNOWN_WEIGHT if query is None else query.weigh_over_rest(texts, None)
 
     def url_of(self, path: str) -> str:
         """Return the URL of `path`."""

@@ -557,6 +557,8 @@ class LocalBook:
         """Use the snapshot, once an update has joined it."""
         if refresh.join.joined and refresh.loaded is not None:
             self._refresh = None
+            self._pause_ms = 0  # in a fast market the next one is wanted soon
+            self._next_request_ms = min(self._next_request_ms, now_ms + FIRST_PAUSE_MS)
             self._use(*refresh.loaded, refresh.updates, now_ms)
 
     def _use(

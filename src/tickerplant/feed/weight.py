@@ -81,13 +81,16 @@ class WeightBudget:
 
     def reserve(self, weight: int, now_ms: int) -> int:
         """Reserve `weight` and return 0; or reserve nothing and return how long to wait, in ms."""
-        wait_ms = max(self.refused_ms(now_ms), self._own_wait_ms(weight, now_ms))
-        if wait_ms:
+        if wait_ms := self.wait_ms(weight, now_ms):
             self.waited_ms += wait_ms
             return wait_ms
         self._reserved += weight
         self.spent += weight
         return 0
+
+    def wait_ms(self, weight: int, now_ms: int) -> int:
+        """Return how long a request of `weight` would have to wait now; reserve nothing."""
+        return max(self.refused_ms(now_ms), self._own_wait_ms(weight, now_ms))
 
     def note_used(self, used: int, sent_ms: int) -> None:
         """Take the weight that the IP address has used in this minute, as the server reports it.
@@ -179,6 +182,11 @@ class PartOfBudget(WeightBudget):
         self._reserved += weight
         self.spent += weight
         return 0
+
+    def wait_ms(self, weight: int, now_ms: int) -> int:
+        """Return how long a request of `weight` would have to wait now; reserve nothing."""
+        self._turn(now_ms)
+        return self._own_wait_ms(weight, now_ms) or self._whole.wait_ms(weight, now_ms)
 
     def note_used(self, used: int, sent_ms: int) -> None:
         """Take the weight that the IP address has used in this minute."""

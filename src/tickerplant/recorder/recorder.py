@@ -20,6 +20,7 @@ from typing import Any
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
+from tickerplant.envelope import prefix_of
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import Keep
@@ -29,9 +30,10 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.readers import payload_reader
 from tickerplant.notices import Disconnected, Gap, Notice
 from tickerplant.recorder.contracts import Contracts
+from tickerplant.recorder.known_books import KnownBooks, book_of_diffs
 from tickerplant.recorder.manifest_writer import ManifestWriter
 from tickerplant.recorder.rest_jobs import FIRST_PAUSE_S, RestJobs
-from tickerplant.recorder.snapshot_schedule import SnapshotSchedule, book_of_diffs
+from tickerplant.recorder.snapshot_schedule import SnapshotSchedule
 from tickerplant.recorder.writer import RecordingWriter
 
 TICK_S = 0.1
@@ -74,13 +76,16 @@ class Recorder:
     ) -> None:
         self.names = tuple(dict.fromkeys(names))
         self.schedule = SnapshotSchedule(self.names if snapshots_ms else (), snapshots_ms or 0)
+        self.books = KnownBooks(levels)
+        for name in self.names if snapshots_ms else ():
+            self.books.add(name)
         self.manifest = ManifestWriter(writer.note, writer.add, clock_ns)
         self.rest_jobs = RestJobs(
             rest,
             self.schedule,
+            self.books,
             Contracts(self.names, hosts.venue),
             writer,
-            levels=levels,
             clock_ns=clock_ns,
             first_pause_s=retry_pause_s,
         )
@@ -169,14 +174,14 @@ class Recorder:
 
     def _keeper(self, stream: str) -> Keep:
         """Return a function that records messages of `stream` which are complete and in sequence."""
-        keep, awaited, schedule = self._writer.keeper(stream), self._awaited, self.schedule
+        keep, take_update = self._writer.keeper(stream), self._take_update
         if book_of_diffs(stream) is None:
             return keep
+        start = len(prefix_of(stream))
 
         def keep_update(received_ns: int, raw: bytes, item: Any) -> None:
             keep(received_ns, raw, item)
-            if stream in awaited:
-                schedule.on_first_update(stream, item.first_update_id)
+            take_update(stream, item, raw[start:-1])
 
         return keep_update
 
@@ -186,9 +191,15 @@ class Recorder:
             return
         stream = item.stream
         self._add(item.received_ns, stream, item.payload)
+        if stream in self._awaited or stream in self.books:
+            self._take_update(stream, item, item.payload)
+
+    def _take_update(self, stream: str, update: Any, payload: bytes) -> None:
+        """Request a snapshot if this update, which is recorded, shows that the book needs one."""
         if stream in self._awaited:
-            first_update_id: int = item.first_update_id  # type: ignore[attr-defined]
-            self.schedule.on_first_update(stream, first_update_id)
+            self.schedule.on_first_update(stream, update.first_update_id)
+        if stream in self.books and self.books.offer(stream, payload, self.runner.feed.now_ms):
+            self.schedule.on_wanted(stream)
 
     def _take_contracts(self, item: Message | Notice) -> None:
         self._take(item)

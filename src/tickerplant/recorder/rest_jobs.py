@@ -18,10 +18,10 @@ from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.formatting import printable
-from tickerplant.logs import logger
+from tickerplant.logs import Complaints, logger
 from tickerplant.messages.readers import UNREADABLE
-from tickerplant.queries.depth import RPI_LIMIT
 from tickerplant.recorder.contracts import Contracts
+from tickerplant.recorder.known_books import KnownBooks
 from tickerplant.recorder.snapshot_schedule import LONGEST_PAUSE_MS, Book, SnapshotSchedule
 from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.recording import manifest_entries
@@ -90,9 +90,9 @@ class RestJobs:
     Args:
         rest: Sends the requests.
         schedule: The books that need snapshots.
+        books: The books as readers of the recording see them.
         contracts: Finds new and changed contracts in a list.
         writer: Records the responses.
-        levels: Levels of each side in a snapshot.
         clock_ns: Returns the time, ns since the epoch.
         first_pause_s: Pause after a failed request; each further failure doubles it.
     """
@@ -101,10 +101,10 @@ class RestJobs:
         self,
         rest: RestClient,
         schedule: SnapshotSchedule,
+        books: KnownBooks,
         contracts: Contracts,
         writer: RecordingWriter,
         *,
-        levels: int,
         clock_ns: Callable[[], int],
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
@@ -112,11 +112,12 @@ class RestJobs:
         """Snapshots that were recorded."""
         self._rest = rest
         self._schedule = schedule
+        self._books = books
         self._contracts = contracts
         self._writer = writer
-        self._levels = levels
         self._clock_ns = clock_ns
         self._first_pause_s = first_pause_s
+        self._complaints = Complaints()
         self._now_ms = 0
         self._snapshot_tasks: set[asyncio.Task[None]] = set()
         self._long_tasks: set[asyncio.Task[None]] = set()
@@ -139,10 +140,15 @@ class RestJobs:
     def tick(self, now_ms: int) -> None:
         """Request the snapshots that are due; `now_ms` is the time of a monotonic clock."""
         self._now_ms = now_ms
+        if self._rest.wait_ms("depth", limit=self._books.levels):
+            if self._schedule.delay(now_ms):
+                self._complaints.add("weight", "! snapshots of books wait for request weight")
+            return
         while (
             len(self._snapshot_tasks) < MAX_SNAPSHOT_REQUESTS
             and (book := self._schedule.next_due(now_ms)) is not None
         ):
+            self._books.requested(book.key, now_ms)
             task = asyncio.create_task(self._get_snapshot(book))
             self._snapshot_tasks.add(task)
             task.add_done_callback(self._snapshot_tasks.discard)
@@ -155,7 +161,7 @@ class RestJobs:
 
     async def _get_snapshot(self, book: Book) -> None:
         symbol, endpoint = book.key
-        limit = self._levels if endpoint == "depth" else RPI_LIMIT
+        limit = self._books.limit_of(book.key)
         address = self._rest.address_of(endpoint, symbol=symbol, limit=str(limit))
         try:
             body = await self._rest.get(endpoint, symbol=symbol, limit=limit)
@@ -164,20 +170,24 @@ class RestJobs:
             self._note_failure(book, failure)
             return
         received_ns = self._clock_ns()
-        if self._schedule.on_snapshot(book, last_update_id, self._now_ms):
-            self.snapshots += 1
-            self._writer.add_answer(received_ns, address, body)
-            self._writer.note(
-                manifest_entries.SnapshotRecorded(
-                    time_ns=received_ns,
-                    symbol=symbol,
-                    question=endpoint,
-                    last_update_id=last_update_id,
-                    levels=limit,
-                )
+        if not self._schedule.on_snapshot(book, last_update_id, self._now_ms):
+            self._books.failed(book.key, self._now_ms)
+            return
+        self.snapshots += 1
+        self._writer.add_answer(received_ns, address, body)
+        self._writer.note(
+            manifest_entries.SnapshotRecorded(
+                time_ns=received_ns,
+                symbol=symbol,
+                question=endpoint,
+                last_update_id=last_update_id,
+                levels=limit,
             )
+        )
+        self._books.load(book.key, body, self._now_ms)
 
     def _note_failure(self, book: Book, failure: Exception) -> None:
+        self._books.failed(book.key, self._now_ms)
         if self._schedule.on_failure(book, self._now_ms, LONGEST_PAUSE_MS * _is_final(failure)):
             reason = _reason(failure)
             self._writer.note(

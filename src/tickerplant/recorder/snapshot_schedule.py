@@ -2,45 +2,29 @@
 
 Each symbol with a stream of depth updates needs a snapshot after the first update that is received,
 so that the snapshot is not older than the recorded updates: after the start, after any possible
-loss of updates, in every segment, and at regular intervals.  A snapshot that is older than that
-update, for example because a server cached it, is requested again.
+loss of updates, in every segment, at regular intervals, and when the recorded book wants one
+(`known_books.py`).  A snapshot that is older than that update, for example because a server cached
+it, is requested again.
 
     unknown ──first update──▶ needed ──next due──▶ requested ──snapshot──▶ has snapshot
        ▲                        ▲ ▲                    │                        │
        │                        │ └──────failure───────┘                        │
-       └── lost, new segment ───┴──────────── the interval is over ◀────────────┘
+       └── lost, new segment ───┴── the book wants one, the interval is over ◀──┘
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, field
 
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.recorder.known_books import BookKey, book_of_diffs
 
 FIRST_PAUSE_MS = 1_000
 """Pause before a failed request is repeated; each further failure doubles it."""
 LONGEST_PAUSE_MS = 300_000
 OLD_PAUSE_MS = 500
 """Pause before a snapshot that was too old is requested again."""
-
-
-def book_of_diffs(stream: str) -> tuple[str, str] | None:
-    """Return the symbol and the REST endpoint of the book that `stream` updates, if it does.
-
-    The book with RPI orders is a different book from the one without.
-    """
-    name = parse_stream_name(stream)
-    if name.kind not in {"depth", "rpiDepth"} or name.levels or name.is_of_all or name.is_array:
-        return None
-    return (name.topic.upper(), name.kind) if name.topic else None
-
-
-def symbol_of_diffs(stream: str) -> str:
-    """Return the symbol whose book without RPI orders `stream` updates; empty if there is none."""
-    symbol, endpoint = book_of_diffs(stream) or ("", "")
-    return symbol if endpoint == "depth" else ""
 
 
 class Book(Struct):
@@ -60,9 +44,11 @@ class Book(Struct):
     """Earliest time of the next request."""
     failures: int = 0
     """Consecutive failed requests."""
+    is_delayed: bool = False
+    """Whether its snapshot is due, and waits for request weight."""
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> BookKey:
         """Symbol and endpoint."""
         return self.symbol, self.endpoint
 
@@ -78,13 +64,14 @@ class SnapshotSchedule:
     def __init__(self, streams: Iterable[str], every_ms: int) -> None:
         self.awaited: dict[str, Book] = {}
         """Books by the streams whose next update must be reported to `on_first_update`."""
-        self.books: dict[tuple[str, str], Book] = {}
-        """By symbol and endpoint."""
+        self.books: dict[BookKey, Book] = {}
+        self.delayed = 0
+        """Snapshots that were due while there was no request weight for them."""
         self._every_ms = every_ms
         self._of_stream: dict[str, Book] = {}
-        self._needing: dict[tuple[str, str], Book] = {}
+        self._needing: dict[BookKey, Book] = {}
         """Books without a usable snapshot, in order of need."""
-        self._with_snapshot: dict[tuple[str, str], Book] = {}
+        self._with_snapshot: dict[BookKey, Book] = {}
         """Books with a snapshot, the oldest first."""
         for name in streams:
             if key := book_of_diffs(name):
@@ -120,6 +107,36 @@ class SnapshotSchedule:
                 book.due_ms = 0
             self._need(book)
 
+    def on_wanted(self, stream: str) -> None:
+        """Note that the book of a stream wants a snapshot: it is unknown, or soon will be."""
+        book = self._of_stream[stream]
+        if book.key in self._with_snapshot:
+            book.due_ms = 0
+            self._need(book)
+
+    @property
+    def short_of_weight(self) -> int:
+        """Books whose snapshot is due and waits for request weight."""
+        return sum(book.is_delayed for book in self.books.values())
+
+    def delay(self, now_ms: int) -> bool:
+        """Note that there is no request weight for the snapshots that are due; whether there are any."""
+        due = [book for book in self._due(now_ms) if not book.is_delayed]
+        for book in due:
+            book.is_delayed = True
+        self.delayed += len(due)
+        return bool(due)
+
+    def _due(self, now_ms: int) -> Iterator[Book]:
+        """Yield the books whose snapshot must be requested now, the most urgent first."""
+        for book in self._needing.values():
+            if now_ms >= book.due_ms and not book.is_requested:
+                yield book
+        for book in self._with_snapshot.values():
+            if now_ms < book.due_ms:
+                break
+            yield book
+
     def _need(self, book: Book) -> None:
         self._with_snapshot.pop(book.key, None)
         self._needing[book.key] = book
@@ -129,19 +146,12 @@ class SnapshotSchedule:
 
         Call `on_snapshot` or `on_failure` with the outcome.
         """
-        for book in self._needing.values():
-            if now_ms >= book.due_ms and not book.is_requested:
-                del self._needing[book.key]
-                return self._request(book)
-        for book in self._with_snapshot.values():
-            if now_ms < book.due_ms:
-                break
-            del self._with_snapshot[book.key]
-            return self._request(book)
-        return None
-
-    def _request(self, book: Book) -> Book:
-        book.is_requested = True
+        book = next(self._due(now_ms), None)
+        if book is None:
+            return None
+        self._needing.pop(book.key, None)
+        self._with_snapshot.pop(book.key, None)
+        book.is_requested, book.is_delayed = True, False
         book.requested_epoch = book.epoch
         return book
 

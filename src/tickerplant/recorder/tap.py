@@ -27,9 +27,9 @@ from tickerplant.plant import Plant
 from tickerplant.queries.depth import depth
 from tickerplant.queries.exchange_info import coin_exchange_info, exchange_info
 from tickerplant.recorder.contracts import Contracts
+from tickerplant.recorder.known_books import KnownBooks, book_of_diffs
 from tickerplant.recorder.manifest_writer import ManifestWriter
 from tickerplant.recorder.relayed import Relayed, Source
-from tickerplant.recorder.snapshot_schedule import symbol_of_diffs
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import Connected, InstrumentsListed, SnapshotRecorded
 from tickerplant.streams.spelling import unknown_reason
@@ -111,6 +111,9 @@ class Tap:
         """By recorded stream."""
         self._default_symbols: set[str] | None = None if names else set()
         """Symbols whose default streams are recorded; None if streams were named."""
+        self.snapshots = 0
+        """Snapshots that were recorded."""
+        self._books = KnownBooks(SNAPSHOT_LEVELS)
         self._book_gaps: dict[str, int] = {}
         """Symbols whose depth updates are recorded, each with the gaps its book has had."""
         self._snapshots_due: dict[str, None] = {}
@@ -132,6 +135,15 @@ class Tap:
     def _record(self, name: str, payload: bytes) -> None:
         self.writer.add(self._clock_ns(), name, payload)
         self.messages += 1
+
+    def _record_update(self, name: str, payload: bytes) -> None:
+        """Record an update of a book, and a snapshot if the book as it is recorded wants one."""
+        self._record(name, payload)
+        if name in self._books and self._books.offer(name, payload, self._markets.now_ms):
+            symbol = self._books.symbol_of(name)
+            if symbol not in self._snapshots_due:
+                self._snapshots_due[symbol] = None
+                self._take_snapshots(SNAPSHOT_BUDGET_S)
 
     def _record_contract(self, name: str, payload: bytes) -> None:
         """Record a change of contracts, and a new symbol from its first message."""
@@ -160,10 +172,13 @@ class Tap:
             return
         for name in names:
             record = self._record_contract if name == CONTRACTS else self._record
+            key = book_of_diffs(name)
+            if key is not None and key[1] == "depth":
+                record = self._record_update
+                self._books.add(name)
+                self._book_gaps[key[0]] = 0
+                self._snapshots_due[key[0]] = None
             self._listeners[name] = self._hub.listen(name, record)
-            if symbol := symbol_of_diffs(name):
-                self._book_gaps[symbol] = 0
-                self._snapshots_due[symbol] = None
         if self._notes_connections:
             connected = Connected(time_ns=self._clock_ns(), streams=names, connection=1)
             self.writer.note(connected)
@@ -218,8 +233,10 @@ class Tap:
     def _record_book(self, market: Market) -> None:
         symbol, now_ns = market.symbol, self._clock_ns()
         answer = depth(self._markets, market, SNAPSHOT_LEVELS)
+        body = msgspec.json.encode(answer)
         address = f"{self._address}?symbol={quote(symbol)}&limit={SNAPSHOT_LEVELS}"
-        self.writer.add_answer(now_ns, address, msgspec.json.encode(answer))
+        self.writer.add_answer(now_ns, address, body)
+        self.snapshots += 1
         self.writer.note(
             SnapshotRecorded(
                 time_ns=now_ns,
@@ -229,6 +246,9 @@ class Tap:
             )
         )
         self._book_gaps[symbol] = market.book_sync.gaps
+        key, now_ms = (symbol, "depth"), self._markets.now_ms
+        self._books.requested(key, now_ms)
+        self._books.load(key, body, now_ms)
         del self._snapshots_due[symbol]
 
 

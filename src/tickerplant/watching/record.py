@@ -273,6 +273,8 @@ class RecordProgress:
         ]
         if waiting := recorder.schedule.waiting:
             parts.append(f"{count_text(waiting, 'book')} without a snapshot")
+        if short := recorder.schedule.short_of_weight:
+            parts.append(f"{count_text(short, 'snapshot')} waiting for request weight")
         self._status_line.show(" · ".join(parts))
 
     def clear(self) -> None:

@@ -24,6 +24,8 @@ class RecordReport(Struct, frozen=True, kw_only=True):
     """Messages of streams that were recorded."""
     snapshots: int
     """Snapshots of books that were recorded."""
+    snapshots_delayed: int
+    """Snapshots that were due while there was no request weight for them."""
     streams: int
     """Streams that were asked for."""
     silent_streams: list[str]
@@ -64,6 +66,7 @@ def report_of(
         seconds=round(seconds, 3),
         messages=totals.lines - snapshots,
         snapshots=snapshots,
+        snapshots_delayed=recorder.schedule.delayed,
         streams=len(recorder.names),
         silent_streams=[name for name in recorder.names if name not in received],
         gaps=recorder.manifest.gaps,
@@ -83,6 +86,8 @@ def report_text(report: RecordReport) -> str:
         count_text(report.connections_lost, "connection lost", "connections lost"),
         count_text(report.snapshots, "snapshot"),
     ]
+    if report.snapshots_delayed:
+        parts[-1] += f" ({report.snapshots_delayed:,} late for want of request weight)"
     if report.connections_renewed:
         parts.append(f"{report.connections_renewed:,} renewed")
     if report.unreadable:
