@@ -158,11 +158,13 @@ async def recording(
     *names: str,
     settings: ClientSettings = QUICK,
     snapshots_ms: int | None = 3_600_000,
+    levels: int = 1000,
+    weight: int = 2400,
     **writing: Any,
 ) -> AsyncIterator[Recording]:
     """Record until the block ends."""
     hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
-    rest = RestClient(hosts, WeightBudget())
+    rest = RestClient(hosts, WeightBudget(weight))
     names = names or NAMES
     writer = RecordingWriter(
         str(folder),
@@ -179,6 +181,7 @@ async def recording(
         rest,
         settings=settings,
         snapshots_ms=snapshots_ms,
+        levels=levels,
         on_notice=nobody,
     )
     found = Recording(recorder, writer)
@@ -275,6 +278,37 @@ async def test_a_snapshot_joins_the_first_recorded_update(tmp_path: Path) -> Non
         assert updates[0]["U"] <= last_id, "the snapshot is no older than the first update"
         assert any(each["u"] >= last_id for each in updates), "updates go on from it"
     assert {each.symbol for each in noted(tmp_path, SnapshotRecorded)} == {"BTCUSDT", "ETHUSDT"}
+
+
+@looped
+async def test_a_book_that_leaves_the_levels_of_its_snapshot_gets_another(tmp_path: Path) -> None:
+    name = "btcusdt@depth@100ms"
+    async with simulation() as house, recording(house, tmp_path, name, levels=5) as tape:
+        await tape.wait_anchored(3)
+        assert not tape.recorder.schedule.delayed
+    snapshots = noted(tmp_path, SnapshotRecorded)
+    assert {(each.symbol, each.levels) for each in snapshots} == {("BTCUSDT", 5)}
+    times_ns = [each.time_ns for each in snapshots]
+    assert all(after - before > 900_000_000 for before, after in pairwise(times_ns)), (
+        "at most about one a second"
+    )
+
+
+@looped
+async def test_snapshots_that_the_weight_does_not_allow_are_counted_and_come_later(
+    tmp_path: Path,
+) -> None:
+    """Of five a minute, the recorder uses four, and each snapshot weighs two."""
+    names = "btcusdt@depth@100ms", "ethusdt@depth@100ms"
+    async with (
+        simulation() as house,
+        recording(house, tmp_path, *names, levels=5, weight=5) as tape,
+    ):
+        schedule = tape.recorder.schedule
+        await until(lambda: schedule.delayed >= 1)
+        assert 1 <= schedule.short_of_weight <= 2
+        assert tape.recorder.rest_jobs.snapshots <= 2
+        await tape.wait_heard(*names)  # messages are recorded meanwhile
 
 
 @looped

@@ -61,6 +61,8 @@ class JoinedBook:
         passed_ns = max(received_ns - self._last_ns, 0) if self._last_ns else 0
         self._last_ns = max(received_ns, self._last_ns)
         self._found.total_ns += passed_ns
+        if not passed_ns:
+            return
         if self._cause:
             self._unknown().ns += passed_ns
         else:
