@@ -90,6 +90,10 @@ class BookSnapshot(Struct, frozen=True):
     bids: list[Level]
     asks: list[Level]
     transaction_time_ms: int
+    lowest_known_bid: int | None = None
+    """The price down to which bids are known; None if all of them are."""
+    highest_known_ask: int | None = None
+    """The price up to which asks are known; None if all of them are."""
 
 
 class BookTicker(Struct, frozen=True, gc=False):

@@ -18,9 +18,9 @@ from stage import listen, sent_to
 from tickerplant import BookState, open_recording
 from tickerplant.events import BookSnapshot
 from tickerplant.feed.order_book import OrderBook
-from tickerplant.feed.recorded_track import limit_of
 from tickerplant.instrument import Instrument
 from tickerplant.messages import BookTicker, DepthSnapshot, DepthUpdate, Trade
+from tickerplant.messages.book import requested_levels
 from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT
 from tickerplant.raw_events import level_texts
@@ -310,7 +310,7 @@ def test_the_limit_of_a_snapshot_is_the_smallest_that_fits(
 ) -> None:
     level = ("1", "1")
     snapshot = DepthSnapshot(last_update_id=1, bids=[level] * bids, asks=[level] * asks)
-    assert limit_of(snapshot) == limit
+    assert requested_levels(snapshot) == limit
 
 
 def test_a_shallow_book_is_deepened_by_the_next_snapshot(tmp_path: Path) -> None:

@@ -163,3 +163,21 @@ def test_the_book_equals_applying_every_change_after_the_snapshot(
         assert isinstance(update, DepthUpdate)
         book.update(update.bids)
     assert book == {n % 7: n for n in range(1, ids[-1] + 1)}, "no change is lost or undone"
+
+
+@given(st.integers(0, 9), st.integers(0, 6), st.integers(0, 120))
+def test_a_live_book_is_reloaded_with_what_is_newer_than_the_snapshot(
+    applied: int, kept: int, last: int
+) -> None:
+    """Whether the updates at hand reach back to the snapshot decides, not which are at hand."""
+    sync = BookSync[DepthUpdate](max_recent=kept)
+    sync.load(snapshot(0))
+    updates = chain(10)
+    assert sync.accept_run(updates[:applied]) == applied
+    newer = [each for each in updates[:applied] if each.final_update_id > last]
+    found = sync.reload(snapshot(last))
+    assert found == (newer if len(newer) <= min(kept, applied) else None)
+    assert sync.live
+    following = updates[applied:]
+    joined = [each for each in following if sync.add(each)]
+    assert joined == [each for each in following if each.final_update_id >= last]

@@ -27,6 +27,7 @@ from tickerplant.events import (
     DepthUpdate,
     Event,
     FundingPaid,
+    Level,
     Liquidation,
     Positioning,
     Trade,
@@ -386,3 +387,33 @@ def test_the_labels_of_messages_are_those_of_the_profile(
         assert (
             tuple(label if isinstance(label, str | int) else False for label in labels) == expected
         )
+
+
+def bounded(last: int, bids: list[Level], asks: list[Level]) -> BookSnapshot:
+    """A snapshot of as many levels as were requested: there may be more."""
+    return structs.replace(
+        snapshot(last, bids, asks), lowest_known_bid=bids[-1][0], highest_known_ask=asks[-1][0]
+    )
+
+
+def test_a_book_whose_price_left_the_levels_of_its_snapshot_is_not_known() -> None:
+    scene = Scene(source_events=frozenset({DepthUpdate}))
+    market = scene.market
+    market.apply(bounded(10, [(100, 1), (90, 1)], [(110, 1), (120, 1)]))
+    assert (market.book.knows(2), market.book.knows(3)) == (True, False)
+    market.apply(update(10, 12, [(100, 0), (80, 5)], []))
+    assert (market.book_live, market.book.knows(1), market.book.knows(2)) == (True, True, False)
+    market.apply(update(12, 14, [(90, 0)], [(85, 1)]))
+    lives = [market.book_live]  # 80 is a bid, but there may be better ones
+    assert market.book_reason == "out of depth: no level from the snapshot is left on one side"
+    assert market.book_sync.live, "no update is missing"
+    quotes = sum(isinstance(event, BookTicker) for event in scene.emitted)
+    market.apply(update(14, 16, [], [(84, 1)]))
+    assert sum(isinstance(event, BookTicker) for event in scene.emitted) == quotes
+    market.apply(bounded(14, [(82, 3), (80, 5)], [(85, 1), (110, 1)]))
+    lives.append(market.book_live)  # it is one that the last updates continue
+    assert lives == [False, True]
+    assert (market.book.best_bid, market.book.best_ask) == ((82, 3), (84, 1))
+    assert market.book.last_update_id == 16
+    market.apply(bounded(9, [(1, 1)], [(2, 1)]))
+    assert market.book.best_bid == (82, 3), "it is older than the updates at hand"

@@ -26,6 +26,7 @@ from tickerplant.events import (
     MarkPrice,
 )
 from tickerplant.instrument import LARGEST, RATE_DECIMALS, Instrument, decimal_units
+from tickerplant.messages.book import requested_levels
 from tickerplant.raw_events import (
     FAR_MS,
     RawDepth,
@@ -286,16 +287,22 @@ def _whole(number: int) -> int:
 def snapshot(response: messages.DepthSnapshot, instrument: Instrument) -> BookSnapshot:
     """Return the REST response `depth` as an event.
 
+    Of a side with as many levels as were requested, there may be more (`requested_levels`).
+
     Raises:
         ValueError: A number has more decimals than the instrument, or is larger than a market
             can hold.
     """
+    bids, asks = (level_units(instrument, side) for side in (response.bids, response.asks))
+    limit = requested_levels(response)
     return BookSnapshot(
         instrument.symbol,
         response.last_update_id,
-        level_units(instrument, response.bids),
-        level_units(instrument, response.asks),
+        bids,
+        asks,
         _whole(response.transaction_time_ms),
+        min(price for price, _ in bids) if bids and len(bids) >= limit else None,
+        max(price for price, _ in asks) if asks and len(asks) >= limit else None,
     )
 
 

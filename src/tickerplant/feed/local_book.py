@@ -24,7 +24,7 @@ from msgspec import Struct
 from tickerplant.feed.book_side import BookSide, PriceKeys, Sides, read_snapshot
 from tickerplant.feed.cursor import RESTARTED
 from tickerplant.feed.order_book import BookState
-from tickerplant.market.book_sync import BookSync
+from tickerplant.market.book_sync import OUT_OF_DEPTH, BookSync
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthSnapshot, DepthUpdate
 from tickerplant.notices import BookResyncing, Gap, Notice
 from tickerplant.raw_events import RawLevel
@@ -410,7 +410,7 @@ class LocalBook:
         if self._phase is _Phase.SYNCING:
             return self._snapshot_fault or self._sync.reason
         if self._is_exhausted:
-            return "out of depth: no level from the snapshot is left on one side"
+            return OUT_OF_DEPTH
         return ""
 
     @property

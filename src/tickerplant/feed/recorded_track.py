@@ -6,7 +6,7 @@ recorder see the same book, known and unknown at the same updates.
 
 from __future__ import annotations
 
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from msgspec import DecodeError as InvalidJson
 
@@ -14,9 +14,8 @@ from tickerplant.feed.book_side import read_snapshot
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.messages.book import (
     SNAPSHOT_LEVELS,
-    DepthSnapshot,
     DepthUpdate,
-    SnapshotLimit,
+    requested_levels,
 )
 
 MAX_BUFFERED = 256
@@ -83,16 +82,7 @@ class RecordedTrack:
         except (InvalidJson, ValueError):
             book.load(snapshot.body, now_ms)  # which says what is wrong
         else:
-            book.limit = limit_of(read)
+            book.limit = requested_levels(read)
             book.load(read, now_ms)
         if not book.can_load:
             book.snapshot_requested(now_ms)
-
-
-def limit_of(snapshot: DepthSnapshot) -> int:
-    """Return the number of levels that were requested with a snapshot, as far as they show it.
-
-    A side with fewer levels is complete; of a side with that many, there may be more.
-    """
-    levels = max(len(snapshot.bids), len(snapshot.asks))
-    return next((limit for limit in get_args(SnapshotLimit) if limit >= levels), levels)

@@ -88,6 +88,8 @@ class OrderBook:
         self._bids = _Side()
         self._asks = _Side()
         self._raw_for: Instrument | None = None
+        self._lowest_known_bid: int | None = None
+        self._highest_known_ask: int | None = None
         self.last_update_id = 0
         self.transaction_time_ms = 0
         self.unreadable = 0
@@ -97,6 +99,9 @@ class OrderBook:
         """Replace the book by `snapshot`."""
         self._bids.load(snapshot.bids)
         self._asks.load(snapshot.asks)
+        self._raw_for = None
+        self._lowest_known_bid = snapshot.lowest_known_bid
+        self._highest_known_ask = snapshot.highest_known_ask
         self.last_update_id = snapshot.last_update_id
         self.transaction_time_ms = snapshot.transaction_time_ms
 
@@ -174,6 +179,19 @@ class OrderBook:
         self._merge_pending()
         bids, asks = self._bids.prices, self._asks.prices
         return bids[-1] if bids else None, asks[0] if asks else None
+
+    def knows(self, levels: int) -> bool:
+        """Whether the best `levels` of each side are known.
+
+        Beyond the levels of a snapshot that did not show all of them, only those are known that
+        changed since.
+        """
+        lowest, highest = self._lowest_known_bid, self._highest_known_ask
+        if lowest is None and highest is None:
+            return True
+        bids, asks = self.top_prices(levels)
+        knows_bids = lowest is None or (len(bids) == levels and bids[-1] >= lowest)
+        return knows_bids and (highest is None or (len(asks) == levels and asks[-1] <= highest))
 
     def bid_quantity(self, price: int) -> int:
         """Return the bid quantity at `price`, 0 if there is no such level."""

@@ -5,6 +5,7 @@ correctly"), as a state machine:
 
     waiting ── load: a snapshot that the buffered updates continue, or a newer one ──▶ live
     live    ── add: an update that does not continue the last one (a gap)          ──▶ waiting
+    live    ── reload: a snapshot that the last updates continue, or a newer one   ──▶ live
 
 While waiting, updates are buffered. The oldest are dropped when the buffer is full, because the
 snapshot that ends the wait is newer than all of them.
@@ -20,6 +21,9 @@ from tickerplant.events import DepthUpdate
 from tickerplant.raw_events import RawDepth
 
 Update: TypeAlias = DepthUpdate | RawDepth
+
+OUT_OF_DEPTH = "out of depth: no level from the snapshot is left on one side"
+"""Why a book is not known although every update was applied."""
 
 MAX_BUFFERED_UPDATES = 4096
 """Updates buffered while waiting for a snapshot: over two minutes of the fastest stream."""
@@ -47,9 +51,14 @@ AnyUpdate = TypeVar("AnyUpdate", bound=SequencedUpdate)
 
 
 class BookSync(Generic[AnyUpdate]):
-    """Decides which updates may be applied to the book, and whether the book is in sync."""
+    """Decides which updates may be applied to the book, and whether the book is in sync.
 
-    def __init__(self, max_buffered: int = MAX_BUFFERED_UPDATES) -> None:
+    Args:
+        max_buffered: Updates kept while waiting for a snapshot.
+        max_recent: Updates kept while live, for a snapshot that is older than they are.
+    """
+
+    def __init__(self, max_buffered: int = MAX_BUFFERED_UPDATES, max_recent: int = 0) -> None:
         self.live = False
         """Whether the book is in sync: the snapshot and every update since were applied."""
         self.reason = "no snapshot yet"
@@ -60,6 +69,8 @@ class BookSync(Generic[AnyUpdate]):
         self.overflowed = 0
         """Updates dropped because the buffer was full."""
         self._buffered: deque[AnyUpdate] = deque(maxlen=max_buffered)
+        self._recent: deque[AnyUpdate] = deque(maxlen=max_recent)
+        """The last updates that continued each other."""
         self._last_id = 0
         self._first = False
         """Whether the next update is the first after the snapshot and joins by the wider rule."""
@@ -78,6 +89,7 @@ class BookSync(Generic[AnyUpdate]):
         if self.live and update.previous_update_id == self._last_id:
             self._last_id = update.final_update_id
             self._first = False
+            self._recent.append(update)
             return True
         return False
 
@@ -94,6 +106,7 @@ class BookSync(Generic[AnyUpdate]):
         if followed:
             self._last_id = last_id
             self._first = False
+            self._recent.extend(updates[:followed])
         return followed
 
     def desync(self, reason: str) -> None:
@@ -113,6 +126,7 @@ class BookSync(Generic[AnyUpdate]):
         """
         kept, self._buffered = self._buffered, deque(maxlen=self._buffered.maxlen)
         self.live, self.reason = True, ""
+        self._recent.clear()
         self._last_id, self._first = snapshot.last_update_id, True
         applicable: list[AnyUpdate] = []
         for update in kept:
@@ -129,6 +143,19 @@ class BookSync(Generic[AnyUpdate]):
             )
         return []
 
+    def reload(self, snapshot: SnapshotId) -> list[AnyUpdate] | None:
+        """Restart a live book from `snapshot`; return the recent updates to apply after it again.
+
+        Returns None, with nothing changed, if the snapshot is older than the recent updates.
+        """
+        last_id = snapshot.last_update_id
+        if last_id > self._last_id:
+            return self.load(snapshot)
+        newer = [update for update in self._recent if update.final_update_id > last_id]
+        if newer and newer[0].previous_update_id > last_id:
+            return None
+        return newer if newer or last_id == self._last_id else None
+
     def _add_slow(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take an update that does not directly continue the last one."""
         if not self.live:
@@ -143,6 +170,7 @@ class BookSync(Generic[AnyUpdate]):
         if self._first and update.first_update_id <= last_id:
             self._last_id = update.final_update_id
             self._first = False
+            self._recent.append(update)
             return [update]
         self.live = False
         self.gaps += 1

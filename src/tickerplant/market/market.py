@@ -33,7 +33,7 @@ from tickerplant.events import (
 from tickerplant.instrument import LARGEST, RATE_DECIMALS, RATE_ONE, Instrument, round_div
 from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.book import OrderBook, RpiBook
-from tickerplant.market.book_sync import BookSync, Update
+from tickerplant.market.book_sync import OUT_OF_DEPTH, BookSync, Update
 from tickerplant.market.candles import Candles, PriceBars
 from tickerplant.market.history import MarketHistory
 from tickerplant.market.minutes import Minutes
@@ -42,6 +42,9 @@ from tickerplant.market.tape import AggregateTape, TradeTape
 from tickerplant.market.timers import AGGREGATE_RANK, Timers
 from tickerplant.profile import Profile
 from tickerplant.raw_events import RawDepth, RawEvent, RawQuote, RawTrade
+
+MAX_RECENT_UPDATES = 128
+"""Updates kept for a snapshot that comes after them: over a second of the fastest stream."""
 
 ALL_DERIVABLE = frozenset({Trade, DepthUpdate, BookTicker})
 """The derivable kinds that a source of the complete market delivers."""
@@ -92,7 +95,7 @@ class Market:
         self._snapshot_step = 1 if reserved_snapshot_ids else 0
 
         self.book = OrderBook()
-        self.book_sync: BookSync[Update] = BookSync()
+        self.book_sync: BookSync[Update] = BookSync(max_recent=MAX_RECENT_UPDATES)
         self.unreadable = 0
         """Raw quotes and trades dropped because they are not in the instrument's units."""
         self._quote: BookTicker | None = None
@@ -267,8 +270,13 @@ class Market:
 
     @property
     def book_live(self) -> bool:
-        """Whether the complete book is known; `book_sync.reason` says why not."""
-        return self.book_sync.live
+        """Whether the best of the book is known; `book_reason` says why not."""
+        return self.book_sync.live and self.book.knows(1)
+
+    @property
+    def book_reason(self) -> str:
+        """Why the book is not known; empty while it is."""
+        return self.book_sync.reason or ("" if self.book.knows(1) else OUT_OF_DEPTH)
 
     @property
     def snapshot_id(self) -> int:
@@ -276,8 +284,9 @@ class Market:
         return self.book.last_update_id + self._snapshot_step
 
     def _on_snapshot(self, snapshot: BookSnapshot) -> None:
-        if self.book_live and snapshot.last_update_id < self.book.last_update_id:
-            return  # an older snapshot would undo later updates
+        if self.book_sync.live and snapshot.last_update_id <= self.book.last_update_id:
+            self._deepen(snapshot)
+            return
         updates = self.book_sync.load(snapshot)
         if self.book_sync.live:
             self.book.load(snapshot)
@@ -285,6 +294,20 @@ class Market:
         for update in updates:
             self._apply(update)
         if self._derives_book_ticker and self.book_sync.live:
+            self._derive_quote()
+
+    def _deepen(self, snapshot: BookSnapshot) -> None:
+        """Replace the levels by those of a snapshot that is not newer, and the updates since."""
+        updates = self.book_sync.reload(snapshot)
+        if updates is None:
+            return  # it would undo later updates
+        self.book.load(snapshot)
+        for update in updates:  # they were emitted
+            if isinstance(update, RawDepth):
+                self.book.apply_raw((update,), self.instrument)
+            else:
+                self.book.apply(update)
+        if self._derives_book_ticker:
             self._derive_quote()
 
     def _on_depth(self, update: Update) -> None:
@@ -324,6 +347,8 @@ class Market:
         self.book.apply_raw((raw,), self.instrument)
 
     def _derive_quote(self) -> None:
+        if not self.book.knows(1):
+            return
         bid, ask = self.book.best_bid, self.book.best_ask
         last = self._quote
         if bid is None or ask is None:

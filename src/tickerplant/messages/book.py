@@ -135,6 +135,15 @@ class DepthSnapshot(Message, kw_only=True, gc=False):
     asks: list[tuple[str, str]]
 
 
+def requested_levels(snapshot: DepthSnapshot) -> int:
+    """Return the number of levels that were requested with a snapshot, as far as they show it.
+
+    A side with fewer levels is complete; of a side with that many, there may be more.
+    """
+    levels = max(len(snapshot.bids), len(snapshot.asks))
+    return next((limit for limit in get_args(SnapshotLimit) if limit >= levels), levels)
+
+
 class BookTicker(Message, kw_only=True, gc=False):
     """`<symbol>@bookTicker`, `!bookTicker`: the best bid and ask after one change of the book."""
 

@@ -62,7 +62,7 @@ def _last_quote(market: Market) -> BookTicker:
         return quote
     what = f"The best price of {market.symbol}"
     if not market.book_live:
-        raise request_errors.unknown_yet(what, market.book_sync.reason)
+        raise request_errors.unknown_yet(what, market.book_reason)
     bid, ask = book.best_bid, book.best_ask
     if bid is None or ask is None:
         raise request_errors.unknown_yet(what, "a side of the book is empty")

@@ -84,7 +84,7 @@ def rpi_depth(markets: Markets, market: Market, limit: int) -> Depth:
 
 def _check_book(market: Market) -> None:
     if not market.book_live:
-        raise request_errors.unknown_yet(f"The book of {market.symbol}", market.book_sync.reason)
+        raise request_errors.unknown_yet(f"The book of {market.symbol}", market.book_reason)
 
 
 def _depth(

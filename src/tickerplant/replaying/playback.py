@@ -203,7 +203,7 @@ class Playback:
             if symbol not in self._depth:
                 continue
             if not market.book_live:
-                reason = market.book_sync.reason
+                reason = market.book_reason
                 self._warn(f"{symbol}: book-derived streams are silent: {reason}", symbol)
             elif status.clear(symbol):
                 logger().info(f"= {symbol}: the book is in sync again")

@@ -186,13 +186,16 @@ class Player:
         """By the beginning of the usual envelope, up to the end of the name."""
 
     def open_books(self) -> None:
-        """Apply the snapshots recorded soon after the beginning, before the first line is played.
+        """Apply the first snapshots recorded soon after the beginning, before the first line is played.
 
         Updates from before a snapshot are then ignored until they reach it.
         """
+        opened: set[str] = set()
         for raw in self._file.snapshots:
             for event in self.decoder.decode(raw)[3]:
-                self._plant.publish(event)
+                if event.symbol not in opened:
+                    opened.add(event.symbol)
+                    self._plant.publish(event)
 
     def play(self, lines: Sequence[Line], *, prompt: bool = False) -> None:
         """Play `lines`: each advances market time, is sent as it was recorded, and is applied.

@@ -481,6 +481,11 @@ class PlantCollector(Collector):
         yield _gauge(
             "books_live", "Books that are in sync.", self._sums(lambda market: market.book_live)
         )
+        yield _gauge(
+            "books_out_of_depth",
+            "Books that are not known because the price left the levels of their last snapshot.",
+            self._sums(lambda market: market.book_sync.live and not market.book_live),
+        )
         yield _count(
             "book_gaps",
             "Gaps in the update ids of books; each makes a book wait for a snapshot.",

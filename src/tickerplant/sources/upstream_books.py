@@ -11,6 +11,7 @@ from tickerplant.client.runner import FeedRunner
 from tickerplant.events import BookSnapshot
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.order_book import BookState
+from tickerplant.instrument import Instrument
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.notices import BookResyncing, BookSynced, Notice
@@ -97,6 +98,8 @@ class UpstreamBooks:
                 level_units(market.instrument, bids),
                 level_units(market.instrument, asks),
                 book.transaction_time_ms,
+                _units(market.instrument, book.lowest_known_bid),
+                _units(market.instrument, book.highest_known_ask),
             )
         except ValueError:
             self._skipped["more decimals than the instrument"] += 1
@@ -168,3 +171,7 @@ class UpstreamBooks:
         market = self._markets.by_symbol.get(symbol)
         if market is not None and market.book_live:
             market.book_sync.desync(reason)
+
+
+def _units(instrument: Instrument, price: str | None) -> int | None:
+    return None if price is None else instrument.price.units[price]

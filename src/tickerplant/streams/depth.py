@@ -59,9 +59,15 @@ def diff(market: Market, update: DepthUpdate, now_ms: int, args: Args) -> DepthM
     return _message(market, update, now_ms, update.bids, update.asks)
 
 
-def partial(market: Market, update: DepthUpdate, now_ms: int, args: Args) -> DepthMessage:
-    """Return the best levels of both sides, best first, with the ids of the changes before them."""
-    bids, asks = market.book.top(int(args["levels"]))
+def partial(market: Market, update: DepthUpdate, now_ms: int, args: Args) -> DepthMessage | None:
+    """Return the best levels of both sides, best first, with the ids of the changes before them.
+
+    Return None while they are not known.
+    """
+    levels = int(args["levels"])
+    if not market.book.knows(levels):
+        return None
+    bids, asks = market.book.top(levels)
     return _message(market, update, now_ms, bids, asks)
 
 
