@@ -43,7 +43,8 @@ from tickerplant.explain.explanation import AddressNote, ConnectionNote, Explana
 from tickerplant.explain.request_note import ParamNote, RequestNote
 from tickerplant.explain.stream_note import StreamNote
 from tickerplant.exporting import csv_files
-from tickerplant.exporting.report import ExportReport
+from tickerplant.exporting.holes import Hole, UnknownBook
+from tickerplant.exporting.report import ExportReport, Shift
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
 from tickerplant.faults.row import ActsOn, FaultRow
@@ -94,6 +95,7 @@ from tickerplant.verifying.findings import (
     Gap,
     RecordingFinding,
     StreamFinding,
+    Unknown,
 )
 from tickerplant.watching.record_report import RecordReport
 
@@ -691,12 +693,13 @@ JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
             Gap,
             Outage,
             BookFinding,
+            Unknown,
             Break,
             Damage,
             Place,
         ),
     ),
-    ("`export`", "One document at the end.", (ExportReport,)),
+    ("`export`", "One document at the end.", (ExportReport, Hole, UnknownBook, Shift)),
     (
         "`explain`",
         "One document.",

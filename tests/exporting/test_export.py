@@ -18,7 +18,17 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from archived import SHARED, START_NS, contents, golden_lines, line_file, recording, simulated
+from archived import (
+    SHARED,
+    START_NS,
+    TRADE,
+    contents,
+    golden_lines,
+    line_file,
+    line_of,
+    recording,
+    simulated,
+)
 from blocks import packed_lines
 from msgspec import structs
 
@@ -646,6 +656,53 @@ def test_a_table_without_rows_is_reported(
     assert "nothing was recorded for liquidations" in capsys.readouterr().err
     assert run(tmp_path / "none", tape, symbols="XRPUSDT") == 1
     assert "nothing was recorded of XRPUSDT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
+def test_holes_of_the_recording_are_printed_and_listed(
+    to: str, said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three trades are missing, and nothing else."""
+    trades = [line for line in said["usdm"] if b'"btcusdt@trade"' in line[1]]
+    others = [line for line in said["usdm"] if line not in trades[5:8]]
+    path = line_file(tmp_path / "lines", others)
+    limits = {"tables": "trades"} if to != "hftbacktest" else {}
+    assert run(tmp_path / "out", path, format=to, symbols="BTCUSDT", json=True, **limits) == 0
+    shown = json.loads(capsys.readouterr().out)
+    (hole,) = shown["holes"]
+    assert hole == {
+        "stream": "btcusdt@trade",
+        "from_ns": trades[4][0],
+        "to_ns": trades[8][0],
+        "missing": 3,
+        "cause": "",
+    }
+    assert (shown["hole_count"], shown["missing_messages"], shown["dropped_messages"]) == (1, 3, 0)
+
+    assert run(tmp_path / "again", path, format=to, symbols="BTCUSDT", **limits) == 0
+    text = capsys.readouterr().err
+    assert "! 1 hole in btcusdt@trade, from " in text
+    assert ": 3 messages missing, as far as ids show it" in text
+    late = str(trades[9][0])
+    assert run(tmp_path / "late", path, format=to, symbols="BTCUSDT", json=True, begin=late) == 0
+    assert json.loads(capsys.readouterr().out)["holes"] == [], "it is before what is exported"
+
+
+def test_local_times_that_are_shifted_are_printed_and_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recorder's clock was behind that of the exchange by 940 ms, and once by 941 ms."""
+    lines = [
+        line_of("a@trade", TRADE | {"t": n, "T": START_NS // 10**6 + n}, START_NS - early * 10**6)
+        for n, early in ((1, 939), (2, 938), (3, 938))
+    ]
+    path = line_file(tmp_path / "lines", lines)
+    assert run(tmp_path / "out", path, format="hftbacktest", json=True) == 0
+    (shift,) = json.loads(capsys.readouterr().out)["shifts"]
+    assert shift == {"file": "A_20260225.npz", "shift_ns": 941_000_000, "early_rows": 3}
+    assert run(tmp_path / "again", path, format="hftbacktest") == 0
+    text = capsys.readouterr().err
+    assert "local times are later than recorded in 1 file, by up to 0.941 s" in text
 
 
 @pytest.mark.parametrize("lines_only", [False, True], ids=["folder", "lines"])

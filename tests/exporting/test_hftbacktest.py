@@ -116,10 +116,13 @@ def test_both_orders_are_those_of_the_model(
         waiting.add(DEPTH | BUY, local + delay, local, ((float(number), 1.0),))
     waiting.write()
     with small_pieces(chunk_rows, block_rows):
-        rows = write_in_order(waiting.path, folder / "A.npz", base_latency_ns, b"")
+        written = write_in_order(waiting.path, folder / "A.npz", base_latency_ns, b"")
 
     made = rows_of(folder / "A.npz")
-    assert len(made) == rows
+    assert len(made) == written.rows
+    lag_ns = min(local - exch for _, exch, local, _, _ in events)
+    assert written.shift_ns == (base_latency_ns - lag_ns if lag_ns < 0 else 0)
+    assert written.early_rows == sum(local < exch for _, exch, local, _, _ in events)
     assert made == in_both_orders(events, base_latency_ns)
     for flag, column in ((EXCH, 1), (LOCAL, 2)):
         side = [row for row in made if row[0] & flag]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.buffers import LIMITS, Limits
 from tickerplant.exporting.csv_files import CsvWriter
 from tickerplant.exporting.hftbacktest import DONE, FAILED, INTERRUPTED, export_npz
+from tickerplant.exporting.holes import holes_of
 from tickerplant.exporting.journal import (
     VERSIONS,
     Finished,
@@ -31,8 +33,8 @@ from tickerplant.exporting.journal import (
     opened_journal,
 )
 from tickerplant.exporting.parquet import ParquetWriter
-from tickerplant.exporting.report import ExportReport, print_report
-from tickerplant.exporting.unit_export import UnitExport
+from tickerplant.exporting.report import ExportReport, add_holes, print_report
+from tickerplant.exporting.unit_export import UnitExport, is_in_tables
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
 from tickerplant.formatting import encodable, iso_text, printable
@@ -213,6 +215,8 @@ class _Export:
             try:
                 self._units(units, journal, done)
                 files = self._writer.complete(journal)
+                has_stream = partial(is_in_tables, self._tables)
+                holes = holes_of(paths, self._selection, has_stream, follows_books=False)
             except KeyboardInterrupt:
                 self._progress.clear()
                 print_report(self._report(done, None, is_interrupted=True), self._settings)
@@ -224,6 +228,7 @@ class _Export:
             finally:
                 self._progress.clear()
         report = self._report(done, files)
+        add_holes(report, holes)
         print_report(report, self._settings)
         return DONE if report.is_complete else FAILED
 

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
@@ -24,9 +25,10 @@ from tickerplant.archive.recording import infer_venue, manifest_of
 from tickerplant.archive.selection import Selection
 from tickerplant.config.settings import ExportSettings, is_quiet
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.exporting.hftbacktest_market import MAX_TIME_NS, Market, is_symbol
+from tickerplant.exporting.hftbacktest_market import MAX_TIME_NS, Market, is_exported, is_symbol
 from tickerplant.exporting.hftbacktest_rows import EventFile, comment_of, write_in_order
-from tickerplant.exporting.report import ExportReport, print_report
+from tickerplant.exporting.holes import holes_of
+from tickerplant.exporting.report import ExportReport, Shift, add_holes, print_report
 from tickerplant.formatting import printable
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import Damage, RecordedFile, merge, share_read
@@ -68,6 +70,8 @@ class Totals(Struct, frozen=True):
     """Messages that could not be exported, by reason."""
     symbols: frozenset[str] = frozenset()
     """Selected symbols that have files."""
+    shifts: tuple[Shift, ...] = ()
+    """The files whose local times are later than recorded."""
 
 
 def export_hftbacktest(
@@ -134,6 +138,7 @@ class _Export:
         self._sources = [_Source(recording) for recording in recordings]
         self._skipped: Counter[str] = Counter()
         self._files = self._events = self._kept = 0
+        self._shifts: list[Shift] = []
         self._exported: set[str] = set()
         """Symbols that have files."""
         self._day: dict[str, EventFile | None] = {}
@@ -175,6 +180,7 @@ class _Export:
             self._kept,
             dict(self._skipped),
             self._symbols & self._exported,
+            tuple(self._shifts),
         )
 
     def _begin_day(self, received_ns: int, start_ns: int, end_ns: int) -> int:
@@ -233,8 +239,16 @@ class _Export:
         if events.rows:
             made = events.path.with_suffix(".npz")
             latency_ns = self._base_latency_ns
-            self._events += write_in_order(events.path, made, latency_ns, self._fingerprint)
-            made.replace(self._target(symbol))
+            written = write_in_order(events.path, made, latency_ns, self._fingerprint)
+            self._events += written.rows
+            target = self._target(symbol)
+            made.replace(target)
+            if written.shift_ns:
+                self._shifts.append(
+                    Shift(
+                        file=target.name, shift_ns=written.shift_ns, early_rows=written.early_rows
+                    )
+                )
             self._files += 1
             self._exported.add(symbol)
         events.path.unlink()
@@ -334,6 +348,12 @@ def export_npz(
                     progress=progress.report,
                 )
             )
+        holes = holes_of(
+            paths,
+            selection,
+            partial(is_exported, extras=frozenset(settings.extras)),
+            follows_books=True,
+        )
     except KeyboardInterrupt:
         progress.clear()
         click.echo("interrupted; run the same command to finish", err=True)
@@ -352,8 +372,10 @@ def export_npz(
         left_out=dict(sum((Counter(each.skipped) for each in totals), Counter())),
         damage=[str(each) for each in damages],
         missing_symbols=sorted(selection.symbols.difference(*(each.symbols for each in totals))),
+        shifts=[shift for each in totals for shift in each.shifts],
         seconds=round(progress.seconds, 3),
     )
+    add_holes(report, holes)
     for reason, count in report.left_out.items():
         click.echo(printable(f"! left out {count:,}: {reason}"), err=True)
     print_report(report, settings)

@@ -340,6 +340,19 @@ def _ignore(_: int, __: bytes) -> None:
     """Ignore a payload."""
 
 
+def is_exported(stream: str, extras: frozenset[str]) -> bool:
+    """Whether messages of a stream become events."""
+    found = _STREAM.fullmatch(stream)
+    kind = stream.partition("@")[0].removeprefix("!") if stream.startswith("!") else ""
+    kind = found[2] if found else kind
+    wanted = {"depth", "trade", "aggTrade"}
+    if "book_tickers" in extras:
+        wanted.add("bookTicker")
+    if "mark_prices" in extras:
+        wanted.add("markPrice")
+    return kind in wanted
+
+
 def is_symbol(symbol: str) -> bool:
     """Whether a symbol can be a file name."""
     return _SYMBOL.fullmatch(symbol) is not None

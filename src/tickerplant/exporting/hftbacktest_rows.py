@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TypeAlias
+from typing import IO, Any, BinaryIO, NamedTuple, TypeAlias
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import numpy as np
@@ -135,20 +135,27 @@ def chunks(path: Path) -> Iterator[Rows]:
 # In both orders
 
 
-def write_in_order(source: Path, target: Path, base_latency_ns: int, comment: bytes) -> int:
+class Written(NamedTuple):
+    """What was written into a file."""
+
+    rows: int
+    shift_ns: int
+    """By how much local times are later than recorded."""
+    early_rows: int
+    """Rows that were received before their exchange time."""
+
+
+def write_in_order(source: Path, target: Path, base_latency_ns: int, comment: bytes) -> Written:
     """Write the events in the file `source`, in both orders, into the `.npz` file `target`.
 
     If any was received before its exchange time, the recorder's clock was behind: all local times
     are then shifted by the largest such difference, plus `base_latency_ns`.
 
-    Returns:
-        The number of rows written.
-
     Raises:
         OSError: A file cannot be read or written.
     """
     late_path = source.with_suffix(".late")
-    runs, rows, latency_ns = _separate_late(source, late_path)
+    runs, rows, latency_ns, early_rows = _separate_late(source, late_path)
     shift_ns = base_latency_ns - latency_ns if latency_ns < 0 else 0
     with late_path.open("rb") as file, npz_rows(target, "data", EVENT, rows, comment) as written:
         late = LateRows(file, runs)
@@ -158,7 +165,7 @@ def write_in_order(source: Path, target: Path, base_latency_ns: int, comment: by
             for piece in _interleaved(chunk, is_late, late):
                 written.write(_events(piece, shift_ns).tobytes())
     late_path.unlink()
-    return rows
+    return Written(rows, shift_ns, early_rows)
 
 
 class Run:
@@ -220,19 +227,22 @@ class LateRows:
                 run.load(self._file)
 
 
-def _separate_late(source: Path, late_path: Path) -> tuple[list[Run], int, int]:
+def _separate_late(source: Path, late_path: Path) -> tuple[list[Run], int, int, int]:
     """Write the late rows into their own file.
 
     Returns:
-        Its runs, the number of rows of the final file, and the smallest latency in ns.
+        Its runs, the number of rows of the final file, the smallest latency in ns, and the number of
+        rows with a negative one.
     """
     runs: list[Run] = []
-    rows = late_rows = 0
+    rows = late_rows = early_rows = 0
     highest_ns, latency_ns = _EARLIEST_NS, _LATEST_NS
     with late_path.open("wb") as file:
         for chunk in chunks(source):
             is_late, highest_ns = _late(chunk, highest_ns)
-            latency_ns = min(latency_ns, int((chunk["local_ts"] - chunk["exch_ts"]).min()))
+            latencies_ns = chunk["local_ts"] - chunk["exch_ts"]
+            latency_ns = min(latency_ns, int(latencies_ns.min()))
+            early_rows += int((latencies_ns < 0).sum())
             late = chunk[is_late & ~_is_repeated(chunk)]
             rows += len(chunk) + len(late)
             if len(late):
@@ -241,7 +251,7 @@ def _separate_late(source: Path, late_path: Path) -> tuple[list[Run], int, int]:
                 end = late_rows + len(late)
                 runs.append(Run(int(late["exch_ts"][0]), late_rows, end))
                 late_rows = end
-    return runs, rows, latency_ns
+    return runs, rows, latency_ns, early_rows
 
 
 def _is_repeated(rows: Rows) -> NDArray[np.bool_]:

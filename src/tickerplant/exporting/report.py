@@ -9,7 +9,23 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.config.settings import ExportSettings, is_quiet
+from tickerplant.exporting.holes import Hole, Holes, UnknownBook, lines_of
 from tickerplant.formatting import count_text, printable
+from tickerplant.verifying.formatting import length_text
+
+
+class Shift(Struct, kw_only=True):
+    """A file in which all local times are later than recorded.
+
+    Some of its messages were received before their exchange time, by clocks that differ.
+    """
+
+    file: str
+    """Its name."""
+    shift_ns: int
+    """By how much, including `--base-latency-ns`."""
+    early_rows: int
+    """Rows that were received before their exchange time."""
 
 
 class ExportReport(Struct, kw_only=True):
@@ -29,6 +45,18 @@ class ExportReport(Struct, kw_only=True):
     """hftbacktest: messages that could not be exported, by reason."""
     damage: list[str] = []
     """Where a recording is damaged."""
+    hole_count: int = 0
+    """Times in which messages of the exported streams are missing in the recording, or may be."""
+    missing_messages: int = 0
+    """Messages missing in them, as far as ids show it."""
+    dropped_messages: int = 0
+    """Messages that the recorder dropped, of whatever stream and time."""
+    holes: list[Hole] = []
+    """The first 1,000 of each stream, in order of time."""
+    unknown_books: list[UnknownBook] = []
+    """hftbacktest: books that are not known all the time."""
+    shifts: list[Shift] = []
+    """hftbacktest: files written now whose local times are not the recorded receive times."""
     missing_tables: list[str] = []
     """Tables that were asked for and have no rows."""
     missing_symbols: list[str] = []
@@ -44,6 +72,13 @@ class ExportReport(Struct, kw_only=True):
         has_rows = bool(self.files_kept or any(self.rows.values()))
         missing = self.damage or self.left_out or self.missing_tables or self.missing_symbols
         return has_rows and not missing and not self.interrupted
+
+
+def add_holes(report: ExportReport, holes: Holes) -> None:
+    """Say in a report what is missing in the recording."""
+    report.hole_count, report.missing_messages = holes.count, holes.missing
+    report.dropped_messages, report.holes = holes.dropped, holes.listed
+    report.unknown_books = holes.books
 
 
 def print_report(report: ExportReport, settings: ExportSettings) -> None:
@@ -64,6 +99,23 @@ def _lines(report: ExportReport) -> Iterator[str]:
         yield f"nothing was recorded for {', '.join(report.missing_tables)}"
     if report.missing_symbols:
         yield f"nothing was recorded of {', '.join(report.missing_symbols)}"
+    yield from lines_of(
+        Holes(
+            report.hole_count,
+            report.missing_messages,
+            report.dropped_messages,
+            report.holes,
+            report.unknown_books,
+        )
+    )
+    if report.shifts:
+        largest = max(report.shifts, key=lambda each: each.shift_ns)
+        rows = count_text(sum(each.early_rows for each in report.shifts), "row")
+        yield (
+            f"! local times are later than recorded in {count_text(len(report.shifts), 'file')}, by up "
+            f"to {length_text(largest.shift_ns)} in {largest.file}: {rows} were received before "
+            "their exchange time"
+        )
     is_empty = not (report.files_kept or any(report.rows.values()))
     if is_empty and not (report.interrupted or report.missing_tables or report.missing_symbols):
         yield "the recording contains nothing that can be exported"

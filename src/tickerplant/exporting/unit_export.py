@@ -90,7 +90,7 @@ class UnitExport:
             selection,
             snapshots=DEPTH_TABLE in tables,
             payloads=False,
-            wanted=partial(_is_wanted, tables),
+            wanted=partial(is_in_tables, tables),
             path=unit.path,
         )
 
@@ -183,6 +183,7 @@ class UnitExport:
         self._warn(text)
 
 
-def _is_wanted(tables: frozenset[str], stream: str) -> bool:
+def is_in_tables(tables: frozenset[str], stream: str) -> bool:
+    """Whether messages of a stream are rows of one of some tables."""
     table: Table | None = table_of(stream)
     return table is not None and table.name in tables

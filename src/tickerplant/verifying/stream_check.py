@@ -44,6 +44,8 @@ class WalkState(Struct):
     max_listed: int
     """Maximum number of gaps, outages and book breaks to list of each stream."""
     outages: OutageLog
+    follows_books: bool = True
+    """Whether to find for how long books are known."""
     file_index: int = 0
     line_number: int = 0
     """Number of the line, in its file, that is being looked at closely."""
@@ -391,5 +393,7 @@ def stream_check_of(stream: str, state: WalkState) -> StreamCheck:
     if cursor is BookTickerCursor:
         return BookTickerCheck(stream, reader, state)
     if cursor is DepthCursor:
-        return DepthCheck(stream, reader, state, cursor(), has_book=is_book_diff(stream))
+        return DepthCheck(
+            stream, reader, state, cursor(), has_book=state.follows_books and is_book_diff(stream)
+        )
     return IdCheck(stream, reader, state, cursor())

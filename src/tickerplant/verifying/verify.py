@@ -102,7 +102,7 @@ def found_in(
     Each folder is a recording; all files together are one.
     """
     findings = Findings(complete=False)
-    groups, walks = _groups(paths, findings.unread), list[Walk]()
+    groups, walks = groups_of(paths, findings.unread), list[Walk]()
     progress = Progress(
         "verify",
         lambda: _share(walks, len(groups)),
@@ -146,8 +146,8 @@ def _share(walks: Sequence[Walk], groups: int) -> float:
     return (len(walks) - 1 + walk.position_bytes / max(walk.size_bytes, 1)) / groups
 
 
-def _groups(paths: Sequence[str], unread: list[Damage]) -> list[list[str]]:
-    """Return the paths of each recording at `paths`."""
+def groups_of(paths: Sequence[str], unread: list[Damage]) -> list[list[str]]:
+    """Return the paths of each recording at `paths`; what cannot be read is added to `unread`."""
     folders: list[list[str]] = []
     files: list[str] = []
     same = {Path(path).resolve(): path for path in reversed(paths)}

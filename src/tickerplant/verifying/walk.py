@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from tickerplant.archive.outage_log import OutageLog
 from tickerplant.archive.snapshots import only_book
@@ -62,6 +63,17 @@ Progress = Callable[[int], bool]
 _snapshot = msgspec.json.Decoder(SequencedSnapshot).decode
 
 
+class Part(Struct, frozen=True, kw_only=True):
+    """A part of a recording, of which only the messages are checked, not the files."""
+
+    start_ns: int
+    end_ns: int
+    """Exclusive."""
+    has_stream: Callable[[str], bool]
+    follows_books: bool
+    """Whether to find for how long books are known."""
+
+
 class Walk:
     """The walk through a recording.
 
@@ -73,6 +85,7 @@ class Walk:
             unknown.
         max_places: Maximum number of invalid numbers whose places are looked up.
         timeline: Takes what is seen over time; None if nobody wants to know.
+        part: What of the recording is walked; None for all of it.
 
     Raises:
         RecordingError: there is nothing at a path, or no recording.
@@ -87,7 +100,9 @@ class Walk:
         max_streams: int = MAX_STREAMS,
         max_places: int = MAX_PLACES,
         timeline: Timeline | None = None,
+        part: Part | None = None,
     ) -> None:
+        self._part = part
         self.timeline = timeline
         self._max_streams = max_streams
         self._max_places = max_places
@@ -101,7 +116,9 @@ class Walk:
             if isinstance(each, Capture)
         ]
         self._wanted = frozenset(streams)
-        self._state = WalkState(files, max_listed, OutageLog(None))
+        self._state = WalkState(
+            files, max_listed, OutageLog(None), follows_books=part is None or part.follows_books
+        )
         self._checks: dict[str, StreamCheck] = {}
         """By stream."""
         self._routes: dict[
@@ -170,6 +187,17 @@ class Walk:
     # The messages
 
     def _lines(self) -> Iterator[tuple[int, list[Line]]]:
+        part = self._part
+        if part is not None:
+            for index, lines in merge(self._files, part.start_ns):
+                kept = lines
+                if lines[-1][0] >= part.end_ns:
+                    kept = [line for line in lines if line[0] < part.end_ns]
+                if kept:
+                    yield index, kept
+                if kept is not lines:
+                    return
+            return
         if self._folder is None:
             yield from merge([self._numbers.of(at, file) for at, file in enumerate(self._files)])
             return
@@ -186,7 +214,8 @@ class Walk:
         present = folder.files()
         manifest = folder.manifest()
         self._state.outages = OutageLog(manifest)
-        self._segments = SegmentCheck(folder, manifest, present, self._checks, self._damage_log)
+        if self._part is None:
+            self._segments = SegmentCheck(folder, manifest, present, self._checks, self._damage_log)
         self.found.segments = len(folder.files())
         self.found.dropped = self._state.outages.dropped
         self.found.drop_reasons = list(self._state.outages.drop_reasons)
@@ -314,7 +343,10 @@ class Walk:
         """Return the check of a new stream; None if there are too many."""
         if len(self._checks) >= self._max_streams:
             return None
-        is_wanted = not self._wanted or stream in self._wanted
+        part = self._part
+        is_wanted = (not self._wanted or stream in self._wanted) and (
+            part is None or part.has_stream(stream)
+        )
         new = stream_check_of if is_wanted else UncheckedStream
         check = new(stream, self._state)
         check.found.first_ns = received_ns
