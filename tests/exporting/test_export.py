@@ -666,8 +666,8 @@ def test_holes_of_the_recording_are_printed_and_listed(
     trades = [line for line in said["usdm"] if b'"btcusdt@trade"' in line[1]]
     others = [line for line in said["usdm"] if line not in trades[5:8]]
     path = line_file(tmp_path / "lines", others)
-    limits = {"tables": "trades"} if to != "hftbacktest" else {}
-    assert run(tmp_path / "out", path, format=to, symbols="BTCUSDT", json=True, **limits) == 0
+    chosen: dict[str, Any] = {"tables": "trades"} if to != "hftbacktest" else {}
+    assert run(tmp_path / "out", path, format=to, symbols="BTCUSDT", json=True, **chosen) == 0
     shown = json.loads(capsys.readouterr().out)
     (hole,) = shown["holes"]
     assert hole == {
@@ -679,7 +679,7 @@ def test_holes_of_the_recording_are_printed_and_listed(
     }
     assert (shown["hole_count"], shown["missing_messages"], shown["dropped_messages"]) == (1, 3, 0)
 
-    assert run(tmp_path / "again", path, format=to, symbols="BTCUSDT", **limits) == 0
+    assert run(tmp_path / "again", path, format=to, symbols="BTCUSDT", **chosen) == 0
     text = capsys.readouterr().err
     assert "! 1 hole in btcusdt@trade, from " in text
     assert ": 3 messages missing, as far as ids show it" in text
