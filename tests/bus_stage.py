@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import msgspec
+from programs import PATIENCE_S
 from stage import Listener, open_plant, trade
 
 from tickerplant.bus.nodes import PlantDescription
@@ -22,16 +23,13 @@ from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import GOING_AWAY, UPSTREAM_LOST, CloseReason
 
-SOON_S = 10.0
-"""Within this, everything that a test waits for happens."""
-
 _epochs = itertools.count(1)
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:
     """Return when `condition` holds."""
     try:
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():  # noqa: ASYNC110  # any condition
                 await asyncio.sleep(0.005)
     except TimeoutError:

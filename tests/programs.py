@@ -22,7 +22,8 @@ CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 """A complete program in a page; one that needs further packages begins with "```python needs="."""
 USDM, COINM = "127.0.0.1:9001", "127.0.0.1:9002"
 """The addresses in the pages; a test puts those of its own server in their place."""
-TIMEOUT_S = 60
+PATIENCE_S = 120
+"""How long a test waits for what happens: it only keeps one that hangs from hanging for ever."""
 
 Addresses = dict[str, str]
 
@@ -82,7 +83,7 @@ def run(program: Sequence[str], folder: Path, env: Mapping[str, str] | None = No
         capture_output=True,
         env=env,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert ended.returncode == 0, f"{program[0]} failed:\n{ended.stdout}{ended.stderr}"
@@ -96,7 +97,7 @@ def first_lines(
     with subprocess.Popen(  # noqa: S603  # a program of this repository
         [sys.executable, *program], cwd=folder, stdout=subprocess.PIPE, env=env, text=True
     ) as process:
-        guard = Timer(TIMEOUT_S, process.kill)
+        guard = Timer(PATIENCE_S, process.kill)
         guard.start()
         try:
             assert process.stdout is not None

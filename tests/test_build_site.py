@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -33,7 +34,7 @@ def build(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, str(BUILD), "--root", str(root), "--out", str(out)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

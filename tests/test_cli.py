@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import hear_hangups
+from programs import PATIENCE_S, hear_hangups
 
 from tickerplant.cli import main
 from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 
-TIMEOUT_S = 30
 FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
 SMALL = ("simulate", *FREE_PORTS, "--symbols", "BTCUSDT,BTCUSD_PERP")
 
@@ -220,12 +219,12 @@ def test_a_simulation_prints_its_addresses_serves_and_stops_cleanly(sign: signal
         assert len(addresses) == 2, lines
         assert "curl" in lines[3]
         assert f"watch btcusdt@miniTicker --url ws://{addresses[0]}\n" in lines[4]
-        asked = http.client.HTTPConnection(addresses[0], timeout=TIMEOUT_S)
+        asked = http.client.HTTPConnection(addresses[0], timeout=PATIENCE_S)
         asked.request("GET", "/fapi/v1/ticker/bookTicker?symbol=BTCUSDT")
         assert float(json.loads(asked.getresponse().read())["bidPrice"]) > 0
         asked.close()
         process.send_signal(sign)
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert re.fullmatch(
         r"Served 0 messages, 0 bytes, to 0 connections from [\d,]+ events in [\d.]+ s\.\n", out
@@ -245,7 +244,7 @@ def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream(sign: signal.Sig
             assert "! the upstream does not respond" in line
             assert url.replace("ws", "http") in line
             process.send_signal(sign)
-            out, err = process.communicate(timeout=TIMEOUT_S)
+            out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert out == "Nothing was served: the upstream did not respond.\n"
     assert err == ""
@@ -261,7 +260,7 @@ def test_a_relay_of_the_wrong_venue_says_so() -> None:
             assert process.stderr is not None
             assert "Path /fapi/v1/exchangeInfo" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=TIMEOUT_S)
+            out, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (0, "Nothing was served: the upstream did not respond.\n")
 
 
@@ -274,14 +273,14 @@ def test_a_relay_serves_another_plant_survives_its_end_and_stops_cleanly() -> No
         assert process.stdout is not None
         address = process.stdout.readline().rpartition("//")[2].strip()
         for _ in range(2):
-            asked = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
+            asked = http.client.HTTPConnection(address, timeout=PATIENCE_S)
             asked.request("GET", "/fapi/v1/ticker/24hr?symbol=BTCUSDT")
             assert b'"symbol":"BTCUSDT"' in asked.getresponse().read()
             asked.close()
         upstream.kill()
         upstream.wait()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert re.search(r"^Served 0 messages, 0 bytes, to 0 connections .* s\.\n\Z", out, re.MULTILINE)
     assert "Traceback" not in err
@@ -295,7 +294,7 @@ def test_the_suggested_stream_delivers_with_strict_routing_too(
 ) -> None:
     options = ("--profile", profile, "--routing", "strict")
     with started(*SMALL, *options, "--duration", "1s", "--speed", "0") as process:
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     ((stream, url),) = re.findall(r"tickerplant watch (\S+) --url (\S+)$", out, re.MULTILINE)
     assert re.fullmatch(r"ws://127\.0\.0\.1:\d+", url)
@@ -307,7 +306,7 @@ def test_the_suggested_stream_delivers_with_strict_routing_too(
 @pytest.mark.sockets
 def test_a_simulation_ends_after_its_duration() -> None:
     with started(*SMALL, "--start", "2026-01-01", "--duration", "2s", "--speed", "0") as process:
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert out.splitlines()[-1].startswith("Served 0 messages")
 
@@ -321,7 +320,7 @@ def test_a_replay_can_exit_at_its_end(tmp_path: Path) -> None:
     path.write_text(f"1767225600002000000 {line}\n", encoding="utf-8")
     options = (*FREE_PORTS, "--speed", "0", "--wait-for", "0", "--exit-at-end")
     with started("replay", str(path), *options) as process:
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert " from 1 event in " in out.splitlines()[-1]
 
@@ -332,7 +331,7 @@ def test_a_replay_can_exit_at_its_end(tmp_path: Path) -> None:
 def test_characters_that_the_terminal_lacks_become_ascii(command: str, encoding: str) -> None:
     options = (*SMALL[1:], "--duration", "1s", "--speed", "0") if command == "simulate" else ()
     with started(command, *options, encoding=encoding) as process:
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert "USDS-M" in out
 
@@ -340,7 +339,7 @@ def test_characters_that_the_terminal_lacks_become_ascii(command: str, encoding:
 @pytest.mark.sockets
 def test_json_is_utf_8_on_any_terminal() -> None:
     with started("explain", "Ⓢ@trade", "--json", encoding="latin-1") as process:
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, err
     explanation = json.loads(out.encode("latin-1"))
     assert explanation["streams"][0]["stream"] == "Ⓢ@trade"
@@ -456,7 +455,7 @@ def test_an_invalid_setting_is_reported_with_its_origin(
 def test_disabled_limits_are_announced() -> None:
     options = ("--limits", "off", "--start", "2026-01-01", "--duration", "1s", "--speed", "0")
     with started(*SMALL, *options) as process:
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert "Limits are off" in out
 
@@ -481,7 +480,7 @@ def test_streams_rest_and_websocket_api_may_have_hosts_of_their_own(tmp_path: Pa
 
         def done(*arguments: str) -> str:
             with started(*arguments) as process:
-                out, err = process.communicate(timeout=TIMEOUT_S)
+                out, err = process.communicate(timeout=PATIENCE_S)
             assert process.returncode == 0, err
             return out
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import ROOT, TIMEOUT_S
+from programs import PATIENCE_S, ROOT
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -38,7 +38,7 @@ def drawn(folder: Path, *options: str, more: str = "") -> list[str]:
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

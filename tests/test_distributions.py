@@ -15,6 +15,7 @@ from zipfile import ZipFile
 
 import pytest
 from archived import START_NS, TRADE, line_of, recording
+from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant.libraries import BUS, CORE, FULL, PLOTS, SERVER, TABLES
@@ -77,7 +78,7 @@ def with_core_alone(program: str, *arguments: str, **environment: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
         env={"PATH": "/usr/bin:/bin", **environment},
     )
     assert ended.returncode == 0, ended.stderr
@@ -184,7 +185,7 @@ def test_the_wheels_are_one_with_the_code_and_one_that_requires_it(tmp_path: Pat
             check=True,
             capture_output=True,
             cwd=folder,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
     version = tickerplant.__version__
     core, full = (
@@ -238,7 +239,7 @@ def pytest_run(folder: Path, test: str, environment: dict[str, str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", **environment},
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from programs import COINM, TIMEOUT_S, USDM, Addresses, environment, first_lines, run, serving
+from programs import COINM, PATIENCE_S, USDM, Addresses, environment, first_lines, run, serving
 
 WITH_SOCKETS = (
     "--experimental-websocket",
@@ -161,7 +161,7 @@ def run_in(language: str, folder: Path, *arguments: str) -> str:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -227,7 +227,7 @@ def run_tests_of_the_bot(program: str, folder: Path) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     return ended.stdout + ended.stderr

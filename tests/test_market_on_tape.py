@@ -21,6 +21,7 @@ from urllib.request import urlopen
 import duckdb
 import msgspec
 import pytest
+from programs import PATIENCE_S
 from websockets.sync.client import connect
 
 from tickerplant.recording.manifest import read_manifest
@@ -36,7 +37,6 @@ from tickerplant.recording.segments import Segments
 
 pytestmark = pytest.mark.sockets
 
-TIMEOUT_S = 60
 LIFE_S = 5
 NUMBERED = ("btcusdt@aggTrade", "btcusdt@trade", "ethusdt@trade")
 CHAINED = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
@@ -73,7 +73,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "tickerplant", *arguments],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -91,7 +91,7 @@ def entries_of(folder: Path) -> list[AnyEntry]:
 
 def wait_for_renewal(folder: Path, run_number: int) -> None:
     """Return when a connection was renewed in a run, and what was heard before is on disk."""
-    for _ in range(TIMEOUT_S * 10):
+    for _ in range(PATIENCE_S * 10):
         entries = entries_of(folder)
         runs = [at for at, entry in enumerate(entries) if isinstance(entry, RunStarted)]
         if len(runs) == run_number and any(
@@ -125,7 +125,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with running(*command) as second:
             wait_for_renewal(folder, 2)
             second.send_signal(signal.SIGINT)
-            out, err = second.communicate(timeout=TIMEOUT_S)
+            out, err = second.communicate(timeout=PATIENCE_S)
         assert second.returncode == 0, err
         assert "gaps" in (out + err).splitlines()[-1], "expected the totals as the last line"
     return folder
@@ -180,13 +180,13 @@ def test_a_replay_sends_what_was_recorded(market: Path, options: tuple[str, ...]
     with serving("replay", str(market), *options) as host:
         address = f"ws://{host}/stream?streams={'/'.join(STREAMS)}"
         with connect(address, close_timeout=1, max_size=None) as socket:
-            received = [str(socket.recv(timeout=TIMEOUT_S)) for _ in expected]
+            received = [str(socket.recv(timeout=PATIENCE_S)) for _ in expected]
     assert received == expected, "expected the recorded messages, byte for byte and in order"
 
 
 def test_a_replay_answers_as_of_its_clock(market: Path) -> None:
     with serving("replay", str(market), "--speed", "0", "--wait-for", "0") as host:
-        for _ in range(TIMEOUT_S * 10):
+        for _ in range(PATIENCE_S * 10):
             with urlopen(f"http://{host}/plant/v1/clock") as answer:
                 state = json.load(answer)
             if state["state"] == "over":

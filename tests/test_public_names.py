@@ -23,6 +23,7 @@ from typing import Any, get_args
 
 import pytest
 from msgspec import Struct, structs
+from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant import (
@@ -170,7 +171,7 @@ def test_the_program_of_the_package_runs() -> None:
             )
             assert process.stdout is not None
             try:
-                return await asyncio.wait_for(process.stdout.readline(), 20)
+                return await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
             finally:
                 process.kill()
                 await process.wait()
@@ -410,7 +411,11 @@ def test_importing_the_package_is_quick() -> None:
         f"print(json.dumps([each for each in {OTHERS!r} if each in sys.modules]))"
     )
     ended = subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     assert json.loads(ended.stdout) == []
 
@@ -434,7 +439,11 @@ HEAVY = ("aiohttp", "numpy", "prometheus_client", "pyarrow", "rich", "uvicorn", 
 def test_what_takes_its_time_is_imported_by_who_uses_it(program: str) -> None:
     program += f"\nimport sys; print([each for each in {HEAVY!r} if each in sys.modules])"
     ended = subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     assert ended.stdout.splitlines()[-1] == "[]"
 
@@ -446,6 +455,10 @@ def test_a_name_that_needs_no_sockets_imports_none() -> None:
         "print(json.dumps([each for each in ('aiohttp', 'picows') if each in sys.modules]))"
     )
     ended = subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     assert json.loads(ended.stdout) == []

@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from programs import PATIENCE_S
 
 pytestmark = pytest.mark.sockets
 
 FULL = Path("/dev/full")
-TIMEOUT_S = 60
 DESCRIPTORS = {"stdout": 1, "stderr": 2}
 TRADE = (
     b'1767225600002000000 {"stream":"btcusdt@trade","data":{"e":"trade","E":1767225600001,'
@@ -58,7 +58,7 @@ def run(*arguments: str, buffered: bool = True, **ways: str) -> tuple[int, str]:
         done = subprocess.run(  # noqa: S603  # our own program
             [sys.executable, "-m", "tickerplant", *arguments],
             env=environment,
-            timeout=TIMEOUT_S,
+            timeout=PATIENCE_S,
             check=False,
             preexec_fn=close,
             **files,  # type: ignore[call-overload]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from programs import USDM, Addresses, environment, first_lines, run, serving
+from programs import PATIENCE_S, USDM, Addresses, environment, first_lines, run, serving
 from websockets.sync.client import connect
 
 import tickerplant
@@ -67,7 +67,7 @@ def witness(market: Addresses, *streams: str) -> Iterator[Callable[[], list[dict
 def klines(market: Addresses) -> dict[int, str]:
     """Return the closing prices of minutes by their open times, as REST responds."""
     url = f"http://{market[USDM]}/fapi/v1/klines?symbol=BTCUSDT&interval=1m&limit=1000"
-    with urllib.request.urlopen(url, timeout=10) as response:  # our own server
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:  # our own server
         return {row[0]: row[4] for row in msgspec.json.decode(response.read())}
 
 

@@ -24,6 +24,7 @@ from archived import (
     line_of,
     recording,
 )
+from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant.errors import ConfigError, RecordingError
@@ -474,7 +475,7 @@ def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
         f"assert len(list(tickerplant.open_recording({path!r}))) == 3\n"
         "assert 'pyarrow' not in sys.modules and 'pandas' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)  # noqa: S603  # ours
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_S)  # noqa: S603  # ours
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from archived import START_NS, TRADE, contents, golden_lines, line_file, line_of, recording
 from hypothesis import example, given
 from hypothesis import strategies as st
+from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant.archive import validation
@@ -124,7 +125,7 @@ def test_no_number_ends_the_process(tmp_path: Path, how: str) -> None:
     form = ["--format", "csv"] if how == "csv" else ["--format", "parquet", "--numbers", how]
     command = [sys.executable, "-m", "tickerplant", "export", path, "--out", str(tmp_path / "out")]
     done = subprocess.run(  # noqa: S603  # our own program
-        [*command, *form], capture_output=True, text=True, check=False, timeout=60
+        [*command, *form], capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
     assert done.returncode == 1, done.stderr
     assert f"messages left out: {len(texts)}; {path}, line 1, byte 0, " in done.stderr

@@ -12,6 +12,7 @@ import pytest
 from consumers import client_of, connections, every, quick, received
 from loopback import START_MS, TICK_MS, Clock, Loopback, looped, until
 from misbehaving import TimeSpec
+from programs import PATIENCE_S
 
 from tickerplant import ConfigError, Market, Notice, OrderBook, RequestError, WeightBudget
 from tickerplant.client.books import Books
@@ -379,7 +380,7 @@ async def test_iteration_fails_once_every_book_is_refused(live_only: bool) -> No
                 assert not book.is_live
 
         with pytest.raises(RequestError, match=r"symbol=NOSUCH.*-1121 Invalid symbol"):
-            await asyncio.wait_for(iterate(), 5)
+            await asyncio.wait_for(iterate(), PATIENCE_S)
         books.add(BTC)
         found = [await anext(books.changes(live_only=True)) for _ in range(3)]
         assert {book.symbol for book in found} == {BTC}, "one good book is enough"

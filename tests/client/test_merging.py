@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from consumers import TRADES, carried, client_of, kinds
 from loopback import loopback, looped, until
+from programs import PATIENCE_S
 from test_blocking import House, stream
 
 from tickerplant import ConfigError, Notice, QueueOverflow, blocking, merge
@@ -97,7 +98,7 @@ async def test_what_cannot_be_merged_is_reported() -> None:
 def test_without_async_it_is_the_same() -> None:
     with House() as house, house.connect() as first, house.connect() as second:
         one, two = stream(first, house), stream(second, house)
-        merged = blocking.merge(one, two, timeout_s=5)
+        merged = blocking.merge(one, two, timeout_s=PATIENCE_S)
         house.trade(3)
         found: Any = [next(merged) for _ in range(6)]
         assert sorted(each.trade_id for each in found) == [1, 1, 2, 2, 3, 3]

@@ -18,11 +18,12 @@ from pathlib import Path
 import msgspec
 import websockets
 from msgspec import Struct
+from programs import PATIENCE_S
 from websockets.asyncio.client import ClientConnection, connect
 
 from tickerplant.cluster.nats_server import program
 
-READY_S = 30.0
+READY_S = PATIENCE_S
 _POLL_S = 0.02
 _QUIET = {"PYTHONUNBUFFERED": "1"}
 _BUS = """\

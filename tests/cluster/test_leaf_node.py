@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hearing import Ear, step
 from processes import free_port
-from programs import USDM, serving
+from programs import PATIENCE_S, USDM, serving
 
 from tickerplant.bus.subjects import Subjects
 from tickerplant.cluster.connection import BusConnection, BusSettings
@@ -35,7 +35,7 @@ def nats(folder: Path, settings: str) -> Iterator[str]:
     (folder / "conf").write_text(f"host: 127.0.0.1\nport: {port}\n{settings}", encoding="utf-8")
     with subprocess.Popen([program(), "-c", str(folder / "conf"), "-l", str(log)]) as server:  # noqa: S603  # our own
         try:
-            until_s = time.monotonic() + 10
+            until_s = time.monotonic() + PATIENCE_S
             while not log.exists() or "Server is ready" not in log.read_text(encoding="utf-8"):
                 assert time.monotonic() < until_s
                 time.sleep(0.05)
@@ -64,7 +64,7 @@ def test_an_edge_behind_a_leaf_node_hears_the_plant_and_reaches_the_memory_of_th
             await ear.connect(edge[USDM], "/ws/btcusdt@bookTicker")
             await ear.ask(1, "LIST_SUBSCRIPTIONS", [])
             size = len(ear.heard)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(ear.heard) == size:  # until the plant knows that the stream is wanted
                     await asyncio.to_thread(step, plant[USDM], 1_000)
             await ear.leave()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from programs import PATIENCE_S
 
 from tickerplant.cluster.nats_server import NatsServer, program
 from tickerplant.errors import BusError, MissingLibraryError
@@ -43,7 +44,7 @@ def test_it_has_jetstream_and_accepts_its_own_credentials_only() -> None:
     asyncio.run(check())
 
 
-def test_killed_it_is_there_again_on_the_same_port_within_a_second() -> None:
+def test_killed_it_is_there_again_on_the_same_port() -> None:
     async def check() -> None:
         server = NatsServer(Complaints())
         await server.start()
@@ -51,10 +52,9 @@ def test_killed_it_is_there_again_on_the_same_port_within_a_second() -> None:
             assert server.process is not None
             url, killed = server.url, server.process.pid
             os.kill(killed, signal.SIGKILL)
-            began_s = time.monotonic()
-            while not server.restart_count:  # noqa: ASYNC110  # another process does it
-                await asyncio.sleep(0.01)
-            assert time.monotonic() - began_s < 1
+            async with asyncio.timeout(PATIENCE_S):
+                while not server.restart_count:  # noqa: ASYNC110  # another process does it
+                    await asyncio.sleep(0.01)
             assert server.url == url
             client = await nats.connect(server.url, user=server.user, password=server.password)
             await client.close()
@@ -85,7 +85,7 @@ def test_it_ends_with_a_parent_that_is_killed_and_leaves_no_file(tmp_path: Path)
     )
     assert ended.returncode == -signal.SIGKILL
     child = int(ended.stdout)
-    end_s = time.monotonic() + 5
+    end_s = time.monotonic() + PATIENCE_S
     while Path(f"/proc/{child}").exists() and _state(child) != "Z" and time.monotonic() < end_s:
         time.sleep(0.01)
     assert not Path(f"/proc/{child}").exists() or _state(child) == "Z"

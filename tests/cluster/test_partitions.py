@@ -21,6 +21,7 @@ from processes import (
     wait_ready,
     wait_until,
 )
+from programs import PATIENCE_S
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -64,7 +65,7 @@ def url(host: Host) -> str:
     return f"ws://{host.local_address}:{USDM_PORT}"
 
 
-async def until(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> float:
+async def until(condition: Callable[[], bool], what: str, within_s: float = PATIENCE_S) -> float:
     """Return after how many seconds `condition` was true; clients are read meanwhile."""
     return await asyncio.to_thread(wait_until, condition, what, within_s)
 

@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 from bus_stage import open_bus, until
+from programs import PATIENCE_S
 from stage import Listener, happen, open_plant, quote, trade
 
 from tickerplant.bus import batches, nodes
@@ -240,7 +241,7 @@ def test_a_source_that_waits_is_held_up_by_a_congested_edge() -> None:
             await asyncio.sleep(0.1)
             assert not waiting.done()
             edge.readers.clear.set()
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, PATIENCE_S)
             assert not node.readers.congested
 
     asyncio.run(run())
@@ -264,7 +265,7 @@ def test_a_source_that_waits_publishes_no_more_than_a_window_ahead_of_its_edges(
             await asyncio.sleep(0.1)
             assert not waiting.done()
             wire.mend()
-            await asyncio.wait_for(waiting, 8)
+            await asyncio.wait_for(waiting, PATIENCE_S)
             assert node.readers.unreached_bytes <= WINDOW_BYTES
             await until(lambda: len(edge.texts(listener)) == count, "all arrived")
 

@@ -14,7 +14,7 @@ import pytest
 from hearing import Heard, counts, differences, hear, spans, story
 from hosts import Host, hosts
 from msgspec.structs import replace
-from programs import COINM, USDM, Addresses, serving
+from programs import COINM, PATIENCE_S, USDM, Addresses, serving
 
 from tickerplant.cluster.nats_server import program
 
@@ -72,7 +72,7 @@ def bus(host: Host, folder: Path) -> Iterator[str]:
     options = ("-a", host.address, "-p", "4222", "-js", "-sd", str(folder), "-l", str(log))
     with subprocess.Popen([*host.prefix, program(), *options]) as server:  # noqa: S603  # our own bus
         try:
-            until_s = time.monotonic() + 10
+            until_s = time.monotonic() + PATIENCE_S
             while not log.exists() or "Server is ready" not in log.read_text(encoding="utf-8"):
                 assert time.monotonic() < until_s
                 time.sleep(0.05)

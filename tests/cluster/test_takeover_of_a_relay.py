@@ -20,6 +20,7 @@ from processes import (
     wait_ready,
     wait_until,
 )
+from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant import BookState, Message, Notice
@@ -48,12 +49,12 @@ async def _run(made: Cluster, check: Callable[[Cluster], Awaitable[None]]) -> No
     await check(made)
 
 
-async def until(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> float:
+async def until(condition: Callable[[], bool], what: str, within_s: float = PATIENCE_S) -> float:
     """Return after how many seconds `condition` was true; clients are read meanwhile."""
     return await asyncio.to_thread(wait_until, condition, what, within_s)
 
 
-async def ready(port: int, within_s: float = 30.0) -> float:
+async def ready(port: int, within_s: float = PATIENCE_S) -> float:
     return await asyncio.to_thread(wait_ready, port, within_s)
 
 

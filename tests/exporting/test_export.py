@@ -31,6 +31,7 @@ from archived import (
 )
 from blocks import packed_lines
 from msgspec import structs
+from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant.config.resolve import resolve
@@ -865,5 +866,5 @@ def test_help_does_not_load_what_an_export_needs() -> None:
         "assert 'pyarrow' not in sys.modules\n"
     )
     subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-c", program], check=True, capture_output=True, timeout=30
+        [sys.executable, "-c", program], check=True, capture_output=True, timeout=PATIENCE_S
     )

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+from programs import PATIENCE_S
+
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 
@@ -25,7 +27,7 @@ def tape() -> str:
     subprocess.run(  # noqa: S603  # a program of this test
         [sys.executable, "-m", "tickerplant", "simulate", *options],
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         capture_output=True,
     )
     return str(folder / "usdm")

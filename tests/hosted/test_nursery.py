@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from loopback import looped
+from programs import PATIENCE_S
 from tapes import tape
 
 import tickerplant
@@ -56,7 +57,7 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     until_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < until_s, "it has not happened"
@@ -207,7 +208,7 @@ def program(text: str) -> subprocess.Popen[str]:
 
 def test_a_forked_process_has_a_nursery_of_its_own() -> None:
     with program(FORKING) as parent:
-        output, errors = parent.communicate(timeout=30)
+        output, errors = parent.communicate(timeout=PATIENCE_S)
     first, second, ended = (line.split() for line in output.splitlines())
     assert len({*first, *second}) == 6
     assert ended == ["0", "None"], "the first child goes on"
@@ -246,7 +247,7 @@ print(killed.wait(5), prepare() == first, other.poll())
 
 def test_a_program_may_ignore_the_ends_of_its_children() -> None:
     with program(IGNORING) as parent:
-        output, errors = parent.communicate(timeout=30)
+        output, errors = parent.communicate(timeout=PATIENCE_S)
     assert (output.split(), errors) == (["-9", "True", "None"], "")
 
 
@@ -279,5 +280,5 @@ print(interrupted > 20, spawn(b"").pid > 0, prepare() == first)
 
 def test_a_request_that_is_interrupted_does_not_spoil_the_next_one() -> None:
     with program(INTERRUPTED) as parent:
-        output, _ = parent.communicate(timeout=60)
+        output, _ = parent.communicate(timeout=PATIENCE_S)
     assert output.split() == ["True", "True", "True"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from loopback import looped, until
+from programs import PATIENCE_S
 from tapes import tape
 
 import tickerplant
@@ -331,7 +332,7 @@ def test_the_synchronous_market_does_the_same() -> None:
     with blocking.replay(tape(), speed=0) as market:
         assert market.clock.state().phase == "paused"
         found = [each.payload for each in market.stream(Trade.of("BTCUSDT"), on_notice=print)]
-        assert market.clock.state(timeout_s=5).phase == "over"
+        assert market.clock.state(timeout_s=PATIENCE_S).phase == "over"
     assert found == recorded(TRADES)[TRADES]
     with pytest.raises(RecordingError):
         blocking.replay("/nowhere").stream(TRADES)
@@ -351,7 +352,7 @@ def test_ctrl_c_shows_nothing_but_the_interruption() -> None:
         assert parent.stdout is not None
         parent.stdout.readline()
         parent.send_signal(signal.SIGINT)
-        _, errors = parent.communicate(timeout=20)
+        _, errors = parent.communicate(timeout=PATIENCE_S)
     assert errors.startswith("Traceback")
     assert errors.count("Traceback") == 1
     assert errors.rstrip().endswith("KeyboardInterrupt")

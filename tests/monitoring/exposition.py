@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 
 from msgspec import Struct
-from programs import ROOT
+from programs import PATIENCE_S, ROOT
 from prometheus_client.parser import text_string_to_metric_families
 
 SELECTOR = re.compile(r"\b((?:tickerplant|process)_\w+)(?:\{([^}]*)\})?")
@@ -74,7 +74,7 @@ def fill_in(families: Families) -> None:
 
 def get(address: str, path: str) -> str:
     """Return what a server answers."""
-    connection = HTTPConnection(address, timeout=10)
+    connection = HTTPConnection(address, timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
         return connection.getresponse().read().decode()

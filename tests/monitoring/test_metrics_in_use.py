@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from alert_pages import alerts
 from exposition import Families, exposed, fill_in, get, joined, wrong_in
-from programs import COINM, TIMEOUT_S, USDM, run, serving
+from programs import COINM, PATIENCE_S, USDM, run, serving
 from test_alerts import cases
 from test_dashboard import BOARD, targets
 from websockets.exceptions import InvalidStatus
@@ -68,7 +68,7 @@ def trouble(address: str) -> Iterator[None]:
 
 def printed(address: str, sample: str) -> str:
     """Return the metrics of a server once they have a sample."""
-    deadline_s = time.monotonic() + TIMEOUT_S
+    deadline_s = time.monotonic() + PATIENCE_S
     while True:
         page = get(address, "/metrics")
         if f"\ntickerplant_{sample}" in page:

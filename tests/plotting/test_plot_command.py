@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from archived import line_file, recording
 from plotted import at_ns, depth, snapshot, ticker, trade
+from programs import PATIENCE_S
 
 from tickerplant.cli import main
 from tickerplant.recording.line import Line
@@ -24,8 +25,6 @@ from tickerplant.recording.manifest_entries import (
     Disconnected,
     encode_entry,
 )
-
-TIMEOUT_S = 60
 
 
 def market() -> list[Line]:
@@ -245,7 +244,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
             pytest.fail("it was done before it could be interrupted")
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=TIMEOUT_S)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert [each.name for each in tmp_path.iterdir()] == ["lines"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+from programs import PATIENCE_S
 from test_tap import check_chains
 from written import manifest, of_kind, read
 
@@ -27,7 +28,6 @@ from tickerplant.recording.manifest_entries import (
 
 pytestmark = pytest.mark.sockets
 
-TIMEOUT_S = 60
 SMALL = ("--usdm-port", "0", "--coinm-port", "0", "--symbols", "BTCUSDT,BTCUSD_PERP")
 LIMITED = """
 import resource, sys
@@ -55,7 +55,7 @@ def run(*arguments: str, limit_bytes: int = 0) -> subprocess.CompletedProcess[st
         command(*arguments, limit_bytes=limit_bytes),
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=PATIENCE_S,
         check=False,
         env=environment(),
     )
@@ -124,18 +124,18 @@ def test_a_relay_is_recorded_with_the_outages_of_its_upstream(tmp_path: Path) ->
         ports = ("--usdm-port", "0", "--coinm-port", "0")
         record = ("--record", str(tmp_path), "--log-level", "error")
         with started("relay", "--usdm-url", address, *ports, *record) as relay:
-            folder, end_s = tmp_path / "usdm", monotonic() + TIMEOUT_S
+            folder, end_s = tmp_path / "usdm", monotonic() + PATIENCE_S
             while not (any(folder.glob("*.zst")) and of_kind(folder, SnapshotRecorded)):
                 assert monotonic() < end_s, "no book was anchored"
                 sleep(0.05)
             sleep(1)  # let updates follow
             simulation.send_signal(signal.SIGINT)
-            simulation.wait(TIMEOUT_S)
+            simulation.wait(PATIENCE_S)
             while not of_kind(folder, Disconnected):
                 assert monotonic() < end_s, "the loss was not noted"
                 sleep(0.05)
             relay.send_signal(signal.SIGINT)
-            assert relay.wait(TIMEOUT_S) == 0
+            assert relay.wait(PATIENCE_S) == 0
     assert not (tmp_path / "coinm").exists(), "it is not relayed"
     connected = {name for each in of_kind(folder, Connected) for name in each.streams}
     assert connected == set(manifest(folder).runs[0].streams)

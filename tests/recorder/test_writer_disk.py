@@ -9,6 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
+from programs import PATIENCE_S
 from written import (
     add,
     check_against_file,
@@ -57,7 +58,7 @@ def fill(folder: Path, what: str) -> tuple[str, list[int]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     text, counts = done.stdout.splitlines()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from blocks import packed_lines
+from programs import PATIENCE_S
 
 from tickerplant.recording.block import HEAD_BYTES
 from tickerplant.recording.segments import segment_name
@@ -32,7 +33,7 @@ def run_reader(folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from played import NS, START_MS, Replay, recorded, trade
-from programs import open_terminal
+from programs import PATIENCE_S, open_terminal
 
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.stored_text import CHUNK_BYTES
@@ -21,7 +21,6 @@ from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.source import SLICE_S
 
-TIMEOUT_S = 30.0
 YEAR_MS = 365 * 86_400_000
 TRADES = 5_000
 FAR_NS = (START_MS + TRADES + 1) * NS
@@ -146,7 +145,7 @@ def test_a_signal_ends_a_sparse_replay_and_clears_the_status_line(
                 process.send_signal(number)
                 break
         inferred += b"".join(read_all(ours))
-        out, _ = process.communicate(timeout=TIMEOUT_S)
+        out, _ = process.communicate(timeout=PATIENCE_S)
     os.close(ours)
     assert process.returncode == 0
     assert out.splitlines()[-1].startswith(b"Served 0 messages")

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from loopback import TICK_MS, Loopback, loopback, looped, shake_hands, until
 from msgspec.structs import replace
+from programs import PATIENCE_S
 
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED, CloseReason
 from tickerplant.protocol.limits import LIMITS
@@ -184,7 +185,7 @@ async def test_a_client_that_does_not_read_is_closed_by_time_long_before_the_bou
             await shake_hands(sock, "/ws/btcusdt@trade")
             await shake_hands(reading, "/ws/btcusdt@trade")
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not congestion.behind_count:
                     for _ in range(200):
                         house.trade()
@@ -205,7 +206,7 @@ async def test_a_client_that_is_lost_while_it_is_behind_is_behind_no_longer() ->
         congestion = house.server.congestion
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws/btcusdt@trade")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not congestion.behind_count:
                     for _ in range(200):
                         house.trade()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from loopback import START_MS, UPGRADE, Loopback, loopback, looped, shake_hands, until
 from msgspec.structs import replace
+from programs import PATIENCE_S
 
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
@@ -109,7 +110,7 @@ async def running(
 def _open(house: Loopback, *, is_tls: bool) -> socket.socket:
     """Return a client's socket that blocks, connected."""
     host, _, port = house.server.urls["usdm"].rpartition(":")
-    sock = socket.create_connection((host, int(port)), timeout=10)
+    sock = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
     if not is_tls:
         return sock
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the authorities of the system

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import pytest
 import structlog
+from programs import PATIENCE_S
 
 from tickerplant import logs
 from tickerplant.logs import Complaints
@@ -69,7 +70,7 @@ def test_a_sleep_ends_when_something_is_there_to_read() -> None:
     async def work() -> bytes:
         reader, writer = await asyncio.open_connection(sock=ours)
         threading.Timer(0.01, theirs.sendall, [b"here\n"]).start()
-        line = await asyncio.wait_for(reader.readline(), 30)
+        line = await asyncio.wait_for(reader.readline(), PATIENCE_S)
         writer.close()
         return line
 
@@ -92,7 +93,7 @@ def test_a_sleep_ends_when_somebody_wakes_it(
         loop, event = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGUSR1, event.set)
         threading.Timer(0.01, wake, [loop, event]).start()
-        return await asyncio.wait_for(event.wait(), 30)
+        return await asyncio.wait_for(event.wait(), PATIENCE_S)
 
     assert event_loop.run(work())
 

@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from programs import PATIENCE_S
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,ETHUSDT", "--intensity", "5")
 FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
-TIMEOUT_S = 30
 
 
 class Crew:
@@ -54,7 +54,7 @@ class Crew:
     async def line(self) -> dict[str, Any]:
         """The next line of JSON."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             text = await self.process.stdout.readline()
         assert text, self.log
         line: dict[str, Any] = json.loads(text)
@@ -65,7 +65,7 @@ class Crew:
         await until(lambda: text in self.log)
 
     async def ended(self) -> int:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.process.wait()
 
 
@@ -92,7 +92,7 @@ def is_running(pid: int) -> bool:
     return False
 
 
-async def until(condition: Callable[[], object], within_s: float = TIMEOUT_S) -> None:
+async def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  # other processes do it
             await asyncio.sleep(0.02)

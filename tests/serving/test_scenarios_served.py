@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant import testing
@@ -91,7 +92,7 @@ def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(tmp_path: 
         [*command, "--usdm-port", "0", "--coinm-port", "0"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -116,7 +117,7 @@ def test_a_relay_says_what_it_cannot_perform_before_it_asks_its_upstream(
         [*command, "--usdm-url", "ws://127.0.0.1:1"],  # nothing responds there
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import pytest
+from programs import PATIENCE_S
 from websockets.sync.client import connect
 
 from tickerplant.config.settings import TEST_SYMBOLS, TestServerSettings
@@ -20,7 +21,6 @@ from tickerplant.errors import ConfigError
 from tickerplant.frames import text_frame
 from tickerplant.serving import test_server as serving
 
-ENDS_WITHIN_S = 20
 STEP_PATH = "/plant/v1/clock"
 SENT_PATH = "/plant/v1/truth/sent"
 FIXED = "fixed"
@@ -91,7 +91,7 @@ def line_of(process: subprocess.Popen[bytes]) -> Any:
 
 def ended(process: subprocess.Popen[bytes]) -> Any:
     """Return the last line of a program that ends by itself."""
-    output, errors = process.communicate(timeout=ENDS_WITHIN_S)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     return json.loads(output)
 
@@ -99,7 +99,7 @@ def ended(process: subprocess.Popen[bytes]) -> Any:
 def asked(ready: Any, path: str, body: Any = None) -> Any:
     """Ask the control plane of a test server."""
     address = ready["venues"]["usdm"]["rest"].removeprefix("http://")
-    there = http.client.HTTPConnection(address, timeout=ENDS_WITHIN_S)
+    there = http.client.HTTPConnection(address, timeout=PATIENCE_S)
     headers = {"Authorization": f"Bearer {ready['token']}", "Content-Type": "application/json"}
     try:
         if body is None:
@@ -132,7 +132,7 @@ def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
             (row,) = asked(ready, SENT_PATH)["connections"]
             sent = asked(ready, f"{SENT_PATH}?connection={row['connection']}")["sent"]
             texts = [each for each in sent if each["kind"] == "text"]
-            received = [str(client.recv(timeout=ENDS_WITHIN_S)) for _ in texts]
+            received = [str(client.recv(timeout=PATIENCE_S)) for _ in texts]
         assert received == [each["text"] for each in texts]
         assert row["written_bytes"] == len(sent[0]["text"].encode()) + sum(
             len(text_frame(each.encode())) for each in received
@@ -171,10 +171,10 @@ def test_the_same_steps_send_the_same_bytes_again() -> None:
             with connect(f"{ready['venues']['usdm']['streams']}/stream", proxy=None) as client:
                 request = {"method": "SUBSCRIBE", "params": names[:3], "id": 1}
                 client.send(json.dumps(request))
-                client.recv(timeout=ENDS_WITHIN_S)
+                client.recv(timeout=PATIENCE_S)
                 asked(ready, STEP_PATH, {"step": "1500ms"})
                 client.send(json.dumps({**request, "params": names[3:], "id": 2}))
-                while json.loads(client.recv(timeout=ENDS_WITHIN_S)).get("id") != 2:
+                while json.loads(client.recv(timeout=PATIENCE_S)).get("id") != 2:
                     pass
                 asked(ready, STEP_PATH, {"step": "1s"})
                 (row,) = asked(ready, SENT_PATH)["connections"]
@@ -246,7 +246,7 @@ def test_a_socket_as_input_counts_as_a_pipe() -> None:
 )
 def test_bad_options_end_with_one_sentence(options: tuple[str, ...], words: str) -> None:
     with program(*options) as process:
-        output, errors = process.communicate(timeout=ENDS_WITHIN_S)
+        output, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, output) == (2, b"")
     assert errors.count(b"\n") == 1
     assert words in errors.decode()
@@ -258,6 +258,6 @@ def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with program("--coinm-port", str(port), "--symbols", "BTCUSDT") as process:
-            output, errors = process.communicate(timeout=ENDS_WITHIN_S)
+            output, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, output) == (2, b"")
     assert str(port) in errors.decode()

@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from programs import PATIENCE_S
 
 from tickerplant import logs
 from tickerplant.errors import ConfigError, TickerplantError
@@ -45,7 +46,7 @@ async def answered_by(ports: SharedPorts) -> int:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110  # other processes do it
             await asyncio.sleep(0.01)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from loopback import Clock, Loopback, ask, ending, looped, until
 from msgspec import structs
+from programs import PATIENCE_S
 from relaying import (
     BTCUSDT,
     CURRENT,
@@ -781,7 +782,7 @@ async def test_streams_flow_from_an_upstream_with_faults(faults: str) -> None:
         ) as client,
     ):
         seen: set[str] = set()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE_S):
             while len(seen) < 3:
                 seen.add(json.loads(await client.recv())["stream"])
             for _ in range(300):

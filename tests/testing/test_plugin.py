@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from programs import PATIENCE_S
 from suites import command, environment, outcome, run_suite
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
@@ -28,7 +29,7 @@ def children_of(folder: Path) -> list[int]:
 
 
 def wait_until_none_runs_in(folder: Path) -> None:
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + PATIENCE_S
     while left := children_of(folder):
         assert time.monotonic() < until_s, f"{left} still run"
         time.sleep(0.05)
@@ -364,7 +365,7 @@ def test_a_run_without_an_exchange_imports_nothing_beyond_the_plugin(tmp_path: P
         env=environment() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert ended.stdout.splitlines()[-1] == (
         "tickerplant tickerplant.testing tickerplant.testing.plugin"

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from programs import open_terminal
+from programs import PATIENCE_S, open_terminal
 from recordings import folder, line_file, tape, write_manifest
 
 from tickerplant.cli import main
@@ -22,8 +22,6 @@ from tickerplant.recording.line import Line
 from tickerplant.recording.manifest_entries import FORMAT, RecordingStarted, RunEnded, RunStarted
 from tickerplant.recording.segments import segment_paths
 from tickerplant.venue import COINM, USDM
-
-TIMEOUT_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -238,11 +236,11 @@ def has_open(process: int, path: str) -> bool:
 def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -> None:
     path = line_file(tmp_path / "lines", market * 50)
     with started(path) as process:
-        deadline_s = time.monotonic() + TIMEOUT_S
+        deadline_s = time.monotonic() + PATIENCE_S
         while not has_open(process.pid, path) and time.monotonic() < deadline_s:
             time.sleep(0.001)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert err == b""
     assert out.decode().splitlines()[-1].startswith("interrupted: ")
@@ -261,7 +259,7 @@ def test_on_a_terminal_there_is_a_bar(market: list[Line], tmp_path: Path) -> Non
             except OSError:  # the other side is closed
                 break
             shown += data
-        process.communicate(timeout=TIMEOUT_S)
+        process.communicate(timeout=PATIENCE_S)
     os.close(master)
     assert process.returncode == 0
     assert re.search(r"\r\x1b\[2Kverify █*·* +[\d.]+%  [\d,]+ messages", shown.decode())

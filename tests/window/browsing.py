@@ -13,11 +13,11 @@ from typing import Self
 
 import msgspec
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
+from programs import PATIENCE_S
 
 from tickerplant.control.client import ControlClient
 from tickerplant.serving.lines import Ready
 
-TIMEOUT_S = 15.0
 MARKET = (
     *("simulate", "--paused", "--seed", "7", "--start", "2026-01-01"),
     *("--intensity", "0.25", "--quoting", "0.25"),
@@ -116,7 +116,7 @@ class Visits:
                 color_scheme="dark" if scheme == "dark" else "light",
             )
         )
-        context.set_default_timeout(1_000 * TIMEOUT_S)
+        context.set_default_timeout(1_000 * PATIENCE_S)
         if script:
             context.add_init_script(script)
         page = context.new_page()
@@ -147,10 +147,10 @@ class Visits:
 
 def eventually(page: Page, condition: Callable[[], object], what: str) -> None:
     """Return when a condition is true; the page goes on meanwhile."""
-    until_s = time.monotonic() + TIMEOUT_S
+    until_s = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > until_s:
-            raise AssertionError(f"not within {TIMEOUT_S:g} s: {what}")
+            raise AssertionError(f"not within {PATIENCE_S:g} s: {what}")
         page.wait_for_timeout(20)
 
 
@@ -180,6 +180,6 @@ def record(folder: Path) -> Path:
         ],
         check=True,
         stdout=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     return folder

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from browsing import Plant, Visits, attribute, eventually
 from playwright.sync_api import Page, Route, expect
+from programs import PATIENCE_S
 from websockets.sync.client import connect
 
 from tickerplant.server.window import CONTENT_SECURITY_POLICY
@@ -35,7 +36,7 @@ def test_what_a_client_says_of_itself_is_shown_as_text(market: Plant, visit: Vis
     request = {"method": "SUBSCRIBE", "params": [f"{HOSTILE}@trade"], "id": 1}
     with connect(url, user_agent_header=HOSTILE) as line:
         line.send(msgspec.json.encode(request).decode())
-        line.recv(timeout=10)
+        line.recv(timeout=PATIENCE_S)
         page = visit(market.url, room="#/plant")
         row = page.get_by_test_id("client-row").filter(has_text=HOSTILE)
         expect(row).to_be_visible()

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from browsing import MARKET, Plant, Visits, attribute, eventually, is_live, record
 from playwright.sync_api import Page, WebSocket, expect
+from programs import PATIENCE_S
 
 pytest_plugins = ["visiting"]
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
@@ -45,7 +46,7 @@ def opening(plant: Plant) -> str:
 
 
 def rest(plant: Plant, path: str) -> Any:
-    line = HTTPConnection(plant.url.removeprefix("http://"), timeout=10)
+    line = HTTPConnection(plant.url.removeprefix("http://"), timeout=PATIENCE_S)
     try:
         line.request("GET", path)
         return msgspec.json.decode(line.getresponse().read())

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from browsing import MARKET, TIMEOUT_S, Plant, Visits
+from browsing import MARKET, Plant, Visits
 from playwright.sync_api import Browser, expect
+from programs import PATIENCE_S
 
 from benchmarks import chromium
 
@@ -21,7 +22,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(problem)
         pytest.skip(problem)
-    expect.set_options(timeout=1_000 * TIMEOUT_S)
+    expect.set_options(timeout=1_000 * PATIENCE_S)
     with chromium.browser() as browser:
         yield browser
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from loopback import START_MS, Answer, Loopback, ending, looped, until
+from programs import PATIENCE_S
 from simulated_house import simulated_house
 
 from tickerplant.faults.rows import FAULT_ROWS
@@ -21,6 +22,8 @@ async def post(house: Loopback, path: str, **fields: Any) -> Answer:
     )
 
 
+CLOCK = f"clock?wait={PATIENCE_S}s"
+"""A request to it is answered when a step is over."""
 SOME = {"duration": "1s", "status": 503, "rate": "64KB", "integer": 1, "offset": "-5s"}
 """A value of each kind that a fault may require."""
 SOME_AIM = {"venue": "usdm", "connections": 0.5}
@@ -37,12 +40,12 @@ async def test_a_fault_is_added_listed_happens_and_is_removed_while_the_server_r
         added = await post(house, "faults", kind="drop", stream="btcusdt@aggTrade", **{"for": "1h"})
         assert (added.status, added.json["id"], added.json["state"]) == (200, "f1", "on")
         assert added.json["rule"] == {"kind": "drop", "stream": "btcusdt@aggTrade", "for": "1h"}
-        await post(house, "clock", step="20s")
+        await post(house, CLOCK, step="20s")
         page = (await house.get("/plant/v1/faults")).json
         assert (page["clock"], page["rules"][0]["hits"]) == ("market", page["counts"]["drop"])
         assert page["rules"][0]["hits"] > 0
         assert (await delete(house, "faults/f1")).json["rules"] == []
-        await post(house, "clock", step="20s")
+        await post(house, CLOCK, step="20s")
         seen = json.loads(await client.recv())
         assert seen["E"] > START_MS + 20_000, "what came before was dropped"
 
@@ -125,7 +128,7 @@ async def test_a_lever_moves_the_market_and_is_released() -> None:
         held = await post(house, "levers", market="halt")
         assert held.json["since_ms"] == START_MS + 1
         assert (await delete(house, f"levers/{held.json['id']}")).status == 200
-        await post(house, "clock", step="30s")
+        await post(house, CLOCK, step="30s")
         after = market.book.best_bid
         assert before is not None
         assert after is not None
@@ -141,7 +144,7 @@ async def test_a_scenario_is_started_and_stopped() -> None:
         started = await post(house, "scenarios", toml=toml)
         assert (started.status, started.json["id"]) == (200, "s1"), started.json
         assert (await house.get("/plant/v1/faults")).json["rules"] == []
-        await post(house, "clock", step="6s")
+        await post(house, CLOCK, step="6s")
         (rule,) = (await house.get("/plant/v1/faults")).json["rules"]
         assert (rule["kind"], rule["state"]) == ("drop", "on")
         page = (await delete(house, "scenarios/s1")).json
@@ -154,9 +157,9 @@ async def test_a_scenario_is_started_and_stopped() -> None:
 @looped
 async def test_two_steps_at_a_time_are_refused_over_http() -> None:
     async with simulated_house() as house:
-        first = asyncio.create_task(post(house, "clock?wait=60s", step="2m"))
+        first = asyncio.create_task(post(house, CLOCK, step="2m"))
         await until(lambda: house.server.plane.steering.state().pending)  # type: ignore[union-attr]
-        second = await post(house, "clock", step="1s")
+        second = await post(house, CLOCK, step="1s")
         assert (second.status, second.json["error"][:18]) == (409, "step: another step")
         state = (await first).json
         assert (state["time_ms"], state["pending"]) == (START_MS + 120_000, False)
@@ -165,7 +168,7 @@ async def test_two_steps_at_a_time_are_refused_over_http() -> None:
 @looped
 async def test_when_the_market_is_over_everything_says_so() -> None:
     async with simulated_house(duration_ms=1_000) as house:
-        assert (await post(house, "clock", step="1h")).json["state"] == "over"
+        assert (await post(house, CLOCK, step="1h")).json["state"] == "over"
         for path, fields in (
             ("clock", {"step": "1s"}),
             ("levers", {"market": "halt"}),

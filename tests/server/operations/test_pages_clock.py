@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from loopback import TEST_TIMEOUT_S, loopback, looped, until
+from programs import PATIENCE_S
 from websockets.asyncio.client import connect
 
 import tickerplant
@@ -34,6 +35,7 @@ from tickerplant.venue import COINM, USDM
 START_MS = 1_795_285_140_000
 COUNT = 300
 EVERY_MS = 100
+PATIENTLY = f"{CLOCK_PATH}?wait={PATIENCE_S}s"
 
 
 def trade(n: int) -> str:
@@ -79,7 +81,7 @@ class House:
         return await asyncio.to_thread(self._ask, method, path, body, venue)
 
     def _ask(self, method: str, path: str, body: bytes | None, venue: str) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self.server.urls[venue], timeout=10)
+        connection = http.client.HTTPConnection(self.server.urls[venue], timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, self.headers)
             response = connection.getresponse()
@@ -89,7 +91,7 @@ class House:
         return response.status, json.loads(text) if text.startswith(b"{") else text
 
     async def steer(self, **given: object) -> Any:
-        status, state = await self.ask("POST", CLOCK_PATH, json.dumps(given).encode())
+        status, state = await self.ask("POST", PATIENTLY, json.dumps(given).encode())
         assert status == 200, state
         return state
 
@@ -150,7 +152,7 @@ async def test_the_clock_can_be_set_in_the_query_and_on_either_port(
             "POST", f"{CLOCK_PATH}?paused=true&speed=7.5", venue=COINM.name
         )
         assert (status, state["speed"], state["paused"]) == (200, 7.5, True)
-        status, state = await house.ask("POST", f"{CLOCK_PATH}?seek=%2B15s")
+        status, state = await house.ask("POST", f"{PATIENTLY}&seek=%2B15s")
         assert (status, state["received_ns"] // 10**6) == (200, START_MS + 15_000)
         assert state["from_ns"] == START_MS * 10**6
 
