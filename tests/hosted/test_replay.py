@@ -338,6 +338,19 @@ def test_the_synchronous_market_does_the_same() -> None:
         blocking.replay("/nowhere").stream(TRADES)
 
 
+def test_the_pipes_of_a_server_are_closed_with_the_loop_that_reads_them() -> None:
+    async def opened() -> Any:
+        return await tickerplant.replay(tape(), paused=True).__aenter__()
+
+    market = asyncio.run(opened())
+    child = market._process.child
+    try:
+        assert child.stdout.closed
+        assert child.stderr.closed
+    finally:
+        market._process.kill()
+
+
 def test_ctrl_c_shows_nothing_but_the_interruption() -> None:
     program = (
         "import tickerplant.blocking\n"

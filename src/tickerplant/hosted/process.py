@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import IO, Any
@@ -76,12 +76,10 @@ class ServerProcess:
         self._served = asyncio.get_running_loop().create_future()
         self.child = child = spawn(line_of(request))
         try:
-            events, log = await _reader(child.stdout), await _reader(child.stderr)
-            logging_task = asyncio.create_task(self._forward_log(log))
-            self._tasks = (logging_task, asyncio.create_task(self._take_events(events)))
-            for task in self._tasks:
-                _reading.add(task)
-                task.add_done_callback(_reading.discard)
+            self._tasks = (
+                await _read(child.stderr, self._forward_log),
+                await _read(child.stdout, self._take_events),
+            )
             return await asyncio.shield(self._served)
         except BaseException:
             self.kill()
@@ -211,9 +209,15 @@ def end(child: Child) -> None:
             child.stdin.close()
 
 
-async def _reader(pipe: IO[bytes] | None) -> asyncio.StreamReader:
-    """Return a reader of a pipe, which is closed at its end."""
+async def _read(
+    pipe: IO[bytes] | None, take: Callable[[asyncio.StreamReader], Coroutine[Any, Any, None]]
+) -> asyncio.Task[None]:
+    """Start a task that takes what a pipe has; the pipe is closed when it ends, also with the loop."""
     reader = asyncio.StreamReader(limit=LONGEST_LINE)
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    return reader
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    task = asyncio.create_task(take(reader))
+    _reading.add(task)
+    task.add_done_callback(_reading.discard)
+    task.add_done_callback(lambda _: transport.close())
+    return task
