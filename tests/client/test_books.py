@@ -326,7 +326,8 @@ async def test_a_book_that_missed_nothing_continues_without_a_snapshot() -> None
     async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
         async with every(0.02, house.go_on):
             await books.wait_until_live()
-        await asyncio.sleep(0.05)
+        sent = house.plant.markets[BTC].book.last_update_id
+        await until(lambda: books[BTC].update_id == sent)
         connections(house)[0].abort()
         await until(lambda: books[BTC].state is BookState.STALE)
         await until(lambda: market._runner.is_delivered("btcusdt@depth@100ms"))

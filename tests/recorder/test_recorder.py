@@ -143,6 +143,14 @@ class Recording:
     async def wait_heard(self, *names: str) -> None:
         await until(lambda: set(names) <= set(self.recorder.received))
 
+    async def wait_more(self, *names: str) -> None:
+        """Wait until more of each has been heard."""
+        heard = [self.feed.merged_streams[name] for name in names]
+        before = [each.messages for each in heard]
+        await until(
+            lambda: all(each.messages > had + 1 for each, had in zip(heard, before, strict=True))
+        )
+
     async def wait_anchored(self, count: int) -> None:
         await until(lambda: self.recorder.rest_jobs.snapshots >= count)
 
@@ -264,7 +272,7 @@ async def test_messages_are_recorded_byte_for_byte(tmp_path: Path) -> None:
 async def test_a_snapshot_joins_the_first_recorded_update(tmp_path: Path) -> None:
     async with simulation() as house, recording(house, tmp_path) as tape:
         await tape.wait_anchored(2)
-        await asyncio.sleep(0.5)  # for the updates after it
+        await tape.wait_more("btcusdt@depth@100ms", "ethusdt@depth@0ms")
     payloads, answers = recorded(tmp_path)
     for answer in answers:
         address, _, body = answer.partition(b" ")
@@ -329,7 +337,7 @@ async def test_a_planned_renewal_loses_nothing_and_repeats_nothing(tmp_path: Pat
             await tape.wait_heard(*NAMES)
             tape.renew()
             await until(lambda: tape.recorder.counters.renewed)
-            await asyncio.sleep(0.5)
+            await tape.wait_more(*NUMBERED)
         payloads, _ = recorded(tmp_path)
         for name in NAMES:
             assert len(pieces(payloads[name], house.published(name))) == 1, f"{name} is one piece"
@@ -379,10 +387,13 @@ async def test_with_two_copies_the_loss_of_one_costs_nothing(tmp_path: Path) -> 
         settings = tuned(QUICK, copies=2)
         async with recording(house, tmp_path, settings=settings) as tape:
             await tape.wait_heard(*NAMES)
-            await asyncio.sleep(0.5)
+            await until(
+                lambda: sum(NUMBERED[0] in (each.names or ()) for each in house.connections) == 2
+            )
+            await tape.wait_more(*NUMBERED)
             house.connections[0].abort()
             await until(lambda: tape.recorder.counters.lost)
-            await asyncio.sleep(0.5)
+            await tape.wait_more(*NUMBERED)
         payloads, _ = recorded(tmp_path)
         for name in NUMBERED:
             assert len(pieces(payloads[name], house.published(name))) == 1, f"{name} is one piece"

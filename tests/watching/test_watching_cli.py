@@ -173,24 +173,27 @@ async def test_a_server_that_goes_away_is_reported() -> None:
 async def on_a_terminal(server: Loopback, *arguments: str) -> tuple[int, str]:
     """Run the program on a terminal; return its status and all that it drew."""
     leader, follower = open_terminal()
-    drawn = bytearray()
+    drawn, over = bytearray(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def read() -> None:
-        with suppress(OSError):
+        try:
             drawn.extend(os.read(leader, 65_536))
+        except OSError:  # nobody has the other side any more
+            loop.remove_reader(leader)
+            over.set()
 
     loop.add_reader(leader, read)
     try:
         more = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "30"}
         async with trading(server), running(*arguments, stdout=follower, **more) as process:
+            os.close(follower)
             _, err = await process.communicate()
         assert b"Traceback" not in err
-        await asyncio.sleep(0.1)
+        await over.wait()
     finally:
         loop.remove_reader(leader)
         os.close(leader)
-        os.close(follower)
     return process.returncode or 0, drawn.decode()
 
 
