@@ -19,6 +19,7 @@ VARIABLE = "TICKERPLANT_CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PACKED = Path(sys.prefix, "chromium", "start")
 """That of the tests, which `make test` unpacks where there is no other."""
+NODE = Path(sys.prefix, "nodejs", "bin", "node")
 WAIT_S = 30.0
 
 
@@ -43,6 +44,8 @@ def browser() -> Iterator[Browser]:
     """Run a browser, without its sandbox, which root may not have; it ends in the end."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415  # of the tools, not of the program
 
+    if NODE.exists():  # its own needs libraries that a bare system lacks
+        os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(NODE))
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield launched

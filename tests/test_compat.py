@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import PATIENCE_S
 
 from compat.environment import version_of
 from compat.libraries import PROGRAMS
@@ -27,7 +28,7 @@ def run(tmp_path: Path, *command: str) -> tuple[str, list[str]]:
     """Run a guarded program; return what it printed, and what it tried to reach."""
     log = tmp_path / "guard"
     done = subprocess.run(  # noqa: S603  # our own words
-        command, env=guarded(log), capture_output=True, text=True, timeout=60, check=False
+        command, env=guarded(log), capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     return done.stdout + done.stderr, attempts(log)
 
@@ -174,14 +175,14 @@ with socket.create_server(("127.0.0.1", 0)) as server:
 print(network.left())
 for host in ("{ELSEWHERE}", "fapi.binance.com"):
     try:
-        socket.create_connection((host, 443), timeout=5)
+        socket.create_connection((host, 443), timeout=PATIENCE_S)
     except OSError:
         pass
 print(network.left() > 0, network.asked <= {{"fapi.binance.com"}})
 """
     done = subprocess.run(  # noqa: S603  # our own words
         [sys.executable, "-c", program],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     first, *others = done.stdout.splitlines()
     if not first.startswith("isolated"):

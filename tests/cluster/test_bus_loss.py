@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bus_stage import SOON_S, Ticker, end, open_bus, until
+from bus_stage import Ticker, end, open_bus, until
+from programs import PATIENCE_S
 from stage import open_plant
 
 from tickerplant.bus import nodes
@@ -320,7 +321,7 @@ def test_a_source_that_waits_asks_again_how_far_the_edges_are() -> None:
         await until(lambda: len(marks) == 2, "the first answer was lost")
         assert not waiting.done()
         readers.reached(Reached(edge="e1", mark=marks[-1]))
-        await asyncio.wait_for(waiting, SOON_S)
+        await asyncio.wait_for(waiting, PATIENCE_S)
 
     asyncio.run(run())
 

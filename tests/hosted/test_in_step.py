@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from loopback import looped
+from programs import PATIENCE_S
 from tapes import tape
 
 import tickerplant
@@ -179,7 +180,9 @@ async def test_a_simulation_shows_two_readers_the_same_at_every_speed() -> None:
 def test_the_example_prints_the_same_lines_in_every_run() -> None:
     def run() -> list[str]:
         command = [sys.executable, str(EXAMPLE), tape()]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)  # noqa: S603  # a program of this test
+        done = subprocess.run(  # noqa: S603  # a program of this test
+            command, check=True, capture_output=True, text=True, timeout=PATIENCE_S
+        )
         return done.stdout.splitlines()
 
     streams = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
@@ -312,7 +315,7 @@ async def test_a_market_closes_at_once_while_a_reader_is_at_work() -> None:
     market.books("BTCUSDT")
     reading = asyncio.ensure_future(read())
     await at_work.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await market.close()
     reading.cancel()
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from programs import PATIENCE_S
 
 from tickerplant.server.freed_memory import QUIET_S, FreedMemory
 
@@ -53,7 +54,11 @@ print(full, kept, resident_mb())
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_freed_memory_leaves_the_process() -> None:
     found = subprocess.run(  # noqa: S603  # this interpreter
-        [sys.executable, "-c", FREES], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", FREES],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     full, kept, left = map(int, found.stdout.split())
     if kept < full / 2:

@@ -14,6 +14,7 @@ import pytest
 import trustme
 from crew import MARKET, Crew, started, until
 from loopback import looped
+from programs import PATIENCE_S
 from websockets.asyncio.client import connect
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
 def asked(crew: Crew, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
     """Return the status, and the weight that is used."""
-    connection = http.client.HTTPConnection(urlsplit(crew.rest).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(crew.rest).netloc, timeout=PATIENCE_S)
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, headers=sent)
     response = connection.getresponse()
@@ -89,5 +90,5 @@ async def test_a_hangup_makes_every_process_read_the_certificate_again(
         for _ in range(4 * readers):  # whichever worker answers
             async with connect(f"{crew.streams}/ws/btcusdt@trade", ssl=new_trust, proxy=None):
                 pass
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             assert await old.recv(), "the old connection goes on"

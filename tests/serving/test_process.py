@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from programs import PATIENCE_S
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -18,7 +19,6 @@ SERVES = [
     *("--usdm-port", "0", "--coinm-port", "0", "--json"),
 ]
 WITHOUT_IT = "SIGHUP: there is no certificate to read again"
-TIMEOUT_S = 30
 
 
 @contextmanager
@@ -52,14 +52,14 @@ def test_a_hangup_without_a_terminal_and_a_certificate_is_only_logged() -> None:
             while WITHOUT_IT not in (line := process.stderr.readline()):
                 assert line, "it serves on"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT_S) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_under_nohup_a_hangup_is_ignored(tmp_path: Path) -> None:
     with serving("nohup") as process:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=TIMEOUT_S)
+        _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
         assert WITHOUT_IT not in err
 
@@ -77,4 +77,4 @@ def test_a_terminal_that_closes_ends_the_program() -> None:
         while WITHOUT_IT not in (line := process.stderr.readline()):
             assert line, "a signal alone does not end it"
         os.close(controller)
-        assert process.wait(TIMEOUT_S) == 0
+        assert process.wait(PATIENCE_S) == 0

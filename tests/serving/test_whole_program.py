@@ -97,7 +97,7 @@ def test_workers_of_a_killed_plant_close_their_clients_and_end(tmp_path: Path) -
             children = crew.children
             assert len(children) == 3
             os.kill(crew.process.pid, signal.SIGKILL)
-            await until(lambda: all(each.task.done() for each in clients), within_s=5)
+            await until(lambda: all(each.task.done() for each in clients))
             assert Counter((each.code, each.reason) for each in clients) == {
                 (1013, "Bus lost: messages may be missing"): 6
             }
