@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from programs import PATIENCE_S
+from programs import PATIENCE_S, hear_hangups
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -116,6 +116,7 @@ async def started(
             stdout=subprocess.PIPE,
             stderr=log,
             env=inherited | dict(env or {}),
+            preexec_fn=hear_hangups,
         )
     crew = Crew(process, path)
     children: dict[int, str] = {}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import PATIENCE_S
+from programs import PATIENCE_S, hear_hangups, open_terminal
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -28,6 +27,7 @@ def serving(
     """A program that serves, in a session of its own."""
     process = subprocess.Popen(  # noqa: S603  # our own program
         [*before, *SERVES],
+        preexec_fn=hear_hangups,  # noqa: PLW1509  # no thread of ours starts another
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -65,10 +65,7 @@ def test_under_nohup_a_hangup_is_ignored(tmp_path: Path) -> None:
 
 
 def test_a_terminal_that_closes_ends_the_program() -> None:
-    try:
-        controller, terminal = pty.openpty()
-    except OSError as error:
-        pytest.skip(f"no pseudo-terminals: {error}")
+    controller, terminal = open_terminal()
     takes_terminal = "import fcntl,os,sys,termios\nfcntl.ioctl(0,termios.TIOCSCTTY,0)\nos.execv(sys.argv[1],sys.argv[1:])"
     with serving(sys.executable, "-c", takes_terminal, stdin=terminal) as process:
         os.close(terminal)
