@@ -27,7 +27,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
     with contextlib.ExitStack() as servers:
         near = servers.enter_context(serving(*MARKET))
         url = f"ws://{near[USDM]}"
-        run(record(url, folder / "tape"), folder)
+        run(record(folder / "tape"), folder)
         relay = servers.enter_context(
             serving("relay", "--usdm-url", url, "--coinm-url", f"ws://{near[COINM]}")
         )
@@ -47,9 +47,10 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
     return families
 
 
-def record(url: str, tape: Path) -> list[str]:
-    options = ("--url", url, "--out", str(tape), "--duration", "2s")
-    return ["-m", "tickerplant", "record", *options, "btcusdt@depth@100ms", "btcusdt@trade"]
+def record(tape: Path) -> list[str]:
+    ports = ("--usdm-port", "0", "--coinm-port", "0", "--log-level", "error")
+    options = ("--record", str(tape), "--duration", "10s", "--speed", "0")
+    return ["-m", "tickerplant", *MARKET, *options, *ports]
 
 
 @contextlib.contextmanager
