@@ -26,7 +26,7 @@ PAGE = ROOT / "docs" / "reference" / "compatibility.md"
 AT_ONCE = 3
 """Programs that run at the same time; most of their time is waiting."""
 NETWORK = Network()
-PROGRAM_TIMEOUT_S = 330.0
+PROGRAM_TIMEOUT_S = 480.0
 """After this long a program is ended, and that is a failure."""
 
 

@@ -37,6 +37,21 @@ CONTRACTS = {
 """The base assets of contracts of the kinds there are many of; few, so that a core bears the speed."""
 PATIENCE_S = 180.0
 """How long a program waits for the rarest stream, `!contractInfo`."""
+LIQUIDATIONS = "\n".join(
+    [
+        'title = "Liquidations"',
+        'happened = "Positions are liquidated every day, seldom when a program waits for it."',
+        'here = "Some are liquidated every minute, on both venues."',
+        'survive = "Their streams bring something, on a busy machine too."',
+        'duration = "200m"',
+        *(
+            f'[[change]]\nat = "{at_s}s"\nmarket = "liquidations"\nside = "longs"\n'
+            'notional = 200_000\nover = "5s"'
+            for at_s in range(60, 12_000, 60)
+        ),
+    ]
+)
+"""A scenario with liquidations, which are rare otherwise."""
 PORTS = ("--usdm-port", "0", "--coinm-port", "0")
 LIMITS = ("--limit", "request_weight_per_minute=1000000,statistics_requests=100000")
 """All limits hold but those on requests: the programs ask for an hour's worth in a minute."""
@@ -50,6 +65,9 @@ def simulated(profile: str, kind: Kind, log: Path) -> Iterator[Server]:
         RuntimeError: the market does not start.
     """
     options = ["--profile", profile, *kind.value, "--symbols", ",".join(_symbols())]
+    scenario = log.with_suffix(".toml")
+    scenario.write_text(LIQUIDATIONS, encoding="utf-8")
+    options += ["--scenario", str(scenario)]
     command = [sys.executable, "-m", "tickerplant", "simulate", *PORTS, *LIMITS, *options]
     cache = log.parent / "cache"
     certificate = str(cache / "tickerplant" / "tls" / "ca.pem") if kind is SECURE else ""
