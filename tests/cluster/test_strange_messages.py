@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,9 +11,8 @@ import pytest
 from bus_stage import Clients, Edge, open_bus, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from stage import open_plant
+from strange_messages import EXAMPLES, Fed, strange
 
 from tickerplant.bus import batches, nodes
 from tickerplant.bus.batches import FORMAT_VERSION, BadBatchError, Batch, Message
@@ -50,13 +48,10 @@ from tickerplant.bus.questions import (
     HttpAnswer,
     HttpQuestion,
 )
-from tickerplant.cluster.connection import BusConnection, BusSettings
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.cluster.lease import LEASE_S, Holder
 from tickerplant.cluster.plant_node import PlantNode
-from tickerplant.logs import Complaints
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 NAME = ("usdm", "btcusdt@trade")
 EPOCH = "epoch 1"
 PLANT = PlantDescription(name="main", epoch=EPOCH, profile="2026q1", venues=("usdm", "coinm"))
@@ -103,32 +98,6 @@ def in_batch(control: Any) -> bytes:
     return batches.encode(Batch(FORMAT_VERSION, EPOCH, 1, 1, (Message(9, nodes.encode(control)),)))
 
 
-def strange(*real: bytes) -> st.SearchStrategy[bytes]:
-    """Bytes that are no message of ours, or one that was cut off or changed."""
-    whole = st.sampled_from(real)
-    cut = st.builds(lambda data, share: data[: int(len(data) * share)], whole, st.floats(0, 1))
-    changed = st.builds(
-        lambda data, place, byte: (
-            b"%b%c%b" % (data[: place % len(data)], byte, data[place % len(data) + 1 :])
-        ),
-        whole,
-        st.integers(0, 1 << 16),
-        st.integers(0, 255),
-    )
-    other = st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers(-(1 << 63), (1 << 64) - 1)
-        | st.text()
-        | st.binary(),
-        lambda inner: (
-            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
-        ),
-        max_leaves=6,
-    ).map(msgspec.msgpack.encode)
-    return st.binary(max_size=60) | cut | changed | other | whole
-
-
 @pytest.mark.parametrize(("kind", "real"), DECODED, ids=lambda each: getattr(each, "__name__", ""))
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
@@ -150,24 +119,6 @@ def test_a_batch_that_cannot_be_read_is_bad_and_nothing_else(message: bytes) -> 
         batches.decode(message)
     except BadBatchError:
         return
-
-
-class Fed(BusConnection):
-    """A connection that is never made: it hears what a test feeds it."""
-
-    def __init__(self) -> None:
-        super().__init__(BusSettings(servers=("nats://127.0.0.1:1",)), "", Complaints())
-
-    def hear(self, subject: str, data: bytes) -> None:
-        message = Msg(_client=Client(), subject=subject, reply="_INBOX.1", data=data)
-        for each in tuple(self._subscriptions):
-            if each.subject == subject:
-                each.receive(message)
-
-    @property
-    def faults(self) -> list[str]:
-        """What escaped from a handler."""
-        return [kind for kind in self.complaints.counts if kind.startswith("fault")]
 
 
 def edge_on(bus: Fed) -> tuple[EdgeNode, Clients]:
@@ -316,5 +267,23 @@ def test_a_plant_that_starts_waits_until_what_is_no_lease_is_forgotten() -> None
             node = await bus.plant(open_plant())
             assert node.is_active
             assert asyncio.get_running_loop().time() - began_s > LEASE_S / 2
+
+    asyncio.run(check())
+
+
+@pytest.mark.sockets
+@pytest.mark.slow
+def test_an_edge_joins_although_a_stranger_answers_its_greeting() -> None:
+    async def check() -> None:
+        async with open_bus() as bus:
+            node = await bus.plant(open_plant())
+            stranger = await bus.connect("a stranger")
+            stranger.subscribe(
+                node.subjects.hello, lambda _, __, reply: stranger.publish(reply, b"x")
+            )
+            await stranger.flush()
+            for number in range(5):
+                edge = await bus.edge(f"e{number}")
+                assert edge.node.description.epoch == node.description.epoch
 
     asyncio.run(check())

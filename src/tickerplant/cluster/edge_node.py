@@ -241,26 +241,34 @@ class EdgeNode:
                 raise BusError(await self._who_is_there(hello), may_pass=True)
             await asyncio.sleep(RECOVERY_PAUSE_S)
         try:
-            described: PlantDescription = nodes.decode(data, PlantDescription)
-        except MalformedError as error:
-            raise BusError(
-                f"the plant {self.subjects.plant} is not of this version of the program: {error}"
-            ) from None
-        self.description = described
-        return described
+            self.description = nodes.decode(data, PlantDescription)
+        except MalformedError as error:  # the plant is of another version, or a stranger was faster
+            self._complaints.add("bus: malformed", f"! not the greeting of a plant: {error}")
+            described = await self._descriptions(self.subjects.hello, hello)
+            if not described:
+                raise BusError(
+                    f"the plant {self.subjects.plant} is not of this version of the program: {error}"
+                ) from None
+            self.description = described[0]
+        return self.description
 
-    async def _who_is_there(self, hello: bytes) -> str:
-        names: set[str] = set()
+    async def _descriptions(self, subject: str, hello: bytes) -> list[PlantDescription]:
+        """Return what all plants answer to a greeting that is published on `subject`."""
+        found: list[PlantDescription] = []
 
         def collect(_subject: str, data: bytes, _reply: str) -> None:
             with contextlib.suppress(MalformedError):
-                names.add(nodes.decode(data, PlantDescription).name)
+                found.append(nodes.decode(data, PlantDescription))
 
         inbox = self._bus.new_inbox()
         subscription = self._bus.subscribe(inbox, collect)
-        self._bus.publish(self.subjects.all_plants, hello, inbox)
+        self._bus.publish(subject, hello, inbox)
         await asyncio.sleep(OTHERS_TIMEOUT_S)
         subscription.close()
+        return found
+
+    async def _who_is_there(self, hello: bytes) -> str:
+        names = {each.name for each in await self._descriptions(self.subjects.all_plants, hello)}
         there = ", ".join(sorted(names)) or "none"
         return (
             f"no plant named {self.subjects.plant} is on the bus at {self._bus.address}; "
@@ -312,7 +320,7 @@ class EdgeNode:
             await asyncio.sleep(TICK_S)
             now_ms = self._clock()
             was_here = self.link.state is LinkState.HERE
-            if self._telling.is_overdue(now_ms):
+            if self._bus.is_connected and self._telling.is_overdue(now_ms):
                 self._tell_all()
             if self.link.tick(now_ms, self._waits_ms(now_ms)):
                 self._lose_plant()
