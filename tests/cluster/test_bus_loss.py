@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bus_stage import Ticker, end, open_bus, until
+from bus_stage import Edge, Ticker, end, open_bus, until
 from programs import PATIENCE_S
 from stage import open_plant
 
@@ -21,7 +21,9 @@ from tickerplant.bus.nodes import (
 )
 from tickerplant.bus.subjects import Subjects
 from tickerplant.cluster.connection import BusConnection
+from tickerplant.cluster.edge_node import TICK_S, EdgeNode
 from tickerplant.cluster.plant_readers import PlantReaders
+from tickerplant.logs import Complaints
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 
@@ -213,6 +215,34 @@ def test_what_an_edge_asks_while_the_plant_does_not_publish_is_answered_when_it_
             ticker.trade()
             await until(lambda: edge.texts(remote) == ticker.texts(), "nothing is missing")
             assert edge.clients.told == []
+
+    asyncio.run(run())
+
+
+def test_an_edge_that_takes_long_to_open_its_ports_does_not_count_that_as_silence() -> None:
+    async def run() -> None:
+        async with open_bus() as bus:
+            await bus.plant(open_plant())
+            complaints, now_ms = Complaints(), [0]
+            connection = await bus.connect("e1", complaints)
+            node = EdgeNode(
+                connection,
+                "main",
+                identity="e1",
+                grace_ms=200,
+                complaints=complaints,
+                clock=lambda: now_ms[0],
+            )
+            await node.hello()
+            now_ms[0] += 60_000
+            edge = Edge(node, connection, complaints)
+            node.attach(
+                edge.plant.hubs, clients=edge.clients, readers=edge.readers, report=lambda: b""
+            )
+            edge.task = asyncio.create_task(node.run())
+            await asyncio.sleep(3 * TICK_S)
+            assert edge.clients.told == []
+            await edge.stop()
 
     asyncio.run(run())
 

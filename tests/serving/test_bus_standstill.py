@@ -42,6 +42,27 @@ def test_a_bus_that_stands_still_leaves_no_client_silent(tmp_path: Path) -> None
     asyncio.run(test())
 
 
+def test_a_worker_that_stood_still_for_longer_than_the_grace_tells_all_that_came_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        async with (
+            started(tmp_path, *MARKET, "--workers", "1", "--bus-grace", "2s") as crew,
+            listening(crew.streams, 3) as clients,
+        ):
+            for each in clients:
+                await each.hears_more()
+            worker = crew.workers[1]
+            os.kill(worker, signal.SIGSTOP)
+            await asyncio.sleep(3.5)
+            os.kill(worker, signal.SIGCONT)
+            for each in clients:
+                await each.hears_more(40)  # more than what waited
+                assert each.holes == 0
+
+    asyncio.run(test())
+
+
 async def accepts_clients(crew: Crew) -> None:
     """Wait until every worker does; one of a few attempts meets each."""
     accepted = 0

@@ -47,9 +47,7 @@ def test_an_edge_waits_for_its_plant_and_serves_the_next_one_too(tmp_path: Path)
                         await until(lambda: all(each.task.done() for each in clients))
                         assert {(each.code, each.holes) for each in clients} == {(1013, 0)}
                 async with started(tmp_path, *MARKET, *to_bus, name="next"):
-                    await until(
-                        lambda: "the plant is back" in edge.log or "another run" in edge.log
-                    )
+                    await edge.said("the plant is back")
                     async with listening(edge.streams, 1) as (client,):
                         await client.hears_more()
                 edge.process.terminate()

@@ -304,6 +304,7 @@ class EdgeNode:
             subscribe(self.subjects.beat, self._on_beat),
         ]
         self._bus.watch(self._on_bus)
+        self.link.heard(self._clock())  # when it said hello; opening the ports may have taken long
         for venue, hub in hubs.items():
             hub.accepts_unknown = self.description.accepts_unknown
             hub.silent_elsewhere = self._silent.setdefault(venue, {})
@@ -315,10 +316,13 @@ class EdgeNode:
 
     async def run(self) -> None:
         """Report to the plant regularly, and look after the way to it, until cancelled."""
-        reported_ms = self._clock()
+        reported_ms = ticked_ms = self._clock()
         while True:
             await asyncio.sleep(TICK_S)
-            now_ms = self._clock()
+            before_ms, ticked_ms = ticked_ms, self._clock()
+            if ticked_ms - before_ms > SILENT_MS:
+                continue  # this process stood still: first hear what has come meanwhile
+            now_ms = ticked_ms
             was_here = self.link.state is LinkState.HERE
             if self._bus.is_connected and self._telling.is_overdue(now_ms):
                 self._tell_all()
