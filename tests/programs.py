@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -39,6 +40,17 @@ def open_terminal() -> tuple[int, int]:
 def hear_hangups() -> None:
     """Let a program that is started end when its terminal does, also if the tests run under `nohup`."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def wait_open(process: int, path: str) -> None:
+    """Return when a process reads a file."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        with contextlib.suppress(OSError):  # a file that it has just closed
+            if any(str(each.readlink()) == path for each in Path(f"/proc/{process}/fd").iterdir()):
+                return
+        assert time.monotonic() < deadline_s, f"{path} was not opened"
+        time.sleep(0.001)
 
 
 @contextlib.contextmanager

@@ -8,13 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import PATIENCE_S, open_terminal
+from programs import PATIENCE_S, open_terminal, wait_open
 from recordings import folder, line_file, tape, write_manifest
 
 from tickerplant.cli import main
@@ -224,21 +223,11 @@ def started(*arguments: str, stderr: int = subprocess.PIPE) -> Iterator[subproce
             process.kill()
 
 
-def has_open(process: int, path: str) -> bool:
-    """Whether a process reads a file."""
-    with suppress(OSError):
-        files = Path(f"/proc/{process}/fd").iterdir()
-        return any(str(file.readlink()) == path for file in files)
-    return False
-
-
 @pytest.mark.sockets
 def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -> None:
     path = line_file(tmp_path / "lines", market * 50)
     with started(path) as process:
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not has_open(process.pid, path) and time.monotonic() < deadline_s:
-            time.sleep(0.001)
+        wait_open(process.pid, path)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
