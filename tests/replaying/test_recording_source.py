@@ -8,10 +8,13 @@ import pytest
 from jumping_loop import run_jumping
 from played import SNAPSHOT, START_MS, Replay, depth, recorded, trade
 
+from tickerplant.errors import RequestError
 from tickerplant.frames import text_frame
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.queries import find_path
 from tickerplant.replaying.scan import scan
 from tickerplant.server.congestion import Congestion
+from tickerplant.venue import USDM
 
 
 def test_recorded_messages_are_sent_byte_for_byte_in_order(tmp_path: Path) -> None:
@@ -138,6 +141,38 @@ def test_the_warning_about_a_book_ends_when_it_is_in_sync_again(tmp_path: Path) 
     assert states == [(False, [warning]), (True, [])]
     assert market.book_sync.gaps == 1
     assert replay.readiness.warnings == [], "the end finds nothing missing either"
+
+
+def test_a_book_whose_price_left_its_snapshot_is_refused_with_a_warning(tmp_path: Path) -> None:
+    """The snapshot has as many bids as were requested; below them only one more is heard of."""
+    bids = ",".join(f'["{price}.00","1.000"]' for price in (98, 97, 96, 95, 94))
+    opened = SNAPSHOT.replace(b'["98.00","1.000"]', bids.encode())
+    prices = (99, 98, 97, 96, 95, 94)
+    removed = depth(30, 20).replace(
+        b'["99.00","2.000"]', b",".join(b'["%d.00","0"]' % price for price in prices)
+    )
+    lines = [
+        (10, "btcusdt@depth", depth(10, 5)),
+        (11, "", opened),
+        (20, "btcusdt@depth", depth(20, 10)),
+        (30, "btcusdt@depth", removed.replace(b',["94.00"', b',["90.00","7.000"],["94.00"')),
+    ]
+    names = ["btcusdt@bookTicker", "btcusdt@depth5"]
+    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": names})
+    replay.run()
+    market = replay.plant.markets["BTCUSDT"]
+    assert market.book.best_bid == (9000, 7000), "the best that is left, and not the best there is"
+    reason = "out of depth: no level from the snapshot is left on one side"
+    assert replay.readiness.warnings == [f"BTCUSDT: book-derived streams are silent: {reason}"]
+    for path in ("/fapi/v1/depth", "/fapi/v1/ticker/bookTicker"):
+        query = find_path(USDM, path)
+        assert query is not None
+        with pytest.raises(RequestError, match=f"is not known: {reason}") as refused:
+            query.respond(replay.plant.venues["usdm"], {"symbol": "BTCUSDT"})
+        assert refused.value.status == 503
+    data = replay.listeners["usdm"].data
+    assert b'"b":"99.00"' in data, "the best price while it was known"
+    assert b"90.00" not in data
 
 
 def test_a_second_snapshot_does_not_undo_a_live_book(tmp_path: Path) -> None:
