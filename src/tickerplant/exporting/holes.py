@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from tickerplant.archive.outage_log import NEVER
 from tickerplant.archive.selection import Selection
 from tickerplant.errors import RecordingError
 from tickerplant.formatting import count_text, iso_text, names_text
@@ -114,6 +115,8 @@ def _add(found: Holes, recording: RecordingFinding, part: Part) -> None:
             for gap in stream.first_gaps
         ]
         for outage in stream.first_outages:
+            if outage.cause == NEVER:
+                continue  # no message, or a manifest without an entry that it was connected
             is_inside = outage.to_ns >= part.start_ns and outage.from_ns < part.end_ns
             if is_inside and outage.verdict == "may have lost" and part.has_stream(stream.stream):
                 found.count += 1

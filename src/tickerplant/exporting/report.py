@@ -95,10 +95,6 @@ def _lines(report: ExportReport) -> Iterator[str]:
     written = "" if report.files is None else f", in {count_text(report.files, 'file')}"
     kept = f"; {report.files_kept:,} more already existed" if report.files_kept else ""
     yield f"rows: {counts or 'none'}{written}{kept}; {report.seconds:.1f} s"
-    if report.missing_tables:
-        yield f"nothing was recorded for {', '.join(report.missing_tables)}"
-    if report.missing_symbols:
-        yield f"nothing was recorded of {', '.join(report.missing_symbols)}"
     yield from lines_of(
         Holes(
             report.hole_count,
@@ -116,6 +112,10 @@ def _lines(report: ExportReport) -> Iterator[str]:
             f"to {length_text(largest.shift_ns)} in {largest.file}: {rows} were received before "
             "their exchange time"
         )
+    if report.missing_tables:
+        yield f"nothing was recorded for {', '.join(report.missing_tables)}"
+    if report.missing_symbols:
+        yield f"nothing was recorded of {', '.join(report.missing_symbols)}"
     is_empty = not (report.files_kept or any(report.rows.values()))
     if is_empty and not (report.interrupted or report.missing_tables or report.missing_symbols):
         yield "the recording contains nothing that can be exported"
