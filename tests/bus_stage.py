@@ -83,6 +83,7 @@ class Readers:
 
     def __init__(self) -> None:
         self.subscriber_count = 0
+        self.is_incomplete = False
         self.clear = asyncio.Event()
         self.clear.set()
 

@@ -115,3 +115,42 @@ def test_everybody_waits_for_the_slowest_reader_and_nobody_loses_anything() -> N
         world.run(100)
     assert quick.payloads(AGGREGATES) == world.published(AGGREGATES)
     assert quick.notices(Notice) == slow.notices(Notice) == []
+
+
+def test_an_outage_without_a_message_before_the_end_is_a_gap_of_unknown_size() -> None:
+    world = hosted()
+    consumer = world.attach(AGGREGATES, TICKERS)
+    world.publish(AGGREGATES, KINDS[AGGREGATES](1))
+    world.publish(AGGREGATES, KINDS[AGGREGATES](2))
+    world.run(100)
+    world.wire(AGGREGATES).end("the connection was lost", None)
+    world.run(1_000)
+    end(world)
+    assert ended(world)
+    gaps = consumer.notices(Gap)
+    assert [(each.streams, each.after_id, each.before_id, each.missing) for each in gaps] == [
+        ((AGGREGATES,), 2, -1, None)
+    ]
+    assert "between an outage and the end" in gaps[0].reason
+
+
+def test_after_an_outage_the_next_message_shows_what_is_missing_and_the_end_adds_nothing() -> None:
+    world = hosted()
+    consumer = world.attach(AGGREGATES)
+    world.publish(AGGREGATES, KINDS[AGGREGATES](1))
+    world.run(100)
+    world.wire(AGGREGATES).end("the connection was lost", None)
+    world.run(1_000)
+    world.publish(AGGREGATES, KINDS[AGGREGATES](2))
+    world.run(1_000)
+    end(world)
+    assert consumer.notices(Gap) == []
+
+
+def test_every_attempt_after_an_outage_comes_soon_because_the_server_waits() -> None:
+    world = hosted()
+    world.attach(AGGREGATES)
+    for number in range(1, 9):
+        world.run(300)
+        assert len(world.opens) == number
+        world.wire(AGGREGATES).end("the connection was lost", None)

@@ -65,6 +65,37 @@ async def test_waiting_gives_the_event_loop_a_turn_even_if_nobody_is_congested()
 
 
 @looped
+async def test_a_source_waits_until_who_was_cut_off_has_subscribed_to_everything_again() -> None:
+    congestion = Congestion(BOUNDS, lambda: 0)
+    congestion.cut_off(3)
+    await congestion.wait_clear()  # only where it is asked for
+    congestion.awaits_returns = True
+    congestion.cut_off(3)
+    assert congestion.is_incomplete
+    assert not congestion.congested, "a market that keeps a pace goes on"
+    waiting = asyncio.create_task(congestion.wait_clear())
+    await asyncio.sleep(0)
+    congestion.subscribed(2)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    congestion.subscribed(1)
+    await waiting
+    assert not congestion.is_incomplete
+
+
+@looped
+async def test_a_source_does_not_wait_for_ever_for_who_was_cut_off() -> None:
+    congestion = Congestion(BOUNDS, lambda: 0)
+    congestion.awaits_returns = True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tickerplant.server.congestion.RETURN_S", 0.05)
+        patch.setattr("tickerplant.server.congestion.RETURN_CHECK_S", 0.01)
+        congestion.cut_off(1)
+        await congestion.wait_clear()
+    assert not congestion.is_incomplete
+
+
+@looped
 async def test_a_reader_that_takes_nothing_is_closed_and_one_that_reads_slowly_is_not() -> None:
     congestion = Congestion(replace(BOUNDS, stall_timeout_ms=200), lambda: 0)
     stuck, slow = Reader(100), Reader(100)

@@ -89,7 +89,8 @@ class FeedLog(Observer):
 def _gap_text(gap: Gap) -> str:
     """Return how many messages are missing, and where."""
     count = "some" if gap.missing is None else str(gap.missing)
-    text = f"{count} between {gap.after_id} and {gap.before_id}"
+    where = f"between {gap.after_id} and {gap.before_id}" if gap.before_id >= 0 else ""
+    text = f"{count} {where or f'after {gap.after_id}'}"
     if gap.backfilled:
         text += f", of which {gap.backfilled} were fetched"
     return text + (f" ({printable(gap.reason)})" if gap.reason else "")

@@ -65,6 +65,11 @@ class PlantReaders:
         return self._is_behind()
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether a source is to wait for a client that was cut off: never, there are many."""
+        return False
+
+    @property
     def subscriber_count(self) -> int:
         """Connections with at least one subscription, over all edges."""
         own = 0 if self._local is None else self._local.subscriber_count

@@ -205,6 +205,8 @@ class ConnectionPool:
     def _finish(self, connection: FeedConnection) -> None:
         """Forget a connection whose streams are over; it has delivered everything."""
         self.has_finished = True
+        for merged in connection.merged_streams:
+            merged.finish()
         connection.unlink()
         del self.connections[connection.number]
         for merged in connection.merged_streams:
@@ -272,7 +274,12 @@ class ConnectionPool:
             self._drop(predecessor, f"{reason}, while it took the place of another")
 
     def _pause_ms(self, connection: FeedConnection, ending: Ending, retry_after_ms: int) -> int:
-        """Return how long to wait before the next attempt."""
+        """Return how long to wait before the next attempt.
+
+        A server whose streams end waits for its client, which has it for itself.
+        """
+        if self._context.has_end:
+            connection.backoff.restart()
         age_ms = self._context.now_ms - connection.opened_ms
         if connection.is_open and age_ms >= self._settings.retries.stable_after_ms:
             connection.backoff.restart()

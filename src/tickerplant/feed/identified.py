@@ -20,8 +20,12 @@ from tickerplant.feed.cursor import NONE, RESTARTED, IdCursor, Step
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.merged_stream import MAX_AHEAD, Item, MergedStream, refuse
 from tickerplant.feed.secondary import Secondary
+from tickerplant.stream_name import parse_stream_name
 
 LATE = "no response in time"
+ENDED = (
+    "no message came between an outage and the end, so the ids do not show whether any is missing"
+)
 TOO_MANY = "too many messages waited behind the gap"
 LATE_MS = 1_000
 """A message of the primary with a lower id that is older by no more than this is late: it was overtaken.
@@ -49,6 +53,7 @@ class IdentifiedStream(MergedStream):
         "_held_ms",
         "_late_run",
         "_led_at_id",
+        "_lost_at_id",
         "_repeats_until_ms",
         "cursor",
     )
@@ -78,6 +83,8 @@ class IdentifiedStream(MergedStream):
         """Late messages since the last one that was in order."""
         self._led_at_id = NONE
         """The id at which the primary became that."""
+        self._lost_at_id = NONE
+        """The id after which no connection delivered the stream, the last time."""
 
     @property
     def held_count(self) -> int:
@@ -234,7 +241,15 @@ class IdentifiedStream(MergedStream):
         if self._held:
             self._look()
 
+    def finish(self) -> None:
+        """Report that messages may be missing at the end, if none came after an outage."""
+        last_id = self.cursor.last_id
+        if self.proves_gaps and last_id != NONE and self._lost_at_id == last_id:
+            symbol = parse_stream_name(self.name).symbol
+            self._report_gap(symbol, (last_id, -1), None, 0, ENDED)
+
     def _primary_lost(self) -> None:
+        self._lost_at_id = self.cursor.last_id
         self._repeats_until_ms = 0
         if self._held:
             self._look()

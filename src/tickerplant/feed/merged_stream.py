@@ -488,6 +488,9 @@ class MergedStream(ABC):
     def _secondary_removed(self) -> None:  # noqa: B027  # most kinds do nothing
         """Note that a secondary may have been removed."""
 
+    def finish(self) -> None:  # noqa: B027  # most kinds do nothing
+        """Note that nothing more will come."""
+
     def _primary_lost(self) -> None:  # noqa: B027  # most kinds do nothing
         """Note that no connection delivers the stream any more."""
 

@@ -143,7 +143,10 @@ def main(parent: int | None = None) -> None:
     try:
         venue, settings, service = prepared(request)
         service = msgspec.structs.replace(
-            service, lingers=True, on_ready=lambda: control.begin(service.steering)
+            service,
+            lingers=True,
+            awaits_clients=not isinstance(request, TestServerRequest),  # a test has its own clock
+            on_ready=lambda: control.begin(service.steering),
         )
         say(line_of(Serving(venue)))
         event_loop.run(serve(settings, service, lambda line: say(line.encode() + b"\n")))

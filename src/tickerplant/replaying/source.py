@@ -355,7 +355,8 @@ class RecordingSource:
     async def _turn(self) -> None:
         """Give the event loop a turn, in which the server flushes; wait for congested readers."""
         await asyncio.sleep(0)
-        if self._readers.congested:
+        is_free = not self._clock.speed or self._clock.is_stopped
+        if self._readers.congested or (is_free and self._readers.is_incomplete):
             await self._readers.wait_clear()
 
     async def _play_due(self, next_ns: int, current: _Slice) -> None:

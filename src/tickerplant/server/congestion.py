@@ -7,11 +7,16 @@ import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
+from tickerplant.logs import logger
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED, CloseReason
 from tickerplant.protocol.limits import Limits
 
 CHECKS_PER_TIMEOUT = 20
 """How often progress is checked while a source waits."""
+RETURN_S = 10.0
+"""How long a source waits for a client that was cut off to subscribe again."""
+RETURN_CHECK_S = 0.5
+"""How often it is checked whether it has waited for so long."""
 
 
 class Reader(Protocol):
@@ -43,6 +48,9 @@ class Congestion:
     with more than `max_unsent_bytes` is closed as a slow consumer, one that takes nothing of what waits
     for it for `max_unread_ms` as stalled.  A source that can wait, such as a replay at full speed, awaits
     `wait_clear` and so keeps its readers below the first bound.
+
+    With `awaits_returns` it also waits there for clients that were cut off, until they have subscribed
+    again, or for `RETURN_S`.
     """
 
     def __init__(self, limits: Limits, count_subscribers: Callable[[], int]) -> None:
@@ -55,6 +63,41 @@ class Congestion:
         """The readers for which data waits: what they have taken, and since when no more."""
         self._clear = asyncio.Event()
         self._clear.set()
+        self.awaits_returns = False
+        """Whether a source waits for clients that were cut off."""
+        self._missing = 0
+        """Subscriptions of clients that were cut off."""
+        self._missing_until_s = 0.0
+
+    def cut_off(self, subscriptions: int) -> None:
+        """Note that a client has lost its connection, and how many subscriptions it had there."""
+        if self.awaits_returns and subscriptions:
+            self._missing += subscriptions
+            self._missing_until_s = asyncio.get_running_loop().time() + RETURN_S
+            self._clear.clear()
+
+    def subscribed(self, subscriptions: int) -> None:
+        """Note that a client has subscribed, perhaps again."""
+        if self._missing:
+            self._missing = max(0, self._missing - subscriptions)
+            self._set_if_clear()
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether a source is to wait for a client that was cut off."""
+        if self._missing and asyncio.get_running_loop().time() >= self._missing_until_s:
+            logger().warning(
+                "a client that was cut off has not come back; the market goes on without it",
+                waited_s=RETURN_S,
+                subscriptions=self._missing,
+            )
+            self._missing = 0
+            self._set_if_clear()
+        return self._missing > 0
+
+    def _set_if_clear(self) -> None:
+        if not self._congested and not self._missing:
+            self._clear.set()
 
     @property
     def congested(self) -> bool:
@@ -84,8 +127,7 @@ class Congestion:
     def resume(self, reader: Reader) -> None:
         """Count `reader` as not congested."""
         self._congested.pop(reader, None)
-        if not self._congested:
-            self._clear.set()
+        self._set_if_clear()
 
     def close_slow(self) -> None:
         """Close every connection whose unsent data exceeds the bound."""
@@ -113,7 +155,7 @@ class Congestion:
             self.forget(reader)
 
     async def wait_clear(self) -> None:
-        """Yield to the event loop, and return when no connection is congested.
+        """Yield to the event loop, and return when no connection is congested, and nobody missing.
 
         A connection that reads nothing for `limits.stall_timeout_ms` in that time is closed as stalled.
         """
@@ -121,7 +163,7 @@ class Congestion:
         await asyncio.sleep(0)
         now_s = asyncio.get_running_loop().time
         progress: dict[Reader, tuple[int, float]] = {}
-        while self._congested:
+        while self._congested or self.is_incomplete:
             for reader in tuple(self._congested):
                 unsent_bytes = reader.unsent_bytes
                 least_bytes, since_s = progress.get(reader, (unsent_bytes + 1, 0.0))
@@ -131,5 +173,8 @@ class Congestion:
                     reader.close(STALLED)
                     self.forget(reader)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s / CHECKS_PER_TIMEOUT):
+                check_s = timeout_s / CHECKS_PER_TIMEOUT
+                async with asyncio.timeout(
+                    min(check_s, RETURN_CHECK_S) if self._missing else check_s
+                ):
                     await self._clear.wait()

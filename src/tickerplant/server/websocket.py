@@ -33,7 +33,13 @@ from tickerplant.protocol.actions import (
     Subscribe,
     Unsubscribe,
 )
-from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT, SLOW_CONSUMER, STALLED, CloseReason
+from tickerplant.protocol.close_reasons import (
+    ENDED,
+    MESSAGE_TIMEOUT,
+    SLOW_CONSUMER,
+    STALLED,
+    CloseReason,
+)
 from tickerplant.protocol.delivery import EVERY, Delivery, Policy
 from tickerplant.protocol.frame_reader import BadFrame, FrameReader, Received
 from tickerplant.protocol.keepalive import NEVER_MS
@@ -63,6 +69,8 @@ BEHIND_BYTES = 1 << 14
 """A client that does not want every message is behind while more than this is unsent."""
 
 GIVEN_UP = frozenset({SLOW_CONSUMER, STALLED})
+OWN_ENDINGS = frozenset({"client", ENDED.name})
+"""Endings after which a client does not come back."""
 """Why a connection is closed to which nothing more is sent: its client does not read."""
 
 FRAMES_AT_ONCE = 64
@@ -127,6 +135,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._is_full = False
         """Whether the input is left over because too many requests wait."""
         self._ending = ""
+        self._is_cut_off = False
         self._followers = 0
         """How many connections of its port had been opened when it ended."""
         self._abort_timer: asyncio.TimerHandle | None = None
@@ -228,6 +237,12 @@ class WebSocketConnection(asyncio.Protocol):
         self.unanswered_probe = payload
         self._pending.append(frames.control_frame(frames.PING, payload))
         self._send_pending()
+
+    def cut_off(self) -> None:
+        """Count its client as one that will come back, once."""
+        if not self._is_cut_off:
+            self._is_cut_off = True
+            self._endpoint.congestion.cut_off(self._counted_names)
 
     def abort(self) -> None:
         """Close the connection at once; unsent data is lost."""
@@ -568,6 +583,8 @@ class WebSocketConnection(asyncio.Protocol):
             return False
         self._counted_names = number
         self._endpoint.subscription_count += number - counted
+        if number > counted:
+            self._endpoint.congestion.subscribed(number - counted)
         self._endpoint.subscriber_count += bool(number) - bool(counted)
         return True
 
@@ -637,6 +654,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._ending:
             return
         self._ending = ending
+        if ending not in OWN_ENDINGS:
+            self.cut_off()
         self._followers = self._endpoint.counters.opened
         self.write = _discard
         if self._session is not None:

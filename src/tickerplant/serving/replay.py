@@ -16,11 +16,15 @@ from tickerplant.recording.capture import companions_text
 from tickerplant.replaying.choice import Choice, chosen
 from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import Scan, scan
-from tickerplant.replaying.source import RecordingSource
+from tickerplant.replaying.source import SLICE_MESSAGES, RecordingSource
 from tickerplant.replaying.unavailable import VerbatimForwarder
 from tickerplant.server import event_loop
 from tickerplant.serving.run import Echo, limits_from, plant_of, serve
 from tickerplant.serving.service import Service, drive_of
+
+FAULTY_SLICE_MESSAGES = 16
+"""Most messages played without a turn of the event loop where connections may be cut off: those that are
+lost before the replay waits for the client."""
 
 
 def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
@@ -78,6 +82,7 @@ def replay_service(
         is_paused=settings.paused,
         waits=settings.slow_readers == "wait",
     )
+    is_faulty = bool(settings.fault_rules or settings.scenario)
     source = RecordingSource(
         found,
         plant,
@@ -85,6 +90,7 @@ def replay_service(
         wait_for=settings.wait_for,
         keeps_running=not settings.exit_at_end,
         status_line=status_line,
+        slice_messages=FAULTY_SLICE_MESSAGES if is_faulty else SLICE_MESSAGES,
     )
     return Service(
         plant=plant,

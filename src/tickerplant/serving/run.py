@@ -174,6 +174,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         follows_market=service.follows_market,
         control_token=service.control_token or settings.control_token or "",
     )
+    server.congestion.awaits_returns = service.awaits_clients
     for rule in settings.fault_rules:
         faults.add(rule)
     board = ScenarioBoard(faults.clock, faults, service.exchange, log_scenario)

@@ -107,6 +107,8 @@ class Service(Struct, frozen=True, kw_only=True):
     """Whether the plant waits on the bus until another one of its name is lost."""
     lingers: bool = False
     """Whether requests are still answered when the source has ended, until interrupted."""
+    awaits_clients: bool = False
+    """Whether the source waits, where it keeps no pace, for a client that was cut off to return."""
     exchange: SimulatedExchange | None = None
     """The simulated exchange, whose levers may be pulled; None if the market is not simulated."""
     truth: Truth | None = None

@@ -7,12 +7,13 @@ a seek plays what comes before the target while the plant is muted.  It is bound
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from tickerplant.control.clock import CONFLICT, ClockRequest, Step
 from tickerplant.control.clock_state import RESPONSE_TIMEOUT_S, Phase, SimulationState
 from tickerplant.errors import ConfigError, RequestError
+from tickerplant.events import Event
 from tickerplant.formatting import iso_text
 from tickerplant.plant import Plant
 from tickerplant.recording.timestamps import LATEST_NS, TimeSpec
@@ -84,6 +85,8 @@ class SimulatedSource:
         """The end of the requested step or seek, until it is reached."""
         self._is_seeking = False
         """Whether nothing is sent before the target."""
+        self._drawn: tuple[int, Sequence[Event]] | None = None
+        """Events that are due next, and their time, if they wait for a client to return."""
         self._errand = Errand("simulation")
         """The requested step or seek."""
         self._changed = asyncio.Event()
@@ -240,7 +243,7 @@ class SimulatedSource:
         if is_seeking:
             self._plant.mute()
         try:
-            while self._target_ms == target_ms and not self._play(target_ms):
+            while self._target_ms == target_ms and not self._play(target_ms, readers):
                 await self._turn(readers)
         finally:
             if is_seeking:
@@ -292,13 +295,13 @@ class SimulatedSource:
 
     async def _run_freely(self, readers: Readers) -> None:
         """Play a slice."""
-        self._play(self._end_ms)
+        self._play(self._end_ms, readers)
         await self._turn(readers)
         self._clock.set_position(self._plant.now_ms * NS_PER_MS, self._machine_ns())
 
     async def _turn(self, readers: Readers) -> None:
         await asyncio.sleep(0)
-        if readers.congested:
+        if readers.congested or readers.is_incomplete:
             await readers.wait_clear()
 
     def _published_late_ns(self) -> int | None:
@@ -319,18 +322,26 @@ class SimulatedSource:
         if end_ms is None:
             return False
         # At full speed market time stays at the last event, until the end is reached at once.
-        is_played = self._exchange.next_time_ms > end_ms
+        is_played = self._exchange.next_time_ms > end_ms and not self._drawn
         is_free = not self._clock.speed and not self._clock.is_paused and self._target_ms is None
         return is_played and (is_free or self._plant.now_ms >= end_ms)
 
-    def _play(self, until_ms: int | None) -> bool:
-        """Play events up to `until_ms` for at most one slice; return whether all were played."""
+    def _play(self, until_ms: int | None, readers: Readers | None = None) -> bool:
+        """Play events up to `until_ms` for at most one slice; return whether all were played.
+
+        A slice ends when one of `readers` was cut off, if they are given: what is due then comes after
+        its return.
+        """
         exchange, plant = self._exchange, self._plant
         clock = asyncio.get_running_loop().time
         stop_s = clock() + SLICE_S
-        while until_ms is None or exchange.next_time_ms <= until_ms:
-            time_ms, events = exchange.step()
+        while self._drawn or until_ms is None or exchange.next_time_ms <= until_ms:
+            time_ms, events = self._drawn or exchange.step()
             plant.advance_before(time_ms)
+            if readers is not None and readers.is_incomplete:
+                self._drawn = time_ms, events
+                return False
+            self._drawn = None
             for event in events:
                 plant.publish(event)
             if clock() > stop_s:

@@ -21,6 +21,11 @@ class Readers(Protocol):
         ...
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether `wait_clear` would wait for a client that was cut off."""
+        ...
+
+    @property
     def subscriber_count(self) -> int:
         """Connections with at least one subscription."""
         ...

@@ -68,6 +68,10 @@ class FaultedConnection(Connection, Protocol):
     fault_number: int
     """It is the n-th connection that is not exempt from faults; 0 if it is exempt."""
 
+    def cut_off(self) -> None:
+        """Count its client as one that will come back, once."""
+        ...
+
     @property
     def endpoint(self) -> Endpoint:
         """Its port."""
@@ -399,6 +403,7 @@ class ConnectionFaults:
 
     def _reset(self, _attached: _Attached) -> None:
         self._faulty_transport().lose()
+        self._connection.cut_off()
         self.is_lost = True
         self.forget()
         reset(self._connection.transport)

@@ -1,0 +1,82 @@
+"""A hosted market whose connection is cut: nothing is missing, or the client says how much."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from loopback import looped
+from tapes import tape
+
+import tickerplant
+from tickerplant.messages import Message, Trade
+from tickerplant.notices import Disconnected, Gap, Notice
+
+pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+
+TRADES = "btcusdt@trade"
+
+
+async def read(market: tickerplant.Market) -> tuple[list[int], list[Notice]]:
+    """Return the ids of all trades, and the notices among them."""
+    ids: list[int] = []
+    notices: list[Notice] = []
+    async with market:
+        async for item in market.stream(TRADES):
+            if isinstance(item, Notice):
+                notices.append(item)
+            else:
+                assert isinstance(item, Trade)
+                ids.append(item.trade_id)
+    return ids, notices
+
+
+def simulation(
+    faults: dict[str, str] | None = None, speed: float = 0
+) -> tickerplant.SimulatedMarket:
+    return tickerplant.simulate(
+        symbols=["BTCUSDT"], start="2026-11-20", duration="30s", speed=speed, faults=faults
+    )
+
+
+@pytest.mark.parametrize("faults", [{"reset": "5s"}, {"close": "1001 mean=4s"}], ids=str)
+@looped
+async def test_a_simulation_at_full_speed_waits_for_its_client_to_return(
+    faults: dict[str, str],
+) -> None:
+    whole, _ = await read(simulation())
+    found, notices = await read(simulation(faults))
+    assert found == whole
+    assert [each for each in notices if isinstance(each, Disconnected)], "it was cut off"
+    assert not [each for each in notices if isinstance(each, Gap)]
+
+
+@looped
+async def test_a_replay_at_full_speed_waits_at_its_end_and_counts_what_is_missing() -> None:
+    whole = [each.trade_id for each in tickerplant.open_recording(tape()) if is_trade(each)]  # type: ignore[attr-defined]
+    found, notices = await read(tickerplant.replay(tape(), speed=0, faults={"reset": "1s"}))
+    assert [each for each in notices if isinstance(each, Disconnected)], "it was cut off"
+    assert len(found) > 0.8 * len(whole)
+    if any(isinstance(each, Gap) and each.missing is None for each in notices):
+        whole = whole[: whole.index(found[-1]) + 1]  # what follows is not known, and said
+    assert counted(found, notices) == len(whole)
+
+
+@looped
+async def test_a_market_that_keeps_a_pace_goes_on_and_the_client_counts_what_is_missing() -> None:
+    whole, _ = await read(simulation())
+    found, notices = await read(simulation({"reset": "5s"}, speed=30))
+    assert len(found) < len(whole), "an outage takes as long as it does"
+    assert counted(found, notices) == len(whole)
+
+
+def is_trade(message: Message) -> bool:
+    return message.stream == TRADES
+
+
+def counted(ids: list[int], notices: list[Notice]) -> int:
+    """Return how many messages came or are known to be missing, once each hole is announced."""
+    gaps = [each for each in notices if isinstance(each, Gap) and each.missing is not None]
+    holes = [(one, other) for one, other in pairwise(ids) if other != one + 1]
+    assert [(each.after_id, each.before_id) for each in gaps] == holes
+    return len(ids) + sum(each.missing or 0 for each in gaps)
