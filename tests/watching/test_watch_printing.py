@@ -107,7 +107,7 @@ async def test_an_error_of_the_server_is_one_plain_line() -> None:
     async with answering("400 Bad", said.encode()) as url:
         status, out, err = await run("ask", "/fapi/v1/ping", "--url", url)
     assert (status, out) == (1, "")
-    assert err == "tickerplant: /fapi/v1/ping: -1 ·]0;pwned··[2Jgone·second line·\n"
+    assert err == "tickerplant: /fapi/v1/ping: -1 ]0;pwned [2Jgone second line\n"
 
 
 @looped
