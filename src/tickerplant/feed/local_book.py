@@ -543,11 +543,13 @@ class LocalBook:
         return self._rebuild(snapshot, sides, now_ms)
 
     def _offer_to_refresh(self, refresh: _Refresh, update: DepthUpdate, now_ms: int) -> None:
-        refresh.offer(update)
         if refresh.loaded is None:
+            refresh.join.hold(update)
             self.counters.buffered += 1
             self._count_overflow(refresh.join)
-        elif refresh.join.live:
+            return
+        refresh.offer(update)
+        if refresh.join.live:
             self._finish_refresh(refresh, now_ms)
         else:
             self._refresh = None

@@ -35,7 +35,8 @@ class RecordedTrack:
 
     A live book requests a snapshot when it needs one.  Here each recorded one is used if the updates
     continue it: it replaces the levels of a book that is in sync, too, so that they reach as far as
-    that of the snapshot.
+    those of the snapshot.  Updates that came before it are kept while the book has few levels, or is
+    not in sync.
 
     Args:
         symbol: The symbol, in capitals.
@@ -53,7 +54,8 @@ class RecordedTrack:
     def offer(self, update: DepthUpdate, now_ms: int) -> None:
         """Take the next update."""
         book = self.book
-        book.offer(update, now_ms)
+        if book.offer(update, now_ms) and not book.is_shallow:
+            return
         if not book.can_load:
             book.snapshot_requested(now_ms)
         if not book.is_following:
@@ -84,5 +86,3 @@ class RecordedTrack:
         else:
             book.limit = requested_levels(read)
             book.load(read, now_ms)
-        if not book.can_load:
-            book.snapshot_requested(now_ms)

@@ -133,7 +133,7 @@ class BookSync(Generic[AnyUpdate]):
             if self.live:
                 applicable += self.add(update)
             else:
-                self._buffer(update)
+                self.hold(update)
         if self.live:
             return applicable
         if not applicable:
@@ -159,7 +159,7 @@ class BookSync(Generic[AnyUpdate]):
     def _add_slow(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take an update that does not directly continue the last one."""
         if not self.live:
-            self._buffer(update)
+            self.hold(update)
             return []
         last_id = self._last_id
         if update.final_update_id < last_id or (
@@ -178,10 +178,11 @@ class BookSync(Generic[AnyUpdate]):
             f"a gap after u={last_id}: the next update has "
             f"U={update.first_update_id} pu={update.previous_update_id}"
         )
-        self._buffer(update)
+        self.hold(update)
         return []
 
-    def _buffer(self, update: AnyUpdate) -> None:
+    def hold(self, update: AnyUpdate) -> None:
+        """Keep an update while waiting for a snapshot, as `add` does."""
         if len(self._buffered) == self._buffered.maxlen:
             self.overflowed += 1
         self._buffered.append(update)
