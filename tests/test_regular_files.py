@@ -65,5 +65,5 @@ def test_settings_and_stream_lists_are_read_from_regular_files_only(tmp_path: Pa
 def test_deeply_nested_settings_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(f"a = {'[' * 100_000}")
-    with pytest.raises(ConfigError, match="less nesting"):
+    with pytest.raises(ConfigError, match="nests too deeply"):
         read_file(str(path))
