@@ -356,8 +356,14 @@ class Inbox:
                 raise
             if self._history is None:
                 self._put = self.queue.put
-            if self._lockstep is not None and self._blocks and not self.is_closed:
-                self._lockstep.handed(self.put, item, streams_text(self._names))
+            lockstep = self._lockstep
+            if (
+                lockstep is not None
+                and self._blocks
+                and not self.is_closed
+                and self._runner.is_shared
+            ):
+                lockstep.handed(self.put, item, streams_text(self._names))
             return item
 
     def pull(self) -> bool:
