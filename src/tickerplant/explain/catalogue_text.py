@@ -66,7 +66,10 @@ def weight_rule(query: Query) -> str:
     documented = weight_text(query.weight)
     if query.measured_weight is None:
         return documented
-    return f"{documented}; over REST in the profile `current`: {weight_text(query.measured_weight)}"
+    measured = weight_text(query.measured_weight)
+    if isinstance(query.weight, LimitWeight) and isinstance(query.measured_weight, LimitWeight):
+        measured = f"{query.measured_weight.unlimited} without"  # the bands are the same
+    return f"{documented}; over REST in the profile `current`, {measured}"
 
 
 def endpoint_names(query: Query, venue: Venue) -> tuple[str, str]:
