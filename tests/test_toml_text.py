@@ -51,6 +51,15 @@ def test_what_is_no_toml_is_refused_with_a_reason(text: str, problem: str) -> No
         parse_toml(text)
 
 
+@pytest.mark.parametrize("begin", ['"', '"""', "'", "'''"])
+@pytest.mark.parametrize("piece", ['\\"', "\\'", "\\", "' ", "'' ", 'a"' + "'"])
+def test_a_text_that_does_not_end_is_refused_at_once(begin: str, piece: str) -> None:
+    began_s = time.process_time()
+    with pytest.raises(ValueError, match="at "):
+        parse_toml(f"a = {begin}{piece * (LONG // len(piece))}")
+    assert time.process_time() - began_s < 0.5, "each quote was taken for the beginning of a text"
+
+
 def test_dots_in_texts_and_comments_and_numbers_separate_nothing() -> None:
     dots = "." * 100 + "a.b." * 100
     text = f'a = "{dots}" # {dots}\nb = [{", ".join(["0.5"] * 100)}]\nc = """\n{dots}\n"""\n'

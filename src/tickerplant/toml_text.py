@@ -10,14 +10,15 @@ MOST_PARTS = 16
 """Most parts of a dotted key: the work of the parser grows with the square of their number."""
 
 _OPAQUE = re.compile(
-    r'"""(?:\\.|[^\\])*?"{3,5}'
-    r"|'''.*?'{3,5}"
-    r'|"(?:\\.|[^"\\\n])*"'
-    r"|'[^'\n]*'"
+    r'"""(?:\\.|[^\\])*?(?:"{3,5}|\Z)'
+    r"|'''.*?(?:'{3,5}|\Z)"
+    r'|"(?:\\.|[^"\\\n])*"?'
+    r"|'[^'\n]*'?"
     r"|#[^\n]*",
     re.DOTALL,
 )
-"""Strings and comments, in which a dot separates nothing."""
+"""Strings and comments, in which a dot separates nothing.  A string without an end matches too: else
+each later quote would be looked at as its beginning, in a time that grows with the square."""
 _STRETCH = re.compile(r"[^\n=\[\]{},]+")
 """What stands between signs that end a key."""
 
