@@ -18,6 +18,9 @@ MAX_UNSORTED = 4096
 _ABOVE_ZEROS = "0.000000001"
 """A text that sorts behind every 0, and before every quantity of up to eight decimals."""
 
+_ZEROS = frozenset(["0", *(f"{0:.{decimals}f}" for decimals in range(1, RATE_DECIMALS + 1))])
+"""The usual texts of 0, which need no closer look."""
+
 _UNBOUNDED = -(1 << 100)
 """The `worst_known` of a side of which all levels are known."""
 
@@ -97,7 +100,7 @@ class BookSide:
         for level in levels:
             price, quantity = level
             key = keys[price]
-            if quantity < _ABOVE_ZEROS and _is_zero(quantity):
+            if quantity < _ABOVE_ZEROS and (quantity in _ZEROS or _is_zero(quantity)):
                 if key in mine:
                     del mine[key]
                     changed.append(key)
