@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -23,6 +23,10 @@ MAX_PARSED = 1 << 14
 
 MAX_SYMBOL_CHARS = 48
 """More than twice the length of any symbol of the exchange; a name stays below 256 bytes."""
+
+BookKey: TypeAlias = tuple[str, str]
+"""The symbol of a book, and the REST endpoint of its snapshots: `depth`, or `rpiDepth`."""
+DEFAULT_DEPTH_SPEED_MS = 250
 
 _Choice = TypeVar("_Choice", str, int)
 
@@ -106,6 +110,23 @@ def parse_stream_name(text: str) -> StreamParts:
         kind = variant["kind"] or "depth"
         interval, levels = variant["interval"] or "", int(variant["levels"] or 0)
     return StreamParts(text, topic, kind, interval, levels, speed_ms, is_of_all, is_array)
+
+
+def book_of_diffs(text: str) -> BookKey | None:
+    """Return the book that the stream of a name updates; None if it does not update one.
+
+    The book with RPI orders is a different book from the one without.
+    """
+    name = parse_stream_name(text)
+    if name.kind not in {"depth", "rpiDepth"} or name.levels or name.is_of_all or name.is_array:
+        return None
+    return (name.topic.upper(), name.kind) if name.topic else None
+
+
+def depth_speed_ms(text: str) -> int:
+    """Return the update speed of a stream of depth updates, that of `@depth` if its name has none."""
+    speed_ms = parse_stream_name(text).speed_ms
+    return DEFAULT_DEPTH_SPEED_MS if speed_ms is None else speed_ms
 
 
 def fills(text: str) -> bool:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.recorder.known_books import book_of_diffs
 from tickerplant.recorder.snapshot_schedule import (
     FIRST_PAUSE_MS,
     LONGEST_PAUSE_MS,
@@ -16,6 +15,7 @@ from tickerplant.recorder.snapshot_schedule import (
     Book,
     SnapshotSchedule,
 )
+from tickerplant.stream_name import book_of_diffs
 from tickerplant.units import HOUR_MS
 
 DEPTH = "btcusdt@depth@100ms"

@@ -26,11 +26,9 @@ from tickerplant.messages.message import Message
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import SnapshotRecorded
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.stream_name import book_of_diffs, depth_speed_ms, parse_stream_name
 from tickerplant.units import HOUR_MS, NS_PER_MS
 
-DEFAULT_SPEED_MS = 250
-"""The speed of `@depth` without one in its name."""
 MAX_LOOKBACK_NS = 4 * HOUR_MS * NS_PER_MS
 """How long before the start of a selection a snapshot is looked for."""
 BEFORE_SNAPSHOT_NS = 10_000 * NS_PER_MS
@@ -212,16 +210,15 @@ class BooksReader:
         if (snapshot := self._snapshots.get(name.symbol)) is not None:
             track.load(snapshot, self._now_ms())
         symbol = self._symbol(name.symbol)
-        speed_ms = DEFAULT_SPEED_MS if name.speed_ms is None else name.speed_ms
-        symbol.tracks = dict(sorted({**symbol.tracks, speed_ms: track}.items()))
+        symbol.tracks = dict(sorted({**symbol.tracks, depth_speed_ms(stream): track}.items()))
         if symbol.view.age_ms is None:
             symbol.view._follow(next(iter(symbol.tracks.values())).book)  # noqa: SLF001  # as above
 
 
 def is_followed(stream: str) -> bool:
     """Whether a stream carries the updates of a book without RPI orders."""
-    name = parse_stream_name(stream)
-    return name.kind == "depth" and bool(name.topic) and not name.levels
+    key = book_of_diffs(stream)
+    return key is not None and key[1] == "depth"
 
 
 def first_ns(selection: Selection, manifests: Iterable[Manifest | None]) -> int:

@@ -15,7 +15,7 @@ from tickerplant.envelope import HEAD, NAME_AT
 from tickerplant.errors import DecodeError
 from tickerplant.messages.book import DepthSnapshot
 from tickerplant.recording.opening import recorded_files
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.stream_name import book_of_diffs, parse_stream_name
 
 MAX_LINES = 20_000
 """Lines at the beginning of a recording in which `first_streams` and `only_book` look."""
@@ -65,7 +65,7 @@ def only_book(path: str, max_lines: int = MAX_LINES) -> str:
 
 def only_book_of(streams: Collection[str]) -> str:
     """Return the symbol of the only book among some streams, by the rule of `only_book`."""
-    books = {parse_stream_name(each).topic.upper() for each in streams if is_book_diff(each)}
+    books = {book[0] for each in streams if (book := book_of_diffs(each))}
     found = books or {parse_stream_name(each).topic.upper() for each in streams} - {""}
     return found.pop() if len(found) == 1 else ""
 
@@ -89,9 +89,3 @@ def first_streams(path: str, max_lines: int = MAX_LINES) -> set[str]:
         with suppress(DecodeError):
             streams.add(decoder.decode(raw)[0])
     return streams - {""}
-
-
-def is_book_diff(stream: str) -> bool:
-    """Whether a stream carries changes of a book, which is rebuilt from a snapshot and these."""
-    name = parse_stream_name(stream)
-    return bool(name.topic) and name.kind in {"depth", "rpiDepth"} and not name.levels

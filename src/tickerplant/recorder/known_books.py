@@ -7,32 +7,15 @@ or is about to leave, the levels that the last snapshot showed.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from msgspec.json import Decoder
 
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.queries.depth import RPI_LIMIT
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.stream_name import BookKey, book_of_diffs, depth_speed_ms
 
-BookKey: TypeAlias = tuple[str, str]
-"""Symbol, and the REST endpoint of the snapshots: `depth`, or `rpiDepth` with RPI orders."""
-DEFAULT_SPEED_MS = 250
-"""Speed of `<symbol>@depth`, which names none."""
 _read = Decoder(DepthUpdate).decode
-
-
-def book_of_diffs(stream: str) -> BookKey | None:
-    """Return the book that `stream` updates, if it does.
-
-    The book with RPI orders is a different book from the one without.
-    """
-    name = parse_stream_name(stream)
-    if name.kind not in {"depth", "rpiDepth"} or name.levels or name.is_of_all or name.is_array:
-        return None
-    return (name.topic.upper(), name.kind) if name.topic else None
 
 
 class KnownBooks:
@@ -58,7 +41,7 @@ class KnownBooks:
         if key is None:
             return
         before = self._streams.get(key)
-        if before is not None and _speed_ms(before) <= _speed_ms(stream):
+        if before is not None and depth_speed_ms(before) <= depth_speed_ms(stream):
             return
         if before is not None:
             del self._followed[before]
@@ -97,8 +80,3 @@ class KnownBooks:
     def failed(self, key: BookKey, now_ms: int) -> None:
         """Note that no snapshot is recorded."""
         self._books[key].snapshot_failed(now_ms)
-
-
-def _speed_ms(stream: str) -> int:
-    speed_ms = parse_stream_name(stream).speed_ms
-    return DEFAULT_SPEED_MS if speed_ms is None else speed_ms

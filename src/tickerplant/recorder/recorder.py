@@ -30,11 +30,12 @@ from tickerplant.messages.message import Message
 from tickerplant.messages.readers import payload_reader
 from tickerplant.notices import Disconnected, Gap, Notice
 from tickerplant.recorder.contracts import Contracts
-from tickerplant.recorder.known_books import KnownBooks, book_of_diffs
+from tickerplant.recorder.known_books import KnownBooks
 from tickerplant.recorder.manifest_writer import ManifestWriter
 from tickerplant.recorder.rest_jobs import FIRST_PAUSE_S, RestJobs
 from tickerplant.recorder.snapshot_schedule import SnapshotSchedule
 from tickerplant.recorder.writer import RecordingWriter
+from tickerplant.stream_name import book_of_diffs
 
 TICK_S = 0.1
 SNAPSHOT_LEVELS = 1000

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, field
 
-from tickerplant.recorder.known_books import BookKey, book_of_diffs
+from tickerplant.stream_name import BookKey, book_of_diffs
 
 FIRST_PAUSE_MS = 1_000
 """Pause before a failed request is repeated; each further failure doubles it."""

@@ -27,11 +27,12 @@ from tickerplant.plant import Plant
 from tickerplant.queries.depth import depth
 from tickerplant.queries.exchange_info import coin_exchange_info, exchange_info
 from tickerplant.recorder.contracts import Contracts
-from tickerplant.recorder.known_books import KnownBooks, book_of_diffs
+from tickerplant.recorder.known_books import KnownBooks
 from tickerplant.recorder.manifest_writer import ManifestWriter
 from tickerplant.recorder.relayed import Relayed, Source
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import Connected, InstrumentsListed, SnapshotRecorded
+from tickerplant.stream_name import book_of_diffs
 from tickerplant.streams.spelling import unknown_reason
 from tickerplant.venue import COINM, USDM, Venue
 

@@ -72,8 +72,7 @@ class JoinedBook:
 
     def _look(self, received_ns: int) -> None:
         """Take note of whether the book is known now."""
-        if received_ns > self._last_ns:
-            self._last_ns = received_ns
+        self._last_ns = max(self._last_ns, received_ns)
         before, cause = self._cause, self._track.book.cause
         if cause == before:
             return

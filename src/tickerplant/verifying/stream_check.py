@@ -13,7 +13,6 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from tickerplant.archive.outage_log import OutageLog
-from tickerplant.archive.snapshots import is_book_diff
 from tickerplant.feed.cursor import (
     BookTickerCursor,
     CandleCursor,
@@ -25,7 +24,7 @@ from tickerplant.feed.cursor import (
 from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.readers import Reader, payload_reader
 from tickerplant.recording.line import Place, RecordedFile
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.stream_name import book_of_diffs, parse_stream_name
 from tickerplant.verifying.findings import Gap, Proof, StreamFinding
 from tickerplant.verifying.joined_book import JoinedBook
 
@@ -394,6 +393,10 @@ def stream_check_of(stream: str, state: WalkState) -> StreamCheck:
         return BookTickerCheck(stream, reader, state)
     if cursor is DepthCursor:
         return DepthCheck(
-            stream, reader, state, cursor(), has_book=state.follows_books and is_book_diff(stream)
+            stream,
+            reader,
+            state,
+            cursor(),
+            has_book=state.follows_books and book_of_diffs(stream) is not None,
         )
     return IdCheck(stream, reader, state, cursor())
