@@ -6,6 +6,7 @@ an argument, so a shorter day is a `msgspec.structs.replace(LIMITS, lifetime_ms=
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal, TypeAlias, get_type_hints
 
 import msgspec
@@ -38,6 +39,10 @@ class Description(Struct, frozen=True):
     clock: LimitClock = ""
 
 
+_by_connection = partial(Description, clock="connection")
+_by_machine = partial(Description, clock="machine")
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """The limits of one server.
 
@@ -59,12 +64,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 256
     message_rate_per_s: Annotated[
         int,
-        Description(
-            "messages/s",
-            "Sustained message rate of a stream client.",
-            CONNECTION_PAGE,
-            clock="connection",
-        ),
+        _by_connection("messages/s", "Sustained message rate of a stream client.", CONNECTION_PAGE),
     ] = 10
     message_burst: Annotated[
         int, Description("messages", "Messages that a stream client may send at once.", MEASURED)
@@ -77,31 +77,19 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = False
     api_control_rate_per_s: Annotated[
         int,
-        Description(
-            "frames/s",
-            "Pings and pongs a WebSocket API client may send.",
-            API_PAGE,
-            clock="connection",
-        ),
+        _by_connection("frames/s", "Pings and pongs a WebSocket API client may send.", API_PAGE),
     ] = 5
     ping_interval_ms: Annotated[
-        int,
-        Description("ms", "Time between the server's pings.", CONNECTION_PAGE, clock="connection"),
+        int, _by_connection("ms", "Time between the server's pings.", CONNECTION_PAGE)
     ] = 180_000
     pong_timeout_ms: Annotated[
         int,
-        Description(
-            "ms",
-            "Age of an unanswered ping at which a connection is closed.",
-            CONNECTION_PAGE,
-            clock="machine",
+        _by_machine(
+            "ms", "Age of an unanswered ping at which a connection is closed.", CONNECTION_PAGE
         ),
     ] = 600_000
     lifetime_ms: Annotated[
-        int,
-        Description(
-            "ms", "Age at which a connection is closed.", CONNECTION_PAGE, clock="connection"
-        ),
+        int, _by_connection("ms", "Age at which a connection is closed.", CONNECTION_PAGE)
     ] = 86_400_000
     max_frame_bytes: Annotated[
         int, Description("bytes", "Longest message a client may send.", OURS)
@@ -122,26 +110,17 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 1_048_576
     max_unread_ms: Annotated[
         int,
-        Description(
-            "ms",
-            "Time for which a client may read nothing of the data that waits for it.",
-            OURS,
-            clock="machine",
+        _by_machine(
+            "ms", "Time for which a client may read nothing of the data that waits for it.", OURS
         ),
     ] = 30_000
     close_grace_ms: Annotated[
-        int,
-        Description(
-            "ms", "Time a closing connection has to read its last bytes.", OURS, clock="machine"
-        ),
+        int, _by_machine("ms", "Time a closing connection has to read its last bytes.", OURS)
     ] = 2000
     stall_timeout_ms: Annotated[
         int,
-        Description(
-            "ms",
-            "Time for which a client may block a replay that waits for its readers.",
-            OURS,
-            clock="machine",
+        _by_machine(
+            "ms", "Time for which a client may block a replay that waits for its readers.", OURS
         ),
     ] = 30_000
     max_head_bytes: Annotated[
@@ -150,46 +129,31 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Description("bytes", "Body of an HTTP request.", OURS)] = 4_096
     head_timeout_ms: Annotated[
         int,
-        Description(
+        _by_machine(
             "ms",
             "Time for the head of an HTTP request, from its first byte, or from the opening of the "
             "connection for the first request; also for the TLS handshake.",
             OURS,
-            clock="machine",
         ),
     ] = 30_000
     body_timeout_ms: Annotated[
         int,
-        Description(
-            "ms",
-            "Time for the body of an HTTP request, from the end of its head.",
-            OURS,
-            clock="machine",
-        ),
+        _by_machine("ms", "Time for the body of an HTTP request, from the end of its head.", OURS),
     ] = 30_000
     message_timeout_ms: Annotated[
         int,
-        Description(
+        _by_machine(
             "ms",
             "Time for a WebSocket message with all its fragments, from first byte to last.",
             OURS,
-            clock="machine",
         ),
     ] = 30_000
     answer_timeout_ms: Annotated[
         int,
-        Description(
-            "ms",
-            "Time a client may take to read the response to an HTTP request.",
-            OURS,
-            clock="machine",
-        ),
+        _by_machine("ms", "Time a client may take to read the response to an HTTP request.", OURS),
     ] = 60_000
     keep_alive_ms: Annotated[
-        int,
-        Description(
-            "ms", "Time an HTTP connection stays open between two requests.", OURS, clock="machine"
-        ),
+        int, _by_machine("ms", "Time an HTTP connection stays open between two requests.", OURS)
     ] = 60_000
     reserved_descriptors: Annotated[
         int,
@@ -203,20 +167,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 64
     accept_pause_ms: Annotated[
         int,
-        Description(
-            "ms",
-            "Pause in accepting connections after the system had no socket.",
-            OURS,
-            clock="machine",
-        ),
+        _by_machine("ms", "Pause in accepting connections after the system had no socket.", OURS),
     ] = 100
     request_weight_per_minute: Annotated[
         int,
-        Description(
-            "weight/min",
-            "Request weight of one address, REST and API together.",
-            API_PAGE,
-            clock="connection",
+        _by_connection(
+            "weight/min", "Request weight of one address, REST and API together.", API_PAGE
         ),
     ] = REQUEST_WEIGHT_PER_MINUTE
     handshake_weight: Annotated[
@@ -238,33 +194,21 @@ class Limits(Struct, frozen=True, kw_only=True):
         Description("requests", "Statistics requests per address and window.", REST_PAGE),
     ] = 1000
     allowance_window_ms: Annotated[
-        int,
-        Description(
-            "ms", "Window of the funding and statistics requests.", REST_PAGE, clock="connection"
-        ),
+        int, _by_connection("ms", "Window of the funding and statistics requests.", REST_PAGE)
     ] = 300_000
     refusals_before_ban: Annotated[
-        int,
-        Description(
-            "requests", "Refused requests in one minute that bring a ban.", OURS, clock="connection"
-        ),
+        int, _by_connection("requests", "Refused requests in one minute that bring a ban.", OURS)
     ] = 60
     first_ban_ms: Annotated[
         int,
-        Description(
-            "ms",
-            "Length of the first ban; each further one is twice as long.",
-            API_PAGE,
-            clock="connection",
+        _by_connection(
+            "ms", "Length of the first ban; each further one is twice as long.", API_PAGE
         ),
     ] = 120_000
     longest_ban_ms: Annotated[
         int,
-        Description(
-            "ms",
-            "Longest ban, and the period of good conduct that resets the length.",
-            API_PAGE,
-            clock="connection",
+        _by_connection(
+            "ms", "Longest ban, and the period of good conduct that resets the length.", API_PAGE
         ),
     ] = 259_200_000
     connection_attempts: Annotated[
@@ -274,10 +218,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 0
     connection_window_ms: Annotated[
-        int,
-        Description(
-            "ms", "Window in which connection attempts are counted.", SPOT, clock="connection"
-        ),
+        int, _by_connection("ms", "Window in which connection attempts are counted.", SPOT)
     ] = 300_000
     max_addresses: Annotated[
         int,
