@@ -33,7 +33,7 @@ from tickerplant.exporting.journal import (
     opened_journal,
 )
 from tickerplant.exporting.parquet import ParquetWriter
-from tickerplant.exporting.report import ExportReport, add_holes, print_report
+from tickerplant.exporting.report import ExportReport, print_report
 from tickerplant.exporting.unit_export import UnitExport, is_in_tables
 from tickerplant.exporting.units import Unit, units_of
 from tickerplant.exporting.writer import Writer
@@ -228,8 +228,7 @@ class _Export:
             finally:
                 self._progress.clear()
         report = self._report(done, files)
-        add_holes(report, holes)
-        print_report(report, self._settings)
+        print_report(report, self._settings, holes)
         return DONE if report.is_complete else FAILED
 
     def _units(self, units: Sequence[Unit], journal: Journal, done: list[Finished]) -> None:

@@ -28,7 +28,7 @@ from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.hftbacktest_market import MAX_TIME_NS, Market, is_exported, is_symbol
 from tickerplant.exporting.hftbacktest_rows import EventFile, comment_of, write_in_order
 from tickerplant.exporting.holes import holes_of
-from tickerplant.exporting.report import ExportReport, Shift, add_holes, print_report
+from tickerplant.exporting.report import ExportReport, Shift, print_report
 from tickerplant.formatting import printable
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import Damage, RecordedFile, merge, share_read
@@ -375,10 +375,9 @@ def export_npz(
         shifts=[shift for each in totals for shift in each.shifts],
         seconds=round(progress.seconds, 3),
     )
-    add_holes(report, holes)
     for reason, count in report.left_out.items():
         click.echo(printable(f"! left out {count:,}: {reason}"), err=True)
-    print_report(report, settings)
+    print_report(report, settings, holes)
     return DONE if report.is_complete else FAILED
 
 

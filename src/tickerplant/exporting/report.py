@@ -74,36 +74,30 @@ class ExportReport(Struct, kw_only=True):
         return has_rows and not missing and not self.interrupted
 
 
-def add_holes(report: ExportReport, holes: Holes) -> None:
-    """Say in a report what is missing in the recording."""
+def print_report(
+    report: ExportReport, settings: ExportSettings, holes: Holes | None = None
+) -> None:
+    """Print a report with what is missing in the recording.
+
+    It is JSON on standard output, or lines on standard error unless they are unwanted.
+    """
+    holes = holes or Holes()
     report.hole_count, report.missing_messages = holes.count, holes.missing
     report.dropped_messages, report.holes = holes.dropped, holes.listed
     report.unknown_books = holes.books
-
-
-def print_report(report: ExportReport, settings: ExportSettings) -> None:
-    """Print a report: JSON on standard output, or lines on standard error unless they are unwanted."""
     if settings.json:
         click.echo(msgspec.json.format(msgspec.json.encode(report)))
     elif not is_quiet(settings.log_level):
-        for line in _lines(report):
+        for line in _lines(report, holes):
             click.echo(printable(line), err=True)
 
 
-def _lines(report: ExportReport) -> Iterator[str]:
+def _lines(report: ExportReport, holes: Holes) -> Iterator[str]:
     counts = ", ".join(f"{name} {count:,}" for name, count in report.rows.items() if count)
     written = "" if report.files is None else f", in {count_text(report.files, 'file')}"
     kept = f"; {report.files_kept:,} more already existed" if report.files_kept else ""
     yield f"rows: {counts or 'none'}{written}{kept}; {report.seconds:.1f} s"
-    yield from lines_of(
-        Holes(
-            report.hole_count,
-            report.missing_messages,
-            report.dropped_messages,
-            report.holes,
-            report.unknown_books,
-        )
-    )
+    yield from lines_of(holes)
     if report.shifts:
         largest = max(report.shifts, key=lambda each: each.shift_ns)
         rows = count_text(sum(each.early_rows for each in report.shifts), "row")
