@@ -63,7 +63,7 @@ from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints, logger
 from tickerplant.protocol.close_reasons import (
     BUS_LOST,
-    CLOSE_REASONS,
+    CLOSE_REASON_BY_NAME,
     UPSTREAM_LOST,
     CloseReason,
 )
@@ -85,7 +85,6 @@ RECOVERY_S = 2.0
 """How long the memory of the bus is read again for what is missing, before it is given up."""
 RECOVERY_PAUSE_S = 0.05
 CANNOT_BE_TAKEN_OVER = "a simulation or a replay cannot be taken over"
-_CLOSE_REASONS = {reason.name: reason for reason in CLOSE_REASONS}
 REACHES_BACK = "the memory of the bus does not reach back far enough"
 
 
@@ -619,16 +618,16 @@ class EdgeNode:
         match control:
             case OutageStarted() | OutageEnded():
                 self._obey_outage(control)
-            case StreamsEnded(reason=reason) if reason in _CLOSE_REASONS:
-                self._clients.end_streams(_CLOSE_REASONS[reason])
+            case StreamsEnded(reason=reason) if reason in CLOSE_REASON_BY_NAME:
+                self._clients.end_streams(CLOSE_REASON_BY_NAME[reason])
             case FaultsSet(rules=rules):
                 self._clients.set_faults(rules)
             case ConnectionToClose(worker=worker, connection=connection_id):
                 self._clients.close_connection(worker, connection_id)
-            case PlantGoes(reason=reason) if reason in _CLOSE_REASONS:
+            case PlantGoes(reason=reason) if reason in CLOSE_REASON_BY_NAME:
                 logger().info("= the plant ends", reason=reason)
                 if not self.description.can_be_taken_over:
-                    self._clients.end_streams(_CLOSE_REASONS[reason])
+                    self._clients.end_streams(CLOSE_REASON_BY_NAME[reason])
             case Mark():
                 self._answer_mark(control)
             case EpochBegins():
@@ -718,8 +717,8 @@ class EdgeNode:
             elif self._outages.pop(venue, None) is not None:
                 self._clients.end_outage(venue)
         self._clients.set_faults(description.faults)
-        if description.ended in _CLOSE_REASONS:
-            self._clients.end_streams(_CLOSE_REASONS[description.ended])
+        if description.ended in CLOSE_REASON_BY_NAME:
+            self._clients.end_streams(CLOSE_REASON_BY_NAME[description.ended])
         else:
             self._clients.begin_streams()
 

@@ -20,7 +20,7 @@ from tickerplant.bus.questions import (
 from tickerplant.protocol.actions import Action, Send
 from tickerplant.protocol.api_session import ApiError, ApiReply, api_keepalive
 from tickerplant.protocol.client_requests import DISCONNECTED, read_api_request
-from tickerplant.protocol.close_reasons import BANNED, CLOSE_REASONS
+from tickerplant.protocol.close_reasons import BANNED, CLOSE_REASON_BY_NAME
 from tickerplant.protocol.keepalive import Keepalive
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import Admission, Attempt, Reply
@@ -32,8 +32,12 @@ MAX_WAITING_AT_EDGE = 4_096
 """Requests of all connections that wait; until half of them are answered, none is read."""
 UNREADABLE = "the answer of the plant cannot be read"
 
-_CLOSE_REASONS = {reason.name: reason for reason in CLOSE_REASONS}
 _connection_numbers = count(1)
+
+
+def _unreachable(reason: str) -> Admission:
+    """Return that the plant has decided nothing, and given no number."""
+    return Admission(fault_number=0, unavailable=f"The market cannot be reached: {reason}")
 
 
 def lost_message(reason: str) -> str:
@@ -65,20 +69,12 @@ class RemoteBackend:
 
         def on_answer(answer: bytes | CallFailed) -> None:
             if isinstance(answer, CallFailed):
-                decide(
-                    Admission(
-                        fault_number=0, unavailable=f"The market cannot be reached: {answer.reason}"
-                    )
-                )
+                decide(_unreachable(answer.reason))
                 return
             try:
                 decided: AdmitAnswer = decode(answer, AdmitAnswer)
             except MalformedError:
-                decide(
-                    Admission(
-                        fault_number=0, unavailable=f"The market cannot be reached: {UNREADABLE}"
-                    )
-                )
+                decide(_unreachable(UNREADABLE))
             else:
                 decide(
                     Admission(
@@ -239,5 +235,5 @@ class RemoteApiRequests:
         """
         actions: list[Action] = [Send(reply, code) for reply, code in answer.replies]
         if answer.closing:
-            actions += self.keepalive.close(_CLOSE_REASONS[answer.closing])
+            actions += self.keepalive.close(CLOSE_REASON_BY_NAME[answer.closing])
         return actions

@@ -164,6 +164,8 @@ CLOSE_REASONS = (
     CONTROL_PLANE,
 )
 
+CLOSE_REASON_BY_NAME = {each.name: each for each in CLOSE_REASONS}
+
 OTHER_ENDS = {
     "fault": "A fault on demand closed or cut it.",
     "client": "The client closed it properly.",
