@@ -288,7 +288,8 @@ class FaultBoard:
     def replace_all(self, rules: Mapping[str, NumberedRule]) -> None:
         """Let exactly these rules be on, by their ids: what another board has on, as `received` reads it.
 
-        The rules that stay keep their counts, and all draw as they do there.  Their windows open there, and end where that is earlier.
+        The rules that stay keep their counts, and all draw as they do there.  Their windows open
+        there, and end where that is earlier.
         """
         for rule_id in self._rules.keys() - rules.keys():
             self.remove(rule_id)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from tickerplant.venue import COINM, USDM, VENUES, Venue
+from tickerplant.venue import COINM, USDM, Venue
 
 NO_ORDERS = "no orders"
 """The kind of complaint about such requests."""
@@ -68,8 +68,8 @@ _PATHS = {
     "v1/adlQuantile": {"GET": 5},
     "v1/pmAccountInfo": {"GET": 5},
 }
-"""The paths of both venues below their prefix, with the weight by HTTP method (the pages of each; ccxt's list where the
-documentation is silent)."""
+"""The paths of both venues below their prefix, with the weight by HTTP method (the pages of each;
+ccxt's list where the documentation is silent)."""
 _USDM_PATHS = {
     "v1/order/test": {"POST": 0},
     "v2/account": {"GET": 5},
@@ -140,11 +140,10 @@ ACCOUNT_REQUESTS: tuple[AccountRequest, ...] = (
 )
 
 _BY_METHOD = {(row.venue.name, row.method): row for row in ACCOUNT_REQUESTS if row.method}
-_BY_PATH: dict[tuple[str, str], dict[str, AccountRequest]] = {
-    (venue.name, path): {row.http_method: row for row in ACCOUNT_REQUESTS if row.path == path}
-    for venue in VENUES
-    for path in {row.path for row in ACCOUNT_REQUESTS if row.path and row.venue is venue}
-}
+_BY_PATH: dict[tuple[str, str], dict[str, AccountRequest]] = {}
+for _row in ACCOUNT_REQUESTS:
+    if _row.path:
+        _BY_PATH.setdefault((_row.venue.name, _row.path), {})[_row.http_method] = _row
 
 
 def find_account_method(venue: Venue, method: str) -> AccountRequest | None:

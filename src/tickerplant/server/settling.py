@@ -25,7 +25,7 @@ from tickerplant.server.faults.transport import queued_bytes
 from tickerplant.server.websocket import WebSocketConnection
 
 POLL_S = 0.002
-"""How often it is looked whether they have."""
+"""How often that is checked."""
 SHOWN_STREAMS = 10
 """Streams of one connection that are named."""
 SOCKET_TABLES = {socket.AF_INET: "/proc/net/tcp", socket.AF_INET6: "/proc/net/tcp6"}

@@ -69,9 +69,9 @@ BEHIND_BYTES = 1 << 14
 """A client that does not want every message is behind while more than this is unsent."""
 
 GIVEN_UP = frozenset({SLOW_CONSUMER, STALLED})
+"""Why a connection is closed to which nothing more is sent: its client does not read."""
 OWN_ENDINGS = frozenset({"client", ENDED.name})
 """Endings after which a client does not come back."""
-"""Why a connection is closed to which nothing more is sent: its client does not read."""
 
 FRAMES_AT_ONCE = 64
 """Frames of one client that are read in one turn of the loop, which takes a millisecond or two: the

@@ -454,10 +454,9 @@ class Exchange:
         """Return when all clients have read what was sent to them.
 
         Each connection gets a ping, and the pong of a client says that its library has received all
-        that was sent before.  Handlers of the program may run after that: what they do in the thread of
-        the test is to be waited for with `wait_until`, best for a later message.  Where a fault holds
-        back what is sent, such as `stall`, it is looked whether the bytes that were sent before were
-        read from the socket.
+        that was sent before.  Handlers of the program may run after that: wait for what they do with
+        `wait_until`, best for a later message.  Where a fault such as `stall` holds back what is sent,
+        the bytes that were sent before must have been read from the socket.
 
             exchange.step("10s")
             exchange.settle()

@@ -61,7 +61,10 @@ def point(client: T, *, usdm: str = USDM_URL, coinm: str = COINM_URL) -> T:
     _refuse_proxies(client, servers)
     replacements = [(each, servers.of(each.url, each.place)) for each in _addresses(client)]
     if all(f"{ELSEWHERE}/" in url for _, url in replacements):
-        expected = "an exchange object of ccxt for Binance futures, or python-binance: the module, a class or an object"
+        expected = (
+            "an exchange object of ccxt for Binance futures, or python-binance: the module, a class "
+            "or an object"
+        )
         raise ConfigError("client", _name(client), expected)
     if isinstance(getattr(client, "urls", None), dict):
         _keep_to_futures(client)
