@@ -1,7 +1,8 @@
 """Run one strategy on three origins of a market: the exchange, a simulation, or a recording.
 
 Run `python examples/one_strategy.py live`, `simulated` or `FOLDER`, the folder of a recording.
-Of a recording it prints every change, the same lines in every run and at every speed.
+Of a recording it prints every change, the same lines in every run and at every speed, unless the price
+leaves the levels of a book: then it depends on the moment when the book is known again.
 """
 
 from __future__ import annotations
