@@ -352,9 +352,33 @@ def test_parameters_of_our_own_are_explained() -> None:
         "/fapi/v3/account",
         "order.place",
         "/fapi/v1/listenKey",
+        "POST /fapi/v1/order",
+        "DELETE https://dapi.binance.com/dapi/v1/order?symbol=BTCUSD_PERP",
     ],
 )
 def test_orders_and_accounts_are_explained_as_refused(text: str) -> None:
     explained = explain([text], P2026Q1)
     assert not explained.is_ok
     assert "401 -2014 API-key format invalid." in "\n".join(lines_of(explained))
+
+
+def test_a_request_with_an_http_method_is_explained_as_that_request() -> None:
+    (order, depth) = explain(
+        ["DELETE /fapi/v1/order", "GET /fapi/v1/depth?limit=5"], P2026Q1
+    ).requests
+    assert (order.weight, order.weight_rule) == (1, "DELETE 1")
+    assert (depth.path, depth.weight) == ("/fapi/v1/depth", 2)
+
+
+@pytest.mark.parametrize("text", ["PATCH /fapi/v1/order", "POST /fapi/v1/depth?symbol=BTCUSDT"])
+def test_an_http_method_that_a_path_does_not_have_is_explained_as_rejected(text: str) -> None:
+    method, path = text.partition("?")[0].split()
+    explained = explain([text], P2026Q1)
+    assert not explained.is_ok
+    expected = f"405 -5000 Path {path}, Method {method} is invalid"
+    assert expected in "\n".join(lines_of(explained))
+
+
+def test_an_http_method_before_a_stream_is_no_request() -> None:
+    with pytest.raises(CannotExplain, match="no request that REST has"):
+        explain(["POST /ws/btcusdt@trade"], P2026Q1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tickerplant.errors import TickerplantError
 from tickerplant.protocol.api_session import SESSION_METHODS
@@ -22,6 +23,7 @@ from tickerplant.streams import resolve
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
+HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 SCHEMES = ("ws", "wss", "http", "https")
 _HOSTS = {"dstream": COINM, "dapi": COINM, "fstream": USDM, "fapi": USDM}
 """Parts of the exchange's host names, with their venues."""
@@ -47,7 +49,7 @@ class ConnectionArgument(Struct, frozen=True):
 
 
 class RequestArgument(Struct, frozen=True):
-    """A REST path with its parameters, or a method of the WebSocket API."""
+    """A REST path with its parameters, also after an HTTP method, or a method of the WebSocket API."""
 
     given: str
     venue: Venue
@@ -56,7 +58,9 @@ class RequestArgument(Struct, frozen=True):
     params: Mapping[str, object] | None = None
     """None for a method, which is given without parameters."""
     account: tuple[AccountRequest, ...] = ()
-    """The rows of a request about an account: one for each HTTP method."""
+    """The rows of a request about an account: one for each HTTP method, or that of the one given."""
+    wrong_http_method: str = ""
+    """The HTTP method given, if the path does not have it."""
 
 
 Argument = StreamArgument | ConnectionArgument | RequestArgument
@@ -66,16 +70,21 @@ def parse_argument(given: str, venue: Venue | None = None) -> Argument:
     """Return the parsed argument.
 
     Args:
-        given: A URL, a path with its slash, a stream name or a method of the WebSocket API.
+        given: A URL, a path with its slash, a stream name or a method of the WebSocket API.  Before a
+            URL or path of REST may be an HTTP method and a space.
         venue: Its venue; None infers it from host, path, port or symbol, else takes USDⓈ-M.
 
     Raises:
-        CannotExplain: it is an invalid URL, or is not Unicode.
+        CannotExplain: it is an invalid URL, is not Unicode, or has an HTTP method before what is not
+            REST.
         BadTarget: nothing is served at this path.
     """
     # An argument that is not UTF-8 arrives with surrogates.
     if any("\ud800" <= character <= "\udfff" for character in given):
         raise CannotExplain(f"{given!r} is not valid Unicode text")
+    http_method, _, rest = given.partition(" ")
+    if http_method in HTTP_METHODS and ("://" in rest or rest.startswith("/")):
+        return _with_http_method(parse_argument(rest, venue), http_method)
     if "://" in given:
         return _read_url(given, venue)
     if given.startswith("/"):
@@ -87,6 +96,26 @@ def parse_argument(given: str, venue: Venue | None = None) -> Argument:
         if query is not None or account is not None or method in SESSION_METHODS:
             return RequestArgument(given, candidate, query, account=(account,) if account else ())
     return StreamArgument(given, venue or venue_of_name(given))
+
+
+def _with_http_method(argument: Argument, http_method: str) -> RequestArgument:
+    """Return the argument as requested with an HTTP method.
+
+    Raises:
+        CannotExplain: it is not of REST.
+    """
+    given = f"{http_method} {argument.given}"
+    if not isinstance(argument, RequestArgument):
+        raise CannotExplain(f"{given!r} is no request that REST has")
+    read_as = "GET" if http_method == "HEAD" else http_method
+    rows = tuple(row for row in argument.account if row.http_method == read_as)
+    has_method = bool(rows) if argument.account else read_as == "GET"
+    return replace(
+        argument,
+        given=given,
+        account=rows or argument.account,
+        wrong_http_method="" if has_method else http_method,
+    )
 
 
 def venue_of_name(name: str) -> Venue:

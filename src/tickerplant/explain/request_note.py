@@ -85,7 +85,8 @@ def note_request(request: RequestArgument, profile: Profile) -> RequestNote:
     params = request.params or {}
     path, method = endpoint_names(query, venue)
     has_params = request.params is not None
-    refusals = list(_refusals(query, venue, profile, params)) if has_params else []
+    refusals = [] if not request.wrong_http_method else [_wrong_method(request, path)]
+    refusals += _refusals(query, venue, profile, params) if has_params else ()
     return RequestNote(
         given=request.given,
         venue=venue.name,
@@ -104,6 +105,9 @@ def note_request(request: RequestArgument, profile: Profile) -> RequestNote:
 
 def _account_note(request: RequestArgument, rows: Sequence[AccountRequest]) -> RequestNote:
     refusal = request_errors.bad_key()
+    remarks = [f"{NO_ORDERS_TEXT}: {refusal.status} {refusal.code} {refusal.message}"]
+    if request.wrong_http_method:
+        remarks = [_wrong_method(request, rows[0].path)]
     return RequestNote(
         given=request.given,
         venue=request.venue.name,
@@ -113,8 +117,12 @@ def _account_note(request: RequestArgument, rows: Sequence[AccountRequest]) -> R
         weight=min(row.weight for row in rows),
         weight_rule=", ".join(f"{row.http_method} {row.weight}".strip() for row in rows),
         refused=True,
-        remarks=[f"{NO_ORDERS_TEXT}: {refusal.status} {refusal.code} {refusal.message}"],
+        remarks=remarks,
     )
+
+
+def _wrong_method(request: RequestArgument, path: str) -> str:
+    return f"rejected: 405 -5000 Path {path}, Method {request.wrong_http_method} is invalid"
 
 
 def _session_note(request: RequestArgument) -> RequestNote:
