@@ -42,6 +42,8 @@ def test_a_key_of_many_parts_is_refused_at_once(text: str) -> None:
         ("a = {" * 2_000, "it nests too deeply"),
         ("a = " + "[" * LONG, "it nests too deeply"),
         ("a = " + "1" * 5_000, "a number has thousands of digits"),
+        ("a = 0x" + "f" * 5_000, "a number has thousands of digits"),
+        ("a = [0b" + "1_0" * 10_000 + "]", "a number has thousands of digits"),
         ("a = ", "Invalid value"),
         ("a = \x1b", "Invalid value"),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 MOST_PARTS = 16
 """Most parts of a dotted key: the work of the parser grows with the square of their number."""
 
+_LONG = "a number has thousands of digits"
 _OPAQUE = re.compile(
     r'"""(?:\\.|[^\\])*?(?:"{3,5}|\Z)'
     r"|'''.*?(?:'{3,5}|\Z)"
@@ -22,6 +23,9 @@ each later quote would be looked at as its beginning, in a time that grows with 
 _STRETCH = re.compile(r"[^\n=\[\]{},]+")
 """What stands between signs that end a key."""
 
+_LONG_NUMBER = re.compile(r"\b0[xob][0-9A-Fa-f_]{1000}")
+"""Python reads such a number, and writes none of more than 4,300 decimal digits."""
+
 
 def parse_toml(text: str) -> dict[str, Any]:
     """Return the table that a text describes.
@@ -33,6 +37,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     bare = _OPAQUE.sub("x", text)
     if any(stretch.count(".") >= MOST_PARTS for stretch in _STRETCH.findall(bare)):
         raise ValueError(f"a key has more than {MOST_PARTS} parts")
+    if _LONG_NUMBER.search(bare):
+        raise ValueError(_LONG)
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -40,4 +46,4 @@ def parse_toml(text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(str(error)) from None
     except ValueError:  # what Python says of a number that is too long
-        raise ValueError("a number has thousands of digits") from None
+        raise ValueError(_LONG) from None
