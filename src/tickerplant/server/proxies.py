@@ -31,12 +31,10 @@ _V1_START, _V1_MAX_BYTES = b"PROXY ", 107
 _V2_START, _V2_BYTES = b"\r\n\r\n\0\r\nQUIT\n", 16
 _LOCAL, _PROXIED = 0x20, 0x21
 """Version 2, and its two commands."""
-_UNSPECIFIED, _STREAM_FAMILIES, _UNIX = (
-    0x00,
-    {0x11: (4, 12), 0x21: (16, 36)},
-    frozenset({0x31, 0x32}),
-)
-"""Families: the size of an address, and of both with their ports."""
+_STREAM_FAMILIES = {0x11: (4, 12), 0x21: (16, 36)}
+"""TCP over IPv4 and IPv6: the size of an address, and of both with their ports."""
+_WITHOUT_ADDRESS = frozenset({0x00, 0x31, 0x32})
+"""The families of unknown and of Unix sockets."""
 _PORT = re.compile(rb"0|[1-9]\d{0,4}")
 _WITH_PORT = re.compile(r"\[(.+)\](?::\d{1,5})?|([\d.]+):\d{1,5}")
 """How some proxies write an address in `X-Forwarded-For`."""
@@ -196,7 +194,7 @@ def _read_v2(start: bytes) -> ProxyHeader | None:
         )
     if len(start) < size:
         return None
-    if command == _LOCAL or family == _UNSPECIFIED or family in _UNIX:
+    if command == _LOCAL or family in _WITHOUT_ADDRESS:
         return ProxyHeader(size, "")
     address_bytes, least = _STREAM_FAMILIES.get(family, (0, 0))
     if not address_bytes or size < _V2_BYTES + least:
