@@ -73,6 +73,7 @@ def test_the_tests_of_a_page_pass_as_they_are_written(tmp_path: Path) -> None:
     shown = programs_of("docs/how-to/assert-that-nothing-happens.md")
     printed = run_suite(tmp_path, "\n".join(shown))
     assert outcome(printed) == {"passed": 2}, printed
+    assert "Warning" not in printed, "no thread of the programs ends with an exception"
 
 
 SUITE_OF_MISTAKES = """
