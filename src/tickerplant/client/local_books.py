@@ -192,6 +192,7 @@ class LocalBooks:
             self._reported_gaps.discard(book.symbol)
             self._warned.discard(book.symbol)
             del self._snapshots_used[book.symbol]
+            self._ahead.pop(book.symbol, None)
             for stream in book.streams:
                 del self._by_stream[stream]
             self._runner.detach(book.streams, self._sink)
@@ -363,6 +364,9 @@ class LocalBooks:
                 read = read_snapshot(snapshot, book.symbol)
                 used = asyncio.get_running_loop().create_future()
                 self._ahead[book.symbol] = read, used
+                if read.transaction_time_ms > read.event_time_ms:
+                    # A replay opens with a snapshot that was recorded a moment later.
+                    return
                 try:
                     await self._runner.catch_up(SNAPSHOT_TIMEOUT_S, used)
                 finally:
