@@ -348,7 +348,8 @@ class Inbox:
                         raise self.failure
                     raise StopAsyncIteration
                 self.check_room()
-                await self._wait()
+                if not self.queue:  # it may have let through what was held
+                    await self._wait()
             try:
                 item = self.queue.get()
             except QueueOverflow:
@@ -441,6 +442,8 @@ class Inbox:
         if self.queue or self.is_closed:
             return False
         self.check_room()
+        if self.queue:  # of what was held
+            return False
         self._set_reader(reader)
         if self._lockstep is not None:
             self._waiting_reader = self._lockstep.begin_waiting(self.put, reader)
