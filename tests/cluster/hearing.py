@@ -10,6 +10,7 @@ import asyncio
 import http.client
 import itertools
 import json
+import os
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -442,9 +443,10 @@ def step(address: str, step_ms: int) -> None:
     connection = http.client.HTTPConnection(address, timeout=PATIENCE_S)
     try:
         body = json.dumps({"step": f"{step_ms}ms"})
-        connection.request(
-            "POST", "/plant/v1/clock", body, headers={"Content-Type": "application/json"}
-        )
+        headers = {"Content-Type": "application/json"}
+        if token := os.environ.get("TICKERPLANT_CONTROL_TOKEN"):
+            headers["Authorization"] = f"Bearer {token}"
+        connection.request("POST", "/plant/v1/clock", body, headers=headers)
         answer = connection.getresponse()
         state = json.loads(answer.read())
         assert answer.status == 200, state

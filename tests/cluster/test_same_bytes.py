@@ -54,8 +54,9 @@ def test_workers_sound_like_one_process(one_process: Heard) -> None:
 
 
 def test_an_edge_on_another_host_sounds_like_one_process(
-    one_process: Heard, tmp_path: Path
+    one_process: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TICKERPLANT_CONTROL_TOKEN", "of both hosts")  # to step it from elsewhere
     with hosts("plant", "edge") as (plant, edge), bus(plant, tmp_path) as url:
         elsewhere = ("edge", "--bus", url, "--host", edge.local_address)
         with (

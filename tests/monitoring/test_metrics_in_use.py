@@ -18,6 +18,11 @@ from websockets.sync.client import connect
 
 pytestmark = [pytest.mark.sockets, pytest.mark.slow]
 MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,BTCUSD_PERP")
+TROUBLED = (
+    *("connections_closed_total{", "handshakes_refused_total{"),
+    *("control_errors_total{", "complaints_total{"),
+)
+"""What `trouble` leaves behind."""
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +42,10 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
         servers.enter_context(trouble(workers[USDM]))
         with connect(f"ws://{replay[USDM]}/ws/btcusdt@trade", proxy=None):  # it waits for one
             pages = [
-                printed(near[USDM], "source_speed_held"),
+                printed(near[USDM], "source_speed_held", *TROUBLED),
                 printed(relay[USDM], "upstream_streams{"),
                 printed(replay[USDM], "replay_paced_total"),
-                printed(workers[USDM], "connections_by_delivery{"),
+                printed(workers[USDM], "connections_by_delivery{", *TROUBLED),
             ]
     families = joined(*map(exposed, pages))
     fill_in(families)
@@ -67,14 +72,15 @@ def trouble(address: str) -> Iterator[None]:
         yield
 
 
-def printed(address: str, sample: str) -> str:
-    """Return the metrics of a server once they have a sample."""
+def printed(address: str, *samples: str) -> str:
+    """Return the metrics of a server once they have samples; workers tell theirs a moment later."""
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         page = get(address, "/metrics")
-        if f"\ntickerplant_{sample}" in page:
+        missing = [each for each in samples if f"\ntickerplant_{each}" not in page]
+        if not missing:
             return page
-        assert time.monotonic() < deadline_s, f"{address} has no {sample}:\n{page}"
+        assert time.monotonic() < deadline_s, f"{address} has no {missing}:\n{page}"
         time.sleep(0.1)
 
 
