@@ -9,7 +9,7 @@ type Clock = Got<"/plant/v1/clock">;
 
 function faults(...rules: Partial<Rule>[]): Faults {
   const whole = rules.map((each): Rule => {
-    const plain = { kind: "drop", text: "drop=0.1", rule: {}, hits: 0, opens_ms: 1_000 };
+    const plain = { kind: "drop", text: "drop=0.1", rule: {}, hits: 0, hint: "", opens_ms: 1_000 };
     return { id: "f1", state: "on", ends_ms: null, ...plain, ...each };
   });
   return { seed: 1, clock: "market", counts: {}, rules: whole, kinds: [], aims: [], windows: [] };
