@@ -51,7 +51,17 @@ function page(rules: FaultsPage["rules"] = []): FaultsPage {
 
 function rule(id: string, state: "on" | "over", given: Record<string, string>) {
   const rule = given as FaultsPage["rules"][number]["rule"];
-  return { id, kind: given.kind ?? "", text: "", rule, state, hits: 0, opens_ms: 0, ends_ms: null, hint: "" };
+  return {
+    id,
+    kind: given.kind ?? "",
+    text: "",
+    rule,
+    state,
+    hits: 0,
+    opens_ms: 0,
+    ends_ms: null,
+    hint: "",
+  };
 }
 
 test("the form of a fault has its parameters, its own aims and the window", () => {
