@@ -154,7 +154,9 @@ def test_twenty_candles_are_those_of_rest(market: Addresses, tmp_path: Path) -> 
 def test_history_is_joined_to_live_candles(market: Addresses, tmp_path: Path) -> None:
     program = [str(TASKS / "candles_with_history.py")]
     lines = first_lines(program, tmp_path, 501, environment(market))
-    candles = [(int(opened), price) for opened, price in (line.split() for line in lines)]
+    told = [line.split() for line in lines if "(" not in line]  # a notice, on a slow machine
+    candles = [(int(opened), price) for opened, price in told]
+    assert len(candles) > 490
     assert {later - earlier for (earlier, _), (later, _) in pairwise(candles)} == {MINUTE_MS}
     closed = klines(market)
     assert [closed[opened] for opened, _ in candles] == [price for _, price in candles]

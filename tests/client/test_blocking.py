@@ -650,7 +650,9 @@ subscription = market.stream("btcusdt@trade")
         check=False,
     )
     assert ended.stdout == f"{{'serverTime': {START_MS}}}\n"
-    assert (ended.stderr, ended.returncode) == ("", 0)
+    # Python's own development mode tells of every step that a slow machine takes long for.
+    said = [each for each in ended.stderr.splitlines() if not each.startswith("Executing <")]
+    assert (said, ended.returncode) == ([], 0)
     while house.call(lambda: connections(house.loopback)):
         time.sleep(0.01)
 
