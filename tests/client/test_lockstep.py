@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import wraps
 from threading import Thread
 from typing import Any
 
 import pytest
+from programs import PATIENCE_S
 
 from tickerplant.client import lockstep as module
 from tickerplant.client.lockstep import Lockstep, reading_thread
+from tickerplant.client.market import Market
+from tickerplant.client.merging import merge
+from tickerplant.client.subscription import Subscription
+from tickerplant.feed.hosts import hosts_of
+from tickerplant.feed.settings import ClientSettings
+from tickerplant.feed.weight import WeightBudget
+from tickerplant.messages import Message
+from tickerplant.notices import Notice, Recovered
+from tickerplant.venue import USDM
 
 
 class World:
@@ -197,3 +207,35 @@ def test_a_thread_is_waited_for_until_it_ends() -> None:
         assert world.delivered == [1]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("iterate", [aiter, merge])
+def test_a_reader_ends_when_it_makes_room_for_the_end(
+    iterate: Callable[[Subscription[Any]], AsyncIterator[Any]],
+) -> None:
+    """The end waits behind a full queue, and comes through while the reader looks whether to wait."""
+
+    async def run() -> list[Any]:
+        market = Market(hosts_of(USDM, "ws://127.0.0.1:1"), ClientSettings(), WeightBudget())
+        runner = market._runner
+        runner.keep_in_step()
+        subscription: Subscription[Message | Notice] = Subscription(
+            runner,
+            ("btcusdt@trade",),
+            when_full="block",
+            queue_size=2,
+            on_notice=None,
+            backfill=False,
+        )
+        for number in range(2):
+            subscription._inbox.put(Recovered(streams=(), time_ms=number, outage_ms=0))
+        lockstep = runner.lockstep
+        assert lockstep is not None
+        assert lockstep.is_full
+        lockstep.hold(runner.end)
+        async with asyncio.timeout(PATIENCE_S):
+            found = [item async for item in iterate(subscription)]
+        await runner.stop()
+        return found
+
+    assert [item.time_ms for item in asyncio.run(run())] == [0, 1]

@@ -348,7 +348,7 @@ class Inbox:
                         raise self.failure
                     raise StopAsyncIteration
                 self.check_room()
-                if not self.queue:  # it may have let through what was held
+                if not self.queue and not self.is_closed:  # it may have let through what was held
                     await self._wait()
             try:
                 item = self.queue.get()
@@ -442,7 +442,7 @@ class Inbox:
         if self.queue or self.is_closed:
             return False
         self.check_room()
-        if self.queue:  # of what was held
+        if self.queue or self.is_closed:  # by what was held
             return False
         self._set_reader(reader)
         if self._lockstep is not None:
