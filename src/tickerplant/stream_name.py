@@ -27,6 +27,8 @@ MAX_SYMBOL_CHARS = 48
 BookKey: TypeAlias = tuple[str, str]
 """The symbol of a book, and the REST endpoint of its snapshots: `depth`, or `rpiDepth`."""
 DEFAULT_DEPTH_SPEED_MS = 250
+SNAPSHOT_SUFFIX = "@snapshot"
+"""Follows the name of a depth stream where a hosted replay shows a recorded snapshot to it."""
 
 _Choice = TypeVar("_Choice", str, int)
 

@@ -21,6 +21,7 @@ from tickerplant.feed.book_view import BookView
 from tickerplant.feed.cursor import RESTARTED
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.order_book import BookState
+from tickerplant.feed.recorded_track import RecordedSnapshot, RecordedTrack
 from tickerplant.feed.weight import REFUSALS
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 from tickerplant.messages.message import Message
@@ -35,6 +36,7 @@ from tickerplant.notices import (
     UnknownStream,
 )
 from tickerplant.queries import depth, find_path
+from tickerplant.queries.request_errors import SERVICE_UNAVAILABLE
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import USDM, Venue
 
@@ -71,6 +73,8 @@ class RequestingBook(LocalBook):
     """The error of the last snapshot request; None if it succeeded."""
     unknown_reason: str = ""
     """Why its stream or symbol is unknown to the server; empty if it is not."""
+    track: RecordedTrack | None = None
+    """Joins it to the recorded snapshots of a hosted replay; None for any other market."""
     clock: Clock = staticmethod(wall_clock_ms)
     """The time by which refusals end, ms since the epoch."""
 
@@ -156,6 +160,11 @@ class LocalBooks:
         """The refusal because of which no snapshot may be requested before its `retry_at_ms`."""
         self._warned: set[str] = set()
         """Symbols whose failure was logged; the empty one is for failures that concern all."""
+        self._to_open: set[str] = set()
+        """Symbols whose books need a snapshot that is not recorded where the market is: at the
+        beginning, and after a jump.  Only for books with a `track`."""
+        if runner.shown_to is not None:
+            runner.shown_to.add(self)
         self._checks = asyncio.create_task(self._check_regularly())
 
     def add(self, *symbols: str) -> None:
@@ -179,6 +188,9 @@ class LocalBooks:
         stream = f"{symbol.lower()}@depth{self._suffix}"
         book = RequestingBook(symbol, limit=self._limit, streams=(stream,))
         book.clock = self._rest.now_ms
+        if self._runner.shown_to is not None:
+            book.track = RecordedTrack(symbol, book=book)
+            self._to_open.add(symbol)
         self.by_symbol[symbol] = self._by_stream[stream] = book
         self._snapshots_used[symbol] = 0
         self._runner.preparing.add(book)
@@ -190,6 +202,7 @@ class LocalBooks:
         if book is not None:
             self._runner.preparing.discard(book)
             self._reported_gaps.discard(book.symbol)
+            self._to_open.discard(book.symbol)
             self._warned.discard(book.symbol)
             del self._snapshots_used[book.symbol]
             self._ahead.pop(book.symbol, None)
@@ -212,6 +225,8 @@ class LocalBooks:
             self._runner.preparing.difference_update(self.by_symbol.values())
             self._runner.detach(tuple(self._by_stream), self._sink)
             self._checks.cancel()
+            if self._runner.shown_to is not None:
+                self._runner.shown_to.discard(self)
             for task in self._requests:
                 task.cancel()
 
@@ -239,7 +254,7 @@ class LocalBooks:
         if isinstance(item, DepthUpdate):
             book = self._by_stream.get(item.stream)
             if book is not None and not self.is_closed:
-                book.offer(item, now_ms)
+                (book.track or book).offer(item, now_ms)
                 if self._ahead:
                     self._use_reached(book, item, now_ms)
                 self._report(book, item)
@@ -256,6 +271,7 @@ class LocalBooks:
                 book.updates_lost(f"stale: {reason or f'silent for {silent_ms} ms'}", now_ms)
             case Recovered():
                 book.updates_resumed(now_ms)
+                self._open_again(book)
             case UnknownStream(reason=reason):
                 book.unknown_reason = reason
             case SubscriptionRejected(code=code, reason=reason):
@@ -263,6 +279,7 @@ class LocalBooks:
             case Gap(reason=reason):
                 if reason == RESTARTED:
                     book.ids_restarted(now_ms)
+                    self._open_again(book)
                 self._reported_gaps.add(book.symbol)
             case _:
                 pass
@@ -290,6 +307,32 @@ class LocalBooks:
             )
         self._on_change(book, items)
 
+    # Recorded snapshots
+
+    def take_recorded(self, stream: str, snapshot: bytes) -> None:
+        """Take the next recorded snapshot of the book that follows `stream`."""
+        book = self._by_stream.get(stream)
+        if book is None or book.track is None:
+            return
+        now_ms = monotonic_ms()
+        was_live, used = book.state is BookState.LIVE, book.counters.snapshots_used
+        book.track.load(RecordedSnapshot(now_ms, snapshot), now_ms)
+        is_live = book.state is BookState.LIVE
+        if is_live != was_live or book.counters.snapshots_used != used:
+            book.failure, book.unknown_reason = None, ""
+            self._report(book)
+
+    def jumped(self) -> None:
+        """Open the books anew if they turn out not to continue."""
+        for book in self.by_symbol.values():
+            self._open_again(book)
+
+    def _open_again(self, book: RequestingBook) -> None:
+        """Request a snapshot if the book is not in sync: the next recorded one may be far."""
+        if book.track is not None:
+            book.track.forget()
+            self._to_open.add(book.symbol)
+
     # Snapshots
 
     async def _check_regularly(self) -> None:
@@ -310,16 +353,23 @@ class LocalBooks:
         due = [
             book
             for book in self.by_symbol.values()
-            if book.wants_snapshot
+            if self._wants_snapshot(book)
             and now_ms >= book.next_request_ms
             and self._runner.is_delivered(book.streams[0])
         ]
         due.sort(key=attrgetter("next_request_ms"))
         for book in due[: max(MAX_CONCURRENT - len(self._requests), 0)]:
             book.snapshot_requested(now_ms)
+            self._to_open.discard(book.symbol)
             task = asyncio.create_task(self._refresh(book))
             self._requests.add(task)
             task.add_done_callback(self._request_done)
+
+    def _wants_snapshot(self, book: RequestingBook) -> bool:
+        """Whether a snapshot of the book is to be requested."""
+        if book.track is None:
+            return book.wants_snapshot
+        return book.symbol in self._to_open and book.state is BookState.SYNCING
 
     def _is_refused(self) -> bool:
         """Whether the server refuses all requests for now; then every waiting book says so."""
@@ -348,14 +398,21 @@ class LocalBooks:
             book.snapshot_failed(monotonic_ms())
             if isinstance(error, RateLimitError):
                 self._refusal = error
-            self._warn(book, failure)
+            if book.track is None or not _is_unknown_yet(error):
+                self._try_again(book)
+                self._warn(book, failure)
         except Exception as error:  # noqa: BLE001  # otherwise no other request would follow
             _log.exception("The snapshot request for %s failed", book.symbol)
             book.failure = error
             book.snapshot_failed(monotonic_ms())
+            self._try_again(book)
         self._runner.preparing.discard(book)
         if self.by_symbol.get(book.symbol) is book:
             self._report(book)
+
+    def _try_again(self, book: RequestingBook) -> None:
+        if book.track is not None and self.by_symbol.get(book.symbol) is book:
+            self._to_open.add(book.symbol)
 
     async def _load(self, book: RequestingBook, snapshot: bytes) -> None:
         """Load a snapshot, in a market that can wait when everything before it was delivered."""
@@ -408,6 +465,11 @@ class LocalBooks:
             self._warned.add(concerned)
             text = "No snapshot of the book of %s: %s; it is retried with increasing delays"
             _log.warning(text, book.symbol, failure)
+
+
+def _is_unknown_yet(error: Exception) -> bool:
+    """Whether the server has no book yet: the next recorded snapshot will be shown to this one, too."""
+    return isinstance(error, RequestError) and error.status == SERVICE_UNAVAILABLE
 
 
 def monotonic_ms() -> int:

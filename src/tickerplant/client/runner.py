@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakMethod
 
 from tickerplant.client.backfill import Backfill
@@ -34,6 +34,18 @@ TICK_S = 0.05
 """Interval between the ticks of the feed."""
 CLOSE_S = 2.0
 """How long a server may take to close a connection before it is aborted."""
+
+
+class Follower(Protocol):
+    """Books that follow recorded snapshots."""
+
+    def take_recorded(self, stream: str, snapshot: bytes) -> None:
+        """Take the next recorded snapshot of the book that follows `stream`."""
+        ...
+
+    def jumped(self) -> None:
+        """Note that the market continues from another position."""
+        ...
 
 
 class FeedRunner:
@@ -71,6 +83,8 @@ class FeedRunner:
         self._ends: list[WeakMethod[End]] = []
         self.lockstep: Lockstep | None = None
         """Keeps a market that can wait in step with its readers; None if it cannot."""
+        self.shown_to: set[Follower] | None = None
+        """The books that follow recorded snapshots; None if the market does not send them."""
         self.is_shared = False
         """Whether there are several consumers."""
         self.preparing: set[object] = set()
@@ -87,10 +101,27 @@ class FeedRunner:
         """Whether every stream is delivered or rejected, and every book had its first snapshot."""
         return self.feed.is_settled and not self.preparing
 
-    def keep_in_step(self) -> None:
-        """Treat the market as one that ends, and waits for its readers."""
+    def keep_in_step(self, *, shows_snapshots: bool = False) -> None:
+        """Treat the market as one that ends, and waits for its readers.
+
+        Args:
+            shows_snapshots: Whether it sends the recorded snapshots in their places, so that books
+                use these.
+        """
         self.feed.expect_end()
         self.lockstep = Lockstep(self._update_reading)
+        if shows_snapshots:
+            self.shown_to = set()
+            self.feed.take_snapshot = self._show
+
+    def _show(self, stream: str, snapshot: bytes) -> None:
+        for follower in tuple(self.shown_to or ()):
+            follower.take_recorded(stream, snapshot)
+
+    def jumped(self) -> None:
+        """Note that the market continues from another position."""
+        for follower in tuple(self.shown_to or ()):
+            follower.jumped()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

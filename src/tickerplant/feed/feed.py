@@ -41,6 +41,7 @@ from tickerplant.formatting import LONGEST_MESSAGE, one_line
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, Reader
 from tickerplant.notices import DecodeFailed, Stale, UnknownStream
+from tickerplant.stream_name import SNAPSHOT_SUFFIX
 from tickerplant.streams.spelling import unknown_reason
 
 _END = ord("}")
@@ -121,6 +122,8 @@ class Feed:
         self._reader = reader
         self._unreadable = 0
         self._late = 0
+        self.take_snapshot: Callable[[str, bytes], object] | None = None
+        """Takes the recorded snapshots that a hosted replay shows to a depth stream."""
         self._ended = FeedCounters()
         """Counts of streams that were closed."""
         self._pool = ConnectionPool(self._context, hosts, rng, self.is_full)
@@ -521,7 +524,10 @@ class Feed:
         """Take a message of a stream in an unusual envelope, or one that could not be decoded."""
         merged = connection.streams.get(head_of(name))
         if merged is None:
-            self._late += 1
+            if self.take_snapshot is not None and name.endswith(SNAPSHOT_SUFFIX):
+                self.take_snapshot(name.removesuffix(SNAPSHOT_SUFFIX), payload)
+            else:
+                self._late += 1
             return
         try:
             item = merged.decode(payload)

@@ -41,14 +41,19 @@ class RecordedTrack:
     Args:
         symbol: The symbol, in capitals.
         limit: Levels per side of its snapshots, until one shows it.
+        book: The book, if there is one already; it has a limit of its own.
     """
 
-    def __init__(self, symbol: str, limit: int = SNAPSHOT_LEVELS) -> None:
-        self.book = LocalBook(symbol, limit=limit, max_buffered=MAX_BUFFERED)
+    def __init__(
+        self, symbol: str, limit: int = SNAPSHOT_LEVELS, *, book: LocalBook | None = None
+    ) -> None:
+        self.book = book or LocalBook(symbol, limit=limit, max_buffered=MAX_BUFFERED)
         self._latest: RecordedSnapshot | None = None
         """The last snapshot: the book may turn out to need it with the next update."""
         self._tried: RecordedSnapshot | None = None
         """The last snapshot that was loaded while the book was not in sync."""
+        self._applied = 0
+        """How many updates the book had applied when the last snapshot came."""
         self.book.snapshot_requested(0)
 
     def offer(self, update: DepthUpdate, now_ms: int) -> None:
@@ -64,9 +69,14 @@ class RecordedTrack:
     def load(self, snapshot: RecordedSnapshot, now_ms: int) -> None:
         """Take the next snapshot."""
         self._latest = snapshot
+        self._applied = self.book.counters.applied
         if not self.book.awaits_snapshot:  # an earlier one waits for an update
             self.book.snapshot_requested(now_ms)
         self._load(now_ms)
+
+    def forget(self) -> None:
+        """Use no snapshot from before this: the position in the recording changed."""
+        self._latest = None
 
     def _load(self, now_ms: int) -> None:
         """Use the last snapshot if the book has not been updated since it."""
@@ -75,6 +85,7 @@ class RecordedTrack:
             snapshot is None
             or snapshot is self._tried
             or snapshot.received_ms < (book.updated_ms or 0)
+            or book.counters.applied != self._applied
         ):
             return
         if not book.is_following:  # a book that does may turn out to need it for good

@@ -185,7 +185,7 @@ def prepared(request: Request) -> tuple[str, ServeSettings, Service]:
     replayed = settings_of(ReplaySettings, request.settings)
     found = scanned(request.paths)
     venue = venue_of(request, found.streams)
-    return venue, replayed, replay_service(replayed, found)
+    return venue, replayed, replay_service(replayed, found, shows_snapshots=True)
 
 
 def settings_of(

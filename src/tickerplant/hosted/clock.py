@@ -63,6 +63,7 @@ class MarketClock:
         settle: A method that returns when the streams that were subscribed to are acknowledged.
         catch_up: A method that returns when everything that was sent was received.
         waiting: A method that returns a context within which the program waits for the market.
+        jumped: A method that is called when the market continues from another position.
     """
 
     def __init__(
@@ -71,13 +72,14 @@ class MarketClock:
         settle: Callable[[], Coroutine[None, None, None]],
         catch_up: Callable[[], Coroutine[None, None, None]],
         waiting: Callable[[], AbstractContextManager[None]],
+        jumped: Callable[[], None],
     ) -> None:
         self.is_started = False
         """Whether it was started, or is left to the program."""
         self._process = process
         # The market has its clock; a reference back would keep it, and its server, after its last use.
         self._settle, self._catch_up = WeakMethod(settle), WeakMethod(catch_up)
-        self._waiting = WeakMethod(waiting)
+        self._waiting, self._jumped = WeakMethod(waiting), WeakMethod(jumped)
 
     async def state(self) -> ClockState:
         """Return market time, speed, and whether it is paused.
@@ -138,7 +140,10 @@ class MarketClock:
             RequestError: it is not in the recording, the market is a simulation, or is over.
             UpstreamError: the server has ended.
         """
-        return await self._complete({"seek": _text_of(to)})
+        state = await self._complete({"seek": _text_of(to)})
+        if jumped := self._jumped():
+            jumped()
+        return state
 
     async def step(self, by: int | str | timedelta = 1) -> ClockState:
         """Advance a paused market; return the state when everything in between was received.

@@ -194,7 +194,9 @@ class HostedMarket(Market):
         self._hosting = hosting
         self._process = ServerProcess(hosting.name, self._lose)
         self._starting: asyncio.Task[None] | None = None
-        self.clock = MarketClock(self._process, self._settle, self._catch_up, self._waiting)
+        self.clock = MarketClock(
+            self._process, self._settle, self._catch_up, self._waiting, self._jumped
+        )
         """Market time: reads, pauses and changes it."""
 
     @property
@@ -223,6 +225,10 @@ class HostedMarket(Market):
         """Return when everything that the server has sent by now was received, or after a while."""
         await self._runner.catch_up(CAUGHT_UP_S)
 
+    def _jumped(self) -> None:
+        """Note that the market continues from another position."""
+        self._runner.jumped()
+
     def _waiting(self) -> AbstractContextManager[None]:
         """Return a context within which the program waits for the market, not the market for it."""
         return self._runner.waiting()
@@ -236,7 +242,11 @@ class HostedMarket(Market):
             if self._process.child is not None:
                 finalize(self, self._process.kill).atexit = False  # the child ends by itself then
             self._use(hosts_of(venue_of_name(venue), ready.venues[venue].streams))
-            self._runner.keep_in_step()
+            request = self._hosting.request
+            self._runner.keep_in_step(
+                shows_snapshots=isinstance(request, ReplayRequest)
+                and not {"faults", "scenario"} & request.settings.keys()
+            )
             await self._reach_start()
         except BaseException:
             self._process.kill()

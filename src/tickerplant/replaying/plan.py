@@ -52,6 +52,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Whether the clock is paused at the beginning."""
     waits: bool = False
     """Whether a paced replay, too, waits for readers that are slow."""
+    shows_snapshots: bool = False
+    """Whether subscribers of depth updates are sent the recorded snapshots, in their places."""
 
 
 class Span(Struct, frozen=True):

@@ -252,7 +252,14 @@ class Playback:
         if self.shift_ms:
             snapshots = tuple(shift_times(raw, self.shift_ms) for raw in file.snapshots)
             file = structs.replace(file, snapshots=snapshots)
-        return Player(self._plant, self._found, file, applied=self._depth, clock=clock)
+        return Player(
+            self._plant,
+            self._found,
+            file,
+            applied=self._depth,
+            clock=clock,
+            shows_snapshots=self._plan.shows_snapshots,
+        )
 
     def _open_books(self) -> None:
         for player in self._players:

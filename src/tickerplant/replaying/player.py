@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.readers import RAW_EVENTS, raw_decoder
-from tickerplant.envelope import NECK, head_of
+from tickerplant.envelope import NECK, head_of, wrap
 from tickerplant.errors import DecodeError, ImpossibleTimeError
+from tickerplant.events import BookSnapshot
 from tickerplant.frames import HEADERS
 from tickerplant.hub.hub import Sender
 from tickerplant.market.market import Market
@@ -23,7 +24,7 @@ from tickerplant.recording.event_clock import MISTIMED, EventClock, mistimed_tex
 from tickerplant.recording.line import Line
 from tickerplant.replaying.message_times import event_time_ms
 from tickerplant.replaying.scan import FileScan, Scan
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.stream_name import SNAPSHOT_SUFFIX, parse_stream_name
 
 RUN_LINES = 64
 """Lines that are sent before their events are applied, while the decoded events are still in the
@@ -33,6 +34,8 @@ SHOWN_BYTES = 60
 SLOW_PATH = (KeyError, ValueError, RecursionError)
 """Raised for a line in an unusual form, of another stream or symbol, or with a suspicious time."""
 UNDECODABLE = "no message"
+DEPTH_SUFFIXES = ("", "@100ms", "@500ms")
+"""What follows `<symbol>@depth` in the names of the streams that local books follow."""
 DEFAULT_DEPTH_MS = 250
 """Speed of `<symbol>@depth`, which names none."""
 
@@ -158,6 +161,7 @@ class Player:
         file: The scan of this file.
         applied: Whether the events of a stream are applied; its messages are sent in any case.
         clock: Judges the event times of this file; by default, one that trusts its receive times.
+        shows_snapshots: See `Plan`.
     """
 
     def __init__(
@@ -168,6 +172,7 @@ class Player:
         *,
         applied: Callable[[str], bool],
         clock: EventClock | None = None,
+        shows_snapshots: bool = False,
     ) -> None:
         self.undecodable = 0
         """Lines skipped because they are not messages."""
@@ -180,7 +185,9 @@ class Player:
         self._clock = clock or EventClock(file.ahead_ms)
         self._plant = plant
         self._file = file
+        self._found = found
         self._applied = applied
+        self._shows_snapshots = shows_snapshots
         self._senders = _Senders(plant, found, file)
         self._routes: dict[bytes, _Route] = {}
         """By the beginning of the usual envelope, up to the end of the name."""
@@ -322,7 +329,16 @@ class Player:
             sender = self._senders.get(stream) or self._open(stream)
             sender.send(payload, b"")
         for event in events:
+            if self._shows_snapshots and isinstance(event, BookSnapshot):
+                self._show(event.symbol, payload)
             self._plant.publish(event)
+
+    def _show(self, symbol: str, snapshot: bytes) -> None:
+        """Send a recorded snapshot to the subscribers of the depth updates of `symbol`."""
+        for suffix in DEPTH_SUFFIXES:
+            stream = f"{symbol.lower()}@depth{suffix}"
+            hub = self._plant.hubs[self._found.stream_venue(stream, self._file)]
+            hub.broadcast(stream, snapshot, wrap(stream + SNAPSHOT_SUFFIX, snapshot))
 
     def _open(self, stream: str) -> Sender:
         """Return the sender of a new stream, and set up its route if its events stay text."""

@@ -57,9 +57,19 @@ def scanned(paths: Sequence[str]) -> Scan:
 
 
 def replay_service(
-    settings: ReplaySettings, found: Scan, status_line: StatusLine | None = None
+    settings: ReplaySettings,
+    found: Scan,
+    status_line: StatusLine | None = None,
+    *,
+    shows_snapshots: bool = False,
 ) -> Service:
     """Return a service that plays the recordings `found`.
+
+    Args:
+        settings: The settings.
+        found: The scan of the recordings.
+        status_line: Where the progress is shown; standard error if missing.
+        shows_snapshots: See `Plan`.
 
     Raises:
         ConfigError: a setting cannot be used.
@@ -81,6 +91,7 @@ def replay_service(
         verbatim=settings.verbatim,
         is_paused=settings.paused,
         waits=settings.slow_readers == "wait",
+        shows_snapshots=shows_snapshots,
     )
     is_faulty = bool(settings.fault_rules or settings.scenario)
     source = RecordingSource(
