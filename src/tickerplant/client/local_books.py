@@ -161,8 +161,8 @@ class LocalBooks:
         self._warned: set[str] = set()
         """Symbols whose failure was logged; the empty one is for failures that concern all."""
         self._to_open: set[str] = set()
-        """Symbols whose books need a snapshot that is not recorded where the market is: at the
-        beginning, and after a jump.  Only for books with a `track`."""
+        """Symbols whose books request a snapshot even if they follow recorded ones: at first, and
+        after a jump, until one was used."""
         if runner.shown_to is not None:
             runner.shown_to.add(self)
         self._checks = asyncio.create_task(self._check_regularly())
@@ -190,7 +190,7 @@ class LocalBooks:
         book.clock = self._rest.now_ms
         if self._runner.shown_to is not None:
             book.track = RecordedTrack(symbol, book=book)
-            self._to_open.add(symbol)
+        self._to_open.add(symbol)
         self.by_symbol[symbol] = self._by_stream[stream] = book
         self._snapshots_used[symbol] = 0
         self._runner.preparing.add(book)
@@ -271,15 +271,15 @@ class LocalBooks:
                 book.updates_lost(f"stale: {reason or f'silent for {silent_ms} ms'}", now_ms)
             case Recovered():
                 book.updates_resumed(now_ms)
-                self._open_again(book)
+                self._to_open.add(book.symbol)
             case UnknownStream(reason=reason):
                 book.unknown_reason = reason
             case SubscriptionRejected(code=code, reason=reason):
                 book.failure = RequestError(code, reason)
             case Gap(reason=reason):
                 if reason == RESTARTED:
-                    book.ids_restarted(now_ms)
-                    self._open_again(book)
+                    (book.track or book).ids_restarted(now_ms)
+                    self._to_open.add(book.symbol)
                 self._reported_gaps.add(book.symbol)
             case _:
                 pass
@@ -297,6 +297,7 @@ class LocalBooks:
             items = [each for each in items if not isinstance(each, Gap)]
         if book.counters.snapshots_used != self._snapshots_used[book.symbol]:
             self._snapshots_used[book.symbol] = book.counters.snapshots_used
+            self._to_open.discard(book.symbol)
             items.append(
                 BookSynced(
                     streams=book.streams,
@@ -323,15 +324,11 @@ class LocalBooks:
             self._report(book)
 
     def jumped(self) -> None:
-        """Open the books anew if they turn out not to continue."""
+        """Open the books anew if they turn out not to continue: the next snapshot may be far."""
         for book in self.by_symbol.values():
-            self._open_again(book)
-
-    def _open_again(self, book: RequestingBook) -> None:
-        """Request a snapshot if the book is not in sync: the next recorded one may be far."""
-        if book.track is not None:
-            book.track.forget()
-            self._to_open.add(book.symbol)
+            if book.track is not None:
+                book.track.forget()
+                self._to_open.add(book.symbol)
 
     # Snapshots
 
@@ -411,7 +408,7 @@ class LocalBooks:
             self._report(book)
 
     def _try_again(self, book: RequestingBook) -> None:
-        if book.track is not None and self.by_symbol.get(book.symbol) is book:
+        if self.by_symbol.get(book.symbol) is book:
             self._to_open.add(book.symbol)
 
     async def _load(self, book: RequestingBook, snapshot: bytes) -> None:

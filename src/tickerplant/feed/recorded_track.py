@@ -74,6 +74,11 @@ class RecordedTrack:
             self.book.snapshot_requested(now_ms)
         self._load(now_ms)
 
+    def ids_restarted(self, now_ms: int) -> None:
+        """Record that update ids restarted; a snapshot that came just before may be of the new ones."""
+        self.book.ids_restarted(now_ms)
+        self._tried = None
+
     def forget(self) -> None:
         """Use no snapshot from before this: the position in the recording changed."""
         self._latest = None
