@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from programs import PATIENCE_S
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
@@ -52,7 +53,7 @@ class Bot:
         self._is_stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        exchange.wait_until(exchange.connections)
+        exchange.wait_until(lambda: self.connected)
 
     def _run(self) -> None:
         while not self._is_stopped.is_set():
@@ -191,7 +192,7 @@ def test_a_client_that_is_cut_is_waited_for_after_each_slice(exchange: Exchange)
 
 
 def test_without_slices_a_step_is_over_before_a_client_is_back(exchange: Exchange) -> None:
-    with bot_at(exchange, again_after_s=1) as bot:
+    with bot_at(exchange, again_after_s=PATIENCE_S) as bot:
         exchange.fault("close", at="+2s", once=True)
         exchange.step("10s", settle=True)
         assert bot.connected == 1
