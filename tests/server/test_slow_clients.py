@@ -19,6 +19,7 @@ from tickerplant.events import BookSnapshot, BookTicker, DepthUpdate
 from tickerplant.protocol.close_reasons import ENDED, STALLED
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.endpoint import Connection
+from tickerplant.server.websocket import WebSocketConnection
 from tickerplant.venue import USDM
 
 pytestmark = pytest.mark.sockets
@@ -27,6 +28,7 @@ DEPTH = "btcusdt@depth@0ms"
 QUOTES = "btcusdt@bookTicker"
 TRADES = "btcusdt@trade"
 RECEIVE_BYTES = 4096
+SEND_BYTES = 4096
 
 
 @asynccontextmanager
@@ -35,7 +37,18 @@ async def connected(house: Loopback, path: str) -> AsyncIterator[tuple[socket.so
     with house.socket(receive_bytes=RECEIVE_BYTES) as sock:
         await shake_hands(sock, path)
         (connection,) = house.server.endpoints[0].connections
+        take_little(connection)
         yield sock, connection
+
+
+def take_little(connection: Connection) -> None:
+    """Let the network take less than makes a client behind: who falls behind stays so until it reads.
+
+    A buffer that grows takes more when the client's machine gets round to confirming what it has.
+    """
+    assert isinstance(connection, WebSocketConnection)
+    sock = connection.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
 
 
 async def read_until_quiet(sock: socket.socket, is_over: str) -> list[Any]:
@@ -70,13 +83,14 @@ async def test_a_latest_client_that_stops_reading_resumes_with_the_newest_quote(
         connected(house, f"/stream?streams={QUOTES}&delivery=latest") as (sock, connection),
     ):
         behind_at = await fall_behind(house, connection)
+        unsent_bytes = connection.unsent_bytes
         last = behind_at + 5_000
         for number in range(behind_at + 1, last + 1):
             quote(house, number)
             if not number % 100:
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert connection.unsent_bytes < 100_000, "what waits is conflated, not buffered"
+        assert connection.unsent_bytes <= unsent_bytes, "what waits is conflated, not buffered"
         messages = await read_until_quiet(sock, f'"u":{last},')
         ids = [each["data"]["u"] for each in messages]
         assert ids == sorted(ids)
@@ -225,6 +239,7 @@ async def test_the_page_of_connections_tells_who_is_behind() -> None:
         with house.socket(receive_bytes=RECEIVE_BYTES) as sock:
             await shake_hands(sock, f"/stream?streams={QUOTES}/{TRADES}&delivery=latest&stamps=1")
             slow = list(house.server.endpoints[0].connections)[-1]
+            take_little(slow)
             quote(house, await fall_behind(house, slow) + 1)
             await asyncio.sleep(0)
             page = (await house.get("/plant/v1/connections")).json
