@@ -222,7 +222,7 @@ async def test_messages_of_a_latest_client_wait_through_an_injected_stall() -> N
         for number in range(1, 101):
             quote(house, number)
             await asyncio.sleep(0)
-        assert hub.backlogs[connection].conflated == 99
+        await until(lambda: hub.backlogs[connection].conflated == 99)
         house.clock.now_ms += 60_000
         assert json.loads(await client.recv())["u"] == 100
         quote(house, 101)
@@ -241,7 +241,8 @@ async def test_the_page_of_connections_tells_who_is_behind() -> None:
             slow = list(house.server.endpoints[0].connections)[-1]
             take_little(slow)
             quote(house, await fall_behind(house, slow) + 1)
-            await asyncio.sleep(0)
+            hub = house.server.endpoints[0].hub
+            await until(lambda: len(hub.backlogs[slow]))
             page = (await house.get("/plant/v1/connections")).json
             assert page["total"] == 3
             assert page["deliveries"] == {"every": 1, "latest": 1}
