@@ -42,7 +42,7 @@ async def connected(house: Loopback, path: str) -> AsyncIterator[tuple[socket.so
 
 
 def take_little(connection: Connection) -> None:
-    """Let the network take less than makes a client behind: who falls behind stays so until it reads.
+    """Keep the buffer of the network small, so that it takes little more after a client is behind.
 
     A buffer that grows takes more when the client's machine gets round to confirming what it has.
     """
@@ -95,7 +95,7 @@ async def test_a_latest_client_that_stops_reading_resumes_with_the_newest_quote(
         ids = [each["data"]["u"] for each in messages]
         assert ids == sorted(ids)
         assert ids[-1] == last
-        assert len(ids) < last, "nothing was replaced"
+        assert len(ids) < last - 4_000, "of the quotes that waited, most were replaced"
         await until(lambda: not house.server.endpoints[0].hub.backlogs[connection].is_held)
         quote(house, last + 1)
         assert await read_until_quiet(sock, f'"u":{last + 1},')
@@ -137,7 +137,7 @@ async def test_a_book_kept_from_the_depth_of_a_latest_client_is_the_true_one_aft
         true = {instrument.price.text[p]: instrument.quantity.text[q] for p, q in bids}
         assert {price: size for price, size in book.items() if float(size)} == true
         conflated = hub.backlogs[connection].conflated
-        assert conflated, "nothing was merged"
+        assert conflated > 150, "of the 300 updates after the hold, most were merged"
         assert len(messages) == number - 1 - conflated, "every update was sent or merged"
 
 

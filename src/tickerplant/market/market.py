@@ -63,7 +63,7 @@ class Market:
         source_events: Kinds of events that the source delivers; the others are derived if possible.
         reserved_snapshot_ids: Whether the source leaves the id after each change unused. That id
             then names a snapshot: it lies strictly between two changes, so the documented join
-            `U <= lastUpdateId <= u` succeeds at any time.  Snapshots come before what follows them.
+            `U <= lastUpdateId <= u` succeeds at any time. Snapshots come before what follows them.
     """
 
     def __init__(
