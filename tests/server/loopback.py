@@ -159,13 +159,26 @@ UPGRADE = (
 )
 
 
+async def receive(sock: socket.socket) -> bytes:
+    """Return what comes next, and let the event loop have a turn, in which the time limit acts.
+
+    Raises:
+        ConnectionError: The server has closed the connection.
+    """
+    await asyncio.sleep(0)
+    data = await asyncio.get_running_loop().sock_recv(sock, 1 << 18)
+    if not data:
+        raise ConnectionError("expected more data, and the server has closed the connection")
+    return data
+
+
 async def shake_hands(sock: socket.socket, path: str) -> bytes:
     """Upgrade a bare socket; return what follows the answer's head at once."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
     head = b""
     while b"\r\n\r\n" not in head:
-        head += await loop.sock_recv(sock, 4096)
+        head += await receive(sock)
     assert head.startswith(b"HTTP/1.1 101 "), head
     return head.partition(b"\r\n\r\n")[2]
 

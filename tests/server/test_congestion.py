@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from loopback import TICK_MS, Loopback, loopback, looped, shake_hands, until
+from loopback import TICK_MS, Loopback, loopback, looped, receive, shake_hands, until
 from msgspec.structs import replace
 from programs import PATIENCE_S
 
@@ -162,13 +162,13 @@ def test_a_reader_that_is_gone_is_forgotten() -> None:
     assert (congestion.behind_count, congestion.congested) == (0, False)
 
 
-MORE_THAN_THE_KERNEL_HOLDS = 100_000
-"""So many trades do not fit into the buffers of a socket that nobody reads."""
+MORE_THAN_A_SERVER_HOLDS = 200_000
+"""So many trades fit neither into the buffers of a socket that nobody reads nor below the bound."""
 
 
 async def publish(house: Loopback) -> None:
     """Publish trades as a replay does: a slice, a turn, and a wait while anybody is congested."""
-    for _ in range(MORE_THAN_THE_KERNEL_HOLDS // 100):
+    for _ in range(MORE_THAN_A_SERVER_HOLDS // 100):
         for _ in range(100):
             house.trade()
         await house.server.congestion.wait_clear()
@@ -177,26 +177,24 @@ async def publish(house: Loopback) -> None:
 @pytest.mark.sockets
 @looped
 async def test_a_source_that_waits_loses_no_client_that_reads() -> None:
-    limits = replace(LIMITS, max_unsent_bytes=100_000)
-    async with loopback(limits) as house:
+    async with loopback() as house:
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws/btcusdt@trade")
             publishing = asyncio.create_task(publish(house))
             await until(lambda: house.server.congestion.congested)
-            loop = asyncio.get_running_loop()
             received, tail = 0, b""
-            while b'"t":%d,' % MORE_THAN_THE_KERNEL_HOLDS not in tail:
-                chunk = tail[-200:] + await loop.sock_recv(sock, 1 << 18)
+            while b'"t":%d,' % MORE_THAN_A_SERVER_HOLDS not in tail:
+                chunk = tail[-200:] + await receive(sock)
                 received += chunk.count(b'"e":"trade"') - tail[-200:].count(b'"e":"trade"')
                 tail = chunk
             await publishing
-        assert received == MORE_THAN_THE_KERNEL_HOLDS
+        assert received == MORE_THAN_A_SERVER_HOLDS
 
 
 @pytest.mark.sockets
 @looped
 async def test_a_source_that_waits_drops_a_client_that_stops_reading() -> None:
-    limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=10, stall_timeout_ms=100)
+    limits = replace(LIMITS, close_grace_ms=10, stall_timeout_ms=100)
     async with loopback(limits) as house:
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws/btcusdt@trade")
@@ -215,16 +213,15 @@ async def test_a_client_that_does_not_read_is_closed_by_time_long_before_the_bou
         with house.socket(receive_bytes=4096) as sock, house.socket() as reading:
             await shake_hands(sock, "/ws/btcusdt@trade")
             await shake_hands(reading, "/ws/btcusdt@trade")
-            loop = asyncio.get_running_loop()
             async with asyncio.timeout(PATIENCE_S):
                 while not congestion.behind_count:
                     for _ in range(200):
                         house.trade()
-                    await loop.sock_recv(reading, 1 << 20)
+                    await receive(reading)
                 while not counters.closed:
                     house.clock.now_ms += LIMITS.max_unread_ms
                     house.trade()
-                    await loop.sock_recv(reading, 1 << 20)
+                    await receive(reading)
                     await asyncio.sleep(3 * TICK_MS / 1_000)
             assert counters.closed == {STALLED.name: 1}
             assert len(house.server.connections) == 1, "the one that reads"

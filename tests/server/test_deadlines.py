@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
-from loopback import START_MS, Loopback, loopback, looped, shake_hands, until
+from loopback import START_MS, Loopback, loopback, looped, receive, shake_hands, until
 from msgspec import Struct
 from msgspec.structs import replace
 from websockets.frames import Frame, Opcode
@@ -55,7 +55,7 @@ async def test_a_message_that_does_not_end_is_cut(parts: list[bytes]) -> None:
             house.clock.now_ms = due_ms
             received = b""
             while MESSAGE_TIMEOUT.reason.encode() not in received:
-                received += await loop.sock_recv(sock, 4096)
+                received += await receive(sock)
         await until(lambda: not house.server.endpoints[0].connections)
         assert (await house.metrics())[CLOSED] == 1
         assert house.server.complaints.counts[f"close {MESSAGE_TIMEOUT.name}"] == 1

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from loopback import TICK_MS, Loopback, loopback, looped, shake_hands, until
+from loopback import TICK_MS, Loopback, loopback, looped, receive, shake_hands, until
 from msgspec.structs import replace
 from stage import payloads
 
@@ -40,9 +40,9 @@ async def connected(house: Loopback, path: str) -> AsyncIterator[tuple[socket.so
 
 async def read_until_quiet(sock: socket.socket, is_over: str) -> list[Any]:
     """The messages up to one that contains `is_over`."""
-    loop, data = asyncio.get_running_loop(), b""
+    data = b""
     while not (is_over.encode() in data and data.endswith(b"}")):
-        data += await loop.sock_recv(sock, 1 << 16)
+        data += await receive(sock)
     return [json.loads(text) for text in payloads(data)]
 
 
@@ -189,9 +189,9 @@ async def test_what_waited_is_sent_before_the_end_of_the_streams() -> None:
         for update_id in (number + 1, number + 2):
             quote(house, update_id)
         house.server.end_streams(ENDED)
-        loop, data = asyncio.get_running_loop(), b""
+        data = b""
         while ENDED.reason.encode() not in data:
-            data += await loop.sock_recv(sock, 1 << 16)
+            data += await receive(sock)
         assert f'"u":{number + 2},'.encode() in data
         assert f'"u":{number + 1},'.encode() not in data, "it was replaced"
 

@@ -9,7 +9,7 @@ import pytest
 from bare_connection import END, answers, endpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback import UPGRADE, loopback, looped
+from loopback import UPGRADE, loopback, looped, receive
 from test_frame_reader import CUTS, P, frame, torn
 from test_websocket_order import ASK, PONGED, REQUEST, SWITCHED, TOLD
 
@@ -190,6 +190,6 @@ async def test_over_a_socket_a_frame_may_follow_its_request_at_once() -> None:
             await loop.sock_sendall(sock, request + ASK + frame(TEXT, b"["))
             received = b""
             while b"Invalid request" not in received:
-                received += await loop.sock_recv(sock, 4096)
+                received += await receive(sock)
             assert received.count(b"HTTP/1.1 ") == 2
             assert text_frame(b'{"result":[],"id":7}') in received

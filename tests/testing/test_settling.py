@@ -91,7 +91,9 @@ def deaf_client(exchange: Exchange, path: str = f"/ws/{TRADES}") -> Iterator[soc
         sock.sendall(UPGRADE.format(path=path).encode())
         head = b""
         while not head.endswith(b"\r\n\r\n"):
-            head += sock.recv(1)
+            byte = sock.recv(1)
+            assert byte, "the exchange has closed the connection before its answer"
+            head += byte
         yield sock
 
 
