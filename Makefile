@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV     ?= uv
 ARGS   ?=
+PYTEST := $(BIN)/pytest --maxprocesses 8
+# Where it is set, pytest would rewrite the assertions of a thousand modules anew in each worker.
+unexport PYTHONDONTWRITEBYTECODE
 
 INSTALLED := $(VENV)/.installed
 TOOLS     := $(VENV)/.tools
@@ -32,7 +35,7 @@ debian = if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	fi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run window browser promtool test window-check quick fresh lint types unit bench compat docs screenshots wheel site lock clean
+.PHONY: help setup run window browser promtool test test-slow window-check quick fresh lint types unit bench compat docs screenshots wheel site lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +56,11 @@ browser: ## Install Chromium, in which the window is tested (Debian's, if that i
 promtool: ## Install promtool, with which the alert rules are tested (Debian, as root)
 	@command -v promtool || $(call debian,prometheus,The alert rules are tested with promtool)
 
-test: lint types window-check unit ## Check everything: lint, format, types, tests
+test: lint types window-check unit ## Check lint, format, types, the window, and all that a test itself decides (4 minutes)
+
+test-slow: $(TOOLS) $(WINDOW) ## Test what needs real processes, real time and a browser (6 minutes)
+	@$(has_chromium) >/dev/null || $(unpack_chromium) || echo "There is no Chromium: tests of the window are skipped." >&2
+	$(PYTEST) --numprocesses 3 --dist loadfile -m slow
 
 lint: $(TOOLS) ## Check style and format
 	$(BIN)/ruff check
@@ -68,15 +75,14 @@ window-check: $(TOOLS) $(CHECKERS) ## Check the window: types, style, tests
 		> window/build/openapi.json
 	$(NPM) run --silent check
 
-quick: $(TOOLS) ## Run most tests in half a minute: no sockets, no processes, fewer examples
-	$(BIN)/pytest --numprocesses logical --maxprocesses 8 -m 'not sockets and not slow' --hypothesis-profile quick
+quick: $(TOOLS) ## Run most tests in half a minute: no event loops, no processes, fewer examples
+	$(PYTEST) --numprocesses auto -m 'not sockets and not slow and not looped and not heavy' --hypothesis-profile quick
 
 fresh: $(TOOLS) ## Try properties on fresh examples; a patch keeps those that fail
-	$(BIN)/pytest --numprocesses logical --maxprocesses 8 -m 'hypothesis and not sockets' --hypothesis-profile fresh
+	$(PYTEST) --numprocesses auto -m 'hypothesis and not sockets and not slow' --hypothesis-profile fresh
 
-unit: $(TOOLS) $(WINDOW) ## Run all tests
-	@$(has_chromium) >/dev/null || $(unpack_chromium) || echo "There is no Chromium: tests of the window are skipped." >&2
-	$(BIN)/pytest --numprocesses auto --maxprocesses 8
+unit: $(TOOLS) ## Run the tests of `make test`
+	$(PYTEST) --numprocesses auto -m 'not slow'
 
 bench: $(TOOLS) ## Measure, with ratios to a plain baseline of the same run
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -3,9 +3,12 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -35,17 +38,33 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
-WORKERS_PER_CORE = 2
-"""Tests that open sockets or start processes wait most of the time."""
+LIMIT_S = 30
+"""After this a test hangs: seconds of the machine where it opens sockets, else of its processor."""
+SLOW_LIMIT_S = 60
+"""After this a test of the slow tier hangs."""
+AGAIN_S = 0.5
+"""How often a test that hangs is told so: asyncio swallows what is raised in a callback."""
+TESTS = Path(__file__).parent
 GUARDED = {"socket.bind", "socket.connect", "subprocess.Popen"}
 """Audit events that only tests with the mark `sockets` may cause."""
 _is_guarded = False
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return the workers of `--numprocesses auto`; those of `logical` are one for each core."""
-    cores = os.cpu_count() or 1
-    return cores if config.getoption("numprocesses") == "logical" else WORKERS_PER_CORE * cores
+    """Return the workers of `--numprocesses auto`: one for each core, whatever else is installed."""
+    return os.cpu_count() or 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test of the slow tier that does not say why it is there.
+
+    Raises:
+        UsageError: Its mark has no reason.
+    """
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            if not (mark.args and mark.args[0]):
+                raise pytest.UsageError(f"{item.nodeid}: the mark `slow` expects a reason")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,6 +110,33 @@ def sockets_only_where_marked(request: pytest.FixtureRequest) -> Iterator[None]:
     _is_guarded = request.node.get_closest_marker("sockets") is None
     yield
     _is_guarded = False
+
+
+@pytest.fixture(autouse=True)
+def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End a test that hangs, and say where it stood.
+
+    A test in memory is bounded by what it computes, so that a busy machine cannot fail it.
+    """
+    marks = {mark.name for mark in request.node.iter_markers()}
+    is_real = bool(marks & {"sockets", "slow"})
+    limit_s = SLOW_LIMIT_S if "slow" in marks else LIMIT_S
+    timer, sign = (
+        (signal.ITIMER_REAL, signal.SIGALRM) if is_real else (signal.ITIMER_PROF, signal.SIGPROF)
+    )
+
+    def hang(_sign: int, frame: FrameType | None) -> None:
+        while frame is not None and TESTS not in Path(frame.f_code.co_filename).parents:
+            frame = frame.f_back
+        at = "" if frame is None else f" at {frame.f_code.co_filename}:{frame.f_lineno}"
+        seconds = "seconds" if is_real else "seconds of the processor"
+        pytest.fail(f"not over after {limit_s} {seconds}{at}", pytrace=True)
+
+    before = signal.signal(sign, hang)
+    signal.setitimer(timer, limit_s, AGAIN_S)
+    yield
+    signal.setitimer(timer, 0)
+    signal.signal(sign, before)
 
 
 @pytest.fixture(autouse=True)

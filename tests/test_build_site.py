@@ -59,7 +59,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_site_has_no_broken_link_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
     out = tmp_path / "site"
     built = build(ROOT, out)
@@ -73,7 +73,7 @@ def test_the_site_has_no_broken_link_and_loads_nothing_from_other_hosts(tmp_path
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("added", "problem"),
     [

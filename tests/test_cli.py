@@ -106,7 +106,7 @@ def test_the_reference_tables_are_printed(
     assert re.search(expected, out, re.MULTILINE), out
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -390,7 +390,7 @@ routing = "lenient"
 """Settings of every command, of which two are of all of them."""
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "environment", "more", "expected"),
     [
@@ -461,7 +461,7 @@ def test_disabled_limits_are_announced() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_streams_rest_and_websocket_api_may_have_hosts_of_their_own(tmp_path: Path) -> None:
     """Three plants take one role each: what a command needs from another fails at a closed port."""
     market = (*SMALL, "--seed", "7", "--limits", "off")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from programs import PATIENCE_S, ROOT
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 TESTS = """
 from hypothesis import given, strategies as st

@@ -176,7 +176,7 @@ def metadata_of(wheel: Path) -> Any:
         return message_from_bytes(files.read(name))
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.sockets
 def test_the_wheels_are_one_with_the_code_and_one_that_requires_it(tmp_path: Path) -> None:
     for folder in (ROOT, ROOT / "packaging" / FULL):

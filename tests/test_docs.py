@@ -157,7 +157,7 @@ def test_what_the_pages_say_that_explain_prints_is_what_it_prints() -> None:
         assert CliRunner().invoke(commands, shlex.split(command)).output == output
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_candle_that_is_the_same_in_every_run_is_the_one_in_the_page() -> None:
     page = (ROOT / "docs" / "how-to" / "run-in-ci.md").read_text(encoding="utf-8")
     shown = re.search(r"^\$ curl '\S+klines\?(\S+)'\n(\[\[.*\]\])$", page, re.MULTILINE)

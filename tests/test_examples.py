@@ -130,7 +130,7 @@ def test_each_book_is_recorded_after_its_first_change(
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("origin", ["live", "simulated", "tape"])
 def test_one_strategy_runs_on_three_origins(origin: str, market: Addresses, tmp_path: Path) -> None:
     program = [str(EXAMPLES / "one_strategy.py"), origin]
@@ -169,7 +169,7 @@ def run_in(language: str, folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_suite_in_javascript_tests_its_book(tmp_path: Path) -> None:
     try:
         run_in("node", tmp_path, *WITH_SOCKETS)
@@ -181,7 +181,7 @@ def test_a_suite_in_javascript_tests_its_book(tmp_path: Path) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_script_tests_best_prices_with_curl(tmp_path: Path) -> None:
     if not (shutil.which("curl") and shutil.which("jq")):
         pytest.skip("there is no curl or no jq")
@@ -191,7 +191,7 @@ def test_a_script_tests_best_prices_with_curl(tmp_path: Path) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_suite_of_unittest_needs_no_other_package(tmp_path: Path) -> None:
     run_in(sys.executable, tmp_path, str(EXAMPLES / "any_language" / "test_spread.py"))
 
@@ -234,7 +234,7 @@ def run_tests_of_the_bot(program: str, folder: Path) -> str:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_bot_of_the_tutorial_fails_exactly_the_tests_of_its_three_mistakes(
     tmp_path: Path,
 ) -> None:
@@ -247,7 +247,7 @@ def test_the_bot_of_the_tutorial_fails_exactly_the_tests_of_its_three_mistakes(
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_mended_bot_passes_all_of_them(tmp_path: Path) -> None:
     printed = run_tests_of_the_bot("mended_bot.py", tmp_path)
     passed = re.findall(r"^PASSED test_bot.py::(\w+)", printed, re.MULTILINE)

@@ -68,7 +68,7 @@ def test_an_invalid_url_is_rejected_in_one_line(text: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 @pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.pattern.text)
 def test_every_stream_of_the_catalogue_is_explained(row: Stream, profile: Profile) -> None:
@@ -79,7 +79,7 @@ def test_every_stream_of_the_catalogue_is_explained(row: Stream, profile: Profil
         assert bool(note.carries) == (note.speed_ms is not None)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 @pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.pattern.text)
 def test_a_stream_is_delivered_on_one_route_where_routes_are_split(
@@ -205,7 +205,7 @@ def test_the_wrong_route_is_silent_if_strict_and_a_remark_if_lenient() -> None:
     assert (before.streams[0].silent, before.streams[0].remark) == (None, None)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @given(
     counts=st.tuples(st.integers(0, 1100), st.integers(0, 1100), st.integers(0, 1100)),
     profile=st.sampled_from([P2026Q1, CURRENT]),
@@ -231,7 +231,7 @@ def test_connections_contain_every_stream_once_within_the_limits(
         assert len(target.names) == (each.streams if each.names_fit else 0)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_too_many_streams_in_a_url_are_a_remark() -> None:
     url = "/stream?streams=" + "/".join(f"s{n}" for n in range(1025))
     (address,) = explain([url], P2026Q1).addresses

@@ -80,7 +80,7 @@ def test_every_step_of_the_notebook_is_explained_and_short() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_minute_is_watched_and_drawn(facts: Facts) -> None:
     assert facts["quotes"] > 1_000
     assert len(facts["trades"]) > 100
@@ -90,7 +90,7 @@ def test_a_minute_is_watched_and_drawn(facts: Facts) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_recording_is_read_as_a_table_and_drawn_by_seconds(facts: Facts) -> None:
     assert facts["table"] > 1_000
     seconds, quantity = facts["seconds"]
@@ -102,7 +102,7 @@ def test_the_recording_is_read_as_a_table_and_drawn_by_seconds(facts: Facts) -> 
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_book_is_drawn_over_time(facts: Facts) -> None:
     assert 110 < len(facts["sampled"]) <= 121
     assert all(bid < mid < ask for bid, mid, ask in facts["sampled"])

@@ -156,7 +156,7 @@ def test_a_client_begins_with_an_example_that_can_be_run(module: ModuleType) -> 
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_program_of_the_package_runs() -> None:
     (program,) = _code_in(tickerplant.__doc__ or "")
 

@@ -53,7 +53,7 @@ def test_a_picture_is_small_and_shows_the_changes(name: str) -> None:
     assert {"changes", "last price", "mark price"} <= words
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_same_run_is_the_same_picture(drawing: ModuleType) -> None:
     scenario = parse_scenario(SHORT, "short.toml")
     one, other = (drawing.draw(scenario, drawing.run(scenario)) for _ in range(2))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "explanation" / "scaling.md"
 SHOWN = re.compile(r"^\$ python -m (benchmarks\.sizing .*)\n((?:.+\n)+?)```$", re.MULTILINE)
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 
 def size(*arguments: str) -> subprocess.CompletedProcess[str]:

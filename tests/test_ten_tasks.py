@@ -72,7 +72,7 @@ def klines(market: Addresses) -> dict[int, str]:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("program", ["best_prices.py", "best_prices_blocking.py"])
 def test_best_prices_are_those_of_the_stream(
     program: str, market: Addresses, tmp_path: Path
@@ -85,7 +85,7 @@ def test_best_prices_are_those_of_the_stream(
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_trades_of_two_symbols_and_a_quote_are_told_apart(
     market: Addresses, tmp_path: Path
 ) -> None:
@@ -125,7 +125,7 @@ def assert_books(lines: list[str], mids: dict[str, set[float]]) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_books_have_the_mid_prices_of_the_best_prices(market: Addresses, tmp_path: Path) -> None:
     streams = [f"{each.lower()}@bookTicker" for each in SYMBOLS]
     with witness(market, *streams) as received:
@@ -138,7 +138,7 @@ def test_books_have_the_mid_prices_of_the_best_prices(market: Addresses, tmp_pat
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_twenty_candles_are_those_of_rest(market: Addresses, tmp_path: Path) -> None:
     printed = run([str(TASKS / "twenty_candles.py")], tmp_path, environment(market))
     candles = [line.split() for line in printed.splitlines()]
@@ -150,7 +150,7 @@ def test_twenty_candles_are_those_of_rest(market: Addresses, tmp_path: Path) -> 
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_history_is_joined_to_live_candles(market: Addresses, tmp_path: Path) -> None:
     program = [str(TASKS / "candles_with_history.py")]
     lines = first_lines(program, tmp_path, 501, environment(market))
@@ -163,7 +163,7 @@ def test_history_is_joined_to_live_candles(market: Addresses, tmp_path: Path) ->
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_gaps_are_told_where_messages_are_missing(tmp_path: Path) -> None:
     options = ("--seed", "7", "--speed", "20", "--symbols", "BTCUSDT", "--fault", "reset=20s")
     with serving("simulate", *options) as addresses:
@@ -234,7 +234,7 @@ def recorded_mids(folder: Path) -> dict[str, set[float]]:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_table_has_every_trade_of_the_recording(folder: Path) -> None:
     printed = run([at_its_hour("hour_of_trades.py", folder)], folder)
     trades = recorded_trades(folder)
@@ -244,7 +244,7 @@ def test_the_table_has_every_trade_of_the_recording(folder: Path) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_every_trade_is_printed_with_its_book(folder: Path) -> None:
     printed = run([at_its_hour("hour_with_books.py", folder)], folder)
     rows = [line.split() for line in printed.splitlines()]
@@ -263,7 +263,7 @@ def test_every_trade_is_printed_with_its_book(folder: Path) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_replayed_hour_has_the_books_of_the_recording(folder: Path) -> None:
     printed = run([at_its_hour("hour_replayed.py", folder)], folder)
     lines = printed.splitlines()

@@ -84,7 +84,7 @@ def pyright(folder: Path) -> Findings:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_no_program_has_an_error(checker: str, request: pytest.FixtureRequest) -> None:
     findings: Findings = request.getfixturevalue(checker)
@@ -92,7 +92,7 @@ def test_no_program_has_an_error(checker: str, request: pytest.FixtureRequest) -
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_both_checkers_find_every_mistake_of_the_table(mypy: Findings, pyright: Findings) -> None:
     found = [
         (line, ", ".join(mypy[f"mistake_{number}"]), ", ".join(pyright[f"mistake_{number}"]))

@@ -292,7 +292,7 @@ def open_files() -> int:
     return len(list(open_now.iterdir())) if open_now.is_dir() else 0
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_files_are_closed_when_an_iteration_is_abandoned(tmp_path: Path) -> None:
     opened = tickerplant.open_recording(recording(tmp_path, trades(500)))
     before = open_files()
@@ -478,7 +478,7 @@ def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_S)  # noqa: S603  # ours
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
     path = SHARED / "ws-usdm-2024-08-hftbacktest" / "btcusdt_20240808.gz"
     if not path.exists():

@@ -398,7 +398,7 @@ def test_each_book_equals_the_true_one_whatever_is_missing(
     assert read == len(is_complete)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_best_prices_are_those_of_book_ticker_at_equal_ids(tmp_path: Path) -> None:
     tickers: dict[tuple[str, int], Sequence[str]] = {}
     compared = 0

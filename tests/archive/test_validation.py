@@ -57,7 +57,7 @@ NUMBERS = ("0", "-0", "-0.00000", "00001", "65000.10", "1.000000000000000000", "
 SHOWN = [text[:20].encode("unicode_escape").decode() for text in NO_NUMBERS]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("text", NO_NUMBERS, ids=SHOWN)
 def test_a_message_with_an_invalid_number_is_skipped_and_named(tmp_path: Path, text: str) -> None:
     trades = [line_of("a@trade", TRADE | {"t": number}, START_NS + number) for number in range(9)]
@@ -74,7 +74,7 @@ def test_a_message_with_an_invalid_number_is_skipped_and_named(tmp_path: Path, t
         assert len(reason) < 400
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("text", NO_NUMBERS, ids=SHOWN)
 def test_an_update_with_an_invalid_level_is_skipped_entirely(tmp_path: Path, text: str) -> None:
     levels: tuple[dict[str, Any], ...] = (

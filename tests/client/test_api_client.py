@@ -26,7 +26,6 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM, USDM, Venue
 
-pytestmark = pytest.mark.sockets
 
 REFUSED = "tickerplant_requests_refused_total"
 Handler: TypeAlias = Callable[[ServerConnection], Awaitable[None]]

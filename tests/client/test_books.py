@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from consumers import client_of, connections, every, quick, received
-from loopback import START_MS, TICK_MS, Clock, Loopback, looped, until
+from loopback import START_MS, TICK_MS, Clock, Loopback, listen, looped, until
 from misbehaving import TimeSpec
 from programs import PATIENCE_S
 
@@ -31,7 +31,6 @@ from tickerplant.truth.truth import Truth
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.sockets
 
 BTC = "BTCUSDT"
 STEP_MS = 100
@@ -85,6 +84,7 @@ async def exchange(
         clock=clock,
         tick_ms=TICK_MS,
         truth=truth,
+        listen=listen(),
     )
     server.faults.switch(faults_of(faults) if faults else ())
     await server.start()

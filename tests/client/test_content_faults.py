@@ -22,7 +22,6 @@ from tickerplant.faults.snapshot_rows import SNAPSHOT_ROWS
 from tickerplant.feed.order_book import BookState
 from tickerplant.messages import BookResyncing, DecodeFailed, Gap, Notice
 
-pytestmark = pytest.mark.sockets
 
 QUOTES = "btcusdt@bookTicker"
 ELSEWHERE = {"chain", "fields", "words"}
@@ -89,7 +88,7 @@ async def test_a_trade_that_comes_too_late_was_reported_as_missing() -> None:
         assert kinds(await read(subscription, 1)) == ["6"]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @looped
 async def test_a_quote_is_never_delivered_after_a_newer_one() -> None:
     async with exchange(BTC) as house, client_of(house) as market:
@@ -163,7 +162,7 @@ async def test_a_clock_that_is_off_and_is_set_right_costs_nothing(by: str) -> No
         ("scale=3 once=true", "crossed", [BookResyncing]),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.heavy
 @looped
 async def test_a_book_is_rebuilt_whatever_is_wrong_with_an_update(
     rule: str, token: str, notices: list[type[Notice]]
@@ -235,7 +234,7 @@ async def test_books_do_not_mind_a_clock_that_is_off() -> None:
         ("stale_snapshot", "the snapshot "),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.heavy
 @looped
 async def test_a_book_refuses_a_wrong_snapshot_and_says_why(rule: str, reason: str) -> None:
     async with exchange(BTC) as house:
@@ -256,7 +255,7 @@ async def test_a_book_refuses_a_wrong_snapshot_and_says_why(rule: str, reason: s
             assert (await books.audit(BTC)).score == 1.0
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @looped
 async def test_in_a_quiet_market_a_stale_snapshot_is_found_out_by_the_next_update() -> None:
     async with exchange(BTC) as house:
@@ -273,7 +272,7 @@ async def test_in_a_quiet_market_a_stale_snapshot_is_found_out_by_the_next_updat
                 assert (await books.audit(BTC)).score == 1.0
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @looped
 async def test_an_empty_book_is_believed_the_second_time() -> None:
     async with exchange(BTC) as house:
@@ -306,6 +305,7 @@ async def test_an_audit_with_a_wrong_snapshot_is_skipped_with_the_reason(
             assert books[BTC].is_live
 
 
+@pytest.mark.sockets
 def test_each_kind_of_content_is_tested() -> None:
     rules = set(re.findall(r'[f(]"(\w+)[= "]', Path(__file__).read_text(encoding="utf-8")))
     names = {row.name for row in (*CONTENT_ROWS, *SNAPSHOT_ROWS)}

@@ -16,7 +16,6 @@ from websockets.asyncio.server import ServerConnection, serve
 from tickerplant.client import dial
 from tickerplant.client.dial import PIECE_BYTES, Dial, end_of
 
-pytestmark = pytest.mark.sockets
 
 
 @asynccontextmanager
@@ -157,6 +156,7 @@ async def test_all_addresses_together_have_a_bounded_time(monkeypatch: pytest.Mo
         await Dial(0.05).connect(parse_url("ws://many.invalid"))
 
 
+@pytest.mark.sockets
 def test_nobody_waits_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, over = threading.Event(), threading.Event()
 

@@ -49,7 +49,6 @@ from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Sta
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.faults.connection import GARBAGE_FRAMES
 
-pytestmark = pytest.mark.sockets
 
 LATER_MS = 60_000
 """So long that chance cannot put off a fault with a mean of a second."""
@@ -111,6 +110,7 @@ async def lost_and_found(house: Loopback, subscription: Any) -> Disconnected:
     return disconnected
 
 
+@pytest.mark.sockets
 def test_only_faults_that_there_are_are_met() -> None:
     assert covered <= {row.name for row in FAULT_ROWS}
 

@@ -83,7 +83,6 @@ def test_unknown_names_are_logged_once_each_up_to_a_limit(caplog: pytest.LogCapt
     assert caplog.records[-1].getMessage().startswith("More than 1000 streams are unknown")
 
 
-@pytest.mark.sockets
 @looped
 async def test_an_outage_is_logged_once_however_many_streams_and_consumers_it_has(
     caplog: pytest.LogCaptureFixture,
@@ -105,7 +104,6 @@ async def test_an_outage_is_logged_once_however_many_streams_and_consumers_it_ha
     assert found.getMessage().startswith("Received again after ")
 
 
-@pytest.mark.sockets
 @looped
 async def test_streams_that_fall_silent_at_once_are_one_line(
     caplog: pytest.LogCaptureFixture,

@@ -23,7 +23,6 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.units import HOUR_MS, MINUTE_MS, NS_PER_MS
 from tickerplant.venue import COINM, USDM, Venue
 
-pytestmark = pytest.mark.sockets
 
 SYMBOLS = {USDM: "BTCUSDT", COINM: "BTCUSD_PERP"}
 
@@ -61,7 +60,7 @@ def opened(candles: Any) -> list[int]:
     return [(each.open_time_ms - START_MS) // MINUTE_MS for each in candles]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("venue", [USDM, COINM], ids=lambda venue: venue.name)
 @looped
 async def test_candles_are_fetched_in_pages_and_the_last_one_is_open(venue: Venue) -> None:

@@ -17,7 +17,7 @@ from tickerplant.messages import AggregateTrade, Candle, Kline, Trade
 from tickerplant.notices import Disconnected, Gap, Notice
 from tickerplant.units import MINUTE_MS
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,7 @@ async def test_aggregate_trades_are_joined_across_disconnects(
     assert all(gap.missing == gap.backfilled for gap in gaps), gaps
 
 
+@pytest.mark.sockets
 def test_typed_rest_of_a_simulation(addresses: Addresses) -> None:
     with tickerplant.blocking.connect(base_url=f"ws://{addresses[USDM]}") as market:
         candles: list[Candle] = market.fetch_candles("BTCUSDT", "1h", limit=48)

@@ -35,7 +35,6 @@ def minutes(house: Loopback, count: int, symbol: str = "BTCUSDT") -> None:
         house.plant.advance(house.plant.now_ms + (MINUTE_MS // 2 if last else MINUTE_MS))
 
 
-@pytest.mark.sockets
 @looped
 async def test_candles_are_joined_to_the_live_stream() -> None:
     async with loopback() as house, client_of(house) as market:
@@ -53,7 +52,6 @@ async def test_candles_are_joined_to_the_live_stream() -> None:
         assert not any(each.backfilled for each in closed)
 
 
-@pytest.mark.sockets
 @looped
 async def test_trades_since_a_time_are_joined_without_a_hole() -> None:
     async with loopback() as house, client_of(house) as market:
@@ -69,7 +67,6 @@ async def test_trades_since_a_time_are_joined_without_a_hole() -> None:
         assert times == sorted(times)
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_lost_connection_leaves_no_hole_behind_a_history() -> None:
     async with loopback() as house, client_of(house) as market:
@@ -93,7 +90,6 @@ async def test_a_lost_connection_leaves_no_hole_behind_a_history() -> None:
         assert (gap.missing, gap.reason) == (gap.backfilled, "")
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_listener_gets_a_history_too() -> None:
     async with loopback() as house, client_of(house) as market:
@@ -106,7 +102,6 @@ async def test_a_listener_gets_a_history_too() -> None:
         assert ids(seen, AggregateTrade) == list(range(16, 24))
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_history_has_room_in_any_queue() -> None:
     async with loopback() as house, client_of(house) as market:
@@ -123,7 +118,6 @@ async def test_a_history_has_room_in_any_queue() -> None:
             subscription.close()
 
 
-@pytest.mark.sockets
 @looped
 async def test_candles_of_a_pair_and_of_coin_m_have_a_history() -> None:
     async with loopback() as house, client_of(house, COINM) as market:
@@ -135,7 +129,6 @@ async def test_candles_of_a_pair_and_of_coin_m_have_a_history() -> None:
         assert (found[0].pair, found[0].contract_type) == ("BTCUSD", "PERPETUAL")
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_server_without_rest_is_reported_and_live_messages_come() -> None:
     async with loopback(faults="") as house, client_of(house) as market:
@@ -148,7 +141,6 @@ async def test_a_server_without_rest_is_reported_and_live_messages_come() -> Non
         assert ids(await read(subscription, 1), AggregateTrade) == [1]
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_subscription_may_be_closed_before_its_history_comes() -> None:
     async with loopback() as house, client_of(house, settings=quick()) as market:
@@ -161,7 +153,6 @@ async def test_a_subscription_may_be_closed_before_its_history_comes() -> None:
             await listener
 
 
-@pytest.mark.sockets
 @looped
 async def test_what_is_held_is_delivered_when_the_streams_end() -> None:
     async with loopback() as house, client_of(house) as market:
@@ -233,7 +224,6 @@ def test_with_a_key_more_trades_may_be_wanted() -> None:
     assert parse_history(1_001, [TRADES], has_key=True) == HistoryRange(1_001)
 
 
-@pytest.mark.sockets
 @looped
 async def test_the_latest_message_alone_cannot_have_a_history() -> None:
     async with tickerplant.connect(base_url="ws://127.0.0.1:9") as market:

@@ -13,7 +13,7 @@ import pytest
 from tickerplant.client.loop_thread import LoopThread
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_who_asks_while_the_loop_ends_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

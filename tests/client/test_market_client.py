@@ -37,7 +37,6 @@ from tickerplant import (
 from tickerplant.events import BookTicker, MarkPrice
 from tickerplant.venue import COINM
 
-pytestmark = pytest.mark.sockets
 
 ARRAY = "!miniTicker@arr"
 CLOSED = "ws://127.0.0.1:9"
@@ -55,11 +54,13 @@ def _fail(_: object) -> None:
 # connect
 
 
+@pytest.mark.sockets
 def test_a_venue_that_is_none_is_reported() -> None:
     with pytest.raises(ConfigError, match="invalid value 'spot' for venue: expected usdm or coinm"):
         tickerplant.connect("spot")  # type: ignore[arg-type]
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     "base", ["127.0.0.1:9001", "ws://host/path", "ftp://host", "", "ws://h:0", 5]
 )
@@ -68,6 +69,7 @@ def test_a_base_that_is_none_is_reported(base: Any) -> None:
         tickerplant.connect(base_url=base)
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("name", ["copies", "max_streams", "requests_per_s", "open_burst"])
 def test_settings_with_which_nothing_is_received_are_reported(name: str) -> None:
     with pytest.raises(
@@ -77,6 +79,7 @@ def test_settings_with_which_nothing_is_received_are_reported(name: str) -> None
         tickerplant.connect(base_url=CLOSED, settings=quick(**{name: 0}))
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("venue", "streams", "api", "rest"),
     [
@@ -103,6 +106,7 @@ def test_without_a_base_it_is_the_exchange(
     assert (hosts.streams, hosts.api, hosts.rest) == (streams, api, rest)
 
 
+@pytest.mark.sockets
 def test_the_environment_says_where_each_venue_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKERPLANT_USDM_URL", "ws://here:9001")
     monkeypatch.setenv("TICKERPLANT_COINM_URL", "https://there")
@@ -121,6 +125,7 @@ async def test_nothing_is_connected_before_something_is_wanted() -> None:
         assert not connections(house)
 
 
+@pytest.mark.sockets
 def test_it_is_used_with_async_with() -> None:
     market = tickerplant.connect(base_url=CLOSED)
     with pytest.raises(RuntimeError, match="`async with`"):

@@ -13,7 +13,6 @@ from test_blocking import House, stream
 
 from tickerplant import ConfigError, Notice, QueueOverflow, blocking, merge
 
-pytestmark = pytest.mark.sockets
 
 
 @looped
@@ -95,6 +94,7 @@ async def test_what_cannot_be_merged_is_reported() -> None:
                 blocking.merge(*given)
 
 
+@pytest.mark.sockets
 def test_without_async_it_is_the_same() -> None:
     with House() as house, house.connect() as first, house.connect() as second:
         one, two = stream(first, house), stream(second, house)

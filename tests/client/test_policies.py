@@ -25,7 +25,6 @@ from tickerplant import ConfigError, Market, QueueOverflow, messages
 from tickerplant.messages import Dropped
 from tickerplant.server.websocket import WebSocketConnection
 
-pytestmark = pytest.mark.sockets
 
 SIZE = 5
 

@@ -28,7 +28,6 @@ from tickerplant.queries import QUERIES
 from tickerplant.units import MINUTE_MS
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
-pytestmark = pytest.mark.sockets
 
 MAX_BYTES = 1 << 22
 """A limit for responses that is reached sooner than the usual one."""
@@ -469,6 +468,7 @@ async def test_who_waits_for_the_budget_can_be_given_up() -> None:
         await client.close()
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("path", "venue", "whole"),
     [
@@ -484,6 +484,7 @@ def test_a_path_may_be_short(path: str, venue: Venue, whole: str) -> None:
     assert full_path(path, venue) == whole
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -501,6 +502,7 @@ def test_parameters_become_text(value: object, text: str) -> None:
     assert text_of(value) == text
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("value", "wait_ms"),
     [
@@ -520,6 +522,7 @@ def test_retry_after_has_seconds_or_a_date(value: str, wait_ms: int | None) -> N
     assert retry_after_of(value, START_MS) == wait_ms
 
 
+@pytest.mark.sockets
 def test_an_answer_can_be_decoded() -> None:
     async def ask() -> bytes:
         async with scripted(http(200, b'{"serverTime":1}')) as server:
@@ -531,6 +534,7 @@ def test_an_answer_can_be_decoded() -> None:
     assert msgspec.json.decode(asyncio.run(ask())) == {"serverTime": 1}
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -18,7 +18,6 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages import UnknownStream
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.sockets
 
 IMPATIENT = quick(unknown_after_ms=0)
 
@@ -38,6 +37,7 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
     )
 
 
+@pytest.mark.sockets
 def test_the_blocking_client_warns_too(caplog: pytest.LogCaptureFixture) -> None:
     with blocking.connect(base_url="ws://127.0.0.1:9") as market:
         market.on("BTCUSDT@trade", callback=print, on_notice=print)
@@ -88,6 +88,7 @@ async def test_a_request_to_the_port_of_the_other_venue_fails_with_that_reason()
                 await market.ask("/fapi/v1/nonsense")
 
 
+@pytest.mark.sockets
 def test_what_is_logged_is_plain(caplog: pytest.LogCaptureFixture) -> None:
     FeedLog().unknown("a\x1b[2J@trade", "why")
     assert caplog.records[0].getMessage().isprintable()

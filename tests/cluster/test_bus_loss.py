@@ -25,7 +25,7 @@ from tickerplant.cluster.edge_node import TICK_S, EdgeNode
 from tickerplant.cluster.plant_readers import PlantReaders
 from tickerplant.logs import Complaints
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 NAME = Ticker.NAME
 

@@ -12,7 +12,7 @@ import pytest
 from hosts import Host, hosts
 from programs import PATIENCE_S
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 _SERVE = "import socket; s = socket.create_server(('0.0.0.0', 7000)); exec('while 1: s.accept()')"
 _DIAL = "import socket, sys; socket.create_connection((sys.argv[1], 7000), timeout=0.5)"

@@ -21,7 +21,7 @@ from tickerplant.cluster.memory import BusMemory
 from tickerplant.cluster.nats_server import program
 from tickerplant.logs import Complaints
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "scaling.md"
 SETTINGS = re.compile(r"^```text\n# (.+)\n((?:.+\n)+)```$", re.MULTILINE)

@@ -96,7 +96,7 @@ def test_of_many_takers_exactly_one_succeeds_and_the_others_learn_its_name() -> 
     run(check)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_lease_that_nobody_renews_can_be_taken_after_its_time_and_its_term_rises() -> None:
     async def check(bus: Bus) -> None:
         dead, heir = await bus.lease("dead", wall_ms=5_000), await bus.lease("heir", wall_ms=10)
@@ -111,7 +111,7 @@ def test_a_lease_that_nobody_renews_can_be_taken_after_its_time_and_its_term_ris
     run(check)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_lease_that_is_renewed_is_kept_and_one_that_is_released_is_free_at_once() -> None:
     async def check(bus: Bus) -> None:
         holder, other = await bus.lease("holder"), await bus.lease("other")
@@ -129,7 +129,7 @@ def test_a_lease_that_is_renewed_is_kept_and_one_that_is_released_is_free_at_onc
     run(check)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_holder_that_slept_too_long_learns_who_has_replaced_it() -> None:
     async def check(bus: Bus) -> None:
         sleeper, heir = await bus.lease("sleeper"), await bus.lease("heir")
@@ -143,7 +143,7 @@ def test_a_holder_that_slept_too_long_learns_who_has_replaced_it() -> None:
     run(check)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_after_a_restart_of_the_bus_the_holder_has_its_lease_again() -> None:
     async def check(bus: Bus) -> None:
         holder, other = await bus.lease("holder"), await bus.lease("other")
@@ -160,7 +160,7 @@ def test_after_a_restart_of_the_bus_the_holder_has_its_lease_again() -> None:
     run(check)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_holder_that_cannot_reach_the_bus_says_so_in_time_and_goes_on_afterwards() -> None:
     async def check(bus: Bus) -> None:
         holder = await bus.lease("holder")

@@ -23,7 +23,7 @@ from processes import (
 )
 from programs import PATIENCE_S
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 NAMES = (
     *("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@100ms", "btcusdt@depth5@500ms"),

@@ -15,7 +15,7 @@ from tickerplant.cluster.plant_readers import WINDOW_BYTES
 from tickerplant.errors import BusError
 from tickerplant.hub.hub import UNKNOWN_STREAM, UNKNOWN_SYMBOL
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 QUOTES, TRADES = "btcusdt@bookTicker", "btcusdt@trade"
 

@@ -18,7 +18,7 @@ from programs import COINM, PATIENCE_S, USDM, Addresses, serving
 
 from tickerplant.cluster.nats_server import program
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 MARKET = (
     *("simulate", "--seed", "7", "--start", "2026-02-27T07:59:50", "--paused", "--limits", "off"),

@@ -8,7 +8,7 @@ import pytest
 from hearing import Heard, counts, differences, hear, story
 from programs import COINM, USDM, serving
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 MARKET = (
     *("simulate", "--seed", "7", "--start", "2026-02-27T07:59:50", "--paused", "--limits", "off"),

@@ -228,7 +228,7 @@ STRANGERS = (
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_what_is_no_lease_does_not_end_a_plant_that_has_one() -> None:
     async def check() -> None:
         async with open_bus() as bus:
@@ -254,7 +254,7 @@ def test_what_is_no_lease_does_not_end_a_plant_that_has_one() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_plant_that_starts_waits_until_what_is_no_lease_is_forgotten() -> None:
     async def check() -> None:
         async with open_bus() as bus:
@@ -272,7 +272,7 @@ def test_a_plant_that_starts_waits_until_what_is_no_lease_is_forgotten() -> None
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_an_edge_joins_although_a_stranger_answers_its_greeting() -> None:
     async def check() -> None:
         async with open_bus() as bus:

@@ -13,7 +13,7 @@ from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.errors import BusError
 from tickerplant.plant import Plant
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 TRADES, PRICES, QUIET = "btcusdt@trade", "btcusdt@kline_1m", "!contractInfo"
 NAMES = (TRADES, PRICES, QUIET)

@@ -26,7 +26,7 @@ import tickerplant
 from tickerplant import BookState, Message, Notice
 from tickerplant.messages import Trade
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 FORWARDED = (
     *("btcusdt@trade", "btcusdt@aggTrade", "btcusdt@bookTicker", "btcusdt@depth@100ms"),

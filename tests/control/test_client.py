@@ -49,7 +49,6 @@ async def called(house: Loopback, call: Callable[[ControlClient], T], token: str
     return await asyncio.to_thread(run)
 
 
-@pytest.mark.sockets
 @looped
 async def test_the_clock_is_read_set_and_stepped() -> None:
     async with loopback() as house:
@@ -60,7 +59,6 @@ async def test_the_clock_is_read_set_and_stepped() -> None:
         assert state == {"asked": {"step": "10s"}, "wait_s": 0.25}
 
 
-@pytest.mark.sockets
 @looped
 async def test_what_the_server_refuses_is_raised_with_its_sentence_status_and_field() -> None:
     async with loopback() as house:
@@ -95,7 +93,6 @@ def test_a_server_without_a_control_plane_is_said_to_be_another_one() -> None:
     assert absent.value.status == 404
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_connection_is_kept_and_replaced_when_the_server_has_closed_it() -> None:
     async with loopback(replace(LIMITS, keep_alive_ms=20)) as house:
@@ -108,7 +105,6 @@ async def test_a_connection_is_kept_and_replaced_when_the_server_has_closed_it()
             assert await asyncio.to_thread(client.profile) == "2026q1"
 
 
-@pytest.mark.sockets
 @looped
 async def test_two_threads_call_at_the_same_time() -> None:
     async with loopback() as house:

@@ -9,15 +9,15 @@ import time
 import pytest
 from bus_stage import until
 from edge_stage import whole
-from loopback import looped
+from loopback import looped_on_sockets
 from stage import quote
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 QUOTES = "btcusdt@bookTicker"
 
 
-@looped
+@looped_on_sockets
 async def test_a_client_of_an_edge_that_was_behind_gets_the_newest_quote() -> None:
     async with whole(1) as many:
         edge = many.edges[0]
@@ -34,7 +34,7 @@ async def test_a_client_of_an_edge_that_was_behind_gets_the_newest_quote() -> No
             assert json.loads(await client.recv())["u"] == 50
 
 
-@looped
+@looped_on_sockets
 async def test_stamps_at_an_edge_tell_when_the_plant_published() -> None:
     async with whole(1) as many:
         path = f"/stream?streams={QUOTES}&stamps=1"

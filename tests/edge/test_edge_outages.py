@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from bus_stage import until
 from edge_stage import whole
-from loopback import UPGRADE, ending, looped
+from loopback import UPGRADE, ending, looped_on_sockets
 from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
@@ -18,10 +18,10 @@ from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.queries.query import Query
 from tickerplant.venue import USDM
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 
-@looped
+@looped_on_sockets
 async def test_without_the_bus_every_question_gets_a_clear_answer_in_bounded_time() -> None:
     async with whole(1, grace_ms=200) as many:
         (edge,) = many.edges
@@ -46,7 +46,7 @@ async def test_without_the_bus_every_question_gets_a_clear_answer_in_bounded_tim
             assert refused.value.response.headers["Retry-After"] == "5"
 
 
-@looped
+@looped_on_sockets
 async def test_an_edge_that_waits_for_its_plant_is_not_ready_and_says_why() -> None:
     async with whole(1, grace_ms=60_000) as many:
         many.server.readiness.ready(True)
@@ -58,7 +58,7 @@ async def test_an_edge_that_waits_for_its_plant_is_not_ready_and_says_why() -> N
         assert answer.json["reason"] == "no plant answers: the bus is lost"
 
 
-@looped
+@looped_on_sockets
 async def test_frames_that_follow_an_upgrade_at_once_are_not_lost() -> None:
     async with whole(1) as many:
         host, _, port = many.edges[0].server.urls[USDM.name].rpartition(":")
@@ -74,7 +74,7 @@ async def test_frames_that_follow_an_upgrade_at_once_are_not_lost() -> None:
         writer.close()
 
 
-@looped
+@looped_on_sockets
 async def test_a_client_that_leaves_before_it_is_admitted_is_not_counted_as_open() -> None:
     async with whole(1) as many:
         host, _, port = many.edges[0].server.urls[USDM.name].rpartition(":")
@@ -86,7 +86,7 @@ async def test_a_client_that_leaves_before_it_is_admitted_is_not_counted_as_open
         assert (await many.edges[0].get("/healthz")).status == 200
 
 
-@looped
+@looped_on_sockets
 async def test_the_end_of_the_market_and_an_outage_reach_the_clients_of_an_edge() -> None:
     async with whole(1) as many:
         (edge,) = many.edges
@@ -105,7 +105,7 @@ async def test_the_end_of_the_market_and_an_outage_reach_the_clients_of_an_edge(
             assert await ending(client) == (1000, "The market is over")
 
 
-@looped
+@looped_on_sockets
 async def test_an_edge_does_not_serve_another_run_of_its_plant_that_has_other_settings() -> None:
     async with whole(1) as many, many.edges[0].connect("/ws/btcusdt@trade") as client:
         server, node = many.servers[0], many.nodes[0]
@@ -146,7 +146,7 @@ class Slow:
         return b'"forwarded"'
 
 
-@looped
+@looped_on_sockets
 async def test_a_connection_with_too_many_waiting_requests_is_not_read_until_some_are_answered() -> (
     None
 ):
@@ -166,7 +166,7 @@ async def test_a_connection_with_too_many_waiting_requests_is_not_read_until_som
         assert many.servers[0].waiting.number == 0
 
 
-@looped
+@looped_on_sockets
 async def test_a_quick_request_overtakes_a_forwarded_one_as_in_one_process() -> None:
     slow = Slow()
     async with whole(1, forwarder=slow) as many, many.edges[0].connect("/ws-fapi/v1") as client:
@@ -177,7 +177,7 @@ async def test_a_quick_request_overtakes_a_forwarded_one_as_in_one_process() -> 
         assert json.loads(await client.recv())["id"] == 1
 
 
-@looped
+@looped_on_sockets
 async def test_what_follows_a_bad_id_is_neither_answered_nor_charged() -> None:
     async with whole(1) as many, many.edges[0].connect("/ws-fapi/v1") as client:
         for message in ('{"id":1.5}', '{"id":2,"method":"session.status"}', '{"id":3}'):

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from bus_stage import until
 from edge_stage import whole
-from loopback import Loopback, ask, ending, loopback, looped
+from loopback import Loopback, ask, ending, loopback, looped_on_sockets
 from loopback import until as at_once
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,10 +22,10 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.window import window
 from tickerplant.venue import COINM, VENUES
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 
-@looped
+@looped_on_sockets
 async def test_metrics_at_any_edge_are_those_of_the_plant_and_of_all_edges() -> None:
     async with whole(2) as many:
         async with many.edges[0].connect("/ws/btcusdt@trade") as client:
@@ -52,7 +52,7 @@ async def test_metrics_at_any_edge_are_those_of_the_plant_and_of_all_edges() -> 
         assert all(seen[resident % worker] > 0 for worker in ("plant", "1", "2"))
 
 
-@looped
+@looped_on_sockets
 async def test_nodes_tells_of_the_plant_the_edges_and_the_bus() -> None:
     async with whole(2) as many:
         async with many.edges[0].connect("/ws/btcusdt@trade/btcusdt@bookTicker") as client:
@@ -74,7 +74,7 @@ async def test_nodes_tells_of_the_plant_the_edges_and_the_bus() -> None:
         assert many.answers.totals.connections == 1
 
 
-@looped
+@looped_on_sockets
 async def test_what_an_edge_has_served_counts_after_its_end() -> None:
     async with whole(1) as many:
         async with many.edges[0].connect("/ws/btcusdt@trade") as client:
@@ -91,7 +91,7 @@ async def test_what_an_edge_has_served_counts_after_its_end() -> None:
         await many.add_edge()
 
 
-@looped
+@looped_on_sockets
 async def test_edges_that_are_called_the_same_are_told_apart_and_a_successor_replaces_one() -> None:
     async with whole(1) as many:
         await many.add_edge(worker="1")
@@ -107,7 +107,7 @@ async def test_edges_that_are_called_the_same_are_told_apart_and_a_successor_rep
         assert many.answers.rows()[0].since_ms == successor["since_ms"]
 
 
-@looped
+@looped_on_sockets
 async def test_one_process_has_itself_as_its_only_node() -> None:
     async with loopback() as one, one.connect("/ws/btcusdt@trade"):
         page = (await one.get("/plant/v1/nodes")).json
@@ -116,7 +116,7 @@ async def test_one_process_has_itself_as_its_only_node() -> None:
         assert (page["edges"], page["bus"]) == ([], None)
 
 
-@looped
+@looped_on_sockets
 async def test_the_page_of_limits_counts_connections_streams_and_messages_of_all_edges() -> None:
     limits = replace(LIMITS, max_streams=1)
     async with (
@@ -139,7 +139,7 @@ async def test_the_page_of_limits_counts_connections_streams_and_messages_of_all
         assert seen['tickerplant_limits_exceeded_total{limit="streams",worker="plant"}'] == 1
 
 
-@looped
+@looped_on_sockets
 async def test_the_page_of_connections_is_that_of_all_edges() -> None:
     async with (
         whole(2) as many,
@@ -169,7 +169,7 @@ async def test_the_page_of_connections_is_that_of_all_edges() -> None:
         assert (page["total"], len(page["connections"])) == (3, 1)
 
 
-@looped
+@looped_on_sockets
 async def test_an_edge_with_many_connections_looks_at_all_of_them_more_rarely() -> None:
     async with whole(1) as many:
         server = many.servers[0]
@@ -185,7 +185,7 @@ async def test_an_edge_with_many_connections_looks_at_all_of_them_more_rarely() 
         await many.add_edge()
 
 
-@looped
+@looped_on_sockets
 async def test_both_venues_share_one_budget_at_edges_if_the_profile_says_so() -> None:
     async with whole(2, profile=CURRENT) as many, loopback(profile=CURRENT) as one:
         for house in (many.edges[0], one):
@@ -198,7 +198,7 @@ async def test_both_venues_share_one_budget_at_edges_if_the_profile_says_so() ->
             assert await many.edges[0].get(path, **options) == await one.get(path, **options)
 
 
-@looped
+@looped_on_sockets
 async def test_ready_means_that_the_source_runs_and_that_an_edge_has_joined() -> None:
     async with whole(0) as many:
         many.server.readiness.ready(True)
@@ -218,7 +218,7 @@ async def test_ready_means_that_the_source_runs_and_that_an_edge_has_joined() ->
         assert (answer.status, answer.json["reason"]) == (503, "the upstream is lost")
 
 
-@looped
+@looped_on_sockets
 async def test_faults_of_connections_happen_at_edges_and_are_counted_at_the_plant() -> None:
     async with whole(2, faults="refuse=1,http_503=1") as many:
         for house in many.edges:
@@ -253,7 +253,7 @@ class _Clock:
         return _State(2.0)
 
 
-@looped
+@looped_on_sockets
 async def test_the_clock_is_read_and_set_through_an_edge() -> None:
     clock = _Clock()
     async with whole(1, steering=clock) as many:
@@ -270,7 +270,7 @@ async def test_the_clock_is_read_and_set_through_an_edge() -> None:
         assert clock.asked == [{"paused": "true", "speed": 2}]
 
 
-@looped
+@looped_on_sockets
 async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() -> None:
     async with whole(1, control_token="open sesame") as many:  # noqa: S106
         (edge,) = many.edges
@@ -287,7 +287,7 @@ async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() ->
         assert document.json["openapi"] == "3.1.0"
 
 
-@looped
+@looped_on_sockets
 async def test_an_edge_tells_its_own_machine_from_others_and_clients_from_each_other() -> None:
     async with whole(1, trusted_proxies=["127.0.0.1"]) as many:
         (edge,) = many.edges
@@ -307,7 +307,7 @@ async def test_an_edge_tells_its_own_machine_from_others_and_clients_from_each_o
             assert [each["address"] for each in page["connections"]] == ["203.0.113.7"]
 
 
-@looped
+@looped_on_sockets
 async def test_an_operator_closes_a_connection_of_an_edge_and_sees_why_it_ended() -> None:
     async with (
         whole(2) as many,
@@ -338,7 +338,7 @@ async def change(edge: Loopback, method: str, path: str, **fields: Any) -> Any:
     return answer.json
 
 
-@looped
+@looped_on_sockets
 async def test_a_fault_that_is_added_at_any_worker_happens_at_all_and_is_counted() -> None:
     async with whole(2) as many:
         first, second = many.edges
@@ -360,7 +360,7 @@ async def test_a_fault_that_is_added_at_any_worker_happens_at_all_and_is_counted
             pass
 
 
-@looped
+@looped_on_sockets
 async def test_a_fault_that_acts_at_once_acts_on_the_connections_of_all_workers() -> None:
     async with (
         whole(2) as many,
@@ -375,7 +375,7 @@ async def test_a_fault_that_acts_at_once_acts_on_the_connections_of_all_workers(
             pass
 
 
-@looped
+@looped_on_sockets
 async def test_snapshots_and_times_are_wrong_once_over_an_edge() -> None:
     request = {"id": 7, "method": "depth", "params": {"symbol": "BTCUSDT", "limit": 5}}
     async with whole(1) as many:
@@ -399,7 +399,7 @@ async def test_snapshots_and_times_are_wrong_once_over_an_edge() -> None:
         assert (await edge.get("/fapi/v1/time")).json == {"serverTime": now_ms - 5_000}
 
 
-@looped
+@looped_on_sockets
 async def test_an_edge_has_the_window_and_says_what_its_plant_is() -> None:
     assert window().build, "the window is not built: run `make window`"
     browser = {"Accept": "text/html"}
@@ -416,7 +416,7 @@ async def test_an_edge_has_the_window_and_says_what_its_plant_is() -> None:
             assert server["addresses"] == edge.server.urls, "those of the edge: the plant has none"
 
 
-@looped
+@looped_on_sockets
 async def test_connections_are_numbered_at_the_plant_whichever_worker_they_meet() -> None:
     heard: list[list[float]] = []
     for order in ((0, 0, 1, 1, 0, 1), (1, 0, 1, 0, 1, 0)):

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from edge_stage import whole
-from loopback import UPGRADE, Loopback, ask, ending, loopback, looped
+from loopback import UPGRADE, Loopback, ask, ending, loopback, looped_on_sockets
 from msgspec.structs import replace
 
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM, USDM, Venue
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 REQUESTS: tuple[tuple[str, str, Venue, dict[str, str], bytes | None], ...] = (
     ("GET", "/fapi/v1/ping", USDM, {}, None),
@@ -74,7 +74,7 @@ async def _answers(house: Loopback) -> list[Any]:
     return seen
 
 
-@looped
+@looped_on_sockets
 async def test_http_requests_are_answered_at_an_edge_as_by_one_process_byte_for_byte() -> None:
     async with loopback() as one, whole() as many:
         for number in range(3):
@@ -84,7 +84,7 @@ async def test_http_requests_are_answered_at_an_edge_as_by_one_process_byte_for_
             assert seen == expected
 
 
-@looped
+@looped_on_sockets
 async def test_api_requests_are_answered_at_an_edge_as_by_one_process_byte_for_byte() -> None:
     async def talk(house: Loopback) -> list[str | bytes]:
         async with house.connect("/ws-fapi/v1") as client:
@@ -102,7 +102,7 @@ async def test_api_requests_are_answered_at_an_edge_as_by_one_process_byte_for_b
         assert await talk(many.edges[0]) == await talk(one)
 
 
-@looped
+@looped_on_sockets
 async def test_weight_refusals_and_bans_are_one_truth_over_two_edges() -> None:
     limits = replace(LIMITS, request_weight_per_minute=20, refusals_before_ban=2)
     async with whole(2, limits) as many, loopback(limits) as one:
@@ -118,7 +118,7 @@ async def test_weight_refusals_and_bans_are_one_truth_over_two_edges() -> None:
         assert (await many.edges[1].get("/fapi/v1/ping")).headers["x-mbx-used-weight-1m"] == "1"
 
 
-@looped
+@looped_on_sockets
 async def test_connection_attempts_are_counted_over_all_edges() -> None:
     limits = replace(LIMITS, connection_attempts=2)
     async with (
@@ -148,7 +148,7 @@ RAW = (
 )
 
 
-@looped
+@looped_on_sockets
 async def test_what_an_edge_writes_to_the_socket_is_what_one_process_writes() -> None:
     async with loopback() as one, whole() as many:
         for request in RAW:
@@ -182,7 +182,7 @@ async def _written(house: Loopback, request: bytes) -> bytes:
     return answer
 
 
-@looped
+@looped_on_sockets
 async def test_a_banned_address_meets_the_same_close_on_an_open_api_connection() -> None:
     limits = replace(LIMITS, request_weight_per_minute=10, refusals_before_ban=1)
 
@@ -196,7 +196,7 @@ async def test_a_banned_address_meets_the_same_close_on_an_open_api_connection()
         assert await talk(many.edges[0]) == await talk(one)
 
 
-@looped
+@looped_on_sockets
 async def test_streams_at_an_edge_are_those_of_the_plant() -> None:
     async with whole(2) as many, many.edges[0].connect("/ws/btcusdt@trade") as client:
         await many.bus_knows("btcusdt@trade")

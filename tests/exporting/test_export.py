@@ -101,7 +101,7 @@ def events(said: Said, event: str) -> list[tuple[str, str, Any]]:
 # Parquet
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -> None:
     out = tmp_path / "lake"
     assert run(out, tape) == 0
@@ -128,7 +128,7 @@ def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -
     assert {row[0]: row[1:] for row in same} == {each: (count[each], total[each]) for each in count}
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_levels_candles_and_places_are_those_of_the_messages(
     tape: Path, said: Said, tmp_path: Path
 ) -> None:
@@ -223,7 +223,7 @@ def rows_as_text(files: str) -> list[Any]:
     return one(f"select columns(*)::varchar from '{files}' order by all")
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_few_open_files_and_few_buffered_rows_lose_nothing(tape: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "many", tape) == 0
     few = Limits(file_rows=20, total_rows=40, group_rows=30, group_bytes=1 << 16, open_files=2)
@@ -249,7 +249,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_csv_has_the_layout_of_the_archive(tape: Path, said: Said, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     assert run(out, tape, format="csv") == 0
@@ -340,7 +340,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> dict[s
     return {to: files(folder / to) for to in ("parquet", "csv")}
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @FORMS
 @pytest.mark.parametrize("unit", [1, 3, 6])
 @pytest.mark.parametrize("moment", ["while it is written", "before it is journalled", "torn"])
@@ -383,7 +383,7 @@ def test_a_kill_while_files_are_assembled_costs_nothing(
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @FORMS
 def test_a_second_time_does_nothing(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
@@ -396,7 +396,7 @@ def test_a_second_time_does_nothing(
     assert "6 of 6 files were exported before" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @FORMS
 def test_new_segments_are_added_and_one_that_grew_is_redone(
     tape: Path, said: Said, tmp_path: Path, to: str
@@ -530,7 +530,7 @@ def test_a_full_disk_is_reported_and_leaves_no_partial_file(
 # What is wrong with a recording
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_damage_is_reported_every_time_and_the_rest_is_exported(
     tape: Path, said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -835,7 +835,7 @@ CAPTURES: Sequence[tuple[str, Sequence[str], dict[str, int]]] = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(("folder", "names", "counts"), CAPTURES, ids=lambda each: str(each)[:40])
 def test_a_capture_becomes_as_many_rows_as_its_description_says(
     tmp_path: Path, folder: str, names: Sequence[str], counts: dict[str, int]

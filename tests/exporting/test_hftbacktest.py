@@ -548,7 +548,7 @@ CAPTURES = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(("folder", "name", "made", "trades", "again"), CAPTURES)
 def test_captures_become_the_events_of_the_model(
     tmp_path: Path, folder: str, name: str, made: str, trades: int, again: int

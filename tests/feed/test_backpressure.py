@@ -49,7 +49,7 @@ def test_who_is_full_stops_nobody_and_loses_nothing(name: str, copies: int) -> N
     assert len(world.opens) == 2 * copies
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=40)
 @given(
     name=st.sampled_from([*KINDS]),

@@ -49,7 +49,7 @@ def misfortune(world: World, rng: Random) -> None:
             spoil(world.wires[rng.choice([*world.wires])], rng)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 10**9), copies=st.integers(1, 3))
 @example(seed=622218, copies=1)  # cut before the first message

@@ -162,7 +162,7 @@ def test_a_server_that_splits_its_paths_later_is_followed_at_the_next_renewal() 
 # What connections carry
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 10**6), copies=st.integers(1, 2))
 def test_the_server_holds_what_is_wanted_whatever_was_wanted_before(seed: int, copies: int) -> None:
@@ -214,7 +214,7 @@ def assert_paced(times: list[int]) -> None:
         assert within <= 10, "five at once, and five a second"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_more_names_than_a_connection_takes_open_another() -> None:
     world = World()
     world.attach(*[f"s{number}usdt@aggTrade" for number in range(2_500)], settle_ms=20_000)
@@ -222,7 +222,7 @@ def test_more_names_than_a_connection_takes_open_another() -> None:
     assert all(wire.requests[0][1]["method"] == "SUBSCRIBE" for wire in world.wires.values())
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("most", [5, 70, 250, 399])
 def test_a_server_that_takes_fewer_streams_gets_more_connections(most: int) -> None:
     world = World(limits=structs.replace(LIMITS, max_streams=most), opens_per_s=20)

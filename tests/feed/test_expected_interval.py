@@ -52,7 +52,7 @@ def captured() -> Iterator[tuple[str, list[float]]]:
                 yield name, sorted(each)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_real_streams_raise_no_false_alarm() -> None:
     watches = [
         (name, looked_at(COINM if "usd_" in name else USDM, name, times_ms))
@@ -86,7 +86,7 @@ class Times:
             self.of.setdefault(name, []).append(self.plant.now_ms)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_simulated_streams_raise_no_false_alarm_and_a_busy_book_is_missed_soon() -> None:
     start_ms, kinds = 1_767_225_600_000, ("depth@100ms", "bookTicker", "trade")
     listed = instruments(start_ms, ("BTCUSDT", "ADAUSDT"), None)

@@ -254,7 +254,7 @@ def test_a_gap_that_waits_for_a_secondary_does_not_outlive_it() -> None:
     assert ids(consumer) == [1, 4]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_secondary_may_be_far_ahead_and_nothing_is_lost() -> None:
     for name in (AGGREGATES, TICKERS, DEPTH):
         world = World(copies=2, idle_ms=600_000)
@@ -273,7 +273,7 @@ def test_a_secondary_may_be_far_ahead_and_nothing_is_lost() -> None:
         assert all(len(each.waiting) == 0 for each in merged.secondaries.values())
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=60)
 @given(
     sent=st.lists(st.tuples(st.integers(1, 25), st.integers(0, 2)), min_size=5, max_size=60),

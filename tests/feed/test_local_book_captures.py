@@ -88,7 +88,7 @@ def number(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(("folder", "names", "compared"), CAPTURES)
 def test_the_top_of_a_local_book_is_the_recorded_book_ticker(
     folder: str, names: tuple[str, ...], compared: int
@@ -121,7 +121,7 @@ def test_the_top_of_a_local_book_is_the_recorded_book_ticker(
         assert not beyond
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_real_book_is_taken_back_by_a_thousand_updates() -> None:
     """What it was when the audit began is what the updates, taken back, leave of it."""
     folder, names, _ = CAPTURES[1]

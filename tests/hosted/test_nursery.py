@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from loopback import looped
+from loopback import looped_on_sockets
 from programs import PATIENCE_S
 from tapes import tape
 
@@ -24,7 +24,7 @@ from tickerplant.hosted.protocol import SimulateRequest, line_of
 
 pytestmark = [
     pytest.mark.sockets,
-    pytest.mark.slow,
+    pytest.mark.heavy,
     pytest.mark.skipif(not nursery.FORKS, reason="only Linux has a nursery"),
 ]
 
@@ -130,7 +130,7 @@ def test_a_child_that_is_killed_or_forgotten_is_gone(children: list[Child]) -> N
     assert children[1].wait(5) == -signal.SIGKILL, "whether it was there or not"
 
 
-@looped
+@looped_on_sockets
 async def test_relative_paths_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     prepare()
     folder = Path(tape())

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import looped
+from loopback import looped_on_sockets
 
 import tickerplant
 from tickerplant import blocking
 from tickerplant.notices import BookResyncing, BookSynced, Gap
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 BEGINS_MS = 1_772_000_000_000
 STEP_MS = 100
@@ -140,7 +140,7 @@ def recorded(path: Path) -> list[tuple[int, str, str, str]]:
 
 
 @pytest.mark.parametrize("speed", [0, 10])
-@looped
+@looped_on_sockets
 async def test_a_book_is_known_at_the_same_trades_as_in_the_recording(
     path: Path, speed: float
 ) -> None:
@@ -157,7 +157,7 @@ def test_so_it_is_without_an_event_loop(path: Path) -> None:
     assert found == recorded(path)
 
 
-@looped
+@looped_on_sockets
 async def test_changes_and_notices_are_the_same_in_every_run(path: Path) -> None:
     async def run() -> tuple[list[Any], list[Any]]:
         notices: list[Any] = []
@@ -177,7 +177,7 @@ async def test_changes_and_notices_are_the_same_in_every_run(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", [with_gaps, without_a_snapshot_at_first], indirect=True)
-@looped
+@looped_on_sockets
 async def test_a_replay_of_a_part_shows_the_book_of_that_part(path: Path) -> None:
     whole = recorded(path)
     expected = recorded_line(path, start="+5s")
@@ -187,7 +187,7 @@ async def test_a_replay_of_a_part_shows_the_book_of_that_part(path: Path) -> Non
         assert [seen(each, books) async for each in market.stream(TRADES)] == expected
 
 
-@looped
+@looped_on_sockets
 async def test_a_book_is_known_again_after_a_seek_without_a_snapshot_behind_it(
     tmp_path: Path,
 ) -> None:
@@ -211,7 +211,7 @@ async def test_a_book_is_known_again_after_a_seek_without_a_snapshot_behind_it(
             assert shown[1:] == whole[shown[-1]], where
 
 
-@looped
+@looped_on_sockets
 async def test_a_replay_that_starts_over_finds_its_books_again(path: Path) -> None:
     whole = recorded(path)
     async with tickerplant.replay(path, speed=0, loop=True) as market:

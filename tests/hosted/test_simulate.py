@@ -10,7 +10,7 @@ from tickerplant.messages.prices import MarkPrice
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_simulated_market_performs_a_scenario(tmp_path: Path) -> None:
     path = tmp_path / "fall.toml"
     path.write_text(
@@ -29,7 +29,7 @@ def test_a_simulated_market_performs_a_scenario(tmp_path: Path) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_scenario_that_is_none_is_refused_in_the_words_of_the_argument() -> None:
     market = tickerplant.blocking.simulate(symbols=["BTCUSDT"], scenario="flash-crahs")
     with pytest.raises(ConfigError, match=r"for scenario: .*did you mean flash-crash\?"), market:

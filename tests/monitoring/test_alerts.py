@@ -68,7 +68,7 @@ def test_prometheus_can_read_the_rules() -> None:
 
 @with_promtool
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
     done = promtool("test", "rules", CASES.name)
     assert done.returncode == 0, done.stdout + done.stderr

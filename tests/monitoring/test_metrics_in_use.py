@@ -16,7 +16,7 @@ from test_dashboard import BOARD, targets
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,BTCUSD_PERP")
 TROUBLED = (
     *("connections_closed_total{", "handshakes_refused_total{"),

@@ -66,7 +66,7 @@ def drawn(
     return svg, texts_of(svg)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_picture_has_units_times_and_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,7 +83,7 @@ def test_the_picture_has_units_times_and_says_what_is_missing(
     assert again == svg, "the same recording is the same picture"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("kinds", "said"),
     [
@@ -101,7 +101,7 @@ def test_a_panel_without_data_says_so(
         assert any(words in text for text in texts), words
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_size_of_the_picture_bounds_its_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,7 +115,7 @@ def test_the_size_of_the_picture_bounds_its_file(
     assert len(many) < 2 * len(few) + 100_000
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_png_has_the_wanted_size_and_a_page_its_holes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,7 +146,7 @@ def test_a_png_has_the_wanted_size_and_a_page_its_holes(
     ET.fromstring(svg)  # noqa: S314  # our own
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_span_is_named_as_other_commands_name_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,7 +154,7 @@ def test_a_span_is_named_as_other_commands_name_it(
     assert any("06:15:10.000Z to 2026-02-25T06:15:30.000Z" in text for text in texts)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_outages_of_the_manifest_are_said_with_their_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,7 +228,7 @@ def test_nothing_at_the_path_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (status, err.count("\n")) == (2, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.sockets
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     lines = [trade(number / 1_000, number, 100) for number in range(400_000)]

@@ -78,7 +78,7 @@ def test_a_session_method_is_answered_whatever_its_parameters_are(
     assert reply["status"] in {200, 400, 401}, "an answer, or what is wrong with the question"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=150)
 @given(st.lists(REQUESTS.map(json.dumps) | JSON.map(json.dumps) | st.text() | st.binary()))
 def test_whatever_a_client_says_is_answered_in_the_documented_order(

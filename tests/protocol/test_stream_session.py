@@ -64,7 +64,7 @@ def test_subscriptions_are_an_ordered_set_and_actions_are_its_changes(
         assert list(session.names) == model == delivered, "names, model and deliveries agree"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=150)
 @given(st.lists(_nearly_requests() | JSON.map(json.dumps) | st.text() | st.binary(), max_size=6))
 def test_whatever_a_client_says_is_answered_in_the_documented_shape(

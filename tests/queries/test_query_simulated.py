@@ -93,7 +93,7 @@ def test_every_response_is_complete_and_agrees_with_the_others(moments: list[Mar
         assert only(get(markets, "/v1/premiumIndex", symbol=symbol))["interestRate"]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_candles_of_every_interval_are_made_of_the_minutes(moments: list[Markets]) -> None:
     for markets in moments:
         symbol = next(iter(markets.by_symbol))
@@ -117,7 +117,7 @@ def test_candles_of_every_interval_are_made_of_the_minutes(moments: list[Markets
                 assert minutes[stop - 1][4] == row[4], "close"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("profile", [P2026Q1, CURRENT], ids=lambda profile: profile.name)
 def test_a_simulated_exchange_serves_every_request(
     full: dict[str, Plant], profile: Profile

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from loopback import Loopback, loopback, looped, until
+from loopback import Loopback, listen, loopback, looped, until
 from tuning import tuned
 from world import Witness
 from written import manifest, read
@@ -52,7 +52,6 @@ from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.streams import resolve
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.sockets
 
 T = TypeVar("T")
 START_MS = 1_767_225_600_000
@@ -107,6 +106,7 @@ async def simulation(*, faults: str = "", port: int = 0) -> AsyncIterator[House]
     server = Server(
         plant,
         ports={USDM.name: port, COINM.name: 0},
+        listen=listen(),
     )
     server.faults.switch(values.faults(faults) if faults else ())
     await server.start()

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from loopback import Loopback, loopback, looped, until
+from loopback import Loopback, loopback, looped_on_sockets, until
 from programs import hear_hangups, open_terminal
 from written import manifest, read, writer
 
@@ -29,7 +29,6 @@ from tickerplant.cli import main
 from tickerplant.recording.manifest_entries import RunEnded, RunOutage, RunStarted
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.sockets
 
 NAME = "btcusdt@trade"
 CLOSED = "ws://127.0.0.1:9"
@@ -154,7 +153,7 @@ def end_of(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@looped
+@looped_on_sockets
 async def test_an_interruption_ends_it_with_the_totals_and_status_0(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -172,6 +171,7 @@ async def test_an_interruption_ends_it_with_the_totals_and_status_0(
     assert end_of(tmp_path).reason == "interrupted"
 
 
+@pytest.mark.sockets
 def test_it_ends_when_the_time_is_up(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
     with in_thread(trading()) as server:
         status, err = run(NAME, *to(tmp_path, server), "--duration", "0.5s")
@@ -180,7 +180,7 @@ def test_it_ends_when_the_time_is_up(tmp_path: Path, run: Callable[..., tuple[in
     assert end_of(tmp_path).reason == "the time is up"
 
 
-@looped
+@looped_on_sockets
 async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -> None:
     async with trading() as server:
         async with running(NAME, *to(tmp_path, server)) as process:
@@ -203,6 +203,7 @@ async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -
     assert len([each for each in entries if isinstance(each, RunOutage)]) == 1
 
 
+@pytest.mark.sockets
 def test_a_symbol_that_is_not_listed_is_warned_of_at_the_start(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_symbol_that_is_not_listed_is_warned_of_at_the_start(
     assert "BTCUSDT is not listed" not in err
 
 
+@pytest.mark.sockets
 def test_a_continued_recording_says_how_long_nothing_was_recorded(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
@@ -226,6 +228,7 @@ def test_a_continued_recording_says_how_long_nothing_was_recorded(
     assert re.search(r"= recording continues, nobody recorded for \d+\.\d s ", second), second
 
 
+@pytest.mark.sockets
 def test_a_recording_without_messages_prints_the_reason_and_exits_with_1(
     tmp_path: Path,
     run: Callable[..., tuple[int, str]],
@@ -237,6 +240,7 @@ def test_a_recording_without_messages_prints_the_reason_and_exits_with_1(
     assert TOTALS.fullmatch(err.splitlines(keepends=True)[-1]), err
 
 
+@pytest.mark.sockets
 def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
     names = tmp_path / "names"
     names.write_text(f"# trades\n\n{NAME}  # the first\n  btcusdt@aggTrade\n{NAME}\n")
@@ -246,6 +250,7 @@ def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[in
     assert manifest(tmp_path / "out").streams == {NAME, "btcusdt@aggTrade"}
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -279,6 +284,7 @@ def test_wrong_usage_prints_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.sockets
 def test_a_recording_of_another_venue_is_not_changed(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
@@ -291,6 +297,7 @@ def test_a_recording_of_another_venue_is_not_changed(
     assert before == contents(tmp_path)
 
 
+@pytest.mark.sockets
 def test_the_port_of_the_other_venue_is_warned_of(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
@@ -301,6 +308,7 @@ def test_the_port_of_the_other_venue_is_warned_of(
     assert status == 1
 
 
+@pytest.mark.sockets
 def test_two_recorders_do_not_share_a_folder(
     tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
@@ -311,7 +319,7 @@ def test_two_recorders_do_not_share_a_folder(
     assert "another recorder writes into it" in err
 
 
-@looped
+@looped_on_sockets
 async def test_a_full_disk_ends_it_with_file_and_offset_and_an_intact_recording(
     tmp_path: Path,
 ) -> None:
@@ -332,7 +340,7 @@ async def test_a_full_disk_ends_it_with_file_and_offset_and_an_intact_recording(
     assert found == list(range(found[0], found[0] + len(found)))
 
 
-@looped
+@looped_on_sockets
 async def test_it_continues_while_standard_error_is_blocked(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -352,7 +360,7 @@ async def test_it_continues_while_standard_error_is_blocked(tmp_path: Path) -> N
     assert ids(tmp_path)
 
 
-@looped
+@looped_on_sockets
 async def test_it_continues_without_standard_error(tmp_path: Path) -> None:
     async with trading() as server:
         arguments = (NAME, *to(tmp_path, server), "--duration", "0.5s")
@@ -361,7 +369,7 @@ async def test_it_continues_without_standard_error(tmp_path: Path) -> None:
     assert ids(tmp_path)
 
 
-@looped
+@looped_on_sockets
 async def test_a_terminal_shows_one_line_of_progress(tmp_path: Path) -> None:
     ours, theirs = open_terminal()
     async with (
@@ -383,6 +391,7 @@ async def test_a_terminal_shows_one_line_of_progress(tmp_path: Path) -> None:
     assert shown.endswith("continues the recording.\r\n")
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("names", [("!bookTicker",), ("btcusd_perp@trade", "!bookTicker")])
 def test_the_venue_that_answers_is_recorded_if_nothing_else_names_one(
     tmp_path: Path, run: Callable[..., tuple[int, str]], names: tuple[str, ...]

@@ -150,7 +150,7 @@ def check_chains(lines: list[Line]) -> Counter[str]:
     return Counter({symbol: book.joined for symbol, book in chains.items()})
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_every_segment_rebuilds_the_books_of_a_simulation(tmp_path: Path) -> None:
     start_ms = 1_767_225_595_000
     traded = instruments(start_ms, ("BTCUSDT", "ETHUSDT"))
@@ -411,7 +411,7 @@ def test_a_recording_of_another_venue_is_refused_before_anything_is_served(tmp_p
     assert "is a recording of COIN-M, not of USDⓈ-M" in reported
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_book_of_a_crash_is_known_and_as_it_was(tmp_path: Path) -> None:
     """The price falls through all levels of a snapshot several times over."""
     start_ms = 1_767_225_600_000

@@ -142,7 +142,7 @@ class Model:
         return None
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @given(st.data())
 def test_after_any_crash_a_beginning_is_left_and_what_comes_after_follows(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -374,7 +374,7 @@ def test_a_block_without_data_is_damaged(tmp_path: Path) -> None:
     assert (found, len(reports)) == (messages(10), 1)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_frame_that_grows_beyond_its_head_takes_no_memory(tmp_path: Path) -> None:
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 30))
     head = Head(1, START_NS, START_NS, 100, len(bomb), crc32(bomb))

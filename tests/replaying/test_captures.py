@@ -86,7 +86,7 @@ class Rebuilt:
             self.tops[symbol, update.final_update_id] = book.best_bid, book.best_ask
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(("folder", "names", "compared"), CAPTURES)
 def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     folder: str, names: tuple[str, ...], compared: int
@@ -146,7 +146,7 @@ def test_every_recorded_payload_is_sent_as_it_was() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("pace", ["receive", "event"])
 def test_a_capture_from_its_middle_is_what_was_recorded_from_there(
     pace: Literal["receive", "event"], tmp_path: Path

@@ -143,7 +143,7 @@ def test_rebased_times_are_current_although_one_is_wrong(tmp_path: Path, at: int
     assert f"{path}, line {at}, " in warning
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("rebased", [False, True])
 def test_a_loop_reports_an_impossible_time_once(tmp_path: Path, *, rebased: bool) -> None:
     path = recorded(tmp_path / "r", lines(mistimed(70, TIMES["the year 2126"])))

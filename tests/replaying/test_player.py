@@ -196,7 +196,7 @@ LISTENERS: Mapping[str, tuple[bool, Sequence[bool]]] = {
 """Whether derived streams are subscribed to, and in which envelopes."""
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @given(
     edits=EDITS,
     dropped=st.sets(st.integers(0, MESSAGES - 1), max_size=3),
@@ -273,7 +273,7 @@ def test_promptly_played_lines_are_sent_before_they_are_applied_if_nothing_is_de
     assert len(plant.markets["BTCUSDT"].trades) == len(lines), "expected all of them to be applied"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(("folder", "names"), [(folder, names) for folder, names, _ in CAPTURES])
 @pytest.mark.parametrize("listeners", LISTENERS)
 def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], listeners: str) -> None:
@@ -287,7 +287,7 @@ def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], listener
     assert_same(quick, plain)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(("folder", "names"), [(folder, names) for folder, names, _ in CAPTURES])
 @pytest.mark.parametrize("envelopes", [(True,), (False, True)])
 def test_a_verbatim_replay_sends_the_same_bytes(

@@ -208,7 +208,7 @@ def test_of_several_depth_speeds_only_the_fastest_is_applied(tmp_path: Path) -> 
     assert market.book.best_bid == (9950, 2000)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_stream_that_begins_late_is_still_sent_as_recorded(tmp_path: Path) -> None:
     late = trade(30_000).replace(b'"m"', b' "m"')
     lines = [(n, "btcusdt@depth", depth(n, n - 1)) for n in range(1, 20_002)]

@@ -263,7 +263,7 @@ def test_both_venues_in_one_folder_are_served_on_their_ports(tmp_path: Path) -> 
     assert played.listeners["coinm"].data.count(b'"e":"aggTrade"') >= 40
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("second", "warm_up_s", "from_second"),
     [
@@ -291,7 +291,7 @@ def test_files_of_lines_are_played_from_the_beginning(hour: Path, tmp_path: Path
     assert warm_up_start_ns(at_ns(2_000), 0, found.files, [0, 0]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("pace", ["receive", "event"])
 def test_a_warm_up_skips_what_is_long_before_the_position(
     hour: Path, pace: Literal["receive", "event"]

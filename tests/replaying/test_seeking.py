@@ -141,7 +141,7 @@ def test_a_replay_begins_and_ends_where_the_plan_says(path: Path, first: int, sp
     assert played.source.messages == 2 * (last - first + 1), "the warm-up does not count"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, TRADES), min_size=1, max_size=4), st.sampled_from([0.0, 900.0]))
 def test_after_a_seek_subscribers_receive_what_was_recorded_from_there(
@@ -165,7 +165,7 @@ def test_after_a_seek_subscribers_receive_what_was_recorded_from_there(
     played.run_with(visit)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=15, deadline=None)
 @given(st.integers(2, TRADES), st.integers(2, TRADES))
 def test_after_seeks_a_plant_has_the_state_of_a_new_one(

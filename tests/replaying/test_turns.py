@@ -62,7 +62,7 @@ def slow_machine() -> float:
     return SLICE_S
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("rebased", [False, True])
 def test_a_seek_gives_the_event_loop_its_turns(large: Path, *, rebased: bool) -> None:
     plan = Plan(speed=0, verbatim=True, rebased=rebased)
@@ -90,7 +90,7 @@ def test_a_seek_gives_the_event_loop_its_turns(large: Path, *, rebased: bool) ->
     assert states == {"over", "warming up", "paused"}
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_seek_during_another_search_replaces_it(large: Path) -> None:
     replay = Replay(
         [large], {"usdm": ["btcusdt@trade"]}, plan=Plan(speed=0, verbatim=True), keeps_running=True

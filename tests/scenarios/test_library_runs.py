@@ -25,7 +25,7 @@ def played(
     return market
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", NAMES)
 def test_the_market_keeps_its_invariants_and_every_change_happens(name: str) -> None:
     market = played(name)
@@ -38,21 +38,21 @@ def test_the_market_keeps_its_invariants_and_every_change_happens(name: str) -> 
     assert market.checker.contracts["BTCUSDT"].status == "TRADING"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["flash-crash", "exchange-restart", "delisting"])
 def test_the_same_seed_is_the_same_run_to_the_byte(name: str) -> None:
     one, other = (played(name, until_s=100, hashes=True) for _ in range(2))
     assert one.digest == other.digest
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_another_seed_is_another_run() -> None:
     assert played("flash-crash", 7, 9, hashes=True).digest != (
         played("flash-crash", 8, 9, hashes=True).digest
     )
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @given(
     names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3),
     gaps_s=st.lists(st.floats(0, 60), min_size=3, max_size=3),
@@ -79,7 +79,7 @@ def last_price(market: ScenarioMarket) -> int:
     return market.plant.markets["BTCUSDT"].last_price
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_flash_crash_falls_and_recovers() -> None:
     market = ScenarioMarket()
     market.step(1)
@@ -95,7 +95,7 @@ def test_a_flash_crash_falls_and_recovers() -> None:
     assert market.checker.contracts["BTCUSDT"].liquidations > 5
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_nobody_bids_when_nobody_bids() -> None:
     market = played("one-sided-book", until_s=80)
     contract = market.checker.contracts["BTCUSDT"]
@@ -106,7 +106,7 @@ def test_nobody_bids_when_nobody_bids() -> None:
     assert not contract.asks
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_contract_is_delivered_in_the_delivery_hour() -> None:
     market = played("delivery-hour", until_s=119)
     assert "BTCUSDT_261225" in market.plant.markets

@@ -1,18 +1,21 @@
-"""A whole server on free ports of this machine, with a clock that the test sets."""
+"""A whole server, in memory or on free ports of this machine, with a clock that the test sets."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import http.client
+import io
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
+import memory_loop
+import pytest
+from memory_loop import MemoryLoop
 from msgspec import Struct
-from programs import PATIENCE_S
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -24,6 +27,7 @@ from tickerplant.profile import P2026Q1, Profile
 from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.certificate import ServedCertificate
+from tickerplant.server.ports import Listen
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.truth.truth import Truth
@@ -31,8 +35,8 @@ from tickerplant.venue import COINM, USDM, Venue
 
 P = ParamSpec("P")
 
-TEST_TIMEOUT_S = 3 * PATIENCE_S
-"""After this a test hangs; far more than it takes on a busy machine."""
+CLOSE_TIMEOUT_S = 0.5
+"""How long a client of a test waits for the end of a connection that it closes."""
 START_MS = 1_767_225_600_000
 TICK_MS = 5
 
@@ -59,17 +63,31 @@ def instrument(venue: Venue, symbol: str, pair: str) -> Instrument:
 
 
 def looped(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
-    """Run a test that is a coroutine in an event loop of its own, for a limited time."""
+    """Run a test that is a coroutine in a loop whose TCP is in memory and whose clock jumps."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        async def limited() -> None:
-            async with asyncio.timeout(TEST_TIMEOUT_S):
-                await test(*args, **kwargs)
+        memory_loop.run(test(*args, **kwargs))
 
-        asyncio.run(limited())
+    return pytest.mark.looped(run)
 
-    return run
+
+def looped_on_sockets(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """Run a test that is a coroutine in a loop with the sockets and the clock of the machine."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return pytest.mark.sockets(run)
+
+
+def listen() -> Listen | None:
+    """Return what binds the ports of a server: None, the system, unless the loop is one in memory."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, MemoryLoop):
+        return None
+    return lambda _endpoint, host, number: loop.listen(host, number)
 
 
 class Clock:
@@ -109,9 +127,13 @@ class Loopback:
         )
 
     def connect(self, path: str, venue: Venue = USDM, **options: Any) -> connect:
-        """Return an asynchronous context manager of a client connection."""
+        """Return an asynchronous context manager of a client connection.
+
+        A client whose queue were bounded would stop reading, and not see the end of a connection.
+        """
         address = self.server.urls[venue.name]
-        return connect(f"{self.server.schemes[0]}://{address}{path}", proxy=None, **options)
+        given = {"max_queue": None, "close_timeout": CLOSE_TIMEOUT_S, **options}
+        return connect(f"{self.server.schemes[0]}://{address}{path}", proxy=None, **given)
 
     async def get(
         self,
@@ -122,23 +144,15 @@ class Loopback:
         body: bytes | None = None,
     ) -> Answer:
         """Ask over HTTP."""
-        return await asyncio.to_thread(self._get, path, venue, method, headers or {}, body)
-
-    def _get(
-        self, path: str, venue: Venue, method: str, sent: Mapping[str, str], body: bytes | None
-    ) -> Answer:
-        connection = http.client.HTTPConnection(self.server.urls[venue.name], timeout=PATIENCE_S)
-        try:
-            connection.request(method, path, body, dict(sent))
-            response = connection.getresponse()
-            headers = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, headers, response.read())
-        finally:
-            connection.close()
+        return await ask_http(self.server.urls[venue.name], method, path, headers, body)
 
     def socket(self, venue: Venue = USDM, receive_bytes: int = 0) -> socket.socket:
         """Return a connected socket that does not block; small buffers make a slow reader."""
         host, _, port = self.server.urls[venue.name].rpartition(":")
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, MemoryLoop):
+            assert not receive_bytes, "buffers of the system need sockets"
+            return cast("socket.socket", loop.bare(host, int(port)))
         sock = socket.socket()
         if receive_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -151,6 +165,46 @@ class Loopback:
         text = (await self.get("/metrics")).body.decode()
         lines = (line for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+class _Pipe:
+    """Stands for the socket of an HTTP connection: keeps what is sent, and gives what was received."""
+
+    def __init__(self) -> None:
+        self.sent = bytearray()
+        self.received = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self.received)
+
+    def close(self) -> None:
+        """Keep what was received."""
+
+
+async def ask_http(
+    address: str,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Answer:
+    """Send one HTTP request over a connection of its own, in the running loop."""
+    host, _, port = address.rpartition(":")
+    connection, pipe = http.client.HTTPConnection(address), _Pipe()
+    connection.sock = cast("socket.socket", pipe)
+    connection.request(method, path, body, {"Connection": "close", **(headers or {})})
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    try:
+        writer.write(pipe.sent)
+        pipe.received = await reader.read()
+    finally:
+        writer.close()
+    response = connection.getresponse()
+    names = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, names, response.read())
 
 
 UPGRADE = (
@@ -231,6 +285,7 @@ async def loopback(
         host=host,
         clock=clock,
         tick_ms=TICK_MS,
+        listen=listen(),
         policy=policy,
         truth=truth,
         control_token=control_token,

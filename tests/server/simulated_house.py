@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from loopback import START_MS, TICK_MS, Clock, Loopback
+from loopback import START_MS, TICK_MS, Clock, Loopback, listen
 
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
@@ -40,6 +40,7 @@ async def simulated_house(duration_ms: int | None = None) -> AsyncIterator[Loopb
         clock=clock,
         tick_ms=TICK_MS,
         truth=truth,
+        listen=listen(),
     )
     server.plane.exchange = exchange
     server.plane.scenarios = ScenarioBoard(board.clock, board, exchange)

@@ -174,7 +174,6 @@ async def publish(house: Loopback) -> None:
         await house.server.congestion.wait_clear()
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_source_that_waits_loses_no_client_that_reads() -> None:
     async with loopback() as house:
@@ -191,7 +190,6 @@ async def test_a_source_that_waits_loses_no_client_that_reads() -> None:
         assert received == MORE_THAN_A_SERVER_HOLDS
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_source_that_waits_drops_a_client_that_stops_reading() -> None:
     limits = replace(LIMITS, close_grace_ms=10, stall_timeout_ms=100)
@@ -203,7 +201,6 @@ async def test_a_source_that_waits_drops_a_client_that_stops_reading() -> None:
         assert house.server.endpoints[0].counters.closed == {STALLED.name: 1}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_client_that_does_not_read_is_closed_by_time_long_before_the_bound_in_bytes() -> (
     None
@@ -227,7 +224,6 @@ async def test_a_client_that_does_not_read_is_closed_by_time_long_before_the_bou
             assert len(house.server.connections) == 1, "the one that reads"
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_client_that_is_lost_while_it_is_behind_is_behind_no_longer() -> None:
     async with loopback() as house:

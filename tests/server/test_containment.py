@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import START_MS, UPGRADE, Loopback, loopback, looped, receive, shake_hands, until
+from loopback import START_MS, UPGRADE, Loopback, listen, loopback, looped, receive, shake_hands, until
 from msgspec.structs import replace
 from programs import PATIENCE_S
 
@@ -33,7 +33,7 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.venue import COINM, USDM
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = pytest.mark.heavy
 
 PATH = "/ws/btcusdt@bookTicker/btcusdt@trade"
 RULES = (
@@ -95,6 +95,7 @@ async def running(
         faults=FaultBoard(MarketClock(plant.timers), 1),
         limits=replace(LIMITS, enforced=False),
         tls=tls,
+        listen=listen(),
     )
     await server.start()
     task = asyncio.create_task(source.run(server.congestion, server.readiness))
@@ -200,6 +201,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> OwnCertificate:
     return own_certificate(tmp_path_factory.mktemp("tls"), [])
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("scheme", ["plain", "tls"])
 @pytest.mark.parametrize("origin", ["simulate", "replay"])
 def test_clients_that_go_in_any_way_under_any_fault_end_nobody_else(

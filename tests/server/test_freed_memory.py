@@ -50,7 +50,7 @@ print(full, kept, resident_mb())
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_freed_memory_leaves_the_process() -> None:
     found = subprocess.run(  # noqa: S603  # this interpreter

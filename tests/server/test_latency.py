@@ -37,7 +37,6 @@ def test_each_bucket_counts_the_durations_within_its_bound(durations_s: list[flo
     ]
 
 
-@pytest.mark.sockets
 @looped
 async def test_the_metrics_tell_how_late_messages_are_published_and_written() -> None:
     async with loopback() as house, house.connect("/ws/btcusdt@trade") as client:
@@ -52,7 +51,6 @@ async def test_the_metrics_tell_how_late_messages_are_published_and_written() ->
         assert numbers['tickerplant_event_to_publish_seconds_bucket{le="0.005"}'] == 1
 
 
-@pytest.mark.sockets
 @looped
 async def test_stamps_are_times_of_the_clock_on_the_wall_in_order() -> None:
     path = "/stream?streams=btcusdt@trade&stamps=1"

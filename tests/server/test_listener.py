@@ -43,7 +43,6 @@ async def ping(house: Loopback, sock: socket.socket) -> bytes:
     return await loop.sock_recv(sock, 4096)
 
 
-@pytest.mark.sockets
 @looped
 async def test_out_of_descriptors_a_port_pauses_says_so_once_and_goes_on() -> None:
     async with loopback(replace(LIMITS, accept_pause_ms=1)) as house:
@@ -67,7 +66,6 @@ async def test_out_of_descriptors_a_port_pauses_says_so_once_and_goes_on() -> No
         assert (await house.metrics())[PAUSES] == counters.accept_pauses
 
 
-@pytest.mark.sockets
 @looped
 async def test_the_last_descriptors_are_kept_for_files() -> None:
     free = lowest_free()

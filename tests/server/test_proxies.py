@@ -221,7 +221,6 @@ WAYS = [
 ]
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("way", WAYS)
 @looped
 async def test_each_client_of_a_trusted_proxy_has_its_own_weight(way) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
@@ -234,7 +233,6 @@ async def test_each_client_of_a_trusted_proxy_has_its_own_weight(way) -> None:  
         assert set(page["addresses"]) == {CLIENT, OTHER, "203.0.113.9", "127.0.0.1"}
 
 
-@pytest.mark.sockets
 @looped
 async def test_requests_of_one_connection_are_of_the_clients_that_each_names() -> None:
     async with loopback(trusted_proxies=HERE) as house:
@@ -251,7 +249,6 @@ async def test_requests_of_one_connection_are_of_the_clients_that_each_names() -
         ]
 
 
-@pytest.mark.sockets
 @looped
 async def test_who_is_not_trusted_speaks_for_itself_only() -> None:
     async with loopback(trusted_proxies=["192.0.2.0/24"]) as house:
@@ -277,7 +274,6 @@ async def opened(house: Loopback, before: bytes, *fields: str) -> socket.socket:
     return sock
 
 
-@pytest.mark.sockets
 @looped
 async def test_connections_are_those_of_the_clients_behind_the_proxy() -> None:
     limits = replace(LIMITS, connection_attempts=1)
@@ -298,7 +294,6 @@ async def test_connections_are_those_of_the_clients_behind_the_proxy() -> None:
             sock.close()
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_proxy_speaks_before_tls(tmp_path: Path) -> None:
     own = own_certificate(tmp_path, [])
@@ -311,7 +306,6 @@ async def test_a_proxy_speaks_before_tls(tmp_path: Path) -> None:
         assert weight_of(answer) == "1", "the proxy itself, without a header"
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     "sent",
     [
@@ -332,7 +326,6 @@ async def test_a_trusted_proxy_that_is_not_understood_is_refused_and_counted(sen
         assert house.server.endpoints[0].connections == {}
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("sent", [b"", b"PROX", SIGNATURE + b"\x21"])
 @looped
 async def test_a_header_that_does_not_arrive_in_time_ends_the_connection(sent: bytes) -> None:
@@ -342,7 +335,6 @@ async def test_a_header_that_does_not_arrive_in_time_ends_the_connection(sent: b
         assert house.server.endpoints[0].counters.timeouts == {"head": 1}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_header_may_arrive_byte_by_byte() -> None:
     async with loopback(trusted_proxies=HERE) as house:
@@ -357,7 +349,6 @@ async def test_a_header_may_arrive_byte_by_byte() -> None:
         assert list(house.server.endpoints[0].rate_limiter.clients) == [CLIENT]
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_check_of_a_balancer_that_sends_nothing_is_no_complaint() -> None:
     async with loopback(trusted_proxies=HERE) as house:
@@ -374,7 +365,6 @@ async def test_a_check_of_a_balancer_that_sends_nothing_is_no_complaint() -> Non
 READABLE = ("clock", "coverage", "levers", "openapi.json", "profile", "scenarios", "server")
 
 
-@pytest.mark.sockets
 @looped
 async def test_without_a_token_another_machine_reads_the_market_and_nothing_else() -> None:
     async with loopback(trusted_proxies=HERE) as house:
@@ -397,7 +387,6 @@ async def test_without_a_token_another_machine_reads_the_market_and_nothing_else
         assert (await house.get("/plant/v1/nothing", headers=from_there)).status == 404
 
 
-@pytest.mark.sockets
 @looped
 async def test_with_the_token_another_machine_may_do_everything() -> None:
     async with loopback(trusted_proxies=HERE, control_token="open sesame") as house:  # noqa: S106
@@ -410,7 +399,6 @@ async def test_with_the_token_another_machine_may_do_everything() -> None:
         assert (await house.get(path, method="POST", headers=known, body=body)).status == 200
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_proxy_that_is_not_trusted_does_not_make_others_local() -> None:
     async with loopback() as house:
@@ -419,7 +407,6 @@ async def test_a_proxy_that_is_not_trusted_does_not_make_others_local() -> None:
         assert (await house.get("/plant/v1/nodes")).status == 200
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("host", "token", "says"),
     [("127.0.0.1", "", False), ("0.0.0.0", "", True), ("0.0.0.0", "open sesame", False)],  # noqa: S104

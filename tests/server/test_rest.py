@@ -20,7 +20,6 @@ from tickerplant.queries.account_requests import (
 from tickerplant.testing.pointing import ELSEWHERE
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.sockets
 
 
 async def raw(house: Loopback, request: bytes) -> bytes:
@@ -194,6 +193,7 @@ async def test_a_request_that_needs_a_key_accepts_any_key() -> None:
         assert answer.status == 200
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     "row",
     [row for row in ACCOUNT_REQUESTS if row.path],

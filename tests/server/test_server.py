@@ -21,7 +21,6 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.server import Server
 from tickerplant.server.websocket import WebSocketConnection
 
-pytestmark = pytest.mark.sockets
 
 
 def a_server(host: str = "127.0.0.1", usdm: int = 0, coinm: int = 0) -> Server:

@@ -21,7 +21,6 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM
 
-pytestmark = pytest.mark.sockets
 
 DEPTH = "btcusdt@depth@0ms"
 QUOTES = "btcusdt@bookTicker"

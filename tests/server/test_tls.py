@@ -23,7 +23,6 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
 from tickerplant.server.certificate import OwnCertificate, ServedCertificate, own_certificate
 
-pytestmark = pytest.mark.sockets
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +34,7 @@ def trusting(own: OwnCertificate) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=own.authority)
 
 
+@pytest.mark.sockets
 def test_the_client_library_and_the_program_trust_what_the_environment_names(
     own: OwnCertificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +67,7 @@ def test_the_client_library_and_the_program_trust_what_the_environment_names(
     test()
 
 
+@pytest.mark.sockets
 def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answered(
     own: OwnCertificate,
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answered(
     test()
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x00"])
 def test_plain_text_to_a_tls_port_is_called_that(own: OwnCertificate, sent: bytes) -> None:
     @looped
@@ -113,6 +115,7 @@ def test_plain_text_to_a_tls_port_is_called_that(own: OwnCertificate, sent: byte
     test()
 
 
+@pytest.mark.sockets
 def test_a_client_that_does_not_trust_the_certificate_is_counted(own: OwnCertificate) -> None:
     @looped
     async def test() -> None:
@@ -129,6 +132,7 @@ def test_a_client_that_does_not_trust_the_certificate_is_counted(own: OwnCertifi
     test()
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["silence", "a torn greeting"])
 def test_a_client_that_does_not_finish_the_handshake_is_cut(
     own: OwnCertificate, sent: bytes
@@ -147,6 +151,7 @@ def test_a_client_that_does_not_finish_the_handshake_is_cut(
     test()
 
 
+@pytest.mark.sockets
 def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> None:
     @looped
     async def test() -> None:

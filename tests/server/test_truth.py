@@ -15,7 +15,6 @@ from tickerplant.frames import text_frame
 from tickerplant.server.operations.truth import BOOK_PATH, SENT_PATH, TRADES_PATH
 from tickerplant.truth.truth import Truth
 
-pytestmark = pytest.mark.sockets
 
 
 async def read_to_end(sock: socket.socket) -> bytes:
@@ -33,6 +32,7 @@ LOSSY = ("reset=50ms", "half_open at=+100ms for=100ms")
 """Faults after which a client may not get what was written last."""
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     "faults",
     [
@@ -143,6 +143,7 @@ async def test_bytes_that_are_no_text_are_shown_in_base64() -> None:
         assert sent["more"]
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("query", "status", "field"),
     [

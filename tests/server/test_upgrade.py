@@ -180,7 +180,6 @@ def test_a_head_that_is_too_long_is_refused_in_whatever_portions_it_comes() -> N
         assert answer.endswith(b"Request head over 65536 bytes.\n" + END)
 
 
-@pytest.mark.sockets
 @looped
 async def test_over_a_socket_a_frame_may_follow_its_request_at_once() -> None:
     async with loopback() as house:

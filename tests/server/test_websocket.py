@@ -22,7 +22,6 @@ from tickerplant.streams.stream import Stream
 from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.sockets
 
 
 async def ending(client: ClientConnection) -> tuple[list[Any], int, str]:

@@ -126,7 +126,7 @@ def is_all_control(case: Case) -> bool:
     return all(opcode in {CLOSE, PING, PONG} for opcode, _ in read)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "case", [each for each in CASES if is_all_control(each)], ids=lambda case: case.name
 )
@@ -148,7 +148,7 @@ FRAMES = st.lists(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=60)
 @given(FRAMES, CUTS)
 def test_the_portions_of_a_connection_make_no_difference(

@@ -80,7 +80,6 @@ def test_only_who_asks_for_html_gets_the_page(accept: bytes, *, expected: bool) 
     assert wants_page({b"accept": accept}) == expected
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_browser_gets_the_window_and_curl_the_addresses() -> None:
     assert window().build, "the window is not built: run `make window`"
@@ -102,7 +101,6 @@ async def test_a_browser_gets_the_window_and_curl_the_addresses() -> None:
             assert missing.json == {"error": "the window has no file nothing.js"}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_server_tells_what_it_is() -> None:
     async with simulated_house() as house:

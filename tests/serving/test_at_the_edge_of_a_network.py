@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 from crew import MARKET, Crew, started, until
-from loopback import looped
+from loopback import looped_on_sockets
 from programs import PATIENCE_S
 from websockets.asyncio.client import connect
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 
 def asked(crew: Crew, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
@@ -31,7 +31,7 @@ def asked(crew: Crew, path: str, method: str = "GET", **headers: str) -> tuple[i
     return response.status, response.headers.get("x-mbx-used-weight-1m", "")
 
 
-@looped
+@looped_on_sockets
 async def test_workers_know_the_clients_of_a_proxy_and_what_they_may_do(tmp_path: Path) -> None:
     options = ("--workers", "2", "--trusted-proxy", "127.0.0.1", "--host", "127.0.0.1")
     async with started(tmp_path, *MARKET, *options) as crew:
@@ -48,7 +48,7 @@ async def test_workers_know_the_clients_of_a_proxy_and_what_they_may_do(tmp_path
         assert (await asyncio.to_thread(asked, crew, "/plant/v1/faults", "DELETE"))[0] == 200
 
 
-@looped
+@looped_on_sockets
 async def test_a_server_for_other_machines_without_a_token_says_what_they_may_do(
     tmp_path: Path,
 ) -> None:
@@ -72,7 +72,7 @@ def issued(path: Path) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-@looped
+@looped_on_sockets
 async def test_a_hangup_makes_every_process_read_the_certificate_again(
     tmp_path: Path, workers: str
 ) -> None:

@@ -13,7 +13,7 @@ from crew import MARKET, Crew, Listener, listening, started, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 STANDSTILLS_S = (0.5, 2.2, 4.0, 4.3, 4.6, 4.9, 7.5)
 """Shorter than a lease, longer, about as long as the grace, and longer."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from buses import accounts, bus, certificates
 from crew import MARKET, Crew, listening, started, until
-from loopback import looped
+from loopback import looped_on_sockets
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 SECRET = "a-secret-that-nobody-may-see"  # noqa: S105  # of a server of this test
 PASSWORD = f'authorization {{ user: "edges", password: "{SECRET}" }}'
 
@@ -32,7 +32,7 @@ def shown(pid: int) -> str:
 
 
 def test_an_edge_waits_for_its_plant_and_serves_the_next_one_too(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with bus(tmp_path) as address:
             to_bus = ("--bus", f"nats://{address}", "--bus-grace", "2s")
@@ -62,7 +62,7 @@ async def _serves(edge: Crew) -> None:
 
 
 def test_workers_of_an_edge_share_its_ports_and_show_no_secret(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with bus(tmp_path, PASSWORD) as address:
             secret = {"TICKERPLANT_BUS_PASSWORD": SECRET}
@@ -92,7 +92,7 @@ def test_workers_of_an_edge_share_its_ports_and_show_no_secret(tmp_path: Path) -
 
 
 def test_each_way_to_be_refused_by_a_bus_is_one_sentence(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with bus(tmp_path, PASSWORD) as address:
             url = f"nats://{address}"
@@ -110,7 +110,7 @@ def test_each_way_to_be_refused_by_a_bus_is_one_sentence(tmp_path: Path) -> None
 
 
 def test_a_plant_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with bus(tmp_path) as address:
             to_bus = ("--bus", f"nats://{address}")
@@ -130,7 +130,7 @@ def test_a_plant_that_is_not_there_is_answered_with_those_that_are(tmp_path: Pat
 
 
 def test_a_bus_is_reached_with_credentials_and_with_certificates(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         security, credentials = accounts(tmp_path)
         async with (
@@ -174,7 +174,7 @@ def test_without_a_bus_nothing_of_it_is_imported(tmp_path: Path) -> None:
         "    or name.startswith(('tickerplant.bus', 'tickerplant.cluster', 'tickerplant.edge'))))\n"
     )
 
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         ended = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", program, *MARKET, "--usdm-port", "0", "--coinm-port", "0"),

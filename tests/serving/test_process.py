@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from programs import PATIENCE_S, hear_hangups, open_terminal
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 SERVES = [
     *(sys.executable, "-m", "tickerplant", "simulate", "--symbols", "BTCUSDT"),

@@ -17,7 +17,7 @@ from tickerplant import testing
 from tickerplant.control.client import ControlClient, ControlError
 from tickerplant.errors import ConfigError
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 BAD_DAY = """
 title = "A bad day"

@@ -114,7 +114,7 @@ def asked(ready: Any, path: str, body: Any = None) -> Any:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
     with program("--json") as process:
         ready = line_of(process)
@@ -156,7 +156,7 @@ def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_same_steps_send_the_same_bytes_again() -> None:
     runs = []
     names = [
@@ -201,7 +201,7 @@ def check_books(ready: Any, diffs: Any) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_signal_ends_a_test_server_whose_input_is_no_pipe() -> None:
     with program("--json", "--symbols", "BTCUSDT", stdin=subprocess.DEVNULL) as process:
         assert line_of(process)["venues"]["coinm"]["symbols"] == 0
@@ -212,7 +212,7 @@ def test_a_signal_ends_a_test_server_whose_input_is_no_pipe() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_that_follows_the_first_line_at_once_ends_it_properly(how: signal.Signals) -> None:
     with program("--json", "--symbols", "BTCUSDT") as process:
@@ -222,7 +222,7 @@ def test_a_signal_that_follows_the_first_line_at_once_ends_it_properly(how: sign
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_socket_as_input_counts_as_a_pipe() -> None:
     ours, theirs = socket.socketpair()
     with ours, program("--json", "--symbols", "BTCUSDT", stdin=theirs.makefile("rb")) as process:
@@ -234,7 +234,7 @@ def test_a_socket_as_input_counts_as_a_pipe() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -253,7 +253,7 @@ def test_bad_options_end_with_one_sentence(options: tuple[str, ...], words: str)
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from crew import MARKET, Crew, is_running, listening, started, until
-from loopback import looped
+from loopback import looped_on_sockets
 from websockets.asyncio.client import connect
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 
 def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with (
             started(tmp_path, *MARKET, "--workers", "3") as crew,
@@ -58,7 +58,7 @@ def served_by(crew: Crew, count: int) -> list[int]:
 
 
 def test_a_killed_bus_is_started_again_and_no_message_is_lost_in_silence(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with (
             started(tmp_path, *MARKET, "--workers", "2") as crew,
@@ -86,7 +86,7 @@ def test_a_killed_bus_is_started_again_and_no_message_is_lost_in_silence(tmp_pat
 
 
 def test_workers_of_a_killed_plant_close_their_clients_and_end(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with (
             started(tmp_path, *MARKET, "--workers", "2") as crew,
@@ -109,7 +109,7 @@ def test_workers_of_a_killed_plant_close_their_clients_and_end(tmp_path: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_everything_once(number: int, tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with (
             started(tmp_path, *MARKET, "--workers", "2") as crew,
@@ -132,7 +132,7 @@ def test_a_signal_ends_everything_once(number: int, tmp_path: Path) -> None:
 
 
 def test_workers_that_die_say_so_and_leave_the_rest_alone(tmp_path: Path) -> None:
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         async with started(tmp_path, *MARKET, "--workers", "1") as crew:
             os.kill(crew.workers[1], signal.SIGTERM)

@@ -85,7 +85,7 @@ def rolled() -> tuple[Plant, list[Event], SimulatedExchange]:
     return plant, events, exchange
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_delivered_contract_is_published_step_by_step_and_then_no_more(
     rolled: tuple[Plant, list[Event], SimulatedExchange],
 ) -> None:
@@ -207,7 +207,7 @@ def test_funding_is_paid_every_eight_hours_or_four() -> None:
         assert plant.markets[each.symbol].fundings.within(None, None, 1) == [each]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_brackets_of_a_contract_of_each_venue_change_now_and_then() -> None:
     symbols = ("TRXUSDT", "ADAUSDT", "BTCUSD_260925")
     exchange, plant = opened(symbols, DELIVERY_MS + 1_000, intensity=0.01)
@@ -230,7 +230,7 @@ def test_the_brackets_of_a_contract_of_each_venue_change_now_and_then() -> None:
     assert found == {USDM.name: 3, COINM.name: 3}, "every two minutes"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_new_coin_is_announced_without_a_book_and_traded_when_its_date_has_come() -> None:
     start_ms = DELIVERY_MS + 60_000
     exchange, plant = opened(("TRXUSDT",), start_ms, listings=True, intensity=0.02)
@@ -352,7 +352,7 @@ def test_of_the_new_coins_the_oldest_is_delisted_when_there_are_too_many() -> No
         assert closed_ms - stopped_ms == 2 * 60_000, "it is settling for two minutes"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_quarters_follow_each_other() -> None:
     start_ms = DELIVERY_MS - 10 * HOUR_MS
     registry = RecordingRegistry(*instruments(start_ms, QUARTERS))

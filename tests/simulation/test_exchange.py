@@ -96,7 +96,7 @@ class Book:
                     side.pop(price, None)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
     events: list[Event], openings: dict[str, OpeningEvents]
 ) -> None:
@@ -119,7 +119,7 @@ def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
     assert checked > 1000, "the market is alive"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_rebuilt_book_equals_the_engines(
     exchange: SimulatedExchange,
     events: list[Event],
@@ -226,13 +226,13 @@ def encoded(events: list[Event]) -> list[bytes]:
     return [type(event).__name__.encode() + msgspec.json.encode(event) for event in events]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_same_seed_gives_the_same_events(events: list[Event]) -> None:
     again = encoded(run(make(), 6))
     assert again == encoded(events)[: len(again)]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_reading_history_and_opening_changes_nothing(events: list[Event]) -> None:
     other = make()
     for symbol in SYMBOLS:
@@ -251,7 +251,7 @@ def test_another_seed_gives_another_market(events: list[Event]) -> None:
     assert other != encoded(events)[: len(other)], "the same events, whatever the seed"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("alone", ["BTCUSDT", "ETHUSDT"])
 def test_a_leading_contract_does_the_same_whoever_else_is_listed(
     events: list[Event], alone: str
@@ -276,7 +276,7 @@ def test_coin_margined_prices_follow_the_leading_contract(exchange: SimulatedExc
     assert follower[0] * 10 == pytest.approx(leader[0], rel=5e-4), "within five basis points"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_intensity_multiplies_the_orders() -> None:
     calm = make(symbols=("BTCUSDT",))
     wild = make(symbols=("BTCUSDT",), intensity=8)
@@ -288,7 +288,7 @@ def test_intensity_multiplies_the_orders() -> None:
     assert 3 < ratio < 20, f"eight times the intensity made {ratio} times the orders"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_makers_that_quote_less_change_the_book_less_and_trade_as_before() -> None:
     usual, less = make(), make(quoting=0.25)
     events, fewer = run(usual, SECONDS), run(less, SECONDS)

@@ -78,7 +78,7 @@ def test_an_action_runs_at_its_time_before_anything_else_of_that_millisecond() -
         exchange.at(START_MS, seen.append)  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_without_a_lever_the_events_are_those_of_an_exchange_that_runs_none() -> None:
     """Also when one is pulled and released before it begins, and when one comes later."""
     plain, pulled = make(), make()
@@ -91,7 +91,7 @@ def test_without_a_lever_the_events_are_those_of_an_exchange_that_runs_none() ->
     assert encoded(run(pulled, 2_500)) != encoded(run(plain, 2_500))
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_same_levers_at_the_same_times_give_the_same_bytes() -> None:
     def play() -> list[bytes]:
         exchange = make()
@@ -127,7 +127,7 @@ def test_conditions_of_levers_that_overlap_multiply_and_end_exactly() -> None:
 # What each lever does
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_shock_moves_the_price_and_comes_back_by_its_share() -> None:
     exchange = make(("BTCUSDT", "BTCUSD_PERP"))
     first = exchange.contracts["BTCUSDT"].market.last_price
@@ -237,7 +237,7 @@ def test_the_funding_rate_goes_to_the_lever_and_back_within_the_cap() -> None:
     assert exchange.levers.state() == []
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() -> None:
     exchange = make()
     checker = MarketChecker(exchange)
@@ -296,7 +296,7 @@ def test_there_are_only_so_many_levers_at_a_time() -> None:
 # Any levers
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_prices_stay_within_the_bounds_of_a_contract_however_far_it_falls_or_rises() -> None:
     for move in (-0.9, 9.0):
         exchange = make(("TRXUSDT", "BTCUSDT", "BTCUSD_PERP"), quoting=0.25)
@@ -367,7 +367,7 @@ def assert_ordinary(exchange: SimulatedExchange) -> None:
         assert underlying.value.premium == PREMIUM
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TIMES, min_size=1, max_size=5), st.integers(1, 3))
 def test_whatever_levers_are_pulled_the_market_is_whole_and_comes_back(

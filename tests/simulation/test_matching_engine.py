@@ -101,7 +101,7 @@ def apply(
     return getattr(engine, kind)(buy, price, quantity), getattr(naive, kind)(buy, price, quantity)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None)
 @given(st.lists(OPERATIONS | RESIZING, max_size=60))
 def test_the_engine_does_what_the_naive_model_does(operations: list[Operation]) -> None:

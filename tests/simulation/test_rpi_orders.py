@@ -56,7 +56,7 @@ def merged(fills: list[Fill]) -> list[tuple[bool, int, int]]:
     return rows
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None)
 @given(BOOK, RPI, st.booleans(), PRICES, QUANTITIES)
 def test_the_best_price_is_first_and_the_book_at_one_price(
@@ -73,7 +73,7 @@ def test_the_best_price_is_first_and_the_book_at_one_price(
     assert engine.operations == operations + 1, "it is one order, in however many parts"
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=100, deadline=None)
 @given(BOOK, RPI, ORDERS)
 def test_rpi_orders_kept_from_the_changes_are_never_empty_and_never_the_books(

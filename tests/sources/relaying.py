@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from loopback import TICK_MS, Clock, Loopback, instrument, until
+from loopback import TICK_MS, Clock, Loopback, instrument, listen, until
 from msgspec import structs
 from tuning import tuned
 from websockets.asyncio.client import ClientConnection, connect
@@ -115,6 +115,7 @@ async def serve(
         ports={USDM.name: port, COINM.name: 0},
         clock=clock,
         tick_ms=TICK_MS,
+        listen=listen(),
     )
     server.faults.switch(values.faults(faults) if faults else ())
     await server.start()
@@ -188,6 +189,7 @@ async def relay(
         },
         clock=Clock(),
         tick_ms=TICK_MS,
+        listen=listen(),
     )
     await server.start()
     source = RelaySource(plant, list(upstreams.values()), server, grace_ms=grace_ms, timing=timing)

@@ -5,7 +5,6 @@ from loopback import looped
 from msgspec import structs
 from relaying import BTCUSDT, ETHUSDT, relay, serve
 
-pytestmark = pytest.mark.sockets
 
 
 @looped

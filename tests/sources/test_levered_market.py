@@ -157,7 +157,7 @@ ALL_LEVERS: tuple[tuple[int, Mapping[str, object]], ...] = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_every_stream_and_request_copes_with_every_lever() -> None:
     market = LeveredMarket()
     heard = market.subscribe_to_everything()
@@ -178,7 +178,7 @@ def test_every_stream_and_request_copes_with_every_lever() -> None:
         assert book.top(5_000) == (engine.bids.top(5_000), engine.asks.top(5_000))
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_candles_of_a_crash_are_those_of_its_trades() -> None:
     market = LeveredMarket(("BTCUSDT",))
     market.pull(

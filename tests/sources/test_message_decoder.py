@@ -109,7 +109,6 @@ async def test_a_book_is_not_made_of_updates_of_another() -> None:
     assert read.skipped == {"unknown form": 1}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_relay_takes_in_what_is_of_the_stream() -> None:
     async with (

@@ -85,7 +85,6 @@ def test_less_than_most_may_go_at_once_and_where_nothing_was_nothing_is_lost() -
     assert symbols(plant, COINM) == []
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_relay_asks_again_before_it_believes(
     log: io.StringIO,

@@ -43,7 +43,6 @@ from tickerplant.sources.relay import RelayTiming
 from tickerplant.sources.upstream_clock import CONFIRMATIONS
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.sockets
 
 LOST = (1013, "Upstream lost")
 LAST = 987_654_321

@@ -26,7 +26,6 @@ from tickerplant.sources.relay import RelayTiming
 from tickerplant.sources.upstream import CONTRACTS
 from tickerplant.venue import Venue
 
-pytestmark = pytest.mark.sockets
 
 LOST = (1013, "Upstream lost")
 PAUSE_S = 0.3

@@ -9,7 +9,6 @@ from tuning import tuned
 
 from tickerplant.feed import expected_interval, staleness
 
-pytestmark = pytest.mark.sockets
 
 IMPATIENT = tuned(EAGER, stale_ms=100, event_stream_stale_ms=100, first_message_timeout_ms=100)
 ONE = "usdm: 1 stream is silent for longer than expected"

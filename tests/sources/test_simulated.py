@@ -93,7 +93,7 @@ def streams_of(speed: float, passed_s: Callable[[], float] = no_time) -> dict[st
     return {venue: bytes(each.data) for venue, each in simulation.listeners.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("speed", [1.0, 3.3, 250.0])
 def test_the_same_seed_and_start_give_the_same_bytes_at_any_speed(speed: float) -> None:
     at_once = streams_of(0)
@@ -113,7 +113,7 @@ MACHINES: Mapping[str, Callable[[], float]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("speed", [0, 1.0, 20.0])
 @pytest.mark.parametrize("machine", MACHINES)
 def test_how_fast_the_machine_is_changes_no_byte(speed: float, machine: str) -> None:

@@ -8,7 +8,6 @@ from relaying import relay, serve
 
 from tickerplant.notices import SubscriptionRejected
 
-pytestmark = pytest.mark.sockets
 
 
 @looped

@@ -17,7 +17,6 @@ from tickerplant.sources.upstream import REQUESTS_SHARE
 from tickerplant.units import MINUTE_MS
 from tickerplant.venue import USDM
 
-pytestmark = pytest.mark.sockets
 
 DAY = find_path(USDM, "/fapi/v1/ticker/24hr")
 assert DAY is not None

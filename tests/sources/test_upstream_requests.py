@@ -13,7 +13,6 @@ from tickerplant.queries import find_method, find_path
 from tickerplant.queries.query import Query
 from tickerplant.venue import USDM
 
-pytestmark = pytest.mark.sockets
 
 
 def known(query: Query | None) -> Query:

@@ -46,7 +46,7 @@ def received() -> dict[tuple[str, str], list[Any]]:
     return {each: sent_to(plant, listener) for each, listener in listeners.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_every_stream_sends_messages_in_a_simulated_market(
     received: dict[tuple[str, str], list[Any]],
 ) -> None:

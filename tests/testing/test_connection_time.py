@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from tickerplant import testing
 from tickerplant.testing import Exchange
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 START_MS = 1_767_225_600_000
 """2026-01-01."""

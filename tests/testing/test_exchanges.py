@@ -24,7 +24,7 @@ from tickerplant import blocking, testing
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.testing import Exchange, ExchangeTestCase
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 START_MS = 1_767_225_600_000
 """2026-01-01."""

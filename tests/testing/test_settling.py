@@ -22,7 +22,7 @@ from tickerplant import testing
 from tickerplant.errors import ConfigError
 from tickerplant.testing import Exchange
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 TRADES = "btcusdt@trade"
 UPGRADE = (

@@ -129,7 +129,7 @@ def test_a_simulated_market_is_complete(market: list[Line], scratch: Path) -> No
         assert not book.breaks
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_exactly_the_frames_that_were_cut_out_are_missing(
@@ -146,7 +146,7 @@ def test_exactly_the_frames_that_were_cut_out_are_missing(
     check(market, removed, line_file(scratch / "cut.txt", kept))
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_the_same_frames_are_missing_in_every_form(
@@ -180,7 +180,7 @@ def candles() -> list[Line]:
     return tape(USDM, 4 * 60, KLINES, intensity=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_candles_whose_end_was_cut_out_are_missing(
@@ -204,7 +204,7 @@ def test_candles_whose_end_was_cut_out_are_missing(
         assert bool(streams[stream].gaps) == bool(missing)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(("name", "files"), CAPTURES)
 def test_the_captures_are_complete_and_what_is_cut_out_of_them_is_found(
     name: str, files: tuple[str, ...], tmp_path: Path

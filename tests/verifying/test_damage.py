@@ -71,7 +71,7 @@ def test_what_was_sealed_is_as_it_was(path: str) -> None:
     assert (found.segments, found.damage, found.skipped_lines) == (3, 0, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_any_flipped_bit_is_found(
@@ -296,7 +296,7 @@ _ODD = st.one_of(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(-5, 10**21), _ODD), min_size=1, max_size=12))
 def test_whatever_is_in_it_every_line_is_counted(

@@ -87,7 +87,7 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
     return int(end.value.code or 0), output.out, output.err
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_the_page_says_what_verify_prints(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,7 +109,7 @@ def test_the_page_says_what_verify_prints(
     assert [each.name for each in tmp_path.iterdir() if each.name.endswith(".part")] == []
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_several_recordings_have_a_section_each(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +126,7 @@ def test_several_recordings_have_a_section_each(
     assert parsed.text.count("No gap and no outage was found.") == 2
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_an_outage_of_the_manifest_is_in_the_table_with_its_reason(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,7 +206,7 @@ def test_a_recording_without_lines_is_said_and_too_many_recordings_too() -> None
     assert "2 more recordings were verified and are in the verdict, but not shown." in parsed.text
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_of_many_streams_the_incomplete_ones_are_drawn_and_that_is_said() -> None:
     timeline = Timeline(4)
     timeline.start_ns = START_NS
@@ -251,7 +251,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_walk(
     assert "--html" in err
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_page_that_fails_to_be_written_leaves_nothing_and_the_findings_are_printed(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,7 +86,7 @@ def test_an_unchanged_recording_is_complete(path: Path) -> None:
     assert found.remarks == []
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_any_line_that_is_missing_shows_at_its_place(path: Path) -> None:
     lines = lines_of(path)
     for first, last in itertools.combinations(range(len(lines) + 1), 2):
@@ -108,7 +108,7 @@ def test_the_last_lines_are_said_to_be_missing(path: Path) -> None:
     assert f"{path / TAIL}" in [damage.path for damage in walked(path).first_damage]
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @settings(max_examples=40)
 @given(st.data())
 def test_any_change_of_a_manifest_shows(

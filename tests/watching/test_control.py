@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from loopback import Loopback, looped
+from loopback import Loopback, looped_on_sockets
 from simulated_house import simulated_house
 
 from tickerplant import cli
@@ -73,8 +73,8 @@ async def shown(house: Loopback, *words: str) -> Any:
 
 
 @pytest.mark.sockets
-@pytest.mark.slow
-@looped
+@pytest.mark.heavy
+@looped_on_sockets
 async def test_a_market_is_stepped_broken_and_mended_from_the_command_line(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

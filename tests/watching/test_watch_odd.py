@@ -9,7 +9,7 @@ from io import StringIO
 
 import msgspec
 import pytest
-from loopback import loopback, looped
+from loopback import loopback, looped_on_sockets
 from rich.console import Console
 from test_watch_printing import on_a_terminal
 from test_watching_cli import trading
@@ -145,7 +145,7 @@ ODD = msgspec.json.encode(TICKER | {"s": "\x9b2J\u202e", "c": "9" * 300})
 TIMELESS = ODD.replace(b'"E":1', b'"E":%s' % (b"9" * 310))
 
 
-@looped
+@looped_on_sockets
 async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> None:
     async with serving(ODD, TIMELESS) as url:
         status, drawn = await on_a_terminal("watch", NAME, "--url", url, "--duration", "0.5s")
@@ -157,7 +157,7 @@ async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> No
     assert re.search(r"^2 messages of 1 stream in ", left, re.MULTILINE)
 
 
-@looped
+@looped_on_sockets
 async def test_lines_on_a_terminal_contain_no_control_characters() -> None:
     async with serving(ODD) as url:
         for options, term in (("--json",), "xterm"), ((), "dumb"):
@@ -167,7 +167,7 @@ async def test_lines_on_a_terminal_contain_no_control_characters() -> None:
             assert rb'"s":"\u009b2J\u202e"' in drawn
 
 
-@looped
+@looped_on_sockets
 async def test_the_final_table_agrees_with_the_totals() -> None:
     async with loopback() as server, trading(server):
         watch = ("watch", "btcusdt@trade", "--url", url_of(server), "--duration", "0.7s")
@@ -178,7 +178,7 @@ async def test_the_final_table_agrees_with_the_totals() -> None:
     assert counts[0] == counts[1]
 
 
-@looped
+@looped_on_sockets
 async def test_an_immediate_interrupt_prints_the_totals_too() -> None:
     async with loopback() as server:
         watch = ("watch", "btcusdt@trade", "--url", url_of(server))

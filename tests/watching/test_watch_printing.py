@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import looped
+from loopback import looped_on_sockets
 from programs import open_terminal
 from test_watching_cli import run, running
 
@@ -101,7 +101,7 @@ def test_what_is_printable_stays_and_what_is_no_text_is_replaced() -> None:
     )
 
 
-@looped
+@looped_on_sockets
 async def test_an_error_of_the_server_is_one_plain_line() -> None:
     said = json.dumps({"code": -1, "msg": "\x1b]0;pwned\x07\x1b[2Jgone\nsecond line\x9b"})
     async with answering("400 Bad", said.encode()) as url:
@@ -110,7 +110,7 @@ async def test_an_error_of_the_server_is_one_plain_line() -> None:
     assert err == "tickerplant: /fapi/v1/ping: -1 ]0;pwned [2Jgone second line\n"
 
 
-@looped
+@looped_on_sockets
 async def test_an_answer_cannot_steer_a_terminal_and_in_a_pipe_it_is_as_it_came() -> None:
     body = '{"x":"\x9b31m \u202e rtl 币"}'.encode()
     async with answering("200 OK", body) as url:
@@ -122,7 +122,7 @@ async def test_an_answer_cannot_steer_a_terminal_and_in_a_pipe_it_is_as_it_came(
 
 
 @needs_full
-@looped
+@looped_on_sockets
 async def test_an_answer_that_cannot_be_written_ends_with_a_line_and_status_1() -> None:
     async with answering("200 OK", b"{}") as url:
         for arguments in (("ask", "/fapi/v1/ping", "--url", url), ("streams",), ("queries",)):
@@ -134,7 +134,7 @@ async def test_an_answer_that_cannot_be_written_ends_with_a_line_and_status_1() 
             assert (process.returncode, err) == (1, said)
 
 
-@looped
+@looped_on_sockets
 async def test_an_answer_that_nobody_reads_is_no_failure() -> None:
     async with answering("200 OK", b"{}") as url:
         for arguments in (("ask", "/fapi/v1/ping", "--url", url), ("queries",)):

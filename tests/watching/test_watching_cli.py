@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 import pytest
-from loopback import Loopback, loopback, looped, until
+from loopback import Loopback, loopback, looped_on_sockets, until
 from programs import open_terminal
 
 from tickerplant.venue import COINM, USDM
@@ -82,7 +82,7 @@ def url(server: Loopback, venue: str = USDM.name) -> str:
     return f"ws://{server.server.urls[venue]}"
 
 
-@looped
+@looped_on_sockets
 async def test_messages_are_lines_until_the_time_is_up() -> None:
     async with loopback() as server, trading(server):
         arguments = ("watch", NAME, NAME, "BTCUSDT@trade", "--duration", "0.6s")
@@ -98,7 +98,7 @@ async def test_messages_are_lines_until_the_time_is_up() -> None:
     assert last.endswith(": 0 gaps, 0 missing, 0 duplicates, 0 connections lost.")
 
 
-@looped
+@looped_on_sockets
 async def test_messages_are_objects_for_programs() -> None:
     async with loopback() as server, trading(server):
         more = {"TICKERPLANT_USDM_URL": url(server), "TICKERPLANT_DURATION": "500ms"}
@@ -110,7 +110,7 @@ async def test_messages_are_objects_for_programs() -> None:
     assert msgspec.json.decode(err)["totals"]["messages"] == len(found)
 
 
-@looped
+@looped_on_sockets
 async def test_an_interruption_ends_with_the_totals_and_status_0() -> None:
     async with loopback() as server, trading(server), watching(server) as process:
         process.send_signal(signal.SIGINT)
@@ -119,7 +119,7 @@ async def test_an_interruption_ends_with_the_totals_and_status_0() -> None:
     assert re.fullmatch(rb"! [\d,]+ messages? of 1 stream in .*\n", err), err
 
 
-@looped
+@looped_on_sockets
 async def test_who_has_read_enough_ends_it_quietly() -> None:
     async with loopback() as server, trading(server), watching(server) as process:
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ async def test_who_has_read_enough_ends_it_quietly() -> None:
         assert await process.wait() == 0
 
 
-@looped
+@looped_on_sockets
 async def test_an_interruption_ends_it_even_if_nobody_reads() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -146,7 +146,7 @@ async def test_an_interruption_ends_it_even_if_nobody_reads() -> None:
     os.close(writing)
 
 
-@looped
+@looped_on_sockets
 async def test_a_recording_without_messages_prints_the_reason_and_exits_with_1() -> None:
     status, out, err = await run("watch", NAME, "--url", CLOSED, "--duration", "0.5s")
     assert (status, out) == (1, "")
@@ -156,7 +156,7 @@ async def test_a_recording_without_messages_prints_the_reason_and_exits_with_1()
     assert "attempt" in totals
 
 
-@looped
+@looped_on_sockets
 async def test_a_server_that_goes_away_is_reported() -> None:
     async with AsyncExitStack() as over:
         async with loopback() as server, trading(server):
@@ -197,7 +197,7 @@ async def on_a_terminal(server: Loopback, *arguments: str) -> tuple[int, str]:
     return process.returncode or 0, drawn.decode()
 
 
-@looped
+@looped_on_sockets
 async def test_on_a_terminal_there_is_a_table_and_the_totals_stay() -> None:
     async with loopback() as server:
         arguments = ("watch", NAME, "ethusdt@trade", "--duration", "1s", "--url", url(server))
@@ -213,7 +213,7 @@ async def test_on_a_terminal_there_is_a_table_and_the_totals_stay() -> None:
     assert re.search(r"^\d+ messages of 2 streams in 1\.\d s: ", plain, re.MULTILINE), plain
 
 
-@looped
+@looped_on_sockets
 async def test_a_question_is_answered_by_the_websocket_api() -> None:
     async with loopback() as server:
         server.trade()
@@ -225,7 +225,7 @@ async def test_a_question_is_answered_by_the_websocket_api() -> None:
 
 
 @pytest.mark.parametrize("options", [("--rest", "ticker/price"), ("/fapi/v1/ticker/price",)])
-@looped
+@looped_on_sockets
 async def test_a_question_is_answered_over_rest(options: tuple[str, ...]) -> None:
     async with loopback() as server:
         server.trade()
@@ -235,7 +235,7 @@ async def test_a_question_is_answered_over_rest(options: tuple[str, ...]) -> Non
     assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
 
 
-@looped
+@looped_on_sockets
 async def test_a_question_to_coin_m_goes_over_rest() -> None:
     async with loopback() as server:
         where = ("--url", url(server, COINM.name))
@@ -244,7 +244,7 @@ async def test_a_question_to_coin_m_goes_over_rest() -> None:
     assert msgspec.json.decode(out)["symbols"][0]["symbol"] == "BTCUSD_PERP"
 
 
-@looped
+@looped_on_sockets
 async def test_on_a_terminal_an_answer_has_lines() -> None:
     async with loopback() as server:
         ask = ("ask", "ticker.price", "symbol=BTCUSDT", "--url", url(server))
@@ -253,7 +253,7 @@ async def test_on_a_terminal_an_answer_has_lines() -> None:
     assert '{\r\n  "symbol": "BTCUSDT",\r\n' in drawn
 
 
-@looped
+@looped_on_sockets
 async def test_the_error_of_the_exchange_is_reported_and_the_status_is_1() -> None:
     async with loopback() as server:
         for method in ("ticker.price", "/fapi/v1/ticker/price"):
@@ -263,7 +263,7 @@ async def test_the_error_of_the_exchange_is_reported_and_the_status_is_1() -> No
 
 
 @pytest.mark.parametrize("method", ["ticker.price", "/dapi/v1/ticker/price"])
-@looped
+@looped_on_sockets
 async def test_a_question_at_the_port_of_the_other_venue_says_whose_it_is(method: str) -> None:
     async with loopback() as server:
         ask = ("ask", method, "symbol=BTCUSD_PERP", "--venue", "coinm", "--url", url(server))
@@ -274,7 +274,7 @@ async def test_a_question_at_the_port_of_the_other_venue_says_whose_it_is(method
     assert "404" in line or "-5000" in line
 
 
-@looped
+@looped_on_sockets
 async def test_who_cannot_be_reached_is_reported_and_the_status_is_1() -> None:
     status, out, err = await run("ask", "ticker.price", "symbol=BTCUSDT", "--url", CLOSED)
     assert (status, out) == (1, "")

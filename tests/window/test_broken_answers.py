@@ -7,7 +7,7 @@ from browsing import MARKET, Plant, Visits, eventually, is_live
 from playwright.sync_api import Page, Route, expect
 
 pytest_plugins = ["visiting"]
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 PROXY_PAGE = "<html><b>Please log in</b>"
 CONTENT_FAULTS = ("missing_field", "words", "numbers", "fields")

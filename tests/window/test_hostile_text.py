@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 from tickerplant.server.window import CONTENT_SECURITY_POLICY
 
 pytest_plugins = ["visiting"]
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 HOSTILE = "<img src=x onerror=window.pwned=1>"
 INLINE = """() => new Promise((resolve) => {

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from reverse_proxy import ReverseProxy
 
 pytest_plugins = ["visiting"]
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 WITHOUT_WEBSOCKET = "delete window.WebSocket"
 HIDE = """(isHidden) => {

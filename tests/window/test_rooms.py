@@ -10,7 +10,7 @@ from browsing import Plant, Visits, attribute, eventually, is_live
 from playwright.sync_api import expect
 
 pytest_plugins = ["visiting"]
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 ROOMS = {
     "market": '[data-testid="chart"][data-last]:not([data-last=""])',

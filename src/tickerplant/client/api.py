@@ -284,6 +284,7 @@ class ApiClient:
                     max_frame_size=MAX_MESSAGE_BYTES,
                     max_redirects=0,
                     socket_factory=dial.connect,
+                    use_aiofastnet=self._url.startswith("wss:"),
                 )
         finally:
             if not connection.was_opened:

@@ -13,7 +13,6 @@ from tickerplant.client.local_books import (
     CHECK_INTERVAL_S,
     LocalBooks,
     RequestingBook,
-    monotonic_ms,
 )
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
@@ -308,12 +307,12 @@ class Books(Mapping[str, OrderBook]):
             return audit.failed(f"the book is {book.state}: {book.reason}")
         try:
             with self._runner.waiting():
-                result = audit.take(await self._local.fetch_snapshot(book), monotonic_ms())
+                result = audit.take(await self._local.fetch_snapshot(book), self._local.now_ms())
                 while result is None:
                     await asyncio.sleep(CHECK_INTERVAL_S)
                     if self._is_over() or self._local.by_symbol.get(book.symbol) is not book:
                         return audit.failed(f"the book is {book.state}: {book.reason}")
-                    result = audit.poll(monotonic_ms())
+                    result = audit.poll(self._local.now_ms())
                 return result
         finally:
             audit.end()

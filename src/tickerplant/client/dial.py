@@ -89,11 +89,15 @@ async def end_of(transport: WSTransport) -> tuple[str, int | None]:
 
 
 async def _look_up(host: str, port: int) -> list[AddrInfoType]:
-    """Return the addresses of a host, looked up in a daemon thread.
+    """Return the addresses of a host; a name is looked up in a daemon thread.
 
     The event loop would wait for a thread of its executor before it ends, however long the name
     server takes.
     """
+    with suppress(OSError, UnicodeError):  # it is a name
+        return list(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        )
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[AddrInfoType]] = loop.create_future()
 

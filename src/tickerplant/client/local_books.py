@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import attrgetter
@@ -37,7 +36,6 @@ from tickerplant.notices import (
 )
 from tickerplant.queries import depth, find_path
 from tickerplant.queries.request_errors import SERVICE_UNAVAILABLE
-from tickerplant.units import NS_PER_MS
 from tickerplant.venue import USDM, Venue
 
 _log = logging.getLogger(__name__)
@@ -78,9 +76,11 @@ class RequestingBook(LocalBook):
     clock: Clock = staticmethod(wall_clock_ms)
     """The time by which refusals end, ms since the epoch."""
 
-    def __init__(self, symbol: str, *, limit: int, streams: tuple[str, ...]) -> None:
+    def __init__(
+        self, symbol: str, *, limit: int, streams: tuple[str, ...], now_ms: Clock
+    ) -> None:
         super().__init__(symbol, limit=limit, streams=streams)
-        self.view = BookView(self, monotonic_ms)
+        self.view = BookView(self, now_ms)
         """What users see of it."""
 
     @property
@@ -165,7 +165,12 @@ class LocalBooks:
         after a jump, until one was used."""
         if runner.shown_to is not None:
             runner.shown_to.add(self)
+        self._loop = asyncio.get_running_loop()
         self._checks = asyncio.create_task(self._check_regularly())
+
+    def now_ms(self) -> int:
+        """Return the time of books: that of the event loop, in ms.  May be called from any thread."""
+        return int(self._loop.time() * 1_000)
 
     def add(self, *symbols: str) -> None:
         """Maintain the books of `symbols` too; existing ones stay as they are.
@@ -186,7 +191,7 @@ class LocalBooks:
         if self.is_closed or symbol in self.by_symbol:  # the callback may have closed them by now
             return
         stream = f"{symbol.lower()}@depth{self._suffix}"
-        book = RequestingBook(symbol, limit=self._limit, streams=(stream,))
+        book = RequestingBook(symbol, limit=self._limit, streams=(stream,), now_ms=self.now_ms)
         book.clock = self._rest.now_ms
         if self._runner.shown_to is not None:
             book.track = RecordedTrack(symbol, book=book)
@@ -209,14 +214,14 @@ class LocalBooks:
             for stream in book.streams:
                 del self._by_stream[stream]
             self._runner.detach(book.streams, self._sink)
-            book.updates_lost("removed", monotonic_ms())
+            book.updates_lost("removed", self.now_ms())
 
     def close(self) -> None:
         """Unsubscribe.  The books keep their levels but are `stale`."""
         if not self.is_closed:
             self.end()
             for book in self.by_symbol.values():
-                book.updates_lost("closed", monotonic_ms())
+                book.updates_lost("closed", self.now_ms())
 
     def end(self) -> None:
         """Unsubscribe, as nothing more will come.  The books stay as they are."""
@@ -250,7 +255,7 @@ class LocalBooks:
 
     def _take(self, item: Message | Notice) -> None:
         """Give a message or a notice to the books that it concerns."""
-        now_ms = monotonic_ms()
+        now_ms = self.now_ms()
         if isinstance(item, DepthUpdate):
             book = self._by_stream.get(item.stream)
             if book is not None and not self.is_closed:
@@ -289,7 +294,7 @@ class LocalBooks:
         """Report what happened to a book: `item`, and the notices that followed from it."""
         items: list[Message | Notice] = [] if item is None else [item]
         items += [
-            structs.replace(notice, time_ms=wall_clock_ms())  # its time is of the monotonic clock
+            structs.replace(notice, time_ms=wall_clock_ms())  # its time is of the event loop
             for notice in book.take_notices()
         ]
         if book.symbol in self._reported_gaps and isinstance(item, DepthUpdate):
@@ -315,7 +320,7 @@ class LocalBooks:
         book = self._by_stream.get(stream)
         if book is None or book.track is None:
             return
-        now_ms = monotonic_ms()
+        now_ms = self.now_ms()
         was_live, used = book.state is BookState.LIVE, book.counters.snapshots_used
         book.track.load(RecordedSnapshot(now_ms, snapshot), now_ms)
         is_live = book.state is BookState.LIVE
@@ -344,7 +349,7 @@ class LocalBooks:
         in the weight budget: a snapshot requested before a connection is lost is useless, but its
         weight is spent.
         """
-        now_ms = monotonic_ms()
+        now_ms = self.now_ms()
         if self._is_refused():
             return
         due = [
@@ -392,7 +397,7 @@ class LocalBooks:
         except (RequestError, UpstreamError) as error:
             failure = await self._explained(book, error)
             book.failure = failure
-            book.snapshot_failed(monotonic_ms())
+            book.snapshot_failed(self.now_ms())
             if isinstance(error, RateLimitError):
                 self._refusal = error
             if book.track is None or not _is_unknown_yet(error):
@@ -401,7 +406,7 @@ class LocalBooks:
         except Exception as error:  # noqa: BLE001  # otherwise no other request would follow
             _log.exception("The snapshot request for %s failed", book.symbol)
             book.failure = error
-            book.snapshot_failed(monotonic_ms())
+            book.snapshot_failed(self.now_ms())
             self._try_again(book)
         self._runner.preparing.discard(book)
         if self.by_symbol.get(book.symbol) is book:
@@ -427,7 +432,7 @@ class LocalBooks:
                     self._ahead.pop(book.symbol, None)
                 if used.done():
                     return
-        book.load(snapshot, monotonic_ms())
+        book.load(snapshot, self.now_ms())
 
     def _use_reached(self, book: RequestingBook, update: DepthUpdate, now_ms: int) -> None:
         """Load the snapshot of a book if the updates have reached it."""
@@ -467,8 +472,3 @@ class LocalBooks:
 def _is_unknown_yet(error: Exception) -> bool:
     """Whether the server has no book yet: the next recorded snapshot will be shown to this one, too."""
     return isinstance(error, RequestError) and error.status == SERVICE_UNAVAILABLE
-
-
-def monotonic_ms() -> int:
-    """Return the time of the monotonic clock of books, in ms."""
-    return time.monotonic_ns() // NS_PER_MS

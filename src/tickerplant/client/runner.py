@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
@@ -14,6 +13,7 @@ from weakref import WeakMethod
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection, SteppedConnection
 from tickerplant.client.lockstep import Lockstep
+from tickerplant.client.request import wall_clock_ms
 from tickerplant.client.server_info import Listing
 from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
 from tickerplant.feed.backpressure import FullConsumer
@@ -258,10 +258,10 @@ class FeedRunner:
             connection.read(number not in paused)
 
     def _tick(self) -> None:
-        now_ms = time.monotonic_ns() // 1_000_000
+        now_ms = int(asyncio.get_running_loop().time() * 1_000)
         self._note_stall(now_ms)
         try:
-            self.feed.tick(now_ms, time.time_ns() // 1_000_000)
+            self.feed.tick(now_ms, wall_clock_ms())
             self.perform()
             if self.lockstep is not None:
                 self.lockstep.tick()

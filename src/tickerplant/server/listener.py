@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from errno import errorcode
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiofastnet
 
@@ -57,14 +57,16 @@ def descriptors_for_clients(reserved: int) -> int:
     return soft - min(reserved, soft // RESERVED_SHARE)
 
 
+ProtocolFactory: TypeAlias = Callable[[str], asyncio.Protocol]
+"""Makes a protocol, given the client for which a proxy speaks; empty: nobody but the peer."""
+
+
 class Listener:
     """Gives each connection to `sock` a protocol, from `start` to `close`.
 
     Args:
         endpoint: The port.
         sock: Listens, and does not block.
-        protocol_factory: Makes a protocol, given the client for which a proxy speaks; empty: nobody
-            but the peer.
         tls: The certificate of the port, which then accepts only TLS.
         proxies: Those whose word about the address of a client counts.
     """
@@ -73,13 +75,12 @@ class Listener:
         self,
         endpoint: Endpoint,
         sock: socket.socket,
-        protocol_factory: Callable[[str], asyncio.Protocol],
         tls: ServedCertificate | None = None,
         proxies: TrustedProxies | None = None,
     ) -> None:
         self.sock = sock
         self._endpoint = endpoint
-        self._protocol_factory = protocol_factory
+        self._protocol_factory: ProtocolFactory
         self._loop = asyncio.get_running_loop()
         self._bound = descriptors_for_clients(endpoint.limits.reserved_descriptors)
         self._pause: asyncio.TimerHandle | None = None
@@ -93,8 +94,18 @@ class Listener:
         """Connections that were accepted and have no protocol yet."""
         return len(self._opening)
 
-    def start(self) -> None:
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, until it is closed."""
+        host, port = self.sock.getsockname()[:2]
+        return host, port
+
+    def start(self, protocol_factory: ProtocolFactory) -> None:
         """Start accepting connections."""
+        self._protocol_factory = protocol_factory
+        self._accept_again()
+
+    def _accept_again(self) -> None:
         self._pause = None
         self._loop.add_reader(self.sock.fileno(), self._accept)
 
@@ -141,7 +152,7 @@ class Listener:
             f"retrying every {pause_ms} ms",
         )
         self._loop.remove_reader(self.sock.fileno())
-        self._pause = self._loop.call_later(pause_ms / 1_000, self.start)
+        self._pause = self._loop.call_later(pause_ms / 1_000, self._accept_again)
 
     def _reject(self, connection: socket.socket) -> None:
         """Answer 503: all descriptors for clients are in use."""

@@ -7,7 +7,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -21,7 +21,7 @@ from tickerplant.server.flushing import Flusher
 from tickerplant.server.freed_memory import FreedMemory
 from tickerplant.server.guard import Guard
 from tickerplant.server.http import Application, Http
-from tickerplant.server.listener import BACKLOG, Listener
+from tickerplant.server.listener import BACKLOG, Listener, ProtocolFactory
 from tickerplant.server.proxies import TrustedProxies
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -43,11 +43,32 @@ class Totals(Struct, frozen=True):
     connections: int
 
 
+class Listening(Protocol):
+    """An address that is bound; connections to it get a protocol from `start` to `close`."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, until it is closed."""
+        ...
+
+    def start(self, protocol_factory: ProtocolFactory) -> None:
+        """Start accepting connections."""
+        ...
+
+    def close(self) -> None:
+        """Accept no more; open connections stay."""
+        ...
+
+
+Listen: TypeAlias = Callable[[Endpoint, str, int], Listening]
+"""Binds the host and the port of an endpoint; 0 picks a free port."""
+
+
 class Port(Struct, frozen=True, eq=False):
-    """One listening socket and what serves it."""
+    """One bound address and what serves it."""
 
     endpoint: Endpoint
-    listener: Listener
+    listener: Listening
     http: Http
     address: str
     """`host:port`; known until the last connection has ended, after the socket is closed too."""
@@ -72,6 +93,7 @@ class Ports:
             that wait still end.
         sockets: Listening sockets by venue name, opened elsewhere; they are used instead of `host`
             and `numbers`.
+        listen: Binds the addresses; with sockets of the system if missing.
     """
 
     def __init__(
@@ -89,6 +111,7 @@ class Ports:
         tick_ms: int,
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
+        listen: Listen | None = None,
     ) -> None:
         self.endpoints = endpoints
         self.numbers = numbers
@@ -109,6 +132,7 @@ class Ports:
         self._freed_memory = FreedMemory()
         self._listens = listens
         self._sockets = sockets or {}
+        self._listen = listen or self._listen_on_socket
 
     @property
     def urls(self) -> dict[str, str]:
@@ -193,16 +217,17 @@ class Ports:
         self.open.clear()
 
     def _open(self, endpoint: Endpoint) -> Port:
-        venue = endpoint.venue
-        sock = self._sockets.get(venue.name) or listening_socket(
-            venue, self._host, self._number(venue)
-        )
-        address = str(sock.getsockname()[0])
-        guard = Guard(self._host, address, self._proxies, scheme=self.schemes[1])
+        listener = self._listen(endpoint, self._host, self._number(endpoint.venue))
+        host, number = listener.address
+        guard = Guard(self._host, host, self._proxies, scheme=self.schemes[1])
         http = Http(endpoint, self._application(endpoint, guard), self._proxies)
-        listener = Listener(endpoint, sock, http.arrival, self._tls, self._proxies)
-        listener.start()
-        return Port(endpoint, listener, http, address_of(sock))
+        listener.start(http.arrival)
+        return Port(endpoint, listener, http, address_text(host, number))
+
+    def _listen_on_socket(self, endpoint: Endpoint, host: str, number: int) -> Listener:
+        venue = endpoint.venue
+        sock = self._sockets.get(venue.name) or listening_socket(venue, host, number)
+        return Listener(endpoint, sock, self._tls, self._proxies)
 
     def _number(self, venue: Venue) -> int:
         return self.numbers.get(venue.name, venue.default_port)
@@ -217,12 +242,11 @@ class Ports:
             self._congestion.close_slow()
             self._freed_memory.tick(len(self.connections))
             if self._tls is not None and self.open:
-                self._tls.look(time.monotonic())
+                self._tls.look(asyncio.get_running_loop().time())
 
 
-def address_of(sock: socket.socket) -> str:
-    """Return the address of a listening socket, `host:port`."""
-    host, port = sock.getsockname()[:2]
+def address_text(host: str, port: int) -> str:
+    """Return an address as `host:port`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

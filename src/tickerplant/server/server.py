@@ -32,7 +32,7 @@ from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
 from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
 from tickerplant.server.operations.readiness import ReadyState, ready_state
-from tickerplant.server.ports import TICK_MS, Port, Ports, Totals
+from tickerplant.server.ports import TICK_MS, Listen, Port, Ports, Totals
 from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
@@ -74,6 +74,7 @@ class Server:
         tick_ms: int = TICK_MS,
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
+        listen: Listen | None = None,
         policy: Policy = EVERY,
         control_token: str = "",
         truth: Truth | None = None,
@@ -101,6 +102,7 @@ class Server:
             listens: Whether any port is opened.  Without one, others ask in the name of their
                 clients.
             sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
+            listen: Binds the addresses; with sockets of the system if missing.
             policy: The delivery to connections that do not ask for another.
             control_token: The token without which operations are refused; empty if none is needed.
             truth: Keeps what was, and what is written to connections.
@@ -159,6 +161,7 @@ class Server:
             tick_ms=tick_ms,
             listens=listens,
             sockets=sockets,
+            listen=listen,
         )
         rate_limiters_used = {endpoint.rate_limiter for endpoint in self.endpoints}
         self._ports.flusher.is_market_late = lambda: self.readiness.lag_ms > LATE_MS

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from tickerplant.server.ports import address_of, listening_socket, refuse_equal
+from tickerplant.server.ports import address_text, listening_socket, refuse_equal
 from tickerplant.venue import Venue
 
 Sockets: TypeAlias = Mapping[str, socket.socket]
@@ -58,7 +58,7 @@ class SharedPorts:
                 sock = listening_socket(venue, self._host, number, is_shared=True)
                 sockets[venue.name] = sock
                 self._numbers[venue.name] = sock.getsockname()[1]
-                self.urls[venue.name] = address_of(sock)
+                self.urls[venue.name] = address_text(*sock.getsockname()[:2])
                 self._addresses[venue.name] = (sock.family, sock.getsockname())
         except BaseException:
             close_all(sockets)

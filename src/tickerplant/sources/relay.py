@@ -176,7 +176,8 @@ class RelaySource:
         self._clients = clients
         self._grace_ms = grace_ms
         self._timing = timing
-        self._clock = UpstreamClock(plant.now_ms, _machine_ms())
+        self._loop = asyncio.get_running_loop()
+        self._clock = UpstreamClock(plant.now_ms, self._machine_ms())
         self._connected: set[str] = set()
         """The venues that were connected at some time."""
         self._lost: dict[str, frozenset[str]] = {}
@@ -241,7 +242,7 @@ class RelaySource:
         if received_ns >= self._next_measured_ns:
             self._next_measured_ns = received_ns + MEASURED_EVERY_NS
             self._status.observe_lateness(time.time_ns() - received_ns)
-        now_ms = self._clock.on_message(time_ms, _machine_ms())
+        now_ms = self._clock.on_message(time_ms, self._machine_ms())
         if now_ms > self._plant.now_ms:
             self._plant.advance_before(now_ms)
         return not (self._clock.is_behind or self._clock.is_catching_up)
@@ -249,13 +250,17 @@ class RelaySource:
     async def _keep_time(self) -> None:
         next_check_s = 0.0
         while True:
-            now_s = time.monotonic()
+            now_s = self._loop.time()
             self._advance(now_s + self._timing.slice_s)
             self._status.lag_ms = self._clock.lag_ms
             if now_s >= next_check_s:
                 next_check_s = now_s + self._timing.check_s
                 self._check()
             await asyncio.sleep(0 if self._clock.is_catching_up else self._timing.tick_s)
+
+    def _machine_ms(self) -> int:
+        """Return the clock of the machine, which never goes back."""
+        return int(self._loop.time() * 1_000)
 
     def _late_ns(self) -> int | None:
         """Return how long ago the message that is relayed now was received; None without one."""
@@ -265,13 +270,13 @@ class RelaySource:
         """Advance market time, and catch up with the upstream until `until_s`."""
         self._received_ns = 0
         while True:
-            now_ms = self._clock.advance(_machine_ms())
+            now_ms = self._clock.advance(self._machine_ms())
             try:
                 self._plant.advance(now_ms)
             except Exception as fault:  # noqa: BLE001  # one task must not cost the others
                 self._complain(fault, "! a scheduled task failed")
             is_there = self._plant.now_ms >= now_ms and not self._clock.is_catching_up
-            if is_there or time.monotonic() >= until_s:
+            if is_there or self._loop.time() >= until_s:
                 return
 
     def _complain(self, fault: Exception, text: str, **fields: object) -> None:
@@ -339,7 +344,7 @@ class RelaySource:
 
     def _report_lost(self, upstream: Upstream, lost: frozenset[str], *, is_all: bool) -> None:
         """Disconnect the subscribers of lost streams, and accept clients again afterwards."""
-        venue, now_s = upstream.venue.name, time.monotonic()
+        venue, now_s = upstream.venue.name, self._loop.time()
         known = self._lost.get(venue, frozenset())
         self._lost[venue] = lost
         if is_all:
@@ -375,7 +380,7 @@ class RelaySource:
         kind = _NOTICE_KINDS.get(type(notice))
         if kind is None:
             return
-        venue, now_s = upstream.venue.name, time.monotonic()
+        venue, now_s = upstream.venue.name, self._loop.time()
         self.notices[venue, kind] += 1
         if now_s - self._logged_s.get((venue, kind), -self._timing.log_s) < self._timing.log_s:
             return
@@ -399,20 +404,15 @@ class RelaySource:
     async def _relist(self, upstream: Upstream) -> None:
         """Keep the list of contracts up to date."""
         timing = self._timing
-        next_s = time.monotonic() + timing.relist_s
+        next_s = self._loop.time() + timing.relist_s
         while True:
             await asyncio.sleep(timing.relist_delay_s)
             has_changed = upstream.contracts_changed
-            if not has_changed and time.monotonic() < next_s:
+            if not has_changed and self._loop.time() < next_s:
                 continue
             await retry(upstream, upstream.refresh_contracts, self._complaints, timing.retries)
             again_s = timing.relist_again_s if has_changed else timing.relist_s
-            next_s = time.monotonic() + again_s
-
-
-def _machine_ms() -> int:
-    """Return the clock of the machine, which never goes back."""
-    return time.monotonic_ns() // 1_000_000
+            next_s = self._loop.time() + again_s
 
 
 def _shown(names: Iterable[str]) -> str:

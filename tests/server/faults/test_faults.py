@@ -53,7 +53,6 @@ def done(house: Loopback) -> dict[str, int]:
     return dict(house.server.faults.counts)
 
 
-@pytest.mark.sockets
 @looped
 async def test_without_faults_nothing_stands_between_the_hub_and_the_transport() -> None:
     async with loopback() as house, house.connect(TRADES):
@@ -63,7 +62,6 @@ async def test_without_faults_nothing_stands_between_the_hub_and_the_transport()
         assert type(connection.transport).__module__.startswith("aiofastnet")
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("name", "status", "retry_after"),
     [("refuse", 503, None), ("limit_handshakes", 429, "1"), ("ban_handshakes", 418, "1")],
@@ -82,7 +80,6 @@ async def test_handshakes_are_refused(name: str, status: int, retry_after: str |
     assert counted[f'tickerplant_faults_total{{fault="{name}"}}'] == 1
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_reset_is_one_of_tcp() -> None:
     async with loopback(faults="reset=1s") as house:
@@ -96,7 +93,6 @@ async def test_a_reset_is_one_of_tcp() -> None:
         assert done(house) == {"reset": 1}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_close_has_the_code() -> None:
     async with loopback(faults="close=1012@1s") as house, house.connect(TRADES) as client:
@@ -109,7 +105,6 @@ async def test_a_close_has_the_code() -> None:
     assert counted['tickerplant_faults_total{fault="close"}'] == 1
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_stalled_connection_says_nothing_and_then_everything() -> None:
     async with loopback(faults="stall=1h@1s") as house, house.connect(TRADES) as client:
@@ -132,7 +127,6 @@ async def test_a_stalled_connection_says_nothing_and_then_everything() -> None:
         await pong
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_stall_holds_no_more_than_may_wait_for_a_client() -> None:
     bounds = replace(LIMITS, max_unsent_bytes=2_000, close_grace_ms=1)
@@ -148,7 +142,6 @@ async def test_a_stall_holds_no_more_than_may_wait_for_a_client() -> None:
     assert counted['tickerplant_slow_consumers_total{venue="usdm"}'] == 1
 
 
-@pytest.mark.sockets
 @looped
 async def test_garbage_comes_among_the_messages() -> None:
     async with loopback(faults="garbage=1s") as house, house.connect(TRADES) as client:
@@ -161,7 +154,6 @@ async def test_garbage_comes_among_the_messages() -> None:
         assert done(house) == {"garbage": len(GARBAGE_FRAMES)}
 
 
-@pytest.mark.sockets
 @looped
 async def test_text_that_is_not_utf_8_ends_a_connection() -> None:
     async with loopback(faults="invalid_utf8=1s") as house, house.connect(TRADES) as client:
@@ -172,7 +164,6 @@ async def test_text_that_is_not_utf_8_ends_a_connection() -> None:
         assert ended.value.sent.code == CloseCode.INVALID_DATA
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("path", [TRADES, "/stream?streams=btcusdt@trade"])
 @looped
 async def test_one_message_with_ids_is_left_out_on_one_connection(path: str) -> None:
@@ -197,7 +188,6 @@ def _trade_of(text: str | bytes) -> Any:
     return message.get("data", message)
 
 
-@pytest.mark.sockets
 @looped
 async def test_messages_have_fields_and_words_that_nobody_knows() -> None:
     async with (
@@ -217,7 +207,6 @@ async def test_messages_have_fields_and_words_that_nobody_knows() -> None:
         assert [each["zz"] for each in array] == [1] * len(array) != []
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_subscription_is_acknowledged_and_silent() -> None:
     async with (
@@ -235,7 +224,6 @@ async def test_a_subscription_is_acknowledged_and_silent() -> None:
         assert done(house) == {"silent": 2}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_subscription_is_carried_out_and_not_acknowledged() -> None:
     async with loopback(faults="no_ack=1") as house, house.connect("/ws") as client:
@@ -250,7 +238,6 @@ async def test_a_subscription_is_carried_out_and_not_acknowledged() -> None:
         assert done(house) == {"no_ack": 2}
 
 
-@pytest.mark.sockets
 @looped
 async def test_the_websocket_api_answers_errors() -> None:
     async with loopback(faults="api_error=1") as house, house.connect("/ws-fapi/v1") as client:
@@ -265,7 +252,6 @@ async def test_the_websocket_api_answers_errors() -> None:
         assert all("result" not in reply and reply["rateLimits"] for reply in replies)
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("name", "status", "code", "retry_after"),
     [
@@ -288,7 +274,6 @@ async def test_requests_are_refused_and_pages_are_not(
         assert done(house) == {name: 1}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_request_is_answered_with_invalid_json() -> None:
     async with loopback(faults="http_garbage=1") as house:
@@ -298,7 +283,6 @@ async def test_a_request_is_answered_with_invalid_json() -> None:
         assert answer.json
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_request_hangs_until_its_time() -> None:
     async with loopback(faults="http_hang=1") as house:
@@ -311,7 +295,6 @@ async def test_a_request_hangs_until_its_time() -> None:
         assert (await asked).status == 200
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_request_that_hangs_is_answered_when_the_server_stops() -> None:
     async with loopback(faults="http_hang=1") as house:
@@ -320,7 +303,6 @@ async def test_a_request_that_hangs_is_answered_when_the_server_stops() -> None:
     assert (await asked).status == 200
 
 
-@pytest.mark.sockets
 @looped
 async def test_an_exempt_client_meets_no_fault() -> None:
     async with (
@@ -340,7 +322,6 @@ async def test_an_exempt_client_meets_no_fault() -> None:
         assert done(house) == {}
 
 
-@pytest.mark.sockets
 @looped
 async def test_other_faults_can_be_switched_on_while_it_runs() -> None:
     async with loopback(faults="refuse=1") as house:
@@ -356,7 +337,6 @@ async def test_other_faults_can_be_switched_on_while_it_runs() -> None:
             assert "zz" not in json.loads(await client.recv())
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_page_on_both_ports_lists_the_rules() -> None:
     async with loopback(faults="http_429=1,reset=90s venue=coinm") as house:
@@ -374,7 +354,6 @@ async def test_a_page_on_both_ports_lists_the_rules() -> None:
     assert counted['tickerplant_faults_total{fault="http_429"}'] == 1
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_connection_is_plain_again_to_the_hub_when_its_faults_are_removed() -> None:
     async with loopback() as house, house.connect(TRADES) as client:
@@ -395,7 +374,6 @@ async def test_a_connection_is_plain_again_to_the_hub_when_its_faults_are_remove
         assert json.loads(await client.recv())["t"] == 3
 
 
-@pytest.mark.sockets
 @looped
 async def test_faults_find_the_connections_that_they_are_aimed_at() -> None:
     async with (
@@ -417,7 +395,6 @@ async def test_faults_find_the_connections_that_they_are_aimed_at() -> None:
         assert done(house) == {"close": 3}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_share_of_the_connections_is_hit() -> None:
     async with loopback() as house, AsyncExitStack() as stack:
@@ -428,7 +405,6 @@ async def test_a_share_of_the_connections_is_hit() -> None:
         assert len(clients) == 12
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("kind", ["reset", "close=1012", "stall", "half_open"])
 @looped
 async def test_a_fault_comes_after_exactly_so_many_messages(kind: str) -> None:
@@ -445,7 +421,6 @@ async def test_a_fault_comes_after_exactly_so_many_messages(kind: str) -> None:
         assert received == ([1, 2, 3, 4, 5, 6, 7] if kind == "stall" else [1, 2, 3])
 
 
-@pytest.mark.sockets
 @looped
 async def test_what_ends_with_a_fault_ends_cleanly() -> None:
     async with loopback() as house, house.connect(TRADES) as client:
@@ -462,7 +437,6 @@ async def test_what_ends_with_a_fault_ends_cleanly() -> None:
         assert done(house) == {"stall": 1, "latency": 1, "bandwidth": 1}
 
 
-@pytest.mark.sockets
 @looped
 async def test_messages_are_late_in_both_directions() -> None:
     async with loopback() as house, house.connect(TRADES) as client:
@@ -485,7 +459,6 @@ async def test_messages_are_late_in_both_directions() -> None:
         assert steps >= 2, "the answer was late, and perhaps the request"
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_line_takes_so_many_bytes_a_second() -> None:
     async with loopback() as house, house.connect(TRADES) as client:
@@ -502,7 +475,6 @@ async def test_a_line_takes_so_many_bytes_a_second() -> None:
         assert [json.loads(await client.recv())["t"] for _ in range(10)] == [*range(1, 11)]
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_half_open_socket_loses_everything_and_ends_with_a_reset() -> None:
     async with loopback() as house:
@@ -518,7 +490,6 @@ async def test_a_half_open_socket_loses_everything_and_ends_with_a_reset() -> No
         sock.close()
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_notice_of_a_shutdown_is_a_message() -> None:
     async with loopback() as house, house.connect(TRADES) as client:
@@ -529,7 +500,6 @@ async def test_a_notice_of_a_shutdown_is_a_message() -> None:
         }
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_maintenance_closes_and_refuses_everybody_for_its_time() -> None:
     async with (
@@ -552,7 +522,6 @@ async def test_a_maintenance_closes_and_refuses_everybody_for_its_time() -> None
             pass
 
 
-@pytest.mark.sockets
 @looped
 async def test_statuses_of_handshakes_and_requests_are_free_to_choose() -> None:
     async with loopback() as house:
@@ -569,7 +538,6 @@ async def test_statuses_of_handshakes_and_requests_are_free_to_choose() -> None:
         assert {each.state for each in house.server.faults} == {"over"}
 
 
-@pytest.mark.sockets
 @looped
 async def test_answers_are_late_until_their_time_or_the_end_of_the_rule() -> None:
     async with loopback() as house, house.connect("/ws-fapi/v1") as client:
@@ -586,7 +554,6 @@ async def test_answers_are_late_until_their_time_or_the_end_of_the_rule() -> Non
         assert (await asked).status == 200
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_window_opens_and_closes_in_time() -> None:
     async with loopback() as house:
@@ -599,7 +566,6 @@ async def test_a_window_opens_and_closes_in_time() -> None:
         assert statuses == [200, 200, 200, 200, 503, 200, 200, 200, 200, 200, 200, 200]
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -618,7 +584,6 @@ async def test_a_fault_that_is_aimed_at_nothing_is_refused(text: str, words: str
         assert not len(house.server.faults)
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_server_that_stops_while_faults_are_on_ends_at_once() -> None:
     async with loopback() as house, house.connect(TRADES), house.connect(TRADES):

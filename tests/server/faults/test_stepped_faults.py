@@ -67,7 +67,7 @@ async def _run(seed: int) -> tuple[dict[str, str], dict[str, int], dict[str, int
     open_market(plant, exchange)
     source = SimulatedSource(exchange, plant, is_paused=True)
     board = FaultBoard(MarketClock(plant.timers), seed)
-    server = Server(plant, ports={USDM.name: 0, COINM.name: 0}, faults=board)
+    server = Server(plant, ports={USDM.name: 0, COINM.name: 0}, faults=board, listen=listen())
     await server.start()
     house = Loopback(plant, server, Clock())
     running = asyncio.create_task(source.run(server.congestion, server.readiness))
@@ -89,8 +89,7 @@ async def _run(seed: int) -> tuple[dict[str, str], dict[str, int], dict[str, int
     return digests, {name: len(data) for name, data in received.items()}, dict(board.counts)
 
 
-@pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @looped
 async def test_stepped_faults_give_every_client_the_same_bytes_in_every_run() -> None:
     first, sizes, counts = await _run(1)

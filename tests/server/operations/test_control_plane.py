@@ -12,7 +12,7 @@ from simulated_house import simulated_house
 
 from tickerplant.faults.rows import FAULT_ROWS
 
-pytestmark = [pytest.mark.sockets, pytest.mark.slow]
+pytestmark = pytest.mark.heavy
 
 
 async def post(house: Loopback, path: str, **fields: Any) -> Answer:
@@ -84,6 +84,7 @@ async def test_the_kinds_of_faults_say_what_can_be_asked_for() -> None:
         assert "for" in {each["name"] for each in page["windows"]}
 
 
+@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("path", "fields", "said"),
     [

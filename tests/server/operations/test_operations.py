@@ -87,8 +87,7 @@ async def answer(house: Loopback, operation: Operation, named: str) -> tuple[int
     return found.status, found.json
 
 
-@pytest.mark.sockets
-@pytest.mark.slow
+@pytest.mark.heavy
 @looped
 async def test_every_operation_answers_what_the_document_says() -> None:
     order = ("POST", "GET", "DELETE")
@@ -111,7 +110,6 @@ async def test_every_operation_answers_what_the_document_says() -> None:
             conforms(operation, *(await answer(bare, operation, "x")))
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has() -> None:
     async with loopback() as house:
@@ -122,7 +120,6 @@ async def test_a_method_that_a_path_does_not_have_is_refused_with_those_it_has()
         assert (found.status, found.body) == (200, b"")
 
 
-@pytest.mark.sockets
 @looped
 async def test_an_unknown_parameter_is_refused_with_those_there_are() -> None:
     async with loopback() as house:
@@ -150,7 +147,6 @@ def test_only_the_token_opens_the_control_plane(given: bytes) -> None:
     assert Token().opens(headers), "none is needed"
 
 
-@pytest.mark.sockets
 @looped
 async def test_with_a_token_only_health_metrics_and_the_addresses_are_open() -> None:
     async with loopback(control_token=TOKEN) as house:
@@ -175,7 +171,6 @@ async def test_with_a_token_only_health_metrics_and_the_addresses_are_open() -> 
         assert not [key for key in house.server.complaints.counts if TOKEN in key]
 
 
-@pytest.mark.sockets
 @looped
 async def test_what_is_too_long_is_refused_as_the_document_says() -> None:
     async with loopback() as house:
@@ -194,7 +189,6 @@ async def test_what_is_too_long_is_refused_as_the_document_says() -> None:
                 conforms(operation, found.status, found.json)
 
 
-@pytest.mark.sockets
 @looped
 async def test_the_short_form_of_a_fault_is_a_text() -> None:
     async with loopback() as house:
@@ -205,7 +199,6 @@ async def test_the_short_form_of_a_fault_is_a_text() -> None:
             assert (found.status, found.json["field"]) == (400, "text")
 
 
-@pytest.mark.sockets
 @looped
 async def test_what_changes_the_server_is_refused_to_web_pages() -> None:
     async with loopback() as house:
@@ -246,7 +239,6 @@ def test_a_parameter_is_read_within_its_bounds(kind: Any, text: str, value: obje
         param.parse(text)
 
 
-@pytest.mark.sockets
 @looped
 async def test_what_is_long_and_wrong_is_repeated_in_part_only() -> None:
     long = "K" * 6_000

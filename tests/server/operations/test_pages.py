@@ -22,7 +22,6 @@ from tickerplant.server.welcome import LIMITS_OFF
 from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES
 
-pytestmark = pytest.mark.sockets
 
 
 @looped

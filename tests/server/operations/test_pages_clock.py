@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import TEST_TIMEOUT_S, loopback, looped, until
+from loopback import listen, loopback, looped, until
 from programs import PATIENCE_S
 from websockets.asyncio.client import connect
 
@@ -102,7 +102,8 @@ async def replaying(path: str, plan: Plan) -> AsyncIterator[House]:
     plant = Plant(found.instruments, start_ms=found.start_ms)
     source = RecordingSource(found, plant, plan, wait_for=0, keeps_running=True)
     server = Server(
-        plant, ports={USDM.name: 0, COINM.name: 0}, steering=source, coverage=source.coverage
+        plant, ports={USDM.name: 0, COINM.name: 0}, steering=source, coverage=source.coverage,
+        listen=listen()
     )
     await server.start()
     playing = asyncio.create_task(source.run(server.congestion, server.readiness))
@@ -114,7 +115,6 @@ async def replaying(path: str, plan: Plan) -> AsyncIterator[House]:
         await server.stop()
 
 
-@pytest.mark.sockets
 @looped
 async def test_clients_stay_connected_while_the_clock_is_set(
     tmp_path_factory: pytest.TempPathFactory,
@@ -141,7 +141,6 @@ async def test_clients_stay_connected_while_the_clock_is_set(
         assert set(state) == set(ReplayState.__struct_fields__)
 
 
-@pytest.mark.sockets
 @looped
 async def test_the_clock_can_be_set_in_the_query_and_on_either_port(
     tmp_path_factory: pytest.TempPathFactory,
@@ -157,7 +156,6 @@ async def test_the_clock_can_be_set_in_the_query_and_on_either_port(
         assert state["from_ns"] == START_MS * 10**6
 
 
-@pytest.mark.sockets
 @looped
 async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = recording(tmp_path_factory.mktemp("clock"))
@@ -185,7 +183,6 @@ async def test_what_cannot_be_done_is_said(tmp_path_factory: pytest.TempPathFact
     assert text == {"error": "DELETE is not possible at /plant/v1/clock, only GET, HEAD, POST"}
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
     tmp_path_factory: pytest.TempPathFactory,
@@ -213,7 +210,6 @@ async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
                 assert audit.score == 1, audit
 
 
-@pytest.mark.sockets
 @looped
 async def test_a_requested_snapshot_joins_the_updates_that_follow(
     tmp_path_factory: pytest.TempPathFactory,
@@ -235,7 +231,6 @@ async def test_a_requested_snapshot_joins_the_updates_that_follow(
                 assert house.source.state().time_ms == update["E"]
 
 
-@pytest.mark.sockets
 @looped
 async def test_there_is_no_clock_to_set_but_that_of_a_replay() -> None:
     async with loopback() as house:
@@ -248,7 +243,6 @@ FOREIGN = "http://evil.example"
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("headers", "body", "status", "said"),
     [
@@ -327,7 +321,6 @@ def test_a_header_that_is_right_does_not_hide_one_that_is_wrong(
     assert guard.refusal("POST", own) is None
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("path", [CLOCK_PATH, LIMITS_PATH, FAULTS_PATH, "/plant/v1/anything"])
 @looped
 async def test_the_pages_of_the_plant_answer_to_its_names_only(path: str) -> None:
@@ -369,7 +362,6 @@ def remove(path: str) -> None:
     Path(path).unlink()
 
 
-@pytest.mark.sockets
 @looped
 async def test_what_a_replay_covers_is_told_on_both_ports_in_the_times_of_its_clock(
     tmp_path: Path,
