@@ -23,7 +23,7 @@ from tickerplant.instrument import Instrument
 settings.register_profile(
     "house",
     deadline=None,
-    max_examples=60,
+    max_examples=30,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=True,
     database=None,
@@ -33,6 +33,7 @@ settings.register_profile("quick", settings.get_profile("house"), max_examples=1
 settings.register_profile(
     "fresh",
     settings.get_profile("house"),
+    max_examples=100,
     derandomize=False,
     database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
 )
