@@ -81,7 +81,7 @@ quick: $(TOOLS) ## Run most tests in half a minute: no event loops, no processes
 fresh: $(TOOLS) ## Try properties on fresh examples; a patch keeps those that fail
 	$(PYTEST) --numprocesses auto -m 'hypothesis and not sockets and not slow' --hypothesis-profile fresh
 
-unit: $(TOOLS) ## Run the tests of `make test`
+unit: $(TOOLS) $(WINDOW) ## Run the tests of `make test`
 	$(PYTEST) --numprocesses auto -m 'not slow'
 
 bench: $(TOOLS) ## Measure, with ratios to a plain baseline of the same run

@@ -2,7 +2,7 @@
 
 Servers and clients that use asyncio's own `create_server`, `create_connection` and `sock_connect` run
 in it as they are: aiohttp, picows (with `use_aiofastnet=False`), `websockets`, asyncio's streams, the
-plant's server through one replaceable function (`Ports._open`).  No address is bound or connected to.
+plant's server through one argument (`listen`).  No address is bound or connected to.
 
 Waiting takes no time: when nothing is ready, the clock jumps to the next timer.  So a test that waits for
 what cannot happen fails at once, by its own time limit, and no test can be slower than its own work.
