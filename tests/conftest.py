@@ -47,7 +47,7 @@ AGAIN_S = 0.5
 """How often a test that hangs is told so: asyncio swallows what is raised in a callback."""
 TESTS = Path(__file__).parent
 GUARDED = {"socket.bind", "socket.connect", "subprocess.Popen"}
-"""Audit events that only tests with the mark `sockets` may cause."""
+"""Audit events that only tests with the mark `sockets`, or `slow`, may cause."""
 _is_guarded = False
 
 
@@ -108,7 +108,7 @@ sys.addaudithook(_audit)
 @pytest.fixture(autouse=True)
 def sockets_only_where_marked(request: pytest.FixtureRequest) -> Iterator[None]:
     global _is_guarded  # noqa: PLW0603  # an audit hook cannot be removed, only switched
-    _is_guarded = request.node.get_closest_marker("sockets") is None
+    _is_guarded = not any(map(request.node.get_closest_marker, ("sockets", "slow")))
     yield
     _is_guarded = False
 
