@@ -129,9 +129,11 @@ def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
     def hang(_sign: int, frame: FrameType | None) -> None:
         while frame is not None and TESTS not in Path(frame.f_code.co_filename).parents:
             frame = frame.f_back
-        at = "" if frame is None else f" at {frame.f_code.co_filename}:{frame.f_lineno}"
+        if frame is None:
+            return  # it is over, and pytest makes its report
+        where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         seconds = "seconds" if is_real else "seconds of the processor"
-        pytest.fail(f"not over after {limit_s} {seconds}{at}", pytrace=True)
+        pytest.fail(f"not over after {limit_s} {seconds} at {where}", pytrace=True)
 
     before = signal.signal(sign, hang)
     signal.setitimer(timer, limit_s, AGAIN_S)
