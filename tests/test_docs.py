@@ -34,21 +34,54 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 PAGES_WITH_CODE = [page for page in PAGES if CODE.search(page.read_text(encoding="utf-8"))]
 
 
+ONE_AFTER_ANOTHER = """
+import contextlib, io, runpy, sys
+
+paths = sys.argv[1:]
+del sys.argv[1:]
+for path in paths:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit as end:
+            assert not end.code, said.getvalue()
+    assert said.getvalue(), f"expected output of {path}"
+"""
+"""Runs programs in one process, so that its imports are paid for once."""
+
+
 @pytest.fixture(scope="module")
 def market() -> Iterator[Addresses]:
     """A small simulated market, faster than life."""
     symbols = "BTCUSDT,ETHUSDT,BTCUSD_PERP"
-    with serving("simulate", "--seed", "7", "--speed", "5", "--symbols", symbols) as addresses:
+    options = ("--seed", "7", "--speed", "5", "--quoting", "0.3", "--symbols", symbols)
+    with serving("simulate", *options) as addresses:
         yield addresses
+
+
+@pytest.fixture(scope="module")
+def folder(market: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the programs of pages run; with the recording that some of them replay."""
+    folder = tmp_path_factory.mktemp("pages")
+    names = [f"btcusdt@{kind}" for kind in ("trade", "bookTicker", "depth@100ms")]
+    options = ["--url", f"ws://{market[USDM]}", "--duration", "2s", "--out", "market"]
+    run(["-m", "tickerplant", "record", *names, *options], folder)
+    return folder
 
 
 def reference(name: str) -> str:
     return (REFERENCE / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("a program writes all pages")
 def test_the_reference_is_what_the_tables_say(tmp_path: Path) -> None:
     run([str(REFERENCE / "generate.py"), "--check"], tmp_path)
+
+
+@pytest.mark.slow("a program builds the site")
+def test_the_site_has_no_broken_link_or_anchor_and_lists_every_page(tmp_path: Path) -> None:
+    run([str(ROOT / "docs" / "build_site.py"), "--out", str(tmp_path / "site")], tmp_path)
 
 
 def test_every_stream_is_in_the_reference() -> None:
@@ -73,48 +106,58 @@ def test_every_limit_close_reason_and_profile_is_in_the_reference() -> None:
     assert not [name for name in PROFILES if f"`{name}`" not in profiles]
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
-def test_every_setting_is_in_the_reference(command: str) -> None:
-    section = (
-        reference("settings.md").partition(f"## `tickerplant {command}`")[2].partition("## ")[0]
-    )
-    for setting in settings_of(COMMANDS[command]):
-        names = ", ".join(f"`{name}`" for name in reversed(setting.names))
-        assert f"| {names} | `{setting.environment}` |" in section
+def test_every_setting_is_in_the_reference() -> None:
+    page = reference("settings.md")
+    for command, settings in COMMANDS.items():
+        section = page.partition(f"## `tickerplant {command}`")[2].partition("## ")[0]
+        for setting in settings_of(settings):
+            names = ", ".join(f"`{name}`" for name in reversed(setting.names))
+            assert f"| {names} | `{setting.environment}` |" in section, command
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_to_files_that_exist(page: Path) -> None:
-    links = LINK.findall(page.read_text(encoding="utf-8"))
-    assert not [link for link in links if not (page.parent / link).exists()]
+def test_links_lead_to_files_that_exist() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in PAGES
+        for link in LINK.findall(page.read_text(encoding="utf-8"))
+        if not (page.parent / link).exists()
+    ]
+    assert not broken
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_command_lines_in_pages_have_options_that_exist(page: Path) -> None:
-    for block in SHELL.findall(page.read_text(encoding="utf-8")):
-        for command, rest in COMMAND_LINE.findall(block.replace("\\\n", " ")):
-            assert command in commands.commands, f"no command {command}"
-            known = {"help"}
-            program = commands.make_context("tickerplant", [], resilient_parsing=True)
-            context = click.Context(commands.commands[command], parent=program)
-            for option in context.command.get_params(context):
-                known |= {
-                    name.removeprefix("--") for name in (*option.opts, *option.secondary_opts)
-                }
-            assert set(re.findall(r"--([\w-]+)", rest)) <= known, f"in {command}{rest}"
+def options_of(command: str) -> set[str]:
+    program = commands.make_context("tickerplant", [], resilient_parsing=True)
+    context = click.Context(commands.commands[command], parent=program)
+    names = {
+        name.removeprefix("--")
+        for option in context.command.get_params(context)
+        for name in (*option.opts, *option.secondary_opts)
+    }
+    return {"help", *names}
 
 
-@pytest.mark.sockets
+def test_command_lines_in_pages_have_options_that_exist() -> None:
+    known = {command: options_of(command) for command in commands.commands}
+    wrong = [
+        f"{page.relative_to(ROOT)}: {command}{rest}"
+        for page in PAGES
+        for block in SHELL.findall(page.read_text(encoding="utf-8"))
+        for command, rest in COMMAND_LINE.findall(block.replace("\\\n", " "))
+        if not set(re.findall(r"--([\w-]+)", rest)) <= known.get(command, set())
+        or command not in known
+    ]
+    assert not wrong
+
+
+@pytest.mark.slow("programs are run beside a server")
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_programs_of_a_page_run(page: Path, market: Addresses, tmp_path: Path) -> None:
-    for program in CODE.findall(page.read_text(encoding="utf-8")):
-        if 'replay("market"' in program and not (tmp_path / "market").exists():
-            names = [f"btcusdt@{kind}" for kind in ("trade", "bookTicker", "depth@100ms")]
-            options = ["--url", f"ws://{market[USDM]}", "--duration", "2s", "--out", "market"]
-            run(["-m", "tickerplant", "record", *names, *options], tmp_path)
+def test_the_programs_of_a_page_run(page: Path, market: Addresses, folder: Path) -> None:
+    names = []
+    for number, program in enumerate(CODE.findall(page.read_text(encoding="utf-8"))):
         here = program.replace(USDM, market[USDM]).replace(COINM, market[COINM])
-        (tmp_path / "program.py").write_text(here, encoding="utf-8")
-        assert run(["program.py"], tmp_path), f"expected output of the program\n{program}"
+        names.append(f"{page.stem}_{number}.py")
+        (folder / names[-1]).write_text(here, encoding="utf-8")
+    run(["-c", ONE_AFTER_ANOTHER, *names], folder)
 
 
 def steps(page: Path) -> Iterator[list[str]]:
