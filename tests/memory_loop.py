@@ -422,6 +422,8 @@ class MemoryLoop(asyncio.SelectorEventLoop):
         await asyncio.sleep(0)
         self._server_at(address[:2])
         self._dialled[sock] = address[:2]
+        with suppress(AttributeError):  # a subclass: who asks it whether it is connected hears yes
+            sock.getpeername = lambda: address  # type: ignore[method-assign]
 
     async def create_connection(  # type: ignore[override]
         self,

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
-import pytest
 from loopback import Loopback, until
+from memory_loop import MemoryLoop
 from tuning import tuned
 
 import tickerplant
 from tickerplant import ClientSettings, Market, Message, Notice, Subscription, VenueName
-from tickerplant.client import runner
 from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM, Venue
 
@@ -111,16 +108,8 @@ async def ticked(market: Market) -> None:
     await until(lambda: feed.now_ms > now_ms)
 
 
-class Ahead:
-    """Sets the clock of clients ahead."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._ns = 0
-        clock = SimpleNamespace(monotonic_ns=self._monotonic_ns, time_ns=time.time_ns)
-        monkeypatch.setattr(runner, "time", clock)
-
-    def _monotonic_ns(self) -> int:
-        return time.monotonic_ns() + self._ns
-
-    def go(self, ms: int) -> None:
-        self._ns += ms * 1_000_000
+def stand_still(seconds: float) -> None:
+    """Let time pass in which the event loop gets no turn, as while a callback computes."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, MemoryLoop)
+    loop.clock.now_s += seconds

@@ -22,7 +22,6 @@ from tickerplant.faults.snapshot_rows import SNAPSHOT_ROWS
 from tickerplant.feed.order_book import BookState
 from tickerplant.messages import BookResyncing, DecodeFailed, Gap, Notice
 
-
 QUOTES = "btcusdt@bookTicker"
 ELSEWHERE = {"chain", "fields", "words"}
 """Kinds whose effect on the client is tested with the faults of connections."""
@@ -305,7 +304,6 @@ async def test_an_audit_with_a_wrong_snapshot_is_skipped_with_the_reason(
             assert books[BTC].is_live
 
 
-@pytest.mark.sockets
 def test_each_kind_of_content_is_tested() -> None:
     rules = set(re.findall(r'[f(]"(\w+)[= "]', Path(__file__).read_text(encoding="utf-8")))
     names = {row.name for row in (*CONTENT_ROWS, *SNAPSHOT_ROWS)}

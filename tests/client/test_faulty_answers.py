@@ -13,7 +13,6 @@ from tickerplant import ConfigError
 from tickerplant.faults.rule import parse_rule
 from tickerplant.truth.truth import Truth
 
-
 DEPTH = "/fapi/v1/depth?symbol=BTCUSDT&limit=20"
 EXEMPT = {"X-Tickerplant-Exempt": "1"}
 

@@ -23,7 +23,6 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.units import HOUR_MS, MINUTE_MS, NS_PER_MS
 from tickerplant.venue import COINM, USDM, Venue
 
-
 SYMBOLS = {USDM: "BTCUSDT", COINM: "BTCUSD_PERP"}
 
 

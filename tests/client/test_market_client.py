@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from functools import partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from consumers import (
     quick,
     read,
     received,
+    stand_still,
     ticked,
 )
 from loopback import START_MS, Loopback, loopback, looped, until
@@ -37,7 +37,6 @@ from tickerplant import (
 from tickerplant.events import BookTicker, MarkPrice
 from tickerplant.venue import COINM
 
-
 ARRAY = "!miniTicker@arr"
 CLOSED = "ws://127.0.0.1:9"
 """Nobody listens at this port."""
@@ -54,13 +53,11 @@ def _fail(_: object) -> None:
 # connect
 
 
-@pytest.mark.sockets
 def test_a_venue_that_is_none_is_reported() -> None:
     with pytest.raises(ConfigError, match="invalid value 'spot' for venue: expected usdm or coinm"):
         tickerplant.connect("spot")  # type: ignore[arg-type]
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     "base", ["127.0.0.1:9001", "ws://host/path", "ftp://host", "", "ws://h:0", 5]
 )
@@ -69,7 +66,6 @@ def test_a_base_that_is_none_is_reported(base: Any) -> None:
         tickerplant.connect(base_url=base)
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("name", ["copies", "max_streams", "requests_per_s", "open_burst"])
 def test_settings_with_which_nothing_is_received_are_reported(name: str) -> None:
     with pytest.raises(
@@ -79,7 +75,6 @@ def test_settings_with_which_nothing_is_received_are_reported(name: str) -> None
         tickerplant.connect(base_url=CLOSED, settings=quick(**{name: 0}))
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("venue", "streams", "api", "rest"),
     [
@@ -106,7 +101,6 @@ def test_without_a_base_it_is_the_exchange(
     assert (hosts.streams, hosts.api, hosts.rest) == (streams, api, rest)
 
 
-@pytest.mark.sockets
 def test_the_environment_says_where_each_venue_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKERPLANT_USDM_URL", "ws://here:9001")
     monkeypatch.setenv("TICKERPLANT_COINM_URL", "https://there")
@@ -125,7 +119,6 @@ async def test_nothing_is_connected_before_something_is_wanted() -> None:
         assert not connections(house)
 
 
-@pytest.mark.sockets
 def test_it_is_used_with_async_with() -> None:
     market = tickerplant.connect(base_url=CLOSED)
     with pytest.raises(RuntimeError, match="`async with`"):
@@ -912,15 +905,14 @@ async def test_the_clock_goes_on_whatever_a_consumer_raises() -> None:
 
 @looped
 async def test_a_callback_that_stops_the_program_is_warned_of_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("tickerplant.client.runner.STALLED_MS", 100)
     async with loopback() as house, client_of(house) as market:
         called: list[Message | Notice] = []
 
         def stop(item: Message | Notice) -> None:
             called.append(item)
-            time.sleep(0.15)
+            stand_still(2.1)
 
         market.on(TRADES, callback=stop)
         await carried(market, TRADES)

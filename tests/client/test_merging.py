@@ -14,7 +14,6 @@ from test_blocking import House, stream
 from tickerplant import ConfigError, Notice, QueueOverflow, blocking, merge
 
 
-
 @looped
 async def test_two_markets_are_read_in_turns_until_both_have_ended() -> None:
     async with (

@@ -18,7 +18,6 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages import UnknownStream
 from tickerplant.venue import COINM, USDM
 
-
 IMPATIENT = quick(unknown_after_ms=0)
 
 

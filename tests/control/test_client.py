@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import NoReturn, TypeVar
 
 import pytest
-from loopback import Loopback, loopback, looped, until
+from loopback import Loopback, loopback, looped_on_sockets, until
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -49,7 +49,7 @@ async def called(house: Loopback, call: Callable[[ControlClient], T], token: str
     return await asyncio.to_thread(run)
 
 
-@looped
+@looped_on_sockets
 async def test_the_clock_is_read_set_and_stepped() -> None:
     async with loopback() as house:
         assert await called(house, lambda client: client.clock()) == {"asked": {}, "wait_s": 0}
@@ -59,7 +59,7 @@ async def test_the_clock_is_read_set_and_stepped() -> None:
         assert state == {"asked": {"step": "10s"}, "wait_s": 0.25}
 
 
-@looped
+@looped_on_sockets
 async def test_what_the_server_refuses_is_raised_with_its_sentence_status_and_field() -> None:
     async with loopback() as house:
         with pytest.raises(ControlError, match="a whole number from 0 to 1,000") as refused:
@@ -93,7 +93,7 @@ def test_a_server_without_a_control_plane_is_said_to_be_another_one() -> None:
     assert absent.value.status == 404
 
 
-@looped
+@looped_on_sockets
 async def test_a_connection_is_kept_and_replaced_when_the_server_has_closed_it() -> None:
     async with loopback(replace(LIMITS, keep_alive_ms=20)) as house:
         client = ControlClient(f"http://{house.server.urls['usdm']}")
@@ -105,7 +105,7 @@ async def test_a_connection_is_kept_and_replaced_when_the_server_has_closed_it()
             assert await asyncio.to_thread(client.profile) == "2026q1"
 
 
-@looped
+@looped_on_sockets
 async def test_two_threads_call_at_the_same_time() -> None:
     async with loopback() as house:
         both = threading.Barrier(2)
