@@ -146,9 +146,10 @@ class End(asyncio.Transport):
             peer._wire += self._out[:room]
             del self._out[:room]
             peer._come()
-        if not self._out and (self._closing or self._ends_out) and not peer._wire_ends:
-            peer._wire_ends = True
-            peer._come()
+        if not self._out and (self._closing or self._ends_out):
+            if not peer._wire_ends:
+                peer._wire_ends = True
+                peer._come()
             if self._closing and not self._lost:
                 self._loop.call_soon(self._lose, None)
         waiting = len(self._out)
