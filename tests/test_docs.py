@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from difflib import unified_diff
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -219,3 +220,29 @@ def test_the_candle_that_is_the_same_in_every_run_is_the_one_in_the_page() -> No
     assert klines
     answer = klines.respond(plant.venues["usdm"], dict(parse_qsl(shown[1])))
     assert msgspec.json.encode(answer).decode() == shown[2]
+
+
+def test_the_page_about_other_languages_shows_these_examples() -> None:
+    page = ROOT / "docs" / "how-to" / "test-in-any-language.md"
+    shown = page.read_text(encoding="utf-8")
+    for path in (ROOT / "examples" / "any_language").iterdir():
+        code = re.sub(r"  # noqa: .*", "", path.read_text(encoding="utf-8"))
+        assert f"\n{code}```\n" in shown, path.name
+
+
+def test_the_tutorial_shows_the_bot_its_tests_and_its_changes() -> None:
+    page = (ROOT / "docs" / "tutorial" / "test-a-bot.md").read_text(encoding="utf-8")
+    bot, mended, tests = (
+        (ROOT / "examples" / "test_a_bot" / name).read_text(encoding="utf-8")
+        for name in ("bot.py", "mended_bot.py", "test_bot.py")
+    )
+    for program in (bot, tests):
+        assert f"```python needs=pytest\n{program}```" in page
+    (diff,) = re.findall(r"^```diff\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    changes = unified_diff(bot.splitlines(), mended.splitlines(), n=0, lineterm="")
+    changed = [each for each in changes if each[0] in "+-" and each[:3] not in {"+++", "---"}]
+    shown = [each for each in diff.splitlines() if each[:1] in {"+", "-"}]
+    of_the_head = {"-It has three mistakes, ", "+It is `bot.py` "}
+    assert shown == [
+        each for each in changed if not any(each.startswith(head) for head in of_the_head)
+    ]
