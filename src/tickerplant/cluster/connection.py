@@ -282,7 +282,12 @@ class BusConnection:
         return self._client.new_inbox()
 
     async def flush(self, timeout_s: float = 5.0) -> bool:
-        """Return whether the bus has taken all that was published before, within the time."""
+        """Return whether the bus has taken all that was published before, within the time.
+
+        It has not if it is away.
+        """
+        if not self.is_connected:
+            return False
         try:
             async with asyncio.timeout(timeout_s):
                 flushing = _Flush(asyncio.get_running_loop().create_future())

@@ -58,6 +58,7 @@ from tickerplant.cluster.connection import (
 )
 from tickerplant.cluster.edge_streams import Joining, Wanted
 from tickerplant.cluster.memory import BusMemory
+from tickerplant.cluster.timing import TIMING, Timing, loop_ms
 from tickerplant.errors import BusError
 from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints, logger
@@ -77,19 +78,9 @@ LINGER_MS = 2_000
 soon.  The plant stops to publish it at once, as one process would."""
 MAX_LINGERING = 10_000
 """Subscriptions that linger; with more, the oldest end."""
-TICK_S = 0.25
-HELLO_TIMEOUT_S = 2.0
-OTHERS_TIMEOUT_S = 0.5
-"""How long plants may take to answer when all are asked for their names."""
-RECOVERY_S = 2.0
-"""How long the memory of the bus is read again for what is missing, before it is given up."""
 RECOVERY_PAUSE_S = 0.05
 CANNOT_BE_TAKEN_OVER = "a simulation or a replay cannot be taken over"
 REACHES_BACK = "the memory of the bus does not reach back far enough"
-
-
-def _monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
 
 
 class EdgeClients(Protocol):
@@ -160,6 +151,7 @@ class EdgeNode:
         identity: The edge's own name, unique on the bus.
         grace_ms: How long clients are kept without the bus or the plant.
         complaints: Take what goes wrong.
+        timing: How long the plant is waited for.
         clock: Monotonic, in ms.
     """
 
@@ -171,7 +163,8 @@ class EdgeNode:
         identity: str,
         grace_ms: int,
         complaints: Complaints,
-        clock: Callable[[], int] = _monotonic_ms,
+        timing: Timing = TIMING,
+        clock: Callable[[], int] = loop_ms,
     ) -> None:
         self.identity = identity
         self.description: PlantDescription
@@ -187,6 +180,7 @@ class EdgeNode:
         self.caller = Caller(identity, self._ask, clock, self._part_bytes)
         self.memory = BusMemory(bus, self.subjects)
         self._bus = bus
+        self._timing = timing
         self._clock = clock
         self._grace_ms = grace_ms
         self._complaints = complaints
@@ -231,12 +225,13 @@ class EdgeNode:
             BusError: no plant of that name is on the bus; the text names those that are there.
         """
         hello = nodes.encode(Hello(self.identity))
-        deadline_s = time.monotonic() + HELLO_TIMEOUT_S
+        loop, wait_s = asyncio.get_running_loop(), self._timing.hello_s
+        deadline_s = loop.time() + wait_s
         while True:
-            data = await self._bus.request(self.subjects.hello, hello, HELLO_TIMEOUT_S)
+            data = await self._bus.request(self.subjects.hello, hello, wait_s)
             if data is not None:
                 break
-            if time.monotonic() >= deadline_s:
+            if loop.time() >= deadline_s:
                 raise BusError(await self._who_is_there(hello), may_pass=True)
             await asyncio.sleep(RECOVERY_PAUSE_S)
         try:
@@ -262,7 +257,7 @@ class EdgeNode:
         inbox = self._bus.new_inbox()
         subscription = self._bus.subscribe(inbox, collect)
         self._bus.publish(subject, hello, inbox)
-        await asyncio.sleep(OTHERS_TIMEOUT_S)
+        await asyncio.sleep(self._timing.others_s)
         subscription.close()
         return found
 
@@ -311,13 +306,13 @@ class EdgeNode:
             hub.published = self._published
         self._take_over_state(self.description)
         self._tell_all()
-        self._send_report()
+        self.send_report()
 
     async def run(self) -> None:
         """Report to the plant regularly, and look after the way to it, until cancelled."""
         reported_ms = ticked_ms = self._clock()
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._timing.tick_s)
             before_ms, ticked_ms = ticked_ms, self._clock()
             if ticked_ms - before_ms > SILENT_MS:
                 continue  # this process stood still: first hear what has come meanwhile
@@ -335,7 +330,7 @@ class EdgeNode:
             self._end_lingering(now_ms)
             if now_ms - reported_ms >= REPORT_MS:
                 reported_ms = now_ms
-                self._send_report()
+                self.send_report()
 
     async def close(self) -> None:
         """Tell the plant that the edge ends, and leave."""
@@ -343,7 +338,7 @@ class EdgeNode:
         for task in (*self._waits, self._recovery, self._search):
             if task is not None:
                 await end(task)
-        self._send_report()
+        self.send_report()
         self._bus.publish(self.subjects.interest, nodes.encode(Leaving(edge=self.identity)))
         for subscription in self._subscriptions:
             subscription.close()
@@ -439,7 +434,8 @@ class EdgeNode:
         told = msgspec.structs.replace(change, subscriber_count=self._readers.subscriber_count)
         self._bus.publish(self.subjects.interest, nodes.encode(told))
 
-    def _send_report(self) -> None:
+    def send_report(self) -> None:
+        """Tell the plant the edge's own figures of now, as `run` does regularly."""
         report = Report(
             edge=self.identity,
             version=self._telling.version,
@@ -560,6 +556,7 @@ class EdgeNode:
     async def _replay_again(self) -> bool:
         """Replay until nothing is missing; return False if that was given up."""
         ordering, deadline_s = self.ordering, 0.0
+        loop = asyncio.get_running_loop()
         while ordering.is_holding:
             beat = self._last_beat
             if (
@@ -571,8 +568,8 @@ class EdgeNode:
                 self._news.clear()
                 await self._news.wait()  # until the link is given up, at the latest
                 continue
-            deadline_s = deadline_s or time.monotonic() + RECOVERY_S
-            is_final = time.monotonic() >= deadline_s
+            deadline_s = deadline_s or loop.time() + self._timing.recovery_s
+            is_final = loop.time() >= deadline_s
             try:
                 problem = await self._replay(beat)
             except (NatsError, OSError) as error:
@@ -790,7 +787,7 @@ class EdgeNode:
         if is_connected:
             self.link.bus_back()
             self._tell_all()
-            self._send_report()
+            self.send_report()
             self.caller.resend()
         else:
             self._last_beat = None

@@ -21,15 +21,12 @@ from nats.js.api import DiscardPolicy, Header, RetentionPolicy, StorageType, Str
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from tickerplant.bus.nodes import Number
+from tickerplant.cluster.timing import TIMING, Timing
 from tickerplant.formatting import printable
 
 if TYPE_CHECKING:
     from nats.js.client import JetStreamContext
 
-LEASE_S = 2.0
-"""How long a lease lasts without being renewed."""
-RENEW_S = 0.5
-"""How often it is renewed; a request for it may take as long."""
 _WRONG_LAST = frozenset({10071, 10164})
 """JetStream's codes of the error that another message than the expected one is the last."""
 
@@ -59,12 +56,12 @@ class Lease:
     """The lease of one plant's name, as one run of a plant sees it.
 
     Args:
-        jetstream: Returns the JetStream of the connection of now; its timeout should be `RENEW_S`.
+        jetstream: Returns the JetStream of the connection of now; its timeout should be `timing.renew_s`.
             Raises NatsError while there is no connection.
         name: The name of the JetStream stream that keeps the lease.
         subject: The subject of the lease.
         me: Who takes it; the term is that of the last holder known.
-        length_s: How long it lasts without being renewed; the same for all that take it.
+        timing: How long it lasts and how often it is renewed; the same for all that take it.
         wall_ms: The clock of the terms.
     """
 
@@ -75,7 +72,7 @@ class Lease:
         subject: str,
         me: Holder,
         *,
-        length_s: float = LEASE_S,
+        timing: Timing = TIMING,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.me = me
@@ -92,22 +89,23 @@ class Lease:
             discard=DiscardPolicy.OLD,
             max_msgs_per_subject=1,
             max_msgs=1,
-            max_age=length_s,
+            max_age=timing.lease_s,
         )
         self._name = name
-        self._length_s = length_s
+        self._timing = timing
+        self._now_s = asyncio.get_running_loop().time
         self._wall_ms = wall_ms
         self._sequence = 0
         """Of the last message written; 0 if there is none."""
         self._until_s = 0.0
-        """Until when it is held, by the monotonic clock."""
+        """Until when it is held, by the clock of the loop."""
         self._is_due = asyncio.Event()
         """Set when it is to be renewed at once."""
 
     @property
     def is_held(self) -> bool:
         """Whether this run holds the lease now."""
-        return time.monotonic() < self._until_s
+        return self._now_s() < self._until_s
 
     async def take(self, above_term: int = 0) -> Holder | None:
         """Take the lease if nobody holds it; return its holder otherwise.
@@ -143,7 +141,7 @@ class Lease:
         was_held = self.is_held
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(RENEW_S):
+                async with asyncio.timeout(self._timing.renew_s):
                     await self._is_due.wait()
             self._is_due.clear()
             try:
@@ -186,13 +184,13 @@ class Lease:
 
     async def _write(self, me: Holder) -> bool:
         """Write the lease; return False if another message than expected is the last, or all are lost."""
-        sent_s = time.monotonic()
+        sent_s = self._now_s()
         headers = {str(Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value): str(self._sequence)}
         try:
             written = await self._jetstream().publish(
                 self._subject,
                 msgspec.json.encode(me),
-                timeout=RENEW_S,
+                timeout=self._timing.renew_s,
                 stream=self._name,
                 headers=headers,
             )
@@ -202,7 +200,7 @@ class Lease:
             self._sequence = 0
             return False
         self.me, self._sequence = me, written.seq
-        self._until_s = sent_s + self._length_s
+        self._until_s = sent_s + self._timing.lease_s
         return True
 
 

@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -221,11 +220,11 @@ class NatsServer:
 
     async def _keep(self) -> None:
         """Start the server again whenever it has ended."""
-        attempt = 0
+        loop, attempt = asyncio.get_running_loop(), 0
         while self.process is not None:
-            began_s = time.monotonic()
+            began_s = loop.time()
             status = await self.process.wait()
-            if time.monotonic() - began_s > STEADY_S:
+            if loop.time() - began_s > STEADY_S:
                 attempt = 0
             how = self._how(status)
             while True:

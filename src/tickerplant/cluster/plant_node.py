@@ -56,6 +56,7 @@ from tickerplant.cluster.lease import Holder
 from tickerplant.cluster.memory import MEMORY_S, BusMemory
 from tickerplant.cluster.plant_readers import PlantReaders
 from tickerplant.cluster.succession import Succession
+from tickerplant.cluster.timing import TIMING, Timing, loop_ms
 from tickerplant.envelope import prefix_of
 from tickerplant.errors import BusError
 from tickerplant.hub.hub import UNKNOWN_STREAM
@@ -76,10 +77,6 @@ KEPT_EVERY_MS = 1_000
 """How often the plant asks what the bus has kept."""
 BEGINS = 1
 """The number of the message that a run begins with; no other message has it."""
-
-
-def _monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
 
 
 class _Published:
@@ -126,6 +123,7 @@ class PlantNode:
         description: What edges are told about it.
         is_standby: Whether it waits while another plant of the name publishes.
         local: The readers of the plant's own ports, if it has any.
+        timing: How long the name is its own without being renewed.
         clock: Monotonic, in ms.
         wall_ns: The wall clock, in ns since the epoch.
     """
@@ -138,7 +136,8 @@ class PlantNode:
         *,
         is_standby: bool = False,
         local: Readers | None = None,
-        clock: Callable[[], int] = _monotonic_ms,
+        timing: Timing = TIMING,
+        clock: Callable[[], int] = loop_ms,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.description = description
@@ -189,6 +188,7 @@ class PlantNode:
             self,
             is_standby=is_standby,
             can_stand_by=description.can_be_taken_over,
+            timing=timing,
         )
         """Decides when it publishes."""
         self._subscriptions: list[BusSubscription] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,18 +12,14 @@ from nats.errors import Error as NatsError
 from tickerplant.bus.nodes import Beat, MalformedError, decode
 from tickerplant.bus.subjects import Subjects
 from tickerplant.cluster.connection import BusConnection
-from tickerplant.cluster.lease import LEASE_S, RENEW_S, Holder, Lease
+from tickerplant.cluster.lease import Holder, Lease
+from tickerplant.cluster.timing import TIMING, Timing
 from tickerplant.errors import BusError
 from tickerplant.formatting import printable
 from tickerplant.logs import logger
 
 if TYPE_CHECKING:
     from nats.js.client import JetStreamContext
-
-POLL_S = 0.25
-"""How often the lease is asked for while nobody is heard."""
-START_S = LEASE_S + 2.0
-"""How long a plant that starts waits for the end of a lease whose holder is not heard."""
 
 
 class Publishing(Protocol):
@@ -49,6 +44,7 @@ class Succession:
         node: What publishes.
         is_standby: Whether to wait while another plant publishes, now and after being replaced.
         can_stand_by: Whether the plant can go on as a standby when it was replaced.
+        timing: How long a lease lasts, and how often it is looked after.
     """
 
     def __init__(
@@ -60,6 +56,7 @@ class Succession:
         *,
         is_standby: bool,
         can_stand_by: bool,
+        timing: Timing = TIMING,
     ) -> None:
         self.waits_for = ""
         """What a standby waits for, as one line; empty if this is the plant that publishes."""
@@ -70,9 +67,13 @@ class Succession:
         self._node = node
         self._is_standby = is_standby
         self._can_stand_by = can_stand_by
-        self._lease = Lease(self._jetstream, subjects.lease_memory, subjects.lease, me)
+        self._timing = timing
+        self._now_s = asyncio.get_running_loop().time
+        self._lease = Lease(
+            self._jetstream, subjects.lease_memory, subjects.lease, me, timing=timing
+        )
         self._lease.on_stranger = self._on_stranger
-        self._heard_s = time.monotonic()
+        self._heard_s = self._now_s()
         """When another plant of the name was last heard, or the bus came back."""
         self._heard: Beat | None = None
         self._term = 0
@@ -88,7 +89,7 @@ class Succession:
             self._bus.complaints.add("bus: malformed", f"! not a heartbeat of a plant: {error}")
             return
         if beat.epoch != self._lease.me.epoch:
-            self._heard, self._heard_s = beat, 0.0 if beat.is_last else time.monotonic()
+            self._heard, self._heard_s = beat, 0.0 if beat.is_last else self._now_s()
             self._term = max(self._term, beat.term)
 
     def _on_stranger(self) -> None:
@@ -98,13 +99,13 @@ class Succession:
 
     def _on_bus(self, is_connected: bool) -> None:  # as `BusConnection.watch` calls it
         if is_connected:  # whoever published before comes first
-            self._heard_s = time.monotonic()
+            self._heard_s = self._now_s()
             self._lease.renew_soon()
 
     def _jetstream(self) -> JetStreamContext:
         if not self._bus.is_connected:
             raise ConnectionClosedError
-        return self._bus.jetstream(RENEW_S)
+        return self._bus.jetstream(self._timing.renew_s)
 
     async def start(self) -> None:
         """Take the lease; a standby returns at once.
@@ -115,19 +116,19 @@ class Succession:
         """
         if self._is_standby:
             return self._wait_for(self._waiting(None))
-        until_s = time.monotonic() + START_S
+        until_s = self._now_s() + self._timing.start_s
         while True:
             holder = await self._lease.take(self._term)
             if self._lease.is_held:
                 return self._begin()
             is_heard = self._heard is not None and not self._heard.is_last
-            if is_heard or time.monotonic() > until_s:
+            if is_heard or self._now_s() > until_s:
                 where = "another process" if holder is None else holder.where
                 raise BusError(
                     f"a plant named {self._plant} is on the bus already: {where}; give this one "
                     "another --plant, or start it as its standby with: relay --standby"
                 )
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self._timing.poll_s)
 
     async def run(self) -> None:
         """Publish while the lease is held, and wait for it otherwise, until cancelled.
@@ -148,12 +149,12 @@ class Succession:
             if not self._can_stand_by:
                 raise BusError(text)
             logger().error(f"! {text}; this one publishes nothing any more and is its standby now")
-            self._heard_s = time.monotonic()
+            self._heard_s = self._now_s()
 
     async def _wait(self) -> None:
         """Wait for a while, and take the lease if nobody has been heard."""
-        await asyncio.sleep(POLL_S)
-        if not self._bus.is_connected or time.monotonic() - self._heard_s < LEASE_S:
+        await asyncio.sleep(self._timing.poll_s)
+        if not self._bus.is_connected or self._now_s() - self._heard_s < self._timing.lease_s:
             return
         holder = await self._take()
         if self._lease.is_held:

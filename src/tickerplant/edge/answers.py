@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -240,7 +239,7 @@ class EdgeAnswers:
 
     def rows(self) -> list[NodeRow]:
         """Return what the edges last reported."""
-        now_s = time.monotonic()
+        now_s = asyncio.get_running_loop().time()
         return [
             NodeRow(
                 id=name,
@@ -351,7 +350,7 @@ class _Edge:
 
     def take(self, state: EdgeState, report: EdgeReport) -> None:
         """Take a report."""
-        self.host, self.report, self.seen_s = state.host, report, time.monotonic()
+        self.host, self.report, self.seen_s = state.host, report, asyncio.get_running_loop().time()
         for venue, notes in report.notes.items():
             if venue in self._tallies:
                 self._tallies[venue].add(notes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -345,14 +344,15 @@ class EdgeServer:
 
     def _scan(self) -> _Scan:
         """Return the figures for which every connection is looked at: of now, or not long ago."""
-        began_s = time.monotonic()
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
         if began_s >= self._next_scan_s or not self._is_running:
             self._last_scan = _Scan(
                 unsent_bytes=sum(each.unsent_bytes for each in self._ports.connections),
                 families=Raw(encode(families_of(self._registry))),
                 page=Raw(encode(connections_page(self.endpoints, SHOWN_CONNECTIONS, self.worker))),
             )
-            cost_s = time.monotonic() - began_s
+            cost_s = now_s() - began_s
             self._next_scan_s = began_s + min(cost_s / SCAN_SHARE, LONGEST_SCAN_PAUSE_S)
         return self._last_scan
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -35,7 +34,7 @@ from tickerplant.serving.worker_lines import (
 )
 
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""How long to wait before a worker that died is replaced: the first time, the second, and so on."""
+"""The usual waits before a worker that died is replaced."""
 STEADY_S = 5.0
 """A worker that ran this long is replaced at once."""
 TICK_S = 1.0
@@ -71,6 +70,8 @@ class Workers:
         ports: What they listen on.
         count: How many there are.
         stop_timeout_s: How long a worker may take to close its connections.
+        pauses_s: How long to wait before a worker that died is replaced: the first time, the second,
+            and so on.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Workers:
         count: int,
         *,
         stop_timeout_s: float,
+        pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
         self.restart_count = 0
         self._command = command
@@ -89,6 +91,7 @@ class Workers:
         self._name = name
         self._ports = ports
         self._stop_timeout_s = stop_timeout_s
+        self._pauses_s = pauses_s
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._ready = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
@@ -160,8 +163,9 @@ class Workers:
 
     async def _keep(self, slot: _Slot) -> None:
         """Keep one worker running."""
+        loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
-            began_s = time.monotonic()
+            began_s = loop.time()
             how = await self._run(slot)
             if self._stopping.is_set():
                 return
@@ -169,8 +173,8 @@ class Workers:
                 self._ready.set_exception(TickerplantError(f"worker {slot.number} {how}"))
                 self._ready.exception()  # whoever waited may have gone
                 return
-            slot.deaths = 1 if time.monotonic() - began_s > STEADY_S else slot.deaths + 1
-            pause_s = PAUSES_S[min(slot.deaths, len(PAUSES_S)) - 1]
+            slot.deaths = 1 if loop.time() - began_s > STEADY_S else slot.deaths + 1
+            pause_s = self._pauses_s[min(slot.deaths, len(self._pauses_s)) - 1]
             when = f"in {pause_s:g} s" if pause_s else "at once"
             logger().error(f"! worker {slot.number} {how}; it is replaced {when}")
             if pause_s:
