@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
-import time
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -19,11 +20,15 @@ from tickerplant.cluster.connection import BusConnection, BusSettings
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.plant_node import PlantNode
+from tickerplant.cluster.timing import TIMING, Timing, loop_ms
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import GOING_AWAY, UPSTREAM_LOST, CloseReason
 
 _epochs = itertools.count(1)
+_prefixes = itertools.count(1)
+SHARED_BYTES = 1 << 40
+"""Limit of what the streams of a server for many tests hold; each forgets its messages in time."""
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:
@@ -202,10 +207,11 @@ class Wire:
 
 
 class Bus:
-    """A server of one's own, and what is on it."""
+    """A server, and what is on it under a prefix that nobody else has."""
 
     def __init__(self, server: NatsServer) -> None:
         self.server = server
+        self.prefix = f"test{next(_prefixes)}"
         self.edges: list[Edge] = []
         self._runs: dict[PlantNode, asyncio.Task[None]] = {}
         self._buses: dict[PlantNode, BusConnection] = {}
@@ -214,7 +220,10 @@ class Bus:
     @property
     def settings(self) -> BusSettings:
         return BusSettings(
-            servers=(self.server.url,), user=self.server.user, password=self.server.password
+            servers=(self.server.url,),
+            prefix=self.prefix,
+            user=self.server.user,
+            password=self.server.password,
         )
 
     async def wire(self) -> tuple[Wire, str]:
@@ -244,7 +253,8 @@ class Bus:
         *,
         origin: Literal["simulation", "relay"] = "simulation",
         is_standby: bool = False,
-        clock: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        timing: Timing = TIMING,
+        clock: Callable[[], int] = loop_ms,
     ) -> PlantNode:
         """A plant on the bus, which runs; `clock` decides about the leases of its edges."""
         bus = await self.connect(f"plant {name}", address=address)
@@ -256,7 +266,7 @@ class Bus:
             origin=origin,
             can_be_taken_over=origin == "relay",
         )
-        node = PlantNode(bus, plant, description, is_standby=is_standby, clock=clock)
+        node = PlantNode(bus, plant, description, is_standby=is_standby, timing=timing, clock=clock)
         await node.start()
         self._runs[node] = asyncio.create_task(node.run())
         self._buses[node] = bus
@@ -266,6 +276,10 @@ class Bus:
 
     async def _end(self, node: PlantNode) -> None:
         await end(self._runs[node])
+
+    def complaints_of(self, node: PlantNode) -> Complaints:
+        """Return what the connection of a plant complained about."""
+        return self._buses[node].complaints
 
     async def stop(self, node: PlantNode) -> None:
         """End a plant as Ctrl-C does."""
@@ -293,12 +307,18 @@ class Bus:
         *,
         grace_ms: int = 5_000,
         address: str = "",
+        timing: Timing = TIMING,
     ) -> Edge:
         """An edge that runs."""
         complaints = Complaints()
         bus = await self.connect(identity, complaints, address)
         node = EdgeNode(
-            bus, plant_name, identity=identity, grace_ms=grace_ms, complaints=complaints
+            bus,
+            plant_name,
+            identity=identity,
+            grace_ms=grace_ms,
+            complaints=complaints,
+            timing=timing,
         )
         edge = Edge(node, bus, complaints)
         await edge.start()
@@ -330,11 +350,9 @@ class Ticker:
         self._hub.subscribe(self.local, [self.NAME])
         self._number = 0
 
-    async def run(self, seconds: float) -> None:
-        """Trade for a while."""
-        loop = asyncio.get_running_loop()
-        end_s = loop.time() + seconds
-        while loop.time() < end_s:
+    async def run(self, count: int) -> None:
+        """Trade so often, with short pauses."""
+        for _ in range(count):
             self.trade()
             await asyncio.sleep(0.002)
 
@@ -349,14 +367,29 @@ class Ticker:
         return self.local.texts()
 
 
+@functools.cache
+def shared_server() -> NatsServer:
+    """Return the server of all tests of this process, in a loop of its own; both end with it."""
+    server, loop = NatsServer(Complaints(), memory_bytes=SHARED_BYTES), asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result(PATIENCE_S)
+    return server
+
+
 @asynccontextmanager
-async def open_bus() -> AsyncIterator[Bus]:
-    """A bus, until the end of the block."""
-    server = NatsServer(Complaints())
-    await server.start()
+async def open_bus(*, is_own: bool = False) -> AsyncIterator[Bus]:
+    """A bus, until the end of the block.
+
+    Args:
+        is_own: Whether its server is for this test alone, which may kill it.
+    """
+    server = NatsServer(Complaints()) if is_own else shared_server()
+    if is_own:
+        await server.start()
     bus = Bus(server)
     try:
         yield bus
     finally:
         await bus.close()
-        await server.stop()
+        if is_own:
+            await server.stop()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
 import msgspec
-from bus_stage import Bus, end, open_bus, until
+from bus_stage import Bus, Wire, end, open_bus, until
 from loopback import START_MS, TICK_MS, Clock, Loopback, instrument
 
 from tickerplant.bus.nodes import PlantDescription
@@ -29,6 +28,8 @@ from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM
 
+FAR_S = 1e9
+"""The time of a scan that shall not happen."""
 NO_PORTS: Mapping[str, int] = {USDM.name: 0, COINM.name: 0}
 
 
@@ -45,6 +46,9 @@ class Whole:
         self.answers = answers
         self.clock = Clock()
         self.trusted_proxies: Sequence[str] = ()
+        self.address = ""
+        """That of `wire`, if there is one."""
+        self.wire: Wire
         self.edges: list[Loopback] = []
         self.servers: list[EdgeServer] = []
         self.nodes: list[EdgeNode] = []
@@ -56,7 +60,7 @@ class Whole:
         """An edge that runs and has reported."""
         number = len(self.edges) + 1
         complaints = Complaints()
-        connection = await self.bus.connect(f"edge {number}", complaints)
+        connection = await self.bus.connect(f"edge {number}", complaints, self.address)
         node = EdgeNode(
             connection, "main", identity=f"edge-{number}", grace_ms=grace_ms, complaints=complaints
         )
@@ -88,15 +92,14 @@ class Whole:
         await until(lambda: (venue, name) in self.node.interest.wanted_by, f"{name} is wanted")
 
     async def reported(self) -> None:
-        """Wait until every edge has reported what it has counted so far."""
-        for server in self.servers:
-            if server._next_scan_s < time.monotonic() + 30:  # a test may have set it
+        """Let every edge report what it has counted so far, and wait until the plant has heard it."""
+        answers: list[object] = []
+        for server, node in zip(self.servers, self.nodes, strict=True):
+            if server._next_scan_s < FAR_S:
                 server._next_scan_s = 0.0
-        before = {name: edge.report for name, edge in self.node.edges.items()}
-        await until(
-            lambda: all(self.node.edges[name].report is not each for name, each in before.items()),
-            "every edge has reported",
-        )
+            node.send_report()
+            node.caller.call("heard", b"", answers.append)  # what was sent before comes before
+        await until(lambda: len(answers) == len(self.nodes), "every edge has reported")
 
     async def close(self) -> None:
         for task in self.running.values():
@@ -127,8 +130,13 @@ async def whole(
     grace_ms: int = 5_000,
     control_token: str = "",
     trusted_proxies: Sequence[str] = (),
+    is_wired: bool = False,
 ) -> AsyncIterator[Whole]:
-    """Serve one market per venue through edges, until the end of the block."""
+    """Serve one market per venue through edges, until the end of the block.
+
+    Args:
+        is_wired: Whether the edges reach the bus by `wire`, which can be cut.
+    """
     plant = little_plant(profile, strict_routing=strict_routing)
     clock = Clock()
     server = Server(
@@ -163,6 +171,9 @@ async def whole(
         house = Whole(bus, plant, server, node, answers)
         house.clock = clock
         house.trusted_proxies = trusted_proxies
+        node.answerer.register("heard", lambda body, reply: reply(body))
+        if is_wired:
+            house.wire, house.address = await bus.wire()
         try:
             for _ in range(edges):
                 await house.add_edge(grace_ms=grace_ms)

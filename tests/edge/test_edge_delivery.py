@@ -6,13 +6,10 @@ import asyncio
 import json
 import time
 
-import pytest
 from bus_stage import until
 from edge_stage import whole
 from loopback import looped_on_sockets
 from stage import quote
-
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 QUOTES = "btcusdt@bookTicker"
 

@@ -18,15 +18,13 @@ from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.queries.query import Query
 from tickerplant.venue import USDM
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
-
 
 @looped_on_sockets
 async def test_without_the_bus_every_question_gets_a_clear_answer_in_bounded_time() -> None:
-    async with whole(1, grace_ms=200) as many:
+    async with whole(1, grace_ms=200, is_wired=True) as many:
         (edge,) = many.edges
         async with edge.connect("/ws-fapi/v1") as api, edge.connect("/ws/btcusdt@trade") as client:
-            await many.bus.server.stop()
+            many.wire.cut()
             await api.send('{"id":"x","method":"ticker.price"}')
             reply = json.loads(await api.recv())
             assert (reply["id"], reply["status"], reply["error"]["code"]) == ("x", 503, -1001)
@@ -48,10 +46,10 @@ async def test_without_the_bus_every_question_gets_a_clear_answer_in_bounded_tim
 
 @looped_on_sockets
 async def test_an_edge_that_waits_for_its_plant_is_not_ready_and_says_why() -> None:
-    async with whole(1, grace_ms=60_000) as many:
+    async with whole(1, grace_ms=60_000, is_wired=True) as many:
         many.server.readiness.ready(True)
         assert (await many.edges[0].get("/readyz")).status == 200
-        await many.bus.server.stop()
+        many.wire.cut()
         await until(lambda: many.nodes[0].trouble, "the edge has noticed")
         answer = await many.edges[0].get("/readyz")
         assert (answer.status, answer.json["ready"]) == (503, False)

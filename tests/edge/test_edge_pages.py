@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from bus_stage import until
-from edge_stage import whole
+from edge_stage import FAR_S, whole
 from loopback import Loopback, ask, ending, loopback, looped_on_sockets
 from loopback import until as at_once
 from msgspec import Struct
@@ -21,8 +20,6 @@ from tickerplant.profile import CURRENT
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.window import window
 from tickerplant.venue import COINM, VENUES
-
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 
 @looped_on_sockets
@@ -173,7 +170,7 @@ async def test_the_page_of_connections_is_that_of_all_edges() -> None:
 async def test_an_edge_with_many_connections_looks_at_all_of_them_more_rarely() -> None:
     async with whole(1) as many:
         server = many.servers[0]
-        server._next_scan_s = time.monotonic() + 60  # as if the last one took long
+        server._next_scan_s = FAR_S  # as if the last one took long
         async with many.edges[0].connect("/ws/btcusdt@trade"):
             await many.reported()
             page = (await many.edges[0].get("/plant/v1/nodes")).json
@@ -321,6 +318,7 @@ async def test_an_operator_closes_a_connection_of_an_edge_and_sees_why_it_ended(
         answer = await many.edges[0].get(path, method="DELETE")
         assert (answer.status, answer.json["worker"]) == (200, "2")
         assert await ending(closed) == (1001, "Closed by the operator")
+        await at_once(lambda: not many.servers[1].endpoints[0].connections)
         await many.reported()
         page = (await many.edges[0].get("/plant/v1/connections")).json
         assert [each["worker"] for each in page["connections"]] == ["1"]

@@ -14,8 +14,6 @@ from msgspec.structs import replace
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM, USDM, Venue
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
-
 REQUESTS: tuple[tuple[str, str, Venue, dict[str, str], bytes | None], ...] = (
     ("GET", "/fapi/v1/ping", USDM, {}, None),
     ("HEAD", "/fapi/v1/exchangeInfo", USDM, {}, None),
@@ -156,6 +154,7 @@ async def test_what_an_edge_writes_to_the_socket_is_what_one_process_writes() ->
             assert seen == expected
 
 
+@pytest.mark.sockets
 def test_an_edge_needs_neither_a_source_nor_a_recorder() -> None:
     code = (
         "import sys, tickerplant.edge.server\n"
