@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import msgspec
+from hypothesis import settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -12,7 +13,7 @@ from nats.aio.msg import Msg
 from tickerplant.cluster.connection import BusConnection, BusSettings
 from tickerplant.logs import Complaints
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0")) or settings().max_examples // 2
 
 
 def strange(*real: bytes) -> st.SearchStrategy[bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from loopback import looped_on_sockets
 from programs import PATIENCE_S
 
 from tickerplant.cluster.nats_server import NatsServer, program
@@ -19,49 +20,43 @@ from tickerplant.logs import Complaints
 pytestmark = pytest.mark.sockets
 
 
-def test_it_has_jetstream_and_accepts_its_own_credentials_only() -> None:
-    async def check() -> None:
-        server = NatsServer(Complaints())
-        await server.start()
-        try:
-            client = await nats.connect(server.url, user=server.user, password=server.password)
-            context = client.jetstream()
-            await context.add_stream(name="RECENT", subjects=["recent.>"], storage="memory")
-            assert (await context.publish("recent.a", b"1")).seq == 1
-            await client.close()
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(
-                b'CONNECT {"user":"tickerplant","pass":"guess","verbose":false}\r\nPING\r\n'
-            )
-            assert b"-ERR 'Authorization Violation'" in await reader.read()
-            writer.close()
-            await writer.wait_closed()
-        finally:
-            await server.stop()
+@looped_on_sockets
+async def test_it_has_jetstream_and_accepts_its_own_credentials_only() -> None:
+    server = NatsServer(Complaints())
+    await server.start()
+    try:
+        client = await nats.connect(server.url, user=server.user, password=server.password)
+        context = client.jetstream()
+        await context.add_stream(name="RECENT", subjects=["recent.>"], storage="memory")
+        assert (await context.publish("recent.a", b"1")).seq == 1
+        await client.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b'CONNECT {"user":"tickerplant","pass":"guess","verbose":false}\r\nPING\r\n')
+        assert b"-ERR 'Authorization Violation'" in await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await server.stop()
+    assert server.process is not None
+    assert server.process.returncode is not None
+
+
+@looped_on_sockets
+async def test_killed_it_is_there_again_on_the_same_port() -> None:
+    server = NatsServer(Complaints())
+    await server.start()
+    try:
         assert server.process is not None
-        assert server.process.returncode is not None
-
-    asyncio.run(check())
-
-
-def test_killed_it_is_there_again_on_the_same_port() -> None:
-    async def check() -> None:
-        server = NatsServer(Complaints())
-        await server.start()
-        try:
-            assert server.process is not None
-            url, killed = server.url, server.process.pid
-            os.kill(killed, signal.SIGKILL)
-            async with asyncio.timeout(PATIENCE_S):
-                while not server.restart_count:  # noqa: ASYNC110  # another process does it
-                    await asyncio.sleep(0.01)
-            assert server.url == url
-            client = await nats.connect(server.url, user=server.user, password=server.password)
-            await client.close()
-        finally:
-            await server.stop()
-
-    asyncio.run(check())
+        url, killed = server.url, server.process.pid
+        os.kill(killed, signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_S):
+            while not server.restart_count:  # noqa: ASYNC110  # another process does it
+                await asyncio.sleep(0.01)
+        assert server.url == url
+        client = await nats.connect(server.url, user=server.user, password=server.password)
+        await client.close()
+    finally:
+        await server.stop()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")

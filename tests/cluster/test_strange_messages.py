@@ -11,6 +11,7 @@ import pytest
 from bus_stage import Clients, Edge, open_bus, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loopback import looped_on_sockets
 from stage import open_plant
 from strange_messages import EXAMPLES, Fed, strange
 
@@ -49,8 +50,9 @@ from tickerplant.bus.questions import (
     HttpQuestion,
 )
 from tickerplant.cluster.edge_node import EdgeNode
-from tickerplant.cluster.lease import LEASE_S, Holder
+from tickerplant.cluster.lease import Holder
 from tickerplant.cluster.plant_node import PlantNode
+from tickerplant.cluster.timing import Timing
 
 NAME = ("usdm", "btcusdt@trade")
 EPOCH = "epoch 1"
@@ -227,63 +229,53 @@ STRANGERS = (
 )
 
 
-@pytest.mark.sockets
-@pytest.mark.heavy
-def test_what_is_no_lease_does_not_end_a_plant_that_has_one() -> None:
-    async def check() -> None:
-        async with open_bus() as bus:
-            node, edge = await bus.plant(open_plant()), await bus.edge()
-            stranger = await bus.connect("a stranger")
-            plant_bus = bus._buses[node]
-            for number, data in enumerate(STRANGERS, 1):
-                stranger.publish(node.subjects.lease, data)
-                await until(
-                    lambda: plant_bus.complaints.counts["bus: not a lease"] >= number,  # noqa: B023
-                    f"{data[:40]!r} is counted",
-                )
-                assert not bus._runs[node].done()
-                assert node.is_active
-            lease = await stranger.jetstream().get_last_msg(
-                node.subjects.lease_memory, node.subjects.lease
-            )
-            holder = msgspec.json.decode(lease.data or b"", type=Holder)
-            assert holder.epoch == node.description.epoch
-            assert edge.clients.told == []
-
-    asyncio.run(check())
-
-
-@pytest.mark.sockets
-@pytest.mark.heavy
-def test_a_plant_that_starts_waits_until_what_is_no_lease_is_forgotten() -> None:
-    async def check() -> None:
-        async with open_bus() as bus:
-            first = await bus.plant(open_plant())
-            await bus.stop(first)
-            stranger = await bus.connect("a stranger")
-            stranger.publish(first.subjects.lease, b"x")
+@looped_on_sockets
+async def test_what_is_no_lease_does_not_end_a_plant_that_has_one() -> None:
+    async with open_bus() as bus:
+        node, edge = await bus.plant(open_plant()), await bus.edge()
+        stranger = await bus.connect("a stranger")
+        complaints = bus.complaints_of(node)
+        for number, data in enumerate(STRANGERS, 1):
+            stranger.publish(node.subjects.lease, data)
             await stranger.flush()
-            began_s = asyncio.get_running_loop().time()
-            node = await bus.plant(open_plant())
+            node.succession._lease.renew_soon()
+            await until(
+                lambda: complaints.counts["bus: not a lease"] >= number,  # noqa: B023
+                f"{data[:40]!r} is counted",
+            )
+            assert not bus._runs[node].done()
             assert node.is_active
-            assert asyncio.get_running_loop().time() - began_s > LEASE_S / 2
+        lease = await stranger.jetstream().get_last_msg(
+            node.subjects.lease_memory, node.subjects.lease
+        )
+        holder = msgspec.json.decode(lease.data or b"", type=Holder)
+        assert holder.epoch == node.description.epoch
+        assert edge.clients.told == []
 
-    asyncio.run(check())
+
+@looped_on_sockets
+async def test_a_plant_that_starts_waits_until_what_is_no_lease_is_forgotten() -> None:
+    timing = Timing(lease_s=0.6, start_s=30)
+    async with open_bus() as bus:
+        first = await bus.plant(open_plant(), timing=timing)
+        await bus.stop(first)
+        stranger = await bus.connect("a stranger")
+        began_s = asyncio.get_running_loop().time()
+        stranger.publish(first.subjects.lease, b"x")
+        await stranger.flush()
+        node = await bus.plant(open_plant(), timing=timing)
+        assert node.is_active
+        assert asyncio.get_running_loop().time() - began_s > 0.5
 
 
-@pytest.mark.sockets
-@pytest.mark.heavy
-def test_an_edge_joins_although_a_stranger_answers_its_greeting() -> None:
-    async def check() -> None:
-        async with open_bus() as bus:
-            node = await bus.plant(open_plant())
-            stranger = await bus.connect("a stranger")
-            stranger.subscribe(
-                node.subjects.hello, lambda _, __, reply: stranger.publish(reply, b"x")
-            )
-            await stranger.flush()
-            for number in range(5):
-                edge = await bus.edge(f"e{number}")
-                assert edge.node.description.epoch == node.description.epoch
-
-    asyncio.run(check())
+@pytest.mark.slow("plants answer within half a second of real time")
+@looped_on_sockets
+async def test_an_edge_joins_although_a_stranger_answers_its_greeting() -> None:
+    async with open_bus() as bus:
+        node = await bus.plant(open_plant())
+        stranger = await bus.connect("a stranger")
+        stranger.subscribe(node.subjects.hello, lambda _, __, reply: stranger.publish(reply, b"x"))
+        await stranger.flush()
+        for number in range(5):
+            edge = await bus.edge(f"e{number}")
+            assert edge.node.description.epoch == node.description.epoch

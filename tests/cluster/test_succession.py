@@ -7,13 +7,14 @@ import asyncio
 import msgspec
 import pytest
 from bus_stage import Bus, Edge, open_bus, until
+from loopback import looped_on_sockets
 from stage import open_plant
 
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.errors import BusError
 from tickerplant.plant import Plant
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("a lease ends in real time")
 
 TRADES, PRICES, QUIET = "btcusdt@trade", "btcusdt@kline_1m", "!contractInfo"
 NAMES = (TRADES, PRICES, QUIET)
@@ -60,142 +61,102 @@ def expected(*numbers: int) -> list[bytes]:
     return [message for number in numbers for message in (trade(number), candle(number))]
 
 
-def test_a_standby_goes_on_where_the_edge_is_when_the_other_plant_dies() -> None:
-    async def run() -> None:
-        async with open_bus() as bus:
-            active = await relay(bus)
-            standby = await relay(bus, is_standby=True)
-            edge = await bus.edge()
-            listener = await edge.wants(active.node, *NAMES)
-            await settled(standby, edge)
-            assert standby.node.succession.waits_for.startswith("standby of the plant main")
-            await asyncio.sleep(2.1)  # so long it has followed the quiet stream before
-            active.tell(1, 2, 3)
-            standby.tell(1, 2)
-            await until(lambda: len(edge.texts(listener)) == 6)
-            await bus.kill(active.node)
-            standby.tell(3, 4)
-            await until(lambda: standby.node.is_active)
-            standby.tell(5)
-            await until(lambda: trade(5) in edge.texts(listener))
-            await asyncio.sleep(2.5)  # the quiet stream is decided, too
-            standby.tell(6)
-            await until(lambda: candle(6) in edge.texts(listener))
-            assert edge.texts(listener) == expected(1, 2, 3, 4, 5, 6)
-            assert edge.clients.told == []
-            assert edge.node.description.term > 0
-
-    asyncio.run(run())
+@looped_on_sockets
+async def test_a_standby_goes_on_where_the_edge_is_when_the_other_plant_dies() -> None:
+    async with open_bus() as bus:
+        active = await relay(bus)
+        standby = await relay(bus, is_standby=True)
+        edge = await bus.edge()
+        listener = await edge.wants(active.node, *NAMES)
+        await settled(standby, edge)
+        assert standby.node.succession.waits_for.startswith("standby of the plant main")
+        await asyncio.sleep(2.1)  # so long it has followed the quiet stream before
+        active.tell(1, 2, 3)
+        standby.tell(1, 2)
+        await until(lambda: len(edge.texts(listener)) == 6)
+        await bus.kill(active.node)
+        standby.tell(3, 4)
+        await until(lambda: standby.node.is_active)
+        standby.tell(5)
+        await until(lambda: trade(5) in edge.texts(listener))
+        await asyncio.sleep(2.5)  # the quiet stream is decided, too
+        standby.tell(6)
+        await until(lambda: candle(6) in edge.texts(listener))
+        assert edge.texts(listener) == expected(1, 2, 3, 4, 5, 6)
+        assert edge.clients.told == []
+        assert edge.node.description.term > 0
 
 
-def test_a_plant_that_ends_is_followed_at_once() -> None:
-    async def run() -> None:
-        async with open_bus() as bus:
-            active = await relay(bus)
-            standby = await relay(bus, is_standby=True)
-            edge = await bus.edge()
-            listener = await edge.wants(active.node, *NAMES)
-            await settled(standby, edge)
-            began = asyncio.get_running_loop().time()
-            await bus.stop(active.node)
-            await until(lambda: standby.node.is_active)
-            assert asyncio.get_running_loop().time() - began < 1
-            standby.tell(1)
-            await until(lambda: edge.node.description.epoch == standby.node.description.epoch)
-            del listener
-
-    asyncio.run(run())
-
-
-def test_of_several_standbys_one_takes_over_and_the_others_go_on_waiting() -> None:
-    async def run() -> None:
-        async with open_bus() as bus:
-            active = await relay(bus)
-            standbys = [await relay(bus, is_standby=True) for _ in range(3)]
-            await bus.stop(active.node)
-            await until(lambda: any(each.node.is_active for each in standbys))
-            await asyncio.sleep(3)
-            assert sum(each.node.is_active for each in standbys) == 1
-            others = [each.node for each in standbys if not each.node.is_active]
-            assert all("standby of the plant main" in each.succession.waits_for for each in others)
-
-    asyncio.run(run())
+@looped_on_sockets
+async def test_a_relay_that_was_replaced_becomes_the_standby() -> None:
+    async with open_bus() as bus:
+        first = await relay(bus)
+        second = await relay(bus, is_standby=True)
+        edge = await bus.edge()
+        listener = await edge.wants(first.node, *NAMES)
+        await settled(second, edge)
+        first.tell(1)
+        second.tell(1)
+        await bus.freeze(first.node)
+        await until(lambda: second.node.is_active)
+        second.tell(2)
+        bus.thaw(first.node)
+        await until(lambda: not first.node.is_active)
+        first.tell(2, 3)
+        second.tell(3)
+        await until(lambda: candle(3) in edge.texts(listener))
+        assert edge.texts(listener) == expected(1, 2, 3)
+        assert first.node.succession.waits_for.startswith("standby of the plant main")
+        await bus.stop(second.node)
+        await until(lambda: first.node.is_active)
+        first.tell(4)
+        await until(lambda: candle(4) in edge.texts(listener))
+        assert edge.texts(listener)[6:] == expected(4)
 
 
-def test_a_relay_that_was_replaced_becomes_the_standby() -> None:
-    async def run() -> None:
-        async with open_bus() as bus:
-            first = await relay(bus)
-            second = await relay(bus, is_standby=True)
-            edge = await bus.edge()
-            listener = await edge.wants(first.node, *NAMES)
-            await settled(second, edge)
-            first.tell(1)
-            second.tell(1)
-            await bus.freeze(first.node)
-            await until(lambda: second.node.is_active)
-            second.tell(2)
-            bus.thaw(first.node)
-            await until(lambda: not first.node.is_active)
-            first.tell(2, 3)
-            second.tell(3)
-            await until(lambda: candle(3) in edge.texts(listener))
-            assert edge.texts(listener) == expected(1, 2, 3)
-            assert first.node.succession.waits_for.startswith("standby of the plant main")
-            await bus.stop(second.node)
-            await until(lambda: first.node.is_active)
-            first.tell(4)
-            await until(lambda: candle(4) in edge.texts(listener))
-            assert edge.texts(listener)[6:] == expected(4)
-
-    asyncio.run(run())
+@looped_on_sockets
+async def test_a_missing_message_closes_the_subscribers_of_its_stream_only() -> None:
+    async with open_bus() as bus:
+        active = await relay(bus)
+        standby = await relay(bus, is_standby=True)
+        edge = await bus.edge()
+        listener = await edge.wants(active.node, *NAMES)
+        await settled(standby, edge)
+        await asyncio.sleep(2.1)
+        active.tell(1)
+        standby.tell(1)
+        await until(lambda: len(edge.texts(listener)) == 2)
+        await bus.kill(active.node)
+        standby.tell(3)  # the trade 2 is missing
+        await until(lambda: edge.clients.told)
+        assert edge.clients.told == [
+            (
+                *("outage", "usdm", (TRADES,)),
+                *("messages are missing between the two plants", "bus_lost"),
+            )
+        ]
+        assert edge.texts(listener) == [*expected(1), candle(3)]
 
 
-def test_a_missing_message_closes_the_subscribers_of_its_stream_only() -> None:
-    async def run() -> None:
-        async with open_bus() as bus:
-            active = await relay(bus)
-            standby = await relay(bus, is_standby=True)
-            edge = await bus.edge()
-            listener = await edge.wants(active.node, *NAMES)
-            await settled(standby, edge)
-            await asyncio.sleep(2.1)
-            active.tell(1)
-            standby.tell(1)
-            await until(lambda: len(edge.texts(listener)) == 2)
-            await bus.kill(active.node)
-            standby.tell(3)  # the trade 2 is missing
-            await until(lambda: edge.clients.told)
-            assert edge.clients.told == [
-                (
-                    *("outage", "usdm", (TRADES,)),
-                    *("messages are missing between the two plants", "bus_lost"),
-                )
-            ]
-            assert edge.texts(listener) == [*expected(1), candle(3)]
-
-    asyncio.run(run())
-
-
-def test_a_second_simulation_of_a_name_is_refused_and_a_simulation_is_not_taken_over() -> None:
-    async def run() -> None:
-        async with open_bus() as bus:
-            plant = open_plant()
-            node = await bus.plant(plant)
-            with pytest.raises(BusError, match="give this one another --plant"):
-                await bus.plant(open_plant())
-            edge = await bus.edge()
-            await edge.wants(node, TRADES)
-            await bus.kill(node)
-            await until(lambda: "cannot be taken over" in edge.node.trouble)
-            other = await bus.plant(open_plant())
-            await until(lambda: edge.node.description.epoch == other.description.epoch)
-            assert edge.clients.told == [
-                (
-                    *("outage", "usdm", (TRADES,)),
-                    "the plant was started again, and a simulation or a replay cannot be taken over",
-                    "bus_lost",
-                )
-            ]
-
-    asyncio.run(run())
+@looped_on_sockets
+async def test_a_second_simulation_of_a_name_is_refused_and_a_simulation_is_not_taken_over() -> (
+    None
+):
+    async with open_bus() as bus:
+        plant = open_plant()
+        node = await bus.plant(plant)
+        with pytest.raises(BusError, match="give this one another --plant"):
+            await bus.plant(open_plant())
+        edge = await bus.edge()
+        await edge.wants(node, TRADES)
+        await bus.kill(node)
+        await until(lambda: "cannot be taken over" in edge.node.trouble)
+        other = await bus.plant(open_plant())
+        await until(lambda: edge.node.description.epoch == other.description.epoch)
+        assert edge.clients.told == [
+            (
+                *("outage", "usdm", (TRADES,)),
+                "the plant was started again, and a simulation or a replay cannot be taken over",
+                "bus_lost",
+            )
+        ]
