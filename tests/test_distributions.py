@@ -21,6 +21,8 @@ import tickerplant
 from tickerplant.libraries import BUS, CORE, FULL, PLOTS, SERVER, TABLES
 from tickerplant.server.window import FOLDER, PAGE, window
 
+slow = pytest.mark.slow("programs are run")
+
 ROOT = Path(__file__).parents[1]
 BLOCK = f"""
 import sys
@@ -95,6 +97,7 @@ def test_the_extras_are_the_optional_libraries() -> None:
     assert not modules(project()["dependencies"]) & (SERVER | TABLES | BUS | PLOTS)
 
 
+@pytest.mark.heavy
 def test_every_library_that_is_required_is_imported_and_the_other_way_round() -> None:
     imported: set[str] = set()
     for path in (ROOT / "src").rglob("*.py"):
@@ -108,7 +111,7 @@ def test_every_library_that_is_required_is_imported_and_the_other_way_round() ->
     assert theirs == modules(project()["dependencies"]) | SERVER | TABLES | BUS | PLOTS
 
 
-@pytest.mark.sockets
+@slow
 def test_the_core_has_every_public_name_and_reads_recordings(tmp_path: Path) -> None:
     lines = [line_of("a@trade", TRADE | {"t": at}, START_NS + at) for at in range(3)]
     path = recording(tmp_path / "tape", lines)
@@ -139,7 +142,7 @@ def test_the_core_has_every_public_name_and_reads_recordings(tmp_path: Path) -> 
     assert re.fullmatch(f"replay of .*tape {server}", said[3])
 
 
-@pytest.mark.sockets
+@slow
 def test_commands_of_the_core_work_and_others_name_what_to_install(tmp_path: Path) -> None:
     lines = [line_of("a@trade", TRADE | {"t": at}, START_NS + at) for at in range(3)]
     lines.append(line_of("a@trade", TRADE | {"t": 3, "p": "1e5"}, START_NS + 3))
@@ -176,8 +179,7 @@ def metadata_of(wheel: Path) -> Any:
         return message_from_bytes(files.read(name))
 
 
-@pytest.mark.heavy
-@pytest.mark.sockets
+@slow
 def test_the_wheels_are_one_with_the_code_and_one_that_requires_it(tmp_path: Path) -> None:
     for folder in (ROOT, ROOT / "packaging" / FULL):
         subprocess.run(  # noqa: S603  # our own projects

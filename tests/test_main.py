@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.sockets
+pytestmark = pytest.mark.slow("programs are run")
 
 INTERRUPTED = """
 import sys

@@ -35,9 +35,9 @@ from tickerplant.recording.manifest_entries import (
 )
 from tickerplant.recording.segments import Segments
 
-pytestmark = pytest.mark.sockets
+pytestmark = pytest.mark.slow("a recorder is killed and continued, and connections are renewed")
 
-LIFE_S = 5
+LIFE_S = 3
 NUMBERED = ("btcusdt@aggTrade", "btcusdt@trade", "ethusdt@trade")
 CHAINED = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
 OTHERS = ("btcusdt@bookTicker", "!markPrice@arr@1s")
@@ -115,7 +115,8 @@ def streams_of(messages: Sequence[bytes]) -> Counter[str]:
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording whose recorder was killed once."""
     folder = tmp_path_factory.mktemp("tape") / "market"
-    options = ("--symbols", "BTCUSDT,ETHUSDT", "--limit", f"lifetime_ms={LIFE_S * 1_000}")
+    options = ("--symbols", "BTCUSDT,ETHUSDT", "--quoting", "0.3")
+    options += ("--limit", f"lifetime_ms={LIFE_S * 1_000}")
     with serving("simulate", *options) as host:
         source = ("--url", f"ws://{host}", "--max-connection-age", f"{LIFE_S}s")
         command = ("record", *STREAMS, "--out", str(folder), *source)
@@ -174,26 +175,15 @@ def test_what_one_run_recorded_is_complete(market: Path) -> None:
     assert ended.stdout.splitlines()[-1].startswith("complete")
 
 
-@pytest.mark.parametrize("options", [("--speed", "0"), ("--speed", "0", "--verbatim")])
-def test_a_replay_sends_what_was_recorded(market: Path, options: tuple[str, ...]) -> None:
+def test_a_replay_sends_what_was_recorded_and_answers_as_of_its_end(market: Path) -> None:
     expected = [raw.decode() for raw in recorded(market) if raw.startswith(b'{"stream"')]
-    with serving("replay", str(market), *options) as host:
+    with serving("replay", str(market), "--speed", "0") as host:
         address = f"ws://{host}/stream?streams={'/'.join(STREAMS)}"
         with connect(address, close_timeout=1, max_size=None) as socket:
             received = [str(socket.recv(timeout=PATIENCE_S)) for _ in expected]
+            with urlopen(f"http://{host}/fapi/v1/trades?symbol=BTCUSDT&limit=1") as answer:
+                [trade] = json.load(answer)
     assert received == expected, "expected the recorded messages, byte for byte and in order"
-
-
-def test_a_replay_answers_as_of_its_clock(market: Path) -> None:
-    with serving("replay", str(market), "--speed", "0", "--wait-for", "0") as host:
-        for _ in range(PATIENCE_S * 10):
-            with urlopen(f"http://{host}/plant/v1/clock") as answer:
-                state = json.load(answer)
-            if state["state"] == "over":
-                break
-        question = f"http://{host}/fapi/v1/trades?symbol=BTCUSDT&limit=1"
-        with urlopen(question) as answer:
-            [trade] = json.load(answer)
     assert trade["id"] == trade_ids(market, "btcusdt@trade", 1)[-1]
 
 

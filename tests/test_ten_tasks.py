@@ -81,7 +81,8 @@ def test_twenty_candles_follow_each_other(market: Addresses, tmp_path: Path) -> 
 def test_gaps_are_told_where_messages_are_missing(tmp_path: Path) -> None:
     options = ("--seed", "7", "--speed", "20", "--symbols", "BTCUSDT", "--quoting", "0.3")
     program = [str(TASKS / "gaps_and_silence.py")]
-    with serving("simulate", *options, "--fault", "reset=1s") as addresses:
+    # In the time of a thousand trades, connections are reset about ten times.
+    with serving("simulate", *options, "--fault", "reset=5s") as addresses:
         lines = first_lines(program, tmp_path, 1_000, environment(addresses))
     assert {"Disconnected", "Recovered", "Gap"} <= {line.partition("(")[0] for line in lines}
     last_id = 0

@@ -15,9 +15,11 @@ from programs import CODE, PAGES, ROOT
 PAGE = ROOT / "docs" / "reference" / "type-checking.md"
 FUNCTION = re.compile(r"^```text\n(import tickerplant\n.*?)^```$", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| `(.+?)` \| [^|]+ \| `([\w-]+)` \| ([\w`, ]+) \|$", re.MULTILINE)
-TIMEOUT_S = 240
+TIMEOUT_S = 60
 STRICT = "# pyright: strict, reportUnnecessaryIsInstance=false\n"
 """For the examples; mypy needs a check where pyright knows the class."""
+
+slow = pytest.mark.slow("type checkers are run")
 
 Findings = dict[str, list[str]]
 """The rules that a checker found broken, by file, in the order of its lines."""
@@ -83,16 +85,14 @@ def pyright(folder: Path) -> Findings:
     return findings
 
 
-@pytest.mark.sockets
-@pytest.mark.heavy
+@slow
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_no_program_has_an_error(checker: str, request: pytest.FixtureRequest) -> None:
     findings: Findings = request.getfixturevalue(checker)
     assert {name: found for name, found in findings.items() if "mistake" not in name} == {}
 
 
-@pytest.mark.sockets
-@pytest.mark.heavy
+@slow
 def test_both_checkers_find_every_mistake_of_the_table(mypy: Findings, pyright: Findings) -> None:
     found = [
         (line, ", ".join(mypy[f"mistake_{number}"]), ", ".join(pyright[f"mistake_{number}"]))
