@@ -385,12 +385,17 @@ class Listening:
         self.close()
 
 
+def a_look() -> float:
+    return LOOK_S
+
+
 class MemoryLoop(asyncio.SelectorEventLoop):
     """Connections are pairs of transports in memory; waiting takes no time."""
 
-    def __init__(self) -> None:
+    def __init__(self, passed_s: Callable[[], float] = a_look) -> None:
         self.clock = JumpingSelector()
         super().__init__(self.clock)
+        self._passed_s = passed_s
         self.listening: dict[Address, Listening] = {}
         self._dialled: dict[socket.socket, Address] = {}
         self._ports = itertools.count(1)
@@ -398,7 +403,7 @@ class MemoryLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """Return the time, which passes for who looks at it again and again."""
-        self.clock.now_s += LOOK_S
+        self.clock.now_s += self._passed_s()
         return self.clock.now_s
 
     def listen(self, host: str, port: int) -> Listening:
@@ -508,8 +513,13 @@ class MemoryLoop(asyncio.SelectorEventLoop):
         return done
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T], passed_s: Callable[[], float] = a_look) -> T:
     """Run a coroutine in a loop of its own, as `asyncio.run` does.
+
+    Args:
+        main: What is run.
+        passed_s: Returns how much time passes with each look at the clock: a machine that is slow, or
+            sometimes.
 
     Raises:
         TimeoutError: It is not over after `LIMIT_S` of its time, which costs little of ours.
@@ -519,5 +529,5 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         async with asyncio.timeout(LIMIT_S):
             return await main
 
-    with asyncio.Runner(loop_factory=MemoryLoop) as runner:
+    with asyncio.Runner(loop_factory=partial(MemoryLoop, passed_s)) as runner:
         return runner.run(limited())

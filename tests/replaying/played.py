@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
-from jumping_loop import no_time, run_jumping
+import memory_loop
 
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
@@ -66,14 +66,14 @@ class Replay:
             self.plant.hubs[venue].subscribe(listener, names[venue])
 
     def run(self, subscribers: int = 1) -> None:
-        run_jumping(self._run(subscribers))
+        memory_loop.run(self._run(subscribers))
 
     def run_with(
         self,
         visit: Callable[[], Coroutine[None, None, None]],
-        passed_s: Callable[[], float] = no_time,
+        passed_s: Callable[[], float] = memory_loop.a_look,
     ) -> None:
-        """Play while `visit` does something; end when it is done; see `run_jumping`."""
+        """Play while `visit` does something; end when it is done; see `memory_loop.run`."""
 
         async def both() -> None:
             playing = asyncio.create_task(self._run(1))
@@ -84,7 +84,7 @@ class Replay:
             await visiting
             playing.cancel()
 
-        run_jumping(both(), passed_s)
+        memory_loop.run(both(), passed_s)
 
     async def _run(self, subscribers: int) -> None:
         loop = asyncio.get_running_loop()

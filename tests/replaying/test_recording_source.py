@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import memory_loop
 import msgspec
 import pytest
-from jumping_loop import run_jumping
 from played import SNAPSHOT, START_MS, Replay, depth, recorded, trade
 
 from tickerplant.errors import RequestError
@@ -93,7 +93,7 @@ def test_a_book_opens_with_the_first_snapshot_before_it_is_reached(tmp_path: Pat
         received.append((market.snapshot_id, market.book_live))
         running.cancel()
 
-    run_jumping(ask_before_it_plays())
+    memory_loop.run(ask_before_it_plays())
     assert received == [(15, True)], "a snapshot is available from the beginning"
 
     replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@depth"]})
@@ -135,7 +135,7 @@ def test_the_warning_about_a_book_ends_when_it_is_in_sync_again(tmp_path: Path) 
             states.append((market.book_live, replay.readiness.warnings))
         await running
 
-    run_jumping(run())
+    memory_loop.run(run())
     reason = "a gap after u=20: the next update has U=31 pu=30"
     warning = f"BTCUSDT: book-derived streams are silent: {reason}"
     assert states == [(False, [warning]), (True, [])]
@@ -305,7 +305,7 @@ def test_the_clock_waits_for_its_subscribers(tmp_path: Path) -> None:
         present[0] = 2
         await running
 
-    run_jumping(run())
+    memory_loop.run(run())
     assert replay.source.messages == 1
     assert not replay.readiness.is_ready
     assert replay.readiness.reason == "the recording is over"
@@ -331,7 +331,7 @@ def test_a_replay_without_pace_waits_for_a_subscriber_that_cannot_follow(tmp_pat
         congestion.resume(slow)
         await running
 
-    run_jumping(run())
+    memory_loop.run(run())
     assert replay.source.messages == 9_000
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import memory_loop
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jumping_loop import run_jumping
 from played import NS, SNAPSHOT, START_MS, Listener, Replay, depth, recorded, trade
 
 from tickerplant.errors import ConfigError, RecordingError, RequestError
@@ -424,7 +424,7 @@ def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path
         await asyncio.sleep(5.1)
         await steer(played.source, paused=True)
         sent = len(listener.data)
-        await asyncio.sleep(1_000)
+        await asyncio.sleep(500)
         assert len(listener.data) == sent
         assert played.readiness.is_ready
         assert played.readiness.reason == "paused"
@@ -522,7 +522,7 @@ def test_a_pending_seek_returns_when_the_replay_ends(path: Path) -> None:
         state = await asyncio.wait_for(seeking, 1)
         assert state["state"] != "over"
 
-    run_jumping(visit())
+    memory_loop.run(visit())
 
 
 def test_a_long_quiet_period_is_reported_and_can_be_skipped(tmp_path: Path) -> None:

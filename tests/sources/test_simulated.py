@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
+import memory_loop
 import pytest
-from jumping_loop import no_time, run_jumping
 from stage import payloads
 
 from tickerplant.hub.hub import Hub
@@ -76,7 +76,7 @@ class Simulation:
             hub.wake = lambda: (flush_soon(), on_wake())
             await running
 
-        run_jumping(run())
+        memory_loop.run(run())
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -86,9 +86,11 @@ class Simulation:
         await asyncio.sleep(0.1)
 
 
-def streams_of(speed: float, passed_s: Callable[[], float] = no_time) -> dict[str, bytes]:
+def streams_of(
+    speed: float, passed_s: Callable[[], float] = memory_loop.a_look
+) -> dict[str, bytes]:
     simulation = Simulation(speed=speed)
-    run_jumping(simulation.run(), passed_s)
+    memory_loop.run(simulation.run(), passed_s)
     assert simulation.plant.now_ms == START_MS + 7_000, "it ends when its time is up"
     return {venue: bytes(each.data) for venue, each in simulation.listeners.items()}
 
@@ -123,7 +125,7 @@ def test_how_fast_the_machine_is_changes_no_byte(speed: float, machine: str) -> 
 
 def test_what_is_due_at_the_very_end_is_sent_although_the_last_event_took_too_long() -> None:
     simulation = Simulation(speed=0)
-    run_jumping(simulation.run(), MACHINES["one without time for a second step"])
+    memory_loop.run(simulation.run(), MACHINES["one without time for a second step"])
     last = [each["E"] for each in messages(simulation.listeners["usdm"]) if "E" in each][-1]
     assert last == START_MS + 7_000
 
@@ -141,7 +143,7 @@ def test_the_end_waits_until_its_readers_have_taken_what_was_said() -> None:
         gate.resume(reader)
         await running
 
-    run_jumping(run())
+    memory_loop.run(run())
 
 
 def test_the_clock_waits_for_its_subscribers() -> None:
@@ -155,7 +157,7 @@ def test_the_clock_waits_for_its_subscribers() -> None:
         simulation.subscribers = 2
         await running
 
-    run_jumping(subscribe_late())
+    memory_loop.run(subscribe_late())
     assert simulation.plant.now_ms == START_MS + 1_000
 
 
@@ -188,7 +190,7 @@ def test_events_that_a_machine_could_not_publish_in_time_count_as_late() -> None
     late_ms = lateness_ms(simulation)
     stopped = Simulation(speed=1.0, duration_ms=2_000)
     pauses = iter([0.0] * 200 + [1.5])
-    run_jumping(stopped.run(), lambda: next(pauses, 0.0))
+    memory_loop.run(stopped.run(), lambda: next(pauses, 0.0))
     assert max(late_ms) < 100
     assert stopped.readiness.event_to_publish.sum_s > 1.0
 
@@ -212,7 +214,7 @@ def test_what_was_missed_since_the_market_opened_is_made_up_for() -> None:
         await asyncio.sleep(1)
         running.cancel()
 
-    run_jumping(run_late())
+    memory_loop.run(run_late())
     assert START_MS + 2_900 <= plant.now_ms <= START_MS + 3_100
 
 
@@ -235,7 +237,7 @@ def test_a_delivery_roll_reaches_subscribers_of_all_markets_and_of_the_contract_
         await source.run(Congestion(LIMITS, lambda: 0), Readiness())
         await asyncio.sleep(0.1)
 
-    run_jumping(run())
+    memory_loop.run(run())
     reported = [(each["s"], each["ct"], each["cs"]) for each in messages(changes)]
     assert reported == [
         ("BTCUSD_260626", "CURRENT_QUARTER DELIVERING", "DELIVERING"),

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import memory_loop
 import pytest
-from jumping_loop import no_time, run_jumping
 from stage import payloads
 
 from tickerplant.control.clock_state import SimulationState
@@ -54,7 +54,7 @@ class Simulation:
     def run(
         self,
         visit: Callable[[], Coroutine[None, None, None]] | None = None,
-        passed_s: Callable[[], float] = no_time,
+        passed_s: Callable[[], float] = memory_loop.a_look,
     ) -> None:
         """Run to the end, or until `visit` is done."""
 
@@ -73,7 +73,7 @@ class Simulation:
             running.cancel()
             await asyncio.sleep(0)
 
-        run_jumping(both(), passed_s)
+        memory_loop.run(both(), passed_s)
 
 
 def untouched(duration_ms: int) -> bytes:
@@ -256,7 +256,7 @@ def test_a_simulation_that_is_over_cannot_be_steered() -> None:
         with pytest.raises(RequestError, match="the simulation is over"):
             await simulation.steer(paused=True)
 
-    run_jumping(visit())
+    memory_loop.run(visit())
 
 
 @pytest.mark.parametrize(
