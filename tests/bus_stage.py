@@ -17,6 +17,7 @@ from stage import Listener, open_plant, trade
 
 from tickerplant.bus.nodes import PlantDescription
 from tickerplant.cluster.connection import BusConnection, BusSettings
+from tickerplant.cluster.connection import end as end_surely
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.plant_node import PlantNode
@@ -333,7 +334,7 @@ class Bus:
 async def end(task: asyncio.Task[None] | None) -> None:
     """End a task, whose error counts if it has one."""
     if task is not None:
-        task.cancel()
+        await end_surely(task)  # nats-py may swallow that it is cancelled
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
