@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from programs import PATIENCE_S
 
-pytestmark = pytest.mark.sockets
+pytestmark = pytest.mark.slow("programs are run")
 
 FULL = Path("/dev/full")
 DESCRIPTORS = {"stdout": 1, "stderr": 2}
@@ -77,35 +77,38 @@ def trade(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("buffered", [True, False])
-@pytest.mark.parametrize("way", ["gone", "closed", "full"])
+WAYS = pytest.mark.parametrize(
+    ("way", "buffered"), [("gone", True), ("closed", True), ("full", True), ("full", False)]
+)
+
+
+@WAYS
 def test_a_broken_standard_error_changes_no_exit_status(
     way: str, buffered: bool, trade: str, tmp_path: Path
 ) -> None:
     def status(*arguments: str) -> int:
         return run(*arguments, buffered=buffered, stderr=way)[0]
 
-    ports = ("--usdm-port", "0", "--coinm-port", "0")
-    assert status("replay", trade, "--wait-for", "0", "--exit-at-end", *ports) == 0
     out = tmp_path / "out"
     assert status("export", trade, "--format", "csv", "--out", str(out)) == 0
-    assert list(out.rglob("*.zip")) or list(out.rglob("*.csv")), "it was exported"
+    assert list(out.rglob("*.csv")), "it was exported"
     assert status("verify", str(tmp_path / "none")) == 2
-    assert status("simulate", "--speed", "fast") == 2
-    assert status() == 2
 
 
-@pytest.mark.parametrize("buffered", [True, False])
-@pytest.mark.parametrize(
-    "arguments",
-    [("--help",), ("streams",), ("explain", "btcusdt@trade", "--json")],
-    ids=" ".join,
-)
-def test_a_broken_pipe_is_a_success_and_a_full_disk_a_failure(
-    arguments: tuple[str, ...], buffered: bool
-) -> None:
-    assert run(*arguments, buffered=buffered, stdout="gone") == (0, "")
-    assert run(*arguments, buffered=buffered, stdout="closed") == (0, "")
-    status, err = run(*arguments, buffered=buffered, stdout="full")
-    assert (status, err) == (1, "tickerplant: standard output: No space left on device\n")
-    assert run(*arguments, buffered=buffered, stdout="gone", stderr="gone") == (0, "")
+def test_a_server_ends_well_without_a_standard_error(trade: str) -> None:
+    options = ("--wait-for", "0", "--exit-at-end", "--usdm-port", "0", "--coinm-port", "0")
+    assert run("replay", trade, *options, stderr="gone")[0] == 0
+
+
+@WAYS
+def test_a_broken_pipe_is_a_success_and_a_full_disk_a_failure(way: str, buffered: bool) -> None:
+    status, err = run("streams", buffered=buffered, stdout=way)
+    if way == "full":
+        assert (status, err) == (1, "tickerplant: standard output: No space left on device\n")
+    else:
+        assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("explain", "btcusdt@trade", "--json")])
+def test_nothing_is_said_where_nobody_reads(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments, stdout="gone", stderr="gone") == (0, "")
