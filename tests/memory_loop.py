@@ -140,6 +140,8 @@ class End(asyncio.Transport):
 
     def _push(self) -> None:
         """Let the network take what it can, and say whether the buffer is too full."""
+        if self._lost:
+            return
         peer = self.peer
         room = WIRE_BYTES - len(peer._wire)
         if room > 0 and self._out:
@@ -265,13 +267,19 @@ class End(asyncio.Transport):
         if not peer._lost:
             if is_reset:
                 reset = ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
-                self._loop.call_soon(peer._lose, reset)
+                self._loop.call_soon(peer._be_reset, reset)
             else:
                 peer._wire_ends = True
                 peer._come()
                 if peer._out:  # it waits for a reader that is gone
                     self._loop.call_soon(peer._lose, BrokenPipeError(errno.EPIPE, "Broken pipe"))
         self._protocol.connection_lost(error if isinstance(error, Exception) else None)
+
+    def _be_reset(self, error: BaseException) -> None:
+        """End after what had come before the reset: the kernel of a peer gives it to who reads."""
+        while self._wire and self._reads and not (self._closing or self._lost):
+            self._receive()
+        self._lose(error)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         return self._protocol
