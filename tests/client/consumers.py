@@ -59,6 +59,23 @@ async def carried(market: Market, *names: str) -> None:
     await until(lambda: all(market.is_delivered(name) for name in names))
 
 
+async def cut(
+    house: Loopback, market: Market, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """Cut every connection; return when the market has noticed and has one again.
+
+    Args:
+        house: The server.
+        market: The only client.
+        meanwhile: Happens while there is no connection.
+    """
+    opened = market.counters.opened
+    for connection in connections(house):
+        connection.abort()
+    meanwhile()
+    await until(lambda: market.counters.opened > opened)
+
+
 async def read(subscription: Subscription[Message | Notice], count: int) -> list[Any]:
     return [await anext(subscription) for _ in range(count)]
 

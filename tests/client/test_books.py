@@ -66,9 +66,11 @@ async def exchange(
     start_ms: int = START_MS,
     port: int = 0,
     truth: Truth | None = None,
+    intensity: float = 1.0,
+    quoting: float = 1.0,
 ) -> AsyncIterator[Exchange]:
     listed = instruments(start_ms, symbols or None, count)
-    market = SimulatedExchange(listed, seed=7, start_ms=start_ms)
+    market = SimulatedExchange(listed, 7, start_ms, intensity, quoting=quoting)
     plant = Plant(
         listed,
         start_ms=start_ms,

@@ -2,97 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
+from consumers import carried, client_of, cut, read
 from loopback import looped
-from programs import COINM, USDM, Addresses, serving
+from test_books import Exchange, exchange
 
-import tickerplant
-from tickerplant.control.client import ControlClient
-from tickerplant.messages import AggregateTrade, Candle, Kline, Trade
+from tickerplant import Market
+from tickerplant.messages import AggregateTrade, Kline
 from tickerplant.notices import Disconnected, Gap, Notice
 from tickerplant.units import MINUTE_MS
-
-pytestmark = pytest.mark.heavy
-
-
-@pytest.fixture(scope="module")
-def addresses() -> Iterator[Addresses]:
-    arguments = ("--symbols", "BTCUSDT,BTCUSD_PERP", "--seed", "5", "--speed", "60")
-    with serving("simulate", *arguments) as found:
-        yield found
-
-
-def market_at(address: str, venue: Any = "usdm") -> tickerplant.Market:
-    return tickerplant.connect(venue, base_url=f"ws://{address}")
-
-
-async def cut(address: str) -> None:
-    """Reset the connections of all clients."""
-    with closing(ControlClient(f"http://{address}")) as control:
-        await asyncio.to_thread(control.add_fault, {"kind": "reset"})
+from tickerplant.venue import COINM, USDM, Venue
 
 
 @looped
-async def test_candles_are_joined_across_disconnects(addresses: Addresses) -> None:
+async def test_candles_are_joined_across_disconnects() -> None:
     notices: list[Notice] = []
-    opened: list[int] = []
-    closed: list[int] = []
-    async with market_at(addresses[USDM]) as market:
+    async with exchange("BTCUSDT", intensity=0.2, quoting=0.2) as house, client_of(house) as market:
         name = Kline.of("BTCUSDT", "1m")
-        async for kline in market.stream(name, history=20, on_notice=notices.append):
-            opened.append(kline.open_time_ms)
-            if kline.is_closed:
-                closed.append(kline.open_time_ms)
-                if len(closed) in {20, 21, 22}:  # of the past, at its end, and of the stream
-                    await cut(addresses[USDM])
-            if len(closed) > 23 and _count(notices, Disconnected) >= 2:
-                break
+        klines: Any = market.stream(name, history=20, on_notice=notices.append)
+        await lose_and_find(house, market, name)  # before its history came
+        found = await read(klines, 20)
+        for _ in range(2):
+            await lose_and_find(house, market, name)
+        house.go_on(1_000)
+        last, _ = await market.fetch_candles("BTCUSDT", "1m", limit=2)
+        while not (found[-1].is_closed and found[-1].open_time_ms == last.open_time_ms):
+            found.append(await anext(klines))
+    opened = [each.open_time_ms for each in found]
     assert opened == sorted(opened)
+    closed = [each.open_time_ms for each in found if each.is_closed]
+    assert len(closed) > 20
     assert closed == [closed[0] + number * MINUTE_MS for number in range(len(closed))]
+    assert sum(isinstance(each, Disconnected) for each in notices) == 3
 
 
-@pytest.mark.parametrize(
-    ("venue", "host", "symbol"), [("usdm", USDM, "BTCUSDT"), ("coinm", COINM, "BTCUSD_PERP")]
-)
+@pytest.mark.parametrize(("venue", "symbol"), [(USDM, "BTCUSDT"), (COINM, "BTCUSD_PERP")])
 @looped
-async def test_aggregate_trades_are_joined_across_disconnects(
-    addresses: Addresses, venue: str, host: str, symbol: str
-) -> None:
-    notices: list[Notice] = []
-    ids: list[int] = []
-    async with market_at(addresses[host], venue) as market:
+async def test_aggregate_trades_are_joined_across_disconnects(venue: Venue, symbol: str) -> None:
+    notices: list[Any] = []
+    async with (
+        exchange(symbol, intensity=0.2, quoting=0.2) as house,
+        client_of(house, venue) as market,
+    ):
         name = AggregateTrade.of(symbol)
-        async for trade in market.stream(name, history=1_200, on_notice=notices.append):
-            ids.append(trade.aggregate_id)
-            if len(ids) in {1_200, 1_300, 1_400}:
-                await cut(addresses[host])
-            if len(ids) > 1_500 and _count(notices, Disconnected) >= 2:
-                break
-    assert ids == list(range(ids[0], ids[0] + len(ids)))
+        trades: Any = market.stream(name, history=1_200, on_notice=notices.append)
+        await lose_and_find(house, market, name)
+        found = await read(trades, 1_200)
+        for _ in range(2):
+            await lose_and_find(house, market, name)
+        (last,) = await market.fetch_aggregate_trades(symbol, limit=1)
+        while found[-1].aggregate_id < last.aggregate_id:
+            found.append(await anext(trades))
+    first = found[0].aggregate_id
+    assert [each.aggregate_id for each in found] == [first + n for n in range(len(found))]
+    assert len(found) > 1_220
     gaps = [each for each in notices if isinstance(each, Gap)]
     assert all(gap.missing == gap.backfilled for gap in gaps), gaps
+    assert sum(isinstance(each, Disconnected) for each in notices) == 3
 
 
-@pytest.mark.sockets
-def test_typed_rest_of_a_simulation(addresses: Addresses) -> None:
-    with tickerplant.blocking.connect(base_url=f"ws://{addresses[USDM]}") as market:
-        candles: list[Candle] = market.fetch_candles("BTCUSDT", "1h", limit=48)
-        times = [candle.open_time_ms for candle in candles]
-        assert times == [times[0] + number * 60 * MINUTE_MS for number in range(48)]
-        assert [candle.is_closed for candle in candles[:-1]] == [True] * 47
-        (rate,) = market.fetch_funding_rates("BTCUSDT", limit=1)
-        assert float(rate.mark_price) > 0
-        (instrument,) = market.fetch_instruments()
-        assert float(instrument.tick_size) > 0
-        assert len(market.fetch_depth("BTCUSDT", limit=5).bids) == 5
-        trades: list[Trade] = market.fetch_trades("BTCUSDT", limit=10)
-        assert [trade.symbol for trade in trades] == ["BTCUSDT"] * 10
-
-
-def _count(notices: list[Notice], kind: type[Notice]) -> int:
-    return sum(isinstance(each, kind) for each in notices)
+async def lose_and_find(house: Exchange, market: Market, name: str) -> None:
+    """Let the market go on for a minute: connected, without a connection, and connected again."""
+    await carried(market, name)
+    house.go_on(MINUTE_MS // 3)
+    await cut(house, market, lambda: house.go_on(MINUTE_MS // 3))
+    await carried(market, name)
+    house.go_on(MINUTE_MS // 3)
