@@ -179,13 +179,15 @@ async def relay(
         for venue in venues or (USDM,)
     }
     found = await discover(list(upstreams.values()), profile)
+    loop_s = asyncio.get_running_loop().time
     plant = Plant(found.instruments, start_ms=found.time_ms, profile=PROFILES[found.profile])
     server = Server(
         plant,
         ports={USDM.name: 0, COINM.name: 0},
         limits=LIMITS,
         forwarders={
-            name: CachingForwarder(each.fetch, each.forwards) for name, each in upstreams.items()
+            name: CachingForwarder(each.fetch, each.forwards, clock=lambda: int(loop_s() * 1_000))
+            for name, each in upstreams.items()
         },
         clock=Clock(),
         tick_ms=TICK_MS,

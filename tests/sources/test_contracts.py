@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import pytest
 from loopback import looped
 from msgspec import structs
 from relaying import BTCUSDT, ETHUSDT, relay, serve
-
 
 
 @looped

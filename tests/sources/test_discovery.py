@@ -12,7 +12,6 @@ from tickerplant.errors import ConfigError, DecodeError, RequestError, UpstreamE
 from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.sources.discovery import Retries, discover
 
-
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 

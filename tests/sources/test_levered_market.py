@@ -25,7 +25,8 @@ from tickerplant.venue import COINM, USDM
 
 START_MS = 1_780_000_000_000
 SYMBOLS = ("BTCUSDT", "TRXUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260626")
-QUOTING = 0.3
+QUOTING = 0.1
+INTENSITY = 0.2
 
 
 class LeveredMarket:
@@ -33,7 +34,9 @@ class LeveredMarket:
 
     def __init__(self, symbols: tuple[str, ...] = SYMBOLS) -> None:
         traded = instruments(START_MS, symbols)
-        self.exchange = SimulatedExchange(traded, seed=5, start_ms=START_MS, quoting=QUOTING)
+        self.exchange = SimulatedExchange(
+            traded, seed=5, start_ms=START_MS, intensity=INTENSITY, quoting=QUOTING
+        )
         self.checker = MarketChecker(self.exchange)
         self.plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
         open_market(self.plant, self.exchange)

@@ -11,7 +11,6 @@ from tickerplant.profile import CURRENT, P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM, USDM
 
-
 BASIS = "/futures/data/basis?pair={pair}&contractType=PERPETUAL&period=5m&limit={limit}"
 FUNDING = "/fapi/v1/fundingRate?symbol=BTCUSDT&limit={limit}"
 

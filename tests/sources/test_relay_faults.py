@@ -17,7 +17,6 @@ from tickerplant.sources.relay import RelayTiming
 from tickerplant.sources.upstream import Upstream
 from tickerplant.venue import COINM, USDM
 
-
 QUICKLY = Retries(first_pause_s=0.001)
 
 

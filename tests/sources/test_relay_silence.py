@@ -9,7 +9,6 @@ from tuning import tuned
 
 from tickerplant.feed import expected_interval, staleness
 
-
 IMPATIENT = tuned(EAGER, stale_ms=100, event_stream_stale_ms=100, first_message_timeout_ms=100)
 ONE = "usdm: 1 stream is silent for longer than expected"
 SILENT = "usdm: connected to the upstream, but no data is arriving"

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from loopback import looped, until
 from relaying import relay, serve
 
 from tickerplant.notices import SubscriptionRejected
-
 
 
 @looped

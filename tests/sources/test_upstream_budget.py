@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from loopback import looped
 from relaying import START_MS, serve, upstream
 from stage import snapshot
@@ -16,7 +15,6 @@ from tickerplant.queries import find_path
 from tickerplant.sources.upstream import REQUESTS_SHARE
 from tickerplant.units import MINUTE_MS
 from tickerplant.venue import USDM
-
 
 DAY = find_path(USDM, "/fapi/v1/ticker/24hr")
 assert DAY is not None
