@@ -118,6 +118,8 @@ class End(asyncio.Transport):
         self._reads, self._is_due = True, False
         self._closing = self._lost = self._ends_out = False
         self._is_full, self._high, self._low = False, HIGH_BYTES, HIGH_BYTES // 4
+        self.most_bytes = WIRE_BYTES
+        """What the network takes for this end while it does not read."""
 
     # the side that writes
 
@@ -143,7 +145,7 @@ class End(asyncio.Transport):
         if self._lost:
             return
         peer = self.peer
-        room = WIRE_BYTES - len(peer._wire)
+        room = peer.most_bytes - len(peer._wire)
         if room > 0 and self._out:
             peer._wire += self._out[:room]
             del self._out[:room]
@@ -470,10 +472,17 @@ class MemoryLoop(asyncio.SelectorEventLoop):
         await asyncio.sleep(0)
         return client, client._protocol
 
-    def bare(self, host: str, port: int) -> BareEnd:
-        """Return a connection to a server, for a test that reads and writes bytes by itself."""
+    def bare(self, host: str, port: int, most_bytes: int = WIRE_BYTES) -> BareEnd:
+        """Return a connection to a server, for a test that reads and writes bytes by itself.
+
+        Args:
+            host: The address of the server.
+            port: Its port.
+            most_bytes: What the network takes for it while it does not read.
+        """
         to, here = (host, port), ("127.0.0.1", next(self._ports))
         client = BareEnd(self, asyncio.Protocol(), Socket(here, to))
+        client.most_bytes = most_bytes
         there = End(self, self._server_at(to).factory(), Socket(to, here))
         client.peer, there.peer = there, client
         self.call_soon(there._protocol.connection_made, there)

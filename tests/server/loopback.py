@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, cast
 
 import memory_loop
 import pytest
-from memory_loop import MemoryLoop
+from memory_loop import WIRE_BYTES, MemoryLoop
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -151,8 +151,8 @@ class Loopback:
         host, _, port = self.server.urls[venue.name].rpartition(":")
         loop = asyncio.get_running_loop()
         if isinstance(loop, MemoryLoop):
-            assert not receive_bytes, "buffers of the system need sockets"
-            return cast("socket.socket", loop.bare(host, int(port)))
+            bare = loop.bare(host, int(port), receive_bytes or WIRE_BYTES)
+            return cast("socket.socket", bare)
         sock = socket.socket()
         if receive_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)

@@ -17,7 +17,6 @@ from tickerplant.protocol.close_reasons import MESSAGE_TIMEOUT
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.server.operations.clock import CLOCK_PATH
 
-
 CLOSED = f'tickerplant_connections_closed_total{{reason="{MESSAGE_TIMEOUT.name}",venue="usdm"}}'
 
 

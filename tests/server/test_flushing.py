@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import looped
-from programs import PATIENCE_S
 
 from tickerplant.hub.hub import Hub
 from tickerplant.plant import Plant
@@ -150,10 +149,9 @@ async def test_a_long_flush_gives_the_loop_turns_and_loses_nothing() -> None:
     written = sum(len(each.written) for each in crowd)
     assert written < len(crowd), "the loop has a turn before all are written to"
     hub.broadcast(TRADE, b"2")
-    async with asyncio.timeout(PATIENCE_S):
-        while any(b"".join(each.written) != b"\x81\x011\x81\x012" for each in crowd):
-            clock.now_s += 0.001
-            await asyncio.sleep(0)
+    while any(b"".join(each.written) != b"\x81\x011\x81\x012" for each in crowd):
+        clock.now_s += 0.001
+        await asyncio.sleep(0.001)
     assert flusher.continued > 0
     assert flusher.busy_s == pytest.approx(hub.writes * SLICE_S / 8)
 
@@ -169,10 +167,9 @@ async def test_messages_join_while_flushes_rest() -> None:
         await asyncio.sleep(0)
     assert flusher.rested > 0
     assert SHORTEST_REST_S <= flusher.rest_s <= LONGEST_REST_S
-    async with asyncio.timeout(PATIENCE_S):
-        while sum(map(len, subscriber.written)) < 300:
-            clock.now_s += 0.0001
-            await asyncio.sleep(0)
+    while sum(map(len, subscriber.written)) < 300:
+        clock.now_s += 0.0001
+        await asyncio.sleep(0.0001)
     assert b"".join(subscriber.written) == b"".join(b"\x81\x01%d" % (n % 10) for n in range(100))
     assert hub.writes < 50
 
@@ -186,9 +183,8 @@ async def test_flushes_rest_while_the_market_is_late() -> None:
     await asyncio.sleep(0)
     assert (subscriber.written, flusher.rest_s) == ([], LONGEST_REST_S)
     flusher.is_market_late = lambda: False
-    async with asyncio.timeout(PATIENCE_S):
-        while not subscriber.written:  # noqa: ASYNC110  # soon, or a timeout
-            await asyncio.sleep(0)
+    await asyncio.sleep(LONGEST_REST_S)
+    await asyncio.sleep(0)
     hub.broadcast(TRADE, b"2")
     await asyncio.sleep(0)
     assert (len(subscriber.written), flusher.rest_s) == (2, 0)

@@ -17,7 +17,6 @@ from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.server.response_cache import ResponseCache, name_of
 from tickerplant.venue import USDM
 
-
 DEPTH = find_path(USDM, "/fapi/v1/depth")
 assert DEPTH is not None
 LOST = UpstreamError("https://upstream", "no answer within 10 s")

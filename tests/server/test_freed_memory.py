@@ -12,7 +12,7 @@ from tickerplant.server.freed_memory import QUIET_S, FreedMemory
 def test_memory_is_given_back_once_when_the_last_client_has_been_gone_for_a_while() -> None:
     now_s = 100.0
     given: list[float] = []
-    memory = FreedMemory(lambda: given.append(now_s), lambda: now_s)
+    memory = FreedMemory(lambda: given.append(now_s))
     for second, connections in (
         (100, 0),
         (200, 0),  # nobody was there
@@ -24,7 +24,7 @@ def test_memory_is_given_back_once_when_the_last_client_has_been_gone_for_a_whil
         (300, 0),
     ):
         now_s = second
-        memory.tick(connections)
+        memory.tick(connections, now_s)
     assert given == [203 + QUIET_S]
 
 

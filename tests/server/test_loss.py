@@ -10,7 +10,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tickerplant.profile import CURRENT
 from tickerplant.venue import COINM
 
-
 LOST = (1013, "Upstream lost")
 
 

@@ -21,7 +21,6 @@ from tickerplant.testing.pointing import ELSEWHERE
 from tickerplant.venue import COINM, USDM
 
 
-
 async def raw(house: Loopback, request: bytes) -> bytes:
     """Send bytes to the USDⓈ-M port and return all that comes back until it closes."""
     host, _, port = house.server.urls[USDM.name].rpartition(":")

@@ -11,7 +11,17 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from loopback import TICK_MS, Loopback, loopback, looped, receive, shake_hands, until
+from loopback import (
+    TICK_MS,
+    UPGRADE,
+    Loopback,
+    loopback,
+    looped,
+    looped_on_sockets,
+    receive,
+    shake_hands,
+    until,
+)
 from msgspec.structs import replace
 from stage import payloads
 
@@ -20,7 +30,6 @@ from tickerplant.protocol.close_reasons import ENDED, STALLED
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM
-
 
 DEPTH = "btcusdt@depth@0ms"
 QUOTES = "btcusdt@bookTicker"
@@ -158,7 +167,7 @@ async def test_the_server_can_deliver_the_latest_to_who_does_not_ask() -> None:
             assert {each.policy for each in house.server.connections} >= {"every"}
 
 
-@looped
+@looped_on_sockets
 async def test_a_latest_client_that_reads_nothing_is_closed_by_time_and_holds_up_no_source() -> (
     None
 ):
@@ -270,11 +279,7 @@ async def test_what_cannot_be_delivered_is_refused_with_the_choices(path: str, w
     async with loopback() as house:
         loop = asyncio.get_running_loop()
         with house.socket(USDM) as sock:
-            request = (
-                f"GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            )
-            await loop.sock_sendall(sock, request.encode())
+            await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
             answer = b""
             while part := await loop.sock_recv(sock, 4096):
                 answer += part

@@ -9,7 +9,6 @@ long flush is done in slices with turns of the loop in between, so neither ever 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 
 from tickerplant.hub.hub import Hub
@@ -70,14 +69,14 @@ class Flusher:
         hubs: What is flushed.
         congestion: The connections that read too slowly; those over the bound are closed after a
             flush.
-        time_s: The clock by which the cost of flushes is measured.
+        time_s: The clock by which the cost of flushes is measured; that of the loop if missing.
     """
 
     def __init__(
         self,
         hubs: Iterable[Hub],
         congestion: Congestion,
-        time_s: Callable[[], float] = time.monotonic,
+        time_s: Callable[[], float] | None = None,
     ) -> None:
         self.flushes = 0
         """Flushes so far, each slice of a long one counted."""
@@ -94,7 +93,8 @@ class Flusher:
         self.is_market_late: Callable[[], bool] = _never
         """Whether the market is late: then flushes rest as long as they may, until it has caught up."""
         self._loop: asyncio.AbstractEventLoop
-        self._time_s = time_s
+        self._given_time_s = time_s
+        self._time_s: Callable[[], float]
         self._hubs = tuple(hubs)
         self._congestion = congestion
         self._pace = FlushPace()
@@ -104,6 +104,7 @@ class Flusher:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Flush in the turns of `loop` from now on."""
         self._loop = loop
+        self._time_s = self._given_time_s or loop.time
         for hub in self._hubs:
             hub.wake = self._schedule
             hub.time_s = self._time_s

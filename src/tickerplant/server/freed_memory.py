@@ -8,7 +8,6 @@ millisecond for each few megabytes, in which nothing is sent.  So it waits until
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Callable
 
 QUIET_S = 5.0
@@ -27,21 +26,17 @@ class FreedMemory:
 
     Args:
         trim: Gives back what is free.
-        time_s: The clock.
     """
 
-    def __init__(
-        self, trim: Callable[[], object] = trim, time_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, trim: Callable[[], object] = trim) -> None:
         self._trim = trim
-        self._time_s = time_s
         self._left_s: float | None = None
         """When somebody was last seen; None if nobody was since the last time."""
 
-    def tick(self, connection_count: int) -> None:
-        """Give memory back if the last client has been gone for long enough."""
+    def tick(self, connection_count: int, now_s: float) -> None:
+        """Give memory back if the last client has been gone for long enough at `now_s`."""
         if connection_count:
-            self._left_s = self._time_s()
-        elif self._left_s is not None and self._time_s() - self._left_s >= QUIET_S:
+            self._left_s = now_s
+        elif self._left_s is not None and now_s - self._left_s >= QUIET_S:
             self._left_s = None
             self._trim()

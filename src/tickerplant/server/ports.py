@@ -233,6 +233,7 @@ class Ports:
         return self.numbers.get(venue.name, venue.default_port)
 
     async def _tick(self) -> None:
+        time_s = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(self._tick_ms / 1_000)
             self._faults.tick()
@@ -240,9 +241,9 @@ class Ports:
                 for _ in endpoint.tick():
                     await asyncio.sleep(0)
             self._congestion.close_slow()
-            self._freed_memory.tick(len(self.connections))
+            self._freed_memory.tick(len(self.connections), time_s())
             if self._tls is not None and self.open:
-                self._tls.look(asyncio.get_running_loop().time())
+                self._tls.look(time_s())
 
 
 def address_text(host: str, port: int) -> str:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from hashlib import sha256
 
 import pytest
-from loopback import Clock, Loopback, looped, shake_hands
+from loopback import Clock, Loopback, listen, looped, shake_hands
 
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock

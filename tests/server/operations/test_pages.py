@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-import pytest
 from loopback import START_MS, ending, loopback, looped, until
 from msgspec.structs import replace
 from stage import trade
@@ -21,7 +20,6 @@ from tickerplant.server.operations.pages import LIMITS_PATH
 from tickerplant.server.welcome import LIMITS_OFF
 from tickerplant.sources.source import Sample, Status
 from tickerplant.venue import COINM, VENUES
-
 
 
 @looped
