@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 from consumers import QUICK, TRADES, connections, every, received, url_of
-from loopback import START_MS, Loopback, loopback
+from loopback import START_MS, Loopback, loopback, until
 from programs import PATIENCE_S
 from test_books import exchange
 
@@ -27,12 +27,11 @@ from tickerplant import (
     OrderBook,
     QueueOverflow,
     RequestError,
-    UpstreamError,
     blocking,
     messages,
 )
 from tickerplant.client.loop_thread import LoopThread
-from tickerplant.messages import Disconnected, Kline
+from tickerplant.messages import Kline
 
 pytestmark = pytest.mark.sockets
 
@@ -60,7 +59,7 @@ class House:
         self._loop.close()
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_S)
 
     def call(self, function: Callable[[], T]) -> T:
         async def call() -> T:
@@ -78,6 +77,10 @@ class House:
     def received(self, *names: str) -> None:
         self.do(received(self.loopback, *names))
 
+    def left(self) -> None:
+        """Wait until nobody is connected any more."""
+        self.do(until(lambda: not connections(self.loopback)))
+
     def connect(self, **options: Any) -> blocking.Market:
         options.setdefault("settings", QUICK)
         return blocking.connect(base_url=url_of(self.loopback), **options)
@@ -92,16 +95,17 @@ def house() -> Iterator[House]:
     assert threading.active_count() == threads, "no thread is left"
 
 
-def stream(market: blocking.Market, house: House, **options: Any) -> Any:
-    """Return a subscription to trades that is carried."""
-    subscription = market.stream(TRADES, **options)
-    carried(market, TRADES)
-    house.received(TRADES)
+def stream(market: blocking.Market, house: House, *others: str, **options: Any) -> Any:
+    """Return a subscription to trades, and others, that is carried."""
+    subscription = market.stream(TRADES, *others, **options)
+    happened(lambda: all(map(market.is_delivered, subscription.names)))
+    house.received(*subscription.names)
     return subscription
 
 
-def carried(market: blocking.Market, name: str) -> None:
-    while not market.is_delivered(name):
+def happened(condition: Callable[[], object]) -> None:
+    """Wait until `condition()` holds; the test's time limit bounds it."""
+    while not condition():
         time.sleep(0.001)
 
 
@@ -111,6 +115,10 @@ def test_an_argument_that_is_none_is_reported_and_nothing_is_left() -> None:
         blocking.connect("spot")  # type: ignore[arg-type]
     with pytest.raises(ConfigError):
         blocking.connect(base_url="here")
+    market = blocking.connect(base_url="ws://127.0.0.1:9")
+    market.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        market.ask("/fapi/v1/time")
     market = blocking.connect(base_url="ws://127.0.0.1:9")
     del market
     gc.collect()
@@ -146,13 +154,6 @@ def test_it_is_used_without_with_until_it_is_closed(house: House) -> None:
     with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
         market.ask("time")
     assert market.counters.messages == 2
-
-
-def test_one_that_was_never_used_is_closed_too() -> None:
-    market = blocking.connect(base_url="ws://127.0.0.1:9")
-    market.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        market.ask("/fapi/v1/time")
 
 
 def _no_files() -> None:
@@ -217,7 +218,7 @@ def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
     with house.connect() as market:
         listener = market.on(TRADES, callback=take)
         assert listener.names == (TRADES,)
-        carried(market, TRADES)
+        happened(lambda: market.is_delivered(TRADES))
         house.trade()
         with pytest.raises(TimeoutError, match=f"{TRADES}.* was not closed within 0.1 s"):
             listener.wait(0.1)
@@ -237,13 +238,13 @@ def test_what_a_callback_raises_is_raised(house: House) -> None:
 
     with house.connect() as market:
         listener = market.on(TRADES, callback=fail)
-        carried(market, TRADES)
+        happened(lambda: market.is_delivered(TRADES))
         house.trade()
         with pytest.raises(_OddError):
-            listener.wait(5)
+            listener.wait(PATIENCE_S)
     market = house.connect()
     market.on(TRADES, callback=fail)
-    carried(market, TRADES)
+    happened(lambda: market.is_delivered(TRADES))
     house.trade()
     house.received()
     with pytest.raises(_OddError):
@@ -253,14 +254,13 @@ def test_what_a_callback_raises_is_raised(house: House) -> None:
 def test_a_callback_cannot_close_the_market_and_leaves_it_whole(house: House) -> None:
     market = house.connect()
     listener = market.on(TRADES, callback=lambda _: market.close())
-    carried(market, TRADES)
+    happened(lambda: market.is_delivered(TRADES))
     house.trade()
     with pytest.raises(RuntimeError, match="not allowed in a callback"):
-        listener.wait(5)
+        listener.wait(PATIENCE_S)
     assert market.ask("/fapi/v1/time") == {"serverTime": START_MS}
     market.close()
-    while house.call(lambda: connections(house.loopback)):
-        time.sleep(0.001)
+    house.left()
 
 
 @asynccontextmanager
@@ -280,7 +280,7 @@ def test_books_are_a_mapping_and_are_read_in_this_thread(exchange_house: House) 
     house = exchange_house
     with house.connect() as market:
         with market.books("btcusdt") as books:
-            books.wait_until_live(5)
+            books.wait_until_live(PATIENCE_S)
             assert (len(books), list(books), "btcusdt" in books) == (1, ["BTCUSDT"], True)
             assert books.live == {"BTCUSDT"}
             book = books["BTCUSDT"]
@@ -323,10 +323,9 @@ def test_a_callback_reads_a_book_in_the_thread_of_the_client(exchange_house: Hou
         seen.append((book, book.state, threading.current_thread().name))
 
     with exchange_house.connect() as market, market.books("BTCUSDT", on_update=note) as books:
-        books.wait_until_live(5)
-        while not seen or seen[-1][1] != "live":
-            time.sleep(0.001)
-        assert seen[-1] == (books["BTCUSDT"], "live", "tickerplant")
+        books.wait_until_live(PATIENCE_S)
+        happened(lambda: seen and seen[-1][1] == "live")
+        assert {(each[0], each[2]) for each in seen} == {(books["BTCUSDT"], "tickerplant")}
         with pytest.raises(ConfigError, match="on_update"):
             market.books("BTCUSDT", on_update=7)  # type: ignore[arg-type]
 
@@ -345,8 +344,7 @@ def test_what_was_read_is_counted_and_no_more(house: House) -> None:
     with house.connect() as market:
         subscription = stream(market, house, queue_size=2)
         house.trade(5)
-        while market.counters.messages < 2:
-            time.sleep(0.001)
+        happened(lambda: market.counters.messages >= 2)
         assert next(subscription).trade_id == 1
         assert subscription.counters.delivered == 1
         assert len(subscription._batch) <= 1, "never more than `size` are taken at once"
@@ -354,77 +352,37 @@ def test_what_was_read_is_counted_and_no_more(house: House) -> None:
         assert subscription.counters.delivered == 5
 
 
-def test_messages_are_iterated_over(house: House) -> None:
-    with house.connect() as market:
-        subscription = stream(market, house)
-        house.trade(3)
-        found = [next(subscription) for _ in range(3)]
-        assert [each.trade_id for each in found] == [1, 2, 3]
-        assert isinstance(found[0], messages.Trade)
-        assert subscription.names == (TRADES,)
-        assert (market.counters.messages, market.counters.opened) == (3, 1)
-        assert subscription.counters.delivered == 3
-
-
 def test_the_loop_is_left_with_break(house: House) -> None:
-    with house.connect() as market:
+    def trade() -> None:
+        house.received("btcusdt@depth", TRADES)
+        house.trade()
+
+    with house.connect() as market, ThreadPoolExecutor(1) as pool:
         kept = market.stream("btcusdt@depth")
-        trading = threading.Timer(0.1, house.trade)
-        trading.start()
+        trading = pool.submit(trade)
         for message in market.stream(TRADES):
             assert isinstance(message, messages.Trade)
             break
-        trading.join()
+        trading.result()
         gc.collect()
         house.received("btcusdt@depth")
         kept.close()
         house.received()
 
 
-def test_a_subscription_is_closed_by_with_and_what_waits_may_be_read(house: House) -> None:
-    with house.connect() as market:
-        with stream(market, house) as subscription:
-            house.trade(3)
-            assert next(subscription).trade_id == 1
-        house.received()
-        house.trade()
-        assert [each.trade_id for each in subscription] in ([], [2], [2, 3])
-
-
 def test_nothing_in_time_is_a_timeout_and_costs_nothing(house: House) -> None:
     with house.connect() as market:
-        subscription = stream(market, house, timeout_s=0.05)
-        before = time.monotonic()
-        with pytest.raises(TimeoutError, match=rf"no message of {TRADES} within 0\.05 s"):
-            next(subscription)
-        assert 0.04 < time.monotonic() - before < PATIENCE_S
-        with pytest.raises(TimeoutError):
-            next(subscription)
-        house.trade(2)
-        assert [next(subscription).trade_id for _ in range(2)] == [1, 2]
-
-
-def test_timeouts_while_messages_stream_lose_nothing(house: House) -> None:
-    with house.connect() as market:
         subscription = stream(market, house, timeout_s=0.0005)
+        for _ in range(2):
+            with pytest.raises(TimeoutError, match=rf"no message of {TRADES} within 0\.0005 s"):
+                next(subscription)
         found: list[int] = []
-        timeouts = 0
-
-        async def trade() -> None:
-            for _ in range(100):
-                house.loopback.trade()
-                await asyncio.sleep(0.001)
-
-        with ThreadPoolExecutor(1) as pool:
-            trading = pool.submit(house.do, trade())
-            while len(found) < 100:
-                try:
+        for number in range(1, 101):
+            house.trade()
+            while len(found) < number:  # it may come after the timeout
+                with suppress(TimeoutError):
                     found.append(next(subscription).trade_id)
-                except TimeoutError:
-                    timeouts += 1
-            trading.result()
         assert found == [*range(1, 101)]
-        assert timeouts
 
 
 def test_questions_are_asked_from_several_threads(house: House) -> None:
@@ -448,7 +406,7 @@ def test_streams_are_read_from_several_threads(house: House) -> None:
         assert [each.result() for each in reading] == [[*range(1, 51)]] * 4
 
 
-def test_rest_is_typed_too(house: House) -> None:
+def test_everything_that_can_be_asked_is_passed_on(house: House) -> None:
     with house.connect() as market:
         house.trade()
         (candle,) = market.fetch_candles("BTCUSDT", "1m", limit=1)
@@ -462,63 +420,29 @@ def test_rest_is_typed_too(house: House) -> None:
             market.fetch_depth("BTCUSDT", limit=7)  # type: ignore[arg-type]
         with pytest.warns(DeprecationWarning, match=r"market\.get is now market\.ask"):
             assert market.get("time") == {"serverTime": START_MS}
-
-
-def test_a_history_comes_first(house: House) -> None:
-    with house.connect() as market:
-        house.trade()
-        subscription = market.stream(Kline.of("BTCUSDT", "1m"), history=5, timeout_s=PATIENCE_S)
-        candle = next(subscription)
-        assert isinstance(candle, Kline)
-        assert (candle.backfilled, candle.candle.close_price) == (True, "65280.10")
-        seen: list[object] = []
-        listener = market.on(Kline.of("BTCUSDT", "1m"), callback=seen.append, history=5)
-        while not seen:
-            with suppress(TimeoutError):
-                listener.wait(0.01)
-        assert isinstance(seen[0], Kline)
-        with pytest.raises(ConfigError, match="only streams of trade, aggTrade"):
-            market.stream("btcusdt@bookTicker", history=5)
-
-
-def test_errors_are_raised(house: House) -> None:
-    with house.connect() as market:
         with pytest.raises(RequestError) as refused:
             market.ask("/fapi/v1/depth", symbol="NONE")
         assert refused.value.code == -1121
-        with pytest.raises(RequestError):
-            market.ask("depth", symbol="NONE")
-        with pytest.raises(ConfigError, match="when_full"):
-            market.stream(TRADES, when_full="newest")  # type: ignore[call-overload]
-        with pytest.raises(ConfigError, match="stream"):
-            market.stream()
 
 
-def test_a_server_that_cannot_be_reached_is_reported() -> None:
-    with blocking.connect(base_url="ws://127.0.0.1:9", settings=QUICK) as market:
-        assert isinstance(next(market.stream(TRADES)), Disconnected)
-        with pytest.raises(UpstreamError):
-            market.ask("/fapi/v1/time")
-
-
-def test_policies_hold(house: House) -> None:
+def test_a_history_comes_first(house: House) -> None:
+    name = Kline.of("BTCUSDT", "1m")
     with house.connect() as market:
-        latest = stream(market, house, when_full="keep_latest")
-        failing = stream(market, house, when_full="raise", queue_size=2)
-        quiet = stream(market, house, on_notice=print)
-        house.trade(3)
-        assert [next(quiet).trade_id for _ in range(3)] == [1, 2, 3]
-        assert next(latest).trade_id == 3
-        assert [next(failing).trade_id for _ in range(2)] == [1, 2]
-        with pytest.raises(QueueOverflow):
-            next(failing)
+        house.trade()
+        candle = next(market.stream(name, history=5))
+        assert isinstance(candle, Kline)
+        assert (candle.backfilled, candle.candle.close_price) == (True, "65280.10")
+        seen: list[object] = []
+        market.on(name, callback=seen.append, history=5)
+        happened(lambda: seen)
+        assert isinstance(seen[0], Kline)
 
 
 def test_latest_is_fresh_when_it_is_wanted(house: House) -> None:
     names = (TRADES, "btcusdt@aggTrade")
     with house.connect() as market:
         latest: Any = market.stream(*names, when_full="keep_latest")
-        everything = stream_of(market, house, *names)
+        everything = stream(market, house, *names[1:])
         house.trade(2)
         house.call(lambda: house.loopback.plant.advance(START_MS + 1_000))
         assert len([next(everything) for _ in range(3)]) == 3
@@ -530,12 +454,15 @@ def test_latest_is_fresh_when_it_is_wanted(house: House) -> None:
         assert next(latest).aggregate_id == 2, "not the one that waited before"
 
 
-def stream_of(market: blocking.Market, house: House, *names: str) -> Any:
-    subscription = market.stream(*names)
-    for name in names:
-        carried(market, name)
-    house.received(*names)
-    return subscription
+def test_a_queue_that_was_too_small_is_raised_after_what_it_held(house: House) -> None:
+    with house.connect() as market:
+        failing = stream(market, house, when_full="raise", queue_size=2)
+        quiet = stream(market, house, on_notice=print)
+        house.trade(3)
+        assert [next(quiet).trade_id for _ in range(3)] == [1, 2, 3]
+        assert [next(failing).trade_id for _ in range(2)] == [1, 2]
+        with pytest.raises(QueueOverflow):
+            next(failing)
 
 
 def test_who_is_interrupted_loses_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -574,8 +501,7 @@ def test_with_is_left_by_an_interrupt_while_messages_stream(house: House) -> Non
     with pytest.raises(KeyboardInterrupt):
         leave()
     house.received()
-    while house.call(lambda: connections(house.loopback)):
-        time.sleep(0.01)
+    house.left()
     assert _sockets() == sockets
 
 
@@ -593,9 +519,8 @@ def test_a_thread_that_reads_ends_with_the_market(house: House) -> None:
             subscription = stream(market, house)
             reading = pool.submit(list, subscription)
             house.trade(3)
-            while subscription.counters.delivered < 3:
-                time.sleep(0.001)
-        assert [each.trade_id for each in reading.result(5)] == [1, 2, 3]
+            happened(lambda: subscription.counters.delivered == 3)
+        assert [each.trade_id for each in reading.result(PATIENCE_S)] == [1, 2, 3]
 
 
 def test_what_is_used_while_the_market_ends_has_ended(
@@ -617,10 +542,10 @@ def test_what_is_used_while_the_market_ends_has_ended(
 
 def test_what_waits_may_be_read_after_the_market(house: House) -> None:
     with house.connect() as market:
-        subscription = stream(market, house)
-        house.trade(3)
-        while market.counters.messages < 3:
-            time.sleep(0.001)
+        with stream(market, house) as subscription:
+            house.trade(3)
+            happened(lambda: market.counters.messages == 3)
+        house.received()
     assert [each.trade_id for each in subscription] == [1, 2, 3]
     assert list(subscription) == []
     subscription.close()
@@ -634,6 +559,7 @@ def test_it_works_inside_of_an_event_loop_that_runs_already(house: House) -> Non
     assert asyncio.run(cell()) == {"serverTime": START_MS}
 
 
+@pytest.mark.slow("a program ends")
 def test_a_program_that_closes_nothing_ends_without_a_word(house: House) -> None:
     program = f"""
 from tickerplant import blocking
@@ -653,10 +579,10 @@ subscription = market.stream("btcusdt@trade")
     # Python's own development mode tells of every step that a slow machine takes long for.
     said = [each for each in ended.stderr.splitlines() if not each.startswith("Executing <")]
     assert (said, ended.returncode) == ([], 0)
-    while house.call(lambda: connections(house.loopback)):
-        time.sleep(0.01)
+    house.left()
 
 
+@pytest.mark.slow("a program is interrupted")
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_program_ends_without_a_word(house: House, interrupted: bool) -> None:
     program = f"""

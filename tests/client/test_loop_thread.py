@@ -9,11 +9,11 @@ from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import pytest
+from programs import PATIENCE_S
 
 from tickerplant.client.loop_thread import LoopThread
 
 
-@pytest.mark.heavy
 def test_who_asks_while_the_loop_ends_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -24,13 +24,13 @@ def test_who_asks_while_the_loop_ends_does_not_wait_for_ever(
     def run_late(coroutine: Any, loop: Any) -> Any:
         if threading.current_thread() is asking:
             asks.set()
-            ends.wait(0.3)
+            ends.wait(0.05)
         return run(coroutine, loop)
 
     def close_late(loop: Any) -> None:
         if threading.current_thread().name == "tickerplant":
             ends.set()
-            asking.join(0.3)
+            asking.join(0.05)
         close(loop)
 
     def ask() -> None:
@@ -45,9 +45,9 @@ def test_who_asks_while_the_loop_ends_does_not_wait_for_ever(
     monkeypatch.setattr(asyncio.BaseEventLoop, "close", close_late)
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asks.wait(5)
+    asks.wait(PATIENCE_S)
     thread.end()
-    asking.join(5)
+    asking.join(PATIENCE_S)
     assert reported == ["it is over"]
 
 
