@@ -76,9 +76,7 @@ class RequestingBook(LocalBook):
     clock: Clock = staticmethod(wall_clock_ms)
     """The time by which refusals end, ms since the epoch."""
 
-    def __init__(
-        self, symbol: str, *, limit: int, streams: tuple[str, ...], now_ms: Clock
-    ) -> None:
+    def __init__(self, symbol: str, *, limit: int, streams: tuple[str, ...], now_ms: Clock) -> None:
         super().__init__(symbol, limit=limit, streams=streams)
         self.view = BookView(self, now_ms)
         """What users see of it."""
@@ -330,7 +328,9 @@ class LocalBooks:
 
     def jumped(self) -> None:
         """Open the books anew if they turn out not to continue: the next snapshot may be far."""
+        now_ms = self.now_ms()
         for book in self.by_symbol.values():
+            book.market_jumped(now_ms)
             if book.track is not None:
                 book.track.forget()
                 self._to_open.add(book.symbol)

@@ -316,6 +316,11 @@ class LocalBook:
             self._outdate_request()
             self._verify_at_ms = now_ms + VERIFY_AFTER_MS
 
+    def market_jumped(self, now_ms: int) -> None:
+        """Record that the program has moved the market: pauses until now say nothing about the next."""
+        self._pause_ms = 0
+        self._next_request_ms = min(self._next_request_ms, now_ms)
+
     def ids_restarted(self, now_ms: int) -> None:
         """Record that update ids restarted, so that they cannot be compared with known ones.
 
