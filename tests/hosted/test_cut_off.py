@@ -5,14 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from loopback import looped_on_sockets
-from tapes import tape
+from one_loop import in_one_loop, tape
 
 import tickerplant
 from tickerplant.messages import Message, Trade
 from tickerplant.notices import Disconnected, Gap, Notice
-
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 TRADES = "btcusdt@trade"
 
@@ -35,12 +32,17 @@ def simulation(
     faults: dict[str, str] | None = None, speed: float = 0
 ) -> tickerplant.SimulatedMarket:
     return tickerplant.simulate(
-        symbols=["BTCUSDT"], start="2026-11-20", duration="30s", speed=speed, faults=faults
+        symbols=["BTCUSDT"],
+        start="2026-11-20",
+        duration="30s",
+        speed=speed,
+        quoting=0.1,
+        faults=faults,
     )
 
 
 @pytest.mark.parametrize("faults", [{"reset": "5s"}, {"close": "1001 mean=4s"}], ids=str)
-@looped_on_sockets
+@in_one_loop
 async def test_a_simulation_at_full_speed_waits_for_its_client_to_return(
     faults: dict[str, str],
 ) -> None:
@@ -51,7 +53,7 @@ async def test_a_simulation_at_full_speed_waits_for_its_client_to_return(
     assert not [each for each in notices if isinstance(each, Gap)]
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_replay_at_full_speed_waits_at_its_end_and_counts_what_is_missing() -> None:
     whole = [each.trade_id for each in tickerplant.open_recording(tape()) if is_trade(each)]  # type: ignore[attr-defined]
     found, notices = await read(tickerplant.replay(tape(), speed=0, faults={"reset": "1s"}))
@@ -60,7 +62,7 @@ async def test_a_replay_at_full_speed_waits_at_its_end_and_counts_what_is_missin
     assert_counted(found, notices, whole)
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_market_that_keeps_a_pace_goes_on_and_the_client_counts_what_is_missing() -> None:
     whole, _ = await read(simulation())
     found, notices = await read(simulation({"reset": "5s"}, speed=30))

@@ -14,14 +14,12 @@ from typing import Any, TypeAlias
 
 import pytest
 from loopback import looped_on_sockets
+from one_loop import in_one_loop, tape
 from programs import PATIENCE_S
-from tapes import tape
 
 import tickerplant
 from tickerplant import blocking
 from tickerplant.client import lockstep
-
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 TRADES, QUOTES, OTHERS = "btcusdt@trade", "btcusdt@bookTicker", "ethusdt@trade"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "one_strategy.py"
@@ -110,7 +108,7 @@ READS: tuple[Read, ...] = (
 
 @pytest.mark.parametrize("read", READS, ids=lambda it: it.__name__)
 @pytest.mark.parametrize("speed", [0, 10])
-@looped_on_sockets
+@in_one_loop
 async def test_a_replay_shows_each_trade_with_the_book_that_the_recording_has_for_it(
     read: Read, speed: float
 ) -> None:
@@ -160,7 +158,7 @@ def shown(trade: Any, books: Any) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("speed", [0, 10])
-@looped_on_sockets
+@in_one_loop
 async def test_no_trade_is_shown_with_a_snapshot_that_was_recorded_after_it(
     tmp_path: Path, speed: float
 ) -> None:
@@ -174,6 +172,7 @@ async def test_no_trade_is_shown_with_a_snapshot_that_was_recorded_after_it(
         assert [shown(each, live) async for each in market.stream(TRADES)] == expected
 
 
+@pytest.mark.slow("a child process that keeps the pace of real time")
 @looped_on_sockets
 async def test_so_does_one_that_is_as_fast_as_the_market_was() -> None:
     async with tickerplant.replay(tape(), speed=1, end="+3s", pace="event") as market:
@@ -182,17 +181,17 @@ async def test_so_does_one_that_is_as_fast_as_the_market_was() -> None:
     assert found == recorded()[: len(found)]
 
 
-@pytest.mark.parametrize("speed", [0, 10])
+@pytest.mark.slow("a child process, and a thread")
 @pytest.mark.parametrize("merges", [False, True])
-def test_so_does_one_without_an_event_loop(speed: float, merges: bool) -> None:
-    with blocking.replay(tape(), speed=speed, pace="event") as market:
+def test_so_does_one_without_an_event_loop(merges: bool) -> None:
+    with blocking.replay(tape(), speed=0, pace="event") as market:
         books, trades = market.books("BTCUSDT"), market.stream(TRADES)
         reading = blocking.merge(market.stream(QUOTES), trades) if merges else trades
         found = [line(each, books) for each in reading if is_of(each)]
     assert found == recorded()
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_merged_streams_have_the_order_of_the_recording() -> None:
     names = (TRADES, QUOTES, OTHERS, "btcusdt@depth@100ms")
     expected = [each.payload for each in tickerplant.open_recording(tape(), streams=names)]
@@ -206,7 +205,7 @@ async def simulated(speed: float) -> list[object]:
     """Return what one program sees of a simulated market."""
     seen: list[object] = []
     async with tickerplant.simulate(
-        seed=5, symbols=["BTCUSDT"], start="2026-11-20", duration="6s", speed=speed
+        seed=5, symbols=["BTCUSDT"], start="2026-11-20", duration="6s", speed=speed, quoting=0.3
     ) as market:
         books = market.books("BTCUSDT")
         await books.wait_until_live()
@@ -224,7 +223,7 @@ async def simulated(speed: float) -> list[object]:
     return seen
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_simulation_shows_two_readers_the_same_at_every_speed() -> None:
     first = await simulated(0)
     assert len(first) > 100
@@ -232,6 +231,7 @@ async def test_a_simulation_shows_two_readers_the_same_at_every_speed() -> None:
         assert await simulated(speed) == first
 
 
+@pytest.mark.slow("two programs")
 def test_the_example_prints_the_same_lines_in_every_run() -> None:
     def run() -> list[str]:
         command = [sys.executable, str(EXAMPLE), tape()]
@@ -247,7 +247,7 @@ def test_the_example_prints_the_same_lines_in_every_run() -> None:
     assert run() == first
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_the_book_after_a_subscription_that_nobody_reads_is_as_of_the_reader() -> None:
     async with tickerplant.replay(tape(), speed=0) as market:
         unread = market.stream(QUOTES)
@@ -256,7 +256,7 @@ async def test_the_book_after_a_subscription_that_nobody_reads_is_as_of_the_read
     assert found == recorded()
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_reader_may_wait_for_another_stream_in_its_loop() -> None:
     async with tickerplant.replay(tape(), speed=0) as market:
         books, quotes = market.books("BTCUSDT"), market.stream(QUOTES)
@@ -271,7 +271,7 @@ async def test_a_reader_may_wait_for_another_stream_in_its_loop() -> None:
         assert [each[0] for each in found] == [each[0] for each in recorded()[:100]]
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_reader_that_ends_or_closes_is_not_waited_for() -> None:
     async with tickerplant.replay(tape(), speed=0) as market:
         kept, books = market.stream(TRADES), market.books("BTCUSDT")
@@ -298,7 +298,7 @@ async def test_a_reader_that_ends_or_closes_is_not_waited_for() -> None:
     assert found == recorded()
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_readers_that_wait_for_each_other_are_told_and_the_market_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -326,7 +326,7 @@ async def test_readers_that_wait_for_each_other_are_told_and_the_market_goes_on(
     assert TRADES in caplog.text
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_steps_beside_a_reader_return_when_it_has_read() -> None:
     async with tickerplant.replay(tape(), paused=True) as market:
         books, found = market.books("BTCUSDT"), []
@@ -345,19 +345,19 @@ async def test_steps_beside_a_reader_return_when_it_has_read() -> None:
     assert found == recorded()
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_reader_may_step_the_market_in_its_loop() -> None:
     async with tickerplant.replay(tape(), paused=True) as market:
         trades, books = market.stream(TRADES), market.books("BTCUSDT")
         await market.clock.step(200)
         before = books["BTCUSDT"].update_id
         await anext(trades)
-        state = await market.clock.step(800)
-        assert state.messages == 1_000
+        state = await market.clock.step(400)
+        assert state.messages == 600
         assert books["BTCUSDT"].update_id > before, "a step delivers what it sends"
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_market_closes_at_once_while_a_reader_is_at_work() -> None:
     market = await tickerplant.replay(tape(), speed=0)
     at_work = asyncio.Event()
@@ -375,6 +375,7 @@ async def test_a_market_closes_at_once_while_a_reader_is_at_work() -> None:
     reading.cancel()
 
 
+@pytest.mark.slow("a child process, and threads")
 def test_a_thread_that_ends_is_not_waited_for() -> None:
     with blocking.replay(tape(), speed=0) as market:
         books, kept = market.books("BTCUSDT"), market.stream(QUOTES)
@@ -385,7 +386,7 @@ def test_a_thread_that_ends_is_not_waited_for() -> None:
     assert found == recorded()
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_reader_that_takes_the_latest_does_not_hold_the_market() -> None:
     async with tickerplant.replay(tape(), speed=10, pace="event") as market:
         slow = market.stream(QUOTES, when_full="keep_latest")

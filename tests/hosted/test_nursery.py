@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from loopback import looped_on_sockets
+from one_loop import tape
 from programs import PATIENCE_S
-from tapes import tape
 
 import tickerplant
 from tickerplant.hosted import nursery
@@ -23,8 +23,7 @@ from tickerplant.hosted.nursery import Child, ForkedChild, end_nursery, prepare,
 from tickerplant.hosted.protocol import SimulateRequest, line_of
 
 pytestmark = [
-    pytest.mark.sockets,
-    pytest.mark.heavy,
+    pytest.mark.slow("processes are started and killed"),
     pytest.mark.skipif(not nursery.FORKS, reason="only Linux has a nursery"),
 ]
 

@@ -7,14 +7,11 @@ import os
 from collections.abc import Callable
 
 import pytest
-from loopback import looped_on_sockets
-from tapes import tape
+from one_loop import in_one_loop, tape
 
 import tickerplant
 from tickerplant import ConfigError, UpstreamError, blocking
 from tickerplant.messages import Trade
-
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 TRADES = 20
 
@@ -40,13 +37,13 @@ ORIGINS: dict[str, Callable[[], tickerplant.Market]] = {
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-@looped_on_sockets
+@in_one_loop
 async def test_the_same_program_runs_on_a_market_with_its_own_server(origin: str) -> None:
     async with ORIGINS[origin]() as market:
         assert len(await trade(market)) == TRADES
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_the_same_program_runs_on_a_server_that_is_connected_to() -> None:
     async with tickerplant.simulate(symbols=["BTCUSDT"], speed=5) as market:
         await market.clock.resume()
@@ -54,7 +51,7 @@ async def test_the_same_program_runs_on_a_server_that_is_connected_to() -> None:
             assert len(await trade(connected)) == TRADES
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_simulation_is_the_same_for_the_same_seed_and_start_and_ends_with_its_time() -> (
     None
 ):
@@ -70,7 +67,7 @@ async def test_a_simulation_is_the_same_for_the_same_seed_and_start_and_ends_wit
     assert await run() == first
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_simulation_is_stepped_by_market_time() -> None:
     async with tickerplant.simulate(
         "coinm", symbols=["BTCUSD_PERP"], start="2026-11-20", paused=True
@@ -88,7 +85,7 @@ async def test_a_simulation_is_stepped_by_market_time() -> None:
         assert (await market.clock.state()).time.isoformat() == "2026-11-20T00:00:05+00:00"
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_what_cannot_be_simulated_is_said_when_the_market_is_opened() -> None:
     with pytest.raises(ConfigError, match="symbol"):
         await tickerplant.simulate(symbols=["BTCUSTD"])
@@ -98,7 +95,7 @@ async def test_what_cannot_be_simulated_is_said_when_the_market_is_opened() -> N
         await tickerplant.simulate(symbols=["BTCUSDT"], quoting=1.5)
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_program_that_stops_waiting_leaves_the_market_usable() -> None:
     async with tickerplant.simulate(symbols=["BTCUSDT"], paused=True) as market:
         trades = market.stream("btcusdt@trade")
@@ -109,6 +106,7 @@ async def test_a_program_that_stops_waiting_leaves_the_market_usable() -> None:
         assert await anext(trades)
 
 
+@pytest.mark.slow("a child process is killed")
 def test_the_synchronous_simulation_does_the_same_and_dies_with_one_clear_error() -> None:
     with blocking.simulate(symbols=["BTCUSDT"], speed=5) as market:
         trades = market.stream(Trade.of("BTCUSDT"), on_notice=print)

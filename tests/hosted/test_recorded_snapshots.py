@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import looped_on_sockets
+from one_loop import in_one_loop
 
 import tickerplant
 from tickerplant import blocking
 from tickerplant.notices import BookResyncing, BookSynced, Gap
-
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 BEGINS_MS = 1_772_000_000_000
 STEP_MS = 100
@@ -140,7 +139,7 @@ def recorded(path: Path) -> list[tuple[int, str, str, str]]:
 
 
 @pytest.mark.parametrize("speed", [0, 10])
-@looped_on_sockets
+@in_one_loop
 async def test_a_book_is_known_at_the_same_trades_as_in_the_recording(
     path: Path, speed: float
 ) -> None:
@@ -150,6 +149,8 @@ async def test_a_book_is_known_at_the_same_trades_as_in_the_recording(
     assert found == recorded(path)
 
 
+@pytest.mark.parametrize("path", [with_gaps], indirect=True)
+@pytest.mark.slow("a child process, and a thread")
 def test_so_it_is_without_an_event_loop(path: Path) -> None:
     with blocking.replay(path, speed=0) as market:
         books = market.books("BTCUSDT")
@@ -157,7 +158,7 @@ def test_so_it_is_without_an_event_loop(path: Path) -> None:
     assert found == recorded(path)
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_changes_and_notices_are_the_same_in_every_run(path: Path) -> None:
     async def run() -> tuple[list[Any], list[Any]]:
         notices: list[Any] = []
@@ -177,7 +178,7 @@ async def test_changes_and_notices_are_the_same_in_every_run(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", [with_gaps, without_a_snapshot_at_first], indirect=True)
-@looped_on_sockets
+@in_one_loop
 async def test_a_replay_of_a_part_shows_the_book_of_that_part(path: Path) -> None:
     whole = recorded(path)
     expected = recorded_line(path, start="+5s")
@@ -187,7 +188,7 @@ async def test_a_replay_of_a_part_shows_the_book_of_that_part(path: Path) -> Non
         assert [seen(each, books) async for each in market.stream(TRADES)] == expected
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_book_is_known_again_after_a_seek_without_a_snapshot_behind_it(
     tmp_path: Path,
 ) -> None:
@@ -197,13 +198,16 @@ async def test_a_book_is_known_again_after_a_seek_without_a_snapshot_behind_it(
     path = tmp_path / "lines.txt"
     path.write_text("\n".join(recorder.lines) + "\n")
     whole = {each[-1]: each[1:] for each in recorded_line(path)}
+    loop = asyncio.get_running_loop()
     async with tickerplant.replay(path, paused=True) as market:
         books, trades = market.books("BTCUSDT"), market.stream(TRADES)
         await market.clock.step(50)
         for where in ("+5s", "-9s", "+12s"):
             await market.clock.seek(where)
+            began_s = loop.time()
             await market.clock.step(6)
             await books.wait_until_live()
+            assert loop.time() - began_s < 3, "its pauses between snapshots do not grow with seeks"
             await market.clock.step(6)
             for latest in await trades.read_batch():
                 if not isinstance(latest, Gap):
@@ -211,7 +215,7 @@ async def test_a_book_is_known_again_after_a_seek_without_a_snapshot_behind_it(
             assert shown[1:] == whole[shown[-1]], where
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_replay_that_starts_over_finds_its_books_again(path: Path) -> None:
     whole = recorded(path)
     async with tickerplant.replay(path, speed=0, loop=True) as market:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from loopback import looped_on_sockets, until
+from one_loop import in_one_loop, tape
 from programs import PATIENCE_S
-from tapes import tape
 
 import tickerplant
 from tickerplant import (
@@ -27,8 +27,6 @@ from tickerplant import (
 )
 from tickerplant.messages import Message, Trade
 from tickerplant.notices import Disconnected, Notice
-
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 RECORDED_MS = 1_795_132_800_000
 """Market time at the start of the recording."""
@@ -59,7 +57,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("speed", [0, 10])
-@looped_on_sockets
+@in_one_loop
 async def test_everything_recorded_is_delivered_in_order_and_then_iterations_end(
     speed: float,
 ) -> None:
@@ -98,7 +96,7 @@ async def test_everything_recorded_is_delivered_in_order_and_then_iterations_end
     assert notices == []
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_only_chosen_symbols_are_played() -> None:
     async with tickerplant.replay(tape(), symbols=["ethusdt"], speed=0) as market:
         assert {each.symbol for each in await market.fetch_instruments()} == {"ETHUSDT"}
@@ -108,7 +106,7 @@ async def test_only_chosen_symbols_are_played() -> None:
     assert {QUOTES[1]: found} == recorded(QUOTES[1])
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_streams_are_chosen_by_typed_names_too() -> None:
     name = Trade.of("BTCUSDT")
     async with tickerplant.replay(tape(), speed=0, streams=[name]) as market:
@@ -116,7 +114,7 @@ async def test_streams_are_chosen_by_typed_names_too() -> None:
     assert found == recorded(TRADES)[TRADES]
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_slow_reader_loses_nothing() -> None:
     expected = recorded(*QUOTES)
     found: dict[str, list[bytes]] = defaultdict(list)
@@ -129,7 +127,7 @@ async def test_a_slow_reader_loses_nothing() -> None:
     assert found == expected
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_the_clock_waits_for_the_first_read_and_for_everything_subscribed_before() -> None:
     async with tickerplant.replay(tape(), speed=0) as market:
         trades = market.stream(TRADES)
@@ -148,7 +146,7 @@ async def test_the_clock_waits_for_the_first_read_and_for_everything_subscribed_
     assert both == recorded(TRADES, *QUOTES)
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_steps_and_seeks_of_a_replay_that_is_left_to_the_program() -> None:
     async with tickerplant.replay(tape(), paused=True) as market:
         books = market.books("BTCUSDT")
@@ -176,7 +174,7 @@ async def test_steps_and_seeks_of_a_replay_that_is_left_to_the_program() -> None
             await market.clock.pause()
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_scenario_of_faults_is_performed_at_recorded_times(tmp_path: Path) -> None:
     path = tmp_path / "lost.toml"
     path.write_text(
@@ -208,7 +206,7 @@ async def test_a_scenario_of_faults_is_performed_at_recorded_times(tmp_path: Pat
         ({"scenario": "flash-crash"}, ConfigError, "a scenario that has only faults"),
     ],
 )
-@looped_on_sockets
+@in_one_loop
 async def test_what_the_recording_does_not_have_is_said_when_the_market_is_opened(
     options: dict[str, Any], error: type[Exception], text: str
 ) -> None:
@@ -219,7 +217,7 @@ async def test_what_the_recording_does_not_have_is_said_when_the_market_is_opene
         market.stream(TRADES)
 
 
-@looped_on_sockets
+@in_one_loop
 async def test_a_path_without_a_recording_is_the_error_of_the_command(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no recording in it: neither") as caught:
         await tickerplant.replay(tmp_path)
@@ -250,6 +248,7 @@ def test_a_replay_needs_a_path() -> None:
         tickerplant.replay()
 
 
+@pytest.mark.slow("a child process is killed")
 @looped_on_sockets
 async def test_a_server_that_dies_is_one_clear_error_everywhere() -> None:
     async with tickerplant.replay(tape(), paused=True) as market:
@@ -276,6 +275,7 @@ async def test_a_server_that_dies_is_one_clear_error_everywhere() -> None:
             await market.clock.state()
 
 
+@pytest.mark.slow("child processes end")
 @looped_on_sockets
 async def test_nothing_is_left_running_after_a_market_is_closed_or_forgotten() -> None:
     closed = await tickerplant.replay(tape())
@@ -307,7 +307,8 @@ async def _opened() -> None:
         await asyncio.sleep(60)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow("a program is killed")
 @looped_on_sockets
 async def test_the_server_ends_with_a_program_that_is_killed(number: int) -> None:
     program = (
@@ -327,6 +328,7 @@ async def test_the_server_ends_with_a_program_that_is_killed(number: int) -> Non
         await until(lambda: not is_running(pid))
 
 
+@pytest.mark.slow("a child process, and a thread")
 def test_the_synchronous_market_does_the_same() -> None:
     with blocking.replay(tape(), speed=0) as market:
         assert market.clock.state().phase == "paused"
@@ -337,6 +339,7 @@ def test_the_synchronous_market_does_the_same() -> None:
         blocking.replay("/nowhere").stream(TRADES)
 
 
+@pytest.mark.slow("a child process")
 def test_the_pipes_of_a_server_are_closed_with_the_loop_that_reads_them() -> None:
     async def opened() -> Any:
         return await tickerplant.replay(tape(), paused=True).__aenter__()
@@ -350,6 +353,7 @@ def test_the_pipes_of_a_server_are_closed_with_the_loop_that_reads_them() -> Non
         market._process.kill()
 
 
+@pytest.mark.slow("a program is interrupted")
 def test_ctrl_c_shows_nothing_but_the_interruption() -> None:
     program = (
         "import tickerplant.blocking\n"
