@@ -23,12 +23,14 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tickerplant.cluster.nats_server import program
 
-READY_S = PATIENCE_S
 _POLL_S = 0.02
 _QUIET = {"PYTHONUNBUFFERED": "1"}
 _BUS = """\
 host: "{host}"
 port: {port}
+{settings}
+"""
+_JETSTREAM = """\
 jetstream {{ store_dir: "{folder}", max_memory_store: 268435456, max_file_store: 0 }}
 """
 
@@ -94,13 +96,19 @@ class Processes:
         """Start our program."""
         return self._start([sys.executable, "-m", "tickerplant", *arguments], prefix, port)
 
-    def bus(self, port: int, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> Process:
-        """Start a bus of the user's own, with JetStream."""
+    def bus(
+        self, port: int, host: str = "127.0.0.1", prefix: Sequence[str] = (), settings: str = ""
+    ) -> Process:
+        """Start a bus of the user's own, with JetStream unless it has other settings."""
         folder = self._folder / f"bus-{len(self.started)}"
         folder.mkdir()
         configuration = folder / "nats.conf"
-        configuration.write_text(_BUS.format(host=host, port=port, folder=folder))
-        return self._start([program(), "--config", str(configuration)], prefix)
+        configuration.write_text(
+            _BUS.format(host=host, port=port, settings=settings or _JETSTREAM.format(folder=folder))
+        )
+        started = self._start([program(), "--config", str(configuration)], prefix)
+        wait_until(lambda: "Server is ready" in started.log, "the bus is ready")
+        return started
 
     def _start(self, command: Sequence[str], prefix: Sequence[str], port: int = 0) -> Process:
         process = Process(command, self._folder / f"{len(self.started)}.log", prefix, port)
@@ -152,10 +160,6 @@ class Cluster(Struct):
         """Start a relay of the upstream on the bus."""
         return self._start("relay", free_port(), "--usdm-url", self.upstream, *options)
 
-    def start_simulation(self, *options: str) -> Process:
-        """Start a simulation on the bus."""
-        return self._start("simulate", free_port(), "--symbols", "BTCUSDT,ETHUSDT", *options)
-
     def start_edge(self, *options: str) -> Process:
         """Start the edge."""
         return self._start("edge", self.edge_port, *options)
@@ -172,7 +176,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         made = Cluster(programs, free_port(), free_port(), free_port())
         programs.bus(made.bus_port)
         programs.start(
-            *("simulate", "--symbols", "BTCUSDT,ETHUSDT", "--intensity", "3"),
+            *("simulate", "--symbols", "BTCUSDT,ETHUSDT"),
             *("--usdm-port", str(made.upstream_port), "--coinm-port", str(free_port())),
         )
         wait_ready(made.upstream_port)
@@ -190,23 +194,22 @@ def readiness(port: int, host: str = "127.0.0.1") -> tuple[int, str]:
         return 0, str(error)
 
 
-def wait_until(condition: Callable[[], bool], what: str, within_s: float = READY_S) -> float:
-    """Return after how many seconds `condition` was true."""
-    began_s = time.monotonic()
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Return when `condition` is true."""
+    until_s = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() - began_s < within_s, f"not within {within_s} s: {what}"
+        assert time.monotonic() < until_s, f"not within {PATIENCE_S} s: {what}"
         time.sleep(_POLL_S)
-    return time.monotonic() - began_s
 
 
-def wait_ready(port: int, within_s: float = READY_S, host: str = "127.0.0.1") -> float:
-    """Return after how many seconds the server of a port was ready."""
-    began_s = time.monotonic()
-    while (found := readiness(port, host))[0] != 200:
-        passed_s = time.monotonic() - began_s
-        assert passed_s < within_s, f"{host}:{port} is not ready after {within_s} s: {found}"
-        time.sleep(_POLL_S)
-    return time.monotonic() - began_s
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Return when `condition` is true; clients are read meanwhile."""
+    await asyncio.to_thread(wait_until, condition, what)
+
+
+def wait_ready(port: int, host: str = "127.0.0.1") -> None:
+    """Return when the server of a port is ready."""
+    wait_until(lambda: readiness(port, host)[0] == 200, f"{host}:{port} is ready")
 
 
 class Listener:
@@ -217,7 +220,6 @@ class Listener:
         self.payloads: dict[str, list[bytes]] = {}
         """By stream, in order; on a raw connection the stream is the URL's."""
         self.close: tuple[int, str] | None = None
-        self.longest_silence_s = 0.0
         self._connection: ClientConnection
         self._task: asyncio.Task[None]
 
@@ -233,14 +235,10 @@ class Listener:
         return self
 
     async def _listen(self) -> None:
-        heard_s = time.monotonic()
         is_combined = "/stream?" in self.url
         name = self.url.rpartition("/")[2]
         try:
             async for text in self._connection:
-                now_s = time.monotonic()
-                self.longest_silence_s = max(self.longest_silence_s, now_s - heard_s)
-                heard_s = now_s
                 data = text.encode() if isinstance(text, str) else text
                 if is_combined:
                     envelope = msgspec.json.decode(data, type=_Envelope)
@@ -251,9 +249,15 @@ class Listener:
             pass
         self.close = self._connection.close_code or 0, self._connection.close_reason or ""
 
-    async def closed(self, within_s: float) -> tuple[int, str]:
+    async def hears_more(self, count: int = 3) -> None:
+        """Return when it was told so many messages more."""
+        wanted = self.count + count
+        await until(lambda: self.count >= wanted or self._task.done(), f"{self.url} is told more")
+        assert self.close is None, self.close
+
+    async def closed(self) -> tuple[int, str]:
         """Return how the connection ended; wait for it."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.shield(self._task)
         assert self.close is not None
         return self.close
@@ -261,6 +265,15 @@ class Listener:
     async def end(self) -> None:
         await self._connection.close()
         await self._task
+
+
+async def assert_same(heard: Listener, told: Listener) -> None:
+    """Assert that a client was told what another was, in one piece, of the streams of both."""
+    for name in heard.payloads.keys() & told.payloads.keys():
+        payloads, source = heard.payloads[name], told.payloads[name]
+        await until(lambda: payloads[-1] in source, f"the other is told {name}")  # noqa: B023
+        first = source.index(payloads[0])
+        assert payloads == source[first : first + len(payloads)], f"{name}: not what was told"
 
 
 class _Envelope(Struct):

@@ -4,12 +4,10 @@ import asyncio
 import re
 
 import pytest
-from loopback import looped_on_sockets
+from loopback import looped
 
 from tickerplant.cluster.greeting import meet
 from tickerplant.errors import BusError
-
-pytestmark = pytest.mark.sockets
 
 
 async def listener(greeting: bytes) -> tuple[asyncio.Server, str]:
@@ -24,7 +22,7 @@ async def listener(greeting: bytes) -> tuple[asyncio.Server, str]:
     return server, f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-@looped_on_sockets
+@looped
 async def test_what_does_not_greet_like_a_bus_is_told_apart() -> None:
     for greeting in (b"HTTP/1.1 400 Bad Request\r\n", b"INFO what?\r\n", b"\x15\x03\x01\n", b""):
         server, url = await listener(greeting)
@@ -36,14 +34,14 @@ async def test_what_does_not_greet_like_a_bus_is_told_apart() -> None:
         assert not at.value.may_pass
 
 
-@looped_on_sockets
+@looped
 async def test_a_bus_without_tls_is_met_as_it_is() -> None:
     server, url = await listener(b'INFO {"server_id":"A","auth_required":true}\r\n')
     async with server:
         await meet(url, None)
 
 
-@looped_on_sockets
+@looped
 async def test_a_bus_that_is_not_there_may_come() -> None:
     server, url = await listener(b"")
     server.close()
