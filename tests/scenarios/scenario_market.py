@@ -29,12 +29,12 @@ class ScenarioMarket:
         self,
         seed: int = 7,
         *,
-        intensity: float = 0.05,
+        intensity: float = 0.02,
         symbols: tuple[str, ...] = SYMBOLS,
         hashes: bool = False,
     ) -> None:
         traded = instruments(START_MS, list(symbols), None)
-        self.exchange = SimulatedExchange(traded, seed, START_MS, intensity, quoting=0.25)
+        self.exchange = SimulatedExchange(traded, seed, START_MS, intensity, quoting=0.1)
         self.plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
         open_market(self.plant, self.exchange)
         self.checker = MarketChecker(self.exchange)

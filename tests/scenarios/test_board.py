@@ -19,7 +19,6 @@ def market() -> ScenarioMarket:
     return ScenarioMarket()
 
 
-@pytest.mark.heavy
 def test_changes_happen_at_their_market_times_and_are_undone_at_the_end(
     market: ScenarioMarket,
 ) -> None:
@@ -46,7 +45,6 @@ def test_changes_happen_at_their_market_times_and_are_undone_at_the_end(
     assert [state.state for state in market.scenarios.states()] == ["over"]
 
 
-@pytest.mark.heavy
 def test_the_log_says_each_change_in_one_line(market: ScenarioMarket) -> None:
     market.scenarios.start(scenario(HALT, SILENCE, duration="1m"))
     market.step(61)
@@ -58,7 +56,6 @@ def test_the_log_says_each_change_in_one_line(market: ScenarioMarket) -> None:
     ]
 
 
-@pytest.mark.heavy
 def test_the_state_has_the_changes_that_are_done_and_to_come(market: ScenarioMarket) -> None:
     start_ms = START_MS + 30_000
     market.scenarios.start(scenario(HALT, SILENCE), at_ms=start_ms)
@@ -87,7 +84,6 @@ def test_a_change_at_the_start_happens_at_once(market: ScenarioMarket) -> None:
     assert market.levers_on == ["halt"]
 
 
-@pytest.mark.heavy
 def test_to_stop_one_releases_its_levers_removes_its_faults_and_cancels_the_rest(
     market: ScenarioMarket,
 ) -> None:
@@ -109,7 +105,6 @@ def test_to_stop_one_releases_its_levers_removes_its_faults_and_cancels_the_rest
         market.scenarios.stop(run_id)
 
 
-@pytest.mark.heavy
 def test_two_at_once_each_undo_what_is_theirs(market: ScenarioMarket) -> None:
     one = market.scenarios.start(scenario('at = "5s"\nmarket = "activity"\nfactor = 2', SILENCE))
     market.step(10)
@@ -129,7 +124,6 @@ def test_two_at_once_each_undo_what_is_theirs(market: ScenarioMarket) -> None:
     assert (market.levers_on, market.kinds_on) == ([], [])
 
 
-@pytest.mark.heavy
 def test_a_change_that_has_become_impossible_is_reported_and_the_rest_goes_on(
     market: ScenarioMarket,
 ) -> None:
@@ -171,7 +165,6 @@ def test_what_the_market_lacks_is_refused_before_anything_starts(
     assert (market.scenarios.states(), market.log) == ([], [])
 
 
-@pytest.mark.heavy
 def test_a_contract_that_the_scenario_lists_may_be_named_later(market: ScenarioMarket) -> None:
     listed = 'at = "1s"\nmarket = "list"\nsymbols = "NEWUSDT"\nnotice = "10s"'
     market.scenarios.start(
