@@ -59,7 +59,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @with_promtool
-@pytest.mark.sockets
+@pytest.mark.slow("promtool is run")
 def test_prometheus_can_read_the_rules() -> None:
     done = promtool("check", "rules", "--lint-fatal", "prometheus-alerts.yml")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -67,8 +67,7 @@ def test_prometheus_can_read_the_rules() -> None:
 
 
 @with_promtool
-@pytest.mark.sockets
-@pytest.mark.heavy
+@pytest.mark.slow("promtool is run")
 def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
     done = promtool("test", "rules", CASES.name)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,8 +16,8 @@ from test_dashboard import BOARD, targets
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
-MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,BTCUSD_PERP")
+pytestmark = pytest.mark.slow("five programs are run, and tell their metrics a moment later")
+MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,BTCUSD_PERP", "--quoting", "0.3")
 TROUBLED = (
     *("connections_closed_total{", "handshakes_refused_total{"),
     *("control_errors_total{", "complaints_total{"),
@@ -54,7 +54,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
 
 def record(tape: Path) -> list[str]:
     ports = ("--usdm-port", "0", "--coinm-port", "0", "--log-level", "error")
-    options = ("--record", str(tape), "--duration", "10s", "--speed", "0")
+    options = ("--record", str(tape), "--duration", "3s", "--speed", "0")
     return ["-m", "tickerplant", *MARKET, *options, *ports]
 
 
@@ -111,33 +111,3 @@ def test_rules_and_their_cases_use_metrics_and_labels_that_servers_have(families
                 given = set(re.findall(r"(\w+)=", labels)) - {"job", "instance"}
                 wrong += [f"{name} has no {label}" for label in given - families[name].labels]
     assert not wrong
-
-
-@pytest.mark.parametrize(
-    ("expression", "wrong"),
-    [
-        ("tickerplant_sources_ready == 0", "tickerplant_sources_ready is not in /metrics"),
-        ('tickerplant_source_ready{venue="usdm"}', "tickerplant_source_ready has no label venue"),
-        (
-            "rate(tickerplant_source_ready[5m])",
-            "tickerplant_source_ready is a gauge, and has no rate",
-        ),
-        (
-            "tickerplant_bans_total > 0",
-            "tickerplant_bans_total only grows: its rate says something",
-        ),
-        (
-            "histogram_quantile(0.9, sum by (le) (rate(tickerplant_bans_total[5m])))",
-            "tickerplant_bans_total has no buckets",
-        ),
-        (
-            "sum(rate(tickerplant_publish_to_write_seconds_bucket[5m]))",
-            "the buckets of tickerplant_publish_to_write_seconds_bucket must be kept apart",
-        ),
-    ],
-)
-def test_what_is_wrong_with_an_expression_is_found(
-    expression: str, wrong: str, families: Families
-) -> None:
-    assert wrong in wrong_in(expression, families)
-    assert not list(wrong_in("sum by (worker) (rate(tickerplant_bans_total[5m]))", families))
