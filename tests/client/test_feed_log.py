@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from consumers import TRADES, carried, client_of, connections, quick
+from consumers import TRADES, carried, client_of, cut, quick
 from loopback import loopback, looped, until
 
 from tickerplant.client.feed_log import MAX_LOGGED_NAMES, MAX_PER_MINUTE, FeedLog
@@ -93,8 +93,7 @@ async def test_an_outage_is_logged_once_however_many_streams_and_consumers_it_ha
         for _ in range(2):
             market.on(*names, callback=str, on_notice=str)
         await carried(market, *names)
-        for connection in connections(house):
-            connection.abort()
+        await cut(house, market)
         await until(lambda: market.counters.lost >= 1)
         await carried(market, *names)
         await until(lambda: len(caplog.records) >= 2)

@@ -59,29 +59,26 @@ def opened(candles: Any) -> list[int]:
     return [(each.open_time_ms - START_MS) // MINUTE_MS for each in candles]
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("venue", [USDM, COINM], ids=lambda venue: venue.name)
 @looped
 async def test_candles_are_fetched_in_pages_and_the_last_one_is_open(venue: Venue) -> None:
     async with loopback() as house, fetcher_of(house, venue) as fetcher:
         symbol = SYMBOLS[venue]
-        await minutes(house, 3_200, symbol)
-        last = await fetcher.candles(symbol.lower(), "1m", None, None, 3_100, None)
-        assert opened(last) == list(range(101, 3_201))
-        assert [each.is_closed for each in last] == [True] * 3_099 + [False]
+        await minutes(house, 1_700, symbol)
+        last = await fetcher.candles(symbol.lower(), "1m", None, None, 1_600, None)
+        assert opened(last) == list(range(101, 1_701))
+        assert [each.is_closed for each in last] == [True] * 1_599 + [False]
         assert (last[0].interval, last[0].symbol) == ("1m", symbol)
-        assert opened(await fetcher.candles(symbol, "1m", None, None, None, None)) == list(
-            range(2_701, 3_201)
-        )
-        everything = await fetcher.candles(symbol, "1m", at(0), at(3_200), None, None)
-        assert opened(everything) == list(range(3_200))
+        by_default = await fetcher.candles(symbol, "1m", None, None, None, None)
+        assert opened(by_default) == list(range(1_201, 1_701))
+        everything = await fetcher.candles(symbol, "1m", at(0), at(1_700), None, None)
+        assert opened(everything) == list(range(1_700))
         assert all(each.is_closed for each in everything)
         first = await fetcher.candles(symbol, "1m", at(0.5), None, 1_600, None)
         assert opened(first) == list(range(1, 1_601))
-        assert opened(await fetcher.candles(symbol, "1m", None, at(1_801), 1_700, None)) == list(
-            range(101, 1_801)
-        )
-        assert not await fetcher.candles(symbol, "1m", at(3_300), at(3_400), None, None)
+        until = await fetcher.candles(symbol, "1m", None, at(1_601), 1_550, None)
+        assert opened(until) == list(range(51, 1_601))
+        assert not await fetcher.candles(symbol, "1m", at(1_800), at(1_900), None, None)
         one = datetime.fromtimestamp(START_MS / 1000, UTC) + timedelta(hours=1)
         (candle,) = await fetcher.candles(symbol, "1h", one, "+1h", None, None)
         assert candle.open_time_ms == START_MS + HOUR_MS

@@ -13,6 +13,7 @@ from consumers import (
     carried,
     client_of,
     connections,
+    cut,
     kinds,
     quick,
     read,
@@ -428,8 +429,7 @@ async def test_what_on_notice_raises_leaves_the_iteration_and_loses_nothing() ->
     async with loopback() as house, client_of(house) as market:
         subscription = market.stream(TRADES, on_notice=_fail)
         await carried(market, TRADES)
-        for connection in connections(house):
-            connection.abort()
+        await cut(house, market)
         await until(lambda: subscription.pending == 2)
         await carried(market, TRADES)
         house.trade()
@@ -448,8 +448,7 @@ async def test_a_batch_ends_before_a_notice_for_on_notice() -> None:
         await carried(market, TRADES)
         house.trade()
         await until(lambda: subscription.pending == 1)
-        for connection in connections(house):
-            connection.abort()
+        await cut(house, market)
         await until(lambda: subscription.pending == 3)
         await carried(market, TRADES)
         house.trade()
@@ -483,8 +482,7 @@ async def test_on_notice_is_called_at_the_place_of_each_notice() -> None:
         await carried(market, TRADES)
         house.trade()
         await until(lambda: among.pending == 1)
-        for connection in connections(house):
-            connection.abort()
+        await cut(house, market)
         await until(lambda: among.pending == 3)
         house.trade()
         await until(lambda: apart.pending == among.pending == 4)
@@ -594,8 +592,7 @@ async def test_a_callback_gets_notices_unless_on_notice_does() -> None:
         await carried(market, TRADES)
         house.trade()
         await until(lambda: only_messages)
-        for connection in connections(house):
-            connection.abort()
+        await cut(house, market)
         await until(lambda: len(all_of_it) == 3)
         assert len(only_messages) == 1
         assert all_of_it[1:] == only_notices
@@ -818,8 +815,7 @@ async def test_counters_report_what_happened() -> None:
         counted = subscription.counters
         assert (counted.delivered, counted.dropped, counted.pauses) == (2, 0, 0)
         assert (market.counters.messages, market.counters.opened) == (3, 1)
-        for connection in connections(house):
-            connection.abort()
+        await cut(house, market)
         await until(lambda: market.counters.lost == 1)
         await carried(market, TRADES)
         assert (market.counters.opened, market.counters.refused) == (2, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 import pytest
@@ -19,9 +18,8 @@ from consumers import (
 )
 from loopback import Loopback, loopback, looped, until
 
-from tickerplant import ConfigError, Market, QueueOverflow, messages
+from tickerplant import ConfigError, QueueOverflow, messages
 from tickerplant.messages import Dropped
-from tickerplant.server.websocket import WebSocketConnection
 
 SIZE = 5
 
@@ -34,27 +32,11 @@ async def trade(house: Loopback, count: int) -> None:
             await asyncio.sleep(0)
 
 
-def narrow(house: Loopback, market: Market) -> None:
-    """Let the network hold little of what is sent to the client."""
-    sockets = [
-        each._transport.underlying_transport.get_extra_info("socket")
-        for each in market._runner._connections.values()
-        if each._transport is not None
-    ]
-    for sock in sockets:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    for connection in connections(house):
-        assert isinstance(connection, WebSocketConnection)
-        sock = connection.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-
-
 @looped
 async def test_block_makes_the_server_wait_and_loses_nothing() -> None:
     async with loopback() as house, client_of(house) as market:
         subscription = market.stream(TRADES, queue_size=SIZE)
         await carried(market, TRADES)
-        narrow(house, market)
         (connection,) = connections(house)
         count = 0
         while not connection.unsent_bytes:
@@ -149,7 +131,6 @@ async def test_the_market_is_left_while_nothing_is_read() -> None:
         async with client_of(house) as market:
             subscription = market.stream(TRADES, queue_size=1)
             await carried(market, TRADES)
-            narrow(house, market)
             (connection,) = connections(house)
             while not connection.unsent_bytes:
                 await trade(house, 100)
