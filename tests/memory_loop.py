@@ -455,7 +455,7 @@ class MemoryLoop(asyncio.SelectorEventLoop):
             raise NotImplementedError("TLS needs sockets: leave this test on them")
         if sock is None:
             assert host is not None
-            to = ("127.0.0.1" if host == "localhost" else host, port or 0)
+            to = ("127.0.0.1" if host == "localhost" else host, int(port or 0))
         else:
             to = self._dialled.pop(sock)
         await asyncio.sleep(0)

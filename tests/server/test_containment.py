@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import START_MS, UPGRADE, Loopback, listen, loopback, looped, receive, shake_hands, until
+from loopback import (
+    START_MS,
+    UPGRADE,
+    Loopback,
+    listen,
+    loopback,
+    looped,
+    looped_on_sockets,
+    receive,
+    shake_hands,
+    until,
+)
 from msgspec.structs import replace
 from programs import PATIENCE_S
 
@@ -201,40 +212,34 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> OwnCertificate:
     return own_certificate(tmp_path_factory.mktemp("tls"), [])
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("scheme", ["plain", "tls"])
 @pytest.mark.parametrize("origin", ["simulate", "replay"])
-def test_clients_that_go_in_any_way_under_any_fault_end_nobody_else(
+@looped_on_sockets
+async def test_clients_that_go_in_any_way_under_any_fault_end_nobody_else(
     origin: str, scheme: str, tmp_path: Path, own: OwnCertificate
 ) -> None:
-    @looped
-    async def test() -> None:
-        tls = ServedCertificate(str(own.server)) if scheme == "tls" else None
-        async with running(origin, tmp_path, tls) as (house, source):
-            board = house.server.faults
-            for text in RULES:
-                rule = board.add(parse_rule(text))
-                visits = [
-                    asyncio.to_thread(_visit, house, way, is_tls=tls is not None)
-                    for way in WAYS * TIMES
-                ]
-                await asyncio.gather(*visits)
-                if source.done():
-                    source.result()
-                board.end(rule)
-            ours = [
-                each for each in house.server.complaints.counts if each.startswith("connection: ")
+    tls = ServedCertificate(str(own.server)) if scheme == "tls" else None
+    async with running(origin, tmp_path, tls) as (house, source):
+        board = house.server.faults
+        for text in RULES:
+            rule = board.add(parse_rule(text))
+            visits = [
+                asyncio.to_thread(_visit, house, way, is_tls=tls is not None)
+                for way in WAYS * TIMES
             ]
-            assert set(ours) <= {"connection: OSError", "connection: BrokenPipeError"}, ours
-            # Somebody else is served.
-            witness = await asyncio.to_thread(_open, house, is_tls=tls is not None)
-            with witness:
-                await asyncio.to_thread(_upgraded, witness)
-                assert await asyncio.to_thread(witness.recv, 1)
-            assert not source.done()
-            await until(lambda: not house.server.connections)
-
-    test()
+            await asyncio.gather(*visits)
+            if source.done():
+                source.result()
+            board.end(rule)
+        ours = [each for each in house.server.complaints.counts if each.startswith("connection: ")]
+        assert set(ours) <= {"connection: OSError", "connection: BrokenPipeError"}, ours
+        # Somebody else is served.
+        witness = await asyncio.to_thread(_open, house, is_tls=tls is not None)
+        with witness:
+            await asyncio.to_thread(_upgraded, witness)
+            assert await asyncio.to_thread(witness.recv, 1)
+        assert not source.done()
+        await until(lambda: not house.server.connections)
 
 
 async def _shake_hands_exempt(sock: socket.socket) -> None:
@@ -260,8 +265,9 @@ async def test_an_error_in_a_timer_of_a_connection_cuts_it_and_is_counted_and_lo
         house.clock.now_ms += 60_000
         assert await asyncio.get_running_loop().sock_recv(sock, 1 << 16) == b""
         counted = await house.metrics()
-        other.send(b"\x89\x80\x00\x00\x00\x00")
-        assert await asyncio.get_running_loop().sock_recv(other, 1 << 16) == b"\x8a\x00"
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(other, b"\x89\x80\x00\x00\x00\x00")
+        assert await loop.sock_recv(other, 1 << 16) == b"\x8a\x00"
         sock.close()
         other.close()
     assert counted['tickerplant_complaints_total{kind="connection: ValueError"}'] == 1

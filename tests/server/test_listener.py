@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from loopback import Loopback, loopback, looped, shake_hands, until
+from loopback import Loopback, loopback, looped_on_sockets, shake_hands, until
 from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
@@ -43,7 +43,7 @@ async def ping(house: Loopback, sock: socket.socket) -> bytes:
     return await loop.sock_recv(sock, 4096)
 
 
-@looped
+@looped_on_sockets
 async def test_out_of_descriptors_a_port_pauses_says_so_once_and_goes_on() -> None:
     async with loopback(replace(LIMITS, accept_pause_ms=1)) as house:
         counters = house.server.endpoints[0].counters
@@ -66,7 +66,7 @@ async def test_out_of_descriptors_a_port_pauses_says_so_once_and_goes_on() -> No
         assert (await house.metrics())[PAUSES] == counters.accept_pauses
 
 
-@looped
+@looped_on_sockets
 async def test_the_last_descriptors_are_kept_for_files() -> None:
     free = lowest_free()
     with descriptors(4 * free + 80):

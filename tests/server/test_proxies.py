@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import UPGRADE, Loopback, loopback, looped, until
+from loopback import UPGRADE, Loopback, loopback, looped, looped_on_sockets, until
 from msgspec.structs import replace
 
 from tickerplant.protocol.limits import LIMITS
@@ -222,7 +222,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize("way", WAYS)
-@looped
+@looped_on_sockets
 async def test_each_client_of_a_trusted_proxy_has_its_own_weight(way) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     async with loopback(trusted_proxies=HERE) as house:
         for client in (CLIENT, OTHER, "203.0.113.9"):
@@ -274,7 +274,7 @@ async def opened(house: Loopback, before: bytes, *fields: str) -> socket.socket:
     return sock
 
 
-@looped
+@looped_on_sockets
 async def test_connections_are_those_of_the_clients_behind_the_proxy() -> None:
     limits = replace(LIMITS, connection_attempts=1)
     async with loopback(limits, trusted_proxies=HERE) as house:
@@ -294,7 +294,7 @@ async def test_connections_are_those_of_the_clients_behind_the_proxy() -> None:
             sock.close()
 
 
-@looped
+@looped_on_sockets
 async def test_a_proxy_speaks_before_tls(tmp_path: Path) -> None:
     own = own_certificate(tmp_path, [])
     trusting = ssl.create_default_context(cafile=own.authority)
@@ -315,7 +315,7 @@ async def test_a_proxy_speaks_before_tls(tmp_path: Path) -> None:
         UPGRADE.format(path="/ws").encode()[:-2] + b"X-Forwarded-For: unknown\r\n\r\n",
     ],
 )
-@looped
+@looped_on_sockets
 async def test_a_trusted_proxy_that_is_not_understood_is_refused_and_counted(sent: bytes) -> None:
     async with loopback(trusted_proxies=HERE) as house:
         answer = await spoken(house, sent)
@@ -327,7 +327,7 @@ async def test_a_trusted_proxy_that_is_not_understood_is_refused_and_counted(sen
 
 
 @pytest.mark.parametrize("sent", [b"", b"PROX", SIGNATURE + b"\x21"])
-@looped
+@looped_on_sockets
 async def test_a_header_that_does_not_arrive_in_time_ends_the_connection(sent: bytes) -> None:
     limits = replace(LIMITS, head_timeout_ms=50)
     async with loopback(limits, trusted_proxies=HERE) as house:
@@ -335,7 +335,7 @@ async def test_a_header_that_does_not_arrive_in_time_ends_the_connection(sent: b
         assert house.server.endpoints[0].counters.timeouts == {"head": 1}
 
 
-@looped
+@looped_on_sockets
 async def test_a_header_may_arrive_byte_by_byte() -> None:
     async with loopback(trusted_proxies=HERE) as house:
         sock, loop = house.socket(), asyncio.get_running_loop()
@@ -349,7 +349,7 @@ async def test_a_header_may_arrive_byte_by_byte() -> None:
         assert list(house.server.endpoints[0].rate_limiter.clients) == [CLIENT]
 
 
-@looped
+@looped_on_sockets
 async def test_a_check_of_a_balancer_that_sends_nothing_is_no_complaint() -> None:
     async with loopback(trusted_proxies=HERE) as house:
         house.socket().close()

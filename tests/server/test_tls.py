@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 import trustme
-from loopback import loopback, looped, until
+from loopback import Loopback, loopback, looped_on_sockets, until
 from msgspec.structs import replace
+from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
 from tickerplant.server.certificate import OwnCertificate, ServedCertificate, own_certificate
-
+from tickerplant.server.listener import Listener
 
 
 @pytest.fixture(scope="module")
@@ -30,139 +31,122 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> OwnCertificate:
     return own_certificate(tmp_path_factory.mktemp("tls"), [])
 
 
+def listener(house: Loopback) -> Listener:
+    """Return what accepts connections for the first port."""
+    found = house.server.ports[0].listener
+    assert isinstance(found, Listener)
+    return found
+
+
 def trusting(own: OwnCertificate) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=own.authority)
 
 
-@pytest.mark.sockets
-def test_the_client_library_and_the_program_trust_what_the_environment_names(
+@looped_on_sockets
+async def test_the_client_library_and_the_program_trust_what_the_environment_names(
     own: OwnCertificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(own.authority))
-
-    @looped
-    async def test() -> None:
-        async with loopback(tls=ServedCertificate(str(own.server))) as house:
-            url = f"wss://{house.server.urls['usdm']}"
-            async with tickerplant.connect("usdm", base_url=url) as market:
-                trades = market.stream("btcusdt@trade", on_notice=print)
-                await until(lambda: house.server.subscriber_count)
-                house.trade()
-                assert "BTCUSDT" in repr(await anext(aiter(trades)))
-            asked = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tickerplant",
-                "ask",
-                "time",
-                "--rest",
-                "--url",
-                url,
-                stdout=subprocess.PIPE,
-                env=os.environ,
-            )
-            answer, _ = await asked.communicate()
-            assert "serverTime" in json.loads(answer)
-
-    test()
+    async with loopback(tls=ServedCertificate(str(own.server))) as house:
+        url = f"wss://{house.server.urls['usdm']}"
+        async with tickerplant.connect("usdm", base_url=url) as market:
+            trades = market.stream("btcusdt@trade", on_notice=print)
+            await until(lambda: house.server.subscriber_count)
+            house.trade()
+            assert "BTCUSDT" in repr(await anext(aiter(trades)))
+        asked = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tickerplant",
+            "ask",
+            "time",
+            "--rest",
+            "--url",
+            url,
+            stdout=subprocess.PIPE,
+            env=os.environ,
+        )
+        answer, _ = await asked.communicate()
+        assert "serverTime" in json.loads(answer)
 
 
-@pytest.mark.sockets
-def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answered(
+@looped_on_sockets
+async def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answered(
     own: OwnCertificate,
 ) -> None:
-    @looped
-    async def test() -> None:
-        limits = replace(LIMITS, max_unsent_bytes=200_000, close_grace_ms=200)
-        async with loopback(limits, tls=ServedCertificate(str(own.server))) as house:
-            sock = house.server.ports[0].listener.sock
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # the system holds little
-            options: dict[str, Any] = {"ssl": trusting(own)}
-            async with house.connect("/ws/btcusdt@trade", **options, close_timeout=0.1) as idle:
-                async with house.connect("/ws/btcusdt@trade", **options) as reading:
-                    (slow, quick) = house.server.endpoints[0].connections
-                    idle.transport.pause_reading()
-                    while slow.is_open:
-                        for _ in range(50):
-                            house.trade()
-                        for _ in range(50):
-                            await reading.recv()
-                    assert quick.unsent_bytes == 0
-                assert reading.protocol.close_rcvd is not None, "the close frame was answered"
-                idle.transport.resume_reading()
-            closed = house.server.endpoints[0].counters.closed
-            await until(lambda: closed.total() == 2)
-            assert closed == {SLOW_CONSUMER.name: 1, "client": 1}
-
-    test()
+    limits = replace(LIMITS, max_unsent_bytes=200_000, close_grace_ms=200)
+    async with loopback(limits, tls=ServedCertificate(str(own.server))) as house:
+        sock = listener(house).sock
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # the system holds little
+        options: dict[str, Any] = {"ssl": trusting(own)}
+        patient = options | {"close_timeout": PATIENCE_S}
+        async with house.connect("/ws/btcusdt@trade", **options, close_timeout=0.1) as idle:
+            async with house.connect("/ws/btcusdt@trade", **patient) as reading:
+                (slow, quick) = house.server.endpoints[0].connections
+                idle.transport.pause_reading()
+                while slow.is_open:
+                    for _ in range(50):
+                        house.trade()
+                    for _ in range(50):
+                        await reading.recv()
+                assert quick.unsent_bytes == 0
+            assert reading.protocol.close_rcvd is not None, "the close frame was answered"
+            idle.transport.resume_reading()
+        closed = house.server.endpoints[0].counters.closed
+        await until(lambda: closed.total() == 2)
+        assert closed == {SLOW_CONSUMER.name: 1, "client": 1}
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x00"])
-def test_plain_text_to_a_tls_port_is_called_that(own: OwnCertificate, sent: bytes) -> None:
-    @looped
-    async def test() -> None:
-        async with loopback(tls=ServedCertificate(str(own.server))) as house:
-            with house.socket() as sock:
-                loop = asyncio.get_running_loop()
-                await loop.sock_sendall(sock, sent)
-                answer = await loop.sock_recv(sock, 4096)
-                assert answer.startswith(b"HTTP/1.1 400 ")
-                assert answer.endswith(b"use wss:// and https://, not ws:// and http://.\n")
-            counters = house.server.endpoints[0].counters
-            assert counters.turned_away == {"plain to a TLS port": 1}
-
-    test()
+@looped_on_sockets
+async def test_plain_text_to_a_tls_port_is_called_that(own: OwnCertificate, sent: bytes) -> None:
+    async with loopback(tls=ServedCertificate(str(own.server))) as house:
+        with house.socket() as sock:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, sent)
+            answer = await loop.sock_recv(sock, 4096)
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert answer.endswith(b"use wss:// and https://, not ws:// and http://.\n")
+        counters = house.server.endpoints[0].counters
+        assert counters.turned_away == {"plain to a TLS port": 1}
 
 
-@pytest.mark.sockets
-def test_a_client_that_does_not_trust_the_certificate_is_counted(own: OwnCertificate) -> None:
-    @looped
-    async def test() -> None:
-        async with loopback(tls=ServedCertificate(str(own.server))) as house:
-            event_loop.report_faults(house.server.complaints)
-            with pytest.raises(ssl.SSLCertVerificationError):
-                async with house.connect("/ws"):
-                    pass
-            counters = house.server.endpoints[0].counters
-            await until(lambda: counters.turned_away["TLS failed"] == 1)
-            (kind,) = house.server.complaints.counts
-            assert kind.startswith("TLS failed: "), "an alert, or that the client is gone"
-
-    test()
+@looped_on_sockets
+async def test_a_client_that_does_not_trust_the_certificate_is_counted(own: OwnCertificate) -> None:
+    async with loopback(tls=ServedCertificate(str(own.server))) as house:
+        event_loop.report_faults(house.server.complaints)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            async with house.connect("/ws"):
+                pass
+        counters = house.server.endpoints[0].counters
+        await until(lambda: counters.turned_away["TLS failed"] == 1)
+        (kind,) = house.server.complaints.counts
+        assert kind.startswith("TLS failed: "), "an alert, or that the client is gone"
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["silence", "a torn greeting"])
-def test_a_client_that_does_not_finish_the_handshake_is_cut(
+@looped_on_sockets
+async def test_a_client_that_does_not_finish_the_handshake_is_cut(
     own: OwnCertificate, sent: bytes
 ) -> None:
-    @looped
-    async def test() -> None:
-        limits = replace(LIMITS, head_timeout_ms=50)
-        async with loopback(limits, tls=ServedCertificate(str(own.server))) as house:
-            with house.socket() as sock:
-                loop = asyncio.get_running_loop()
-                await loop.sock_sendall(sock, sent)
-                assert await loop.sock_recv(sock, 4096) == b""
-            counters = house.server.endpoints[0].counters
-            assert counters.timeouts["head"] + counters.turned_away["TLS failed"] == 1
-
-    test()
+    limits = replace(LIMITS, head_timeout_ms=50)
+    async with loopback(limits, tls=ServedCertificate(str(own.server))) as house:
+        with house.socket() as sock:
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, sent)
+            assert await loop.sock_recv(sock, 4096) == b""
+        counters = house.server.endpoints[0].counters
+        assert counters.timeouts["head"] + counters.turned_away["TLS failed"] == 1
 
 
-@pytest.mark.sockets
-def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> None:
-    @looped
-    async def test() -> None:
-        async with loopback(tls=ServedCertificate(str(own.server))) as house:
-            with house.socket() as sock, house.socket() as other:
-                await asyncio.get_running_loop().sock_sendall(other, b"\x16\x03\x01")
-                await until(lambda: house.server.ports[0].listener.opening_count == 2)
-                await house.server.stop()
-                assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
-
-    test()
+@looped_on_sockets
+async def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> None:
+    async with loopback(tls=ServedCertificate(str(own.server))) as house:
+        with house.socket() as sock, house.socket() as other:
+            await asyncio.get_running_loop().sock_sendall(other, b"\x16\x03\x01")
+            await until(lambda: listener(house).opening_count == 2)
+            await house.server.stop()
+            assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
 
 
 def replaced(path: Path) -> ssl.SSLContext:
@@ -176,7 +160,7 @@ def replaced(path: Path) -> ssl.SSLContext:
     return context
 
 
-@looped
+@looped_on_sockets
 async def test_a_new_certificate_is_used_for_new_connections_and_the_old_ones_stay(
     tmp_path: Path,
 ) -> None:

@@ -16,7 +16,6 @@ from tickerplant.server.operations.truth import BOOK_PATH, SENT_PATH, TRADES_PAT
 from tickerplant.truth.truth import Truth
 
 
-
 async def read_to_end(sock: socket.socket) -> bytes:
     """Read a bare socket until the server ends it, in whatever way."""
     loop, received = asyncio.get_running_loop(), b""
@@ -32,7 +31,6 @@ LOSSY = ("reset=50ms", "half_open at=+100ms for=100ms")
 """Faults after which a client may not get what was written last."""
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     "faults",
     [
@@ -44,28 +42,22 @@ LOSSY = ("reset=50ms", "half_open at=+100ms for=100ms")
         *LOSSY,
     ],
 )
-def test_what_was_sent_is_what_a_raw_client_received_byte_for_byte(faults: str) -> None:
-    @looped
-    async def test() -> None:
-        truth = Truth()
-        with socket.socket() as sock:
-            async with loopback(faults=faults, truth=truth) as there:
-                received = await received_of(there, truth, sock)
-        (log,) = truth.sent.logs.values()
-        assert log.data.startswith(received)
-        assert log.data == received or faults in LOSSY
-        assert log.written_bytes > 100
-        assert not log.is_open
-
-    test()
+@looped
+async def test_what_was_sent_is_what_a_raw_client_received_byte_for_byte(faults: str) -> None:
+    truth = Truth()
+    async with loopback(faults=faults, truth=truth) as there:
+        with there.socket() as sock:
+            received = await received_of(there, truth, sock)
+    (log,) = truth.sent.logs.values()
+    assert log.data.startswith(received)
+    assert log.data == received or faults in LOSSY
+    assert log.written_bytes > 100
+    assert not log.is_open
 
 
 async def received_of(there: Loopback, truth: Truth, sock: socket.socket) -> bytes:
     """Let a bare client subscribe and trades happen; return all that it received, up to the end."""
     loop = asyncio.get_running_loop()
-    host, _, port = there.server.urls["usdm"].rpartition(":")
-    sock.connect((host, int(port)))
-    sock.setblocking(False)  # its only argument
     path = "/stream?streams=btcusdt@trade/btcusdt@depth"
     await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
     reading = asyncio.create_task(read_to_end(sock))
@@ -143,7 +135,6 @@ async def test_bytes_that_are_no_text_are_shown_in_base64() -> None:
         assert sent["more"]
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("query", "status", "field"),
     [
@@ -159,18 +150,15 @@ async def test_bytes_that_are_no_text_are_shown_in_base64() -> None:
         (f"{SENT_PATH}?connection=c0", 404, None),
     ],
 )
-def test_bad_questions_get_a_clear_error(query: str, status: int, field: str | None) -> None:
-    @looped
-    async def test() -> None:
-        truth = Truth()
-        async with loopback(truth=truth) as there:
-            there.plant.publish(snapshot(100, [(10, 1)], [(20, 1)]))
-            answer = await there.get(query)
-            assert answer.status == status, answer
-            assert answer.json["error"]
-            assert answer.json.get("field") == field
-
-    test()
+@looped
+async def test_bad_questions_get_a_clear_error(query: str, status: int, field: str | None) -> None:
+    truth = Truth()
+    async with loopback(truth=truth) as there:
+        there.plant.publish(snapshot(100, [(10, 1)], [(20, 1)]))
+        answer = await there.get(query)
+        assert answer.status == status, answer
+        assert answer.json["error"]
+        assert answer.json.get("field") == field
 
 
 @looped
