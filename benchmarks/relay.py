@@ -31,6 +31,7 @@ from benchmarks.table import Cell, Table, spread
 from tickerplant import logs
 from tickerplant.events import BookTicker
 from tickerplant.plant import Plant
+from tickerplant.server.listener import Listener
 from tickerplant.server.server import Server
 from tickerplant.simulation.instruments import instruments
 from tickerplant.venue import COINM, USDM
@@ -179,6 +180,7 @@ class Source:
         """Begin to listen on `port`."""
         await self._server.start()
         for port in self._server.ports:
+            assert isinstance(port.listener, Listener)
             unpace(port.listener.sock)
         self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
 

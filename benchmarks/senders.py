@@ -26,7 +26,7 @@ from tickerplant.events import BookTicker
 from tickerplant.faults.rule import parse_rule
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.listener import BACKLOG
+from tickerplant.server.listener import BACKLOG, Listener
 from tickerplant.server.server import Server
 from tickerplant.server.websocket import CONGESTED_SHARE
 from tickerplant.simulation.instruments import instruments
@@ -143,6 +143,7 @@ class PlantSender:
         self._server.faults.switch(self._faults)
         await self._server.start()
         for port in self._server.ports:
+            assert isinstance(port.listener, Listener)
             unpace(port.listener.sock)
         self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
 
