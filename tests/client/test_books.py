@@ -66,8 +66,8 @@ async def exchange(
     start_ms: int = START_MS,
     port: int = 0,
     truth: Truth | None = None,
-    intensity: float = 1.0,
-    quoting: float = 1.0,
+    intensity: float = 0.3,
+    quoting: float = 0.3,
 ) -> AsyncIterator[Exchange]:
     listed = instruments(start_ms, symbols or None, count)
     market = SimulatedExchange(listed, 7, start_ms, intensity, quoting=quoting)

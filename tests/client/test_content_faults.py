@@ -85,7 +85,7 @@ async def test_a_trade_that_comes_too_late_was_reported_as_missing() -> None:
 
 @looped
 async def test_a_quote_is_never_delivered_after_a_newer_one() -> None:
-    async with exchange(BTC) as house, client_of(house) as market:
+    async with exchange(BTC, intensity=1, quoting=1) as house, client_of(house) as market:
         subscription: Any = market.stream(QUOTES)
         await carried(market, QUOTES)
         fault(house, f"reorder=0.3 stream={QUOTES}")

@@ -85,7 +85,7 @@ async def test_a_stale_book_is_that_of_the_beginning_down_to_each_limit() -> Non
 @looped
 async def test_with_the_truth_a_stale_book_is_a_true_one_of_the_age_that_was_asked_for() -> None:
     truth, age_ms = Truth(), 3_000
-    async with exchange(BTC, truth=truth) as house:
+    async with exchange(BTC, truth=truth, quoting=1) as house:
         house.go_on(2_000)
         then = await depth(house)
         house.go_on(age_ms)
