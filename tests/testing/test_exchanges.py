@@ -11,6 +11,7 @@ import unittest
 import urllib.request
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from programs import PATIENCE_S
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
+from websockets.sync import client
 
 from tickerplant import blocking, testing
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
@@ -26,14 +27,21 @@ from tickerplant.testing import Exchange, ExchangeTestCase
 
 pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
+connect = partial(client.connect, max_queue=None, close_timeout=0.5)
+"""Opens a connection that reads on, so that it sees its end."""
+
 START_MS = 1_767_225_600_000
 """2026-01-01."""
 
 
 @pytest.fixture
 def exchange() -> Iterator[Exchange]:
-    with testing.exchange(seed=7, symbols=["BTCUSDT", "BTCUSD_PERP"]) as opened:
+    with small_exchange() as opened:
         yield opened
+
+
+def small_exchange() -> Exchange:
+    return testing.exchange(seed=7, symbols=["BTCUSDT", "BTCUSD_PERP"], quoting=0.05)
 
 
 def rest(url: str) -> Any:
@@ -52,12 +60,12 @@ def test_the_market_stands_still_but_for_steps(exchange: Exchange) -> None:
         (connection,) = exchange.connections()
         assert connection["venue"] == "coinm"
         exchange.step("20s")
-        assert json.loads(socket.recv(5))["s"] == "BTCUSD_PERP"
+        assert json.loads(socket.recv(PATIENCE_S))["s"] == "BTCUSD_PERP"
     assert exchange.limits("coinm")["venue"] == "coinm"
 
 
 def test_two_exchanges_of_the_same_arguments_publish_the_same(exchange: Exchange) -> None:
-    with testing.exchange(seed=7, symbols=["BTCUSDT", "BTCUSD_PERP"]) as other:
+    with small_exchange() as other:
         exchange.step("30s")
         for _ in range(3):
             other.step("10s")
@@ -108,7 +116,7 @@ def test_the_truth_is_what_rest_says_and_finds_what_differs(exchange: Exchange) 
 
 
 def test_a_claim_about_nothing_is_an_error(exchange: Exchange) -> None:
-    exchange.step("30s")
+    exchange.step("10s")
     count = len(exchange.truth.trades("BTCUSDT"))
     nothing = (
         f"BTCUSDT: my trades are empty, so that nothing was compared; the exchange has {count} "
@@ -164,7 +172,7 @@ def test_what_was_sent_to_a_connection_is_kept(exchange: Exchange) -> None:
         (connection,) = exchange.connections()
         sent = exchange.truth.sent(connection["id"])
         texts = [each["text"] for each in sent if each["kind"] == "text"]
-        assert [socket.recv(5) for _ in texts] == texts != []
+        assert [socket.recv(PATIENCE_S) for _ in texts] == texts != []
     with pytest.raises(RequestError, match="'c77'"):
         exchange.truth.sent("c77")
 
@@ -198,13 +206,14 @@ def test_a_coroutine_steps_and_waits_while_its_clients_read() -> None:
 
 
 def test_several_threads_may_ask_while_one_steps(exchange: Exchange) -> None:
-    stepping = threading.Thread(target=lambda: exchange.step("5m"))
+    stepping = threading.Thread(target=lambda: exchange.step("2m"))
     stepping.start()
     while stepping.is_alive():
         assert exchange.limits()["venue"] == "usdm"
-    assert exchange.time_ms == START_MS + 300_000
+    assert exchange.time_ms == START_MS + 120_000
 
 
+@pytest.mark.slow("a process is killed")
 def test_an_exchange_that_dies_says_how(exchange: Exchange) -> None:
     assert exchange.pid is not None
     os.kill(exchange.pid, signal.SIGKILL)
@@ -272,22 +281,33 @@ def test_unittest_names_a_mistake_in_the_settings() -> None:
         _ = Case().exchange
 
 
+FALL = """
+title = "A fall"
+duration = "20s"
+[[change]]
+at = "1s"
+market = "shock"
+move = -0.1
+over = "5s"
+"""
+
+
 def test_a_scenario_and_a_lever_change_the_market_until_they_end(exchange: Exchange) -> None:
     before = exchange.truth.book("BTCUSDT").mid
     assert before is not None
-    with exchange.scenario("flash-crash") as crash:
-        exchange.step("2m")
-        assert crash.state == "running"
-        assert "scenario  flash-crash  (running)" in exchange.report()
-    assert crash.state == "over"
-    crashed = exchange.truth.book("BTCUSDT").mid
-    assert crashed is not None
-    assert crashed < before * 0.95
-    with exchange.lever("shock", symbols=["BTCUSDT"], move=0.1, over="10s"):
-        exchange.step("20s")
+    with exchange.scenario(FALL) as fall:
+        exchange.step("10s")
+        assert fall.state == "running"
+        assert "scenario  custom  (running)" in exchange.report()
+    assert fall.state == "over"
+    fallen = exchange.truth.book("BTCUSDT").mid
+    assert fallen is not None
+    assert fallen < before * 0.95
+    with exchange.lever("shock", symbols=["BTCUSDT"], move=0.1, over="5s"):
+        exchange.step("10s")
     risen = exchange.truth.book("BTCUSDT").mid
     assert risen is not None
-    assert risen > crashed * 1.05
+    assert risen > fallen * 1.05
 
 
 def test_what_a_scenario_switches_on_is_part_of_it(exchange: Exchange) -> None:
@@ -304,7 +324,7 @@ def test_a_fault_is_a_handle(exchange: Exchange) -> None:
     with connect(f"{exchange.usdm_ws_url}/ws/btcusdt@trade") as socket:
         with exchange.fault("close", code=1001, once=True) as closed:
             with pytest.raises(ConnectionClosed):
-                socket.recv(5)
+                socket.recv(PATIENCE_S)
             assert closed.hits == 1
         assert closed.state == "removed"
         closed.remove()
@@ -350,10 +370,11 @@ def test_a_connection_can_be_closed(exchange: Exchange) -> None:
         (connection,) = exchange.connections()
         exchange.disconnect(connection["id"])
         with pytest.raises(ConnectionClosed):
-            socket.recv(5)
+            socket.recv(PATIENCE_S)
     assert exchange.connections() == []
 
 
+@pytest.mark.slow("a process is killed")
 def test_a_server_that_dies_in_a_step_is_said_to_be_killed(exchange: Exchange) -> None:
     assert exchange.pid is not None
     threading.Timer(0.1, os.kill, (exchange.pid, signal.SIGKILL)).start()
@@ -369,6 +390,7 @@ def test_a_machine_without_a_folder_for_temporary_files_is_told(
         testing.exchange().open()
 
 
+@pytest.mark.slow("it is cancelled after a time of the machine")
 def test_a_step_that_is_cancelled_ends_where_it_is(exchange: Exchange) -> None:
     async def cancelled() -> None:
         with pytest.raises(TimeoutError):

@@ -12,7 +12,7 @@ import pytest
 from programs import PATIENCE_S
 from suites import command, environment, outcome, run_suite
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("runs of pytest, in processes of their own")
 
 
 def children_of(folder: Path) -> list[int]:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -33,7 +32,7 @@ UPGRADE = (
 
 @pytest.fixture
 def exchange() -> Iterator[Exchange]:
-    with testing.exchange(seed=7, symbols=["BTCUSDT"]) as opened:
+    with testing.exchange(seed=7, symbols=["BTCUSDT"], quoting=0.05) as opened:
         yield opened
 
 
@@ -59,9 +58,11 @@ class Bot:
         while not self._is_stopped.is_set():
             with (
                 suppress(OSError, WebSocketException),
-                connect(self._url, max_queue=1) as self._socket,
+                connect(self._url, max_queue=1, close_timeout=0.5) as self._socket,
             ):
                 self.connected += 1
+                if self._is_stopped.is_set():
+                    return  # whoever stops it has closed the connection before this one
                 for text in self._socket:
                     self.trades.append(json.loads(text)["t"])
             if self._again_after_s is None:
@@ -71,7 +72,7 @@ class Bot:
     def stop(self) -> None:
         self._is_stopped.set()
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
 
 
 @contextmanager
@@ -105,33 +106,35 @@ def true_ids(exchange: Exchange) -> list[int]:
     return [each["id"] for each in exchange.truth.trades("BTCUSDT")]
 
 
-def handle(sock: socket.socket, handled: list[int]) -> None:
-    """Handle each message before the next frame is read, slowly, and answer pings in their turn."""
+def handle(sock: socket.socket, handled: list[int], may_begin: threading.Event) -> None:
+    """Handle each message before the next frame is read, and answer pings in their turn."""
+    may_begin.wait(PATIENCE_S)
     with suppress(OSError), sock.makefile("rb") as frames:
         while head := frames.read(2):
             size = int.from_bytes(frames.read(2)) if head[1] == 126 else head[1]
             payload = frames.read(size)
             if head[0] == 0x81:
-                time.sleep(0.002)
                 handled.append(json.loads(payload)["t"])
             elif head[0] == 0x89:
                 sock.sendall(bytes([0x8A, 0x80 | size, 0, 0, 0, 0]) + payload)
 
 
 def test_a_slow_client_has_read_everything_when_it_has_settled(exchange: Exchange) -> None:
-    before, handled = set(true_ids(exchange)), list[int]()
+    before, handled, may_begin = set(true_ids(exchange)), list[int](), threading.Event()
     with deaf_client(exchange) as sock:
-        reader = threading.Thread(target=handle, args=(sock, handled))
+        reader = threading.Thread(target=handle, args=(sock, handled, may_begin))
         reader.start()
         exchange.step("30s")
         new = [each for each in true_ids(exchange) if each not in before]
-        assert len(handled) < len(new) - 10, "a claim about the client is worth nothing yet"
+        assert handled == [] != new, "a claim about the client is worth nothing yet"
+        may_begin.set()
         exchange.settle()
         assert handled == new
         sock.shutdown(socket.SHUT_RDWR)
-        reader.join(5)
+        reader.join(PATIENCE_S)
 
 
+@pytest.mark.slow("a wait of the machine's time ends")
 def test_who_has_not_read_is_named_with_what_is_left(exchange: Exchange) -> None:
     with deaf_client(exchange), bot_at(exchange) as bot:
         exchange.step("10s", settle=False)
@@ -157,7 +160,7 @@ def test_a_client_that_answers_no_ping_is_told_from_one_that_does_not_read(
         reading.start()
         with pytest.raises(TimeoutError, match="c1 usdm no streams: its client answers no ping"):
             exchange.settle(timeout_s=0.3)
-        reading.join(5)
+        reading.join(PATIENCE_S)
 
 
 def test_a_fault_that_holds_everything_back_is_not_waited_for(exchange: Exchange) -> None:
@@ -175,7 +178,7 @@ def test_settling_counts_for_no_limit(exchange: Exchange) -> None:
         for _ in range(20):  # more pongs than a WebSocket API client may send
             exchange.settle()
         api.send(json.dumps({"id": 1, "method": "time"}))
-        assert json.loads(api.recv(5))["status"] == 200
+        assert json.loads(api.recv(PATIENCE_S))["status"] == 200
 
 
 def test_a_client_that_is_cut_is_waited_for_after_each_slice(exchange: Exchange) -> None:
@@ -183,8 +186,8 @@ def test_a_client_that_is_cut_is_waited_for_after_each_slice(exchange: Exchange)
     for kind in ("close", "reset"):
         with bot_at(exchange) as bot:
             exchange.fault(kind, at="+2s", once=True)
-            exchange.step("10s", settle_every="100ms")
-            cut_ms = exchange.time_ms - 8_000
+            exchange.step("4s", settle_every="100ms")
+            cut_ms = exchange.time_ms - 2_000
             exchange.wait_until(partial(has_read, bot, true_ids(exchange)[-1]))
             assert bot.connected == 2
             true = [each for each in exchange.truth.trades("BTCUSDT") if each["id"] not in before]
@@ -203,13 +206,16 @@ def test_without_slices_a_step_is_over_before_a_client_is_back(exchange: Exchang
 
 def test_a_connection_that_ends_by_its_age_is_opened_again_within_a_step() -> None:
     with (
-        testing.exchange(seed=7, symbols=["BTCUSDT"], limits={"lifetime_ms": 2_000}) as exchange,
+        testing.exchange(
+            seed=7, symbols=["BTCUSDT"], quoting=0.05, limits={"lifetime_ms": 2_000}
+        ) as exchange,
         bot_at(exchange, again_after_s=0.02) as bot,
     ):
         exchange.step(timedelta(seconds=10), settle_every=timedelta(milliseconds=500))
         assert bot.connected in {5, 6}
 
 
+@pytest.mark.slow("a wait of the machine's time ends")
 def test_a_client_that_does_not_come_back_is_named_once(exchange: Exchange) -> None:
     with bot_at(exchange, again_after_s=None) as bot:
         began_ms = exchange.time_ms
@@ -252,6 +258,7 @@ def test_a_coroutine_settles_while_its_clients_read(exchange: Exchange) -> None:
     asyncio.run(test())
 
 
+@pytest.mark.slow("it is cancelled after a time of the machine")
 def test_a_step_in_slices_that_is_cancelled_ends_where_it_is(exchange: Exchange) -> None:
     async def cancelled() -> None:
         with pytest.raises(TimeoutError):
@@ -265,7 +272,7 @@ def test_a_step_in_slices_that_is_cancelled_ends_where_it_is(exchange: Exchange)
 
 def test_slices_change_nothing_of_the_market() -> None:
     def trades(settle_every: str | None) -> list[dict[str, object]]:
-        with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
+        with testing.exchange(seed=7, symbols=["BTCUSDT"], quoting=0.05) as exchange:
             exchange.step("3s", settle_every=settle_every)
             return exchange.truth.trades("BTCUSDT")
 
