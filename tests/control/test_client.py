@@ -14,6 +14,7 @@ import pytest
 from loopback import Loopback, loopback, looped_on_sockets, until
 from msgspec import Struct
 from msgspec.structs import replace
+from programs import PATIENCE_S
 
 from tickerplant.control.client import ControlClient, ControlError
 from tickerplant.errors import ConfigError, UpstreamError
@@ -112,7 +113,7 @@ async def test_two_threads_call_at_the_same_time() -> None:
         client = ControlClient(house.server.urls["coinm"])
 
         def ask() -> str:
-            both.wait(10)
+            both.wait(PATIENCE_S)
             return str(client.limits()["venue"])
 
         with closing(client):
@@ -148,7 +149,7 @@ def counting_server(on_request: Callable[[int], object] = lambda _: None) -> Ite
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         is_open.clear()
         socket.create_connection(listening.getsockname()).close()
-        accepting.join(5)
+        accepting.join(PATIENCE_S)
 
 
 @pytest.mark.sockets
@@ -158,7 +159,7 @@ def test_threads_that_end_leave_their_connection_to_the_next_one() -> None:
         for _ in range(3):
             thread = threading.Thread(target=lambda: found.append(client.profile()))
             thread.start()
-            thread.join(5)
+            thread.join(PATIENCE_S)
     assert found == ["1", "1", "1"]
 
 
@@ -189,7 +190,7 @@ def test_an_interrupted_request_does_not_spoil_the_next_one() -> None:
     def on_request(number: int) -> None:
         if number == 1:
             signal.pthread_kill(this_thread, signal.SIGUSR1)
-            ended.wait(5)
+            ended.wait(PATIENCE_S)
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
+from tickerplant.client.request import wall_clock_ms
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.series import Requests, series_of
@@ -163,7 +163,7 @@ class History:
         except (RequestError, UpstreamError) as error:
             rows, reason = (), str(error)
         if not self._is_over:
-            self._join.wall_ms = time.time_ns() // NS_PER_MS
+            self._join.wall_ms = wall_clock_ms()
             self.is_delivering = True
             try:
                 self._join.answered(fetch.stream, rows, reason)
