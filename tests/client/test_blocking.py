@@ -502,7 +502,7 @@ def test_with_is_left_by_an_interrupt_while_messages_stream(house: House) -> Non
         leave()
     house.received()
     house.left()
-    assert _sockets() == sockets
+    happened(lambda: _sockets() == sockets)
 
 
 def _sockets() -> int:

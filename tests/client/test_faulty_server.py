@@ -73,6 +73,14 @@ async def counted(market: Market, name: str, count: int) -> None:
     await until(lambda: getattr(market.counters, name) >= count)
 
 
+async def outage(house: Loopback, subscription: Any) -> None:
+    """Cut the connection, and see it end and come back; trades 4 and 5 are missed."""
+    connections(house)[0].abort()
+    await read_until(subscription, Disconnected)
+    await trade(house, 2)
+    await read_until(subscription, Recovered)
+
+
 async def lost_and_found(house: Loopback, subscription: Any) -> Disconnected:
     """See a connection end and trades 4 and 5 missed: what is seen is always the same."""
     before, disconnected = await read_until(subscription, Disconnected)
@@ -167,15 +175,9 @@ async def test_a_reset_is_reported_and_what_it_cost() -> None:
 
 
 @looped
-async def test_what_a_reset_cost_is_filled_in_and_marked() -> None:
-    async with (
-        loopback(faults="reset=1s") as house,
-        hearing(house, backfill=True) as (market, subscription),
-    ):
-        house.clock.now_ms += LATER_MS
-        await read_until(subscription, Disconnected)
-        await trade(house, 2)
-        await read_until(subscription, Recovered)
+async def test_what_an_outage_cost_is_filled_in_and_marked() -> None:
+    async with loopback() as house, hearing(house, backfill=True) as (market, subscription):
+        await outage(house, subscription)
         await trade(house, 2)
         gap, *rest = await read(subscription, 5)
         assert (gap.after_id, gap.before_id, gap.missing, gap.backfilled) == (3, 6, 2, 2)
@@ -437,10 +439,7 @@ async def test_a_gap_that_cannot_be_filled_is_reported_with_the_reason(
         hearing(house, backfill=True) as (market, subscription),
     ):
         hurry(market)
-        connections(house)[0].abort()
-        await read_until(subscription, Disconnected)
-        await trade(house, 2)
-        await read_until(subscription, Recovered)
+        await outage(house, subscription)
         await trade(house, 2)
         gap, *rest = await read(subscription, 3)
         assert isinstance(gap, Gap)
@@ -470,10 +469,7 @@ async def test_a_gap_does_not_wait_for_ever() -> None:
         loopback(faults="http_hang=1") as house,
         hearing(house, settings, backfill=True) as (_, subscription),
     ):
-        connections(house)[0].abort()
-        await read_until(subscription, Disconnected)
-        await trade(house, 2)
-        await read_until(subscription, Recovered)
+        await outage(house, subscription)
         await trade(house, 1)
         gap, message = await read(subscription, 2)
         assert (gap.missing, gap.backfilled, gap.reason) == (2, 0, "no response in time")

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from consumers import carried, client_of, connections, quick, read
+from consumers import carried, client_of, cut, quick, read
 from loopback import START_MS, Loopback, loopback, looped, until
 
 import tickerplant
@@ -76,10 +76,7 @@ async def test_a_lost_connection_leaves_no_hole_behind_a_history() -> None:
         await carried(market, AGGREGATES)
         aggregates(house, 5)
         before = await read(subscription, 5)
-        (connection,) = connections(house)
-        connection.transport.abort()  # type: ignore[attr-defined]
-        aggregates(house, 30)
-        await until(lambda: not market.is_delivered(AGGREGATES))
+        await cut(house, market, lambda: aggregates(house, 30))
         await carried(market, AGGREGATES)
         aggregates(house, 5)
         after: list[Any] = []
