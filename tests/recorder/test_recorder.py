@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import pytest
 from loopback import Loopback, listen, loopback, looped, until
 from tuning import tuned
 from world import Witness
@@ -52,7 +51,6 @@ from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.streams import resolve
 from tickerplant.venue import COINM, USDM
 
-
 T = TypeVar("T")
 START_MS = 1_767_225_600_000
 QUICK = tuned(
@@ -73,6 +71,8 @@ NAMES = (
     "ethusdt@depth@0ms",
 )
 NUMBERED = NAMES[:2]
+LATER_PORT = 50_000
+"""A port, in memory, at which nobody listens at first."""
 
 
 def nobody(_: Notice) -> None:
@@ -101,7 +101,7 @@ class House(Loopback):
 @asynccontextmanager
 async def simulation(*, faults: str = "", port: int = 0) -> AsyncIterator[House]:
     traded = instruments(START_MS, ("BTCUSDT", "ETHUSDT"))
-    exchange = SimulatedExchange(traded, seed=5, start_ms=START_MS)
+    exchange = SimulatedExchange(traded, seed=5, start_ms=START_MS, intensity=0.3, quoting=0.3)
     plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
     server = Server(
         plant,
@@ -128,6 +128,16 @@ async def simulation(*, faults: str = "", port: int = 0) -> AsyncIterator[House]
         await server.stop()
 
 
+def clock_of_loop() -> Callable[[], int]:
+    """Return the time, ns since the epoch, as it passes in the running loop.
+
+    What is received has the time of the machine, which is earlier: the writer raises it.
+    """
+    loop = asyncio.get_running_loop()
+    began_ns = time.time_ns() - int(loop.time() * 1e9)
+    return lambda: began_ns + int(loop.time() * 1e9)
+
+
 class Recording:
     """A recorder at work."""
 
@@ -150,6 +160,10 @@ class Recording:
         await until(
             lambda: all(each.messages > had + 1 for each, had in zip(heard, before, strict=True))
         )
+
+    async def wait_delivered(self) -> None:
+        """Wait until all streams are delivered."""
+        await until(lambda: all(each.primary for each in self.feed.merged_streams.values()))
 
     async def wait_anchored(self, count: int) -> None:
         await until(lambda: self.recorder.rest_jobs.snapshots >= count)
@@ -174,6 +188,7 @@ async def recording(
     hosts = hosts_of(USDM, f"ws://{house.server.urls[USDM.name]}")
     rest = RestClient(hosts, WeightBudget(weight))
     names = names or NAMES
+    clock_ns = clock_of_loop()
     writer = RecordingWriter(
         str(folder),
         venue=USDM,
@@ -181,6 +196,7 @@ async def recording(
         profile=await discover_profile(rest),
         streams=names,
         settings=WriterSettings(flush_ms=100, **writing),
+        clock_ns=clock_ns,
     )
     recorder = Recorder(
         hosts,
@@ -191,6 +207,7 @@ async def recording(
         snapshots_ms=snapshots_ms,
         levels=levels,
         on_notice=nobody,
+        clock_ns=clock_ns,
     )
     found = Recording(recorder, writer)
     running = asyncio.create_task(recorder.run(found.over))
@@ -216,7 +233,7 @@ def recorded(folder: Path) -> tuple[dict[str, list[bytes]], list[bytes]]:
     """Return the payloads by stream, and the answers."""
     lines, flaws = read(folder)
     assert flaws == []
-    times = [time for time, _ in lines]
+    times = [time_ns for time_ns, _ in lines]
     assert times == sorted(times), "receive times never go back"
     payloads: defaultdict[str, list[bytes]] = defaultdict(list)
     answers = []
@@ -350,13 +367,14 @@ async def test_a_planned_renewal_loses_nothing_and_repeats_nothing(tmp_path: Pat
 @looped
 async def test_a_reset_is_noted_with_its_length_and_followed_by_a_snapshot(tmp_path: Path) -> None:
     async with simulation() as house:
-        settings = tuned(QUICK, retry_base_ms=600, retry_max_ms=600)
+        settings = tuned(QUICK, stable_after_ms=60_000, retry_base_ms=900, retry_max_ms=900)
         async with recording(house, tmp_path, settings=settings) as tape:
             await tape.wait_heard(*NAMES)
             await tape.wait_anchored(2)
             house.reset()
             await until(lambda: tape.recorder.manifest.outages)
             await tape.wait_anchored(4)
+            await tape.wait_delivered()
         payloads, answers = recorded(tmp_path)
         missed = 0
         for name in NAMES:
@@ -511,9 +529,7 @@ async def test_a_tape_that_fails_ends_it() -> None:
 async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
     tmp_path: Path,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    hosts = hosts_of(USDM, f"ws://127.0.0.1:{port}")
+    hosts = hosts_of(USDM, f"ws://127.0.0.1:{LATER_PORT}")
     rest = RestClient(hosts, WeightBudget())
     profile = await discover_profile(rest)
     assert profile == ""
@@ -530,7 +546,7 @@ async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
     )
     running = asyncio.create_task(recorder.run(over))
     await until(lambda: tape.notes)
-    async with simulation(port=port):
+    async with simulation(port=LATER_PORT):
         await until(lambda: set(recorder.received) == set(NAMES))
         await until(lambda: any(isinstance(each, ProfileReported) for each in tape.notes))
         await until(lambda: any(isinstance(each, InstrumentsListed) for each in tape.notes))
@@ -576,7 +592,7 @@ async def test_more_streams_than_a_connection_allows_need_several(tmp_path: Path
     wanted = (*names, "btcusdt@trade")
     async with simulation() as house, recording(house, tmp_path, *wanted) as tape:
         await until(lambda: len(tape.feed.merged_streams) == len(wanted))
-        await until(lambda: all(each.primary for each in tape.feed.merged_streams.values()))
+        await tape.wait_delivered()
         sizes = sorted(len(connection.names) for connection in tape.feed.connections.values())
         assert sizes == [2_501 - 2 * 1024, 1024, 1024]
         await tape.wait_heard("btcusdt@trade")

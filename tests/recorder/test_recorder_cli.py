@@ -29,7 +29,6 @@ from tickerplant.cli import main
 from tickerplant.recording.manifest_entries import RunEnded, RunOutage, RunStarted
 from tickerplant.venue import COINM, USDM
 
-
 NAME = "btcusdt@trade"
 CLOSED = "ws://127.0.0.1:9"
 TOTALS = re.compile(
