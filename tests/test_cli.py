@@ -20,7 +20,7 @@ from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 
 FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
-SMALL = ("simulate", *FREE_PORTS, "--symbols", "BTCUSDT,BTCUSD_PERP")
+SMALL = ("simulate", *FREE_PORTS, "--symbols", "BTCUSDT,BTCUSD_PERP", "--quoting", "0.3")
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -80,12 +80,12 @@ def test_an_unknown_environment_variable_is_only_warned_about(
     )
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
-def test_help_lists_every_setting(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(command, "--help", capsys=capsys)
-    assert status == 0
-    for setting in settings_of(COMMANDS[command]):
-        assert f"--{setting.option} " in out
+def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, settings in COMMANDS.items():
+        status, out, _ = run(command, "--help", capsys=capsys)
+        assert status == 0
+        for setting in settings_of(settings):
+            assert f"--{setting.option} " in out, command
 
 
 @pytest.mark.parametrize(
@@ -106,79 +106,24 @@ def test_the_reference_tables_are_printed(
     assert re.search(expected, out, re.MULTILINE), out
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("simulate", "--usdm-port", "x"), "invalid value 'x' for --usdm-port"),
-        (
-            ("relay", "--usdm-url", "nonsense"),
-            "invalid value 'nonsense' for --usdm-url: expected a URL with scheme ws",
-        ),
-        (("relay", "--coinm-url", "ws://a/b"), "invalid value 'ws://a/…' for --coinm-url"),
-        (("relay", "--copies", "0"), "invalid value '0' for --copies"),
-        (("relay", "--profile", "nope"), "invalid value 'nope' for --profile: expected one of"),
-        (("simulate", "--xyz"), "no such option '--xyz' (see tickerplant simulate -h)"),
-        (("simulate", "--standby"), "simulate has no --standby: a simulation cannot be taken over"),
-        (("replay", "x", "--standby"), "replay has no --standby: a replay cannot be taken over"),
-        (("simulate", "--sped", "1"), "no such option '--sped'; did you mean --speed"),
-        (("replay", "x", "--run-up", "1s"), "--run-up is now --warm-up"),
-        (("record", "x", "--level", "9"), "--level is now --compression-level"),
-        (("simulate", "--level", "9"), "no such option '--level'; did you mean --log-level"),
-        (("replay", "x", "--profile", "told"), "expected auto, the new name of told"),
-        (("ask", "depth", "--venue", "told"), "expected auto, the new name of told"),
-        (("simualte",), "no such command 'simualte'; did you mean simulate?"),
-        (("simulate", "--duration", "10"), "such as 90s, 15m, 2h or 1d, with its unit"),
-        (("simulate", "--symbols", "BTCUSTD"), "; did you mean BTCUSDT?"),
-        (("simulate", "--limit", "lifetme_ms=1"), "; did you mean lifetime_ms?"),
-        (("nonsense",), "no such command 'nonsense' (see tickerplant -h)"),
-        (("replay",), "PATH is missing: expected a recording: a folder,"),
-        (("replay", "no/such/file.gz"), "no/such/file.gz"),
-        (("simulate", "--config", "no.toml"), "invalid value 'no.toml' for --config"),
-        ((*SMALL, "--limit", "sped=1"), "invalid value 'sped' for --limit: expected one of"),
-        ((*SMALL, "--limit", "max_streams=0"), "invalid value 0 for max_streams"),
-        (
-            (*SMALL, "--limit", "count_control_frames=7"),
-            "invalid value 7 for count_control_frames: expected 0 or 1",
-        ),
-        (
-            (*SMALL, "--limit", "count_control_frames=-1"),
-            "invalid value -1 for count_control_frames: expected 0 or 1",
-        ),
         ((*SMALL, "--host", "\udcff"), "invalid value '\\udcff' for --host"),
-        (("simulate", "--profile", "nope"), "invalid value 'nope' for --profile: expected one of"),
-        (("streams", "x"), "got unexpected extra argument (x) (see tickerplant streams -h)"),
-        (("explain", "--bogus"), "no such option '--bogus' (see tickerplant explain -h)"),
         (("explain", "\udcff\udcfe@trade"), "'\\udcff\\udcfe@trade' is not valid Unicode text"),
-        (("explain", "\udcff@trade", "--json"), "'\\udcff@trade' is not valid Unicode text"),
         (("explain", "ws://\udcff/ws/a"), "is not valid Unicode text"),
-        (("simulate", "--symbols", "NONESUCH"), "NONESUCH"),
-        (("simulate", "--symbols", ""), "--symbols: "),
-        (("simulate", "--limit", ""), "--limit: "),
-        (("simulate", "--limits", "some"), "invalid value 'some' for --limits: expected one of"),
-        (("explain",), "URL-OR-STREAM is missing: expected a URL, a path, a stream"),
-        (("explain", "ftp://fstream.binance.com/ws"), "is not a URL with a host and one of ws"),
-        (("explain", "wss://fstream.binance.com:x/ws"), "is not a URL: Port could not be cast"),
-        (("explain", "wss://fstream.binance.com/nothing"), "Nothing is served at /nothing"),
         (("explain", "wss://fstream.binance.com/" + "w" * 8000), "at most 8000 are allowed"),
-        (
-            ("explain", "btcusdt@trade", "--profile", "2019"),
-            "invalid value '2019' for --profile: expected one of",
-        ),
-        (("explain", "btcusdt@trade", "--routing", "no"), "invalid value 'no' for --routing"),
-        (
-            ("explain", "btcusdt@trade", "--config", "no.toml"),
-            "invalid value 'no.toml' for --config",
-        ),
+        (("watch", "\udcff@trade"), "expected valid Unicode"),
+        (("ask", "depth", "symbol=\udcff"), "expected valid Unicode"),
     ],
 )
-def test_a_usage_error_prints_one_line_and_exits_with_status_2(
+def test_what_is_no_text_or_too_long_is_refused_in_one_line(
     arguments: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, _, err = run(*arguments, capsys=capsys)
-    assert status == 2, err
+    status, out, err = run(*arguments, capsys=capsys)
+    assert (status, out) == (2, "")
     assert expected in err
-    assert re.fullmatch(r"tickerplant: [^\n]+\n", err), "one line, after the addresses if any"
+    assert re.fullmatch(r"tickerplant: [^\n]+\n", err)
 
 
 @pytest.mark.sockets
@@ -190,16 +135,6 @@ def test_a_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"invalid value {port} for --usdm-port: expected a free port" in err
 
 
-def test_a_file_that_is_not_a_recording_is_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("these are notes\n" * 10, encoding="utf-8")
-    status, _, err = run("replay", str(path), *FREE_PORTS, capsys=capsys)
-    assert status == 2
-    assert str(path) in err
-
-
 def test_error_messages_contain_no_terminal_control_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -209,7 +144,7 @@ def test_error_messages_contain_no_terminal_control_characters(
     assert err.count("\n") == 1
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("programs are run")
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_simulation_prints_its_addresses_serves_and_stops_cleanly(sign: signal.Signals) -> None:
     with started(*SMALL, "--log-format", "json") as process:
@@ -232,9 +167,8 @@ def test_a_simulation_prints_its_addresses_serves_and_stops_cleanly(sign: signal
     assert "Traceback" not in err
 
 
-@pytest.mark.sockets
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream(sign: signal.Signals) -> None:
+@pytest.mark.slow("programs are run")
+def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         url = f"ws://127.0.0.1:{nobody.getsockname()[1]}"
@@ -243,14 +177,14 @@ def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream(sign: signal.Sig
             line = process.stderr.readline()
             assert "! the upstream does not respond" in line
             assert url.replace("ws", "http") in line
-            process.send_signal(sign)
+            process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert out == "Nothing was served: the upstream did not respond.\n"
     assert err == ""
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("programs are run")
 def test_a_relay_of_the_wrong_venue_says_so() -> None:
     with started(*SMALL) as upstream:
         assert upstream.stdout is not None
@@ -264,7 +198,7 @@ def test_a_relay_of_the_wrong_venue_says_so() -> None:
     assert (process.returncode, out) == (0, "Nothing was served: the upstream did not respond.\n")
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("programs are run")
 def test_a_relay_serves_another_plant_survives_its_end_and_stops_cleanly() -> None:
     with started(*SMALL) as upstream, contextlib.ExitStack() as stack:
         assert upstream.stdout is not None
@@ -287,15 +221,17 @@ def test_a_relay_serves_another_plant_survives_its_end_and_stops_cleanly() -> No
     assert "Unclosed" not in err
 
 
-@pytest.mark.sockets
-@pytest.mark.parametrize("profile", ["2026q1", "2026q2", "current"])
-def test_the_suggested_stream_delivers_with_strict_routing_too(
-    profile: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.slow("programs are run")
+def test_the_suggested_stream_delivers_with_strict_routing_and_disabled_limits_are_announced(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = ("--profile", profile, "--routing", "strict")
-    with started(*SMALL, *options, "--duration", "1s", "--speed", "0") as process:
+    options = ("--profile", "current", "--routing", "strict")
+    short = ("--limits", "off", "--start", "2026-01-01", "--duration", "1s", "--speed", "0")
+    with started(*SMALL, *options, *short) as process:
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
+    assert "Limits are off" in out
+    assert out.splitlines()[-1].startswith("Served 0 messages"), "it ends after its duration"
     ((stream, url),) = re.findall(r"tickerplant watch (\S+) --url (\S+)$", out, re.MULTILINE)
     assert re.fullmatch(r"ws://127\.0\.0\.1:\d+", url)
     _, explained, _ = run("explain", stream, "--venue", "usdm", *options, capsys=capsys)
@@ -303,74 +239,23 @@ def test_the_suggested_stream_delivers_with_strict_routing_too(
     assert "silent" not in explained
 
 
-@pytest.mark.sockets
-def test_a_simulation_ends_after_its_duration() -> None:
-    with started(*SMALL, "--start", "2026-01-01", "--duration", "2s", "--speed", "0") as process:
-        out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, err
-    assert out.splitlines()[-1].startswith("Served 0 messages")
+@pytest.mark.slow("programs are run")
+def test_characters_that_the_terminal_lacks_become_ascii() -> None:
+    options = ("--duration", "1s", "--speed", "0")
+    for command, encoding in (("queries",), "latin-1"), ((*SMALL, *options), "cp1252"):
+        with started(*command, encoding=encoding) as process:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, err
+        assert "USDS-M" in out
 
 
-@pytest.mark.sockets
-def test_a_replay_can_exit_at_its_end(tmp_path: Path) -> None:
-    trade = {"e": "trade", "E": 1767225600001, "T": 1767225600000, "s": "BTCUSDT", "t": 1}
-    trade |= {"p": "65280.10", "q": "0.001", "X": "MARKET", "m": True}
-    line = json.dumps({"stream": "btcusdt@trade", "data": trade}, separators=(",", ":"))
-    path = tmp_path / "trades.txt"
-    path.write_text(f"1767225600002000000 {line}\n", encoding="utf-8")
-    options = (*FREE_PORTS, "--speed", "0", "--wait-for", "0", "--exit-at-end")
-    with started("replay", str(path), *options) as process:
-        out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, err
-    assert " from 1 event in " in out.splitlines()[-1]
-
-
-@pytest.mark.sockets
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
-@pytest.mark.parametrize("command", ["queries", "streams", "simulate"])
-def test_characters_that_the_terminal_lacks_become_ascii(command: str, encoding: str) -> None:
-    options = (*SMALL[1:], "--duration", "1s", "--speed", "0") if command == "simulate" else ()
-    with started(command, *options, encoding=encoding) as process:
-        out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, err
-    assert "USDS-M" in out
-
-
-@pytest.mark.sockets
+@pytest.mark.slow("programs are run")
 def test_json_is_utf_8_on_any_terminal() -> None:
     with started("explain", "Ⓢ@trade", "--json", encoding="latin-1") as process:
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, err
     explanation = json.loads(out.encode("latin-1"))
     assert explanation["streams"][0]["stream"] == "Ⓢ@trade"
-
-
-def test_a_url_is_explained_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    url = "wss://fstream.binance.com/stream?streams=btcusdt@depth/BTCUSDT@trade"
-    status, out, _ = run("explain", url, capsys=capsys)
-    assert status == 1, "one stays silent"
-    assert re.search(r"^  btcusdt@depth +depthUpdate +250 ms +public ", out, re.MULTILINE), out
-    assert "BTCUSDT@trade is acknowledged and stays silent, unknown stream" in out
-    assert "ws://127.0.0.1:9001/stream?streams=btcusdt@depth\n" in out
-
-
-def test_an_invalid_url_does_not_prevent_the_others_from_being_explained(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    status, out, err = run("explain", "/nothing", "/ws/btcusdt@depth", capsys=capsys)
-    assert (status, err) == (1, "")
-    assert out.startswith("/nothing\n  ! 404 Nothing is served at /nothing; ")
-    assert re.search(r"^  btcusdt@depth +depthUpdate ", out, re.MULTILINE), out
-
-
-def test_a_url_is_explained_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("--profile", "current", "--routing", "strict", "--json")
-    status, out, _ = run("explain", "/ws/btcusdt@aggTrade", *arguments, capsys=capsys)
-    assert status == 1, "it stays silent"
-    explanation = json.loads(out)
-    (stream,) = explanation["addresses"][0]["streams"]
-    assert stream["silent"] == "wrong route: delivered under /market only"
-    assert explanation["connections"][0]["route"] == "market"
 
 
 FILE = """
@@ -397,10 +282,8 @@ routing = "lenient"
         ((), {}, "", ("current", "strict")),
         ((), {}, '[explain]\nprofile = "2026q2"\n', ("2026q2", "strict")),
         ((), {"TICKERPLANT_PROFILE": "2026q2"}, "", ("2026q2", "strict")),
-        ((), {"TICKERPLANT_ROUTING": "lenient"}, "", ("current", "lenient")),
         ((), {"TICKERPLANT_SPEED": "x"}, "", ("current", "strict")),
         (("--profile", "2026q1"), {"TICKERPLANT_PROFILE": "2026q2"}, "", ("2026q1", "strict")),
-        (("--routing", "lenient"), {"TICKERPLANT_ROUTING": "strict"}, "", ("current", "lenient")),
     ],
 )
 @pytest.mark.parametrize("named_by", ["option", "environment"])
@@ -451,56 +334,42 @@ def test_an_invalid_setting_is_reported_with_its_origin(
         assert err.count("\n") == 1
 
 
-@pytest.mark.sockets
-def test_disabled_limits_are_announced() -> None:
-    options = ("--limits", "off", "--start", "2026-01-01", "--duration", "1s", "--speed", "0")
-    with started(*SMALL, *options) as process:
-        out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, err
-    assert "Limits are off" in out
-
-
-@pytest.mark.sockets
-@pytest.mark.heavy
-def test_streams_rest_and_websocket_api_may_have_hosts_of_their_own(tmp_path: Path) -> None:
-    """Three plants take one role each: what a command needs from another fails at a closed port."""
-    market = (*SMALL, "--seed", "7", "--limits", "off")
+@pytest.mark.slow("programs are run")
+def test_streams_rest_and_websocket_api_may_have_hosts_of_their_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a command needs from a role that it was not given fails at a closed port."""
     with contextlib.ExitStack() as stack:
-        urls = []
-        for _ in range(3):
-            plant = stack.enter_context(started(*market))
-            assert plant.stdout is not None
-            urls.append(plant.stdout.readline().split()[1])
-        streams, rest, api = urls
-        only = {"stream": streams, "rest": rest, "api": api}
+        plant = stack.enter_context(started(*SMALL, "--seed", "7", "--limits", "off"))
+        assert plant.stdout is not None
+        open_url = plant.stdout.readline().split()[1]
 
         def hosts(*roles: str, prefix: str = "") -> list[str]:
-            given = {role: only[role] if role in roles else "ws://127.0.0.1:9" for role in only}
+            given = dict.fromkeys(("stream", "rest", "api"), "ws://127.0.0.1:9")
+            given |= dict.fromkeys(roles, open_url)
             return [part for role, url in given.items() for part in (f"--{prefix}{role}-url", url)]
 
         def done(*arguments: str) -> str:
-            with started(*arguments) as process:
-                out, err = process.communicate(timeout=PATIENCE_S)
-            assert process.returncode == 0, err
+            status, out, err = run(*arguments, "--venue", "usdm", capsys=capfd)
+            assert status == 0, err
             return out
 
         name = "btcusdt@bookTicker"
-        venue = ("--venue", "usdm")
-        watched = done("watch", name, *hosts("stream"), *venue, "--duration", "1s", "--json")
+        watched = done("watch", name, *hosts("stream"), "--duration", "1s", "--json")
         assert json.loads(watched.splitlines()[0])["stream"] == name
-        asked = done("ask", "/fapi/v1/depth", "symbol=BTCUSDT", "limit=5", *hosts("rest"), *venue)
+        asked = done("ask", "/fapi/v1/depth", "symbol=BTCUSDT", "limit=5", *hosts("rest"))
         assert json.loads(asked)["bids"]
-        asked = done("ask", "ticker.price", "symbol=BTCUSDT", *hosts("api"), *venue)
+        asked = done("ask", "ticker.price", "symbol=BTCUSDT", *hosts("api"))
         assert json.loads(asked)["symbol"] == "BTCUSDT"
         out = ("--out", str(tmp_path / "tape"), "--duration", "1s", "--json")
-        report = json.loads(done("record", name, *hosts("stream", "rest"), *venue, *out))
+        report = json.loads(done("record", name, *hosts("stream", "rest"), *out))
         assert report["messages"] > 0
         assert report["silent_streams"] == []
         relaying = ("relay", *hosts("stream", "rest", "api", prefix="usdm-"), *FREE_PORTS)
         relay = stack.enter_context(started(*relaying))
         assert relay.stdout is not None
         relayed = relay.stdout.readline().split()[1]
-        watched = done("watch", name, "--url", relayed, *venue, "--duration", "2s", "--json")
+        watched = done("watch", name, "--url", relayed, "--duration", "2s", "--json")
         assert json.loads(watched.splitlines()[0])["stream"] == name
 
 

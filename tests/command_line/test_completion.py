@@ -135,8 +135,7 @@ def test_what_cannot_be_completed_is_no_error(line: str) -> None:
     assert words(line) == words(line, "zsh")
 
 
-@pytest.mark.sockets
-@pytest.mark.heavy
+@pytest.mark.slow("shells are run")
 @pytest.mark.parametrize("shell", SCRIPTS)
 def test_the_script_is_accepted_by_its_shell(shell: str) -> None:
     program = shutil.which(shell)
