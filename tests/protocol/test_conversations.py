@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from pathlib import Path
 
 import pytest
-from conversation import BarePlayer, hold
+from conversation import SCRIPTS, BarePlayer, hold
 
 from tickerplant.protocol.api_session import REJECTED_KEY
 from tickerplant.protocol.client_requests import (
@@ -19,7 +20,6 @@ from tickerplant.queries import request_errors
 from tickerplant.queries.request_errors import BAD_KEY
 from tickerplant.server.rest import BAD_PATH
 
-SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
 CONTROL_ERRORS = (
     (0, "Unknown property"),
     (1, "Invalid value type: expected Boolean"),
@@ -56,7 +56,7 @@ REFUSALS = dict(inspect.getmembers(request_errors, inspect.isfunction))
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_the_conversation_goes_as_written(script: Path) -> None:
-    hold(script, BarePlayer())
+    asyncio.run(hold(script, BarePlayer()))
 
 
 @pytest.mark.parametrize(("code", "text"), CONTROL_ERRORS)
@@ -88,11 +88,11 @@ def test_a_conversation_that_goes_otherwise_is_reported(tmp_path: Path) -> None:
     script = tmp_path / "otherwise.txt"
     script.write_text('? /ws\n> {"method":"LIST_SUBSCRIPTIONS","id":1}\n< {"result":[],"id":2}\n')
     with pytest.raises(AssertionError, match=r"otherwise.txt:3: expected < .*\"id\":2"):
-        hold(script, BarePlayer())
+        asyncio.run(hold(script, BarePlayer()))
 
 
 def test_a_reply_the_script_does_not_mention_is_reported(tmp_path: Path) -> None:
     script = tmp_path / "unmentioned.txt"
     script.write_text('? /ws\n> {"method":"LIST_SUBSCRIPTIONS","id":1}\n')
     with pytest.raises(AssertionError, match="nothing more was expected"):
-        hold(script, BarePlayer())
+        asyncio.run(hold(script, BarePlayer()))

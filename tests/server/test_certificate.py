@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from loopback import looped
+from loopback import listen, looped
 from stage import open_plant
 
 from tickerplant.config.settings import SimulateSettings
@@ -136,36 +136,37 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         own_certificate(tmp_path / "file" / "tls", [])
 
 
-@pytest.mark.sockets
-def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(own: OwnCertificate) -> None:
-    @looped
-    async def test() -> None:
-        plant = open_plant()
-        server = Server(
-            plant, ports={"usdm": 0, "coinm": 0}, tls=ServedCertificate(str(own.server))
+@looped
+async def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(
+    own: OwnCertificate,
+) -> None:
+    plant = open_plant()
+    server = Server(
+        plant,
+        ports={"usdm": 0, "coinm": 0},
+        tls=ServedCertificate(str(own.server)),
+        listen=listen(),
+    )
+    await server.start()
+    try:
+        offer = Offer(
+            urls=server.urls,
+            schemes=server.schemes,
+            profile=plant.profile.name,
+            symbol_counts=symbol_counts_of(plant),
+            examples=examples_of(plant),
+            authority=str(own.authority),
         )
-        await server.start()
-        try:
-            offer = Offer(
-                urls=server.urls,
-                schemes=server.schemes,
-                profile=plant.profile.name,
-                symbol_counts=symbol_counts_of(plant),
-                examples=examples_of(plant),
-                authority=str(own.authority),
-            )
-            text = ready_line(offer, as_json=False)
-            welcome = server.welcome()
-        finally:
-            await server.stop()
-        address = text.split("wss://")[1].split()[0]
-        assert f"curl --cacert {own.authority} 'https://{address}/" in text
-        assert f"SSL_CERT_FILE={own.authority} " in text
-        assert f"tickerplant watch btcusdt@miniTicker --url wss://{address}\n" in text
-        assert "http://" not in text + welcome
-        assert "ws://" not in (text + welcome).replace("wss://", "")
-
-    test()
+        text = ready_line(offer, as_json=False)
+        welcome = server.welcome()
+    finally:
+        await server.stop()
+    address = text.split("wss://")[1].split()[0]
+    assert f"curl --cacert {own.authority} 'https://{address}/" in text
+    assert f"SSL_CERT_FILE={own.authority} " in text
+    assert f"tickerplant watch btcusdt@miniTicker --url wss://{address}\n" in text
+    assert "http://" not in text + welcome
+    assert "ws://" not in (text + welcome).replace("wss://", "")
 
 
 def test_a_certificate_that_cannot_be_read_is_reported_with_the_reason(tmp_path: Path) -> None:

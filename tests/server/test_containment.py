@@ -44,8 +44,6 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.heavy
-
 PATH = "/ws/btcusdt@bookTicker/btcusdt@trade"
 RULES = (
     "latency=1ms",
@@ -62,7 +60,7 @@ RULES = (
     "garbage=3ms",
 )
 """Every kind of rule that sets a timer for a connection, or writes to it when one fires."""
-TIMES = 5
+TIMES = 4
 """How often a client of each kind comes under each rule: the error needed 2 to 30 of them."""
 CLOSE_FRAME = b"\x88\x82\x00\x00\x00\x00\x03\xe8"
 RESET = struct.pack("ii", 1, 0)
@@ -212,6 +210,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> OwnCertificate:
     return own_certificate(tmp_path_factory.mktemp("tls"), [])
 
 
+@pytest.mark.slow("clients in threads leave a market that keeps real time")
 @pytest.mark.parametrize("scheme", ["plain", "tls"])
 @pytest.mark.parametrize("origin", ["simulate", "replay"])
 @looped_on_sockets

@@ -1,4 +1,4 @@
-"""The scripted conversations again, with the real server and a socket between.
+"""The scripted conversations again, with the real server and a connection between.
 
 What the hub is asked to do (lines that begin with `*`) cannot be seen from outside; everything
 else has to be exactly what the bare sessions say.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from pathlib import Path
 
 import pytest
-from conversation import _DURATION, START_MS, UNITS_MS, _steps, little_exchange, venue_of
-from loopback import Loopback, loopback, shake_hands, until
+from conversation import SCRIPTS, START_MS, Player, hold, little_exchange, venue_of
+from loopback import Loopback, loopback, looped, looped_on_sockets, shake_hands, until
 from msgspec.structs import replace
+from programs import PATIENCE_S
 from websockets.client import ClientProtocol
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
@@ -25,11 +25,6 @@ from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.backend import LocalBackend
 from tickerplant.server.endpoint import Endpoint
 
-pytestmark = pytest.mark.sockets
-
-SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
-ALLOWED_LATE_S = 5.0
-
 
 def answer_here(endpoint: Endpoint) -> None:
     """Let new connections be answered with what the endpoint has now."""
@@ -38,10 +33,11 @@ def answer_here(endpoint: Endpoint) -> None:
     )
 
 
-class SocketPlayer:
+class ServerPlayer(Player):
     """The client's side: it says what the script says and nothing by itself, not even a pong."""
 
     def __init__(self, house: Loopback) -> None:
+        super().__init__()
         self._house = house
         self._endpoints = house.server.endpoints
         for endpoint in self._endpoints:
@@ -49,7 +45,6 @@ class SocketPlayer:
             answer_here(endpoint)
         self._endpoint = self._endpoints[0]
         self._loop = asyncio.get_running_loop()
-        self._seen: deque[str] = deque()
         self._arrived = asyncio.Event()
         self._pongs = 0
         self._listening: asyncio.Task[None] | None = None
@@ -63,7 +58,7 @@ class SocketPlayer:
             answer_here(endpoint)
 
     async def connect(self, path: str) -> None:
-        await self.disconnect()
+        await self.leave()
         venue = venue_of(path)
         self._endpoint = next(each for each in self._endpoints if each.venue is venue)
         self._socket = self._house.socket(venue)
@@ -71,8 +66,8 @@ class SocketPlayer:
         self._client = ClientProtocol(parse_uri("ws://test/"), state=State.OPEN)
         self._listening = asyncio.create_task(self._listen(first))
 
-    async def disconnect(self) -> None:
-        """Leave; whatever was said before and not expected is an error."""
+    async def leave(self) -> None:
+        """End the connection; whatever was said before and not expected is an error."""
         if self._listening is None:
             return
         await self._send(Frame(Opcode.CLOSE, Close(1000, "").serialize()))
@@ -80,15 +75,15 @@ class SocketPlayer:
         self._listening = None
         self._socket.close()
         await until(lambda: not self._endpoint.connections)
-        said = [line for line in self._seen if line != "! 1000 "]
-        assert not said, f"nothing more was expected, but saw {said[0]}"
-        self._seen.clear()
+        if "! 1000 " in self.seen:
+            self.seen.remove("! 1000 ")
+        assert not self.seen, f"nothing more was expected, but saw {self.seen[0]}"
 
     async def ask(self, path: str) -> None:
         answer = await self._house.get(path, venue_of(path))
-        self._seen.append(f"< {answer.status} {answer.body.decode()}")
+        self.seen.append(f"< {answer.status} {answer.body.decode()}")
 
-    async def say(self, text: str) -> None:
+    async def send_text(self, text: str) -> None:
         await self._send(Frame(Opcode.TEXT, text.encode()))
 
     async def send_frame(self, kind: str, payload: bytes) -> None:
@@ -102,7 +97,7 @@ class SocketPlayer:
         elif kind == "pong":
             await until(lambda: counters.pongs_received > received)
 
-    def wait(self, duration_ms: int) -> None:
+    async def wait(self, duration_ms: int) -> None:
         """Let time pass as it does: no deadline is passed over."""
         clock = self._house.clock
         end_ms = clock.now_ms + duration_ms
@@ -120,11 +115,11 @@ class SocketPlayer:
     async def next_line(self) -> str:
         """Return the next thing that is seen."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ALLOWED_LATE_S):
-                while not self._seen:
+            async with asyncio.timeout(PATIENCE_S):
+                while not self.seen:
                     self._arrived.clear()
                     await self._arrived.wait()
-        return self._seen.popleft() if self._seen else "nothing"
+        return await super().next_line()
 
     async def _send(self, frame: Frame) -> None:
         with contextlib.suppress(ConnectionError):
@@ -148,53 +143,28 @@ class SocketPlayer:
     def _see(self, frame: Frame) -> None:
         match frame.opcode:
             case Opcode.TEXT:
-                self._seen.append(f"< {bytes(frame.data).decode()}")
+                self.seen.append(f"< {bytes(frame.data).decode()}")
             case Opcode.PING:
-                self._seen.append(f"<< ping {bytes(frame.data).decode()}")
+                self.seen.append(f"<< ping {bytes(frame.data).decode()}")
             case Opcode.PONG:
                 self._pongs += 1
             case Opcode.CLOSE:
                 close = Close.parse(bytes(frame.data))
-                self._seen.append(f"! {close.code} {close.reason}")
+                self.seen.append(f"! {close.code} {close.reason}")
 
 
-async def play(step: str, player: SocketPlayer) -> None:
-    """Do what one line of a script says, or compare what is seen with it."""
-    sign, _, rest = step.partition(" ")
-    match sign:
-        case "?":
-            await player.connect(rest)
-        case "$":
-            await player.ask(rest)
-        case "=":
-            name, _, value = rest.partition(" ")
-            player.limit(name, int(value))
-        case ">":
-            await player.say(rest)
-        case ">>":
-            kind, _, payload = rest.partition(" ")
-            await player.send_frame(kind, payload.encode())
-        case "@":
-            duration = _DURATION.fullmatch(rest)
-            assert duration is not None
-            player.wait(int(duration[1]) * UNITS_MS[duration[2]])
-        case "*":
-            pass
-        case _:
-            happened = await player.next_line()
-            assert happened == step, f"expected {step}, but saw {happened}"
+async def hold_with_a_server(script: Path) -> None:
+    async with loopback() as house:
+        await hold(script, ServerPlayer(house))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_the_conversation_goes_as_written_over_a_socket(script: Path) -> None:
-    lines = script.read_text(encoding="utf-8").splitlines()
-    asyncio.run(hold([step for line in lines for step in _steps(line)]))
+@looped
+async def test_the_conversation_goes_as_written_with_a_server(script: Path) -> None:
+    await hold_with_a_server(script)
 
 
-async def hold(steps: list[str]) -> None:
-    """Play a whole script."""
-    async with loopback() as house:
-        player = SocketPlayer(house)
-        for step in steps:
-            await play(step, player)
-        await player.disconnect()
+@pytest.mark.parametrize("name", ["rest_errors", "keepalive"])
+@looped_on_sockets
+async def test_the_conversation_goes_as_written_over_a_socket(name: str) -> None:
+    await hold_with_a_server(SCRIPTS[0].with_name(f"{name}.txt"))
