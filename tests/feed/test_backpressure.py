@@ -50,7 +50,7 @@ def test_who_is_full_stops_nobody_and_loses_nothing(name: str, copies: int) -> N
 
 
 @pytest.mark.heavy
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=16)
 @given(
     name=st.sampled_from([*KINDS]),
     copies=st.integers(1, 2),

@@ -163,7 +163,7 @@ def test_a_server_that_splits_its_paths_later_is_followed_at_the_next_renewal() 
 
 
 @pytest.mark.heavy
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=6)
 @given(seed=st.integers(0, 10**6), copies=st.integers(1, 2))
 def test_the_server_holds_what_is_wanted_whatever_was_wanted_before(seed: int, copies: int) -> None:
     rng = Random(seed)
@@ -175,7 +175,7 @@ def test_the_server_holds_what_is_wanted_whatever_was_wanted_before(seed: int, c
         delay_ms=rng.choice([5, 300]),
     )
     consumers: list[tuple[Consumer, list[str]]] = []
-    for _ in range(250):
+    for _ in range(120):
         if consumers and rng.random() < 0.5:
             consumer, names = consumers.pop(rng.randrange(len(consumers)))
             world.feed.detach(names, consumer)
@@ -187,7 +187,7 @@ def test_the_server_holds_what_is_wanted_whatever_was_wanted_before(seed: int, c
         world.perform()
         world.run(rng.choice([0, 0, 30, 200]))
         assert all(len(wire.session.names) <= 40 for wire in world.wires.values())
-        if rng.random() < 0.01 and world.wires:
+        if rng.random() < 0.02 and world.wires:
             world.wires[rng.choice([*world.wires])].cut()
     for wire in world.wires.values():
         assert_paced([at for at, _ in wire.requests])
@@ -217,24 +217,25 @@ def assert_paced(times: list[int]) -> None:
 @pytest.mark.heavy
 def test_more_names_than_a_connection_takes_open_another() -> None:
     world = World()
-    world.attach(*[f"s{number}usdt@aggTrade" for number in range(2_500)], settle_ms=20_000)
-    assert sorted(len(wire.session.names) for wire in world.wires.values()) == [452, 1_024, 1_024]
+    world.attach(*[f"s{number}usdt@aggTrade" for number in range(1_100)], settle_ms=20_000)
+    assert sorted(len(wire.session.names) for wire in world.wires.values()) == [76, 1_024]
     assert all(wire.requests[0][1]["method"] == "SUBSCRIBE" for wire in world.wires.values())
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("most", [5, 70, 250, 399])
+@pytest.mark.parametrize("most", [5, 399])
 def test_a_server_that_takes_fewer_streams_gets_more_connections(most: int) -> None:
     world = World(limits=structs.replace(LIMITS, max_streams=most), opens_per_s=20)
-    consumer = world.attach(*MANY)
+    names = MANY[: max(most + 1, 100)]
+    consumer = world.attach(*names)
     world.run(50_000)
-    assert world.held() == dict.fromkeys(MANY, 1)
+    assert world.held() == dict.fromkeys(names, 1)
     assert world.feed.is_delivering
     assert not consumer.notices(SubscriptionRejected)
-    for name in MANY:
+    for name in names:
         world.publish(name, KINDS[AGGREGATES](1))
     world.run(1_000)
-    assert len(consumer.messages()) == len(MANY)
+    assert len(consumer.messages()) == len(names)
 
 
 def test_a_name_that_the_server_refuses_is_reported_and_harms_no_other() -> None:

@@ -18,7 +18,7 @@ steps = st.lists(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(steps=steps, seed=st.integers(0, 99), pace=st.integers(20, 200))
 def test_the_loss_of_one_copy_at_a_time_costs_nothing(
     name: str, steps: list[tuple[str, int]], seed: int, pace: int
@@ -70,7 +70,7 @@ def test_a_primary_that_sends_nothing_of_a_stream_is_replaced(name: str) -> None
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     swallowed=st.tuples(st.frozensets(st.integers(5, 60)), st.frozensets(st.integers(5, 60))),
     slow=st.integers(0, 1),
@@ -104,7 +104,7 @@ def test_what_one_connection_loses_the_other_delivers(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     outage_ms=st.integers(0, 40_000),
     copies=st.integers(1, 2),

@@ -274,7 +274,6 @@ def test_a_secondary_may_be_far_ahead_and_nothing_is_lost() -> None:
 
 
 @pytest.mark.heavy
-@settings(deadline=None, max_examples=60)
 @given(
     sent=st.lists(st.tuples(st.integers(1, 25), st.integers(0, 2)), min_size=5, max_size=60),
     backfills=st.booleans(),
