@@ -95,6 +95,7 @@ async def test_small_messages_do_not_wait_for_each_other() -> None:
     async with loopback() as house, house.connect("/ws/btcusdt@trade"):
         (connection,) = house.server.connections
         assert isinstance(connection, WebSocketConnection)
+        assert type(connection.transport).__module__.startswith("aiofastnet")
         sock = connection.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "TCP_NODELAY is on"
 

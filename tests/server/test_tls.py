@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import ssl
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from msgspec.structs import replace
 from programs import PATIENCE_S
 
 import tickerplant
+from tickerplant.cli import main
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
@@ -44,7 +42,7 @@ def trusting(own: OwnCertificate) -> ssl.SSLContext:
 
 @looped_on_sockets
 async def test_the_client_library_and_the_program_trust_what_the_environment_names(
-    own: OwnCertificate, monkeypatch: pytest.MonkeyPatch
+    own: OwnCertificate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(own.authority))
     async with loopback(tls=ServedCertificate(str(own.server))) as house:
@@ -54,19 +52,9 @@ async def test_the_client_library_and_the_program_trust_what_the_environment_nam
             await until(lambda: house.server.subscriber_count)
             house.trade()
             assert "BTCUSDT" in repr(await anext(aiter(trades)))
-        asked = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tickerplant",
-            "ask",
-            "time",
-            "--rest",
-            "--url",
-            url,
-            stdout=subprocess.PIPE,
-            env=os.environ,
-        )
-        answer, _ = await asked.communicate()
+        with pytest.raises(SystemExit, match="0"):
+            await asyncio.to_thread(main, ["ask", "time", "--rest", "--url", url])
+        answer = capsys.readouterr().out
         assert "serverTime" in json.loads(answer)
 
 
