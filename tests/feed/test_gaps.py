@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from payloads import AGGREGATES, CANDLES, DEPTH, KINDS, TICKERS, aggregate, candle_of
 from world import Consumer, World
