@@ -1,6 +1,7 @@
 """`tickerplant record` as a user runs it, against a server of this test.
 
-Only tests of signals, kills and standard error start a process.
+Tests of signals, kills and standard error start a process; in the others, the command and its server
+share a loop in memory.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import resource
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from typing import Any, TypeAlias
 
+import memory_loop
 import msgspec
 import pytest
 from loopback import Loopback, loopback, looped_on_sockets, until
@@ -27,10 +28,12 @@ from written import manifest, read, writer
 
 from tickerplant.cli import main
 from tickerplant.recording.manifest_entries import RunEnded, RunOutage, RunStarted
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import COINM, USDM, VENUES
 
 NAME = "btcusdt@trade"
 CLOSED = "ws://127.0.0.1:9"
+SERVED = USDM_URL, COINM_URL = "ws://127.0.0.1:1", "ws://127.0.0.1:2"
+"""The first ports in memory."""
 TOTALS = re.compile(
     r"recorded ([\d,]+) messages? of (\d+) of (\d+) streams? in [\d.]+ s, .*"
     r" The same command continues the recording\.\n"
@@ -63,16 +66,28 @@ async def running(
         await process.wait()
 
 
+Run: TypeAlias = Callable[..., tuple[int, str]]
+
+
 @pytest.fixture
-def run(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str]]:
-    """Runs the command in this process; returns its status and standard error."""
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command in a loop in memory, beside a server; returns its status and standard error."""
     for name in os.environ:
         if name.startswith("TICKERPLANT_"):
             monkeypatch.delenv(name)
 
-    def run(*arguments: str) -> tuple[int, str]:
+    def run(
+        *arguments: str, server: Callable[[], AbstractAsyncContextManager[Loopback]] = loopback
+    ) -> tuple[int, str]:
+        def in_memory(command: Coroutine[None, None, int]) -> int:
+            async def beside() -> int:
+                async with server() as house:
+                    assert [f"ws://{house.server.urls[each.name]}" for each in VENUES] == [*SERVED]
+                    return await command
+
+            return memory_loop.run(beside())
+
+        monkeypatch.setattr(asyncio, "run", in_memory)
         with pytest.raises(SystemExit) as ended:
             main(["record", *arguments])
         out, err = capfd.readouterr()
@@ -82,22 +97,6 @@ def run(
         return ended.value.code, err
 
     return run
-
-
-@contextmanager
-def in_thread(opened: AbstractAsyncContextManager[Loopback]) -> Iterator[Loopback]:
-    """Serve in another thread."""
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(30)
-    finally:
-        closing = opened.__aexit__(None, None, None)
-        asyncio.run_coroutine_threadsafe(closing, loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 @asynccontextmanager
@@ -151,7 +150,8 @@ def end_of(folder: Path) -> Any:
     return manifest(folder).entries[-1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.slow("a process is interrupted")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @looped_on_sockets
 async def test_an_interruption_ends_it_with_the_totals_and_status_0(
     tmp_path: Path, number: signal.Signals
@@ -170,15 +170,14 @@ async def test_an_interruption_ends_it_with_the_totals_and_status_0(
     assert end_of(tmp_path).reason == "interrupted"
 
 
-@pytest.mark.sockets
-def test_it_ends_when_the_time_is_up(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
-    with in_thread(trading()) as server:
-        status, err = run(NAME, *to(tmp_path, server), "--duration", "0.5s")
+def test_it_ends_when_the_time_is_up(tmp_path: Path, run: Run) -> None:
+    status, err = run(NAME, *to(tmp_path, USDM_URL), "--duration", "0.5s", server=trading)
     assert status == 0, err
     assert isinstance(end_of(tmp_path), RunEnded)
     assert end_of(tmp_path).reason == "the time is up"
 
 
+@pytest.mark.slow("a process is killed")
 @looped_on_sockets
 async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -> None:
     async with trading() as server:
@@ -187,7 +186,7 @@ async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -
             process.kill()
             await process.wait()
         tear(tmp_path)
-        async with running(NAME, *to(tmp_path, server), "--duration", "0.5s") as process:
+        async with running(NAME, *to(tmp_path, server), "--duration", "2s") as process:
             _, error = await process.communicate()
     assert process.returncode == 0
     err = error.decode()
@@ -202,35 +201,26 @@ async def test_a_killed_recording_is_continued_after_an_outage(tmp_path: Path) -
     assert len([each for each in entries if isinstance(each, RunOutage)]) == 1
 
 
-@pytest.mark.sockets
-def test_a_symbol_that_is_not_listed_is_warned_of_at_the_start(
-    tmp_path: Path, run: Callable[..., tuple[int, str]]
-) -> None:
-    with in_thread(trading()) as server:
-        arguments = (NAME, "nope@trade", *to(tmp_path, server), "--duration", "1s")
-        status, err = run(*arguments)
+def test_a_symbol_that_is_not_listed_is_warned_of_at_the_start(tmp_path: Path, run: Run) -> None:
+    arguments = (NAME, "nope@trade", *to(tmp_path, USDM_URL), "--duration", "1s")
+    status, err = run(*arguments, server=trading)
     assert status == 0, err
     assert err.count("! NOPE is not listed; it is recorded if it comes") == 1
     assert "BTCUSDT is not listed" not in err
 
 
-@pytest.mark.sockets
-def test_a_continued_recording_says_how_long_nothing_was_recorded(
-    tmp_path: Path, run: Callable[..., tuple[int, str]]
-) -> None:
-    with in_thread(trading()) as server:
-        arguments = (NAME, *to(tmp_path, server), "--duration", "0.7s")
-        _, first = run(*arguments)
-        _, second = run(*arguments)
+def test_a_continued_recording_says_how_long_nothing_was_recorded(tmp_path: Path, run: Run) -> None:
+    arguments = (NAME, *to(tmp_path, USDM_URL), "--duration", "0.7s")
+    _, first = run(*arguments, server=trading)
+    _, second = run(*arguments, server=trading)
     assert "= recording begins" in first
     assert "= recording begins" not in second
     assert re.search(r"= recording continues, nobody recorded for \d+\.\d s ", second), second
 
 
-@pytest.mark.sockets
 def test_a_recording_without_messages_prints_the_reason_and_exits_with_1(
     tmp_path: Path,
-    run: Callable[..., tuple[int, str]],
+    run: Run,
 ) -> None:
     status, err = run(NAME, *to(tmp_path, CLOSED), "--duration", "0.5s")
     assert status == 1
@@ -239,17 +229,15 @@ def test_a_recording_without_messages_prints_the_reason_and_exits_with_1(
     assert TOTALS.fullmatch(err.splitlines(keepends=True)[-1]), err
 
 
-@pytest.mark.sockets
-def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[int, str]]) -> None:
+def test_streams_are_read_from_files(tmp_path: Path, run: Run) -> None:
     names = tmp_path / "names"
     names.write_text(f"# trades\n\n{NAME}  # the first\n  btcusdt@aggTrade\n{NAME}\n")
-    with in_thread(trading()) as server:
-        status, err = run(f"@{names}", *to(tmp_path / "out", server), "--duration", "0.5s")
+    arguments = (f"@{names}", *to(tmp_path / "out", USDM_URL), "--duration", "0.5s")
+    status, err = run(*arguments, server=trading)
     assert status == 0, err
     assert manifest(tmp_path / "out").streams == {NAME, "btcusdt@aggTrade"}
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -271,7 +259,7 @@ def test_streams_are_read_from_files(tmp_path: Path, run: Callable[..., tuple[in
     ],
 )
 def test_wrong_usage_prints_one_line(
-    tmp_path: Path, run: Callable[..., tuple[int, str]], arguments: tuple[str, ...], said: str
+    tmp_path: Path, run: Run, arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "latin").write_bytes(b"\xe9t\xe9@trade\n")
     (tmp_path / "empty").write_text("# nothing\n")
@@ -283,34 +271,24 @@ def test_wrong_usage_prints_one_line(
     assert err.count("\n") == 1
 
 
-@pytest.mark.sockets
-def test_a_recording_of_another_venue_is_not_changed(
-    tmp_path: Path, run: Callable[..., tuple[int, str]]
-) -> None:
-    with in_thread(trading()) as server:
-        assert (run(NAME, *to(tmp_path, server), "--duration", "0.3s"))[0] == 0
-        before = contents(tmp_path)
-        status, err = run("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
+def test_a_recording_of_another_venue_is_not_changed(tmp_path: Path, run: Run) -> None:
+    given = to(tmp_path, USDM_URL)
+    assert run(NAME, *given, "--duration", "0.3s", server=trading)[0] == 0
+    before = contents(tmp_path)
+    status, err = run("btcusd_perp@trade", *given, "--venue", COINM.name)
     assert status == 2
     assert "is a recording of USDⓈ-M, not of COIN-M" in err
     assert before == contents(tmp_path)
 
 
-@pytest.mark.sockets
-def test_the_port_of_the_other_venue_is_warned_of(
-    tmp_path: Path, run: Callable[..., tuple[int, str]]
-) -> None:
-    with in_thread(loopback()) as server:
-        given = ("btcusd_perp@trade", *to(tmp_path, server), "--venue", COINM.name)
-        status, err = run(*given, "--duration", "0.3s")
-        assert f"WARNING ! {url(server)} serves USDⓈ-M, not COIN-M" in err
+def test_the_port_of_the_other_venue_is_warned_of(tmp_path: Path, run: Run) -> None:
+    given = ("btcusd_perp@trade", *to(tmp_path, USDM_URL), "--venue", COINM.name)
+    status, err = run(*given, "--duration", "0.3s")
+    assert f"WARNING ! {USDM_URL} serves USDⓈ-M, not COIN-M" in err
     assert status == 1
 
 
-@pytest.mark.sockets
-def test_two_recorders_do_not_share_a_folder(
-    tmp_path: Path, run: Callable[..., tuple[int, str]]
-) -> None:
+def test_two_recorders_do_not_share_a_folder(tmp_path: Path, run: Run) -> None:
     recording = writer(tmp_path)
     status, err = run(NAME, *to(tmp_path, CLOSED), "--duration", "0.3s")
     recording.close("done")
@@ -318,6 +296,7 @@ def test_two_recorders_do_not_share_a_folder(
     assert "another recorder writes into it" in err
 
 
+@pytest.mark.slow("a process with a disk of its own")
 @looped_on_sockets
 async def test_a_full_disk_ends_it_with_file_and_offset_and_an_intact_recording(
     tmp_path: Path,
@@ -339,6 +318,7 @@ async def test_a_full_disk_ends_it_with_file_and_offset_and_an_intact_recording(
     assert found == list(range(found[0], found[0] + len(found)))
 
 
+@pytest.mark.slow("a process with a standard error of its own")
 @looped_on_sockets
 async def test_it_continues_while_standard_error_is_blocked(tmp_path: Path) -> None:
     reading, writing = os.pipe()
@@ -347,27 +327,26 @@ async def test_it_continues_while_standard_error_is_blocked(tmp_path: Path) -> N
         while True:
             os.write(writing, b"x")
     os.set_blocking(writing, True)
-    arguments = (NAME, "nonsense", *to(tmp_path, CLOSED), "--duration", "0.5s")
-    async with running(*arguments, stderr=writing) as process:
-        assert await process.wait() == 1, "nothing was received"
-    os.close(reading)
     async with trading() as server:
-        arguments = (NAME, "nonsense", *to(tmp_path, server), "--duration", "0.5s")
+        arguments = (NAME, "nonsense", *to(tmp_path, server), "--duration", "2s")
         async with running(*arguments, stderr=writing) as process:
             assert await process.wait() == 0
+    os.close(reading)
     os.close(writing)
     assert ids(tmp_path)
 
 
+@pytest.mark.slow("a process with a standard error of its own")
 @looped_on_sockets
 async def test_it_continues_without_standard_error(tmp_path: Path) -> None:
     async with trading() as server:
-        arguments = (NAME, *to(tmp_path, server), "--duration", "0.5s")
+        arguments = (NAME, *to(tmp_path, server), "--duration", "2s")
         async with running(*arguments, before=lambda: os.close(2)) as process:
             assert await process.wait() == 0
     assert ids(tmp_path)
 
 
+@pytest.mark.slow("a process in a terminal")
 @looped_on_sockets
 async def test_a_terminal_shows_one_line_of_progress(tmp_path: Path) -> None:
     ours, theirs = open_terminal()
@@ -390,13 +369,10 @@ async def test_a_terminal_shows_one_line_of_progress(tmp_path: Path) -> None:
     assert shown.endswith("continues the recording.\r\n")
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize("names", [("!bookTicker",), ("btcusd_perp@trade", "!bookTicker")])
 def test_the_venue_that_answers_is_recorded_if_nothing_else_names_one(
-    tmp_path: Path, run: Callable[..., tuple[int, str]], names: tuple[str, ...]
+    tmp_path: Path, run: Run, names: tuple[str, ...]
 ) -> None:
-    with in_thread(loopback()) as server:
-        address = f"ws://{server.server.urls[COINM.name]}"
-        _, err = run(*names, *to(tmp_path, address), "--duration", "0.3s")
+    _, err = run(*names, *to(tmp_path, COINM_URL), "--duration", "0.3s")
     assert "venue=coinm" in err
     assert manifest(tmp_path).venue == COINM.name

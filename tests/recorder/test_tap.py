@@ -60,6 +60,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.levers import parse_lever
 from tickerplant.sources.simulated import open_market
+from tickerplant.units import NS_PER_MS
 from tickerplant.venue import COINM, USDM
 from tickerplant.verifying.walk import Walk
 
@@ -72,10 +73,19 @@ def tapped(
     *names: str,
     settings: WriterSettings = WriterSettings(flush_ms=0),  # noqa: B008  # it is frozen
 ) -> Tap:
+    def clock_ns() -> int:
+        return plant.now_ms * NS_PER_MS
+
     writer = RecordingWriter(
-        str(folder), venue=USDM, url="", profile="", streams=names, settings=settings
+        str(folder),
+        venue=USDM,
+        url="",
+        profile="",
+        streams=names,
+        settings=settings,
+        clock_ns=clock_ns,
     )
-    return Tap(plant.hubs["usdm"], writer, names, "http://h")
+    return Tap(plant.hubs["usdm"], writer, names, "http://h", clock_ns=clock_ns)
 
 
 def open_books(plant: Plant) -> None:
@@ -154,10 +164,10 @@ def check_chains(lines: list[Line]) -> Counter[str]:
 def test_every_segment_rebuilds_the_books_of_a_simulation(tmp_path: Path) -> None:
     start_ms = 1_767_225_595_000
     traded = instruments(start_ms, ("BTCUSDT", "ETHUSDT"))
-    exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms)
+    exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms, intensity=0.3, quoting=0.3)
     plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
-    settings = WriterSettings(flush_ms=0, segment_bytes=100_000)
+    settings = WriterSettings(flush_ms=0, segment_bytes=80_000)
     tap = tapped(plant, tmp_path, settings=settings)
     while tap.writer.rotated < 4:
         for _ in range(200):
@@ -416,7 +426,7 @@ def test_the_book_of_a_crash_is_known_and_as_it_was(tmp_path: Path) -> None:
     """The price falls through all levels of a snapshot several times over."""
     start_ms = 1_767_225_600_000
     traded = instruments(start_ms, ("BTCUSDT",))
-    exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms)
+    exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms, intensity=0.3, quoting=0.3)
     plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
     market = plant.markets["BTCUSDT"]

@@ -404,11 +404,11 @@ def test_a_slow_disk_is_waited_for_if_nothing_may_be_lost(tmp_path: Path) -> Non
         add(recording, [n])
         recording.tick()
     clock.may.set()
-    for n in range(MAX_BLOCKS, 4 * MAX_BLOCKS):
+    for n in range(MAX_BLOCKS, 2 * MAX_BLOCKS):
         add(recording, [n])
         recording.tick()
     recording.close("done")
-    assert numbers(read(tmp_path)[0]) == list(range(4 * MAX_BLOCKS))
+    assert numbers(read(tmp_path)[0]) == list(range(2 * MAX_BLOCKS))
     assert recording.totals.dropped == 0
 
 

@@ -42,6 +42,7 @@ for n in count():
 
 
 @pytest.mark.sockets
+@pytest.mark.slow("processes are killed")
 def test_a_killed_recorder_loses_nothing_that_was_written(tmp_path: Path) -> None:
     rng = random.Random(5)
     written: list[int] = []
