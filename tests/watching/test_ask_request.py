@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from tickerplant.config.settings import AskSettings
-from tickerplant.errors import ConfigError
 from tickerplant.venue import COINM, USDM, Venue
 from tickerplant.watching.arguments import hints_of, venue_of_streams, venue_of_url
 from tickerplant.watching.ask import Request, parse_request
@@ -66,30 +65,6 @@ def test_integers_are_numbers_in_the_websocket_api_and_text_in_rest(
     name: str, given: tuple[str, ...], params: dict[str, object]
 ) -> None:
     assert question(name, *given).params == params
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "expected"),
-    [
-        (
-            "depth",
-            ("symbol",),
-            "invalid value 'symbol' for key=value: expected a parameter such as symbol=",
-        ),
-        ("depth", ("=x",), "expected a parameter such as symbol=BTCUSDT"),
-        ("depth", ("a=1", "a=2"), "invalid value 'a=2' for key=value: expected a once"),
-        ("depth", ("timeout_s=5",), "invalid value 'timeout_s=5'"),
-        ("depth", ("symbol=\udcff",), "expected valid Unicode"),
-        ("\udcff", (), "expected valid Unicode"),
-        ("https://fapi.binance.com/fapi/v1/depth", (), "--url says where"),
-    ],
-)
-def test_what_is_no_question_is_refused_with_words(
-    name: str, given: tuple[str, ...], expected: str
-) -> None:
-    with pytest.raises(ConfigError) as error:
-        question(name, *given)
-    assert expected in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from tickerplant.watching.table import (
     View,
 )
 
-pytestmark = pytest.mark.sockets
+slow = pytest.mark.slow("programs are run on a terminal")
 
 SIGNS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 NOW_NS = 1_767_225_600_000_000_000
@@ -145,6 +145,7 @@ ODD = msgspec.json.encode(TICKER | {"s": "\x9b2J\u202e", "c": "9" * 300})
 TIMELESS = ODD.replace(b'"E":1', b'"E":%s' % (b"9" * 310))
 
 
+@slow
 @looped_on_sockets
 async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> None:
     async with serving(ODD, TIMELESS) as url:
@@ -157,6 +158,7 @@ async def test_a_terminal_shows_odd_messages_and_counts_them_to_the_last() -> No
     assert re.search(r"^2 messages of 1 stream in ", left, re.MULTILINE)
 
 
+@slow
 @looped_on_sockets
 async def test_lines_on_a_terminal_contain_no_control_characters() -> None:
     async with serving(ODD) as url:
@@ -167,6 +169,7 @@ async def test_lines_on_a_terminal_contain_no_control_characters() -> None:
             assert rb'"s":"\u009b2J\u202e"' in drawn
 
 
+@slow
 @looped_on_sockets
 async def test_the_final_table_agrees_with_the_totals() -> None:
     async with loopback() as server, trading(server):
@@ -178,6 +181,7 @@ async def test_the_final_table_agrees_with_the_totals() -> None:
     assert counts[0] == counts[1]
 
 
+@slow
 @looped_on_sockets
 async def test_an_immediate_interrupt_prints_the_totals_too() -> None:
     async with loopback() as server:

@@ -22,7 +22,7 @@ from test_watching_cli import run, running
 
 from tickerplant.formatting import printable_json
 
-pytestmark = pytest.mark.sockets
+slow = pytest.mark.slow("programs are run")
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no full device here")
@@ -101,6 +101,7 @@ def test_what_is_printable_stays_and_what_is_no_text_is_replaced() -> None:
     )
 
 
+@slow
 @looped_on_sockets
 async def test_an_error_of_the_server_is_one_plain_line() -> None:
     said = json.dumps({"code": -1, "msg": "\x1b]0;pwned\x07\x1b[2Jgone\nsecond line\x9b"})
@@ -110,6 +111,7 @@ async def test_an_error_of_the_server_is_one_plain_line() -> None:
     assert err == "tickerplant: /fapi/v1/ping: -1 ]0;pwned [2Jgone second line\n"
 
 
+@slow
 @looped_on_sockets
 async def test_an_answer_cannot_steer_a_terminal_and_in_a_pipe_it_is_as_it_came() -> None:
     body = '{"x":"\x9b31m \u202e rtl 币"}'.encode()
@@ -121,11 +123,12 @@ async def test_an_answer_cannot_steer_a_terminal_and_in_a_pipe_it_is_as_it_came(
     assert drawn.decode() == '{\r\n  "x": "\\u009b31m \\u202e rtl 币"\r\n}\r\n'
 
 
+@slow
 @needs_full
 @looped_on_sockets
 async def test_an_answer_that_cannot_be_written_ends_with_a_line_and_status_1() -> None:
     async with answering("200 OK", b"{}") as url:
-        for arguments in (("ask", "/fapi/v1/ping", "--url", url), ("streams",), ("queries",)):
+        for arguments in (("ask", "/fapi/v1/ping", "--url", url), ("queries",)):
             full = os.open(FULL, os.O_WRONLY)
             async with running(*arguments, stdout=full) as process:
                 os.close(full)
@@ -134,10 +137,11 @@ async def test_an_answer_that_cannot_be_written_ends_with_a_line_and_status_1() 
             assert (process.returncode, err) == (1, said)
 
 
+@slow
 @looped_on_sockets
 async def test_an_answer_that_nobody_reads_is_no_failure() -> None:
     async with answering("200 OK", b"{}") as url:
-        for arguments in (("ask", "/fapi/v1/ping", "--url", url), ("queries",)):
+        for arguments in (("ask", "/fapi/v1/ping", "--url", url),):
             reading, writing = os.pipe()
             os.close(reading)
             async with running(*arguments, stdout=writing) as process:

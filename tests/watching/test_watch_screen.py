@@ -128,21 +128,6 @@ def test_a_narrow_terminal_hides_the_least_important_columns() -> None:
     assert "symbol" not in head
 
 
-def test_the_symbol_is_not_hidden_if_the_stream_name_lacks_it() -> None:
-    head = drawn(row(stream="!bookTicker"), size=(70, 24)).splitlines()[2].split()
-    assert head == ["stream", "symbol", "latest", "age", "gaps", "state"]
-
-
-def test_columns_do_not_become_narrower() -> None:
-    screen, starts = Screen(), []
-    for messages in (12_345_678, 1):
-        view = View(rows=[row(messages=messages)], hidden=0, hidden_not_live=0, notices=[])
-        file = StringIO()
-        Console(file=file, width=140).print(screen.draw("", view, 140, 40))
-        starts.append(file.getvalue().splitlines()[-1].index("117"))
-    assert starts[0] == starts[1]
-
-
 def test_the_title_shows_the_length_of_an_outage() -> None:
     view = View(rows=[], hidden=0, hidden_not_live=0, notices=[], disconnected=2, outage_ms=42_000)
     console = Console(file=StringIO(), width=100)
@@ -161,9 +146,3 @@ def test_the_title_shows_the_length_of_an_outage() -> None:
 )
 def test_a_very_narrow_terminal_still_shows_a_price(width: int, shown: str) -> None:
     assert drawn(row(), size=(width, 12)).splitlines()[-1].strip() == shown
-
-
-def test_a_very_narrow_terminal_still_shows_symbols() -> None:
-    text = drawn(row(stream="!bookTicker"), hidden=2_000, not_live=9, size=(26, 12)).splitlines()
-    assert text[-2].strip() == "!bo…  BTCUSDT  65280.10 t…"
-    assert text[-1].strip() == "… 2,000 more rows, 9 of t…"

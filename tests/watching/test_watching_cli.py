@@ -13,12 +13,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from loopback import Loopback, loopback, looped_on_sockets, until
 from programs import open_terminal
 
+from tickerplant import logs
+from tickerplant.cli import commands
 from tickerplant.venue import COINM, USDM
 
-pytestmark = pytest.mark.sockets
+slow = pytest.mark.slow("programs are run, interrupted, and left without a reader")
 
 NAME = "btcusdt@trade"
 LINE = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z btcusdt@trade (\{"e":"trade",.*\})')
@@ -82,6 +85,7 @@ def url(server: Loopback, venue: str = USDM.name) -> str:
     return f"ws://{server.server.urls[venue]}"
 
 
+@slow
 @looped_on_sockets
 async def test_messages_are_lines_until_the_time_is_up() -> None:
     async with loopback() as server, trading(server):
@@ -98,6 +102,7 @@ async def test_messages_are_lines_until_the_time_is_up() -> None:
     assert last.endswith(": 0 gaps, 0 missing, 0 duplicates, 0 connections lost.")
 
 
+@slow
 @looped_on_sockets
 async def test_messages_are_objects_for_programs() -> None:
     async with loopback() as server, trading(server):
@@ -110,6 +115,7 @@ async def test_messages_are_objects_for_programs() -> None:
     assert msgspec.json.decode(err)["totals"]["messages"] == len(found)
 
 
+@slow
 @looped_on_sockets
 async def test_an_interruption_ends_with_the_totals_and_status_0() -> None:
     async with loopback() as server, trading(server), watching(server) as process:
@@ -119,6 +125,7 @@ async def test_an_interruption_ends_with_the_totals_and_status_0() -> None:
     assert re.fullmatch(rb"! [\d,]+ messages? of 1 stream in .*\n", err), err
 
 
+@slow
 @looped_on_sockets
 async def test_who_has_read_enough_ends_it_quietly() -> None:
     async with loopback() as server, trading(server), watching(server) as process:
@@ -128,6 +135,7 @@ async def test_who_has_read_enough_ends_it_quietly() -> None:
         assert await process.wait() == 0
 
 
+@slow
 @looped_on_sockets
 async def test_an_interruption_ends_it_even_if_nobody_reads() -> None:
     reading, writing = os.pipe()
@@ -146,6 +154,7 @@ async def test_an_interruption_ends_it_even_if_nobody_reads() -> None:
     os.close(writing)
 
 
+@slow
 @looped_on_sockets
 async def test_a_recording_without_messages_prints_the_reason_and_exits_with_1() -> None:
     status, out, err = await run("watch", NAME, "--url", CLOSED, "--duration", "0.5s")
@@ -156,6 +165,7 @@ async def test_a_recording_without_messages_prints_the_reason_and_exits_with_1()
     assert "attempt" in totals
 
 
+@slow
 @looped_on_sockets
 async def test_a_server_that_goes_away_is_reported() -> None:
     async with AsyncExitStack() as over:
@@ -197,6 +207,7 @@ async def on_a_terminal(server: Loopback, *arguments: str) -> tuple[int, str]:
     return process.returncode or 0, drawn.decode()
 
 
+@slow
 @looped_on_sockets
 async def test_on_a_terminal_there_is_a_table_and_the_totals_stay() -> None:
     async with loopback() as server:
@@ -213,67 +224,51 @@ async def test_on_a_terminal_there_is_a_table_and_the_totals_stay() -> None:
     assert re.search(r"^\d+ messages of 2 streams in 1\.\d s: ", plain, re.MULTILINE), plain
 
 
+async def asked(server: Loopback, *arguments: str) -> tuple[int, str, str]:
+    """Ask in this process, in a thread; return the status and what was printed."""
+
+    logs.configure(level="error")  # what the server logs is not an answer
+
+    def ask() -> tuple[int, str, str]:
+        result = CliRunner().invoke(commands, ["ask", *arguments], standalone_mode=False)
+        assert result.exception is None, result.exception
+        return result.return_value, result.stdout, result.stderr
+
+    return await asyncio.to_thread(ask)
+
+
 @looped_on_sockets
-async def test_a_question_is_answered_by_the_websocket_api() -> None:
+async def test_a_question_is_answered_by_the_websocket_api_and_over_rest() -> None:
     async with loopback() as server:
         server.trade()
-        ask = ("ask", "ticker.price", "symbol=BTCUSDT", "--url", url(server))
-        status, out, err = await run(*ask)
-    assert (status, err) == (0, "")
-    assert out.count("\n") == 1
-    assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
-
-
-@pytest.mark.parametrize("options", [("--rest", "ticker/price"), ("/fapi/v1/ticker/price",)])
-@looped_on_sockets
-async def test_a_question_is_answered_over_rest(options: tuple[str, ...]) -> None:
-    async with loopback() as server:
-        server.trade()
-        ask = ("ask", *options, "symbol=BTCUSDT", "--url", url(server))
-        status, out, err = await run(*ask)
-    assert (status, err) == (0, "")
-    assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
+        where = ("symbol=BTCUSDT", "--url", url(server))
+        for words in (("ticker.price",), ("--rest", "ticker/price"), ("/fapi/v1/ticker/price",)):
+            status, out, err = await asked(server, *words, *where)
+            assert (status, err) == (0, "")
+            assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
+            assert out.count("\n") == 1
+        where = ("--venue", "coinm", "--url", url(server, COINM.name))
+        status, out, _ = await asked(server, "exchangeInfo", *where)
+        assert status == 0
+        assert msgspec.json.decode(out)["symbols"][0]["symbol"] == "BTCUSD_PERP"
 
 
 @looped_on_sockets
-async def test_a_question_to_coin_m_goes_over_rest() -> None:
-    async with loopback() as server:
-        where = ("--url", url(server, COINM.name))
-        status, out, _ = await run("ask", "exchangeInfo", "--venue", "coinm", *where)
-    assert status == 0
-    assert msgspec.json.decode(out)["symbols"][0]["symbol"] == "BTCUSD_PERP"
-
-
-@looped_on_sockets
-async def test_on_a_terminal_an_answer_has_lines() -> None:
-    async with loopback() as server:
-        ask = ("ask", "ticker.price", "symbol=BTCUSDT", "--url", url(server))
-        status, drawn = await on_a_terminal(server, *ask)
-    assert status == 0
-    assert '{\r\n  "symbol": "BTCUSDT",\r\n' in drawn
-
-
-@looped_on_sockets
-async def test_the_error_of_the_exchange_is_reported_and_the_status_is_1() -> None:
+async def test_what_the_exchange_refuses_is_reported_and_the_status_is_1() -> None:
     async with loopback() as server:
         for method in ("ticker.price", "/fapi/v1/ticker/price"):
-            ask = ("ask", method, "symbol=NONE", "--url", url(server))
             said = f"tickerplant: {method} symbol=NONE: -1121 Invalid symbol.\n"
-            assert await run(*ask) == (1, "", said)
+            ask = (method, "symbol=NONE", "--url", url(server))
+            assert await asked(server, *ask) == (1, "", said)
+        for method in ("ticker.price", "/dapi/v1/ticker/price"):
+            ask = (method, "symbol=BTCUSD_PERP", "--venue", "coinm", "--url", url(server))
+            status, out, err = await asked(server, *ask)
+            assert (status, out) == (1, "")
+            assert "the server serves USDⓈ-M, not COIN-M" in err
+            assert "404" in err or "-5000" in err
 
 
-@pytest.mark.parametrize("method", ["ticker.price", "/dapi/v1/ticker/price"])
-@looped_on_sockets
-async def test_a_question_at_the_port_of_the_other_venue_says_whose_it_is(method: str) -> None:
-    async with loopback() as server:
-        ask = ("ask", method, "symbol=BTCUSD_PERP", "--venue", "coinm", "--url", url(server))
-        status, out, err = await run(*ask)
-        (line,) = err.splitlines()
-    assert "the server serves USDⓈ-M, not COIN-M" in line
-    assert (status, out) == (1, "")
-    assert "404" in line or "-5000" in line
-
-
+@slow
 @looped_on_sockets
 async def test_who_cannot_be_reached_is_reported_and_the_status_is_1() -> None:
     status, out, err = await run("ask", "ticker.price", "symbol=BTCUSDT", "--url", CLOSED)
@@ -284,36 +279,11 @@ async def test_who_cannot_be_reached_is_reported_and_the_status_is_1() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (("ask",), "METHOD is missing: expected a method such as ticker.price"),
-        (
-            ("ask", "depth", "BTCUSDT"),
-            "invalid value 'BTCUSDT' for key=value: expected a parameter such as",
-        ),
-        (
-            ("ask", "depth", "--url", "9001"),
-            "invalid value '9001' for --url: expected a URL with scheme ws",
-        ),
-        (("ask", "depth", "--venue", "spot"), "invalid value 'spot' for --venue: expected one of"),
-        (("watch",), "STREAM is missing: expected a stream such as btcusdt@trade"),
-        (
-            ("watch", NAME, "--copies", "0"),
-            "invalid value '0' for --copies: expected a whole number",
-        ),
-        (
-            ("watch", NAME, "--duration", "0s"),
-            "invalid value '0s' for --duration: expected a duration such as",
-        ),
-        (("watch", ""), "invalid value '' for STREAM: expected the name of a stream"),
-        (("watch", "\udcff@trade"), "expected valid Unicode"),
-    ],
-)
-def test_what_the_user_gets_wrong_ends_with_a_line_and_status_2(
-    arguments: tuple[str, ...], expected: str
-) -> None:
-    status, out, err = asyncio.run(run(*arguments))
-    assert (status, out) == (2, ""), err
-    assert expected in err
-    assert re.fullmatch(r"tickerplant: [^\n]+\n", err)
+@slow
+@looped_on_sockets
+async def test_on_a_terminal_an_answer_has_lines() -> None:
+    async with loopback() as server:
+        ask = ("ask", "ticker.price", "symbol=BTCUSDT", "--url", url(server))
+        status, drawn = await on_a_terminal(server, *ask)
+    assert status == 0
+    assert '{\r\n  "symbol": "BTCUSDT",\r\n' in drawn
