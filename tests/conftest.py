@@ -142,6 +142,16 @@ def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
     signal.signal(sign, before)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Bound a test no longer when it is over: its report may take its time."""
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 @pytest.fixture(autouse=True)
 def log_of_its_own() -> Iterator[None]:
     """A program that a test ran logged to a standard error that is closed afterwards.
