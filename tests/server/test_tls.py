@@ -54,8 +54,7 @@ async def test_the_client_library_and_the_program_trust_what_the_environment_nam
             assert "BTCUSDT" in repr(await anext(aiter(trades)))
         with pytest.raises(SystemExit, match="0"):
             await asyncio.to_thread(main, ["ask", "time", "--rest", "--url", url])
-        answer = capsys.readouterr().out
-        assert "serverTime" in json.loads(answer)
+        assert '"serverTime"' in capsys.readouterr().out
 
 
 @looped_on_sockets
