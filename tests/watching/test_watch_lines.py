@@ -6,7 +6,7 @@ import threading
 
 import msgspec
 import pytest
-from loopback import looped, looped_on_sockets
+from loopback import looped_on_sockets
 
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message, UnknownMessage
@@ -101,7 +101,7 @@ def test_on_a_terminal_signs_that_it_would_obey_are_escaped() -> None:
     assert "\x9b" in Lines(as_json=True, terminals=(OUTPUT,)).notice(refused).decode()
 
 
-@looped
+@looped_on_sockets
 async def test_what_is_written_in_part_is_written_to_its_end_and_in_order() -> None:
     written: list[tuple[int, bytes]] = []
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_written_is_reported_unless_it_was_only_a_notice(
     def write(_: int, data: bytes) -> int:
         raise OSError(number, "no")
 
-    @looped
+    @looped_on_sockets
     async def test() -> None:
         writing = Writer(write).write([(place, b"a")])
         if raises is None:
@@ -155,7 +155,7 @@ def test_what_cannot_be_written_is_reported_unless_it_was_only_a_notice(
     test()
 
 
-@looped
+@looped_on_sockets
 async def test_nothing_is_written_to_a_place_that_is_closed() -> None:
     written: list[int] = []
 
