@@ -346,7 +346,7 @@ def test_other_messages_are_refused(raw: bytes) -> None:
 
 
 @given(st.binary(max_size=60), st.sampled_from([b"", b'{"stream":"', b'{"e":"trade",', b"["]))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_invalid_bytes_raise_only_decode_errors(noise: bytes, head: bytes) -> None:
     decoder = Decoder(BOTH)
     try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from set_clock import SetClock
 
@@ -163,7 +163,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200)
 @given(STEPS)
 def test_messages_are_hit_as_a_naive_model_says(steps: list[tuple[str, object]]) -> None:
     board, clock = FaultBoard(SetClock()), SetClock()

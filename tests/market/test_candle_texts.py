@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from drawn_tapes import tapes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, trade
 
@@ -76,7 +76,6 @@ def test_a_page_is_what_a_plain_encoder_writes(
     st.lists(st.integers(1, 9) | st.integers(50, 500), min_size=1, max_size=30),
     st.lists(windows, min_size=1, max_size=4),
 )
-@settings(max_examples=40)
 def test_candles_that_are_no_longer_kept_are_not_in_a_page(
     pauses: list[int], asked: list[CandleWindow]
 ) -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 from drawn_tapes import naive_bar, tapes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, trade
 
@@ -138,7 +138,6 @@ def test_candles_of_every_interval_equal_a_recount_of_the_trades(
 
 
 @given(tapes(), st.sampled_from(INTERVALS))
-@settings(max_examples=30)
 def test_a_candle_ends_once_on_its_boundary_and_equals_its_trades(
     tape: list[Trade], interval: str
 ) -> None:

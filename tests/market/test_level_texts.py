@@ -41,7 +41,6 @@ def full_book() -> OrderBook:
     st.lists(st.tuples(changes, changes, st.integers(0, 2 * ASKED), st.booleans()), max_size=6),
     st.booleans(),
 )
-@settings(max_examples=40)
 def test_kept_texts_are_those_of_the_levels_now(
     steps: list[tuple[list[Level], list[Level], int, bool]],
     reloads: bool,  # drawn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import START_MS
 
@@ -29,7 +29,6 @@ def naive_candle(interval: str, points: list[tuple[int, int]], opened_ms: int) -
 
 
 @given(POINTS, st.sampled_from([each for each in INTERVALS if each != "1M"]))
-@settings(max_examples=60)
 def test_candles_equal_a_recount_of_the_published_prices(
     gaps: list[tuple[int, int]], interval: str
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from coverage_of import covers
 from exact import exact
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from request_markets import INVERSE, LINEAR, SECOND, START_MS, call, get
 from stage import BTCUSD_260626, open_plant, quote, snapshot, update
@@ -96,7 +96,6 @@ def played(
 
 @covers("/v1/depth", "depth")
 @given(opening=openings, tape=changes, limit=st.none() | st.sampled_from(LIMITS))
-@settings(max_examples=25)
 def test_depth_is_what_the_changes_left(
     opening: tuple[list[Level], list[Level]], tape: list[Change], limit: int | None
 ) -> None:
@@ -117,7 +116,6 @@ def test_depth_is_what_the_changes_left(
 
 @covers("/v1/ticker/bookTicker", "ticker.book")
 @given(opening=openings, tape=changes)
-@settings(max_examples=25)
 def test_the_best_prices_are_the_last_there_were(
     opening: tuple[list[Level], list[Level]], tape: list[Change]
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from coverage_of import covers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, SECOND, START_MS, by_path, get, markets_of
@@ -54,7 +54,6 @@ def hours_of(rows: Any) -> list[Paid]:
     length=st.none() | hours_after,
     limit=st.none() | st.integers(1, 70),
 )
-@settings(max_examples=50)
 def test_a_window_of_fundings_is_cut_from_all_of_them(
     tape: list[Paid], symbol: str | None, start: int | None, length: int | None, limit: int | None
 ) -> None:

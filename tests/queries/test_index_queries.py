@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from coverage_of import covers
 from exact import exact
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, OTHER_PAIR, SECOND, START_MS, get
@@ -67,7 +67,6 @@ def spots(basket: IndexBasket, *, weighed: bool) -> list[dict[str, str]]:
     data=st.data(),
     profile=profiles,
 )
-@settings(max_examples=40)
 def test_an_index_has_its_latest_spot_markets(
     order: list[str], data: st.DataObject, profile: Profile
 ) -> None:
@@ -96,7 +95,6 @@ def test_an_index_has_its_latest_spot_markets(
 
 @covers("/v1/indexInfo")
 @given(order=listed_among(["DEFIUSDT", "TOPUSDT"]), data=st.data())
-@settings(max_examples=30)
 def test_a_composite_index_has_its_latest_parts(order: list[str], data: st.DataObject) -> None:
     contracts: tuple[Instrument, ...] = (LINEAR, COMPOSITE, OTHER_COMPOSITE)
     plant = open_plant(contracts, start_ms=START_MS)
@@ -139,7 +137,6 @@ def index_row(index: CompositeIndex) -> dict[str, Any]:
     data=st.data(),
     profile=profiles,
 )
-@settings(max_examples=40)
 def test_a_margin_asset_has_its_latest_index(
     order: list[str], data: st.DataObject, profile: Profile
 ) -> None:

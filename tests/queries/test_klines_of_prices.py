@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from coverage_of import covers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, START_MS, get
@@ -74,7 +74,6 @@ def premium(instrument: Instrument, index: int) -> Fraction:
 
 @covers(MARKS, INDICES, PREMIUMS)
 @given(tape=tellings, interval=intervals)
-@settings(max_examples=25)
 def test_every_candle_covers_the_published_prices(
     tape: Sequence[PricePoint], interval: str
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from coverage_of import covers
 from exact import exact
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, OTHER_PAIR, SECOND, START_MS, call, get
@@ -98,7 +98,6 @@ def traded(instruments: Sequence[Instrument], tape: list[Fill]) -> tuple[Markets
 
 @covers("/v1/ticker/price", "/v2/ticker/price", "ticker.price")
 @given(tape=fills)
-@settings(max_examples=30)
 def test_the_price_is_that_of_the_last_trade_on_the_book(tape: list[Fill]) -> None:
     for instruments in VENUES:
         markets, trades = traded(instruments, tape)
@@ -129,7 +128,6 @@ def price_row(instrument: Instrument, last: Trade) -> dict[str, Any]:
 
 @covers("/v1/premiumIndex")
 @given(tape=tellings)
-@settings(max_examples=30)
 def test_the_premium_index_is_the_latest(tape: list[Told]) -> None:
     for instruments in VENUES:
         plant = open_plant(instruments, start_ms=START_MS)
@@ -172,7 +170,6 @@ def index_row(instrument: Instrument, last: MarkPrice) -> dict[str, Any]:
 
 @covers("/v1/continuousKlines")
 @given(tape=fills, interval=st.sampled_from(["1m", "5m", "1h", "1d", "1M"]))
-@settings(max_examples=25)
 def test_the_candles_of_a_type_are_made_of_the_trades_of_its_contract(
     tape: list[Fill], interval: str
 ) -> None:

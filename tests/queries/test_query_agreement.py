@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from coverage_of import covers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from request_markets import INVERSE, LINEAR, START_MS, get
 from sample_markets import sample_plant
@@ -70,7 +70,6 @@ def test_the_day_of_all_symbols_has_its_keys_sorted_in_the_current_profile_only(
 
 @covers("/v1/ticker/24hr")
 @given(tape=tapes)
-@settings(max_examples=25, deadline=None)
 def test_the_day_is_what_was_traded_in_its_window(tape: list[tuple[int, int, int, bool]]) -> None:
     for instrument in (LINEAR, INVERSE):
         markets = traded(instrument, tape)
@@ -99,7 +98,6 @@ def test_the_day_is_what_was_traded_in_its_window(tape: list[tuple[int, int, int
 
 @covers("/v1/klines")
 @given(tape=tapes, interval=intervals)
-@settings(max_examples=25, deadline=None)
 def test_every_candle_is_what_was_traded_in_it(
     tape: list[tuple[int, int, int, bool]], interval: str
 ) -> None:
@@ -136,7 +134,6 @@ def test_every_candle_is_what_was_traded_in_it(
     start=st.none() | st.integers(-DAY_MS, 3 * DAY_MS),
     length=st.none() | st.integers(0, 3 * DAY_MS),
 )
-@settings(max_examples=25, deadline=None)
 def test_a_window_of_candles_is_cut_from_all_of_them(
     tape: list[tuple[int, int, int, bool]],
     interval: str,
@@ -164,7 +161,6 @@ def test_a_window_of_candles_is_cut_from_all_of_them(
 
 @covers("/v1/trades", "/v1/aggTrades")
 @given(tape=tapes)
-@settings(max_examples=25, deadline=None)
 def test_aggregates_cover_the_trades_exactly(tape: list[tuple[int, int, int, bool]]) -> None:
     markets = traded(LINEAR, tape)
     trades: Any = get(markets, "/v1/trades", symbol="BTCUSDT", limit=1000)

@@ -7,7 +7,7 @@ from typing import Any
 
 from coverage_of import covers
 from exact import exact
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, START_MS, get
@@ -65,7 +65,6 @@ def listed(listing: list[Instrument], venue: str) -> list[Instrument]:
 
 @covers("/v1/exchangeInfo")
 @given(listing=contracts(), tape=changes, indexed=st.lists(st.sampled_from(["ADA", "XRP", "USDT"])))
-@settings(max_examples=40)
 def test_the_rules_are_those_of_the_contracts_that_are_listed_now(
     listing: list[Instrument], tape: list[tuple[int, str]], indexed: list[str]
 ) -> None:
@@ -129,7 +128,6 @@ def bound(units: int, decimals: int) -> str:
 
 @covers("/v1/fundingInfo")
 @given(listing=contracts(), profile=profiles)
-@settings(max_examples=40)
 def test_contracts_are_listed_with_the_bounds_of_their_funding(
     listing: list[Instrument], profile: Profile
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from coverage_of import covers
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, START_MS, get, linear_markets, markets_of
@@ -84,7 +84,6 @@ def inside(trades: Sequence[Trade], start_ms: int, length: str) -> list[Trade]:
 @covers(TAKERS)
 @given(tape=fills, length=periods)
 @example(tape=HOUR, length="5m")
-@settings(max_examples=25)
 def test_what_takers_did_is_counted_from_the_trades(tape: list[Fill], length: str) -> None:
     markets, trades = traded([LINEAR], tape)
     rows: Any = get(markets, TAKERS, symbol="BTCUSDT", period=length, limit=500)
@@ -102,7 +101,6 @@ def test_what_takers_did_is_counted_from_the_trades(tape: list[Fill], length: st
 @covers(COIN_TAKERS)
 @given(tape=fills, length=periods)
 @example(tape=HOUR, length="5m")
-@settings(max_examples=25)
 def test_all_contracts_of_a_pair_are_counted_together(tape: list[Fill], length: str) -> None:
     markets, trades = traded([INVERSE, BTCUSD_260626], tape)
     for contract_type, symbols in (
@@ -137,7 +135,6 @@ def test_all_contracts_of_a_pair_are_counted_together(tape: list[Fill], length: 
 @covers(BASIS)
 @given(tape=fills, length=periods)
 @example(tape=HOUR, length="5m")
-@settings(max_examples=25)
 def test_the_basis_is_the_difference_of_the_last_prices(tape: list[Fill], length: str) -> None:
     for instrument in (LINEAR, BTCUSDT_260626, INVERSE, BTCUSD_260626):
         markets, trades = traded([instrument], tape)
@@ -190,7 +187,6 @@ minutes_held = st.lists(st.integers(0, 240), min_size=1, max_size=30, unique=Tru
 
 @covers(OPEN_INTEREST, "/v1/openInterest", *SHARES)
 @given(minutes=minutes_held, length=periods)
-@settings(max_examples=25)
 def test_positions_are_those_at_the_beginning_of_each_period(
     minutes: list[int], length: str
 ) -> None:

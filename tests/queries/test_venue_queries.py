@@ -37,7 +37,6 @@ balances = st.dictionaries(assets, st.integers(-(10**17), 10**17), max_size=4)
     shared=st.lists(st.sampled_from(["major", "other"]), min_size=3, max_size=3),
     reported=st.lists(st.tuples(st.sampled_from(["major", "other"]), balances), max_size=6),
 )
-@settings(max_examples=40)
 def test_a_fund_has_its_latest_balances_and_serves_all_its_contracts(
     shared: list[str], reported: list[tuple[str, dict[str, int]]]
 ) -> None:
@@ -79,7 +78,6 @@ def test_a_fund_has_its_latest_balances_and_serves_all_its_contracts(
         st.tuples(st.sampled_from(SYMBOLS), st.sampled_from(sorted(DOCUMENTED))), max_size=8
     )
 )
-@settings(max_examples=40)
 def test_the_risk_of_deleveraging_is_the_latest(
     reported: list[tuple[str, str]],
 ) -> None:
@@ -110,7 +108,6 @@ def test_the_risk_of_deleveraging_is_the_latest(
     ),
     later_s=st.integers(0, 5_000),
 )
-@settings(max_examples=60)
 def test_the_risk_of_deleveraging_is_that_of_the_last_half_hour_by_now(
     reported: list[tuple[int, str]], later_s: int
 ) -> None:
@@ -173,7 +170,6 @@ def sessions(market: str, first_ms: int, last_ms: int) -> list[Session]:
     ),
     more=st.sampled_from([0, 0, RETAINED_DELIVERIES - 3, RETAINED_DELIVERIES + 5]),
 )
-@settings(max_examples=30)
 def test_settlements_of_a_pair_are_listed_latest_first_up_to_a_bound(
     settled: list[tuple[Venue, str, int]], more: int
 ) -> None:

@@ -89,7 +89,7 @@ def test_the_depth_keeps_its_size_however_long_it_is_swept() -> None:
         price,
     )
     opened = [len(side.keys) for side in (market.engine.bids, market.engine.asks)]
-    for _ in range(6000):
+    for _ in range(2_500):
         ladder.sweep()
     for before, side in zip(opened, (market.engine.bids, market.engine.asks), strict=True):
         assert 0.6 * before < len(side.keys) < 1.6 * before, "occupancy is stationary"
@@ -219,7 +219,7 @@ def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
 
 
 @pytest.mark.heavy
-def test_an_exchange_stays_consistent_for_a_minute() -> None:
+def test_an_exchange_stays_consistent_for_half_a_minute() -> None:
     symbols = ("ETHUSDT", "ETHUSD_PERP")
     exchange = SimulatedExchange(instruments(START_MS, symbols), 7, START_MS)
     books, opened = {}, {}
@@ -228,7 +228,7 @@ def test_an_exchange_stays_consistent_for_a_minute() -> None:
         books[symbol] = OrderBook()
         books[symbol].load(snapshots[0])
         opened[symbol] = len(snapshots[0].bids)
-    while exchange.next_time_ms < START_MS + 60_000:
+    while exchange.next_time_ms < START_MS + 30_000:
         for event in exchange.step()[1]:
             if isinstance(event, DepthUpdate):
                 books[event.symbol].apply(event)

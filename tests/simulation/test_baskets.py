@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.events import IndexBasket
@@ -20,7 +20,6 @@ def mean(basket: IndexBasket) -> int:
     return (2 * total + 10**8) // (2 * 10**8)
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(LISTED),
     st.lists(st.integers(1_000, 20_000_000_000_000), min_size=1, max_size=4),

@@ -28,7 +28,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 
 START_MS = 1_780_000_000_250
-SECONDS = 12
+SECONDS = 8
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "DOGEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "ETHUSD_260626")
 
 
@@ -228,7 +228,7 @@ def encoded(events: list[Event]) -> list[bytes]:
 
 @pytest.mark.heavy
 def test_the_same_seed_gives_the_same_events(events: list[Event]) -> None:
-    again = encoded(run(make(), 6))
+    again = encoded(run(make(), 3))
     assert again == encoded(events)[: len(again)]
 
 
@@ -238,10 +238,10 @@ def test_reading_history_and_opening_changes_nothing(events: list[Event]) -> Non
     for symbol in SYMBOLS:
         other.history(symbol).minutes()
         other.opening(symbol)
-    first = run(other, 3)
+    first = run(other, 2)
     for symbol in SYMBOLS:
         other.history(symbol).hours()
-    again = encoded(first + run(other, 6))
+    again = encoded(first + run(other, 4))
     assert again == encoded(events)[: len(again)], "they are read, not drawn"
 
 
@@ -282,16 +282,18 @@ def test_intensity_multiplies_the_orders() -> None:
     wild = make(symbols=("BTCUSDT",), intensity=8)
     before = calm.order_count
     assert wild.order_count == before, "both open with the same book"
-    run(calm, 4)
-    run(wild, 4)
+    run(calm, 2)
+    run(wild, 2)
     ratio = (wild.order_count - before) / (calm.order_count - before)
     assert 3 < ratio < 20, f"eight times the intensity made {ratio} times the orders"
 
 
 @pytest.mark.heavy
-def test_makers_that_quote_less_change_the_book_less_and_trade_as_before() -> None:
-    usual, less = make(), make(quoting=0.25)
-    events, fewer = run(usual, SECONDS), run(less, SECONDS)
+def test_makers_that_quote_less_change_the_book_less_and_trade_as_before(
+    events: list[Event],
+) -> None:
+    less = make(quoting=0.25)
+    fewer = run(less, SECONDS)
     ratio = updates_in(fewer) / updates_in(events)
     assert 0.1 < ratio < 0.5, f"a quarter of the quoting made {ratio} times the updates"
     trades = sum(isinstance(each, Trade) for each in fewer)

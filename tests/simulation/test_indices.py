@@ -6,7 +6,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.events import CompositeIndex, MarkPrice
@@ -27,7 +27,6 @@ START_MS = 1_780_000_000_250
 ONE = 10**8
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(1e-4, 1e5), min_size=5, max_size=5))
 def test_a_composite_index_is_the_sum_of_its_parts(prices: list[float]) -> None:
     parts = [
@@ -74,7 +73,6 @@ def test_a_move_of_the_parts_takes_the_contract_along() -> None:
     assert best[0] / 10 == pytest.approx(before * 1.051, rel=0.01)
 
 
-@settings(max_examples=100)
 @given(st.integers(1, 10**13), st.integers(0, ONE // 2), st.integers(0, ONE // 4))
 def test_rates_of_an_asset_are_its_index_less_and_plus_the_buffers(
     index: int, buffer: int, automatic: int

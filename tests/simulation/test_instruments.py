@@ -137,7 +137,7 @@ def test_made_up_coins_never_share_a_name() -> None:
     assert len(set(names)) == len(names)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1_570_000_000_000, 2_800_000_000_000))
 def test_rules_fit_together_at_any_start(start_ms: int) -> None:
     for each in instruments(start_ms, symbol_count=60):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_invariants import MarketChecker, run_checked
 
@@ -81,7 +81,7 @@ def test_an_action_runs_at_its_time_before_anything_else_of_that_millisecond() -
 @pytest.mark.heavy
 def test_without_a_lever_the_events_are_those_of_an_exchange_that_runs_none() -> None:
     """Also when one is pulled and released before it begins, and when one comes later."""
-    plain, pulled = make(), make()
+    plain, pulled = make(quoting=0.25), make(quoting=0.25)
     waiting = pull(pulled, 900, market="shock", move=-0.5)
     pulled.levers.release(waiting, START_MS + 300)
     pull(pulled, 1_500, market="makers", presence=0.1)
@@ -94,7 +94,7 @@ def test_without_a_lever_the_events_are_those_of_an_exchange_that_runs_none() ->
 @pytest.mark.heavy
 def test_the_same_levers_at_the_same_times_give_the_same_bytes() -> None:
     def play() -> list[bytes]:
-        exchange = make()
+        exchange = make(quoting=0.25)
         pull(exchange, 200, market="shock", move=-0.03, over="1s", recover=0.5, recover_over="1s")
         pull(exchange, 400, market="liquidations", over="1s")
         return encoded(run(exchange, 2_500))
@@ -129,7 +129,7 @@ def test_conditions_of_levers_that_overlap_multiply_and_end_exactly() -> None:
 
 @pytest.mark.heavy
 def test_a_shock_moves_the_price_and_comes_back_by_its_share() -> None:
-    exchange = make(("BTCUSDT", "BTCUSD_PERP"))
+    exchange = make(("BTCUSDT", "BTCUSD_PERP"), quoting=0.25)
     first = exchange.contracts["BTCUSDT"].market.last_price
     pull(exchange, 0, market="shock", move=-0.1, over="2s", recover=0.5, recover_over="2s")
     events = run(exchange, 2_000)
@@ -239,7 +239,7 @@ def test_the_funding_rate_goes_to_the_lever_and_back_within_the_cap() -> None:
 
 @pytest.mark.heavy
 def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() -> None:
-    exchange = make()
+    exchange = make(quoting=0.1)
     checker = MarketChecker(exchange)
     pull(exchange, 0, market="list", symbols="NEWUSDT", notice="1s")
     pull(exchange, 0, market="delist", symbols="BTCUSDT", notice="2s")
@@ -264,6 +264,11 @@ def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() ->
     assert of(DepthUpdate, events, "BTCUSD_PERP")[-1].transaction_time_ms > START_MS + 100_000
 
 
+@pytest.fixture(scope="module")
+def exchange() -> SimulatedExchange:
+    return make()
+
+
 @pytest.mark.parametrize(
     ("written", "sentence"),
     [
@@ -277,9 +282,8 @@ def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() ->
     ],
 )
 def test_a_lever_that_makes_no_sense_here_is_refused(
-    written: dict[str, object], sentence: str
+    written: dict[str, object], sentence: str, exchange: SimulatedExchange
 ) -> None:
-    exchange = make()
     with pytest.raises(ConfigError, match=sentence):
         exchange.levers.pull(parse_lever(written), START_MS)
     assert exchange.levers.state() == []
@@ -299,7 +303,7 @@ def test_there_are_only_so_many_levers_at_a_time() -> None:
 @pytest.mark.heavy
 def test_prices_stay_within_the_bounds_of_a_contract_however_far_it_falls_or_rises() -> None:
     for move in (-0.9, 9.0):
-        exchange = make(("TRXUSDT", "BTCUSDT", "BTCUSD_PERP"), quoting=0.25)
+        exchange = make(("TRXUSDT", "BTCUSDT", "BTCUSD_PERP"), quoting=0.1)
         checker = MarketChecker(exchange)
         for after_ms in (0, 500, 1_000):
             pull(exchange, after_ms, market="shock", move=move, over="1s", beta=True, stay=0.1)
@@ -368,12 +372,12 @@ def assert_ordinary(exchange: SimulatedExchange) -> None:
 
 
 @pytest.mark.heavy
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8)
 @given(st.lists(TIMES, min_size=1, max_size=5), st.integers(1, 3))
 def test_whatever_levers_are_pulled_the_market_is_whole_and_comes_back(
     pulls: list[tuple[dict[str, object], int, int]], seed: int
 ) -> None:
-    exchange = make(seed=seed, quoting=0.25)
+    exchange = make(seed=seed, quoting=0.1)
     checker = MarketChecker(exchange)
     for written, after_ms, held_ms in pulls:
         lever = parse_lever(written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.instrument import Instrument
@@ -16,7 +16,6 @@ from tickerplant.simulation.leverage import brackets
 LISTED = instruments(1_780_000_000_000, symbol_count=80)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(LISTED), st.sampled_from([0.5, 0.8, 1.0, 1.25, 2.0]))
 def test_brackets_follow_each_other_and_the_margin_has_no_step(
     contract: Instrument, scale: float

@@ -43,7 +43,6 @@ SECONDS = st.lists(
 
 
 @CONTRACTS
-@settings(max_examples=60, deadline=None)
 @given(rows=SECONDS)
 def test_the_mark_is_the_median_of_its_three_prices(
     contract: Instrument, hours: int, rows: list[tuple[int, int, int]]
@@ -65,7 +64,6 @@ def test_the_mark_is_the_median_of_its_three_prices(
 
 
 @CONTRACTS
-@settings(max_examples=60, deadline=None)
 @given(
     before_s=st.integers(0, 60) | st.integers(0, 7200),
     begun_ms=st.integers(0, 999),
@@ -143,7 +141,6 @@ def test_a_contract_is_funded_at_its_own_times_up_to_its_own_cap(
     assert event.funding_rate == cap, "half above the index is far beyond the cap"
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(6_000_000, 7_000_000), min_size=1, max_size=90))
 def test_the_estimated_settlement_tends_to_the_average_so_far(cents: list[int]) -> None:
     delivery_ms = DATED.delivery_date_ms
@@ -157,7 +154,7 @@ def test_the_estimated_settlement_tends_to_the_average_so_far(cents: list[int]) 
     assert event.estimated_settle_price == mark.settlement, "at last it is the settlement"
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     st.dictionaries(
         st.integers(1, 5400) | st.integers(3590, 3610),

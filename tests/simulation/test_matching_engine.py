@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.simulation.matching_engine import Fill, MatchingEngine
@@ -102,7 +102,6 @@ def apply(
 
 
 @pytest.mark.heavy
-@settings(max_examples=150, deadline=None)
 @given(st.lists(OPERATIONS | RESIZING, max_size=60))
 def test_the_engine_does_what_the_naive_model_does(operations: list[Operation]) -> None:
     engine, naive = MatchingEngine(), NaiveEngine()
@@ -115,7 +114,6 @@ def test_the_engine_does_what_the_naive_model_does(operations: list[Operation]) 
         assert bid is None or ask is None or bid[0] < ask[0], f"crossed after {operation}"
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(OPERATIONS, max_size=60))
 def test_a_book_kept_from_the_changes_is_the_engine_book(operations: list[Operation]) -> None:
     engine, naive = MatchingEngine(), NaiveEngine()
@@ -134,7 +132,6 @@ def test_a_book_kept_from_the_changes_is_the_engine_book(operations: list[Operat
     assert asks == dict(engine.asks.top(100)), "asks differ from the changes told"
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(OPERATIONS, max_size=60))
 def test_quantity_is_conserved(operations: list[Operation]) -> None:
     """Added quantity equals resting, traded and withdrawn quantity."""

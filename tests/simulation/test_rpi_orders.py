@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.simulation.matching_engine import Fill, MatchingEngine
@@ -57,7 +57,6 @@ def merged(fills: list[Fill]) -> list[tuple[bool, int, int]]:
 
 
 @pytest.mark.heavy
-@settings(max_examples=150, deadline=None)
 @given(BOOK, RPI, st.booleans(), PRICES, QUANTITIES)
 def test_the_best_price_is_first_and_the_book_at_one_price(
     book: list[tuple[bool, int, int]],
@@ -74,7 +73,6 @@ def test_the_best_price_is_first_and_the_book_at_one_price(
 
 
 @pytest.mark.heavy
-@settings(max_examples=100, deadline=None)
 @given(BOOK, RPI, ORDERS)
 def test_rpi_orders_kept_from_the_changes_are_never_empty_and_never_the_books(
     book: list[tuple[bool, int, int]],
