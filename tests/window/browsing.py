@@ -20,7 +20,7 @@ from tickerplant.serving.lines import Ready
 
 MARKET = (
     *("simulate", "--paused", "--seed", "7", "--start", "2026-01-01"),
-    *("--intensity", "0.25", "--quoting", "0.25"),
+    *("--intensity", "0.1", "--quoting", "0.1"),
     *("--symbols", "BTCUSDT,ETHUSDT,BTCUSD_PERP"),
 )
 """A market that stands still until it is stepped, the same in every run."""
@@ -97,8 +97,6 @@ class Visits:
         url: str = "",
         *,
         room: str = "#/market/BTCUSDT",
-        width: int = 1440,
-        scheme: str = "light",
         script: str = "",
     ) -> Page:
         """Return a page that has been opened.
@@ -106,15 +104,10 @@ class Visits:
         Args:
             url: The address of a server; empty if the page is not to be opened yet.
             room: What the address has after the server.
-            width: The width of the page.
-            scheme: `light` or `dark`.
             script: A script that runs before those of the page.
         """
         context = self._contexts.enter_context(
-            self._browser.new_context(
-                viewport={"width": width, "height": 900},
-                color_scheme="dark" if scheme == "dark" else "light",
-            )
+            self._browser.new_context(viewport={"width": 1440, "height": 900})
         )
         context.set_default_timeout(1_000 * PATIENCE_S)
         if script:
@@ -173,8 +166,8 @@ def record(folder: Path) -> Path:
     subprocess.run(  # noqa: S603  # our own program
         [
             *(sys.executable, "-m", "tickerplant", "simulate", "--seed", "7"),
-            *("--start", "2026-01-01", "--symbols", "BTCUSDT,ETHUSDT", "--speed", "0"),
-            *("--intensity", "0.3", "--quoting", "0.3", "--duration", "3m"),
+            *("--start", "2026-01-01", "--symbols", "BTCUSDT", "--speed", "0"),
+            *("--intensity", "0.2", "--quoting", "0.1", "--duration", "2m"),
             *("--record", str(folder), "--usdm-port", "0", "--coinm-port", "0"),
             *("--log-level", "error"),
         ],

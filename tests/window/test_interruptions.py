@@ -8,7 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from reverse_proxy import ReverseProxy
 
 pytest_plugins = ["visiting"]
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("a browser with a running market")
 
 WITHOUT_WEBSOCKET = "delete window.WebSocket"
 HIDE = """(isHidden) => {
@@ -25,6 +25,10 @@ SLOW = """
   };
 """
 """A machine to which each message is a burden."""
+
+
+LONGEST_PAUSE_MS = 11_000
+"""Longer than a page waits before it connects again, and asks the server what it is."""
 
 
 def exceptions(visits: Visits) -> list[str]:
@@ -46,7 +50,9 @@ def test_a_killed_server_is_said_and_recovered_from_also_with_other_symbols(
     with Plant(*MARKET) as plant:
         plant.control.step("1m")
         ports = plant.ports
-        page = visits(plant.url)
+        page = visits()
+        page.clock.install()
+        page.goto(f"{plant.url}/#/market/BTCUSDT")
         eventually(page, lambda: is_live(page), "the chart is shown")
     expect_phase(page, "waiting")
     banner = page.get_by_test_id("banner")
@@ -55,6 +61,7 @@ def test_a_killed_server_is_said_and_recovered_from_also_with_other_symbols(
     others = (*MARKET[:-1], "SOLUSDT,BTCUSD_PERP")
     with Plant(*others, ports=ports) as plant:
         plant.control.step("1m")
+        page.clock.fast_forward(LONGEST_PAUSE_MS)
         expect_phase(page, "open")
         expect(banner).to_contain_text("This server has no contract BTCUSDT")
         expect(banner).not_to_contain_text("Disconnected")
@@ -154,7 +161,7 @@ def test_a_hidden_page_costs_the_server_nothing_until_it_is_shown(
     page.evaluate(HIDE, True)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.clock.fast_forward(11_000)
+    page.clock.fast_forward(LONGEST_PAUSE_MS)
     expect_phase(page, "hidden")
     eventually(page, lambda: windows(market) == [], "the page has left")
     asked.clear()

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, WebSocket, expect
 from programs import PATIENCE_S
 
 pytest_plugins = ["visiting"]
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("a browser with a running market")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from browsing import Plant, Visits, attribute, eventually, is_live
 from playwright.sync_api import expect
 
 pytest_plugins = ["visiting"]
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("a browser with a running market")
 
 ROOMS = {
     "market": '[data-testid="chart"][data-last]:not([data-last=""])',
@@ -22,22 +22,22 @@ PHONE = 390
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_loads_without_errors_and_all_its_text_can_be_read(
-    market: Plant, visit: Visits, room: str, scheme: str
+def test_a_room_loads_without_errors_can_be_read_and_fits_on_a_phone(
+    market: Plant, visit: Visits, room: str
 ) -> None:
-    page = visit(market.url, room=f"#/{room}/BTCUSDT", scheme=scheme)
+    page = visit(market.url, room=f"#/{room}/BTCUSDT")
     page.locator(ROOMS[room]).first.wait_for()
     expect(page.get_by_test_id("feed-state")).to_have_attribute("data-phase", "open")
     assert page.evaluate(CONTRAST) == []
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_nothing_is_wider_than_a_phone(market: Plant, visit: Visits, room: str) -> None:
-    page = visit(market.url, room=f"#/{room}/BTCUSDT", width=PHONE)
-    page.locator(ROOMS[room]).first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE
+    page.emulate_media(color_scheme="dark")
+    eventually(page, lambda: page.evaluate(CONTRAST) == [], "all text can be read in the dark")
+    page.set_viewport_size({"width": PHONE, "height": 900})
+    eventually(
+        page,
+        lambda: page.evaluate("document.documentElement.scrollWidth") == PHONE,
+        "nothing is wider than a phone",
+    )
 
 
 def test_a_market_at_twice_its_size_scrolls_and_hides_nothing(market: Plant, visit: Visits) -> None:
