@@ -226,6 +226,15 @@ async def receive(sock: socket.socket) -> bytes:
     return data
 
 
+async def receive_all(sock: socket.socket) -> bytes:
+    """Return all that comes until the server ends the connection, in whatever way."""
+    received = bytearray()
+    with suppress(ConnectionError):
+        while True:
+            received += await receive(sock)
+    return bytes(received)
+
+
 async def shake_hands(sock: socket.socket, path: str) -> bytes:
     """Upgrade a bare socket; return what follows the answer's head at once."""
     loop = asyncio.get_running_loop()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
-from loopback import START_MS, Loopback, loopback, looped, receive, shake_hands, until
+from loopback import START_MS, Loopback, loopback, looped, receive, receive_all, shake_hands, until
 from msgspec import Struct
 from msgspec.structs import replace
 from websockets.frames import Frame, Opcode
@@ -82,22 +81,13 @@ def timeouts(what: str) -> str:
     return f'tickerplant_http_timeouts_total{{venue="usdm",what="{what}"}}'
 
 
-async def read_all(sock: socket.socket) -> bytes:
-    """Return all that comes until the end."""
-    received = b""
-    with suppress(ConnectionError):
-        while data := await asyncio.get_running_loop().sock_recv(sock, 1 << 20):
-            received += data
-    return received
-
-
 async def drip(house: Loopback, data: bytes) -> bytes:
     """Send `data`, then a byte a turn for as long as the server takes it; return the answer."""
     loop = asyncio.get_running_loop()
     with house.socket() as sock:
         if data:
             await loop.sock_sendall(sock, data)
-        answer = asyncio.create_task(read_all(sock))
+        answer = asyncio.create_task(receive_all(sock))
         with suppress(ConnectionError):
             while data and not answer.done():
                 await asyncio.sleep(0.002)
@@ -176,7 +166,7 @@ async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
             await until(lambda: not http.connections)
-            assert 0 < len(await read_all(sock)) < size
+            assert 0 < len(await receive_all(sock)) < size
             plane.metrics = metrics
         assert (await house.metrics())[timeouts("answer")] == 1
 
@@ -187,5 +177,5 @@ async def test_an_idle_connection_is_closed() -> None:
         with house.socket() as sock:
             request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
             await asyncio.get_running_loop().sock_sendall(sock, request)
-            assert (await read_all(sock)).endswith(b"ok\n")
+            assert (await receive_all(sock)).endswith(b"ok\n")
         assert house.server.endpoints[0].counters.timeouts["idle"] == 1

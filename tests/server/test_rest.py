@@ -192,7 +192,6 @@ async def test_a_request_that_needs_a_key_accepts_any_key() -> None:
         assert answer.status == 200
 
 
-@pytest.mark.sockets
 @pytest.mark.parametrize(
     "row",
     [row for row in ACCOUNT_REQUESTS if row.path],

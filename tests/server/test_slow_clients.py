@@ -19,6 +19,7 @@ from loopback import (
     looped,
     looped_on_sockets,
     receive,
+    receive_all,
     shake_hands,
     until,
 )
@@ -280,8 +281,6 @@ async def test_what_cannot_be_delivered_is_refused_with_the_choices(path: str, w
         loop = asyncio.get_running_loop()
         with house.socket(USDM) as sock:
             await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
-            answer = b""
-            while part := await loop.sock_recv(sock, 4096):
-                answer += part
+            answer = await receive_all(sock)
             assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
             assert words in answer.decode()

@@ -8,24 +8,12 @@ import socket
 from typing import Any
 
 import pytest
-from loopback import UPGRADE, Loopback, ask, loopback, looped, until
+from loopback import UPGRADE, Loopback, ask, loopback, looped, receive_all, until
 from stage import snapshot
 
 from tickerplant.frames import text_frame
 from tickerplant.server.operations.truth import BOOK_PATH, SENT_PATH, TRADES_PATH
 from tickerplant.truth.truth import Truth
-
-
-async def read_to_end(sock: socket.socket) -> bytes:
-    """Read a bare socket until the server ends it, in whatever way."""
-    loop, received = asyncio.get_running_loop(), b""
-    try:
-        while data := await loop.sock_recv(sock, 1 << 16):
-            received += data
-    except ConnectionResetError:
-        pass
-    return received
-
 
 LOSSY = ("reset=50ms", "half_open at=+100ms for=100ms")
 """Faults after which a client may not get what was written last."""
@@ -60,7 +48,7 @@ async def received_of(there: Loopback, truth: Truth, sock: socket.socket) -> byt
     loop = asyncio.get_running_loop()
     path = "/stream?streams=btcusdt@trade/btcusdt@depth"
     await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
-    reading = asyncio.create_task(read_to_end(sock))
+    reading = asyncio.create_task(receive_all(sock))
     await until(lambda: there.server.subscriber_count or truth.sent.logs)
     for number in range(30):
         there.trade(quantity=number + 1)
@@ -114,7 +102,7 @@ async def test_a_refused_handshake_is_kept_too() -> None:
         sock = there.socket()
         request = UPGRADE.format(path="/nowhere")
         await asyncio.get_running_loop().sock_sendall(sock, request.encode())
-        received = await read_to_end(sock)
+        received = await receive_all(sock)
         sock.close()
         (log,) = truth.sent.logs.values()
         assert log.data == received

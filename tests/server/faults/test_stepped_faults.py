@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from hashlib import sha256
 
 import pytest
-from loopback import Clock, Loopback, listen, looped, shake_hands
+from loopback import Clock, Loopback, listen, looped, receive_all, shake_hands
 
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
@@ -49,14 +48,10 @@ RULES = (
 
 
 async def _read(sock_of: asyncio.Future[bytes], house: Loopback, received: bytearray) -> None:
-    loop = asyncio.get_running_loop()
-    sock = house.socket()
-    received += await shake_hands(sock, STREAMS)
-    sock_of.set_result(b"")
-    with suppress(ConnectionResetError):
-        while data := await loop.sock_recv(sock, 1 << 16):
-            received += data
-    sock.close()
+    with house.socket() as sock:
+        received += await shake_hands(sock, STREAMS)
+        sock_of.set_result(b"")
+        received += await receive_all(sock)
 
 
 async def _run(seed: int) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
