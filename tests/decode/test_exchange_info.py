@@ -49,7 +49,7 @@ def as_listed(instrument: Instrument) -> Instrument:
 @pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 def test_what_the_simulator_lists_comes_back(profile: Profile, venue: Venue) -> None:
-    listed = instruments(START_MS, symbol_count=500)
+    listed = instruments(START_MS, symbol_count=120)
     contracts = instruments_of(response_of(listed, venue, profile), venue)
     expected = [as_listed(each) for each in listed if each.venue is venue]
     assert len(expected) > 4

@@ -67,7 +67,7 @@ GAPS = st.one_of(st.integers(1, 3 * HOUR_MS), st.integers(HOUR_MS, 30 * HOUR_MS)
 
 
 @pytest.mark.heavy
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(st.lists(st.tuples(GAPS, st.integers(6_500_000, 6_600_000)), min_size=2, max_size=2))
 @example([(12_345, 6_543_210), (26 * HOUR_MS, 6_500_001)])
 def test_skipping_ahead_equals_advancing_step_by_step(gaps: list[tuple[int, int]]) -> None:

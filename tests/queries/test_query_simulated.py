@@ -54,7 +54,9 @@ def play(exchange: SimulatedExchange, *plants: Plant) -> None:
 @pytest.fixture(scope="module")
 def moments() -> list[Markets]:
     """The markets of both venues at the opening and after some seconds of trading."""
-    exchange = SimulatedExchange(instruments(OPENED_MS, SYMBOLS), seed=5, start_ms=OPENED_MS)
+    exchange = SimulatedExchange(
+        instruments(OPENED_MS, SYMBOLS), seed=5, start_ms=OPENED_MS, quoting=0.25
+    )
     before, after = opened(exchange), opened(exchange)
     play(exchange, after)
     return [*before.venues.values(), *after.venues.values()]
@@ -63,7 +65,8 @@ def moments() -> list[Markets]:
 @pytest.fixture(scope="module")
 def full() -> dict[str, Plant]:
     """A plant of every listed contract after some seconds of trading, for each profile."""
-    exchange = SimulatedExchange(instruments(OPENED_MS), seed=5, start_ms=OPENED_MS)
+    listed = instruments(OPENED_MS)
+    exchange = SimulatedExchange(listed, seed=5, start_ms=OPENED_MS, quoting=0.25)
     plants = {profile.name: opened(exchange, profile) for profile in (P2026Q1, CURRENT)}
     play(exchange, *plants.values())
     return plants
