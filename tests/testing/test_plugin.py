@@ -40,40 +40,14 @@ def programs_of(page: str) -> list[str]:
     return re.findall(r"^```python needs=pytest\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_a_test_gets_an_exchange_that_stands_still_and_goes_on_when_told_to(tmp_path: Path) -> None:
-    printed = run_suite(
-        tmp_path,
-        """
-        import json, urllib.request
-        import pytest
-
-        @pytest.mark.exchange(seed=7, symbols=["BTCUSDT"])
-        def test_a_step(exchange):
-            before = exchange.time_ms
-            exchange.step("10s")
-            assert exchange.time_ms == before + 10_000
-            query = exchange.usdm_url + "/fapi/v1/depth?symbol=BTCUSDT&limit=5"
-            with urllib.request.urlopen(query) as answer:
-                assert json.load(answer)["bids"]
-            assert exchange.coinm_ws_url.startswith("ws://127.0.0.1:")
-        """.replace("\n        ", "\n"),
-    )
-    assert outcome(printed) == {"passed": 1}, printed
-    wait_until_none_runs_in(tmp_path)
-
-
-def test_the_test_in_the_readme_passes_as_it_is_written(tmp_path: Path) -> None:
-    (shown,) = programs_of("README.md")
-    assert len(shown.splitlines()) == 4, "a test of four lines"
-    printed = run_suite(tmp_path, shown)
-    assert outcome(printed) == {"passed": 1}, printed
-
-
-def test_the_tests_of_a_page_pass_as_they_are_written(tmp_path: Path) -> None:
-    shown = programs_of("docs/how-to/assert-that-nothing-happens.md")
+def test_the_tests_in_the_readme_and_in_a_page_pass_as_they_are_written(tmp_path: Path) -> None:
+    (short,) = programs_of("README.md")
+    assert len(short.splitlines()) == 4, "a test of four lines"
+    shown = [short, *programs_of("docs/how-to/assert-that-nothing-happens.md")]
     printed = run_suite(tmp_path, "\n".join(shown))
-    assert outcome(printed) == {"passed": 2}, printed
+    assert outcome(printed) == {"passed": 3}, printed
     assert "Warning" not in printed, "no thread of the programs ends with an exception"
+    wait_until_none_runs_in(tmp_path)
 
 
 SUITE_OF_MISTAKES = """
@@ -141,7 +115,7 @@ def test_each_mistake_is_one_clear_sentence_with_its_place(tmp_path: Path) -> No
 SHARED = """
 import pytest
 
-pytestmark = pytest.mark.exchange(seed=7, symbols=["BTCUSDT"])
+pytestmark = pytest.mark.exchange(seed=7, symbols=["BTCUSDT"], quoting=0.05)
 seen = []
 
 def test_first(exchange):
@@ -207,7 +181,7 @@ DYING = """
 import os, signal
 import pytest
 
-pytestmark = pytest.mark.exchange(symbols=["BTCUSDT"])
+pytestmark = pytest.mark.exchange(symbols=["BTCUSDT"], quoting=0.05)
 
 def test_it_dies(exchange):
     os.kill(exchange.pid, signal.SIGKILL)
@@ -278,7 +252,7 @@ NEVER_HAPPENED = """
 import pytest
 from websockets.sync.client import connect
 
-pytestmark = pytest.mark.exchange(seed=7, symbols=["BTCUSDT"])
+pytestmark = pytest.mark.exchange(seed=7, symbols=["BTCUSDT"], quoting=0.05)
 
 def test_one_of_three(exchange, make_exchange):
     with connect(exchange.usdm_ws_url + "/ws/btcusdt@trade"):
@@ -321,11 +295,11 @@ def test_the_summary_says_which_faults_never_happened(
 
 
 def test_several_workers_share_nothing(tmp_path: Path) -> None:
-    suite = "import pytest\n" + "".join(
-        f"def test_{each}(exchange):\n    exchange.step('1s')\n" for each in range(6)
+    suite = "import pytest\npytestmark = pytest.mark.exchange(symbols=['BTCUSDT'])\n" + "".join(
+        f"def test_{each}(exchange):\n    exchange.step('1s')\n" for each in range(4)
     )
-    printed = run_suite(tmp_path, suite, "-p", "xdist", "-n", "3")
-    assert outcome(printed) == {"passed": 6}, printed
+    printed = run_suite(tmp_path, suite, "-p", "xdist", "-n", "2")
+    assert outcome(printed) == {"passed": 4}, printed
     wait_until_none_runs_in(tmp_path)
 
 
