@@ -72,7 +72,7 @@ def test_what_was_sealed_is_as_it_was(path: str) -> None:
 
 
 @pytest.mark.heavy
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_any_flipped_bit_is_found(
     market: list[Line], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -297,7 +297,7 @@ _ODD = st.one_of(
 
 
 @pytest.mark.heavy
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(-5, 10**21), _ODD), min_size=1, max_size=12))
 def test_whatever_is_in_it_every_line_is_counted(
     tmp_path_factory: pytest.TempPathFactory, lines: list[Line]

@@ -15,7 +15,7 @@ from tickerplant.cli import main
 from tickerplant.recording.line import Line, Place
 from tickerplant.recording.manifest_entries import Connected, Disconnected, RunStarted
 from tickerplant.units import NS_PER_S
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import USDM
 from tickerplant.verifying import page as findings_page
 from tickerplant.verifying.findings import Findings, Gap, RecordingFinding, StreamFinding
 from tickerplant.verifying.page import FindingsPage
@@ -110,23 +110,6 @@ def test_the_page_says_what_verify_prints(
 
 
 @pytest.mark.heavy
-def test_several_recordings_have_a_section_each(
-    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    both = tmp_path / "both"
-    both.mkdir()
-    folder(both / "coinm", [tape(COINM, 2)])
-    folder(both / "usdm", [market])
-    page = tmp_path / "page.html"
-    status, _, _ = run(str(both), "--html", str(page), capsys=capsys)
-    parsed = assert_inert(page.read_text(encoding="utf-8"))
-    assert status == 0
-    assert parsed.tags.count("h2") == 2
-    assert parsed.tags.count("svg") == 2
-    assert parsed.text.count("No gap and no outage was found.") == 2
-
-
-@pytest.mark.heavy
 def test_an_outage_of_the_manifest_is_in_the_table_with_its_reason(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,51 +190,6 @@ def test_a_recording_without_lines_is_said_and_too_many_recordings_too() -> None
 
 
 @pytest.mark.heavy
-def test_of_many_streams_the_incomplete_ones_are_drawn_and_that_is_said() -> None:
-    timeline = Timeline(4)
-    timeline.start_ns = START_NS
-    streams = [
-        StreamFinding(stream=f"s{number:04}@trade", messages=1, first_ns=START_NS, last_ns=START_NS)
-        for number in range(3_000)
-    ]
-    streams[-1].gaps = 1
-    for each in streams:
-        timeline.add_outages(each.stream, ())
-    timeline.streams.setdefault("s2999@trade", timeline.streams["s0000@trade"])
-    found = RecordingFinding(
-        paths=["r"], first_ns=START_NS, last_ns=START_NS, messages=3_000, streams=streams
-    )
-    page = FindingsPage(["r"], 10)
-    page.add(found, timeline)
-    text = page.text(Findings(complete=False, summary="NOT complete: 1 gap", recordings=[found]))
-    parsed = assert_inert(text)
-    assert "The picture has 100 of 3,000 streams, those that are incomplete first" in parsed.text
-    assert "1,000 more streams." in parsed.text
-    [svg] = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert "s2999@trade" in svg
-    assert len(text) < 2_000_000
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("page.txt", "expected a file whose name ends with .html or .htm"),
-        ("nowhere/page.html", "nowhere does not"),
-        ("folder.html", "a file; that is something else"),
-    ],
-)
-def test_a_file_that_cannot_be_written_is_refused_before_the_walk(
-    name: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "folder.html").mkdir()
-    status, out, err = run("missing", "--html", str(tmp_path / name), capsys=capsys)
-    assert (status, out) == (2, "")
-    assert err.count("\n") == 1
-    assert words in err
-    assert "--html" in err
-
-
-@pytest.mark.heavy
 def test_a_page_that_fails_to_be_written_leaves_nothing_and_the_findings_are_printed(
     market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,11 +200,3 @@ def test_a_page_that_fails_to_be_written_leaves_nothing_and_the_findings_are_pri
     assert "File name too long" in err
     assert out.splitlines()[-1].startswith("complete: ")
     assert [each.name for each in tmp_path.iterdir()] == ["r"]
-
-
-def test_nothing_read_is_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "page.html"
-    status, _, err = run(str(tmp_path / "missing"), "--html", str(page), capsys=capsys)
-    assert status == 2
-    assert "missing" in err
-    assert not page.exists()

@@ -223,7 +223,7 @@ def started(*arguments: str, stderr: int = subprocess.PIPE) -> Iterator[subproce
             process.kill()
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("a program is run")
 def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -> None:
     path = line_file(tmp_path / "lines", market * 50)
     with started(path) as process:
@@ -235,7 +235,7 @@ def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -
     assert out.decode().splitlines()[-1].startswith("interrupted: ")
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("a program is run")
 def test_on_a_terminal_there_is_a_bar(market: list[Line], tmp_path: Path) -> None:
     path = line_file(tmp_path / "lines", market * 60)  # longer than until the first bar
     master, slave = open_terminal()
