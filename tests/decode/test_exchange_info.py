@@ -45,7 +45,6 @@ def as_listed(instrument: Instrument) -> Instrument:
     return structs.replace(instrument, **defaults)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 def test_what_the_simulator_lists_comes_back(profile: Profile, venue: Venue) -> None:

@@ -214,7 +214,6 @@ def assert_paced(times: list[int]) -> None:
         assert within <= 10, "five at once, and five a second"
 
 
-@pytest.mark.heavy
 def test_more_names_than_a_connection_takes_open_another() -> None:
     world = World()
     world.attach(*[f"s{number}usdt@aggTrade" for number in range(1_100)], settle_ms=20_000)
@@ -222,7 +221,6 @@ def test_more_names_than_a_connection_takes_open_another() -> None:
     assert all(wire.requests[0][1]["method"] == "SUBSCRIBE" for wire in world.wires.values())
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("most", [5, 399])
 def test_a_server_that_takes_fewer_streams_gets_more_connections(most: int) -> None:
     world = World(limits=structs.replace(LIMITS, max_streams=most), opens_per_s=20)

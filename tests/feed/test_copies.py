@@ -16,7 +16,6 @@ steps = st.lists(
 )
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
 @settings(deadline=None, max_examples=6)
 @given(steps=steps, seed=st.integers(0, 99), pace=st.integers(20, 200))
@@ -68,7 +67,6 @@ def test_a_primary_that_sends_nothing_of_a_stream_is_replaced(name: str) -> None
     assert consumer.payloads(name) == world.published(name)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
 @settings(deadline=None, max_examples=8)
 @given(
@@ -102,7 +100,6 @@ def test_what_one_connection_loses_the_other_delivers(
         assert sorted(received) == sorted(published), "late, if the primary sent others before"
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
 @settings(deadline=None, max_examples=8)
 @given(

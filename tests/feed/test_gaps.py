@@ -273,7 +273,6 @@ def test_a_secondary_may_be_far_ahead_and_nothing_is_lost() -> None:
         assert all(len(each.waiting) == 0 for each in merged.secondaries.values())
 
 
-@pytest.mark.heavy
 @given(
     sent=st.lists(st.tuples(st.integers(1, 25), st.integers(0, 2)), min_size=5, max_size=60),
     backfills=st.booleans(),

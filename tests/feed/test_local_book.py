@@ -115,7 +115,6 @@ def test_a_live_book_is_that_of_its_server_wherever_ids_begin(
     assert_true(line.book, line.true)
 
 
-@pytest.mark.heavy
 @given(acts=st.lists(st.sampled_from(ACTS), max_size=60), seed=st.integers(0, 1 << 30))
 def test_a_book_that_is_not_live_has_a_true_past_unless_it_was_discarded(
     acts: list[str], seed: int

@@ -9,7 +9,6 @@ from world import World
 delays = st.lists(st.integers(0, 900), min_size=1, max_size=6)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
 @settings(deadline=None, max_examples=12)
 @given(

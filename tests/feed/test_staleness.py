@@ -147,7 +147,6 @@ def test_a_busy_stream_of_which_nothing_was_received_has_a_minute() -> None:
     assert consumer.kinds() == ["Stale"]
 
 
-@pytest.mark.heavy
 def test_a_rare_stream_is_never_stale() -> None:
     world = World()
     consumer = world.attach(FORCED)
@@ -171,7 +170,6 @@ def test_a_stream_that_is_silent_on_a_connection_that_is_not_is_subscribed_to_ag
     assert [each.streams for each in consumer.notices()] == [(MARKS,), (MARKS,)]
 
 
-@pytest.mark.heavy
 def test_a_connection_on_which_all_is_stale_is_replaced_with_doubling_patience() -> None:
     world = World()
     world.attach(MARKS)

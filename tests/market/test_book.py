@@ -45,7 +45,6 @@ def whole(book: OrderBook) -> tuple[list[Level], list[Level]]:
     return book.top(1 << 30)
 
 
-@pytest.mark.heavy
 @given(STEPS)
 def test_a_book_equals_two_dictionaries_at_every_read(
     steps: list[tuple[str, list[Level], list[Level], str, int]],

@@ -175,7 +175,6 @@ def test_earlier_reads_change_no_candle(tape: list[Trade], interval: str, asked:
             assert candles.running(interval) == fresh.running(interval)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_a_candle_read_every_minute_equals_a_fresh_one(interval: str) -> None:
     now_ms = (START_MS // DAY_MS + 1) * DAY_MS - 40 * MINUTE_MS
@@ -195,7 +194,6 @@ def test_a_candle_read_every_minute_equals_a_fresh_one(interval: str) -> None:
         assert candles.running(interval) == fresh.running(interval)
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_history_continues_without_a_seam(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
@@ -215,7 +213,6 @@ def test_history_continues_without_a_seam(interval: str) -> None:
         lived = np.concatenate([lived, minutes.closed.rows[-1:]])
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("interval", INTERVALS)
 @pytest.mark.parametrize("limit", [1, 500])
 def test_pages_from_either_end_of_history_are_parts_of_all_rows(interval: str, limit: int) -> None:

@@ -73,7 +73,6 @@ def test_statistics_equal_a_recount_of_all_trades_at_any_moment(
         assert minutes.statistics() == naive_day(instrument, done, now_ms)
 
 
-@pytest.mark.heavy
 @given(tapes())
 def test_closed_minutes_equal_a_recount_and_have_no_gaps(tape: list[Trade]) -> None:
     minutes = Minutes(BTCUSDT.turnover, START_MS)
@@ -155,7 +154,6 @@ def test_an_aggregate_counts_as_many_trades_as_it_has() -> None:
     assert NaiveBar(*row)[-2:] == (5, 8)
 
 
-@pytest.mark.heavy
 def test_old_minutes_become_hours_without_losing_a_trade() -> None:
     start_ms = START_MS + 25 * MINUTE_MS
     minutes = Minutes(BTCUSDT.turnover, start_ms)

@@ -112,7 +112,6 @@ def check_sequence(each: Captured) -> None:
             assert (one.open_time_ms, one.is_closed) == (other.open_time_ms, other.is_closed)  # type: ignore[attr-defined]
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("listed", [pytest.param(x, id=path) for path, x in goldens()])
 def test_every_golden_is_read_completely(listed: list[Captured]) -> None:
     for each in listed:

@@ -145,7 +145,6 @@ def test_every_example_is_requested_here_or_elsewhere() -> None:
     assert set(ELSEWHERE) <= names, "no reason without an example"
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 @pytest.mark.parametrize(
     "golden_request", REQUESTS, ids=lambda each: f"{each.venue.name}-{each.name}"

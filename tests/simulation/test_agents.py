@@ -78,7 +78,6 @@ def make_market() -> tuple[ContractMarket, OrderSizes, list[Event], Scheduler]:
     return market, OrderSizes(Random(2), BTC, contract_profile(BTC)), tape, scheduler
 
 
-@pytest.mark.heavy
 def test_the_depth_keeps_its_size_however_long_it_is_swept() -> None:
     market, sizes, _, _ = make_market()
     price = 6_528_000
@@ -218,7 +217,6 @@ def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
     assert 1010 < follower.price() < before, "its own trades are forgotten little by little"
 
 
-@pytest.mark.heavy
 def test_an_exchange_stays_consistent_for_half_a_minute() -> None:
     symbols = ("ETHUSDT", "ETHUSD_PERP")
     exchange = SimulatedExchange(instruments(START_MS, symbols), 7, START_MS)

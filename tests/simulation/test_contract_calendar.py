@@ -85,7 +85,6 @@ def rolled() -> tuple[Plant, list[Event], SimulatedExchange]:
     return plant, events, exchange
 
 
-@pytest.mark.heavy
 def test_a_delivered_contract_is_published_step_by_step_and_then_no_more(
     rolled: tuple[Plant, list[Event], SimulatedExchange],
 ) -> None:
@@ -230,7 +229,6 @@ def test_the_brackets_of_a_contract_of_each_venue_change_now_and_then() -> None:
     assert found == {USDM.name: 3, COINM.name: 3}, "every two minutes"
 
 
-@pytest.mark.heavy
 def test_a_new_coin_is_announced_without_a_book_and_traded_when_its_date_has_come() -> None:
     start_ms = DELIVERY_MS + 60_000
     exchange, plant = opened(("TRXUSDT",), start_ms, listings=True, intensity=0.02)

@@ -119,7 +119,6 @@ def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
     assert checked > 1000, "the market is alive"
 
 
-@pytest.mark.heavy
 def test_the_rebuilt_book_equals_the_engines(
     exchange: SimulatedExchange,
     events: list[Event],
@@ -226,13 +225,11 @@ def encoded(events: list[Event]) -> list[bytes]:
     return [type(event).__name__.encode() + msgspec.json.encode(event) for event in events]
 
 
-@pytest.mark.heavy
 def test_the_same_seed_gives_the_same_events(events: list[Event]) -> None:
     again = encoded(run(make(), 3))
     assert again == encoded(events)[: len(again)]
 
 
-@pytest.mark.heavy
 def test_reading_history_and_opening_changes_nothing(events: list[Event]) -> None:
     other = make()
     for symbol in SYMBOLS:
@@ -251,7 +248,6 @@ def test_another_seed_gives_another_market(events: list[Event]) -> None:
     assert other != encoded(events)[: len(other)], "the same events, whatever the seed"
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("alone", ["BTCUSDT", "ETHUSDT"])
 def test_a_leading_contract_does_the_same_whoever_else_is_listed(
     events: list[Event], alone: str
@@ -276,7 +272,6 @@ def test_coin_margined_prices_follow_the_leading_contract(exchange: SimulatedExc
     assert follower[0] * 10 == pytest.approx(leader[0], rel=5e-4), "within five basis points"
 
 
-@pytest.mark.heavy
 def test_intensity_multiplies_the_orders() -> None:
     calm = make(symbols=("BTCUSDT",))
     wild = make(symbols=("BTCUSDT",), intensity=8)
@@ -288,7 +283,6 @@ def test_intensity_multiplies_the_orders() -> None:
     assert 3 < ratio < 20, f"eight times the intensity made {ratio} times the orders"
 
 
-@pytest.mark.heavy
 def test_makers_that_quote_less_change_the_book_less_and_trade_as_before(
     events: list[Event],
 ) -> None:

@@ -78,7 +78,6 @@ def test_an_action_runs_at_its_time_before_anything_else_of_that_millisecond() -
         exchange.at(START_MS, seen.append)  # type: ignore[arg-type]
 
 
-@pytest.mark.heavy
 def test_without_a_lever_the_events_are_those_of_an_exchange_that_runs_none() -> None:
     """Also when one is pulled and released before it begins, and when one comes later."""
     plain, pulled = make(quoting=0.25), make(quoting=0.25)
@@ -237,7 +236,6 @@ def test_the_funding_rate_goes_to_the_lever_and_back_within_the_cap() -> None:
     assert exchange.levers.state() == []
 
 
-@pytest.mark.heavy
 def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() -> None:
     exchange = make(quoting=0.1)
     checker = MarketChecker(exchange)

@@ -101,7 +101,6 @@ def apply(
     return getattr(engine, kind)(buy, price, quantity), getattr(naive, kind)(buy, price, quantity)
 
 
-@pytest.mark.heavy
 @given(st.lists(OPERATIONS | RESIZING, max_size=60))
 def test_the_engine_does_what_the_naive_model_does(operations: list[Operation]) -> None:
     engine, naive = MatchingEngine(), NaiveEngine()

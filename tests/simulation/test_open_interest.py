@@ -55,7 +55,6 @@ def day(symbol: str, seed: int = 1, steps: int = DAY_STEPS) -> list[Positioning]
     return [positions.at(TOLD_MS + 5_000 * step, traded * step) for step in range(steps)]
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ATOMUSDT", "ETHUSD_PERP", "TSLAUSDT"])
 def test_positions_wander_but_stay_plausible(symbol: str) -> None:
     contract = LISTED[symbol]
@@ -95,7 +94,6 @@ def shares(row: Positioning) -> tuple[int, int, int]:
     return row.long_accounts, row.top_long_accounts, row.top_long_positions
 
 
-@pytest.mark.heavy
 @given(st.sampled_from(["BTCUSDT", "TSLAUSDT", "ETHUSD_PERP"]), st.integers(0, 1000))
 @settings(max_examples=5)
 def test_each_share_returns_to_its_usual_value_where_nothing_disturbs_it(
@@ -120,7 +118,6 @@ def movement(activity: float, seed: int) -> tuple[int, ...]:
     )
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("activity", [4.0, 9.0])
 def test_the_livelier_the_trading_the_more_positions_move(activity: float, seed: int) -> None:
@@ -156,7 +153,6 @@ def test_the_published_risk_follows_the_accounts() -> None:
     assert all(row.adl_risk == adl_risk(row.long_accounts) for row in rows)
 
 
-@pytest.mark.heavy
 def test_positions_of_each_contract_are_published_every_five_seconds_staggered() -> None:
     symbols = [symbol for symbol in LISTED if symbol.endswith("USDT")][:12]
     exchange = SimulatedExchange(instruments(START_MS, symbols), 2, START_MS, 0.1, quoting=0.1)
@@ -194,7 +190,6 @@ def positioning_of(
     return found
 
 
-@pytest.mark.heavy
 def test_the_open_interest_of_the_exchange_moves_by_what_is_traded() -> None:
     symbols = ("BTCUSDT", "SUIUSDT", "BTCUSD_PERP", "BTCUSDT_260626")
     exchange = SimulatedExchange(instruments(START_MS, symbols), 1, START_MS, quoting=0.25)
@@ -217,7 +212,6 @@ def test_positions_are_published_at_every_five_minutes() -> None:
     assert all(start_ms + 3_000 in [row.time_ms for row, _ in rows] for rows in found.values())
 
 
-@pytest.mark.heavy
 def test_a_contract_that_is_just_listed_begins_with_nothing_and_grows_with_what_is_traded() -> None:
     start_ms = DELIVERY_MS - 2_000
     symbols = ("BTCUSDT_260626", "BTCUSDT_260925")

@@ -99,7 +99,6 @@ class Kept:
         self.last_id = update_id
 
 
-@pytest.mark.heavy
 def test_both_books_rebuilt_from_events_equal_the_engines(traded: list[Traded]) -> None:
     for each in traded:
         kept, market = each.kept(), each.market
@@ -233,7 +232,6 @@ def test_the_opening_orders_have_ids_before_the_opening_book(improved: list[Trad
         assert retail.bids[0][0] <= book.bids[0][0] < book.asks[0][0] <= retail.asks[0][0]
 
 
-@pytest.mark.heavy
 def test_the_same_seed_gives_the_same_rpi_orders(traded: list[Traded]) -> None:
     def messages_of(each: Traded) -> list[bytes]:
         return [msgspec.json.encode(e) for e in each.events if isinstance(e, RpiUpdate)]

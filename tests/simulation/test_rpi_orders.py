@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,7 +55,6 @@ def merged(fills: list[Fill]) -> list[tuple[bool, int, int]]:
     return rows
 
 
-@pytest.mark.heavy
 @given(BOOK, RPI, st.booleans(), PRICES, QUANTITIES)
 def test_the_best_price_is_first_and_the_book_at_one_price(
     book: list[tuple[bool, int, int]],
@@ -72,7 +70,6 @@ def test_the_best_price_is_first_and_the_book_at_one_price(
     assert engine.operations == operations + 1, "it is one order, in however many parts"
 
 
-@pytest.mark.heavy
 @given(BOOK, RPI, ORDERS)
 def test_rpi_orders_kept_from_the_changes_are_never_empty_and_never_the_books(
     book: list[tuple[bool, int, int]],

@@ -45,7 +45,6 @@ def test_the_amount_of_no_funding_rate_is_above_the_cap_of_the_contract() -> Non
     assert max(map(abs, rates)) == 5_000, "half of the usual rate of 0.0001"
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "SUIUSDT", "BTCUSD_PERP"])
 def test_funding_agrees_with_the_candles_of_premium_and_mark(symbol: str) -> None:
     past = EXCHANGE.history(symbol)
@@ -119,7 +118,6 @@ def test_a_pair_without_dated_contracts_was_never_settled() -> None:
     assert EXCHANGE.history("XRPUSDT").deliveries() == ()
 
 
-@pytest.mark.heavy
 def test_a_contract_is_settled_as_of_its_delivery_even_if_published_later() -> None:
     delivery_ms, symbols = 1_782_460_800_000, ("BTCUSDT_260626", "BTCUSD_260626")
     start_ms = delivery_ms - 1_000

@@ -133,7 +133,6 @@ def differences(ours: Any, wanted: Any, at: str = "") -> Iterator[str]:
         yield f"{at}: {kind(ours)}, not {kind(wanted)}: {ours!r} for {wanted!r}"
 
 
-@pytest.mark.heavy
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the captures are not beside the repository")
 @pytest.mark.parametrize(("entry", "venue", "profile", "name"), list(cases()))
 def test_messages_are_as_the_examples_are(
@@ -212,7 +211,6 @@ def goldens() -> Iterator[Any]:
                     yield pytest.param(path, venue, profile, name, id=f"{venue}-{profile}-{name}")
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(("path", "venue", "profile", "name"), list(goldens()))
 def test_messages_are_as_they_were(path: Path, venue: str, profile: str, name: str) -> None:
     messages = messages_of(venue, profile, name)

@@ -80,7 +80,6 @@ def rows(message: Any) -> list[Any]:
     return message if isinstance(message, list) else [message]
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925"])
 @pytest.mark.parametrize("pattern", [*EITHER, *OWN])
 def test_marks_and_candles_may_be_had_on_either_host_and_nothing_else(

@@ -107,7 +107,6 @@ def best(book: Book, count: int) -> tuple[list[Level], list[Level]]:
     return sorted(book[0].items(), reverse=True)[:count], sorted(book[1].items())[:count]
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("name", DIFFS)
 @given(
     changes=CHANGES,

@@ -28,7 +28,6 @@ def names(stream: Stream, free: Sequence[str] = ("btcusdt", "ethusd_perp")) -> l
     return [stream.pattern.name(**dict(zip(parts, args, strict=True))) for args in chosen]
 
 
-@pytest.mark.heavy
 @ROWS
 @given(data=st.data())
 def test_a_name_is_read_back_to_the_parts_it_was_made_of(
@@ -48,7 +47,6 @@ def test_a_name_is_read_back_to_the_parts_it_was_made_of(
         )
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda each: each.name)
 @pytest.mark.parametrize("venue", VENUES, ids=lambda each: each.name)
 def test_no_name_is_about_something_in_two_rows(venue: Venue, profile: Profile) -> None:

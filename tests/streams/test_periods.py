@@ -102,7 +102,6 @@ def test_no_candle_is_sent_before_the_first_trade() -> None:
     assert sent_to(plant, listener) == []
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("interval", INTERVALS[:8])
 def test_each_interval_closes_on_its_own_boundaries(interval: str) -> None:
     plant = open_plant()

@@ -54,6 +54,7 @@ def test_every_stream_sends_messages_in_a_simulated_market(
     assert {name for name in silent if RARE not in name} == set()
 
 
+@pytest.mark.heavy
 def test_the_name_of_the_current_quarter_continues_with_the_next_contract(
     received: dict[tuple[str, str], list[Any]],
 ) -> None:
