@@ -16,7 +16,7 @@ from programs import PATIENCE_S, hear_hangups
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,ETHUSDT", "--intensity", "5")
+MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT")
 FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
 
 

@@ -17,7 +17,7 @@ from loopback import looped_on_sockets
 from programs import PATIENCE_S
 from websockets.asyncio.client import connect
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("programs are started")
 
 
 def asked(crew: Crew, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:

@@ -10,63 +10,59 @@ from pathlib import Path
 
 import pytest
 from crew import MARKET, Crew, Listener, listening, started, until
+from loopback import looped_on_sockets
+from programs import PATIENCE_S
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("processes stand still for seconds")
 
-STANDSTILLS_S = (0.5, 2.2, 4.0, 4.3, 4.6, 4.9, 7.5)
-"""Shorter than a lease, longer, about as long as the grace, and longer."""
+GRACE = ("--bus-grace", "2s")
+STANDSTILLS_S = (1.8, 4.0)
+"""Shorter than the grace, and longer."""
 MORE = int(os.environ.get("STANDSTILLS", "0"))
 """How many more are tried, of 0.5 to 12 s: `STANDSTILLS=100` looks longer."""
-HEARD_AGAIN_S = 30
-"""Within this a client hears something again, or is closed; it is patient with a busy machine."""
 LOST = (1013, "Bus lost: messages may be missing")
 
 
-def test_a_bus_that_stands_still_leaves_no_client_silent(tmp_path: Path) -> None:
-    random.seed(15)
-    more = [random.uniform(0.5, 12) for _ in range(MORE)]
-
-    async def test() -> None:
-        async with started(tmp_path, *MARKET, "--workers", "2") as crew:
-            for seconds in (*STANDSTILLS_S, *more):
-                await accepts_clients(crew)
-                async with listening(crew.streams, 6) as clients:
-                    for each in clients:
-                        await each.hears_more()
-                    await stand_still(crew, seconds)
-                    for each in clients:
-                        await goes_on_or_is_closed(each, seconds)
-
-    asyncio.run(test())
+@looped_on_sockets
+async def test_a_bus_that_stands_still_leaves_no_client_silent(tmp_path: Path) -> None:
+    chance = random.Random(15)
+    more = [chance.uniform(0.5, 12) for _ in range(MORE)]
+    async with started(tmp_path, *MARKET, "--workers", "2", *GRACE) as crew:
+        for seconds in (*STANDSTILLS_S, *more):
+            await accepts_clients(crew)
+            async with listening(crew.streams, 6) as clients:
+                for each in clients:
+                    await each.hears_more()
+                await stand_still(crew, seconds)
+                for each in clients:
+                    await goes_on_or_is_closed(each, seconds)
 
 
-def test_a_worker_that_stood_still_for_longer_than_the_grace_tells_all_that_came_meanwhile(
+@looped_on_sockets
+async def test_a_worker_that_stood_still_for_longer_than_the_grace_tells_all_that_came_meanwhile(
     tmp_path: Path,
 ) -> None:
-    async def test() -> None:
-        async with (
-            started(tmp_path, *MARKET, "--workers", "1", "--bus-grace", "2s") as crew,
-            listening(crew.streams, 3) as clients,
-        ):
-            for each in clients:
-                await each.hears_more()
-            worker = crew.workers[1]
-            os.kill(worker, signal.SIGSTOP)
-            await asyncio.sleep(3.5)
-            os.kill(worker, signal.SIGCONT)
-            for each in clients:
-                await each.hears_more(40)  # more than what waited
-                assert each.holes == 0
-
-    asyncio.run(test())
+    async with (
+        started(tmp_path, *MARKET, "--workers", "1", *GRACE) as crew,
+        listening(crew.streams, 3) as clients,
+    ):
+        for each in clients:
+            await each.hears_more()
+        worker = crew.workers[1]
+        os.kill(worker, signal.SIGSTOP)
+        await asyncio.sleep(3.5)
+        os.kill(worker, signal.SIGCONT)
+        for each in clients:
+            await each.hears_more(40)  # more than what waited
+            assert each.holes == 0
 
 
 async def accepts_clients(crew: Crew) -> None:
     """Wait until every worker does; one of a few attempts meets each."""
     accepted = 0
-    async with asyncio.timeout(HEARD_AGAIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while accepted < 12:
             try:
                 async with connect(f"{crew.streams}/ws", proxy=None):
@@ -87,7 +83,7 @@ async def stand_still(crew: Crew, seconds: float) -> None:
 async def goes_on_or_is_closed(client: Listener, seconds: float) -> None:
     before = client.count
     try:
-        await until(lambda: client.count > before + 5 or client.task.done(), HEARD_AGAIN_S)
+        await until(lambda: client.count > before + 5 or client.task.done())
     except TimeoutError:
         pytest.fail(f"a client is silent after the bus stood still for {seconds:.2f} s")
     assert client.holes == 0, f"messages are missing after {seconds:.2f} s without the bus"

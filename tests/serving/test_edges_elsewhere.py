@@ -13,7 +13,7 @@ from buses import accounts, bus, certificates
 from crew import MARKET, Crew, listening, started, until
 from loopback import looped_on_sockets
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("programs are started, and a plant is killed")
 SECRET = "a-secret-that-nobody-may-see"  # noqa: S105  # of a server of this test
 PASSWORD = f'authorization {{ user: "edges", password: "{SECRET}" }}'
 
@@ -31,134 +31,121 @@ def shown(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
 
 
-def test_an_edge_waits_for_its_plant_and_serves_the_next_one_too(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with bus(tmp_path) as address:
-            to_bus = ("--bus", f"nats://{address}", "--bus-grace", "2s")
-            async with started(tmp_path, "edge", *to_bus, is_ready=False) as edge:
-                await edge.said("waiting for the plant main: no plant named main is on the bus")
-                async with started(tmp_path, *MARKET, *to_bus, name="plant") as plant:
-                    await _serves(edge)
-                    async with listening(edge.streams, 2) as clients:
-                        for each in clients:
-                            await each.hears_more()
-                        os.kill(plant.process.pid, signal.SIGKILL)
-                        await until(lambda: all(each.task.done() for each in clients))
-                        assert {(each.code, each.holes) for each in clients} == {(1013, 0)}
-                async with started(tmp_path, *MARKET, *to_bus, name="next"):
-                    await edge.said("the plant is back")
-                    async with listening(edge.streams, 1) as (client,):
-                        await client.hears_more()
-                edge.process.terminate()
-                assert (await edge.line())["event"] == "totals"
-                assert await edge.ended() == 0
-
-    test()
+@looped_on_sockets
+async def test_an_edge_waits_for_its_plant_and_serves_the_next_one_too(tmp_path: Path) -> None:
+    async with bus(tmp_path) as address:
+        to_bus = ("--bus", f"nats://{address}", "--bus-grace", "2s")
+        async with started(tmp_path, "edge", *to_bus, is_ready=False) as edge:
+            await edge.said("waiting for the plant main: no plant named main is on the bus")
+            async with started(tmp_path, *MARKET, *to_bus, name="plant") as plant:
+                await _serves(edge)
+                async with listening(edge.streams, 2) as clients:
+                    for each in clients:
+                        await each.hears_more()
+                    os.kill(plant.process.pid, signal.SIGKILL)
+                    await until(lambda: all(each.task.done() for each in clients))
+                    assert {(each.code, each.holes) for each in clients} == {(1013, 0)}
+            async with started(tmp_path, *MARKET, *to_bus, name="next") as again:
+                await edge.said("the plant is back")
+                async with listening(edge.streams, 1) as (client,):
+                    await client.hears_more()
+                    again.process.terminate()
+                    await until(client.task.done)
+                    assert (client.code, client.reason) == (1001, "Server shutdown")
+            edge.process.terminate()
+            assert (await edge.line())["event"] == "totals"
+            assert await edge.ended() == 0
 
 
 async def _serves(edge: Crew) -> None:
     edge.streams = (await edge.line())["venues"]["usdm"]["streams"]
 
 
-def test_workers_of_an_edge_share_its_ports_and_show_no_secret(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with bus(tmp_path, PASSWORD) as address:
-            secret = {"TICKERPLANT_BUS_PASSWORD": SECRET}
-            options = [
-                *("--bus", f"nats://{address}", "--bus-user", "edges", "--plant", "night"),
-                *("--bus-prefix", "team.market"),
-            ]
-            async with (
-                started(tmp_path, *MARKET, *options, "--workers", "1", env=secret) as plant,
-                started(
-                    tmp_path, "edge", *options, "--workers", "2", env=secret, name="edge"
-                ) as edge,
-                listening(edge.streams, 4) as clients,
-            ):
-                for each in clients:
-                    await each.hears_more()
-                for pid in (*plant.children, *edge.children):
-                    assert SECRET not in shown(pid)
-                assert SECRET not in plant.log + edge.log
-                assert len(plant.workers) == 1
-                assert len(edge.workers) == 2
-                edge.process.send_signal(signal.SIGINT)
-                assert (await edge.line())["connections"] == 4
-                assert await edge.ended() == 0
-
-    test()
-
-
-def test_each_way_to_be_refused_by_a_bus_is_one_sentence(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with bus(tmp_path, PASSWORD) as address:
-            url = f"nats://{address}"
-            wrong = ("--bus-user", "edges", "--bus-password", "guess")
-            for number, command in enumerate((("edge",), (*MARKET, "--workers", "2"))):
-                line = await refusal(tmp_path, *command, "--bus", url, *wrong, name=str(number))
-                assert line.startswith(f"tickerplant: no connection to the bus at {url}: ")
-                assert "Authorization Violation" in line
-            line = await refusal(tmp_path, *MARKET, "--bus", "nats://127.0.0.1:1")
-            assert line.startswith("tickerplant: no connection to the bus at nats://127.0.0.1:1: ")
-            given = ("--bus", f"tls://{address}", "--bus-user", "edges", "--bus-password", SECRET)
-            assert "TLS" in await refusal(tmp_path, "edge", *given)
-
-    test()
-
-
-def test_a_plant_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with bus(tmp_path) as address:
-            to_bus = ("--bus", f"nats://{address}")
-            async with (
-                started(tmp_path, *MARKET, *to_bus, "--plant", "day"),
-                started(
-                    tmp_path, "edge", *to_bus, "--plant", "nigth", name="edge", is_ready=False
-                ) as edge,
-            ):
-                await edge.said("no plant named nigth is on the bus")
-                assert "plants that are there: day" in edge.log
-                line = await refusal(tmp_path, *MARKET, *to_bus, "--plant", "day")
-                assert "a plant named" in line
-                assert "--plant" in line
-
-    test()
-
-
-def test_a_bus_is_reached_with_credentials_and_with_certificates(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        security, credentials = accounts(tmp_path)
+@looped_on_sockets
+async def test_workers_of_an_edge_share_its_ports_and_show_no_secret(tmp_path: Path) -> None:
+    async with bus(tmp_path, PASSWORD) as address:
+        secret = {"TICKERPLANT_BUS_PASSWORD": SECRET}
+        options = [
+            *("--bus", f"nats://{address}", "--bus-user", "edges", "--plant", "night"),
+            *("--bus-prefix", "team.market"),
+        ]
         async with (
-            bus(tmp_path, security) as address,
+            started(tmp_path, *MARKET, *options, "--workers", "1", env=secret) as plant,
+            started(tmp_path, "edge", *options, "--workers", "2", env=secret, name="edge") as edge,
+            listening(edge.streams, 4) as clients,
+        ):
+            for each in clients:
+                await each.hears_more()
+            for pid in (*plant.children, *edge.children):
+                assert SECRET not in shown(pid)
+            assert SECRET not in plant.log + edge.log
+            assert len(plant.workers) == 1
+            assert len(edge.workers) == 2
+            edge.process.send_signal(signal.SIGINT)
+            assert (await edge.line())["connections"] == 4
+            assert await edge.ended() == 0
+
+
+@looped_on_sockets
+async def test_each_way_to_be_refused_by_a_bus_is_one_sentence(tmp_path: Path) -> None:
+    async with bus(tmp_path, PASSWORD) as address:
+        url = f"nats://{address}"
+        wrong = ("--bus-user", "edges", "--bus-password", "guess")
+        for number, command in enumerate((("edge",), (*MARKET, "--workers", "2"))):
+            line = await refusal(tmp_path, *command, "--bus", url, *wrong, name=str(number))
+            assert line.startswith(f"tickerplant: no connection to the bus at {url}: ")
+            assert "Authorization Violation" in line
+        line = await refusal(tmp_path, *MARKET, "--bus", "nats://127.0.0.1:1")
+        assert line.startswith("tickerplant: no connection to the bus at nats://127.0.0.1:1: ")
+        assert "--bus" in await refusal(tmp_path, "relay", "--standby")
+        given = ("--bus", f"tls://{address}", "--bus-user", "edges", "--bus-password", SECRET)
+        assert "TLS" in await refusal(tmp_path, "edge", *given)
+
+
+@looped_on_sockets
+async def test_a_plant_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    async with bus(tmp_path) as address:
+        to_bus = ("--bus", f"nats://{address}")
+        async with (
+            started(tmp_path, *MARKET, *to_bus, "--plant", "day"),
+            started(
+                tmp_path, "edge", *to_bus, "--plant", "nigth", name="edge", is_ready=False
+            ) as edge,
+        ):
+            await edge.said("no plant named nigth is on the bus")
+            assert "plants that are there: day" in edge.log
+            line = await refusal(tmp_path, *MARKET, *to_bus, "--plant", "day")
+            assert "a plant named" in line
+            assert "--plant" in line
+
+
+@looped_on_sockets
+async def test_a_bus_is_reached_with_credentials_and_with_certificates(tmp_path: Path) -> None:
+    security, credentials = accounts(tmp_path)
+    async with (
+        bus(tmp_path, security) as address,
+        started(
+            tmp_path,
+            *(*MARKET, "--workers", "1", "--bus", f"nats://{address}"),
+            *("--bus-credentials", str(credentials)),
+        ) as crew,
+        listening(crew.streams, 1) as (client,),
+    ):
+        await client.hears_more()
+
+    security, ca, certificate = certificates(tmp_path)
+    async with bus(tmp_path, security) as address:
+        options = ("--bus", f"tls://{address}", "--bus-ca", str(ca))
+        line = await refusal(tmp_path, "edge", *options)
+        assert line.startswith(f"tickerplant: no TLS to the bus at tls://{address}: ")
+        async with (
             started(
                 tmp_path,
-                *(*MARKET, "--workers", "1", "--bus", f"nats://{address}"),
-                *("--bus-credentials", str(credentials)),
+                *(*MARKET, "--workers", "1", *options, "--bus-cert", str(certificate)),
             ) as crew,
             listening(crew.streams, 1) as (client,),
         ):
             await client.hears_more()
-
-        security, ca, certificate = certificates(tmp_path)
-        async with bus(tmp_path, security) as address:
-            options = ("--bus", f"tls://{address}", "--bus-ca", str(ca))
-            line = await refusal(tmp_path, "edge", *options)
-            assert line.startswith(f"tickerplant: no TLS to the bus at tls://{address}: ")
-            async with (
-                started(
-                    tmp_path,
-                    *(*MARKET, "--workers", "1", *options, "--bus-cert", str(certificate)),
-                ) as crew,
-                listening(crew.streams, 1) as (client,),
-            ):
-                await client.hears_more()
-
-    test()
 
 
 def test_without_a_bus_nothing_of_it_is_imported(tmp_path: Path) -> None:

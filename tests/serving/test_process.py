@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from programs import PATIENCE_S, hear_hangups, open_terminal
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = [pytest.mark.sockets, pytest.mark.slow("programs get signals")]
 
 SERVES = [
     *(sys.executable, "-m", "tickerplant", "simulate", "--symbols", "BTCUSDT"),

@@ -10,14 +10,14 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant import testing
+from tickerplant.cli import main
 from tickerplant.control.client import ControlClient, ControlError
 from tickerplant.errors import ConfigError
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+SERVED = pytest.mark.slow("a program is started")
 
 BAD_DAY = """
 title = "A bad day"
@@ -43,10 +43,17 @@ def price(exchange: testing.Exchange) -> float:
         return float(json.load(answer)["markPrice"])
 
 
+@pytest.mark.sockets
+@SERVED
 def test_one_is_started_and_stopped_in_the_middle_of_a_market(tmp_path: Path) -> None:
     path = tmp_path / "day.toml"
     path.write_text(BAD_DAY, encoding="utf-8")
     with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
+        with pytest.raises(ConfigError, match=r"did you mean flash-crash\?"):
+            exchange.scenario("flash-crahs")
+        with pytest.raises(ConfigError, match=r"symbols in change 3 .* of delivery-hour\.toml"):
+            exchange.scenario("delivery-hour")
+        assert exchange.rules() == {}
         exchange.step("30s")
         before = price(exchange)
         day = exchange.scenario(path)
@@ -62,6 +69,8 @@ def test_one_is_started_and_stopped_in_the_middle_of_a_market(tmp_path: Path) ->
         assert price(exchange) < 0.95 * before, "what has moved stays"
 
 
+@pytest.mark.sockets
+@SERVED
 def test_the_same_seed_and_the_same_steps_are_the_same_day() -> None:
     def run() -> bytes:
         with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
@@ -75,30 +84,24 @@ def test_the_same_seed_and_the_same_steps_are_the_same_day() -> None:
     assert run() == run()
 
 
-def test_a_wrong_one_is_refused_with_the_sentence_of_the_server() -> None:
-    with testing.exchange(symbols=["BTCUSDT"]) as exchange:
-        with pytest.raises(ConfigError, match=r"did you mean flash-crash\?"):
-            exchange.scenario("flash-crahs")
-        with pytest.raises(ConfigError, match=r"symbols in change 3 .* of delivery-hour\.toml"):
-            exchange.scenario("delivery-hour")
-        assert exchange.rules() == {}
+def refusal(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the sentence with which a command ends at once."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    output, errors = capsys.readouterr()
+    assert (ended.value.code, output) == (2, "")
+    (line,) = errors.splitlines()
+    return str(line)
 
 
-def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(tmp_path: Path) -> None:
+def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "day.toml"
     path.write_text(BAD_DAY.replace("shock", "shok"), encoding="utf-8")
-    command = [sys.executable, "-m", "tickerplant", "simulate", "--scenario", str(path)]
-    ended = subprocess.run(  # noqa: S603  # our program
-        [*command, "--usdm-port", "0", "--coinm-port", "0"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout) == (2, "")
-    (line,) = ended.stderr.splitlines()
     assert re.search(
-        r"'shok' for market in change 1 \(at 10s\) of .*day\.toml: .*mean shock\?", line
+        r"'shok' for market in change 1 \(at 10s\) of .*day\.toml: .*mean shock\?",
+        refusal("simulate", "--scenario", str(path), capsys=capsys),
     )
 
 
@@ -110,21 +113,14 @@ def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(tmp_path: 
     ],
 )
 def test_a_relay_says_what_it_cannot_perform_before_it_asks_its_upstream(
-    name: str, said: str
+    name: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "tickerplant", "relay", "--scenario", name]
-    ended = subprocess.run(  # noqa: S603  # our program
-        [*command, "--usdm-url", "ws://127.0.0.1:1"],  # nothing responds there
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout) == (2, "")
-    (line,) = ended.stderr.splitlines()
-    assert said in line
+    nobody = ("--usdm-url", "ws://127.0.0.1:1")
+    assert said in refusal("relay", "--scenario", name, *nobody, capsys=capsys)
 
 
+@pytest.mark.sockets
+@SERVED
 def test_a_scenario_of_a_command_starts_when_the_clients_that_it_waits_for_are_there() -> None:
     command = [sys.executable, "-m", "tickerplant", "simulate", "--scenario", "trading-halt"]
     options = ("--symbols", "BTCUSDT", "--usdm-port", "0", "--coinm-port", "0", "--json")

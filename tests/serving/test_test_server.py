@@ -16,6 +16,7 @@ import pytest
 from programs import PATIENCE_S
 from websockets.sync.client import connect
 
+from tickerplant.cli import main
 from tickerplant.config.settings import TEST_SYMBOLS, TestServerSettings
 from tickerplant.errors import ConfigError
 from tickerplant.frames import text_frame
@@ -114,7 +115,7 @@ def asked(ready: Any, path: str, body: Any = None) -> Any:
 
 
 @pytest.mark.sockets
-@pytest.mark.heavy
+@pytest.mark.slow("a program is started")
 def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
     with program("--json") as process:
         ready = line_of(process)
@@ -155,36 +156,6 @@ def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
         assert totals["messages"] == len(messages)
 
 
-@pytest.mark.sockets
-@pytest.mark.heavy
-def test_the_same_steps_send_the_same_bytes_again() -> None:
-    runs = []
-    names = [
-        "btcusdt@depth@100ms",
-        "btcusdt@aggTrade",
-        "btcusdt@markPrice@1s",
-        "btcusdt@bookTicker",
-    ]
-    for _ in range(2):
-        with program("--json", "--seed", "7", "--symbols", "BTCUSDT") as process:
-            ready = line_of(process)
-            with connect(f"{ready['venues']['usdm']['streams']}/stream", proxy=None) as client:
-                request = {"method": "SUBSCRIBE", "params": names[:3], "id": 1}
-                client.send(json.dumps(request))
-                client.recv(timeout=PATIENCE_S)
-                asked(ready, STEP_PATH, {"step": "1500ms"})
-                client.send(json.dumps({**request, "params": names[3:], "id": 2}))
-                while json.loads(client.recv(timeout=PATIENCE_S)).get("id") != 2:
-                    pass
-                asked(ready, STEP_PATH, {"step": "1s"})
-                (row,) = asked(ready, SENT_PATH)["connections"]
-                query = f"{SENT_PATH}?connection={row['connection']}&from=1&limit=10000"
-                sent = asked(ready, query)["sent"]
-        runs.append([(each["kind"], each.get("stream"), each["text"]) for each in sent])
-    assert runs[0] == runs[1]
-    assert {stream for _, stream, _ in runs[0]} == {None, *names}
-
-
 def check_books(ready: Any, diffs: Any) -> None:
     """Check that the truth at each diff follows from the truth before it, and the diff."""
     path = "/plant/v1/truth/book?symbol=BTCUSDT&update_id="
@@ -201,7 +172,7 @@ def check_books(ready: Any, diffs: Any) -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.heavy
+@pytest.mark.slow("a program is started")
 def test_a_signal_ends_a_test_server_whose_input_is_no_pipe() -> None:
     with program("--json", "--symbols", "BTCUSDT", stdin=subprocess.DEVNULL) as process:
         assert line_of(process)["venues"]["coinm"]["symbols"] == 0
@@ -212,7 +183,7 @@ def test_a_signal_ends_a_test_server_whose_input_is_no_pipe() -> None:
 
 
 @pytest.mark.sockets
-@pytest.mark.heavy
+@pytest.mark.slow("a program is started")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_that_follows_the_first_line_at_once_ends_it_properly(how: signal.Signals) -> None:
     with program("--json", "--symbols", "BTCUSDT") as process:
@@ -222,7 +193,7 @@ def test_a_signal_that_follows_the_first_line_at_once_ends_it_properly(how: sign
 
 
 @pytest.mark.sockets
-@pytest.mark.heavy
+@pytest.mark.slow("a program is started")
 def test_a_socket_as_input_counts_as_a_pipe() -> None:
     ours, theirs = socket.socketpair()
     with ours, program("--json", "--symbols", "BTCUSDT", stdin=theirs.makefile("rb")) as process:
@@ -233,8 +204,16 @@ def test_a_socket_as_input_counts_as_a_pipe() -> None:
         assert ended(process)["event"] == "totals"
 
 
-@pytest.mark.sockets
-@pytest.mark.heavy
+def refusal(*options: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the sentence with which the command ends at once."""
+    with pytest.raises(SystemExit) as ended:
+        main(("test-server", *options))
+    output, errors = capsys.readouterr()
+    assert (ended.value.code, output) == (2, "")
+    (line,) = errors.splitlines()
+    return str(line)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -244,16 +223,14 @@ def test_a_socket_as_input_counts_as_a_pipe() -> None:
         (("--scenario", "flash-crsh"), "did you mean flash-crash?"),
     ],
 )
-def test_bad_options_end_with_one_sentence(options: tuple[str, ...], words: str) -> None:
-    with program(*options) as process:
-        output, errors = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, output) == (2, b"")
-    assert errors.count(b"\n") == 1
-    assert words in errors.decode()
+def test_bad_options_end_with_one_sentence(
+    options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert words in refusal(*options, capsys=capsys)
 
 
 @pytest.mark.sockets
-@pytest.mark.heavy
+@pytest.mark.slow("a program is started")
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

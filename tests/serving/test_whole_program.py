@@ -13,41 +13,40 @@ from crew import MARKET, Crew, is_running, listening, started, until
 from loopback import looped_on_sockets
 from websockets.asyncio.client import connect
 
-pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
+pytestmark = pytest.mark.slow("programs are killed")
 
 
-def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with (
-            started(tmp_path, *MARKET, "--workers", "3") as crew,
-            listening(crew.streams, 12) as clients,
-        ):
-            for each in clients:
+@looped_on_sockets
+async def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Path) -> None:
+    async with (
+        started(tmp_path, *MARKET, "--workers", "3") as crew,
+        listening(crew.streams, 12) as clients,
+    ):
+        for each in clients:
+            await each.hears_more()
+        workers = served_by(crew, len(clients))
+        before = crew.workers
+        os.kill(before[2], signal.SIGKILL)
+        await crew.said("worker 2 ended (killed by SIGKILL); it is replaced at once")
+        while len(crew.workers) < 3 or crew.workers[2] == before[2]:
+            async with connect(f"{crew.streams}/ws/btcusdt@trade", proxy=None):
+                pass  # no attempt is refused
+        for each, worker in zip(clients, workers, strict=True):
+            if worker == 2:
+                await until(each.task.done)
+                assert each.code == 1006
+        for each, worker in zip(clients, workers, strict=True):
+            if worker != 2:
+                await each.hears_more(10)
+                assert each.holes == 0
+        assert {number: crew.workers[number] for number in (1, 3)} == {
+            number: before[number] for number in (1, 3)
+        }
+        os.kill(crew.workers[3], signal.SIGTERM)
+        await crew.said("worker 3 ended (exit status 0); it is replaced at once")
+        async with listening(crew.streams, 12) as others:  # also at the new ones
+            for each in others:
                 await each.hears_more()
-            workers = served_by(crew, len(clients))
-            before = crew.workers
-            os.kill(before[2], signal.SIGKILL)
-            await crew.said("worker 2 ended (killed by SIGKILL); it is replaced at once")
-            while len(crew.workers) < 3 or crew.workers[2] == before[2]:
-                async with connect(f"{crew.streams}/ws/btcusdt@trade", proxy=None):
-                    pass  # no attempt is refused
-            for each, worker in zip(clients, workers, strict=True):
-                if worker == 2:
-                    await until(each.task.done)
-                    assert each.code == 1006
-            for each, worker in zip(clients, workers, strict=True):
-                if worker != 2:
-                    await each.hears_more(10)
-                    assert each.holes == 0
-            assert {number: crew.workers[number] for number in (1, 3)} == {
-                number: before[number] for number in (1, 3)
-            }
-            async with listening(crew.streams, 12) as others:  # also at the new one
-                for each in others:
-                    await each.hears_more()
-
-    test()
 
 
 def served_by(crew: Crew, count: int) -> list[int]:
@@ -57,87 +56,67 @@ def served_by(crew: Crew, count: int) -> list[int]:
     return [int(worker) for _, worker in sorted(opened)]
 
 
-def test_a_killed_bus_is_started_again_and_no_message_is_lost_in_silence(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with (
-            started(tmp_path, *MARKET, "--workers", "2") as crew,
-            listening(crew.streams, 8) as clients,
-        ):
-            for each in clients:
-                await each.hears_more()
-            killed = crew.bus
-            os.kill(killed, signal.SIGKILL)
-            await crew.said("nats-server ended (killed by SIGKILL)")
-            await until(lambda: "nats-server" in crew.children.values())
-            for each in clients:
-                count = each.count
-                await until(lambda: each.task.done() or each.count > count + 20)  # noqa: B023
-                assert each.holes == 0
-                assert (each.code, each.reason) in {
-                    (0, ""),
-                    (1013, "Bus lost: messages may be missing"),
-                }
-            async with listening(crew.streams, 4) as others:
-                for each in others:
-                    await each.hears_more()
-
-    test()
-
-
-def test_workers_of_a_killed_plant_close_their_clients_and_end(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with (
-            started(tmp_path, *MARKET, "--workers", "2") as crew,
-            listening(crew.streams, 6) as clients,
-        ):
-            for each in clients:
-                await each.hears_more()
-            children = crew.children
-            assert len(children) == 3
-            os.kill(crew.process.pid, signal.SIGKILL)
-            await until(lambda: all(each.task.done() for each in clients))
-            assert Counter((each.code, each.reason) for each in clients) == {
-                (1013, "Bus lost: messages may be missing"): 6
+@looped_on_sockets
+async def test_a_killed_bus_is_started_again_and_no_message_is_lost_in_silence(
+    tmp_path: Path,
+) -> None:
+    async with (
+        started(tmp_path, *MARKET, "--workers", "2") as crew,
+        listening(crew.streams, 8) as clients,
+    ):
+        for each in clients:
+            await each.hears_more()
+        killed = crew.bus
+        os.kill(killed, signal.SIGKILL)
+        await crew.said("nats-server ended (killed by SIGKILL)")
+        await until(lambda: "nats-server" in crew.children.values())
+        for each in clients:
+            count = each.count
+            await until(lambda: each.task.done() or each.count > count + 20)  # noqa: B023
+            assert each.holes == 0
+            assert (each.code, each.reason) in {
+                (0, ""),
+                (1013, "Bus lost: messages may be missing"),
             }
-            assert all(each.holes == 0 for each in clients)
-            await until(lambda: not any(map(is_running, children)))
-
-    test()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_everything_once(number: int, tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with (
-            started(tmp_path, *MARKET, "--workers", "2") as crew,
-            listening(crew.streams, 4) as clients,
-        ):
-            for each in clients:
+        async with listening(crew.streams, 4) as others:
+            for each in others:
                 await each.hears_more()
-            children = crew.children
-            os.kill(crew.process.pid, number)
-            totals = await crew.line()
-            assert await crew.ended() == 0
-            assert {each.code for each in clients if each.task.done()} == {1001}
-            assert not any(map(is_running, children))
-            assert totals["connections"] == 4
-            assert totals["messages"] >= sum(each.count for each in clients)
-            assert totals["ended"] == "interrupted"
-            assert "Traceback" not in crew.log
-
-    test()
 
 
-def test_workers_that_die_say_so_and_leave_the_rest_alone(tmp_path: Path) -> None:
-    @looped_on_sockets
-    async def test() -> None:
-        async with started(tmp_path, *MARKET, "--workers", "1") as crew:
-            os.kill(crew.workers[1], signal.SIGTERM)
-            await crew.said("worker 1 ended (exit status 0); it is replaced at once")
-            async with listening(crew.streams, 1) as (client,):
-                await client.hears_more()
+@looped_on_sockets
+async def test_workers_of_a_killed_plant_close_their_clients_and_end(tmp_path: Path) -> None:
+    async with (
+        started(tmp_path, *MARKET, "--workers", "2") as crew,
+        listening(crew.streams, 6) as clients,
+    ):
+        for each in clients:
+            await each.hears_more()
+        children = crew.children
+        assert len(children) == 3
+        os.kill(crew.process.pid, signal.SIGKILL)
+        await until(lambda: all(each.task.done() for each in clients))
+        assert Counter((each.code, each.reason) for each in clients) == {
+            (1013, "Bus lost: messages may be missing"): 6
+        }
+        assert all(each.holes == 0 for each in clients)
+        await until(lambda: not any(map(is_running, children)))
 
-    test()
+
+@looped_on_sockets
+async def test_a_signal_ends_everything_once(tmp_path: Path) -> None:
+    async with (
+        started(tmp_path, *MARKET, "--workers", "2") as crew,
+        listening(crew.streams, 4) as clients,
+    ):
+        for each in clients:
+            await each.hears_more()
+        children = crew.children
+        os.kill(crew.process.pid, signal.SIGINT)
+        totals = await crew.line()
+        assert await crew.ended() == 0
+        assert {each.code for each in clients if each.task.done()} == {1001}
+        assert not any(map(is_running, children))
+        assert totals["connections"] == 4
+        assert totals["messages"] >= sum(each.count for each in clients)
+        assert totals["ended"] == "interrupted"
+        assert "Traceback" not in crew.log

@@ -5,13 +5,13 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from loopback import looped_on_sockets
 from programs import PATIENCE_S
 
 from tickerplant import logs
@@ -20,15 +20,15 @@ from tickerplant.serving.shared_ports import SharedPorts, close_all
 from tickerplant.serving.workers import Workers
 from tickerplant.venue import USDM, VENUES
 
-pytestmark = pytest.mark.sockets
 WORKER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("answering_worker.py"))]
+PAUSES_S = (0.0, 0.1, 0.2)
 
 
 @asynccontextmanager
 async def working(folder: Path, count: int) -> AsyncIterator[tuple[Workers, SharedPorts]]:
     ports = SharedPorts("127.0.0.1", {"usdm": 0}, [USDM])
     settings = {"folder": str(folder)}
-    workers = Workers(WORKER, settings, "", ports, count, stop_timeout_s=5)
+    workers = Workers(WORKER, settings, "", ports, count, stop_timeout_s=5, pauses_s=PAUSES_S)
     await workers.start()
     try:
         yield workers, ports
@@ -40,9 +40,10 @@ async def answered_by(ports: SharedPorts) -> int:
     """Connect, and return the process id of the worker that answers; 0 if none does."""
     host, _, port = ports.urls["usdm"].partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    answer = await reader.read()
-    writer.close()
-    return int(answer or 0)
+    try:
+        return int(await reader.read() or 0)
+    finally:
+        writer.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -51,88 +52,78 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_killed_worker_is_replaced_and_no_connection_is_refused(tmp_path: Path) -> None:
-    async def check() -> None:
-        async with working(tmp_path, 3) as (workers, ports):
-            before = workers.pids
-            assert {await answered_by(ports) for _ in range(60)} == set(before.values())
-            os.kill(before[2], signal.SIGKILL)
-            seen = set[int]()
-            while not seen - set(before.values()):
-                seen.add(await answered_by(ports))
-            await until(lambda: workers.restart_count == 1 and len(workers.pids) == 3)
-            after = workers.pids
-            assert {after[1], after[3]} == {before[1], before[3]}
-
-    asyncio.run(check())
+@looped_on_sockets
+async def test_a_killed_worker_is_replaced_and_no_connection_is_refused(tmp_path: Path) -> None:
+    async with working(tmp_path, 3) as (workers, ports):
+        before = workers.pids
+        assert {await answered_by(ports) for _ in range(60)} == set(before.values())
+        os.kill(before[2], signal.SIGKILL)
+        seen = set[int]()
+        while not seen - set(before.values()):
+            seen.add(await answered_by(ports))
+        await until(lambda: workers.restart_count == 1 and len(workers.pids) == 3)
+        after = workers.pids
+        assert {after[1], after[3]} == {before[1], before[3]}
 
 
-def test_the_only_worker_is_replaced_while_its_connections_wait(tmp_path: Path) -> None:
-    async def check() -> None:
-        async with working(tmp_path, 1) as (workers, ports):
-            killed = workers.pids[1]
-            os.kill(killed, signal.SIGKILL)
-            await until(lambda: workers.pids.get(1) != killed)
-            successor = await answered_by(ports)
-            await until(lambda: workers.pids.get(1) == successor)
-
-    asyncio.run(check())
+@looped_on_sockets
+async def test_the_only_worker_is_replaced_while_its_connections_wait(tmp_path: Path) -> None:
+    async with working(tmp_path, 1) as (workers, ports):
+        killed = workers.pids[1]
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: workers.pids.get(1) != killed)
+        successor = await answered_by(ports)
+        await until(lambda: workers.pids.get(1) == successor)
 
 
-def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_path: Path) -> None:
+@looped_on_sockets
+async def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_path: Path) -> None:
     output = StringIO()
     logs.configure("text", "info", output)
-
-    async def check() -> None:
-        async with working(tmp_path, 2) as (workers, ports):
-            (tmp_path / "fails-2").touch()
-            os.kill(workers.pids[2], signal.SIGKILL)
-            began_s = time.monotonic()
-            while output.getvalue().count("! worker 2 ended") < 3:
-                with suppress(ConnectionResetError):  # it waited for the worker that is given up
-                    await answered_by(ports)
-            assert time.monotonic() - began_s > 0.5
-            assert await answered_by(ports) == workers.pids[1]
-            assert re.findall("! .*", output.getvalue()) == [
-                "! worker 2 ended (killed by SIGKILL); it is replaced at once",
-                "! worker 2 ended (exit status 1); it is replaced in 0.5 s",
-                "! worker 2 ended (exit status 1); it is replaced in 1 s",
-            ]
-            (tmp_path / "fails-2").unlink()
-            await until(lambda: len(workers.pids) == 2)
-            assert {await answered_by(ports) for _ in range(40)} == set(workers.pids.values())
-
-    asyncio.run(check())
+    async with working(tmp_path, 2) as (workers, ports):
+        (tmp_path / "fails-2").touch()
+        os.kill(workers.pids[2], signal.SIGKILL)
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        while output.getvalue().count("! worker 2 ended") < 3:
+            with suppress(ConnectionResetError):  # it waited for the worker that is given up
+                await answered_by(ports)
+        assert loop.time() - began_s > PAUSES_S[1]
+        assert await answered_by(ports) == workers.pids[1]
+        assert re.findall("! .*", output.getvalue())[:3] == [
+            "! worker 2 ended (killed by SIGKILL); it is replaced at once",
+            "! worker 2 ended (exit status 1); it is replaced in 0.1 s",
+            "! worker 2 ended (exit status 1); it is replaced in 0.2 s",
+        ]
+        (tmp_path / "fails-2").unlink()
+        await until(lambda: len(workers.pids) == 2)
+        assert {await answered_by(ports) for _ in range(40)} == set(workers.pids.values())
 
 
-def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_path: Path) -> None:
+@looped_on_sockets
+async def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_path: Path) -> None:
     (tmp_path / "fails-2").write_text("no memory")
-
-    async def check() -> None:
-        with pytest.raises(TickerplantError, match=r"^worker 2 cannot serve: no memory$"):
-            async with working(tmp_path, 2):
-                pass
-
-    asyncio.run(check())
+    with pytest.raises(TickerplantError, match=r"^worker 2 cannot serve: no memory$"):
+        async with working(tmp_path, 2):
+            pass
 
 
-def test_the_workers_end_together_and_are_counted(tmp_path: Path) -> None:
-    async def check() -> None:
-        async with working(tmp_path, 2) as (workers, ports):
-            pids = workers.pids
-            os.kill(pids[1], signal.SIGTERM)
-            await until(lambda: workers.restart_count == 1 and len(workers.pids) == 2)
-            pids = workers.pids
-        assert workers.totals.messages == 10
-        for pid in pids.values():
-            with pytest.raises(ProcessLookupError):
-                os.kill(pid, 0)
-        with pytest.raises(ConnectionRefusedError):
-            await answered_by(ports)
-
-    asyncio.run(check())
+@looped_on_sockets
+async def test_the_workers_end_together_and_are_counted(tmp_path: Path) -> None:
+    async with working(tmp_path, 2) as (workers, ports):
+        pids = workers.pids
+        os.kill(pids[1], signal.SIGTERM)
+        await until(lambda: workers.restart_count == 1 and len(workers.pids) == 2)
+        pids = workers.pids
+    assert workers.totals.messages == 10
+    for pid in pids.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with pytest.raises(ConnectionRefusedError):
+        await answered_by(ports)
 
 
+@pytest.mark.sockets
 def test_a_port_that_other_workers_share_is_not_free() -> None:
     ports = SharedPorts("127.0.0.1", {"usdm": 0, "coinm": 0}, VENUES)
     sockets = [ports.open(), ports.open()]
