@@ -113,6 +113,7 @@ def test_a_batch_of_which_nothing_fits_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.sockets
+@pytest.mark.slow("a process that may end by a defect")
 @pytest.mark.parametrize("how", ["decimal", "float", "csv"])
 def test_no_number_ends_the_process(tmp_path: Path, how: str) -> None:
     """In a process of its own, because the defect was a segmentation fault."""

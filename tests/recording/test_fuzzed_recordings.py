@@ -140,6 +140,7 @@ def in_order(path: str) -> list[bytes]:
 COMPRESSIONS: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, zstandard.compress]
 
 
+@pytest.mark.slow("fuzz")
 @settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_a_file_of_lines_that_was_changed_is_read_to_its_end(data: st.DataObject) -> None:
@@ -154,7 +155,7 @@ def test_a_file_of_lines_that_was_changed_is_read_to_its_end(data: st.DataObject
         read_all(str(path))
 
 
-@pytest.mark.heavy
+@pytest.mark.slow("fuzz")
 @settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_a_changed_folder_is_read_and_never_reported_as_complete(

@@ -30,10 +30,8 @@ BESIDE = Path(__file__).parents[2].parent
 
 CAPTURES = [
     ("ws-usdm-2024-08-hftbacktest", ("btcusdt_20240808.gz",), 629),
-    ("ws-usdm-2024-08-hftbacktest", ("ethusdt_20240808.gz",), 551),
     ("ws-coinm-2024-08-hftbacktest", ("btcusd_perp_20240808.gz", "btcusd_perp_20240809.gz"), 1_885),
     ("ws-usdm-2023-04-hftbacktest", ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz"), 1_565),
-    ("ws-usdm-2024-07-hftbacktest", ("ethusdt_20240718.gz", "ethusdt_20240719.gz"), 834),
     (
         "ws-coinm-2021-07-22-cryptofeed",
         ("BINANCE_DELIVERY.http.0.0.gz", "BINANCE_DELIVERY.ws.1.0.gz"),

@@ -129,6 +129,7 @@ def read_all(terminal: int) -> Iterator[bytes]:
 
 
 @pytest.mark.sockets
+@pytest.mark.slow("a process in a terminal is interrupted")
 @pytest.mark.parametrize(("number", "speed"), [(signal.SIGINT, "1"), (signal.SIGTERM, "0")])
 def test_a_signal_ends_a_sparse_replay_and_clears_the_status_line(
     sparse: Path, number: signal.Signals, speed: str
