@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from one_loop import in_one_loop, tape
@@ -12,6 +13,7 @@ from one_loop import in_one_loop, tape
 import tickerplant
 from tickerplant import ConfigError, UpstreamError, blocking
 from tickerplant.messages import Trade
+from tickerplant.messages.prices import MarkPrice
 
 TRADES = 20
 
@@ -86,6 +88,29 @@ async def test_a_simulation_is_stepped_by_market_time() -> None:
 
 
 @in_one_loop
+async def test_a_simulated_market_performs_a_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "fall.toml"
+    path.write_text(
+        'title = "A fall"\nduration = "30s"\n'
+        '[[change]]\nat = "2s"\nmarket = "shock"\nmove = -0.2\nover = "5s"\n'
+    )
+    async with tickerplant.simulate(
+        symbols=["BTCUSDT"],
+        scenario=str(path),
+        start="2026-01-31",
+        duration="12s",
+        speed=0,
+        quoting=0.1,
+    ) as market:
+        prices = [
+            float(each.mark_price)
+            async for each in market.stream("btcusdt@markPrice@1s")
+            if isinstance(each, MarkPrice)
+        ]
+    assert prices[-1] < 0.85 * prices[0]
+
+
+@in_one_loop
 async def test_what_cannot_be_simulated_is_said_when_the_market_is_opened() -> None:
     with pytest.raises(ConfigError, match="symbol"):
         await tickerplant.simulate(symbols=["BTCUSTD"])
@@ -93,6 +118,8 @@ async def test_what_cannot_be_simulated_is_said_when_the_market_is_opened() -> N
         await tickerplant.simulate(symbols=["BTCUSDT"], intensity=-1)
     with pytest.raises(ConfigError, match="quoting"):
         await tickerplant.simulate(symbols=["BTCUSDT"], quoting=1.5)
+    with pytest.raises(ConfigError, match=r"for scenario: .*did you mean flash-crash\?"):
+        await tickerplant.simulate(symbols=["BTCUSDT"], scenario="flash-crahs")
 
 
 @in_one_loop

@@ -11,7 +11,6 @@ import pytest
 from one_loop import in_one_loop
 
 import tickerplant
-from tickerplant import blocking
 from tickerplant.notices import BookResyncing, BookSynced, Gap
 
 BEGINS_MS = 1_772_000_000_000
@@ -146,15 +145,6 @@ async def test_a_book_is_known_at_the_same_trades_as_in_the_recording(
     async with tickerplant.replay(path, speed=speed, pace="event") as market:
         books = market.books("BTCUSDT")
         found = [seen(each, books) async for each in market.stream(TRADES)]
-    assert found == recorded(path)
-
-
-@pytest.mark.parametrize("path", [with_gaps], indirect=True)
-@pytest.mark.slow("a child process, and a thread")
-def test_so_it_is_without_an_event_loop(path: Path) -> None:
-    with blocking.replay(path, speed=0) as market:
-        books = market.books("BTCUSDT")
-        found = [seen(each, books) for each in market.stream(TRADES)]
     assert found == recorded(path)
 
 
