@@ -116,8 +116,8 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording whose recorder was killed once."""
     folder = tmp_path_factory.mktemp("tape") / "market"
     options = ("--symbols", "BTCUSDT,ETHUSDT", "--quoting", "0.3")
-    options += ("--limit", f"lifetime_ms={LIFE_S * 1_000}")
-    with serving("simulate", *options) as host:
+    lives = ("--limit", f"lifetime_ms={LIFE_S * 1_000}")
+    with serving("simulate", *options, *lives) as host:
         source = ("--url", f"ws://{host}", "--max-connection-age", f"{LIFE_S}s")
         command = ("record", *STREAMS, "--out", str(folder), *source)
         with running(*command) as first:

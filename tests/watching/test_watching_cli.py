@@ -247,8 +247,8 @@ async def test_a_question_is_answered_by_the_websocket_api_and_over_rest() -> No
             assert (status, err) == (0, "")
             assert out.startswith('{"symbol":"BTCUSDT","price":"65280.10",')
             assert out.count("\n") == 1
-        where = ("--venue", "coinm", "--url", url(server, COINM.name))
-        status, out, _ = await asked(server, "exchangeInfo", *where)
+        there = ("--venue", "coinm", "--url", url(server, COINM.name))
+        status, out, _ = await asked(server, "exchangeInfo", *there)
         assert status == 0
         assert msgspec.json.decode(out)["symbols"][0]["symbol"] == "BTCUSD_PERP"
 
@@ -261,8 +261,8 @@ async def test_what_the_exchange_refuses_is_reported_and_the_status_is_1() -> No
             ask = (method, "symbol=NONE", "--url", url(server))
             assert await asked(server, *ask) == (1, "", said)
         for method in ("ticker.price", "/dapi/v1/ticker/price"):
-            ask = (method, "symbol=BTCUSD_PERP", "--venue", "coinm", "--url", url(server))
-            status, out, err = await asked(server, *ask)
+            other = (method, "symbol=BTCUSD_PERP", "--venue", "coinm", "--url", url(server))
+            status, out, err = await asked(server, *other)
             assert (status, out) == (1, "")
             assert "the server serves USDⓈ-M, not COIN-M" in err
             assert "404" in err or "-5000" in err
