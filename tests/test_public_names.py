@@ -155,8 +155,7 @@ def test_a_client_begins_with_an_example_that_can_be_run(module: ModuleType) -> 
     assert "connect(" in code
 
 
-@pytest.mark.sockets
-@pytest.mark.heavy
+@pytest.mark.slow("programs are run")
 def test_the_program_of_the_package_runs() -> None:
     (program,) = _code_in(tickerplant.__doc__ or "")
 
@@ -404,7 +403,7 @@ def test_an_overloaded_method_has_a_line_for_each_overload() -> None:
         assert [line for line in lines if "…" in line and line.endswith(f"-> {made}")]
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("programs are run")
 def test_importing_the_package_is_quick() -> None:
     program = (
         "import json, sys, tickerplant; tickerplant.__version__; "
@@ -424,7 +423,7 @@ HEAVY = ("aiohttp", "numpy", "prometheus_client", "pyarrow", "rich", "uvicorn", 
 """What the client and the command line do without until they use it."""
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("programs are run")
 @pytest.mark.parametrize(
     "program",
     [
@@ -448,7 +447,7 @@ def test_what_takes_its_time_is_imported_by_who_uses_it(program: str) -> None:
     assert ended.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.sockets
+@pytest.mark.slow("programs are run")
 def test_a_name_that_needs_no_sockets_imports_none() -> None:
     program = (
         "import json, sys; from tickerplant import messages, ClientSettings, ConfigError; "
