@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ def test_commands_print_and_end_as_written(
         (tmp_path / file).write_text(content, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
+    for variable in [each for each in os.environ if each.startswith("TICKERPLANT_")]:
+        monkeypatch.delenv(variable)
 
     def run(*arguments: str) -> Ended:
         with pytest.raises(SystemExit) as end:
