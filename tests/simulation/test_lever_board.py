@@ -306,7 +306,7 @@ def test_prices_stay_within_the_bounds_of_a_contract_however_far_it_falls_or_ris
         for after_ms in (0, 500, 1_000):
             pull(exchange, after_ms, market="shock", move=move, over="1s", beta=True, stay=0.1)
         pull(exchange, 0, market="volatility", factor=50)
-        run_checked(exchange, checker, START_MS + 4_000)
+        run_checked(exchange, checker, START_MS + 2_500)
         for instrument in exchange.instruments:
             contract = checker.contracts[instrument.symbol]
             prices = contract.bids.keys() | contract.asks.keys()
