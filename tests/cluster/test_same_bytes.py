@@ -17,7 +17,7 @@ MARKET = (
     *("--symbols", "BTCUSDT,ETHUSDT,DEFIUSDT,BTCUSD_PERP,ETHUSD_PERP", "--fault-seed", "3"),
     *("--fault", "drop=0.1", "--fault", "duplicate=0.05 connections=0.5"),
 )
-STORY = story(5, clients=12, rounds=16)
+STORY = story(5, clients=12, rounds=12)
 
 
 def heard_from(addresses: Addresses, reference: Heard | None = None) -> Heard:
@@ -31,8 +31,8 @@ def one_process() -> Heard:
         heard = heard_from(addresses)
     compared = counts(heard, STORY)
     assert compared.clients > 20
-    assert compared.frames > 2_000
-    assert compared.names > 60
+    assert compared.frames > 1_000
+    assert compared.names > 40
     return heard
 
 
