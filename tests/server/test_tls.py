@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,6 @@ from msgspec.structs import replace
 from programs import PATIENCE_S
 
 import tickerplant
-from tickerplant.cli import main
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
@@ -41,8 +43,8 @@ def trusting(own: OwnCertificate) -> ssl.SSLContext:
 
 
 @looped_on_sockets
-async def test_the_client_library_and_the_program_trust_what_the_environment_names(
-    own: OwnCertificate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def test_the_client_library_trusts_what_the_environment_names(
+    own: OwnCertificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(own.authority))
     async with loopback(tls=ServedCertificate(str(own.server))) as house:
@@ -52,12 +54,20 @@ async def test_the_client_library_and_the_program_trust_what_the_environment_nam
             await until(lambda: house.server.subscriber_count)
             house.trade()
             assert "BTCUSDT" in repr(await anext(aiter(trades)))
-        asking = ["ask", "time", "--rest", "--url", url, "--timeout", f"{PATIENCE_S}s"]
-        with pytest.raises(SystemExit) as over:
-            await asyncio.to_thread(main, asking)
-        said = capsys.readouterr()
-        assert over.value.code == 0, said
-        assert '"serverTime"' in said.out
+
+
+@pytest.mark.slow("a program whose HTTP client reads the environment when it starts")
+@looped_on_sockets
+async def test_the_program_trusts_what_the_environment_names(own: OwnCertificate) -> None:
+    async with loopback(tls=ServedCertificate(str(own.server))) as house:
+        asking = ["ask", "time", "--rest", "--url", f"wss://{house.server.urls['usdm']}"]
+        asked = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tickerplant", *asking),
+            stdout=subprocess.PIPE,
+            env=os.environ | {"SSL_CERT_FILE": str(own.authority)},
+        )
+        answer, _ = await asked.communicate()
+        assert "serverTime" in json.loads(answer)
 
 
 @looped_on_sockets
