@@ -37,7 +37,7 @@ from tickerplant.recording.segments import Segments
 
 pytestmark = pytest.mark.slow("a recorder is killed and continued, and connections are renewed")
 
-LIFE_S = 3
+LIFE_S = 5
 NUMBERED = ("btcusdt@aggTrade", "btcusdt@trade", "ethusdt@trade")
 CHAINED = ("btcusdt@depth@100ms", "ethusdt@depth@100ms")
 OTHERS = ("btcusdt@bookTicker", "!markPrice@arr@1s")
