@@ -7,6 +7,7 @@ import functools
 import http.client
 import io
 import json
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -73,11 +74,19 @@ def looped(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
 
 
 def looped_on_sockets(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
-    """Run a test that is a coroutine in a loop with the sockets and the clock of the machine."""
+    """Run a test that is a coroutine in a loop with the sockets and the clock of the machine.
+
+    One that hangs is cancelled shortly before its time is over, so that the failure shows its `await`.
+    """
+
+    async def within_its_time(*args: P.args, **kwargs: P.kwargs) -> None:
+        left_s, _ = signal.getitimer(signal.ITIMER_REAL)
+        async with asyncio.timeout(left_s * 0.9 or None):
+            await test(*args, **kwargs)
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
+        asyncio.run(within_its_time(*args, **kwargs))
 
     return pytest.mark.sockets(run)
 
