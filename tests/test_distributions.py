@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import subprocess
@@ -15,6 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 from archived import START_NS, TRADE, line_of, recording
+from imported import imports
 from programs import PATIENCE_S
 
 import tickerplant
@@ -97,15 +97,8 @@ def test_the_extras_are_the_optional_libraries() -> None:
     assert not modules(project()["dependencies"]) & (SERVER | TABLES | BUS | PLOTS)
 
 
-@pytest.mark.heavy
 def test_every_library_that_is_required_is_imported_and_the_other_way_round() -> None:
-    imported: set[str] = set()
-    for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {each.name.partition(".")[0] for each in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                imported.add((node.module or "").partition(".")[0])
+    imported = {each.module.partition(".")[0] for each in imports()}
     of_users = {"pandas", "polars", "pytest"}
     theirs = imported - set(sys.stdlib_module_names) - of_users - {"_typeshed", "tickerplant"}
     assert theirs == modules(project()["dependencies"]) | SERVER | TABLES | BUS | PLOTS
