@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -265,6 +265,10 @@ class Listener:
     async def end(self) -> None:
         await self._connection.close()
         await self._task
+
+
+async def all_hear_more(listeners: Iterable[Listener]) -> None:
+    await asyncio.gather(*(each.hears_more() for each in listeners))
 
 
 async def assert_same(heard: Listener, told: Listener) -> None:

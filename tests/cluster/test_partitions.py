@@ -10,6 +10,7 @@ from hosts import Host, hosts
 from loopback import looped_on_sockets
 from processes import (
     Listener,
+    all_hear_more,
     assert_same,
     handshake_status,
     processes,
@@ -58,14 +59,12 @@ async def test_a_cut_within_the_grace_costs_a_pause_and_a_longer_one_the_connect
         told = await Listener(f"{url(plant)}{streams}").open()
         heard = [await Listener(f"{url(edge)}/ws/{each}").open() for each in NAMES]
         heard.append(await Listener(f"{url(edge)}{streams}").open())
-        for each in heard:
-            await each.hears_more()
+        await all_hear_more(heard)
 
         cut_off.cut()
         await asyncio.sleep(CUT_S)
         cut_off.mend()
-        for each in heard:
-            await each.hears_more()
+        await all_hear_more(heard)
         assert [each.close for each in heard] == [None] * len(heard)
         await until(lambda: readiness(USDM_PORT, edge.local_address)[0] == 200, "it is ready")
 

@@ -10,7 +10,17 @@ from pathlib import Path
 import msgspec
 import pytest
 from loopback import looped_on_sockets
-from processes import Cluster, Listener, Process, assert_same, cluster, readiness, until, wait_ready
+from processes import (
+    Cluster,
+    Listener,
+    Process,
+    all_hear_more,
+    assert_same,
+    cluster,
+    readiness,
+    until,
+    wait_ready,
+)
 
 import tickerplant
 from tickerplant import BookState, Message, Notice
@@ -77,8 +87,7 @@ async def test_a_relay_that_is_killed_or_ended_is_taken_over_and_no_client_loses
             third = await standby(made)
             second.signal(signal.SIGINT)
             await active(third)
-            for each in heard:
-                await each.hears_more()
+            await all_hear_more(heard)
             assert books["BTCUSDT"].state is BookState.LIVE
             assert (await books.audit("BTCUSDT")).score == 1
         assert "the plant test is gone; this standby has taken over" in second.log

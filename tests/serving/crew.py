@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,10 @@ class Listener:
         before = self.count
         await until(lambda: self.count >= before + count or self.task.done())
         assert not self.task.done(), (self.code, self.reason)
+
+
+async def all_hear_more(listeners: Iterable[Listener], count: int = 3) -> None:
+    await asyncio.gather(*(each.hears_more(count) for each in listeners))
 
 
 @asynccontextmanager

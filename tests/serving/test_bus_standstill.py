@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from crew import MARKET, Crew, Listener, listening, started, until
+from crew import MARKET, Crew, Listener, all_hear_more, listening, started, until
 from loopback import looped_on_sockets
 from programs import PATIENCE_S
 from websockets.asyncio.client import connect
@@ -33,11 +33,9 @@ async def test_a_bus_that_stands_still_leaves_no_client_silent(tmp_path: Path) -
         for seconds in (*STANDSTILLS_S, *more):
             await accepts_clients(crew)
             async with listening(crew.streams, 6) as clients:
-                for each in clients:
-                    await each.hears_more()
+                await all_hear_more(clients)
                 await stand_still(crew, seconds)
-                for each in clients:
-                    await goes_on_or_is_closed(each, seconds)
+                await asyncio.gather(*(goes_on_or_is_closed(each, seconds) for each in clients))
 
 
 @looped_on_sockets
@@ -48,15 +46,13 @@ async def test_a_worker_that_stood_still_for_longer_than_the_grace_tells_all_tha
         started(tmp_path, *MARKET, "--workers", "1", *GRACE) as crew,
         listening(crew.streams, 3) as clients,
     ):
-        for each in clients:
-            await each.hears_more()
+        await all_hear_more(clients)
         worker = crew.workers[1]
         os.kill(worker, signal.SIGSTOP)
         await asyncio.sleep(3.5)
         os.kill(worker, signal.SIGCONT)
-        for each in clients:
-            await each.hears_more(40)  # more than what waited
-            assert each.holes == 0
+        await all_hear_more(clients, 40)  # more than what waited
+        assert not any(each.holes for each in clients)
 
 
 async def accepts_clients(crew: Crew) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from buses import accounts, bus, certificates
-from crew import MARKET, Crew, listening, started, until
+from crew import MARKET, Crew, all_hear_more, listening, started, until
 from loopback import looped_on_sockets
 
 pytestmark = pytest.mark.slow("programs are started, and a plant is killed")
@@ -40,8 +40,7 @@ async def test_an_edge_waits_for_its_plant_and_serves_the_next_one_too(tmp_path:
             async with started(tmp_path, *MARKET, *to_bus, name="plant") as plant:
                 await _serves(edge)
                 async with listening(edge.streams, 2) as clients:
-                    for each in clients:
-                        await each.hears_more()
+                    await all_hear_more(clients)
                     os.kill(plant.process.pid, signal.SIGKILL)
                     await until(lambda: all(each.task.done() for each in clients))
                     assert {(each.code, each.holes) for each in clients} == {(1013, 0)}
@@ -74,8 +73,7 @@ async def test_workers_of_an_edge_share_its_ports_and_show_no_secret(tmp_path: P
             started(tmp_path, "edge", *options, "--workers", "2", env=secret, name="edge") as edge,
             listening(edge.streams, 4) as clients,
         ):
-            for each in clients:
-                await each.hears_more()
+            await all_hear_more(clients)
             for pid in (*plant.children, *edge.children):
                 assert SECRET not in shown(pid)
             assert SECRET not in plant.log + edge.log

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from crew import MARKET, Crew, is_running, listening, started, until
+from crew import MARKET, Crew, all_hear_more, is_running, listening, started, until
 from loopback import looped_on_sockets
 from websockets.asyncio.client import connect
 
@@ -22,8 +22,7 @@ async def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Pat
         started(tmp_path, *MARKET, "--workers", "3") as crew,
         listening(crew.streams, 12) as clients,
     ):
-        for each in clients:
-            await each.hears_more()
+        await all_hear_more(clients)
         workers = served_by(crew, len(clients))
         before = crew.workers
         os.kill(before[2], signal.SIGKILL)
@@ -35,18 +34,16 @@ async def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Pat
             if worker == 2:
                 await until(each.task.done)
                 assert each.code == 1006
-        for each, worker in zip(clients, workers, strict=True):
-            if worker != 2:
-                await each.hears_more(10)
-                assert each.holes == 0
+        others = [each for each, worker in zip(clients, workers, strict=True) if worker != 2]
+        await all_hear_more(others, 10)
+        assert not any(each.holes for each in others)
         assert {number: crew.workers[number] for number in (1, 3)} == {
             number: before[number] for number in (1, 3)
         }
         os.kill(crew.workers[3], signal.SIGTERM)
         await crew.said("worker 3 ended (exit status 0); it is replaced at once")
-        async with listening(crew.streams, 12) as others:  # also at the new ones
-            for each in others:
-                await each.hears_more()
+        async with listening(crew.streams, 12) as later:  # also at the new ones
+            await all_hear_more(later)
 
 
 def served_by(crew: Crew, count: int) -> list[int]:
@@ -64,23 +61,26 @@ async def test_a_killed_bus_is_started_again_and_no_message_is_lost_in_silence(
         started(tmp_path, *MARKET, "--workers", "2") as crew,
         listening(crew.streams, 8) as clients,
     ):
-        for each in clients:
-            await each.hears_more()
+        await all_hear_more(clients)
         killed = crew.bus
         os.kill(killed, signal.SIGKILL)
         await crew.said("nats-server ended (killed by SIGKILL)")
         await until(lambda: "nats-server" in crew.children.values())
+        counts = [each.count for each in clients]
+        await until(
+            lambda: all(
+                each.task.done() or each.count > count + 20
+                for each, count in zip(clients, counts, strict=True)
+            )
+        )
         for each in clients:
-            count = each.count
-            await until(lambda: each.task.done() or each.count > count + 20)  # noqa: B023
             assert each.holes == 0
             assert (each.code, each.reason) in {
                 (0, ""),
                 (1013, "Bus lost: messages may be missing"),
             }
         async with listening(crew.streams, 4) as others:
-            for each in others:
-                await each.hears_more()
+            await all_hear_more(others)
 
 
 @looped_on_sockets
@@ -89,8 +89,7 @@ async def test_workers_of_a_killed_plant_close_their_clients_and_end(tmp_path: P
         started(tmp_path, *MARKET, "--workers", "2") as crew,
         listening(crew.streams, 6) as clients,
     ):
-        for each in clients:
-            await each.hears_more()
+        await all_hear_more(clients)
         children = crew.children
         assert len(children) == 3
         os.kill(crew.process.pid, signal.SIGKILL)
@@ -108,8 +107,7 @@ async def test_a_signal_ends_everything_once(tmp_path: Path) -> None:
         started(tmp_path, *MARKET, "--workers", "2") as crew,
         listening(crew.streams, 4) as clients,
     ):
-        for each in clients:
-            await each.hears_more()
+        await all_hear_more(clients)
         children = crew.children
         os.kill(crew.process.pid, signal.SIGINT)
         totals = await crew.line()
