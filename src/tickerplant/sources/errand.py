@@ -66,8 +66,9 @@ class Errand:
         if what:
             self._what = what
             self._done.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._done.wait(), wait_s)
+            if wait_s:  # `wait_for` gives 0 s a turn of the loop or none, by the version of Python
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._done.wait(), wait_s)
         return state()
 
     def refuse_step(self, phase: str, *, is_paused: bool, seeks: bool) -> None:
