@@ -174,6 +174,7 @@ async def test_a_plant_forgets_an_edge_that_has_fallen_silent() -> None:
         await until(lambda: not node.edges, "its lease is over")
         assert TRADES not in plant.hubs["usdm"].channels
         wire.mend()
+        await until(lambda: node.edges, "it is back")
 
 
 @looped_on_sockets
