@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 import tomllib
 
 import pytest
@@ -29,11 +28,12 @@ DEEP = ".".join("a" * (LONG // 2))
         f'x = "\\\\" # "\n{DEEP} = 1 # "',
     ],
 )
-def test_a_key_of_many_parts_is_refused_at_once(text: str) -> None:
-    began_s = time.process_time()
+def test_a_key_of_many_parts_is_refused_before_it_is_parsed(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(tomllib, "loads")  # it takes seconds
     with pytest.raises(ValueError, match=f"a key has more than {MOST_PARTS} parts"):
         parse_toml(text)
-    assert time.process_time() - began_s < 0.5, "it was parsed, which takes seconds"
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,9 @@ def test_what_is_no_toml_is_refused_with_a_reason(text: str, problem: str) -> No
 @pytest.mark.parametrize("begin", ['"', '"""', "'", "'''"])
 @pytest.mark.parametrize("piece", ['\\"', "\\'", "\\", "' ", "'' ", 'a"' + "'"])
 def test_a_text_that_does_not_end_is_refused_at_once(begin: str, piece: str) -> None:
-    began_s = time.process_time()
+    # With each quote taken for the beginning of a text it takes longer than a test may.
     with pytest.raises(ValueError, match="at "):
-        parse_toml(f"a = {begin}{piece * (LONG // len(piece))}")
-    assert time.process_time() - began_s < 0.5, "each quote was taken for the beginning of a text"
+        parse_toml(f"a = {begin}{piece * (2 * LONG // len(piece))}")
 
 
 def test_dots_in_texts_and_comments_and_numbers_separate_nothing() -> None:
