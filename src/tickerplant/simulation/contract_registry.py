@@ -255,6 +255,7 @@ class ContractRegistry:
     def stop(self, instrument: Instrument) -> int:
         """Stop trading a contract, publish its new state, and return its settlement price."""
         contract = self.contracts.pop(instrument.symbol)
+        contract.market.flush()  # what was done in this very millisecond comes before the end
         self._scheduler.cancel_all(contract.market)
         self._former_operations += contract.market.engine.operations
         underlying = self.news.underlyings[instrument.base_asset]
