@@ -128,7 +128,7 @@ def test_conditions_of_levers_that_overlap_multiply_and_end_exactly() -> None:
 
 @pytest.mark.heavy
 def test_a_shock_moves_the_price_and_comes_back_by_its_share() -> None:
-    exchange = make(("BTCUSDT", "BTCUSD_PERP"), quoting=0.25)
+    exchange = make(("BTCUSDT", "BTCUSD_PERP"), quoting=0.1)
     first = exchange.contracts["BTCUSDT"].market.last_price
     pull(exchange, 0, market="shock", move=-0.1, over="2s", recover=0.5, recover_over="2s")
     events = run(exchange, 2_000)
@@ -237,7 +237,7 @@ def test_the_funding_rate_goes_to_the_lever_and_back_within_the_cap() -> None:
 
 
 def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() -> None:
-    exchange = make(quoting=0.1)
+    exchange = make(quoting=0.04)
     checker = MarketChecker(exchange)
     pull(exchange, 0, market="list", symbols="NEWUSDT", notice="1s")
     pull(exchange, 0, market="delist", symbols="BTCUSDT", notice="2s")
@@ -301,7 +301,7 @@ def test_there_are_only_so_many_levers_at_a_time() -> None:
 @pytest.mark.heavy
 def test_prices_stay_within_the_bounds_of_a_contract_however_far_it_falls_or_rises() -> None:
     for move in (-0.9, 9.0):
-        exchange = make(("TRXUSDT", "BTCUSDT", "BTCUSD_PERP"), quoting=0.1)
+        exchange = make(("TRXUSDT", "BTCUSDT", "BTCUSD_PERP"), quoting=0.04)
         checker = MarketChecker(exchange)
         for after_ms in (0, 500, 1_000):
             pull(exchange, after_ms, market="shock", move=move, over="1s", beta=True, stay=0.1)
@@ -370,12 +370,12 @@ def assert_ordinary(exchange: SimulatedExchange) -> None:
 
 
 @pytest.mark.heavy
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(st.lists(TIMES, min_size=1, max_size=5), st.integers(1, 3))
 def test_whatever_levers_are_pulled_the_market_is_whole_and_comes_back(
     pulls: list[tuple[dict[str, object], int, int]], seed: int
 ) -> None:
-    exchange = make(seed=seed, quoting=0.1)
+    exchange = make(seed=seed, quoting=0.04)
     checker = MarketChecker(exchange)
     for written, after_ms, held_ms in pulls:
         lever = parse_lever(written)

@@ -28,7 +28,7 @@ def received() -> dict[tuple[str, str], list[Any]]:
     """The messages of every stream on both venues, by venue and name."""
     start_ms = DELIVERY_MS - 8_000
     listed = instruments(start_ms, SYMBOLS + DATED)
-    exchange = SimulatedExchange(listed, 5, start_ms)
+    exchange = SimulatedExchange(listed, 5, start_ms, quoting=0.25)
     plant = Plant(listed, start_ms=start_ms, profile=CURRENT, reserved_snapshot_ids=True)
     open_market(plant, exchange)
     names = {(venue, name_of(plant, row, venue)) for venue in plant.hubs for row in CATALOGUE}
