@@ -144,6 +144,7 @@ def test_it_is_used_without_with_until_it_is_closed(house: House) -> None:
     assert market.ask("/fapi/v1/time") == {"serverTime": START_MS}
     subscription = stream(market, house)
     house.trade(2)
+    happened(lambda: market.counters.messages == 2)
     assert next(subscription).trade_id == 1
     market.close()
     market.close()
@@ -212,8 +213,9 @@ def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
         assert listener.names == (TRADES,)
         happened(lambda: market.is_delivered(TRADES))
         house.trade()
-        with pytest.raises(TimeoutError, match=f"{TRADES}.* was not closed within 0.1 s"):
-            listener.wait(0.1)
+        happened(lambda: reported)
+        with pytest.raises(TimeoutError, match=f"{TRADES}.* was not closed within 0.01 s"):
+            listener.wait(0.01)
         listener.close()
         listener.wait()
         house.received()
@@ -325,8 +327,8 @@ def test_a_callback_reads_a_book_in_the_thread_of_the_client(exchange_house: Hou
 def test_books_that_do_not_come_are_reported(house: House) -> None:
     with house.connect() as market:
         books = market.books("BTCUSDT")
-        with pytest.raises(TimeoutError, match=r"not live after 0\.1 s: BTCUSDT: "):
-            books.wait_until_live(0.1)
+        with pytest.raises(TimeoutError, match=r"not live after 0\.01 s: BTCUSDT: "):
+            books.wait_until_live(0.01)
         with pytest.raises(TimeoutError, match=r"no change of BTCUSDT within 0\.05 s"):
             for _ in books.changes(live_only=True, timeout_s=0.05):
                 pass
@@ -496,7 +498,7 @@ def test_with_is_left_by_an_interrupt_while_messages_stream(house: House) -> Non
         leave()
     house.received()
     house.left()
-    happened(lambda: _sockets() == sockets)
+    happened(lambda: _sockets() <= sockets)
 
 
 def _sockets() -> int:

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from bus_stage import Bus, open_bus, until
 from loopback import looped_on_sockets
+from programs import PATIENCE_S
 
 from tickerplant.cluster.lease import Holder, Lease
 from tickerplant.cluster.timing import Timing
@@ -16,14 +17,14 @@ TIMING = Timing(lease_s=1.0)
 REAL_TIME = pytest.mark.slow("the bus forgets a lease in real time")
 
 
-async def lease_on(bus: Bus, epoch: str, *, wall_ms: int = 1_000) -> Lease:
+async def lease_on(bus: Bus, epoch: str, *, wall_ms: int = 1_000, timing: Timing = TIMING) -> Lease:
     connection = await bus.connect(epoch)
     return Lease(
-        partial(connection.jetstream, TIMING.renew_s),
+        partial(connection.jetstream, timing.renew_s),
         f"{bus.prefix}=lease",
         f"{bus.prefix}.lease",
         Holder(epoch=epoch, term=0, host="here", pid=7),
-        timing=TIMING,
+        timing=timing,
         wall_ms=lambda: wall_ms,
     )
 
@@ -31,7 +32,8 @@ async def lease_on(bus: Bus, epoch: str, *, wall_ms: int = 1_000) -> Lease:
 @looped_on_sockets
 async def test_of_many_takers_exactly_one_succeeds_and_the_others_learn_its_name() -> None:
     async with open_bus() as bus:
-        leases = [await lease_on(bus, f"run {number}") for number in range(6)]
+        long = Timing(lease_s=PATIENCE_S)
+        leases = [await lease_on(bus, f"run {number}", timing=long) for number in range(6)]
         found = await asyncio.gather(*(lease.take() for lease in leases))
         assert found.count(None) == 1
         winner = leases[found.index(None)]

@@ -41,6 +41,7 @@ async def test_it_has_jetstream_and_accepts_its_own_credentials_only() -> None:
     assert server.process.returncode is not None
 
 
+@pytest.mark.slow("a program is killed")
 @looped_on_sockets
 async def test_killed_it_is_there_again_on_the_same_port() -> None:
     server = NatsServer(Complaints())
@@ -59,6 +60,7 @@ async def test_killed_it_is_there_again_on_the_same_port() -> None:
         await server.stop()
 
 
+@pytest.mark.slow("a program is killed")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_it_ends_with_a_parent_that_is_killed_and_leaves_no_file(tmp_path: Path) -> None:
     code = (

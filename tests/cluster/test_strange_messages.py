@@ -253,6 +253,7 @@ async def test_what_is_no_lease_does_not_end_a_plant_that_has_one() -> None:
         assert edge.clients.told == []
 
 
+@pytest.mark.slow("the bus forgets a lease in real time")
 @looped_on_sockets
 async def test_a_plant_that_starts_waits_until_what_is_no_lease_is_forgotten() -> None:
     timing = Timing(lease_s=0.6, start_s=30)

