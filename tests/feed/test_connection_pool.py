@@ -309,7 +309,7 @@ def test_messages_before_the_acknowledgement_are_received() -> None:
     world = World()
     consumer = world.attach(TICKERS)
     world.wire(TICKERS).cut()
-    world.run(300)
+    world.run(310)
     wire = world.wire(TICKERS)
     wire.swallows = lambda text: b'"id"' in text
     world.run(200)

@@ -151,6 +151,6 @@ def test_every_attempt_after_an_outage_comes_soon_because_the_server_waits() -> 
     world = hosted()
     world.attach(AGGREGATES)
     for number in range(1, 9):
-        world.run(300)
+        world.run(400)
         assert len(world.opens) == number
         world.wire(AGGREGATES).end("the connection was lost", None)

@@ -18,10 +18,10 @@ from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 BESIDE = Path(__file__).parents[2].parent
 CAPTURES = [
     ("ws-usdm-2024-08-hftbacktest", ("ethusdt_20240808.gz",), 551),
-    ("ws-usdm-2023-04-hftbacktest", ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz"), 1_565),
     ("ws-usdm-2021-04-05-cryptofeed", ("BINANCE_FUTURES-1125a2.0.gz",), 215),
 ]
 MORE = [
+    ("ws-usdm-2023-04-hftbacktest", ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz"), 1_565),
     ("ws-usdm-2024-08-hftbacktest", ("btcusdt_20240808.gz",), 629),
     ("ws-coinm-2024-08-hftbacktest", ("btcusd_perp_20240808.gz", "btcusd_perp_20240809.gz"), 1_885),
     ("ws-usdm-2024-07-hftbacktest", ("ethusdt_20240718.gz", "ethusdt_20240719.gz"), 834),

@@ -33,7 +33,7 @@ from tickerplant.protocol.target import StreamTarget, parse_target
 from tickerplant.streams import resolve
 from tickerplant.venue import USDM, Venue
 
-TICK_MS = 50
+TICK_MS = 100
 WALL_MS = 1_772_000_000_000
 START_MS = 1_000_000
 
