@@ -28,6 +28,16 @@ from tickerplant.protocol.close_reasons import GOING_AWAY, UPSTREAM_LOST, CloseR
 
 _epochs = itertools.count(1)
 _prefixes = itertools.count(1)
+PATIENT = Timing(
+    lease_s=2 * PATIENCE_S,
+    renew_s=PATIENCE_S / 2,
+    start_s=PATIENCE_S,
+    hello_s=PATIENCE_S,
+    recovery_s=PATIENCE_S,
+)
+"""The times of a cluster in which nothing ends by itself within a test, however slow the machine is."""
+PATIENT_MS = 2_000 * PATIENCE_S
+"""A grace that no test outlasts."""
 SHARED_BYTES = 1 << 40
 """Limit of what the streams of a server for many tests hold; each forgets its messages in time."""
 
@@ -210,8 +220,9 @@ class Wire:
 class Bus:
     """A server, and what is on it under a prefix that nobody else has."""
 
-    def __init__(self, server: NatsServer) -> None:
+    def __init__(self, server: NatsServer, *, is_patient: bool) -> None:
         self.server = server
+        self.timing, self.grace_ms = (PATIENT, PATIENT_MS) if is_patient else (TIMING, 5_000)
         self.prefix = f"test{next(_prefixes)}"
         self.edges: list[Edge] = []
         self._runs: dict[PlantNode, asyncio.Task[None]] = {}
@@ -254,7 +265,7 @@ class Bus:
         *,
         origin: Literal["simulation", "relay"] = "simulation",
         is_standby: bool = False,
-        timing: Timing = TIMING,
+        timing: Timing | None = None,
         clock: Callable[[], int] = loop_ms,
     ) -> PlantNode:
         """A plant on the bus, which runs; `clock` decides about the leases of its edges."""
@@ -267,6 +278,7 @@ class Bus:
             origin=origin,
             can_be_taken_over=origin == "relay",
         )
+        timing = timing or self.timing
         node = PlantNode(bus, plant, description, is_standby=is_standby, timing=timing, clock=clock)
         await node.start()
         self._runs[node] = asyncio.create_task(node.run())
@@ -306,20 +318,20 @@ class Bus:
         identity: str = "e1",
         plant_name: str = "main",
         *,
-        grace_ms: int = 5_000,
+        grace_ms: int = 0,
         address: str = "",
-        timing: Timing = TIMING,
+        timing: Timing | None = None,
     ) -> Edge:
-        """An edge that runs."""
+        """An edge that runs; its times are those of the bus unless they are given."""
         complaints = Complaints()
         bus = await self.connect(identity, complaints, address)
         node = EdgeNode(
             bus,
             plant_name,
             identity=identity,
-            grace_ms=grace_ms,
+            grace_ms=grace_ms or self.grace_ms,
             complaints=complaints,
-            timing=timing,
+            timing=timing or self.timing,
         )
         edge = Edge(node, bus, complaints)
         await edge.start()
@@ -378,16 +390,17 @@ def shared_server() -> NatsServer:
 
 
 @asynccontextmanager
-async def open_bus(*, is_own: bool = False) -> AsyncIterator[Bus]:
+async def open_bus(*, is_own: bool = False, is_patient: bool = False) -> AsyncIterator[Bus]:
     """A bus, until the end of the block.
 
     Args:
         is_own: Whether its server is for this test alone, which may kill it.
+        is_patient: Whether leases and graces on it outlast every test.
     """
     server = NatsServer(Complaints()) if is_own else shared_server()
     if is_own:
         await server.start()
-    bus = Bus(server)
+    bus = Bus(server, is_patient=is_patient)
     try:
         yield bus
     finally:

@@ -24,7 +24,7 @@ QUOTES, TRADES = "btcusdt@bookTicker", "btcusdt@trade"
 
 @looped_on_sockets
 async def test_an_edge_hears_the_same_messages_in_the_same_order_as_a_local_subscriber() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         node, edge = await bus.plant(plant), await bus.edge()
         names = (QUOTES, TRADES, "!bookTicker", "btcusdt@aggTrade", "btcusdt@depth@0ms")
@@ -46,7 +46,7 @@ async def test_an_edge_hears_the_same_messages_in_the_same_order_as_a_local_subs
 
 @looped_on_sockets
 async def test_nothing_is_published_while_no_edge_wants_it() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         node, edge = await bus.plant(plant), await bus.edge()
         await edge.wants(node, TRADES)
@@ -59,7 +59,7 @@ async def test_nothing_is_published_while_no_edge_wants_it() -> None:
 
 @looped_on_sockets
 async def test_names_that_the_plant_does_not_know_stay_silent_with_its_reason() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         node, edge = await bus.plant(plant), await bus.edge()
         hub = edge.plant.hubs["usdm"]
@@ -76,7 +76,7 @@ async def test_names_that_the_plant_does_not_know_stay_silent_with_its_reason() 
 @pytest.mark.slow("plants answer within a second of real time")
 @looped_on_sockets
 async def test_an_edge_names_the_plants_that_are_there_if_its_own_is_not() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         await bus.plant(open_plant(), "other")
         await bus.plant(open_plant(), "another")
         with pytest.raises(BusError, match=r"no plant named main .* there: another, other"):
@@ -85,7 +85,7 @@ async def test_an_edge_names_the_plants_that_are_there_if_its_own_is_not() -> No
 
 @looped_on_sockets
 async def test_a_second_plant_of_a_name_does_not_start() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         await bus.plant(open_plant())
         with pytest.raises(
             BusError, match=r"a plant named main is on the bus already: process .* on"
@@ -95,7 +95,7 @@ async def test_a_second_plant_of_a_name_does_not_start() -> None:
 
 @looped_on_sockets
 async def test_questions_are_answered_in_parts_if_they_are_long() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         node, edge = await bus.plant(open_plant()), await bus.edge()
         node.answerer.register("echo", lambda body, reply: reply(body[::-1]))
         answers: list[object] = []
@@ -110,7 +110,7 @@ async def test_questions_are_answered_in_parts_if_they_are_long() -> None:
 
 @looped_on_sockets
 async def test_a_plant_of_every_event_is_heard_through_an_edge() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         node, edge = await bus.plant(plant), await bus.edge()
         remote = await edge.wants(node, "!markPrice@arr", "!forceOrder@arr", QUOTES)
@@ -127,7 +127,7 @@ async def test_a_plant_of_every_event_is_heard_through_an_edge() -> None:
 
 @looped_on_sockets
 async def test_a_stream_that_is_left_and_joined_again_begins_anew_at_the_plant() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         node, edge = await bus.plant(plant), await bus.edge()
         hub, plants_hub = edge.plant.hubs["usdm"], plant.hubs["usdm"]
@@ -143,7 +143,7 @@ async def test_a_stream_that_is_left_and_joined_again_begins_anew_at_the_plant()
 
 @looped_on_sockets
 async def test_a_stream_that_two_clients_of_an_edge_want_is_asked_for_once() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         node, edge, other = await bus.plant(plant), await bus.edge(), await bus.edge("e2")
         await edge.wants(node, TRADES)
@@ -158,12 +158,12 @@ async def test_a_stream_that_two_clients_of_an_edge_want_is_asked_for_once() -> 
 
 @looped_on_sockets
 async def test_a_plant_forgets_an_edge_that_has_fallen_silent() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant, now_ms = open_plant(), [0]
         wire, address = await bus.wire()
         node, edge = (
             await bus.plant(plant, clock=lambda: now_ms[0]),
-            await bus.edge(address=address),
+            await bus.edge(address=address, grace_ms=5_000),
         )
         await edge.wants(node, TRADES)
         wire.cut(is_noticed=False)
@@ -179,7 +179,7 @@ async def test_a_plant_forgets_an_edge_that_has_fallen_silent() -> None:
 
 @looped_on_sockets
 async def test_what_does_not_belong_on_the_bus_is_counted_and_nothing_else() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         node, edge = await bus.plant(plant), await bus.edge()
         listener = await edge.wants(node, TRADES)
@@ -213,7 +213,7 @@ async def test_what_does_not_belong_on_the_bus_is_counted_and_nothing_else() -> 
 
 @looped_on_sockets
 async def test_a_source_that_waits_is_held_up_by_a_congested_edge() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         node, edge = await bus.plant(plant), await bus.edge()
         await edge.wants(node, TRADES)
@@ -230,7 +230,7 @@ async def test_a_source_that_waits_is_held_up_by_a_congested_edge() -> None:
 
 @looped_on_sockets
 async def test_a_source_that_waits_publishes_no_more_than_a_window_ahead_of_its_edges() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         wire, address = await bus.wire()
         node, edge = await bus.plant(plant), await bus.edge(address=address)
@@ -254,7 +254,7 @@ async def test_a_source_that_waits_publishes_no_more_than_a_window_ahead_of_its_
 @pytest.mark.slow("the way to the bus is cut, and ten thousand names are told again")
 @looped_on_sockets
 async def test_a_list_of_interest_of_many_parts_is_accepted_after_the_bus_was_away() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         plant = open_plant()
         wire, address = await bus.wire()
         node, edge = await bus.plant(plant), await bus.edge(address=address, grace_ms=60_000)

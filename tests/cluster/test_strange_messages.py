@@ -231,7 +231,7 @@ STRANGERS = (
 
 @looped_on_sockets
 async def test_what_is_no_lease_does_not_end_a_plant_that_has_one() -> None:
-    async with open_bus() as bus:
+    async with open_bus(is_patient=True) as bus:
         node, edge = await bus.plant(open_plant()), await bus.edge()
         stranger = await bus.connect("a stranger")
         complaints = bus.complaints_of(node)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import msgspec
-from bus_stage import Bus, Wire, end, open_bus, until
+from bus_stage import PATIENT, PATIENT_MS, Bus, Wire, end, open_bus, until
 from loopback import START_MS, TICK_MS, Clock, Loopback, instrument
 
 from tickerplant.bus.nodes import PlantDescription
@@ -56,13 +56,18 @@ class Whole:
         """What runs each edge; the error of one counts, unless a test takes it out."""
         self._stack = contextlib.AsyncExitStack()
 
-    async def add_edge(self, *, grace_ms: int = 5_000, worker: str = "") -> Loopback:
+    async def add_edge(self, *, grace_ms: int = PATIENT_MS, worker: str = "") -> Loopback:
         """An edge that runs and has reported."""
         number = len(self.edges) + 1
         complaints = Complaints()
         connection = await self.bus.connect(f"edge {number}", complaints, self.address)
         node = EdgeNode(
-            connection, "main", identity=f"edge-{number}", grace_ms=grace_ms, complaints=complaints
+            connection,
+            "main",
+            identity=f"edge-{number}",
+            grace_ms=grace_ms,
+            complaints=complaints,
+            timing=PATIENT,
         )
         server = EdgeServer(
             node,
@@ -127,7 +132,7 @@ async def whole(
     faults: str = "",
     forwarder: Forwarder | None = None,
     steering: Steering | None = None,
-    grace_ms: int = 5_000,
+    grace_ms: int = PATIENT_MS,
     control_token: str = "",
     trusted_proxies: Sequence[str] = (),
     is_wired: bool = False,
@@ -163,7 +168,7 @@ async def whole(
             fault_seed=1,
             has_clock=steering is not None,
         )
-        node = PlantNode(connection, plant, description)
+        node = PlantNode(connection, plant, description, timing=PATIENT)
         answers = EdgeAnswers(server, node, connection)
         await server.start()
         await node.start()
