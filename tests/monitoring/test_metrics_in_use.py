@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 from alert_pages import alerts
+from connecting import connect_blocking as connect
 from exposition import Families, exposed, fill_in, get, joined, wrong_in
 from programs import COINM, PATIENCE_S, USDM, run, serving
 from test_alerts import cases
 from test_dashboard import BOARD, targets
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 pytestmark = pytest.mark.slow("five programs are run, and tell their metrics a moment later")
-MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,BTCUSD_PERP", "--quoting", "0.3")
+MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT,BTCUSD_PERP", "--quoting", "0.1")
 TROUBLED = (
     *("connections_closed_total{", "handshakes_refused_total{"),
     *("control_errors_total{", "complaints_total{"),
@@ -40,7 +40,7 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Families:
         workers = servers.enter_context(serving(*MARKET, "--workers", "2"))
         servers.enter_context(trouble(near[USDM]))
         servers.enter_context(trouble(workers[USDM]))
-        with connect(f"ws://{replay[USDM]}/ws/btcusdt@trade", proxy=None):  # it waits for one
+        with connect(f"ws://{replay[USDM]}/ws/btcusdt@trade"):  # it waits for one
             pages = [
                 printed(near[USDM], "source_speed_held", *TROUBLED),
                 printed(relay[USDM], "upstream_streams{"),
@@ -63,13 +63,18 @@ def trouble(address: str) -> Iterator[None]:
     """Do what is counted with a label only once it happened; stay connected in the meantime."""
     get(address, "/fapi/v1/depth?symbol=NOPE")
     with pytest.raises(InvalidStatus):
-        connect(f"ws://{address}/nowhere", proxy=None)
-    with connect(f"ws://{address}/ws", proxy=None) as client:
+        connect(f"ws://{address}/nowhere")
+    with connect(f"ws://{address}/ws") as client:
         for method, params in (("SUBSCRIBE", ["btcusdt@typo"]), ("GET_PROPERTY", [1])):
             client.send(json.dumps({"method": method, "params": params, "id": 1}))
             client.recv()
-    with connect(f"ws://{address}/ws/btcusdt@trade", proxy=None):
+    with connect(f"ws://{address}/ws/btcusdt@trade"):
         yield
+
+
+def listening(address: str) -> ClientConnection:
+    """Connect; a client with a full queue would stop reading, and not see its connection close."""
+    return connect(f"ws://{address}/ws/btcusdt@trade", proxy=None, max_queue=None)
 
 
 def printed(address: str, *samples: str) -> str:
