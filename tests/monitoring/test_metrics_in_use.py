@@ -72,11 +72,6 @@ def trouble(address: str) -> Iterator[None]:
         yield
 
 
-def listening(address: str) -> ClientConnection:
-    """Connect; a client with a full queue would stop reading, and not see its connection close."""
-    return connect(f"ws://{address}/ws/btcusdt@trade", proxy=None, max_queue=None)
-
-
 def printed(address: str, *samples: str) -> str:
     """Return the metrics of a server once they have samples; workers tell theirs a moment later."""
     deadline_s = time.monotonic() + PATIENCE_S
