@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -73,14 +74,15 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} in the environment is not a setting{hint}"
 
 
-def known_variables() -> set[str]:
+@cache
+def known_variables() -> frozenset[str]:
     """Return the environment variables of all settings: of all commands, and of one."""
-    return {
+    return frozenset(
         name
         for command, kind in COMMANDS.items()
         for setting in settings_of(kind)
         for name in (setting.environment, setting.environment_of(command))
-    }
+    )
 
 
 def _renamed_variable(word: str) -> str:

@@ -41,6 +41,7 @@ def simulate_service(settings: SimulateSettings, truth: Truth | None = None) -> 
     Raises:
         ConfigError: a setting cannot be used.
     """
+    limits = limits_from(settings)
     # A market that starts now keeps up with the wall clock, however long it takes to create.
     opened_s = time.monotonic() if settings.start_ms is None and not settings.wait_for else None
     start_ms = connection_clock_ms() if settings.start_ms is None else settings.start_ms
@@ -75,7 +76,7 @@ def simulate_service(settings: SimulateSettings, truth: Truth | None = None) -> 
         plant=plant,
         origin="simulation",
         drive=drive_of(source),
-        limits=limits_from(settings),
+        limits=limits,
         steering=source,
         record=_record(settings, plant),
         exchange=exchange,
