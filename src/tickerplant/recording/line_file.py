@@ -94,14 +94,22 @@ class LineFile:
     Args:
         path: The file.
         report: Takes the damage.
+        max_bad_lines: Reading ends after so many lines in a row in another form.
     """
 
-    def __init__(self, path: str, report: Report = lambda _: None) -> None:
+    def __init__(
+        self,
+        path: str,
+        report: Report = lambda _: None,
+        *,
+        max_bad_lines: int = MAX_BAD_LINES,
+    ) -> None:
         self.path = path
         self.stats = ReadStats()
         self.requested: frozenset[str] = frozenset()
         """The streams that its first lines say were subscribed to, once they are read."""
         self._report = report
+        self._max_bad_lines = max_bad_lines
         self._stored: StoredText | None = None
         self._parse: _Parse | None = None
         self._line_number = 0
@@ -278,7 +286,7 @@ class LineFile:
             self._bad_lines = 0 if batch else self._bad_lines + count
         except ValueError:
             batch, count, text = self._read_singly(text, self._parse)
-        if self._bad_lines >= MAX_BAD_LINES:
+        if self._bad_lines >= self._max_bad_lines:
             self._end_reason = f"{self._bad_lines:,} lines in a row are not recording lines"
         self._line_number += count
         self.stats.text_bytes += len(text)
@@ -310,7 +318,7 @@ class LineFile:
                 self.stats.skipped += 1
                 self._bad_lines += 1
             offset_bytes += len(line)
-            if self._bad_lines >= MAX_BAD_LINES:
+            if self._bad_lines >= self._max_bad_lines:
                 break
         return batch, count, text[:offset_bytes]
 
