@@ -478,7 +478,7 @@ def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_S)  # noqa: S603  # ours
 
 
-@pytest.mark.heavy
+@pytest.mark.slow("it reads a whole capture of an exchange")
 def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
     path = SHARED / "ws-usdm-2024-08-hftbacktest" / "btcusdt_20240808.gz"
     if not path.exists():

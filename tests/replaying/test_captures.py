@@ -40,6 +40,8 @@ CAPTURES = [
     ("ws-usdm-2021-04-05-cryptofeed", ("BINANCE_FUTURES-1125a2.0.gz",), 215),
 ]
 
+whole = pytest.mark.slow("it reads a whole capture of an exchange")
+
 
 def capture(folder: str, names: tuple[str, ...]) -> list[str]:
     found = [next(BESIDE.glob(f"*/data/{folder}/{name}"), None) for name in names]
@@ -84,8 +86,10 @@ class Rebuilt:
             self.tops[symbol, update.final_update_id] = book.best_bid, book.best_ask
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize(("folder", "names", "compared"), CAPTURES)
+@pytest.mark.parametrize(
+    ("folder", "names", "compared"),
+    [*CAPTURES[3:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:3])],
+)
 def test_the_rebuilt_book_equals_the_recorded_book_ticker(
     folder: str, names: tuple[str, ...], compared: int
 ) -> None:
