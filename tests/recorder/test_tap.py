@@ -167,7 +167,7 @@ def test_every_segment_rebuilds_the_books_of_a_simulation(tmp_path: Path) -> Non
     exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms, intensity=0.3, quoting=0.3)
     plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
-    settings = WriterSettings(flush_ms=0, segment_bytes=80_000)
+    settings = WriterSettings(flush_ms=0, segment_bytes=30_000)
     tap = tapped(plant, tmp_path, settings=settings)
     while tap.writer.rotated < 4:
         for _ in range(200):

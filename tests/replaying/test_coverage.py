@@ -18,8 +18,9 @@ from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_paths
 from tickerplant.recording.timestamps import TimeSpec
+from tickerplant.replaying import coverage
 from tickerplant.replaying.choice import Choice
-from tickerplant.replaying.coverage import MAX_HOLES, NOTHING, QUIET_NS, CoverageWalk, Spans
+from tickerplant.replaying.coverage import NOTHING, QUIET_NS, CoverageWalk, Spans
 from tickerplant.replaying.plan import Plan, span_of
 from tickerplant.replaying.scan import scan
 from tickerplant.venue import USDM
@@ -222,9 +223,12 @@ def test_positions_by_event_time_are_those_of_the_replay(with_holes: Path, tmp_p
     assert found.spans == ((at(2_000), at(10_500)),)
 
 
-def test_there_are_never_more_holes_than_can_be_drawn(tmp_path: Path) -> None:
+def test_there_are_never_more_holes_than_can_be_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coverage, "MAX_HOLES", 20)
     tape = Tape(tmp_path / "rec")
-    for _ in range(MAX_HOLES + 5):
+    for _ in range(25):
         tape.trades(tape.now_ms + 500)
         tape.manifest.take(Disconnected(time_ms=START_MS, streams=STREAMS[:1], reason="1006"))
         tape.now_ms += 3_000
@@ -232,7 +236,7 @@ def test_there_are_never_more_holes_than_can_be_drawn(tmp_path: Path) -> None:
     tape.trades(tape.now_ms + 1)
     tape.writer.close("the time is up")
     found = covered([tape.folder])
-    assert (len(found.holes), found.truncated) == (MAX_HOLES, True)
+    assert (len(found.holes), found.truncated) == (20, True)
     assert list(found.holes) == sorted(found.holes, key=lambda each: each.from_ns)
 
 

@@ -142,7 +142,7 @@ def test_a_replay_begins_and_ends_where_the_plan_says(path: Path, first: int, sp
 
 
 @pytest.mark.heavy
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(1, TRADES), min_size=1, max_size=4), st.sampled_from([0.0, 900.0]))
 def test_after_a_seek_subscribers_receive_what_was_recorded_from_there(
     path: Path, targets: list[int], speed: float
@@ -166,7 +166,7 @@ def test_after_a_seek_subscribers_receive_what_was_recorded_from_there(
 
 
 @pytest.mark.heavy
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(2, TRADES), st.integers(2, TRADES))
 def test_after_seeks_a_plant_has_the_state_of_a_new_one(
     path: Path, first: int, second: int

@@ -22,7 +22,7 @@ from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.source import SLICE_S
 
 YEAR_MS = 365 * 86_400_000
-TRADES = 5_000
+TRADES = 2_500
 FAR_NS = (START_MS + TRADES + 1) * NS
 
 

@@ -29,7 +29,8 @@ CAPTURES = [
     ),
     ("ws-usdm-2021-04-05-cryptofeed", ("BINANCE_FUTURES-1125a2.0.gz",)),
 ]
-CUT_LINES = 5_000
+whole = pytest.mark.slow("it reads a whole capture of an exchange")
+CUT_LINES = 3_000
 """Lines of a capture, from its start, that frames are cut out of."""
 KLINES = ("btcusdt@kline_1m", "btcusdt@markPriceKline_1m", "btcusdt@aggTrade")
 
@@ -101,7 +102,7 @@ def check(lines: list[Line], removed: set[int], *paths: str) -> None:
 @pytest.fixture(scope="module", params=[USDM, COINM], ids=lambda venue: venue.name)
 def market(request: pytest.FixtureRequest) -> list[Line]:
     venue: Venue = request.param
-    return tape(venue, 2 if venue is USDM else 10)
+    return tape(venue, 1.6 if venue is USDM else 5)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def test_a_simulated_market_is_complete(market: list[Line], scratch: Path) -> No
 
 
 @pytest.mark.heavy
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_exactly_the_frames_that_were_cut_out_are_missing(
     market: list[Line], scratch: Path, data: st.DataObject
@@ -140,7 +141,7 @@ def test_exactly_the_frames_that_were_cut_out_are_missing(
 
 
 @pytest.mark.heavy
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.data())
 def test_the_same_frames_are_missing_in_every_form(
     market: list[Line], scratch: Path, data: st.DataObject
@@ -197,8 +198,10 @@ def test_candles_whose_end_was_cut_out_are_missing(
         assert bool(streams[stream].gaps) == bool(missing)
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize(("name", "files"), CAPTURES)
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [*CAPTURES[2:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:2])],
+)
 def test_the_captures_are_complete_and_what_is_cut_out_of_them_is_found(
     name: str, files: tuple[str, ...], tmp_path: Path
 ) -> None:

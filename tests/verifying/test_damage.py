@@ -36,7 +36,7 @@ from tickerplant.verifying.walk import Walk
 
 @pytest.fixture(scope="module")
 def market() -> list[Line]:
-    return tape(USDM, 4)
+    return tape(USDM, 2)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_was_sealed_is_as_it_was(path: str) -> None:
 def test_any_flipped_bit_is_found(
     market: list[Line], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    name = folder(tmp_path_factory.mktemp("flipped"), [market[:400], market[400:]])
+    name = folder(tmp_path_factory.mktemp("flipped"), [market[:200], market[200:400]])
     segment = data.draw(st.sampled_from(segment_paths(name)))
     content = bytearray(segment.read_bytes())
     at = data.draw(st.integers(0, len(content) - 1))
@@ -102,9 +102,8 @@ def test_a_damaged_block_says_where_it_is_what_is_lost_and_when(path: str) -> No
         damage.reason,
     )
     assert found.skipped_lines == 50
-    trades = next(each for each in found.streams if each.stream == "btcusdt@depth@0ms")
-    [gap] = trades.first_gaps
-    assert gap.place.path == str(segment), "the first message after it"
+    gaps = [gap for each in found.streams for gap in each.first_gaps]
+    assert {gap.place.path for gap in gaps} == {str(segment)}, "the first message after it"
 
 
 def test_a_truncated_end_is_reported(path: str) -> None:
@@ -297,7 +296,7 @@ _ODD = st.one_of(
 
 
 @pytest.mark.heavy
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.integers(-5, 10**21), _ODD), min_size=1, max_size=12))
 def test_whatever_is_in_it_every_line_is_counted(
     tmp_path_factory: pytest.TempPathFactory, lines: list[Line]

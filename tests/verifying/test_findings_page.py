@@ -77,7 +77,7 @@ def assert_inert(text: str) -> Parsed:
 
 @pytest.fixture(scope="module")
 def market() -> list[Line]:
-    return tape(USDM, 4)
+    return tape(USDM, 2.5)
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:

@@ -133,7 +133,7 @@ def test_only_so_many_gaps_are_listed_and_all_are_counted(tmp_path: Path) -> Non
 
 
 @pytest.mark.heavy
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=40))
 def test_whatever_the_ids_no_message_is_counted_twice(
     tmp_path_factory: pytest.TempPathFactory, ids: list[int]
