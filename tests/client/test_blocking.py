@@ -8,7 +8,6 @@ import gc
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -105,8 +104,9 @@ def stream(market: blocking.Market, house: House, *others: str, **options: Any) 
 
 def happened(condition: Callable[[], object]) -> None:
     """Wait until `condition()` holds; the test's time limit bounds it."""
+    pause = threading.Event()
     while not condition():
-        time.sleep(0.001)
+        pause.wait(0.001)
 
 
 def test_an_argument_that_is_none_is_reported_and_nothing_is_left() -> None:
@@ -481,7 +481,6 @@ def test_who_is_interrupted_loses_nothing(house: House, monkeypatch: pytest.Monk
 
 
 def _interrupt() -> None:
-    time.sleep(0.01)
     raise KeyboardInterrupt
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import msgspec
 import websockets
+from connecting import connect
 from msgspec import Struct
 from programs import PATIENCE_S
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 
 from tickerplant.cluster.nats_server import program
 
@@ -230,7 +231,7 @@ class Listener:
 
     async def open(self) -> Listener:
         """Connect, and remember from now on."""
-        self._connection = await connect(self.url, max_queue=None, compression=None)
+        self._connection = await connect(self.url, compression=None)
         self._task = asyncio.create_task(self._listen())
         return self
 

@@ -15,9 +15,11 @@ from typing import Any, ParamSpec, cast
 
 import memory_loop
 import pytest
+from connecting import connect
 from memory_loop import WIRE_BYTES, MemoryLoop
 from msgspec import Struct
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as websockets_connect  # noqa: TID251  # its type
 from websockets.exceptions import ConnectionClosed
 
 from tickerplant.config import values
@@ -36,8 +38,6 @@ from tickerplant.venue import COINM, USDM, Venue
 
 P = ParamSpec("P")
 
-CLOSE_TIMEOUT_S = 0.5
-"""How long a client of a test waits for the end of a connection that it closes."""
 START_MS = 1_767_225_600_000
 TICK_MS = 5
 
@@ -135,14 +135,10 @@ class Loopback:
             Trade(symbol, self._trade_id, 6_528_010, quantity, False, self.plant.now_ms)
         )
 
-    def connect(self, path: str, venue: Venue = USDM, **options: Any) -> connect:
-        """Return an asynchronous context manager of a client connection.
-
-        A client whose queue were bounded would stop reading, and not see the end of a connection.
-        """
+    def connect(self, path: str, venue: Venue = USDM, **options: Any) -> websockets_connect:
+        """Return an asynchronous context manager of a client connection."""
         address = self.server.urls[venue.name]
-        given = {"max_queue": None, "close_timeout": CLOSE_TIMEOUT_S, **options}
-        return connect(f"{self.server.schemes[0]}://{address}{path}", proxy=None, **given)
+        return connect(f"{self.server.schemes[0]}://{address}{path}", **options)
 
     async def get(
         self,

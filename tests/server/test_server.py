@@ -7,9 +7,9 @@ import ssl
 import struct
 
 import pytest
+from connecting import connect
 from loopback import START_MS, ask, ending, loopback, looped, looped_on_sockets, until
 from msgspec.structs import replace
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
 
 from tickerplant.errors import ConfigError
@@ -68,7 +68,7 @@ async def test_a_short_life_ends_on_time_by_the_clock_of_the_wall() -> None:
     server = Server(plant, ports={"usdm": 0, "coinm": 0}, limits=limits, tick_ms=tick_ms)
     await server.start()
     try:
-        async with connect(f"ws://{server.urls['usdm']}/ws", proxy=None) as client:
+        async with connect(f"ws://{server.urls['usdm']}/ws") as client:
             # Without a watch that fits the limit it takes the day of the usual one.
             with pytest.raises(ConnectionClosedOK, match="Connection expired"):
                 await client.recv()

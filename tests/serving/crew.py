@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from connecting import connect
 from programs import PATIENCE_S, hear_hangups
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT")
@@ -177,9 +178,7 @@ async def all_hear_more(listeners: Iterable[Listener], count: int = 3) -> None:
 @asynccontextmanager
 async def listening(url: str, count: int) -> AsyncIterator[list[Listener]]:
     """Clients that listen to the book of BTCUSDT."""
-    listeners = [
-        Listener(await connect(f"{url}/ws/btcusdt@depth@100ms", proxy=None)) for _ in range(count)
-    ]
+    listeners = [Listener(await connect(f"{url}/ws/btcusdt@depth@100ms")) for _ in range(count)]
     try:
         yield listeners
     finally:

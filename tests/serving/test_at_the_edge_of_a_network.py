@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from connecting import connect
 from crew import MARKET, Crew, started, until
 from loopback import looped_on_sockets
 from programs import PATIENCE_S
-from websockets.asyncio.client import connect
 
 pytestmark = pytest.mark.slow("programs are started")
 
@@ -81,14 +81,14 @@ async def test_a_hangup_makes_every_process_read_the_certificate_again(
     options = ("--workers", workers, "--tls-cert", str(path))
     async with (
         started(tmp_path, *MARKET, *options) as crew,
-        connect(f"{crew.streams}/ws/btcusdt@trade", ssl=old_trust, proxy=None) as old,
+        connect(f"{crew.streams}/ws/btcusdt@trade", ssl=old_trust) as old,
     ):
         new_trust = issued(path)
         os.kill(crew.process.pid, signal.SIGHUP)
         readers = max(int(workers), 1)
         await until(lambda: crew.log.count("the certificate was read again") == readers)
         for _ in range(4 * readers):  # whichever worker answers
-            async with connect(f"{crew.streams}/ws/btcusdt@trade", ssl=new_trust, proxy=None):
+            async with connect(f"{crew.streams}/ws/btcusdt@trade", ssl=new_trust):
                 pass
         async with asyncio.timeout(PATIENCE_S):
             assert await old.recv(), "the old connection goes on"

@@ -9,10 +9,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from connecting import connect
 from crew import MARKET, Crew, Listener, all_hear_more, listening, started, until
 from loopback import looped_on_sockets
 from programs import PATIENCE_S
-from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 pytestmark = pytest.mark.slow("processes stand still for seconds")
@@ -61,7 +61,7 @@ async def accepts_clients(crew: Crew) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while accepted < 12:
             try:
-                async with connect(f"{crew.streams}/ws", proxy=None):
+                async with connect(f"{crew.streams}/ws"):
                     accepted += 1
             except InvalidStatus:
                 accepted = 0

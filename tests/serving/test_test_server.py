@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import pytest
+from connecting import connect_blocking as connect
 from programs import PATIENCE_S
-from websockets.sync.client import connect
 
 from tickerplant.cli import main
 from tickerplant.config.settings import TEST_SYMBOLS, TestServerSettings
@@ -127,7 +127,7 @@ def test_a_client_steps_a_test_server_and_learns_what_was() -> None:
             asked({**ready, "token": ""}, STEP_PATH, {"step": "3s"})
         assert usdm["control"] == f"{usdm['rest']}/plant/v1"
         names = "btcusdt@depth@100ms/btcusdt@trade"
-        with connect(f"{usdm['streams']}/stream?streams={names}", proxy=None) as client:
+        with connect(f"{usdm['streams']}/stream?streams={names}") as client:
             state = asked(ready, STEP_PATH, {"step": "3s"})
             assert (state["time"], state["paused"]) == ("2026-01-01T00:00:03.000Z", True)
             (row,) = asked(ready, SENT_PATH)["connections"]

@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from connecting import connect
 from crew import MARKET, Crew, all_hear_more, is_running, listening, started, until
 from loopback import looped_on_sockets
-from websockets.asyncio.client import connect
 
 pytestmark = pytest.mark.slow("programs are killed")
 
@@ -28,7 +28,7 @@ async def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Pat
         os.kill(before[2], signal.SIGKILL)
         await crew.said("worker 2 ended (killed by SIGKILL); it is replaced at once")
         while len(crew.workers) < 3 or crew.workers[2] == before[2]:
-            async with connect(f"{crew.streams}/ws/btcusdt@trade", proxy=None):
+            async with connect(f"{crew.streams}/ws/btcusdt@trade"):
                 pass  # no attempt is refused
         for each, worker in zip(clients, workers, strict=True):
             if worker == 2:

@@ -7,12 +7,11 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 from loopback import TICK_MS, Clock, Loopback, instrument, listen, until
 from msgspec import structs
 from tuning import tuned
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 
 from tickerplant.config import values
 from tickerplant.events import BookTicker
@@ -61,10 +60,6 @@ class Relay(Loopback):
     ) -> None:
         super().__init__(plant, server, clock)
         self.upstreams = upstreams
-
-    def connect(self, path: str, venue: Venue = USDM, **options: Any) -> connect:
-        """As always; a client that does not read what came can still take a goodbye."""
-        return super().connect(path, venue, **{"max_queue": None, **options})
 
     @property
     def upstream(self) -> Upstream:

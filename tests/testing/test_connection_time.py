@@ -6,21 +6,17 @@ import json
 import urllib.error
 import urllib.request
 from email.message import Message
-from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
+from connecting import connect_blocking as connect
 from programs import PATIENCE_S
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync import client
 
 from tickerplant import testing
 from tickerplant.testing import Exchange
 
 pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
-
-connect = partial(client.connect, max_queue=None, close_timeout=0.5)
-"""Opens a connection that reads on, so that it sees its end."""
 
 START_MS = 1_767_225_600_000
 """2026-01-01."""

@@ -12,10 +12,10 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from connecting import connect as connect_async
+from connecting import connect_blocking as connect
 from programs import PATIENCE_S
-from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import connect
 
 from tickerplant import testing
 from tickerplant.errors import ConfigError
@@ -58,7 +58,7 @@ class Bot:
         while not self._is_stopped.is_set():
             with (
                 suppress(OSError, WebSocketException),
-                connect(self._url, max_queue=1, close_timeout=0.5) as self._socket,
+                connect(self._url, max_queue=1) as self._socket,
             ):
                 self.connected += 1
                 if self._is_stopped.is_set():

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import msgspec
 import pytest
 from browsing import MARKET, Plant, Visits, attribute, eventually, is_live
+from connecting import connect_blocking as connect
 from playwright.sync_api import Page, Route, expect
 from programs import PATIENCE_S
-from websockets.sync.client import connect
 
 from tickerplant.server.window import CONTENT_SECURITY_POLICY
 
