@@ -101,7 +101,7 @@ def events(said: Said, event: str) -> list[tuple[str, str, Any]]:
 @pytest.mark.heavy
 def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -> None:
     out = tmp_path / "lake"
-    assert run(out, tape) == 0
+    assert run(out, tape, tables="trades") == 0
     count: Counter[str] = Counter()
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
     worth: defaultdict[str, Decimal] = defaultdict(Decimal)
@@ -130,7 +130,7 @@ def test_levels_candles_and_places_are_those_of_the_messages(
     tape: Path, said: Said, tmp_path: Path
 ) -> None:
     out = tmp_path / "lake"
-    assert run(out, tape) == 0
+    assert run(out, tape, tables="trades,depth_updates,klines") == 0
     levels = Counter[tuple[str, str]]()
     for venue, _, depth in events(said, "depthUpdate"):
         levels[venue, depth["s"]] += max(len(depth["b"]) + len(depth["a"]), 1)
@@ -222,14 +222,15 @@ def rows_as_text(files: str) -> list[Any]:
 
 @pytest.mark.heavy
 def test_few_open_files_and_few_buffered_rows_lose_nothing(tape: Path, tmp_path: Path) -> None:
-    assert run(tmp_path / "many", tape) == 0
-    few = Limits(file_rows=20, total_rows=40, group_rows=30, group_bytes=1 << 16, open_files=2)
-    assert run(tmp_path / "few", tape, limits=few) == 0
+    tables = "trades,depth_updates,mark_prices"
+    assert run(tmp_path / "many", tape / "usdm", tables=tables) == 0
+    few = Limits(file_rows=100, total_rows=200, group_rows=150, group_bytes=1 << 16, open_files=2)
+    assert run(tmp_path / "few", tape / "usdm", tables=tables, limits=few) == 0
     groups = {
         pq.ParquetFile(each).num_row_groups for each in (tmp_path / "many").rglob("*.parquet")
     }
     assert groups == {1}, "rows that are buffered together are one row group"
-    for table in ("trades", "depth_updates", "mark_prices"):
+    for table in tables.split(","):
         rows = [
             rows_as_text(f"{tmp_path}/{name}/*/table={table}/**/*.parquet")
             for name in ("many", "few")
@@ -311,7 +312,7 @@ class Killed(BaseException):
 
 
 FORMS = pytest.mark.parametrize("to", ["parquet", "csv"])
-SMALL = Limits(file_rows=10)
+SMALL: dict[str, Any] = {"limits": Limits(file_rows=40), "tables": "trades,book_tickers"}
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int) -> None:
@@ -333,7 +334,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> dict[s
     """The files of an export that was not interrupted, by form."""
     folder = tmp_path_factory.mktemp("exported")
     for to in ("parquet", "csv"):
-        assert run(folder / to, recorded, limits=SMALL, format=to) == 0
+        assert run(folder / to, recorded, format=to, **SMALL) == 0
     return {to: files(folder / to) for to in ("parquet", "csv")}
 
 
@@ -365,23 +366,24 @@ def test_resuming_after_a_kill_makes_the_same_files(
         else:
             killed_at(patched, journal.Journal, "write", 4)
         with pytest.raises(Killed):
-            run(cut, recorded, limits=SMALL, format=to)
+            run(cut, recorded, format=to, **SMALL)
     if moment == "torn":
         with (cut / JOURNAL).open("ab") as file:
             file.write(b'{"kind":"unit","number":')
-    assert run(cut, recorded, limits=SMALL, format=to) == 0
+    assert run(cut, recorded, format=to, **SMALL) == 0
     assert files(cut) == exported[to]
 
 
 def test_a_kill_while_files_are_assembled_costs_nothing(
     tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(tmp_path / "whole", tape, format="csv") == 0
+    trades = {"format": "csv", "tables": "trades"}
+    assert run(tmp_path / "whole", tape, limits=LIMITS, **trades) == 0
     with monkeypatch.context() as patched:
         killed_at(patched, journal.Journal, "write", 10)
         with pytest.raises(Killed):
-            run(tmp_path / "cut", tape, format="csv")
-    assert run(tmp_path / "cut", tape, format="csv") == 0
+            run(tmp_path / "cut", tape, limits=LIMITS, **trades)
+    assert run(tmp_path / "cut", tape, limits=LIMITS, **trades) == 0
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
@@ -391,9 +393,9 @@ def test_a_second_time_does_nothing(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert run(out, tape, format=to) == 0
+    assert run(out, tape, format=to, tables="trades") == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    assert run(out, tape, format=to) == 0
+    assert run(out, tape, format=to, tables="trades") == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     assert "6 of 6 files were exported before" in capsys.readouterr().err
 
@@ -406,12 +408,12 @@ def test_new_segments_are_added_and_one_that_grew_is_redone(
     third = len(said["usdm"]) // 3
     growing = tmp_path / "growing"
     recording(growing, said["usdm"][:third], said["usdm"][third : third + 100])
-    assert run(tmp_path / "out", growing, format=to) == 0
+    assert run(tmp_path / "out", growing, format=to, tables="trades") == 0
     moved = growing.rename(tmp_path / "moved")
     for segment in (tape / "usdm").glob("*.zst"):
         (moved / segment.name).write_bytes(segment.read_bytes())
-    assert run(tmp_path / "out", moved, format=to) == 0
-    assert run(tmp_path / "whole", tape / "usdm", format=to) == 0
+    assert run(tmp_path / "out", moved, format=to, tables="trades") == 0
+    assert run(tmp_path / "whole", tape / "usdm", format=to, tables="trades") == 0
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
@@ -427,20 +429,20 @@ def test_another_recording_in_the_same_place_takes_nothing_away(said: Said, tmp_
 def test_a_recording_that_was_moved_is_known(
     tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path / "out", tape) == 0
-    assert run(tmp_path / "out", tape.rename(tmp_path / "elsewhere")) == 0
+    assert run(tmp_path / "out", tape, tables="trades") == 0
+    assert run(tmp_path / "out", tape.rename(tmp_path / "elsewhere"), tables="trades") == 0
     assert "6 of 6 files were exported before" in capsys.readouterr().err
 
 
 @FORMS
 def test_a_file_that_is_gone_is_made_again(tape: Path, tmp_path: Path, to: str) -> None:
     out = tmp_path / "out"
-    assert run(out, tape, format=to) == 0
+    assert run(out, tape, format=to, tables="trades") == 0
     before = files(out)
     made = sorted(out.rglob("*.parquet" if to == "parquet" else "*.csv"))
     for path in (made[0], made[-1]):
         path.unlink()
-        assert run(out, tape, format=to) == 0
+        assert run(out, tape, format=to, tables="trades") == 0
         assert files(out) == before, "with the same name, so that parts sort as the segments do"
 
 
@@ -522,11 +524,11 @@ def test_a_full_disk_is_reported_and_leaves_no_partial_file(
 
     with monkeypatch.context() as patched:
         patched.setattr(parquet.ParquetWriter, "finish", full)
-        assert run(tmp_path / "out", tape) == 1
+        assert run(tmp_path / "out", tape, tables="trades") == 1
     output = capsys.readouterr().err
     assert "No space left on device; finished files are kept" in output
     assert files(tmp_path / "out") == {}
-    assert run(tmp_path / "out", tape) == 0
+    assert run(tmp_path / "out", tape, tables="trades") == 0
 
 
 # What is wrong with a recording
@@ -541,7 +543,7 @@ def test_damage_is_reported_every_time_and_the_rest_is_exported(
     data[len(data) // 2] ^= 0xFF
     segment.write_bytes(data)
     for _ in range(2):
-        assert run(tmp_path / "out", tape) == 1
+        assert run(tmp_path / "out", tape, tables="mark_prices") == 1
         output = capsys.readouterr().err
         assert f"! {segment}, byte" in output
         assert "with 100 messages" in output
@@ -809,6 +811,7 @@ def test_hftbacktest_gets_a_folder_for_each_venue(
     assert "in 3 files" in capsys.readouterr().err
 
 
+whole = pytest.mark.slow("it reads a whole capture of an exchange")
 CAPTURES: Sequence[tuple[str, Sequence[str], dict[str, int]]] = (
     (
         "ws-usdm-2024-08-hftbacktest",
@@ -838,8 +841,11 @@ CAPTURES: Sequence[tuple[str, Sequence[str], dict[str, int]]] = (
 )
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize(("folder", "names", "counts"), CAPTURES, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize(
+    ("folder", "names", "counts"),
+    [*CAPTURES[3:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:3])],
+    ids=lambda each: str(each)[:40],
+)
 def test_a_capture_becomes_as_many_rows_as_its_description_says(
     tmp_path: Path, folder: str, names: Sequence[str], counts: dict[str, int]
 ) -> None:

@@ -55,22 +55,30 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
     return int(end.value.code or 0), output.out, output.err
 
 
-def drawn(
-    lines: Sequence[Line], folder: Path, capsys: pytest.CaptureFixture[str], *more: str
-) -> tuple[str, list[str]]:
-    """Return the picture, and the texts in it."""
+def drawn(lines: Sequence[Line], folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the texts in a picture."""
     path, out = line_file(folder / "lines", lines), folder / "picture.svg"
-    status, printed, err = run(path, "btcusdt", "--out", str(out), *more, capsys=capsys)
+    status, printed, err = run(path, "btcusdt", "--out", str(out), capsys=capsys)
     assert (status, printed) == (0, ""), err
-    svg = out.read_text(encoding="utf-8")
-    return svg, texts_of(svg)
+    return texts_of(out.read_text(encoding="utf-8"))
 
 
 @pytest.mark.heavy
 def test_the_picture_has_units_times_and_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, texts = drawn(market(), tmp_path, capsys)
+    folder, out = Path(recording(tmp_path / "r", market())), tmp_path / "a.svg"
+    streams = ("btcusdt@trade",)
+    entries = [
+        Connected(time_ns=at_ns(0), streams=streams, connection=1),
+        Disconnected(time_ns=at_ns(110), streams=streams, reason="a <cut> line"),
+        Connected(time_ns=at_ns(120), streams=streams, connection=2),
+    ]
+    with (folder / MANIFEST).open("ab") as file:
+        file.write(b"".join(encode_entry(each) + b"\n" for each in entries))
+    status, printed, err = run(str(folder), "BTCUSDT", "-o", str(out), capsys=capsys)
+    assert (status, printed) == (0, ""), err
+    texts = texts_of(out.read_text(encoding="utf-8"))
     assert {"price, USDT", "book, price, USDT", "spread, USDT", "volume, BTC"} <= set(texts)
     assert any(text.startswith("receive time, UTC; 548 columns of") for text in texts)
     assert "quantity at a price, BTC" in texts
@@ -78,6 +86,7 @@ def test_the_picture_has_units_times_and_says_what_is_missing(
     assert "2026-02-25T06:15:00.000Z to 2026-02-25T06:17:59.300Z" in said
     assert "nothing of the symbol was recorded" in said
     assert "06:15:59.300, 41 s" in said
+    assert "06:16:50.000, 10 s: btcusdt@trade, disconnected: a <cut> line" in said
     assert "best prices of btcusdt@bookTicker; trades of btcusdt@trade" in texts
 
 
@@ -94,7 +103,7 @@ def test_a_panel_without_data_says_so(
     kinds: str, said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [line for line in market() if kinds.encode() in line[1]]
-    _, texts = drawn(lines, tmp_path, capsys)
+    texts = drawn(lines, tmp_path, capsys)
     for words in said:
         assert any(words in text for text in texts), words
 
@@ -128,26 +137,6 @@ def test_a_png_has_the_wanted_size_and_a_page_its_holes(
     assert "nothing of the symbol was recorded" in text
     [svg] = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     ET.fromstring(svg)  # noqa: S314  # our own
-
-
-@pytest.mark.heavy
-def test_outages_of_the_manifest_are_said_with_their_reason(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = Path(recording(tmp_path / "r", market()))
-    streams = ("btcusdt@trade",)
-    entries = [
-        Connected(time_ns=at_ns(0), streams=streams, connection=1),
-        Disconnected(time_ns=at_ns(110), streams=streams, reason="a <cut> line"),
-        Connected(time_ns=at_ns(120), streams=streams, connection=2),
-    ]
-    with (folder / MANIFEST).open("ab") as file:
-        file.write(b"".join(encode_entry(each) + b"\n" for each in entries))
-    out = tmp_path / "a.svg"
-    status, _, err = run(str(folder), "BTCUSDT", "-o", str(out), capsys=capsys)
-    assert status == 0, err
-    said = " ".join(texts_of(out.read_text(encoding="utf-8")))
-    assert "06:16:50.000, 10 s: btcusdt@trade, disconnected: a <cut> line" in said
 
 
 @pytest.mark.parametrize(
