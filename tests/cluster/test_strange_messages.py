@@ -152,6 +152,7 @@ def subjects_of(node: EdgeNode) -> Iterator[tuple[str, st.SearchStrategy[bytes]]
     yield subjects.beat, strange(nodes.encode(Beat(epoch=EPOCH, term=0, number=3)))
 
 
+@pytest.mark.heavy
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_no_message_closes_the_clients_of_an_edge_or_ends_it(data: st.DataObject) -> None:
@@ -167,6 +168,7 @@ def test_no_message_closes_the_clients_of_an_edge_or_ends_it(data: st.DataObject
     asyncio.run(check())
 
 
+@pytest.mark.heavy
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_no_message_ends_a_plant_or_lets_an_error_escape(data: st.DataObject) -> None:

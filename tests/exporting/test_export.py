@@ -761,6 +761,7 @@ def test_a_file_that_is_no_segment_makes_no_recording(tape: Path, tmp_path: Path
     assert run(tmp_path / "out", tape / "coinm") == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
 def test_each_symbol_without_rows_is_reported_every_time(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
@@ -841,6 +842,7 @@ CAPTURES: Sequence[tuple[str, Sequence[str], dict[str, int]]] = (
 )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("folder", "names", "counts"),
     [*CAPTURES[3:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:3])],

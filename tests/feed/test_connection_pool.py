@@ -214,6 +214,7 @@ def assert_paced(times: list[int]) -> None:
         assert within <= 10, "five at once, and five a second"
 
 
+@pytest.mark.heavy
 def test_more_names_than_a_connection_takes_open_another() -> None:
     world = World()
     world.attach(*[f"s{number}usdt@aggTrade" for number in range(1_100)], settle_ms=20_000)
@@ -236,6 +237,7 @@ def test_a_server_that_takes_fewer_streams_gets_more_connections(most: int) -> N
     assert len(consumer.messages()) == len(names)
 
 
+@pytest.mark.heavy
 def test_a_name_that_the_server_refuses_is_reported_and_harms_no_other() -> None:
     world = World()
     poison = "x" * 300 + "@aggTrade"

@@ -16,6 +16,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
 @settings(deadline=None, max_examples=6)
 @given(steps=steps, seed=st.integers(0, 99), pace=st.integers(20, 200))
@@ -100,6 +101,7 @@ def test_what_one_connection_loses_the_other_delivers(
         assert sorted(received) == sorted(published), "late, if the primary sent others before"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", KINDS)
 @settings(deadline=None, max_examples=8)
 @given(

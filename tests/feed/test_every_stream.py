@@ -18,6 +18,7 @@ def begin() -> Plant:
     return plant
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("venue", VENUES, ids=lambda each: each.name)
 def test_every_stream_of_the_catalogue_is_delivered_completely_on_its_path(venue: Venue) -> None:
     """A real market, a server that splits its paths, renewals, and the loss of one copy."""

@@ -133,6 +133,7 @@ def test_the_top_of_a_local_book_is_the_recorded_book_ticker(
         assert not beyond
 
 
+@pytest.mark.heavy
 def test_a_real_book_is_taken_back_by_a_thousand_updates() -> None:
     """What it was when the audit began is what the updates, taken back, leave of it."""
     folder, names, _ = MORE[0]

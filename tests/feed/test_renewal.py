@@ -46,6 +46,7 @@ def test_a_renewal_opens_one_connection_and_ends_the_old_one() -> None:
     assert world.held() == {TICKERS: 1}
 
 
+@pytest.mark.heavy
 def test_a_connection_is_renewed_before_the_server_ends_it() -> None:
     world = World(max_connection_age_ms=15_000)
     consumer = world.attach(*KINDS)

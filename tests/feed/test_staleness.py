@@ -99,6 +99,7 @@ def test_a_stream_that_was_received_only_for_a_moment_is_given_longer() -> None:
     assert consumer.kinds() == ["message", "Stale"]
 
 
+@pytest.mark.heavy
 def test_a_stream_that_comes_back_by_itself_is_given_longer_the_next_time() -> None:
     world = World()
     consumer = world.attach(QUOTES)

@@ -194,6 +194,7 @@ def test_a_candle_read_every_minute_equals_a_fresh_one(interval: str) -> None:
         assert candles.running(interval) == fresh.running(interval)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_history_continues_without_a_seam(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345

@@ -286,6 +286,7 @@ def test_the_end_of_a_minute_is_emitted_before_the_window_moves() -> None:
     ]
 
 
+@pytest.mark.heavy
 def test_old_trades_are_dropped() -> None:
     scene = Scene()
     total = RETAINED_TRADES + 3 * CHUNK_EVENTS

@@ -154,6 +154,7 @@ def test_an_aggregate_counts_as_many_trades_as_it_has() -> None:
     assert NaiveBar(*row)[-2:] == (5, 8)
 
 
+@pytest.mark.heavy
 def test_old_minutes_become_hours_without_losing_a_trade() -> None:
     start_ms = START_MS + 25 * MINUTE_MS
     minutes = Minutes(BTCUSDT.turnover, start_ms)

@@ -64,6 +64,7 @@ def read(path: Path, content: bytes) -> tuple[list[Line], list[Damage], LineFile
     return list(chain.from_iterable(file.batches())), reports, file
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "bomb",
     [
@@ -83,6 +84,7 @@ def test_endless_bad_lines_end_a_file(bomb: bytes, tmp_path: Path) -> None:
     assert reports[-1].reason == f"{MAX_BAD_LINES:,} lines in a row are not recording lines"
 
 
+@pytest.mark.heavy
 def test_endless_remarks_end_a_file(tmp_path: Path) -> None:
     begin = zstandard.compress(b"1617647797.5: {}\n")
     lines, reports, file = read(tmp_path / "r", begin + repeated(b"\n", 137))

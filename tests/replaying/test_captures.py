@@ -86,6 +86,7 @@ class Rebuilt:
             self.tops[symbol, update.final_update_id] = book.best_bid, book.best_ask
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("folder", "names", "compared"),
     [*CAPTURES[3:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:3])],

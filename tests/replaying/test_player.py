@@ -289,6 +289,7 @@ def test_captures_come_to_the_same(folder: str, names: tuple[str, ...], listener
     assert_same(quick, plain)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("folder", "names", "envelopes"),
     [(*each[:2], each_way) for each, each_way in zip(CAPTURES, cycle([(True,), (False, True)]))],

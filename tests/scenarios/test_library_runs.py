@@ -97,6 +97,7 @@ def digest(name: str, seconds: float, seed: int = 7) -> str:
     return market.digest
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("name", "seconds"), [("exchange-restart", 100), ("delisting", 65)])
 def test_the_same_seed_is_the_same_run_to_the_byte(name: str, seconds: float) -> None:
     assert digest(name, seconds) == digest(name, seconds)

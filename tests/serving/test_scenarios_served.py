@@ -94,6 +94,7 @@ def refusal(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
     return str(line)
 
 
+@pytest.mark.heavy
 def test_a_command_with_a_wrong_one_ends_with_a_sentence_and_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

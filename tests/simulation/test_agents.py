@@ -217,6 +217,7 @@ def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
     assert 1010 < follower.price() < before, "its own trades are forgotten little by little"
 
 
+@pytest.mark.heavy
 def test_an_exchange_stays_consistent_for_half_a_minute() -> None:
     symbols = ("ETHUSDT", "ETHUSD_PERP")
     exchange = SimulatedExchange(instruments(START_MS, symbols), 7, START_MS)

@@ -85,6 +85,7 @@ def rolled() -> tuple[Plant, list[Event], SimulatedExchange]:
     return plant, events, exchange
 
 
+@pytest.mark.heavy
 def test_a_delivered_contract_is_published_step_by_step_and_then_no_more(
     rolled: tuple[Plant, list[Event], SimulatedExchange],
 ) -> None:
@@ -183,6 +184,7 @@ def test_quarters_roll_without_the_other_contracts_of_the_pair() -> None:
     assert len(plant.markets) == 1
 
 
+@pytest.mark.heavy
 def test_funding_is_paid_every_eight_hours_or_four() -> None:
     start_ms = DELIVERY_MS + 4 * HOUR_MS - 3_000
     exchange, plant = opened(("BTCUSDT", "SUIUSDT", "BTCUSD_PERP"), start_ms)
@@ -229,6 +231,7 @@ def test_the_brackets_of_a_contract_of_each_venue_change_now_and_then() -> None:
     assert found == {USDM.name: 3, COINM.name: 3}, "every two minutes"
 
 
+@pytest.mark.heavy
 def test_a_new_coin_is_announced_without_a_book_and_traded_when_its_date_has_come() -> None:
     start_ms = DELIVERY_MS + 60_000
     exchange, plant = opened(("TRXUSDT",), start_ms, listings=True, intensity=0.02)

@@ -225,11 +225,13 @@ def encoded(events: list[Event]) -> list[bytes]:
     return [type(event).__name__.encode() + msgspec.json.encode(event) for event in events]
 
 
+@pytest.mark.heavy
 def test_the_same_seed_gives_the_same_events(events: list[Event]) -> None:
     again = encoded(run(make(), 3))
     assert again == encoded(events)[: len(again)]
 
 
+@pytest.mark.heavy
 def test_reading_history_and_opening_changes_nothing(events: list[Event]) -> None:
     other = make()
     for symbol in SYMBOLS:

@@ -111,6 +111,7 @@ def test_margin_assets_are_coins_and_stable_ones() -> None:
         assert (row.bid_buffer, row.auto_exchange_ask_buffer) == (buffer, automatic)
 
 
+@pytest.mark.heavy
 def test_stable_assets_move_but_stay_within_a_tenth_of_a_per_cent_of_one_usd() -> None:
     indices = AssetIndices(VALUES, Random(1))
     reported: dict[str, list[int]] = {f"{name}USD": [] for name in STABLE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from stage import open_plant
 
 from tickerplant.events import InsuranceFund, Liquidation
@@ -58,6 +59,7 @@ def test_a_fund_is_the_same_when_other_contracts_share_it() -> None:
     assert fund.symbols == ("ETHUSDT", "XRPUSDT")
 
 
+@pytest.mark.heavy
 def test_funds_are_published_every_five_minutes_and_grow_with_forced_orders() -> None:
     start_ms = START_MS // 300_000 * 300_000 + 300_000 - 10_000
     listed = instruments(start_ms, ["BTCUSDT", "BTCUSD_PERP"])

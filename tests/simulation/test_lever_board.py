@@ -141,6 +141,7 @@ def test_a_shock_moves_the_price_and_comes_back_by_its_share() -> None:
     assert follower.last_price * 10 / market.last_price == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.heavy
 def test_makers_who_withdraw_leave_fewer_levels_and_a_wider_spread() -> None:
     exchange = make(("BTCUSDT",))
     engine = exchange.contracts["BTCUSDT"].market.engine
@@ -223,6 +224,7 @@ def test_a_wave_of_liquidations_sells_at_falling_prices() -> None:
     assert exchange.contracts["BTCUSDT"].market.last_price < first * 0.9995
 
 
+@pytest.mark.heavy
 def test_the_funding_rate_goes_to_the_lever_and_back_within_the_cap() -> None:
     exchange = make(("BTCUSDT",))
     lever = pull(exchange, 0, market="funding", rate=-0.03, over="2s")

@@ -94,6 +94,7 @@ def shares(row: Positioning) -> tuple[int, int, int]:
     return row.long_accounts, row.top_long_accounts, row.top_long_positions
 
 
+@pytest.mark.heavy
 @given(st.sampled_from(["BTCUSDT", "TSLAUSDT", "ETHUSD_PERP"]), st.integers(0, 1000))
 @settings(max_examples=5)
 def test_each_share_returns_to_its_usual_value_where_nothing_disturbs_it(

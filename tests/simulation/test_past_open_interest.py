@@ -49,6 +49,7 @@ def steps_of(rows: list[Positioning], length_ms: int) -> dict[int, int]:
     }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("symbol", SYMBOLS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: int) -> None:
@@ -74,6 +75,7 @@ def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: 
     assert abs(reported.open_interest - rows[-1].open_interest) <= since
 
 
+@pytest.mark.heavy
 @given(st.sampled_from(SYMBOLS), st.integers(0, 10**6), st.integers(0, DAY_MS))
 @settings(max_examples=8)
 def test_the_start_continues_where_history_ended(symbol: str, seed: int, later_ms: int) -> None:
@@ -85,6 +87,7 @@ def test_the_start_continues_where_history_ended(symbol: str, seed: int, later_m
         assert abs(getattr(reported, share) - getattr(last, share)) < 100
 
 
+@pytest.mark.heavy
 def test_it_does_not_jump_at_the_start_on_average() -> None:
     steps = []
     for seed in range(6):

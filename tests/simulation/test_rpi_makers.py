@@ -99,6 +99,7 @@ class Kept:
         self.last_id = update_id
 
 
+@pytest.mark.heavy
 def test_both_books_rebuilt_from_events_equal_the_engines(traded: list[Traded]) -> None:
     for each in traded:
         kept, market = each.kept(), each.market

@@ -198,6 +198,7 @@ def test_candles_whose_end_was_cut_out_are_missing(
         assert bool(streams[stream].gaps) == bool(missing)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "files"),
     [*CAPTURES[2:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:2])],
