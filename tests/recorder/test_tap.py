@@ -167,9 +167,9 @@ def test_every_segment_rebuilds_the_books_of_a_simulation(tmp_path: Path) -> Non
     exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms, intensity=0.3, quoting=0.3)
     plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
     open_market(plant, exchange)
-    settings = WriterSettings(flush_ms=0, segment_bytes=30_000)
+    settings = WriterSettings(flush_ms=0, segment_bytes=80_000)
     tap = tapped(plant, tmp_path, settings=settings)
-    while tap.writer.rotated < 4:
+    while tap.writer.rotated < 3:
         for _ in range(200):
             time_ms, events = exchange.step()
             plant.advance_before(time_ms)
@@ -183,7 +183,7 @@ def test_every_segment_rebuilds_the_books_of_a_simulation(tmp_path: Path) -> Non
     lines, flaws = read(tmp_path)
     assert flaws == []
     check_chains(lines)
-    for segment in segment_paths(str(tmp_path))[:3]:
+    for segment in segment_paths(str(tmp_path))[:2]:
         joined = check_chains(list(chain.from_iterable(Segments(str(segment)).batches())))
         assert joined == {"BTCUSDT": 1, "ETHUSDT": 1}, f"{segment.name} cannot be read on its own"
     noted = Counter(each.symbol for each in of_kind(tmp_path, SnapshotRecorded))
