@@ -60,6 +60,17 @@ def ended(lines: list[Line]) -> RunEnded:
     return RunEnded(time_ns=lines[-1][0] + 1, reason="interrupted")
 
 
+def off(first: list[Line], second: list[Line]) -> RunOutage:
+    """The time between two runs."""
+    return RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off")
+
+
+def again(first: list[Line], second: list[Line], streams: tuple[str, ...] = STREAMS) -> list[Entry]:
+    """The entries of a second run, after an outage."""
+    run, connected = begun(second, 2, streams)
+    return [run, off(first, second), connected, ended(second)]
+
+
 def lost(lines: list[Line], streams: tuple[str, ...], after: int, before: int) -> list[Entry]:
     return [
         Disconnected(time_ns=lines[after][0] + 1, streams=streams, reason="reset"),
@@ -179,16 +190,10 @@ def test_between_two_runs_only_ids_prove_that_nothing_is_missing(
     market: list[Line], tmp_path: Path, is_killed: bool, is_lossy: bool
 ) -> None:
     first, second = market[:600], market[700 if is_lossy else 600 :]
-    outage_entry = RunOutage(
-        time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off"
-    )
     entries = [
         *begun(first),
         *([] if is_killed else [ended(first)]),
-        begun(second, run=2)[0],
-        outage_entry,
-        begun(second, run=2)[1],
-        ended(second),
+        *again(first, second),
     ]
     found, by_name = walked(folder(tmp_path / "r", [first, second], entries))
     assert not found.is_complete
@@ -222,17 +227,7 @@ def test_restarted_ids_prove_nothing_about_the_time_between(tmp_path: Path) -> N
     hour_ns = 3_600 * 10**9
     later = [raw.replace(b'"E":17723', b'"E":17729') for _, raw in first]
     second = [(time_ns + hour_ns, raw) for (time_ns, _), raw in zip(first, later, strict=True)]
-    outage_entry = RunOutage(
-        time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off"
-    )
-    entries = [
-        *begun(first, 1, streams),
-        ended(first),
-        begun(second, 2, streams)[0],
-        outage_entry,
-        begun(second, 2, streams)[1],
-        ended(second),
-    ]
+    entries = [*begun(first, 1, streams), ended(first), *again(first, second, streams)]
     found, by_name = walked(folder(tmp_path / "r", [first, second], entries))
     each = by_name["btcusdt@trade"]
     assert (each.restarts, each.gaps, each.lossy_outages) == (1, 0, 1)
@@ -342,7 +337,7 @@ def test_a_stream_rejected_in_every_run_does_not_count(market: list[Line], tmp_p
         no,
         ended(first),
         begun(second, 2, streams)[0],
-        RunOutage(time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off"),
+        off(first, second),
         begun(second)[1],
         no,
         ended(second),
@@ -368,11 +363,9 @@ def test_a_run_that_received_nothing_makes_it_incomplete(
     market: list[Line], tmp_path: Path
 ) -> None:
     first = market[:600]
-    later_ns = market[700][0]
-    again, _ = begun(market[700:], run=2, streams=(*STREAMS, "ethusdt@trade"))
-    outage_entry = RunOutage(time_ns=later_ns, from_ns=first[-1][0], reason="the recorder was off")
+    run, _ = begun(market[700:], run=2, streams=(*STREAMS, "ethusdt@trade"))
     end = RunEnded(time_ns=market[-1][0], reason="interrupted")
-    entries = [*begun(first), ended(first), again, outage_entry, end]
+    entries = [*begun(first), ended(first), run, off(first, market[700:]), end]
     _, by_name = walked(folder(tmp_path / "r", [first], entries))
     assert {
         name: by_name[name].lossy_outages for name in (*STREAMS, "ethusdt@trade")
@@ -387,17 +380,11 @@ def test_a_disconnect_that_lasts_into_the_next_run_is_one_outage(
     streams = ("btcusdt@bookTicker", "btcusdt@trade")
     first, second = market[:600], market[700:]
     kept = without(first, streams, 400, len(first))
-    outage_entry = RunOutage(
-        time_ns=second[0][0], from_ns=first[-1][0], reason="the recorder was off"
-    )
     entries = [
         *begun(first),
         lost(market, streams, 400, 500)[0],
         *([] if is_killed else [ended(first)]),
-        begun(second, 2)[0],
-        outage_entry,
-        begun(second, 2)[1],
-        ended(second),
+        *again(first, second),
     ]
     _, by_name = walked(folder(tmp_path / "r", [kept, second], entries))
     for name in streams:
