@@ -25,8 +25,8 @@ NAMES = (
 )
 BUS_PORT, USDM_PORT = 4222, 9001
 PORTS = ("--host", "0.0.0.0", "--usdm-port", "9001", "--coinm-port", "9002")  # noqa: S104  # hosts of the test's own
-GRACE_S = 6
-CUT_S = 2.5
+GRACE_S = 5
+CUT_S = 2
 """Long enough to be noticed, and shorter than the grace."""
 
 
@@ -49,7 +49,7 @@ async def test_a_cut_within_the_grace_costs_a_pause_and_a_longer_one_the_connect
         cut_off = {"bus": bus, "edge": edge}[name]
         programs.bus(BUS_PORT, "0.0.0.0", bus.prefix)  # noqa: S104  # a host of the test's own
         on_bus = ("--bus", f"nats://{bus.address}:{BUS_PORT}")
-        market = ("--symbols", "BTCUSDT", "--intensity", "3")
+        market = ("--symbols", "BTCUSDT", "--quoting", "0.5")
         programs.start("simulate", *market, *PORTS, *on_bus, prefix=plant.prefix)
         await ready(plant)
         grace = ("--bus-grace", f"{GRACE_S}s")
