@@ -46,7 +46,7 @@ def folder(market: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the recording `tape` of that market, and the programs that read it."""
     folder = tmp_path_factory.mktemp("recorded")
     names = [f"{symbol}@{kind}" for symbol in ("btcusdt", "ethusdt") for kind in ("trade", "depth@100ms")]  # fmt: skip
-    options = ("--url", f"ws://{market[USDM]}", "--out", "tape", "--duration", "3s")
+    options = ("--url", f"ws://{market[USDM]}", "--out", "tape", "--duration", "2s")
     run(["-m", "tickerplant", "record", *options, *names], folder)
     start = tickerplant.open_recording(folder / "tape").start.isoformat()
     for program in RECORDED:
