@@ -29,7 +29,7 @@ settings.register_profile(
     database=None,
     print_blob=True,
 )
-settings.register_profile("quick", settings.get_profile("house"), max_examples=10)
+settings.register_profile("quick", settings.get_profile("house"), max_examples=6)
 settings.register_profile(
     "fresh",
     settings.get_profile("house"),

@@ -105,6 +105,7 @@ def test_a_delivered_contract_is_published_step_by_step_and_then_no_more(
         ]
 
 
+@pytest.mark.heavy
 def test_a_contract_is_settled_at_the_average_index_which_its_estimate_tended_to(
     rolled: tuple[Plant, list[Event], SimulatedExchange],
 ) -> None:

@@ -285,6 +285,7 @@ def test_intensity_multiplies_the_orders() -> None:
     assert 3 < ratio < 20, f"eight times the intensity made {ratio} times the orders"
 
 
+@pytest.mark.heavy
 def test_makers_that_quote_less_change_the_book_less_and_trade_as_before(
     events: list[Event],
 ) -> None:

@@ -191,6 +191,7 @@ def positioning_of(
     return found
 
 
+@pytest.mark.heavy
 def test_the_open_interest_of_the_exchange_moves_by_what_is_traded() -> None:
     symbols = ("BTCUSDT", "SUIUSDT", "BTCUSD_PERP", "BTCUSDT_260626")
     exchange = SimulatedExchange(instruments(START_MS, symbols), 1, START_MS, quoting=0.25)
