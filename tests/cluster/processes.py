@@ -177,7 +177,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         made = Cluster(programs, free_port(), free_port(), free_port())
         programs.bus(made.bus_port)
         programs.start(
-            *("simulate", "--symbols", "BTCUSDT,ETHUSDT"),
+            *("simulate", "--symbols", "BTCUSDT,ETHUSDT", "--quoting", "0.5"),
             *("--usdm-port", str(made.upstream_port), "--coinm-port", str(free_port())),
         )
         wait_ready(made.upstream_port)
