@@ -11,6 +11,7 @@ import signal
 import stat
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from tickerplant.logs import logger
 
@@ -65,13 +66,12 @@ def interruption() -> asyncio.Future[None]:
     def hang_up() -> None:
         if had_terminal and not _has_terminal():
             interrupt()
-        elif _hangup_work:
-            for work in _hangup_work:
+        elif asked := _hangup_work.get(loop):
+            for work in asked:
                 work()
         else:
             logger().info("= SIGHUP: there is no certificate to read again")
 
-    _hangup_work.clear()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # no `nohup`
@@ -79,13 +79,15 @@ def interruption() -> asyncio.Future[None]:
     return interrupted
 
 
-_hangup_work: list[Callable[[], object]] = []
-"""What a SIGHUP asks for: signals are those of the process."""
+_hangup_work: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[], object]]] = (
+    WeakKeyDictionary()
+)
+"""What a SIGHUP asks for, by the loop that handles it."""
 
 
 def on_hangup(work: Callable[[], object]) -> None:
-    """Let a SIGHUP that is no closed terminal ask for `work`, until the end of the process."""
-    _hangup_work.append(work)
+    """Let a SIGHUP that is no closed terminal ask for `work`, until the end of the running loop."""
+    _hangup_work.setdefault(asyncio.get_running_loop(), []).append(work)
 
 
 def _has_terminal() -> bool:
