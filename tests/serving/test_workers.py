@@ -22,13 +22,16 @@ from tickerplant.venue import USDM, VENUES
 
 WORKER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("answering_worker.py"))]
 PAUSES_S = (0.0, 0.1, 0.2)
+PROCESSES = pytest.mark.slow("workers are processes that are killed, or end")
 
 
 @asynccontextmanager
 async def working(folder: Path, count: int) -> AsyncIterator[tuple[Workers, SharedPorts]]:
     ports = SharedPorts("127.0.0.1", {"usdm": 0}, [USDM])
     settings = {"folder": str(folder)}
-    workers = Workers(WORKER, settings, "", ports, count, stop_timeout_s=5, pauses_s=PAUSES_S)
+    workers = Workers(
+        WORKER, settings, "", ports, count, stop_timeout_s=PATIENCE_S, pauses_s=PAUSES_S
+    )
     await workers.start()
     try:
         yield workers, ports
@@ -52,6 +55,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@PROCESSES
 @looped_on_sockets
 async def test_a_killed_worker_is_replaced_and_no_connection_is_refused(tmp_path: Path) -> None:
     async with working(tmp_path, 3) as (workers, ports):
@@ -66,6 +70,7 @@ async def test_a_killed_worker_is_replaced_and_no_connection_is_refused(tmp_path
         assert {after[1], after[3]} == {before[1], before[3]}
 
 
+@PROCESSES
 @looped_on_sockets
 async def test_the_only_worker_is_replaced_while_its_connections_wait(tmp_path: Path) -> None:
     async with working(tmp_path, 1) as (workers, ports):
@@ -76,6 +81,7 @@ async def test_the_only_worker_is_replaced_while_its_connections_wait(tmp_path: 
         await until(lambda: workers.pids.get(1) == successor)
 
 
+@PROCESSES
 @looped_on_sockets
 async def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_path: Path) -> None:
     output = StringIO()
@@ -100,6 +106,7 @@ async def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_
         assert {await answered_by(ports) for _ in range(40)} == set(workers.pids.values())
 
 
+@PROCESSES
 @looped_on_sockets
 async def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_path: Path) -> None:
     (tmp_path / "fails-2").write_text("no memory")
@@ -108,6 +115,7 @@ async def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_pat
             pass
 
 
+@PROCESSES
 @looped_on_sockets
 async def test_the_workers_end_together_and_are_counted(tmp_path: Path) -> None:
     async with working(tmp_path, 2) as (workers, ports):
