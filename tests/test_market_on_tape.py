@@ -103,6 +103,28 @@ def wait_for_renewal(folder: Path, run_number: int) -> None:
     pytest.fail(f"{folder}: nothing was renewed in run {run_number}")
 
 
+def ids(host: str) -> list[int]:
+    """Return the last ids of what is recorded by them: trades, aggregate trades, books."""
+    asked = (("trades", "id"), ("aggTrades", "a"), ("depth", "lastUpdateId"))
+    found = []
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        for path, key in asked:
+            with urlopen(f"http://{host}/fapi/v1/{path}?symbol={symbol}&limit=5") as answer:  # noqa: S310
+                read = json.load(answer)
+            found.append((read[-1] if isinstance(read, list) else read)[key])
+    return found
+
+
+def wait_for_loss(host: str) -> None:
+    """Return when something of each kind has happened that nobody records."""
+    before = ids(host)
+    for _ in range(PATIENCE_S * 10):
+        if all(now > then for now, then in zip(ids(host), before, strict=True)):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"not everything went on: {before}, then {ids(host)}")
+
+
 def recorded(folder: Path) -> list[bytes]:
     return [raw for batch in Segments(str(folder)).batches() for _, raw in batch]
 
@@ -123,6 +145,8 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with running(*command) as first:
             wait_for_renewal(folder, 1)
             first.send_signal(signal.SIGKILL)
+            first.wait()
+        wait_for_loss(host)
         with running(*command) as second:
             wait_for_renewal(folder, 2)
             second.send_signal(signal.SIGINT)

@@ -35,7 +35,7 @@ def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def replay(tape: Path) -> Iterator[Plant]:
     """A replay that stands still near its end."""
-    with Plant("replay", str(tape), "--paused") as plant:
+    with Plant("replay", str(tape), "--pace", "event", "--paused") as plant:
         plant.control.set_clock(seek=plant.control.clock()["to_ns"] // 1_000_000 - 200)
         yield plant
 
@@ -164,7 +164,7 @@ def test_a_seek_moves_the_chart_the_book_and_the_clock(replay: Plant, visits: Vi
 
 
 def test_the_end_of_a_replay_is_said_and_it_can_be_played_again(tape: Path, visits: Visits) -> None:
-    with Plant("replay", str(tape), "--from", "-200ms") as plant:
+    with Plant("replay", str(tape), "--pace", "event", "--from", "-200ms") as plant:
         page = visits(plant.url)
         state = page.get_by_test_id("clock-state")
         expect(state).to_have_text("over")
@@ -180,7 +180,9 @@ def test_the_end_of_a_replay_is_said_and_it_can_be_played_again(tape: Path, visi
 
 
 def test_a_server_that_ends_with_its_replay_is_said(tape: Path, visits: Visits) -> None:
-    with Plant("replay", str(tape), "--from", "-200ms", "--exit-at-end") as plant:
+    with Plant(
+        "replay", str(tape), "--pace", "event", "--from", "-200ms", "--exit-at-end"
+    ) as plant:
         page = visits(plant.url)
         expect(page.get_by_test_id("feed-state")).to_have_attribute("data-phase", "over")
         expect(page.get_by_test_id("banner")).to_contain_text("The streams are over")
