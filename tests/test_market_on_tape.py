@@ -109,7 +109,7 @@ def ids(host: str) -> list[int]:
     found = []
     for symbol in ("BTCUSDT", "ETHUSDT"):
         for path, key in asked:
-            with urlopen(f"http://{host}/fapi/v1/{path}?symbol={symbol}&limit=5") as answer:  # noqa: S310
+            with urlopen(f"http://{host}/fapi/v1/{path}?symbol={symbol}&limit=5") as answer:
                 read = json.load(answer)
             found.append((read[-1] if isinstance(read, list) else read)[key])
     return found
