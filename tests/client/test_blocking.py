@@ -73,6 +73,9 @@ class House:
 
         self.call(trade)
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(function)
+
     def received(self, *names: str) -> None:
         self.do(received(self.loopback, *names))
 
@@ -478,6 +481,35 @@ def test_who_is_interrupted_loses_nothing(house: House, monkeypatch: pytest.Monk
         monkeypatch.undo()
         house.trade(2)
         assert [next(subscription).trade_id for _ in range(2)] == [1, 2]
+
+
+def test_who_is_interrupted_reads_on_while_the_loop_is_behind(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    with house.connect() as market:
+        subscription = stream(market, house)
+        house.trade()
+        assert next(subscription).trade_id == 1
+        run = asyncio.run_coroutine_threadsafe
+
+        def interrupted(coroutine: Any, loop: Any) -> Any:
+            loop.call_soon_threadsafe(goes_on.wait, PATIENCE_S)
+            future = run(coroutine, loop)
+            monkeypatch.setattr(future, "result", _interrupt)
+            return future
+
+        def let_go_on(coroutine: Any, loop: Any) -> Any:
+            future = run(coroutine, loop)
+            goes_on.set()
+            return future
+
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(subscription)
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", let_go_on)
+        house.call_soon(house.loopback.trade)
+        assert next(subscription).trade_id == 2
 
 
 def _interrupt() -> None:

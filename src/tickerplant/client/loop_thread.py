@@ -67,17 +67,30 @@ class LoopThread:
             OverError: the loop has ended, or ended before the coroutine.
             RuntimeError: called in the thread of the loop.
         """
-        try:
-            future = self._schedule(coroutine)
-        except BaseException:  # also an interruption, or Python complains that nothing awaited it
-            with suppress(ValueError):  # it was scheduled before the interruption, and runs
+        is_abandoned = threading.Event()
+
+        async def unless_abandoned() -> T:
+            # Cancelled before it starts, a task starts all the same, and ends a turn of the loop later.
+            if is_abandoned.is_set():
                 coroutine.close()
+                raise asyncio.CancelledError
+            return await coroutine
+
+        work = unless_abandoned()
+        try:
+            future = self._schedule(work)
+        except BaseException:  # also an interruption, or Python complains that nothing awaited it
+            is_abandoned.set()
+            for each in (work, coroutine):
+                with suppress(ValueError):  # it was scheduled before the interruption, and runs
+                    each.close()
             raise
         try:
             return future.result()
         except CancelledError:
             raise OverError(self._over) from None
         except BaseException:
+            is_abandoned.set()
             future.cancel()
             raise
 
