@@ -41,6 +41,8 @@ from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.recording.line import Line
 from tickerplant.recording.timestamps import TimeSpec
 
+pytestmark = pytest.mark.heavy
+
 Said = dict[str, list[Line]]
 
 
@@ -98,7 +100,6 @@ def events(said: Said, event: str) -> list[tuple[str, str, Any]]:
 # Parquet
 
 
-@pytest.mark.heavy
 def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -> None:
     out = tmp_path / "lake"
     assert run(out, tape, tables="trades") == 0
@@ -125,7 +126,6 @@ def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -
     assert {row[0]: row[1:] for row in same} == {each: (count[each], total[each]) for each in count}
 
 
-@pytest.mark.heavy
 def test_levels_candles_and_places_are_those_of_the_messages(
     tape: Path, said: Said, tmp_path: Path
 ) -> None:
@@ -220,7 +220,6 @@ def rows_as_text(files: str) -> list[Any]:
     return one(f"select columns(*)::varchar from '{files}' order by all")
 
 
-@pytest.mark.heavy
 def test_few_open_files_and_few_buffered_rows_lose_nothing(tape: Path, tmp_path: Path) -> None:
     tables = "trades,depth_updates,mark_prices"
     assert run(tmp_path / "many", tape / "usdm", tables=tables) == 0
@@ -247,7 +246,6 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.heavy
 def test_csv_has_the_layout_of_the_archive(tape: Path, said: Said, tmp_path: Path) -> None:
     out = tmp_path / "archive"
     assert run(out, tape, format="csv") == 0
@@ -338,7 +336,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> dict[s
     return {to: files(folder / to) for to in ("parquet", "csv")}
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("to", "moment"),
     [
@@ -387,7 +384,6 @@ def test_a_kill_while_files_are_assembled_costs_nothing(
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
-@pytest.mark.heavy
 @FORMS
 def test_a_second_time_does_nothing(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
@@ -400,7 +396,6 @@ def test_a_second_time_does_nothing(
     assert "6 of 6 files were exported before" in capsys.readouterr().err
 
 
-@pytest.mark.heavy
 @FORMS
 def test_new_segments_are_added_and_one_that_grew_is_redone(
     tape: Path, said: Said, tmp_path: Path, to: str
@@ -534,7 +529,6 @@ def test_a_full_disk_is_reported_and_leaves_no_partial_file(
 # What is wrong with a recording
 
 
-@pytest.mark.heavy
 def test_damage_is_reported_every_time_and_the_rest_is_exported(
     tape: Path, said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -761,7 +755,6 @@ def test_a_file_that_is_no_segment_makes_no_recording(tape: Path, tmp_path: Path
     assert run(tmp_path / "out", tape / "coinm") == 0
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
 def test_each_symbol_without_rows_is_reported_every_time(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
@@ -842,7 +835,6 @@ CAPTURES: Sequence[tuple[str, Sequence[str], dict[str, int]]] = (
 )
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("folder", "names", "counts"),
     [*CAPTURES[3:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:3])],

@@ -137,6 +137,7 @@ def test_a_change_that_has_become_impossible_is_reported_and_the_rest_goes_on(
     assert [line for line in market.log if line.startswith("! s1 custom change 2 of 3: ")]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

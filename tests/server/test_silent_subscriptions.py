@@ -97,6 +97,7 @@ def test_of_a_message_with_many_silent_names_a_few_are_logged(written: io.String
     assert port.complaints.counts["silent: unknown stream"] == 700
 
 
+@pytest.mark.heavy
 def test_the_log_ends_with_one_line_that_says_so(written: io.StringIO) -> None:
     port = Port()
     for number in range(MAX_SILENT_LOGGED + 50):

@@ -123,6 +123,7 @@ def test_a_contract_is_settled_at_the_average_index_which_its_estimate_tended_to
         assert delivered.price == pytest.approx(sum(indices) / len(indices), rel=1e-5)
 
 
+@pytest.mark.heavy
 def test_the_market_moves_to_the_next_contracts(
     rolled: tuple[Plant, list[Event], SimulatedExchange],
 ) -> None:

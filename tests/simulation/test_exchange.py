@@ -307,6 +307,7 @@ def updates_in(events: list[Event]) -> int:
     return sum(isinstance(each, DepthUpdate) for each in events)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("move", "side"), [(-0.04, "SELL"), (0.04, "BUY")])
 def test_a_hard_move_liquidates_positions_in_the_book(move: float, side: str) -> None:
     exchange = make(symbols=("BTCUSDT",))

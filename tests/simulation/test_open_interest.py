@@ -204,6 +204,7 @@ def test_the_open_interest_of_the_exchange_moves_by_what_is_traded() -> None:
             assert len({row.open_interest for row, _ in rows}) > len(rows) / 2, "it changes"
 
 
+@pytest.mark.heavy
 def test_positions_are_published_at_every_five_minutes() -> None:
     start_ms = (
         START_MS // POSITIONING_PERIOD_MS * POSITIONING_PERIOD_MS + POSITIONING_PERIOD_MS - 3_000

@@ -151,6 +151,7 @@ def test_the_end_waits_until_its_readers_have_taken_what_was_said() -> None:
     memory_loop.run(run())
 
 
+@pytest.mark.heavy
 def test_the_clock_waits_for_its_subscribers() -> None:
     simulation = Simulation(speed=1.0, wait_for=2, duration_ms=1_000)
 

@@ -41,6 +41,7 @@ def last_words(messages: list[Any]) -> dict[int, Any]:
     return reported
 
 
+@pytest.mark.heavy
 @covers(
     "<pair>_<contractType:perpetual|tradifi_perpetual|current_quarter|next_quarter>"
     "@continuousKline_<interval:1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M>"

@@ -22,6 +22,7 @@ DOCUMENT = json.loads(json.dumps(openapi_document(OPERATIONS)))
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
+@pytest.mark.heavy
 def test_the_document_is_valid_openapi_and_has_every_operation() -> None:
     validate(DOCUMENT)
     described = {
