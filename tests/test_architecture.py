@@ -135,6 +135,7 @@ def test_the_pure_part_imports_no_clock_no_socket_and_no_chance() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.heavy
 def test_the_pure_part_asks_no_clock_and_draws_only_from_a_seed() -> None:
     wrong = []
     for module in filter(pure, FILES):

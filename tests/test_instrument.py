@@ -99,6 +99,7 @@ def test_a_scale_remembers_what_it_converted() -> None:
     assert "123.45" in scale.units
 
 
+@pytest.mark.heavy
 def test_the_memory_of_a_scale_is_bounded_and_forgetting_changes_no_value() -> None:
     scale = Scale(1)
     for units in range(REMEMBERED + 10):

@@ -107,6 +107,7 @@ def received(events: Sequence[tuple[int, Event]], stops: Sequence[int] = ()) -> 
     return listener.texts()
 
 
+@pytest.mark.heavy
 @given(EVENTS, st.lists(st.integers(0, 300_000), max_size=30))
 def test_the_bytes_depend_on_events_and_their_times_not_on_the_steps_of_the_clock(
     steps: list[tuple[int, str, int]], stops: list[int]

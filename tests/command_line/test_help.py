@@ -33,6 +33,7 @@ def given(line: str) -> tuple[str, dict[str, Any]]:
         return name, context.params
 
 
+@pytest.mark.heavy
 def test_every_example_is_a_valid_command_line() -> None:
     for line in LINES:
         name, values = given(line)

@@ -357,6 +357,7 @@ def test_invalid_bytes_raise_only_decode_errors(noise: bytes, head: bytes) -> No
     assert (type(stream), type(time_ms), type(events)) == (str, int, tuple)
 
 
+@pytest.mark.heavy
 @given(
     st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 10**9)), max_size=30),
     st.text(alphabet="ABCDEFGHIJ0123456789", min_size=1, max_size=8),

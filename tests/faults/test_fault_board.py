@@ -60,6 +60,7 @@ def test_rules_are_removed_once_and_ids_are_never_used_again() -> None:
     assert board.add(parse_rule("refuse")).id == "f3"
 
 
+@pytest.mark.heavy
 def test_only_some_rules_that_are_over_stay_on_the_list() -> None:
     board, _, rules = board_of(*["reset"] * (MAX_OVER + 5))
     assert list(board) == rules[5:]

@@ -240,6 +240,7 @@ def test_only_so_many_get_connections_of_their_own() -> None:
     assert world.held() == {QUOTES: 2}
 
 
+@pytest.mark.heavy
 def test_what_nobody_reads_is_not_connected_again_and_again() -> None:
     world = World()
     quick = world.attach(QUOTES)

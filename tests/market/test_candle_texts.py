@@ -72,6 +72,7 @@ def test_a_page_is_what_a_plain_encoder_writes(
                 assert texts.page(candles, window, FORM) == plain(candles, window)
 
 
+@pytest.mark.heavy
 @given(
     st.lists(st.integers(1, 9) | st.integers(50, 500), min_size=1, max_size=30),
     st.lists(windows, min_size=1, max_size=4),

@@ -72,6 +72,7 @@ def premium(instrument: Instrument, index: int) -> Fraction:
     return Fraction(max(0, bid - index) - max(0, index - ask), index)
 
 
+@pytest.mark.heavy
 @covers(MARKS, INDICES, PREMIUMS)
 @given(tape=tellings, interval=intervals)
 def test_every_candle_covers_the_published_prices(

@@ -72,6 +72,7 @@ def full() -> dict[str, Plant]:
     return plants
 
 
+@pytest.mark.heavy
 def test_every_response_is_complete_and_agrees_with_the_others(moments: list[Markets]) -> None:
     for markets in moments:
         symbol = next(iter(markets.by_symbol))

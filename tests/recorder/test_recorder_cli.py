@@ -288,6 +288,7 @@ def test_the_port_of_the_other_venue_is_warned_of(tmp_path: Path, run: Run) -> N
     assert status == 1
 
 
+@pytest.mark.heavy
 def test_two_recorders_do_not_share_a_folder(tmp_path: Path, run: Run) -> None:
     recording = writer(tmp_path)
     status, err = run(NAME, *to(tmp_path, CLOSED), "--duration", "0.3s")

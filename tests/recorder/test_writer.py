@@ -63,6 +63,7 @@ def test_what_is_added_is_read_in_order_in_the_usual_envelope(tmp_path: Path) ->
     assert (sealed.lines, sealed.blocks) == (3, 1)
 
 
+@pytest.mark.heavy
 def test_complete_messages_are_recorded_as_their_parts_are(tmp_path: Path) -> None:
     names, stored = ("btcusdt@trade", "été@trade"), {}
     odd = (b"[]", b'{\n"n":1,\n"m":"\n"}', b"1", b'"%b"' % (b"x" * BLOCK_BYTES))
@@ -303,6 +304,7 @@ def test_a_recording_of_a_later_version_is_refused(tmp_path: Path) -> None:
     assert "written in format 2, and this program reads up to 1" in refusal(tmp_path)
 
 
+@pytest.mark.heavy
 def test_two_recorders_do_not_write_into_one_folder(tmp_path: Path) -> None:
     first = writer(tmp_path)
     assert refusal(tmp_path) == f"{tmp_path}: another recorder writes into it"

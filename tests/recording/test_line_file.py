@@ -355,6 +355,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         lines_of(str(tmp_path / "missing"))
 
 
+@pytest.mark.heavy
 @given(
     st.lists(
         st.lists(st.integers(0, 30), min_size=1, max_size=40),

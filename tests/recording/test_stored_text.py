@@ -33,6 +33,7 @@ def chunks_of(stored: bytes, size: int) -> list[bytes]:
     return [stored[at : at + size] for at in range(0, len(stored), size)]
 
 
+@pytest.mark.heavy
 @given(st.lists(frames, max_size=3), st.sampled_from([1 << 14, 1_000, 37]), st.booleans())
 def test_the_text_of_frames_is_what_was_stored(
     parts: list[tuple[bytes, bytes]], chunk_bytes: int, is_odd: bool

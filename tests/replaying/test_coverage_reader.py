@@ -28,6 +28,7 @@ def reader(path: Path, answer_s: float) -> CoverageReader:
     )
 
 
+@pytest.mark.heavy
 def test_what_is_known_is_answered_until_all_is_read(path: Path) -> None:
     async def test() -> None:
         reading = reader(path, answer_s=0)

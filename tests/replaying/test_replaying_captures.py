@@ -105,6 +105,7 @@ def test_requested_symbols_without_messages_in_a_capture_are_reported(tmp_path: 
     assert "NEVERUSDT" not in "".join(replay.readiness.warnings), "it is listed, as all are"
 
 
+@pytest.mark.heavy
 def test_the_warning_for_a_long_file_says_how_much_was_scanned(tmp_path: Path) -> None:
     path = capture(tmp_path / "c")
     (received,) = path.glob("*.ws.*")
@@ -117,6 +118,7 @@ def test_the_warning_for_a_long_file_says_how_much_was_scanned(tmp_path: Path) -
     assert "no message was recorded among the first 20,000 of a file: " in warning
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("folder", "symbols"),
     [("ws-usdm-2021-07-22-cryptofeed", 4), ("ws-coinm-2021-07-22-cryptofeed", 10)],

@@ -74,6 +74,7 @@ def test_an_answer_in_slices_is_the_same_and_keeps_its_place(
     assert sent(b"".join(requests)) == whole
 
 
+@pytest.mark.heavy
 @given(st.lists(st.sampled_from(TARGETS), min_size=1, max_size=5), st.data())
 @settings(max_examples=40)
 def test_requests_in_one_segment_are_answered_in_their_order(

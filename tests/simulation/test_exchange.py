@@ -119,6 +119,7 @@ def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
     assert checked > 1000, "the market is alive"
 
 
+@pytest.mark.heavy
 def test_the_rebuilt_book_equals_the_engines(
     exchange: SimulatedExchange,
     events: list[Event],

@@ -212,6 +212,7 @@ def test_a_halted_contract_is_silent_and_goes_on_where_it_stopped() -> None:
     assert of(DepthUpdate, events, "TRXUSDT")
 
 
+@pytest.mark.heavy
 def test_a_wave_of_liquidations_sells_at_falling_prices() -> None:
     exchange = make(("BTCUSDT",))
     first = exchange.contracts["BTCUSDT"].market.last_price

@@ -115,6 +115,7 @@ def test_both_books_rebuilt_from_events_equal_the_engines(traded: list[Traded]) 
             assert kept.retail.asks == dict(market.rpi_orders.asks.levels())
 
 
+@pytest.mark.heavy
 def test_rpi_orders_are_few_and_obey_the_rules_of_the_contract(improved: list[Traded]) -> None:
     for each in improved:
         kept, rules = each.kept(), each.market.instrument

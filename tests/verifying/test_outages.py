@@ -97,6 +97,7 @@ def said(path: str) -> str:
     return "\n".join([*lines_of(findings, 10), findings.summary])
 
 
+@pytest.mark.heavy
 def test_a_disconnect_that_lost_nothing_does_not_count_where_ids_prove_it(
     market: list[Line], tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_gap_is_reported_with_its_place_and_the_status_is_1(
     assert out[-1] == "NOT complete: 1 gap, 1 message missing"
 
 
+@pytest.mark.heavy
 def test_several_recordings_have_a_table_each_and_one_last_line(
     market: list[Line], other: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
