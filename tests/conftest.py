@@ -46,8 +46,6 @@ SLOW_LIMIT_S = 60
 AGAIN_S = 0.5
 """How often a test that hangs is told so: asyncio swallows what is raised in a callback."""
 TESTS = Path(__file__).parent
-YOUNG_OBJECTS = 20_000
-"""New objects before the garbage collector runs: tests make many, and few cycles."""
 GUARDED = {"socket.bind", "socket.connect", "subprocess.Popen"}
 """Audit events that only tests with the mark `sockets`, or `slow`, may cause."""
 _is_guarded = False
@@ -96,7 +94,6 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS)
         gc.enable()
 
 
