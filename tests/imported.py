@@ -52,5 +52,6 @@ def _imports() -> Iterator[Import]:
                 for alias in node.names:
                     yield Import(importer, alias.name, (), where)
             elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{where}: a relative import; write it in full"
                 names = tuple(alias.name for alias in node.names)
                 yield Import(importer, node.module or "", names, where)
