@@ -35,7 +35,7 @@ RECORDED = tuple(
 )
 DERIVED = ("kline_1m", "ticker", "miniTicker", "aggTrade", "depth5@100ms", "depth20")
 MESSAGES = 1_500
-CAPTURED = 2_000
+CAPTURED = 4_000
 """Lines of a capture that are compared."""
 FLUSHED_EVERY = 100
 DEEP = 100_000
@@ -306,7 +306,7 @@ def test_a_verbatim_replay_sends_the_same_bytes(
     for one, other in zip(quick.subscribers, plain.subscribers, strict=True):
         assert b"".join(one.received) == b"".join(other.received), "expected the same bytes"
     assert not quick.plant.published, "expected nothing to be applied"
-    assert 0 <= plain.plant.now_ms - quick.plant.now_ms < 1_000, "expected time to go on"
+    assert quick.plant.now_ms == plain.plant.now_ms, "expected time to go on"
 
 
 @cache
