@@ -82,14 +82,19 @@ async def test_a_stale_book_is_that_of_the_beginning_down_to_each_limit() -> Non
         assert now["E"] - right["E"] == 2_000
 
 
+@pytest.mark.parametrize(
+    ("rule", "age_ms"), [("stale_snapshot", 10_000), ("stale_snapshot age=3s", 3_000)]
+)
 @looped
-async def test_with_the_truth_a_stale_book_is_a_true_one_of_the_age_that_was_asked_for() -> None:
-    truth, age_ms = Truth(), 3_000
+async def test_with_the_truth_a_stale_book_is_a_true_one_of_the_age_that_was_asked_for(
+    rule: str, age_ms: int
+) -> None:
+    truth = Truth()
     async with exchange(BTC, truth=truth, quoting=1) as house:
         house.go_on(2_000)
         then = await depth(house)
         house.go_on(age_ms)
-        on = fault(house, "stale_snapshot age=3s")
+        on = fault(house, rule)
         assert await depth(house) == then
         assert on.hits == 1
         house.go_on(1_000)
