@@ -32,6 +32,12 @@ REFERENCE = ROOT / "docs" / "reference"
 SHELL = re.compile(r"^```(?:bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND_LINE = re.compile(r"tickerplant ([\w-]+)([^|&>#\n]*)")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+LOADED = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"')
+DOCS = [
+    page
+    for page in ROOT.glob("docs/*/**/*.md")
+    if page.name != "index.md" and page.parent.name != "decisions"
+]
 PAGES_WITH_CODE = [page for page in PAGES if CODE.search(page.read_text(encoding="utf-8"))]
 
 
@@ -81,8 +87,25 @@ def test_the_reference_is_what_the_tables_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow("a program builds the site")
-def test_the_site_has_no_broken_link_or_anchor_and_lists_every_page(tmp_path: Path) -> None:
+def test_the_site_has_no_broken_link_or_anchor_and_loads_nothing_from_others(
+    tmp_path: Path,
+) -> None:
     run([str(ROOT / "docs" / "build_site.py"), "--out", str(tmp_path / "site")], tmp_path)
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > len(DOCS)
+    assert not [found for page in pages for found in LOADED.findall(page.read_text("utf-8"))]
+
+
+def links(page: Path) -> set[Path]:
+    """The files that a page links to, without itself."""
+    found = LINK.findall(page.read_text(encoding="utf-8"))
+    return {(page.parent / link).resolve() for link in found} - {page}
+
+
+def test_every_page_is_in_the_index_of_its_section_and_has_a_way_on() -> None:
+    listed = {page for index in ROOT.glob("docs/*/index.md") for page in links(index)}
+    assert not [str(page) for page in DOCS if page not in listed], "list it, with a sentence"
+    assert not [str(page) for page in DOCS if not links(page)], "link to what a reader wants next"
 
 
 def test_every_stream_is_in_the_reference() -> None:
