@@ -38,13 +38,13 @@ from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import LocalApiRequests
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.guard import AUTHORIZATION
 from tickerplant.server.operations.connections import ConnectionsPage
 from tickerplant.server.operations.nodes import BusRow, NodeRow
 from tickerplant.server.ports import Totals
 from tickerplant.server.response import TEXT
 from tickerplant.server.rest import KEY_HEADER
 from tickerplant.server.server import Server
+from tickerplant.server.token import AUTHORIZATION
 
 MAX_CLOSED = 1_024
 """API connections that were closed of late; what was asked on them before that is not answered."""

@@ -16,13 +16,14 @@ from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
 from tickerplant.queries.account_requests import find_account_path
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.guard import AUTHORIZATION, PLANT_PATHS, Guard
+from tickerplant.server.guard import PLANT_PATHS, Guard
 from tickerplant.server.operations.catalogue import ROUTER
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.pages import READY_PATH
 from tickerplant.server.operations.readiness import ReadyState, ready_response
 from tickerplant.server.response import Response, problem_response
 from tickerplant.server.rest import KEY_HEADER, Rest, error_response
+from tickerplant.server.token import AUTHORIZATION
 
 RETRY_AFTER_S = 5
 """When a client may ask again that got no answer from the plant."""

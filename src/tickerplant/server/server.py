@@ -26,7 +26,7 @@ from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import LATE_MS
-from tickerplant.server.guard import Guard, Token
+from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
 from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
@@ -37,6 +37,7 @@ from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Rest
+from tickerplant.server.token import Token
 from tickerplant.server.welcome import welcome_text
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import VENUES, Venue

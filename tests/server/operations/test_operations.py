@@ -10,13 +10,14 @@ from openapi_spec_validator import validate
 from simulated_house import simulated_house
 
 from tickerplant.errors import ConfigError
-from tickerplant.server.guard import PLANT_PATHS, Token
+from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.operations.catalogue import OPERATIONS, Router
 from tickerplant.server.operations.coverage import COVERAGE_PATH
 from tickerplant.server.operations.openapi import openapi_document
 from tickerplant.server.operations.operation import Operation, QueryParam
 from tickerplant.server.operations.pages import PROFILE_PATH
 from tickerplant.server.response import JSON
+from tickerplant.server.token import Token
 
 DOCUMENT = json.loads(json.dumps(openapi_document(OPERATIONS)))
 JSON_TYPE = {"Content-Type": "application/json"}

@@ -11,9 +11,9 @@ from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.errors import RequestError
 from tickerplant.faults.board import FaultBoard
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.guard import Token
 from tickerplant.server.operations.nodes import Edges, NodesPage
 from tickerplant.server.operations.readiness import ReadyState
+from tickerplant.server.token import Token
 from tickerplant.truth.truth import Truth
 
 if TYPE_CHECKING:  # an edge has none of these
