@@ -369,8 +369,8 @@ class Listening:
         self.factory: Callable[[], asyncio.BaseProtocol]
         self.sockets: tuple[Socket, ...] = (Socket(at),)
 
-    def start(self, protocol_factory: Callable[[str], asyncio.BaseProtocol]) -> None:
-        self.factory = partial(protocol_factory, "")
+    def start(self, protocol_factory: Callable[[], asyncio.BaseProtocol]) -> None:
+        self.factory = protocol_factory
 
     def close(self) -> None:
         self._loop.listening.pop(self.address, None)

@@ -26,13 +26,11 @@ class Reception(Protocol):
     limits: Limits
     loop: asyncio.AbstractEventLoop
 
-    def connection(self, head_timeout_ms: int, client: str) -> asyncio.Protocol:
+    def connection(self, head_timeout_ms: int) -> asyncio.Protocol:
         """Return the protocol of an HTTP connection whose first head must be complete in time."""
         ...
 
-    def upgrade(
-        self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes, client: str
-    ) -> None:
+    def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes) -> None:
         """Hand a connection to the WebSocket side, with the bytes after the request."""
         ...
 
@@ -42,14 +40,12 @@ class Arrival(asyncio.Protocol):
 
     Args:
         reception: Takes it over.
-        client: The address for which a proxy has opened it; empty: that of the peer.
     """
 
-    __slots__ = ("_client", "_reception", "_timer", "transport")
+    __slots__ = ("_reception", "_timer", "transport")
 
-    def __init__(self, reception: Reception, client: str = "") -> None:
+    def __init__(self, reception: Reception) -> None:
         self._reception = reception
-        self._client = client
         self._timer: asyncio.TimerHandle
         """Ends the wait for the first bytes."""
         self.transport: asyncio.Transport
@@ -70,7 +66,7 @@ class Arrival(asyncio.Protocol):
             return
         self._leave()
         request, taken = found
-        self._reception.upgrade(self.transport, request, data[taken:], self._client)
+        self._reception.upgrade(self.transport, request, data[taken:])
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # it sent nothing
         """Forget the connection."""
@@ -88,7 +84,7 @@ class Arrival(asyncio.Protocol):
         """Make the connection one of HTTP, which has what is left of the time for a request."""
         self._leave()
         left_s = max(self._timer.when() - self._reception.loop.time(), 0.0)
-        connection = self._reception.connection(int(left_s * 1_000), self._client)
+        connection = self._reception.connection(int(left_s * 1_000))
         self.transport.set_protocol(connection)
         connection.connection_made(self.transport)
         return connection

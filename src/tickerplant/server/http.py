@@ -66,21 +66,19 @@ class Http:
         served = (each for each in self._state.connections if isinstance(each, HttpConnection))
         return (*self.arrivals, *served)
 
-    def arrival(self, client: str = "") -> Arrival:
-        """Return the protocol of a new connection, which a proxy may have opened for `client`."""
-        return Arrival(self, client)
+    def arrival(self) -> Arrival:
+        """Return the protocol of a new connection."""
+        return Arrival(self)
 
-    def connection(self, head_timeout_ms: int, client: str) -> HttpConnection:
+    def connection(self, head_timeout_ms: int) -> HttpConnection:
         """Return the protocol of a connection whose first head must be complete in time."""
-        return HttpConnection(self, self._config, self._state, head_timeout_ms, client)
+        return HttpConnection(self, self._config, self._state, head_timeout_ms)
 
-    def upgrade(
-        self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes, client: str
-    ) -> None:
+    def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes) -> None:
         """Hand a connection to the WebSocket side, with the bytes after the request."""
         endpoint = self.endpoint
         try:
-            address = self.proxies.client_of(client or peer_of(transport), request.fields)
+            address = self.proxies.client_of(peer_of(transport), request.fields)
         except MalformedProxyError as error:
             endpoint.reject_proxy(error)
             transport.write(closing_response(400, f"{error}."))
@@ -131,12 +129,9 @@ class HttpConnection(HttpToolsProtocol):
         config: Config,
         state: ServerState,
         head_timeout_ms: int,
-        client: str,
     ) -> None:
         super().__init__(config, state, {})
         self._http = http
-        self._proxied_client = client
-        """For whom a proxy has opened it; empty: for the peer."""
         self._malformed = "Invalid HTTP request received."
         """Why a request cannot be read."""
         self._first_head_ms = head_timeout_ms
@@ -238,7 +233,7 @@ class HttpConnection(HttpToolsProtocol):
             f"HTTP/{self.parser.get_http_version()}",
             self.headers,
         )
-        self._http.upgrade(self.transport, request, rest, self._proxied_client)
+        self._http.upgrade(self.transport, request, rest)
 
     def on_message_begin(self) -> None:
         """Begin a request; what an application would need of it is made when it is needed."""
@@ -274,8 +269,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def _find_client(self) -> None:
         """Let the request be one of the client for which a trusted proxy sends it."""
-        peer = self._proxied_client or peer_of(self.transport)
         try:
+            peer = peer_of(self.transport)
             self.client = self._http.proxies.client_of(peer, self.headers), 0
         except MalformedProxyError as error:
             self._endpoint.reject_proxy(error)

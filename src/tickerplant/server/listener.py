@@ -14,14 +14,12 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from errno import errorcode
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiofastnet
 
 from tickerplant.server.endpoint import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS, Endpoint
 from tickerplant.server.http import HEAD, TLS_HELLO, closing_response
-from tickerplant.server.proxies import MalformedProxyError, ProxyHeader, TrustedProxies, readable
 
 if TYPE_CHECKING:  # loads cryptography, only where TLS is served
     from tickerplant.server.certificate import ServedCertificate
@@ -57,8 +55,7 @@ def descriptors_for_clients(reserved: int) -> int:
     return soft - min(reserved, soft // RESERVED_SHARE)
 
 
-ProtocolFactory: TypeAlias = Callable[[str], asyncio.Protocol]
-"""Makes a protocol, given the client for which a proxy speaks; empty: nobody but the peer."""
+ProtocolFactory: TypeAlias = Callable[[], asyncio.Protocol]
 
 
 class Listener:
@@ -68,7 +65,6 @@ class Listener:
         endpoint: The port.
         sock: Listens, and does not block.
         tls: The certificate of the port, which then accepts only TLS.
-        proxies: Those whose word about the address of a client counts.
     """
 
     def __init__(
@@ -76,7 +72,6 @@ class Listener:
         endpoint: Endpoint,
         sock: socket.socket,
         tls: ServedCertificate | None = None,
-        proxies: TrustedProxies | None = None,
     ) -> None:
         self.sock = sock
         self._endpoint = endpoint
@@ -85,9 +80,8 @@ class Listener:
         self._bound = descriptors_for_clients(endpoint.limits.reserved_descriptors)
         self._pause: asyncio.TimerHandle | None = None
         self._tls = tls
-        self._proxies = proxies or TrustedProxies()
         self._opening: set[asyncio.Task[None]] = set()
-        """Connections of TLS or of a proxy that were accepted and have no protocol yet."""
+        """Connections of TLS that were accepted and have no protocol yet."""
 
     @property
     def opening_count(self) -> int:
@@ -122,7 +116,7 @@ class Listener:
         """Accept waiting connections; the loop calls this again while there are more."""
         for _ in range(ACCEPTED_PER_TURN):
             try:
-                connection, peer = self.sock.accept()
+                connection, _ = self.sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:
@@ -134,11 +128,10 @@ class Listener:
             if connection.fileno() >= self._bound:
                 self._reject(connection)
                 continue
-            is_proxy = bool(self._proxies) and self._proxies.trust(peer[0])
-            if self._tls is None and not is_proxy:
+            if self._tls is None:
                 _Opening(self._open(connection)).proceed()
             else:
-                task = self._loop.create_task(self._open(connection, is_proxy=is_proxy))
+                task = self._loop.create_task(self._open(connection))
                 self._opening.add(task)
                 task.add_done_callback(self._opening.discard)
 
@@ -166,24 +159,17 @@ class Listener:
             connection.setblocking(False)
             connection.send(_FULL_RESPONSE)
 
-    async def _open(self, connection: socket.socket, *, is_proxy: bool = False) -> None:
+    async def _open(self, connection: socket.socket) -> None:
         """Give an accepted connection its transport and protocol."""
-        client = ""
         try:
             options: dict[str, Any] = {}
-            if is_proxy:
-                found = await self._read_proxy_header(connection)
-                if found is None:
-                    connection.close()
-                    return
-                client = found.address
             if self._tls is not None:
                 if not await self._starts_tls(connection):
                     connection.close()
                     return
                 options = self._tls_options
             await aiofastnet.connect_accepted_socket(
-                self._loop, partial(self._protocol_factory, client), connection, **options
+                self._loop, self._protocol_factory, connection, **options
             )
         except OSError as error:
             connection.close()
@@ -192,22 +178,6 @@ class Listener:
         except asyncio.CancelledError:
             connection.close()
             raise
-
-    async def _read_proxy_header(self, connection: socket.socket) -> ProxyHeader | None:
-        """Return what a proxy says before anything else; None if that cannot be read in time."""
-        connection.setblocking(False)
-        endpoint = self._endpoint
-        try:
-            return await self._proxies.read_header(
-                connection, endpoint.limits.head_timeout_ms / 1_000
-            )
-        except MalformedProxyError as error:
-            endpoint.reject_proxy(error)
-        except TimeoutError:
-            endpoint.counters.timeouts[HEAD] += 1
-        except OSError:
-            pass  # it is gone
-        return None
 
     @property
     def _tls_options(self) -> dict[str, Any]:
@@ -225,7 +195,7 @@ class Listener:
         connection.setblocking(False)
         try:
             async with asyncio.timeout(self._endpoint.limits.head_timeout_ms / 1_000):
-                await readable(connection)
+                await _readable(connection)
             first = connection.recv(1, socket.MSG_PEEK)
             if first == TLS_HELLO[:1] or not first:
                 return bool(first)
@@ -272,3 +242,19 @@ class _Opening:
         except StopIteration:
             return
         future.add_done_callback(self.proceed)
+
+
+async def _readable(sock: socket.socket) -> None:
+    """Return when a socket that does not block has something to read, or its end."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def on_ready() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(sock, on_ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(sock)

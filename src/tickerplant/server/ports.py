@@ -227,7 +227,7 @@ class Ports:
     def _listen_on_socket(self, endpoint: Endpoint, host: str, number: int) -> Listener:
         venue = endpoint.venue
         sock = self._sockets.get(venue.name) or listening_socket(venue, host, number)
-        return Listener(endpoint, sock, self._tls, self._proxies)
+        return Listener(endpoint, sock, self._tls)
 
     def _number(self, venue: Venue) -> int:
         return self.numbers.get(venue.name, venue.default_port)
