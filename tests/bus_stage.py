@@ -16,7 +16,7 @@ from programs import PATIENCE_S
 from stage import Listener, open_plant, trade
 
 from tickerplant.bus.nodes import PlantDescription
-from tickerplant.cluster.connection import BusConnection, BusSettings
+from tickerplant.cluster.connection import BusConnection
 from tickerplant.cluster.connection import end as end_surely
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.cluster.nats_server import NatsServer
@@ -220,27 +220,23 @@ class Wire:
 class Bus:
     """A server, and what is on it under a prefix that nobody else has."""
 
-    def __init__(self, server: NatsServer, *, is_patient: bool) -> None:
+    def __init__(self, server: NatsServer, *, is_own: bool, is_patient: bool) -> None:
         self.server = server
         self.timing, self.grace_ms = (PATIENT, PATIENT_MS) if is_patient else (TIMING, 5_000)
-        self.prefix = f"test{next(_prefixes)}"
+        self.settings = server.settings
+        if not is_own:
+            self.settings = msgspec.structs.replace(
+                server.settings, prefix=f"test{next(_prefixes)}"
+            )
+        self.prefix = self.settings.prefix
         self.edges: list[Edge] = []
         self._runs: dict[PlantNode, asyncio.Task[None]] = {}
         self._buses: dict[PlantNode, BusConnection] = {}
         self._stack = contextlib.AsyncExitStack()
 
-    @property
-    def settings(self) -> BusSettings:
-        return BusSettings(
-            servers=(self.server.url,),
-            prefix=self.prefix,
-            user=self.server.user,
-            password=self.server.password,
-        )
-
     async def wire(self) -> tuple[Wire, str]:
         """A way to the bus that can be cut, and its address."""
-        wire = Wire(self.server.port)
+        wire = Wire(int(self.settings.servers[0].rpartition(":")[2]))
         address = await wire.open()
         self._stack.push_async_callback(wire.close)
         return wire, address
@@ -400,7 +396,7 @@ async def open_bus(*, is_own: bool = False, is_patient: bool = False) -> AsyncIt
     server = NatsServer(Complaints()) if is_own else shared_server()
     if is_own:
         await server.start()
-    bus = Bus(server, is_patient=is_patient)
+    bus = Bus(server, is_own=is_own, is_patient=is_patient)
     try:
         yield bus
     finally:

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nats
 import pytest
 from loopback import looped_on_sockets
 from programs import PATIENCE_S
 
+from tickerplant.cluster.connection import BusConnection, BusSettings
 from tickerplant.cluster.nats_server import NatsServer, program
 from tickerplant.errors import BusError, MissingLibraryError
 from tickerplant.logs import Complaints
@@ -25,12 +31,13 @@ async def test_it_has_jetstream_and_accepts_its_own_credentials_only() -> None:
     server = NatsServer(Complaints())
     await server.start()
     try:
-        client = await nats.connect(server.url, user=server.user, password=server.password)
+        told = server.settings
+        client = await nats.connect(*told.servers, user=told.user, password=told.password)
         context = client.jetstream()
         await context.add_stream(name="RECENT", subjects=["recent.>"], storage="memory")
         assert (await context.publish("recent.a", b"1")).seq == 1
         await client.close()
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        reader, writer = await asyncio.open_connection(*address_of(server))
         writer.write(b'CONNECT {"user":"tickerplant","pass":"guess","verbose":false}\r\nPING\r\n')
         assert b"-ERR 'Authorization Violation'" in await reader.read()
         writer.close()
@@ -41,23 +48,86 @@ async def test_it_has_jetstream_and_accepts_its_own_credentials_only() -> None:
     assert server.process.returncode is not None
 
 
+def address_of(server: NatsServer) -> tuple[str, int]:
+    found = urlsplit(server.settings.servers[0])
+    assert found.hostname
+    assert found.port
+    return found.hostname, found.port
+
+
+@asynccontextmanager
+async def impostor(
+    address: tuple[str, int], on_connection: Callable[[], object]
+) -> AsyncIterator[bytearray]:
+    """A listener that greets as a NATS server does, and what it hears."""
+    heard = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        on_connection()
+        writer.write(b'INFO {"server_id":"X","max_payload":1048576,"auth_required":true}\r\n')
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                heard.extend(data)
+        writer.close()
+
+    async with await asyncio.start_server(serve, *address):
+        yield heard
+
+
 @pytest.mark.slow("a program is killed")
 @looped_on_sockets
-async def test_killed_it_is_there_again_on_the_same_port() -> None:
-    server = NatsServer(Complaints())
+async def test_whoever_takes_the_port_of_a_killed_server_is_told_nothing() -> None:
+    server, complaints = NatsServer(Complaints()), Complaints()
     await server.start()
+    before, address = copy.copy(server.settings), address_of(server)
+    client = await BusConnection.open(server.settings, identity="test", complaints=complaints)
     try:
-        assert server.process is not None
-        url, killed = server.url, server.process.pid
-        os.kill(killed, signal.SIGKILL)
-        async with asyncio.timeout(PATIENCE_S):
-            while not server.restart_count:  # noqa: ASYNC110  # another process does it
+        os.kill(before.process, signal.SIGKILL)
+        while not is_free(address):
+            pass
+        async with impostor(address, lambda: None) as heard, asyncio.timeout(PATIENCE_S):
+            while not (client.reconnect_count and client.is_connected):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        assert server.url == url
-        client = await nats.connect(server.url, user=server.user, password=server.password)
-        await client.close()
+            assert heard == b""
+        assert address_of(server) != address
+        assert server.settings.password != before.password
     finally:
+        await client.close()
         await server.stop()
+
+
+def is_free(address: tuple[str, int]) -> bool:
+    with suppress(OSError), socket.create_server(address):
+        return True
+    return False
+
+
+@pytest.fixture
+def child() -> Iterator[int]:
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        yield process.pid
+        process.kill()
+
+
+@looped_on_sockets
+async def test_a_server_that_ends_before_it_greets_is_told_nothing(child: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = ("127.0.0.1", int(listener.getsockname()[1]))
+
+    def end() -> None:
+        os.kill(child, signal.SIGKILL)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # its parent has not noticed
+
+    settings = BusSettings(
+        servers=(f"nats://127.0.0.1:{address[1]}",),
+        user="tickerplant",
+        password="secret",  # noqa: S106  # of nobody
+        process=child,
+    )
+    async with impostor(address, end) as heard:
+        with pytest.raises(BusError, match="has ended"):
+            await BusConnection.open(settings, identity="test", complaints=Complaints())
+        assert heard == b""
 
 
 @pytest.mark.slow("a program is killed")

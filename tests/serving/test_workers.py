@@ -15,6 +15,7 @@ from loopback import looped_on_sockets
 from programs import PATIENCE_S
 
 from tickerplant import logs
+from tickerplant.cluster.connection import BusSettings
 from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.serving.shared_ports import SharedPorts, close_all
 from tickerplant.serving.workers import Workers
@@ -30,7 +31,9 @@ async def working(folder: Path, count: int) -> AsyncIterator[tuple[Workers, Shar
     ports = SharedPorts("127.0.0.1", {"usdm": 0}, [USDM])
     settings = {"folder": str(folder)}
     workers = Workers(
-        WORKER, settings, "", ports, count, stop_timeout_s=PATIENCE_S, pauses_s=PAUSES_S
+        *(WORKER, settings, BusSettings(servers=()), "", ports, count),
+        stop_timeout_s=PATIENCE_S,
+        pauses_s=PAUSES_S,
     )
     await workers.start()
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import random
 import ssl
 from collections.abc import Callable
@@ -22,7 +23,7 @@ import nats.errors
 from msgspec import Struct
 from nats.aio.client import Client
 
-from tickerplant.cluster.greeting import meet
+from tickerplant.cluster.greeting import meet, refuse_successors
 from tickerplant.errors import BusError
 from tickerplant.formatting import printable
 from tickerplant.logs import Complaints, logger
@@ -67,8 +68,8 @@ async def end(task: asyncio.Task[Any]) -> None:
         await asyncio.wait({task}, timeout=END_AGAIN_S)
 
 
-class BusSettings(Struct, frozen=True, kw_only=True):
-    """Where the bus is, and how to prove who one is."""
+class BusSettings(Struct, kw_only=True):
+    """Where the bus is, and how to prove who one is; a connection reads them whenever it connects."""
 
     servers: tuple[str, ...]
     """URLs; several are servers of one cluster."""
@@ -84,6 +85,8 @@ class BusSettings(Struct, frozen=True, kw_only=True):
     certificate: str = ""
     """A certificate file that proves who the client is; needs `key`."""
     key: str = ""
+    process: int = 0
+    """The process that is the server, if our program has started it: no other is told the password."""
 
 
 class _PassOn(asyncio.Future["Msg"]):
@@ -174,7 +177,6 @@ class BusConnection:
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._last_error = ""
-        self._servers = list(settings.servers)
         self.is_connected = False
         """Whether the bus is there."""
         self.max_payload_bytes = 1 << 20
@@ -362,9 +364,14 @@ class BusConnection:
         Raises:
             BusError: it did not work.
         """
-        settings, client, lost = self.settings, Client(), asyncio.Event()
+        settings, client, lost = copy.copy(self.settings), Client(), asyncio.Event()
         old, self._client, self._lost, self._last_error = self._client, client, lost, ""
         await _close(old)
+        refuse_successors(settings.process)
+
+        def password() -> str:
+            refuse_successors(settings.process)  # it has greeted
+            return settings.password
 
         async def on_error(error: Exception) -> None:
             self._last_error = _text(error)
@@ -385,7 +392,7 @@ class BusConnection:
             "error_cb": on_error,
             "closed_cb": on_closed,
             "user": settings.user or None,
-            "password": settings.password or None,
+            "password": password if settings.password else None,
             "token": settings.token or None,
             "user_credentials": settings.credentials or None,
             "tls": self._tls,

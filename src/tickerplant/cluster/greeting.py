@@ -7,8 +7,10 @@ that fail.  So each server is met once before it is handed over to the library.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -66,6 +68,24 @@ async def meet(server: str, tls: ssl.SSLContext | None) -> None:
             writer.transport.abort()
             with suppress(OSError):
                 await writer.wait_closed()
+
+
+def refuse_successors(process: int) -> None:
+    """Do nothing while the process that is the server runs; 0 stands for one that is not known.
+
+    Raises:
+        BusError: it has ended, so whoever has its port now is another.
+    """
+    state = b""
+    try:
+        os.kill(process, 0)  # also finds one that nobody has waited for
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b") ")[2][:1]
+    except (ProcessLookupError, PermissionError):
+        state = b"X"
+    except OSError:
+        pass  # only Linux has this file
+    if state in {b"X", b"Z"}:
+        raise BusError("the server of the bus has ended, and is not yet replaced", may_pass=True)
 
 
 def _uses_tls(greeting: bytes, tls: ssl.SSLContext | None, shown: str) -> bool:

@@ -11,9 +11,11 @@ import signal
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tickerplant.cluster.connection import BusSettings
 from tickerplant.errors import BusError, MissingLibraryError
 from tickerplant.formatting import printable
 from tickerplant.libraries import FULL
@@ -41,7 +43,7 @@ if os.getppid() == int(sys.argv[1]):
 """
 _CONFIGURATION = """\
 host: "127.0.0.1"
-port: {port}
+port: -1
 server_name: "tickerplant"
 logtime: false
 max_payload: {payload}
@@ -50,7 +52,7 @@ authorization {{ user: "{user}", password: "{password}" }}
 jetstream {{ store_dir: "{folder}", max_memory_store: {memory}, max_file_store: 0 }}
 """
 _LINE = re.compile(r"(?:\[\d+\] )?\[(?P<level>INF|WRN|ERR|FTL)\] (?P<text>.*)")
-_LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
+_LISTENING = re.compile(r"Listening for client connections on (127\.0\.0\.1:\d+)")
 _READY = "Server is ready"
 _EXPECTED = "Plaintext passwords detected"
 """A warning about the configuration, which only this user can read, and not for long."""
@@ -75,30 +77,36 @@ def program() -> str:
 class NatsServer:
     """A `nats-server` on a free loopback port, with JetStream in memory, from `start` to `stop`.
 
-    If it ends by itself, it is started again on the same port, without its streams.  It ends when
-    this process ends, on Linux in whatever way.
+    If it ends by itself, it is started again without its streams, on another port and with another
+    password: whoever takes the old port learns nothing that opens the new one.  It ends when this
+    process ends, on Linux in whatever way.
 
     Args:
         complaints: Takes its warnings, each kind once.
         memory_bytes: Limit of what its streams hold.
+        prefix: What all subjects on it begin with.
     """
 
-    def __init__(self, complaints: Complaints, *, memory_bytes: int = MEMORY_BYTES) -> None:
-        self.port = 0
-        self.user, self.password = "tickerplant", secrets.token_hex(16)
+    def __init__(
+        self,
+        complaints: Complaints,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        prefix: str = "tickerplant",
+    ) -> None:
+        self.settings = BusSettings(servers=(), prefix=prefix, user="tickerplant")
+        """How to reach it; changed in place, at once, when it listens."""
+        self.on_restart: Callable[[], object] = lambda: None
+        """Called when it was started again, with other settings."""
         self.restart_count = 0
         self.process: asyncio.subprocess.Process | None = None
         self._complaints = complaints
         self._memory_bytes = memory_bytes
+        self._password = ""
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._started: asyncio.Future[None]
         self._log: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
-
-    @property
-    def url(self) -> str:
-        """Its address, without user and password; valid after `start`."""
-        return f"nats://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
         """Start the server, and return when it accepts connections.
@@ -143,6 +151,7 @@ class NatsServer:
         folder = tempfile.mkdtemp(prefix="tickerplant-bus-")
         self._started = asyncio.get_running_loop().create_future()
         self._last_lines.clear()
+        self._password = secrets.token_hex(16)
         try:
             launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
             self.process = await asyncio.create_subprocess_exec(
@@ -170,10 +179,9 @@ class NatsServer:
         path.touch(mode=0o600)
         path.write_text(
             _CONFIGURATION.format(
-                port=self.port or -1,
                 payload=LARGEST_MESSAGE_BYTES,
-                user=self.user,
-                password=self.password,
+                user=self.settings.user,
+                password=self._password,
                 folder=folder,
                 memory=self._memory_bytes,
             )
@@ -193,7 +201,8 @@ class NatsServer:
             found = _LINE.fullmatch(printable(line.decode(errors="replace").rstrip()))
             text = found["text"] if found else printable(line.decode(errors="replace").rstrip())
             if listening := _LISTENING.match(text):
-                self.port = int(listening[1])
+                self.settings.servers = (f"nats://{listening[1]}",)
+                self.settings.password, self.settings.process = self._password, process.pid
             elif text == _READY and not self._started.done():
                 self._started.set_result(None)
             is_notice = found is not None and found["level"] == "INF"
@@ -230,9 +239,7 @@ class NatsServer:
             while True:
                 pause_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
                 when = f"in {pause_s} s" if pause_s else "at once"
-                logger().error(
-                    f"! {PROGRAM} ended {how}; it starts again {when}, on port {self.port}"
-                )
+                logger().error(f"! {PROGRAM} ended {how}; it starts again {when}")
                 await asyncio.sleep(pause_s)
                 attempt += 1
                 try:
@@ -242,6 +249,7 @@ class NatsServer:
                     continue
                 break
             self.restart_count += 1
+            self.on_restart()
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tickerplant.bus.nodes import PlantDescription
-from tickerplant.cluster.connection import BusConnection, BusSettings, end
+from tickerplant.cluster.connection import BusConnection, end
 from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.config.settings import ServeSettings
@@ -107,14 +107,9 @@ class BusFront:
         settings, complaints = self._settings, self._server.complaints
         bus = bus_settings(settings)
         if not settings.bus:
-            self._nats = NatsServer(complaints)
+            self._nats = NatsServer(complaints, prefix=bus.prefix)
+            bus = self._nats.settings
             await self._nats.start()
-            bus = BusSettings(
-                servers=(self._nats.url,),
-                prefix=bus.prefix,
-                user=self._nats.user,
-                password=self._nats.password,
-            )
         identity = f"plant {settings.plant} {os.getpid()}"
         self._bus = await BusConnection.open(bus, identity=identity, complaints=complaints)
         await self._server.start()
@@ -135,6 +130,8 @@ class BusFront:
             grace_ms = self._server.limits.close_grace_ms
             venues = [endpoint.venue for endpoint in self._server.endpoints]
             self._workers, self._ports = workers_of(settings, bus, venues, self._tls, grace_ms, "")
+            if self._nats is not None:
+                self._nats.on_restart = self._workers.tell_bus
             await self._workers.start()
 
     def _description(self) -> PlantDescription:

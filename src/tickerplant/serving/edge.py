@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tickerplant import logs
 from tickerplant.bus.nodes import PlantDescription
-from tickerplant.cluster.connection import BusConnection, end
+from tickerplant.cluster.connection import BusConnection, BusSettings, end
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.config.settings import EdgeSettings, ListenSettings
 from tickerplant.edge.server import EdgeServer
@@ -57,11 +57,14 @@ class Joined(Struct, frozen=True):
         await self.bus.close()
 
 
-async def join(settings: ListenSettings, complaints: Complaints, worker: str) -> Joined:
+async def join(
+    settings: ListenSettings, access: BusSettings, complaints: Complaints, worker: str
+) -> Joined:
     """Return the way to the plant that is named; wait for the bus and for the plant.
 
     Args:
         settings: The settings of the program.
+        access: How the bus is reached.
         complaints: Take what goes wrong on the bus.
         worker: What this process is called.
 
@@ -73,9 +76,7 @@ async def join(settings: ListenSettings, complaints: Complaints, worker: str) ->
     while True:
         bus: BusConnection | None = None
         try:
-            bus = await BusConnection.open(
-                bus_settings(settings), identity=identity, complaints=complaints
-            )
+            bus = await BusConnection.open(access, identity=identity, complaints=complaints)
             node = EdgeNode(
                 bus,
                 settings.plant,
@@ -232,7 +233,8 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     event_loop.report_faults(complaints)
     allow_many_connections()
     name = socket.gethostname()
-    joined = await unless(interrupted, join(settings, complaints, name))
+    access = bus_settings(settings)
+    joined = await unless(interrupted, join(settings, access, complaints, name))
     if joined is None:
         echo(f"Nothing was served: the plant {settings.plant} was not found.")
         return 0
@@ -242,7 +244,7 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
         await joined.bus.close()
         venues = [venue for venue in VENUES if venue.name in description.venues]
         grace_ms = int(description.limits.get("close_grace_ms", LIMITS.close_grace_ms))
-        crew = workers_of(settings, bus_settings(settings), venues, tls, grace_ms, name)
+        crew = workers_of(settings, access, venues, tls, grace_ms, name)
         serves = _Crew(*crew)
     else:
         serves = Edge(settings, joined, complaints, tls, worker=name)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant import logs
-from tickerplant.cluster.connection import end
+from tickerplant.cluster.connection import BusSettings, end
 from tickerplant.config.settings import EdgeSettings
 from tickerplant.errors import TickerplantError
 from tickerplant.logs import Complaints
@@ -26,9 +26,10 @@ from tickerplant.serving.tls import follow_hangups, tls_of
 from tickerplant.serving.worker_lines import (
     Listening,
     Progress,
+    Stop,
     WorkerTask,
     line_of,
-    read_stop,
+    read_order,
     read_task,
     refused,
 )
@@ -72,8 +73,8 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
     complaints, interrupted = Complaints(), interruption()
     event_loop.report_faults(complaints)
     sockets = {name: socket.socket(fileno=number) for name, number in task.sockets.items()}
-    ordered = asyncio.create_task(_is_told_to_stop(orders))
-    joining = asyncio.create_task(join(settings, complaints, task.name))
+    ordered = asyncio.create_task(_is_told_to_stop(orders, task.bus))
+    joining = asyncio.create_task(join(settings, task.bus, complaints, task.name))
     before: list[asyncio.Future[Any]] = [ordered, joining, interrupted]
     await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
     if not joining.done():
@@ -102,12 +103,18 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
     return 0
 
 
-async def _is_told_to_stop(orders: asyncio.StreamReader) -> bool:
-    """Return whether the parent says so; otherwise it has ended without a word."""
+async def _is_told_to_stop(orders: asyncio.StreamReader, bus: BusSettings) -> bool:
+    """Return whether the parent says so; otherwise it has ended without a word.
+
+    Meanwhile `bus` is kept as it is reached.
+    """
     while line := await orders.readline():
         with suppress(msgspec.DecodeError):
-            read_stop(line)
-            return True
+            order = read_order(line)
+            if isinstance(order, Stop):
+                return True
+            for name, value in msgspec.structs.asdict(order.bus).items():
+                setattr(bus, name, value)
     return False
 
 

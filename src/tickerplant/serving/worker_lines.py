@@ -1,6 +1,6 @@
 """What a program and its workers say to each other: lines of JSON over pipes.
 
-    program  ──▶  WorkerTask, then Stop                   standard input
+    program  ──▶  WorkerTask, then Moved and Stop         standard input
     program  ◀──  Listening or Refused, then Progress     standard output
 
 The end of standard input without `Stop` means that the program was killed.
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from tickerplant.cluster.connection import BusSettings
 from tickerplant.errors import TickerplantError
 
 
@@ -24,9 +25,17 @@ class WorkerTask(Struct, frozen=True, kw_only=True):
     name: str
     """What it is called in metrics and pages."""
     settings: dict[str, Any]
-    """Fields of `EdgeSettings`; secrets reach the worker in no other way."""
+    """Fields of `EdgeSettings`, without those of the bus."""
+    bus: BusSettings
+    """How the plant is reached; secrets reach the worker in no other way."""
     sockets: dict[str, int]
     """The descriptor of the socket of each venue, by name: bound, and to be listened on."""
+
+
+class Moved(Struct, frozen=True, tag="moved", tag_field="order"):
+    """The bus was started again, and is reached in another way."""
+
+    bus: BusSettings
 
 
 class Stop(Struct, frozen=True, tag="stop", tag_field="order"):
@@ -55,8 +64,8 @@ Event: TypeAlias = Listening | Refused | Progress
 
 _tasks = msgspec.json.Decoder(WorkerTask)
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-_stops = msgspec.json.Decoder(Stop)
-read_task, read_event, read_stop = _tasks.decode, _events.decode, _stops.decode
+_orders: msgspec.json.Decoder[Moved | Stop] = msgspec.json.Decoder(Moved | Stop)
+read_task, read_event, read_order = _tasks.decode, _events.decode, _orders.decode
 
 
 def line_of(item: Struct) -> bytes:

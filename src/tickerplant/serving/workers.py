@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tickerplant.cluster.connection import BusSettings
 from tickerplant.errors import TickerplantError
 from tickerplant.formatting import count_text, printable
 from tickerplant.logs import logger
@@ -25,6 +26,7 @@ from tickerplant.serving.process import on_hangup
 from tickerplant.serving.shared_ports import SharedPorts, Sockets, close_all
 from tickerplant.serving.worker_lines import (
     Listening,
+    Moved,
     Progress,
     Refused,
     Stop,
@@ -66,6 +68,7 @@ class Workers:
     Args:
         command: The command line of a worker, without its number.
         settings: Fields of `EdgeSettings` for each worker.
+        bus: How the workers reach the plant.
         name: What they are called, followed by their numbers; empty: the numbers alone.
         ports: What they listen on.
         count: How many there are.
@@ -78,6 +81,7 @@ class Workers:
         self,
         command: Sequence[str],
         settings: Mapping[str, Any],
+        bus: BusSettings,
         name: str,
         ports: SharedPorts,
         count: int,
@@ -88,6 +92,7 @@ class Workers:
         self.restart_count = 0
         self._command = command
         self._settings = dict(settings)
+        self._bus = bus
         self._name = name
         self._ports = ports
         self._stop_timeout_s = stop_timeout_s
@@ -161,6 +166,11 @@ class Workers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGHUP)
 
+    def tell_bus(self) -> None:
+        """Tell the workers how the bus is reached now."""
+        for slot in self._slots:
+            _write(slot, Moved(bus=self._bus))
+
     async def _keep(self, slot: _Slot) -> None:
         """Keep one worker running."""
         loop = asyncio.get_running_loop()
@@ -222,6 +232,7 @@ class Workers:
                 number=slot.number,
                 name=f"{self._name}-{slot.number}" if self._name else str(slot.number),
                 settings=self._settings,
+                bus=self._bus,
                 sockets=descriptors,
             )
             _write(slot, task)
