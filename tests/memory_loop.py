@@ -449,6 +449,7 @@ class MemoryLoop(asyncio.SelectorEventLoop):
         *,
         ssl: Any = None,
         sock: socket.socket | None = None,
+        local_addr: Address = ("127.0.0.1", 0),
         **_options: Any,
     ) -> tuple[End, asyncio.BaseProtocol]:
         if ssl:
@@ -459,7 +460,7 @@ class MemoryLoop(asyncio.SelectorEventLoop):
         else:
             to = self._dialled.pop(sock)
         await asyncio.sleep(0)
-        server, here = self._server_at(to), ("127.0.0.1", next(self._ports))
+        server, here = self._server_at(to), (local_addr[0], next(self._ports))
         client = End(self, protocol_factory(), Socket(here, to))
         there = End(self, server.factory(), Socket(to, here))
         client.peer, there.peer = there, client

@@ -396,6 +396,15 @@ def test_trusted_proxies_are_addresses_and_networks(
     assert read.trusted_proxy == networks
 
 
+@pytest.mark.parametrize("wrong", ["", "http://a", "a:443", "a/b", "*.example", 7])
+def test_a_public_name_is_that_of_a_host(wrong: object) -> None:
+    names = {"public_name": ["Market.example,10.0.0.7", "::1"]}
+    read = resolve("edge", EdgeSettings, {}, {}, names)
+    assert read.public_name == ("Market.example", "10.0.0.7", "::1")
+    with pytest.raises(ConfigError, match="--public-name"):
+        resolve("edge", EdgeSettings, {"public_name": wrong}, {})
+
+
 @pytest.mark.parametrize(
     "wrong", ["", ",", "balancer", "10.0.0.7/24", "10.0.0.0/33", "*", 7, "a,::"]
 )

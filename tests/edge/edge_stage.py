@@ -46,6 +46,7 @@ class Whole:
         self.answers = answers
         self.clock = Clock()
         self.trusted_proxies: Sequence[str] = ()
+        self.are_beside_plant = True
         self.address = ""
         """That of `wire`, if there is one."""
         self.wire: Wire
@@ -78,6 +79,7 @@ class Whole:
             clock=self.clock,
             tick_ms=TICK_MS,
             trusted_proxies=self.trusted_proxies,
+            is_beside_plant=self.are_beside_plant,
         )
         await server.start()
         running = asyncio.create_task(server.run())
@@ -135,11 +137,13 @@ async def whole(
     grace_ms: int = PATIENT_MS,
     control_token: str = "",
     trusted_proxies: Sequence[str] = (),
+    are_beside_plant: bool = True,
     is_wired: bool = False,
 ) -> AsyncIterator[Whole]:
     """Serve one market per venue through edges, until the end of the block.
 
     Args:
+        are_beside_plant: Whether they are workers, and not on other machines.
         is_wired: Whether the edges reach the bus by `wire`, which can be cut.
     """
     plant = little_plant(profile, strict_routing=strict_routing)
@@ -175,7 +179,7 @@ async def whole(
         running = asyncio.create_task(node.run())
         house = Whole(bus, plant, server, node, answers)
         house.clock = clock
-        house.trusted_proxies = trusted_proxies
+        house.trusted_proxies, house.are_beside_plant = trusted_proxies, are_beside_plant
         node.answerer.register("heard", lambda body, reply: reply(body))
         if is_wired:
             house.wire, house.address = await bus.wire()

@@ -289,19 +289,39 @@ async def test_an_edge_tells_its_own_machine_from_others_and_clients_from_each_o
     async with whole(1, trusted_proxies=["127.0.0.1"]) as many:
         (edge,) = many.edges
         from_there = {"X-Forwarded-For": "203.0.113.7"}
+        from_here = {"X-Forwarded-For": "127.0.0.1"}
+        assert (await edge.get("/plant/v1/nodes")).status == 403, "the proxy does not say for whom"
         refused = await edge.get("/plant/v1/faults", method="DELETE", headers=from_there)
         assert (refused.status, "--control-token" in refused.json["error"]) == (403, True)
         assert (await edge.get("/plant/v1/nodes", headers=from_there)).status == 403
         assert (await edge.get("/plant/v1/server", headers=from_there)).status == 200
-        assert (await edge.get("/plant/v1/faults", method="DELETE")).status == 200
+        mine = await edge.get("/plant/v1/faults", method="DELETE", headers=from_here)
+        assert mine.status == 200
         for used in ("1", "2"):
             answer = await edge.get("/fapi/v1/time", headers=from_there)
             assert answer.headers["x-mbx-used-weight-1m"] == used
         assert (await edge.get("/fapi/v1/time")).headers["x-mbx-used-weight-1m"] == "1"
         async with edge.connect("/ws/btcusdt@trade", additional_headers=from_there):
             await many.reported()
-            page = (await edge.get("/plant/v1/connections")).json
+            page = (await edge.get("/plant/v1/connections", headers=from_here)).json
             assert [each["address"] for each in page["connections"]] == ["203.0.113.7"]
+
+
+@looped_on_sockets
+async def test_the_machine_of_an_edge_is_not_that_of_its_plant() -> None:
+    async with whole(1, are_beside_plant=False) as many:
+        (edge,) = many.edges
+        assert (await edge.get("/plant/v1/faults", method="DELETE")).status == 403
+        assert (await edge.get("/plant/v1/connections")).status == 403
+        assert (await edge.get("/plant/v1/server")).status == 200
+    async with whole(1) as many:
+        (edge,), foreign = many.edges, {"Host": "evil.example"}
+        assert (await edge.get("/plant/v1/connections", headers=foreign)).status == 403
+        page = {"Origin": "http://evil.example"}
+        for used in ("1", "2"):
+            answer = await edge.get("/fapi/v1/time", headers=page)
+            assert answer.headers["x-mbx-used-weight-1m"] == used
+        assert (await edge.get("/fapi/v1/time")).headers["x-mbx-used-weight-1m"] == "1"
 
 
 @looped_on_sockets

@@ -195,13 +195,15 @@ async def ask_http(
     path: str,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
+    peer: str = "",
 ) -> Answer:
-    """Send one HTTP request over a connection of its own, in the running loop."""
+    """Send one HTTP request over a connection of its own, in the running loop; `peer` sends it."""
     host, _, port = address.rpartition(":")
     connection, pipe = http.client.HTTPConnection(address), _Pipe()
     connection.sock = cast("socket.socket", pipe)
     connection.request(method, path, body, {"Connection": "close", **(headers or {})})
-    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    source: Any = {"local_addr": (peer, 0)} if peer else {}
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), **source)
     try:
         writer.write(pipe.sent)
         pipe.received = await reader.read()
@@ -273,6 +275,7 @@ async def loopback(
     forwarder: Forwarder | None = None,
     tls: ServedCertificate | None = None,
     trusted_proxies: Sequence[str] = (),
+    public_names: Sequence[str] = (),
     host: str = "127.0.0.1",
     policy: Policy = EVERY,
     control_token: str = "",
@@ -296,6 +299,7 @@ async def loopback(
         forwarders={USDM.name: forwarder} if forwarder else None,
         tls=tls,
         trusted_proxies=trusted_proxies,
+        public_names=public_names,
         host=host,
         clock=clock,
         tick_ms=TICK_MS,

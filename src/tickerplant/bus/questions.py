@@ -32,7 +32,7 @@ class HttpQuestion(Struct, frozen=True, array_like=True):
     authorization: bytes = b""
     """The token of the control plane, if the request is to it."""
     is_from_here: bool = False
-    """Whether it was sent on the machine of the edge."""
+    """Whether it was certainly sent on the machine of the plant."""
 
 
 class HttpAnswer(Struct, frozen=True, array_like=True):

@@ -34,6 +34,7 @@ from tickerplant.config.values import (
     plant_name,
     profile_name,
     profile_name_or_auto,
+    public_names,
     run_length_ms,
     scenarios,
     secret,
@@ -86,6 +87,7 @@ GROUPS = {
         "tls-cert",
         "tls-key",
         "trusted-proxy",
+        "public-name",
         "slow-readers",
         "delivery",
         "control-token",
@@ -118,6 +120,7 @@ _METAVARS: dict[Parser, str] = {
     market_time_ms: "TIME",
     names: "NAME,…",
     networks: "NETWORK,…",
+    public_names: "NAME,…",
     period_ms: "DURATION",
     period_ms_or_off: "DURATION|off",
     picture_size: "WIDTHxHEIGHT",
@@ -205,7 +208,7 @@ class Setting(Struct, frozen=True):
     @property
     def is_repeatable(self) -> bool:
         """Whether its option may be repeated, each time with a part of the value."""
-        return self.parse in {names, networks, assignments, faults, scenarios}
+        return self.parse in {names, networks, public_names, assignments, faults, scenarios}
 
     @property
     def shown_default(self) -> str:

@@ -29,6 +29,7 @@ from tickerplant.config.values import (
     plant_name,
     profile_name,
     profile_name_or_auto,
+    public_names,
     run_length_ms,
     scenarios,
     secret,
@@ -126,8 +127,15 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         _setting(
             "Address or network of a proxy whose word about the address of a client counts: "
-            "X-Forwarded-For, or the PROXY protocol (repeatable) [none].",
+            "X-Forwarded-For (repeatable) [none].",
             networks,
+        ),
+    ] = ()
+    public_name: Annotated[
+        tuple[str, ...],
+        _setting(
+            "Host name by which others reach the server, as behind a proxy (repeatable) [none].",
+            public_names,
         ),
     ] = ()
     workers: Annotated[

@@ -30,6 +30,8 @@ _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 EXPECTED_DURATION = "a duration such as 90s, 15m, 2h or 1d"
 _HOST = "an address or a host name"
 _NAMES = "at least one name, several separated by commas, or @FILE, or - for standard input"
+_PUBLIC_NAMES = "a host name without a port such as market.example, several separated by commas"
+_PUBLIC_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*")
 _NETWORKS = "an address or a network such as 10.0.0.7 or 10.0.0.0/24, several separated by commas"
 _ASSIGNMENTS = "NAME=NUMBER, several separated by commas"
 _FAULTS = "KIND=VALUE, followed by words KEY=VALUE; several separated by commas, or tables"
@@ -435,17 +437,38 @@ def networks(text: object) -> tuple[str, ...]:
     Raises:
         ValueError: `text` is neither, or one is neither an address nor a network.
     """
+    for part in (parts := _some_parts(text, _NETWORKS)):
+        try:
+            ipaddress.ip_network(part)
+        except ValueError as error:
+            raise ValueError(f"{_NETWORKS}; {error}") from None
+    return parts
+
+
+def public_names(text: object) -> tuple[str, ...]:
+    """Return the host names in a comma-separated text, or in a list of such texts.
+
+    Raises:
+        ValueError: `text` is neither, or one is not a name or an address.
+    """
+    parts = _some_parts(text, _PUBLIC_NAMES)
+    if not all(map(_PUBLIC_NAME.fullmatch, parts)):
+        raise ValueError(_PUBLIC_NAMES)
+    return parts
+
+
+def _some_parts(text: object, expected: str) -> tuple[str, ...]:
+    """Return the parts of a text or of a list of texts, each once.
+
+    Raises:
+        ValueError: there are none; the message is `expected`.
+    """
     try:
         parts = _parts(text)
     except ValueError:
         parts = []
     if not parts:
-        raise ValueError(_NETWORKS)
-    for part in parts:
-        try:
-            ipaddress.ip_network(part)
-        except ValueError as error:
-            raise ValueError(f"{_NETWORKS}; {error}") from None
+        raise ValueError(expected)
     return tuple(dict.fromkeys(parts))
 
 

@@ -16,7 +16,7 @@ from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
 from tickerplant.queries.account_requests import find_account_path
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.guard import PLANT_PATHS, Guard
+from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.operations.catalogue import ROUTER
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.pages import READY_PATH
@@ -35,22 +35,24 @@ class EdgeRest(Rest):
     Args:
         endpoint: The port.
         plane: What the operations are about that the edge answers itself.
-        guard: Decides which requests to the plant's pages are accepted.
         caller: Asks the plant.
         trouble: Returns why the plant is not there; empty if it is.
+        is_beside_plant: Whether the plant is on this machine.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         plane: ControlPlane,
-        guard: Guard | None,
         caller: Caller,
         trouble: Callable[[], str],
+        *,
+        is_beside_plant: bool,
     ) -> None:
-        super().__init__(endpoint, plane, guard)
+        super().__init__(endpoint, plane)
         self._caller = caller
         self._trouble = trouble
+        self._is_beside_plant = is_beside_plant
 
     def answer_question(
         self,
@@ -100,7 +102,7 @@ class EdgeRest(Rest):
             is_exempt=headers.get(EXEMPT_KEY) == b"1",
             body=body,
             authorization=headers.get(AUTHORIZATION, b"") if is_control else b"",
-            is_from_here=is_from_here,
+            is_from_here=is_from_here and self._is_beside_plant,
         )
         asked: asyncio.Future[bytes | CallFailed] = asyncio.get_running_loop().create_future()
 

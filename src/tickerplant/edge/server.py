@@ -33,7 +33,6 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.faults.runner import FaultRunner
-from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PortsCollector, process_registry
 from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.connections import SHOWN_CONNECTIONS, connections_page
@@ -69,6 +68,9 @@ class EdgeServer:
         tls: The certificate of the ports, which then accept only TLS; plain if missing.
         trusted_proxies: Addresses and networks of proxies whose word about the address of a client
             counts.
+        public_names: Names by which others reach the ports, as behind a proxy.
+        is_beside_plant: Whether it certainly runs on the machine of its plant: only then is a request
+            from here one from there.
         worker: What it is called in metrics, and in `/plant/v1/nodes`; the name of the node if empty.
         complaints: Take what goes wrong.
         clock: The connection clock.
@@ -88,6 +90,8 @@ class EdgeServer:
         sockets: Mapping[str, socket.socket] | None = None,
         tls: ServedCertificate | None = None,
         trusted_proxies: Iterable[str] = (),
+        public_names: Iterable[str] = (),
+        is_beside_plant: bool = False,
         worker: str = "",
         complaints: Complaints | None = None,
         clock: Clock = connection_clock_ms,
@@ -108,6 +112,7 @@ class EdgeServer:
         self.faults = FaultBoard(ConnectionClock(clock), description.fault_seed)
         self.description = description
         self._node = node
+        self._is_beside_plant = is_beside_plant
         self._clock = clock
         self._since_ms = clock()
         self._plant = Plant(
@@ -146,6 +151,7 @@ class EdgeServer:
             congestion=self.congestion,
             tls=tls,
             proxies=TrustedProxies(trusted_proxies),
+            public_names=public_names,
             tick_ms=tick_ms,
             sockets=sockets,
         )
@@ -307,9 +313,15 @@ class EdgeServer:
             has_token=self.description.has_token,
         )
 
-    def _application(self, endpoint: Endpoint, guard: Guard) -> EdgeRest:
-        node, plane = self._node, ControlPlane(welcome=self.welcome)
-        return EdgeRest(endpoint, plane, guard, node.caller, lambda: node.trouble)
+    def _application(self, endpoint: Endpoint) -> EdgeRest:
+        node, plane, is_beside = (
+            self._node,
+            ControlPlane(welcome=self.welcome),
+            self._is_beside_plant,
+        )
+        return EdgeRest(
+            endpoint, plane, node.caller, lambda: node.trouble, is_beside_plant=is_beside
+        )
 
     def report(self) -> bytes:
         """Return the figures of this edge, for its plant."""

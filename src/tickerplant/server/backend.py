@@ -28,7 +28,7 @@ class Attempt(Struct, frozen=True):
     """A valid request to open a WebSocket connection."""
 
     address: str
-    """The client."""
+    """Who is charged."""
     target: str
     """The request target."""
     is_api: bool

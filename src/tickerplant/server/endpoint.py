@@ -26,6 +26,7 @@ from tickerplant.server.backend import Backend, LocalBackend
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.event_loop import Clock
 from tickerplant.server.faults.hooks import PortFaults
+from tickerplant.server.guard import Guard
 from tickerplant.server.proxies import MALFORMED_PROXY, MalformedProxyError
 from tickerplant.server.query_service import QueryService
 from tickerplant.streams.spelling import remedy
@@ -326,6 +327,12 @@ class Endpoint:
         """Why streams are not served; None while they are."""
         self.ending: CloseReason | None = None
         """Why the streams are over; None while they are not."""
+        self.guard: Guard | None = None
+        """Decides which requests are accepted; None where nobody listens."""
+
+    def charged_to(self, address: str, headers: Mapping[bytes, bytes]) -> str:
+        """Return the name to which a request is charged; see `Guard.charged_to`."""
+        return address if self.guard is None else self.guard.charged_to(address, headers)
 
     @property
     def policy_counts(self) -> Counter[Policy]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from tickerplant.protocol.redaction import loggable_origin
-from tickerplant.server.proxies import FORWARDED_FOR, TrustedProxies, is_loopback
+from tickerplant.server.proxies import FORWARDED_FOR, TrustedProxies, hop_address, is_loopback
 from tickerplant.server.response import Headers
 
 PLANT_PATHS = "/plant/v1/"
@@ -42,16 +42,21 @@ class Refusal(Struct, frozen=True):
 
 FORWARDED_PROTO = b"x-forwarded-proto"
 """The header in which a proxy says whether a client came over `http` or `https`."""
-FORWARDED = frozenset({FORWARDED_FOR, b"forwarded", b"x-real-ip", b"via"})
-"""Headers that a proxy adds: with one of them, a request is that of somebody else."""
+_RELAYED = re.compile(
+    rb"via|cdn-loop|(?:cf|x-envoy|x-original)-.+|.*(?:forwarded|proxy).*"
+    rb"|(?:.+-)?(?:client)?(?:ip(?:v6)?|addr(?:ess)?)"
+)
+"""Headers that proxies, tunnels and content networks add: a request with one is that of somebody else."""
+_OF_NAMED_PROXY = b"x-forwarded-"
+"""How those begin that a named proxy may add to a request from this machine."""
 NOT_FROM_HERE = Refusal(
     403,
-    "another machine needs a token for this, and the server has none: start it with --control-token, "
-    "or TICKERPLANT_CONTROL_TOKEN in its environment, or send the request from the machine of the "
-    "server to 127.0.0.1",
-    "a request of another machine, and there is no token: --control-token",
+    "this needs a token, unless a program on the machine of the server asks it directly at 127.0.0.1 or "
+    "localhost, and the server has none: start it with --control-token, or TICKERPLANT_CONTROL_TOKEN "
+    "in its environment; beside a proxy on the same machine, and at an edge, control needs a token",
+    "a request that is not known to be one of this machine, and there is no token: --control-token",
 )
-"""Why an operation is refused to another machine by a server without a token."""
+"""Why an operation is refused by a server without a token."""
 
 
 class Guard:
@@ -62,6 +67,7 @@ class Guard:
         address: The address that the port listens on.
         proxies: Those whose word about a client counts.
         scheme: `http`, or `https` for a port with TLS.
+        public_names: Names by which others reach the server, as behind a proxy.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Guard:
         proxies: TrustedProxies | None = None,
         *,
         scheme: str = "http",
+        public_names: Iterable[str] = (),
     ) -> None:
         self._proxies = proxies or TrustedProxies()
         self._scheme = scheme
@@ -78,18 +85,44 @@ class Guard:
         name = socket.gethostname().lower()
         short = name.partition(".")[0]
         own = {name, short, f"{short}.local"} if not self._is_local else set()
-        self._names = frozenset({"localhost", host.lower(), *own})
+        self._names = frozenset({"localhost", host.lower(), *own, *map(str.lower, public_names)})
 
-    def is_from_here(self, peer: str, client: str, headers: Mapping[bytes, bytes]) -> bool:
+    def is_from_here(self, peer: str, headers: Mapping[bytes, bytes]) -> bool:
         """Return whether a request comes from this machine, and not through it.
 
         Args:
             peer: The address at the other end of the connection.
-            client: The address that it is charged to.
             headers: The headers of the request, see `joined`.
         """
-        is_relayed = not FORWARDED.isdisjoint(headers) and not self._proxies.trust(peer)
-        return is_loopback(peer) and is_loopback(client) and not is_relayed
+        if not is_loopback(peer) or not self._is_ours(_text(headers, b"host")):
+            return False
+        marks = [name for name in headers if _RELAYED.fullmatch(name)]
+        if not self._proxies.trust(peer):
+            return not marks
+        hops = map(hop_address, _text(headers, FORWARDED_FOR).split(","))
+        return all(hop is not None and hop.is_loopback for hop in hops) and all(
+            name.startswith(_OF_NAMED_PROXY) for name in marks
+        )
+
+    def charged_to(self, address: str, headers: Mapping[bytes, bytes]) -> str:
+        """Return the name to which a request of a client is charged.
+
+        The web pages of other origins share one at each address, so that they use up nothing of the
+        programs there.
+
+        Args:
+            address: The address of the client.
+            headers: The headers of the request, names in lower case.
+        """
+        if b"origin" not in headers and b"sec-fetch-site" not in headers:
+            return address
+        host, origin = _text(headers, b"host"), _text(headers, b"origin")
+        is_own = (
+            self._is_ours(host)
+            and _text(headers, b"sec-fetch-site") in _OWN_SITES
+            and (not origin or origin.partition("://")[2] == host)
+        )
+        return address if is_own else f"web pages at {address}"
 
     def refusal(
         self, method: str, headers: Mapping[bytes, bytes], peer: str = ""
@@ -101,16 +134,15 @@ class Guard:
             headers: The headers of the request, see `joined`.
             peer: The address at the other end of the connection; empty if it is not known.
         """
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        origin = headers.get(b"origin", b"").decode("latin-1").lower()
-        site = headers.get(b"sec-fetch-site", b"").decode("latin-1")
+        host, origin = _text(headers, b"host"), _text(headers, b"origin")
+        site = _text(headers, b"sec-fetch-site")
         is_browser = bool(origin or site)
         # DNS rebinding: a foreign name that resolves to this machine gets around the same-origin rule.
         if host and (self._is_local or is_browser) and not self._is_ours(host):
             return _refusal(
                 403,
                 "Host {!r} is not a name of this server: use 127.0.0.1 or localhost, "
-                "or listen on the address by which it is reached (--host)",
+                "or tell the server the name (--public-name)",
                 host,
                 loggable_origin(host),
             )
@@ -138,7 +170,7 @@ class Guard:
 
     def _scheme_of(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """Return how the client came: a trusted proxy that ends TLS says it."""
-        said = headers.get(FORWARDED_PROTO, b"").decode("latin-1").strip().lower()
+        said = _text(headers, FORWARDED_PROTO)
         is_known = said in {"http", "https"} and bool(peer) and self._proxies.trust(peer)
         return said if is_known else self._scheme
 
@@ -162,6 +194,11 @@ def joined(fields: Iterable[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
     for name, value in fields:
         headers[name] = headers[name] + b", " + value if name in headers else value
     return headers
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    """Return the value of a header in lower case; empty if it is missing."""
+    return headers.get(name, b"").decode("latin-1").strip().lower()
 
 
 def _refusal(status: int, text: str, said: str, logged: str) -> Refusal:

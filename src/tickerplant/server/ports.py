@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -87,6 +87,7 @@ class Ports:
         congestion: The connections that read too slowly.
         tls: The certificate of the ports, which then accept only TLS; plain if missing.
         proxies: Those whose word about the address of a client counts.
+        public_names: Names by which others reach the ports, as behind a proxy.
         tick_ms: How often connections are checked for pings, timeouts and age; more often where
             a limit is shorter than ten times this.
         listens: Whether any port is opened.  If not, frames that wait are still flushed, and faults
@@ -99,7 +100,7 @@ class Ports:
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
-        application: Callable[[Endpoint, Guard], Application],
+        application: Callable[[Endpoint], Application],
         *,
         host: str,
         numbers: Mapping[str, int],
@@ -108,6 +109,7 @@ class Ports:
         congestion: Congestion,
         tls: ServedCertificate | None,
         proxies: TrustedProxies,
+        public_names: Iterable[str],
         tick_ms: int,
         listens: bool = True,
         sockets: Mapping[str, socket.socket] | None = None,
@@ -124,6 +126,7 @@ class Ports:
         self._congestion = congestion
         self._tls = tls
         self._proxies = proxies
+        self._public_names = tuple(public_names)
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, limits.max_unread_ms)
         self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
@@ -219,8 +222,14 @@ class Ports:
     def _open(self, endpoint: Endpoint) -> Port:
         listener = self._listen(endpoint, self._host, self._number(endpoint.venue))
         host, number = listener.address
-        guard = Guard(self._host, host, self._proxies, scheme=self.schemes[1])
-        http = Http(endpoint, self._application(endpoint, guard), self._proxies)
+        endpoint.guard = Guard(
+            self._host,
+            host,
+            self._proxies,
+            scheme=self.schemes[1],
+            public_names=self._public_names,
+        )
+        http = Http(endpoint, self._application(endpoint), self._proxies)
         listener.start(http.arrival)
         return Port(endpoint, listener, http, address_text(host, number))
 

@@ -81,20 +81,16 @@ class TrustedProxies:
             return peer
         client = peer
         for hop in reversed(given.decode("latin-1").split(",")):
-            client = _hop(hop.strip())
+            address = hop_address(hop)
+            if address is None:
+                raise MalformedProxyError("X-Forwarded-For has something else than an address")
+            client = str(address)
             if not self.trust(client):
                 break
         return client
 
 
-def _hop(text: str) -> str:
-    """Return the address of one hop of `X-Forwarded-For`.
-
-    Raises:
-        MalformedProxyError: it is none.
-    """
-    found = _WITH_PORT.fullmatch(text)
-    address = parsed_address((found[1] or found[2]) if found else text)
-    if address is None:
-        raise MalformedProxyError("X-Forwarded-For has something else than an address")
-    return str(address)
+def hop_address(hop: str) -> Address | None:
+    """Return the address of one hop of `X-Forwarded-For`; None if it is none."""
+    found = _WITH_PORT.fullmatch(hop.strip())
+    return parsed_address((found[1] or found[2]) if found else hop.strip())

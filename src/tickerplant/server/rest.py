@@ -31,7 +31,7 @@ from tickerplant.queries.account_requests import (
 from tickerplant.queries.query import Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
-from tickerplant.server.guard import NOT_FROM_HERE, PLANT_PATHS, Guard, Refusal, joined
+from tickerplant.server.guard import NOT_FROM_HERE, PLANT_PATHS, Refusal, joined
 from tickerplant.server.operations.catalogue import OPENAPI_PATH, ROUTER, Route
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.operation import MAX_SHOWN
@@ -85,17 +85,15 @@ _STATUS_LINES = {
 class Rest:
     """The ASGI application of one venue's port."""
 
-    def __init__(self, endpoint: Endpoint, plane: ControlPlane, guard: Guard | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, plane: ControlPlane) -> None:
         """Answer the requests of one port.
 
         Args:
             endpoint: The port.
             plane: What the operations are about.
-            guard: Decides which requests to `/plant/v1/` are accepted; None accepts all.
         """
         self._endpoint = endpoint
         self._plane = plane
-        self._guard = guard
         venue = endpoint.venue
         self._questions = {
             path.encode(): (path, query)
@@ -106,15 +104,15 @@ class Rest:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         path, method = scope["path"], scope["method"]
-        client = scope["client"]
-        address = client[0] if client else UNKNOWN
+        client, headers = scope["client"], dict(scope["headers"])
+        address = self._endpoint.charged_to(client[0] if client else UNKNOWN, headers)
         pending: PendingResponse | None = scope["state"].get(PENDING)
-        route, refusal, is_from_here = ROUTER.find(path), None, True
-        if path.startswith(PLANT_PATHS) and self._guard is not None:
-            headers = joined(scope["headers"])
-            peer = scope["state"].get(PEER, UNKNOWN)
-            refusal = self._guard.refusal(method, headers, peer)
-            is_from_here = self._guard.is_from_here(peer, address, headers)
+        route, refusal, is_from_here = ROUTER.find(path), None, False
+        guard = self._endpoint.guard
+        if path.startswith(PLANT_PATHS) and guard is not None:
+            fields, peer = joined(scope["headers"]), scope["state"].get(PEER, UNKNOWN)
+            refusal = guard.refusal(method, fields, peer)
+            is_from_here = guard.is_from_here(peer, fields)
         if pending is not None:
             known, response = True, await self._finish(pending)
         elif refusal is not None:
@@ -130,7 +128,7 @@ class Rest:
                     path,
                     _target(scope["raw_path"], scope["query_string"]),
                     scope["query_string"],
-                    dict(scope["headers"]),
+                    headers,
                     address,
                     body,
                     is_from_here=is_from_here,
@@ -155,20 +153,21 @@ class Rest:
         Args:
             url: The URL of the request, as it was sent.
             fields: The headers, names in lower case.
-            address: The client that is charged.
+            address: The address of the client.
         """
         raw_path, _, query_string = url.partition(b"?")
         found = self._questions.get(raw_path)
-        faults = self._endpoint.faults
+        endpoint, faults = self._endpoint, self._endpoint.faults
         if faults is not None and faults.touches_requests:
             return None  # a fault may delay or change the answer
-        if found is None or len(url) > self._endpoint.limits.max_uri_bytes or b"#" in query_string:
+        if found is None or len(url) > endpoint.limits.max_uri_bytes or b"#" in query_string:
             return None
         path, query = found
-        has_key = any(name == KEY_HEADER and value for name, value in fields)
+        headers = dict(fields)
+        has_key, address = bool(headers.get(KEY_HEADER)), endpoint.charged_to(address, headers)
         response = self._query(query, query_string, has_key, address)
         if not isinstance(response, PendingResponse):
-            self._endpoint.counters.requests[path, "GET", response.status] += 1
+            endpoint.counters.requests[path, "GET", response.status] += 1
         return response
 
     def head(self, response: Response) -> bytes:

@@ -26,7 +26,6 @@ from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import LATE_MS
-from tickerplant.server.guard import Guard
 from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
 from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
@@ -70,6 +69,7 @@ class Server:
         coverage: Callable[[], Awaitable[ReplayCoverage]] | None = None,
         tls: ServedCertificate | None = None,
         trusted_proxies: Iterable[str] = (),
+        public_names: Iterable[str] = (),
         clock: Clock = connection_clock_ms,
         follows_market: bool = False,
         tick_ms: int = TICK_MS,
@@ -96,6 +96,7 @@ class Server:
             tls: The certificate of the ports, which then accept only TLS; plain if missing.
             trusted_proxies: Addresses and networks of proxies whose word about the address of a client
                 counts.
+            public_names: Names by which others reach the server, as behind a proxy.
             clock: The machine's clock.
             follows_market: Whether connection time is market time; otherwise it is the machine's.
             tick_ms: How often connections are checked for pings, timeouts and age; more often where
@@ -145,7 +146,7 @@ class Server:
         """The ports, one per venue that is served."""
         self._ports = Ports(
             self.endpoints,
-            self._application,
+            self.answers,
             host=host,
             numbers=ports or {},
             limits=limits,
@@ -159,6 +160,7 @@ class Server:
             congestion=self.congestion,
             tls=tls,
             proxies=TrustedProxies(trusted_proxies),
+            public_names=public_names,
             tick_ms=tick_ms,
             listens=listens,
             sockets=sockets,
@@ -341,8 +343,8 @@ class Server:
         return NodesPage(plant=plant, edges=edges.rows(), bus=edges.bus())
 
     def answers(self, endpoint: Endpoint) -> Rest:
-        """Return what answers HTTP requests that edges receive; they have guarded them."""
-        return self._application(endpoint, None)
+        """Return what answers the HTTP requests of a port, and those that edges receive."""
+        return Rest(endpoint, self.plane)
 
     def _published(self) -> Published:
         """Return the times of a message that is published now."""
@@ -359,7 +361,3 @@ class Server:
             paths=welcome_paths(has_clock=self.plane.steering is not None),
             has_token=self.plane.token.is_needed,
         )
-
-    def _application(self, endpoint: Endpoint, guard: Guard | None) -> Rest:
-        """Return what answers the HTTP requests of a port."""
-        return Rest(endpoint, self.plane, guard)

@@ -109,6 +109,8 @@ class WebSocketConnection(asyncio.Protocol):
         self.identity = endpoint.new_connection_id()
         self.address = address
         """The address of the client."""
+        self._charged_to = address
+        """Who its use of the limits is charged to."""
         self.faults: ConnectionFaultsHook | None = None
         """Its faults; None while none is on for it."""
         self.fault_number = 0
@@ -274,8 +276,9 @@ class WebSocketConnection(asyncio.Protocol):
         if isinstance(upgrade, Answer):
             self._refuse(request, upgrade)
             return
+        self._charged_to = endpoint.charged_to(self.address, dict(request.fields))
         attempt = Attempt(
-            self.address,
+            self._charged_to,
             request.target,
             is_api=isinstance(upgrade.target, ApiTarget),
             is_counted=endpoint.faults is not None and b"1" not in request.values(EXEMPT_KEY),
@@ -360,7 +363,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _start_session(self, target: Target, admission: Admission, now_ms: int) -> Session:
         """Return the session that was granted; the hub may write from now on."""
-        endpoint, address = self._endpoint, self.address
+        endpoint, address = self._endpoint, self._charged_to
         self._usage = endpoint.rate_limiter.connection_opened(address)
         if isinstance(target, StreamTarget):
             self._session = StreamSession(

@@ -128,6 +128,7 @@ class Edge:
         tls: The certificate of the ports.
         sockets: The sockets of a worker; None opens the ports of the settings.
         worker: What this process is called.
+        is_beside_plant: Whether it certainly runs on the machine of its plant.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Edge:
         *,
         sockets: Sockets | None = None,
         worker: str,
+        is_beside_plant: bool = False,
     ) -> None:
         self.server = EdgeServer(
             joined.node,
@@ -148,6 +150,8 @@ class Edge:
             sockets=sockets,
             tls=tls.certificate if tls else None,
             trusted_proxies=settings.trusted_proxy,
+            public_names=settings.public_name,
+            is_beside_plant=is_beside_plant,
             worker=worker,
             complaints=complaints,
         )

@@ -58,6 +58,7 @@ def workers_of(
         "tls_cert": tls.path if tls else None,
         "tls_key": tls.key if tls else None,
         "trusted_proxy": settings.trusted_proxy,
+        "public_name": settings.public_name,
         "plant": settings.plant,
         "bus_grace_ms": settings.bus_grace_ms,
         "log_format": settings.log_format,
@@ -70,6 +71,7 @@ def workers_of(
         name,
         ports,
         settings.workers,
+        are_beside_plant=not settings.bus,  # the bus is the program's own, so the plant is too
         stop_timeout_s=close_grace_ms / 1_000 + STOP_MARGIN_S,
     )
     return workers, ports

@@ -161,6 +161,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         host=settings.host,
         tls=tls.certificate if tls else None,
         trusted_proxies=settings.trusted_proxy,
+        public_names=settings.public_name,
         ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
         venues=VENUES if origins is None else tuple(origins),
         limits=service.limits,

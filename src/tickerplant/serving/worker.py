@@ -81,7 +81,15 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
         await end(joining)
         return 0
     tls = tls_of(settings)
-    edge = Edge(settings, joining.result(), complaints, tls, sockets=sockets, worker=task.name)
+    edge = Edge(
+        settings,
+        joining.result(),
+        complaints,
+        tls,
+        sockets=sockets,
+        worker=task.name,
+        is_beside_plant=task.is_beside_plant,
+    )
     for sock in sockets.values():
         sock.listen(BACKLOG)
     await edge.start()

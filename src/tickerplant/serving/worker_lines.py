@@ -28,6 +28,8 @@ class WorkerTask(Struct, frozen=True, kw_only=True):
     """Fields of `EdgeSettings`, without those of the bus."""
     bus: BusSettings
     """How the plant is reached; secrets reach the worker in no other way."""
+    is_beside_plant: bool
+    """Whether it certainly runs on the machine of its plant."""
     sockets: dict[str, int]
     """The descriptor of the socket of each venue, by name: bound, and to be listened on."""
 

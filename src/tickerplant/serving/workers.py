@@ -72,6 +72,7 @@ class Workers:
         name: What they are called, followed by their numbers; empty: the numbers alone.
         ports: What they listen on.
         count: How many there are.
+        are_beside_plant: Whether they certainly run on the machine of their plant.
         stop_timeout_s: How long a worker may take to close its connections.
         pauses_s: How long to wait before a worker that died is replaced: the first time, the second,
             and so on.
@@ -86,6 +87,7 @@ class Workers:
         ports: SharedPorts,
         count: int,
         *,
+        are_beside_plant: bool,
         stop_timeout_s: float,
         pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
@@ -95,6 +97,7 @@ class Workers:
         self._bus = bus
         self._name = name
         self._ports = ports
+        self._are_beside_plant = are_beside_plant
         self._stop_timeout_s = stop_timeout_s
         self._pauses_s = pauses_s
         self._slots = [_Slot(number) for number in range(1, count + 1)]
@@ -233,6 +236,7 @@ class Workers:
                 name=f"{self._name}-{slot.number}" if self._name else str(slot.number),
                 settings=self._settings,
                 bus=self._bus,
+                is_beside_plant=self._are_beside_plant,
                 sockets=descriptors,
             )
             _write(slot, task)
