@@ -29,7 +29,6 @@ from tickerplant.events import (
     FundingPaid,
     Level,
     Liquidation,
-    Positioning,
     Trade,
     WindowMoved,
 )
@@ -132,7 +131,7 @@ class MarketHistory:
     def marks(self) -> MarketHistory:
         return self
 
-    indices = premiums = marks
+    indices = premiums = mark_opens = marks
 
     def fundings(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
         del start_ms, end_ms, limit
@@ -141,7 +140,14 @@ class MarketHistory:
     def deliveries(self) -> list[Delivered]:
         return []
 
-    def positions(self) -> list[Positioning]:
+    times_ms = range(0)
+
+    @property
+    def positions(self) -> MarketHistory:
+        return self
+
+    def column(self, field: str, times_ms: range) -> list[int]:
+        del field, times_ms
         return []
 
 

@@ -233,15 +233,21 @@ def test_positions_are_those_at_the_beginning_of_each_period(
                 assert abs(Fraction(row["longShortRatio"]) - ratio) <= Fraction(1, 20_000)
 
 
+class Past:
+    """Positions that were always the same."""
+
+    def __init__(self, first_ms: int, end_ms: int) -> None:
+        self.times_ms = range(first_ms, end_ms, 5 * MINUTE_MS)
+
+    def column(self, _field: str, times_ms: range) -> list[int]:
+        return [5000 for _ in times_ms]
+
+
 @pytest.mark.parametrize("path", [OPEN_INTEREST, *SHARES], ids=lambda path: path.rpartition("/")[2])
 def test_no_row_is_older_than_the_available_days(path: str) -> None:
     markets = held(LINEAR, [(START_MS + day * DAY_MS, day) for day in range(20)])
     today_ms = START_MS // DAY_MS * DAY_MS
-    older = [
-        Positioning("BTCUSDT", 1, 5000, 5000, 5000, "low", today_ms - day * DAY_MS)
-        for day in range(30, -1, -1)
-    ]
-    markets.by_symbol["BTCUSDT"].positions.load_history(lambda: older)
+    markets.by_symbol["BTCUSDT"].positions.load_history(Past(today_ms - 30 * DAY_MS, START_MS))
     requested: dict[str, object] = {"symbol": "BTCUSDT", "period": "1d"}
     rows: Any = get(markets, path, **requested, limit=500)
     oldest_ms = (markets.now_ms // DAY_MS - 30) * DAY_MS

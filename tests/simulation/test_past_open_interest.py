@@ -10,12 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.events import Positioning
-from tickerplant.market.bars import OPEN_TIME, VOLUME, Bars
+from tickerplant.market.bars import OPEN, OPEN_TIME, VOLUME, Bars
+from tickerplant.market.candles import Candles
+from tickerplant.market.minutes import PriceMinutes
 from tickerplant.market.series import POSITIONING_PERIOD_MS
+from tickerplant.queries.statistics import PERIODS
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.open_interest import RANDOM_SHARE, TARGETED_SHARE, next_open_interest
+from tickerplant.simulation.open_interest import (
+    RANDOM_SHARE,
+    SHARES,
+    TARGETED_SHARE,
+    next_open_interest,
+    past_columns,
+)
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
@@ -31,6 +40,12 @@ def opened(symbol: str, seed: int, start_ms: int) -> tuple[SimulatedHistory, Pos
     return exchange.history(symbol), reported
 
 
+def held(past: SimulatedHistory) -> dict[int, int]:
+    """Open interest by time."""
+    times_ms = past.positions.times_ms
+    return dict(zip(times_ms, past.positions.column("open_interest", times_ms), strict=True))
+
+
 def volumes(bars: Bars, length_ms: int) -> dict[int, int]:
     """Volumes by the beginning of periods of this length."""
     found: dict[int, int] = {}
@@ -40,13 +55,10 @@ def volumes(bars: Bars, length_ms: int) -> dict[int, int]:
     return found
 
 
-def steps_of(rows: list[Positioning], length_ms: int) -> dict[int, int]:
+def steps_of(rows: dict[int, int], length_ms: int) -> dict[int, int]:
     """Changes of the open interest by the beginning of periods of this length."""
-    whole = [row for row in rows if row.time_ms % length_ms == 0]
-    return {
-        before.time_ms: abs(after.open_interest - before.open_interest)
-        for before, after in pairwise(whole)
-    }
+    whole = [row for row in rows.items() if row[0] % length_ms == 0]
+    return {ms: abs(after - before) for (ms, before), (_, after) in pairwise(whole)}
 
 
 @pytest.mark.heavy
@@ -54,7 +66,7 @@ def steps_of(rows: list[Positioning], length_ms: int) -> dict[int, int]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: int) -> None:
     past, reported = opened(symbol, seed, START_MS)
-    rows = [*past.positions()]
+    rows = held(past)
     fives = volumes(np.concatenate([past.minutes(), past.day]), POSITIONING_PERIOD_MS)
     hours = volumes(past.hours(), HOUR_MS)
     steps = steps_of(rows, POSITIONING_PERIOD_MS)
@@ -69,10 +81,10 @@ def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: 
     ]
     assert len(of_hours) > 20 * 24
     assert all(step <= volume for step, volume in of_hours)
-    last_ms = rows[-1].time_ms
+    last_ms = [*rows][-1]
     since = sum(row[VOLUME] for row in past.day.tolist() if row[OPEN_TIME] >= last_ms)
     since += sum(trade.quantity for trade in past.trades)
-    assert abs(reported.open_interest - rows[-1].open_interest) <= since
+    assert abs(reported.open_interest - rows[last_ms]) <= since
 
 
 @pytest.mark.heavy
@@ -80,11 +92,11 @@ def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: 
 @settings(max_examples=8)
 def test_the_start_continues_where_history_ended(symbol: str, seed: int, later_ms: int) -> None:
     past, reported = opened(symbol, seed, START_MS + later_ms)
-    last = past.positions()[-1]
-    assert 0 < reported.time_ms - last.time_ms <= POSITIONING_PERIOD_MS
-    assert reported.open_interest == pytest.approx(last.open_interest, rel=0.05)
-    for share in ("long_accounts", "top_long_accounts", "top_long_positions"):
-        assert abs(getattr(reported, share) - getattr(last, share)) < 100
+    last = past.positions.times_ms[-1:]
+    assert 0 < reported.time_ms - last[0] <= POSITIONING_PERIOD_MS
+    assert reported.open_interest == pytest.approx(held(past)[last[0]], rel=0.05)
+    for share in SHARES:
+        assert abs(getattr(reported, share) - past.positions.column(share, last)[0]) < 100
 
 
 @pytest.mark.heavy
@@ -92,7 +104,7 @@ def test_it_does_not_jump_at_the_start_on_average() -> None:
     steps = []
     for seed in range(6):
         past, reported = opened("BTCUSDT", seed, START_MS)
-        last = past.positions()[-1].open_interest
+        last = [*held(past).values()][-1]
         steps.append(reported.open_interest / last - 1)
     assert np.mean(np.abs(steps)) < 0.004
 
@@ -103,12 +115,10 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
     symbol: str, after_ms: int
 ) -> None:
     past, reported = opened(symbol, 3, ROLLED_MS + after_ms)
-    rows = past.positions()
+    rows = held(past)
     assert past.inputs.instrument.onboard_date_ms == ROLLED_MS
-    assert [row.time_ms for row in rows] == list(
-        range(ROLLED_MS, reported.time_ms, POSITIONING_PERIOD_MS)
-    )
-    assert all(row.open_interest == 0 for row in rows[:1])
+    assert [*rows] == [*range(ROLLED_MS, reported.time_ms, POSITIONING_PERIOD_MS)]
+    assert not rows or rows[ROLLED_MS] == 0
     bars = np.concatenate([past.hours(), past.minutes(), past.day])
     traded = int(bars[:, VOLUME].sum()) + sum(trade.quantity for trade in past.trades)
     assert reported.open_interest <= (TARGETED_SHARE + RANDOM_SHARE) * traded
@@ -116,8 +126,49 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
         assert reported.open_interest == 0
     if after_ms > DAY_MS:
         assert reported.open_interest > 0
-        early = next(row for row in rows if row.time_ms >= ROLLED_MS + 6 * HOUR_MS)
-        assert 0 < early.open_interest < reported.open_interest / 2, "it grew"
+        assert 0 < rows[ROLLED_MS + 6 * HOUR_MS] < reported.open_interest / 2, "it grew"
+
+
+@pytest.mark.parametrize("after_ms", [0, 20 * MINUTE_MS + 7, 9 * DAY_MS, 40 * DAY_MS])
+@given(
+    st.sampled_from(PERIODS),
+    st.none() | st.integers(0, 29 * 24),
+    st.none() | st.integers(0, 29 * 24),
+    st.integers(1, 40),
+)
+@settings(max_examples=25)
+def test_candles_open_as_those_of_the_mark_price(
+    after_ms: int, length: str, first: int | None, hours: int | None, limit: int
+) -> None:
+    past, reported = opened("BTCUSD_260925", 3, ROLLED_MS + after_ms)
+    oldest_ms = max(reported.time_ms - 30 * DAY_MS, ROLLED_MS)
+    start_ms = None if first is None else oldest_ms + first * HOUR_MS + 77
+    end_ms = None if hours is None else (start_ms or oldest_ms) + hours * HOUR_MS
+    found = []
+    for history in (past.marks, past.mark_opens):
+        candles = Candles(PriceMinutes(reported.time_ms))
+        candles.load(history)
+        rows = candles.rows(length, start_ms, end_ms, limit)[:, : OPEN + 1].tolist()
+        found.append([row for row in rows if row[OPEN_TIME] >= oldest_ms])
+    assert found[0] == found[1]
+
+
+def test_the_past_of_each_contract_is_generated_once_and_kept_in_columns() -> None:
+    contracts = instruments(START_MS, symbol_count=12)
+    exchange = SimulatedExchange(contracts, 1, START_MS)
+    past_columns.cache_clear()
+    for each in contracts * 2:
+        past = exchange.history(each.symbol)
+        latest = past.positions.times_ms[-30:]
+        assert len(past.positions.column("open_interest", latest)) == 30
+        assert len(past.mark_opens.minutes()) > 7 * 280
+    assert past_columns.cache_info().misses == len(contracts)
+    kept = past_columns(past.inputs)
+    columns = (kept.steps, kept.marks[1], kept.hourly_marks[1])
+    assert sum(each.nbytes for each in columns) < 60_000
+    past_columns.cache_clear()
+    assert len(past.positions.column("long_accounts", latest)) == 30
+    assert past_columns.cache_info().misses == 0, "a share is known without the month"
 
 
 @given(

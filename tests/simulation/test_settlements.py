@@ -18,7 +18,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.mark_price import funding_rate
-from tickerplant.simulation.open_interest import ADL_RISKS
+from tickerplant.simulation.open_interest import SHARES
 from tickerplant.units import DAY_MS, HOUR_MS
 
 START_MS = 1_780_000_012_345
@@ -134,16 +134,15 @@ def test_a_contract_is_settled_as_of_its_delivery_even_if_published_later() -> N
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_positions_are_known_every_five_minutes_of_a_month(symbol: str) -> None:
     past = EXCHANGE.history(symbol)
-    rows = past.positions()
-    times = [row.time_ms for row in rows]
-    assert times == list(range(times[0], START_MS, POSITIONING_PERIOD_MS))
-    assert len(rows) <= RETAINED_ROWS
+    times = past.positions.times_ms
+    assert list(times) == list(range(times[0], START_MS, POSITIONING_PERIOD_MS))
+    assert len(times) <= RETAINED_ROWS
     assert times[0] >= past.inputs.instrument.onboard_date_ms
     days = past.hours()[-7 * 24 :, 5].sum() / 7
-    for row in rows[::500]:
-        assert 0.2 * days < row.open_interest < 1.5 * days, "comparable to what is traded in a day"
-        assert row.open_interest % past.inputs.instrument.step_size == 0
-        shares = (row.long_accounts, row.top_long_accounts, row.top_long_positions)
-        assert all(1000 <= share <= 9000 for share in shares)
-        assert row.adl_risk in ADL_RISKS
-    assert len({row.open_interest for row in rows}) > len(rows) // 3, "it changes"
+    rows = past.positions.column("open_interest", times)
+    for held in rows[::500]:
+        assert 0.2 * days < held < 1.5 * days, "comparable to what is traded in a day"
+        assert held % past.inputs.instrument.step_size == 0
+    assert len(set(rows)) > len(rows) // 3, "it changes"
+    for field in SHARES:
+        assert all(1000 <= share <= 9000 for share in past.positions.column(field, times[::500]))

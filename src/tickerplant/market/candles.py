@@ -190,10 +190,13 @@ class PriceBars:
     def __init__(self, now_ms: int) -> None:
         self._minutes = PriceMinutes(now_ms)
         self.candles = Candles(self._minutes)
+        self.opens = Candles(self._minutes)
+        """The candles of five minutes or more; before the start, only their opens are right."""
 
-    def load_history(self, history: BarHistory) -> None:
-        """Set the history, which ends where the current minute begins or before."""
+    def load_history(self, history: BarHistory, opens: BarHistory | None = None) -> None:
+        """Set the history, which ends where the current minute begins or before, and that of `opens`."""
         self.candles.load(history)
+        self.opens.load(opens or history)
 
     def add(self, price: int, time_ms: int) -> None:
         """Add one data point."""

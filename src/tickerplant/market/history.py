@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tickerplant.events import Delivered, FundingPaid, Positioning, Trade
+from tickerplant.events import Delivered, FundingPaid, Trade
 from tickerplant.market.bars import Bars
+from tickerplant.market.series import PositioningHistory
 from tickerplant.market.tape import Rows
 
 
@@ -71,6 +72,11 @@ class MarketHistory(BarHistory, Protocol):
         ...
 
     @property
+    def mark_opens(self) -> BarHistory:
+        """Bars that open as `marks` do, where a period of a statistic begins."""
+        ...
+
+    @property
     def indices(self) -> BarHistory:
         """Bars of the index price, in the same form."""
         ...
@@ -94,6 +100,7 @@ class MarketHistory(BarHistory, Protocol):
         """Return the settlements of the pair's dated contracts since the listing, oldest first."""
         ...
 
-    def positions(self) -> Sequence[Positioning]:
-        """Return the positioning at every five minutes of the last month, oldest first."""
+    @property
+    def positions(self) -> PositioningHistory:
+        """The positioning at every five minutes of the last month."""
         ...

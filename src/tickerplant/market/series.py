@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -99,7 +98,17 @@ RETAINED_ROWS = RETAINED_DAYS * DAY_MS // POSITIONING_PERIOD_MS
 """Rows kept since the start."""
 
 
-_time_ms = attrgetter("time_ms")
+class PositioningHistory(Protocol):
+    """The positioning at every whole five minutes before the first event, in columns."""
+
+    @property
+    def times_ms(self) -> range:
+        """The times, five minutes apart, up to the first event."""
+        ...
+
+    def column(self, field: str, times_ms: range) -> list[int]:
+        """Return a number of `Positioning` at some of `times_ms`."""
+        ...
 
 
 class Positions:
@@ -109,12 +118,12 @@ class Positions:
         self.latest: Positioning | None = None
         self._half_hourly: Positioning | None = None
         """That of the last half hour that began before the latest."""
-        self._load_history: Callable[[], Sequence[Positioning]] = tuple
+        self._history: PositioningHistory | None = None
         self._rows: deque[Positioning] = deque(maxlen=RETAINED_ROWS)
 
-    def load_history(self, load: Callable[[], Sequence[Positioning]]) -> None:
-        """Set the loader of the rows before the start."""
-        self._load_history = load
+    def load_history(self, history: PositioningHistory) -> None:
+        """Set the rows before the start."""
+        self._history = history
 
     def add(self, positioning: Positioning) -> None:
         """Set the current positioning; store the previous one at the five-minute marks since."""
@@ -157,28 +166,29 @@ class Positions:
             return replace(latest, time_ms=half_hour_ms)
         return known
 
-    def rows(
-        self, period_ms: int, start_ms: int | None, end_ms: int | None, limit: int
-    ) -> list[Positioning]:
-        """Return up to `limit` rows at multiples of `period_ms` in [`start_ms`, `end_ms`].
+    def column(
+        self, field: str, period_ms: int, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[tuple[int, int]]:
+        """Return up to `limit` times, multiples of `period_ms` in [`start_ms`, `end_ms`], and numbers.
 
-        Each row is the latest positioning at its time. With a start the first ones, otherwise the
-        latest ones.
+        Each number is that field of the latest positioning at the time. With a start the first ones,
+        otherwise the latest ones.
         """
+        rows = self._rows
+        live = range(rows[0].time_ms, rows[-1].time_ms + 1, POSITIONING_PERIOD_MS) if rows else None
         # Rows that fill the month replace the past; after dropped ones, it would precede a hole.
-        past = self._load_history() if len(self._rows) < RETAINED_ROWS else ()
-        every = (*past, *self._rows)
-        first = 0 if start_ms is None else bisect_left(every, start_ms, key=_time_ms)
-        stop = len(every) if end_ms is None else bisect_right(every, end_ms, key=_time_ms)
-        chosen: dict[int, Positioning] = {}
-        places = range(first, stop) if start_ms is not None else range(stop - 1, first - 1, -1)
-        for place in places:
-            row = every[place]
-            if row.time_ms % period_ms == 0:
-                if len(chosen) == limit and row.time_ms not in chosen:
-                    break
-                # Of two rows of one time the later one counts, whichever is met first.
-                if start_ms is not None or row.time_ms not in chosen:
-                    chosen[row.time_ms] = row
-        found = list(chosen.values())
-        return found if start_ms is not None else found[::-1]
+        history = self._history if len(rows) < RETAINED_ROWS else None
+        past = history.times_ms if history is not None else range(0)
+        begin_ms = (past or live or past).start
+        stop_ms = (live or past).stop
+        if start_ms is not None:
+            begin_ms = max(begin_ms, start_ms)
+        if end_ms is not None:
+            stop_ms = min(stop_ms, end_ms + 1)
+        times = range(-(-begin_ms // period_ms) * period_ms, stop_ms, period_ms)
+        times = times[-limit:] if start_ms is None else times[:limit]
+        before = times[: bisect_left(times, live.start)] if live else times
+        numbers = history.column(field, before) if history is not None else []
+        if live is not None:
+            numbers += [getattr(rows[live.index(ms)], field) for ms in times[len(before) :]]
+        return list(zip(times, numbers, strict=True))

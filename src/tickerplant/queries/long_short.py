@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, UnsetType
 
-from tickerplant.events import Positioning
 from tickerplant.instrument import decimal_text, round_div
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.query import Query, Rows
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 SHARE_DECIMALS = 4
 _WHOLE = int(10**SHARE_DECIMALS)
-
-Share: TypeAlias = Callable[[Positioning], int]
-"""Returns the long share of a positioning, in integers of 10^-4."""
 
 
 class LongShort(Struct, frozen=True, rename="camel"):
@@ -38,17 +34,17 @@ class LongShort(Struct, frozen=True, rename="camel"):
     timestamp: int
 
 
-def _of_symbol(share: Share, *, positions: bool = False) -> Callable[..., Rows[LongShort]]:
-    """Return a handler for the shares of a symbol."""
+def _of_symbol(share: str, *, positions: bool = False) -> Callable[..., Rows[LongShort]]:
+    """Return a handler for a share of a symbol, a field of `Positioning`."""
 
     def handler(_markets: Markets, requested: Periods, market: Market) -> Rows[LongShort]:
-        rows = requested.positions(market)
-        return (_row(market, share(row), row.time_ms, positions=positions) for row in rows)
+        rows = requested.positions(market, share)
+        return (_row(market, long, time_ms, positions=positions) for time_ms, long in rows)
 
     return handler
 
 
-def _of_pair(share: Share, *, positions: bool = False) -> Callable[..., Rows[LongShort]]:
+def _of_pair(share: str, *, positions: bool = False) -> Callable[..., Rows[LongShort]]:
     """Return a handler for the shares of a pair, from its longest-lived contract."""
     of_symbol = _of_symbol(share, positions=positions)
 
@@ -81,19 +77,7 @@ def _text(share: int) -> str:
     return decimal_text(share, SHARE_DECIMALS)
 
 
-def _all_accounts(row: Positioning) -> int:
-    return row.long_accounts
-
-
-def _top_accounts(row: Positioning) -> int:
-    return row.top_long_accounts
-
-
-def _top_positions(row: Positioning) -> int:
-    return row.top_long_positions
-
-
-def _queries(name: str, share: Share, doc: str, *, positions: bool = False) -> tuple[Query, Query]:
+def _queries(name: str, share: str, doc: str, *, positions: bool = False) -> tuple[Query, Query]:
     """Return one query per venue."""
     return (
         statistic(name, USDM, _of_symbol(share), doc, ONE_SYMBOL),
@@ -104,17 +88,17 @@ def _queries(name: str, share: Share, doc: str, *, positions: bool = False) -> t
 QUERIES = (
     *_queries(
         "globalLongShortAccountRatio",
-        _all_accounts,
+        "long_accounts",
         "The long share of the accounts with a position.",
     ),
     *_queries(
         "topLongShortAccountRatio",
-        _top_accounts,
+        "top_long_accounts",
         "The long share of the largest accounts with a position.",
     ),
     *_queries(
         "topLongShortPositionRatio",
-        _top_positions,
+        "top_long_positions",
         "The long share of the positions of the largest accounts.",
         positions=True,
     ),

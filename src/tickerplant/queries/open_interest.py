@@ -127,17 +127,16 @@ def _open_interest_by_time(
     sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for market in contracts:
         marks = _marks(requested, market)
-        for row in requested.positions(market):
-            mark = marks.get(row.time_ms) or _present_mark(market)
-            quantity, value = sums[row.time_ms]
-            worth = _worth(market.instrument, row.open_interest, mark)
-            sums[row.time_ms] = quantity + row.open_interest, value + worth
+        for time_ms, held in requested.positions(market, "open_interest"):
+            mark = marks.get(time_ms) or _present_mark(market)
+            quantity, value = sums[time_ms]
+            sums[time_ms] = quantity + held, value + _worth(market.instrument, held, mark)
     return sums
 
 
 def _marks(requested: Periods, market: Market) -> dict[int, int]:
     """Return the mark price at the beginning of each period that has one."""
-    bars = market.marks.candles.rows(
+    bars = market.marks.opens.rows(
         requested.length, requested.start_ms, requested.end_ms, requested.limit
     )
     return dict(bars[:, (OPEN_TIME, OPEN)].tolist())

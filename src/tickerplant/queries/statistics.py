@@ -70,15 +70,19 @@ class Periods(Struct, frozen=True):
         bars = candles.rows(self.length, self.start_ms, end_ms, self.limit)
         return bars[bars[:, OPEN_TIME] >= self.earliest_ms]
 
-    def positions(self, market: Market) -> list[Positioning]:
-        """Return the positioning at the beginning of the periods, oldest first, up to `limit`.
+    def positions(self, market: Market, field: str) -> list[tuple[int, int]]:
+        """Return the beginnings of the periods, and a field of the positioning then.
+
+        Oldest first, up to `limit`.
 
         Raises:
             RequestError: The source has not sent it.
         """
         current_positioning(market)
-        rows = market.positions.rows(self.length_ms, self.start_ms, self.end_ms, self.limit)
-        return [row for row in rows if row.time_ms >= self.earliest_ms]
+        rows = market.positions.column(
+            field, self.length_ms, self.start_ms, self.end_ms, self.limit
+        )
+        return [row for row in rows if row[0] >= self.earliest_ms]
 
 
 def periods(

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tickerplant.events import Delivered, FundingPaid, Positioning, Trade
+from tickerplant.events import Delivered, FundingPaid, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import Bars
 from tickerplant.market.tape import Rows, trades
@@ -28,7 +28,7 @@ from tickerplant.simulation.history_bars import (
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.instruments import DATED
-from tickerplant.simulation.open_interest import positions
+from tickerplant.simulation.open_interest import PastMarks, PastPositions, past_columns
 from tickerplant.simulation.price_paths import DAY, DAYS, HOURS, WEEK, path_segment, segment_end
 from tickerplant.simulation.recent_trades import (
     older_aggregates,
@@ -115,6 +115,11 @@ class SimulatedHistory:
         return PriceBarHistory(self.inputs, MARK)
 
     @property
+    def mark_opens(self) -> PastMarks:
+        """Bars that open as `marks` do."""
+        return PastMarks(self.inputs)
+
+    @property
     def indices(self) -> PriceBarHistory:
         """Bars of the index price."""
         return PriceBarHistory(self.inputs, INDEX)
@@ -134,9 +139,10 @@ class SimulatedHistory:
         """Return the settlements of the pair's dated contracts since the listing."""
         return deliveries(self.inputs) if self.inputs.instrument.pair in _DATED else ()
 
-    def positions(self) -> tuple[Positioning, ...]:
-        """Return the positioning at every five minutes of the last month."""
-        return positions(self.inputs)
+    @property
+    def positions(self) -> PastPositions:
+        """The positioning at every five minutes of the last month."""
+        return PastPositions(self.inputs)
 
     @property
     def _recent(self) -> Rows:
@@ -154,6 +160,6 @@ def forget_history() -> None:
     """Empty the caches of generated history; it is generated again from the seed on demand."""
     for cached in (
         *(path_segment, segment_end, traded_bars, first_id, price_bars),
-        *(recent_trades, older_aggregates, positions),
+        *(recent_trades, older_aggregates, past_columns),
     ):
         cached.cache_clear()

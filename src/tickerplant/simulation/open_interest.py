@@ -15,17 +15,26 @@ from random import Random
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from tickerplant.events import Positioning
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import OPEN_TIME, VOLUME
+from tickerplant.market.bar_arrays import NO_BARS, empty_bars
+from tickerplant.market.bars import COUNT, OPEN, OPEN_TIME, VOLUME, Bars
 from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile, usd_quantity
-from tickerplant.simulation.history_bars import ORDER_MEAN, Ints, traded_bars
+from tickerplant.simulation.history_bars import (
+    MARK,
+    ORDER_MEAN,
+    Ints,
+    PriceBarHistory,
+    traded_bars,
+)
 from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.price_paths import DAY, HOURS, LENGTHS_MS, WEEK, Floats
 from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.simulation.smooth_noise import SmoothNoise, smooth_noise
+from tickerplant.units import DAY_MS, HOUR_MS
 
 OPEN_INTEREST_DAYS = 0.55
 """Usual open interest, relative to the volume of an ordinary day."""
@@ -108,22 +117,90 @@ def adl_risk(long_accounts: int) -> str:
 
 ANY_ID = 0
 """Any trade id: the traded quantity does not depend on it."""
-MAX_CACHED_CONTRACTS = 8
-"""Contracts whose past positions are cached, at most 2 MB each."""
+MAX_CACHED_CONTRACTS = 1_024
+"""Contracts whose `PastColumns` are cached: 57 kB each, 91 kB from 2^32 steps on."""
+SHARES = ("long_accounts", "top_long_accounts", "top_long_positions")
+"""The fields of `Positioning` that are long shares."""
+
+
+class PastPositions:
+    """The positioning at every five minutes of the month before the start.
+
+    Args:
+        inputs: What the history follows from.
+    """
+
+    def __init__(self, inputs: HistoryInputs) -> None:
+        self._inputs = inputs
+        self.times_ms = _times_ms(inputs)
+
+    def column(self, field: str, times_ms: range) -> list[int]:
+        """Return a number of `Positioning` at some of `times_ms`."""
+        if field in SHARES:
+            return long_shares(self._inputs, np.array(times_ms, np.int64))[SHARES.index(field)]
+        first = (times_ms.start - self.times_ms.start) // POSITIONING_PERIOD_MS
+        every = times_ms.step // POSITIONING_PERIOD_MS
+        steps = past_columns(self._inputs).steps[first : first + every * len(times_ms) : every]
+        return [each * self._inputs.instrument.step_size for each in steps.tolist()]
+
+
+class PastMarks:
+    """Bars that open as those of the mark price do, and have no other prices.
+
+    Args:
+        inputs: What the history follows from.
+    """
+
+    def __init__(self, inputs: HistoryInputs) -> None:
+        self._inputs = inputs
+
+    def minutes(self) -> Bars:
+        """Return every five minutes of the last week."""
+        return _opening_bars(*past_columns(self._inputs).marks, POSITIONING_PERIOD_MS)
+
+    def hours(self) -> Bars:
+        """Return the hours before them, up to a month before the start."""
+        return _opening_bars(*past_columns(self._inputs).hourly_marks, HOUR_MS)
+
+    def days(self) -> Bars:
+        """Return none: no statistic is older."""
+        return NO_BARS
+
+
+class PastColumns(Struct, frozen=True):
+    """What is known only after a month was generated."""
+
+    steps: NDArray[np.unsignedinteger]
+    """The open interest at every five minutes, in steps."""
+    marks: tuple[int, Ints]
+    """Since when, and the mark price at every five minutes of the last week."""
+    hourly_marks: tuple[int, Ints]
+    """The same at the hours before."""
 
 
 @lru_cache(maxsize=MAX_CACHED_CONTRACTS)
-def positions(inputs: HistoryInputs) -> tuple[Positioning, ...]:
-    """Return the positioning at every five minutes of the month before the start."""
-    instrument = inputs.instrument
-    times_ms = _times_ms(inputs)
-    open_interest = [steps * instrument.step_size for steps in _past_steps(inputs, times_ms)]
-    accounts, top_accounts, top_positions = long_shares(inputs, times_ms)
-    columns = (open_interest, accounts, top_accounts, top_positions, times_ms.tolist())
-    return tuple(
-        Positioning(instrument.symbol, open_interest, long, top, top_long, adl_risk(long), time_ms)
-        for open_interest, long, top, top_long, time_ms in zip(*columns, strict=True)
+def past_columns(inputs: HistoryInputs) -> PastColumns:
+    """Return what is kept of the month before the start."""
+    steps = _past_steps(inputs)
+    marks, since_ms = PriceBarHistory(inputs, MARK), _oldest_ms(inputs) - DAY_MS
+    return PastColumns(
+        np.array(steps, np.min_scalar_type(max(steps, default=0))),
+        _opens(marks.minutes(), POSITIONING_PERIOD_MS, since_ms),
+        _opens(marks.hours(), HOUR_MS, since_ms),
     )
+
+
+def _opens(bars: Bars, length_ms: int, since_ms: int) -> tuple[int, Ints]:
+    """Return since when there are bars, and the price at every `length_ms`."""
+    times_ms = bars[:, OPEN_TIME]
+    kept = bars[(times_ms % length_ms == 0) & (times_ms >= since_ms)]
+    return int(kept[0, OPEN_TIME]) if len(kept) else since_ms, kept[:, OPEN].copy()
+
+
+def _opening_bars(first_ms: int, opens: Ints, length_ms: int) -> Bars:
+    bars = empty_bars(first_ms, len(opens), 0, length_ms)
+    bars[:, OPEN], bars[:, COUNT] = opens, 1
+    return bars
 
 
 def publish_time_ms(inputs: HistoryInputs) -> int:
@@ -136,8 +213,8 @@ def opening_open_interest(inputs: HistoryInputs) -> int:
     target = round(_targets(inputs, np.array([publish_time_ms(inputs)]))[0])
     if not _listed_lately(inputs):
         return target
-    times_ms = _times_ms(inputs)
-    upper_bounds = _upper_bounds(_traded_steps(inputs, times_ms), _chances(inputs, len(times_ms)))
+    traded = _traded_steps(inputs, _times_ms(inputs))
+    upper_bounds = _upper_bounds(traded, _chances(inputs, len(traded)))
     return min(target, upper_bounds[-1])
 
 
@@ -164,10 +241,10 @@ def _listed_lately(inputs: HistoryInputs) -> bool:
     return inputs.listed_ms(POSITIONING_PERIOD_MS) > _oldest_ms(inputs)
 
 
-def _times_ms(inputs: HistoryInputs) -> Ints:
+def _times_ms(inputs: HistoryInputs) -> range:
     """Return every whole five minutes of the month before the start, since the listing."""
     first_ms = max(_oldest_ms(inputs), inputs.listed_ms(POSITIONING_PERIOD_MS))
-    return np.arange(first_ms, publish_time_ms(inputs), POSITIONING_PERIOD_MS, dtype=np.int64)
+    return range(first_ms, publish_time_ms(inputs), POSITIONING_PERIOD_MS)
 
 
 def _targets(inputs: HistoryInputs, times_ms: Ints) -> list[float]:
@@ -179,11 +256,17 @@ def _targets(inputs: HistoryInputs, times_ms: Ints) -> list[float]:
     ]
 
 
-def _past_steps(inputs: HistoryInputs, times_ms: Ints) -> list[int]:
-    """Return the open interest at many times, in steps."""
+def _past_steps(inputs: HistoryInputs) -> list[int]:
+    """Return the open interest at every five minutes of the month before the start, in steps."""
+    times_ms = _times_ms(inputs)
     traded, chances = _traded_steps(inputs, times_ms), _chances(inputs, len(times_ms))
     open_interest = [opening_open_interest(inputs)]
-    before = zip(_targets(inputs, times_ms), traded.tolist(), chances.tolist(), strict=True)
+    before = zip(
+        _targets(inputs, np.array(times_ms, np.int64)),
+        traded.tolist(),
+        chances.tolist(),
+        strict=True,
+    )
     for target, quantity, chance in reversed(list(before)):
         open_interest.append(next_open_interest(open_interest[-1], target, quantity, chance))
     rows = open_interest[:0:-1]
@@ -205,7 +288,7 @@ def _chances(inputs: HistoryInputs, count: int) -> Floats:
     return np.random.default_rng(random.getrandbits(64)).uniform(-RANDOM_SHARE, RANDOM_SHARE, count)
 
 
-def _traded_steps(inputs: HistoryInputs, times_ms: Ints) -> Ints:
+def _traded_steps(inputs: HistoryInputs, times_ms: range) -> Ints:
     """Return the steps traded in the five minutes from each time, up to the start.
 
     Where only hours are known, five minutes are a twelfth of an hour.
