@@ -36,7 +36,7 @@ class Refusal(Struct, frozen=True):
     error: str
     """The problem, and what to do."""
     logged: str
-    """The same for the log."""
+    """The same for the log; empty if it is logged already."""
     headers: Headers = ()
 
 

@@ -103,7 +103,7 @@ class Rest:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
-        path, method = scope["path"], scope["method"]
+        path, method = _path(scope["path"], scope["raw_path"]), scope["method"]
         client, headers = scope["client"], dict(scope["headers"])
         address = self._endpoint.charged_to(client[0] if client else UNKNOWN, headers)
         pending: PendingResponse | None = scope["state"].get(PENDING)
@@ -202,7 +202,7 @@ class Rest:
         `is_from_here` says whether the request was sent on the machine that received it.
         """
         route = ROUTER.find(path)
-        refusal = self._refusal(route, method, path, headers, is_from_here=is_from_here)
+        refusal = self._refusal(route, method, path, headers, address, is_from_here=is_from_here)
         if refusal is not None:
             return route is not None, self._refuse(refusal, address)
         if route is not None:
@@ -316,6 +316,7 @@ class Rest:
         method: str,
         path: str,
         headers: Mapping[bytes, bytes],
+        address: str,
         *,
         is_from_here: bool,
     ) -> Refusal | None:
@@ -323,17 +324,19 @@ class Rest:
         if not path.startswith(PLANT_PATHS) or (route is not None and route.is_public(method)):
             return None
         token = self._plane.token
-        if not token.opens(headers):
-            return token.refusal(headers)
+        if refusal := token.refusal(headers, address, self._endpoint.clock()):
+            return refusal
         is_for_here = route is not None and route.is_for_here(method)
         is_refused = is_for_here and not is_from_here and not token.is_needed
         return NOT_FROM_HERE if is_refused else None
 
     def _refuse(self, refusal: Refusal, address: str) -> Response:
-        """Log and refuse a request to one of the server's own pages."""
-        self._endpoint.complaints.add(
-            f"{PLANT_PATHS} {refusal.status}", f"! {refusal.logged}", peer=address
-        )
+        """Count and refuse a request to one of the server's own pages; the first is logged."""
+        kind, complaints = f"{PLANT_PATHS} {refusal.status}", self._endpoint.complaints
+        if refusal.logged:
+            complaints.add(kind, f"! {refusal.logged}", peer=address)
+        else:
+            complaints.count(kind, 1)
         return problem_response(refusal.status, refusal.error, headers=refusal.headers)
 
     async def _body(self, receive: Any, route: Route) -> bytes | Response:
@@ -428,6 +431,20 @@ def _no_operation(path: str) -> Response:
     return problem_response(
         404, f"there is no operation {path[:MAX_SHOWN]}: see {OPENAPI_PATH} for all of them{hint}"
     )
+
+
+def _path(path: str, raw_path: bytes) -> str:
+    """Return the path of a request: as it was sent if it escapes more of an operation than its id.
+
+    So what stands before a server, and looks at the beginning of paths, sees what the server sees.
+    """
+    if b"%" not in raw_path or not path.startswith(PLANT_PATHS):
+        return path
+    route, parent = ROUTER.find(path), path.rpartition("/")[0]
+    has_id = route is not None and bool(route.id)
+    if has_id and raw_path.startswith(f"{parent}/".encode()):
+        return path
+    return raw_path.decode("ascii", "replace")
 
 
 def _target(raw_path: bytes, query_string: bytes) -> str:

@@ -17,7 +17,6 @@ from tickerplant.server.operations.openapi import openapi_document
 from tickerplant.server.operations.operation import Operation, QueryParam
 from tickerplant.server.operations.pages import PROFILE_PATH
 from tickerplant.server.response import JSON
-from tickerplant.server.token import Token
 
 DOCUMENT = json.loads(json.dumps(openapi_document(OPERATIONS)))
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -132,21 +131,26 @@ async def test_an_unknown_parameter_is_refused_with_those_there_are() -> None:
         assert (await house.get("/metrics?x=1")).status == 200, "a scraper may have its own"
 
 
+@looped
+async def test_an_operation_has_one_path() -> None:
+    async with loopback() as house:
+        assert (await house.get("/plant/v1/nodes")).status == 200
+        for path in (
+            *("/%70lant/v1/nodes", "/plant%2Fv1/nodes", "/plant/v1/%6Eodes", "/plant/v1%2fnodes"),
+            *("//plant/v1/nodes", "/plant/v1//nodes", "/x/../plant/v1/nodes", "/plant/v1/./nodes"),
+            *(
+                "/plant/v1/nodes/",
+                "/PLANT/v1/nodes",
+                "/plant/v1/nodes;x",
+                "/plant/v1/connections%2Fc1",
+            ),
+        ):
+            assert (await house.get(path)).status == 404, path
+        gone = await house.get("/plant/v1/connections/%63%2D1", method="DELETE")
+        assert "c-1" in gone.json["error"], "only an id may be escaped"
+
+
 TOKEN = "correct horse"  # noqa: S105  # of this test alone
-
-
-@pytest.mark.parametrize(
-    "given", [b"", b"Bearer", b"Bearer wrong", b"correct horse", b"Basic correct horse"]
-)
-def test_only_the_token_opens_the_control_plane(given: bytes) -> None:
-    token = Token(TOKEN)
-    headers = {b"authorization": given} if given else {}
-    assert not token.opens(headers)
-    refusal = token.refusal(headers)
-    assert refusal.status == 401
-    assert TOKEN not in refusal.error + refusal.logged
-    assert token.opens({b"authorization": b"bearer " + TOKEN.encode()})
-    assert Token().opens(headers), "none is needed"
 
 
 @looped

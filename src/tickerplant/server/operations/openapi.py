@@ -25,6 +25,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     ),
     "BodyTooLong": (413, "The body has more bytes than are read."),
     "UrlTooLong": (414, "The URL has more bytes than are read."),
+    "TooManyTokens": (429, "Too many wrong tokens came from the address of the client."),
     "NotJson": (415, "The body is no `application/json`."),
 }
 """The responses that several operations have, by name."""
@@ -163,7 +164,7 @@ def _responses(row: Operation, schema_of: Mapping[type[Struct], Schema]) -> Sche
     responses: Schema = {"200": {"description": row.summary, "content": content}}
     names = []
     if is_control:
-        names += ["Forbidden"] if row.is_public else ["Unauthorized", "Forbidden"]
+        names += ["Forbidden"] if row.is_public else ["Unauthorized", "TooManyTokens", "Forbidden"]
         names += ["Invalid", "UrlTooLong"]
         names += [] if row.method in READING else ["NotJson"]
         names += ["BodyTooLong"] if row.method == "POST" else []
