@@ -38,8 +38,12 @@ def check_regular(path: str | Path, *, pipes: bool = False) -> None:
         return
     if pipes and stat.S_ISFIFO(mode) and Path(path).resolve().is_relative_to(_OPEN_PIPES):
         return
-    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
-    raise OSError(EINVAL, f"is {kind}, expected a file", str(path))
+    raise OSError(EINVAL, f"is {kind_of(mode)}, expected a file", str(path))
+
+
+def kind_of(mode: int) -> str:
+    """Return what a file that is not a regular one is, in words."""
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
 
 
 def open_regular(path: str | Path, *, pipes: bool = False) -> BufferedReader:

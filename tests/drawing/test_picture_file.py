@@ -25,8 +25,13 @@ def test_what_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.svg"
     path.write_text("before")
     file = PictureFile("--out", str(path), PICTURE_ENDINGS)
-    (tmp_path / f".a.svg.{os.getpid()}.part").mkdir()  # where it would be written first
-    with pytest.raises(OSError, match="directory"):
+    unfinished = tmp_path / f".a.svg.{os.getpid()}.part"
+    unfinished.mkdir()  # where it would be written first
+    with pytest.raises(OSError, match="is a folder"):
+        file.write("after")
+    unfinished.rmdir()
+    unfinished.symlink_to(path)
+    with pytest.raises(OSError, match="is a link"):
         file.write("after")
     assert path.read_text() == "before"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting import csv_files, export, journal, parquet
 from tickerplant.exporting.buffers import LIMITS, Limits
+from tickerplant.exporting.hftbacktest import UNFINISHED_FOLDER
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
 from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.recording.line import Line
@@ -624,6 +626,42 @@ def test_a_symbol_from_outside_stays_in_the_folder(tmp_path: Path, to: str) -> N
     if to == "parquet":
         symbols = one(f"select distinct symbol from '{out}/**/*.parquet'")
         assert {row[0] for row in symbols} == set(HOSTILE), "DuckDB reads %XX"
+
+
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [
+        *(("parquet", name) for name in (JOURNAL, "venue=usdm", "venue=mine")),
+        *(("csv", name) for name in (JOURNAL, csv_files.PARTS, "data")),
+        *(("hftbacktest", name) for name in (UNFINISHED_FOLDER, "BTCUSDT_20260225.npz")),
+    ],
+)
+def test_no_link_leads_out_of_the_folder(
+    said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str], to: str, name: str
+) -> None:
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    tape = recording(tmp_path / "tape", said["usdm"][:50])
+    part = "table=trades/symbol=A/date=2026-02-25/part-000009-1.parquet"
+    for path in (part, "futures/A.csv.zst", "mine.csv"):
+        (mine / path).parent.mkdir(parents=True, exist_ok=True)
+        (mine / path).write_bytes(b"mine")
+    if name == "venue=mine":
+        assert run(out, tape, format=to) == 0
+    out.mkdir(exist_ok=True)
+    (out / name).symlink_to(mine / "mine.csv" if name.count(".") == 1 and name[0] != "." else mine)
+    before, theirs = files(mine), files(out)
+    assert run(out, tape, format=to) == 1
+    assert f"{out / name}: is a link" in capsys.readouterr().err
+    assert (files(mine), files(out)) == (before, theirs)
+
+
+def test_a_pipe_named_as_a_file_of_an_export_is_refused(
+    said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "BTCUSDT_20260225.npz")
+    tape = recording(tmp_path / "tape", said["usdm"][:50])
+    assert run(tmp_path, tape, format="hftbacktest") == 1
+    assert "BTCUSDT_20260225.npz: is a named pipe, expected a file" in capsys.readouterr().err
 
 
 def test_a_text_that_would_break_a_csv_file_is_left_out(

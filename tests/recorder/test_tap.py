@@ -333,6 +333,13 @@ def test_each_venue_has_a_recording_of_its_own(tmp_path: Path) -> None:
         assert len(read(folder)[0]) > 3
 
 
+def test_a_recording_of_a_venue_behind_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/usdm").symlink_to(tmp_path)
+    assert "usdm is no link" in refusal(TapSettings(folder=str(tmp_path / "folder")), case(BTCUSDT))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_venue_without_contracts_or_streams_is_not_recorded(tmp_path: Path) -> None:
     it = case(BTCUSDT)
     Taps(TapSettings(folder=str(tmp_path / "a")), it.plant, URLS, it.readiness.warn).close("done")
@@ -409,7 +416,9 @@ def test_a_failed_disk_is_reported_while_serving_continues(tmp_path: Path) -> No
     taps.tick()
     assert taps.has_failed
     [warning] = it.readiness.warnings
-    assert warning.startswith(f"usdm: nothing is recorded any more: {tmp_path / 'usdm'}/000001-")
+    assert warning.startswith(
+        f"usdm: nothing is recorded any more: {tmp_path / 'usdm'}: No such file"
+    )
     assert "No such file or directory" in lines[0]
 
 

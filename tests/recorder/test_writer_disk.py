@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from shutil import rmtree
@@ -22,8 +23,8 @@ from written import (
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.line import Damage
-from tickerplant.recording.manifest import read_manifest
-from tickerplant.recording.manifest_entries import Dropped, RunEnded
+from tickerplant.recording.manifest import TAIL, read_manifest
+from tickerplant.recording.manifest_entries import MANIFEST, Dropped, RunEnded
 from tickerplant.recording.segments import Segments, segment_paths
 
 WRITES_TOO_MUCH = """
@@ -145,3 +146,23 @@ def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     with pytest.raises(RecordingError, match=r"is a link to .*nothing, which does not exist"):
         writer(tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", [MANIFEST, TAIL, "000009-20261121T181900Z.zst"])
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_nothing_is_repaired_through_a_link(
+    tmp_path: Path, name: str, link: Callable[[Path, Path], None]
+) -> None:
+    folder, elsewhere = tmp_path / "market", tmp_path / "mine"
+    recording = writer(folder)
+    add(recording, range(10))
+    recording.close("done")
+    torn = (folder / MANIFEST).read_bytes() + b'{"torn'
+    (folder / MANIFEST).write_bytes(torn)
+    elsewhere.write_bytes(torn if name == MANIFEST else b"mine\n" * 99)
+    (folder / name).unlink(missing_ok=True)
+    link(folder / name, elsewhere)
+    before = {path.name: path.read_bytes() for path in (elsewhere, *folder.iterdir())}
+    with pytest.raises(RecordingError, match=rf"{name}: is a (hard )?link"):
+        writer(folder)
+    assert before == {path.name: path.read_bytes() for path in (elsewhere, *folder.iterdir())}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tickerplant.errors import ConfigError
+from tickerplant.own_folder import OwnFolder
 from tickerplant.suggestions import suggestion
 
 PAGE_ENDINGS = (".html", ".htm")
@@ -49,10 +50,13 @@ class PictureFile:
             OSError: It cannot be written; nothing of it is left.
         """
         data = content.encode() if isinstance(content, str) else content
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
-            unfinished.write_bytes(data)
-            unfinished.replace(self.path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        folder = OwnFolder(self.path.parent)
+        unfinished = f".{self.path.name}.{os.getpid()}.part"
+        with folder.open(unfinished, "wb") as file:
+            try:
+                file.write(data)
+                file.flush()
+                self.path.with_name(unfinished).replace(self.path)
+            except BaseException:
+                folder.remove(unfinished)
+                raise

@@ -35,6 +35,7 @@ from tickerplant.messages.book import BookTicker
 from tickerplant.messages.kline import CandleMessage
 from tickerplant.messages.message import Message
 from tickerplant.messages.trade import AggregateTrade, Liquidation, Trade
+from tickerplant.own_folder import OwnFolder
 from tickerplant.regular_files import open_regular
 from tickerplant.stream_name import parse_stream_name
 from tickerplant.venue import COINM, USDM
@@ -191,7 +192,10 @@ def path_of(layout: CsvLayout, stream: str, venue: str, symbol: str, date: str) 
 class CsvWriter:
     """Writes units as CSV into a folder."""
 
-    patterns: tuple[str, ...] = tuple(f"{PARTS}/**/*.csv.zst{end}" for end in ("", UNFINISHED))
+    patterns: tuple[str, ...] = (
+        *(f"{PARTS}/**/*.csv.zst{end}" for end in ("", UNFINISHED)),
+        f"data/**/*.csv{UNFINISHED}",
+    )
     tables: frozenset[str] = frozenset(LAYOUTS)
 
     def __init__(self, folder: Path) -> None:
@@ -199,6 +203,7 @@ class CsvWriter:
         """Messages of this unit that were not written."""
         self.first_rejected: RejectedMessage | None = None
         self._folder = folder
+        self._own = OwnFolder(folder)
         self._number = 0
         self._layouts: dict[str, CsvLayout] = {}
         """By place."""
@@ -253,9 +258,8 @@ class CsvWriter:
                 self._reject(table, message, "a text in it would break the file")
         if lines:
             part = f"{PARTS}/{place.removesuffix('.csv')}/{self._number:06d}.csv.zst"
-            path = self._folder / f"{part}{UNFINISHED}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab" if part in self._parts else "wb") as file:
+            mode = "ab" if part in self._parts else "wb"
+            with self._own.open(f"{part}{UNFINISHED}", mode) as file:
                 self._parts[part] = None
                 file.write(self._compress("".join(lines).encode()))
         return len(lines)
@@ -278,15 +282,14 @@ class CsvWriter:
         """
         sizes = {}
         for part in self._parts:
-            path = self._folder / f"{part}{UNFINISHED}"
-            sizes[part] = path.stat().st_size
-            path.replace(self._folder / part)
+            self._own.replace(f"{part}{UNFINISHED}", Path(part).name)
+            sizes[part] = (self._folder / part).stat().st_size
         return sizes
 
     def abandon(self) -> None:
         """Remove the files of the unit."""
         for part in self._parts:
-            (self._folder / f"{part}{UNFINISHED}").unlink(missing_ok=True)
+            self._own.remove(f"{part}{UNFINISHED}")
 
     def complete(self, journal: Journal) -> int:
         """Assemble the files whose parts have changed; return the number of all files.
@@ -302,16 +305,14 @@ class CsvWriter:
             made = journal.assembled.get(place)
             path = self._folder / place
             if made is None or made.parts != tuple(parts) or not _has(path, made.size_bytes):
-                size_bytes = self._assemble(path, _header(place), parts)
+                size_bytes = self._assemble(place, parts)
                 journal.write(Assembled(path=place, parts=tuple(parts), size_bytes=size_bytes))
         return len(wanted)
 
-    def _assemble(self, path: Path, header: str, parts: Sequence[str]) -> int:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}{UNFINISHED}")
+    def _assemble(self, place: str, parts: Sequence[str]) -> int:
         reader = zstandard.ZstdDecompressor()
-        with unfinished.open("wb") as file:
-            file.write(f"{header}\n".encode())
+        with self._own.open(f"{place}{UNFINISHED}", "wb") as file:
+            file.write(f"{_header(place)}\n".encode())
             for part in parts:
                 with (
                     open_regular(self._folder / part) as stored,
@@ -319,7 +320,7 @@ class CsvWriter:
                 ):
                     shutil.copyfileobj(text, file, COPIED_BYTES)
             size_bytes = file.tell()
-        unfinished.replace(path)
+        self._own.replace(f"{place}{UNFINISHED}", Path(place).name)
         return size_bytes
 
 

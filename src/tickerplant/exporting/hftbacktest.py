@@ -30,6 +30,7 @@ from tickerplant.exporting.hftbacktest_rows import EventFile, comment_of, write_
 from tickerplant.exporting.holes import holes_of
 from tickerplant.exporting.report import ExportReport, Shift, print_report
 from tickerplant.formatting import printable
+from tickerplant.own_folder import OwnFolder
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import Damage, RecordedFile, merge, share_read
 from tickerplant.recording.manifest_entries import SegmentSealed
@@ -109,6 +110,7 @@ def export_hftbacktest(
     if base_latency_ns < 0:
         raise ConfigError("--base-latency-ns", base_latency_ns, "0 or more nanoseconds")
     try:
+        OwnFolder(out).check_tree("*.npz")
         with _unfinished_folder(out) as unfinished:
             export = _Export(recordings, unfinished, out, symbols, base_latency_ns, extras)
             return export.run(start_ns, end_ns, progress)
@@ -242,6 +244,7 @@ class _Export:
             written = write_in_order(events.path, made, latency_ns, self._fingerprint)
             self._events += written.rows
             target = self._target(symbol)
+            OwnFolder(self._out).check(target.name)
             made.replace(target)
             if written.shift_ns:
                 self._shifts.append(
@@ -286,20 +289,20 @@ def _of_file(path: Path) -> list[object]:
 @contextmanager
 def _unfinished_folder(out: Path) -> Iterator[Path]:
     """Create the folder of unfinished files, empty, and remove it afterwards."""
-    folder = out / UNFINISHED_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    out.mkdir(parents=True, exist_ok=True)
+    with OwnFolder(out).inside(UNFINISHED_FOLDER, creates=True) as opened:
+        handle = os.dup(opened)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError("--out", str(out), "a folder not in use by another export") from None
-        for path in folder.iterdir():
-            path.unlink()
+        for path in (out / UNFINISHED_FOLDER).iterdir():
+            OwnFolder(out).remove(f"{UNFINISHED_FOLDER}/{path.name}")
         try:
-            yield folder
+            yield out / UNFINISHED_FOLDER
         finally:
-            rmtree(folder, ignore_errors=True)
+            rmtree(out / UNFINISHED_FOLDER, ignore_errors=True)
     finally:
         os.close(handle)
 
@@ -336,6 +339,7 @@ def export_npz(
     totals: list[Totals] = []
     try:
         for venue, several in recordings.items():
+            OwnFolder(out).check_tree(venue)
             totals.append(
                 export_hftbacktest(
                     several,

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickerplant.archive.tables import DECIMALS, DIGITS
+from tickerplant.regular_files import open_regular
 
 DEPTH_EVENT = 1
 TRADE_EVENT = 2
@@ -322,7 +323,7 @@ def npz_rows(
 def comment_of(path: Path) -> bytes:
     """Return the comment of a file; empty if there is no complete file."""
     try:
-        with ZipFile(path) as archive:
+        with open_regular(path) as file, ZipFile(file) as archive:
             return archive.comment
     except (OSError, BadZipFile):
         return b""

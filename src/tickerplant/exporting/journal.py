@@ -23,7 +23,8 @@ from msgspec import Struct, field
 from tickerplant.archive.selection import END_NS
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.units import Unit
-from tickerplant.regular_files import check_regular, read_regular
+from tickerplant.own_folder import OwnFolder
+from tickerplant.regular_files import read_regular
 
 JOURNAL = "export.jsonl"
 """The file name."""
@@ -145,7 +146,7 @@ class Journal:
         Raises:
             OSError: It cannot be written.
         """
-        with (self.folder / JOURNAL).open("ab") as file:
+        with OwnFolder(self.folder).open(JOURNAL, "ab") as file:
             file.write(_encode(line) + b"\n")
         self._take(line)
 
@@ -183,8 +184,8 @@ class Journal:
         known = {path for each in self._finished.values() for path in each.parts}
         for pattern in patterns:
             for path in self.folder.glob(pattern):
-                if str(path.relative_to(self.folder)) not in known:
-                    path.unlink()
+                if (name := str(path.relative_to(self.folder))) not in known:
+                    OwnFolder(self.folder).remove(name)
 
 
 @contextmanager
@@ -199,13 +200,14 @@ def opened_journal(folder: Path, options: Options, patterns: Iterable[str]) -> I
     Raises:
         ConfigError: The folder belongs to another export, or one is running in it.
         RecordingError: The journal cannot be read.
-        OSError: The folder is not writable.
+        OSError: The folder is not writable, or a file of the export is a link.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / JOURNAL
-    if path.exists():
-        check_regular(path)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    own = OwnFolder(folder)
+    for top in {pattern.partition("/")[0] for pattern in patterns}:
+        own.check_tree(top)
+    handle = own.descriptor(JOURNAL, os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,7 @@ from tickerplant.exporting.buffers import LIMITS, Buffer, Buffers, Limits
 from tickerplant.exporting.journal import UNFINISHED, Journal
 from tickerplant.exporting.writer import path_part
 from tickerplant.messages.message import Message
+from tickerplant.own_folder import OwnFolder
 
 COMPRESSION_LEVEL = 6
 COLUMN_BYTES = 1 << 9
@@ -47,13 +48,14 @@ class ParquetWriter:
         limits: Limits = LIMITS,
     ) -> None:
         self._folder = folder
+        self._own = OwnFolder(folder)
         self._numbers = numbers
         self._converters: dict[str, Converter] = {}
         self._groups = Buffers(self._write_group, limits.group_rows, limits.group_bytes)
         self._max_open_files = limits.open_files
         self._number = 0
-        self._open: OrderedDict[str, Any] = OrderedDict()
-        """Parquet writers by place, least recently used first."""
+        self._open: OrderedDict[str, tuple[Any, IO[bytes]]] = OrderedDict()
+        """Parquet writers and their files by place, least recently used first."""
         self._begun: Counter[str] = Counter()
         """The number of parts, by place."""
         self._parts: list[str] = []
@@ -115,25 +117,29 @@ class ParquetWriter:
         return found
 
     def _file(self, table: Table, place: str) -> Any:
-        file = self._open.get(place)
-        if file is not None:
+        if place in self._open:
             self._open.move_to_end(place)
-            return file
+            return self._open[place][0]
         if len(self._open) >= self._max_open_files:
-            _, oldest = self._open.popitem(last=False)
-            oldest.close()
+            self._close(last=False)
         self._begun[place] += 1
         part = f"{place}/part-{self._number:06d}-{self._begun[place]}.parquet"
         self._parts.append(part)
-        path = self._folder / f"{part}{UNFINISHED}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._open[place] = file = pq.ParquetWriter(
-            path,
+        file = self._own.open(f"{part}{UNFINISHED}", "wb")
+        writer = pq.ParquetWriter(
+            file,
             self._converter(table).schema,
             compression="zstd",
             compression_level=COMPRESSION_LEVEL,
         )
-        return file
+        self._open[place] = writer, file
+        return writer
+
+    def _close(self, *, last: bool = True) -> None:
+        """Close a file: that which was used last, or longest ago."""
+        _, (writer, file) = self._open.popitem(last)
+        with file:
+            writer.close()
 
     def finish(self) -> dict[str, int]:
         """Finish the unit; return the sizes of its files by their paths in the folder.
@@ -143,12 +149,11 @@ class ParquetWriter:
         """
         self._groups.flush()
         while self._open:
-            self._open.popitem()[1].close()
+            self._close()
         sizes = {}
         for part in self._parts:
-            path = self._folder / f"{part}{UNFINISHED}"
-            sizes[part] = path.stat().st_size
-            path.replace(self._folder / part)
+            self._own.replace(f"{part}{UNFINISHED}", Path(part).name)
+            sizes[part] = (self._folder / part).stat().st_size
         return sizes
 
     def abandon(self) -> None:
@@ -156,9 +161,9 @@ class ParquetWriter:
         self._groups.clear()
         while self._open:
             with suppress(OSError):
-                self._open.popitem()[1].close()
+                self._close()
         for part in self._parts:
-            (self._folder / f"{part}{UNFINISHED}").unlink(missing_ok=True)
+            self._own.remove(f"{part}{UNFINISHED}")
 
     def complete(self, journal: Journal) -> int:
         """Return the number of files; parts are not assembled."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from msgspec import structs
 
 from tickerplant.errors import RecordingError
+from tickerplant.own_folder import OwnFolder
 from tickerplant.recording.manifest import TAIL, Tail, digest_of
 from tickerplant.recording.manifest_entries import MANIFEST, Entry, encode_entry
-from tickerplant.regular_files import check_regular
 
 READER_LOCK_S = 0.2
 """A reader holds the lock of the manifest for an instant, to see whether a recorder runs; a lock that
@@ -29,15 +29,13 @@ class AppendFile:
         flags: How it is opened.
 
     Raises:
-        OSError: The file cannot be opened or created, or is not a regular file.
+        OSError: The file cannot be opened or created, or is a link, or no file.
     """
 
     def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_CREAT | os.O_APPEND) -> None:
         self.path = path
         is_new = not path.exists()
-        if not is_new:
-            check_regular(path)
-        self.descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        self.descriptor = OwnFolder(path.parent).descriptor(path.name, flags)
         if is_new:
             sync_folder(path.parent)
         self.size_bytes = os.fstat(self.descriptor).st_size

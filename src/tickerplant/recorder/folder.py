@@ -7,16 +7,18 @@ No file is ever removed, and files of other programs are never changed.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 
 from msgspec import Struct
 
 from tickerplant.errors import RecordingError
+from tickerplant.own_folder import OwnFolder
 from tickerplant.recorder.append_file import ManifestFile, sync_folder
 from tickerplant.recorder.segment_file import RepairedSegment
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.line import Damage
-from tickerplant.recording.manifest import MAX_BYTES, Manifest, Tail, read_manifest, read_tail
+from tickerplant.recording.manifest import MAX_BYTES, TAIL, Manifest, Tail, read_manifest, read_tail
 from tickerplant.recording.manifest_entries import (
     FORMAT,
     MANIFEST,
@@ -75,6 +77,9 @@ def open_folder(name: str, venue: Venue, software: str, time_ns: int) -> Folder:
     try:
         _check_content(path)
         _create(path)
+        _check_own(path, MANIFEST, TAIL)
+        if not (path / MANIFEST).exists():
+            _check_own(path, *_unsealed(path, {}))
         manifest_file = ManifestFile(path)
         try:
             return _opened(path, manifest_file, venue, software, time_ns)
@@ -94,6 +99,19 @@ def _create(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for each in reversed(missing):
         sync_folder(each.parent)
+
+
+def _check_own(path: Path, *names: str) -> None:
+    """Refuse a folder in which a repair would change a file that is elsewhere too."""
+    folder = OwnFolder(path)
+    for name in names:
+        folder.check(name)
+
+
+def _unsealed(path: Path, sealed: Container[str]) -> list[str]:
+    """Return the names of the segments that are to be repaired."""
+    names = (segment.name for segment in segment_paths(str(path)))
+    return [name for name in names if name not in sealed and NAME.fullmatch(name)]
 
 
 def _check_content(path: Path) -> None:
@@ -165,6 +183,7 @@ def _manifest(path: Path, manifest_file: ManifestFile, repairs: list[str]) -> Ma
     """Return the manifest without its incomplete end; None if it has no complete line."""
     text = read_regular(manifest_file.path, MAX_BYTES)
     if b"\n" not in text and text.startswith(_FIRST_WORDS[: len(text)]):
+        _check_own(path, *_unsealed(path, {}))
         if text:
             _truncate(manifest_file, 0, repairs)
         elif segments := segment_paths(str(path)):
@@ -174,6 +193,7 @@ def _manifest(path: Path, manifest_file: ManifestFile, repairs: list[str]) -> Ma
         return None
     flaws: list[Damage] = []
     manifest = read_manifest(str(path), flaws.append)
+    _check_own(path, *_unsealed(path, manifest.sealed))
     if manifest.torn_bytes:
         flaws.pop()
         _truncate(manifest_file, manifest.size_bytes, repairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -15,7 +16,6 @@ from tickerplant.recorder.append_file import AppendFile
 from tickerplant.recording.block import TIME_DIGITS, Head, Region, Unpacker, walk
 from tickerplant.recording.manifest_entries import SegmentSealed
 from tickerplant.recording.segments import segment_name
-from tickerplant.regular_files import open_regular
 from tickerplant.units import NS_PER_S
 
 
@@ -90,12 +90,11 @@ class RepairedSegment:
         self._streams: Counter[str] = Counter()
         self._heads: list[Head] = []
         self._unpacker = Unpacker()
-        with open_regular(path) as reading:
-            size_bytes = reading.seek(0, 2)
-            torn = [found for found in walk(reading) if not self._keep(path, found)]
-        file = AppendFile(path)
+        file = AppendFile(path, os.O_RDWR)
+        reading = os.fdopen(file.descriptor, "rb", closefd=False)
         try:
-            cut_bytes = 0
+            torn = [found for found in walk(reading) if not self._keep(path, found)]
+            size_bytes, cut_bytes = file.size_bytes, 0
             if torn and torn[-1].offset_bytes + torn[-1].size_bytes == size_bytes:
                 cut_bytes = size_bytes - torn[-1].offset_bytes
                 torn.pop()
@@ -109,6 +108,8 @@ class RepairedSegment:
                 for found in torn
             ]
             file.sync()
+            reading.seek(0)
+            digest = hashlib.file_digest(reading, hashlib.sha256).hexdigest()
         finally:
             file.close()
         heads = self._heads
@@ -124,7 +125,7 @@ class RepairedSegment:
             blocks=len(heads),
             text_bytes=sum(head.text_bytes for head in heads),
             size_bytes=file.size_bytes,
-            sha256=_sha256(path),
+            sha256=digest,
             streams=dict(self._streams),
             cut_bytes=cut_bytes,
         )
@@ -159,8 +160,3 @@ def _streams(text: bytes) -> Iterable[str]:
                 yield msgspec.json.decode(b'"%b"' % name, type=str)
             except msgspec.DecodeError:
                 continue  # not written here
-
-
-def _sha256(path: Path) -> str:
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, hashlib.sha256).hexdigest()

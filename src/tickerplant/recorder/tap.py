@@ -367,8 +367,11 @@ def _chosen(
 
 
 def _tap(venue: Venue, names: Sequence[str], settings: TapSettings, plant: Plant, url: str) -> Tap:
+    folder = Path(settings.folder, venue.name)
+    if folder.is_symlink():
+        raise ConfigError("--record", settings.folder, f"a folder where {venue.name} is no link")
     writer = RecordingWriter(
-        str(Path(settings.folder, venue.name)),
+        str(folder),
         venue=venue,
         url=url,
         profile=plant.profile.name,
