@@ -49,7 +49,7 @@ async def running(
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("TICKERPLANT_", "PYTHON"))
-    }
+    } | {"PYTHONDONTWRITEBYTECODE": "1"}  # a limit would leave half a module for all others
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tickerplant", "record", *arguments),

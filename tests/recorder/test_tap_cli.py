@@ -34,6 +34,7 @@ SMALL = (
 )
 LIMITED = """
 import resource, sys
+sys.dont_write_bytecode = True  # a limit would leave half a module for all others
 from tickerplant.cli import main
 
 limit = int(sys.argv.pop(1))
