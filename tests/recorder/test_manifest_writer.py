@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from payloads import AGGREGATES, DEPTH, TICKERS, aggregate, depth
+from payloads import AGGREGATES, DEPTH, TICKERS, aggregate, depth, ticker
 from world import World
 from written import START_NS, Clock
 
@@ -110,6 +111,31 @@ def test_a_lost_connection_is_noted_with_the_length_of_the_outage() -> None:
     assert (gap.stream, gap.symbol) == (AGGREGATES, "BTCUSDT")
     assert (gap.after_id, gap.before_id, gap.missing) == (1, 5, 3)
     assert journal.manifest.gaps == 1
+
+
+@pytest.mark.parametrize(("code", "is_whole_until_then"), [(1013, False), (1001, True)])
+def test_a_server_that_lost_a_stream_ends_what_it_sent_long_after(
+    code: int, is_whole_until_then: bool
+) -> None:
+    journal = Journal(AGGREGATES, TICKERS)
+    world = journal.world
+    world.publish(AGGREGATES, aggregate(1))
+    lost_ms = world.now_ms
+    for number in range(50):  # the server gets nothing of the other stream, and will say so
+        world.run(100)
+        world.publish(TICKERS, ticker(number))
+    world.run(100)
+    world.refuse_for(1_000)
+    world.wire(AGGREGATES).end("closed", code)
+    world.run(10_000)
+    began_ms = {
+        name: each.time_ns // 1_000_000 - each.blind_ms
+        for each in journal.news()
+        if isinstance(each, Connected) and each.blind_ms
+        for name in each.streams
+    }
+    assert (began_ms[AGGREGATES] > lost_ms + 1_000) is is_whole_until_then
+    assert began_ms[TICKERS] > lost_ms + 4_000
 
 
 def test_a_planned_renewal_is_no_loss() -> None:

@@ -91,7 +91,9 @@ def with_holes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Disconnected(time_ms=START_MS, streams=STREAMS[:1], reason="1006 <b>reset</b>")
     )
     tape.trades(13 * S, STREAMS[1:])
-    tape.manifest.take(Recovered(time_ms=START_MS, streams=STREAMS[:1], outage_ms=3 * S))
+    tape.manifest.take(
+        Recovered(time_ms=START_MS + tape.now_ms, streams=STREAMS[:1], outage_ms=3 * S)
+    )
     tape.trades(18 * S)
     tape.run_again(78 * S)
     tape.trades(88 * S)
@@ -178,7 +180,7 @@ def test_gaps_within_a_connection_are_points_and_those_of_an_outage_are_not_repe
     tape.trades(10 * S)
     tape.manifest.take(Disconnected(time_ms=START_MS, streams=STREAMS, reason="1006"))
     tape.now_ms += 2 * S
-    tape.manifest.take(Recovered(time_ms=START_MS, streams=STREAMS, outage_ms=2 * S))
+    tape.manifest.take(Recovered(time_ms=START_MS + tape.now_ms, streams=STREAMS, outage_ms=2 * S))
     tape.manifest.take(gap)
     tape.trades(20 * S)
     tape.writer.close("the time is up")
@@ -232,7 +234,9 @@ def test_there_are_never_more_holes_than_can_be_drawn(
         tape.trades(tape.now_ms + 500)
         tape.manifest.take(Disconnected(time_ms=START_MS, streams=STREAMS[:1], reason="1006"))
         tape.now_ms += 3_000
-        tape.manifest.take(Recovered(time_ms=START_MS, streams=STREAMS[:1], outage_ms=3_000))
+        tape.manifest.take(
+            Recovered(time_ms=START_MS + tape.now_ms, streams=STREAMS[:1], outage_ms=3_000)
+        )
     tape.trades(tape.now_ms + 1)
     tape.writer.close("the time is up")
     found = covered([tape.folder])

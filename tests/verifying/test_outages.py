@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from recordings import folder, stream_of, tape
 
 from tickerplant.config.settings import VerifySettings
@@ -140,6 +141,20 @@ def test_a_disconnect_counts_where_no_ids_prove_otherwise(
     assert {name: by_name[name].lossy_outages for name in streams} == dict.fromkeys(streams, 1)
     assert by_name["btcusdt@forceOrder"].messages == 0
     assert said(path).endswith("NOT complete: 3 outages that may have lost messages")
+
+
+def test_an_outage_begins_when_its_end_says_although_the_connection_was_lost_later(
+    market: list[Line], tmp_path: Path
+) -> None:
+    since, stream = market[OUTAGE[0]][0] - 10**9, "btcusdt@markPrice@1s"
+    gone, back = lost(market, (stream,), *OUTAGE)
+    assert isinstance(back, Connected)
+    back = structs.replace(back, blind_ms=(back.time_ns - since) // 10**6)
+    entries = [*begun(market), gone, back, ended(market)]
+    _, by_name = walked(folder(tmp_path / "r", [market], entries))
+    [outage] = by_name[stream].first_outages
+    assert 0 <= outage.from_ns - since < 10**6
+    assert (outage.to_ns, outage.verdict) == (back.time_ns, "may have lost")
 
 
 def test_a_stream_that_never_comes_back_is_incomplete_whatever_its_ids(

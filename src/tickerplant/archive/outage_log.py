@@ -194,8 +194,9 @@ class OutageLog:
             self._never.pop(stream, None)
             self.refused.pop(stream, None)
             since = self._since.pop(stream, None)
-            if since is not None:
-                self._add(stream, since, entry.time_ns)
+            if since is not None:  # it may have been lost before its connection was
+                blind = _Since(entry.time_ns - entry.blind_ms * NS_PER_MS, since.cause)
+                self._add(stream, since.joined(blind), entry.time_ns)
 
     def _disconnect(self, entry: Disconnected) -> None:
         self._has_just_started = False

@@ -28,6 +28,7 @@ from tickerplant.feed.reconnect import Backoff, Ending
 from tickerplant.feed.session import ClientSession
 from tickerplant.feed.weight import MAX_BAN_MS
 from tickerplant.notices import Disconnected, SubscriptionRejected
+from tickerplant.protocol.close_reasons import UPSTREAM_LOST
 from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.streams import resolve
 
@@ -260,6 +261,8 @@ class ConnectionPool:
         if connection.has_received:
             connection.received_ms = now_ms
         received_ms = connection.received_ms
+        if close_code == UPSTREAM_LOST.code:  # streams were lost before, while others arrived
+            received_ms = min((each.silent_since_ms for each in merged_streams), default=now_ms)
         lossy = [each for each in merged_streams if each.may_lose_without(connection, received_ms)]
         notify_possible_loss(lossy, reason, now_ms - received_ms, wall_ms, close_code)
         for merged in merged_streams:

@@ -101,7 +101,8 @@ class ManifestWriter(Observer):
             case Recovered():
                 self._interrupted.difference_update(notice.streams)
                 self._disconnected.difference_update(notice.streams)
-                self._note_connected(notice.streams, notice.outage_ms)
+                late_ms = max(0, time_ns // NS_PER_MS - notice.time_ms)  # since the feed's tick
+                self._note_connected(notice.streams, notice.outage_ms + late_ms)
             case Gap():
                 self._take_gap(notice)
             case SubscriptionRejected():

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -195,7 +196,9 @@ class RelaySource:
         self._status: Status
         allowances = Allowances()
         for upstream in upstreams:
-            upstream.connect_to(on_time=self._on_time, on_notice=self._on_notice)
+            upstream.connect_to(
+                on_time=self._on_time, on_notice=self._on_notice, on_loss=self._disconnect
+            )
             if plant.profile.shared_budget:
                 upstream.allowances = allowances
 
@@ -355,7 +358,6 @@ class RelaySource:
             return
         if venue in self._in_outage:
             self._in_outage.discard(venue)
-            self._reported_s[venue] = now_s
             self._log.info("= the upstream is back", venue=venue, streams_lost=len(lost))
             self._clients.end_outage(venue)
         elif lost - known:
@@ -363,17 +365,17 @@ class RelaySource:
         elif known and not lost:
             self._log.info("= all streams of the upstream are delivered again", venue=venue)
         # A client that returns to a stream that is still lost is disconnected again, but not at once.
-        pause_s = max(self._grace_ms / 1_000, self._timing.repeat_s)
-        is_due = now_s - self._reported_s.get(venue, -pause_s) >= pause_s
-        reported = lost if is_due else lost - known
-        if reported:
-            source_of = upstream.subscriptions.source_of
-            names = [
-                name for name in self._plant.hubs[venue].channels if source_of(name) in reported
-            ]
-            if names:
-                self._reported_s[venue] = now_s
-                self._clients.start_outage(venue, names, LOST)
+        is_due = now_s - self._reported_s.get(venue, -inf) >= self._timing.repeat_s
+        if self._disconnect(upstream, lost if is_due else lost - known):
+            self._reported_s[venue] = now_s
+
+    def _disconnect(self, upstream: Upstream, lost: Collection[str]) -> bool:
+        """Disconnect the subscribers of what is made from `lost`; return whether there may be any."""
+        venue, source_of = upstream.venue.name, upstream.subscriptions.source_of
+        names = [name for name in self._plant.hubs[venue].channels if source_of(name) in lost]
+        if names:
+            self._clients.start_outage(venue, names, LOST)
+        return bool(names)
 
     def _on_notice(self, upstream: Upstream, notice: Notice) -> None:
         """Count and log a notice."""

@@ -114,6 +114,10 @@ class Subscriptions:
         """Whether an upstream stream is needed, subscribed to or not."""
         return upstream in self._users or upstream in self._unsubscribed
 
+    def has_users(self, upstream: str) -> bool:
+        """Return whether an upstream stream is subscribed to for anything but to linger."""
+        return bool(self._users.get(upstream))
+
     def source_of(self, name: str) -> str:
         """Return what a local stream is made from; that stays while it has subscribers."""
         return self._sources.get(name, name)

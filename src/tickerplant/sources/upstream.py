@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from random import Random
 
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.server_info import upstream_profile
+from tickerplant.feed.cursor import NONE
 from tickerplant.feed.hosts import Hosts
+from tickerplant.feed.identified import IdentifiedStream
 from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.observer import Observer
 from tickerplant.feed.order_book import BookState
@@ -26,7 +28,14 @@ from tickerplant.instrument import Instrument
 from tickerplant.logs import Complaints
 from tickerplant.market.markets import Markets
 from tickerplant.messages.message import Message
-from tickerplant.notices import Disconnected, Notice, Stale, SubscriptionRejected
+from tickerplant.notices import (
+    Disconnected,
+    Gap,
+    Notice,
+    Recovered,
+    Stale,
+    SubscriptionRejected,
+)
 from tickerplant.plant import Plant
 from tickerplant.protocol.redaction import loggable
 from tickerplant.queries.query import Query
@@ -93,6 +102,7 @@ class Upstream:
         self._confirmation_ms = confirmation_ms
         self.on_time: Callable[[int, int], object] = _ignore
         self._on_notice: Callable[[Upstream, Notice], object] = _ignore
+        self._on_loss: Callable[[Upstream, Collection[str]], object] = _ignore
         self._observe_notice: Callable[[Notice], object] = _ignore
         self._now_ms = clock or (lambda: self.runner.feed.now_ms)
         self._requests = UpstreamRequests(
@@ -106,6 +116,8 @@ class Upstream:
             timeout_s=request_timeout_s,
         )
         self._complaints = Complaints()
+        self._cut_at: dict[str, int] = {}
+        """Streams that were disconnected, with the id of the last message; `NONE`: ids prove nothing."""
         self._silent_ms: int | None = None
         """Since when no stream is delivered, as far as `tick` has seen; None while one is."""
         self._sink = self._take
@@ -118,6 +130,7 @@ class Upstream:
         *,
         on_time: Callable[[int, int], object],
         on_notice: Callable[[Upstream, Notice], object],
+        on_loss: Callable[[Upstream, Collection[str]], object],
     ) -> None:
         """Set the callbacks.
 
@@ -126,9 +139,12 @@ class Upstream:
                 1970, before it is forwarded; returns whether
                 market time is that of the upstream.
             on_notice: Is called with each notice.
+            on_loss: Is called with upstream streams that go on, or end, and are not proved whole:
+                before the next message.
         """
         self.on_time = on_time
         self._on_notice = on_notice
+        self._on_loss = on_loss
 
     async def fetch_contracts(self) -> tuple[list[Instrument], int]:
         """Return the contracts of the venue, and its time in ms.
@@ -368,6 +384,7 @@ class Upstream:
             self.runner.detach((upstream,), self._sink)
         self._decoder.forget(upstream)
         self._requests.on_lost((upstream,))
+        self._cut_at.pop(upstream, None)
         self._forget_mark_prices(upstream)
         if upstream not in self.subscriptions:
             self._started_plant.stop_passthrough(self.venue.name, (upstream,))
@@ -412,12 +429,38 @@ class Upstream:
             self._requests.on_lost(notice.streams)
             for name in notice.streams:
                 self._forget_mark_prices(name)
+        if isinstance(notice, Disconnected):
+            self._cut_at.update((name, self._proved_until(name)) for name in notice.streams)
+        elif lost := [name for name in notice.streams if self._is_lost_by(notice, name)]:
+            for name in lost:
+                del self._cut_at[name]
+            self._on_loss(self, lost)
         self._on_notice(self, notice)
         self._observe_notice(notice)
         if isinstance(notice, SubscriptionRejected):
             for name in notice.streams:
                 if name != CONTRACTS:
                     self._change(self.subscriptions.refuse(name))
+
+    def _proved_until(self, name: str) -> int:
+        """Return the id after which ids prove what is missing of a stream; `NONE` if they do not."""
+        merged = self.runner.feed.merged_streams.get(name)
+        if isinstance(merged, IdentifiedStream) and merged.proves_gaps:
+            return merged.cursor.last_id
+        return NONE
+
+    def _is_lost_by(self, notice: Notice, name: str) -> bool:
+        """Whether a notice ends the doubt about a stream that was disconnected, not proving it whole."""
+        cut_at = self._cut_at.get(name)
+        match notice:
+            case Recovered():
+                is_for_nobody = not self.subscriptions.has_users(name)
+                return cut_at == NONE or (cut_at is not None and is_for_nobody)
+            case Gap(after_id=after_id):
+                return cut_at == after_id
+            case SubscriptionRejected():
+                return cut_at is not None
+        return False
 
     def _take_message(self, message: Message) -> None:
         self._forward_message(message)
