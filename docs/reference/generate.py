@@ -958,12 +958,12 @@ def operations_page() -> str:
             (
                 (
                     "any, to a port on loopback",
-                    "`Host` is `localhost`, an address of loopback or the name in `--host`.",
+                    "`Host` is `localhost`, an address of loopback or a name in `--host` or `--public-name`.",
                     "403",
                 ),
                 (
                     "any of a browser, to a port on other addresses",
-                    "`Host` is an address, `localhost`, the machine's name or that in `--host`.",
+                    "`Host` is an address, or the machine's name or one of the above.",
                     "403",
                 ),
                 (
@@ -982,7 +982,7 @@ def operations_page() -> str:
                     "415",
                 ),
                 (
-                    "any of another machine, if the server has no token",
+                    f"any not known to be of {OWN_MACHINE}, if there is no token",
                     "The operation only reads, and tells nothing about other clients: it says so below.",
                     "403",
                 ),
@@ -998,6 +998,9 @@ def operations_page() -> str:
         "`tickerplant_http_requests_total` by its status.",
         *(part for path in paths for part in _operations_at(path)),
     )
+
+
+OWN_MACHINE = "[the server's machine](../how-to/control-a-running-market.md#who-may-do-this)"
 
 
 def _operations_at(path: str) -> Iterable[str]:

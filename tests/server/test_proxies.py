@@ -224,5 +224,5 @@ async def test_a_server_for_other_machines_says_that_they_only_read(
 ) -> None:
     async with loopback(host=host, control_token=token) as house:
         text = house.server.welcome()
-        assert ("only this machine can use the control plane" in text) == says
+        assert ("only the machine of the plant" in text) == says
         await until(lambda: house.server.urls)

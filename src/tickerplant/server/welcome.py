@@ -11,8 +11,8 @@ from tickerplant.venue import VENUES
 
 LOCKED = "The control plane, /plant/v1/, needs a token: --control-token."
 ONLY_HERE = (
-    "Without a token (--control-token), only this machine can use the control plane, /plant/v1/; "
-    "others can read the market."
+    "Without a token (--control-token), only the machine of the plant can use the control plane, "
+    "/plant/v1/; others can read the market."
 )
 LIMITS_OFF = "Limits are off: exceeding one is counted, and nothing is refused for it."
 

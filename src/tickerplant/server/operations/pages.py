@@ -123,6 +123,7 @@ OPERATIONS = (
             "Each port reports on its own venue, or on both in profiles where they share the limits. "
             f"The latest {LIMITS.max_addresses:,} addresses are remembered, "
             f"and the latest {SHOWN_ADDRESSES} of them are shown. "
+            "Requests of web pages of other origins are charged to `web pages at` their address. "
             "It costs no request weight."
         ),
         handler=_limits,
