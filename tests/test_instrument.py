@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from decimal import Decimal
 from fractions import Fraction
 
@@ -8,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import BTCUSD_PERP, BTCUSDT, BTCUSDT_260626
 
-from tickerplant.instrument import LARGEST, REMEMBERED, Scale, decimal_text, decimal_units
+from tickerplant import instrument
+from tickerplant.instrument import (
+    LARGEST,
+    LONGEST_NUMBER,
+    NUMBER_BYTES,
+    Scale,
+    decimal_text,
+    decimal_units,
+)
 
 UNITS = st.integers(min_value=-(10**18), max_value=10**18)
 DECIMALS = st.integers(min_value=0, max_value=8)
@@ -99,15 +108,36 @@ def test_a_scale_remembers_what_it_converted() -> None:
     assert "123.45" in scale.units
 
 
-@pytest.mark.heavy
-def test_the_memory_of_a_scale_is_bounded_and_forgetting_changes_no_value() -> None:
-    scale = Scale(1)
-    for units in range(REMEMBERED + 10):
-        assert scale.text[units] == f"{units // 10}.{units % 10}"
-        assert scale.units[f"{units}"] == units * 10
-    assert len(scale.text) <= REMEMBERED, "a scale must forget when it remembers too much"
-    assert len(scale.units) <= REMEMBERED
-    assert scale.text[0] == "0.0"
+@given(st.lists(st.tuples(UNITS, DECIMALS), min_size=1, max_size=40), st.integers(1, 8))
+def test_all_scales_of_the_process_share_one_bound(
+    numbers: list[tuple[int, int]], cached: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instrument, "CACHED_NUMBERS", cached)
+        instrument._Cache.clear_all()
+        for units, decimals in numbers:
+            scale, within = Scale(decimals), units % LARGEST
+            text = decimal_text(within, decimals)
+            assert scale.text[within] == text
+            assert scale.units[text] == within
+            assert sum(map(len, instrument._Cache.every)) <= cached
+        instrument._Cache.clear_all()
+
+
+def test_cached_numbers_take_no_more_than_they_are_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    cached, digits = 4_096, LONGEST_NUMBER - 2
+    monkeypatch.setattr(instrument, "CACHED_NUMBERS", cached)
+    instrument._Cache.clear_all()
+    tracemalloc.start()
+    try:
+        for units in range(LARGEST - cached, LARGEST):
+            scale = Scale(units % 8)
+            assert scale.units[scale.text[units].zfill(digits)] == units
+            taken_bytes = tracemalloc.get_traced_memory()[0]
+            assert taken_bytes <= cached * NUMBER_BYTES
+    finally:
+        tracemalloc.stop()
+        instrument._Cache.clear_all()
 
 
 def test_a_refused_text_is_not_remembered() -> None:
@@ -151,7 +181,7 @@ def test_a_text_that_is_too_long_is_rejected_and_not_cached(text: str, decimals:
     scale = Scale(decimals)
     with pytest.raises(ValueError, match="is too long for a number"):
         scale.units[text]
-    assert not scale.units
+    assert text not in scale.units
 
 
 def test_a_long_text_is_shortened_in_the_error() -> None:

@@ -1,20 +1,25 @@
 """Instruments, and exact conversion between wire text and integer units.
 
 Prices and quantities are integers internally: a price of "65280.10" on a scale of two decimals is
-6528010 units. A scale caches the text of a number, because the same levels are written again and
-again; it clears the cache at `REMEMBERED` entries, so its memory is bounded.
+6528010 units. The text of a number is cached, because the same levels are written again and again;
+the caches are cleared when all of the process have `CACHED_NUMBERS` together.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct
 
 from tickerplant.venue import Venue
 
-REMEMBERED = 1 << 16
-"""Most texts, and most units, that one scale caches."""
+CACHED_NUMBERS = 1 << 16
+"""Most numbers that all scales cache together, of at most `NUMBER_BYTES` each: 16 MiB."""
+NUMBER_BYTES = 256
+"""Most bytes of a cached number: its text, its integer, and their place in a cache."""
 
 LARGEST = 1 << 56
 """Largest absolute price, quantity, turnover, id and time: a hundred of them fit into 64 bits."""
@@ -33,6 +38,9 @@ RATE_DECIMALS = 8
 """Mark, index and settlement prices and funding rates have eight decimals on both venues."""
 RATE_ONE = int(10**RATE_DECIMALS)
 """The integer that stands for 1 at eight decimals."""
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 _PLAIN_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
@@ -85,35 +93,47 @@ def decimal_units(text: str, decimals: int) -> int:
     return int(whole + part.ljust(decimals, "0"))
 
 
-class _Texts(dict[int, str]):
-    """Units to text, cached."""
+def _bounded_units(text: str, decimals: int) -> int:
+    units = decimal_units(text, decimals)
+    if not -LARGEST <= units <= LARGEST:
+        raise ValueError(f"{text!r} is larger than a market can hold")
+    return units
 
-    def __init__(self, decimals: int) -> None:
+
+class _Cache(dict[KeyT, ValueT]):
+    """Conversions of one kind, for all scales of as many decimals."""
+
+    every: ClassVar[list[_Cache[Any, Any]]] = []
+    room: ClassVar[int] = CACHED_NUMBERS
+
+    def __init__(self, convert: Callable[[KeyT], ValueT]) -> None:
         super().__init__()
-        self.decimals = decimals
+        self._convert = convert
+        self.every.append(self)
 
-    def __missing__(self, units: int) -> str:
-        if len(self) >= REMEMBERED:
-            self.clear()
-        text = self[units] = decimal_text(units, self.decimals)
-        return text
+    def __missing__(self, key: KeyT) -> ValueT:
+        value = self._convert(key)
+        if _Cache.room <= 0:
+            self.clear_all()
+        _Cache.room -= 1
+        self[key] = value
+        return value
+
+    @classmethod
+    def clear_all(cls) -> None:
+        for each in cls.every:
+            each.clear()
+        _Cache.room = CACHED_NUMBERS
 
 
-class _Units(dict[str, int]):
-    """Text to units, cached."""
+@cache
+def _texts(decimals: int) -> _Cache[int, str]:
+    return _Cache(partial(decimal_text, decimals=decimals))
 
-    def __init__(self, decimals: int) -> None:
-        super().__init__()
-        self.decimals = decimals
 
-    def __missing__(self, text: str) -> int:
-        if len(self) >= REMEMBERED:
-            self.clear()
-        units = decimal_units(text, self.decimals)
-        if not -LARGEST <= units <= LARGEST:
-            raise ValueError(f"{text!r} is larger than a market can hold")
-        self[text] = units
-        return units
+@cache
+def _units(decimals: int) -> _Cache[str, int]:
+    return _Cache(partial(_bounded_units, decimals=decimals))
 
 
 class Scale:
@@ -127,8 +147,8 @@ class Scale:
 
     def __init__(self, decimals: int) -> None:
         self.decimals = decimals
-        self.text: dict[int, str] = _Texts(decimals)
-        self.units: dict[str, int] = _Units(decimals)
+        self.text: dict[int, str] = _texts(decimals)
+        self.units: dict[str, int] = _units(decimals)
 
     def __repr__(self) -> str:
         return f"Scale({self.decimals})"
