@@ -16,7 +16,6 @@ import sys
 import textwrap
 import typing
 from collections.abc import Iterator
-from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -115,16 +114,6 @@ def test_headings_differ_and_links_lead_to_them(page: str) -> None:
         assert anchor in anchors(other), f"{other}#{anchor}"
 
 
-def test_former_names_stand_in_their_table_alone() -> None:
-    text, _, rows = NAMES.partition("## Former names")
-    former = [*tickerplant._RENAMED, "market.get", "Recording.span"]
-    for name in former:
-        assert f"| `{name}` |" in rows
-    for other in [text, *(each for name, each in PAGES.items() if name != "python.md")]:
-        assert not [name for name in former if re.search(rf"`{re.escape(name)}\b", other)]
-        assert "recording.span" not in other
-
-
 def test_the_names_are_sorted_and_are_those_that_are_found() -> None:
     assert sorted(tickerplant.__all__) == sorted({*tickerplant._HOME, "__version__"})
     assert len(set(tickerplant.__all__)) == len(tickerplant.__all__)
@@ -201,8 +190,7 @@ def test_what_a_type_checker_sees_is_what_is_there() -> None:
     for name, home in tickerplant._HOME.items():
         assert name in seen, f"{name} is not imported for type checkers"
         module = importlib.import_module(f"tickerplant.{home}" if home else "tickerplant")
-        there = tickerplant._NAME_THERE.get(name, name)
-        assert hasattr(module, there) or importlib.import_module(f"{module.__name__}.{there}")
+        assert hasattr(module, name) or importlib.import_module(f"{module.__name__}.{name}")
 
 
 def test_completion_finds_every_name() -> None:
@@ -292,17 +280,6 @@ def test_every_type_in_a_public_signature_can_be_imported(side: ModuleType) -> N
             text = re.sub(r"'[^']*'|\"[^\"]*\"", "", part) if isinstance(part, str) else ""
             unknown = {*re.findall(r"[A-Za-z_]\w*", text)} - known
             assert not unknown, f"{name}: {unknown}"
-
-
-@pytest.mark.parametrize(("former", "present"), tickerplant._RENAMED.items())
-def test_a_former_name_still_works_and_says_the_present_one(former: str, present: str) -> None:
-    with pytest.warns(
-        DeprecationWarning, match=rf"{former} is now tickerplant\.{present}$"
-    ) as seen:
-        value = getattr(tickerplant, former)
-    assert seen[0].filename == __file__
-    assert value is attrgetter(present)(tickerplant)
-    assert former not in dir(tickerplant)
 
 
 def test_every_name_of_messages_is_there() -> None:

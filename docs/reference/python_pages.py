@@ -112,7 +112,6 @@ _QUALIFIED = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])")
 _QUOTED = re.compile(r"""(: |-> )(["'])(.*?)\2""")
 """An annotation; a default keeps its quotation marks."""
 _ENUM_MEMBER = re.compile(r"<(\w+\.\w+): [^>]*>")
-_FORMER = re.compile(r'"(\S+) is now ([^",]+)')
 _VALUES = re.compile(r"^`(\w+)` +(.+)$", re.MULTILINE)
 """A value and its meaning, in the docstring of a module."""
 _ATTRIBUTE = re.compile(r"^ +self\.([a-z]\w*) = ", re.MULTILINE)
@@ -427,9 +426,7 @@ def _own(kind: type) -> dict[str, Any]:
             found = dict(vars(base)) | found
     kept = found.keys() - SEEN_BY_THE_MARKET
     return {
-        name: value
-        for name, value in found.items()
-        if name in kept and not name.startswith("_") and not _former(value)
+        name: value for name, value in found.items() if name in kept and not name.startswith("_")
     }
 
 
@@ -466,24 +463,6 @@ def _members(kind: type, where: str) -> Iterator[str]:
         if _page_of_method(name, where) == where:
             yield f"### `{variable}.{name}`"
             yield from _callable(f"{variable}.{name}", method)
-
-
-def _former(member: object) -> str:
-    """Return the source of a member that warns that it is deprecated, else nothing."""
-    function = member.fget if isinstance(member, property) else member
-    if not inspect.isfunction(function):
-        return ""
-    text = inspect.getsource(function)
-    return text if "DeprecationWarning" in text else ""
-
-
-def _former_names() -> Iterator[Cells]:
-    for name, present in tickerplant._RENAMED.items():  # noqa: SLF001  # the package's own table
-        yield f"`{name}`", f"`{present}`"
-    classes = [each.value for each in public_names() if inspect.isclass(each.value)]
-    texts = (_former(member) for kind in classes for member in vars(kind).values())
-    for name, present in (each for text in texts for each in _FORMER.findall(text)):
-        yield f"`{name}`", " and ".join(f"`{each}`" for each in present.split(" and "))
 
 
 def _sides() -> Iterator[tuple[str, str, _Function, _Function]]:
@@ -579,9 +558,6 @@ def names_page() -> str:
         table(("name", "meaning"), map(row, testing.__all__)),
         "## `__version__`",
         "The version of the package, such as `0.1.0`.",
-        "## Former names",
-        "They warn that they are deprecated, and stay usable for one release.",
-        table(("former name", "present name"), _former_names()),
         see_also="[Write a client](../tutorial/write-a-client.md), "
         "[Never blind](../explanation/never-blind.md), [Type checking](type-checking.md).",
     )

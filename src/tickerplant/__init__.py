@@ -172,28 +172,11 @@ _HOME = {
 Imports are lazy, so that the command line starts fast.
 """
 
-_RENAMED = {
-    "BlockingBook": "OrderBook",
-    "BlockingBooks": "blocking.Books",
-    "BlockingListener": "blocking.Listener",
-    "BlockingMarket": "blocking.Market",
-    "BlockingSubscription": "blocking.Subscription",
-    "FeedSettings": "ClientSettings",
-    "LocalBook": "OrderBook",
-    "MarketClient": "Market",
-}
-"""The present name of each former one, which stays usable for one release."""
-
-_NAME_THERE: dict[str, str] = {}
-"""Names that differ in their module."""
-
 
 if not TYPE_CHECKING:  # a type checker would accept every name
 
     def __getattr__(name: str) -> object:
         home = _HOME.get(name)
-        if home is None and name in _RENAMED:
-            return _renamed(name, _RENAMED[name])
         if home is None:
             from tickerplant.suggestions import suggestion  # noqa: PLC0415  # rarely needed
 
@@ -201,15 +184,7 @@ if not TYPE_CHECKING:  # a type checker would accept every name
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         if not home:
             return import_module(f"{__name__}.{name}")
-        return getattr(import_module(f"{__name__}.{home}"), _NAME_THERE.get(name, name))
-
-    def _renamed(name: str, present: str) -> object:
-        from operator import attrgetter  # noqa: PLC0415  # rarely needed
-        from warnings import warn  # noqa: PLC0415
-
-        text = f"tickerplant.{name} is now tickerplant.{present}"
-        warn(text, DeprecationWarning, stacklevel=3)
-        return attrgetter(present)(import_module(__name__))
+        return getattr(import_module(f"{__name__}.{home}"), name)
 
 
 def __dir__() -> list[str]:

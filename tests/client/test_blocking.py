@@ -417,8 +417,6 @@ def test_everything_that_can_be_asked_is_passed_on(house: House) -> None:
         assert [each.symbol for each in market.fetch_instruments()] == ["BTCUSDT"]
         with pytest.raises(ConfigError, match="limit"):
             market.fetch_depth("BTCUSDT", limit=7)  # type: ignore[arg-type]
-        with pytest.warns(DeprecationWarning, match=r"market\.get is now market\.ask"):
-            assert market.get("time") == {"serverTime": START_MS}
         with pytest.raises(RequestError) as refused:
             market.ask("/fapi/v1/depth", symbol="NONE")
         assert refused.value.code == -1121

@@ -747,18 +747,6 @@ async def test_rest_is_typed_too() -> None:
 
 
 @looped
-async def test_get_is_a_former_name_of_ask() -> None:
-    async with loopback() as house, client_of(house) as market:
-        with pytest.warns(DeprecationWarning, match=r"market\.get is now market\.ask"):
-            assert await market.get("time") == {"serverTime": START_MS}
-        with (
-            pytest.warns(DeprecationWarning, match="get"),
-            pytest.raises(ConfigError, match="method_or_path"),
-        ):
-            await market.get("http://127.0.0.1/time")
-
-
-@looped
 async def test_an_error_of_the_exchange_is_raised() -> None:
     async with (
         loopback() as house,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -527,20 +526,6 @@ class Recording:
             RecordingError: There is no selected message, or a recording cannot be read at all.
         """
         return self.end - self.start
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """First and last receive time in ns; zeros if no message is selected.
-
-        Deprecated: `start` and `end` take its place.
-        """
-        warnings.warn(
-            "Recording.span is now Recording.start and Recording.end, as datetimes",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        covered = self._read_coverage()
-        return (covered.first_ns, covered.last_ns) if covered else (0, 0)
 
     def _covered(self) -> Coverage:
         self._coverage = self._coverage or self._read_coverage()

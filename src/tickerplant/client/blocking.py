@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -309,16 +308,6 @@ class Market:
             UpstreamError: the server cannot be reached in time, or its response is invalid.
         """
         return self._thread.wait(self._market.ask(method_or_path, timeout_s=timeout_s, **params))
-
-    def get(self, path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Send a REST request; the former name of `ask` with a path.
-
-        Raises:
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        warnings.warn("market.get is now market.ask", DeprecationWarning, stacklevel=2)
-        return self._thread.wait(self._market._ask_path(path, timeout_s, params))  # noqa: SLF001  # its twin
 
     def fetch_candles(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import warnings
 from collections.abc import Awaitable, Callable, Generator
 from random import Random
 from types import TracebackType
@@ -20,7 +19,7 @@ from tickerplant.client.feed_log import FeedLog
 from tickerplant.client.fetching import Fetcher
 from tickerplant.client.history import History, parse_history
 from tickerplant.client.local_books import snapshot_limit
-from tickerplant.client.rest import RestClient, decoded, full_path
+from tickerplant.client.rest import RestClient, decoded
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.server_info import (
     Listing,
@@ -428,21 +427,6 @@ class Market:
             return await self._explained(self._api.ask_within(timeout_s, target.name, **values))
         body = await self._explained(self._rest.get_within(timeout_s, target.name, **values))
         return decoded(body, self._rest.url_of(target.name))
-
-    async def get(self, path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Send a REST request; the former name of `ask` with a path.
-
-        Raises:
-            ConfigError: `path` or `timeout_s` is invalid.
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        warnings.warn("market.get is now market.ask", DeprecationWarning, stacklevel=2)
-        return await self._ask_path(path, timeout_s, params)
-
-    async def _ask_path(self, path: str, timeout_s: float, params: dict[str, Any]) -> Any:
-        find_target(self.hosts.venue, path)  # raises for what is no path
-        return await self.ask(full_path(path, self.hosts.venue), timeout_s=timeout_s, **params)
 
     async def fetch_candles(
         self,
