@@ -11,6 +11,7 @@ from tickerplant.queries import QUERIES, find_method, find_path
 from tickerplant.queries.query import Query
 from tickerplant.server.response_cache import (
     CACHE_RULES,
+    SWEEP_MS,
     CachedError,
     CacheKey,
     ResponseCache,
@@ -98,6 +99,16 @@ def test_a_response_is_cached_until_it_expires() -> None:
     assert (len(cache), cache.size_bytes) == (0, 0), "what is over is forgotten"
     cache.put(key("a"), b"[]", NOW_MS, NOW_MS)
     assert len(cache) == 0, "no time, no room"
+
+
+def test_responses_that_nobody_asks_for_again_are_not_kept() -> None:
+    cache = ResponseCache()
+    cache.put(key("long"), bytes(1_000), NOW_MS, NOW_MS + 60_000)
+    for name in "abc":
+        cache.put(key(name), bytes(1_000), NOW_MS, NOW_MS + 250)
+    cache.put(key("d"), b"", NOW_MS + SWEEP_MS, NOW_MS + SWEEP_MS + 250)
+    assert (len(cache), cache.size_bytes) == (2, 1_005)
+    assert cache.evicted == 0
 
 
 def test_the_least_recently_used_response_makes_room() -> None:

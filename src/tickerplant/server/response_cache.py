@@ -17,7 +17,9 @@ from tickerplant.queries import request_errors
 from tickerplant.queries.query import Query
 
 MAX_RESPONSES = 1_000
-MAX_BYTES = 64 << 20
+MAX_BYTES = 32 << 20
+SWEEP_MS = 1_000
+"""How often, at most, responses that have expired are looked for."""
 CASE_INSENSITIVE = frozenset({"symbol", "pair"})
 """Parameters that may be written in lower case."""
 
@@ -169,7 +171,7 @@ class _Entry(Struct, frozen=True):
 
 
 class ResponseCache:
-    """Responses by request; the least recently used makes room.
+    """Responses by request; those that have expired make room, then the least recently used.
 
     Args:
         max_responses: Most responses that are cached.
@@ -183,6 +185,7 @@ class ResponseCache:
         self._max_responses = max_responses
         self._max_bytes = max_bytes
         self._entries: OrderedDict[CacheKey, _Entry] = OrderedDict()
+        self._swept_ms = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -201,6 +204,10 @@ class ResponseCache:
     def put(self, key: CacheKey, outcome: Outcome, now_ms: int, expires_ms: int) -> None:
         """Cache a response that came at `now_ms`, if it fits and has not expired."""
         self._remove(key)
+        if not 0 <= now_ms - self._swept_ms < SWEEP_MS:
+            self._swept_ms = now_ms
+            for expired in [k for k, entry in self._entries.items() if entry.expires_ms <= now_ms]:
+                self._remove(expired)
         length = len(outcome if isinstance(outcome, bytes) else outcome.message)
         size_bytes = key.size_bytes + length
         if expires_ms <= now_ms or size_bytes > self._max_bytes:
