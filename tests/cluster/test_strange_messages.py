@@ -86,7 +86,7 @@ DECODED: tuple[tuple[Any, tuple[Any, ...]], ...] = (
     (Question, (QUESTION,)),
     (Beat, (Beat(epoch=EPOCH, term=1, number=9, latest=((1, 2),), kept=((1, 2),)),)),
     (PlantDescription, (PLANT,)),
-    (HttpQuestion, (HttpQuestion("usdm", "a", "GET", "/", b"/", b"", False, False, b""),)),
+    (HttpQuestion, (HttpQuestion("usdm", "a", "GET", "/", b"/", {b"a": b"b"}),)),
     (HttpAnswer, (HttpAnswer(200, "text/plain", (), b"", True),)),
     (AdmitQuestion, (AdmitQuestion("usdm", "a", False),)),
     (AdmitAnswer, (AdmitAnswer(0, False),)),

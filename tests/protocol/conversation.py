@@ -29,6 +29,7 @@ from pathlib import Path
 from msgspec import structs
 from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT
 
+from tickerplant.bus.questions import HttpQuestion
 from tickerplant.events import ContractChanged, Trade
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
@@ -166,9 +167,9 @@ class BarePlayer(Player):
             complaints=Complaints(),
             clock=lambda: self._now_ms,
         )
-        bare, _, query = path.partition("?")
+        bare, target = path.partition("?")[0], path.encode()
         _, response = Rest(endpoint, ControlPlane(welcome=str)).respond(
-            "GET", bare, path, query.encode(), {}, ADDRESS
+            HttpQuestion(venue.name, ADDRESS, "GET", bare, target, {})
         )
         self.seen.append(f"< {response.status} {response.body.decode()}")
 

@@ -13,7 +13,7 @@ API = "api"
 
 
 class HttpQuestion(Struct, frozen=True, array_like=True):
-    """An HTTP request, which the edge has received and may not refuse itself."""
+    """An HTTP request that was received and guarded, by an edge or by the plant itself."""
 
     venue: str
     address: str
@@ -23,14 +23,9 @@ class HttpQuestion(Struct, frozen=True, array_like=True):
     """The path, decoded."""
     target: bytes
     """The request target as it was sent, path and query string."""
-    query_string: bytes
-    has_key: bool
-    """Whether it has a key; the key itself stays at the edge."""
-    is_exempt: bool
-    """Whether it is exempt from faults on demand."""
-    body: bytes
-    authorization: bytes = b""
-    """The token of the control plane, if the request is to it."""
+    headers: dict[bytes, bytes]
+    """The headers that matter, names in lower case; of a key only that there is one."""
+    body: bytes = b""
     is_from_here: bool = False
     """Whether it was certainly sent on the machine of the plant."""
 

@@ -31,7 +31,6 @@ from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.edge.metrics import bus_samples
 from tickerplant.edge.tallies import EdgeTallies
 from tickerplant.faults.board import FaultOn, passed_on
-from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.logs import Complaints
 from tickerplant.protocol.actions import Action, Close, Send
 from tickerplant.protocol.api_session import ApiSession
@@ -42,9 +41,7 @@ from tickerplant.server.operations.connections import ConnectionsPage
 from tickerplant.server.operations.nodes import BusRow, NodeRow
 from tickerplant.server.ports import Totals
 from tickerplant.server.response import TEXT
-from tickerplant.server.rest import KEY_HEADER
 from tickerplant.server.server import Server
-from tickerplant.server.token import AUTHORIZATION
 
 MAX_CLOSED = 1_024
 """API connections that were closed of late; what was asked on them before that is not answered."""
@@ -121,24 +118,8 @@ class EdgeAnswers:
         task.add_done_callback(self._tasks.discard)
 
     async def _http(self, port: _Port, question: HttpQuestion, reply: Reply) -> None:
-        headers = {}
-        if question.has_key:
-            headers[KEY_HEADER] = b"1"
-        if question.is_exempt:
-            headers[EXEMPT_KEY] = b"1"
-        if question.authorization:
-            headers[AUTHORIZATION] = question.authorization
         try:
-            is_known, response = await port.rest.answer(
-                question.method,
-                question.path,
-                question.target.decode("ascii", "surrogateescape"),
-                question.query_string,
-                headers,
-                question.address,
-                question.body,
-                is_from_here=question.is_from_here,
-            )
+            is_known, response = await port.rest.answer(question)
         except Exception:  # noqa: BLE001  # a fault of ours must not leave the client without answer
             self._server.complaints.add("fault in http", "! a request failed", exc_info=True)
             reply(encode(FAULT))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -63,46 +63,20 @@ class EdgeRest(Rest):
         """Return None: no question can be answered at once."""
         return None
 
-    async def answer(
-        self,
-        method: str,
-        path: str,
-        target: str,
-        query_string: bytes,
-        headers: Mapping[bytes, bytes],
-        address: str,
-        body: bytes,
-        *,
-        is_from_here: bool,
-    ) -> tuple[bool, Response]:
+    async def answer(self, question: HttpQuestion) -> tuple[bool, Response]:
         """Return whether the path exists, and the response."""
+        path, headers = question.path, question.headers
         route = ROUTER.find(path)
         if route is not None and route.is_own:
-            return await super().answer(
-                method,
-                path,
-                target,
-                query_string,
-                headers,
-                address,
-                body,
-                is_from_here=is_from_here,
-            )
+            return await super().answer(question)
         if path == READY_PATH and (trouble := self._trouble()):
             return self._failure(path, trouble)
-        is_control = path.startswith(PLANT_PATHS)
-        question = HttpQuestion(
-            venue=self._endpoint.venue.name,
-            address=address,
-            method=method,
-            path=path,
-            target=target.encode("ascii", "surrogateescape"),
-            query_string=query_string,
-            has_key=bool(headers.get(KEY_HEADER)),
-            is_exempt=headers.get(EXEMPT_KEY) == b"1",
-            body=body,
-            authorization=headers.get(AUTHORIZATION, b"") if is_control else b"",
-            is_from_here=is_from_here and self._is_beside_plant,
+        passed_on = {EXEMPT_KEY, AUTHORIZATION} if path.startswith(PLANT_PATHS) else {EXEMPT_KEY}
+        question = msgspec.structs.replace(
+            question,
+            headers={name: value for name, value in headers.items() if name in passed_on}
+            | ({KEY_HEADER: b"1"} if headers.get(KEY_HEADER) else {}),
+            is_from_here=question.is_from_here and self._is_beside_plant,
         )
         asked: asyncio.Future[bytes | CallFailed] = asyncio.get_running_loop().create_future()
 

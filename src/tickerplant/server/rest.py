@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct, structs
 
+from tickerplant.bus.questions import HttpQuestion
 from tickerplant.errors import RequestError
 from tickerplant.faults.network_rows import RETRY_AFTER_MS
 from tickerplant.faults.rows import EXEMPT_KEY
@@ -104,12 +105,14 @@ class Rest:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         path, method = _path(scope["path"], scope["raw_path"]), scope["method"]
-        client, headers = scope["client"], dict(scope["headers"])
-        address = self._endpoint.charged_to(client[0] if client else UNKNOWN, headers)
+        headers, client = dict(scope["headers"]), scope["client"]
+        address = client[0] if client else UNKNOWN
         pending: PendingResponse | None = scope["state"].get(PENDING)
         route, refusal, is_from_here = ROUTER.find(path), None, False
         guard = self._endpoint.guard
-        if path.startswith(PLANT_PATHS) and guard is not None:
+        if not path.startswith(PLANT_PATHS):
+            address = self._endpoint.charged_to(address, headers)
+        elif guard is not None:
             fields, peer = joined(scope["headers"]), scope["state"].get(PEER, UNKNOWN)
             refusal = guard.refusal(method, fields, peer)
             is_from_here = guard.is_from_here(peer, fields)
@@ -123,16 +126,19 @@ class Rest:
             if isinstance(body, Response):
                 known, response = True, body
             else:
-                known, response = await self.answer(
+                target, query_string = scope["raw_path"], scope["query_string"]
+                target += b"?" + query_string if query_string else b""
+                question = HttpQuestion(
+                    self._endpoint.venue.name,
+                    address,
                     method,
                     path,
-                    _target(scope["raw_path"], scope["query_string"]),
-                    scope["query_string"],
+                    target,
                     headers,
-                    address,
                     body,
-                    is_from_here=is_from_here,
+                    is_from_here,
                 )
+                known, response = await self.answer(question)
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         label = route.template if route else path if known else "other"
         self._endpoint.counters.requests[label, verb, response.status] += 1
@@ -184,51 +190,38 @@ class Rest:
             *response.headers,
         )
 
-    async def answer(
-        self,
-        method: str,
-        path: str,
-        target: str,
-        query_string: bytes,
-        headers: Mapping[bytes, bytes],
-        address: str,
-        body: bytes,
-        *,
-        is_from_here: bool,
-    ) -> tuple[bool, Response]:
-        """Return whether the path exists, and the response; the arguments are those of `respond`.
-
-        Operations, with the `body` of a POST, and requests whose answer takes longer are answered too.
-        `is_from_here` says whether the request was sent on the machine that received it.
-        """
+    async def answer(self, question: HttpQuestion) -> tuple[bool, Response]:
+        """Return whether the path exists, and the response to any request."""
+        path, uri_bytes = question.path, len(question.target)
+        most_bytes = self._endpoint.limits.max_uri_bytes
         route = ROUTER.find(path)
-        refusal = self._refusal(route, method, path, headers, address, is_from_here=is_from_here)
+        refusal = self._refusal(route, question)
         if refusal is not None:
-            return route is not None, self._refuse(refusal, address)
+            return route is not None, self._refuse(refusal, question.address)
         if route is not None:
-            most_bytes = self._endpoint.limits.max_uri_bytes
-            if len(target) > most_bytes:
-                problem = f"the URL has {len(target)} bytes; at most {most_bytes} are allowed"
+            if uri_bytes > most_bytes:
+                problem = f"the URL has {uri_bytes} bytes; at most {most_bytes} are allowed"
                 return True, problem_response(414, problem)
-            return True, await self._operate(route, method, query_string, headers, body)
-        if path.startswith(PLANT_PATHS) and len(target) <= self._endpoint.limits.max_uri_bytes:
+            return True, await self._operate(route, question)
+        if path.startswith(PLANT_PATHS) and uri_bytes <= most_bytes:
             return False, _no_operation(path)
         faults, venue = self._endpoint.faults, self._endpoint.venue
         may_fail = (
             faults is not None
             and faults.touches_requests
-            and headers.get(EXEMPT_KEY) != b"1"
+            and question.headers.get(EXEMPT_KEY) != b"1"
             and find_path(venue, path) is not None
         )
         if faults is not None and may_fail:
             refused = await faults.request(venue.name, path)
             if refused is not None:
                 return True, self._refuse_by_fault(refused.status)
-        known, response = self.respond(method, path, target, query_string, headers, address)
+        known, response = self.respond(question)
         if isinstance(response, PendingResponse):
             response = await self._finish(response)
         if faults is not None and may_fail and response.status == HTTPStatus.OK:
-            body = faults.revised_answer(venue.name, path, parameters(query_string), response.body)
+            params = parameters(_query_string(question))
+            body = faults.revised_answer(venue.name, path, params, response.body)
             response = structs.replace(response, body=body)
         return known, response
 
@@ -244,30 +237,14 @@ class Rest:
         )
         return error_response(error.code, error.message, status, headers)
 
-    def respond(
-        self,
-        method: str,
-        path: str,
-        target: str,
-        query_string: bytes,
-        headers: Mapping[bytes, bytes],
-        address: str,
-    ) -> tuple[bool, Response]:
-        """Return whether there is a query at the path, and the response.
-
-        Args:
-            method: The HTTP method.
-            path: The path, decoded.
-            target: The request target, as it was sent.
-            query_string: The query string, as it was sent.
-            headers: The headers, names in lower case.
-            address: The client that is charged.
-        """
+    def respond(self, question: HttpQuestion) -> tuple[bool, Response]:
+        """Return whether there is a query at the path, and the response."""
+        method, path, address = question.method, question.path, question.address
         query = find_path(self._endpoint.venue, path)
         account = {} if query else find_account_path(self._endpoint.venue, path)
         known = query is not None or bool(account)
-        if not known or len(target) > self._endpoint.limits.max_uri_bytes:
-            return known, self._refuse_target(method, path, target)
+        if not known or len(question.target) > self._endpoint.limits.max_uri_bytes:
+            return known, self._refuse_target(method, path, question.target)
         verbs = {"GET": None} if query else account
         verb = "GET" if method == "HEAD" else method
         if verb not in verbs:
@@ -276,7 +253,8 @@ class Rest:
             return True, error_response(BAD_PATH, message, 405, (("Allow", allowed),))
         if query is None:
             return True, self._refuse_account(account[verb], address)
-        return True, self._query(query, query_string, bool(headers.get(KEY_HEADER)), address)
+        has_key = bool(question.headers.get(KEY_HEADER))
+        return True, self._query(query, _query_string(question), has_key, address)
 
     def _refuse_account(self, request: AccountRequest, address: str) -> Response:
         """Charge and refuse a request about an account; the first one is logged."""
@@ -293,41 +271,27 @@ class Rest:
             return self._turn_away(charge, used)
         return _error(request_errors.bad_key(), used)
 
-    async def _operate(
-        self,
-        route: Route,
-        method: str,
-        query_string: bytes,
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-    ) -> Response:
+    async def _operate(self, route: Route, question: HttpQuestion) -> Response:
         """Carry out an operation; return its response."""
-        operation = route.operations.get(method)
+        operation = route.operations.get(question.method)
         if operation is None:
-            message = f"{method} is not possible at {route.template}, only {route.allowed}"
+            message = f"{question.method} is not possible at {route.template}, only {route.allowed}"
             return problem_response(405, message, headers=(("Allow", route.allowed),))
+        query_string, headers = _query_string(question), question.headers
         return await operation.answer(
-            self._plane, self._endpoint, route.id, query_string, headers, body
+            self._plane, self._endpoint, route.id, query_string, headers, question.body
         )
 
-    def _refusal(
-        self,
-        route: Route | None,
-        method: str,
-        path: str,
-        headers: Mapping[bytes, bytes],
-        address: str,
-        *,
-        is_from_here: bool,
-    ) -> Refusal | None:
+    def _refusal(self, route: Route | None, question: HttpQuestion) -> Refusal | None:
         """Return why an operation is refused: for want of the token, or of any; None if it is not."""
-        if not path.startswith(PLANT_PATHS) or (route is not None and route.is_public(method)):
+        method, token = question.method, self._plane.token
+        is_public = route is not None and route.is_public(method)
+        if is_public or not question.path.startswith(PLANT_PATHS):
             return None
-        token = self._plane.token
-        if refusal := token.refusal(headers, address, self._endpoint.clock()):
+        if refusal := token.refusal(question.headers, question.address, self._endpoint.clock()):
             return refusal
         is_for_here = route is not None and route.is_for_here(method)
-        is_refused = is_for_here and not is_from_here and not token.is_needed
+        is_refused = is_for_here and not question.is_from_here and not token.is_needed
         return NOT_FROM_HERE if is_refused else None
 
     def _refuse(self, refusal: Refusal, address: str) -> Response:
@@ -355,10 +319,11 @@ class Rest:
             if not part["more_body"]:
                 return body
 
-    def _refuse_target(self, method: str, path: str, target: str) -> Response:
+    def _refuse_target(self, method: str, path: str, target: bytes) -> Response:
         """Return the error for a path that is not served over HTTP."""
         try:
-            parse_target(target, self._endpoint.venue, self._endpoint.limits)
+            text = target.decode("ascii", "surrogateescape")
+            parse_target(text, self._endpoint.venue, self._endpoint.limits)
         except BadTarget as bad:
             if bad.status != 404:
                 return Response(f"{bad.message}\n".encode(), bad.status, TEXT)
@@ -447,10 +412,8 @@ def _path(path: str, raw_path: bytes) -> str:
     return raw_path.decode("ascii", "replace")
 
 
-def _target(raw_path: bytes, query_string: bytes) -> str:
-    """Return the request target, one character per byte."""
-    target = raw_path + b"?" + query_string if query_string else raw_path
-    return target.decode("ascii", "surrogateescape")
+def _query_string(question: HttpQuestion) -> bytes:
+    return question.target.partition(b"?")[2]
 
 
 def parameters(query_string: bytes) -> dict[str, object]:
