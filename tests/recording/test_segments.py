@@ -24,17 +24,15 @@ from tickerplant.recording.block import (
     walk,
 )
 from tickerplant.recording.line import Damage, Line
-from tickerplant.recording.manifest import TAIL, Tail, digest_of, read_manifest
+from tickerplant.recording.manifest import read_manifest
 from tickerplant.recording.manifest_entries import (
     FORMAT,
     KINDS,
     MANIFEST,
     Connected,
-    CopyLost,
     RecordingStarted,
     RunStarted,
     SegmentSealed,
-    SnapshotFailed,
     encode_entry,
     read_entry,
 )
@@ -253,23 +251,6 @@ def test_unknown_kinds_of_lines_are_ignored(tmp_path: Path) -> None:
     assert "weather" not in KINDS
     with pytest.raises(ValueError, match="time_ns"):
         read_entry(b'{"kind":"hole"}')
-
-
-def test_renamed_kinds_of_older_versions_are_read(tmp_path: Path) -> None:
-    path = recording(tmp_path)
-    lost = CopyLost(time_ns=1, streams=("a",), connection=2, reason="closed")
-    failed = SnapshotFailed(time_ns=2, symbol="BTCUSDT", reason="503")
-    lines = [(tmp_path / MANIFEST).read_bytes().removesuffix(b"\n")]
-    for entry, old in ((lost, b"copy lost"), (failed, b"no snapshot")):
-        present = str(entry.__struct_config__.tag).encode()
-        chained = structs.replace(entry, prev=digest_of(lines[-1]))
-        lines.append(encode_entry(chained).replace(present, old))
-    (tmp_path / MANIFEST).write_bytes(b"\n".join(lines) + b"\n")
-    (tmp_path / TAIL).write_bytes(Tail(3, 1, digest_of(lines[-1])).text())
-    damage: list[Damage] = []
-    manifest = read_manifest(path, damage.append)
-    assert damage == [], "the chain is that of the lines as they were written"
-    assert [structs.replace(each, prev="") for each in manifest.entries] == [BEGUN, lost, failed]
 
 
 def test_walking_skips_blocks_that_are_too_early(tmp_path: Path) -> None:

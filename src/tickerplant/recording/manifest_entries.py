@@ -7,7 +7,7 @@ last line at most.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, TypeAlias, get_args
 
 import msgspec
@@ -101,10 +101,7 @@ class Renewed(Entry, frozen=True, kw_only=True, tag="renewed"):
 
 
 class CopyLost(Entry, frozen=True, kw_only=True, tag="copy_lost"):
-    """A connection was lost, and others delivered all of its streams; nothing is missing.
-
-    Earlier versions wrote the kind `copy lost`.
-    """
+    """A connection was lost, and others delivered all of its streams; nothing is missing."""
 
     streams: tuple[str, ...]
     connection: int
@@ -183,10 +180,7 @@ class SnapshotRecorded(Entry, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class SnapshotFailed(Entry, frozen=True, kw_only=True, tag="snapshot_failed"):
-    """A request for a snapshot of a book failed.
-
-    Earlier versions wrote the kind `no snapshot`.
-    """
+    """A request for a snapshot of a book failed."""
 
     symbol: str
     """The symbol of the book."""
@@ -260,9 +254,6 @@ KINDS = frozenset(str(each.__struct_config__.tag) for each in get_args(AnyEntry)
 """The known kinds of lines."""
 NESTED = "its values are nested too deeply"
 
-_RENAMED: Mapping[str, str] = {"copy lost": "copy_lost", "no snapshot": "snapshot_failed"}
-"""Kinds that earlier versions wrote, with their present names."""
-
 encode_entry = msgspec.json.Encoder().encode
 _decode_entry: Callable[[bytes], AnyEntry] = msgspec.json.Decoder(AnyEntry).decode
 
@@ -282,8 +273,6 @@ def read_entry(line: bytes) -> AnyEntry | None:
         return _decode_entry(line)
     except msgspec.ValidationError:
         kind = _header(line).kind
-        if kind in _RENAMED:
-            return _convert(msgspec.json.decode(line) | {"kind": _RENAMED[kind]})
         if not kind or kind in KINDS:
             raise
         return None
@@ -305,8 +294,3 @@ def _header(line: bytes) -> _Header:
         return msgspec.json.decode(line, type=_Header)
     except RecursionError:
         raise ValueError(NESTED) from None
-
-
-def _convert(fields: Mapping[str, object]) -> AnyEntry:
-    entry: AnyEntry = msgspec.convert(fields, AnyEntry)
-    return entry
