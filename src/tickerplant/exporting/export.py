@@ -315,13 +315,8 @@ class _Export:
         )
 
     def _unrecorded(self, done: Sequence[Finished]) -> list[str]:
-        """Return the selected symbols without rows, as far as that is known."""
-        recorded: set[str] = set()
-        for finished in done:
-            if finished.symbols is None and finished.rows:
-                return []
-            recorded.update(finished.symbols or ())
-        return sorted(self._selection.symbols - recorded)
+        """Return the selected symbols without rows."""
+        return sorted(self._selection.symbols.difference(*(each.symbols for each in done)))
 
 
 def _tables(settings: ExportSettings, writer: Writer) -> frozenset[str]:

@@ -79,8 +79,8 @@ class Finished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="unit"):
     messages: int
     rows: dict[str, int]
     """By table."""
-    symbols: tuple[str, ...] | None = None
-    """Selected symbols that have rows; None in a journal of an earlier version."""
+    symbols: tuple[str, ...]
+    """Selected symbols that have rows."""
     parts: dict[str, int]
     """The sizes of its files by their paths in the folder."""
     unreadable: int = 0
