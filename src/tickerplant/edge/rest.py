@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
@@ -50,18 +50,10 @@ class EdgeRest(Rest):
         is_beside_plant: bool,
     ) -> None:
         super().__init__(endpoint, plane)
+        self._questions = {}  # the plant answers all of them
         self._caller = caller
         self._trouble = trouble
         self._is_beside_plant = is_beside_plant
-
-    def answer_question(
-        self,
-        url: bytes,  # noqa: ARG002  # the plant answers all of them
-        fields: Iterable[tuple[bytes, bytes]],  # noqa: ARG002
-        address: str,  # noqa: ARG002
-    ) -> Response | None:
-        """Return None: no question can be answered at once."""
-        return None
 
     async def answer(self, question: HttpQuestion) -> tuple[bool, Response]:
         """Return whether the path exists, and the response."""

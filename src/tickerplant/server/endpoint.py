@@ -327,12 +327,8 @@ class Endpoint:
         """Why streams are not served; None while they are."""
         self.ending: CloseReason | None = None
         """Why the streams are over; None while they are not."""
-        self.guard: Guard | None = None
-        """Decides which requests are accepted; None where nobody listens."""
-
-    def charged_to(self, address: str, headers: Mapping[bytes, bytes]) -> str:
-        """Return the name to which a request is charged; see `Guard.charged_to`."""
-        return address if self.guard is None else self.guard.charged_to(address, headers)
+        self.guard = Guard("127.0.0.1", "127.0.0.1")
+        """Decides which requests are accepted; that of the port, once it is open."""
 
     @property
     def policy_counts(self) -> Counter[Policy]:

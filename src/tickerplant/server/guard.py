@@ -88,12 +88,7 @@ class Guard:
         self._names = frozenset({"localhost", host.lower(), *own, *map(str.lower, public_names)})
 
     def is_from_here(self, peer: str, headers: Mapping[bytes, bytes]) -> bool:
-        """Return whether a request comes from this machine, and not through it.
-
-        Args:
-            peer: The address at the other end of the connection.
-            headers: The headers of the request, see `joined`.
-        """
+        """Return whether a request comes from this machine, and not through it; `headers` are `joined`."""
         if not is_loopback(peer) or not self._is_ours(_text(headers, b"host")):
             return False
         marks = [name for name in headers if _RELAYED.fullmatch(name)]
@@ -109,10 +104,6 @@ class Guard:
 
         The web pages of other origins share one at each address, so that they use up nothing of the
         programs there.
-
-        Args:
-            address: The address of the client.
-            headers: The headers of the request, names in lower case.
         """
         if b"origin" not in headers and b"sec-fetch-site" not in headers:
             return address

@@ -111,8 +111,8 @@ class Rest:
         route, refusal, is_from_here = ROUTER.find(path), None, False
         guard = self._endpoint.guard
         if not path.startswith(PLANT_PATHS):
-            address = self._endpoint.charged_to(address, headers)
-        elif guard is not None:
+            address = guard.charged_to(address, headers)
+        else:
             fields, peer = joined(scope["headers"]), scope["state"].get(PEER, UNKNOWN)
             refusal = guard.refusal(method, fields, peer)
             is_from_here = guard.is_from_here(peer, fields)
@@ -170,7 +170,10 @@ class Rest:
             return None
         path, query = found
         headers = dict(fields)
-        has_key, address = bool(headers.get(KEY_HEADER)), endpoint.charged_to(address, headers)
+        has_key, address = (
+            bool(headers.get(KEY_HEADER)),
+            endpoint.guard.charged_to(address, headers),
+        )
         response = self._query(query, query_string, has_key, address)
         if not isinstance(response, PendingResponse):
             endpoint.counters.requests[path, "GET", response.status] += 1

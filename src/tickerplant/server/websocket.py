@@ -276,7 +276,7 @@ class WebSocketConnection(asyncio.Protocol):
         if isinstance(upgrade, Answer):
             self._refuse(request, upgrade)
             return
-        self._charged_to = endpoint.charged_to(self.address, dict(request.fields))
+        self._charged_to = endpoint.guard.charged_to(self.address, dict(request.fields))
         attempt = Attempt(
             self._charged_to,
             request.target,
