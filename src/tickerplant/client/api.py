@@ -13,7 +13,6 @@ from typing import Any
 from picows import WSCloseCode, WSError, WSHandshakeError, ws_connect
 
 from tickerplant.client.api_connection import (
-    MAX_MESSAGE_BYTES,
     ApiConnection,
     ApiRequest,
     ApiResponse,
@@ -45,6 +44,7 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.formatting import one_line
 from tickerplant.queries import find_method
+from tickerplant.received import MAX_BYTES
 
 MIN_SILENCE_S = 1.0
 """A shorter wait for a response does not mean that the connection is dead."""
@@ -281,7 +281,7 @@ class ApiClient:
                     self._url,
                     websocket_handshake_timeout=self._timeout_s,
                     extra_headers={"User-Agent": USER_AGENT},
-                    max_frame_size=MAX_MESSAGE_BYTES,
+                    max_frame_size=MAX_BYTES,
                     max_redirects=0,
                     socket_factory=dial.connect,
                     use_aiofastnet=self._url.startswith("wss:"),

@@ -12,8 +12,8 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from tickerplant.client.dial import end_of
 from tickerplant.messages.readers import UNREADABLE
+from tickerplant.received import excess
 
-MAX_MESSAGE_BYTES = 1 << 25
 CLOSE_TIMEOUT_S = 1.0
 """How long a server may take to close a connection."""
 
@@ -159,8 +159,8 @@ class ApiConnection(WSListener):
         payload = frame.get_payload_as_bytes()
         if self._parts or not frame.fin:
             self._parts += payload
-            if len(self._parts) > MAX_MESSAGE_BYTES:
-                self.end("the response is too long")
+            if too_long := excess("the response", len(self._parts)):
+                self.end(too_long)
             if self.ended or not frame.fin:
                 return
             payload, self._parts = bytes(self._parts), bytearray()

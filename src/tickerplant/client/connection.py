@@ -23,12 +23,12 @@ from tickerplant.client.dial import USER_AGENT, Dial, end_of
 from tickerplant.client.lockstep import Lockstep
 from tickerplant.client.request import plain_reason, retry_after_of, wall_clock_ms
 from tickerplant.feed.feed import Feed, Receive
+from tickerplant.received import MAX_BYTES, excess
 
 _log = logging.getLogger(__name__)
 
 HANDSHAKE_TIMEOUT_S = 5.0
 """Timeout of each step of an attempt: name lookup, socket, TLS and handshake."""
-MAX_FRAME_BYTES = 1 << 26
 CAUGHT_UP = b"caught up"
 """Payload of the pings whose pong shows that everything before it was received."""
 
@@ -74,7 +74,7 @@ class Connection(WSListener):
                 url,
                 websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
                 extra_headers={"User-Agent": USER_AGENT},
-                max_frame_size=MAX_FRAME_BYTES,
+                max_frame_size=MAX_BYTES,
                 max_redirects=0,
                 socket_factory=self._dial.connect,
                 use_aiofastnet=is_secure,
@@ -207,8 +207,8 @@ class Connection(WSListener):
                     caught_up.set_result(None)
         else:
             self._parts += frame.get_payload_as_bytes()
-            if len(self._parts) > MAX_FRAME_BYTES:
-                self._end(f"a message of more than {MAX_FRAME_BYTES} bytes", 1009)
+            if too_long := excess("a message", len(self._parts)):
+                self._end(too_long, 1009)
                 transport.disconnect()
             elif frame.fin:
                 message, self._parts = bytes(self._parts), bytearray()

@@ -25,6 +25,7 @@ from msgspec import Struct
 from yarl import URL
 
 from tickerplant.client.request import plain_reason
+from tickerplant.received import excess
 
 
 class HttpResponse(Struct, frozen=True):
@@ -82,8 +83,8 @@ class HttpSession:
                     piece
                 ) in response.content.iter_any():  # `read` would decompress without limit
                     body += piece
-                    if len(body) > self._max_bytes:
-                        raise TooLongError(f"the response has more than {self._max_bytes} bytes")
+                    if too_long := excess("the response", len(body), self._max_bytes):
+                        raise TooLongError(too_long)
         except TimeoutError:
             raise NoResponseError(f"no response within {self._timeout_s:g} s") from None
         except UnicodeError:

@@ -32,6 +32,7 @@ from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.formatting import one_line
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.queries import find_path
+from tickerplant.received import MAX_BYTES
 from tickerplant.venue import Venue
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 MAX_CONCURRENT = 10
 """Maximum number of requests at the same time."""
-MAX_RESPONSE_BYTES = 1 << 25
-"""Longest response that is read; the longest of the exchange, `exchangeInfo`, has about 1 MB."""
 UNKNOWN_WEIGHT = 1
 """Weight of a path that `queries` does not have."""
 USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
@@ -81,7 +80,7 @@ class RestClient:
         clock: Clock = wall_clock_ms,
         sleep: Sleep = asyncio.sleep,
         rng: Random | None = None,
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        max_response_bytes: int = MAX_BYTES,
     ) -> None:
         """Nothing is opened yet.
 

@@ -19,6 +19,7 @@ from tickerplant.control.clock_state import LONGEST_WAIT_S
 from tickerplant.errors import HIDDEN, ConfigError, TickerplantError, UpstreamError
 from tickerplant.formatting import LONGEST_MESSAGE, one_line
 from tickerplant.protocol.credentials import EXPECTED_SECRET, fits_a_header
+from tickerplant.received import MAX_BYTES, excess
 
 PREFIX = "/plant/v1"
 TIMEOUT_S = 10.0
@@ -340,7 +341,7 @@ class ControlClient:
         try:
             connection.request(method, target, body, dict(headers))
             response = connection.getresponse()
-            status, text = response.status, response.read()
+            status, text = response.status, self._body(response)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             connection.close()
             if not is_reused:
@@ -352,6 +353,13 @@ class ControlClient:
             raise
         self._idle.append(connection)
         return status, text
+
+    def _body(self, response: http.client.HTTPResponse) -> bytes:
+        size = response.length  # None in chunks, which may go on for ever
+        text = response.read(MAX_BYTES + 1) if size is None else b""
+        if too_long := excess("the answer", size or len(text)):
+            raise UpstreamError(self.url, too_long)
+        return text or response.read()
 
     def _idle_connection(self) -> http.client.HTTPConnection | None:
         """Return a connection that no other request uses, if there is one."""

@@ -27,12 +27,11 @@ from tickerplant.hosted.protocol import (
     read_event,
 )
 from tickerplant.libraries import require_server
+from tickerplant.received import MAX_LINE_BYTES, excess, log_line
 from tickerplant.serving.lines import Ready
 
 _log = logging.getLogger("tickerplant.hosted")
 
-LONGEST_LINE = 1 << 22
-"""Bytes of the longest line that the child writes."""
 POLL_S = 0.01
 """How often it is checked whether a child has ended that closed its output."""
 LAST_LINES = 5
@@ -124,18 +123,24 @@ class ServerProcess:
     async def _take_events(self, lines: asyncio.StreamReader) -> None:
         """Take what the child writes, up to its end."""
         failure: TickerplantError | None = None
-        while line := await lines.readline():
-            match event := read_event(line):
-                case Serving(venue=venue):
-                    self._venue = venue
-                case Ready() if not self._served.done():
-                    self._served.set_result((self._venue, event))
-                case Failed(problem=problem):
-                    failure = exception_of(problem)
-                case Answer(number=number) if number in self._answers:
-                    self._answers.pop(number).set_result(event)
-                case _:
-                    pass  # its totals
+        try:
+            while line := await lines.readline():
+                match event := read_event(line):
+                    case Serving(venue=venue):
+                        self._venue = venue
+                    case Ready() if not self._served.done():
+                        self._served.set_result((self._venue, event))
+                    case Failed(problem=problem):
+                        failure = exception_of(problem)
+                    case Answer(number=number) if number in self._answers:
+                        self._answers.pop(number).set_result(event)
+                    case _:
+                        pass  # its totals
+        except ValueError:
+            too_long = excess("a line of its server", MAX_LINE_BYTES + 1, MAX_LINE_BYTES)
+            failure = UpstreamError(self.name, too_long)
+            if self.child is not None:
+                self.child.kill()
         if self._is_killed or self.child is None:
             return
         while self.child.poll() is None:  # noqa: ASYNC110  # pools of threads may have ended
@@ -162,7 +167,7 @@ class ServerProcess:
 
     async def _forward_log(self, lines: asyncio.StreamReader) -> None:
         """Log what the child logs."""
-        while line := await lines.readline():
+        while line := await log_line(lines):
             text, level = line.decode(errors="replace").rstrip(), logging.WARNING
             with suppress(ValueError, AttributeError):
                 fields = json.loads(text)
@@ -213,7 +218,7 @@ async def _read(
     pipe: IO[bytes] | None, take: Callable[[asyncio.StreamReader], Coroutine[Any, Any, None]]
 ) -> asyncio.Task[None]:
     """Start a task that takes what a pipe has; the pipe is closed when it ends, also with the loop."""
-    reader = asyncio.StreamReader(limit=LONGEST_LINE)
+    reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
     task = asyncio.create_task(take(reader))

@@ -25,6 +25,7 @@ from tickerplant.hosted.protocol import (
     read_event,
 )
 from tickerplant.libraries import require_server
+from tickerplant.received import MAX_LINE_BYTES, excess
 from tickerplant.serving.lines import Ready
 from tickerplant.venue import VenueName
 
@@ -115,6 +116,8 @@ class ServerProcess:
                     case _:
                         pass
             text += self._read(until_s)
+            if too_long := excess("a line of its server", len(text), MAX_LINE_BYTES):
+                raise UpstreamError(self.name, too_long)
 
     def _read(self, until_s: float) -> bytes:
         """Return what the child has written.
