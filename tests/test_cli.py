@@ -311,6 +311,47 @@ def test_an_explanation_matches_what_would_be_served_with_the_same_settings(
     assert (explanation["profile"], explanation["routing"]) == expected
 
 
+@pytest.mark.parametrize("name", ["CONTROL_TOKEN", "RELAY_CONTROL_TOKEN", "BUS_PASSWORD"])
+def test_a_secret_of_the_environment_is_not_left_to_children(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"TICKERPLANT_{name}", "open sesame")
+    assert run("explain", "/ws/btcusdt@trade", capsys=capsys)[0] == 0
+    assert "open sesame" not in os.environ.values()
+
+
+@pytest.mark.parametrize(
+    ("place", "reached"),
+    [
+        ("option", ("--host", "0.0.0.0")),  # noqa: S104  # it is refused
+        ("environment", ("--host", "::")),
+        ("file", ("--trusted-proxy", "127.0.0.1")),
+        ("option", ("--public-name", "market.example")),
+        ("option", ("--bus", "nats://127.0.0.1:1")),
+    ],
+)
+def test_a_token_that_can_be_guessed_is_refused_where_others_reach_the_server(
+    place: str,
+    reached: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [*SMALL, *reached]
+    if place == "option":
+        arguments += ["--control-token", "open-sesame-123"]
+    elif place == "environment":
+        monkeypatch.setenv("TICKERPLANT_CONTROL_TOKEN", "open-sesame-123")
+    else:
+        path = tmp_path / "settings.toml"
+        path.write_text('control_token = "open-sesame-123"\n', encoding="utf-8")
+        arguments += ["--config", str(path)]
+    status, _, err = run(*arguments, capsys=capsys)
+    assert status == 2
+    assert "for --control-token: expected at least 16 characters" in err
+    assert "sesame" not in err
+
+
 @pytest.mark.parametrize("command", [("explain", "btcusdt@trade"), ("simulate",)])
 @pytest.mark.parametrize("key", ["profile", "routing"])
 def test_an_invalid_setting_is_reported_with_its_origin(

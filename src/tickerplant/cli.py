@@ -151,6 +151,7 @@ def _settings(command: str, kind: type[SettingsT], options: dict[str, Any]) -> S
     """Return the settings of a command, given its options."""
     from tickerplant.config.resolve import (
         CONFIG_VARIABLE,
+        known_variables,
         read_file,
         resolve,
         unknown_variables,
@@ -167,7 +168,10 @@ def _settings(command: str, kind: type[SettingsT], options: dict[str, Any]) -> S
         _print_error(sentence)
     path = config or os.environ.get(CONFIG_VARIABLE)
     file = read_file(path) if path else None
-    return resolve(command, kind, given, os.environ, file)
+    settings = resolve(command, kind, given, os.environ, file)
+    for name in known_variables() & os.environ.keys():
+        del os.environ[name]  # some are secret, and children would get them
+    return settings
 
 
 def _paths(

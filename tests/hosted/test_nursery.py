@@ -56,6 +56,12 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
+def test_it_is_told_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKERPLANT_CONTROL_TOKEN", "open sesame")
+    end_nursery()
+    assert "open sesame" not in Path(f"/proc/{prepare()}/environ").read_text()
+
+
 def wait_until(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     until_s = time.monotonic() + timeout_s
     while not condition():

@@ -108,7 +108,9 @@ def test_settings_that_contradict_each_other_are_refused(
 def test_the_own_certificate_stays_until_it_lacks_a_name(tmp_path: Path) -> None:
     own = own_certificate(tmp_path / "new" / "tls", ["0.0.0.0", "bad_name"])  # noqa: S104
     first = own.authority.read_bytes(), own.server.read_bytes()
-    assert own.server.stat().st_mode & 0o777 == 0o600
+    assert {modes(path) for path in own.server.parent.iterdir()} == {0o600}
+    assert modes(own.server.parent) == 0o700
+    own.server.parent.chmod(0o777)
     assert b"PRIVATE" not in first[0]
     assert own_certificate(tmp_path / "new" / "tls", ["localhost"]) == own
     assert (own.authority.read_bytes(), own.server.read_bytes()) == first, "it is trusted already"
@@ -125,6 +127,11 @@ def test_the_own_certificate_stays_until_it_lacks_a_name(tmp_path: Path) -> None
         "lock",
         "server.pem",
     ]
+    assert modes(own.server.parent) == 0o700, "others could use it"
+
+
+def modes(path: Path) -> int:
+    return path.stat().st_mode & 0o777
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ async def test_a_server_for_other_machines_without_a_token_says_what_they_may_do
     said = "only the machine of the plant can use the control plane"
     async with started(tmp_path, *MARKET, "--host", "0.0.0.0") as crew:  # noqa: S104
         await crew.said(said)
-    token = {"TICKERPLANT_CONTROL_TOKEN": "open sesame"}
+    token = {"TICKERPLANT_CONTROL_TOKEN": "open sesame, door"}
     async with started(tmp_path, *MARKET, "--host", "0.0.0.0", env=token, name="other") as crew:  # noqa: S104
         assert said not in crew.log
 

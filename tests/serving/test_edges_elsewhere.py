@@ -27,8 +27,8 @@ async def refusal(folder: Path, *arguments: str, name: str = "refused") -> str:
 
 
 def shown(pid: int) -> str:
-    """What other users see of a process."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    """What a process was started with."""
+    return "".join(Path(f"/proc/{pid}/{name}").read_text() for name in ("cmdline", "environ"))
 
 
 @looped_on_sockets
@@ -63,7 +63,7 @@ async def _serves(edge: Crew) -> None:
 @looped_on_sockets
 async def test_workers_of_an_edge_share_its_ports_and_show_no_secret(tmp_path: Path) -> None:
     async with bus(tmp_path, PASSWORD) as address:
-        secret = {"TICKERPLANT_BUS_PASSWORD": SECRET}
+        secret = {"TICKERPLANT_BUS_PASSWORD": SECRET, "TICKERPLANT_CONTROL_TOKEN": SECRET * 2}
         options = [
             *("--bus", f"nats://{address}", "--bus-user", "edges", "--plant", "night"),
             *("--bus-prefix", "team.market"),

@@ -27,8 +27,10 @@ from tickerplant.serving.launch import command_of
 
 FORKS = sys.platform == "linux"
 """Whether a nursery forks the children."""
-ONE_THREAD = {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD = {b"MKL_NUM_THREADS": b"1", b"OMP_NUM_THREADS": b"1", b"OPENBLAS_NUM_THREADS": b"1"}
 """Keeps libraries from starting threads: only a process without threads can be forked safely."""
+SETTINGS = b"TICKERPLANT_"
+"""What the names of variables with settings begin with."""
 KILLED = -9
 """The exit status of a child whose nursery has ended, because the child ends with it."""
 _REPORT = msgspec.json.Decoder(ChildReport)
@@ -146,7 +148,7 @@ class Nursery:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | ONE_THREAD,
+                env=_environment() | ONE_THREAD,
                 start_new_session=True,  # Ctrl-C is for this process
             )
 
@@ -172,7 +174,7 @@ class Nursery:
         Raises:
             OSError: the nursery has ended.
         """
-        request = msgspec.msgpack.encode(ForkRequest(dict(os.environb)))
+        request = msgspec.msgpack.encode(ForkRequest(_environment()))
         with ExitStack() as given, ExitStack() as kept:
 
             def give(descriptor: int) -> int:
@@ -263,11 +265,17 @@ def _forked(stderr: int | None) -> ForkedChild:
 def _started(stderr: int | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  # our own program
         command_of("tickerplant.hosted.child"),
+        env=_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if stderr is None else stderr,
         start_new_session=True,  # Ctrl-C is for this process
     )
+
+
+def _environment() -> dict[bytes, bytes]:
+    """Return the environment of a child, without settings: some are secret, and it reads none."""
+    return {name: text for name, text in os.environb.items() if not name.startswith(SETTINGS)}
 
 
 def _running() -> Nursery:

@@ -171,17 +171,20 @@ def own_certificate(folder: Path, names: Iterable[str]) -> OwnCertificate:
     """Return a certificate for this machine: the one in `folder`, or a new one.
 
     Args:
-        folder: Where it is kept, so that clients must trust it only once.
+        folder: Where it is kept, so that clients must trust it only once; only this user may use it.
         names: Host names and addresses that it covers, besides those of loopback.
 
     Raises:
-        ConfigError: `folder` cannot be written.
+        ConfigError: `folder` cannot be written, or is that of another user.
     """
     own = OwnCertificate(folder / AUTHORITY, folder / SERVER)
     wanted = _names(names)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("a") as lock:
+        folder.chmod(0o700)
+        lock_path = folder / "lock"
+        lock_path.touch(0o600)
+        with lock_path.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # servers that start at the same time share it
             kept = _kept_names(own)
             if not wanted <= kept:
@@ -231,15 +234,14 @@ def _issue(own: OwnCertificate, names: Iterable[str]) -> None:
     authority = trustme.CA(organization_name="Tickerplant on this machine")
     until = datetime.now(UTC) + timedelta(days=VALID_DAYS)
     server = authority.issue_cert(*sorted(names), not_after=until)
-    _write(own.server, server.private_key_and_cert_chain_pem.bytes(), 0o600)
-    _write(own.authority, authority.cert_pem.bytes(), 0o644)
+    _write(own.server, server.private_key_and_cert_chain_pem.bytes())
+    _write(own.authority, authority.cert_pem.bytes())
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Replace a file atomically; only the user can read it until it is complete."""
+def _write(path: Path, data: bytes) -> None:
+    """Replace a file atomically by one that only the user can read."""
     with NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(data)
-    Path(file.name).chmod(mode)
     Path(file.name).replace(path)
 
 

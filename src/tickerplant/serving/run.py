@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from tickerplant.config.settings import ServeSettings
-from tickerplant.errors import ConfigError
+from tickerplant.errors import HIDDEN, ConfigError
 from tickerplant.faults.board import FaultBoard, FaultOn, faults_text
 from tickerplant.faults.clock import MarketClock
 from tickerplant.instrument import Instrument
@@ -24,7 +24,9 @@ from tickerplant.scenarios.scenario import Scenario
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
+from tickerplant.server.proxies import is_loopback
 from tickerplant.server.server import Server
+from tickerplant.server.token import SHORTEST
 from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
 from tickerplant.server.window import window
 from tickerplant.serving.bus_options import uses_bus
@@ -173,7 +175,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         listens=not settings.workers,
         truth=service.truth,
         follows_market=service.follows_market,
-        control_token=service.control_token or settings.control_token or "",
+        control_token=_token_of(settings, service),
     )
     server.congestion.awaits_returns = service.awaits_clients
     for rule in settings.fault_rules:
@@ -229,6 +231,21 @@ async def serve(  # noqa: PLR0915  # from start to end
         ):
             echo(line)
     return FAILED if taps and taps.has_failed else 0
+
+
+def _token_of(settings: ServeSettings, service: Service) -> str:
+    """Return the token of the control plane; empty if it needs none.
+
+    Raises:
+        ConfigError: others could guess it.
+    """
+    token = service.control_token or settings.control_token or ""
+    is_here = settings.host == "localhost" or is_loopback(settings.host)
+    is_reached = not is_here or settings.trusted_proxy or settings.public_name or settings.bus
+    if token and len(token) < SHORTEST and is_reached:
+        expected = f"at least {SHORTEST} characters, because others reach the server and may guess"
+        raise ConfigError("--control-token", HIDDEN, expected)
+    return token
 
 
 def has_times(faults: Iterable[FaultOn]) -> bool:
