@@ -19,7 +19,7 @@ from tickerplant.control.client import ControlClient
 from tickerplant.errors import UpstreamError
 from tickerplant.hosted import process
 from tickerplant.hosted.protocol import TestServerRequest
-from tickerplant.received import MAX_BYTES, log_line
+from tickerplant.received import MAX_BYTES, next_line
 from tickerplant.testing import server
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n" % (1 << 30)
@@ -94,6 +94,6 @@ def test_a_line_of_a_log_is_passed_over() -> None:
         reader = asyncio.StreamReader(limit=10)
         reader.feed_data(b"one\n" + b"x" * 50 + b"\nthree\n")
         reader.feed_eof()
-        return [await log_line(reader) for _ in range(3)]
+        return [await next_line(reader) for _ in range(3)]
 
     assert asyncio.run(lines()) == [b"one\n", b"a line that is too long\n", b"three\n"]

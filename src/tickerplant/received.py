@@ -17,8 +17,8 @@ def excess(what: str, size: int, most: int = MAX_BYTES) -> str:
     return f"{what} has {size:,} bytes or more, and at most {most:,} are read"
 
 
-async def log_line(lines: asyncio.StreamReader) -> bytes:
-    """Return the next line of a log; of one that is longer than their limit, what it is."""
+async def next_line(lines: asyncio.StreamReader) -> bytes:
+    """Return the next line; instead of one that is longer than their limit, words that say so."""
     try:
         return await lines.readline()
     except ValueError:

@@ -24,7 +24,8 @@ async def listener(greeting: bytes) -> tuple[asyncio.Server, str]:
 
 @looped
 async def test_what_does_not_greet_like_a_bus_is_told_apart() -> None:
-    for greeting in (b"HTTP/1.1 400 Bad Request\r\n", b"INFO what?\r\n", b"\x15\x03\x01\n", b""):
+    requested, endless = b"HTTP/1.1 400 Bad Request\r\n", b"INFO " + bytes(1 << 18)
+    for greeting in (requested, b"INFO what?\r\n", b"\x15\x03\x01\n", b"", endless):
         server, url = await listener(greeting)
         async with server:
             with pytest.raises(

@@ -8,7 +8,7 @@ from tickerplant.envelope import wrap
 from tickerplant.errors import RequestError
 from tickerplant.frames import PONG, close_frame, control_frame, text_frame
 from tickerplant.truth import sent
-from tickerplant.truth.answers import SentEntry, sent_connections, sent_page
+from tickerplant.truth.answers import MAX_SENT_BYTES, SentEntry, sent_connections, sent_page
 from tickerplant.truth.scanner import Scanned, Scanner
 from tickerplant.truth.sent import WRITE_BYTES, SentJournal
 
@@ -111,6 +111,13 @@ def test_a_page_begins_anywhere_and_says_whether_there_is_more() -> None:
     assert [each.text for each in page.sent] == ["1", "2"]
     assert page.more
     assert not sent_page(journal, "c1", from_number=4, limit=2).more
+
+
+def test_a_page_is_bounded_in_bytes_but_has_a_frame() -> None:
+    journal, _ = written("/ws", *[text_frame(b"x" * (MAX_SENT_BYTES + 1))] * 2)
+    pages = [sent_page(journal, "c1", from_number=number) for number in range(3)]
+    assert [[each.number for each in page.sent] for page in pages] == [[0], [1], [2]]
+    assert [page.more for page in pages] == [True, True, False]
 
 
 def test_connections_that_have_ended_are_forgotten_first() -> None:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tickerplant.errors import BusError
 from tickerplant.formatting import printable
+from tickerplant.received import next_line
 
 TIMEOUT_S = 5.0
 INFO = b"INFO "
@@ -46,7 +47,7 @@ async def meet(server: str, tls: ssl.SSLContext | None) -> None:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            line = await reader.readline()
+            line = await next_line(reader)
             if _uses_tls(line, tls, shown):
                 context = tls or ssl.create_default_context()
                 await writer.start_tls(context, server_hostname=parts.hostname)

@@ -20,6 +20,7 @@ from tickerplant.errors import BusError, MissingLibraryError
 from tickerplant.formatting import printable
 from tickerplant.libraries import FULL
 from tickerplant.logs import Complaints, logger
+from tickerplant.received import next_line
 
 PROGRAM = "nats-server"
 MEMORY_BYTES = 320 << 20
@@ -197,7 +198,7 @@ class NatsServer:
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         """Take what the server logs, up to its end."""
         assert process.stderr is not None  # noqa: S101  # it is a pipe
-        while line := await _line(process.stderr):
+        while line := await next_line(process.stderr):
             found = _LINE.fullmatch(printable(line.decode(errors="replace").rstrip()))
             text = found["text"] if found else printable(line.decode(errors="replace").rstrip())
             if listening := _LISTENING.match(text):
@@ -250,11 +251,3 @@ class NatsServer:
                 break
             self.restart_count += 1
             self.on_restart()
-
-
-async def _line(reader: asyncio.StreamReader) -> bytes:
-    """Return the next line; of one that is too long, the part that fits."""
-    try:
-        return await reader.readline()
-    except ValueError:
-        return b"a line that is too long\n"

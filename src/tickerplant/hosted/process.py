@@ -27,7 +27,7 @@ from tickerplant.hosted.protocol import (
     read_event,
 )
 from tickerplant.libraries import require_server
-from tickerplant.received import MAX_LINE_BYTES, excess, log_line
+from tickerplant.received import MAX_LINE_BYTES, excess, next_line
 from tickerplant.serving.lines import Ready
 
 _log = logging.getLogger("tickerplant.hosted")
@@ -167,7 +167,7 @@ class ServerProcess:
 
     async def _forward_log(self, lines: asyncio.StreamReader) -> None:
         """Log what the child logs."""
-        while line := await log_line(lines):
+        while line := await next_line(lines):
             text, level = line.decode(errors="replace").rstrip(), logging.WARNING
             with suppress(ValueError, AttributeError):
                 fields = json.loads(text)

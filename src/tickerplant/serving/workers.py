@@ -21,6 +21,7 @@ from tickerplant.cluster.connection import BusSettings
 from tickerplant.errors import TickerplantError
 from tickerplant.formatting import count_text, printable
 from tickerplant.logs import logger
+from tickerplant.received import next_line
 from tickerplant.server.ports import Totals
 from tickerplant.serving.process import on_hangup
 from tickerplant.serving.shared_ports import SharedPorts, Sockets, close_all
@@ -257,12 +258,12 @@ class Workers:
         """Take what a worker says, up to its end; return why it cannot serve, if it says so."""
         assert process.stdout is not None  # noqa: S101  # it is a pipe
         reason = ""
-        while line := await process.stdout.readline():
+        while line := await next_line(process.stdout):
             slot.silent_ticks = 0
             try:
                 event = read_event(line)
             except msgspec.DecodeError:
-                continue  # it is cut off
+                continue  # it is cut off, or too long
             match event:
                 case Listening():
                     slot.is_listening = True

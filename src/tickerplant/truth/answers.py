@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
@@ -20,6 +19,8 @@ from tickerplant.truth.truth_book import TruthBook
 
 MAX_ROWS = 10_000
 """Most trades or frames of one answer."""
+MAX_SENT_BYTES = 1 << 22
+"""Most bytes of the frames of one answer, unless one frame has more; in JSON they may be six times as many."""
 DEFAULT_ROWS = 500
 
 TradeKind: TypeAlias = Literal["trade", "aggTrade"]
@@ -207,15 +208,20 @@ def sent_page(
         journal: What was written.
         connection: What the connection is called.
         from_number: The first number; what is forgotten is left out.
-        limit: How many entries at most.
+        limit: How many entries at most; fewer if they have more than `MAX_SENT_BYTES`.
 
     Raises:
         RequestError: there is no such connection.
     """
     log = journal.of(connection)
-    entries = log.entries(from_number)
-    found = [_entry(each) for each in islice(entries, limit)]
-    return SentPage(connection=_sent_to(log), sent=found, more=next(entries, None) is not None)
+    found: list[SentEntry] = []
+    room = MAX_SENT_BYTES
+    for each in log.entries(from_number):
+        if len(found) == limit or (found and len(each.data) > room):
+            return SentPage(connection=_sent_to(log), sent=found, more=True)
+        found.append(_entry(each))
+        room -= len(each.data)
+    return SentPage(connection=_sent_to(log), sent=found, more=False)
 
 
 def _sent_to(log: SentLog) -> SentTo:
