@@ -139,6 +139,27 @@ async def test_a_missing_message_closes_the_subscribers_of_its_stream_only() -> 
 
 
 @looped_on_sockets
+async def test_what_a_standby_has_missed_is_told_when_its_copies_are_needed() -> None:
+    async with open_bus() as bus:
+        active = await relay(bus)
+        standby = await relay(bus, is_standby=True)
+        edge = await bus.edge()
+        listener = await edge.wants(active.node, *NAMES)
+        await settled(standby, edge)
+        active.tell(1)
+        standby.tell(1)
+        standby.node.start_outage("usdm", NAMES[1:], "no upstream")  # it has not heard of 2
+        await until(lambda: len(edge.texts(listener)) == 2)
+        assert edge.clients.told == []
+        await bus.kill(active.node)
+        await until(lambda: standby.node.is_active)
+        standby.tell(3)
+        await until(lambda: edge.clients.told)
+        lost = ("outage", "usdm", NAMES[1:], "no upstream", "upstream_lost")
+        assert edge.clients.told[0] == lost
+
+
+@looped_on_sockets
 async def test_a_second_simulation_of_a_name_is_refused_and_a_simulation_is_not_taken_over() -> (
     None
 ):

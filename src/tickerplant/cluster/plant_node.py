@@ -423,8 +423,12 @@ class PlantNode:
             self._bus.publish(subject, data)
 
     def _control(self, control: Control) -> None:
-        """Tell all edges, in order with the messages; say nothing while another plant publishes."""
-        if self.succession.waits_for:
+        """Tell all edges, in order with the messages.
+
+        While another plant publishes, only a hole in our copies is kept, for those who will get them.
+        """
+        is_hole = isinstance(control, OutageStarted) and control.names is not None
+        if self.succession.waits_for and not is_hole:
             return
         self.end_turn()
         self.number += 1
