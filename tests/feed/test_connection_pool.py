@@ -110,6 +110,19 @@ def test_a_server_that_limits_attempts_is_left_alone_as_long_as_it_says(status: 
     assert len(world.wires) == 5
 
 
+def test_a_stream_that_is_new_while_its_connection_is_lost_is_disconnected_from_the_start() -> None:
+    world = World(retry_base_ms=20_000)
+    world.attach(TICKERS)
+    world.refuse_for(1_000)
+    world.wire(TICKERS).cut()
+    world.run(5_000)  # the next attempt, which succeeds, is far
+    consumer = world.attach(AGGREGATES)
+    assert consumer.kinds() == ["Disconnected"]
+    world.run(60_000)
+    assert consumer.kinds() == ["Disconnected", "Recovered"]
+    assert world.attach(AGGREGATES).kinds() == []
+
+
 def test_attempts_are_paced() -> None:
     world = World(max_streams=1)
     world.attach(*MANY[:60])

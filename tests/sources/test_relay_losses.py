@@ -122,22 +122,30 @@ async def test_names_that_are_new_do_not_put_off_the_end_of_a_venue() -> None:
 
 
 @contextlib.asynccontextmanager
-async def refusing(house: Loopback, refused: str) -> AsyncIterator[str]:
-    """The streams of `house` as a server that refuses one name has them; yields where."""
+async def refusing(house: Loopback, *refused: str) -> AsyncIterator[str]:
+    """The streams of `house` as a server that refuses some names has them; yields where."""
+    async with refusing_some(house, set(refused)) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def refusing_some(house: Loopback, refused: set[str]) -> AsyncIterator[str]:
 
     async def pass_on(near: ServerConnection) -> None:
         assert near.request is not None
         async with house.connect(near.request.path) as far:
 
             async def back() -> None:
-                async for message in far:
-                    await near.send(message)
+                with contextlib.suppress(ConnectionClosed):
+                    async for message in far:
+                        await near.send(message)
+                await near.close()
 
             task = asyncio.create_task(back())
             try:
                 async for message in near:
                     asked = json.loads(message)
-                    if asked["method"] == "SUBSCRIBE" and refused in asked["params"]:
+                    if asked["method"] == "SUBSCRIBE" and refused & set(asked["params"]):
                         error = {"code": 2, "msg": "Invalid request: no such stream"}
                         await near.send(json.dumps({"error": error, "id": asked["id"]}))
                     else:
@@ -188,6 +196,26 @@ async def test_an_upstream_that_refuses_every_stream_is_not_lost() -> None:
                 await until(lambda: near.carries("btcusdt@trade"))
                 house.trade()
                 assert json.loads(await client.recv())["e"] == "trade"
+
+
+@looped
+async def test_a_stream_that_is_refused_after_an_outage_ends_with_a_reason() -> None:
+    refused: set[str] = set()
+    async with serve() as house, refusing_some(house, refused) as streams:
+
+        def hosts(venue: Venue, url: str) -> Hosts:
+            return structs.replace(hosts_of(venue, url), streams=streams)
+
+        async with (
+            relay(house, hosts=hosts, grace_ms=60_000) as near,
+            near.connect("/ws/btcusdt@bookTicker") as client,
+        ):
+            await until(lambda: near.carries("btcusdt@bookTicker"))
+            refused.add("btcusdt@bookTicker")
+            house.server.start_outage("usdm", ["btcusdt@bookTicker"], "a test")
+            assert await ending(client) == LOST
+            async with near.connect("/ws/btcusdt@bookTicker") as again:
+                assert (await ask(again, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["result"]
 
 
 @looped

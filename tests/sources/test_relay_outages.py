@@ -60,6 +60,22 @@ async def test_what_no_id_proves_whole_is_closed_after_the_shortest_outage(name:
             assert await ending(client) == await ending(late) == LOST
 
 
+@looped
+async def test_a_stream_that_is_new_while_it_cannot_be_delivered_is_closed_when_it_can() -> None:
+    settings = tuned(EAGER, retry_base_ms=5_000, retry_max_ms=5_000)
+    async with (
+        serve() as house,
+        relay(house, grace_ms=LONG_MS, settings=settings) as near,
+        near.connect("/ws/btcusdt@bookTicker"),
+    ):
+        await until(lambda: near.carries("btcusdt@bookTicker"))
+        await cut(house, near, "btcusdt@bookTicker")
+        await asyncio.sleep(1)
+        house.server.end_outage("usdm")  # the next attempt will succeed
+        async with near.connect("/ws/!bookTicker") as client:
+            assert await ending(client) == LOST
+
+
 @pytest.mark.parametrize("missing", [0, 1])
 @looped
 async def test_trades_go_on_after_an_outage_if_their_ids_do(missing: int) -> None:

@@ -10,6 +10,7 @@ from tickerplant.envelope import head_of
 from tickerplant.feed.merged_stream import MergedStream, Sink
 from tickerplant.feed.reconnect import Backoff
 from tickerplant.feed.session import ClientSession
+from tickerplant.notices import Disconnected
 
 
 class Phase(Enum):
@@ -82,6 +83,8 @@ class FeedConnection:
         """The connection that is replacing it."""
         self.predecessor: FeedConnection | None = None
         """The connection that it is replacing."""
+        self.ending: Disconnected | None = None
+        """The notice, without names, of why it is not open; None if it is, or was not tried yet."""
 
     def __repr__(self) -> str:
         phase, count = self.phase.name, len(self.streams)
@@ -110,7 +113,7 @@ class FeedConnection:
         self.session = session
         self.opened_ms = self.received_ms = now_ms
         self.pinged_ms = self.settled_ms = 0
-        self.has_received = False
+        self.has_received, self.ending = False, None
         self.renew_ms = renew_ms
         self.reported.clear()
         session.want(self.names)

@@ -82,9 +82,14 @@ class ConnectionPool:
 
     def place(self, merged: MergedStream, owner: Sink | None = None) -> None:
         """Subscribe to `merged` on as many connections as configured, of `owner` or shared."""
-        route = self._route_of(merged.name)
-        for copy in range(self._settings.connections.copies):
-            self._connection_with_room(Group(route, copy, owner)).subscribe(merged)
+        route, copies = self._route_of(merged.name), self._settings.connections.copies
+        groups = [Group(route, copy, owner) for copy in range(copies)]
+        connections = [self._connection_with_room(group) for group in groups]
+        for connection in connections:
+            connection.subscribe(merged)
+        endings = [each.ending for each in connections if each.ending is not None]
+        if len(endings) == copies:  # it is disconnected from the start
+            merged.begin_outage(endings[0], 0)
 
     @property
     def _splits_routes(self) -> bool:
@@ -271,6 +276,7 @@ class ConnectionPool:
         notice = Disconnected(
             streams=(), time_ms=wall_ms, reason=reason, close_code=close_code, retry_ms=pause_ms
         )
+        connection.ending = notice
         notify_disconnected(merged_streams, notice, received_ms)
         predecessor = connection.predecessor
         if predecessor is not None and predecessor.is_retiring:
