@@ -20,8 +20,8 @@ from tickerplant.market.series import RETAINED_AGGREGATES, RETAINED_TRADES
 CHUNK_EVENTS = 256
 """Events that are packed and dropped together."""
 
-FASTEST = 0
-"""Compression level: a quarter of the bytes, and packing takes no longer than encoding."""
+LEVEL = 1
+"""Compression level: a fifth of the bytes of a trade, packed in twice the time that encoding takes."""
 
 EventT = TypeVar("EventT", bound=Struct)
 
@@ -53,7 +53,7 @@ class Ring(Generic[EventT]):
 
     def seal_chunk(self) -> None:
         """Pack the full `open_chunk`, and drop the oldest chunk if there are too many."""
-        self._sealed_chunks.append(isal_zlib.compress(_encode(self.open_chunk), FASTEST))
+        self._sealed_chunks.append(isal_zlib.compress(_encode(self.open_chunk), LEVEL))
         self.open_chunk.clear()
         if len(self._sealed_chunks) > self._max_chunks:
             del self._sealed_chunks[0]
