@@ -13,7 +13,6 @@ from tickerplant.config.resolve import read_file, resolve, unknown_variables
 from tickerplant.config.setting import GROUPS, settings_of
 from tickerplant.config.settings import (
     COMMANDS,
-    RENAMED,
     EdgeSettings,
     ExportSettings,
     RelaySettings,
@@ -255,8 +254,6 @@ def test_a_value_of_the_wrong_type_in_the_file_is_rejected(
         ("[relais]\nlinger = 1", "; did you mean [relay] or [replay]?"),
         ("[other]\nlinger = 1", "[verify]"),
         ("[relay]\nlinge = 1", "; did you mean linger?"),
-        ("run_up = 1", "expected warm_up, its new name"),
-        ("[record]\nlevel = 1", "expected compression_level, its new name"),
         ("[relay]\nlevel = 1", "invalid value 'level' for a key in [relay] of /"),
         ("sped = 1", "; did you mean speed?"),
         ("speed = ", "expected a TOML file"),
@@ -292,12 +289,6 @@ def test_each_environment_variable_belongs_to_one_setting() -> None:
     assert not {name: found for name, found in meanings.items() if len(found) > 1}
 
 
-def test_the_former_format_of_an_export_is_answered_with_the_new_option() -> None:
-    for flags, environment in (({"end": "csv"}, {}), ({}, {"TICKERPLANT_EXPORT_TO": "csv"})):
-        with pytest.raises(ConfigError, match="; the format is now --format csv"):
-            resolve("export", ExportSettings, flags, environment)
-
-
 @pytest.mark.parametrize("zero", ["0", "0.0", 0])
 def test_a_duration_of_zero_needs_no_unit(zero: object) -> None:
     assert duration_ms(zero) == 0
@@ -322,13 +313,6 @@ def test_an_unknown_environment_variable_is_reported_with_a_suggestion() -> None
         "TICKERPLANT_SPED in the environment is not a setting; did you mean TICKERPLANT_SPEED?",
         "TICKERPLANT_ZZZZZZZZZZ in the environment is not a setting",
     ]
-
-
-@pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_a_renamed_setting_is_reported_with_its_new_name(old: str, new: str) -> None:
-    old, new = (f"TICKERPLANT_{key.upper()}" for key in (old, new))
-    with pytest.raises(ConfigError, match=f"for {old}: expected {new}, its new name"):
-        list(unknown_variables({old: "1"}))
 
 
 @given(st.integers(min_value=0, max_value=10**4), st.sampled_from(["ms", "s", "m", "h", "d"]))

@@ -543,8 +543,7 @@ def settings_page() -> str:
         "A command ignores the settings of others, so one file and one environment can serve all.\n"
         "An unknown key or table is an error.\n"
         f"An unknown variable that begins with `{ENVIRONMENT_PREFIX}` is reported on standard error "
-        "and ignored.\n"
-        "A former name is an error that gives the new one.",
+        "and ignored.",
         table(
             ("value", "how to write it"),
             (

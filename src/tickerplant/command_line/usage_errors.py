@@ -31,8 +31,6 @@ def usage_text(error: click.ClickException) -> str:
     if context is None:
         return _in_one_line(error)
     if isinstance(error, click.NoSuchOption):
-        if renamed := _renamed(error.option_name, context):
-            return renamed
         name = str(context.command.name)
         if why := ELSEWHERE.get((name, error.option_name)):
             return f"{name} has no {error.option_name}: {why}"
@@ -72,18 +70,6 @@ def invalid_choice(
 def _in_one_line(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split()).rstrip(".")
     return text[:1].lower() + text[1:]
-
-
-def _renamed(option: str, context: click.Context) -> str:
-    """Return what a former option is called now; empty if it is none."""
-    from tickerplant.config.settings import RENAMED  # noqa: PLC0415
-
-    name = RENAMED.get(option.lstrip("-").replace("-", "_"), "").replace("_", "-")
-    for param in context.command.get_params(context):
-        if f"--{name}" in param.opts:
-            value = f" {param.metavar}" if param.metavar else ""
-            return f"{option} is now --{name}{value}"
-    return ""
 
 
 def _no_such_option(option: str, context: click.Context) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
-from tickerplant.config.settings import COMMANDS, RENAMED
+from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import environment_names
 from tickerplant.regular_files import read_regular
@@ -58,17 +58,11 @@ def read_file(path: str) -> dict[str, object]:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield a warning for each variable that has the prefix of settings and is not one.
-
-    Raises:
-        ConfigError: a variable is that of a renamed setting.
-    """
+    """Yield a warning for each variable that has the prefix of settings and is not one."""
     known = known_variables() | _OTHER_VARIABLES
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             word = name.removeprefix(ENVIRONMENT_PREFIX)
-            if new_name := _renamed_variable(word):
-                raise ConfigError(name, environment[name], f"{new_name}, its new name")
             words = sorted(each.removeprefix(ENVIRONMENT_PREFIX) for each in known)
             hint = suggestion(word, words, ENVIRONMENT_PREFIX + "{}")
             yield f"{name} in the environment is not a setting{hint}"
@@ -85,15 +79,6 @@ def known_variables() -> frozenset[str]:
     )
 
 
-def _renamed_variable(word: str) -> str:
-    """Return the present name of a former environment variable; empty if it is none."""
-    for command in ("", *COMMANDS):
-        prefix = f"{command.replace('-', '_').upper()}_" if command else ""
-        if word.startswith(prefix) and (new := RENAMED.get(word.removeprefix(prefix).lower())):
-            return f"{ENVIRONMENT_PREFIX}{prefix}{new.upper()}"
-    return ""
-
-
 def _all_settings() -> list[Setting]:
     return [setting for kind in COMMANDS.values() for setting in settings_of(kind)]
 
@@ -101,8 +86,6 @@ def _all_settings() -> list[Setting]:
 def _refuse_unknown(table: Mapping[str, object], known: set[str], path: str, name: str) -> None:
     for key in table.keys() - known:
         where = f"a key in [{name}] of {path}" if name else f"a key in {path}"
-        if (renamed := RENAMED.get(key)) in known:
-            raise ConfigError(where, key, f"{renamed}, its new name")
         expected = f"a setting: {', '.join(sorted(known))}{suggestion(key, known)}"
         raise ConfigError(where, key, expected)
 

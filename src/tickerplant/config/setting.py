@@ -41,14 +41,12 @@ from tickerplant.config.values import (
     size_bytes,
     size_setting,
     step_or_speed,
-    time_spec,
 )
 from tickerplant.errors import HIDDEN, ConfigError
+from tickerplant.recording.timestamps import parse_time_spec
 from tickerplant.suggestions import one_of
 
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
-OLD_AUTO = "told"
-"""The former name of the value `auto`."""
 
 GROUPS = {
     "Selection": (*("streams", "symbols", "symbol-count", "tables", "extras", "verbatim"),),
@@ -132,7 +130,7 @@ _METAVARS: dict[Parser, str] = {
     secret: "TEXT",
     size_bytes: "SIZE",
     step_or_speed: "NUMBER|step",
-    time_spec: "TIME",
+    parse_time_spec: "TIME",
 }
 """What an option wants, by the parser of its value."""
 _METAVARS_OF_NAMES = {
@@ -248,8 +246,6 @@ class Setting(Struct, frozen=True):
         except ValueError as error:
             is_type_error = isinstance(error, msgspec.ValidationError)
             expected = self._expected(error, raw) if is_type_error else str(error)
-            if raw == OLD_AUTO and "auto" in expected:
-                expected = f"auto, the new name of {OLD_AUTO}"
             # A repeatable option arrives as a tuple; show it as it was typed.
             shown = ",".join(raw) if isinstance(raw, tuple) else raw
             if self.parse in SECRETS:

@@ -36,7 +36,6 @@ from tickerplant.config.values import (
     size_bytes,
     snapshot_levels,
     step_or_speed,
-    time_spec,
 )
 from tickerplant.control.clock import parse_speed
 from tickerplant.faults.rule import Rule
@@ -45,7 +44,7 @@ from tickerplant.profile import P2026Q1, PROFILES
 from tickerplant.protocol.delivery import Policy
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording.block import LEVEL
-from tickerplant.recording.timestamps import TimeSpec
+from tickerplant.recording.timestamps import TimeSpec, parse_time_spec
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
@@ -411,7 +410,7 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         _setting(
             "Start time: an ISO date (UTC), epoch ms or ns, or an offset such as +90s from the "
             "beginning of the recording or -5m from its end.",
-            time_spec,
+            parse_time_spec,
             "from",
         ),
     ] = None
@@ -419,7 +418,7 @@ class ReplaySettings(PacedSettings, frozen=True, kw_only=True):
         TimeSpec | None,
         _setting(
             "End time (exclusive), in the same formats; +1h counts from the start time.",
-            time_spec,
+            parse_time_spec,
             "to",
         ),
     ] = None
@@ -676,7 +675,7 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
         _setting(
             "Export only messages received at this time or later: an ISO date (UTC), epoch ms or ns, "
             "or an offset such as +90s from the beginning of the recording or -5m from its end.",
-            time_spec,
+            parse_time_spec,
             "from",
         ),
     ] = None
@@ -685,7 +684,7 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
         _setting(
             "Export only messages received before this time, in the same formats; +1h counts from "
             "--from.",
-            time_spec,
+            parse_time_spec,
             "to",
         ),
     ] = None
@@ -721,7 +720,7 @@ class PlotSettings(Struct, frozen=True, kw_only=True):
         _setting(
             "Draw from this receive time: an ISO date (UTC), epoch ms or ns, or an offset such as "
             "+90s from the beginning of the recording or -5m from its end.",
-            time_spec,
+            parse_time_spec,
             "from",
         ),
     ] = None
@@ -729,7 +728,7 @@ class PlotSettings(Struct, frozen=True, kw_only=True):
         TimeSpec | None,
         _setting(
             "Draw up to this receive time, in the same formats; +1h counts from --from.",
-            time_spec,
+            parse_time_spec,
             "to",
         ),
     ] = None
@@ -825,11 +824,3 @@ COMMANDS: dict[str, type[Struct]] = {
     "verify": VerifySettings,
 }
 """The commands that have settings, by name."""
-RENAMED = {
-    "level": "compression_level",
-    "life": "max_connection_age",
-    "run_up": "warm_up",
-    "seconds": "duration",
-    "to_time": "to",
-}
-"""Former keys of settings, with their present ones."""

@@ -18,7 +18,7 @@ from tickerplant.feed.hosts import hosts_of
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.credentials import EXPECTED_SECRET, fits_a_header
 from tickerplant.queries.depth import LIMITS
-from tickerplant.recording.timestamps import EXPECTED_TIME, TimeSpec, parse_time_ns, parse_time_spec
+from tickerplant.recording.timestamps import EXPECTED_TIME, parse_time_ns
 from tickerplant.suggestions import one_of
 from tickerplant.units import NS_PER_MS, UNIT_NS, parse_duration_ns, parse_whole
 from tickerplant.venue import USDM, VENUES
@@ -48,7 +48,6 @@ _BUS_PREFIX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _MOST_PREFIX = 64
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(B|KB|MB|GB)")
 _UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-EXPORT_FORMATS = ("parquet", "csv", "hftbacktest")
 _UNIT_MS = {unit: ns // NS_PER_MS for unit, ns in UNIT_NS.items()}
 
 LEAST_PX = 480, 400
@@ -287,20 +286,6 @@ def run_length_ms(text: object) -> int:
     if not (milliseconds := duration_ms(text)):
         raise ValueError(f"{EXPECTED_DURATION}, of more than 0")
     return milliseconds
-
-
-def time_spec(text: object) -> TimeSpec:
-    """Return a time, or an offset such as `+90s`; its syntax is that of `parse_time_spec`.
-
-    Raises:
-        ValueError: `text` is neither.
-    """
-    try:
-        return parse_time_spec(text)
-    except ValueError as error:
-        if text in EXPORT_FORMATS:  # `--to` was the format of an export
-            raise ValueError(f"{error}; the format is now --format {text}") from None
-        raise
 
 
 def period_ms(text: object) -> int:
