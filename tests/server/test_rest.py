@@ -325,6 +325,24 @@ async def test_two_requests_on_one_connection() -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/plant/v1/nothing", 404),
+        ("GET", "/ws", 400),
+        ("POST", "/fapi/v1/ping", 405),
+        ("GET", "/fapi/v1/ping?" + "a" * LIMITS.max_uri_bytes, 414),
+    ],
+)
+@looped
+async def test_what_nobody_can_answer_costs_weight_too(method: str, path: str, status: int) -> None:
+    async with loopback(replace(LIMITS, request_weight_per_minute=2)) as house:
+        asked = [await house.get(path, method=method) for _ in range(3)]
+        assert [each.status for each in asked] == [status, status, 429]
+        assert (await house.get("/fapi/v1/ping")).status == 429
+
+
+@pytest.mark.parametrize(
     "request_bytes",
     [
         b"\x00\x03\x01 no protocol of ours\r\n\r\n",

@@ -124,7 +124,10 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 30_000
     max_head_bytes: Annotated[
-        int, Description("bytes", "Request line and headers of an HTTP request together.", OURS)
+        int,
+        Description(
+            "bytes", "Request line and headers of an HTTP request together, and its trailers.", OURS
+        ),
     ] = 65_536
     max_body_bytes: Annotated[int, Description("bytes", "Body of an HTTP request.", OURS)] = 4_096
     head_timeout_ms: Annotated[
@@ -183,7 +186,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         Description("weight", "Weight of `session.logon`, `.status` and `.logout`.", API_PAGE, 0),
     ] = 2
     problem_weight: Annotated[
-        int, Description("weight", "Weight of a request that cannot be understood.", OURS, 0)
+        int, Description("weight", "Weight of a request that nobody can answer.", OURS, 0)
     ] = 1
     funding_requests: Annotated[
         int,

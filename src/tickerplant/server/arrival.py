@@ -13,7 +13,10 @@ import httptools
 
 from tickerplant.protocol.limits import Limits
 from tickerplant.server.handshake import UpgradeRequest, asks_for_websocket
+from tickerplant.server.request_feed import END, MAX_FIELDS
 
+TLS_HELLO = b"\x16\x03"
+"""How a TLS connection starts, and HTTP never does."""
 UPGRADE = b"pgrade"
 """Is in the first bytes of every upgrade request whose spelling is usual."""
 
@@ -28,6 +31,10 @@ class Reception(Protocol):
 
     def connection(self, head_timeout_ms: int) -> asyncio.Protocol:
         """Return the protocol of an HTTP connection whose first head must be complete in time."""
+        ...
+
+    def refuse_tls(self, transport: asyncio.Transport) -> None:
+        """Answer a client that starts TLS on a plain port."""
         ...
 
     def upgrade(self, transport: asyncio.Transport, request: UpgradeRequest, rest: bytes) -> None:
@@ -62,7 +69,10 @@ class Arrival(asyncio.Protocol):
         """Hand the connection over, with its first bytes."""
         found = read_upgrade_request(data, self._reception.limits.max_head_bytes)
         if found is None:
-            self._become_http().data_received(data)
+            if data.startswith(TLS_HELLO):
+                self._reception.refuse_tls(self.transport)
+            else:
+                self._become_http().data_received(data)
             return
         self._leave()
         request, taken = found
@@ -95,19 +105,19 @@ def read_upgrade_request(data: bytes, max_head_bytes: int) -> tuple[UpgradeReque
 
     Returns None if `data` is anything else, or not all of it is there; HTTP connections know what.
     """
-    if UPGRADE not in data:
+    end = data.find(END, 0, max_head_bytes) + len(END)
+    if data.find(UPGRADE, 0, end) < 0:
         return None
     head = _Head()
     parser = httptools.HttpRequestParser(head)
     try:
-        parser.feed_data(data)
-    except httptools.HttpParserUpgrade as upgrade:
-        taken: int = upgrade.args[0]
-        if head.count != 1 or taken > max_head_bytes or not asks_for_websocket(head.fields):
+        parser.feed_data(data[:end])
+    except httptools.HttpParserUpgrade:
+        if len(head.fields) > MAX_FIELDS or not asks_for_websocket(head.fields):
             return None
         method, version = parser.get_method().decode("ascii"), parser.get_http_version()
         target = head.url.decode("latin-1")
-        return UpgradeRequest(target, method, f"HTTP/{version}", head.fields), taken
+        return UpgradeRequest(target, method, f"HTTP/{version}", head.fields), end
     except httptools.HttpParserError:
         return None
     return None
@@ -116,15 +126,11 @@ def read_upgrade_request(data: bytes, max_head_bytes: int) -> tuple[UpgradeReque
 class _Head:
     """Takes the head of a request from a parser."""
 
-    __slots__ = ("count", "fields", "url")
+    __slots__ = ("fields", "url")
 
     def __init__(self) -> None:
-        self.count = 0
         self.url = b""
         self.fields: list[tuple[bytes, bytes]] = []
-
-    def on_message_begin(self) -> None:
-        self.count += 1
 
     def on_url(self, url: bytes) -> None:
         self.url += url

@@ -1,7 +1,7 @@
 """The HTTP protocol of a port: uvicorn's, with limits on the size and time of requests.
 
-An upgrade to WebSocket takes over the connection once all requests before it are answered, with every
-byte that followed the upgrade request.
+One request is parsed at a time.  So an upgrade to WebSocket takes over the connection once all requests
+before it are answered, with every byte that followed the upgrade request.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, TypeAlias
 
-import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -21,14 +21,15 @@ from tickerplant.server.arrival import Arrival
 from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
 from tickerplant.server.handshake import UpgradeRequest, asks_for_websocket
 from tickerplant.server.proxies import MalformedProxyError, TrustedProxies
+from tickerplant.server.request_feed import RequestFeed
 from tickerplant.server.rest import PEER, PENDING, UNKNOWN, PendingResponse, Rest
 from tickerplant.server.websocket import WebSocketConnection
 from tickerplant.server.witnessed_transport import witnessed
 
-TLS_HELLO = b"\x16\x03"
-"""How a TLS connection starts, and HTTP never does."""
 HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
 """What a connection was late with when it was closed: labels in the log and the metrics."""
+CONNECTIONS_PER_TURN = 4
+"""How many go on in a turn of the loop with what is held back of them: others get the rest of the turn."""
 
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """Answers HTTP requests: an ASGI application.  `Rest` also answers questions at once."""
@@ -57,6 +58,9 @@ class Http:
         self.rest = app if isinstance(app, Rest) else None
         """Answers questions at once; None if the application cannot."""
         self.proxies = proxies or TrustedProxies()
+        self._waiting: dict[HttpConnection, None] = {}
+        """Those with bytes held back, in the order in which they go on."""
+        self._turn: asyncio.Handle | None = None
         self._state = ServerState()
         self._config = _config(app, endpoint.limits.keep_alive_ms)
 
@@ -99,6 +103,35 @@ class Http:
         if rest:
             connection.data_received(rest)
 
+    def let_go_on(self, connection: HttpConnection) -> None:
+        """Let a connection go on with what is held back of it, a few of them in each turn of the loop."""
+        self._waiting[connection] = None
+        self._turn = self._turn or self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        turn = list(islice(self._waiting, CONNECTIONS_PER_TURN))
+        for connection in turn:
+            del self._waiting[connection]
+        self._turn = self.loop.call_soon(self._go_on) if self._waiting else None
+        for connection in turn:
+            connection.go_on()
+
+    def refuse_tls(self, transport: asyncio.Transport) -> None:
+        """Answer a client that starts TLS on a plain port, and count it.
+
+        TLS libraries recognise the HTTP response: `wrong version number`, `server gave HTTP response
+        to HTTPS client`.
+        """
+        host, port = transport.get_extra_info("sockname")[:2]
+        text = (
+            f"{host}:{port} does not use TLS: use ws:// and http://, not wss:// and https://, or start "
+            "the server with --tls self or --tls-cert"
+        )
+        self.endpoint.counters.turned_away[TLS_TO_PLAIN] += 1
+        self.endpoint.complaints.add(TLS_TO_PLAIN, f"! a client started TLS: {text}")
+        transport.write(closing_response(400, text))
+        transport.close()
+
 
 def _config(app: Application, keep_alive_ms: int) -> Config:
     """Return uvicorn's configuration of the connections of a port."""
@@ -120,7 +153,7 @@ def _config(app: Application, keep_alive_ms: int) -> Config:
     return config
 
 
-class HttpConnection(HttpToolsProtocol):
+class HttpConnection(RequestFeed):
     """One connection of a port until it is upgraded or closed."""
 
     def __init__(
@@ -130,26 +163,18 @@ class HttpConnection(HttpToolsProtocol):
         state: ServerState,
         head_timeout_ms: int,
     ) -> None:
-        super().__init__(config, state, {})
+        super().__init__(config, state, http.limits.max_head_bytes)
         self._http = http
-        self._malformed = "Invalid HTTP request received."
-        """Why a request cannot be read."""
         self._first_head_ms = head_timeout_ms
         self._rest = http.rest
         self._is_question = False
         """Whether the request can be answered at once, without a task."""
-        self._has_answered = False
-        """Whether a request was answered at once in this turn; others in the same bytes wait."""
         self._endpoint = http.endpoint
         self._limits = http.endpoint.limits
-        self._head_bytes = 0
-        self._in_head = True
         self._reading: asyncio.TimerHandle | None = None
         """Runs while a head or a body is incomplete."""
         self._writing: asyncio.TimerHandle | None = None
         """Runs while the client does not read a response."""
-        self._after_upgrade: bytes | None = None
-        """The bytes after an upgrade request that waits for earlier responses."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the transport, and wait a limited time for a request."""
@@ -162,71 +187,31 @@ class HttpConnection(HttpToolsProtocol):
         self._end_writing()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Parse `data`, unless the head of the request is too long."""
-        if self._in_head and not self._head_bytes and data.startswith(TLS_HELLO):
-            self._refuse_tls()
-            return
-        if self._after_upgrade is not None:
-            self._after_upgrade += data
-            self.flow.pause_reading()
-            return
-        self._unset_keepalive_if_required()
-        self._has_answered = False
-        try:
-            self._parse(data)
-        except httptools.HttpParserError:
-            self.send_400_response(self._malformed)
-        # A head or a body that has started must end in time; an upgraded connection is not ours.
-        if self._reading is None and self in self.connections:
-            if not self._in_head:
-                self._await(BODY, self._limits.body_timeout_ms)
-            elif self._head_bytes:
-                self._await(HEAD, self._limits.head_timeout_ms)
+    def go_on_soon(self) -> None:
+        """Go on with what is held back in the next turn of the loop or a later one."""
+        self._http.let_go_on(self)
 
-    def _parse(self, data: bytes) -> None:
-        """Parse requests up to an upgrade to WebSocket; other upgrades are ignored."""
-        most_bytes = self._limits.max_head_bytes
-        while data and not self.transport.is_closing():
-            portion = data
+    def await_rest(self) -> None:
+        """Limit the time for the rest of a request that has begun."""
+        if self._reading is None and not self.transport.is_closing():
             if self._in_head:
-                portion = data[: most_bytes - self._head_bytes]
-                self._head_bytes += len(portion)
-            if not portion:
-                self.send_400_response(f"Request head over {most_bytes} bytes.")
-                return
-            taken = len(portion)
-            try:
-                self.parser.feed_data(portion)
-            except httptools.HttpParserUpgrade as upgrade:
-                taken = upgrade.args[0]
-                if self._should_upgrade():
-                    self._after_upgrade = data[taken:]
-                    self._upgrade_when_answered()
-                    return
-            data = data[taken:]
+                self._await(HEAD, self._limits.head_timeout_ms)
+            else:
+                self._await(BODY, self._limits.body_timeout_ms)
 
     def _should_upgrade(self) -> bool:
         """Return whether the upgrade of a request is one to WebSocket."""
         return asks_for_websocket(self.headers)
 
-    def on_response_complete(self) -> None:
-        """Continue with an upgrade that waited for this response."""
-        super().on_response_complete()
-        if self._after_upgrade is not None and not self.transport.is_closing():
-            self._upgrade_when_answered()
-
-    def _upgrade_when_answered(self) -> None:
-        """Hand the connection to the WebSocket side, once no response is being written."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.flow.pause_reading()
-            return
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection to the WebSocket side, with the bytes after the request."""
         self.connections.discard(self)
-        self._unset_keepalive_if_required()
         self._end_reading()
         self._end_writing()
-        rest, self._after_upgrade = self._after_upgrade or b"", None
+        rest = bytes(self.held)
+        self.held.clear()
         self.flow.resume_reading()
+        self.flow.feed = None
         request = UpgradeRequest(
             self.url.decode("latin-1"),
             self.parser.get_method().decode("ascii"),
@@ -235,36 +220,29 @@ class HttpConnection(HttpToolsProtocol):
         )
         self._http.upgrade(self.transport, request, rest)
 
-    def on_message_begin(self) -> None:
-        """Begin a request; what an application would need of it is made when it is needed."""
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
-        self._is_question = False
-
     def on_headers_complete(self) -> None:
         """End the head, and handle the request."""
         self._end_reading()
-        self._in_head = False
         if self._http.proxies:
             self._find_client()
         if not self.parser.should_upgrade():
             self._is_question = self._can_be_question()
         elif self._should_upgrade():
             return
-        elif self._has_body():
+        elif self._body_left or self._has_chunks:
             raise ValueError  # the parser would not find the end of the body
+        self._in_head = False
         if not self._is_question:
             self._start_application(None)
 
     def on_message_complete(self) -> None:
         """End the request; the next one starts with a head."""
-        self._end_reading()
         self._in_head = True
         self._head_bytes = 0
         if self._is_question:
             self._answer_question()
         else:
+            self._end_reading()
             super().on_message_complete()
 
     def _find_client(self) -> None:
@@ -281,12 +259,11 @@ class HttpConnection(HttpToolsProtocol):
         """Whether the request is a plain GET, and a response can be written now."""
         return (
             self._rest is not None
-            and not self._has_answered
             and self.parser.get_method() == b"GET"
-            and (self.cycle is None or self.cycle.response_complete)
             and self.parser.should_keep_alive()
             and self.parser.get_http_version() == "1.1"
-            and not (self.expect_100_continue or self.flow.write_paused or self._has_body())
+            and not (self._body_left or self._has_chunks)
+            and not (self.expect_100_continue or self.flow.write_paused)
         )
 
     def _answer_question(self) -> None:
@@ -305,19 +282,13 @@ class HttpConnection(HttpToolsProtocol):
     def _start_application(self, pending: PendingResponse | None) -> None:
         """Start a task that answers the request, whose response may be begun already."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)  # makes the scope
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
         self.scope["state"][PEER] = peer_of(self.transport)
         if pending is not None:
             self.scope["state"][PENDING] = pending
         super().on_headers_complete()
-
-    def _has_body(self) -> bool:
-        return any(
-            name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
-            for name, value in self.headers
-        )
 
     def pause_writing(self) -> None:
         """Write nothing until the client has read, and disconnect it if it does not."""
@@ -375,22 +346,10 @@ class HttpConnection(HttpToolsProtocol):
         """Answer an invalid HTTP request, and count it."""
         self._endpoint.counters.malformed += 1
         self._endpoint.complaints.add("malformed http", f"! {msg}")
-        self._refuse(400, msg)
-
-    def _refuse_tls(self) -> None:
-        """Answer a client that starts TLS on a plain port, and count it.
-
-        TLS libraries recognise the HTTP response: `wrong version number`, `server gave HTTP response
-        to HTTPS client`.
-        """
-        host, port = self.transport.get_extra_info("sockname")[:2]
-        text = (
-            f"{host}:{port} does not use TLS: use ws:// and http://, not wss:// and https://, or start "
-            "the server with --tls self or --tls-cert"
-        )
-        self._endpoint.counters.turned_away[TLS_TO_PLAIN] += 1
-        self._endpoint.complaints.add(TLS_TO_PLAIN, f"! a client started TLS: {text}")
-        self._refuse(400, text)
+        if not self._in_head and self.cycle and self.cycle.response_started:
+            self.transport.close()  # a second response would belong to another request
+        else:
+            self._refuse(400, msg)
 
     def _refuse(self, status: int, text: str) -> None:
         """Write an error response outside of a request, and close."""

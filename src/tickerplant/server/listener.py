@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiofastnet
 
+from tickerplant.server.arrival import TLS_HELLO
 from tickerplant.server.endpoint import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS, Endpoint
-from tickerplant.server.http import HEAD, TLS_HELLO, closing_response
+from tickerplant.server.http import HEAD, closing_response
 
 if TYPE_CHECKING:  # loads cryptography, only where TLS is served
     from tickerplant.server.certificate import ServedCertificate

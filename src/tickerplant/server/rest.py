@@ -181,7 +181,7 @@ class Rest:
 
     def head(self, response: Response) -> bytes:
         """Return the status line and the headers of a response."""
-        fields = "".join(f"{name.lower()}: {value}\r\n" for name, value in self._fields(response))
+        fields = "".join([f"{name.lower()}: {value}\r\n" for name, value in self._fields(response)])
         return f"{_STATUS_LINES[response.status]}{fields}\r\n".encode("latin-1")
 
     def _fields(self, response: Response) -> Iterable[tuple[str, str]]:
@@ -207,7 +207,8 @@ class Rest:
                 return True, problem_response(414, problem)
             return True, await self._operate(route, question)
         if path.startswith(PLANT_PATHS) and uri_bytes <= most_bytes:
-            return False, _no_operation(path)
+            turned_away = self._turn_away_problem(question.address)
+            return False, turned_away or _no_operation(path)
         faults, venue = self._endpoint.faults, self._endpoint.venue
         may_fail = (
             faults is not None
@@ -247,13 +248,15 @@ class Rest:
         account = {} if query else find_account_path(self._endpoint.venue, path)
         known = query is not None or bool(account)
         if not known or len(question.target) > self._endpoint.limits.max_uri_bytes:
-            return known, self._refuse_target(method, path, question.target)
+            turned_away = self._turn_away_problem(address)
+            return known, turned_away or self._refuse_target(method, path, question.target)
         verbs = {"GET": None} if query else account
         verb = "GET" if method == "HEAD" else method
         if verb not in verbs:
             allowed = ", ".join([*verbs, "HEAD"] if "GET" in verbs else verbs)
             message = f"Path {path}, Method {method} is invalid"
-            return True, error_response(BAD_PATH, message, 405, (("Allow", allowed),))
+            invalid = error_response(BAD_PATH, message, 405, (("Allow", allowed),))
+            return True, self._turn_away_problem(address) or invalid
         if query is None:
             return True, self._refuse_account(account[verb], address)
         has_key = bool(question.headers.get(KEY_HEADER))
@@ -267,8 +270,7 @@ class Rest:
             f"! {request.http_method} {request.path} is {NO_ORDERS_TEXT}",
             peer=address,
         )
-        charge = endpoint.rate_limiter.charge(address, request.weight, endpoint.clock())
-        endpoint.counters.weight += request.weight
+        charge = self._charge(address, request.weight)
         used = (("X-MBX-USED-WEIGHT-1M", str(charge.used)),)
         if charge.refused:
             return self._turn_away(charge, used)
@@ -377,6 +379,15 @@ class Rest:
         except RequestError as error:
             return _error(error, pending.headers)
         return Response(body, headers=pending.headers)
+
+    def _charge(self, address: str, weight: int) -> Charge:
+        self._endpoint.counters.weight += weight
+        return self._endpoint.rate_limiter.charge(address, weight, self._endpoint.clock())
+
+    def _turn_away_problem(self, address: str) -> Response | None:
+        """Charge a request that nobody can answer; return the response if it is over the limit."""
+        charge = self._charge(address, self._endpoint.limits.problem_weight)
+        return self._turn_away(charge, ()) if charge.refused else None
 
     def _turn_away(self, charge: Charge, used: Headers) -> Response:
         """Return the response to a request over the limit (REST general information page)."""

@@ -81,7 +81,7 @@ async def test_metrics_count_what_clients_and_the_market_do() -> None:
         f"tickerplant_messages_sent_total{{{usdm}}}": 1,
         f'tickerplant_http_requests_total{{code="200",method="GET",path="/fapi/v1/ping",{usdm}}}': 1,
         f'tickerplant_http_requests_total{{code="404",method="GET",path="other",{usdm}}}': 1,
-        f"tickerplant_http_weight_total{{{usdm}}}": 1,
+        f"tickerplant_http_weight_total{{{usdm}}}": 2,
         'tickerplant_market_events_total{kind="Trade"}': 1,
         "tickerplant_source_ready": 0,
         "tickerplant_source_lag_seconds": 0,
