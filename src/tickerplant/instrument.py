@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache, partial
-from typing import Any, ClassVar, TypeVar
+from functools import cache
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -38,9 +38,6 @@ RATE_DECIMALS = 8
 """Mark, index and settlement prices and funding rates have eight decimals on both venues."""
 RATE_ONE = int(10**RATE_DECIMALS)
 """The integer that stands for 1 at eight decimals."""
-
-KeyT = TypeVar("KeyT")
-ValueT = TypeVar("ValueT")
 
 _PLAIN_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
@@ -100,19 +97,19 @@ def _bounded_units(text: str, decimals: int) -> int:
     return units
 
 
-class _Cache(dict[KeyT, ValueT]):
+class _Cache(dict[Any, Any]):
     """Conversions of one kind, for all scales of as many decimals."""
 
-    every: ClassVar[list[_Cache[Any, Any]]] = []
+    every: ClassVar[list[_Cache]] = []
     room: ClassVar[int] = CACHED_NUMBERS
 
-    def __init__(self, convert: Callable[[KeyT], ValueT]) -> None:
+    def __init__(self, convert: Callable[[Any, int], Any], decimals: int) -> None:
         super().__init__()
-        self._convert = convert
+        self._convert, self._decimals = convert, decimals
         self.every.append(self)
 
-    def __missing__(self, key: KeyT) -> ValueT:
-        value = self._convert(key)
+    def __missing__(self, key: Any) -> Any:
+        value = self._convert(key, self._decimals)
         if _Cache.room <= 0:
             self.clear_all()
         _Cache.room -= 1
@@ -126,14 +123,7 @@ class _Cache(dict[KeyT, ValueT]):
         _Cache.room = CACHED_NUMBERS
 
 
-@cache
-def _texts(decimals: int) -> _Cache[int, str]:
-    return _Cache(partial(decimal_text, decimals=decimals))
-
-
-@cache
-def _units(decimals: int) -> _Cache[str, int]:
-    return _Cache(partial(_bounded_units, decimals=decimals))
+_cache = cache(_Cache)
 
 
 class Scale:
@@ -147,8 +137,8 @@ class Scale:
 
     def __init__(self, decimals: int) -> None:
         self.decimals = decimals
-        self.text: dict[int, str] = _texts(decimals)
-        self.units: dict[str, int] = _units(decimals)
+        self.text: dict[int, str] = _cache(decimal_text, decimals)
+        self.units: dict[str, int] = _cache(_bounded_units, decimals)
 
     def __repr__(self) -> str:
         return f"Scale({self.decimals})"
