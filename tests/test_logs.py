@@ -98,6 +98,20 @@ def test_each_kind_of_problem_is_logged_once_and_always_counted(written: io.Stri
     assert "c0 ! flood" in written.getvalue()
 
 
+def test_everyday_lines_are_logged_up_to_a_rate_and_the_others_counted(
+    written: io.StringIO,
+) -> None:
+    logs.configure("text", "info", written)
+    now_s = 0.0
+    complaints = logs.Complaints(lambda: now_s)
+    for now_s in (1.0, 59.0, 61.0):
+        rooms = [complaints.has_room("open") for _ in range(logs.MAX_PER_MINUTE)]
+        assert all(rooms) == (now_s != 59)
+        assert complaints.has_room("closed")
+    assert complaints.counts == {"not logged: open": logs.MAX_PER_MINUTE}
+    assert written.getvalue().count("not logged: open") == 1
+
+
 def test_kinds_beyond_the_bound_are_counted_together() -> None:
     complaints = logs.Complaints()
     for number in range(logs.MAX_KINDS + 5):

@@ -1,8 +1,8 @@
 """The log: one line per notable event, as text or JSON.
 
 Each line about a connection begins with its id and a sign: `<` received, `>` sent, `=` a change of
-state, `!` a problem.  A recurring problem is logged once per kind and then only counted
-(`Complaints`), so that a bad client cannot fill a disk.
+state, `!` a problem.  A recurring problem is logged once per kind and then only counted, and so are
+everyday lines beyond a rate (`Complaints`), so that a bad client cannot fill a disk.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
@@ -23,6 +25,9 @@ _HEAD = re.compile(r"(?:(?P<connection>c\d+) )?(?P<sign>[<>=!]) ")
 
 MAX_KINDS = 256
 """Kinds of complaints that are counted separately; the rest are counted as `other`."""
+MINUTE_S = 60
+MAX_PER_MINUTE = 300
+"""Everyday lines of one kind that are logged in a minute; the rest are counted."""
 MAX_KIND = 80
 """Characters of a library's message that are part of its kind."""
 
@@ -131,10 +136,30 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 
 
 class Complaints:
-    """Problems by kind: each kind is logged at its first occurrence and always counted."""
+    """Problems by kind: each kind is logged at its first occurrence and always counted.
 
-    def __init__(self) -> None:
+    Args:
+        clock_s: Seconds, by which minutes are counted.
+    """
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[str] = Counter()
+        self._clock_s = clock_s
+        self._minute_s = clock_s()
+        """When the minute began in which everyday lines are counted."""
+        self._told: Counter[str] = Counter()
+
+    def has_room(self, kind: str) -> bool:
+        """Return whether an everyday line that a client causes is logged; otherwise it is counted."""
+        now_s = self._clock_s()
+        if now_s - self._minute_s >= MINUTE_S:
+            self._minute_s, self._told = now_s, Counter()
+        self._told[kind] += 1
+        if self._told[kind] > MAX_PER_MINUTE:
+            text = f"! more than {MAX_PER_MINUTE} lines in a minute: the others are only counted"
+            self.add(f"not logged: {kind}", text)
+            return False
+        return logger().is_enabled_for(logging.INFO)
 
     def add(self, kind: str, text: str, **fields: object) -> None:
         """Count a complaint of `kind`, and log it if it is the first."""

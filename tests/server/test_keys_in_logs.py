@@ -182,6 +182,30 @@ def test_no_key_stands_anywhere_whatever_the_door_and_the_kinds_of_complaint_sta
     assert len(kinds) < 40
 
 
+@pytest.mark.heavy
+@pytest.mark.usefixtures("written")
+def test_what_is_repeated_at_any_door_is_counted_and_not_logged_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream, sizes = io.StringIO(), list[int]()
+    logs.configure("text", "info", stream)
+    monkeypatch.setattr(logs, "MAX_PER_MINUTE", 5)
+
+    @looped
+    async def knock() -> None:
+        async with loopback(replace(LIMITS, head_timeout_ms=50, keep_alive_ms=50)) as house:
+            for request in REQUESTS * 3:
+                with house.socket() as sock, suppress(ConnectionError):
+                    await asyncio.get_running_loop().sock_sendall(sock, request)
+                    await receive_all(sock)
+                sizes.append(stream.getvalue().count("\n"))
+            left_out = house.server.complaints.counts["not logged: open"]
+            assert left_out == house.server.endpoints[0].counters.opened - 5
+
+    knock()
+    assert 5 < sizes[len(REQUESTS)] == sizes[-1]
+
+
 @pytest.mark.parametrize("host", [KEY, f"user:{KEY}@localhost", "evil.example:9001"])
 def test_what_a_web_page_sends_to_the_pages_of_the_plant_is_logged_only_if_it_is_a_host(
     host: str,

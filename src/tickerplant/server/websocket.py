@@ -18,7 +18,6 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from enum import Enum
 from functools import partial
-from logging import INFO
 from typing import TypeAlias
 
 from tickerplant import frames
@@ -341,7 +340,8 @@ class WebSocketConnection(asyncio.Protocol):
         is_cut = was_reset or self._ending not in {"client", "lost"}
         endpoint.left(self, self._ending, self._followers if is_cut else None)
         endpoint.rate_limiter.connection_closed(self._usage)
-        logger().info(f"{self.identity} = closed", reason=self._ending)
+        if endpoint.complaints.has_room("closed"):
+            logger().info(f"{self.identity} = closed", reason=self._ending)
 
     # Handshake.
 
@@ -404,7 +404,7 @@ class WebSocketConnection(asyncio.Protocol):
         endpoint = self._endpoint
         session = self._start_session(target, admission, now_ms)
         endpoint.arrived(self, request.target, request.values(b"user-agent"))
-        if logger().is_enabled_for(INFO):
+        if endpoint.complaints.has_room("open"):
             logger().info(
                 f"{self.identity} = open",
                 venue=endpoint.venue.name,

@@ -36,8 +36,6 @@ from tickerplant.server.faults.transport import FaultyTransport, Latency, reset
 
 API_STATUSES = (429, 503, 418)
 """How WebSocket API requests are refused in turn, unless the rule says how."""
-MOST_LOGGED = 10
-"""How often a rule is logged on one connection; further hits are only counted."""
 MAX_REQUESTS = 1_000
 """Requests of one connection that are kept until they are answered; further ones are spared."""
 GARBAGE_FRAMES = tuple(
@@ -378,7 +376,7 @@ class ConnectionFaults:
         if self._is_lost:  # what was flushed was too much for it
             return
         attached.chances.happened()
-        if attached.chances.done <= MOST_LOGGED:
+        if connection.endpoint.complaints.has_room("fault"):
             logger().info(
                 f"{connection.identity} ! fault on demand", fault=on.rule.row.name, rule=on.id
             )
