@@ -119,7 +119,7 @@ def test_pending_levels_are_merged_at_their_bound() -> None:
         book.apply(update(number, number + 1, bids, []))
         naive.apply([], [])
         naive.bids.update(bids)
-        assert book.pending_levels <= MAX_PENDING_LEVELS, "what waits must stay bounded"
+        assert len(book._bids.pending) <= MAX_PENDING_LEVELS, "what waits must stay bounded"
     expected = sorted(((p, q) for p, q in naive.bids.items() if q), reverse=True)
     assert whole(book) == (expected, [])
 

@@ -25,9 +25,13 @@ from tickerplant.market.bars import (
 )
 from tickerplant.market.tape import trades
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.history import SimulatedHistory, forget_history
+from tickerplant.simulation.history import SimulatedHistory
+from tickerplant.simulation.history_bars import first_id, price_bars, traded_bars
 from tickerplant.simulation.history_inputs import RECENT_TRADES
 from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.open_interest import past_columns
+from tickerplant.simulation.price_paths import path_segment, segment_end
+from tickerplant.simulation.recent_trades import older_aggregates, recent_trades
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
@@ -200,7 +204,10 @@ def test_the_contracts_of_a_coin_have_the_same_path() -> None:
 def test_history_is_the_same_each_time_it_is_generated(past: SimulatedHistory) -> None:
     known, again = tiers(past), EXCHANGE.history(past.inputs.instrument.symbol)
     trades_before, day = past.older_trades(), past.day
-    forget_history()
+    for cached in (path_segment, segment_end, traded_bars, first_id, price_bars, recent_trades):
+        cached.cache_clear()
+    older_aggregates.cache_clear()
+    past_columns.cache_clear()
     assert (again.hours() == known["hours"]).all(), "in whatever order"
     assert (again.older_trades() == trades_before).all()
     assert (again.day == day).all()

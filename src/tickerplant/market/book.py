@@ -151,11 +151,6 @@ class OrderBook:
         return self._asks
 
     @property
-    def pending_levels(self) -> int:
-        """Levels of both sides that updates changed since the last read."""
-        return len(self._bids.pending) + len(self._asks.pending)
-
-    @property
     def best_bid(self) -> Level | None:
         """Highest bid price and its quantity; None without bids."""
         side = self._merged_bids()

@@ -22,14 +22,12 @@ from tickerplant.simulation.history_bars import (
     PREMIUM_INDEX,
     PriceBarHistory,
     fill_quiet_bars,
-    first_id,
-    price_bars,
     traded_bars,
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.instruments import DATED
-from tickerplant.simulation.open_interest import PastMarks, PastPositions, past_columns
-from tickerplant.simulation.price_paths import DAY, DAYS, HOURS, WEEK, path_segment, segment_end
+from tickerplant.simulation.open_interest import PastMarks, PastPositions
+from tickerplant.simulation.price_paths import DAY, DAYS, HOURS, WEEK
 from tickerplant.simulation.recent_trades import (
     older_aggregates,
     older_trades,
@@ -154,12 +152,3 @@ class SimulatedHistory:
 
     def _tier(self, tier: str) -> Bars:
         return traded_bars(self.inputs, tier, self._first_recent_id)
-
-
-def forget_history() -> None:
-    """Empty the caches of generated history; it is generated again from the seed on demand."""
-    for cached in (
-        *(path_segment, segment_end, traded_bars, first_id, price_bars),
-        *(recent_trades, older_aggregates, past_columns),
-    ):
-        cached.cache_clear()
