@@ -634,7 +634,7 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
     grace_ms: Annotated[
         int,
         _setting(
-            "How long a stream may be lost upstream before its clients are disconnected.",
+            "How long to keep clients while a stream is lost upstream, unless it is back incomplete.",
             duration_ms,
             "grace",
         ),
