@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -25,6 +26,7 @@ from tickerplant.feed.weight import WeightBudget
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.queries import QUERIES
+from tickerplant.received import excess
 from tickerplant.units import MINUTE_MS
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
@@ -32,6 +34,11 @@ MAX_BYTES = 1 << 22
 """A limit for responses that is reached sooner than the usual one."""
 
 REFUSED = "tickerplant_requests_refused_total"
+
+
+@pytest.fixture
+def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tickerplant.client.http.excess", partial(excess, most=MAX_BYTES))
 
 
 @asynccontextmanager
@@ -335,27 +342,23 @@ async def test_an_error_with_the_status_of_none_is_not_that_of_the_exchange(stat
         assert len(server.asked) == 1
 
 
+@pytest.mark.usefixtures("sooner")
 @pytest.mark.parametrize("packed", [True, False])
 @looped
 async def test_an_answer_that_is_too_long_is_given_up(packed: bool) -> None:
     text = b" " * (MAX_BYTES + 1)
     answer = http(200, gzip.compress(text), Content_Encoding="gzip") if packed else http(200, text)
-    async with (
-        scripted(answer) as server,
-        client_of(server.hosts(), TimeSpec(), max_response_bytes=MAX_BYTES) as client,
-    ):
+    async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=f"at most {MAX_BYTES:,} are read"):
             await client.get("time")
         assert len(server.asked) == 1
 
 
+@pytest.mark.usefixtures("sooner")
 @looped
 async def test_of_an_answer_that_unpacks_to_much_only_a_bounded_part_is_unpacked() -> None:
     answer = http(200, gzip.compress(b" " * (4 * MAX_BYTES), 9), Content_Encoding="gzip")
-    async with (
-        scripted(answer) as server,
-        client_of(server.hosts(), TimeSpec(), max_response_bytes=MAX_BYTES) as client,
-    ):
+    async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
         tracemalloc.start()
         try:
             with pytest.raises(UpstreamError, match="are read"):

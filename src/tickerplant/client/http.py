@@ -53,14 +53,12 @@ class HttpSession:
         headers: Sent with each request.
         timeout_s: Timeout of an attempt.
         max_connections: Maximum number of connections.
-        max_bytes: Maximum length of a response, decompressed.
     """
 
     def __init__(
-        self, headers: Mapping[str, str], *, timeout_s: float, max_connections: int, max_bytes: int
+        self, headers: Mapping[str, str], *, timeout_s: float, max_connections: int
     ) -> None:
         self._timeout_s = timeout_s
-        self._max_bytes = max_bytes
         self._session = ClientSession(
             connector=TCPConnector(limit=max_connections),
             headers=headers,
@@ -83,7 +81,7 @@ class HttpSession:
                     piece
                 ) in response.content.iter_any():  # `read` would decompress without limit
                     body += piece
-                    if too_long := excess("the response", len(body), self._max_bytes):
+                    if too_long := excess("the response", len(body)):
                         raise TooLongError(too_long)
         except TimeoutError:
             raise NoResponseError(f"no response within {self._timeout_s:g} s") from None

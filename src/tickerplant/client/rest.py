@@ -32,7 +32,6 @@ from tickerplant.feed.weight import REFUSALS, WeightBudget
 from tickerplant.formatting import one_line
 from tickerplant.messages.readers import UNREADABLE
 from tickerplant.queries import find_path
-from tickerplant.received import MAX_BYTES
 from tickerplant.venue import Venue
 
 if TYPE_CHECKING:
@@ -80,7 +79,6 @@ class RestClient:
         clock: Clock = wall_clock_ms,
         sleep: Sleep = asyncio.sleep,
         rng: Random | None = None,
-        max_response_bytes: int = MAX_BYTES,
     ) -> None:
         """Nothing is opened yet.
 
@@ -94,12 +92,10 @@ class RestClient:
             clock: Milliseconds since the epoch, by which minutes are counted.
             sleep: Waits for seconds.
             rng: Randomises the pauses between attempts.
-            max_response_bytes: Maximum length of a response, decompressed.
         """
         self.hosts = hosts
         """The addresses of the venue."""
         self._timeout_s = timeout_s
-        self._max_response_bytes = max_response_bytes
         self._headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         if api_key is not None:
             self._headers[KEY_HEADER] = api_key
@@ -226,7 +222,6 @@ class RestClient:
                 self._headers,
                 timeout_s=self._timeout_s,
                 max_connections=MAX_CONCURRENT,
-                max_bytes=self._max_response_bytes,
             )
         try:
             response = await self._session.get(url, params)
