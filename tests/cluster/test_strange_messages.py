@@ -47,12 +47,12 @@ from tickerplant.bus.questions import (
     ApiQuestion,
     EdgeReport,
     HttpAnswer,
-    HttpQuestion,
 )
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.cluster.lease import Holder
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.cluster.timing import Timing
+from tickerplant.server.http_request import HttpRequest
 
 NAME = ("usdm", "btcusdt@trade")
 EPOCH = "epoch 1"
@@ -86,7 +86,7 @@ DECODED: tuple[tuple[Any, tuple[Any, ...]], ...] = (
     (Question, (QUESTION,)),
     (Beat, (Beat(epoch=EPOCH, term=1, number=9, latest=((1, 2),), kept=((1, 2),)),)),
     (PlantDescription, (PLANT,)),
-    (HttpQuestion, (HttpQuestion("usdm", "a", "GET", "/", b"/", {b"a": b"b"}),)),
+    (HttpRequest, (HttpRequest("usdm", "a", "a", "GET", "/", b"/", {b"a": b"b"}),)),
     (HttpAnswer, (HttpAnswer(200, "text/plain", (), b"", True),)),
     (AdmitQuestion, (AdmitQuestion("usdm", "a", False),)),
     (AdmitAnswer, (AdmitAnswer(0, False),)),

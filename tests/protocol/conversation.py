@@ -29,7 +29,6 @@ from pathlib import Path
 from msgspec import structs
 from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT
 
-from tickerplant.bus.questions import HttpQuestion
 from tickerplant.events import ContractChanged, Trade
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
@@ -50,6 +49,7 @@ from tickerplant.protocol.stream_session import StreamSession
 from tickerplant.protocol.target import ApiTarget, parse_target
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.rest import Rest
@@ -169,7 +169,7 @@ class BarePlayer(Player):
         )
         bare, target = path.partition("?")[0], path.encode()
         _, response = Rest(endpoint, ControlPlane(welcome=str)).respond(
-            HttpQuestion(venue.name, ADDRESS, "GET", bare, target, {})
+            HttpRequest(venue.name, ADDRESS, ADDRESS, "GET", bare, target, {})
         )
         self.seen.append(f"< {response.status} {response.body.decode()}")
 

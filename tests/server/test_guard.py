@@ -105,6 +105,7 @@ async def test_a_web_page_of_another_origin_gets_nobody_banned_but_such_pages(
         for own in LOCAL:
             given = {name: value.format(at=at) for name, value in own.items()}
             assert (await house.get("/fapi/v1/time", headers=given)).status == 200, own
+        assert (await house.get("/plant/v1/nothing", headers=headers)).status in {403, 418}
         for number in range(20):
             await house.get("/fapi/v1/time", headers={"Origin": f"http://{number}.example"})
         charged = (await house.get("/plant/v1/limits")).json["addresses"]

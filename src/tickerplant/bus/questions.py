@@ -12,24 +12,6 @@ API = "api"
 """The methods of calls."""
 
 
-class HttpQuestion(Struct, frozen=True, array_like=True):
-    """An HTTP request that was received and guarded, by an edge or by the plant itself."""
-
-    venue: str
-    address: str
-    """The client that is charged."""
-    method: str
-    path: str
-    """The path, decoded."""
-    target: bytes
-    """The request target as it was sent, path and query string."""
-    headers: dict[bytes, bytes]
-    """The headers that matter, names in lower case; of a key only that there is one."""
-    body: bytes = b""
-    is_from_here: bool = False
-    """Whether it was certainly sent on the machine of the plant."""
-
-
 class HttpAnswer(Struct, frozen=True, array_like=True):
     """The response to an HTTP request."""
 

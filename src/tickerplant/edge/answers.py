@@ -24,7 +24,6 @@ from tickerplant.bus.questions import (
     EdgeReport,
     FamilyNote,
     HttpAnswer,
-    HttpQuestion,
 )
 from tickerplant.cluster.connection import BusConnection
 from tickerplant.cluster.plant_node import PlantNode
@@ -37,6 +36,7 @@ from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.target import ApiTarget
 from tickerplant.server.backend import LocalApiRequests
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.connections import ConnectionsPage
 from tickerplant.server.operations.nodes import BusRow, NodeRow
 from tickerplant.server.ports import Totals
@@ -105,7 +105,7 @@ class EdgeAnswers:
 
     def _answer_http(self, body: bytes, reply: Reply) -> None:
         try:
-            question: HttpQuestion = decode(body, HttpQuestion)
+            question: HttpRequest = decode(body, HttpRequest)
         except MalformedError:
             self._refuse(reply, FAULT)
             return
@@ -117,7 +117,7 @@ class EdgeAnswers:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _http(self, port: _Port, question: HttpQuestion, reply: Reply) -> None:
+    async def _http(self, port: _Port, question: HttpRequest, reply: Reply) -> None:
         try:
             is_known, response = await port.rest.answer(question)
         except Exception:  # noqa: BLE001  # a fault of ours must not leave the client without answer

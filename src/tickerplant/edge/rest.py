@@ -9,7 +9,7 @@ import msgspec
 
 from tickerplant.bus.calls import Caller, CallFailed
 from tickerplant.bus.nodes import MalformedError, decode, encode
-from tickerplant.bus.questions import HTTP, HttpAnswer, HttpQuestion
+from tickerplant.bus.questions import HTTP, HttpAnswer
 from tickerplant.edge.backend import UNREADABLE, lost_message
 from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.protocol.client_requests import DISCONNECTED
@@ -17,6 +17,7 @@ from tickerplant.queries import find_path
 from tickerplant.queries.account_requests import find_account_path
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS
+from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.catalogue import ROUTER
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.pages import READY_PATH
@@ -55,20 +56,20 @@ class EdgeRest(Rest):
         self._trouble = trouble
         self._is_beside_plant = is_beside_plant
 
-    async def answer(self, question: HttpQuestion) -> tuple[bool, Response]:
+    async def answer(self, request: HttpRequest) -> tuple[bool, Response]:
         """Return whether the path exists, and the response."""
-        path, headers = question.path, question.headers
+        path, headers = request.path, request.headers
         route = ROUTER.find(path)
         if route is not None and route.is_own:
-            return await super().answer(question)
+            return await super().answer(request)
         if path == READY_PATH and (trouble := self._trouble()):
             return self._failure(path, trouble)
         passed_on = {EXEMPT_KEY, AUTHORIZATION} if path.startswith(PLANT_PATHS) else {EXEMPT_KEY}
-        question = msgspec.structs.replace(
-            question,
+        request = msgspec.structs.replace(
+            request,
             headers={name: value for name, value in headers.items() if name in passed_on}
             | ({KEY_HEADER: b"1"} if headers.get(KEY_HEADER) else {}),
-            is_from_here=question.is_from_here and self._is_beside_plant,
+            is_from_here=request.is_from_here and self._is_beside_plant,
         )
         asked: asyncio.Future[bytes | CallFailed] = asyncio.get_running_loop().create_future()
 
@@ -76,7 +77,7 @@ class EdgeRest(Rest):
             if not asked.done():
                 asked.set_result(outcome)
 
-        self._caller.call(HTTP, encode(question), on_answer)
+        self._caller.call(HTTP, encode(request), on_answer)
         outcome = await asked
         if isinstance(outcome, CallFailed):
             return self._failure(path, outcome.reason)

@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct, structs
 
-from tickerplant.bus.questions import HttpQuestion
 from tickerplant.errors import RequestError
 from tickerplant.faults.network_rows import RETRY_AFTER_MS
 from tickerplant.faults.rows import EXEMPT_KEY
@@ -33,6 +32,7 @@ from tickerplant.queries.query import Query
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
 from tickerplant.server.guard import NOT_FROM_HERE, PLANT_PATHS, Refusal, joined
+from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.catalogue import OPENAPI_PATH, ROUTER, Route
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.operation import MAX_SHOWN
@@ -110,9 +110,7 @@ class Rest:
         pending: PendingResponse | None = scope["state"].get(PENDING)
         route, refusal, is_from_here = ROUTER.find(path), None, False
         guard = self._endpoint.guard
-        if not path.startswith(PLANT_PATHS):
-            address = guard.charged_to(address, headers)
-        else:
+        if path.startswith(PLANT_PATHS):
             fields, peer = joined(scope["headers"]), scope["state"].get(PEER, UNKNOWN)
             refusal = guard.refusal(method, fields, peer)
             is_from_here = guard.is_from_here(peer, fields)
@@ -128,9 +126,10 @@ class Rest:
             else:
                 target, query_string = scope["raw_path"], scope["query_string"]
                 target += b"?" + query_string if query_string else b""
-                question = HttpQuestion(
+                request = HttpRequest(
                     self._endpoint.venue.name,
                     address,
+                    guard.charged_to(address, headers),
                     method,
                     path,
                     target,
@@ -138,7 +137,7 @@ class Rest:
                     body,
                     is_from_here,
                 )
-                known, response = await self.answer(question)
+                known, response = await self.answer(request)
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         label = route.template if route else path if known else "other"
         self._endpoint.counters.requests[label, verb, response.status] += 1
@@ -193,38 +192,38 @@ class Rest:
             *response.headers,
         )
 
-    async def answer(self, question: HttpQuestion) -> tuple[bool, Response]:
+    async def answer(self, request: HttpRequest) -> tuple[bool, Response]:
         """Return whether the path exists, and the response to any request."""
-        path, uri_bytes = question.path, len(question.target)
+        path, uri_bytes = request.path, len(request.target)
         most_bytes = self._endpoint.limits.max_uri_bytes
         route = ROUTER.find(path)
-        refusal = self._refusal(route, question)
+        refusal = self._refusal(route, request)
         if refusal is not None:
-            return route is not None, self._refuse(refusal, question.address)
+            return route is not None, self._refuse(refusal, request.address)
         if route is not None:
             if uri_bytes > most_bytes:
                 problem = f"the URL has {uri_bytes} bytes; at most {most_bytes} are allowed"
                 return True, problem_response(414, problem)
-            return True, await self._operate(route, question)
+            return True, await self._operate(route, request)
         if path.startswith(PLANT_PATHS) and uri_bytes <= most_bytes:
-            turned_away = self._turn_away_problem(question.address)
+            turned_away = self._turn_away_problem(request.charged_to)
             return False, turned_away or _no_operation(path)
         faults, venue = self._endpoint.faults, self._endpoint.venue
         may_fail = (
             faults is not None
             and faults.touches_requests
-            and question.headers.get(EXEMPT_KEY) != b"1"
+            and request.headers.get(EXEMPT_KEY) != b"1"
             and find_path(venue, path) is not None
         )
         if faults is not None and may_fail:
             refused = await faults.request(venue.name, path)
             if refused is not None:
                 return True, self._refuse_by_fault(refused.status)
-        known, response = self.respond(question)
+        known, response = self.respond(request)
         if isinstance(response, PendingResponse):
             response = await self._finish(response)
         if faults is not None and may_fail and response.status == HTTPStatus.OK:
-            params = parameters(_query_string(question))
+            params = parameters(_query_string(request))
             body = faults.revised_answer(venue.name, path, params, response.body)
             response = structs.replace(response, body=body)
         return known, response
@@ -241,15 +240,15 @@ class Rest:
         )
         return error_response(error.code, error.message, status, headers)
 
-    def respond(self, question: HttpQuestion) -> tuple[bool, Response]:
+    def respond(self, request: HttpRequest) -> tuple[bool, Response]:
         """Return whether there is a query at the path, and the response."""
-        method, path, address = question.method, question.path, question.address
+        method, path, address = request.method, request.path, request.charged_to
         query = find_path(self._endpoint.venue, path)
         account = {} if query else find_account_path(self._endpoint.venue, path)
         known = query is not None or bool(account)
-        if not known or len(question.target) > self._endpoint.limits.max_uri_bytes:
+        if not known or len(request.target) > self._endpoint.limits.max_uri_bytes:
             turned_away = self._turn_away_problem(address)
-            return known, turned_away or self._refuse_target(method, path, question.target)
+            return known, turned_away or self._refuse_target(method, path, request.target)
         verbs = {"GET": None} if query else account
         verb = "GET" if method == "HEAD" else method
         if verb not in verbs:
@@ -259,8 +258,8 @@ class Rest:
             return True, self._turn_away_problem(address) or invalid
         if query is None:
             return True, self._refuse_account(account[verb], address)
-        has_key = bool(question.headers.get(KEY_HEADER))
-        return True, self._query(query, _query_string(question), has_key, address)
+        has_key = bool(request.headers.get(KEY_HEADER))
+        return True, self._query(query, _query_string(request), has_key, address)
 
     def _refuse_account(self, request: AccountRequest, address: str) -> Response:
         """Charge and refuse a request about an account; the first one is logged."""
@@ -276,27 +275,27 @@ class Rest:
             return self._turn_away(charge, used)
         return _error(request_errors.bad_key(), used)
 
-    async def _operate(self, route: Route, question: HttpQuestion) -> Response:
+    async def _operate(self, route: Route, request: HttpRequest) -> Response:
         """Carry out an operation; return its response."""
-        operation = route.operations.get(question.method)
+        operation = route.operations.get(request.method)
         if operation is None:
-            message = f"{question.method} is not possible at {route.template}, only {route.allowed}"
+            message = f"{request.method} is not possible at {route.template}, only {route.allowed}"
             return problem_response(405, message, headers=(("Allow", route.allowed),))
-        query_string, headers = _query_string(question), question.headers
+        query_string, headers = _query_string(request), request.headers
         return await operation.answer(
-            self._plane, self._endpoint, route.id, query_string, headers, question.body
+            self._plane, self._endpoint, route.id, query_string, headers, request.body
         )
 
-    def _refusal(self, route: Route | None, question: HttpQuestion) -> Refusal | None:
+    def _refusal(self, route: Route | None, request: HttpRequest) -> Refusal | None:
         """Return why an operation is refused: for want of the token, or of any; None if it is not."""
-        method, token = question.method, self._plane.token
+        method, token = request.method, self._plane.token
         is_public = route is not None and route.is_public(method)
-        if is_public or not question.path.startswith(PLANT_PATHS):
+        if is_public or not request.path.startswith(PLANT_PATHS):
             return None
-        if refusal := token.refusal(question.headers, question.address, self._endpoint.clock()):
+        if refusal := token.refusal(request.headers, request.address, self._endpoint.clock()):
             return refusal
         is_for_here = route is not None and route.is_for_here(method)
-        is_refused = is_for_here and not question.is_from_here and not token.is_needed
+        is_refused = is_for_here and not request.is_from_here and not token.is_needed
         return NOT_FROM_HERE if is_refused else None
 
     def _refuse(self, refusal: Refusal, address: str) -> Response:
@@ -426,8 +425,8 @@ def _path(path: str, raw_path: bytes) -> str:
     return raw_path.decode("ascii", "replace")
 
 
-def _query_string(question: HttpQuestion) -> bytes:
-    return question.target.partition(b"?")[2]
+def _query_string(request: HttpRequest) -> bytes:
+    return request.target.partition(b"?")[2]
 
 
 def parameters(query_string: bytes) -> dict[str, object]:
