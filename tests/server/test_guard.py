@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.token import GUESSES
 
 TOKEN = "open sesame"  # noqa: S105
 EVERYWHERE = "0.0.0.0"  # noqa: S104
@@ -101,11 +102,12 @@ async def test_a_web_page_of_another_origin_gets_nobody_banned_but_such_pages(
     async with loopback(limits) as house:
         seen = [await house.get("/fapi/v1/time", headers=headers) for _ in range(12)]
         assert seen[-1].status == 418
+        for _ in range(12):
+            await house.get("/plant/v1/nothing", headers=headers)
         at = house.server.urls["usdm"]
         for own in LOCAL:
             given = {name: value.format(at=at) for name, value in own.items()}
             assert (await house.get("/fapi/v1/time", headers=given)).status == 200, own
-        assert (await house.get("/plant/v1/nothing", headers=headers)).status in {403, 418}
         for number in range(20):
             await house.get("/fapi/v1/time", headers={"Origin": f"http://{number}.example"})
         charged = (await house.get("/plant/v1/limits")).json["addresses"]
@@ -132,3 +134,13 @@ async def test_a_web_page_of_another_origin_uses_up_its_own_limits_over_websocke
                 await theirs.send(json.dumps(call))
             assert await ending(theirs) == (1008, "IP banned")
             assert (await ask(mine, call))["status"] == 200
+
+
+@looped
+async def test_a_foreign_origin_gives_nobody_more_guesses_at_the_token() -> None:
+    async with loopback(host=EVERYWHERE, control_token=TOKEN) as house:
+        headers = {"Host": "localhost", "Authorization": "Bearer wrong", **FOREIGN[0]}
+        at, path = house.server.urls["usdm"], "/plant/v1/connections"
+        peers = [f"2001:db8::{number}" for number in range(GUESSES + 1)]
+        seen = [(await ask_http(at, "GET", path, headers, None, peer)).status for peer in peers]
+        assert seen == [401] * GUESSES + [429]
