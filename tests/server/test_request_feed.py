@@ -210,3 +210,19 @@ async def test_a_trailer_is_no_header() -> None:
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(sock, (head + body + trailer).encode())
             assert (await receive_all(sock)).startswith(b"HTTP/1.1 415 ")
+
+
+def test_of_a_url_that_is_too_long_no_more_is_decoded_than_the_longest_has() -> None:
+    seen = []
+
+    async def look(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["path"])
+        await echo(scope, receive, send)
+
+    async def ask() -> None:
+        receive(opened(Http(endpoint(), look)), GET.replace(b"time", b"%41" * 20_000))
+        await asyncio.sleep(0)
+
+    asyncio.run(ask())
+    assert 0 < seen[0].count("A") <= CALM.max_uri_bytes // 3
+    assert len(seen[0]) > CALM.max_uri_bytes, "so that it is refused"

@@ -124,10 +124,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 30_000
     max_head_bytes: Annotated[
-        int,
-        Description(
-            "bytes", "Request line and headers of an HTTP request together, and its trailers.", OURS
-        ),
+        int, Description("bytes", "Request line and headers of an HTTP request, or trailers.", OURS)
     ] = 65_536
     max_body_bytes: Annotated[int, Description("bytes", "Body of an HTTP request.", OURS)] = 4_096
     head_timeout_ms: Annotated[

@@ -119,7 +119,7 @@ def read_upgrade_request(data: bytes, max_head_bytes: int) -> tuple[UpgradeReque
         target = head.url.decode("latin-1")
         return UpgradeRequest(target, method, f"HTTP/{version}", head.fields), end
     except httptools.HttpParserError:
-        return None
+        pass
     return None
 
 

@@ -58,9 +58,8 @@ class Http:
         self.rest = app if isinstance(app, Rest) else None
         """Answers questions at once; None if the application cannot."""
         self.proxies = proxies or TrustedProxies()
-        self._waiting: dict[HttpConnection, None] = {}
-        """Those with bytes held back, in the order in which they go on."""
-        self._turn: asyncio.Handle | None = None
+        self._waiting: dict[RequestFeed, None] = {}
+        """The connections with bytes held back, in the order in which they go on."""
         self._state = ServerState()
         self._config = _config(app, endpoint.limits.keep_alive_ms)
 
@@ -85,8 +84,7 @@ class Http:
             address = self.proxies.client_of(peer_of(transport), request.fields)
         except MalformedProxyError as error:
             endpoint.reject_proxy(error)
-            transport.write(closing_response(400, f"{error}."))
-            transport.close()
+            _refuse(transport, 400, f"{error}.")
             return
         connection = WebSocketConnection(endpoint, address)
         transport.set_protocol(connection)
@@ -103,16 +101,18 @@ class Http:
         if rest:
             connection.data_received(rest)
 
-    def let_go_on(self, connection: HttpConnection) -> None:
+    def let_go_on(self, connection: RequestFeed) -> None:
         """Let a connection go on with what is held back of it, a few of them in each turn of the loop."""
+        if not self._waiting:
+            self.loop.call_soon(self._go_on)
         self._waiting[connection] = None
-        self._turn = self._turn or self.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         turn = list(islice(self._waiting, CONNECTIONS_PER_TURN))
         for connection in turn:
             del self._waiting[connection]
-        self._turn = self.loop.call_soon(self._go_on) if self._waiting else None
+        if self._waiting:
+            self.loop.call_soon(self._go_on)
         for connection in turn:
             connection.go_on()
 
@@ -129,8 +129,7 @@ class Http:
         )
         self.endpoint.counters.turned_away[TLS_TO_PLAIN] += 1
         self.endpoint.complaints.add(TLS_TO_PLAIN, f"! a client started TLS: {text}")
-        transport.write(closing_response(400, text))
-        transport.close()
+        _refuse(transport, 400, text)
 
 
 def _config(app: Application, keep_alive_ms: int) -> Config:
@@ -163,7 +162,7 @@ class HttpConnection(RequestFeed):
         state: ServerState,
         head_timeout_ms: int,
     ) -> None:
-        super().__init__(config, state, http.limits.max_head_bytes)
+        super().__init__(config, state, http.limits.max_head_bytes, http.let_go_on)
         self._http = http
         self._first_head_ms = head_timeout_ms
         self._rest = http.rest
@@ -179,7 +178,7 @@ class HttpConnection(RequestFeed):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the transport, and wait a limited time for a request."""
         super().connection_made(transport)
-        self._await(HEAD, self._limits.head_timeout_ms, self._first_head_ms)
+        self._reading = self._timer(HEAD, self._limits.head_timeout_ms, self._first_head_ms)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -187,17 +186,11 @@ class HttpConnection(RequestFeed):
         self._end_writing()
         super().connection_lost(exc)
 
-    def go_on_soon(self) -> None:
-        """Go on with what is held back in the next turn of the loop or a later one."""
-        self._http.let_go_on(self)
-
     def await_rest(self) -> None:
         """Limit the time for the rest of a request that has begun."""
         if self._reading is None and not self.transport.is_closing():
-            if self._in_head:
-                self._await(HEAD, self._limits.head_timeout_ms)
-            else:
-                self._await(BODY, self._limits.body_timeout_ms)
+            head_ms, body_ms = self._limits.head_timeout_ms, self._limits.body_timeout_ms
+            self._reading = self._timer(*((HEAD, head_ms) if self._in_head else (BODY, body_ms)))
 
     def _should_upgrade(self) -> bool:
         """Return whether the upgrade of a request is one to WebSocket."""
@@ -282,6 +275,9 @@ class HttpConnection(RequestFeed):
     def _start_application(self, pending: PendingResponse | None) -> None:
         """Start a task that answers the request, whose response may be begun already."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
+        most_bytes = self._limits.max_uri_bytes
+        if len(url) > most_bytes:  # its length is why it is refused: the rest is not decoded
+            url = url[:most_bytes].ljust(len(url), b".")
         HttpToolsProtocol.on_message_begin(self)  # makes the scope
         self.url, self.headers, self.expect_100_continue = url, headers, expects
         self.scope["headers"] = headers
@@ -293,12 +289,7 @@ class HttpConnection(RequestFeed):
     def pause_writing(self) -> None:
         """Write nothing until the client has read, and disconnect it if it does not."""
         super().pause_writing()
-        self._writing = self.loop.call_later(
-            self._limits.answer_timeout_ms / 1_000,
-            self._time_out,
-            ANSWER,
-            self._limits.answer_timeout_ms,
-        )
+        self._writing = self._timer(ANSWER, self._limits.answer_timeout_ms)
 
     def resume_writing(self) -> None:
         """Resume writing."""
@@ -310,9 +301,9 @@ class HttpConnection(RequestFeed):
         unread = self.transport.get_write_buffer_size()
         self._time_out(ANSWER if unread else IDLE, self._limits.keep_alive_ms)
 
-    def _await(self, what: str, timeout_ms: int, left_ms: int | None = None) -> None:
+    def _timer(self, what: str, timeout_ms: int, left_ms: int | None = None) -> asyncio.TimerHandle:
         delay_s = (timeout_ms if left_ms is None else left_ms) / 1_000
-        self._reading = self.loop.call_later(delay_s, self._time_out, what, timeout_ms)
+        return self.loop.call_later(delay_s, self._time_out, what, timeout_ms)
 
     def _end_reading(self) -> None:
         if self._reading is not None:
@@ -340,7 +331,7 @@ class HttpConnection(RequestFeed):
         if what == ANSWER or not has_started or (self.cycle and self.cycle.response_started):
             self.transport.abort()
         else:
-            self._refuse(408, text)
+            _refuse(self.transport, 408, text)
 
     def send_400_response(self, msg: str) -> None:
         """Answer an invalid HTTP request, and count it."""
@@ -349,12 +340,13 @@ class HttpConnection(RequestFeed):
         if not self._in_head and self.cycle and self.cycle.response_started:
             self.transport.close()  # a second response would belong to another request
         else:
-            self._refuse(400, msg)
+            _refuse(self.transport, 400, msg)
 
-    def _refuse(self, status: int, text: str) -> None:
-        """Write an error response outside of a request, and close."""
-        self.transport.write(closing_response(status, text))
-        self.transport.close()
+
+def _refuse(transport: asyncio.Transport, status: int, text: str) -> None:
+    """Write an error response outside of a request, and close."""
+    transport.write(closing_response(status, text))
+    transport.close()
 
 
 def peer_of(transport: asyncio.BaseTransport) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import NoReturn
+from collections.abc import Callable
+from typing import NoReturn, TypeAlias
 
 import httptools
 from uvicorn.config import Config
@@ -24,6 +25,8 @@ MAX_FIELDS = 256
 """Most headers of a request, each of which takes memory beyond its bytes."""
 BYTES_PER_TURN, PORTIONS_PER_TURN = 65_536, 64
 """The most that is parsed of one connection in a turn of the loop; a portion is at most one chunk."""
+Turn: TypeAlias = "Callable[[RequestFeed], None]"
+"""Lets a connection `go_on` in the next turn of the loop or a later one."""
 _HEXADECIMAL = re.compile(rb"[\dA-Fa-f]+")
 
 
@@ -45,10 +48,11 @@ class RequestFeed(HttpToolsProtocol):
     _size_line = b""
     """What has come of the line with the size of a chunk."""
 
-    def __init__(self, config: Config, state: ServerState, max_bytes: int) -> None:
+    def __init__(self, config: Config, state: ServerState, max_bytes: int, turn: Turn) -> None:
         super().__init__(config, state, {})
         self._max_bytes = max_bytes
         """Of a head, of trailers, and of the line with the size of a chunk."""
+        self.let_go_on = turn
         self.held = bytearray()
         """What arrived and is not parsed: a response is owed, or the turn is over."""
 
@@ -69,7 +73,7 @@ class RequestFeed(HttpToolsProtocol):
         if taken < len(data):
             self.held += data[taken:]
             self.flow.pause_reading()
-            self.go_on_soon()
+            self.let_go_on(self)
 
     def go_on(self) -> None:
         """Parse of what is held back what a turn allows; read again when nothing is."""
@@ -174,10 +178,6 @@ class RequestFeed(HttpToolsProtocol):
         if len(self.headers) > MAX_FIELDS:
             self._reject(f"Request with more than {MAX_FIELDS} headers.")
 
-    def go_on_soon(self) -> None:
-        """Call `go_on` in the next turn of the loop or a later one."""
-        raise NotImplementedError
-
     def await_rest(self) -> None:
         """Limit the time for the rest of a request that has begun."""
         raise NotImplementedError
@@ -195,6 +195,6 @@ class _Flow(FlowControl):
         """Read again, or go on with what was read; what is held back implies a pause."""
         if self.read_paused:
             if self.feed is not None and self.feed.held:
-                self.feed.go_on_soon()
+                self.feed.let_go_on(self.feed)
             else:
                 super().resume_reading()
