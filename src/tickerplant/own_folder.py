@@ -44,23 +44,21 @@ class OwnFolder:
                 if creates:
                     with suppress(FileExistsError):
                         os.mkdir(part, dir_fd=folder)
-                _check_link(part, folder)
                 inner = os.open(part, _FOLDER | _OPENED, dir_fd=folder)
                 os.close(folder)
-                folder = inner
-                here /= part
+                folder, here = inner, here / part
             yield folder
         except OSError as error:
-            path = str(here / str(error.filename or ""))
-            raise OSError(error.errno, error.strerror, path) from None
+            path = here / str(error.filename or "")
+            reason = _LINK if path.is_symlink() else error.strerror
+            raise OSError(error.errno, reason, str(path)) from None
         finally:
             os.close(folder)
 
     def check(self, name: str) -> None:
         """Check that the file `name` may be written, or does not exist."""
-        path = Path(name)
-        with suppress(FileNotFoundError), self.inside(path.parent) as folder:
-            _check(os.stat(path.name, dir_fd=folder, follow_symlinks=False), path.name)
+        with suppress(FileNotFoundError), self.inside(Path(name).parent) as folder:
+            _check(Path(name).name, folder)
 
     def check_tree(self, pattern: str) -> None:
         """Check that nothing in the folders that match `pattern` is a link, nor one of them."""
@@ -71,13 +69,12 @@ class OwnFolder:
 
     def descriptor(self, name: str, flags: int) -> int:
         """Return the file `name`, open; its folders are created if it may be."""
-        path = Path(name)
-        self.check(name)  # a device is not even opened
-        with self.inside(path.parent, creates=bool(flags & os.O_CREAT)) as folder:
-            opened = flags & ~os.O_TRUNC | os.O_NONBLOCK | _OPENED
-            descriptor = os.open(path.name, opened, 0o666, dir_fd=folder)
+        last, opened = Path(name).name, flags & ~os.O_TRUNC | os.O_NONBLOCK | _OPENED
+        with self.inside(Path(name).parent, creates=bool(flags & os.O_CREAT)) as folder:
+            _check(last, folder)  # a device is not even opened
+            descriptor = os.open(last, opened, 0o666, dir_fd=folder)
             try:
-                _check(os.fstat(descriptor), path.name)
+                _refuse(os.fstat(descriptor), last)
                 if flags & os.O_TRUNC:
                     os.ftruncate(descriptor, 0)
             except OSError:
@@ -92,26 +89,26 @@ class OwnFolder:
     def replace(self, name: str, target: str) -> None:
         """Rename a file; `target` is the new name in the same folder, and may be that of a file."""
         with self.inside(Path(name).parent) as folder:
-            _check_link(target, folder)
+            _check(target, folder, may_be_linked=True)
             os.replace(Path(name).name, target, src_dir_fd=folder, dst_dir_fd=folder)
 
     def remove(self, name: str) -> None:
         """Remove a file if it exists."""
         with suppress(FileNotFoundError), self.inside(Path(name).parent) as folder:
-            _check_link(Path(name).name, folder)
+            _check(Path(name).name, folder, may_be_linked=True)
             os.unlink(Path(name).name, dir_fd=folder)
 
 
-def _check_link(name: str, folder: int) -> None:
+def _check(name: str, folder: int, *, may_be_linked: bool = False) -> None:
     with suppress(FileNotFoundError):
-        if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise OSError(ELOOP, _LINK, name)
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        _refuse(found, name, may_be_linked=may_be_linked)
 
 
-def _check(found: os.stat_result, name: str) -> None:
+def _refuse(found: os.stat_result, name: str, *, may_be_linked: bool = False) -> None:
     if stat.S_ISLNK(found.st_mode):
         raise OSError(ELOOP, _LINK, name)
     if not stat.S_ISREG(found.st_mode):
         raise OSError(EINVAL, f"is {kind_of(found.st_mode)}, expected a file", name)
-    if found.st_nlink > 1:
+    if found.st_nlink > 1 and not may_be_linked:
         raise OSError(EMLINK, _HARD_LINK, name)

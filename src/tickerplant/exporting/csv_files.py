@@ -28,7 +28,7 @@ from msgspec import Struct
 from tickerplant.archive.number_arrays import have_valid_numbers
 from tickerplant.archive.tables import Table
 from tickerplant.archive.validation import RejectedMessage, invalid_value
-from tickerplant.exporting.journal import UNFINISHED, Assembled, Journal
+from tickerplant.exporting.journal import UNFINISHED, Assembled, Journal, size_of
 from tickerplant.exporting.writer import path_part
 from tickerplant.instrument import RATE_DECIMALS, coin_contract_size
 from tickerplant.messages.book import BookTicker
@@ -303,8 +303,8 @@ class CsvWriter:
                 wanted[_assembled_path(part)].append(part)
         for place, parts in wanted.items():
             made = journal.assembled.get(place)
-            path = self._folder / place
-            if made is None or made.parts != tuple(parts) or not _has(path, made.size_bytes):
+            present = tuple(parts), size_of(self._folder / place)
+            if made is None or (made.parts, made.size_bytes) != present:
                 size_bytes = self._assemble(place, parts)
                 journal.write(Assembled(path=place, parts=tuple(parts), size_bytes=size_bytes))
         return len(wanted)
@@ -334,10 +334,3 @@ def _header(place: str) -> str:
     _, _, venue, _, folder, *_ = place.split("/")
     table = next(name for name, layout in LAYOUTS.items() if layout.folder == folder)
     return layout_of(table, "coinm" if venue == "cm" else "usdm").header
-
-
-def _has(path: Path, size_bytes: int) -> bool:
-    try:
-        return path.stat().st_size == size_bytes
-    except OSError:
-        return False

@@ -171,7 +171,7 @@ class Journal:
         """Treat units as unfinished whose files are missing or incomplete."""
         for finished in self.finished:
             sizes = (
-                _size(self.folder / path) == size_bytes
+                size_of(self.folder / path) == size_bytes
                 for path, size_bytes in finished.parts.items()
             )
             if not all(sizes):
@@ -288,7 +288,8 @@ def _head(text: bytes) -> str:
     return sha256(text).hexdigest()
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Return the size of a file; -1 if there is none."""
     try:
         return path.stat().st_size
     except OSError:
