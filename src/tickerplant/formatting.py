@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from signal import Signals
 
 LARGEST = 10**18
 """Largest number that is shown in full; Python prints none of more than 4300 digits."""
@@ -85,6 +86,12 @@ def size_text(size_bytes: int) -> str:
         size /= _KILO
         del units[0]
     return f"{size:,.0f} {units[0]}" if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
+
+
+def exit_text(status: int | None) -> str:
+    """Return how a process ended: its exit status, or the signal that a negative one stands for."""
+    names = {-each: f"killed by {each.name}" for each in Signals}
+    return names.get(status or 0, f"exit status {status}")
 
 
 def printable(text: str) -> str:

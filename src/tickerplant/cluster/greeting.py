@@ -77,15 +77,15 @@ def refuse_successors(process: int) -> None:
     Raises:
         BusError: it has ended, so whoever has its port now is another.
     """
-    state = b""
+    state = ""
     try:
         os.kill(process, 0)  # also finds one that nobody has waited for
-        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b") ")[2][:1]
+        state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(") ")[2]
     except (ProcessLookupError, PermissionError):
-        state = b"X"
+        state = "X"
     except OSError:
         pass  # only Linux has this file
-    if state in {b"X", b"Z"}:
+    if state.startswith(("X", "Z")):
         raise BusError("the server of the bus has ended, and is not yet replaced", may_pass=True)
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 from collections import deque
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from tickerplant.cluster.connection import BusSettings
 from tickerplant.errors import BusError, MissingLibraryError
-from tickerplant.formatting import printable
+from tickerplant.formatting import exit_text, printable
 from tickerplant.libraries import FULL
 from tickerplant.logs import Complaints, logger
 from tickerplant.received import next_line
@@ -221,12 +220,8 @@ class NatsServer:
 
     def _how(self, status: int) -> str:
         """Return how it ended, in brackets, and its last words."""
-        how = f"exit status {status}"
-        if status < 0:
-            with suppress(ValueError):
-                how = f"killed by {signal.Signals(-status).name}"
         last = f": {self._last_lines[-1]}" if self._last_lines else ""
-        return f"({how}){last}"
+        return f"({exit_text(status)}){last}"
 
     async def _keep(self) -> None:
         """Start the server again whenever it has ended."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import IO, Any
 from weakref import WeakMethod
 
 from tickerplant.errors import TickerplantError, UpstreamError
-from tickerplant.formatting import printable
+from tickerplant.formatting import exit_text, printable
 from tickerplant.hosted.nursery import Child, spawn
 from tickerplant.hosted.protocol import (
     Answer,
@@ -197,12 +196,8 @@ def unexpected_end(name: str, status: int | None, last_line: str) -> UpstreamErr
         status: Its exit status, negative for a signal; None if it is not known.
         last_line: The last line of its log; empty if there is none.
     """
-    how = f"exit status {status}"
-    if status is not None and status < 0:
-        with suppress(ValueError):
-            how = f"killed by {signal.Signals(-status).name}"
     last = f": {last_line}" if last_line else ""
-    return UpstreamError(name, f"its server ended unexpectedly ({how}){last}")
+    return UpstreamError(name, f"its server ended unexpectedly ({exit_text(status)}){last}")
 
 
 def end(child: Child) -> None:

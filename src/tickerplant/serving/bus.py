@@ -28,7 +28,6 @@ from tickerplant.server.server import Server
 from tickerplant.serving.members import bus_settings, workers_of
 from tickerplant.serving.ready import examples_of, symbol_counts_of
 from tickerplant.serving.service import Service
-from tickerplant.serving.shared_ports import SharedPorts
 from tickerplant.serving.tls import Tls
 from tickerplant.serving.workers import Workers
 from tickerplant.sources.source import Readers
@@ -60,7 +59,6 @@ class BusFront:
         self._node: PlantNode | None = None
         self._answers: EdgeAnswers | None = None
         self._workers: Workers | None = None
-        self._ports: SharedPorts | None = None
 
     @property
     def congestion(self) -> Readers:
@@ -70,7 +68,7 @@ class BusFront:
     @property
     def urls(self) -> Mapping[str, str]:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return self._ports.urls if self._ports is not None else self._server.urls
+        return self._server.urls if self._workers is None else self._workers.urls
 
     @property
     def schemes(self) -> tuple[str, str]:
@@ -129,7 +127,7 @@ class BusFront:
         if settings.workers:
             grace_ms = self._server.limits.close_grace_ms
             venues = [endpoint.venue for endpoint in self._server.endpoints]
-            self._workers, self._ports = workers_of(settings, bus, venues, self._tls, grace_ms, "")
+            self._workers = workers_of(settings, bus, venues, self._tls, grace_ms, "")
             if self._nats is not None:
                 self._nats.on_restart = self._workers.tell_bus
             await self._workers.start()

@@ -8,7 +8,6 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -35,7 +34,7 @@ from tickerplant.serving.process import (
 )
 from tickerplant.serving.ready import Offer, announce, totals_lines
 from tickerplant.serving.run import Echo
-from tickerplant.serving.shared_ports import SharedPorts, Sockets
+from tickerplant.serving.shared_ports import Sockets
 from tickerplant.serving.tls import Tls, follow_hangups, tls_of
 from tickerplant.serving.workers import Workers
 from tickerplant.venue import COINM, USDM, VENUES
@@ -94,28 +93,6 @@ async def join(
                 said = str(error)
                 logs.logger().warning(f"! waiting for the plant {settings.plant}: {said}")
         await asyncio.sleep(RETRY_S)
-
-
-class _Ports(Protocol):
-    """What serves the clients: an `EdgeServer` in this process, or workers."""
-
-    @property
-    def urls(self) -> Mapping[str, str]:
-        """The address of each venue, `host:port`, by venue name."""
-        ...
-
-    @property
-    def totals(self) -> Totals:
-        """What was served so far."""
-        ...
-
-    async def start(self) -> None:
-        """Listen on the ports."""
-        ...
-
-    async def stop(self) -> None:
-        """Close every connection."""
-        ...
 
 
 class Edge:
@@ -185,38 +162,6 @@ class Edge:
         await self._joined.close()
 
 
-class _Crew:
-    """Serves clients in workers; this process only keeps them running."""
-
-    def __init__(self, workers: Workers, ports: SharedPorts) -> None:
-        self._workers = workers
-        self._ports = ports
-        self.running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def urls(self) -> Mapping[str, str]:
-        """The address of each venue, `host:port`, by venue name."""
-        return self._ports.urls
-
-    @property
-    def totals(self) -> Totals:
-        """What was served so far."""
-        return self._workers.totals
-
-    async def start(self) -> None:
-        """Start the workers.
-
-        Raises:
-            ConfigError: an address or a port cannot be used.
-            TickerplantError: a worker cannot serve.
-        """
-        await self._workers.start()
-
-    async def stop(self) -> None:
-        """End the workers."""
-        await self._workers.stop()
-
-
 def edge(settings: EdgeSettings, echo: Echo) -> int:
     """Serve the clients of a plant on a bus until interrupted; return the exit status.
 
@@ -243,13 +188,12 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
         echo(f"Nothing was served: the plant {settings.plant} was not found.")
         return 0
     started_s, description = time.monotonic(), joined.description
-    serves: Edge | _Crew
+    serves: Edge | Workers
     if settings.workers:
         await joined.bus.close()
         venues = [venue for venue in VENUES if venue.name in description.venues]
         grace_ms = int(description.limits.get("close_grace_ms", LIMITS.close_grace_ms))
-        crew = workers_of(settings, access, venues, tls, grace_ms, name)
-        serves = _Crew(*crew)
+        serves = workers_of(settings, access, venues, tls, grace_ms, name)
     else:
         serves = Edge(settings, joined, complaints, tls, worker=name)
     await serves.start()
@@ -269,7 +213,7 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     return 0
 
 
-def _offer(serves: _Ports, description: PlantDescription, tls: Tls | None) -> Offer:
+def _offer(serves: Edge | Workers, description: PlantDescription, tls: Tls | None) -> Offer:
     """Return what is served, and where."""
     notes = [] if description.limits.get("enforced", True) else [LIMITS_OFF]
     if not description.has_token and is_reached_from_elsewhere(serves.urls):

@@ -40,8 +40,8 @@ def workers_of(
     tls: Tls | None,
     close_grace_ms: int,
     name: str,
-) -> tuple[Workers, SharedPorts]:
-    """Return the workers of a program, and the ports that they share; neither is started.
+) -> Workers:
+    """Return the workers of a program, which are not started.
 
     Args:
         settings: The settings of the program.
@@ -52,7 +52,6 @@ def workers_of(
         name: What the workers are called, followed by their numbers; empty: the numbers alone.
     """
     numbers = {USDM.name: settings.usdm_port, COINM.name: settings.coinm_port}
-    ports = SharedPorts(settings.host, numbers, tuple(venues))
     fields = {
         "host": settings.host,
         "tls_cert": tls.path if tls else None,
@@ -64,14 +63,13 @@ def workers_of(
         "log_format": settings.log_format,
         "log_level": settings.log_level,
     }
-    workers = Workers(
+    return Workers(
         command_of(WORKER, "worker", settings.plant),
         fields,
         bus,
         name,
-        ports,
+        SharedPorts(settings.host, numbers, tuple(venues)),
         settings.workers,
         are_beside_plant=not settings.bus,  # the bus is the program's own, so the plant is too
         stop_timeout_s=close_grace_ms / 1_000 + STOP_MARGIN_S,
     )
-    return workers, ports

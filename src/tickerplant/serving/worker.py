@@ -26,12 +26,12 @@ from tickerplant.serving.tls import follow_hangups, tls_of
 from tickerplant.serving.worker_lines import (
     Listening,
     Progress,
+    Refused,
     Stop,
     WorkerTask,
     line_of,
     read_order,
     read_task,
-    refused,
 )
 
 PROGRESS_S = 1.0
@@ -45,7 +45,7 @@ def main() -> None:
     try:
         status = event_loop.run(_work())
     except TickerplantError as error:
-        _say(refused(error))
+        _say(Refused(str(error)))
         status = 2
     sys.exit(status)
 

@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.cluster.connection import BusSettings
-from tickerplant.errors import TickerplantError
 
 
 class WorkerTask(Struct, frozen=True, kw_only=True):
@@ -73,8 +72,3 @@ read_task, read_event, read_order = _tasks.decode, _events.decode, _orders.decod
 def line_of(item: Struct) -> bytes:
     """Return `item` as a line."""
     return msgspec.json.encode(item) + b"\n"
-
-
-def refused(error: TickerplantError) -> Refused:
-    """Return why a worker cannot serve."""
-    return Refused(str(error))

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from tickerplant.cluster.connection import BusSettings
 from tickerplant.errors import TickerplantError
-from tickerplant.formatting import count_text, printable
+from tickerplant.formatting import count_text, exit_text, printable
 from tickerplant.logs import logger
 from tickerplant.received import next_line
 from tickerplant.server.ports import Totals
@@ -93,6 +93,10 @@ class Workers:
         pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
         self.restart_count = 0
+        self.urls = ports.urls
+        """The address of each venue, `host:port`, by venue name; empty before `start`."""
+        self.running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Is never done: workers that die are replaced."""
         self._command = command
         self._settings = dict(settings)
         self._bus = bus
@@ -252,7 +256,7 @@ class Workers:
             slot.process, slot.is_listening = None, False
             slot.earlier = _sum((slot.earlier, slot.progress))
             slot.progress = Progress()
-        return f"cannot serve: {reason}" if reason else f"ended ({_how(status)})"
+        return f"cannot serve: {reason}" if reason else f"ended ({exit_text(status)})"
 
     async def _read(self, slot: _Slot, process: asyncio.subprocess.Process) -> str:
         """Take what a worker says, up to its end; return why it cannot serve, if it says so."""
@@ -304,10 +308,3 @@ def _kill(slot: _Slot) -> None:
     if slot.process is not None:
         with suppress(ProcessLookupError):
             slot.process.kill()
-
-
-def _how(status: int) -> str:
-    if status < 0:
-        with suppress(ValueError):
-            return f"killed by {signal.Signals(-status).name}"
-    return f"exit status {status}"
