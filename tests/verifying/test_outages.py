@@ -157,6 +157,19 @@ def test_an_outage_begins_when_its_end_says_although_the_connection_was_lost_lat
     assert (outage.to_ns, outage.verdict) == (back.time_ns, "may have lost")
 
 
+def test_one_message_before_an_outage_is_before_it_although_the_outage_is_rounded(
+    market: list[Line], tmp_path: Path
+) -> None:
+    before = [each for each in market[: OUTAGE[0]] if stream_of(each[1]) == "btcusdt@trade"]
+    lines = [each for each in market if each not in before[:-1]]
+    gone, back = lost(market, ("btcusdt@trade",), *OUTAGE)
+    assert isinstance(back, Connected)
+    back = structs.replace(back, blind_ms=(back.time_ns - before[-1][0]) // 10**6 + 40)
+    entries = [*begun(market), gone, back, ended(market)]
+    _, by_name = walked(folder(tmp_path / "r", [lines], entries))
+    assert by_name["btcusdt@trade"].first_outages[0].verdict == "nothing lost"
+
+
 def test_a_stream_that_never_comes_back_is_incomplete_whatever_its_ids(
     market: list[Line], tmp_path: Path
 ) -> None:

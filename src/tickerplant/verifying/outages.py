@@ -18,7 +18,8 @@ def judge_outages(log: OutageLog, found: StreamFinding, most: int) -> list[Outag
     for each in log.outages.get(found.stream, ()):
         if each.cause == NEVER and each.from_ns <= found.last_ns and found.first_ns <= each.to_ns:
             continue  # it was received, although no entry says that it was connected
-        is_bridged = 0 < found.first_ns <= each.from_ns < found.last_ns
+        middle_ns = (each.from_ns + each.to_ns) // 2  # its ends are rounded outwards
+        is_bridged = 0 < found.first_ns <= middle_ns < found.last_ns
         if found.proof not in PROVEN or not is_bridged:
             each.verdict = "may have lost"
         elif each.verdict == "lost" and not found.gaps:  # all of them came late
