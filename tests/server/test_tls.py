@@ -144,7 +144,7 @@ async def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> N
     async with loopback(tls=ServedCertificate(str(own.server))) as house:
         with house.socket() as sock, house.socket() as other:
             await asyncio.get_running_loop().sock_sendall(other, b"\x16\x03\x01")
-            await until(lambda: listener(house).opening_count == 2)
+            await until(lambda: len(listener(house)._opening) == 2)
             await house.server.stop()
             assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
 

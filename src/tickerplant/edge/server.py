@@ -314,14 +314,9 @@ class EdgeServer:
         )
 
     def _application(self, endpoint: Endpoint) -> EdgeRest:
-        node, plane, is_beside = (
-            self._node,
-            ControlPlane(welcome=self.welcome),
-            self._is_beside_plant,
-        )
-        return EdgeRest(
-            endpoint, plane, node.caller, lambda: node.trouble, is_beside_plant=is_beside
-        )
+        node, plane = self._node, ControlPlane(welcome=self.welcome)
+        beside = self._is_beside_plant
+        return EdgeRest(endpoint, plane, node.caller, lambda: node.trouble, is_beside_plant=beside)
 
     def report(self) -> bytes:
         """Return the figures of this edge, for its plant."""

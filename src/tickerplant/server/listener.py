@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from errno import errorcode
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiofastnet
@@ -85,11 +86,6 @@ class Listener:
         """Connections of TLS that were accepted and have no protocol yet."""
 
     @property
-    def opening_count(self) -> int:
-        """Connections that were accepted and have no protocol yet."""
-        return len(self._opening)
-
-    @property
     def address(self) -> tuple[str, int]:
         """Host and port, until it is closed."""
         host, port = self.sock.getsockname()[:2]
@@ -130,7 +126,7 @@ class Listener:
                 self._reject(connection)
                 continue
             if self._tls is None:
-                _Opening(self._open(connection)).proceed()
+                _proceed(self._open(connection))
             else:
                 task = self._loop.create_task(self._open(connection))
                 self._opening.add(task)
@@ -224,25 +220,13 @@ class Listener:
         self._endpoint.complaints.add(f"{NO_TLS}: {why}", f"! a TLS handshake failed{hint}")
 
 
-class _Opening:
-    """Carries out what opens a connection, without the cost of a task: it waits once at most.
-
-    Args:
-        work: Waits for futures only.
-    """
-
-    __slots__ = ("_work",)
-
-    def __init__(self, work: Coroutine[asyncio.Future[Any], None, None]) -> None:
-        self._work = work
-
-    def proceed(self, _done: object = None) -> None:
-        """Go on until it waits, or to the end."""
-        try:
-            future = self._work.send(None)
-        except StopIteration:
-            return
-        future.add_done_callback(self.proceed)
+def _proceed(work: Coroutine[asyncio.Future[Any], None, None], _done: object = None) -> None:
+    """Carry out what opens a connection, without the cost of a task: it waits for futures only."""
+    try:
+        future = work.send(None)
+    except StopIteration:
+        return
+    future.add_done_callback(partial(_proceed, work))
 
 
 async def _readable(sock: socket.socket) -> None:
