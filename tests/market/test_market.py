@@ -131,7 +131,7 @@ class MarketHistory:
     def marks(self) -> MarketHistory:
         return self
 
-    indices = premiums = mark_opens = marks
+    indices = premiums = marks
 
     def fundings(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
         del start_ms, end_ms, limit

@@ -145,7 +145,7 @@ def test_candles_open_as_those_of_the_mark_price(
     start_ms = None if first is None else oldest_ms + first * HOUR_MS + 77
     end_ms = None if hours is None else (start_ms or oldest_ms) + hours * HOUR_MS
     found = []
-    for history in (past.marks, past.mark_opens):
+    for history in (past.marks, past.positions):
         candles = Candles(PriceMinutes(reported.time_ms))
         candles.load(history)
         rows = candles.rows(length, start_ms, end_ms, limit)[:, : OPEN + 1].tolist()
@@ -161,11 +161,9 @@ def test_the_past_of_each_contract_is_generated_once_and_kept_in_columns() -> No
         past = exchange.history(each.symbol)
         latest = past.positions.times_ms[-30:]
         assert len(past.positions.column("open_interest", latest)) == 30
-        assert len(past.mark_opens.minutes()) > 7 * 280
+        assert len(past.positions.minutes()) > 7 * 280
     assert past_columns.cache_info().misses == len(contracts)
-    kept = past_columns(past.inputs)
-    columns = (kept.steps, kept.marks[1], kept.hourly_marks[1])
-    assert sum(each.nbytes for each in columns) < 60_000
+    assert sum(each.nbytes for each in past_columns(past.inputs)) < 80_000
     past_columns.cache_clear()
     assert len(past.positions.column("long_accounts", latest)) == 30
     assert past_columns.cache_info().misses == 0, "a share is known without the month"

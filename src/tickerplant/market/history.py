@@ -32,6 +32,10 @@ class BarHistory(Protocol):
         ...
 
 
+class PositionsAndMarks(PositioningHistory, BarHistory, Protocol):
+    """The positioning of the past, and bars that open as those of the mark price do."""
+
+
 class MarketHistory(BarHistory, Protocol):
     """The history of a market before the first event; all of it is consistent.
 
@@ -72,11 +76,6 @@ class MarketHistory(BarHistory, Protocol):
         ...
 
     @property
-    def mark_opens(self) -> BarHistory:
-        """Bars that open as `marks` do, where a period of a statistic begins."""
-        ...
-
-    @property
     def indices(self) -> BarHistory:
         """Bars of the index price, in the same form."""
         ...
@@ -101,6 +100,6 @@ class MarketHistory(BarHistory, Protocol):
         ...
 
     @property
-    def positions(self) -> PositioningHistory:
-        """The positioning at every five minutes of the last month."""
+    def positions(self) -> PositionsAndMarks:
+        """The positioning at every five minutes of the last month, and bars that open as `marks` do."""
         ...

@@ -26,7 +26,7 @@ from tickerplant.simulation.history_bars import (
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.instruments import DATED
-from tickerplant.simulation.open_interest import PastMarks, PastPositions
+from tickerplant.simulation.open_interest import PastPositions
 from tickerplant.simulation.price_paths import DAY, DAYS, HOURS, WEEK
 from tickerplant.simulation.recent_trades import (
     older_aggregates,
@@ -111,11 +111,6 @@ class SimulatedHistory:
     def marks(self) -> PriceBarHistory:
         """Bars of the mark price."""
         return PriceBarHistory(self.inputs, MARK)
-
-    @property
-    def mark_opens(self) -> PastMarks:
-        """Bars that open as `marks` do."""
-        return PastMarks(self.inputs)
 
     @property
     def indices(self) -> PriceBarHistory:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from tickerplant.events import Positioning
 from tickerplant.instrument import Instrument
-from tickerplant.market.bar_arrays import NO_BARS, empty_bars
-from tickerplant.market.bars import COUNT, OPEN, OPEN_TIME, VOLUME, Bars
-from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS
+from tickerplant.market.bar_arrays import NO_BARS
+from tickerplant.market.bars import COLUMNS, OPEN, OPEN_TIME, VOLUME, Bars
+from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_DAYS, RETAINED_ROWS
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile, usd_quantity
 from tickerplant.simulation.history_bars import (
     MARK,
@@ -34,7 +34,6 @@ from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.price_paths import DAY, HOURS, LENGTHS_MS, WEEK, Floats
 from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.simulation.smooth_noise import SmoothNoise, smooth_noise
-from tickerplant.units import DAY_MS, HOUR_MS
 
 OPEN_INTEREST_DAYS = 0.55
 """Usual open interest, relative to the volume of an ordinary day."""
@@ -118,7 +117,7 @@ def adl_risk(long_accounts: int) -> str:
 ANY_ID = 0
 """Any trade id: the traded quantity does not depend on it."""
 MAX_CACHED_CONTRACTS = 1_024
-"""Contracts whose `PastColumns` are cached: 57 kB each, 91 kB from 2^32 steps on."""
+"""Contracts whose `past_columns` are cached: 79 kB each, 113 kB from 2^32 steps on."""
 SHARES = ("long_accounts", "top_long_accounts", "top_long_positions")
 """The fields of `Positioning` that are long shares."""
 
@@ -126,8 +125,7 @@ SHARES = ("long_accounts", "top_long_accounts", "top_long_positions")
 class PastPositions:
     """The positioning at every five minutes of the month before the start.
 
-    Args:
-        inputs: What the history follows from.
+    Its bars open as those of the mark price do, and have no other prices.
     """
 
     def __init__(self, inputs: HistoryInputs) -> None:
@@ -140,66 +138,38 @@ class PastPositions:
             return long_shares(self._inputs, np.array(times_ms, np.int64))[SHARES.index(field)]
         first = (times_ms.start - self.times_ms.start) // POSITIONING_PERIOD_MS
         every = times_ms.step // POSITIONING_PERIOD_MS
-        steps = past_columns(self._inputs).steps[first : first + every * len(times_ms) : every]
+        steps = past_columns(self._inputs)[0][first : first + every * len(times_ms) : every]
         return [each * self._inputs.instrument.step_size for each in steps.tolist()]
-
-
-class PastMarks:
-    """Bars that open as those of the mark price do, and have no other prices.
-
-    Args:
-        inputs: What the history follows from.
-    """
-
-    def __init__(self, inputs: HistoryInputs) -> None:
-        self._inputs = inputs
 
     def minutes(self) -> Bars:
         """Return every five minutes of the last week."""
-        return _opening_bars(*past_columns(self._inputs).marks, POSITIONING_PERIOD_MS)
+        return _bars(past_columns(self._inputs)[1])
 
     def hours(self) -> Bars:
-        """Return the hours before them, up to a month before the start."""
-        return _opening_bars(*past_columns(self._inputs).hourly_marks, HOUR_MS)
+        """Return the hours before them, of a month."""
+        return _bars(past_columns(self._inputs)[2])
 
     def days(self) -> Bars:
         """Return none: no statistic is older."""
         return NO_BARS
 
 
-class PastColumns(Struct, frozen=True):
-    """What is known only after a month was generated."""
-
-    steps: NDArray[np.unsignedinteger]
-    """The open interest at every five minutes, in steps."""
-    marks: tuple[int, Ints]
-    """Since when, and the mark price at every five minutes of the last week."""
-    hourly_marks: tuple[int, Ints]
-    """The same at the hours before."""
-
-
 @lru_cache(maxsize=MAX_CACHED_CONTRACTS)
-def past_columns(inputs: HistoryInputs) -> PastColumns:
-    """Return what is kept of the month before the start."""
-    steps = _past_steps(inputs)
-    marks, since_ms = PriceBarHistory(inputs, MARK), _oldest_ms(inputs) - DAY_MS
-    return PastColumns(
+def past_columns(inputs: HistoryInputs) -> tuple[NDArray[np.unsignedinteger], Ints, Ints]:
+    """Return the open interest in steps; time and mark price at every five minutes, and at hours."""
+    steps, marks = _past_steps(inputs), PriceBarHistory(inputs, MARK)
+    minutes, hours = marks.minutes(), marks.hours()[-RETAINED_DAYS * 24 :]
+    fives = minutes[minutes[:, OPEN_TIME] % POSITIONING_PERIOD_MS == 0]
+    return (
         np.array(steps, np.min_scalar_type(max(steps, default=0))),
-        _opens(marks.minutes(), POSITIONING_PERIOD_MS, since_ms),
-        _opens(marks.hours(), HOUR_MS, since_ms),
+        fives[:, (OPEN_TIME, OPEN)],
+        hours[:, (OPEN_TIME, OPEN)],
     )
 
 
-def _opens(bars: Bars, length_ms: int, since_ms: int) -> tuple[int, Ints]:
-    """Return since when there are bars, and the price at every `length_ms`."""
-    times_ms = bars[:, OPEN_TIME]
-    kept = bars[(times_ms % length_ms == 0) & (times_ms >= since_ms)]
-    return int(kept[0, OPEN_TIME]) if len(kept) else since_ms, kept[:, OPEN].copy()
-
-
-def _opening_bars(first_ms: int, opens: Ints, length_ms: int) -> Bars:
-    bars = empty_bars(first_ms, len(opens), 0, length_ms)
-    bars[:, OPEN], bars[:, COUNT] = opens, 1
+def _bars(opens: Ints) -> Bars:
+    bars = np.ones((len(opens), len(COLUMNS)), dtype=np.int64)
+    bars[:, (OPEN_TIME, OPEN)] = opens
     return bars
 
 
