@@ -32,8 +32,10 @@ from stage import (
 
 from tickerplant.events import ContractChanged, Event, Trade
 from tickerplant.profile import CURRENT
+from tickerplant.queries import find_path
 from tickerplant.streams import CATALOGUE
 from tickerplant.units import DAY_MS, MINUTE_MS
+from tickerplant.venue import USDM
 
 GAPS_MS = st.sampled_from([0, 0, 1, 99, 100, 250, 999, 3000, 59_999, 61_000])
 KINDS = (
@@ -242,3 +244,21 @@ def test_the_first_venue_with_a_symbol_has_it() -> None:
     assert plant.markets["BTCUSDT"].instrument == BTCUSDT
     with pytest.raises(ValueError, match="BTCUSDT is a contract of another venue, not of COIN-M"):
         plant.publish(ContractChanged("BTCUSDT", foreign, (), START_MS))
+
+
+@pytest.mark.parametrize(("change", "kept"), [({}, 1), ({"tick_size": 7}, 0)])
+def test_candles_stay_written_unless_the_contract_itself_changes(
+    change: dict[str, int], kept: int
+) -> None:
+    plant = open_plant([BTCUSDT])
+    for number in range(3):
+        plant.advance(START_MS + number * MINUTE_MS)
+        plant.publish(trade(number, plant.now_ms, 100, 1))
+    markets = plant.venues["usdm"]
+    klines = find_path(USDM, "/fapi/v1/klines")
+    assert klines is not None
+    klines.respond(markets, {"symbol": "BTCUSDT", "interval": "1m"})
+    assert len(markets.candle_texts) == 1
+    changed = structs.replace(BTCUSDT, **change)
+    plant.publish(ContractChanged("BTCUSDT", changed, BRACKETS, plant.now_ms))
+    assert len(markets.candle_texts) == kept

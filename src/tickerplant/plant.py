@@ -260,11 +260,11 @@ class Plant:
         market = self.markets.get(symbol)
         same = market is not None and market.instrument == instrument  # its brackets changed
         (market or self._list(instrument)).apply(change)
-        self.venues[instrument.venue.name].contracts_changed()
         if instrument.status in GONE:
             del self.markets[symbol]
             self.venues[instrument.venue.name].remove(symbol)
         if not same:
+            self.venues[instrument.venue.name].contracts_changed()
             self._relist()
 
     def _set_asset_index(self, index: AssetIndex) -> None:
