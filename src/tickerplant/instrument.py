@@ -47,10 +47,6 @@ def coin_contract_size(base_asset: str) -> int:
     return 100 if base_asset == "BTC" else 10
 
 
-def _power_of_ten(exponent: int) -> int:
-    return int(10**exponent)
-
-
 def round_div(numerator: int, denominator: int) -> int:
     """Return the integer nearest to `numerator` / `denominator` (> 0), halves away from zero."""
     if numerator < 0:
@@ -220,9 +216,8 @@ class Instrument(Struct, frozen=True, kw_only=True):
         nearest 10^-8 per trade, so that sums of trades do not depend on their order.
         """
         if self.venue.inverse:
-            value = (
-                quantity * self.contract_size * _power_of_ten(RATE_DECIMALS + self.price.decimals)
-            )
+            one = int(10 ** (RATE_DECIMALS + self.price.decimals))
+            value = quantity * self.contract_size * one
             return (2 * value + price) // (2 * price)
         return price * quantity
 
