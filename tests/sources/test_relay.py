@@ -599,7 +599,7 @@ async def test_there_is_a_bound_on_what_clients_can_make_the_relay_ask_for() -> 
             await subscribe(greedy, *names)
             await subscribe(client, "btcusdt@trade")
             await until(lambda: near.server.readiness.warnings)
-            assert "1 streams are not subscribed to upstream" in near.server.readiness.warnings[0]
+            assert "1 stream is not subscribed to upstream" in near.server.readiness.warnings[0]
             counted = await near.metrics()
             assert counted['tickerplant_upstream_streams{venue="usdm"}'] == 4
             assert counted['tickerplant_upstream_unsubscribed_streams{venue="usdm"}'] == 1

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
+from operator import attrgetter
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -67,44 +68,21 @@ GAUGES: Mapping[str, Reading] = {
 }
 """What is measured of each upstream."""
 COUNTERS: Mapping[str, Reading] = {
-    "upstream_messages": (
-        lambda upstream: _feed(upstream).counters.messages,
-        "Messages received from the upstream.",
-    ),
-    "upstream_connections_opened": (
-        lambda upstream: _feed(upstream).counters.opened,
-        "Connections to the upstream that were opened.",
-    ),
-    "upstream_connections_refused": (
-        lambda upstream: _feed(upstream).counters.refused,
-        "Attempts to connect to the upstream that failed.",
-    ),
-    "upstream_connections_lost": (
-        lambda upstream: _feed(upstream).counters.lost,
-        "Connections to the upstream that were lost.",
-    ),
-    "upstream_connections_renewed": (
-        lambda upstream: _feed(upstream).counters.renewed,
-        "Connections to the upstream that were replaced before their age limit.",
-    ),
-    "upstream_duplicates": (
-        lambda upstream: _feed(upstream).counters.duplicates,
-        "Messages received again over another connection.",
-    ),
-    "upstream_gaps": (
-        lambda upstream: _feed(upstream).counters.gaps,
-        "Gaps in the messages of the upstream.",
-    ),
-    "upstream_missing": (
-        lambda upstream: _feed(upstream).counters.missing,
-        "Messages missing according to their ids.",
-    ),
-    "upstream_unreadable": (
-        lambda upstream: _feed(upstream).counters.unreadable,
-        "Messages of the upstream that could not be decoded.",
-    ),
+    f"upstream_{name}": (attrgetter(f"runner.feed.counters.{field}"), doc)
+    for name, field, doc in (
+        ("messages", "messages", "Messages received from the upstream."),
+        ("connections_opened", "opened", "Connections to the upstream that were opened."),
+        ("connections_refused", "refused", "Attempts to connect to the upstream that failed."),
+        ("connections_lost", "lost", "Connections to the upstream that were lost."),
+        ("connections_renewed", "renewed", "Connections replaced before their age limit."),
+        ("duplicates", "duplicates", "Messages received again over another connection."),
+        ("gaps", "gaps", "Gaps in the messages of the upstream."),
+        ("missing", "missing", "Messages missing according to their ids."),
+        ("unreadable", "unreadable", "Messages of the upstream that could not be decoded."),
+    )
+} | {
     "upstream_streams_rejected": (
-        lambda upstream: upstream.subscriptions.rejected,
+        attrgetter("subscriptions.rejected"),
         "Times a stream was not subscribed to upstream, or refused there.",
     ),
 }
@@ -324,26 +302,17 @@ class RelaySource:
             yield f"{name}: connecting to the upstream"
         elif upstream.is_silent:
             yield f"{name}: connected to the upstream, but no data is arriving"
-        self._warn_of_unsubscribed(upstream)
-        self._warn_of_stale(upstream)
+        unsubscribed, stale = len(upstream.subscriptions.unsubscribed), upstream.stale_count
+        self._warn(name, unsubscribed, "not subscribed to upstream and stay silent")
+        self._warn(f"{name} stale", stale, "silent for longer than expected")
 
-    def _warn_of_unsubscribed(self, upstream: Upstream) -> None:
-        name, count = upstream.venue.name, len(upstream.subscriptions.unsubscribed)
+    def _warn(self, subject: str, count: int, what: str) -> None:
+        """Warn of `count` streams of the venue that `subject` begins with; withdraw it for 0."""
+        are = "1 stream is" if count == 1 else f"{count} streams are"
         if count:
-            self._status.warn(
-                name, f"{name}: {count} streams are not subscribed to upstream and stay silent"
-            )
+            self._status.warn(subject, f"{subject.partition(' ')[0]}: {are} {what}")
         else:
-            self._status.clear(name)
-
-    def _warn_of_stale(self, upstream: Upstream) -> None:
-        name, count = upstream.venue.name, upstream.stale_count
-        if count:
-            are = "1 stream is" if count == 1 else f"{count} streams are"
-            text = f"{name}: {are} silent for longer than expected"
-            self._status.warn(f"{name} stale", text)
-        else:
-            self._status.clear(f"{name} stale")
+            self._status.clear(subject)
 
     def _report_lost(self, upstream: Upstream, lost: frozenset[str], *, is_all: bool) -> None:
         """Disconnect the subscribers of lost streams, and accept clients again afterwards."""
