@@ -151,6 +151,7 @@ def _settings(command: str, kind: type[SettingsT], options: dict[str, Any]) -> S
     """Return the settings of a command, given its options."""
     from tickerplant.config.resolve import (
         CONFIG_VARIABLE,
+        OTHER_VARIABLES,
         known_variables,
         read_file,
         resolve,
@@ -169,7 +170,7 @@ def _settings(command: str, kind: type[SettingsT], options: dict[str, Any]) -> S
     path = config or os.environ.get(CONFIG_VARIABLE)
     file = read_file(path) if path else None
     settings = resolve(command, kind, given, os.environ, file)
-    for name in known_variables() & os.environ.keys():
+    for name in (known_variables() - OTHER_VARIABLES) & os.environ.keys():
         del os.environ[name]  # some are secret, and children would get them
     return settings
 

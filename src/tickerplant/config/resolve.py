@@ -23,7 +23,7 @@ SettingsT = TypeVar("SettingsT", bound=Struct)
 
 CONFIG_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"
 """Gives the path of the settings file, as `--config` does."""
-_OTHER_VARIABLES = {
+OTHER_VARIABLES = {
     CONFIG_VARIABLE,
     *(name for venue in VENUES for name in environment_names(venue)),
 }
@@ -59,7 +59,7 @@ def read_file(path: str) -> dict[str, object]:
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each variable that has the prefix of settings and is not one."""
-    known = known_variables() | _OTHER_VARIABLES
+    known = known_variables() | OTHER_VARIABLES
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             word = name.removeprefix(ENVIRONMENT_PREFIX)
