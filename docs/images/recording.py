@@ -1,7 +1,7 @@
-"""Draws `plot.png` and `verify.svg`: what `plot` and `verify --html` make of a recording.
+"""Draws `plot.png`: what `plot` makes of a recording.
 
 The recording is of a simulated market with a seed, two minutes long, and its connection is lost once;
-so the pictures change only with the program.
+so the picture changes only with the program.
 """
 
 from __future__ import annotations
@@ -35,10 +35,6 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import USDM
-from tickerplant.verifying.coverage_picture import coverage_picture
-from tickerplant.verifying.coverage_rows import chosen_streams, rates_of, row_of
-from tickerplant.verifying.timeline import Timeline
-from tickerplant.verifying.walk import Walk
 
 FOLDER = Path(__file__).parent
 START_MS = 1_795_305_600_000
@@ -145,26 +141,17 @@ def record(folder: Path) -> str:
     return str(folder)
 
 
-def coverage(path: str) -> str:
-    """Return the picture of a verification."""
-    timeline = Timeline()
-    found = Walk([path], timeline=timeline).go()
-    rows = [row for each in chosen_streams(found) if (row := row_of(each, timeline)) is not None]
-    return coverage_picture(rows, rates_of(timeline, found.last_ns), timeline, found.last_ns)
-
-
 def main() -> None:
-    """Write both pictures, if they have changed."""
+    """Write the picture, if it has changed."""
     with TemporaryDirectory() as folder:
         path = record(Path(folder, "tape"))
         out = Path(folder, "plot.png")
         plot(PlotSettings(out=str(out), size=SIZE_PX, log_level="warning"), path, SYMBOL)
-        pictures = {"plot.png": out.read_bytes(), "verify.svg": coverage(path).encode()}
-    for name, picture in pictures.items():
-        file = FOLDER / name
-        if not file.is_file() or file.read_bytes() != picture:
-            file.write_bytes(picture)
-            sys.stdout.write(f"docs/images/{name}\n")
+        picture = out.read_bytes()
+    file = FOLDER / "plot.png"
+    if not file.is_file() or file.read_bytes() != picture:
+        file.write_bytes(picture)
+        sys.stdout.write("docs/images/plot.png\n")
 
 
 if __name__ == "__main__":

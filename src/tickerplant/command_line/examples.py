@@ -109,7 +109,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "verify": (
         ("Everything in a folder", "tickerplant verify tape"),
         ("For a script: the findings as JSON", "tickerplant verify tape --json | jq .complete"),
-        ("As a page with pictures", "tickerplant verify tape --html tape.html"),
     ),
     "plot": (
         ("All of a recording", "tickerplant plot tape BTCUSDT --out btcusdt.svg"),

@@ -68,7 +68,6 @@ GROUPS = {
         "numbers",
         "base-latency-ns",
         "gaps",
-        "html",
         "json",
         "toml",
     ),

@@ -748,13 +748,6 @@ class VerifySettings(Struct, frozen=True, kw_only=True):
     gaps: Annotated[
         ListedGaps, _setting("Maximum number of gaps to list per stream; all are counted.")
     ] = 10
-    html: Annotated[
-        str | None,
-        _setting(
-            "Also write a page to this file: streams over time, holes, rates and the findings.",
-            file_path,
-        ),
-    ] = None
     json: Annotated[bool, _setting("Print the findings as a JSON object.")] = False
     log_level: LogLevel = "info"
 

@@ -26,8 +26,7 @@ BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = (
 )
 """After Okabe and Ito; green and pink are darker than theirs, so that thin lines can be read."""
 SERIES = (BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, INK)
-"""Colours of lines in their order; the kinds of their dashes differ too, see `DASHES`."""
-DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1)), (0, (1, 1)), "-")
+"""Colours of lines in their order."""
 BUY, SELL = BLUE, VERMILION
 HOLE = "#e3e6e8"
 """The ground where nothing is known."""

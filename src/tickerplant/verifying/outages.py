@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from tickerplant.archive.outage_log import NEVER, UNREADABLE, Outage, OutageLog
+from tickerplant.archive.outage_log import NEVER, UNREADABLE, OutageLog
 from tickerplant.verifying.findings import PROVEN, StreamFinding
 
 
-def judge_outages(log: OutageLog, found: StreamFinding, most: int) -> list[Outage]:
-    """Add the outages of a stream to its findings, and whether they may have lost messages; return them.
+def judge_outages(log: OutageLog, found: StreamFinding, most: int) -> None:
+    """Add the outages of a stream to its findings, and whether they may have lost messages.
 
     Args:
         log: The outages of all streams.
         found: The findings.
         most: Maximum number of outages to list.
     """
-    counted: list[Outage] = []
     for each in log.outages.get(found.stream, ()):
         if each.cause == NEVER and each.from_ns <= found.last_ns and found.first_ns <= each.to_ns:
             continue  # it was received, although no entry says that it was connected
@@ -26,10 +25,8 @@ def judge_outages(log: OutageLog, found: StreamFinding, most: int) -> list[Outag
             each.verdict = "nothing lost"
         if each.cause.startswith(UNREADABLE) and found.unreadable:
             continue  # it was recorded
-        counted.append(each)
         found.outages += 1
         found.outage_ns += each.length_ns
         found.lossy_outages += each.verdict == "may have lost"
         if len(found.first_outages) < most:
             found.first_outages.append(each)
-    return counted

@@ -9,27 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from tickerplant import logs
 from tickerplant.config.settings import VerifySettings, is_quiet
-from tickerplant.drawing.picture_file import PAGE_ENDINGS, PictureFile
 from tickerplant.errors import RecordingError
 from tickerplant.formatting import printable
-from tickerplant.libraries import library
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import Damage
 from tickerplant.recording.opening import named_paths, recorded_files, recording_folders
 from tickerplant.verifying.findings import Findings
 from tickerplant.verifying.formatting import lines_of, summary_of
-from tickerplant.verifying.timeline import Timeline
 from tickerplant.verifying.walk import Walk
-
-if TYPE_CHECKING:
-    from tickerplant.verifying.page import FindingsPage
 
 COMPLETE, NOT_COMPLETE, NOTHING_READ, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
 """Exit statuses."""
@@ -41,9 +34,8 @@ Print = Callable[[str | bytes], object]
 def verify(settings: VerifySettings, paths: Sequence[str], print_line: Print) -> int:
     """Verify recordings and print the findings; return the exit status."""
     logs.configure(level=settings.log_level)
-    file, page = _page(settings, paths)
     with _interruption() as is_interrupted:
-        findings = found_in(settings, paths, is_interrupted, page)
+        findings = found_in(settings, paths, is_interrupted)
     if not findings.recordings and not settings.json and not findings.interrupted:
         for damage in findings.unread:
             click.echo(printable(f"tickerplant: {damage.path}: {damage.reason}"), err=True)
@@ -54,34 +46,11 @@ def verify(settings: VerifySettings, paths: Sequence[str], print_line: Print) ->
         for line in lines_of(findings, settings.gaps):
             print_line(line)
         print_line(findings.summary)
-    if file is not None and page is not None and (findings.recordings or findings.interrupted):
-        try:
-            file.write(page.text(findings))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            click.echo(printable(f"tickerplant: {file.path}: {reason}"), err=True)
-            return NOT_COMPLETE
     if findings.interrupted:
         return INTERRUPTED
     if not findings.recordings:
         return NOTHING_READ
     return COMPLETE if findings.complete else NOT_COMPLETE
-
-
-def _page(
-    settings: VerifySettings, paths: Sequence[str]
-) -> tuple[PictureFile, FindingsPage] | tuple[None, None]:
-    """Return the page that is wanted, and its file.
-
-    Raises:
-        ConfigError: The file cannot be written.
-        MissingLibraryError: What draws is not installed.
-    """
-    if settings.html is None:
-        return None, None
-    file = PictureFile("--html", settings.html, PAGE_ENDINGS)
-    drawing = library("tickerplant.verifying.page", "verify --html", "plots")
-    return file, drawing.FindingsPage(paths, settings.gaps)
 
 
 def _json(findings: Findings) -> bytes:
@@ -95,9 +64,8 @@ def found_in(
     settings: VerifySettings,
     paths: Sequence[str],
     is_interrupted: Callable[[], bool] = lambda: False,
-    page: FindingsPage | None = None,
 ) -> Findings:
-    """Return the findings about the recordings at `paths`, and add each to `page` if there is one.
+    """Return the findings about the recordings at `paths`.
 
     Each folder is a recording; all files together are one.
     """
@@ -121,11 +89,8 @@ def found_in(
             break
         logs.logger().debug("= verifying", paths=group)
         try:
-            timeline = None if page is None else Timeline()
-            walks.append(Walk(group, settings.streams, settings.gaps, timeline=timeline))
+            walks.append(Walk(group, settings.streams, settings.gaps))
             findings.recordings.append(walks[-1].go(go_on))
-            if page is not None and timeline is not None:
-                page.add(findings.recordings[-1], timeline)
         except RecordingError as error:
             findings.unread.append(_damage(error))
     progress.clear()

@@ -42,7 +42,6 @@ from tickerplant.verifying.stream_check import (
     WalkState,
     stream_check_of,
 )
-from tickerplant.verifying.timeline import Timeline
 
 MAX_LISTED = 10
 """Default number of gaps, outages and book breaks to list of each stream; all are counted."""
@@ -84,7 +83,6 @@ class Walk:
         max_streams: Maximum number of streams to check; the messages of further ones are counted as
             unknown.
         max_places: Maximum number of invalid numbers whose places are looked up.
-        timeline: Takes what is seen over time; None if nobody wants to know.
         part: What of the recording is walked; None for all of it.
 
     Raises:
@@ -99,11 +97,9 @@ class Walk:
         *,
         max_streams: int = MAX_STREAMS,
         max_places: int = MAX_PLACES,
-        timeline: Timeline | None = None,
         part: Part | None = None,
     ) -> None:
         self._part = part
-        self.timeline = timeline
         self._max_streams = max_streams
         self._max_places = max_places
         self.found = RecordingFinding(paths=list(paths))
@@ -163,11 +159,7 @@ class Walk:
         is_over = False
         try:
             for index, lines in self._lines():
-                if self.timeline is None:
-                    self._walk_lines(index, lines)
-                else:
-                    for run in self.timeline.runs(lines, self._checks):
-                        self._walk_lines(index, run)
+                self._walk_lines(index, lines)
                 if not progress(len(lines)):
                     break
             else:
@@ -177,8 +169,6 @@ class Walk:
                 raise
             self._damage_log.add(Damage(error.path, error.line, error.offset_bytes, error.reason))
         self._numbers.finish()
-        if self.timeline is not None:
-            self.timeline.finish()
         if self._segments is not None and is_over:
             self.found.remarks += self._segments.close(self._state.outages)
         self._conclude(is_over=is_over)
@@ -399,9 +389,7 @@ class Walk:
                 for stream in subscribed - received
             ]
             for each in streams:
-                counted = judge_outages(outages, each, self._state.max_listed)
-                if self.timeline is not None and counted:
-                    self.timeline.add_outages(each.stream, counted)
+                judge_outages(outages, each, self._state.max_listed)
             found.absent = sorted(self._wanted - received - subscribed)
         found.streams = sorted(streams, key=lambda each: each.stream)
         found.messages = sum(each.messages for each in streams)
