@@ -91,6 +91,33 @@ def test_of_many_connections_that_pipeline_a_few_go_on_in_a_turn() -> None:
     asyncio.run(ask(4 * CONNECTIONS_PER_TURN))
 
 
+class Broken(Wire):
+    """A transport that cannot write that a request is malformed."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if b" 400 " in bytes(data):
+            raise RuntimeError
+        super().write(data)
+
+
+def test_a_connection_that_fails_in_a_turn_of_several_is_cut_and_the_others_go_on() -> None:
+    async def ask() -> None:
+        port = endpoint()
+        http = Http(port, Rest(port, ControlPlane(welcome=str)))
+        broken, *others = wires = [Broken(), *(Wire() for _ in range(CONNECTIONS_PER_TURN))]
+        for wire in wires:
+            wire.protocol = http.arrival()
+            wire.protocol.connection_made(wire)
+            receive(wire, GET + (b"\0\r\n" if wire is broken else GET) + GET)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert broken.is_closing()
+        assert port.complaints.counts["connection: RuntimeError"] == 1
+        assert [len(statuses(wire)) for wire in others] == [3] * len(others)
+
+    asyncio.run(ask())
+
+
 def test_chunk_data_that_looks_like_the_end_costs_what_other_data_costs() -> None:
     async def cost(data: bytes) -> int:
         wire = connected()

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from tickerplant.protocol.redaction import loggable
 from tickerplant.server.arrival import Arrival
+from tickerplant.server.containment import contained
 from tickerplant.server.endpoint import TLS_TO_PLAIN, Endpoint
 from tickerplant.server.handshake import UpgradeRequest, asks_for_websocket
 from tickerplant.server.proxies import MalformedProxyError, TrustedProxies
@@ -185,6 +186,17 @@ class HttpConnection(RequestFeed):
         self._end_reading()
         self._end_writing()
         super().connection_lost(exc)
+
+    @contained
+    def go_on(self) -> None:
+        """Parse of what is held back what a turn allows."""
+        super().go_on()
+
+    def abandon(self, error: Exception) -> None:
+        """Count and log an error of this connection, and cut it: no other is concerned."""
+        kind = f"connection: {type(error).__name__}"
+        self._endpoint.complaints.add(kind, f"! lost: {error}", exc_info=error)
+        self.transport.abort()
 
     def await_rest(self) -> None:
         """Limit the time for the rest of a request that has begun."""
