@@ -79,7 +79,8 @@ def past_open_interest(
         RequestError: as in `periods`, or the source has not sent it.
     """
     found = _open_interest_by_time(requested, [market])
-    decimals, supply = market.instrument.quantity.decimals, market.instrument.circulating_supply
+    decimals = market.instrument.quantity.decimals
+    supply = decimal_text(market.instrument.circulating_supply * RATE_ONE, RATE_DECIMALS)
     return (
         PastOpenInterest(
             symbol=market.symbol,
@@ -87,7 +88,7 @@ def past_open_interest(
             contract_type=UNSET,
             sum_open_interest=_eight_decimals(found[time_ms][0], decimals),
             sum_open_interest_value=decimal_text(found[time_ms][1], RATE_DECIMALS),
-            circulating_supply=decimal_text(supply * RATE_ONE, RATE_DECIMALS),
+            circulating_supply=supply,
             timestamp=time_ms,
         )
         for time_ms in requested.chosen(sorted(found))

@@ -135,7 +135,7 @@ class PastPositions:
     def column(self, field: str, times_ms: range) -> list[int]:
         """Return a number of `Positioning` at some of `times_ms`."""
         if field in SHARES:
-            return long_shares(self._inputs, np.array(times_ms, np.int64))[SHARES.index(field)]
+            return long_share(self._inputs, field, np.array(times_ms, np.int64))
         first = (times_ms.start - self.times_ms.start) // POSITIONING_PERIOD_MS
         every = times_ms.step // POSITIONING_PERIOD_MS
         steps = past_columns(self._inputs)[0][first : first + every * len(times_ms) : every]
@@ -188,15 +188,12 @@ def opening_open_interest(inputs: HistoryInputs) -> int:
     return min(target, upper_bounds[-1])
 
 
-def long_shares(inputs: HistoryInputs, times_ms: Ints) -> tuple[list[int], ...]:
-    """Return the three shares of the long side at many times, in 10^-4, within their bounds."""
-    shares = position_targets(inputs.instrument, inputs.contract_profile, inputs.seed).shares
-    return tuple(_share(usual + spread * each.at(times_ms)) for usual, spread, each in shares)
-
-
-def _share(values: Floats) -> list[int]:
-    rounded = np.clip(np.round(values), LEAST_SHARE, LARGEST_SHARE).astype(np.int64)
-    share: list[int] = rounded.tolist()
+def long_share(inputs: HistoryInputs, field: str, times_ms: Ints) -> list[int]:
+    """Return one of `SHARES` at many times, in 10^-4, within its bounds."""
+    targets = position_targets(inputs.instrument, inputs.contract_profile, inputs.seed)
+    usual, spread, noise = targets.shares[SHARES.index(field)]
+    rounded = np.clip(np.round(usual + spread * noise.at(times_ms)), LEAST_SHARE, LARGEST_SHARE)
+    share: list[int] = rounded.astype(np.int64).tolist()
     return share
 
 
@@ -326,10 +323,10 @@ class Positions:
         self._volume = 0
         self.target_factor = 1.0
         """Multiplies the open interest that trading moves it towards."""
-        levels = long_shares(inputs, np.array([publish_time_ms(inputs)]))
+        now_ms = np.array([publish_time_ms(inputs)])
         self._shares = [
-            Reverting(random, level, usual, spread)
-            for (level,), (usual, spread, _) in zip(levels, self._targets.shares, strict=True)
+            Reverting(random, long_share(inputs, field, now_ms)[0], usual, spread)
+            for field, (usual, spread, _) in zip(SHARES, self._targets.shares, strict=True)
         ]
 
     def at(self, now_ms: int, volume: int) -> Positioning:
