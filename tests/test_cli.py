@@ -337,7 +337,7 @@ def test_a_token_that_can_be_guessed_is_refused_where_others_reach_the_server(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = [*SMALL, *reached]
+    arguments = [*("relay", "--usdm-url", "ws://127.0.0.1:1"), *FREE_PORTS, *reached]
     if place == "option":
         arguments += ["--control-token", "open-sesame-123"]
     elif place == "environment":

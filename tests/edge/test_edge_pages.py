@@ -279,6 +279,7 @@ async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() ->
         assert profile.json == {"profile": "2026q1"}, "it is public, as /healthz is"
         right = {"Authorization": "Bearer open sesame"}
         assert (await edge.get("/plant/v1/nodes", headers=right)).status == 200
+        assert (await edge.get("/%70lant/v1/nodes", headers=right)).status == 404
         assert (await edge.get("/healthz")).status == 200
         document = await edge.get("/plant/v1/openapi.json", headers=right)
         assert document.json["openapi"] == "3.1.0"

@@ -20,7 +20,7 @@ GUESS_MS = 6_000
 MAX_ADDRESSES = 4_096
 """Addresses whose guesses are remembered; the one that guessed least recently is forgotten first."""
 LOGGED_EVERY_MS = 60_000
-"""How often wrong tokens are logged while they come."""
+"""How often wrong tokens are logged while they come, besides the 1st, the 10th, the 100th and so on."""
 _BEARER = b"bearer"
 
 
@@ -36,7 +36,6 @@ class Token:
         self._even_ms: dict[str, int] = {}
         """When each address has waited for all its guesses, the least recent guess first."""
         self._wrong_count = 0
-        """Wrong tokens that are not logged yet."""
         self._log_at_ms = 0
 
     @property
@@ -77,11 +76,11 @@ class Token:
         return _unauthorized("the token is not that of this server", "")
 
     def _log(self, address: str, now_ms: int) -> None:
-        """Count a wrong token, and log how many came since the last time."""
+        """Count a wrong token, and log from time to time how many came."""
         self._wrong_count += 1
-        if now_ms >= self._log_at_ms:
+        if now_ms >= self._log_at_ms or f"{self._wrong_count}".strip("0") == "1":
             logger().warning("! wrong tokens", count=self._wrong_count, peer=address)
-            self._wrong_count, self._log_at_ms = 0, now_ms + LOGGED_EVERY_MS
+            self._log_at_ms = now_ms + LOGGED_EVERY_MS
 
 
 def _unauthorized(problem: str, logged: str) -> Refusal:

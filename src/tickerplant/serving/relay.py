@@ -18,7 +18,7 @@ from tickerplant.scenarios.board import refuse_market_changes
 from tickerplant.server import event_loop
 from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.serving.process import interruption, unless
-from tickerplant.serving.run import Echo, limits_from, serve
+from tickerplant.serving.run import Echo, limits_from, refuse_guessable, serve
 from tickerplant.serving.scenarios import read_scenarios
 from tickerplant.serving.service import Front, Service
 from tickerplant.sources.discovery import discover
@@ -40,12 +40,13 @@ def relay(settings: RelaySettings, echo: Echo) -> int:
 
 async def _relay(settings: RelaySettings, echo: Echo) -> int:
     limits = limits_from(settings)
+    refuse_guessable(settings)  # now, and not when the upstream responds
     if settings.standby and not settings.bus:
         expected = "the NATS server on which --standby waits, such as nats://127.0.0.1:4222"
         raise ConfigError("--bus", None, expected)
     scenarios = read_scenarios(settings.scenario)
     for each in scenarios:
-        refuse_market_changes(each)  # now, and not when the upstream responds
+        refuse_market_changes(each)
     upstreams = _upstreams(settings)
     interrupted = interruption()
     try:

@@ -153,6 +153,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         RecordingError: the recording cannot be written.
         TickerplantError: the source failed.
     """
+    refuse_guessable(settings)
     started_s = time.monotonic()
     plant, origins = service.plant, service.origins
     allow_many_connections()
@@ -175,7 +176,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         listens=not settings.workers,
         truth=service.truth,
         follows_market=service.follows_market,
-        control_token=_token_of(settings, service),
+        control_token=service.control_token or settings.control_token or "",
     )
     server.congestion.awaits_returns = service.awaits_clients
     for rule in settings.fault_rules:
@@ -233,19 +234,17 @@ async def serve(  # noqa: PLR0915  # from start to end
     return FAILED if taps and taps.has_failed else 0
 
 
-def _token_of(settings: ServeSettings, service: Service) -> str:
-    """Return the token of the control plane; empty if it needs none.
+def refuse_guessable(settings: ServeSettings) -> None:
+    """Do nothing if nobody can guess the token of the control plane.
 
     Raises:
-        ConfigError: others could guess it.
+        ConfigError: others reach the server, and it is short.
     """
-    token = service.control_token or settings.control_token or ""
     is_here = settings.host == "localhost" or is_loopback(settings.host)
     is_reached = not is_here or settings.trusted_proxy or settings.public_name or settings.bus
-    if token and len(token) < SHORTEST and is_reached:
+    if is_reached and 0 < len(settings.control_token or "") < SHORTEST:
         expected = f"at least {SHORTEST} characters, because others reach the server and may guess"
         raise ConfigError("--control-token", HIDDEN, expected)
-    return token
 
 
 def has_times(faults: Iterable[FaultOn]) -> bool:
