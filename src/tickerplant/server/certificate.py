@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.logs import logger
+from tickerplant.own_folder import OwnFolder
 from tickerplant.regular_files import read_regular
 
 VALID_DAYS = 397
@@ -182,9 +183,8 @@ def own_certificate(folder: Path, names: Iterable[str]) -> OwnCertificate:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        lock_path = folder / "lock"
-        lock_path.touch(0o600)
-        with lock_path.open("a") as lock:
+        with OwnFolder(folder).open("lock", "ab") as lock:
+            os.fchmod(lock.fileno(), 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)  # servers that start at the same time share it
             kept = _kept_names(own)
             if not wanted <= kept:

@@ -175,9 +175,9 @@ class FaultRunner:
             if connection.is_open:
                 self.flush(connection.endpoint)
                 self.board.count(on)
-                logger().info(
-                    f"{connection.identity} ! fault on demand", fault=on.rule.row.name, rule=on.id
-                )
+                if connection.endpoint.complaints.has_room("fault"):
+                    text = f"{connection.identity} ! fault on demand"
+                    logger().info(text, fault=on.rule.row.name, rule=on.id)
                 connection.close(close_reason(GOING_AWAY_CODE))
 
     def _maintenance(self, venue_name: str) -> FaultOn | None:
