@@ -143,6 +143,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         own_certificate(tmp_path / "file" / "tls", [])
 
 
+def test_the_lock_is_no_link_to_another_file(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "another")
+    with pytest.raises(ConfigError, match="is a link"):
+        own_certificate(tmp_path, [])
+    assert not (tmp_path / "another").exists()
+
+
 @looped
 async def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(
     own: OwnCertificate,
