@@ -169,11 +169,8 @@ class Rest:
             return None
         path, query = found
         headers = dict(fields)
-        has_key, address = (
-            bool(headers.get(KEY_HEADER)),
-            endpoint.guard.charged_to(address, headers),
-        )
-        response = self._query(query, query_string, has_key, address)
+        charged_to = endpoint.guard.charged_to(address, headers)
+        response = self._query(query, query_string, bool(headers.get(KEY_HEADER)), charged_to)
         if not isinstance(response, PendingResponse):
             endpoint.counters.requests[path, "GET", response.status] += 1
         return response
