@@ -42,8 +42,9 @@ def test_workers_sound_like_one_process(one_process: Heard) -> None:
 
 
 def test_an_edge_on_a_bus_of_its_own_sounds_like_one_process(
-    one_process: Heard, tmp_path: Path
+    one_process: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TICKERPLANT_CONTROL_TOKEN", "an edge vouches for nobody")
     with processes(tmp_path) as programs:
         port = free_port()
         programs.bus(port)
