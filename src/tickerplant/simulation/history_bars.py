@@ -105,7 +105,7 @@ BUSIEST = 6.0
 """Most trades of a bar, relative to the usual number."""
 LEAST_TICKS = 20
 """Lowest price in history, in ticks."""
-MAX_TRADE_TIERS = 32
+MAX_TRADE_TIERS = 16
 """Tiers of bars of trades that are cached, of all contracts, at most 900 kB each."""
 MAX_FIRST_IDS = 256
 """Tiers whose first trade id is cached."""
@@ -217,7 +217,7 @@ def fill_quiet_bars(bars: Bars) -> Bars:
 SECOND_MS = 1000
 FLICKER = 0.00003
 """Usual distance of the premium index beyond its open and close within a minute."""
-MAX_PRICE_TIERS = 32
+MAX_PRICE_TIERS = 16
 """Tiers of bars of prices that are cached, of all contracts, at most 900 kB each."""
 
 INDEX, MARK, PREMIUM_INDEX = "index", "mark", "premium"

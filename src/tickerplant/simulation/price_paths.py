@@ -28,7 +28,7 @@ VOLATILITY_SPREAD = 0.5
 """Standard deviation of the logarithm of a bar's volatility."""
 REACH = 0.6
 """How far a bar reaches beyond its open and close, relative to its usual return."""
-MAX_SEGMENTS = 64
+MAX_SEGMENTS = 32
 """Tiers that are cached, of all underlyings, at most 280 kB each."""
 
 Floats = NDArray[np.float64]
