@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from bus_stage import Bus, Edge, open_bus, until
 from loopback import looped_on_sockets
-from stage import open_plant
+from stage import Listener, open_plant
 
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.errors import BusError
@@ -57,6 +57,16 @@ async def settled(relay: Relay, edge: Edge) -> None:
     await until(lambda: all(edge.node.identity in wanted.get(("usdm", each), ()) for each in NAMES))
 
 
+async def followed(bus: Bus) -> tuple[Relay, Relay, Edge, Listener]:
+    """Return a relay, its standby, and an edge with a listener, when both follow what it wants."""
+    active = await relay(bus)
+    standby = await relay(bus, is_standby=True)
+    edge = await bus.edge()
+    listener = await edge.wants(active.node, *NAMES)
+    await settled(standby, edge)
+    return active, standby, edge, listener
+
+
 def expected(*numbers: int) -> list[bytes]:
     return [message for number in numbers for message in (trade(number), candle(number))]
 
@@ -64,11 +74,7 @@ def expected(*numbers: int) -> list[bytes]:
 @looped_on_sockets
 async def test_a_standby_goes_on_where_the_edge_is_when_the_other_plant_dies() -> None:
     async with open_bus() as bus:
-        active = await relay(bus)
-        standby = await relay(bus, is_standby=True)
-        edge = await bus.edge()
-        listener = await edge.wants(active.node, *NAMES)
-        await settled(standby, edge)
+        active, standby, edge, listener = await followed(bus)
         assert standby.node.succession.waits_for.startswith("standby of the plant main")
         await asyncio.sleep(2.1)  # so long it has followed the quiet stream before
         active.tell(1, 2, 3)
@@ -90,11 +96,7 @@ async def test_a_standby_goes_on_where_the_edge_is_when_the_other_plant_dies() -
 @looped_on_sockets
 async def test_a_relay_that_was_replaced_becomes_the_standby() -> None:
     async with open_bus() as bus:
-        first = await relay(bus)
-        second = await relay(bus, is_standby=True)
-        edge = await bus.edge()
-        listener = await edge.wants(first.node, *NAMES)
-        await settled(second, edge)
+        first, second, edge, listener = await followed(bus)
         first.tell(1)
         second.tell(1)
         await bus.freeze(first.node)
@@ -117,11 +119,7 @@ async def test_a_relay_that_was_replaced_becomes_the_standby() -> None:
 @looped_on_sockets
 async def test_a_missing_message_closes_the_subscribers_of_its_stream_only() -> None:
     async with open_bus() as bus:
-        active = await relay(bus)
-        standby = await relay(bus, is_standby=True)
-        edge = await bus.edge()
-        listener = await edge.wants(active.node, *NAMES)
-        await settled(standby, edge)
+        active, standby, edge, listener = await followed(bus)
         await asyncio.sleep(2.1)
         active.tell(1)
         standby.tell(1)
@@ -141,11 +139,7 @@ async def test_a_missing_message_closes_the_subscribers_of_its_stream_only() -> 
 @looped_on_sockets
 async def test_what_a_standby_has_missed_is_told_when_its_copies_are_needed() -> None:
     async with open_bus() as bus:
-        active = await relay(bus)
-        standby = await relay(bus, is_standby=True)
-        edge = await bus.edge()
-        listener = await edge.wants(active.node, *NAMES)
-        await settled(standby, edge)
+        active, standby, edge, listener = await followed(bus)
         active.tell(1)
         standby.tell(1)
         standby.node.start_outage("usdm", NAMES[1:], "no upstream")  # it has not heard of 2
