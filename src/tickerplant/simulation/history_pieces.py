@@ -1,0 +1,162 @@
+"""Pieces of the past: what a seed draws at any place, and a bounded store of what was drawn.
+
+Bars of the past have four levels: a day has 12 bars of two hours, these have 8 quarters of an hour
+each, and a quarter has 15 minutes. The bars of a level are drawn from those of the level above and
+from random numbers of their own positions in time; nothing has a state. So any piece can be drawn
+alone, in any order, and again after it was dropped: it is the same.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+
+LEVELS_MS = (DAY_MS, 2 * HOUR_MS, 15 * MINUTE_MS, MINUTE_MS)
+"""Length of the bars of each level, longest first."""
+MINUTES = len(LEVELS_MS) - 1
+"""The level of minutes."""
+PIECE = 32
+"""Neighbouring parents whose children are drawn and kept together."""
+MAX_PIECES_BYTES = 12_000_000
+"""Size of the pieces that are kept, of all contracts and underlyings."""
+
+
+# Random numbers
+
+
+def draws(key: str, first: int, rows: int, columns: int = 8) -> Floats:
+    """Return uniform numbers in (0, 1): rows from `first` on of an endless table.
+
+    Args:
+        key: The name of the table.
+        first: The number of the first row.
+        rows: The number of rows.
+        columns: A multiple of four, the same for all calls with this key.
+    """
+    number = int.from_bytes(blake2b(key.encode(), digest_size=16).digest(), "little")
+    generator = np.random.Philox(key=number, counter=first * columns // 4)
+    words = np.asarray(generator.random_raw(rows * columns), np.uint64)
+    numbers: Floats = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return numbers.reshape(rows, columns)
+
+
+def normals(one: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """Return two standard normal numbers for each two uniform ones."""
+    radius, angle = np.sqrt(-2 * np.log(one)), 2 * np.pi * other
+    return radius * np.cos(angle), radius * np.sin(angle)
+
+
+# Splits of numbers
+
+
+def spread_out(totals: Ints, weights: Floats) -> Ints:
+    """Return whole parts of `totals` by `weights`, one row each: every row has exactly its total."""
+    cumulated = np.cumsum(weights, axis=1)
+    whole = np.maximum(cumulated[:, -1:], 1e-300)  # without any weight, the last part is all
+    ends = np.floor(cumulated / whole * totals[:, None] + 0.5).astype(np.int64)
+    ends[:, -1] = totals
+    return np.diff(ends, axis=1, prepend=0)
+
+
+def tilted(weights: Floats, values: Floats, averages: Floats) -> Floats:
+    """Return `weights` tilted until the average of `values` in each row is near `averages`."""
+    total = weights.sum(axis=1, keepdims=True) + 1e-300
+    mean = (weights * values).sum(axis=1, keepdims=True) / total
+    distance = values - mean
+    deviation = np.sqrt((weights * distance * distance).sum(axis=1, keepdims=True) / total) + 1e-9
+    distance, goal = distance / deviation, (averages[:, None] - mean) / deviation
+    tilt = np.clip(goal, -2.0, 2.0)
+    for _ in range(4):
+        tried = weights * np.exp(np.clip(tilt * distance, -4, 4))
+        total = tried.sum(axis=1, keepdims=True) + 1e-300
+        first = (tried * distance).sum(axis=1, keepdims=True) / total
+        second = (tried * distance * distance).sum(axis=1, keepdims=True) / total - first * first
+        tilt = np.clip(tilt + np.clip((goal - first) / (second + 0.02), -1, 1), -5, 5)
+    found: Floats = weights * np.exp(np.clip(tilt * distance, -4, 4))
+    return found
+
+
+# The store
+
+
+class Pieces:
+    """Rows that can be drawn again; the least recently used pieces are dropped first.
+
+    Args:
+        max_bytes: Size of the rows that are kept.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        """Size of the rows that are kept now."""
+        self._kept: OrderedDict[tuple[Hashable, int], NDArray[Any]] = OrderedDict()
+
+    def whole(self, key: Hashable, draw: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return the one piece of `key`, drawn by `draw` unless it is kept."""
+        rows = self._kept.get((key, -1))
+        if rows is None:
+            rows = draw()
+        self._keep({(key, -1): rows})
+        return rows
+
+    def children(
+        self,
+        key: Hashable,
+        first: int,
+        stop: int,
+        parents: range,
+        count: int,
+        draw: Callable[[int, int], NDArray[Any]],
+    ) -> NDArray[Any]:
+        """Return the rows `first` to `stop` of a level.
+
+        Args:
+            key: The name of the level.
+            first: The number of the first row.
+            stop: The number after the last row.
+            parents: The numbers of all rows of the level above.
+            count: The children of each of them.
+            draw: Returns the children of the parents of two numbers, the latter excluded.
+        """
+        wanted = range(first // count // PIECE, -(-stop // (count * PIECE)))
+        found = {(key, n): self._kept[key, n] for n in wanted if (key, n) in self._kept}
+        missing = [n for n in wanted if (key, n) not in found]
+        if missing:  # neighbours are drawn in one go
+            low = max(missing[0] * PIECE, parents.start)
+            high = min((missing[-1] + 1) * PIECE, parents.stop)
+            rows = draw(low, high)
+            for n in missing:
+                begin, end = max(n * PIECE, low) - low, min((n + 1) * PIECE, high) - low
+                found[key, n] = rows[begin * count : end * count].copy()  # not a view of all rows
+        self._keep(found)
+        origin = max(wanted.start * PIECE, parents.start) * count
+        rows = np.concatenate([found[key, n] for n in wanted])
+        return rows[first - origin : stop - origin]
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._kept.clear()
+        self.bytes = 0
+
+    def _keep(self, pieces: dict[tuple[Hashable, int], NDArray[Any]]) -> None:
+        for key, rows in pieces.items():
+            before = self._kept.pop(key, None)
+            self.bytes += rows.nbytes - (0 if before is None else before.nbytes)
+            self._kept[key] = rows
+        while self.bytes > self.max_bytes:
+            self.bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+PIECES = Pieces(MAX_PIECES_BYTES)
+"""The pieces of all contracts and underlyings."""
