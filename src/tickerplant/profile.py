@@ -76,6 +76,11 @@ class Profile(Struct, frozen=True, kw_only=True):
     """
     underlying_types: tuple[str, ...]
     """The kinds of underlying that are listed (`exchangeInfo`, 2026-10-07)."""
+    paired_pongs: bool
+    """Only a pong that copies the payload of a ping keeps a stream connection (change log of
+    2024-02-09, while the connection pages of early 2026 still let unpaired ones do); on the WebSocket
+    API it is so in every profile.
+    """
 
     def carries_pair(self, venue: Venue) -> bool:
         """Whether events of `venue` carry the pair besides the symbol."""
@@ -130,6 +135,7 @@ P2026Q1 = Profile(
     sorted_day=False,
     four_adl_risks=False,
     underlying_types=FIRST_UNDERLYING_TYPES,
+    paired_pongs=False,
 )
 P2026Q2 = Profile(
     name="2026q2",
@@ -155,6 +161,7 @@ P2026Q2 = Profile(
     sorted_day=False,
     four_adl_risks=False,
     underlying_types=FIRST_UNDERLYING_TYPES,
+    paired_pongs=False,
 )
 CURRENT = Profile(
     name="current",
@@ -183,6 +190,7 @@ CURRENT = Profile(
         *FIRST_UNDERLYING_TYPES,
         *("PREMARKET", "KR_EQUITY", "HK_EQUITY", "CN_EQUITY", "FX"),
     ),
+    paired_pongs=True,
 )
 
 PROFILES = {profile.name: profile for profile in (P2026Q1, P2026Q2, CURRENT)}

@@ -32,6 +32,7 @@ from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT
 from tickerplant.events import ContractChanged, Trade
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
+from tickerplant.profile import P2026Q1
 from tickerplant.protocol.actions import (
     Action,
     Close,
@@ -57,6 +58,7 @@ from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "conversations").glob("*.txt"))
 ADDRESS = "192.0.2.1"
+PROFILE = structs.replace(P2026Q1, paired_pongs=True)
 START_MS = 1_772_000_000_000
 ANNOUNCED = structs.replace(
     ETHUSDT, symbol="NEWUSDT", pair="NEWUSDT", base_asset="NEW", status="PENDING_TRADING"
@@ -111,7 +113,7 @@ def little_exchange(venue: Venue, forwarder: Forwarder | None = None) -> QuerySe
 
     Another contract of USDⓈ-M, NEWUSDT, is announced and does not trade yet.
     """
-    plant = Plant((BTCUSDT, BTCUSD_PERP), start_ms=START_MS)
+    plant = Plant((BTCUSDT, BTCUSD_PERP), start_ms=START_MS, profile=PROFILE)
     plant.publish(Trade("BTCUSDT", 1, 6_528_000, 1_000, False, START_MS))
     plant.publish(Trade("BTCUSD_PERP", 1, 652_800, 1, False, START_MS))
     plant.publish(ContractChanged(ANNOUNCED.symbol, ANNOUNCED, (), START_MS))
@@ -177,13 +179,12 @@ class BarePlayer(Player):
         self._see(self._connected.receive_text(text, self._now_ms))
 
     async def send_frame(self, kind: str, payload: bytes) -> None:
-        del payload  # a socket gives it back, a session does not look at it
         session = self._connected
         match kind:
             case "ping":
                 self._see(session.keepalive.ping(self._now_ms))
             case "pong":
-                self._see(session.keepalive.pong(self._now_ms))
+                self._see(session.keepalive.pong(payload, self._now_ms))
             case "binary":
                 self._see(session.receive_binary(self._now_ms))
             case _:

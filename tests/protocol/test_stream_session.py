@@ -103,7 +103,7 @@ def test_what_happened_is_counted_for_all_sessions_together() -> None:
         session.receive_text('{"method":"LIST_SUBSCRIPTIONS","id":1}', OPEN_MS)
         session.receive_text('{"method":"GET_PROPERTY","params":["x"],"id":1}', OPEN_MS)
         session.keepalive.tick(session.keepalive.next_deadline_ms, OPEN_MS)
-        session.keepalive.pong(OPEN_MS)
+        session.keepalive.pong(b"", OPEN_MS)
     sessions[0].receive_text("nonsense", OPEN_MS)
     assert counters.methods == {"LIST_SUBSCRIPTIONS": 2}, "understood requests by method"
     assert counters.errors == {0: 2, 3: 1}, "error replies by code"
@@ -118,7 +118,7 @@ def test_a_closed_session_is_silent_about_everything() -> None:
         session.receive_text('{"method":"LIST_SUBSCRIPTIONS","id":1}', late_ms)
         + session.receive_binary(late_ms)
         + session.keepalive.ping(late_ms)
-        + session.keepalive.pong(late_ms)
+        + session.keepalive.pong(b"", late_ms)
         + session.keepalive.tick(late_ms, late_ms)
     )
     assert said == [], "nothing comes after a close"

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from tickerplant import logs
-from tickerplant.profile import CURRENT
+from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.stream import Stream
@@ -157,20 +157,36 @@ async def test_a_client_ping_gets_its_payload_back() -> None:
         assert latency_s >= 0
 
 
+@pytest.mark.parametrize(
+    ("profile", "path", "pong", "lives"),
+    [
+        (P2026Q1, "/ws", b"", True),
+        (P2026Q2, "/public/stream", b"", True),
+        (CURRENT, "/ws", b"", False),
+        (CURRENT, "/ws", None, True),
+        (P2026Q1, "/ws-fapi/v1", b"", False),
+        (P2026Q1, "/ws-fapi/v1", None, True),
+    ],
+)
 @looped
-async def test_the_server_pings_with_the_time_and_any_pong_is_life() -> None:
-    async with loopback() as house:
+async def test_the_server_pings_with_the_time_and_the_profile_says_which_pong_is_life(
+    profile: Profile, path: str, pong: bytes | None, lives: bool
+) -> None:
+    async with loopback(profile=profile) as house:
         sock = house.socket()
         loop = asyncio.get_running_loop()
-        await shake_hands(sock, "/ws")
+        await shake_hands(sock, path)
         house.clock.now_ms += LIMITS.ping_interval_ms
-        expected = Frame(Opcode.PING, str(house.clock.now_ms).encode()).serialize(mask=False)
+        payload = str(house.clock.now_ms).encode()
+        expected = Frame(Opcode.PING, payload).serialize(mask=False)
         assert await loop.sock_recv(sock, 100) == expected
-        await loop.sock_sendall(sock, Frame(Opcode.PONG, b"").serialize(mask=True))
+        answer = Frame(Opcode.PONG, payload if pong is None else pong)
+        await loop.sock_sendall(sock, answer.serialize(mask=True))
         counters = house.server.endpoints[0].session_counters
         await until(lambda: counters.pongs_received == 1)
-        house.clock.now_ms += LIMITS.pong_timeout_ms - 1
-        assert (await loop.sock_recv(sock, 100))[:1] == b"\x89", "expected the next ping"
+        house.clock.now_ms += LIMITS.pong_timeout_ms
+        first = (await loop.sock_recv(sock, 100))[0]
+        assert first & 0xF == (Opcode.PING if lives else Opcode.CLOSE), "the next ping, or the end"
         sock.close()
 
 

@@ -52,7 +52,8 @@ PONG_TIMEOUT = CloseReason(
     code=1008,
     reason="Pong timeout",
     should_reconnect=True,
-    doc="No pong came within the time limit after a ping.",
+    doc="No pong answered a ping within the time limit; on the WebSocket API, and in the profile "
+    "`current`, only a copy of its payload does.",
 )
 EXPIRED = CloseReason(
     name="expired",

@@ -1,9 +1,9 @@
 """Pings, pongs, the pong timeout and the lifetime of one connection.
 
-The server pings at a fixed interval from the opening.  A connection ends when its oldest ping
-without a later pong reaches the timeout, or when it reaches its lifetime.  Any pong counts, whatever
-its payload and whether or not a ping asked for it: the connection page allows unpaired pongs, and a
-public client answers with an empty payload.
+The server pings at a fixed interval from the opening.  A connection ends when its oldest unanswered
+ping reaches the timeout, or when it reaches its lifetime.  A pong that copies the payload of a ping
+answers it and all before it, as a client may answer only the latest (RFC 6455, 5.5.3).  Where pongs
+need not be paired, any pong answers all pings.
 
 Pings and the lifetime follow connection time.  How long a client may take for a pong follows the
 machine's clock, by which it answers: where connection time is market time, ten minutes of it may be
@@ -21,6 +21,9 @@ from tickerplant.protocol.rate_limiter import Throttle
 
 NEVER_MS = 1 << 62
 """A deadline that does not come."""
+MAX_UNANSWERED = 64
+"""Most unanswered pings that a connection keeps; one more replaces the latest, so the oldest still
+ends the connection."""
 
 
 class SessionCounters:
@@ -43,6 +46,7 @@ class Keepalive:
         now_ms: When the connection opened, in connection time.
         counters: Count pings and pongs.
         throttle: Limits the client's pings and pongs; None if they are not counted.
+        paired: Whether only a pong that copies the payload of a ping counts.
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class Keepalive:
         now_ms: int,
         counters: SessionCounters | None = None,
         throttle: Throttle | None = None,
+        *,
+        paired: bool = True,
     ) -> None:
         self.closed = False
         """Whether the session is over and answers nothing more."""
@@ -59,7 +65,10 @@ class Keepalive:
         self._expires_ms = now_ms + limits.lifetime_ms
         self._next_ping_ms = now_ms + limits.ping_interval_ms
         self.pong_deadline_ms = NEVER_MS
-        """When the oldest ping without a pong ends the connection, on the machine's clock."""
+        """When the oldest unanswered ping ends the connection, on the machine's clock."""
+        self._unanswered: list[tuple[bytes, int]] = []
+        """Payloads and deadlines of the unanswered pings, the oldest first."""
+        self._paired = paired
         self._counters = counters or SessionCounters()
         self.throttle = throttle
         """Limits the client's pings and pongs; None if they are not counted."""
@@ -78,10 +87,15 @@ class Keepalive:
         """Count a client's ping; the shell answers it."""
         return self._control_frame(now_ms)
 
-    def pong(self, now_ms: int) -> list[Action]:
-        """Count every ping so far as answered."""
+    def pong(self, payload: bytes, now_ms: int) -> list[Action]:
+        """Count the pings that a pong answers as answered."""
         self._counters.pongs_received += 1
-        self.pong_deadline_ms = NEVER_MS
+        waiting = [sent for sent, _ in self._unanswered]
+        if not self._paired:
+            self._unanswered.clear()
+        elif payload in waiting:
+            del self._unanswered[: waiting.index(payload) + 1]
+        self.pong_deadline_ms = self._unanswered[0][1] if self._unanswered else NEVER_MS
         return self._control_frame(now_ms)
 
     def tick(self, now_ms: int, machine_ms: int) -> list[Action]:
@@ -101,9 +115,11 @@ class Keepalive:
             return []
         missed = (now_ms - self._next_ping_ms) // self._interval_ms
         self._next_ping_ms += (missed + 1) * self._interval_ms
-        self.pong_deadline_ms = min(self.pong_deadline_ms, machine_ms + self._timeout_ms)
+        payload, deadline_ms = b"%d" % now_ms, machine_ms + self._timeout_ms
+        self._unanswered[MAX_UNANSWERED - 1 :] = [(payload, deadline_ms)]
+        self.pong_deadline_ms = self._unanswered[0][1]
         self._counters.pings_sent += 1
-        return [Ping(b"%d" % now_ms)]
+        return [Ping(payload)]
 
     def _control_frame(self, now_ms: int) -> list[Action]:
         if self.closed or self.throttle is None or self.throttle.admits(now_ms):

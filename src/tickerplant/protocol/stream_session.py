@@ -58,6 +58,8 @@ class StreamSession:
         now_ms: int,
         counters: SessionCounters | None = None,
         usage: ClientUsage | None = None,
+        *,
+        paired_pongs: bool = True,
     ) -> None:
         """Begin a session.
 
@@ -67,6 +69,7 @@ class StreamSession:
             now_ms: The time.
             counters: Count requests, errors, pings and pongs.
             usage: The usage of the client's address.
+            paired_pongs: Whether only a pong that copies the payload of a ping counts.
         """
         self.names: dict[str, None] = {}
         """The subscribed names, in the order of their subscription."""
@@ -79,7 +82,7 @@ class StreamSession:
         self.throttle = Throttle(bucket, self._usage, MESSAGES, enforced=limits.enforced)
         """Limits the client's messages."""
         counted = self.throttle if limits.count_control_frames else None
-        self.keepalive = Keepalive(limits, now_ms, self._counters, counted)
+        self.keepalive = Keepalive(limits, now_ms, self._counters, counted, paired=paired_pongs)
         """Pings, pongs and age; the session is over when it is closed."""
 
     def open(self) -> list[Action]:

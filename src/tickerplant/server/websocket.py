@@ -367,7 +367,12 @@ class WebSocketConnection(asyncio.Protocol):
         self._usage = endpoint.rate_limiter.connection_opened(address)
         if isinstance(target, StreamTarget):
             self._session = StreamSession(
-                target, endpoint.limits, now_ms, endpoint.session_counters, self._usage
+                target,
+                endpoint.limits,
+                now_ms,
+                endpoint.session_counters,
+                self._usage,
+                paired_pongs=endpoint.queries.profile.paired_pongs,
             )
         else:
             self._session = endpoint.backend.open_api(
@@ -515,7 +520,7 @@ class WebSocketConnection(asyncio.Protocol):
             case frames.PONG if self._is_answer(received.payload):
                 self.unanswered_probe = b""
             case frames.PONG:
-                self.perform(session.keepalive.pong(now_ms))
+                self.perform(session.keepalive.pong(received.payload, now_ms))
             case _:
                 self._leave("client")
                 self._finish(frames.control_frame(frames.CLOSE, received.payload))
