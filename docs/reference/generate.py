@@ -43,8 +43,8 @@ from tickerplant.explain.explanation import AddressNote, ConnectionNote, Explana
 from tickerplant.explain.request_note import ParamNote, RequestNote
 from tickerplant.explain.stream_note import StreamNote
 from tickerplant.exporting import csv_files
-from tickerplant.exporting.holes import Hole, UnknownBook
-from tickerplant.exporting.report import ExportReport, Shift
+from tickerplant.exporting.holes import Hole
+from tickerplant.exporting.report import ExportReport
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
 from tickerplant.faults.row import ActsOn, FaultRow
@@ -698,7 +698,7 @@ JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
             Place,
         ),
     ),
-    ("`export`", "One document at the end.", (ExportReport, Hole, UnknownBook, Shift)),
+    ("`export`", "One document at the end.", (ExportReport, Hole)),
     (
         "`explain`",
         "One document.",

@@ -527,10 +527,10 @@ def control(action: str, given: tuple[str, ...], **options: Any) -> int:
 @commands.command(cls=SettingsCommand)
 @PATHS
 def export(paths: tuple[str, ...], **options: Any) -> int:
-    """Convert recordings to Parquet, CSV or hftbacktest.
+    """Convert recordings to Parquet or CSV.
 
-    Parquet has Hive partitions, CSV the layout of the exchange's public archive, hftbacktest its
-    own events.  The same command resumes an interrupted export, and adds newer messages.
+    Parquet has Hive partitions, CSV the layout of the exchange's public archive.  The same command
+    resumes an interrupted export, and adds newer messages.
     """
     from tickerplant.config.settings import ExportSettings
 

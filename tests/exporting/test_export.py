@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -20,11 +19,9 @@ import pytest
 from archived import (
     SHARED,
     START_NS,
-    TRADE,
     contents,
     golden_lines,
     line_file,
-    line_of,
     recording,
     simulated,
 )
@@ -37,7 +34,6 @@ from tickerplant.config.settings import ExportSettings
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting import csv_files, export, journal, parquet
 from tickerplant.exporting.buffers import LIMITS, Limits
-from tickerplant.exporting.hftbacktest import UNFINISHED_FOLDER
 from tickerplant.exporting.journal import JOURNAL, UNFINISHED
 from tickerplant.exporting.unit_export import UnitExport
 from tickerplant.recording.line import Line
@@ -633,7 +629,6 @@ def test_a_symbol_from_outside_stays_in_the_folder(tmp_path: Path, to: str) -> N
     [
         *(("parquet", name) for name in (JOURNAL, "venue=usdm", "venue=mine")),
         *(("csv", name) for name in (JOURNAL, csv_files.PARTS, "data")),
-        *(("hftbacktest", name) for name in (UNFINISHED_FOLDER, "BTCUSDT_20260225.npz")),
     ],
 )
 def test_no_link_leads_out_of_the_folder(
@@ -653,15 +648,6 @@ def test_no_link_leads_out_of_the_folder(
     assert run(out, tape, format=to) == 1
     assert f"{out / name}: is a link" in capsys.readouterr().err
     assert (files(mine), files(out)) == (before, theirs)
-
-
-def test_a_pipe_named_as_a_file_of_an_export_is_refused(
-    said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    os.mkfifo(tmp_path / "BTCUSDT_20260225.npz")
-    tape = recording(tmp_path / "tape", said["usdm"][:50])
-    assert run(tmp_path, tape, format="hftbacktest") == 1
-    assert "BTCUSDT_20260225.npz: is a named pipe, expected a file" in capsys.readouterr().err
 
 
 def test_a_text_that_would_break_a_csv_file_is_left_out(
@@ -695,7 +681,7 @@ def test_a_table_without_rows_is_reported(
     assert "nothing was recorded of XRPUSDT" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
+@pytest.mark.parametrize("to", ["parquet", "csv"])
 def test_holes_of_the_recording_are_printed_and_listed(
     to: str, said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -703,8 +689,9 @@ def test_holes_of_the_recording_are_printed_and_listed(
     trades = [line for line in said["usdm"] if b'"btcusdt@trade"' in line[1]]
     others = [line for line in said["usdm"] if line not in trades[5:8]]
     path = line_file(tmp_path / "lines", others)
-    chosen: dict[str, Any] = {"tables": "trades"} if to != "hftbacktest" else {}
-    assert run(tmp_path / "out", path, format=to, symbols="BTCUSDT", json=True, **chosen) == 0
+    assert (
+        run(tmp_path / "out", path, format=to, symbols="BTCUSDT", json=True, tables="trades") == 0
+    )
     shown = json.loads(capsys.readouterr().out)
     (hole,) = shown["holes"]
     assert hole == {
@@ -716,30 +703,13 @@ def test_holes_of_the_recording_are_printed_and_listed(
     }
     assert (shown["hole_count"], shown["missing_messages"], shown["dropped_messages"]) == (1, 3, 0)
 
-    assert run(tmp_path / "again", path, format=to, symbols="BTCUSDT", **chosen) == 0
+    assert run(tmp_path / "again", path, format=to, symbols="BTCUSDT", tables="trades") == 0
     text = capsys.readouterr().err
     assert "! 1 hole in btcusdt@trade, from " in text
     assert ": 3 messages missing, as far as ids show it" in text
     late = str(trades[9][0])
     assert run(tmp_path / "late", path, format=to, symbols="BTCUSDT", json=True, begin=late) == 0
     assert json.loads(capsys.readouterr().out)["holes"] == [], "it is before what is exported"
-
-
-def test_local_times_that_are_shifted_are_printed_and_listed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The recorder's clock was behind that of the exchange by 940 ms, and once by 941 ms."""
-    lines = [
-        line_of("a@trade", TRADE | {"t": n, "T": START_NS // 10**6 + n}, START_NS - early * 10**6)
-        for n, early in ((1, 939), (2, 938), (3, 938))
-    ]
-    path = line_file(tmp_path / "lines", lines)
-    assert run(tmp_path / "out", path, format="hftbacktest", json=True) == 0
-    (shift,) = json.loads(capsys.readouterr().out)["shifts"]
-    assert shift == {"file": "A_20260225.npz", "shift_ns": 941_000_000, "early_rows": 3}
-    assert run(tmp_path / "again", path, format="hftbacktest") == 0
-    text = capsys.readouterr().err
-    assert "local times are later than recorded in 1 file, by up to 0.941 s" in text
 
 
 @pytest.mark.parametrize("lines_only", [False, True], ids=["folder", "lines"])
@@ -793,7 +763,7 @@ def test_a_file_that_is_no_segment_makes_no_recording(tape: Path, tmp_path: Path
     assert run(tmp_path / "out", tape / "coinm") == 0
 
 
-@pytest.mark.parametrize("to", ["parquet", "csv", "hftbacktest"])
+@pytest.mark.parametrize("to", ["parquet", "csv"])
 def test_each_symbol_without_rows_is_reported_every_time(
     tape: Path, tmp_path: Path, to: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -814,7 +784,6 @@ def test_wrong_usage_is_refused(tape: Path, tmp_path: Path) -> None:
         ),
         ({"out": ""}, "invalid value '' for --out: expected a folder path"),
         ({"out": None}, "--out is missing: expected the folder"),
-        ({"format": "hftbacktest", "tables": "trades"}, "for --tables: .* to be left out"),
         (
             {"format": "csv", "numbers": "float"},
             "invalid value 'float' for --numbers: .* except for parquet",
@@ -825,22 +794,9 @@ def test_wrong_usage_is_refused(tape: Path, tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="No such file"):
         run(tmp_path / "out", tmp_path / "nothing")
     (tmp_path / "file").touch()
-    for to in ("parquet", "hftbacktest"):
+    for to in ("parquet", "csv"):
         with pytest.raises(RecordingError, match="file: is a file; give a folder"):
             run(tmp_path / "file", tape, format=to)
-
-
-def test_hftbacktest_gets_a_folder_for_each_venue(
-    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(tmp_path / "npz", tape, format="hftbacktest")
-    names = {str(path.relative_to(tmp_path / "npz")) for path in (tmp_path / "npz").rglob("*.npz")}
-    assert names == {
-        "usdm/BTCUSDT_20260225.npz",
-        "usdm/ETHUSDT_20260225.npz",
-        "coinm/BTCUSD_PERP_20260225.npz",
-    }
-    assert "in 3 files" in capsys.readouterr().err
 
 
 whole = pytest.mark.slow("it reads a whole capture of an exchange")

@@ -49,7 +49,7 @@ from tickerplant.suggestions import one_of
 ENVIRONMENT_PREFIX = "TICKERPLANT_"
 
 GROUPS = {
-    "Selection": (*("streams", "symbols", "symbol-count", "tables", "extras", "verbatim"),),
+    "Selection": (*("streams", "symbols", "symbol-count", "tables", "verbatim"),),
     "Market": ("seed", "intensity", "quoting", "scenario"),
     "Time": (
         *("start", "from", "to", "duration", "speed", "pace", "warm-up", "loop", "exit-at-end"),

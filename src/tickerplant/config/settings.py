@@ -654,7 +654,7 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     """Export recordings."""
 
     format: Annotated[
-        Literal["parquet", "csv", "hftbacktest"],
+        Literal["parquet", "csv"],
         _setting("Format of the files; csv has the layout of the exchange's public archive."),
     ] = "parquet"
     out: Annotated[
@@ -694,16 +694,6 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
             "Type of prices and quantities in Parquet: exact decimals, float64, or the original text."
         ),
     ] = "decimal"
-    extras: Annotated[
-        tuple[str, ...],
-        _setting("hftbacktest only: also export book_tickers or mark_prices [none].", names),
-    ] = ()
-    base_latency_ns: Annotated[
-        Count,
-        _setting(
-            "hftbacktest only: base latency in ns, added where receive times need correcting."
-        ),
-    ] = 0
     json: Annotated[bool, _setting("Print what was exported as a JSON object.")] = False
     log_level: LogLevel = "info"
 

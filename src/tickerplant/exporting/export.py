@@ -22,7 +22,6 @@ from tickerplant.config.settings import ExportSettings, is_quiet
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.exporting.buffers import LIMITS, Limits
 from tickerplant.exporting.csv_files import CsvWriter
-from tickerplant.exporting.hftbacktest import DONE, FAILED, INTERRUPTED, export_npz
 from tickerplant.exporting.holes import holes_of
 from tickerplant.exporting.journal import (
     VERSIONS,
@@ -49,6 +48,8 @@ from tickerplant.regular_files import open_regular
 from tickerplant.suggestions import one_of
 
 _NAMES = tuple(table.name for table in TABLES)
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+"""Exit statuses."""
 
 
 def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMITS) -> int:
@@ -78,10 +79,6 @@ def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMI
     _refuse_outside(paths, start_ns, end_ns)
     _report_companions(paths)
     try:
-        if settings.format == "hftbacktest":
-            return export_npz(settings, paths, selection, out)
-        for name in settings.extras:
-            raise ConfigError("--extras", name, "to be left out, except for hftbacktest")
         writer: Writer = (
             CsvWriter(out)
             if settings.format == "csv"
@@ -216,7 +213,7 @@ class _Export:
                 self._units(units, journal, done)
                 files = self._writer.complete(journal)
                 has_stream = partial(is_in_tables, self._tables)
-                holes = holes_of(paths, self._selection, has_stream, follows_books=False)
+                holes = holes_of(paths, self._selection, has_stream)
             except KeyboardInterrupt:
                 self._progress.clear()
                 print_report(self._report(done, None, is_interrupted=True), self._settings)

@@ -12,8 +12,8 @@ from tickerplant.archive.selection import Selection
 from tickerplant.errors import RecordingError
 from tickerplant.formatting import count_text, iso_text, names_text
 from tickerplant.stream_name import parse_stream_name
-from tickerplant.verifying.findings import RecordingFinding, Unknown
-from tickerplant.verifying.formatting import length_text, percent_text
+from tickerplant.verifying.findings import RecordingFinding
+from tickerplant.verifying.formatting import length_text
 from tickerplant.verifying.verify import groups_of
 from tickerplant.verifying.walk import Part, Walk
 
@@ -38,18 +38,6 @@ class Hole(Struct, kw_only=True):
     """What the manifest says about it; empty if it says nothing."""
 
 
-class UnknownBook(Struct, kw_only=True):
-    """A book that is not known all the time."""
-
-    stream: str
-    """Its updates."""
-    updates: int
-    known_updates: int
-    """Those after which it is known."""
-    unknown: dict[str, Unknown]
-    """For how long it is not, by the reason, as in `verify --json`."""
-
-
 class Holes(Struct):
     """What is missing in an export."""
 
@@ -61,15 +49,12 @@ class Holes(Struct):
     """Messages that the recorder dropped, of whatever stream and time."""
     listed: list[Hole] = []
     """In order of time."""
-    books: list[UnknownBook] = []
 
 
 def holes_of(
     paths: Sequence[str],
     selection: Selection,
     has_stream: Callable[[str], bool],
-    *,
-    follows_books: bool,
 ) -> Holes:
     """Return what is missing of the selected messages.
 
@@ -77,7 +62,6 @@ def holes_of(
         paths: The recordings.
         selection: The messages that are exported.
         has_stream: Returns whether the messages of a stream are exported.
-        follows_books: Whether to find for how long books are known.
     """
 
     def is_exported(stream: str) -> bool:
@@ -89,7 +73,6 @@ def holes_of(
         start_ns=selection.start_ns,
         end_ns=selection.end_ns,
         has_stream=is_exported,
-        follows_books=follows_books,
     )
     found = Holes()
     for group in groups_of(paths, []):
@@ -123,16 +106,6 @@ def _add(found: Holes, recording: RecordingFinding, part: Part) -> None:
                 times = outage.from_ns, outage.to_ns
                 cause = f"{NOT_RECEIVED}: {outage.cause}"
                 found.listed.append(_outage(stream.stream, *times, cause))
-        book = stream.book
-        if book is not None and book.updates > book.known_updates:
-            found.books.append(
-                UnknownBook(
-                    stream=stream.stream,
-                    updates=book.updates,
-                    known_updates=book.known_updates,
-                    unknown=book.unknown,
-                )
-            )
 
 
 def _outage(stream: str, from_ns: int, to_ns: int, cause: str) -> Hole:
@@ -159,10 +132,3 @@ def lines_of(holes: Holes) -> Iterator[str]:
             yield f"!   {count_text(holes.count - SHOWN_HOLES, 'more hole')}; verify lists them"
     if holes.dropped:
         yield f"! {count_text(holes.dropped, 'message')} dropped by the recorder"
-    for book in holes.books:
-        reasons = ", ".join(
-            f"{reason}: {count_text(each.updates, 'update')}, {length_text(each.ns)}"
-            for reason, each in sorted(book.unknown.items())
-        )
-        share = percent_text(book.known_updates / book.updates)
-        yield f"! the book of {book.stream} is known after {share} of its updates; {reasons}"

@@ -9,40 +9,21 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.config.settings import ExportSettings, is_quiet
-from tickerplant.exporting.holes import Hole, Holes, UnknownBook, lines_of
+from tickerplant.exporting.holes import Hole, Holes, lines_of
 from tickerplant.formatting import count_text, printable
-from tickerplant.verifying.formatting import length_text
-
-
-class Shift(Struct, kw_only=True):
-    """A file in which all local times are later than recorded.
-
-    Some of its messages were received before their exchange time, by clocks that differ.
-    """
-
-    file: str
-    """Its name."""
-    shift_ns: int
-    """By how much, including `--base-latency-ns`."""
-    early_rows: int
-    """Rows that were received before their exchange time."""
 
 
 class ExportReport(Struct, kw_only=True):
     """What `tickerplant export --json` prints."""
 
     format: str
-    """`parquet`, `csv` or `hftbacktest`."""
+    """`parquet` or `csv`."""
     out: str
     """The folder."""
     rows: dict[str, int]
-    """Rows by table; `events` of hftbacktest."""
+    """Rows by table."""
     files: int | None
-    """Files of the export, null if it was interrupted; of hftbacktest those written now."""
-    files_kept: int = 0
-    """hftbacktest: files that already existed, made from the same recordings."""
-    left_out: dict[str, int] = {}
-    """hftbacktest: messages that could not be exported, by reason."""
+    """Files of the export, null if it was interrupted."""
     damage: list[str] = []
     """Where a recording is damaged."""
     hole_count: int = 0
@@ -53,10 +34,6 @@ class ExportReport(Struct, kw_only=True):
     """Messages that the recorder dropped, of whatever stream and time."""
     holes: list[Hole] = []
     """The first 1,000 of each stream, in order of time."""
-    unknown_books: list[UnknownBook] = []
-    """hftbacktest: books that are not known all the time."""
-    shifts: list[Shift] = []
-    """hftbacktest: files written now whose local times are not the recorded receive times."""
     missing_tables: list[str] = []
     """Tables that were asked for and have no rows."""
     missing_symbols: list[str] = []
@@ -69,9 +46,8 @@ class ExportReport(Struct, kw_only=True):
     @property
     def is_complete(self) -> bool:
         """Whether everything that was asked for is there, and there is something."""
-        has_rows = bool(self.files_kept or any(self.rows.values()))
-        missing = self.damage or self.left_out or self.missing_tables or self.missing_symbols
-        return has_rows and not missing and not self.interrupted
+        missing = self.damage or self.missing_tables or self.missing_symbols
+        return any(self.rows.values()) and not missing and not self.interrupted
 
 
 def print_report(
@@ -84,7 +60,6 @@ def print_report(
     holes = holes or Holes()
     report.hole_count, report.missing_messages = holes.count, holes.missing
     report.dropped_messages, report.holes = holes.dropped, holes.listed
-    report.unknown_books = holes.books
     if settings.json:
         click.echo(msgspec.json.format(msgspec.json.encode(report)))
     elif not is_quiet(settings.log_level):
@@ -95,21 +70,12 @@ def print_report(
 def _lines(report: ExportReport, holes: Holes) -> Iterator[str]:
     counts = ", ".join(f"{name} {count:,}" for name, count in report.rows.items() if count)
     written = "" if report.files is None else f", in {count_text(report.files, 'file')}"
-    kept = f"; {report.files_kept:,} more already existed" if report.files_kept else ""
-    yield f"rows: {counts or 'none'}{written}{kept}; {report.seconds:.1f} s"
+    yield f"rows: {counts or 'none'}{written}; {report.seconds:.1f} s"
     yield from lines_of(holes)
-    if report.shifts:
-        largest = max(report.shifts, key=lambda each: each.shift_ns)
-        rows = count_text(sum(each.early_rows for each in report.shifts), "row")
-        yield (
-            f"! local times are later than recorded in {count_text(len(report.shifts), 'file')}, by up "
-            f"to {length_text(largest.shift_ns)} in {largest.file}: {rows} were received before "
-            "their exchange time"
-        )
     if report.missing_tables:
         yield f"nothing was recorded for {', '.join(report.missing_tables)}"
     if report.missing_symbols:
         yield f"nothing was recorded of {', '.join(report.missing_symbols)}"
-    is_empty = not (report.files_kept or any(report.rows.values()))
-    if is_empty and not (report.interrupted or report.missing_tables or report.missing_symbols):
+    is_told = report.interrupted or report.missing_tables or report.missing_symbols
+    if not (is_told or any(report.rows.values())):
         yield "the recording contains nothing that can be exported"

@@ -69,8 +69,6 @@ class Part(Struct, frozen=True, kw_only=True):
     end_ns: int
     """Exclusive."""
     has_stream: Callable[[str], bool]
-    follows_books: bool
-    """Whether to find for how long books are known."""
 
 
 class Walk:
@@ -113,7 +111,7 @@ class Walk:
         ]
         self._wanted = frozenset(streams)
         self._state = WalkState(
-            files, max_listed, OutageLog(None), follows_books=part is None or part.follows_books
+            files, max_listed, OutageLog(None), follows_books=part is None
         )
         self._checks: dict[str, StreamCheck] = {}
         """By stream."""
