@@ -36,11 +36,17 @@ def lowest_free() -> int:
         return file.fileno()
 
 
-async def ping(house: Loopback, sock: socket.socket) -> bytes:
+async def ping(house: Loopback, sock: socket.socket, line: str = "GET /healthz") -> bytes:
     """Ask on a connection that is open."""
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+    await loop.sock_sendall(sock, f"{line} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     return await loop.sock_recv(sock, 4096)
+
+
+async def ask(house: Loopback, line: str) -> bytes:
+    """Ask on a connection of its own."""
+    with house.socket() as sock:
+        return await ping(house, sock, line)
 
 
 @looped_on_sockets
@@ -84,6 +90,13 @@ async def test_the_last_descriptors_are_kept_for_files() -> None:
                 assert refused.value.response.status_code == 503
                 assert refused.value.response.headers["Retry-After"] == "5"
                 assert house.server.complaints.counts["no descriptor"] >= 1
+                silent = [held.enter_context(house.socket()) for _ in range(12)]
+                assert (await ask(house, "GET /healthz")).endswith(b"\r\n\r\nok\n")
+                assert (await ask(house, "HEAD /healthz")).startswith(b"HTTP/1.1 200 OK")
+                assert (await ask(house, "GET /readyz")).startswith(b"HTTP/1.1 503")
+                loop = asyncio.get_running_loop()
+                for sock in silent:  # the first made room for the others, which had their time
+                    assert (await loop.sock_recv(sock, 4096)).startswith(b"HTTP/1.1 503")
                 with open(os.devnull):  # noqa: PTH123, ASYNC230  # a file can still be opened
                     pass
             await until(lambda: not house.server.ports[0].http.connections)

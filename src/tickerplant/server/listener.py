@@ -2,17 +2,18 @@
 
 Files, upstream connections and client connections share the descriptors of the process.  Some are
 reserved, so that clients cannot take those that a recording needs: a client that connects when only
-those are free is answered 503 and closed.  When the system has none at all, or no memory for a socket,
-accepting pauses, and new clients wait in the queue of the system.
+those are free is answered 503 and closed, unless it asks for `/healthz`: the process is well.  When the
+system has none at all, or no memory for a socket, accepting pauses, and new clients wait in the queue of
+the system.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 import socket
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from errno import errorcode
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,6 +34,10 @@ ACCEPTED_PER_TURN = 256
 RESERVED_SHARE = 4
 """At most one in this many descriptors is reserved."""
 RETRY_AFTER_S = 5
+HELD_SHARE = 8
+"""One in this many reserved descriptors is for clients that may ask for `/healthz`."""
+HELD_S = 1.0
+"""How long such a client may take to ask."""
 
 TLS_BUFFER_BYTES = 4 * (16_384 + 64)
 """TLS records that are read or written at once; each connection has both buffers."""
@@ -40,6 +45,8 @@ TLS_BUFFER_BYTES = 4 * (16_384 + 64)
 _FULL_RESPONSE = closing_response(
     503, "No descriptor is free for another connection.", f"retry-after: {RETRY_AFTER_S}"
 )
+_WELL_RESPONSE = closing_response(200, "ok")
+_ASKS_FOR_HEALTH = re.compile(rb"(GET|HEAD) /healthz[ ?]")
 _PLAIN_RESPONSE = closing_response(
     400, "This port uses TLS: use wss:// and https://, not ws:// and http://."
 )
@@ -84,6 +91,10 @@ class Listener:
         self._tls = tls
         self._opening: set[asyncio.Task[None]] = set()
         """Connections of TLS that were accepted and have no protocol yet."""
+        self._held: list[_LastResort] = []
+        """Those with a reserved descriptor, the oldest first."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most_held = max(1, (soft - self._bound) // HELD_SHARE)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -106,12 +117,16 @@ class Listener:
             self._pause.cancel()
         for task in tuple(self._opening):
             task.cancel()
+        for held in self._held:
+            held.answer()
         self._loop.remove_reader(self.sock.fileno())
         self.sock.close()
 
     def _accept(self) -> None:
         """Accept waiting connections; the loop calls this again while there are more."""
         for _ in range(ACCEPTED_PER_TURN):
+            if self._held and not self._has_room():
+                return
             try:
                 connection, _ = self.sock.accept()
             except (BlockingIOError, InterruptedError):
@@ -123,14 +138,29 @@ class Listener:
                 return
             # The system assigns the lowest free descriptor, so all below are in use.
             if connection.fileno() >= self._bound:
-                self._reject(connection)
-                continue
-            if self._tls is None:
-                _proceed(self._open(connection))
+                held = _LastResort(self, connection)
+                self._held.append(held)
+                held.opening = self._begin(connection, held.itself)
             else:
-                task = self._loop.create_task(self._open(connection))
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
+                self._begin(connection, self._protocol_factory)
+
+    def _begin(
+        self, connection: socket.socket, protocol_factory: ProtocolFactory
+    ) -> asyncio.Task[None] | None:
+        """Give an accepted connection a protocol; return what waits for it, which is done first."""
+        opening = self._open(connection, protocol_factory)
+        if self._tls is None:
+            _proceed(opening)
+            return None
+        task = self._loop.create_task(opening)
+        self._opening.add(task)
+        task.add_done_callback(partial(self._opened, connection))
+        return task
+
+    def _opened(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if task.cancelled():  # perhaps before it began
+            connection.close()
 
     def _pause_accepting(self, error: OSError) -> None:
         """Accept nothing for a while: the next attempt would fail too."""
@@ -144,19 +174,24 @@ class Listener:
         self._loop.remove_reader(self.sock.fileno())
         self._pause = self._loop.call_later(pause_ms / 1_000, self._accept_again)
 
-    def _reject(self, connection: socket.socket) -> None:
-        """Answer 503: all descriptors for clients are in use."""
+    def _has_room(self) -> bool:
+        """Return whether one more may be held; if not, the oldest are answered now."""
+        self._held = [each for each in self._held if each.socket.fileno() >= 0]
+        is_full = len(self._held) >= 2 * self._most_held
+        for held in self._held[: self._most_held if is_full else 0]:
+            held.answer()
+        return not is_full
+
+    def count_rejection(self) -> None:
+        """Count a client that is answered 503: all descriptors for clients are in use."""
         self._endpoint.counters.turned_away[NO_DESCRIPTOR] += 1
         self._endpoint.complaints.add(
             NO_DESCRIPTOR,
             f"! {self._endpoint.venue.title} rejects connections: {self._bound} descriptors are "
             "in use and the rest is reserved; raise the number with `ulimit -n`",
         )
-        with connection, suppress(OSError):
-            connection.setblocking(False)
-            connection.send(_FULL_RESPONSE)
 
-    async def _open(self, connection: socket.socket) -> None:
+    async def _open(self, connection: socket.socket, protocol_factory: ProtocolFactory) -> None:
         """Give an accepted connection its transport and protocol."""
         try:
             options: dict[str, Any] = {}
@@ -166,15 +201,12 @@ class Listener:
                     return
                 options = self._tls_options
             await aiofastnet.connect_accepted_socket(
-                self._loop, self._protocol_factory, connection, **options
+                self._loop, protocol_factory, connection, **options
             )
         except OSError as error:
             connection.close()
             if self._tls is not None:
                 self._count_failure(error)
-        except asyncio.CancelledError:
-            connection.close()
-            raise
 
     @property
     def _tls_options(self) -> dict[str, Any]:
@@ -218,6 +250,60 @@ class Listener:
         if "UNKNOWN_CA" in why or "BAD_CERTIFICATE" in why or "CERTIFICATE_UNKNOWN" in why:
             hint = ": the client does not trust the certificate of this server"
         self._endpoint.complaints.add(f"{NO_TLS}: {why}", f"! a TLS handshake failed{hint}")
+
+
+class _LastResort(asyncio.Protocol):
+    """A client with a reserved descriptor: it hears that the process is well, or else that it is full.
+
+    Args:
+        listener: Has accepted it, and counts it if it is turned away.
+        connection: Its socket.
+    """
+
+    def __init__(self, listener: Listener, connection: socket.socket) -> None:
+        self.socket = connection
+        self._is_over = False
+        self.opening: asyncio.Task[None] | None = None
+        """Makes it one of TLS."""
+        self._listener = listener
+        self._transport: asyncio.Transport | None = None
+        self._timer = asyncio.get_running_loop().call_later(HELD_S, self.answer)
+
+    def itself(self) -> _LastResort:
+        """Return the protocol of the connection."""
+        return self
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the transport."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request."""
+        if not self._is_over:
+            self.answer(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # it is gone anyway
+        """Wait no longer."""
+        self._timer.cancel()
+
+    def answer(self, request: bytes = b"") -> None:
+        """Answer what it asked for, or that all descriptors are in use, and close."""
+        if self._transport is None:
+            if self.opening is not None:
+                self.opening.cancel()
+            return
+        if self._is_over:
+            self._transport.abort()
+            return
+        self._is_over = True
+        asks = _ASKS_FOR_HEALTH.match(request)
+        if not asks:
+            self._listener.count_rejection()
+            self._transport.write(_FULL_RESPONSE)
+        else:
+            head = _WELL_RESPONSE.partition(b"\r\n\r\n")
+            self._transport.write(_WELL_RESPONSE if asks[1] == b"GET" else b"".join(head[:2]))
+        self._transport.close()
 
 
 def _proceed(work: Coroutine[asyncio.Future[Any], None, None], _done: object = None) -> None:
