@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, SECOND, START_MS, get, open_market
-from stage import BTCUSD_260626, open_plant
+from stage import BTCUSD_260626, open_plant, snapshot
 
 from tickerplant.errors import RequestError
-from tickerplant.events import ContractChanged
+from tickerplant.events import ContractChanged, FundingPaid
 from tickerplant.instrument import Instrument
+from tickerplant.market.markets import RETAINED_FORMER
 from tickerplant.plant import Plant
 from tickerplant.units import HOUR_MS
 
@@ -46,7 +47,7 @@ def statuses(plant: Plant, key: str = "status", venue: str = "usdm") -> dict[str
     return {row["symbol"]: row[key] for row in info["symbols"]}
 
 
-def listed(plant: Plant, path: str, venue: str = "usdm", **raw: object) -> list[str]:
+def listed_symbols(plant: Plant, path: str, venue: str = "usdm", **raw: object) -> list[str]:
     rows: Any = get(plant.venues[venue], path, **raw)
     return [row["symbol"] for row in rows]
 
@@ -58,14 +59,14 @@ def test_an_announced_contract_is_in_the_rules_and_in_no_list(plant: Plant) -> N
         "NEWUSDT": "PENDING_TRADING",
     }
     for path in LINEAR_LISTS:
-        assert "NEWUSDT" not in listed(plant, path)
+        assert "NEWUSDT" not in listed_symbols(plant, path)
 
 
 @pytest.mark.parametrize(
     "path",
     [
         *LINEAR_LISTS,
-        *("/v1/depth", "/v1/rpiDepth", "/v1/openInterest", "/v1/trades", "/v1/klines"),
+        *("/v1/depth", "/v1/rpiDepth", "/v1/trades", "/v1/klines"),
         "/futures/data/openInterestHist",
     ],
 )
@@ -75,17 +76,95 @@ def test_requested_alone_it_has_the_wrong_status(plant: Plant, path: str) -> Non
     assert refused.value.status == 400
 
 
+TRADING = structs.replace(ANNOUNCED, status="TRADING", onboard_date_ms=START_MS)
+SETTLING = structs.replace(TRADING, status="SETTLING")
+
+
+@pytest.mark.parametrize("instrument", [ANNOUNCED, SETTLING])
+def test_only_a_trading_contract_has_open_interest(plant: Plant, instrument: Instrument) -> None:
+    change(plant, instrument)
+    with pytest.raises(RequestError, match="-4108 Symbol is on delivering") as refused:
+        get(plant.venues["usdm"], "/v1/openInterest", symbol="NEWUSDT")
+    assert refused.value.status == 400
+
+
+def test_the_candles_of_a_contract_are_refused_while_it_is_settled(plant: Plant) -> None:
+    markets = plant.venues["usdm"]
+    change(plant, TRADING)
+    open_market(plant.markets["NEWUSDT"])
+    paths = ("/v1/klines", "/v1/markPriceKlines", "/v1/premiumIndexKlines")
+    for path in paths:
+        get(markets, path, symbol="NEWUSDT", interval="1m")
+    change(plant, SETTLING)
+    for path in paths:
+        with pytest.raises(RequestError, match="-1122 Invalid symbol status"):
+            get(markets, path, symbol="NEWUSDT", interval="1m")
+    assert get(markets, "/v1/indexPriceKlines", pair="NEWUSDT", interval="1m") != []
+
+
+def test_the_fundings_of_removed_contracts_are_kept_within_a_bound(plant: Plant) -> None:
+    markets = plant.venues["usdm"]
+    for number in range(RETAINED_FORMER + 1):
+        listed = structs.replace(TRADING, symbol=f"N{number}USDT")
+        change(plant, listed)
+        plant.publish(FundingPaid(listed.symbol, 1, 1, START_MS))
+        change(plant, structs.replace(listed, status="CLOSE"))
+    for symbol in ("N1USDT", listed.symbol):
+        paid: Any = get(markets, "/v1/fundingRate", symbol=symbol)
+        assert [row["symbol"] for row in paid] == [symbol]
+    assert listed.symbol not in listed_symbols(plant, "/v1/fundingRate"), "only when asked by name"
+    with pytest.raises(RequestError, match="-1121"):
+        get(markets, "/v1/fundingRate", symbol="N0USDT")
+    change(plant, listed)
+    assert get(markets, "/v1/fundingRate", symbol=listed.symbol) == [], (
+        "another contract's name now"
+    )
+
+
+@pytest.mark.parametrize(
+    ("instrument", "volume"), [(TRADING, "quoteVolume"), (INVERSE, "baseVolume")]
+)
+def test_before_the_first_trade_tickers_are_zeros(instrument: Instrument, volume: str) -> None:
+    young = structs.replace(instrument, onboard_date_ms=START_MS, status="TRADING")
+    plant = open_plant([young], start_ms=START_MS)
+    markets = plant.venues[young.venue.name]
+    plant.publish(snapshot(1000, [(6_527_990, 4215)], [], START_MS, young.symbol))
+    found: dict[str, Any] = {}
+    for path in LISTS[:3]:
+        row: Any = get(markets, path, symbol=young.symbol)
+        found[path] = row[0] if isinstance(row, list) else row
+        assert get(markets, path) == [found[path]]
+    day = found["/v1/ticker/24hr"]
+    assert (day["firstId"], day["lastId"], day["count"]) == (-1, -1, 0)
+    for key in ("lastPrice", "priceChangePercent", "weightedAvgPrice", "volume", volume):
+        assert float(day[key]) == 0
+    assert day["closeTime"] == START_MS > day["openTime"]
+    price = found["/v1/ticker/price"]
+    assert (float(price["price"]), price["time"]) == (0, 0)
+    quote = found["/v1/ticker/bookTicker"]
+    assert (float(quote["askPrice"]), float(quote["askQty"])) == (0, 0), "nobody sells yet"
+
+
+def test_a_market_that_is_followed_since_later_is_not_said_to_be_untraded() -> None:
+    old = structs.replace(TRADING, onboard_date_ms=START_MS - 1)
+    markets = open_plant([old], start_ms=START_MS).venues["usdm"]
+    for path in LISTS:
+        with pytest.raises(RequestError, match="is not known"):
+            get(markets, path, symbol=old.symbol)
+        assert get(markets, path) == []
+
+
 def test_it_is_listed_when_it_trades_and_not_after_it_has_gone(plant: Plant) -> None:
     trading = structs.replace(ANNOUNCED, status="TRADING")
     change(plant, trading)
     open_market(plant.markets["NEWUSDT"])
     for path in LISTS:
-        assert listed(plant, path) == ["BTCUSDT", "ETHUSDT", "NEWUSDT"]
+        assert listed_symbols(plant, path) == ["BTCUSDT", "ETHUSDT", "NEWUSDT"]
     settling = structs.replace(trading, status="SETTLING", delivery_date_ms=START_MS + 2 * HOUR_MS)
     change(plant, settling)
     assert statuses(plant)["NEWUSDT"] == "SETTLING"
-    assert listed(plant, "/v1/ticker/24hr") == ["BTCUSDT", "ETHUSDT"], "only what trades"
-    assert "NEWUSDT" in listed(plant, "/v1/ticker/price"), "its last price is known"
+    assert listed_symbols(plant, "/v1/ticker/24hr") == ["BTCUSDT", "ETHUSDT"], "only what trades"
+    assert "NEWUSDT" in listed_symbols(plant, "/v1/ticker/price"), "its last price is known"
     change(plant, structs.replace(settling, status="CLOSE"))
     assert "NEWUSDT" not in statuses(plant)
     with pytest.raises(RequestError, match="Invalid symbol"):
@@ -115,5 +194,5 @@ def test_a_type_names_another_contract_after_the_roll() -> None:
     assert candles() == [], "there is none at the moment"
     change(plant, structs.replace(following, contract_type="CURRENT_QUARTER"))
     assert candles() == candles("BTCUSD_260925") != []
-    contracts = listed(plant, "/v1/ticker/price", "coinm", pair="BTCUSD")
+    contracts = listed_symbols(plant, "/v1/ticker/price", "coinm", pair="BTCUSD")
     assert contracts == ["BTCUSD_PERP", "BTCUSD_260925"]

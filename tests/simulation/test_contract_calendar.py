@@ -21,6 +21,7 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
+from tickerplant.queries import QUERIES
 from tickerplant.simulation.contract_calendar import ContractCalendar
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
@@ -251,7 +252,14 @@ def test_a_new_coin_is_announced_without_a_book_and_traded_when_its_date_has_com
     assert market.book.depth == 0
     events = play(exchange, plant, start_ms + 10 * 60_000 - 1)
     assert not [event for event in events if event.symbol == symbol], "it waits"
-    events = play(exchange, plant, start_ms + 12 * 60_000)
+    events = play(exchange, plant, start_ms + 10 * 60_000)
+    assert market.is_untraded
+    asked = {"symbol": symbol, "interval": "1m", "period": "5m"}
+    for query in QUERIES:
+        of_symbols = USDM in query.venues and "symbol" in {param.name for param in query.params}
+        if of_symbols and query.path not in {"/v1/indexInfo", "/v1/assetIndex"}:
+            assert query.respond(plant.venues["usdm"], asked) is not None, "all is known of it"
+    events += play(exchange, plant, start_ms + 12 * 60_000)
     own = [event for event in events if event.symbol == symbol]
     assert [type(event) for event in own[:3]] == [ContractChanged, BookSnapshot, MarkPrice]
     assert market.instrument == structs.replace(announced, status="TRADING")

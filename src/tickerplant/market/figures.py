@@ -25,8 +25,8 @@ def change(instrument: Instrument, stats: Statistics) -> str:
 
 
 def percent(stats: Statistics) -> str:
-    """Return the change in percent of the opening price, with three decimals."""
-    thousandths = round_div(_HUNDRED_PERCENT * (stats.last - stats.open), stats.open)
+    """Return the change in percent of the opening price, with three decimals; 0 if none traded."""
+    thousandths = round_div(_HUNDRED_PERCENT * (stats.last - stats.open), stats.open or 1)
     return decimal_text(thousandths, PERCENT_DECIMALS)
 
 

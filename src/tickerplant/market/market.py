@@ -87,6 +87,7 @@ class Market:
         if profile.symbol_type:
             self.type_label = instrument.venue.symbol_type
         self._timers = timers
+        self._opened_ms = timers.now_ms
         self._emit = emit
         self._has_listener = has_listener
         finer = RATE_DECIMALS - instrument.price.decimals
@@ -209,6 +210,13 @@ class Market:
             self._emit(self, WindowMoved(self.symbol))
 
     # Trades
+
+    @property
+    def is_untraded(self) -> bool:
+        """Whether the contract is known not to have traded yet: it was followed from its listing on."""
+        instrument = self.instrument
+        followed = self._opened_ms <= instrument.onboard_date_ms <= self._timers.now_ms
+        return followed and not self.last_trade_time_ms
 
     def _record_trade(self, trade: Trade) -> None:
         self.trades.append(trade)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tickerplant.events import AssetIndex, Delivered, InsuranceFund
 from tickerplant.market.candle_texts import CandleTexts
 from tickerplant.market.market import Market
+from tickerplant.market.series import FundingSeries
 from tickerplant.market.timers import Timers
 from tickerplant.profile import REQUEST_WEIGHT_PER_MINUTE, Profile
 from tickerplant.venue import Venue
@@ -15,6 +16,8 @@ SETTLEMENT_INDICES = frozenset({"BTCUSD", "ETHUSD", "BNBUSD", "SOLUSD"})
 """Indices of the assets that COIN-M contracts settle in (integration notice D.3, 2026-06-30)."""
 RETAINED_DELIVERIES = 100
 """Most settlements kept per pair."""
+RETAINED_FORMER = 100
+"""Removed contracts whose funding payments are kept; the one removed first goes first."""
 
 
 class Markets:
@@ -33,6 +36,8 @@ class Markets:
         """The insurance funds by their names."""
         self.deliveries: dict[str, list[Delivered]] = {}
         """Settlements by pair, oldest first."""
+        self.former_fundings: dict[str, FundingSeries] = {}
+        """The funding payments of contracts that were removed, by symbol."""
         self.request_weight_per_minute = REQUEST_WEIGHT_PER_MINUTE
         """The request weight that clients are told; a server with other limits sets it."""
         self.candle_texts = CandleTexts()
@@ -80,11 +85,16 @@ class Markets:
     def add(self, market: Market) -> None:
         """List a market, replacing one of the same symbol."""
         self.by_symbol[market.symbol] = market
+        self.former_fundings.pop(market.symbol, None)
         self.contracts_changed()
 
     def remove(self, symbol: str) -> None:
-        """Remove the market of `symbol`."""
-        del self.by_symbol[symbol]
+        """Remove the market of `symbol`, but keep its funding payments."""
+        former, gone = self.former_fundings, self.by_symbol.pop(symbol)
+        if gone.instrument.perpetual:
+            former[symbol] = gone.fundings
+        if len(former) > RETAINED_FORMER:
+            del former[next(iter(former))]
         self.contracts_changed()
 
     def contracts_changed(self) -> None:
@@ -93,8 +103,9 @@ class Markets:
         self.candle_texts.clear()
 
     def clear(self) -> None:
-        """Remove all markets, indices, funds and settlements."""
+        """Remove all markets, and what is kept of former ones."""
         self.by_symbol.clear()
+        self.former_fundings.clear()
         self.contracts_changed()
         self.asset_indices.clear()
         self.insurance_funds.clear()

@@ -196,6 +196,11 @@ class Minutes:
             self._window_first_id = int(window[first, FIRST_TRADE_ID])
             self._window_last_id = int(window[last, LAST_TRADE_ID])
 
+    @property
+    def no_statistics(self) -> Statistics:
+        """The 24-hour statistics of a contract that has never traded."""
+        return Statistics(self.window_open_ms, *(0,) * 8, _NO_ID, _NO_ID)
+
     def statistics(self) -> Statistics | None:
         """Return the 24-hour statistics; None before the first trade.
 

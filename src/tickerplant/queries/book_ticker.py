@@ -60,12 +60,9 @@ def _last_quote(market: Market) -> BookTicker:
     quote, book = market.book_ticker, market.book
     if quote is not None and (market.book_live or quote.update_id > book.last_update_id):
         return quote
-    what = f"The best price of {market.symbol}"
     if not market.book_live:
-        raise request_errors.unknown_yet(what, market.book_reason)
-    bid, ask = book.best_bid, book.best_ask
-    if bid is None or ask is None:
-        raise request_errors.unknown_yet(what, "a side of the book is empty")
+        raise request_errors.unknown_yet(f"The best price of {market.symbol}", market.book_reason)
+    bid, ask = book.best_bid or (0, 0), book.best_ask or (0, 0)
     return BookTicker(market.symbol, book.last_update_id, *bid, *ask, book.transaction_time_ms)
 
 

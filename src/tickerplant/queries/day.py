@@ -68,10 +68,12 @@ AnyDay = TypeVar("AnyDay", Day, SortedDay)
 
 
 def day(markets: Markets, market: Market | None, pair: str | None = None) -> object:
-    """Return the statistics of one market, of those of a pair, or of all that have traded.
+    """Return the statistics of one market, of those of a pair, or of all that are known.
+
+    Before the first trade they are zeros, and the ids -1.
 
     Raises:
-        RequestError: A symbol and a pair are named, or the named market has not traded yet.
+        RequestError: A symbol and a pair are named, or the trades of the named market are unknown.
     """
     if market is None and markets.profile.sorted_day and not markets.venue.inverse:
         return for_each_market(
@@ -87,6 +89,8 @@ def _is_trading(market: Market) -> bool:
 
 def _day(kind: type[AnyDay], now_ms: int, market: Market) -> AnyDay:
     stats = market.minutes.statistics()
+    if stats is None and market.is_untraded:
+        stats = market.minutes.no_statistics
     if stats is None:
         raise request_errors.unknown_yet(f"The last 24 hours of {market.symbol}", "no trade yet")
     instrument = market.instrument

@@ -10,21 +10,13 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
-from tickerplant.queries.param import (
-    ANY_SYMBOL,
-    END_TIME,
-    ONE_SYMBOL,
-    START_TIME,
-    Param,
-    check_window,
-    count,
-)
+from tickerplant.queries.param import END_TIME, START_TIME, Param, check_window, count, fundings
 from tickerplant.queries.query import FUNDING_ALLOWANCE, FlatWeight, Query, Rows
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
-    from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
+    from tickerplant.market.series import FundingSeries
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -71,12 +63,12 @@ class FundingInfo(Struct, frozen=True, rename="camel"):
 
 def funding_rates(
     markets: Markets,
-    market: Market | None,
+    series: FundingSeries | None,
     start_ms: int | None,
     end_ms: int | None,
     limit: int | None,
 ) -> Rows[FundingRate | LateFundingRate]:
-    """Return up to `limit` funding payments of a market, or of all, oldest first.
+    """Return up to `limit` funding payments of a contract, or of all that are listed, oldest first.
 
     With a start the first ones, otherwise the latest ones.
 
@@ -87,21 +79,19 @@ def funding_rates(
     if limit is None:
         timed = start_ms is not None or end_ms is not None
         limit = DEFAULT_LIMIT if timed else markets.venue.default_funding_count
-    selected = (
-        [each for each in markets if each.instrument.perpetual] if market is None else [market]
-    )
+    selected = [each.fundings for each in markets if each.instrument.perpetual]
     return (
         None if row is None else _rate(markets, row)
-        for row in _paid(selected, start_ms, end_ms, limit)
+        for row in _paid(selected if series is None else [series], start_ms, end_ms, limit)
     )
 
 
 def _paid(
-    selected: Sequence[Market], start_ms: int | None, end_ms: int | None, limit: int
+    selected: Sequence[FundingSeries], start_ms: int | None, end_ms: int | None, limit: int
 ) -> Rows[FundingPaid]:
-    """Yield up to `limit` funding payments of several markets, oldest first.
+    """Yield up to `limit` funding payments of several contracts, oldest first.
 
-    Most markets pay at the same times, so each contributes only a few. The limit per market is
+    Most contracts pay at the same times, so each contributes only a few. The limit of each is
     doubled until no missing payment could belong to the result.
     """
     each_limit = limit // max(len(selected), 1) + 1
@@ -109,7 +99,7 @@ def _paid(
         rows = []
         for each in selected:
             yield None  # payments of the past may have to be generated
-            rows.append(each.fundings.within(start_ms, end_ms, min(each_limit, limit)))
+            rows.append(each.within(start_ms, end_ms, min(each_limit, limit)))
         paid = sorted((row for own in rows for row in own), key=_time_ms)
         chosen = paid[-limit:] if start_ms is None else paid[:limit]
         more = [own for own in rows if len(own) == each_limit < limit]
@@ -178,6 +168,7 @@ _WINDOW = (
         f"of USDⓈ-M {USDM.default_funding_count} without times.",
     ),
 )
+_SYMBOL_DOC = "The symbol, also of a contract that was removed"
 _DOC = "Past funding payments; with `startTime` the first from there on, otherwise the latest."
 _INFO_DOC = (
     "Bounds and interval of funding, for contracts where they are unusual; "
@@ -190,7 +181,10 @@ QUERIES = (
         venues=(USDM,),
         weight=FlatWeight(0),
         allowance=FUNDING_ALLOWANCE,
-        params=(ANY_SYMBOL, *_WINDOW),
+        params=(
+            Param("symbol", "series", fundings, f"{_SYMBOL_DOC}; every symbol if left out."),
+            *_WINDOW,
+        ),
         handler=funding_rates,
         doc=_DOC,
     ),
@@ -198,7 +192,7 @@ QUERIES = (
         path="/v1/fundingRate",
         venues=(COINM,),
         weight=FlatWeight(1),
-        params=(ONE_SYMBOL, *_WINDOW),
+        params=(Param("symbol", "series", fundings, f"{_SYMBOL_DOC}.", required=True), *_WINDOW),
         handler=funding_rates,
         doc=_DOC,
     ),

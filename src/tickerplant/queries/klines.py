@@ -33,7 +33,7 @@ from tickerplant.queries.param import (
     contracts_anywhere,
     count,
     interval,
-    market_anywhere,
+    market_with_candles,
 )
 from tickerplant.queries.query import LimitWeight, Query
 from tickerplant.units import DAY_MS
@@ -162,7 +162,7 @@ def index_price_klines(page: Page, contracts: Sequence[Market]) -> Raw:
 SYMBOL = Param(
     "symbol",
     "market",
-    market_anywhere,
+    market_with_candles,
     "The symbol; in the merged universe of either venue.",
     required=True,
 )

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text, round_div
 from tickerplant.market.bars import OPEN, OPEN_TIME
 from tickerplant.queries import request_errors
-from tickerplant.queries.param import ONE_SYMBOL
+from tickerplant.queries.param import ONE_SYMBOL, Param, listed_market
 from tickerplant.queries.query import FlatWeight, Query, Rows
 from tickerplant.queries.statistics import (
     ONE_PAIR,
@@ -26,6 +26,10 @@ from tickerplant.venue import COINM, USDM
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
+
+
+NOT_TRADING = frozenset({"PENDING_TRADING", "DELIVERING", "DELIVERED", "SETTLING", "CLOSE"})
+"""The statuses in which production refuses the present open interest."""
 
 
 class OpenInterest(Struct, frozen=True, rename="camel"):
@@ -54,8 +58,10 @@ def open_interest(_markets: Markets, market: Market) -> OpenInterest:
     """Return the current open interest of a market.
 
     Raises:
-        RequestError: The source has not sent it.
+        RequestError: -4108, it does not trade yet, or not any more; or the source has not sent it.
     """
+    if market.instrument.status in NOT_TRADING:
+        raise request_errors.not_trading()
     present = current_positioning(market)
     instrument = market.instrument
     labelled = instrument.venue.always_pair
@@ -165,7 +171,7 @@ QUERIES = (
         path="/v1/openInterest",
         venues=(USDM, COINM),
         weight=FlatWeight(1),
-        params=(ONE_SYMBOL,),
+        params=(Param("symbol", "market", listed_market, "The symbol.", required=True),),
         handler=open_interest,
         doc="The current open interest of a symbol.",
     ),

@@ -20,6 +20,7 @@ from tickerplant.queries import request_errors
 if TYPE_CHECKING:
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
+    from tickerplant.market.series import FundingSeries
 
 Reader: TypeAlias = "Callable[[Markets, str, object], object]"
 """Takes the markets, the name of a parameter and its raw value; returns the parsed value.
@@ -31,6 +32,8 @@ INTEGER = "^[0-9]{1,20}$"
 SYMBOL = r"^[\w.-]{1,40}$"
 ANNOUNCED = "PENDING_TRADING"
 """The status of an announced contract, which has rules but no market data."""
+SETTLING = "SETTLING"
+"""The status of a delisted contract until it is removed; production refuses its candles."""
 LARGEST = 2**62
 """Enough for times in nanoseconds, with room to add to them in 64 bits."""
 
@@ -116,32 +119,51 @@ def word(name: str, value: object) -> str:
     return spelled.upper()
 
 
+def listed_market(markets: Markets, name: str, value: object) -> Market:
+    """Return the market of the symbol `value`, even if it does not trade yet.
+
+    Raises:
+        RequestError: -1121, the venue has no such symbol.
+    """
+    return _unless(markets.by_symbol.get(word(name, value)))
+
+
 def market(markets: Markets, name: str, value: object) -> Market:
     """Return the market of the symbol `value`.
 
     Raises:
         RequestError: -1121, the venue has no such symbol; -1122, it does not trade yet.
     """
-    return _begun(markets.by_symbol.get(word(name, value)))
+    return _unless(markets.by_symbol.get(word(name, value)), ANNOUNCED)
 
 
-def market_anywhere(markets: Markets, name: str, value: object) -> Market:
+def market_with_candles(markets: Markets, name: str, value: object) -> Market:
     """Return the market of the symbol `value`, from any venue that is listed here.
 
     Raises:
         RequestError: -1121, no venue that is listed here has such a symbol; -1122, it does not
-            trade yet.
+            trade yet, or is being settled.
     """
-    return _begun(markets.find_in_universe(word(name, value)))
+    return _unless(markets.find_in_universe(word(name, value)), ANNOUNCED, SETTLING)
 
 
-def _begun(found: Market | None) -> Market:
-    """Return `found` if it exists and has begun to trade."""
+def _unless(found: Market | None, *refused: str) -> Market:
+    """Return `found` if it exists and its status is none of `refused`."""
     if found is None:
         raise request_errors.invalid_symbol()
-    if found.instrument.status == ANNOUNCED:
+    if found.instrument.status in refused:
         raise request_errors.invalid_symbol_status()
     return found
+
+
+def fundings(markets: Markets, name: str, value: object) -> FundingSeries:
+    """Return the funding payments of the symbol `value`, even if it was removed.
+
+    Raises:
+        RequestError: -1121, the venue has no such symbol; -1122, it does not trade yet.
+    """
+    removed = markets.former_fundings.get(word(name, value))
+    return market(markets, name, value).fundings if removed is None else removed
 
 
 def pair(markets: Markets, name: str, value: object) -> str:

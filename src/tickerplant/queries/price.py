@@ -28,16 +28,18 @@ class LastPrice(Struct, frozen=True):
 def last_price(
     markets: Markets, market: Market | None, pair: str | None = None
 ) -> LastPrice | list[LastPrice] | Rows[LastPrice]:
-    """Return the last price of one market, of those of a pair, or of all that have traded.
+    """Return the last price of one market, of those of a pair, or of all that are known.
+
+    Before the first trade, price and time are 0.
 
     Raises:
-        RequestError: A symbol and a pair are named, or the named market has not traded yet.
+        RequestError: A symbol and a pair are named, or the trades of the named market are unknown.
     """
     return for_each_market(markets, market, pair, _last_price)
 
 
 def _last_price(market: Market) -> LastPrice:
-    if not market.last_trade_time_ms:
+    if not (market.last_trade_time_ms or market.is_untraded):
         raise request_errors.unknown_yet(f"The last price of {market.symbol}", "no trade yet")
     instrument = market.instrument
     return LastPrice(

@@ -1,7 +1,7 @@
 """The errors of rejected requests, with the exchange's codes and texts.
 
-Codes and texts are those of the error-code pages; -4021, -1130 and -4166 are as production sends
-them.
+Codes and texts are those of the error-code pages; -4021, -4108, -1130 and -4166 are as production
+sends them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def invalid_symbol() -> RequestError:
 
 
 def invalid_symbol_status() -> RequestError:
-    """A symbol that is announced but does not trade yet."""
+    """A symbol that is announced but does not trade yet, or the candles of one that is being settled."""
     return RequestError(-1122, "Invalid symbol status.")
 
 
@@ -69,6 +69,13 @@ def not_valid(name: str) -> RequestError:
 def invalid_statistic(name: str) -> RequestError:
     """The same error for the statistics under `/futures/data`, in production's words."""
     return RequestError(-1130, f"parameter '{name}' is invalid.")
+
+
+def not_trading() -> RequestError:
+    """The present open interest of a contract that does not trade yet, or not any more."""
+    return RequestError(
+        -4108, "Symbol is on delivering or delivered or settling or closed or pre-trading."
+    )
 
 
 def invalid_depth_limit(limit: int) -> RequestError:

@@ -167,8 +167,9 @@ class SimulatedExchange:
         now_ms = self._scheduler.now_ms
         self._opening_events.clear()
         self.registry.news.step()
+        before = set(self.contracts)
         self.registry.on_second(now_ms)
         self._tape += self._assets.at(now_ms)
-        if now_ms % FUNDS_MS == 0:
+        if now_ms % FUNDS_MS == 0 or self.contracts.keys() - before:  # a new one has a fund at once
             self._tape += self._funds.at(self.registry.traded, now_ms)
         self._scheduler.after(1000, self, self._on_second)
