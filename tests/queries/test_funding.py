@@ -16,8 +16,10 @@ from stage import BTCUSDT_260626
 
 from tickerplant.errors import RequestError
 from tickerplant.events import FundingPaid
+from tickerplant.instrument import Instrument
 from tickerplant.market.markets import Markets
-from tickerplant.profile import CURRENT, P2026Q1, P2026Q2
+from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
+from tickerplant.queries.funding import MARKED_SINCE_MS
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
@@ -109,6 +111,21 @@ def test_without_times_and_limit_linear_contracts_list_two_hundred() -> None:
         event = FundingPaid("BTCUSD_PERP", 1, 1, START_MS + hours * HOUR_MS)
         coin.by_symbol["BTCUSD_PERP"].apply(event)
     assert len(hours_of(get(coin, RATE, symbol="BTCUSD_PERP"))) == 100
+
+
+@pytest.mark.parametrize("profile", [P2026Q1, CURRENT])
+@pytest.mark.parametrize("instrument", [LINEAR, INVERSE])
+def test_a_payment_before_november_2023_has_no_mark_price(
+    instrument: Instrument, profile: Profile
+) -> None:
+    markets = markets_of(instrument, profile=profile)
+    for time_ms in (MARKED_SINCE_MS - 1, MARKED_SINCE_MS):
+        event = FundingPaid(instrument.symbol, 1, 6_500_000_000_000, time_ms)
+        markets.by_symbol[instrument.symbol].apply(event)
+    rows: Any = get(markets, RATE, symbol=instrument.symbol)
+    has_marks = instrument is LINEAR or profile is CURRENT
+    marks = ["", "65000.00000000"] if has_marks else [None, None]
+    assert [row.get("markPrice") for row in rows] == marks
 
 
 def test_coin_contracts_are_requested_by_symbol() -> None:

@@ -25,6 +25,7 @@ from tickerplant.queries import QUERIES
 from tickerplant.simulation.contract_calendar import ContractCalendar
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.mark_price import paid_ms
 from tickerplant.simulation.scheduler import Action
 from tickerplant.sources.simulated import open_market
 from tickerplant.units import HOUR_MS
@@ -195,8 +196,12 @@ def test_funding_is_paid_every_eight_hours_or_four() -> None:
     paid = [event for event in events if isinstance(event, FundingPaid)]
     assert [each.symbol for each in paid] == ["SUIUSDT"], "twelve o'clock is no eighth hour"
     exchange, plant = opened(("BTCUSDT", "SUIUSDT", "BTCUSD_PERP"), DELIVERY_MS - 3_000)
-    events = play(exchange, plant, DELIVERY_MS + 3_000)
-    paid = [event for event in events if isinstance(event, FundingPaid)]
+    events, paid = [], []
+    for now_ms, batch in batches(exchange, plant, DELIVERY_MS + 3_000):
+        events += batch
+        for each in (event for event in batch if isinstance(event, FundingPaid)):
+            assert each.time_ms == now_ms == paid_ms(each.symbol, DELIVERY_MS), "not before"
+            paid.append(each)
     assert {each.symbol for each in paid} == {"BTCUSDT", "SUIUSDT", "BTCUSD_PERP"}
     for each in paid:
         marks = [
@@ -207,7 +212,6 @@ def test_funding_is_paid_every_eight_hours_or_four() -> None:
         before = next(mark for mark in marks if mark.time_ms == DELIVERY_MS - 1000)
         then = next(mark for mark in marks if mark.time_ms == DELIVERY_MS)
         assert (each.rate, each.mark_price) == (before.funding_rate, then.mark_price)
-        assert events.index(each) < events.index(then)
         assert plant.markets[each.symbol].fundings.within(None, None, 1) == [each]
 
 

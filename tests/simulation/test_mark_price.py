@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.mark_price import MarkPriceCalculator, funding_rate
+from tickerplant.simulation.mark_price import MarkPriceCalculator, funding_rate, paid_ms
 from tickerplant.units import HOUR_MS
 
 START_MS = 1_780_000_000_000
@@ -124,7 +124,7 @@ def test_what_was_due_is_paid_at_the_funding_time_and_only_then() -> None:
         symbol="BTCUSDT",
         rate=reported[0].funding_rate or 0,
         mark_price=reported[1].mark_price,
-        time_ms=midnight + FUNDING_MS,
+        time_ms=paid_ms("BTCUSDT", midnight + FUNDING_MS),
     )
     assert due.rate == 2_000_000, "three per cent above the index is beyond the cap"
     assert paid == [None, due, None], "the rate that was told last"

@@ -17,7 +17,7 @@ from tickerplant.quarters import delivery_code
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.mark_price import funding_rate
+from tickerplant.simulation.mark_price import LATEST_MS, funding_rate
 from tickerplant.simulation.open_interest import SHARES
 from tickerplant.units import DAY_MS, HOUR_MS
 
@@ -32,9 +32,21 @@ def test_funding_was_paid_at_every_funding_time_since_the_listing(symbol: str) -
     past = EXCHANGE.history(symbol)
     instrument = past.inputs.instrument
     interval_ms = instrument.funding_interval_hours * HOUR_MS
-    times = [each.time_ms for each in past.fundings()]
+    late = [each.time_ms % interval_ms for each in past.fundings()]
+    times = [each.time_ms // interval_ms * interval_ms for each in past.fundings()]
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
     assert times == list(range(first_ms, START_MS + 1, interval_ms))
+    assert set(late) == set(range(LATEST_MS + 1)), "0 to 20 ms after the hour"
+
+
+def test_a_window_begins_and_ends_at_the_time_of_a_payment() -> None:
+    past = EXCHANGE.history("XRPUSDT")
+    for paid in EVERY_FUNDING[-50:]:
+        for start_ms, end_ms, found in ((0, 0, [paid]), (1, 2, []), (-2, -1, [])):
+            window = past.fundings(paid.time_ms + start_ms, paid.time_ms + end_ms, 5)
+            assert list(window) == found
+        assert past.fundings(None, paid.time_ms, 1) == (paid,)
+        assert past.fundings(None, paid.time_ms - 1, 1) != (paid,)
 
 
 def test_the_amount_of_no_funding_rate_is_above_the_cap_of_the_contract() -> None:
@@ -54,13 +66,14 @@ def test_funding_agrees_with_the_candles_of_premium_and_mark(symbol: str) -> Non
     marks = {row[OPEN_TIME]: row for row in past.marks.hours().tolist()}
     checked = 0
     for paid in past.fundings():
-        before = [premiums.get(paid.time_ms - n * HOUR_MS) for n in range(hours, 0, -1)]
+        due_ms = paid.time_ms // HOUR_MS * HOUR_MS
+        before = [premiums.get(due_ms - n * HOUR_MS) for n in range(hours, 0, -1)]
         inside = [row for row in before if row is not None]
-        if len(inside) < hours or paid.time_ms not in marks:
+        if len(inside) < hours or due_ms not in marks:
             continue
         average = sum(row[CLOSE] for row in inside) / len(inside) / one
         assert paid.rate / one == pytest.approx(funding_rate(average, hours), abs=2e-4)
-        assert paid.mark_price == pytest.approx(marks[paid.time_ms][1], abs=2)
+        assert paid.mark_price == pytest.approx(marks[due_ms][1], abs=2)
         checked += 1
     assert checked > 500
     assert len({paid.rate for paid in past.fundings()}) > 20, "rates differ"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+MARKED_SINCE_MS = 1_698_796_800_000
+"""Earlier payments, before 2023-11-01, have no mark price: `""`, as in captured responses."""
 REGULAR = "Regular"
 USUAL_INTERVAL_HOURS = 8
 USUAL_CAP = 2_000_000
@@ -117,7 +119,8 @@ def _paid(
 
 def _rate(markets: Markets, paid: FundingPaid) -> FundingRate | LateFundingRate:
     rate = decimal_text(paid.rate, RATE_DECIMALS)
-    mark = decimal_text(paid.mark_price, RATE_DECIMALS)
+    marked = paid.time_ms >= MARKED_SINCE_MS
+    mark = decimal_text(paid.mark_price, RATE_DECIMALS) if marked else ""
     if markets.profile.funding_rate_type:
         return LateFundingRate(paid.symbol, paid.time_ms, rate, mark, REGULAR)
     if markets.venue.funding_carries_mark:

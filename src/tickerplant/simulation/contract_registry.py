@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import log
 from random import Random
 from typing import TypeAlias
@@ -15,6 +16,7 @@ from tickerplant.events import (
     ContractChanged,
     Delivered,
     Event,
+    FundingPaid,
     Level,
     MarkPrice,
 )
@@ -122,6 +124,9 @@ class ContractRegistry:
             Positions(inputs, underlying.activity_level),
             None if underlying.composite else Basket(instrument, seed),
             profile,
+            Random(f"{seed} {instrument.symbol} delays")
+            if instrument.quote_asset == "USDC"
+            else underlying.delays,
         )
         self.contracts[instrument.symbol] = contract
         opening = self._opening(contract, underlying, bids, asks)
@@ -172,7 +177,8 @@ class ContractRegistry:
                 continue
             mark = self._mark(contract, underlyings[instrument.base_asset], now_ms)
             if contract.mark.paid is not None:
-                tape.append(contract.mark.paid)
+                paid = contract.mark.paid
+                self._scheduler.after(paid.time_ms - now_ms, self, partial(self._pay, paid))
             tape.append(mark)
             if not contract.market.is_halted:
                 price = mark.mark_price * 10**instrument.price.decimals / 10**8
@@ -186,6 +192,12 @@ class ContractRegistry:
                 tape.append(basket.at(mark.index_price, now_ms))
         for action in self._plans.pop(now_ms, ()):
             action(now_ms)
+
+    def _pay(self, paid: FundingPaid, _: int) -> None:
+        self._tape.append(paid)
+
+    def flush(self) -> None:
+        """Do nothing: payments are published when they are due."""
 
     def _compose(self, underlying: LiveUnderlying, now_ms: int) -> None:
         """Publish the composite index and move its contract towards it."""

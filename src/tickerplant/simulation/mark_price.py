@@ -9,6 +9,7 @@ most 0.05 %, per 8 hours. Settlement: the average index of the last hour before 
 from __future__ import annotations
 
 from collections import deque
+from zlib import crc32
 
 from tickerplant.events import FundingPaid, MarkPrice
 from tickerplant.instrument import RATE_ONE, Instrument, round_div
@@ -19,6 +20,8 @@ INTEREST_RATE = 0.0001
 """Per eight hours."""
 CLAMP = 0.0005
 FIRST_FUNDING_RATE = 0.0001
+LATEST_MS = 20
+"""Longest time from a funding time to the payment."""
 SETTLEMENT_MS = HOUR_MS
 """Dated contracts are settled at the average index of this time before their delivery."""
 
@@ -28,6 +31,11 @@ def funding_rate(average_premium: float, interval_hours: int, cap: float = 0.02)
     step = min(max(INTEREST_RATE - average_premium, -CLAMP), CLAMP)
     rate = (average_premium + step) / (8 / interval_hours)
     return min(max(rate, -cap), cap)
+
+
+def paid_ms(symbol: str, due_ms: int) -> int:
+    """Return when the funding of a funding time is paid: at most `LATEST_MS` later."""
+    return due_ms + crc32(f"{symbol} {due_ms}".encode()) % (LATEST_MS + 1)
 
 
 class MarkPriceCalculator:
@@ -50,7 +58,7 @@ class MarkPriceCalculator:
         self._settle_sum, self._settle_count = 0, 0
         self._index = 0
         self.paid: FundingPaid | None = None
-        """The funding paid at the latest second, if that was a funding time."""
+        """The funding that is paid in the latest second, if that was a funding time."""
 
     @property
     def settlement(self) -> int:
@@ -84,7 +92,8 @@ class MarkPriceCalculator:
         self.paid = None
         if funded:
             rate = round(self._last_rate * RATE_ONE)
-            self.paid = FundingPaid(self._instrument.symbol, rate, mark, now_ms)
+            symbol = self._instrument.symbol
+            self.paid = FundingPaid(symbol, rate, mark, paid_ms(symbol, now_ms))
         return MarkPrice(
             symbol=self._instrument.symbol,
             mark_price=mark,

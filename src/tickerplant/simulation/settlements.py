@@ -9,7 +9,7 @@ from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_ONE
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.history_inputs import HistoryInputs
-from tickerplant.simulation.mark_price import funding_rate
+from tickerplant.simulation.mark_price import LATEST_MS, funding_rate, paid_ms
 from tickerplant.simulation.price_paths import Floats, values_at
 from tickerplant.units import HOUR_MS
 
@@ -25,7 +25,7 @@ def fundings(
 ) -> tuple[FundingPaid, ...]:
     """Return the funding payments since the listing; none for dated contracts.
 
-    Returns at most `limit` of those in [`start_ms`, `end_ms`]: with a start the first ones,
+    Returns at most `limit` of those paid in [`start_ms`, `end_ms`]: with a start the first ones,
     otherwise the latest ones. Only these are generated.
     """
     instrument = inputs.instrument
@@ -37,8 +37,13 @@ def fundings(
     times_ms = np.arange(first_ms, inputs.start_ms + 1, interval_ms, dtype=np.int64)
     if end_ms is not None:
         times_ms = times_ms[times_ms <= end_ms]
+        if len(times_ms) and paid_ms(instrument.symbol, int(times_ms[-1])) > end_ms:
+            times_ms = times_ms[:-1]
     if start_ms is not None:
-        times_ms = times_ms[times_ms >= start_ms][:limit]
+        times_ms = times_ms[times_ms >= start_ms - LATEST_MS]
+        if len(times_ms) and paid_ms(instrument.symbol, int(times_ms[0])) < start_ms:
+            times_ms = times_ms[1:]
+        times_ms = times_ms[:limit]
     elif limit is not None:
         times_ms = times_ms[max(len(times_ms) - limit, 0) :]
     offsets_ms = (np.arange(SAMPLES, 0, -1) - 0.5) / SAMPLES * interval_ms
@@ -52,7 +57,7 @@ def fundings(
             instrument.symbol,
             round(funding_rate(average, hours, cap) * RATE_ONE),
             int(mark),
-            time_ms,
+            paid_ms(instrument.symbol, time_ms),
         )
         for average, mark, time_ms in zip(*columns, strict=True)
     )
