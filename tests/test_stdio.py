@@ -100,6 +100,15 @@ def test_a_server_ends_well_without_a_standard_error(trade: str) -> None:
     assert run("replay", trade, *options, stderr="gone")[0] == 0
 
 
+def test_a_server_serves_without_both_and_no_socket_takes_their_place(trade: str) -> None:
+    options = ("--wait-for", "0", "--exit-at-end", "--usdm-port", "0", "--coinm-port", "0")
+    assert run("replay", trade, *options, stdout="closed", stderr="closed") == (0, "")
+    installed = "from tickerplant.stdio import install; install(); import socket, sys; "
+    program = f"exec {sys.executable} -c '{installed} sys.exit(socket.socket().fileno())'"
+    done = subprocess.run(f"{program} <&- >&- 2>&-", shell=True, check=False)  # noqa: S602  # our own
+    assert done.returncode == 3
+
+
 @WAYS
 def test_a_broken_pipe_is_a_success_and_a_full_disk_a_failure(way: str, buffered: bool) -> None:
     status, err = run("streams", buffered=buffered, stdout=way)

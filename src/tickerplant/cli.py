@@ -266,7 +266,7 @@ def simulate(**options: Any) -> int:
 
 @commands.command(cls=SettingsCommand)
 @PATHS
-def replay(paths: tuple[str, ...], **options: Any) -> None:
+def replay(paths: tuple[str, ...], **options: Any) -> int:
     """Serve recordings as a live feed, merged by time.
 
     PATH is the folder of a recording, a folder of such folders, a segment, or a file
@@ -277,7 +277,7 @@ def replay(paths: tuple[str, ...], **options: Any) -> None:
     settings = _settings("replay", ReplaySettings, options)
     from tickerplant.serving import replay as serving
 
-    serving.replay(settings, paths, click.echo)
+    return serving.replay(settings, paths, click.echo)
 
 
 @commands.command(cls=SettingsCommand)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -33,7 +35,16 @@ def install() -> None:
 
     Standard error drops what it cannot write.  Standard output raises `CannotPrint` the first time
     and drops everything after that; characters that its encoding lacks become similar ASCII ones.
+    The null device takes the place of one that is closed, and of a closed standard input: otherwise the
+    next socket would, and the log would be written into it.
     """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):  # there is no null device
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets this number
+                setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
     codecs.register_error(_ASCII_FALLBACK, _ascii_fallback)
     sys.stdout = _rewrapped(sys.stdout, _Output, _ASCII_FALLBACK)
     sys.stderr = _rewrapped(sys.stderr, _Errors, "backslashreplace")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tickerplant.server.certificate import (
     ServedCertificate,
     context_of,
     own_certificate,
+    own_folder,
 )
 from tickerplant.server.server import Server
 from tickerplant.serving.ready import Offer, examples_of, ready_line, symbol_counts_of
@@ -32,6 +34,14 @@ def written(folder: Path, name: str, pem: bytes) -> str:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> OwnCertificate:
     return own_certificate(tmp_path_factory.mktemp("tls"), [])
+
+
+def test_a_user_without_a_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_242_424)
+    with pytest.raises(ConfigError, match="set XDG_CACHE_HOME"):
+        own_folder()
 
 
 @pytest.fixture

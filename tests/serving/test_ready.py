@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from msgspec import structs
@@ -55,6 +57,14 @@ def test_what_is_offered_to_paste_holds_nothing_for_a_shell(
     assert curl.startswith(f"  curl 'http://{ADDRESS}/fapi")
     assert curl.endswith(offered)
     assert all(line.isprintable() for line in lines)
+
+
+def test_the_address_is_told_where_the_current_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    assert ADDRESS in ready_line(offer_of(open_plant([BTCUSDT])), as_json=False)
 
 
 def test_the_address_for_browsers_is_named_if_they_get_a_page() -> None:

@@ -113,10 +113,14 @@ async def test_a_worker_that_dies_again_and_again_is_tried_ever_more_rarely(tmp_
 @PROCESSES
 @looped_on_sockets
 async def test_workers_that_cannot_serve_end_the_start_with_their_reason(tmp_path: Path) -> None:
-    (tmp_path / "fails-2").write_text("no memory")
-    with pytest.raises(TickerplantError, match=r"^worker 2 cannot serve: no memory$"):
+    output = StringIO()
+    logs.configure("text", "info", output)
+    for number in (1, 2):
+        (tmp_path / f"fails-{number}").write_text("no memory")
+    with pytest.raises(TickerplantError, match=r"^worker \d cannot serve: no memory$"):
         async with working(tmp_path, 2):
             pass
+    assert not output.getvalue(), "none is replaced"
 
 
 @PROCESSES

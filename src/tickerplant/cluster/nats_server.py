@@ -58,6 +58,8 @@ _EXPECTED = "Plaintext passwords detected"
 """A warning about the configuration, which only this user can read, and not for long."""
 _SLOW = "Slow Consumer"
 """A notice that matters like a warning."""
+_BEFORE_DUMP = ("runtime: may need", "fatal error: ", "panic: ")
+"""Beginnings of the line that says why its runtime ends it; many lines about its threads follow."""
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -146,9 +148,13 @@ class NatsServer:
         """Start the process, and return when it accepts connections.
 
         Raises:
-            BusError: it ended instead, or takes too long.
+            BusError: it ended instead, or takes too long, or there is no temporary folder.
         """
-        folder = tempfile.mkdtemp(prefix="tickerplant-bus-")
+        try:
+            folder = tempfile.mkdtemp(prefix="tickerplant-bus-")
+        except OSError as error:
+            text = f"{PROGRAM} needs a temporary folder (TMPDIR): {error.strerror}"
+            raise BusError(text) from None
         self._started = asyncio.get_running_loop().create_future()
         self._last_lines.clear()
         self._password = secrets.token_hex(16)
@@ -206,7 +212,8 @@ class NatsServer:
             elif text == _READY and not self._started.done():
                 self._started.set_result(None)
             is_notice = found is not None and found["level"] == "INF"
-            if (is_notice and _SLOW not in text) or _EXPECTED in text or not text:
+            is_dump = bool(self._last_lines) and self._last_lines[-1].startswith(_BEFORE_DUMP)
+            if (is_notice and _SLOW not in text) or _EXPECTED in text or not text or is_dump:
                 continue
             self._last_lines.append(text)
             if self._started.done():

@@ -190,15 +190,23 @@ def own_certificate(folder: Path, names: Iterable[str]) -> OwnCertificate:
             if not wanted <= kept:
                 _issue(own, wanted | kept)
     except OSError as error:
-        expected = f"a folder for the certificate, {folder}, that can be written ({error.strerror})"
+        expected = f"a folder for the certificate, {folder}, that can be written ({error.strerror}): set XDG_CACHE_HOME"
         raise ConfigError(_SELF, "self", expected) from None
     return own
 
 
 def own_folder() -> Path:
-    """Return the folder of the generated certificate."""
+    """Return the folder of the generated certificate.
+
+    Raises:
+        ConfigError: the user has no folder.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "tickerplant" / "tls"
+    try:
+        return Path(cache).expanduser() / "tickerplant" / "tls"
+    except RuntimeError:
+        expected = "a folder for the certificate, but this user has none: set XDG_CACHE_HOME"
+        raise ConfigError(_SELF, "self", expected) from None
 
 
 def _names(others: Iterable[str]) -> frozenset[str]:

@@ -17,7 +17,7 @@ from tickerplant.cluster.connection import BusConnection, BusSettings, end
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.config.settings import EdgeSettings, ListenSettings
 from tickerplant.edge.server import EdgeServer
-from tickerplant.errors import BusError, ConfigError
+from tickerplant.errors import BusError, ConfigError, TickerplantError
 from tickerplant.logs import Complaints
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
@@ -33,7 +33,7 @@ from tickerplant.serving.process import (
     unless,
 )
 from tickerplant.serving.ready import Offer, announce, totals_lines
-from tickerplant.serving.run import Echo
+from tickerplant.serving.run import FAILED, Echo
 from tickerplant.serving.shared_ports import Sockets
 from tickerplant.serving.tls import Tls, follow_hangups, tls_of
 from tickerplant.serving.workers import Workers
@@ -204,6 +204,11 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
         await asyncio.wait({serves.running, interrupted}, return_when=asyncio.FIRST_COMPLETED)
         if serves.running.done():
             serves.running.result()
+    except Exception as error:
+        if isinstance(error, TickerplantError):
+            raise
+        logs.logger().exception("! serving failed")
+        return FAILED
     finally:
         ended = "interrupted" if interrupted.done() else "it failed"
         await serves.stop()

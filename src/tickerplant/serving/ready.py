@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -173,8 +174,9 @@ def _program() -> str:
 
 def _shown(path: Path) -> str:
     """Return a path, relative if it is in the current folder, for a shell."""
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    with suppress(OSError, ValueError):  # the folder is gone, or another one
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 def totals_text(totals: ServerTotals, events: int | None, seconds: float) -> str:

@@ -27,8 +27,8 @@ FAULTY_SLICE_MESSAGES = 16
 lost before the replay waits for the client."""
 
 
-def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
-    """Serve recordings until interrupted, or with `exit_at_end` until they end.
+def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> int:
+    """Serve recordings until interrupted, or with `exit_at_end` until they end; return the exit status.
 
     Raises:
         ConfigError: a setting cannot be used.
@@ -40,7 +40,7 @@ def replay(settings: ReplaySettings, paths: Sequence[str], echo: Echo) -> None:
     stream = cast("TextIO", status_line) if status_line.is_terminal else None
     logs.configure(settings.log_format, settings.log_level, stream)
     service = replay_service(settings, scanned(paths), status_line)
-    event_loop.run(serve(settings, service, echo))
+    return event_loop.run(serve(settings, service, echo))
 
 
 def scanned(paths: Sequence[str]) -> Scan:

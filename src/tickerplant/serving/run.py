@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from tickerplant.config.settings import ServeSettings
-from tickerplant.errors import HIDDEN, ConfigError
+from tickerplant.errors import HIDDEN, ConfigError, TickerplantError
 from tickerplant.faults.board import FaultBoard, FaultOn, faults_text
 from tickerplant.faults.clock import MarketClock
 from tickerplant.instrument import Instrument
+from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.protocol.close_reasons import ENDED
@@ -57,7 +58,7 @@ TIMES_OF_WORKERS = (
     "Workers and edges have no market time: faults that happen by time differ between runs."
 )
 FAILED = 1
-"""Exit status when everything was served but not everything was recorded."""
+"""Exit status when not everything was recorded, or serving ended by an unexpected error."""
 Echo: TypeAlias = Callable[[str], object]
 """Prints lines for the user: the addresses when ready, the totals at the end."""
 
@@ -129,7 +130,7 @@ def fault_board(settings: ServeSettings, service: Service) -> FaultBoard:
     return FaultBoard(clock, settings.fault_seed)
 
 
-async def serve(  # noqa: PLR0915  # from start to end
+async def serve(
     settings: ServeSettings,
     service: Service,
     echo: Echo,
@@ -146,7 +147,7 @@ async def serve(  # noqa: PLR0915  # from start to end
         scenarios: What starts together with the source; those of the settings if missing.
 
     Returns:
-        The exit status: 0, or 1 if not everything was recorded.
+        The exit status: 0, or 1 if not everything was recorded, or by an unexpected error.
 
     Raises:
         ConfigError: an address, a port or a stream to record cannot be used.
@@ -196,42 +197,61 @@ async def serve(  # noqa: PLR0915  # from start to end
     except BaseException:
         await front.stop()
         raise
-    recording, ended = asyncio.create_task(taps.run()) if taps else None, "it failed"
+    recording, ended = asyncio.create_task(taps.run()) if taps else None, ""
     try:
         service.on_ready()
         # Whoever reads the addresses may end it at once.
         interrupted = interrupted or interruption()
         announce(_offer(settings, front, server, service, tls), echo, as_json=settings.json)
-        freeze_objects()
-        if service.ends_with_input:
-            end_with_input(interrupted)
-        follow_hangups(tls, settings)
-        source = asyncio.create_task(service.drive(front))
-        failure = {joined.failure} if joined else set()
-        await asyncio.wait({source, interrupted, *failure}, return_when=asyncio.FIRST_COMPLETED)
-        if source.done():
-            source.result()
-            front.end_streams(ENDED)
-            if service.lingers:
-                await interrupted
-        source.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await source
-        for each in failure:
-            if each.done():
-                each.result()
-        ended = "interrupted" if interrupted.done() else "the time is up"
+        ended = "it failed"
+        ended = await _drive(settings, service, front, joined, tls, interrupted)
+    except Exception as error:
+        if not ended or isinstance(error, TickerplantError):
+            raise
+        logger().exception("! serving failed")
+        return FAILED
     finally:
         if recording is not None:
             recording.cancel()
-        recorded = taps.close(ended) if taps else ()
+        recorded = taps.close(ended or "it did not start") if taps else ()
         await front.stop()
         seconds, events = time.monotonic() - started_s, plant.published.total()
         for line in totals_lines(
             front.totals, events, seconds, ended, recorded, as_json=settings.json
         ):
-            echo(line)
+            if ended:
+                echo(line)
     return FAILED if taps and taps.has_failed else 0
+
+
+async def _drive(
+    settings: ServeSettings,
+    service: Service,
+    front: Front,
+    joined: BusFront | None,
+    tls: Tls | None,
+    interrupted: asyncio.Future[None],
+) -> str:
+    """Drive the plant until something ends it, and return what that was."""
+    freeze_objects()
+    if service.ends_with_input:
+        end_with_input(interrupted)
+    follow_hangups(tls, settings)
+    source = asyncio.create_task(service.drive(front))
+    failure = {joined.failure} if joined else set()
+    await asyncio.wait({source, interrupted, *failure}, return_when=asyncio.FIRST_COMPLETED)
+    if source.done():
+        source.result()
+        front.end_streams(ENDED)
+        if service.lingers:
+            await interrupted
+    source.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await source
+    for each in failure:
+        if each.done():
+            each.result()
+    return "interrupted" if interrupted.done() else "the time is up"
 
 
 def refuse_guessable(settings: ServeSettings) -> None:

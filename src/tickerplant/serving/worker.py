@@ -44,8 +44,10 @@ def main() -> None:
     os.set_blocking(sys.stdout.fileno(), False)  # a parent that stands still does not stop us
     try:
         status = event_loop.run(_work())
-    except TickerplantError as error:
-        _say(Refused(str(error)))
+    except Exception as error:  # noqa: BLE001  # the parent says what it is
+        name = "" if isinstance(error, TickerplantError) else f"{type(error).__name__}: "
+        _say(Refused(f"{name}{error}"))
+        logs.logger().debug("! it cannot serve", exc_info=True)
         status = 2
     sys.exit(status)
 
@@ -104,6 +106,10 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
             edge.running.result()
         if ordered.done() and not ordered.result():  # the parent was killed
             edge.server.lose_clients()
+    except Exception as error:
+        if not isinstance(error, TickerplantError):
+            logs.logger().exception("! serving failed")
+        raise
     finally:
         telling.cancel()
         await edge.stop()

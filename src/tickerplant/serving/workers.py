@@ -189,7 +189,7 @@ class Workers:
                 return
             if not self._ready.done():
                 self._ready.set_exception(TickerplantError(f"worker {slot.number} {how}"))
-                self._ready.exception()  # whoever waited may have gone
+            if self._ready.exception():  # nothing is served
                 return
             slot.deaths = 1 if loop.time() - began_s > STEADY_S else slot.deaths + 1
             pause_s = self._pauses_s[min(slot.deaths, len(self._pauses_s)) - 1]
