@@ -43,7 +43,7 @@ _CONTRACT_TYPE = re.compile(
 FREE = r"[^@!/<>\s]+?"
 """A symbol or pair: anything without the characters that structure a name."""
 _is_free = re.compile(FREE).fullmatch
-_is_symbol = re.compile(r"[\w.-]+").fullmatch
+_has_letters = re.compile(r"[\w.-]+").fullmatch
 """Letters, of any script, digits, and what else the exchange allows in a symbol."""
 
 
@@ -141,6 +141,16 @@ def fills(text: str) -> bool:
     return (text.isalnum() or _is_free(text) is not None) and text == text.upper().lower()
 
 
+def is_symbol(value: object) -> bool:
+    """Return whether `value` can be a symbol, in any case."""
+    return (
+        isinstance(value, str)
+        and len(value) <= MAX_SYMBOL_CHARS
+        and _has_letters(value) is not None
+        and fills(value.lower())
+    )
+
+
 def symbol_part(argument: str, value: object) -> str:
     """Return a symbol or pair as stream names contain it: in lower case.
 
@@ -151,15 +161,12 @@ def symbol_part(argument: str, value: object) -> str:
     Raises:
         ConfigError: It cannot be a symbol.
     """
-    shown = value
-    if isinstance(value, str):
-        if len(value) > MAX_SYMBOL_CHARS:
-            shown = f"{value[:MAX_SYMBOL_CHARS]}…"
-        elif _is_symbol(value) and fills(part := value.lower()):
-            return part
+    if isinstance(value, str) and is_symbol(value):
+        return value.lower()
+    is_long = isinstance(value, str) and len(value) > MAX_SYMBOL_CHARS
     raise ConfigError(
         argument,
-        shown,
+        f"{str(value)[:MAX_SYMBOL_CHARS]}…" if is_long else value,
         f"a {argument} such as BTCUSDT (at most {MAX_SYMBOL_CHARS} letters, digits, '_', '-' and '.')",
     )
 

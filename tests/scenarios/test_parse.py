@@ -35,6 +35,13 @@ def test_a_scenario_has_its_changes_in_the_order_of_their_times() -> None:
     assert [change.is_market for change in scenario.changes] == [False, True]
 
 
+def test_a_scenario_takes_symbols_of_any_script() -> None:
+    listing = "market = 'list'\nsymbols = ['币安人生usdt', '4USDC']"
+    (change,) = parse_scenario(f"{HEAD}[[change]]\n{AT}{listing}", "day.toml").changes
+    assert isinstance(change.action, Lever)
+    assert change.action.symbols == ("币安人生USDT", "4USDC")
+
+
 def test_texts_are_paragraphs_without_line_breaks() -> None:
     text = f'happened = """\nIn 2010\nit fell.\n\nIt rose.\n"""\n{HEAD}{SHOCK}'
     assert parse_scenario(text, "day.toml").happened == "In 2010 it fell.\n\nIt rose."

@@ -217,7 +217,7 @@ def refusal(*options: str, capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--symbols", "BTCUSTD"), "did you mean BTCUSDT?"),
+        (("--symbols", "BTCUSTD"), "did you mean BTCUSDT or BTCUSDC?"),
         (("--speed", "quick"), "expected step, or a number"),
         (("--workers", "2"), "a test server is one process"),
         (("--scenario", "flash-crsh"), "did you mean flash-crash?"),

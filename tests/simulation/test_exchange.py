@@ -260,6 +260,24 @@ def test_a_leading_contract_does_the_same_whoever_else_is_listed(
     assert lonely == encoded([event for event in events if event.symbol == alone])
 
 
+@pytest.mark.heavy
+def test_a_pair_in_usdc_has_a_path_of_its_own_near_that_in_usdt_and_changes_no_other(
+    events: list[Event],
+) -> None:
+    exchange = make(symbols=(*SYMBOLS, "BTCUSDC"))
+    with_it = run(exchange, SECONDS)
+    assert encoded([each for each in with_it if each.symbol != "BTCUSDC"]) == encoded(events)
+    last: dict[str, dict[int, float]] = {"BTCUSDC": {}, "BTCUSDT": {}}
+    for each in with_it:
+        if isinstance(each, BookTicker) and each.symbol in last:
+            scale = exchange.contracts[each.symbol].instrument.price.decimals
+            last[each.symbol][each.transaction_time_ms // 1000] = each.bid_price / 10**scale
+    mine, theirs = last["BTCUSDC"], last["BTCUSDT"]
+    assert mine.keys() == theirs.keys()
+    assert mine != theirs, "its own path"
+    assert all(mine[second] == pytest.approx(theirs[second], rel=5e-4) for second in mine)
+
+
 def test_a_follower_without_its_leader_still_trades() -> None:
     seen = Counter(type(event) for event in run(make(symbols=("BTCUSD_PERP",)), 10))
     assert seen[Trade] > 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tickerplant.errors import ConfigError
 from tickerplant.instrument import TRADIFI_PERPETUAL
-from tickerplant.profile import CURRENT, PROFILES
+from tickerplant.profile import CURRENT, PROFILES, Profile
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.underlyings import generate_underlyings
 from tickerplant.venue import COINM, USDM
@@ -28,7 +28,11 @@ def test_the_standard_exchange_has_both_venues_and_dated_contracts() -> None:
     indices = [each.symbol for each in perpetual if each.underlying_type == "INDEX"]
     dated = [each.symbol for each in listed if each.venue == USDM and not each.perpetual]
     coin = [each.symbol for each in listed if each.venue == COINM]
-    assert len(perpetual) == 28, "24 USDⓈ-M perpetuals on coins, three TradFi ones, an index"
+    in_usdc = [each.symbol for each in listed if each.quote_asset == "USDC"]
+    assert len(perpetual) == 29, (
+        "24 USDⓈ-M perpetuals on coins, three TradFi ones, an index, in USDC"
+    )
+    assert in_usdc == ["BTCUSDC"]
     assert tradfi == ["XAUUSDT", "TSLAUSDT", "NVDAUSDT"]
     assert indices == ["DEFIUSDT"]
     assert dated == ["BTCUSDT_260327", "BTCUSDT_260626", "ETHUSDT_260327"]
@@ -130,6 +134,37 @@ def test_a_full_exchange_has_the_given_number_of_different_contracts() -> None:
     assert [each.symbol for each in listed] == [
         each.symbol for each in instruments(at("2026-02-10"), symbol_count=500)
     ]
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_from_fifty_on_a_list_has_names_of_all_kinds(profile: Profile) -> None:
+    listed = instruments(at("2026-02-10"), None, 50, profile.underlying_types)
+    names = {each.base_asset for each in listed if each.perpetual}
+    assert any(not name.isascii() for name in names)
+    assert any(len(name) == 1 for name in names)
+    assert {name for name in names if name[0].isdigit()} > {"1000PEPE"}
+    assert {each.symbol for each in listed} > {"BTCUSDC", "ETHUSDC", "BNBUSDC"}
+
+
+def test_a_pair_in_usdc_is_a_contract_of_its_own_with_its_own_rules() -> None:
+    btc, eth, shib = instruments(at("2026-02-10"), ["BTCUSDC", "ETHUSDC", "1000SHIBUSDC"])
+    assert {each.quote_asset for each in (btc, eth, shib)} == {"USDC"}
+    assert {each.margin_asset for each in (btc, eth, shib)} == {"USDC"}
+    assert (btc.pair, btc.base_asset, btc.sub_types) == ("BTCUSDC", "BTC", ("USDC",))
+    assert (btc.price.decimals, btc.price.text[btc.tick_size], btc.min_notional) == (1, "0.1", 100)
+    assert btc.onboard_date_ms == at("2024-01-03T12:30"), "not with the first contracts"
+
+
+def test_symbols_of_unusual_names_are_chosen_in_any_case() -> None:
+    names = ["币安人生usdt", "1000shibUSDT", "4usdt", "wUSDT", "币安人生USDT"]
+    chosen = instruments(at("2026-02-10"), names)
+    assert [each.symbol for each in chosen] == ["币安人生USDT", "1000SHIBUSDT", "4USDT", "WUSDT"]
+
+
+@pytest.mark.parametrize("symbol", ["BTCEUR", "BTCFDUSD", "BTC", "USDC"])
+def test_a_pair_in_another_asset_is_refused(symbol: str) -> None:
+    with pytest.raises(ConfigError, match="USDT and USDC"):
+        instruments(at("2026-02-10"), [symbol])
 
 
 def test_made_up_coins_never_share_a_name() -> None:

@@ -11,6 +11,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.insurance_funds import InsuranceFunds
 from tickerplant.sources.simulated import open_market
+from tickerplant.venue import USDM
 
 START_MS = 1_780_000_000_250
 LISTED = {each.symbol: each for each in instruments(START_MS)}
@@ -33,7 +34,7 @@ def test_every_contract_of_usdm_has_one_fund() -> None:
     assert [fund.symbols[0] for fund in reported] == ["BTCUSDT", "ADAUSDT", "XAUUSDT"]
     shared = [symbol for fund in reported for symbol in fund.symbols]
     assert len(shared) == len(set(shared))
-    assert set(shared) == {symbol for symbol in LISTED if "USDT" in symbol}
+    assert set(shared) == {each.symbol for each in LISTED.values() if each.venue is USDM}
 
 
 def test_a_fund_has_what_a_forced_order_got_better_than_bankruptcy() -> None:
@@ -44,6 +45,7 @@ def test_a_fund_has_what_a_forced_order_got_better_than_bankruptcy() -> None:
     funds.take_in(forced("BTCUSDT", "BUY", 10, 6_500_000, 6_499_900), LISTED["BTCUSDT"])
     funds.take_in(forced("TSLAUSDT", "SELL", 100, 40_000, 40_000), LISTED["TSLAUSDT"])
     funds.take_in(forced("BTCUSD_PERP", "SELL", 5, 650_000, 650_900), LISTED["BTCUSD_PERP"])
+    funds.take_in(forced("BTCUSDC", "SELL", 5, 650_000, 650_900), LISTED["BTCUSDC"])
     after = balances(funds)
     gained = {symbol: after[symbol] - before[symbol] for symbol in after}
     assert gained == {"major": 7_150_000, "other": 0, "tradfi": 0}, "0.0715 USDT"

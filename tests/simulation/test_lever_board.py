@@ -265,6 +265,18 @@ def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() ->
     assert of(DepthUpdate, events, "BTCUSD_PERP")[-1].transaction_time_ms > START_MS + 100_000
 
 
+@pytest.mark.parametrize("symbol", ["币安人生USDT", "ETHUSDC", "4USDC", "wUSDT", "1000000MOGUSDT"])
+def test_a_contract_of_any_name_in_usdt_or_usdc_is_listed_and_moved(symbol: str) -> None:
+    exchange = make(("ETHUSDT",), quoting=0.04)
+    pull(exchange, 0, market="list", symbols=symbol, notice="1s")
+    name = symbol.upper()
+    before = of(MarkPrice, run(exchange, 4_000), name)[-1]
+    pull(exchange, 4_100, market="shock", symbols=symbol, move=-0.1, over="1s")
+    after = of(MarkPrice, run(exchange, 10_000), name)[-1]
+    assert after.index_price == pytest.approx(before.index_price * 0.9, rel=0.02)
+    assert exchange.contracts[name].instrument.margin_asset == name[-4:]
+
+
 @pytest.fixture(scope="module")
 def exchange() -> SimulatedExchange:
     return make()
@@ -278,7 +290,9 @@ def exchange() -> SimulatedExchange:
         ({"market": "deliver", "symbols": "BTCUSDT"}, "a dated contract: BTCUSDT_260626"),
         ({"market": "funding", "rate": 0.01, "symbols": "BTCUSDT_260626"}, "a perpetual contract"),
         ({"market": "list", "symbols": "BTCUSDT"}, "not listed yet"),
-        ({"market": "list", "symbols": "BTC"}, "a coin followed by USDT"),
+        ({"market": "list", "symbols": "BTC"}, "a coin followed by USDT or USDC"),
+        ({"market": "list", "symbols": "NEWEUR"}, "a coin followed by USDT or USDC"),
+        ({"market": "list", "symbols": "NEW-USDT"}, "a coin followed by USDT or USDC"),
         ({"market": "list", "venue": "coinm"}, "usdm: new contracts are listed there"),
     ],
 )

@@ -45,6 +45,8 @@ def test_a_single_symbol_needs_no_list_and_a_duration_is_read() -> None:
         ({"market": "one_sided", "side": "bid"}, "side", "did you mean bids?"),
         ({"market": "halt", "symbols": []}, "symbols", "a symbol, or a list of symbols"),
         ({"market": "halt", "symbols": [7]}, "symbols", "7"),
+        ({"market": "halt", "symbols": ["A BUSDT"]}, "symbols", "A BUSDT"),
+        ({"market": "halt", "symbols": ["\u017fOLUSDT"]}, "symbols", "\u017fOLUSDT"),
         ({"market": "delist"}, "symbols", "symbols is missing"),
     ],
 )

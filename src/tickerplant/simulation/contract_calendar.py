@@ -16,9 +16,9 @@ from msgspec import structs
 
 from tickerplant.instrument import Instrument
 from tickerplant.quarters import deliveries_ms
-from tickerplant.simulation.instruments import new_dated, new_perpetual
+from tickerplant.simulation.instruments import coin_and_quote, new_dated, new_perpetual
 from tickerplant.simulation.scheduler import Action
-from tickerplant.simulation.underlyings import Underlying, generate_underlyings, underlying_named
+from tickerplant.simulation.underlyings import Underlying, generate_underlyings
 from tickerplant.units import HOUR_MS, MINUTE_MS
 from tickerplant.venue import VENUES
 
@@ -147,18 +147,18 @@ class ContractCalendar:
 
     # At any time
 
-    def list_coin(self, name: str | None, onboard_ms: int) -> str:
-        """Announce the perpetual contract of a coin, by default a new one; return its symbol.
+    def list_coin(self, symbol: str | None, onboard_ms: int) -> str:
+        """Announce a perpetual contract, by default that of a new coin; return its symbol.
 
         It starts trading at `onboard_ms`, a whole second.
         """
         taken = self.announced | self._traded.keys()
-        coins = self._coins if name is None else (underlying_named(name),)
-        instrument = next(
-            each
-            for each in (new_perpetual(coin, onboard_ms) for coin in coins)
-            if each.symbol not in taken
-        )
+        if symbol is None:
+            coin = next(each for each in self._coins if f"{each.name}USDT" not in taken)
+            instrument = new_perpetual(coin, onboard_ms)
+        else:
+            coin, quote = coin_and_quote(symbol)
+            instrument = new_perpetual(coin, onboard_ms, quote)
         self.announced.add(instrument.symbol)
         self._registry.announce(structs.replace(instrument, status="PENDING_TRADING"))
         self._registry.plan(onboard_ms, partial(self._open, instrument))

@@ -8,13 +8,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tickerplant.instrument import Instrument
-from tickerplant.simulation.underlyings import COINS, UNDERLYINGS, generate_underlying
+from tickerplant.simulation.underlyings import COINS, underlying_named
 from tickerplant.units import DAY_MS
 
-COINM_ORDERS = 0.17
-"""Orders of a COIN-M perpetual, relative to the main contract of its underlying."""
-COINM_TOUCH = 0.6
-COINM_ORDER_USD = 0.9
+MINOR_ORDERS = 0.17
+"""Orders of a perpetual on COIN-M or in USDC, relative to the main contract of its underlying."""
+MINOR_TOUCH = 0.6
+MINOR_ORDER_USD = 0.9
 DATED_ORDERS = 0.035
 DATED_TOUCH = 0.2
 DATED_REQUOTE_ACTIVITY = 0.35
@@ -187,16 +187,17 @@ class ContractProfile(Struct, frozen=True, kw_only=True):
 
 def contract_profile(instrument: Instrument) -> ContractProfile:
     """Return the profile of a contract; an underlying without a row is generated from its name."""
-    coin = UNDERLYINGS.get(instrument.base_asset) or generate_underlying(instrument.base_asset)
+    coin = underlying_named(instrument.base_asset)
+    is_minor = instrument.quote_asset != "USDT"
     orders, touch_usd, order_usd = coin.orders_per_s, coin.touch_usd, coin.order_usd
-    if instrument.venue.inverse:
-        orders *= COINM_ORDERS
-        touch_usd *= COINM_TOUCH
-        order_usd *= COINM_ORDER_USD
+    if is_minor:
+        orders *= MINOR_ORDERS
+        touch_usd *= MINOR_TOUCH
+        order_usd *= MINOR_ORDER_USD
     if not instrument.perpetual:
-        orders *= DATED_ORDERS if not instrument.venue.inverse else DATED_ORDERS / COINM_ORDERS
+        orders *= DATED_ORDERS if not is_minor else DATED_ORDERS / MINOR_ORDERS
         touch_usd *= DATED_TOUCH
-    leads = instrument.perpetual and not instrument.venue.inverse
+    leads = instrument.perpetual and not is_minor
     return ContractProfile(
         style=LEADER if leads else FOLLOWER,
         leads=leads,

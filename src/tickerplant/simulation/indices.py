@@ -124,15 +124,15 @@ SPOT_SPREAD = 0.00008
 """Standard deviation of a spot price around the index, relative to it."""
 BASKET_INTERVAL_S = 10
 """Period in which a basket is published."""
-USDT_MARKETS = (
-    ("binance", "{}USDT"),
-    ("okex", "{}-USDT"),
-    ("coinbase", "{}-USDT"),
-    ("bybit", "{}USDT"),
-    ("kucoin", "{}-USDT"),
-    ("gateio", "{}_USDT"),
-    ("mxc", "{}USDT"),
-    ("bitget", "{}USDT"),
+COIN_MARKETS = (
+    ("binance", "{}{}"),
+    ("okex", "{}-{}"),
+    ("coinbase", "{}-{}"),
+    ("bybit", "{}{}"),
+    ("kucoin", "{}-{}"),
+    ("gateio", "{}_{}"),
+    ("mxc", "{}{}"),
+    ("bitget", "{}{}"),
 )
 USD_MARKETS = (
     ("coinbase", "{}-USD"),
@@ -185,7 +185,8 @@ class Basket:
         count = random.randint(MIN_SPOT_MARKETS, min(MAX_SPOT_MARKETS, len(listed)))
         chosen = sorted(random.sample(range(1, len(listed)), count - 1))
         markets = [listed[at] for at in (0, *chosen)]
-        self._names = [(name, form.format(instrument.base_asset)) for name, form in markets]
+        assets = instrument.base_asset, instrument.quote_asset
+        self._names = [(name, form.format(*assets)) for name, form in markets]
         sizes = [random.uniform(0.5, 1.5) for _ in markets]
         weights = [int(size / sum(sizes) * RATE_ONE) for size in sizes]
         weights[-1] = RATE_ONE - sum(weights[:-1])
@@ -213,5 +214,5 @@ class Basket:
 
 def _markets(instrument: Instrument) -> tuple[tuple[str, str], ...]:
     """Return the spot markets of an underlying, and the format of its symbol there."""
-    usual = USD_MARKETS if instrument.venue.inverse else USDT_MARKETS
+    usual = USD_MARKETS if instrument.venue.inverse else COIN_MARKETS
     return TRADFI_MARKETS.get(instrument.underlying_type, usual)

@@ -7,7 +7,7 @@ Tick, lot, precision, smallest notional and contract size are those of the excha
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice, zip_longest
 
 from msgspec import structs
 
@@ -28,14 +28,27 @@ from tickerplant.simulation.underlyings import (
     PREMARKET,
     TRADFI,
     UNDERLYINGS,
+    UNUSUAL,
     Underlying,
     circulating_supply,
     generate_underlyings,
+    underlying_named,
 )
 from tickerplant.suggestions import suggestion
 from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
+QUOTES = ("USDT", "USDC")
+"""The assets in which contracts of USDⓈ-M are quoted."""
+IN_USDC = (
+    *("BTC", "ETH", "BNB", "SOL", "XRP", "DOGE", "SUI", "LINK", "1000PEPE", "AVAX", "1000SHIB"),
+    *("BCH", "LTC", "NEAR", "ARB", "FIL", "1000BONK", "ADA", "AAVE", "UNI"),
+)
+"""The coins that are quoted in USDC too, the first of them always."""
+USDC_LISTED_MS = 1_704_285_000_000
+"""When the first contracts in USDC were listed (2024-01-03)."""
+USDC_DECIMALS = {"BTCUSDC": 1}
+"""Decimals in which prices are written, where they differ from those in USDT."""
 PERPETUAL_COINM = ("BTC", "ETH", "BNB")
 DATED = (("BTC", "CURRENT_QUARTER"), ("BTC", "NEXT_QUARTER"), ("ETH", "CURRENT_QUARTER"))
 """The dated contracts of either venue."""
@@ -59,7 +72,8 @@ def instruments(
     Args:
         start_ms: Start of the simulation; decides which quarterly contracts exist.
         symbols: List only these.
-        symbol_count: List this many; beyond the standard ones, underlyings are generated.
+        symbol_count: List this many; beyond the standard ones, pairs in USDC and coins of unusual
+            names come in turn, then generated coins.
         underlying_types: List contracts of these kinds of underlying, unless `symbols` name others.
 
     Raises:
@@ -70,19 +84,18 @@ def instruments(
     standard = _standard(start_ms)
     listed = [each for each in standard if each.underlying_type in underlying_types]
     if symbol_count is not None and symbol_count > len(listed):
-        known = {each.base_asset for each in listed}
-        more = (coin for coin in generate_underlyings() if coin.name not in known)
-        listed += [
-            _perpetual_usdm(coin, start_ms) for coin in islice(more, symbol_count - len(listed))
-        ]
+        generated = (_perpetual_usdm(coin, start_ms) for coin in generate_underlyings())
+        more = chain(_further(start_ms), generated)
+        listed += islice(more, symbol_count - len(listed))
     if symbols is None:
         return tuple(listed[:symbol_count])
-    by_symbol = {each.symbol: each for each in (*listed, *standard)}
+    by_symbol = {each.symbol: each for each in (*listed, *standard, *_further(start_ms))}
     chosen = tuple(dict.fromkeys(symbol.upper() for symbol in symbols))
     for symbol in chosen:
         if symbol not in by_symbol:
-            expected = f"some of {', '.join(by_symbol)}{suggestion(symbol, by_symbol)}"
-            raise ConfigError("symbols", symbol, expected)
+            some = ", ".join(each.symbol for each in standard)
+            expected = f"some of {some}, or of the further ones in {' and '.join(QUOTES)}"
+            raise ConfigError("symbols", symbol, f"{expected}{suggestion(symbol, by_symbol)}")
     return tuple(by_symbol[symbol] for symbol in chosen)[:symbol_count]
 
 
@@ -90,24 +103,48 @@ def _standard(start_ms: int) -> list[Instrument]:
     return [
         *(_perpetual_usdm(coin, start_ms) for coin in COINS),
         *_dated_usdm(start_ms),
+        _perpetual_usdm(UNDERLYINGS[IN_USDC[0]], start_ms, "USDC"),
         *(_perpetual_coinm(UNDERLYINGS[name], start_ms) for name in PERPETUAL_COINM),
         *_dated_coinm(start_ms),
         *(_perpetual_usdm(coin, start_ms) for coin in (INDEX, *TRADFI, PREMARKET)),
     ]
 
 
-def new_perpetual(coin: Underlying, onboard_date_ms: int) -> Instrument:
+def _further(start_ms: int) -> Iterator[Instrument]:
+    """Yield the contracts of coins with unusual names, and the further ones in USDC, in turn."""
+    for name, quoted in zip_longest(UNUSUAL, IN_USDC[1:]):
+        yield _perpetual_usdm(underlying_named(name), start_ms)
+        if quoted is not None:
+            yield _perpetual_usdm(underlying_named(quoted), start_ms, "USDC")
+
+
+def coin_and_quote(symbol: str) -> tuple[Underlying, str]:
+    """Return underlying and quote of a perpetual contract of USDⓈ-M that may be listed.
+
+    Raises:
+        ConfigError: It is not a name of letters and digits, of any script, before one of `QUOTES`.
+    """
+    for quote in QUOTES:
+        name = symbol.removesuffix(quote)
+        if name != symbol and name.isalnum():
+            return underlying_named(name), quote
+    expected = f"a coin followed by {' or '.join(QUOTES)}, such as NEWUSDT"
+    raise ConfigError("symbols", symbol, expected)
+
+
+def new_perpetual(coin: Underlying, onboard_date_ms: int, quote: str = "USDT") -> Instrument:
     """Return the perpetual contract of an underlying, listed at `onboard_date_ms`."""
-    tradfi = coin in TRADFI
+    tradfi, symbol = coin in TRADFI, f"{coin.name}{quote}"
     contract = _usdm(
         coin,
-        symbol=f"{coin.name}USDT",
+        symbol=symbol,
+        quote=quote,
         contract_type=TRADIFI_PERPETUAL if tradfi else "PERPETUAL",
         onboard_date_ms=onboard_date_ms,
         delivery_date_ms=PERPETUAL_DELIVERY_MS,
-        price_decimals=coin.price_decimals,
+        price_decimals=USDC_DECIMALS.get(symbol, coin.price_decimals),
         min_notional=coin.min_notional,
-        sub_types=(coin.sub_type,),
+        sub_types=(coin.sub_type if quote == "USDT" else quote,),
     )
     return structs.replace(
         contract,
@@ -131,8 +168,9 @@ def new_dated(
     )
 
 
-def _perpetual_usdm(coin: Underlying, start_ms: int) -> Instrument:
-    return new_perpetual(coin, min(coin.onboard_date_ms, start_ms - LISTED_BEFORE_START_MS))
+def _perpetual_usdm(coin: Underlying, start_ms: int, quote: str = "USDT") -> Instrument:
+    listed_ms = max(coin.onboard_date_ms, USDC_LISTED_MS if quote == "USDC" else 0)
+    return new_perpetual(coin, min(listed_ms, start_ms - LISTED_BEFORE_START_MS), quote)
 
 
 def _dated_usdm(start_ms: int) -> Iterator[Instrument]:
@@ -170,6 +208,7 @@ def _usdm(
     price_decimals: int,
     min_notional: int,
     sub_types: tuple[str, ...],
+    quote: str = "USDT",
 ) -> Instrument:
     price, quantity = Scale(price_decimals), Scale(_decimals(coin.step))
     tick, lowest, highest = _price_rules(coin, price)
@@ -178,12 +217,12 @@ def _usdm(
     return Instrument(
         venue=USDM,
         symbol=symbol,
-        pair=f"{coin.name}USDT",
+        pair=f"{coin.name}{quote}",
         contract_type=contract_type,
         base_asset=coin.name,
         circulating_supply=circulating_supply(coin),
-        quote_asset="USDT",
-        margin_asset="USDT",
+        quote_asset=quote,
+        margin_asset=quote,
         price=price,
         quantity=quantity,
         step_size=step,

@@ -36,7 +36,8 @@ class InsuranceFunds:
             better = -better
         scale = instrument.price.decimals + instrument.quantity.decimals
         gain = max(better, 0) * forced.filled_quantity * RATE_ONE // int(10**scale)
-        self._balances[_fund(instrument)]["USDT"] += gain
+        fund, asset = self._balances[_fund(instrument)], instrument.margin_asset
+        fund[asset] = fund.get(asset, 0) + gain
 
     def at(self, listed: Iterable[Instrument], now_ms: int) -> list[InsuranceFund]:
         """Return the funds of the listed contracts."""

@@ -19,6 +19,7 @@ from tickerplant.simulation.conditions import ORDINARY, Conditions
 from tickerplant.simulation.contract_calendar import QUARTERS, ContractCalendar
 from tickerplant.simulation.contract_profile import DAY_S, usd_quantity
 from tickerplant.simulation.contract_registry import ContractRegistry
+from tickerplant.simulation.instruments import coin_and_quote
 from tickerplant.simulation.lever_effects import path_shares, premium_of_rate, wave
 from tickerplant.simulation.levers import (
     ACTIVITY,
@@ -220,9 +221,7 @@ class LeverBoard:
         if lever.venue == "coinm":
             raise ConfigError("venue", lever.venue, "usdm: new contracts are listed there")
         for symbol in lever.symbols:
-            coin = symbol.removesuffix("USDT")
-            if coin == symbol or not coin.isalnum():
-                raise ConfigError("symbols", symbol, "a coin followed by USDT, such as NEWUSDT")
+            coin_and_quote(symbol)
             if symbol in traded or symbol in self._calendar.announced:
                 raise ConfigError("symbols", symbol, "a contract that is not listed yet")
 
@@ -469,13 +468,11 @@ class LeverBoard:
     def _list(self, pulled: _Pulled) -> None:
         due_ms = self._due_ms(pulled)
         calendar = self._calendar
-        names: list[str | None] = [symbol.removesuffix("USDT") for symbol in pulled.symbols]
-        names = names or [None]
         taken = calendar.announced | self._registry.contracts.keys()
         pulled.symbols = tuple(
-            calendar.list_coin(name, due_ms)
-            for name in names
-            if name is None or f"{name}USDT" not in taken
+            calendar.list_coin(symbol, due_ms)
+            for symbol in pulled.symbols or (None,)
+            if symbol not in taken
         )
 
     def _delist(self, pulled: _Pulled) -> None:

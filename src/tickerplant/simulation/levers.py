@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.stream_name import is_symbol
 from tickerplant.suggestions import one_of
 from tickerplant.units import EXPECTED_DURATION, NS_PER_MS, parse_duration_ns
 from tickerplant.venue import VENUES
@@ -20,9 +21,6 @@ from tickerplant.venue import VENUES
 Value: TypeAlias = float | str | bool
 """The value of a parameter: a number, a word, whether something is so; durations are in ms."""
 Kind: TypeAlias = Literal["number", "duration", "choice", "flag"]
-
-LONGEST_TEXT = 40
-"""Characters of the longest symbol."""
 
 
 class LeverParam(Struct, frozen=True):
@@ -394,6 +392,6 @@ def _read_symbols(row: LeverRow, given: object) -> tuple[str, ...]:
     if not isinstance(listed, list | tuple) or not listed:
         raise ConfigError("symbols", given, expected)
     for each in listed:
-        if not isinstance(each, str) or not 0 < len(each) <= LONGEST_TEXT or not each.isascii():
+        if not is_symbol(each):
             raise ConfigError("symbols", each, expected)
-    return tuple(dict.fromkeys(each.upper() for each in listed))
+    return tuple(dict.fromkeys(str(each).upper() for each in listed))

@@ -40,6 +40,7 @@ class ListedContract:
         positions: Positions,
         basket: Basket | None,
         contract_profile: ContractProfile,
+        delays: Random,
     ) -> None:
         self.market = market
         self.agents = agents
@@ -48,6 +49,8 @@ class ListedContract:
         self.basket = basket
         """The spot markets of its index; None for a composite index."""
         self.contract_profile = contract_profile
+        self.delays = delays
+        """The random source of the delays with which it follows."""
 
     @property
     def instrument(self) -> Instrument:
@@ -73,7 +76,7 @@ class LiveUnderlying:
         self.value = value
         self.sector = sector
         self.delays = Random(f"{seed} coin {name} delays")
-        """The random source of the delays of followers."""
+        """The random source of the delays of followers in USDT and on COIN-M."""
         self.news = News(random, OWN_RATE_PER_S)
         self.activity = Activity(random, OWN_ACTIVITY_SPREAD, ACTIVITY_MEMORY_S)
         self.leader: ListedContract | None = None
@@ -204,14 +207,14 @@ class NewsFlow:
         if leader is not None:
             leader.market.after(0, partial(_on_news, leader.agents, surprise))
         for contract in underlying.followers:
-            delay_ms = _follow_ms(underlying.delays)
+            delay_ms = _follow_ms(contract.delays)
             contract.market.after(delay_ms, partial(_on_news, contract.agents, surprise))
         self.notify_followers(underlying)
 
     def notify_followers(self, underlying: LiveUnderlying) -> None:
         """Let the followers of an underlying take over its price, each after its own delay."""
         for contract, valuation in underlying.followers.items():
-            delay_ms = _follow_ms(underlying.delays)
+            delay_ms = _follow_ms(contract.delays)
             contract.market.after(
                 delay_ms, partial(self._follow_leader, underlying, contract, valuation)
             )

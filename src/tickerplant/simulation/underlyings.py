@@ -153,6 +153,15 @@ INDEX_SHARES = (("AAVE", 0.26), ("LINK", 0.24), ("UNI", 0.22), ("AVAX", 0.18), (
 UNDERLYINGS = {coin.name: coin for coin in (*COINS, *TRADFI, INDEX, PREMARKET)}
 
 
+UNUSUAL = (
+    *("币安人生", "W", "1000SHIB", "4", "我踏马来了", "1INCH", "龙虾", "H", "0G", "测试测试"),
+    *("1000BONK", "A", "1MBABYDOGE", "T", "2Z", "S", "1000FLOKI", "B", "1000XEC", "C", "42", "D"),
+    *("1000LUNC", "F", "1000SATS", "G", "1000RATS", "M", "1000CAT", "Q", "1000000MOG", "1000X"),
+    *("1000CHEEMS", "1000WHY", "1000000BOB"),
+)
+"""Names of coins that are not ASCII, have one letter or begin with a digit, as the exchange has."""
+
+
 def underlying_named(name: str) -> Underlying:
     """Return the underlying called `name`: its row, or one generated from the name."""
     return UNDERLYINGS.get(name) or generate_underlying(name)
