@@ -13,7 +13,7 @@ import httptools
 
 from tickerplant.protocol.limits import Limits
 from tickerplant.server.handshake import UpgradeRequest, asks_for_websocket
-from tickerplant.server.request_feed import END, MAX_FIELDS
+from tickerplant.server.request_feed import END, MAX_FIELDS, with_ascii_target
 
 TLS_HELLO = b"\x16\x03"
 """How a TLS connection starts, and HTTP never does."""
@@ -111,7 +111,7 @@ def read_upgrade_request(data: bytes, max_head_bytes: int) -> tuple[UpgradeReque
     head = _Head()
     parser = httptools.HttpRequestParser(head)
     try:
-        parser.feed_data(data[:end])
+        parser.feed_data(with_ascii_target(data[:end]))
     except httptools.HttpParserUpgrade:
         if len(head.fields) > MAX_FIELDS or not asks_for_websocket(head.fields):
             return None

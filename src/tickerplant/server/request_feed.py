@@ -28,6 +28,18 @@ BYTES_PER_TURN, PORTIONS_PER_TURN = 65_536, 64
 Turn: TypeAlias = "Callable[[RequestFeed], None]"
 """Lets a connection `go_on` in the next turn of the loop or a later one."""
 _HEXADECIMAL = re.compile(rb"[\dA-Fa-f]+")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+
+
+def with_ascii_target(head: bytes | bytearray) -> bytes | bytearray:
+    """Return the beginning of a head with the raw UTF-8 of its first line percent-encoded.
+
+    Some clients send the name of a contract as it is, and the parser refuses that.
+    """
+    if head.isascii():
+        return head
+    line, end, rest = head.partition(b"\r\n")
+    return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line) + end + rest
 
 
 class RequestFeed(HttpToolsProtocol):
@@ -98,7 +110,8 @@ class RequestFeed(HttpToolsProtocol):
             for _ in range(PORTIONS_PER_TURN):
                 end = self._end_of_portion(data, at, size)
                 try:
-                    self.parser.feed_data(data[at:end])
+                    part = data[at:end]
+                    self.parser.feed_data(with_ascii_target(part) if self._in_head else part)
                 except httptools.HttpParserUpgrade:
                     if self._should_upgrade():  # others are ignored
                         self.held = bytearray(data[end:])
