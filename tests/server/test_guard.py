@@ -33,7 +33,7 @@ RELAYED = {
     "X-Envoy-External-Address": OWN,
     "Proxy-Connection": "keep-alive",
 }
-FOREIGN_HOSTS = ("evil.example", "evil.example:9001", "127.0.0.1.evil.example", "a, localhost", "")
+FOREIGN_HOSTS = ("evil.example", "evil.example:9001", "127.0.0.1.evil.example", "a,localhost")
 
 # Who is a trusted proxy, who has connected, the headers, and whether this machine asks.
 REQUESTS: list[tuple[str, str, dict[str, str], bool]] = [

@@ -185,6 +185,17 @@ def test_wherever_a_turn_ends_requests_are_read_as_if_they_came_alone() -> None:
         assert asyncio.run(echoed([row(padding)])).endswith(after), padding
 
 
+OFFER = b"Host: a\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+def test_wherever_an_offer_of_another_protocol_is_torn_the_request_is_read_without_it() -> None:
+    requests = re.sub(rb"Host: \w+\r\n", OFFER, row())
+    got = asyncio.run(echoed([requests]))
+    whole = requests.replace(OFFER, OFFER + b"Upgrade: h2c, TLS/1.3\r\n")
+    for at in range(len(whole)):
+        assert asyncio.run(echoed(list(filter(None, [whole[:at], whole[at:]])))) == got, at
+
+
 HEAD = b"GET /fapi/v1/time HTTP/1.1\r\nHost: a\r\n"
 TRAILERS = CHUNKED + b"0\r\n"
 

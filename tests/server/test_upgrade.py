@@ -98,7 +98,6 @@ def test_every_form_of_a_good_upgrade_is_taken(request_: bytes) -> None:
     ("request_", "code", "text"),
     [
         (upgrade(version="HTTP/1.0"), 400, "A WebSocket handshake must use HTTP/1.1.\n"),
-        (upgrade(version="HTTP/0.9"), 400, "A WebSocket handshake must use HTTP/1.1.\n"),
         (upgrade(method="POST"), 405, "A WebSocket handshake must be a GET.\n"),
         (upgrade(method="HEAD"), 405, "A WebSocket handshake must be a GET.\n"),
         (upgrade(Host=None), 400, "The header Host is missing.\n"),
@@ -155,12 +154,10 @@ def test_an_upgrade_to_something_else_is_answered_as_if_nothing_had_been_offered
     assert written(other + REQUEST + ASK).endswith(SWITCHED + TOLD)
 
 
-def test_an_upgrade_to_something_else_with_a_body_is_refused_as_its_end_is_not_found() -> None:
-    other = b"POST /fapi/v1/time HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n"
-    for body in (b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"):
-        answer = written(other + body + GET)
-        assert status(answer) == 400
-        assert answer.count(b"HTTP/1.1 ") == 1
+def test_connect_is_refused_as_this_is_no_proxy() -> None:
+    answer = written(b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n")
+    assert status(answer) == 400
+    assert answer.endswith(END)
 
 
 def test_a_plain_request_for_a_stream_gets_an_explanation() -> None:

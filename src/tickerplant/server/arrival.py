@@ -117,7 +117,7 @@ def read_upgrade_request(data: bytes, max_head_bytes: int) -> tuple[UpgradeReque
             return None
         method, version = parser.get_method().decode("ascii"), parser.get_http_version()
         target = head.url.decode("latin-1")
-        return UpgradeRequest(target, method, f"HTTP/{version}", head.fields), end
+        return UpgradeRequest(target, method, version, head.fields), end
     except httptools.HttpParserError:
         pass
     return None

@@ -14,6 +14,7 @@ from tickerplant.errors import TickerplantError
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget, parse_target
 from tickerplant.server.backend import Admission
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.http_request import head_problem
 
 LOST_RETRY_S = 5
 """The `Retry-After` of handshakes while the upstream is lost."""
@@ -32,8 +33,8 @@ class UpgradeRequest(Struct, frozen=True):
     target: str
     """As it was sent, one character per byte."""
     method: str
-    protocol: str
-    """The version of HTTP, `HTTP/1.1`."""
+    http_version: str
+    """`1.1`."""
     fields: list[tuple[bytes, bytes]]
     """The headers in their order, names in lower case."""
 
@@ -85,6 +86,7 @@ class _Refusal(TickerplantError):  # noqa: N818  # named after the answer
 def read_upgrade(request: UpgradeRequest, endpoint: Endpoint) -> Upgrade | Answer:
     """Return what an upgrade request asks for, or the answer that refuses an invalid one."""
     try:
+        _check_head(request)
         target = parse_target(request.target, endpoint.venue, endpoint.limits)
         return Upgrade(target, _key_of(request))
     except BadTarget as bad:
@@ -111,19 +113,24 @@ def answer_handshake(upgrade: Upgrade, endpoint: Endpoint, admission: Admission)
     return Answer(101, _response(101, headers), upgrade.target)
 
 
+def _check_head(request: UpgradeRequest) -> None:
+    """Raise `_Refusal` if HTTP forbids the request."""
+    if problem := head_problem(request.http_version, request.values(b"host")):
+        raise _Refusal(*problem)
+
+
 def _key_of(request: UpgradeRequest) -> str:
     """Return the key of an upgrade request, which must follow RFC 6455, section 4.2.1.
 
     Raises:
         _Refusal: it does not.
     """
-    if request.protocol != "HTTP/1.1":
+    if request.http_version == "1.0":
         raise _Refusal(400, "A WebSocket handshake must use HTTP/1.1.")
     if request.method != "GET":
         raise _Refusal(405, "A WebSocket handshake must be a GET.", Allow="GET")
     if request.values(b"transfer-encoding") or set(request.values(b"content-length")) - {b"0"}:
         raise _Refusal(400, "An upgrade request must not have a body.")
-    _only(request, "Host")
     version = _only(request, "Sec-WebSocket-Version")
     if version != VERSION:
         message = f"This server supports WebSocket version {VERSION}."

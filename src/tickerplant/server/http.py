@@ -29,6 +29,7 @@ from tickerplant.server.witnessed_transport import witnessed
 
 HEAD, BODY, ANSWER, IDLE = "head", "body", "answer", "idle"
 """What a connection was late with when it was closed: labels in the log and the metrics."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CONNECTIONS_PER_TURN = 4
 """How many go on in a turn of the loop with what is held back of them: others get the rest of the turn."""
 
@@ -220,28 +221,28 @@ class HttpConnection(RequestFeed):
         request = UpgradeRequest(
             self.url.decode("latin-1"),
             self.parser.get_method().decode("ascii"),
-            f"HTTP/{self.parser.get_http_version()}",
+            self.parser.get_http_version(),
             self.headers,
         )
         self._http.upgrade(self.transport, request, rest)
 
     def on_headers_complete(self) -> None:
-        """End the head, and handle the request."""
+        """End the head, and handle the request; one with an offer to upgrade is not read yet."""
+        if self.parser.should_upgrade():
+            return
         self._end_reading()
+        self.check_head()
         if self._http.proxies:
             self._find_client()
-        if not self.parser.should_upgrade():
-            self._is_question = self._can_be_question()
-        elif self._should_upgrade():
-            return
-        elif self._body_left or self._has_chunks:
-            raise ValueError  # the parser would not find the end of the body
+        self._is_question = self._can_be_question()
         self._in_head = False
         if not self._is_question:
             self._start_application(None)
 
     def on_message_complete(self) -> None:
         """End the request; the next one starts with a head."""
+        if self.parser.should_upgrade():
+            return
         self._in_head = True
         self._head_bytes = 0
         if self._is_question:
@@ -257,8 +258,7 @@ class HttpConnection(RequestFeed):
             self.client = self._http.proxies.client_of(peer, self.headers), 0
         except MalformedProxyError as error:
             self._endpoint.reject_proxy(error)
-            self._malformed = f"{error}."
-            raise ValueError from None  # ends the parsing
+            self._reject(f"{error}.")
 
     def _can_be_question(self) -> bool:
         """Whether the request is a plain GET, and a response can be written now."""
@@ -266,9 +266,8 @@ class HttpConnection(RequestFeed):
             self._rest is not None
             and self.parser.get_method() == b"GET"
             and self.parser.should_keep_alive()
-            and self.parser.get_http_version() == "1.1"
-            and not (self._body_left or self._has_chunks)
-            and not (self.expect_100_continue or self.flow.write_paused)
+            and self._version == "1.1"
+            and not (self._body_left or self._has_chunks or self.flow.write_paused)
         )
 
     def _answer_question(self) -> None:
@@ -286,12 +285,15 @@ class HttpConnection(RequestFeed):
 
     def _start_application(self, pending: PendingResponse | None) -> None:
         """Start a task that answers the request, whose response may be begun already."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
+        has_body = self._body_left or self._has_chunks
+        if self.expect_100_continue and has_body and self._version != "1.0":
+            self.transport.write(CONTINUE)  # some clients wait for it though the answer is there
         most_bytes = self._limits.max_uri_bytes
         if len(url) > most_bytes:  # its length is why it is refused: the rest is not decoded
             url = url[:most_bytes].ljust(len(url), b".")
         HttpToolsProtocol.on_message_begin(self)  # makes the scope
-        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.url, self.headers = url, headers
         self.scope["headers"] = headers
         self.scope["state"][PEER] = peer_of(self.transport)
         if pending is not None:
@@ -352,7 +354,7 @@ class HttpConnection(RequestFeed):
         if not self._in_head and self.cycle and self.cycle.response_started:
             self.transport.close()  # a second response would belong to another request
         else:
-            _refuse(self.transport, 400, msg)
+            _refuse(self.transport, self._status, msg)
 
 
 def _refuse(transport: asyncio.Transport, status: int, text: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeAlias
 
 import httptools
@@ -18,6 +18,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from tickerplant.server.http_request import ABSOLUTE, head_problem, unsupported
 
 END = b"\r\n\r\n"
 """The end of a head and of trailers; the parser takes no other."""
@@ -29,6 +31,10 @@ Turn: TypeAlias = "Callable[[RequestFeed], None]"
 """Lets a connection `go_on` in the next turn of the loop or a later one."""
 _HEXADECIMAL = re.compile(rb"[\dA-Fa-f]+")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_NOTED = frozenset({b"content-length", b"expect", b"host", b"transfer-encoding"})
+"""The headers that say how a request is read."""
+NO_HOST, SEVERAL = b" ", b", "
+"""What no `Host` can be: there is none yet, or more than one."""
 
 
 def with_ascii_target(head: bytes | bytearray) -> bytes | bytearray:
@@ -47,6 +53,14 @@ class RequestFeed(HttpToolsProtocol):
 
     _malformed = "Invalid HTTP request received."
     """Why a request cannot be read."""
+    _status = 400
+    """With what it is answered then."""
+    _version = ""
+    """That of HTTP of the request."""
+    _host: bytes | None = None
+    """The `Host` of the request; of several, nothing that is valid."""
+    _valid_host = NO_HOST
+    """The last one that was found to be valid."""
     _has_answered = False
     """Whether a request was answered at once in this turn."""
     _in_head = True
@@ -62,6 +76,7 @@ class RequestFeed(HttpToolsProtocol):
 
     def __init__(self, config: Config, state: ServerState, max_bytes: int, turn: Turn) -> None:
         super().__init__(config, state, {})
+        self.parser.set_dangerous_leniencies(lenient_version=True)  # `head_problem` decides
         self._max_bytes = max_bytes
         """Of a head, of trailers, and of the line with the size of a chunk."""
         self.let_go_on = turn
@@ -113,14 +128,17 @@ class RequestFeed(HttpToolsProtocol):
                     part = data[at:end]
                     self.parser.feed_data(with_ascii_target(part) if self._in_head else part)
                 except httptools.HttpParserUpgrade:
-                    if self._should_upgrade():  # others are ignored
+                    if self._should_upgrade():
                         self.held = bytearray(data[end:])
                         self.handle_websocket_upgrade()
                         return len(data)
+                    self._ignore_offer()
                 at = end
                 if at == size or self._has_answered or self._is_busy or self.transport.is_closing():
                     break
         except httptools.HttpParserError:
+            if self.parser.get_method() == b"PRI":  # how a connection of HTTP/2 begins
+                self._status, self._malformed = unsupported("2.0")
             self.send_400_response(self._malformed)
             return len(data)
         if self._head_bytes or not self._in_head:
@@ -163,16 +181,31 @@ class RequestFeed(HttpToolsProtocol):
             self._size_line, self._tail, self._head_bytes = b"", b"\r\n", 0
         return end
 
-    def _reject(self, text: str) -> NoReturn:
+    def _reject(self, text: str, status: int = 400) -> NoReturn:
         """End the parsing: the request cannot be read."""
-        self._malformed = text
+        self._status, self._malformed = status, text
         raise httptools.HttpParserError
+
+    def _ignore_offer(self) -> None:
+        """Read a request again without its offer of another protocol (RFC 9110, 7.8).
+
+        The parser has stopped behind the head: it would take a body for something of that protocol.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self._reject("CONNECT is for proxies, and this server is none.")
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_version=True, lenient_data_after_close=True)
+        self.parser.feed_data(b"\r\n".join(lines) + END)
 
     def on_message_begin(self) -> None:
         """Begin a request; what an application would need of it is made when it is needed."""
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._host = None
         self._body_left = 0
         self._has_chunks = False
 
@@ -182,14 +215,38 @@ class RequestFeed(HttpToolsProtocol):
             return
         name = name.lower()
         self.headers.append((name, value))
-        if name == b"content-length":
+        if name in _NOTED:
+            self._note(name, value.strip())
+        if len(self.headers) > MAX_FIELDS:
+            self._reject(f"Request with more than {MAX_FIELDS} headers.")
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        """Take what a header says about how the request is read."""
+        if name == b"host":
+            self._host = value if self._host is None else SEVERAL
+        elif name == b"content-length":
             self._body_left = int(value)
         elif name == b"transfer-encoding":
             self._has_chunks = True
-        elif name == b"expect":
+        else:
             self.expect_100_continue = value.lower() == b"100-continue"
-        if len(self.headers) > MAX_FIELDS:
-            self._reject(f"Request with more than {MAX_FIELDS} headers.")
+
+    def check_head(self) -> None:
+        """End the parsing at a head that HTTP forbids; the host of an absolute URL is the `Host`."""
+        self._version = self.parser.get_http_version()
+        if self._version != "1.1" or self._host != self._valid_host:
+            self._check_hosts([value for name, value in self.headers if name == b"host"])
+            self._valid_host = self._host or NO_HOST
+        if not self.url.startswith(b"/") and (found := ABSOLUTE.fullmatch(self.url)):
+            host, rest = found.groups()  # they count, whatever Host says (RFC 9112, 3.2.2)
+            self._check_hosts([host])
+            self.url = rest if rest.startswith(b"/") else b"/" + rest
+            others = [field for field in self.headers if field[0] != b"host"]
+            self.headers = [*others, (b"host", host)]
+
+    def _check_hosts(self, hosts: Sequence[bytes]) -> None:
+        if problem := head_problem(self._version, hosts):
+            self._reject(problem[1], problem[0])
 
     def await_rest(self) -> None:
         """Limit the time for the rest of a request that has begun."""
