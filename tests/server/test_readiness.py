@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+from io import StringIO
+
+from loopback import loopback, looped
+
+from tickerplant import logs
 from tickerplant.server.readiness import MAX_WARNINGS, Readiness
 
 
@@ -41,3 +47,32 @@ def test_the_beginning_of_a_source_is_told_once_and_not_while_it_waits() -> None
     readiness.ready(True)
     readiness.ready(True)
     assert told == [True]
+
+
+@looped
+async def test_a_clock_that_is_set_is_told_once_a_step_and_the_date_follows_it() -> None:
+    output = StringIO()
+    logs.configure("text", "info", output)
+    async with loopback() as house:
+        readiness, endpoint = house.server.readiness, house.server.endpoints[0]
+        readiness.ready(True)
+        readiness.follow_machine(follows=True)
+        for at_ms, step in ((3_600_250, "forward by 3600.250 s"), (0, "back by 3600.250 s")):
+            endpoint.wall_clock = lambda at_ms=at_ms: house.clock.now_ms + at_ms  # type: ignore[misc]
+            await asyncio.sleep(10)
+            lines = output.getvalue().splitlines()
+            assert len(lines) == 1
+            assert lines[0].endswith(step)
+            output.truncate(0)
+            output.seek(0)
+            state = await house.get("/readyz")
+            assert state.status == 200
+            offset_s = (await house.metrics())["tickerplant_source_clock_offset_seconds"]
+            assert offset_s == at_ms / 1_000
+            assert len(state.json["warnings"]) == (at_ms > 0)
+            if at_ms:
+                assert state.json["warnings"][0].startswith("the clock of the machine was set")
+                assert state.headers["date"] == "Thu, 01 Jan 2026 01:00:00 GMT"
+        readiness.follow_machine(follows=False)
+        endpoint.wall_clock = lambda: house.clock.now_ms - 90_000
+        assert (await house.get("/readyz")).json["warnings"] == [], "market time is its own"

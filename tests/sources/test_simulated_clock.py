@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -40,9 +41,21 @@ class Simulation:
         exchange = SimulatedExchange(traded, seed=5, start_ms=START_MS)
         self.plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
         open_market(self.plant, exchange)
-        self.source = SimulatedSource(exchange, self.plant, **options)
+        self.set_ms = 0
+        """How far the clock of the machine was set."""
+        self.readiness = Readiness()
+        self.readiness.machine_set_ms = lambda: self.set_ms
+        self.source = SimulatedSource(
+            exchange, self.plant, machine_ms=lambda: self.machine_ms, **options
+        )
         self.listener = Listener()
         self.plant.hubs["usdm"].subscribe(self.listener, STREAMS)
+
+    @property
+    def machine_ms(self) -> int:
+        """The time of the machine, which was that of the market at the start."""
+        now_s = asyncio.get_running_loop().time()
+        return START_MS + int((now_s - self._began_s) * 1_000) + self.set_ms
 
     @property
     def passed_ms(self) -> int:
@@ -60,10 +73,11 @@ class Simulation:
 
         async def both() -> None:
             loop = asyncio.get_running_loop()
+            self._began_s = loop.time()
             for hub in self.plant.hubs.values():
                 hub.wake = lambda hub=hub: loop.call_soon(hub.flush)  # type: ignore[misc]
             running = asyncio.create_task(
-                self.source.run(Congestion(LIMITS, lambda: 0), Readiness())
+                self.source.run(Congestion(LIMITS, lambda: 0), self.readiness)
             )
             if visit is None:
                 await running
@@ -176,6 +190,48 @@ def test_what_is_not_possible_is_refused_and_changes_nothing(
             await simulation.source.steer(fields)
         after = simulation.source.state()
         assert (after.speed, after.paused, after.pending) == (before.speed, False, False)
+
+    simulation.run(visit)
+
+
+@pytest.mark.parametrize("set_ms", [2_000, 300_000, -20_000])
+def test_a_seek_to_now_follows_a_machine_whose_clock_was_set(set_ms: int) -> None:
+    simulation = Simulation()
+
+    async def visit() -> None:
+        await simulation.steer(seek="now")
+        simulation.set_ms = set_ms
+        await asyncio.sleep(1)
+        assert abs(simulation.machine_ms - simulation.plant.now_ms - set_ms) < 100, "as it was"
+        assert len(simulation.readiness.warnings) == 1
+        assert simulation.readiness.clock_offset_ms == set_ms
+        before_ms = simulation.plant.now_ms
+        assert not (await simulation.steer(seek="now")).pending
+        assert simulation.readiness.warnings == []
+        if set_ms < 0:
+            await asyncio.sleep(-set_ms / 1_000 - 1)
+            assert simulation.plant.now_ms == before_ms
+            assert simulation.readiness.is_ready
+            assert "waits" in simulation.readiness.reason
+        await asyncio.sleep(5)
+        assert abs(simulation.machine_ms - simulation.plant.now_ms) < 100
+        assert simulation.readiness.reason == ""
+        await simulation.steer(speed=2)
+        simulation.set_ms = 0
+        assert simulation.readiness.warnings == [], "it follows no more"
+
+    simulation.run(visit)
+    times = [json.loads(each)["E"] for each in payloads(bytes(simulation.listener.data))]
+    assert times == sorted(times)
+
+
+def test_a_market_waits_for_no_machine_longer_than_an_hour() -> None:
+    simulation = Simulation()
+
+    async def visit() -> None:
+        simulation.set_ms = -3_601_000
+        with pytest.raises(RequestError, match="only goes forward"):
+            await simulation.steer(seek="now")
 
     simulation.run(visit)
 

@@ -46,7 +46,7 @@ ACTIONS = (
     Action(
         name="seek",
         usage="TIME",
-        doc="Go on at a time, or at an offset such as +10m or, in a replay, -10s.",
+        doc="Go on at a time, at an offset such as +10m or, in a replay, -10s, or in a simulation at now.",
         least=1,
         most=1,
     ),

@@ -19,6 +19,8 @@ EXPECTED_SPEED = f"a number from {SLOWEST:g} to {FASTEST:,.0f}, or 0 for as fast
 MAX_STEP_MESSAGES = 1_000_000
 CONFLICT = -1
 """The error code of a request that is not possible now."""
+NOW = TimeSpec(0)
+"""The time of the machine, as the target of a seek."""
 _EXPECTED_STEP = f"a number of messages from 1 to {MAX_STEP_MESSAGES:,}, or {EXPECTED_DURATION}"
 
 
@@ -93,9 +95,13 @@ def _parse_step(given: object) -> Step:
     return Step(messages=messages)
 
 
+def _parse_seek(given: object) -> TimeSpec:
+    return NOW if given == "now" else parse_time_spec(given)
+
+
 _PARSERS: Mapping[str, Callable[[object], object]] = {
     "speed": parse_speed,
     "paused": _parse_paused,
-    "seek": parse_time_spec,
+    "seek": _parse_seek,
     "step": _parse_step,
 }

@@ -85,7 +85,7 @@ class ClockFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the market is paused.  Pausing ends a seek or step that is not done where it is."""
     seek: int | str | UnsetType = UNSET
     """Where the market continues: a time, or an offset from the current position.  A simulation only
-    goes forward, by at most 31 days at once."""
+    goes forward, by at most 31 days at once; `now` brings it to the time of the machine."""
     step: int | str | UnsetType = UNSET
     """How far a paused market advances: market time such as `10s`, or in a replay a number of
     messages."""

@@ -23,7 +23,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from tickerplant.control.clock import CONFLICT, ClockRequest, Step
+from tickerplant.control.clock import CONFLICT, NOW, ClockRequest, Step
 from tickerplant.control.clock_state import RESPONSE_TIMEOUT_S, Phase, ReplayState
 from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.errors import RequestError
@@ -282,7 +282,8 @@ class RecordingSource:
         if not span.first_ns <= spec.ns <= span.end_ns:
             until = f" to {iso_text(span.end_ns)}" if span.is_end_known else " on"
             played = f"the replay is of what was recorded from {iso_text(span.first_ns)}{until}"
-            raise RequestError(CONFLICT, f"seek: {iso_text(spec.ns)} is not in it, {played}", 409)
+            given = "now" if spec == NOW else iso_text(spec.ns)
+            raise RequestError(CONFLICT, f"seek: {given} is not in it, {played}", 409)
         return spec.ns
 
     # Phases

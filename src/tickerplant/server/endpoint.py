@@ -24,7 +24,7 @@ from tickerplant.protocol.rate_limiter import RateLimiter, Throttle
 from tickerplant.protocol.redaction import loggable
 from tickerplant.server.backend import Backend, LocalBackend
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.event_loop import Clock
+from tickerplant.server.event_loop import Clock, connection_clock_ms, wall_clock_ms
 from tickerplant.server.faults.hooks import PortFaults
 from tickerplant.server.guard import Guard
 from tickerplant.server.proxies import MALFORMED_PROXY, MalformedProxyError
@@ -292,6 +292,9 @@ class Endpoint:
         self.silent_subscriptions = SilentSubscriptions(hub, complaints)
         self.clock = clock
         self.machine_clock = machine_clock or clock
+        is_of_machine = self.machine_clock is connection_clock_ms
+        self.wall_clock: Clock = wall_clock_ms if is_of_machine else self.machine_clock
+        """The time of the machine, also after somebody has set its clock."""
         self._alarms = alarms
         """Connection time where it is market time: what is due happens between the events of the
         market.  None where a tick now and then is enough."""
@@ -343,7 +346,7 @@ class Endpoint:
     @property
     def date(self) -> str:
         """The date of now, as HTTP writes it."""
-        now_s = self.clock() // 1_000
+        now_s = (self.wall_clock if self._alarms is None else self.clock)() // 1_000
         if self._date[0] != now_s:
             self._date = (now_s, formatdate(now_s, usegmt=True))
         return self._date[1]

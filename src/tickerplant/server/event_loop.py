@@ -32,6 +32,11 @@ def connection_clock_ms() -> int:
     return (_anchor_ns + time.monotonic_ns()) // 1_000_000
 
 
+def wall_clock_ms() -> int:
+    """Return the time of the machine in ms; setting its clock moves it."""
+    return time.time_ns() // 1_000_000
+
+
 T = TypeVar("T")
 
 MAX_SELECT_DESCRIPTOR = 1024

@@ -454,6 +454,11 @@ class PlantCollector(Collector):
             value=readiness.lag_ms / 1_000,
         )
         yield GaugeMetricFamily(
+            PREFIX + "source_clock_offset_seconds",
+            "How far the machine is ahead of a market that follows it, because its clock was set.",
+            value=readiness.clock_offset_ms / 1_000,
+        )
+        yield GaugeMetricFamily(
             PREFIX + "source_warnings",
             "What is incomplete, such as symbols without a book; /readyz lists it.",
             value=len(readiness.warnings),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from msgspec import Struct
 
 from tickerplant.errors import ConfigError
+from tickerplant.logs import logger
 from tickerplant.protocol.close_reasons import GOING_AWAY
 from tickerplant.protocol.limits import Limits
 from tickerplant.server.congestion import Congestion
@@ -23,6 +24,7 @@ from tickerplant.server.guard import Guard
 from tickerplant.server.http import Application, Http
 from tickerplant.server.listener import BACKLOG, Listener, ProtocolFactory
 from tickerplant.server.proxies import TrustedProxies
+from tickerplant.server.readiness import CLOCK_STEP_MS
 from tickerplant.venue import COINM, USDM, Venue
 
 if TYPE_CHECKING:  # loads cryptography, only where TLS is served
@@ -133,6 +135,8 @@ class Ports:
         self._tick_task: asyncio.Task[None] | None = None
         self.flusher = Flusher([each.hub for each in endpoints], congestion)
         self._freed_memory = FreedMemory()
+        self.clock_offset_ms = self.clock_set_ms()
+        """How far the clock of the machine was set, as far as the log knows."""
         self._listens = listens
         self._sockets = sockets or {}
         self._listen = listen or self._listen_on_socket
@@ -175,6 +179,24 @@ class Ports:
     def endpoint(self, venue_name: str) -> Endpoint:
         """Return the endpoint of a venue that is served."""
         return next(each for each in self.endpoints if each.venue.name == venue_name)
+
+    def clock_set_ms(self) -> int:
+        """Return how far the clock of the machine was set since the connection clock began."""
+        first = self.endpoints[0]
+        return first.wall_clock() - first.machine_clock()
+
+    def _see_clock(self) -> None:
+        """Log by how much the clock of the machine was set since the last tick."""
+        offset_ms = self.clock_set_ms()
+        step_ms = offset_ms - self.clock_offset_ms
+        complaints = self.endpoints[0].complaints
+        if abs(step_ms) >= CLOCK_STEP_MS:
+            self.clock_offset_ms = offset_ms
+            complaints.count("clock of the machine", 1)
+            if complaints.has_room("steps of the clock"):
+                way = "forward" if step_ms > 0 else "back"
+                text = f"! the clock of the machine was set {way} by {abs(step_ms) / 1_000:.3f} s"
+                logger().warning(text)
 
     async def start(self) -> None:
         """Listen on the port of each venue.
@@ -246,6 +268,7 @@ class Ports:
         while True:
             await asyncio.sleep(self._tick_ms / 1_000)
             self._faults.tick()
+            self._see_clock()
             for endpoint in self.endpoints:
                 for _ in endpoint.tick():
                     await asyncio.sleep(0)

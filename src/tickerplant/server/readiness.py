@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 from tickerplant.server.latency import Histogram
 from tickerplant.units import NS_PER_S
 
+CLOCK_STEP_MS = 500
+"""By how much the clock of the machine is set at least, to be noticed."""
 MAX_WARNINGS = 1_000
 """Most warnings that are listed at once; further ones are only counted."""
 
@@ -60,6 +62,10 @@ class Readiness:
         self.dropped_warnings = 0
         """Warnings dropped because the list was full."""
         self._warnings: dict[str, str] = {}
+        self.machine_set_ms: Callable[[], int] = lambda: 0
+        """Returns how far the clock of the machine was set since the start."""
+        self._followed_ms: int | None = None
+        """The same when market time was that of the machine last; None if it is another."""
         self._measures: list[Callable[[], Iterable[Sample]]] = []
         self.on_start: Callable[[], object] | None = None
         """Called once, when the source begins: it is ready, and waits for nothing."""
@@ -81,7 +87,24 @@ class Readiness:
     @property
     def warnings(self) -> list[str]:
         """What is incomplete now while ready, such as a symbol without a book."""
-        return list(self._warnings.values())
+        return [*self._warnings.values(), *self._clock_warnings()]
+
+    def follow_machine(self, *, follows: bool) -> None:
+        """Set whether market time is the time of the machine, as that is now."""
+        self._followed_ms = self.machine_set_ms() if follows else None
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """How far the machine is ahead of market time that was its own, because its clock was set."""
+        return 0 if self._followed_ms is None else self.machine_set_ms() - self._followed_ms
+
+    def _clock_warnings(self) -> Iterator[str]:
+        if abs(offset_ms := self.clock_offset_ms) >= CLOCK_STEP_MS:
+            side = "ahead of" if offset_ms > 0 else "behind"
+            yield (
+                f"the clock of the machine was set: it is {abs(offset_ms) / 1_000:.3f} s {side} market "
+                "time; `tickerplant control seek now` brings the market back to it"
+            )
 
     def ready(self, is_ready: bool, reason: str = "") -> None:
         """Set whether the source is running, and why not."""

@@ -166,6 +166,7 @@ class Server:
             sockets=sockets,
             listen=listen,
         )
+        self.readiness.machine_set_ms = self._ports.clock_set_ms
         rate_limiters_used = {endpoint.rate_limiter for endpoint in self.endpoints}
         self._ports.flusher.is_market_late = lambda: self.readiness.lag_ms > LATE_MS
         collector = PlantCollector(

@@ -2,15 +2,18 @@
 
 Requests to change the clock (`steer`) take effect between two slices.  A simulation only goes forward:
 a seek plays what comes before the target while the plant is muted.  It is bounded, and pausing stops it.
+A seek to now lets it follow the machine whose clock was set: it catches up, after a seek if it is far
+behind, or waits until the machine has come to its time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from tickerplant.control.clock import CONFLICT, ClockRequest, Step
+from tickerplant.control.clock import CONFLICT, NOW, ClockRequest, Step
 from tickerplant.control.clock_state import RESPONSE_TIMEOUT_S, Phase, SimulationState
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.events import Event
@@ -22,7 +25,7 @@ from tickerplant.sources.clock import SourceClock
 from tickerplant.sources.errand import Errand
 from tickerplant.sources.source import Readers, Status, wait_for_subscribers
 from tickerplant.sources.speed import SpeedWatch
-from tickerplant.units import DAY_MS, NS_PER_MS, NS_PER_S
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS, NS_PER_MS, NS_PER_S
 
 SLICE_S = 0.005
 """How long events are generated, and frames wait, without a turn of the event loop."""
@@ -30,8 +33,13 @@ MAX_SLEEP_S = 0.01
 """Longest sleep of the source: what is due without an event is sent within it."""
 LONGEST_LEAP_MS = 31 * DAY_MS
 """The most market time of one seek or step, all of which is simulated."""
+LONGEST_WAIT_MS = HOUR_MS
+"""The most by which it waits for a machine whose clock was set back."""
+CAUGHT_UP_MS = MINUTE_MS
+"""The most by which it catches up with the machine without a seek."""
 LONGEST_PAUSE_S = 1.0
 """Longest sleep while the clock is paused."""
+WAITS_FOR_MACHINE = "market time waits for the clock of the machine"
 
 
 def open_market(plant: Plant, exchange: SimulatedExchange) -> None:
@@ -58,6 +66,7 @@ class SimulatedSource:
             None: it opens when `run` starts.
         is_paused: Whether the clock is paused at first.
         waits: Whether it waits for slow readers at any speed.
+        machine_ms: Returns the time of the machine, ms since 1970.
     """
 
     def __init__(
@@ -71,6 +80,7 @@ class SimulatedSource:
         opened_s: float | None = None,
         is_paused: bool = False,
         waits: bool = False,
+        machine_ms: Callable[[], int] = lambda: time.time_ns() // NS_PER_MS,
     ) -> None:
         self._exchange = exchange
         self._plant = plant
@@ -78,6 +88,8 @@ class SimulatedSource:
         self._wait_for = wait_for
         self._opened_s = opened_s
         self._waits = waits
+        self._machine_ms = machine_ms
+        self._status: Status | None = None
         self._start_ms = plant.now_ms
         self._end_ms = None if duration_ms is None else plant.now_ms + duration_ms
         self._phase: Phase = "waiting"
@@ -85,6 +97,8 @@ class SimulatedSource:
         """The end of the requested step or seek, until it is reached."""
         self._is_seeking = False
         """Whether nothing is sent before the target."""
+        self._follows = False
+        """Whether it goes on in the time of the machine from the target."""
         self._drawn: tuple[int, Sequence[Event]] | None = None
         """Events that are due next, and their time, if they wait for a client to return."""
         self._errand = Errand("simulation")
@@ -99,7 +113,10 @@ class SimulatedSource:
         When it returns, market time is exactly the end, everything due by then has been sent, and no
         subscriber is congested.
         """
+        self._status = status
         status.late_ns = self._published_late_ns
+        is_at_pace = self._clock.speed == 1 and not self._clock.is_paused
+        status.follow_machine(follows=is_at_pace and self._opened_s is not None)
         status.measure(self._watch.samples)
         clock, now_s = self._clock, asyncio.get_running_loop().time
         await wait_for_subscribers(
@@ -169,10 +186,17 @@ class SimulatedSource:
         if request.step is not None:
             target_ms = self._step_target_ms(request.step, is_paused, target_ms is not None)
         # Whatever changes continues from here: a clock that was behind does not catch up.
-        clock.set_position(self._plant.now_ms * NS_PER_MS, self._machine_ns())
+        now_ms, self._follows = self._plant.now_ms, request.seek == NOW
+        clock.set_position(now_ms * NS_PER_MS, self._machine_ns())
+        if self._follows and target_ms is not None:
+            clock.set_position(target_ms * NS_PER_MS, self._machine_ns())
+            target_ms = target_ms if target_ms > now_ms + CAUGHT_UP_MS else now_ms
         self._watch.restart()
         clock.speed = clock.speed if request.speed is None else request.speed
         clock.is_paused = is_paused
+        if self._status is not None:
+            is_at_pace = clock.speed == 1 and not is_paused
+            self._status.follow_machine(follows=self._follows and is_at_pace)
         if target_ms is not None:
             self._target_ms, self._is_seeking = target_ms, request.seek is not None
         elif request.paused:
@@ -188,10 +212,12 @@ class SimulatedSource:
             RequestError: It is in the past, or after the end.
         """
         now_ms = self._plant.now_ms
-        offset_ms = spec.ns // NS_PER_MS
+        offset_ms = self._machine_ms() if spec == NOW else spec.ns // NS_PER_MS
         signs = {"": offset_ms, "+": now_ms + offset_ms, "-": now_ms - offset_ms}
         target_ms = signs[spec.sign]
         shown = iso_text(target_ms * NS_PER_MS)
+        if spec == NOW and now_ms - LONGEST_WAIT_MS <= target_ms < now_ms:
+            return target_ms
         if target_ms < now_ms:
             reason = f"seek: {shown} is past, and a simulation only goes forward from {iso_text(now_ms * NS_PER_MS)}"
             again = "start another one with the same seed and start to see it again"
@@ -253,7 +279,8 @@ class SimulatedSource:
         self._plant.advance(target_ms)
         await self._turn(readers)
         self._target_ms = None
-        self._clock.set_position(target_ms * NS_PER_MS, self._machine_ns())
+        if not self._follows:
+            self._clock.set_position(target_ms * NS_PER_MS, self._machine_ns())
         if not self._over():  # at the end, `run` ends it when the simulation is over
             self._errand.end()
 
@@ -269,14 +296,16 @@ class SimulatedSource:
     async def _keep_up(self, readers: Readers, status: Status) -> None:
         """Play what is due, and sleep until something else may be."""
         machine_ns = self._machine_ns()
-        wanted_ms = self._clock.position_ns(machine_ns, LATEST_NS) // NS_PER_MS
+        position_ms = self._clock.position_ns(machine_ns, LATEST_NS) // NS_PER_MS
         if self._end_ms is not None:
-            wanted_ms = min(wanted_ms, self._end_ms)
+            position_ms = min(position_ms, self._end_ms)
+        wanted_ms = max(position_ms, self._plant.now_ms)
+        status.ready(True, WAITS_FOR_MACHINE if position_ms < wanted_ms else "")
         if self._exchange.next_time_ms <= wanted_ms:
             status.observe_lateness(self._late_ns(self._exchange.next_time_ms, machine_ns))
         if self._play(wanted_ms):
             self._plant.advance(wanted_ms)
-            wait_s = (self._exchange.next_time_ms - wanted_ms) / 1000 / self._clock.speed
+            wait_s = (self._exchange.next_time_ms - position_ms) / 1000 / self._clock.speed
             await asyncio.sleep(min(max(wait_s, 0.001), MAX_SLEEP_S))
         else:
             await asyncio.sleep(0)

@@ -81,6 +81,10 @@ class Status(Protocol):
         """Set whether the source is running, and why not."""
         ...
 
+    def follow_machine(self, *, follows: bool) -> None:
+        """Set whether market time is the time of the machine, as that is now."""
+        ...
+
     def warn(self, subject: str, text: str) -> bool:
         """Set the warning about `subject`; return whether it is new."""
         ...
