@@ -93,7 +93,7 @@ def test_each_mistake_is_one_clear_sentence_with_its_place(tmp_path: Path) -> No
             "test_suite.py::test_unknown_symbol: the exchange cannot be opened: invalid value 'BTCUSTD' "
             "for symbols"
         ),
-        "did you mean BTCUSDT?",
+        "did you mean BTCUSDT or BTCUSDC?",
         "exchange.step() would stop the event loop",
         "write `await exchange.astep('1s')`",
         (
