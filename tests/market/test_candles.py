@@ -14,7 +14,7 @@ from tickerplant.events import Trade
 from tickerplant.market.bar_arrays import NO_BARS, combine, rows_of
 from tickerplant.market.bars import CLOSE, COUNT, OPEN_TIME, VOLUME, Bars
 from tickerplant.market.candles import Candles
-from tickerplant.market.interval import INTERVALS, LENGTHS_MS, close_time, next_open_time, open_time
+from tickerplant.market.interval import INTERVALS, close_time, next_open_time, open_time
 from tickerplant.market.minutes import RETAINED_MINUTES, Minutes
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -48,50 +48,26 @@ def _lived(start_ms: int, end_ms: int) -> Bars:
     return bars
 
 
-@lru_cache(maxsize=32)
-def _combined(start_ms: int, end_ms: int, from_ms: int, to_ms: int, length_ms: int) -> Bars:
-    """Bars of `length_ms` in [`from_ms`, `to_ms`) over these minutes."""
-    minutes = _lived(start_ms, end_ms)
-    opened = minutes[:, OPEN_TIME]
-    bars = minutes[(opened >= from_ms) & (opened < to_ms)]
-    return combine(bars, bars[:, OPEN_TIME] // length_ms * length_ms)
-
-
 class History:
-    """A history of bars: days, then hours, then minutes, then the trades of the current minute."""
+    """A history since a listing at eight in the morning, then the trades of the current minute."""
 
-    def __init__(self, now_ms: int, trades: Sequence[Trade] = ()) -> None:
+    def __init__(self, now_ms: int, trades: Sequence[Trade] = (), days: int = 51) -> None:
         self.trades = trades
         self.first_aggregate_id = 77
         end_ms = now_ms // MINUTE_MS * MINUTE_MS
-        self._minutes_ms = (end_ms // DAY_MS - 3) * DAY_MS
-        self._hours_ms = self._minutes_ms - 3 * DAY_MS
-        self._days_ms = self._hours_ms - 45 * DAY_MS
-        self._end_ms = end_ms
-        self._all = _lived(self._days_ms, end_ms)
+        self.begins_ms = (end_ms // DAY_MS - days) * DAY_MS + 8 * HOUR_MS
+        self.all = _lived(self.begins_ms, end_ms)
+        self.day = self.all[-1440 - 7 :]
+        self.ends_ms = int(self.day[0, OPEN_TIME])
+        self.asked: list[tuple[int, int]] = []
+        """The length and number of the bars of each question."""
 
-    def _longer(self, from_ms: int, to_ms: int, length_ms: int) -> Bars:
-        return _combined(self._days_ms, self._end_ms, from_ms, to_ms, length_ms)
-
-    @property
-    def day(self) -> Bars:
-        return self._all[-1440 - 7 :]
-
-    def minutes(self) -> Bars:
-        return self._longer(self._minutes_ms, int(self.day[0, OPEN_TIME]), MINUTE_MS)
-
-    def hours(self) -> Bars:
-        return self._longer(self._hours_ms, self._minutes_ms, HOUR_MS)
-
-    def days(self) -> Bars:
-        return self._longer(self._days_ms, self._hours_ms, DAY_MS)
-
-    def reaches(self, interval: str) -> Bars:
-        """The minutes that candles of `interval` can cover; longer candles reach further back."""
-        length_ms = LENGTHS_MS[interval] or DAY_MS
-        tier_ms = self._days_ms if length_ms >= DAY_MS else self._hours_ms
-        from_ms = tier_ms if length_ms >= HOUR_MS else self._minutes_ms
-        return self._all[self._all[:, OPEN_TIME] >= from_ms]
+    def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
+        assert from_ms % length_ms == 0 == (until_ms != self.ends_ms and until_ms % length_ms)
+        self.asked.append((length_ms, (until_ms - from_ms) // length_ms))
+        first, stop = np.searchsorted(self.all[:, OPEN_TIME], (from_ms, until_ms))
+        bars = self.all[first:stop]
+        return combine(bars, bars[:, OPEN_TIME] // length_ms * length_ms)
 
 
 _opened = lru_cache(maxsize=1 << 17)(open_time)
@@ -203,7 +179,7 @@ def test_history_continues_without_a_seam(interval: str) -> None:
     candles = Candles(minutes)
     minutes.load(history.day)
     candles.load(history)
-    lived = history.reaches(interval)
+    lived = history.all
     for step in range(2):
         expected = longer(interval, np.concatenate([lived, rows_of(minutes.running_bar)]))
         rows = candles.rows(interval, None, None, EVERYTHING).tolist()
@@ -236,54 +212,38 @@ def test_pages_from_either_end_of_history_are_parts_of_all_rows(interval: str, l
         assert difference(page, inside[:limit]) is None, "a window"
 
 
-class Counted(History):
-    """A history that records which of its tiers were read."""
-
-    def __init__(self, now_ms: int) -> None:
-        super().__init__(now_ms)
-        self.made: list[str] = []
-
-    def minutes(self) -> Bars:
-        self.made.append("minutes")
-        return super().minutes()
-
-    def hours(self) -> Bars:
-        self.made.append("hours")
-        return super().hours()
-
-    def days(self) -> Bars:
-        self.made.append("days")
-        return super().days()
-
-
 @pytest.mark.parametrize(
-    ("interval", "limit", "made"),
+    ("interval", "limit", "asked"),
     [
         ("1m", 1000, []),
         ("5m", 200, []),
-        ("1m", 1500, ["minutes"]),
+        ("1m", 1500, [(MINUTE_MS, 53)]),
         ("1h", 20, []),
-        ("1h", 40, ["minutes"]),
-        ("1h", 100, ["minutes", "hours"]),
-        ("1d", 3, ["minutes"]),
-        ("1d", 30, ["minutes", "hours", "days"]),
+        ("1h", 100, [(HOUR_MS, 76)]),
+        ("1d", 3, [(DAY_MS, 2)]),
+        ("1w", 2, [(DAY_MS, 15)]),
     ],
 )
 def test_no_more_history_is_generated_than_a_request_needs(
-    interval: str, limit: int, made: list[str]
+    interval: str, limit: int, asked: list[tuple[int, int]]
 ) -> None:
-    history = Counted(START_MS)
+    history = History(START_MS)
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)
     minutes.load(history.day)
     candles.load(history)
     candles.rows(interval, None, None, limit)
-    assert history.made == made
+    assert history.asked == asked
+    history.asked.clear()
+    assert len(candles.rows(interval, 0, None, limit)) == min(
+        limit, 8 if interval == "1w" else limit
+    )
+    assert history.asked[0][1] <= (limit + 1) * (7 if interval == "1w" else 1), "no earlier start"
 
 
 @pytest.mark.parametrize("interval", ["1m", "1h", "1d"])
 def test_the_open_candle_needs_no_history_once_it_is_known(interval: str) -> None:
-    history = Counted(START_MS)
+    history = History(START_MS)
     minutes = Minutes(BTCUSDT.turnover, START_MS)
     candles = Candles(minutes)
     minutes.load(history.day)
@@ -291,7 +251,7 @@ def test_the_open_candle_needs_no_history_once_it_is_known(interval: str) -> Non
     for number in range(50):
         add(minutes, trade(10**6 + number, START_MS + number * 20_000, 300 - number, 2))
         candles.running(interval)
-    assert history.made == []
+    assert history.asked == []
 
 
 @pytest.mark.parametrize("interval", [each for each in INTERVALS if each[-1] != "m"])

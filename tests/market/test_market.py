@@ -102,6 +102,7 @@ class MarketHistory:
         aggregates = [each for each in lived.of(AggregateTrade) if isinstance(each, AggregateTrade)]
         self._closed, self._aggregates = closed, aggregates
         self.day = lived.market.minutes.closed.rows
+        self.begins_ms = self.ends_ms = START_MS
         self.trades = [each for each in tape if each.trade_time_ms >= minute_ms]
         self.last_trade = tape[-1] if tape else None
         self.first_aggregate_id = len(aggregates) + 1
@@ -118,13 +119,8 @@ class MarketHistory:
         rows = [structs.astuple(each)[1:] for each in self._aggregates]
         return np.array(rows, dtype=AGGREGATE_ROW)
 
-    def minutes(self) -> Bars:
-        return NO_BARS
-
-    def hours(self) -> Bars:
-        return NO_BARS
-
-    def days(self) -> Bars:
+    def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
+        del length_ms, from_ms, until_ms
         return NO_BARS
 
     @property

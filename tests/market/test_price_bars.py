@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import START_MS
 
-from tickerplant.market.bar_arrays import NO_BARS
 from tickerplant.market.bars import OPEN_TIME, Bars
 from tickerplant.market.candles import PriceBars
 from tickerplant.market.interval import INTERVALS, open_time
@@ -50,23 +49,18 @@ class Flat:
     """The history of one price."""
 
     def __init__(self, until_ms: int) -> None:
-        self._until_ms = until_ms
+        self.begins_ms, self.ends_ms = until_ms - 300 * MINUTE_MS, until_ms
         self.made = 0
 
-    def minutes(self) -> Bars:
+    def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
+        assert length_ms == MINUTE_MS
         self.made += 1
-        count = 300
-        rows = np.zeros((count, 12), dtype=np.int64)
-        rows[:, OPEN_TIME] = self._until_ms + MINUTE_MS * np.arange(-count, 0)
+        times_ms = np.arange(from_ms, until_ms, MINUTE_MS)
+        rows = np.zeros((len(times_ms), 12), dtype=np.int64)
+        rows[:, OPEN_TIME] = times_ms
         rows[:, 1:5] = 7
         rows[:, 7] = 60
         return rows
-
-    def hours(self) -> Bars:
-        return NO_BARS
-
-    def days(self) -> Bars:
-        return NO_BARS
 
 
 def test_history_ends_at_the_current_minute_and_is_generated_on_demand() -> None:

@@ -26,6 +26,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.simulation.contract_registry import OpeningEvents
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 START_MS = 1_780_000_000_250
 SECONDS = 8
@@ -236,11 +237,11 @@ def test_the_same_seed_gives_the_same_events(events: list[Event]) -> None:
 def test_reading_history_and_opening_changes_nothing(events: list[Event]) -> None:
     other = make()
     for symbol in SYMBOLS:
-        other.history(symbol).minutes()
+        other.history(symbol).bars(MINUTE_MS, START_MS // DAY_MS * DAY_MS - 3 * DAY_MS, START_MS)
         other.opening(symbol)
     first = run(other, 2)
     for symbol in SYMBOLS:
-        other.history(symbol).hours()
+        other.history(symbol).bars(DAY_MS, 0, START_MS)
     again = encoded(first + run(other, 4))
     assert again == encoded(events)[: len(again)], "they are read, not drawn"
 

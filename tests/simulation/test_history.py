@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from msgspec import structs
 
 from tickerplant.events import Trade
 from tickerplant.market.aggregate import TradeAggregator
+from tickerplant.market.bar_arrays import combine, open_times
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
@@ -23,21 +26,26 @@ from tickerplant.market.bars import (
     VOLUME,
     Bars,
 )
+from tickerplant.market.candles import Candles
+from tickerplant.market.interval import INTERVALS, LENGTHS_MS, open_time
+from tickerplant.market.minutes import Minutes, PriceMinutes
 from tickerplant.market.tape import trades
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
-from tickerplant.simulation.history_bars import first_id, price_bars, traded_bars
+from tickerplant.simulation.history_bars import day_bars, price_day
 from tickerplant.simulation.history_inputs import RECENT_TRADES
+from tickerplant.simulation.history_pieces import PIECES
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.open_interest import past_columns
-from tickerplant.simulation.price_paths import path_segment, segment_end
+from tickerplant.simulation.open_interest import past_steps
+from tickerplant.simulation.price_paths import last_day
 from tickerplant.simulation.recent_trades import older_aggregates, recent_trades
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
 SYMBOLS = ("BTCUSDT", "APTUSDT", "1000PEPEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925")
 EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
-LENGTHS = {"days": DAY_MS, "hours": HOUR_MS, "minutes": MINUTE_MS}
+PRICES = ("trades", "marks", "indices", "premiums")
+EVERYTHING = 1 << 30
 
 
 @pytest.fixture(params=SYMBOLS)
@@ -45,39 +53,74 @@ def past(request: pytest.FixtureRequest) -> SimulatedHistory:
     return EXCHANGE.history(request.param)
 
 
-def tiers(past: SimulatedHistory) -> dict[str, Bars]:
-    minutes = np.concatenate([past.minutes(), past.day])
-    return {"days": past.days(), "hours": past.hours(), "minutes": minutes}
+def candles_of(past: SimulatedHistory, price: str = "trades") -> Candles:
+    """Candles of the present minute, as a market has them."""
+    if price != "trades":
+        candles = Candles(PriceMinutes(START_MS))
+        candles.load(getattr(past, price))
+        return candles
+    minutes = Minutes(past.inputs.instrument.turnover, START_MS)
+    minutes.load(past.day)
+    for trade in past.trades:
+        taker_bought = not trade.buyer_is_maker
+        minutes.add(trade.price, trade.quantity, taker_bought, trade.trade_id, trade.trade_id)
+    candles = Candles(minutes)
+    candles.load(past)
+    return candles
 
 
-def test_bars_have_no_gaps_and_start_on_their_boundaries(past: SimulatedHistory) -> None:
-    for name, bars in tiers(past).items():
-        assert (bars[:, OPEN_TIME] % LENGTHS[name] == 0).all(), f"{name} are not aligned"
-        assert (np.diff(bars[:, OPEN_TIME]) == LENGTHS[name]).all(), f"{name} have a hole"
+def windows(past: SimulatedHistory) -> list[Bars]:
+    """Minutes of the listing, of some days, and of the last days before the start; and all days."""
+    candles, listed_ms = candles_of(past), past.begins_ms
+    somewhere_ms = Random(past.inputs.name).randrange(listed_ms, past.ends_ms - 3 * DAY_MS)
+    return [
+        candles.rows("1m", listed_ms, None, 3_000),
+        candles.rows("1m", somewhere_ms, None, 3_000),
+        past.day,
+        candles.rows("1m", None, None, 5_000)[:-1],
+        candles.rows("1d", None, None, EVERYTHING)[:-1],
+    ]
 
 
-def test_each_tier_begins_where_the_longer_one_ends(past: SimulatedHistory) -> None:
-    days, hours, minutes = tiers(past).values()
-    if len(days):  # none if the contract was listed recently
-        assert days[-1, OPEN_TIME] + DAY_MS == hours[0, OPEN_TIME]
-    assert hours[-1, OPEN_TIME] + HOUR_MS == minutes[0, OPEN_TIME]
-    assert minutes[-1, OPEN_TIME] + MINUTE_MS == START_MS // MINUTE_MS * MINUTE_MS
-    assert all(trade.trade_time_ms >= minutes[-1, OPEN_TIME] + MINUTE_MS for trade in past.trades)
+@pytest.mark.parametrize("price", PRICES)
+def test_candles_of_every_interval_are_sums_of_minutes_since_the_listing(
+    past: SimulatedHistory, price: str
+) -> None:
+    candles, listed_ms = candles_of(past, price), past.begins_ms
+    somewhere_ms = open_time("1d", Random(past.inputs.name).randrange(listed_ms, past.ends_ms))
+    for start_ms, count in ((listed_ms, 3_000), (somewhere_ms, 3_000), (None, 5_000)):
+        minutes = candles.rows("1m", start_ms, None, count)
+        first_ms, end_ms = int(minutes[0, OPEN_TIME]), int(minutes[-1, OPEN_TIME]) + MINUTE_MS
+        assert start_ms is None or first_ms == max(start_ms, listed_ms)
+        assert (np.diff(minutes[:, OPEN_TIME]) == MINUTE_MS).all(), "no hole"
+        assert len(minutes) == min(count, (START_MS - first_ms) // MINUTE_MS + 1)
+        for interval in INTERVALS[:-3]:
+            summed = combine(minutes, open_times(interval, minutes[:, OPEN_TIME]))
+            whole = summed[:, OPEN_TIME] >= (0 if first_ms == listed_ms else first_ms)
+            if end_ms < START_MS:
+                whole &= summed[:, OPEN_TIME] + LENGTHS_MS[interval] <= end_ms
+            summed = summed[whole]
+            opened_ms = int(summed[0, OPEN_TIME])
+            found = candles.rows(interval, opened_ms, None, len(summed))
+            assert (found == summed).all(), f"{interval} from {opened_ms}"
+    days = candles.rows("1d", None, None, EVERYTHING)
+    assert days[0, OPEN_TIME] == open_time("1d", listed_ms)
+    for interval in INTERVALS[-3:]:
+        summed = combine(days, open_times(interval, days[:, OPEN_TIME]))
+        assert (candles.rows(interval, None, None, EVERYTHING) == summed).all(), interval
 
 
 def test_prices_are_continuous_up_to_the_last_trades(past: SimulatedHistory) -> None:
-    opens = np.concatenate([bars[:, OPEN] for bars in tiers(past).values()])
-    closes = np.concatenate([bars[:, CLOSE] for bars in tiers(past).values()])
-    single = (START_MS - past.inputs.recent_ms) // MINUTE_MS
-    jumps = np.flatnonzero(opens[1:] != closes[:-1])
-    jumps = jumps[jumps < len(opens) - single - 2]
-    assert len(jumps) <= 3, "prices jump only where tiers meet after a bar without trades"
-    assert (np.abs(opens[1:] / closes[:-1] - 1) < 0.005).all(), "single trades hop by ticks"
+    for bars in windows(past):
+        single = bars[1:, OPEN_TIME] >= past.inputs.recent_ms - MINUTE_MS
+        jumps = (bars[1:, OPEN] != bars[:-1, CLOSE]) & ~single
+        assert jumps.sum() <= 1, "prices jump only at the start of the last day, after a quiet bar"
+        assert (np.abs(bars[1:, OPEN] / bars[:-1, CLOSE] - 1) < 0.005).all()
 
 
 def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedHistory) -> None:
     tick = past.inputs.instrument.tick_size
-    for bars in tiers(past).values():
+    for bars in windows(past):
         assert (bars[:, LOW] <= np.minimum(bars[:, OPEN], bars[:, CLOSE])).all()
         assert (bars[:, HIGH] >= np.maximum(bars[:, OPEN], bars[:, CLOSE])).all()
         assert (bars[:, LOW : CLOSE + 1] % tick == 0).all()
@@ -86,7 +129,7 @@ def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedHistory) -> Non
 
 def test_the_average_price_lies_between_low_and_high(past: SimulatedHistory) -> None:
     instrument = past.inputs.instrument
-    for bars in tiers(past).values():
+    for bars in windows(past):
         traded = bars[bars[:, COUNT] > 0]
         volume, turnover = traded[:, VOLUME].astype(float), traded[:, TURNOVER].astype(float)
         if instrument.venue.inverse:
@@ -100,31 +143,31 @@ def test_the_average_price_lies_between_low_and_high(past: SimulatedHistory) -> 
 
 
 def test_takers_bought_no_more_than_was_traded(past: SimulatedHistory) -> None:
-    for bars in tiers(past).values():
+    for bars in windows(past):
         assert (bars[:, TAKER_BUY_VOLUME] <= bars[:, VOLUME]).all()
         assert (bars[:, TAKER_BUY_TURNOVER] <= bars[:, TURNOVER]).all()
         assert (bars[:, VOLUME] % past.inputs.instrument.step_size == 0).all()
 
 
-def test_trade_ids_count_on_through_all_tiers_into_the_trades(past: SimulatedHistory) -> None:
-    bars = np.concatenate(list(tiers(past).values()))
-    traded, quiet = bars[bars[:, COUNT] > 0], bars[bars[:, COUNT] == 0]
-    ids = traded[:, [FIRST_TRADE_ID, LAST_TRADE_ID]]
-    assert (ids[:, 1] - ids[:, 0] + 1 == traded[:, COUNT]).all()
-    assert (ids[1:, 0] == ids[:-1, 1] + 1).all(), "ids have a hole"
-    assert ids[0, 0] > 0
-    assert ids[-1, 1] + 1 == past.trades[0].trade_id == past.older_trades()["trade_id"][-1] + 1
-    assert (quiet[:, FIRST_TRADE_ID : LAST_TRADE_ID + 1] == -1).all()
-    assert (quiet[:, VOLUME : TURNOVER + 1] == 0).all()
+def test_trade_ids_count_on_since_the_listing_into_the_trades(past: SimulatedHistory) -> None:
+    for bars in windows(past):
+        traded, quiet = bars[bars[:, COUNT] > 0], bars[bars[:, COUNT] == 0]
+        ids = traded[:, [FIRST_TRADE_ID, LAST_TRADE_ID]]
+        assert (ids[:, 1] - ids[:, 0] + 1 == traded[:, COUNT]).all()
+        assert (ids[1:, 0] == ids[:-1, 1] + 1).all(), "ids have a hole"
+        assert ids[0, 0] > 0
+        assert (quiet[:, FIRST_TRADE_ID : LAST_TRADE_ID + 1] == -1).all()
+        assert (quiet[:, VOLUME : TURNOVER + 1] == 0).all()
+    (last_id,) = past.day[past.day[:, COUNT] > 0][-1:, LAST_TRADE_ID].tolist()
+    assert last_id + 1 == past.trades[0].trade_id == past.older_trades()["trade_id"][-1] + 1
     assert 0 < past.first_aggregate_id <= past.trades[0].trade_id
 
 
-def test_a_day_covers_24_hours_before_the_start_and_follows_the_minutes(
-    past: SimulatedHistory,
-) -> None:
+def test_a_day_covers_24_hours_before_the_start(past: SimulatedHistory) -> None:
     day = past.day
     assert day[0, OPEN_TIME] <= START_MS - DAY_MS < day[1, OPEN_TIME]
-    assert past.minutes()[-1, OPEN_TIME] + MINUTE_MS == day[0, OPEN_TIME]
+    assert past.ends_ms == day[0, OPEN_TIME]
+    assert day[-1, OPEN_TIME] + MINUTE_MS == START_MS // MINUTE_MS * MINUTE_MS
 
 
 def test_the_last_trades_lead_to_the_opening_price(past: SimulatedHistory) -> None:
@@ -188,29 +231,31 @@ def test_an_hour_of_a_busy_contract_is_known_trade_by_trade() -> None:
     assert 50_000 < len(EXCHANGE.history("BTCUSDT").older_trades()) < 1.5 * RECENT_TRADES
 
 
-def test_there_are_hundreds_of_bars_of_each_length() -> None:
-    past = EXCHANGE.history("BTCUSDT")
-    assert len(past.minutes()) > 8_000
-    assert len(past.hours()) > 1_500
-    assert len(past.days()) > 1_500
-
-
 def test_the_contracts_of_a_coin_have_the_same_path() -> None:
-    spot, inverse = (EXCHANGE.history(symbol).days() for symbol in ("BTCUSDT", "BTCUSD_PERP"))
+    spot, inverse = (
+        candles_of(EXCHANGE.history(symbol)).rows("1d", None, None, 1_500)
+        for symbol in ("BTCUSDT", "BTCUSD_PERP")
+    )
     difference = spot[:, CLOSE] / inverse[:, CLOSE] / 10 - 1
     assert (np.abs(difference) < 0.02).all(), "they move together"
 
 
-def test_history_is_the_same_each_time_it_is_generated(past: SimulatedHistory) -> None:
-    known, again = tiers(past), EXCHANGE.history(past.inputs.instrument.symbol)
-    trades_before, day = past.older_trades(), past.day
-    for cached in (path_segment, segment_end, traded_bars, first_id, price_bars, recent_trades):
+def test_history_is_the_same_in_whatever_order_it_is_generated(
+    past: SimulatedHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, older = windows(past), past.older_trades()
+    for cached in (last_day, day_bars, price_day, recent_trades, older_aggregates, past_steps):
         cached.cache_clear()
-    older_aggregates.cache_clear()
-    past_columns.cache_clear()
-    assert (again.hours() == known["hours"]).all(), "in whatever order"
-    assert (again.older_trades() == trades_before).all()
-    assert (again.day == day).all()
-    assert (again.days() == known["days"]).all()
+    PIECES.clear()
+    monkeypatch.setattr(PIECES, "max_bytes", 150_000)
+    again = EXCHANGE.history(past.inputs.instrument.symbol)
+    candles = candles_of(again)
+    candles.rows("5m", past.begins_ms, None, 40)
+    first_ms = int(known[3][0, OPEN_TIME])
+    late = candles.rows("1m", first_ms + 7 * HOUR_MS, None, 99)
+    assert (late == known[3][7 * 60 : 7 * 60 + 99]).all()
+    assert PIECES.bytes < 150_000
+    for rows, wanted in zip(reversed(windows(again)), reversed(known), strict=True):
+        assert (rows == wanted).all()
+    assert (again.older_trades() == older).all()
     assert again.trades == past.trades
-    assert (again.minutes() == known["minutes"][: len(again.minutes())]).all()

@@ -10,11 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.events import Positioning
-from tickerplant.market.bars import OPEN, OPEN_TIME, VOLUME, Bars
-from tickerplant.market.candles import Candles
-from tickerplant.market.minutes import PriceMinutes
+from tickerplant.market.bars import OPEN_TIME, VOLUME, Bars
 from tickerplant.market.series import POSITIONING_PERIOD_MS
-from tickerplant.queries.statistics import PERIODS
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
@@ -23,7 +20,7 @@ from tickerplant.simulation.open_interest import (
     SHARES,
     TARGETED_SHARE,
     next_open_interest,
-    past_columns,
+    past_steps,
 )
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -67,20 +64,13 @@ def steps_of(rows: dict[int, int], length_ms: int) -> dict[int, int]:
 def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: int) -> None:
     past, reported = opened(symbol, seed, START_MS)
     rows = held(past)
-    fives = volumes(np.concatenate([past.minutes(), past.day]), POSITIONING_PERIOD_MS)
-    hours = volumes(past.hours(), HOUR_MS)
+    before = past.bars(POSITIONING_PERIOD_MS, next(iter(rows)) // DAY_MS * DAY_MS, past.ends_ms)
+    fives = volumes(np.concatenate([before, past.day]), POSITIONING_PERIOD_MS)
     steps = steps_of(rows, POSITIONING_PERIOD_MS)
     compared = [(step, fives[time_ms]) for time_ms, step in steps.items() if time_ms in fives]
-    assert len(compared) > 7 * 280
+    assert len(compared) == len(steps) > 29 * 288
     assert all(step <= volume for step, volume in compared)
     assert sum(step > 0 for step, _ in compared) > len(compared) / 2, "it changes"
-    of_hours = [
-        (step, hours[time_ms])
-        for time_ms, step in steps_of(rows, HOUR_MS).items()
-        if time_ms in hours
-    ]
-    assert len(of_hours) > 20 * 24
-    assert all(step <= volume for step, volume in of_hours)
     last_ms = [*rows][-1]
     since = sum(row[VOLUME] for row in past.day.tolist() if row[OPEN_TIME] >= last_ms)
     since += sum(trade.quantity for trade in past.trades)
@@ -119,7 +109,8 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
     assert past.inputs.instrument.onboard_date_ms == ROLLED_MS
     assert [*rows] == [*range(ROLLED_MS, reported.time_ms, POSITIONING_PERIOD_MS)]
     assert not rows or rows[ROLLED_MS] == 0
-    bars = np.concatenate([past.hours(), past.minutes(), past.day])
+    before = past.bars(MINUTE_MS, past.begins_ms, past.ends_ms)
+    bars = np.concatenate([before, past.day])
     traded = int(bars[:, VOLUME].sum()) + sum(trade.quantity for trade in past.trades)
     assert reported.open_interest <= (TARGETED_SHARE + RANDOM_SHARE) * traded
     if after_ms == 0:
@@ -129,44 +120,19 @@ def test_a_contract_listed_within_the_last_month_began_with_nothing(
         assert 0 < rows[ROLLED_MS + 6 * HOUR_MS] < reported.open_interest / 2, "it grew"
 
 
-@pytest.mark.parametrize("after_ms", [0, 20 * MINUTE_MS + 7, 9 * DAY_MS, 40 * DAY_MS])
-@given(
-    st.sampled_from(PERIODS),
-    st.none() | st.integers(0, 29 * 24),
-    st.none() | st.integers(0, 29 * 24),
-    st.integers(1, 40),
-)
-@settings(max_examples=25)
-def test_candles_open_as_those_of_the_mark_price(
-    after_ms: int, length: str, first: int | None, hours: int | None, limit: int
-) -> None:
-    past, reported = opened("BTCUSD_260925", 3, ROLLED_MS + after_ms)
-    oldest_ms = max(reported.time_ms - 30 * DAY_MS, ROLLED_MS)
-    start_ms = None if first is None else oldest_ms + first * HOUR_MS + 77
-    end_ms = None if hours is None else (start_ms or oldest_ms) + hours * HOUR_MS
-    found = []
-    for history in (past.marks, past.positions):
-        candles = Candles(PriceMinutes(reported.time_ms))
-        candles.load(history)
-        rows = candles.rows(length, start_ms, end_ms, limit)[:, : OPEN + 1].tolist()
-        found.append([row for row in rows if row[OPEN_TIME] >= oldest_ms])
-    assert found[0] == found[1]
-
-
 def test_the_past_of_each_contract_is_generated_once_and_kept_in_columns() -> None:
     contracts = instruments(START_MS, symbol_count=12)
     exchange = SimulatedExchange(contracts, 1, START_MS)
-    past_columns.cache_clear()
+    past_steps.cache_clear()
     for each in contracts * 2:
         past = exchange.history(each.symbol)
         latest = past.positions.times_ms[-30:]
         assert len(past.positions.column("open_interest", latest)) == 30
-        assert len(past.positions.minutes()) > 7 * 280
-    assert past_columns.cache_info().misses == len(contracts)
-    assert sum(each.nbytes for each in past_columns(past.inputs)) < 80_000
-    past_columns.cache_clear()
+    assert past_steps.cache_info().misses == len(contracts)
+    assert past_steps(past.inputs).nbytes < 36_000
+    past_steps.cache_clear()
     assert len(past.positions.column("long_accounts", latest)) == 30
-    assert past_columns.cache_info().misses == 0, "a share is known without the month"
+    assert past_steps.cache_info().misses == 0, "a share is known without the month"
 
 
 @given(

@@ -11,7 +11,10 @@ from msgspec import structs
 
 from tickerplant.events import Delivered
 from tickerplant.instrument import RATE_DECIMALS
-from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN_TIME
+from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN_TIME, VOLUME
+from tickerplant.market.candles import Candles
+from tickerplant.market.history import BarHistory
+from tickerplant.market.minutes import PriceMinutes
 from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS
 from tickerplant.quarters import delivery_code
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -24,6 +27,16 @@ from tickerplant.units import DAY_MS, HOUR_MS
 START_MS = 1_780_000_012_345
 SYMBOLS = ("BTCUSDT", "SUIUSDT", "XRPUSDT", "BTCUSDT_260626", "BTCUSD_PERP")
 EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
+
+
+def candles_of(prices: BarHistory, interval: str, limit: int) -> list[list[int]]:
+    """The last candles of a price before the start."""
+    candles = Candles(PriceMinutes(START_MS))
+    candles.load(prices)
+    rows: list[list[int]] = candles.rows(interval, None, None, limit).tolist()
+    return rows
+
+
 EVERY_FUNDING = EXCHANGE.history("XRPUSDT").fundings()
 
 
@@ -62,8 +75,10 @@ def test_funding_agrees_with_the_candles_of_premium_and_mark(symbol: str) -> Non
     past = EXCHANGE.history(symbol)
     hours = past.inputs.instrument.funding_interval_hours
     one = 10**RATE_DECIMALS
-    premiums = {row[OPEN_TIME]: row for row in past.premiums.hours().tolist()}
-    marks = {row[OPEN_TIME]: row for row in past.marks.hours().tolist()}
+    premiums, marks = (
+        {row[OPEN_TIME]: row for row in candles_of(prices, "1h", 250 * 24)}
+        for prices in (past.premiums, past.marks)
+    )
     checked = 0
     for paid in past.fundings():
         due_ms = paid.time_ms // HOUR_MS * HOUR_MS
@@ -99,7 +114,7 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
 
 def test_funding_marks_of_years_ago_lie_in_the_days_of_the_mark_price() -> None:
     past = EXCHANGE.history("XRPUSDT")
-    days = {row[OPEN_TIME]: row for row in past.marks.days().tolist()}
+    days = {row[OPEN_TIME]: row for row in candles_of(past.marks, "1d", 3_000)}
     old = [paid for paid in past.fundings() if paid.time_ms // DAY_MS * DAY_MS in days]
     assert len(old) > 3000
     for paid in old:
@@ -123,7 +138,7 @@ def test_a_pair_with_dated_contracts_was_settled_every_quarter(symbol: str) -> N
     pair = past.inputs.instrument.pair
     assert {each.pair for each in settled} == {pair}
     assert settled[-1].symbol == f"{pair}_{delivery_code(times[-1])}"
-    hours = {row[OPEN_TIME]: row for row in past.indices.hours().tolist()}
+    hours = {row[OPEN_TIME]: row for row in candles_of(past.indices, "1h", 100 * 24)}
     assert settled[-1].price == pytest.approx(hours[times[-1]][1], abs=2), "at the index of then"
 
 
@@ -151,10 +166,11 @@ def test_positions_are_known_every_five_minutes_of_a_month(symbol: str) -> None:
     assert list(times) == list(range(times[0], START_MS, POSITIONING_PERIOD_MS))
     assert len(times) <= RETAINED_ROWS
     assert times[0] >= past.inputs.instrument.onboard_date_ms
-    days = past.hours()[-7 * 24 :, 5].sum() / 7
+    days = past.bars(DAY_MS, past.ends_ms // DAY_MS * DAY_MS - 7 * DAY_MS, past.ends_ms)
+    traded = days[:7, VOLUME].sum() / 7
     rows = past.positions.column("open_interest", times)
     for held in rows[::500]:
-        assert 0.2 * days < held < 1.5 * days, "comparable to what is traded in a day"
+        assert 0.2 * traded < held < 1.5 * traded, "comparable to what is traded in a day"
         assert held % past.inputs.instrument.step_size == 0
     assert len(set(rows)) > len(rows) // 3, "it changes"
     for field in SHARES:

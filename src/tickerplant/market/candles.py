@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tickerplant.market.bar_arrays import NO_BARS, ClosedMinutes, combine, open_times, rows_of
+from tickerplant.market.bar_arrays import (
+    NO_BARS,
+    RETAINED_HOURS,
+    ClosedMinutes,
+    combine,
+    open_times,
+    rows_of,
+)
 from tickerplant.market.bars import OPEN_TIME, Bar, Bars, join
 from tickerplant.market.history import BarHistory
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time
@@ -54,22 +58,6 @@ class Candles:
         self._earlier_parts.clear()
         self._before.clear()
 
-    def _tiers(self, interval: str) -> Iterator[Bars]:
-        """Yield the bars that candles of `interval` are made of, latest tier first, on demand."""
-        minutes, history = self._minutes, self._history
-        yield rows_of(minutes.running_bar)
-        yield minutes.closed.rows
-        hourly = _made_of(interval, HOUR_MS)
-        if hourly:
-            yield minutes.closed.hours
-        if history is None or not (hourly or not len(minutes.closed.hours)):
-            return
-        yield history.minutes()
-        if hourly:
-            yield history.hours()
-        if _made_of(interval, DAY_MS):
-            yield history.days()
-
     @property
     def open_time_ms(self) -> int:
         """The open time of the current minute."""
@@ -84,49 +72,51 @@ class Candles:
     def rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> Bars:
         """Return up to `limit` candles that open in [`start_ms`, `end_ms`], oldest first.
 
-        With a start the first ones, otherwise the latest ones, including the open candle. History
-        is generated only as far as needed.
+        With a start the first ones, otherwise the latest ones, including the open candle. There is
+        no hole between them: where minutes of this run are gone, they begin after it or end before.
         """
-        now_ms = self._minutes.open_time_ms
+        now_ms, history = self._minutes.open_time_ms, self._history
         until_ms = next_open_time(interval, open_time(interval, now_ms))  # nothing is later
         if end_ms is not None and end_ms < now_ms:
             until_ms = next_open_time(interval, open_time(interval, end_ms))
         width_ms = (limit + 1) * (LENGTHS_MS[interval] or LONGEST_MONTH_MS)
+        begins_ms = self._live_ms(interval)
+        if history is not None and not self._is_cut(interval):
+            begins_ms = history.begins_ms
+        elif history is not None and (until_ms if start_ms is None else start_ms + 1) <= begins_ms:
+            begins_ms = history.begins_ms
+            until_ms = min(until_ms, open_time(interval, history.ends_ms))
         if start_ms is None:
-            found = self._within(interval, until_ms - width_ms, until_ms, None, limit)
-            if len(found) < limit:  # a part of the past is missing, or all of it is found
-                found = self._within(interval, None, until_ms, None, limit)
-            return found[-limit:]
-        first_ms = open_time(interval, min(start_ms, now_ms))
-        found = self._within(
-            interval, first_ms, min(until_ms, first_ms + width_ms), start_ms, limit
-        )
-        if len(found) < limit and first_ms + width_ms < until_ms:
-            found = self._within(interval, first_ms, until_ms, start_ms, limit)
-        return found[:limit]
+            first_ms = max(until_ms - width_ms, open_time(interval, begins_ms))
+            return self._within(interval, first_ms, until_ms)[-limit:]
+        first_ms = open_time(interval, min(max(start_ms, begins_ms), now_ms))
+        found = self._within(interval, first_ms, min(until_ms, first_ms + width_ms))
+        return found[np.searchsorted(found[:, OPEN_TIME], start_ms) :][:limit]
 
-    def _within(
-        self, interval: str, from_ms: int | None, until_ms: int, start_ms: int | None, limit: int
-    ) -> Bars:
-        """Return the candles of the minutes in [`from_ms`, `until_ms`) that open at `start_ms` or later.
+    def _is_cut(self, interval: str) -> bool:
+        """Whether bars of this run that candles of `interval` need are gone."""
+        hours = len(self._minutes.closed.hours)
+        return hours > (RETAINED_HOURS if _made_of(interval, HOUR_MS) else 0)
 
-        Without a start, more than `limit` candles are not looked for, and the first may lack its
-        beginning if there are more.
-        """
-        bars = NO_BARS
-        for tier in self._tiers(interval):
-            bars = np.concatenate([_between(tier, from_ms, until_ms), bars])
-            if start_ms is None:
-                enough = len(bars) > limit and len(_starts(_opened(interval, bars))) > limit
-            else:
-                enough = len(tier) > 0 and bool(tier[0, OPEN_TIME] <= start_ms)
-            if enough:
-                break
-        opened = _opened(interval, bars)
-        if start_ms is not None:
-            first = int(np.searchsorted(opened, start_ms))
-            bars, opened = bars[first:], opened[first:]
-        return combine(bars, opened)
+    def _live_ms(self, interval: str) -> int:
+        """Return the open time of the oldest bar of this run for candles of `interval`."""
+        closed = self._minutes.closed
+        for bars in (closed.hours if _made_of(interval, HOUR_MS) else NO_BARS, closed.rows):
+            if len(bars):
+                return int(bars[0, OPEN_TIME])
+        return self._minutes.open_time_ms
+
+    def _within(self, interval: str, from_ms: int, until_ms: int) -> Bars:
+        """Return the candles of the bars that open in [`from_ms`, `until_ms`)."""
+        minutes, history = self._minutes, self._history
+        parts = [minutes.closed.rows, rows_of(minutes.running_bar)]
+        if _made_of(interval, HOUR_MS):
+            parts.insert(0, minutes.closed.hours)
+        parts = [_between(each, from_ms, until_ms) for each in parts]
+        if history is not None and from_ms < history.ends_ms:
+            length_ms = min(LENGTHS_MS[interval] or DAY_MS, DAY_MS)
+            parts.insert(0, history.bars(length_ms, from_ms, min(until_ms, history.ends_ms)))
+        return _candles(interval, *parts)
 
     def _candle(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
         """Return the candle of `interval` over the closed part of [`opened_ms`, `end_ms`)."""
@@ -143,12 +133,7 @@ class Candles:
         known = self._earlier_parts.get(interval)
         if known is not None and known[:2] == (opened_ms, end_ms):
             return known[2]
-        bars = NO_BARS
-        for tier in islice(self._tiers(interval), 2, None):
-            bars = np.concatenate([tier[np.searchsorted(tier[:, OPEN_TIME], opened_ms) :], bars])
-            if len(tier) and tier[0, OPEN_TIME] <= opened_ms:
-                break
-        earlier = _candles(interval, bars)
+        earlier = self._within(interval, opened_ms, end_ms)
         self._earlier_parts[interval] = (opened_ms, end_ms, earlier)
         return earlier
 
@@ -190,13 +175,10 @@ class PriceBars:
     def __init__(self, now_ms: int) -> None:
         self._minutes = PriceMinutes(now_ms)
         self.candles = Candles(self._minutes)
-        self.opens = Candles(self._minutes)
-        """The candles of five minutes or more; before the start, only their opens are right."""
 
-    def load_history(self, history: BarHistory, opens: BarHistory | None = None) -> None:
-        """Set the history, which ends where the current minute begins or before, and that of `opens`."""
+    def load_history(self, history: BarHistory) -> None:
+        """Set the history, which ends where the current minute begins or before."""
         self.candles.load(history)
-        self.opens.load(opens or history)
 
     def add(self, price: int, time_ms: int) -> None:
         """Add one data point."""
@@ -212,23 +194,11 @@ def _made_of(interval: str, length_ms: int) -> bool:
     return LENGTHS_MS[interval] % length_ms == 0
 
 
-def _between(bars: Bars, from_ms: int | None, until_ms: int) -> Bars:
-    if not len(bars):
-        return bars
-    opened_ms = bars[:, OPEN_TIME]
-    first = 0 if from_ms is None else int(np.searchsorted(opened_ms, from_ms))
-    return bars[first : int(np.searchsorted(opened_ms, until_ms))]
+def _between(bars: Bars, from_ms: int, until_ms: int) -> Bars:
+    first, stop = np.searchsorted(bars[:, OPEN_TIME], (from_ms, until_ms))
+    return bars[first:stop]
 
 
-def _starts(opened_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices at which another candle begins."""
-    return np.flatnonzero(np.diff(opened_ms, prepend=opened_ms[:1] - 1))
-
-
-def _opened(interval: str, bars: Bars) -> NDArray[np.int64]:
-    return open_times(interval, bars[:, OPEN_TIME])
-
-
-def _candles(interval: str, *tiers: Bars) -> Bars:
-    bars = np.concatenate(tiers)
-    return combine(bars, _opened(interval, bars))
+def _candles(interval: str, *parts: Bars) -> Bars:
+    bars = np.concatenate(parts)
+    return combine(bars, open_times(interval, bars[:, OPEN_TIME]))

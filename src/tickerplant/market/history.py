@@ -12,34 +12,35 @@ from tickerplant.market.tape import Rows
 
 
 class BarHistory(Protocol):
-    """Bars of one price from before the first event.
+    """Bars of one price from before the first event, without gaps."""
 
-    Rows are oldest first, without gaps within one method. `minutes()` ends where the live bars
-    begin, `hours()` where `minutes()` begins and `days()` where `hours()` begins, each at a
-    boundary of the longer bar.
-    """
-
-    def minutes(self) -> Bars:
-        """Return the minutes of the last days before the live bars."""
+    @property
+    def begins_ms(self) -> int:
+        """Open time of the first minute: that of the listing."""
         ...
 
-    def hours(self) -> Bars:
-        """Return the hours before the first minute."""
+    @property
+    def ends_ms(self) -> int:
+        """Open time of the first minute of the live bars."""
         ...
 
-    def days(self) -> Bars:
-        """Return the days before the first hour."""
+    def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
+        """Return the bars that open in [`from_ms`, `until_ms`), oldest first.
+
+        Each is as long as `length_ms` or a part of such a bar, the longer the better.
+
+        Args:
+            length_ms: The length that is wanted: a day, or a part of one.
+            from_ms: A multiple of `length_ms`.
+            until_ms: Another one, or `ends_ms`.
+        """
         ...
-
-
-class PositionsAndMarks(PositioningHistory, BarHistory, Protocol):
-    """The positioning of the past, and bars that open as those of the mark price do."""
 
 
 class MarketHistory(BarHistory, Protocol):
     """The history of a market before the first event; all of it is consistent.
 
-    `minutes()` ends where `day` begins.
+    Its bars end where `day` begins.
     """
 
     @property
@@ -100,6 +101,6 @@ class MarketHistory(BarHistory, Protocol):
         ...
 
     @property
-    def positions(self) -> PositionsAndMarks:
-        """The positioning at every five minutes of the last month, and bars that open as `marks` do."""
+    def positions(self) -> PositioningHistory:
+        """The positioning at every five minutes of the last month."""
         ...

@@ -181,7 +181,7 @@ class Market:
         last = history.last_trade
         self.minutes.load(history.day, last.quantity if last is not None else 0)
         self.candles.load(history)
-        self.marks.load_history(history.marks, history.positions)
+        self.marks.load_history(history.marks)
         self.indices.load_history(history.indices)
         self.premiums.load_history(history.premiums)
         self.fundings.load_history(history.fundings)

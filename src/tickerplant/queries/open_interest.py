@@ -143,7 +143,7 @@ def _open_interest_by_time(
 
 def _marks(requested: Periods, market: Market) -> dict[int, int]:
     """Return the mark price at the beginning of each period that has one."""
-    bars = market.marks.opens.rows(
+    bars = market.marks.candles.rows(
         requested.length, requested.start_ms, requested.end_ms, requested.limit
     )
     return dict(bars[:, (OPEN_TIME, OPEN)].tolist())

@@ -13,21 +13,21 @@ import numpy as np
 
 from tickerplant.events import Delivered, FundingPaid, Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.bars import Bars
+from tickerplant.market.bars import COUNT, Bars
 from tickerplant.market.tape import Rows, trades
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile
 from tickerplant.simulation.history_bars import (
     INDEX,
     MARK,
     PREMIUM_INDEX,
-    PriceBarHistory,
+    day_bars,
     fill_quiet_bars,
-    traded_bars,
+    with_ids_from,
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.instruments import DATED
 from tickerplant.simulation.open_interest import PastPositions
-from tickerplant.simulation.price_paths import DAY, DAYS, HOURS, WEEK
+from tickerplant.simulation.past_series import PriceBarHistory, TradedSeries
 from tickerplant.simulation.recent_trades import (
     older_aggregates,
     older_trades,
@@ -35,6 +35,7 @@ from tickerplant.simulation.recent_trades import (
     recent_trades,
 )
 from tickerplant.simulation.settlements import deliveries, fundings
+from tickerplant.units import MINUTE_MS
 
 TRADES_PER_AGGREGATE = 2.4
 ID_MARGIN = 3
@@ -66,20 +67,24 @@ class SimulatedHistory:
     @property
     def day(self) -> Bars:
         """Minutes that cover the 24 hours before the start and up to a minute more."""
-        bars = (self._tier(DAY), recent_minutes(self.inputs, self._recent))
-        return fill_quiet_bars(np.concatenate(bars))
+        day = with_ids_from(day_bars(self.inputs), self._first_recent_id)
+        return fill_quiet_bars(np.concatenate((day, recent_minutes(self.inputs, self._recent))))
 
-    def minutes(self) -> Bars:
-        """Return the minutes of the week before `day`."""
-        return self._tier(WEEK)
+    @property
+    def begins_ms(self) -> int:
+        """Open time of the minute of the listing."""
+        return min(self.inputs.listed_ms(MINUTE_MS), self.ends_ms)
 
-    def hours(self) -> Bars:
-        """Return the hours before the first minute."""
-        return self._tier(HOURS)
+    @property
+    def ends_ms(self) -> int:
+        """Open time of the first minute of `day`."""
+        return self.inputs.day_span[0]
 
-    def days(self) -> Bars:
-        """Return the days before the first hour, back to the listing."""
-        return self._tier(DAYS)
+    def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
+        """Return bars that those of `length_ms` in [`from_ms`, `until_ms`) consist of."""
+        first_id = self._first_recent_id - int(day_bars(self.inputs)[:, COUNT].sum())
+        bars = TradedSeries(self.inputs).bars(length_ms, from_ms, until_ms)
+        return with_ids_from(bars, first_id)
 
     @cached_property
     def trades(self) -> tuple[Trade, ...]:
@@ -144,6 +149,3 @@ class SimulatedHistory:
     @cached_property
     def _first_recent_id(self) -> int:
         return int(self._recent["trade_id"][0])
-
-    def _tier(self, tier: str) -> Bars:
-        return traded_bars(self.inputs, tier, self._first_recent_id)

@@ -1,15 +1,15 @@
-"""Bars before the start: trades, index price, mark price and premium index.
+"""Bars of the 24 hours before the start: trades, index price, mark price and premium index.
 
-Traded prices follow the path of the underlying plus the premium of the contract. Trade ids are
-counted backwards from the first single trade and continue from one tier to the next without a
-gap. The index follows the path alone, so it is the same for all contracts of a pair. The mark price
-adds the smoothed premium; the premium index is the premium itself. These three have one price per
-second and end where the current minute begins.
+Traded prices follow the path of the underlying plus the premium of the contract. The index follows
+the path alone, so it is the same for all contracts of a pair. The mark price adds the smoothed
+premium; the premium index is the premium itself. These three have one price per second and end
+where the current minute begins.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from math import log
 from random import Random
 
 import numpy as np
@@ -34,18 +34,9 @@ from tickerplant.market.bars import (
 )
 from tickerplant.simulation.contract_profile import ContractProfile, usd_quantity
 from tickerplant.simulation.history_inputs import PREMIUM_SPREAD, TRADES_PER_ORDER, HistoryInputs
-from tickerplant.simulation.price_paths import (
-    DAY,
-    DAYS,
-    HOURS,
-    LATER,
-    LENGTHS_MS,
-    WEEK,
-    Floats,
-    PathSegment,
-    path_segment,
-)
-from tickerplant.units import DAY_MS
+from tickerplant.simulation.history_pieces import Floats, Ints
+from tickerplant.simulation.price_paths import VOLATILITY, last_day
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 ORDER_MEAN = 13.0
 """Mean taker order, relative to a typical one."""
@@ -53,8 +44,6 @@ BUY_SPREAD = 0.12
 """Standard deviation of the share that takers bought."""
 AVERAGE_PLACES = (0.25, 0.75)
 """Range of a bar's average price between its low and its high."""
-
-Ints = NDArray[np.int64]
 
 
 def whole_steps(instrument: Instrument, quantities: Floats) -> Ints:
@@ -105,30 +94,34 @@ BUSIEST = 6.0
 """Most trades of a bar, relative to the usual number."""
 LEAST_TICKS = 20
 """Lowest price in history, in ticks."""
-MAX_TRADE_TIERS = 16
-"""Tiers of bars of trades that are cached, of all contracts, at most 900 kB each."""
-MAX_FIRST_IDS = 256
-"""Tiers whose first trade id is cached."""
+MAX_DAYS = 16
+"""Last days of trades, and of prices, that are cached, 140 kB each."""
 
 
-@lru_cache(maxsize=MAX_TRADE_TIERS)
-def traded_bars(inputs: HistoryInputs, tier: str, first_recent_id: int) -> Bars:
-    """Return the bars of `tier`, oldest first.
+@lru_cache(maxsize=MAX_DAYS)
+def day_bars(inputs: HistoryInputs) -> Bars:
+    """Return the minutes of the last day that precede the single trades, oldest first.
 
-    Args:
-        inputs: What the history follows from.
-        tier: One of `price_paths.TIERS`.
-        first_recent_id: Id of the first trade after all bars.
+    Their trade ids are relative to the first single trade, so they are negative.
     """
-    instrument, length_ms = inputs.instrument, LENGTHS_MS[tier]
-    start_ms, end_ms = inputs.span(tier)
-    counts = _counts(inputs, tier)
-    bars = np.empty((len(counts), len(COLUMNS)), dtype=np.int64)
+    instrument, start_ms, end_ms = inputs.instrument, *inputs.day_span
+    inside = slice(*((ms - inputs.path.day_ms) // MINUTE_MS for ms in (start_ms, end_ms)))
+    path = last_day(inputs.path)[inside]
+    bars = np.empty((len(path), len(COLUMNS)), dtype=np.int64)
     if not len(bars):
         return bars
-    bars[:, OPEN_TIME] = np.arange(start_ms, end_ms, length_ms)
-    _draw_prices(bars, inputs, tier)
-    random = Random(f"{inputs.name} {tier}")
+    random = Random(f"{inputs.name} day counts")
+    counts = trade_counts(
+        np.random.default_rng(random.getrandbits(64)),
+        inputs.trades_per_ms * MINUTE_MS,
+        path[:, VOLATILITY],
+        VOLUME_SPREAD / (1 + MINUTE_MS / DAY_MS),
+    )
+    edges_ms = np.arange(start_ms, end_ms + 1, MINUTE_MS)
+    bars[:, OPEN_TIME] = edges_ms[:-1]
+    prices = along(path, inputs.index_units, inputs.premium.at(edges_ms))
+    _set_prices(bars, *(on_ticks(inputs, each) for each in prices))
+    random = Random(f"{inputs.name} day")
     generator = np.random.default_rng(random.getrandbits(64))
     traded = volumes(
         generator, instrument, inputs.contract_profile, counts / TRADES_PER_ORDER, bars[:, CLOSE]
@@ -140,37 +133,48 @@ def traded_bars(inputs: HistoryInputs, tier: str, first_recent_id: int) -> Bars:
     bars[:, TAKER_BUY_VOLUME] = bought(generator, instrument, traded)
     share = bars[:, TAKER_BUY_VOLUME] / np.maximum(traded, 1)
     bars[:, TAKER_BUY_TURNOVER] = np.floor(bars[:, TURNOVER] * share)
-    next_id = first_id(inputs, LATER[tier], first_recent_id) if tier != DAY else first_recent_id
-    ends = next_id - 1 - (counts.sum() - np.cumsum(counts))
-    bars[:, FIRST_TRADE_ID] = np.where(counts > 0, ends - counts + 1, -1)
-    bars[:, LAST_TRADE_ID] = np.where(counts > 0, ends, -1)
+    set_ids(bars, np.cumsum(counts) - counts.sum() - counts)
     return fill_quiet_bars(bars)
 
 
-@lru_cache(maxsize=MAX_FIRST_IDS)
-def first_id(inputs: HistoryInputs, tier: str, first_recent_id: int) -> int:
-    """Return the id of the first trade in `tier`, or after it if it has no trades."""
-    later = LATER.get(tier)
-    after = first_recent_id if later is None else first_id(inputs, later, first_recent_id)
-    return after - int(_counts(inputs, tier).sum())
+def set_ids(bars: Bars, first_ids: Ints) -> None:
+    """Set the ids of bars whose trades are counted; those of bars without trades are -1."""
+    some = bars[:, COUNT] > 0
+    bars[:, FIRST_TRADE_ID] = np.where(some, first_ids, -1)
+    bars[:, LAST_TRADE_ID] = np.where(some, first_ids + bars[:, COUNT] - 1, -1)
+
+
+def with_ids_from(bars: Bars, first_id: int) -> Bars:
+    """Return bars whose relative trade ids are counted from `first_id`."""
+    bars = bars.copy()
+    some = bars[:, COUNT] > 0
+    bars[some, FIRST_TRADE_ID] += first_id
+    bars[some, LAST_TRADE_ID] += first_id
+    return bars
+
+
+def along(path: Floats, scale: float, premiums: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return edges, highs and lows along a path, not rounded, for the premiums at the edges."""
+    middle = (premiums[:-1] + premiums[1:]) / 2
+    edges = np.append(path[:, OPEN], path[-1:, CLOSE])
+    return (
+        scale * np.exp(edges + premiums),
+        scale * np.exp(path[:, HIGH] + middle),
+        scale * np.exp(path[:, LOW] + middle),
+    )
+
+
+def _set_prices(bars: Bars, edges: Ints, highs: Ints, lows: Ints) -> None:
+    opens, closes = edges[:-1], edges[1:]
+    bars[:, OPEN], bars[:, CLOSE] = opens, closes
+    bars[:, HIGH] = np.maximum(highs, np.maximum(opens, closes))
+    bars[:, LOW] = np.minimum(lows, np.minimum(opens, closes))
 
 
 def on_ticks(inputs: HistoryInputs, prices: Floats) -> Ints:
     """Return prices in price units, rounded to ticks."""
     tick = inputs.instrument.tick_size
     return np.maximum(np.round(prices / tick), LEAST_TICKS).astype(np.int64) * tick
-
-
-def _counts(inputs: HistoryInputs, tier: str) -> Ints:
-    """Draw the number of trades of every bar of `tier`; volatile bars have more."""
-    inside, length_ms = inputs.traded_slice(tier), LENGTHS_MS[tier]
-    random = Random(f"{inputs.name} {tier} counts")
-    return trade_counts(
-        np.random.default_rng(random.getrandbits(64)),
-        inputs.trades_per_ms * length_ms,
-        path_segment(inputs.path, tier).volatilities[inside],
-        VOLUME_SPREAD / (1 + length_ms / LENGTHS_MS[DAYS]),
-    )
 
 
 def trade_counts(
@@ -181,21 +185,6 @@ def trade_counts(
         generator.normal(-(spread**2) / 2, spread, len(volatilities))
     )
     return generator.poisson(usual * np.minimum(activity_level, BUSIEST)).astype(np.int64)
-
-
-def _draw_prices(bars: Bars, inputs: HistoryInputs, tier: str) -> None:
-    inside = inputs.traded_slice(tier)
-    path = path_segment(inputs.path, tier)
-    edges_ms = np.append(bars[:, OPEN_TIME], bars[-1, OPEN_TIME] + LENGTHS_MS[tier])
-    premiums = inputs.premium.at(edges_ms)
-    middle = (premiums[:-1] + premiums[1:]) / 2
-    index = inputs.index_units
-    edges = on_ticks(inputs, index * np.exp(path.edges[inside.start : inside.stop + 1] + premiums))
-    highs = on_ticks(inputs, index * np.exp(path.highs[inside] + middle))
-    lows = on_ticks(inputs, index * np.exp(path.lows[inside] + middle))
-    bars[:, OPEN], bars[:, CLOSE] = edges[:-1], edges[1:]
-    bars[:, HIGH] = np.maximum(highs, np.maximum(edges[:-1], edges[1:]))
-    bars[:, LOW] = np.minimum(lows, np.minimum(edges[:-1], edges[1:]))
 
 
 def fill_quiet_bars(bars: Bars) -> Bars:
@@ -215,90 +204,62 @@ def fill_quiet_bars(bars: Bars) -> Bars:
 
 
 SECOND_MS = 1000
-FLICKER = 0.00003
+FLICKER = 0.00003 + PREMIUM_SPREAD * (MINUTE_MS / DAY_MS)
 """Usual distance of the premium index beyond its open and close within a minute."""
-MAX_PRICE_TIERS = 16
-"""Tiers of bars of prices that are cached, of all contracts, at most 900 kB each."""
 
 INDEX, MARK, PREMIUM_INDEX = "index", "mark", "premium"
 
 
-class PriceBarHistory:
-    """The history of one price; bars in integers of 10^-8."""
-
-    def __init__(self, inputs: HistoryInputs, price: str) -> None:
-        self._inputs = inputs
-        self._price = price
-
-    def minutes(self) -> Bars:
-        """Return the minutes of the last week."""
-        return np.concatenate([self._tier(WEEK), self._tier(DAY)])
-
-    def hours(self) -> Bars:
-        """Return the hours before the first minute."""
-        return self._tier(HOURS)
-
-    def days(self) -> Bars:
-        """Return the days before the first hour, back to the listing."""
-        return self._tier(DAYS)
-
-    def _tier(self, tier: str) -> Bars:
-        return price_bars(self._inputs, self._price, tier)
-
-
-@lru_cache(maxsize=MAX_PRICE_TIERS)
-def price_bars(inputs: HistoryInputs, price: str, tier: str) -> Bars:
-    """Return the bars of one price in one tier, oldest first."""
-    length_ms, inside = LENGTHS_MS[tier], inputs.listed_slice(tier)
-    start_ms = inputs.path.span(tier)[0] + inside.start * length_ms
-    edges_ms = start_ms + np.arange(inside.stop - inside.start + 1) * length_ms
+@lru_cache(maxsize=MAX_DAYS)
+def price_day(inputs: HistoryInputs, price: str) -> Bars:
+    """Return the minutes of one price in the last day, in integers of 10^-8."""
+    start_ms, end_ms = inputs.day_span[0], inputs.path.present_ms
+    edges_ms = np.arange(start_ms, end_ms + 1, MINUTE_MS)
     bars = np.zeros((len(edges_ms) - 1, len(COLUMNS)), dtype=np.int64)
     if not len(bars):
         return bars
-    path = path_segment(inputs.path, tier)
-    if price == PREMIUM_INDEX:
-        edges, highs, lows = _premiums(inputs, path, inside, edges_ms)
-    else:
-        edges, highs, lows = _index_or_mark_prices(inputs, price, path, inside, edges_ms)
-    opens, closes = edges[:-1], edges[1:]
-    bars[:, OPEN_TIME] = bars[:, FIRST_TRADE_ID] = edges_ms[:-1]
-    bars[:, OPEN], bars[:, CLOSE] = opens, closes
-    bars[:, HIGH] = np.maximum(highs, np.maximum(opens, closes))
-    bars[:, LOW] = np.minimum(lows, np.minimum(opens, closes))
+    path = last_day(inputs.path)[-len(bars) :]
+    random = Random(f"{inputs.name} premium {MINUTE_MS} {end_ms}")
+    numbers = np.random.default_rng(random.getrandbits(64)).standard_normal((2, len(bars)))
+    prices = published(inputs, price, path, edges_ms, numbers)
+    _set_prices(bars, *(np.round(each).astype(np.int64) for each in prices))
+    bars[:, OPEN_TIME] = edges_ms[:-1]
+    return with_seconds(bars, MINUTE_MS)
+
+
+def published(
+    inputs: HistoryInputs, price: str, path: Floats, edges_ms: Ints, numbers: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return edges, highs and lows of one price in units of 10^-8, not rounded.
+
+    Args:
+        inputs: What the history follows from.
+        price: `INDEX`, `MARK` or `PREMIUM_INDEX`.
+        path: The rows of the underlying's path.
+        edges_ms: The open times of the bars, and when the last one ends.
+        numbers: Normal numbers, two for each bar of the premium index.
+    """
+    if price != PREMIUM_INDEX:
+        is_mark = price == MARK
+        premiums = inputs.premium.of_mark(edges_ms) if is_mark else np.zeros(len(edges_ms))
+        return along(path, inputs.index_price * RATE_ONE, premiums)
+    length_ms = int(edges_ms[1] - edges_ms[0])
+    parts = max(length_ms // HOUR_MS, 1)
+    moments_ms = np.append(
+        edges_ms[:-1, None] + np.arange(parts) * length_ms // parts, edges_ms[-1]
+    )
+    inside = np.expm1(inputs.premium.at(moments_ms))
+    edges, inner = inside[::parts], inside[:-1].reshape(-1, parts)
+    usual = (2 * log(length_ms / MINUTE_MS)) ** 0.5  # the largest of so many draws
+    up, down = np.abs(numbers * FLICKER) * path[:, VOLATILITY] + usual * FLICKER
+    highs = np.maximum(inner.max(axis=1), edges[1:]) + up
+    lows = np.minimum(inner.min(axis=1), edges[1:]) - down
+    return edges * RATE_ONE, highs * RATE_ONE, lows * RATE_ONE
+
+
+def with_seconds(bars: Bars, length_ms: int) -> Bars:
+    """Return bars of a price with one price in each of their seconds."""
     bars[:, COUNT] = length_ms // SECOND_MS
-    bars[:, LAST_TRADE_ID] = edges_ms[1:] - SECOND_MS
+    bars[:, FIRST_TRADE_ID] = bars[:, OPEN_TIME]
+    bars[:, LAST_TRADE_ID] = bars[:, OPEN_TIME] + length_ms - SECOND_MS
     return bars
-
-
-def _index_or_mark_prices(
-    inputs: HistoryInputs, price: str, path: PathSegment, inside: slice, edges_ms: Ints
-) -> tuple[Ints, Ints, Ints]:
-    premiums = np.zeros(len(edges_ms)) if price == INDEX else inputs.premium.of_mark(edges_ms)
-    middle = (premiums[:-1] + premiums[1:]) / 2
-    unit = inputs.index_price * RATE_ONE
-    return (
-        _units(unit * np.exp(path.edges[inside.start : inside.stop + 1] + premiums)),
-        _units(unit * np.exp(path.highs[inside] + middle)),
-        _units(unit * np.exp(path.lows[inside] + middle)),
-    )
-
-
-def _premiums(
-    inputs: HistoryInputs, path: PathSegment, inside: slice, edges_ms: Ints
-) -> tuple[Ints, Ints, Ints]:
-    edges = np.expm1(inputs.premium.at(edges_ms))
-    length_ms = edges_ms[1] - edges_ms[0]
-    # A longer bar covers more of the slow fluctuation, besides the flicker.
-    reach = FLICKER + PREMIUM_SPREAD * min(length_ms / DAY_MS, 1.0)
-    random = Random(f"{inputs.name} premium {length_ms} {edges_ms[-1]}")
-    draws = np.abs(
-        np.random.default_rng(random.getrandbits(64)).normal(0, reach, (2, len(edges) - 1))
-    )
-    draws *= path.volatilities[inside]
-    highs = np.maximum(edges[:-1], edges[1:]) + draws[0]
-    lows = np.minimum(edges[:-1], edges[1:]) - draws[1]
-    return _units(edges * RATE_ONE), _units(highs * RATE_ONE), _units(lows * RATE_ONE)
-
-
-def _units(values: Floats) -> Ints:
-    return np.round(values).astype(np.int64)

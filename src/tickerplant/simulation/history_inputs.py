@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.contract_profile import BASIS_PER_YEAR, YEAR_MS, ContractProfile
-from tickerplant.simulation.price_paths import DAY, LENGTHS_MS, Floats, PricePath
+from tickerplant.simulation.history_pieces import Floats
+from tickerplant.simulation.price_paths import PricePath
 from tickerplant.simulation.smooth_noise import smooth_noise
 from tickerplant.simulation.valuation import PREMIUM
 from tickerplant.units import HOUR_MS, MINUTE_MS
@@ -115,26 +116,10 @@ class HistoryInputs(Struct, frozen=True):
         first_ms = max(self.start_ms - span_ms, self.listed_ms(MINUTE_MS))
         return min(first_ms // MINUTE_MS * MINUTE_MS, self.path.present_ms)
 
-    def span(self, tier: str) -> tuple[int, int]:
-        """Return start and end of the bars of `tier` that precede the single trades."""
-        start_ms, end_ms = self.path.span(tier)
-        if tier == DAY:
-            end_ms = self.recent_ms
-        return min(max(start_ms, self.listed_ms(LENGTHS_MS[tier])), end_ms), end_ms
-
-    def traded_slice(self, tier: str) -> slice:
-        """Return the part of the underlying's `tier` that is in `span`."""
-        length_ms = LENGTHS_MS[tier]
-        path_start_ms, _ = self.path.span(tier)
-        start_ms, end_ms = self.span(tier)
-        return slice((start_ms - path_start_ms) // length_ms, (end_ms - path_start_ms) // length_ms)
-
-    def listed_slice(self, tier: str) -> slice:
-        """Return the part of the underlying's `tier` since the listing."""
-        length_ms = LENGTHS_MS[tier]
-        path_start_ms, end_ms = self.path.span(tier)
-        start_ms = min(max(path_start_ms, self.listed_ms(length_ms)), end_ms)
-        return slice((start_ms - path_start_ms) // length_ms, (end_ms - path_start_ms) // length_ms)
+    @property
+    def day_span(self) -> tuple[int, int]:
+        """Start and end of the minutes of the last day that precede the single trades."""
+        return min(max(self.path.day_ms, self.listed_ms(MINUTE_MS)), self.recent_ms), self.recent_ms
 
     def listed_ms(self, length_ms: int) -> int:
         """Return the first multiple of `length_ms` since the listing."""

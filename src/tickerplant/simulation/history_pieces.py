@@ -1,15 +1,17 @@
 """Pieces of the past: what a seed draws at any place, and a bounded store of what was drawn.
 
-Bars of the past have four levels: a day has 12 bars of two hours, these have 8 quarters of an hour
-each, and a quarter has 15 minutes. The bars of a level are drawn from those of the level above and
-from random numbers of their own positions in time; nothing has a state. So any piece can be drawn
-alone, in any order, and again after it was dropped: it is the same.
+Bars of the past have five levels: a day has 12 bars of two hours, these have 8 quarters of an hour
+each, a quarter has three bars of five minutes, and these have five minutes. The bars of a level are
+drawn from those of the level above and from random numbers of their own positions in time; nothing
+has a state. So any piece can be drawn alone, in any order, and again after it was dropped: it is
+the same.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -21,10 +23,10 @@ from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
-LEVELS_MS = (DAY_MS, 2 * HOUR_MS, 15 * MINUTE_MS, MINUTE_MS)
+LEVELS_MS = (DAY_MS, 2 * HOUR_MS, 15 * MINUTE_MS, 5 * MINUTE_MS, MINUTE_MS)
 """Length of the bars of each level, longest first."""
-MINUTES = len(LEVELS_MS) - 1
-"""The level of minutes."""
+DAYS, MINUTES = 0, len(LEVELS_MS) - 1
+"""The levels of days and of minutes."""
 PIECE = 32
 """Neighbouring parents whose children are drawn and kept together."""
 MAX_PIECES_BYTES = 12_000_000
@@ -44,7 +46,7 @@ def draws(key: str, first: int, rows: int, columns: int = 8) -> Floats:
         columns: A multiple of four, the same for all calls with this key.
     """
     number = int.from_bytes(blake2b(key.encode(), digest_size=16).digest(), "little")
-    generator = np.random.Philox(key=number, counter=first * columns // 4)
+    generator = np.random.Philox(key=number, counter=first * columns // 4 % (1 << 256))
     words = np.asarray(generator.random_raw(rows * columns), np.uint64)
     numbers: Floats = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     return numbers.reshape(rows, columns)
@@ -160,3 +162,99 @@ class Pieces:
 
 PIECES = Pieces(MAX_PIECES_BYTES)
 """The pieces of all contracts and underlyings."""
+
+
+# Levels
+
+
+class Series(ABC):
+    """Bars of one kind at every level.
+
+    Whole days are split level by level. The parts of a day before the first whole one and after the
+    last are each split into minutes at once, so no bar is cut.
+
+    Args:
+        key: What the bars follow from.
+        begin_ms: When the first minute opens.
+        end_ms: When the last minute ends.
+    """
+
+    def __init__(self, key: Hashable, begin_ms: int, end_ms: int) -> None:
+        self.key = (type(self), key)
+        self.end_ms = end_ms
+        self.begin_ms = min(begin_ms, end_ms)
+        first_day = -(-self.begin_ms // DAY_MS)
+        self.days = range(first_day, max(end_ms // DAY_MS, first_day))
+        """The numbers of the whole days since the epoch."""
+        self.whole_days = range(self.days.start * DAY_MS, self.days.stop * DAY_MS)
+        head = range(self.begin_ms, min(self.whole_days.start, end_ms))
+        self.rest = range(max(self.whole_days.stop, self.begin_ms), end_ms)
+        """The part of a day after the whole ones."""
+        self.spans = [each for each in (head, self.whole_days, self.rest) if each]
+
+    @abstractmethod
+    def draw_days(self) -> NDArray[Any]:
+        """Return all whole days."""
+
+    @abstractmethod
+    def draw_part(self, span: range) -> NDArray[Any]:
+        """Return one row for a part of a day."""
+
+    @abstractmethod
+    def split(
+        self, parents: NDArray[Any], from_ms: int, length_ms: int, count: int
+    ) -> NDArray[Any]:
+        """Return `count` children of `length_ms` for each of `parents`; the first opens at `from_ms`."""
+
+    def rows(self, level: int, first: int, stop: int) -> NDArray[Any]:
+        """Return the rows `first` to `stop` of the whole days at a level, counted since the epoch."""
+        if level == DAYS:
+            origin = self.days.start
+            return PIECES.whole((self.key, level), self.draw_days)[first - origin : stop - origin]
+        longer_ms, length_ms = LEVELS_MS[level - 1], LEVELS_MS[level]
+        scale, count = DAY_MS // longer_ms, longer_ms // length_ms
+
+        def draw(low: int, high: int) -> NDArray[Any]:
+            parents = self.rows(level - 1, low, high)
+            return self.split(parents, low * longer_ms, length_ms, count)
+
+        parents = range(self.days.start * scale, self.days.stop * scale)
+        return PIECES.children((self.key, level), first, stop, parents, count, draw)
+
+    def part(self, span: range) -> NDArray[Any]:
+        """Return one row for a part of a day."""
+        return PIECES.whole((self.key, span, DAYS), lambda: self.draw_part(span))
+
+    def minutes_of(self, span: range) -> NDArray[Any]:
+        """Return the minutes of a part of a day."""
+        count = len(span) // MINUTE_MS
+        return PIECES.whole(
+            (self.key, span, MINUTES),
+            lambda: self.split(self.part(span), span.start, MINUTE_MS, count),
+        )
+
+    def pieces(
+        self, length_ms: int, from_ms: int, until_ms: int
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield the rows that open in [`from_ms`, `until_ms`), and the length of each of them.
+
+        They are the longest that bars of `length_ms` can be summed of.
+        """
+        level = next(n for n, each_ms in enumerate(LEVELS_MS) if length_ms % each_ms == 0)
+        for span in self.spans:
+            low_ms, high_ms = max(from_ms, span.start), min(until_ms, span.stop)
+            if low_ms >= high_ms:
+                continue
+            if span == self.whole_days:
+                each_ms = LEVELS_MS[level]
+                yield each_ms, self.rows(level, -(-low_ms // each_ms), -(-high_ms // each_ms))
+            elif level == DAYS:
+                yield len(span), self.part(span)[: low_ms == span.start]
+            else:
+                first, stop = (-(-(ms - span.start) // MINUTE_MS) for ms in (low_ms, high_ms))
+                yield MINUTE_MS, self.minutes_of(span)[first:stop]
+
+    def between(self, length_ms: int, from_ms: int, until_ms: int) -> NDArray[Any]:
+        """Return the rows of `pieces`, which must be some, in one array."""
+        found = [rows for _, rows in self.pieces(length_ms, from_ms, until_ms)]
+        return found[0] if len(found) == 1 else np.concatenate(found)

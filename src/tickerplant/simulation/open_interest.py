@@ -19,19 +19,14 @@ from numpy.typing import NDArray
 
 from tickerplant.events import Positioning
 from tickerplant.instrument import Instrument
-from tickerplant.market.bar_arrays import NO_BARS
-from tickerplant.market.bars import COLUMNS, OPEN, OPEN_TIME, VOLUME, Bars
-from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_DAYS, RETAINED_ROWS
+from tickerplant.market.bars import OPEN_TIME, VOLUME
+from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS
+from tickerplant.simulation.bar_splits import BUY_STEPS, SELL_STEPS
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile, usd_quantity
-from tickerplant.simulation.history_bars import (
-    MARK,
-    ORDER_MEAN,
-    Ints,
-    PriceBarHistory,
-    traded_bars,
-)
+from tickerplant.simulation.history_bars import ORDER_MEAN, day_bars
 from tickerplant.simulation.history_inputs import HistoryInputs
-from tickerplant.simulation.price_paths import DAY, HOURS, LENGTHS_MS, WEEK, Floats
+from tickerplant.simulation.history_pieces import Floats, Ints
+from tickerplant.simulation.past_series import TradedSeries
 from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.simulation.smooth_noise import SmoothNoise, smooth_noise
 
@@ -117,16 +112,13 @@ def adl_risk(long_accounts: int) -> str:
 ANY_ID = 0
 """Any trade id: the traded quantity does not depend on it."""
 MAX_CACHED_CONTRACTS = 1_024
-"""Contracts whose `past_columns` are cached: 79 kB each, 113 kB from 2^32 steps on."""
+"""Contracts whose `past_steps` are cached: 35 kB each, 69 kB from 2^32 steps on."""
 SHARES = ("long_accounts", "top_long_accounts", "top_long_positions")
 """The fields of `Positioning` that are long shares."""
 
 
 class PastPositions:
-    """The positioning at every five minutes of the month before the start.
-
-    Its bars open as those of the mark price do, and have no other prices.
-    """
+    """The positioning at every five minutes of the month before the start."""
 
     def __init__(self, inputs: HistoryInputs) -> None:
         self._inputs = inputs
@@ -138,39 +130,15 @@ class PastPositions:
             return long_share(self._inputs, field, np.array(times_ms, np.int64))
         first = (times_ms.start - self.times_ms.start) // POSITIONING_PERIOD_MS
         every = times_ms.step // POSITIONING_PERIOD_MS
-        steps = past_columns(self._inputs)[0][first : first + every * len(times_ms) : every]
+        steps = past_steps(self._inputs)[first : first + every * len(times_ms) : every]
         return [each * self._inputs.instrument.step_size for each in steps.tolist()]
-
-    def minutes(self) -> Bars:
-        """Return every five minutes of the last week."""
-        return _bars(past_columns(self._inputs)[1])
-
-    def hours(self) -> Bars:
-        """Return the hours before them, of a month."""
-        return _bars(past_columns(self._inputs)[2])
-
-    def days(self) -> Bars:
-        """Return none: no statistic is older."""
-        return NO_BARS
 
 
 @lru_cache(maxsize=MAX_CACHED_CONTRACTS)
-def past_columns(inputs: HistoryInputs) -> tuple[NDArray[np.unsignedinteger], Ints, Ints]:
-    """Return the open interest in steps; time and mark price at every five minutes, and at hours."""
-    steps, marks = _past_steps(inputs), PriceBarHistory(inputs, MARK)
-    minutes, hours = marks.minutes(), marks.hours()[-RETAINED_DAYS * 24 :]
-    fives = minutes[minutes[:, OPEN_TIME] % POSITIONING_PERIOD_MS == 0]
-    return (
-        np.array(steps, np.min_scalar_type(max(steps, default=0))),
-        fives[:, (OPEN_TIME, OPEN)],
-        hours[:, (OPEN_TIME, OPEN)],
-    )
-
-
-def _bars(opens: Ints) -> Bars:
-    bars = np.ones((len(opens), len(COLUMNS)), dtype=np.int64)
-    bars[:, (OPEN_TIME, OPEN)] = opens
-    return bars
+def past_steps(inputs: HistoryInputs) -> NDArray[np.unsignedinteger]:
+    """Return the open interest in steps at every five minutes of the month before the start."""
+    steps = _past_steps(inputs)
+    return np.array(steps, np.min_scalar_type(max(steps, default=0)))
 
 
 def publish_time_ms(inputs: HistoryInputs) -> int:
@@ -256,30 +224,26 @@ def _chances(inputs: HistoryInputs, count: int) -> Floats:
 
 
 def _traded_steps(inputs: HistoryInputs, times_ms: range) -> Ints:
-    """Return the steps traded in the five minutes from each time, up to the start.
-
-    Where only hours are known, five minutes are a twelfth of an hour.
-    """
+    """Return the steps traded in the five minutes from each time, up to the start."""
     traded = np.zeros(len(times_ms), dtype=np.int64)
     if not len(times_ms):
         return traded
-    parts = [_of_tier(inputs, tier) for tier in (HOURS, WEEK, DAY)]
-    trades = recent_trades(inputs, ANY_ID)
-    trades = trades[trades["trade_time_ms"] < publish_time_ms(inputs)]
-    parts.append((trades["trade_time_ms"], trades["quantity"]))
-    for since_ms, volumes in parts:
-        slots = (since_ms - times_ms[0]) // POSITIONING_PERIOD_MS
+    step, day = inputs.instrument.step_size, day_bars(inputs)
+    recent = recent_trades(inputs, ANY_ID)
+    recent = recent[recent["trade_time_ms"] < publish_time_ms(inputs)]
+    parts = [
+        (rows[:, OPEN_TIME], rows[:, BUY_STEPS] + rows[:, SELL_STEPS])
+        for _, rows in TradedSeries(inputs).pieces(
+            POSITIONING_PERIOD_MS, times_ms.start, inputs.path.day_ms
+        )
+    ]
+    parts.append((day[:, OPEN_TIME], day[:, VOLUME] // step))
+    parts.append((recent["trade_time_ms"], recent["quantity"] // step))
+    for since_ms, steps in parts:
+        slots = (since_ms - times_ms.start) // POSITIONING_PERIOD_MS
         inside = slots >= 0
-        np.add.at(traded, slots[inside], volumes[inside])
-    return traded // inputs.instrument.step_size
-
-
-def _of_tier(inputs: HistoryInputs, tier: str) -> tuple[Ints, Ints]:
-    """Return start and volume of parts of five minutes or less."""
-    bars = traded_bars(inputs, tier, ANY_ID)
-    parts = max(LENGTHS_MS[tier] // POSITIONING_PERIOD_MS, 1)
-    since_ms = bars[:, OPEN_TIME, None] + np.arange(parts) * POSITIONING_PERIOD_MS
-    return since_ms.ravel(), np.repeat(bars[:, VOLUME] // parts, parts)
+        np.add.at(traded, slots[inside], steps[inside])
+    return traded
 
 
 POSITIONING_INTERVAL_S = 5

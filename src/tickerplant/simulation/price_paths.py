@@ -1,9 +1,8 @@
 """The path of an underlying's value before the start.
 
 It is drawn backwards from the start, so it ends where the simulation begins, and once per
-underlying: all contracts, the index and the mark prices follow the same path. It consists of tiers
-without overlap: days, hours, the minutes of a week and the minutes of the last day. A tier is
-generated on demand, and again if it was dropped from the cache; it is always the same.
+underlying: all contracts, the index and the mark prices follow the same path. The 24 hours before
+the start are drawn at once; what precedes them consists of pieces that are drawn on demand.
 """
 
 from __future__ import annotations
@@ -13,32 +12,29 @@ from random import Random
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
+from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN
+from tickerplant.simulation.history_pieces import (
+    Floats,
+    Series,
+    draws,
+    normals,
+)
 from tickerplant.simulation.underlyings import BORN_MS
-from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
+from tickerplant.units import DAY_MS, MINUTE_MS
 
-WEEK_DAYS = 7
-"""Days before the start that have minutes."""
-HOUR_DAYS = 250
-"""Days before the start that have hours."""
 REVERSION_PER_DAY = 0.002
 """Share of the distance from the mean that a value returns in a day."""
 VOLATILITY_SPREAD = 0.5
 """Standard deviation of the logarithm of a bar's volatility."""
 REACH = 0.6
 """How far a bar reaches beyond its open and close, relative to its usual return."""
-MAX_SEGMENTS = 32
-"""Tiers that are cached, of all underlyings, at most 280 kB each."""
-
-Floats = NDArray[np.float64]
-
-DAY, WEEK, HOURS, DAYS = "day", "week", "hours", "days"
-TIERS = (DAYS, HOURS, WEEK, DAY)
-"""Oldest first."""
-LENGTHS_MS = {DAYS: DAY_MS, HOURS: HOUR_MS, WEEK: MINUTE_MS, DAY: MINUTE_MS}
-LATER = {DAYS: HOURS, HOURS: WEEK, WEEK: DAY}
-"""The tier that follows each tier."""
+OLDEST_DAYS = 250
+"""Days before the start for which there is a path even if no contract was listed then."""
+MAX_DAYS = 32
+"""Paths whose last 24 hours are cached, 69 kB each."""
+VOLATILITY = 0
+"""The first column of the rows of a path; the next four are those of `market.bars`."""
 
 
 class PricePath(Struct, frozen=True):
@@ -54,48 +50,29 @@ class PricePath(Struct, frozen=True):
         """Open time of the minute in which the simulation begins."""
         return self.start_ms // MINUTE_MS * MINUTE_MS
 
-    def span(self, tier: str) -> tuple[int, int]:
-        """Return start and end of `tier`, in milliseconds since the epoch."""
-        present_ms = self.present_ms
-        day_ms = present_ms - DAY_MS
-        week_ms = (present_ms - WEEK_DAYS * DAY_MS) // HOUR_MS * HOUR_MS
-        hours_ms = (present_ms - HOUR_DAYS * DAY_MS) // DAY_MS * DAY_MS
-        if tier == DAY:
-            return day_ms, present_ms
-        if tier == WEEK:
-            return week_ms, day_ms
-        if tier == HOURS:
-            return hours_ms, week_ms
-        return min(BORN_MS // DAY_MS * DAY_MS, hours_ms), hours_ms
+    @property
+    def day_ms(self) -> int:
+        """Start of the 24 hours before that minute."""
+        return self.present_ms - DAY_MS
 
 
-class PathSegment(Struct, frozen=True):
-    """One tier of a path. Values are logarithms relative to the value at the start."""
+@lru_cache(maxsize=MAX_DAYS)
+def last_day(path: PricePath) -> Floats:
+    """Return the minutes of the 24 hours before the start, oldest first.
 
-    edges: Floats
-    """Values at the open of every bar and at the close of the last."""
-    highs: Floats
-    lows: Floats
-    volatilities: Floats
-    """Relative volatility of each bar; 1 on average."""
-
-
-@lru_cache(maxsize=MAX_SEGMENTS)
-def path_segment(path: PricePath, tier: str) -> PathSegment:
-    """Return the `tier` of `path`, oldest bar first."""
-    start_ms, end_ms = path.span(tier)
-    length_ms = LENGTHS_MS[tier]
-    count = (end_ms - start_ms) // length_ms
-    random = Random(f"{path.seed} past {path.coin} {tier}")
-    # Row 0 is the latest bar, so a longer tier only adds older bars.
-    draws = np.random.default_rng(random.getrandbits(64)).standard_normal((count, 4))
-    volatilities = np.exp(VOLATILITY_SPREAD * draws[:, 1] - VOLATILITY_SPREAD**2 / 2)
-    sigma = path.daily_volatility * (length_ms / DAY_MS) ** 0.5 * volatilities
-    edges = segment_end(path, tier) + _backwards(draws[:, 0] * sigma, length_ms)
-    reach = np.abs(draws[:, 2:]) * (REACH * sigma)[:, None]
+    The columns are the relative volatility, 1 on average, and open, high, low and close: logarithms
+    relative to the value at the start.
+    """
+    count = DAY_MS // MINUTE_MS
+    random = Random(f"{path.seed} past {path.coin} day")
+    numbers = np.random.default_rng(random.getrandbits(64)).standard_normal((count, 4))
+    volatilities = np.exp(VOLATILITY_SPREAD * numbers[:, 1] - VOLATILITY_SPREAD**2 / 2)
+    sigma = path.daily_volatility * (MINUTE_MS / DAY_MS) ** 0.5 * volatilities
+    edges = present_value(path) + _backwards(numbers[:, 0] * sigma, MINUTE_MS)
+    reach = np.abs(numbers[:, 2:]) * (REACH * sigma)[:, None]
     highs = np.maximum(edges[:-1], edges[1:]) + reach[:, 0]
     lows = np.minimum(edges[:-1], edges[1:]) - reach[:, 1]
-    return PathSegment(edges[::-1], highs[::-1], lows[::-1], volatilities[::-1])
+    return np.stack((volatilities, edges[1:], highs, lows, edges[:-1]), axis=1)[::-1]
 
 
 def _backwards(returns: Floats, length_ms: int) -> Floats:
@@ -105,28 +82,107 @@ def _backwards(returns: Floats, length_ms: int) -> Floats:
     return np.concatenate([[0.0], np.cumsum(returns / weights) * weights])
 
 
-@lru_cache(maxsize=MAX_SEGMENTS * len(TIERS))
-def segment_end(path: PricePath, tier: str) -> float:
-    """Return the value at the end of `tier`."""
-    if tier != DAY:
-        return float(path_segment(path, LATER[tier]).edges[0])
-    # The current minute began a little elsewhere.
+def present_value(path: PricePath) -> float:
+    """Return the value where the minute of the start opens."""
     sigma = path.daily_volatility * float(((path.start_ms - path.present_ms) / DAY_MS) ** 0.5)
     return Random(f"{path.seed} past {path.coin}").gauss(0, 1) * sigma
 
 
-def values_at(path: PricePath, times_ms: NDArray[np.int64]) -> Floats:
-    """Return the values at many times before the start, interpolated between edges."""
-    values = np.interp(
-        times_ms,
-        [path.present_ms, max(path.start_ms, path.present_ms + 1)],
-        [segment_end(path, DAY), 0.0],
-    )
-    for tier in TIERS:
-        start_ms, end_ms = path.span(tier)
-        inside = (times_ms < end_ms) & (times_ms >= (start_ms if tier != DAYS else -np.inf))
-        if inside.any():
-            edges = path_segment(path, tier).edges
-            edges_ms = start_ms + np.arange(len(edges)) * LENGTHS_MS[tier]
-            values[inside] = np.interp(times_ms[inside], edges_ms, edges)
-    return values
+class PathSeries(Series):
+    """Rows of a path before its last 24 hours: the volatility, then the prices' logarithms."""
+
+    def __init__(self, path: PricePath) -> None:
+        first_ms = min(BORN_MS, path.start_ms - OLDEST_DAYS * DAY_MS) // DAY_MS * DAY_MS
+        super().__init__(path, first_ms, path.day_ms)
+        self._path = path
+        self._name = f"{path.seed} past {path.coin}"
+
+    def draw_days(self) -> Floats:
+        """Return all whole days, drawn backwards."""
+        close = self.part(self.rest)[0, OPEN] if self.rest else self._end
+        return self._drawn(self.days.start, len(self.days), 1.0, close)
+
+    def draw_part(self, span: range) -> Floats:
+        """Return one row for the part of a day that ends where the last 24 hours begin."""
+        return self._drawn(span.start // DAY_MS, 1, len(span) / DAY_MS, self._end)
+
+    def split(self, parents: Floats, from_ms: int, length_ms: int, count: int) -> Floats:
+        """Return bridges from open to close that stay within low and high and reach both."""
+        if count == 1:
+            return parents
+        usual = self._path.daily_volatility * (length_ms / DAY_MS) ** 0.5
+        key = f"{self._name} {length_ms} of {count}"
+        uniform = draws(key, from_ms // length_ms, len(parents) * count)
+        return bridges(parents, uniform.reshape(-1, count, 8), usual)
+
+    @property
+    def _end(self) -> float:
+        return float(last_day(self._path)[0, OPEN])
+
+    def _drawn(self, first_day: int, count: int, share: float, close: float) -> Floats:
+        """Return days, or one with a `share` of a day's length, that lead to `close`."""
+        uniform = draws(f"{self._name} days", first_day, count)[::-1]
+        returns, spread = normals(uniform[:, 0], uniform[:, 1])
+        up, down = normals(uniform[:, 2], uniform[:, 3])
+        rows = np.empty((count, 5))
+        rows[:, VOLATILITY] = np.exp(VOLATILITY_SPREAD * spread - VOLATILITY_SPREAD**2 / 2)
+        sigma = self._path.daily_volatility * share**0.5 * rows[:, VOLATILITY]
+        edges = close + _backwards(returns * sigma, DAY_MS)
+        rows[:, OPEN], rows[:, CLOSE] = edges[1:], edges[:-1]
+        rows[:, HIGH] = np.maximum(edges[1:], edges[:-1]) + REACH * sigma * np.abs(up)
+        rows[:, LOW] = np.minimum(edges[1:], edges[:-1]) - REACH * sigma * np.abs(down)
+        return rows[::-1]
+
+
+def bridges(parents: Floats, uniform: Floats, usual: float) -> Floats:
+    """Return the children of rows of a path, calm ones and volatile ones.
+
+    They meet the parents' average volatility and average price as well.
+
+    Args:
+        parents: Rows of a path.
+        uniform: Random numbers of the shape (parents, children, 8).
+        usual: The usual return of a child.
+    """
+    opens, highs, lows, closes = (parents[:, n, None] for n in (OPEN, HIGH, LOW, CLOSE))
+    spread, step = normals(uniform[..., 0], uniform[..., 1])
+    up, down = normals(uniform[..., 2], uniform[..., 3])
+    volatilities = np.exp(VOLATILITY_SPREAD * spread)
+    volatilities *= parents[:, VOLATILITY, None] / volatilities.mean(axis=1, keepdims=True)
+    sigma = usual * volatilities
+    walk = np.cumsum(step * sigma, axis=1)
+    clock = np.cumsum(sigma * sigma, axis=1)
+    walk -= clock / clock[:, -1:] * (walk[:, -1:] - (closes - opens))
+    inner = opens + walk[:, :-1]
+    place = 0.45 + 0.5 * uniform[:, :1, 4]
+    for sign, bound, limit in (
+        (1, np.maximum(opens, closes), highs),
+        (-1, np.minimum(opens, closes), lows),
+    ):  # compress what is beyond open and close
+        beyond = np.maximum(sign * (inner - bound), 0)
+        most = beyond.max(axis=1, keepdims=True)
+        factor = np.minimum(sign * (limit - bound) * place / np.maximum(most, 1e-12), 2.5)
+        inner += sign * beyond * (factor - 1)
+    # Warp the inner edges within low and high until the average price is that of the parent.
+    up, down = REACH * sigma * np.abs(up), REACH * sigma * np.abs(down)
+    goal, span = (opens + highs + lows + closes)[:, 0] / 4, highs - lows + 1e-12
+    weight = volatilities / volatilities.sum(axis=1, keepdims=True)
+    inner = np.clip((inner - lows) / span, 0.002, 0.998)
+    for turn in range(5):
+        edges = np.concatenate([opens, lows + span * inner, closes], axis=1)
+        first, last = edges[:, :-1], edges[:, 1:]
+        if turn == 4:
+            break
+        tops = np.minimum(np.maximum(first, last) + up, highs)
+        bottoms = np.maximum(np.minimum(first, last) - down, lows)
+        mean = ((first + last + tops + bottoms) * weight).sum(axis=1) / 4
+        slope = inner * (1 - inner)
+        moves = (slope * (weight[:, 1:] + weight[:, :-1])).sum(axis=1) / 2 * span[:, 0] + 1e-12
+        odds = np.exp(np.clip((goal - mean) / moves, -1.5, 1.5))[:, None]
+        inner = inner * odds / (1 - inner + inner * odds)
+    tops, bottoms = np.maximum(first, last) + up, np.minimum(first, last) - down
+    every = np.arange(len(parents))
+    tops[every, tops.argmax(axis=1)] = np.inf  # this child reaches the parent's high
+    bottoms[every, bottoms.argmin(axis=1)] = -np.inf
+    tops, bottoms = np.minimum(tops, highs), np.maximum(bottoms, lows)
+    return np.stack((volatilities, first, tops, bottoms, last), axis=2).reshape(-1, 5)

@@ -35,12 +35,12 @@ from tickerplant.simulation.history_bars import (
     LEAST_TICKS,
     ORDER_MEAN,
     VOLUME_SPREAD,
-    Ints,
     fill_quiet_bars,
     trade_counts,
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
-from tickerplant.simulation.price_paths import DAY, Floats, path_segment
+from tickerplant.simulation.history_pieces import Floats, Ints
+from tickerplant.simulation.price_paths import VOLATILITY, last_day
 from tickerplant.units import DAY_MS, MINUTE_MS
 
 TRADES_PER_FILL = 2.4
@@ -81,12 +81,13 @@ def _edges(inputs: HistoryInputs) -> _Edges:
 
     The last edge is the start.
     """
-    day = path_segment(inputs.path, DAY)
+    day = last_day(inputs.path)
     minutes = (inputs.path.present_ms - inputs.recent_ms) // MINUTE_MS
     opened_ms = inputs.recent_ms + np.arange(minutes + 1) * MINUTE_MS
     times_ms = np.append(opened_ms, inputs.start_ms)
-    values = np.append(day.edges[len(day.edges) - 1 - minutes :], 0.0)
-    return times_ms, values, np.append(day.volatilities[len(day.volatilities) - minutes :], 1.0)
+    opens, volatilities = (day[len(day) - minutes :, n] for n in (OPEN, VOLATILITY))
+    values = np.concatenate([opens, day[-1:, CLOSE], [0.0]])
+    return times_ms, values, np.append(volatilities, 1.0)
 
 
 def _times(

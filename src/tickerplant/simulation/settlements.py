@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_ONE
 from tickerplant.quarters import deliveries_ms, delivery_code
+from tickerplant.simulation.history_bars import INDEX, MARK
 from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.mark_price import LATEST_MS, funding_rate, paid_ms
-from tickerplant.simulation.price_paths import Floats, values_at
+from tickerplant.simulation.past_series import PriceBarHistory
 from tickerplant.units import HOUR_MS
 
 SAMPLES = 8
@@ -50,13 +50,13 @@ def fundings(
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
     averages = np.expm1(inputs.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
     cap = instrument.funding_cap / RATE_ONE
-    marks = indices_at(inputs, times_ms) * np.exp(inputs.premium.of_mark(times_ms))
-    columns = (averages.tolist(), np.round(marks * RATE_ONE).tolist(), times_ms.tolist())
+    marks = PriceBarHistory(inputs, MARK).opens_at(times_ms)
+    columns = (averages.tolist(), marks.tolist(), times_ms.tolist())
     return tuple(
         FundingPaid(
             instrument.symbol,
             round(funding_rate(average, hours, cap) * RATE_ONE),
-            int(mark),
+            mark,
             paid_ms(instrument.symbol, time_ms),
         )
         for average, mark, time_ms in zip(*columns, strict=True)
@@ -70,20 +70,14 @@ def deliveries(inputs: HistoryInputs) -> tuple[Delivered, ...]:
     before_ms = inputs.start_ms + 1
     while (before_ms := deliveries_ms(before_ms - 1)[1]) > instrument.onboard_date_ms:
         times_ms.insert(0, before_ms)
-    prices = indices_at(inputs, np.array(times_ms, dtype=np.int64))
+    prices = PriceBarHistory(inputs, INDEX).opens_at(np.array(times_ms, dtype=np.int64))
     return tuple(
         Delivered(
             instrument.venue,
             f"{instrument.pair}_{delivery_code(time_ms)}",
             instrument.pair,
-            round(price * RATE_ONE),
+            price,
             time_ms,
         )
         for price, time_ms in zip(prices.tolist(), times_ms, strict=True)
     )
-
-
-def indices_at(inputs: HistoryInputs, times_ms: NDArray[np.int64]) -> Floats:
-    """Return the index prices at many times before the start, in quote units."""
-    prices: Floats = inputs.index_price * np.exp(values_at(inputs.path, times_ms))
-    return prices

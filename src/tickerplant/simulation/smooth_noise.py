@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from tickerplant.simulation.price_paths import Floats
+from tickerplant.simulation.history_pieces import Floats
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 WAVES = 9
