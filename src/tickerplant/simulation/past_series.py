@@ -172,13 +172,14 @@ class TradedSeries(PriceSeries):
         super().__init__(inputs, TRADED)
         instrument = inputs.instrument
         self._scale = inputs.index_units / instrument.tick_size
-        self._inverse: float | None = None
+        self.inverse: float | None = None
+        """The turnover of one step at a price of one tick, of a contract in coins."""
         self._worth = instrument.tick_size * instrument.step_size
         """Turnover units of one tick x step."""
         if instrument.venue.inverse:
             one = 10.0 ** (RATE_DECIMALS + instrument.price.decimals)
-            self._inverse = instrument.step_size * instrument.contract_size * one
-            self._inverse /= instrument.tick_size
+            self.inverse = instrument.step_size * instrument.contract_size * one
+            self.inverse /= instrument.tick_size
             self._worth = 1
 
     def split(self, parents: Ints, from_ms: int, length_ms: int, count: int) -> Ints:
@@ -186,7 +187,7 @@ class TradedSeries(PriceSeries):
         opened_ms, volatilities, wanted = self._children(len(parents), from_ms, length_ms, count)
         key = f"{self._name} {length_ms} of {count}"
         uniform = draws(key, from_ms // length_ms, len(parents) * count).reshape(-1, count, 8)
-        split = BarSplit(minutes=length_ms == MINUTE_MS, inverse=self._inverse)
+        split = BarSplit(minutes=length_ms == MINUTE_MS, inverse=self.inverse)
         return split.children(parents, wanted, volatilities, uniform, opened_ms)
 
     def _prices(self, path: Floats, from_ms: int, length_ms: int) -> tuple[Floats, Floats, Floats]:
@@ -216,7 +217,7 @@ class TradedSeries(PriceSeries):
         usual = usd_quantity(instrument, 1.0, usd) / prices / instrument.step_size
         steps = 2 + np.maximum(usual - 2, 1) * np.exp(SIZE_SPREAD * size - SIZE_SPREAD**2 / 2)
         bought = np.clip(0.5 + DAYS_SHARE_SPREAD * share, 0.3, 0.7)
-        split = BarSplit(minutes=False, inverse=self._inverse)
+        split = BarSplit(minutes=False, inverse=self.inverse)
         for side, part in ((0, bought), (1, 1 - bought)):
             rows[:, BUY_FILLS + side] = np.maximum(fills * part, FREE)
             rows[:, BUY_TRADES + side] = rows[:, BUY_FILLS + side] * TRADES_PER_FILL

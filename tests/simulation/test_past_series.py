@@ -1,0 +1,134 @@
+"""Bars of the past are split from days without losing anything, and can be drawn at any place."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN, OPEN_TIME
+from tickerplant.simulation.bar_splits import (
+    BUY_FILLS,
+    BUY_STEPS,
+    BUY_TRADES,
+    BUY_TURNOVER,
+    FIRST_AGGREGATE,
+    FIRST_TRADE,
+    SELL_FILLS,
+    SELL_TURNOVER,
+    SIDED_COLUMNS,
+)
+from tickerplant.simulation.exchange import SimulatedExchange
+from tickerplant.simulation.history_pieces import (
+    LEVELS_MS,
+    MINUTES,
+    PIECES,
+    Ints,
+    Pieces,
+    draws,
+    spread_out,
+)
+from tickerplant.simulation.instruments import instruments
+from tickerplant.simulation.past_series import TradedSeries
+from tickerplant.units import DAY_MS, MINUTE_MS
+
+START_MS = 1_780_000_012_345
+SYMBOLS = ("BTCUSDT", "APTUSDT", "1000PEPEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "ETHUSD_260626")
+EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
+SUMS = slice(BUY_FILLS, SELL_TURNOVER + 1)
+
+
+@pytest.fixture(params=SYMBOLS)
+def series(request: pytest.FixtureRequest) -> TradedSeries:
+    return TradedSeries(EXCHANGE.history(request.param).inputs)
+
+
+def check_split(series: TradedSeries, parents: Ints, children: Ints) -> None:
+    """Parents are the sums of their children and reach what they reach; these join."""
+    rows = children.reshape(len(parents), -1, len(SIDED_COLUMNS))
+    assert (rows[..., SUMS].sum(axis=1) == parents[:, SUMS]).all()
+    for column in (OPEN_TIME, OPEN, FIRST_TRADE, FIRST_AGGREGATE):
+        assert (rows[:, 0, column] == parents[:, column]).all()
+    assert (rows[:, -1, CLOSE] == parents[:, CLOSE]).all()
+    traded = rows[..., BUY_FILLS] + rows[..., SELL_FILLS] > 0
+    some, never = traded.any(axis=1), 1 << 60
+    assert (np.where(traded, rows[..., HIGH], -1).max(axis=1) == parents[:, HIGH])[some].all()
+    assert (np.where(traded, rows[..., LOW], never).min(axis=1) == parents[:, LOW])[some].all()
+    check_bars(series, children)
+
+
+def check_bars(series: TradedSeries, bars: Ints) -> None:
+    """Bars have trades for their prices, and sides whose average prices lie between low and high."""
+    for column, number in ((FIRST_TRADE, BUY_TRADES), (FIRST_AGGREGATE, BUY_FILLS)):
+        some = bars[:, number] + bars[:, number + 1]
+        assert (np.diff(bars[:, column]) == some[:-1]).all()
+    assert (bars[1:, OPEN] == bars[:-1, CLOSE]).all()
+    assert (bars[:, HIGH] >= bars[:, (OPEN, CLOSE)].max(axis=1)).all()
+    assert (bars[:, LOW] <= bars[:, (OPEN, CLOSE)].min(axis=1)).all()
+    assert (bars[:, LOW] > 0).all()
+    lead = bars[:, BUY_FILLS : SELL_FILLS + 1].max(axis=1)
+    assert (bars[lead < 2, HIGH] == bars[lead < 2, LOW]).all()
+    inverse = series._inverse
+    for side in (0, 1):
+        fills, trades, steps, turnovers = (
+            bars[:, column + side] for column in (BUY_FILLS, BUY_TRADES, BUY_STEPS, BUY_TURNOVER)
+        )
+        assert ((fills <= trades) & (trades <= steps)).all()
+        assert ((fills == 0) == (steps == 0)).all()
+        least, most = steps * bars[:, LOW], steps * bars[:, HIGH]
+        if inverse is not None:  # a turnover is rounded
+            least, most = steps * inverse / bars[:, HIGH] - 4, steps * inverse / bars[:, LOW] + 4
+        assert ((least <= turnovers) & (turnovers <= most)).all()
+
+
+def test_every_bar_is_the_sum_of_those_that_it_is_split_into(series: TradedSeries) -> None:
+    random, count = Random(series.inputs.name), min(10, len(series.days))
+    last_day = series.days.stop - count
+    for day in (series.days.start, last_day, random.randint(series.days.start, last_day)):
+        parents = series.rows(0, day, day + count)
+        check_bars(series, parents)
+        for level in range(1, MINUTES + 1):
+            scale = DAY_MS // LEVELS_MS[level]
+            children = series.rows(level, day * scale, (day + count) * scale)
+            check_split(series, parents, children)
+            parents = children
+    for span in series.spans:
+        if span != series.whole_days:
+            check_split(series, series.part(span), series.minutes_of(span))
+    check_bars(series, series.between(MINUTE_MS, series.end_ms - 3 * DAY_MS, series.end_ms))
+
+
+def test_a_trade_and_an_aggregate_are_found_by_their_ids(series: TradedSeries) -> None:
+    random = Random(series.inputs.name)
+    for span in series.spans:
+        for column, number in ((FIRST_TRADE, BUY_TRADES), (FIRST_AGGREGATE, BUY_FILLS)):
+            at_ms = span.start + random.randrange(len(span) // MINUTE_MS) * MINUTE_MS
+            rows = series.between(MINUTE_MS, at_ms, at_ms + MINUTE_MS)
+            some = int(rows[0, number] + rows[0, number + 1])
+            for each in {0, some - 1} if some else ():
+                assert series.minute_with(column, int(rows[0, column]) + each) == at_ms
+
+
+def test_the_kept_pieces_take_no_more_than_their_room() -> None:
+    pieces, drawn = Pieces(5_000), []
+
+    def draw(low: int, high: int) -> Ints:
+        drawn.append((low, high))
+        return np.arange(low * 3, high * 3)[:, None]
+
+    for first, stop in ((0, 90), (250, 700), (95, 97), (250, 700)):
+        found = pieces.children("x", first, stop, range(300), 3, draw)
+        assert found[:, 0].tolist() == list(range(first, stop))
+        assert pieces.bytes <= 5_000
+    assert drawn == [(0, 32), (64, 256), (0, 64), (64, 128)], "only what is not kept"
+
+
+def test_numbers_are_drawn_at_any_place_and_totals_are_spread_exactly() -> None:
+    every = draws("any", -40, 100)
+    assert (draws("any", 3, 20) == every[43:63]).all()
+    assert ((every > 0) & (every < 1)).all()
+    assert abs(every.mean() - 0.5) < 0.05
+    totals = np.array([0, 1, 7, 10**15 + 1])
+    assert (spread_out(totals, every[:4]).sum(axis=1) == totals).all()
+    assert PIECES.max_bytes <= 12_000_000
