@@ -69,7 +69,7 @@ def check_bars(series: TradedSeries, bars: Ints) -> None:
     assert (bars[:, LOW] > 0).all()
     lead = bars[:, BUY_FILLS : SELL_FILLS + 1].max(axis=1)
     assert (bars[lead < 2, HIGH] == bars[lead < 2, LOW]).all()
-    inverse = series._inverse
+    inverse = series.inverse
     for side in (0, 1):
         fills, trades, steps, turnovers = (
             bars[:, column + side] for column in (BUY_FILLS, BUY_TRADES, BUY_STEPS, BUY_TURNOVER)
@@ -97,17 +97,6 @@ def test_every_bar_is_the_sum_of_those_that_it_is_split_into(series: TradedSerie
         if span != series.whole_days:
             check_split(series, series.part(span), series.minutes_of(span))
     check_bars(series, series.between(MINUTE_MS, series.end_ms - 3 * DAY_MS, series.end_ms))
-
-
-def test_a_trade_and_an_aggregate_are_found_by_their_ids(series: TradedSeries) -> None:
-    random = Random(series.inputs.name)
-    for span in series.spans:
-        for column, number in ((FIRST_TRADE, BUY_TRADES), (FIRST_AGGREGATE, BUY_FILLS)):
-            at_ms = span.start + random.randrange(len(span) // MINUTE_MS) * MINUTE_MS
-            rows = series.between(MINUTE_MS, at_ms, at_ms + MINUTE_MS)
-            some = int(rows[0, number] + rows[0, number + 1])
-            for each in {0, some - 1} if some else ():
-                assert series.minute_with(column, int(rows[0, column]) + each) == at_ms
 
 
 def test_the_kept_pieces_take_no_more_than_their_room() -> None:
