@@ -951,7 +951,8 @@ def operations_page() -> str:
         f"## Who may use `{PLANT_PATHS}…`",
         "A browser sends the requests of any web page, also to this machine; these checks keep web "
         "pages out.\n"
-        "Market data is open to all, as on the exchange.",
+        "Market data is open to all, as on the exchange: [pages of any origin](../how-to/point-a-client-at-it.md"
+        "#from-a-web-page) may read it.",
         table(
             ("request", "condition", "otherwise"),
             (
@@ -992,7 +993,7 @@ def operations_page() -> str:
                 ),
             ),
         ),
-        "There are no CORS headers, so a page of another origin cannot read a response either.\n"
+        "There are no CORS headers here, so a page of another origin cannot read a response either.\n"
         "A refusal is a JSON object with `error`, the problem and what to do, and is counted in "
         "`tickerplant_http_requests_total` by its status.",
         *(part for path in paths for part in _operations_at(path)),

@@ -28,6 +28,10 @@ REQUESTS: tuple[tuple[str, str, Venue, dict[str, str], bytes | None], ...] = (
     ("GET", "/fapi/v1/klines?symbol=NONESUCH&interval=1m", USDM, {}, None),
     ("GET", "/fapi/v1/klines?symbol=%FF&interval=1m", USDM, {}, None),
     ("GET", "/fapi/v1/klines", USDM, {}, None),
+    ("GET", "/fapi/v1/exchangeInfo", USDM, {"Accept-Encoding": "gzip"}, None),
+    ("GET", "/plant/v1/openapi.json", USDM, {"Accept-Encoding": "gzip"}, None),
+    ("OPTIONS", "/fapi/v1/klines", USDM, {"Access-Control-Request-Headers": "x-a"}, None),
+    ("OPTIONS", "/plant/v1/faults", USDM, {"Origin": "http://evil.example"}, None),
     ("POST", "/fapi/v1/ping", USDM, {}, b"{}"),
     ("DELETE", "/fapi/v1/ping", USDM, {}, None),
     ("GET", "/fapi/v1/nothing", USDM, {}, None),
@@ -80,6 +84,8 @@ async def test_http_requests_are_answered_at_an_edge_as_by_one_process_byte_for_
             many.edges[0].trade(quantity=number + 1)
         for expected, seen in zip(await _answers(one), await _answers(many.edges[0]), strict=True):
             assert seen == expected
+        packed = await many.edges[0].get("/fapi/v1/exchangeInfo", headers={"Accept-Encoding": "*"})
+        assert packed.headers["content-encoding"] == "gzip", "the plant has compressed it"
 
 
 @looped_on_sockets

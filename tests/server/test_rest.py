@@ -123,7 +123,7 @@ async def test_another_method_is_405_and_names_the_allowed_ones() -> None:
     async with loopback() as house:
         answer = await house.get("/fapi/v1/ping", method="POST")
         assert answer.status == 405
-        assert answer.headers["allow"] == "GET, HEAD"
+        assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
         assert answer.json["code"] == -5000
 
 
@@ -225,7 +225,7 @@ async def test_orders_are_refused_whatever_the_key_and_one_line_of_the_log_says_
         unknown = await house.get("/fapi/v1/orders", method="POST")
         wrong = await house.get("/fapi/v1/batchOrders", method="GET")
     assert unknown.status == 404, "a path that never existed"
-    assert (wrong.status, wrong.headers["allow"]) == (405, "POST, PUT, DELETE")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "POST, PUT, DELETE, OPTIONS")
     name = 'tickerplant_http_requests_total{code="401",method="POST",path="/fapi/v1/order",venue="usdm"}'
     assert metrics[name] == 3
     said = [line for line in log.getvalue().splitlines() if "no orders here" in line]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from browsing import MARKET, Plant, Visits, attribute, eventually, is_live
 from connecting import connect_blocking as connect
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Error, Page, Route, expect
 from programs import PATIENCE_S
 
 from tickerplant.server.window import CONTENT_SECURITY_POLICY
@@ -138,3 +138,19 @@ def test_a_script_that_gets_into_the_page_does_not_run(market: Plant, visits: Vi
     assert response.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
     assert page.evaluate(INLINE) == "script-src-elem"
     assert_nothing_ran(page)
+
+
+def test_a_page_of_another_origin_reads_the_market_and_nothing_of_the_server(
+    market: Plant, visits: Visits
+) -> None:
+    page = visits()
+    page.goto(f"{market.coinm_url}/dapi/v1/time")
+    ask = """async ([url, headers]) => {
+      const answer = await fetch(url, { headers });
+      return [answer.status, answer.headers.get("x-mbx-used-weight-1m") !== null];
+    }"""
+    for path, status in (("exchangeInfo", 200), ("trades?symbol=NONESUCH", 400), ("nothing", 404)):
+        seen = page.evaluate(ask, [f"{market.url}/fapi/v1/{path}", {"X-MBX-APIKEY": "any"}])
+        assert seen == [status, status != 404]
+    with pytest.raises(Error, match="Failed to fetch"):
+        page.evaluate(ask, [f"{market.url}/plant/v1/server", {}])

@@ -87,6 +87,7 @@ GROUPS = {
         "public-name",
         "slow-readers",
         "delivery",
+        "rest-compression",
         "control-token",
     ),
     "Processes": (

@@ -221,6 +221,13 @@ class ServeSettings(ListenSettings, frozen=True, kw_only=True):
             "newest messages."
         ),
     ] = "every"
+    rest_compression: Annotated[
+        Literal["gzip", "off"],
+        _setting(
+            "gzip: compress REST responses of market data of 1 KiB and more for clients that accept it; "
+            "off: never."
+        ),
+    ] = "gzip"
     limits: Annotated[
         Literal["exchange", "off"],
         _setting(

@@ -15,6 +15,7 @@ from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.protocol.client_requests import DISCONNECTED
 from tickerplant.queries import find_path
 from tickerplant.queries.account_requests import find_account_path
+from tickerplant.server.compression import ACCEPTED
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.http_request import HttpRequest
@@ -23,7 +24,7 @@ from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.pages import READY_PATH
 from tickerplant.server.operations.readiness import ReadyState, ready_response
 from tickerplant.server.response import Response, problem_response
-from tickerplant.server.rest import KEY_HEADER, Rest, error_response
+from tickerplant.server.rest import ASKED_HEADERS, KEY_HEADER, Rest, error_response
 from tickerplant.server.token import AUTHORIZATION
 
 RETRY_AFTER_S = 5
@@ -64,7 +65,9 @@ class EdgeRest(Rest):
             return await super().answer(request)
         if path == READY_PATH and (trouble := self._trouble()):
             return self._failure(path, trouble)
-        passed_on = {EXEMPT_KEY, AUTHORIZATION} if path.startswith(PLANT_PATHS) else {EXEMPT_KEY}
+        passed_on = {EXEMPT_KEY, ACCEPTED, ASKED_HEADERS}
+        if path.startswith(PLANT_PATHS):
+            passed_on = {EXEMPT_KEY, AUTHORIZATION}
         request = msgspec.structs.replace(
             request,
             headers={name: value for name, value in headers.items() if name in passed_on}

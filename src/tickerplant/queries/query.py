@@ -98,6 +98,8 @@ class Query(Struct, frozen=True, kw_only=True):
     """The budget that counts it besides its weight: the name of its limit, or None."""
     requires_key: bool = False
     """Whether REST requires an API key; the key is not checked."""
+    stays: bool = False
+    """Whether its response stays the same for long, but for the time at its beginning."""
     params: tuple[Param, ...] = ()
     """Its parameters; others (keys, signatures, timestamps) are ignored."""
     handler: Callable[..., object]

@@ -69,6 +69,8 @@ class PortCounters:
         """Handshakes refused, by HTTP status."""
         self.requests: Counter[tuple[str, str, int]] = Counter()
         """HTTP requests answered, by path, method and status; unknown paths count as `other`."""
+        self.compressed: Counter[str] = Counter()
+        """HTTP responses sent as gzip: `made` for the request, or `kept` from one before."""
         self.malformed = 0
         """HTTP requests that could not be parsed, or whose head was too long."""
         self.timeouts: Counter[str] = Counter()

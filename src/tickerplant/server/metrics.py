@@ -278,6 +278,12 @@ class PortsCollector(Collector):
             for (path, method, status), number in each.counters.requests.items():
                 requests.add_metric((each.venue.name, path, method, str(status)), number)
         yield requests
+        yield _counts(
+            "http_compressed",
+            "HTTP responses sent as gzip; made: compressed for the request, kept: before it.",
+            "outcome",
+            {each.venue.name: each.counters.compressed for each in self.endpoints},
+        )
         yield _count(
             "http_malformed",
             "HTTP requests that could not be parsed.",

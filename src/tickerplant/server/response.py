@@ -20,6 +20,8 @@ class Response(Struct, frozen=True):
     status: int = 200
     content_type: str = JSON
     headers: Headers = ()
+    stays: bool = False
+    """Whether the body serves further requests, perhaps with another time at its beginning."""
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -29,6 +29,7 @@ from tickerplant.queries.account_requests import (
     find_account_path,
 )
 from tickerplant.queries.query import Query
+from tickerplant.server.compression import Compression
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
 from tickerplant.server.guard import NOT_FROM_HERE, PLANT_PATHS, Refusal, joined
@@ -49,6 +50,16 @@ PEER = "peer"
 """Where the state of a scope has the address at the other end of the connection."""
 PENDING = "pending"
 """Where the state of a scope has the `PendingResponse` to its request, if that is begun already."""
+ASKED_HEADERS = b"access-control-request-headers"
+"""The header in which a browser says what a page wants to send."""
+PUBLIC: Headers = (
+    ("access-control-allow-origin", "*"),
+    ("access-control-expose-headers", "retry-after, x-mbx-used-weight-1m"),
+)
+"""What lets pages of any origin read the responses with market data."""
+_PUBLIC = "".join(f"{name}: {value}\r\n" for name, value in PUBLIC)
+ASKED_AGAIN_S = 86_400
+"""How long a browser remembers what pages may ask."""
 UNKNOWN = "unknown"
 """The address of a client whose socket is gone."""
 
@@ -86,13 +97,15 @@ _STATUS_LINES = {
 class Rest:
     """The ASGI application of one venue's port."""
 
-    def __init__(self, endpoint: Endpoint, plane: ControlPlane) -> None:
+    def __init__(self, endpoint: Endpoint, plane: ControlPlane, *, compresses: bool = True) -> None:
         """Answer the requests of one port.
 
         Args:
             endpoint: The port.
             plane: What the operations are about.
+            compresses: Whether market data is compressed for clients that accept it.
         """
+        self._compression = Compression(endpoint.counters.compressed) if compresses else None
         self._endpoint = endpoint
         self._plane = plane
         venue = endpoint.venue
@@ -116,6 +129,7 @@ class Rest:
             is_from_here = guard.is_from_here(peer, fields)
         if pending is not None:
             known, response = True, await self._finish(pending)
+            response = self._encoded(response, headers, _target(scope))
         elif refusal is not None:
             known, response = route is not None, self._refuse(refusal, address)
         else:
@@ -124,15 +138,13 @@ class Rest:
             if isinstance(body, Response):
                 known, response = True, body
             else:
-                target, query_string = scope["raw_path"], scope["query_string"]
-                target += b"?" + query_string if query_string else b""
                 request = HttpRequest(
                     self._endpoint.venue.name,
                     address,
                     guard.charged_to(address, headers),
                     method,
                     path,
-                    target,
+                    _target(scope),
                     headers,
                     body,
                     is_from_here,
@@ -141,9 +153,10 @@ class Rest:
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         label = route.template if route else path if known else "other"
         self._endpoint.counters.requests[label, verb, response.status] += 1
+        is_market_data = route is None and not path.startswith(PLANT_PATHS)
         encoded = [
             (name.encode("ascii"), value.encode("latin-1"))
-            for name, value in self._fields(response)
+            for name, value in self._fields(response, PUBLIC if is_market_data else ())
         ]
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
         await send({"type": "http.response.body", "body": response.body})
@@ -171,23 +184,35 @@ class Rest:
         headers = dict(fields)
         charged_to = endpoint.guard.charged_to(address, headers)
         response = self._query(query, query_string, bool(headers.get(KEY_HEADER)), charged_to)
-        if not isinstance(response, PendingResponse):
-            endpoint.counters.requests[path, "GET", response.status] += 1
-        return response
+        if isinstance(response, PendingResponse):
+            return response
+        endpoint.counters.requests[path, "GET", response.status] += 1
+        return self._encoded(response, headers, url)
 
     def head(self, response: Response) -> bytes:
-        """Return the status line and the headers of a response."""
-        fields = "".join([f"{name.lower()}: {value}\r\n" for name, value in self._fields(response)])
-        return f"{_STATUS_LINES[response.status]}{fields}\r\n".encode("latin-1")
-
-    def _fields(self, response: Response) -> Iterable[tuple[str, str]]:
-        """Return all headers of a response."""
+        """Return the status line and the headers of a response with market data."""
+        fields = "".join([f"{name.lower()}: {value}\r\n" for name, value in response.headers])
         return (
-            ("date", self._endpoint.date),
-            ("content-type", response.content_type),
-            ("content-length", str(len(response.body))),
-            *response.headers,
-        )
+            f"{_STATUS_LINES[response.status]}date: {self._endpoint.date}\r\n"
+            f"content-type: {response.content_type}\r\ncontent-length: {len(response.body)}\r\n"
+            f"{_PUBLIC}{fields}\r\n"
+        ).encode("latin-1")
+
+    def _fields(self, response: Response, more: Headers) -> Headers:
+        """Return all headers of a response."""
+        date, fields = ("date", self._endpoint.date), (*more, *response.headers)
+        if response.status == HTTPStatus.NO_CONTENT:
+            return (date, *fields)
+        length = str(len(response.body))
+        return (date, ("content-type", response.content_type), ("content-length", length), *fields)
+
+    def _encoded(
+        self, response: Response, headers: Mapping[bytes, bytes], target: bytes
+    ) -> Response:
+        """Return a response with market data as its client accepts it."""
+        if self._compression is None:
+            return response
+        return self._compression.encoded(response, headers, target)
 
     async def answer(self, request: HttpRequest) -> tuple[bool, Response]:
         """Return whether the path exists, and the response to any request."""
@@ -209,6 +234,7 @@ class Rest:
         may_fail = (
             faults is not None
             and faults.touches_requests
+            and request.method != "OPTIONS"
             and request.headers.get(EXEMPT_KEY) != b"1"
             and find_path(venue, path) is not None
         )
@@ -223,7 +249,7 @@ class Rest:
             params = parameters(_query_string(request))
             body = faults.revised_answer(venue.name, path, params, response.body)
             response = structs.replace(response, body=body)
-        return known, response
+        return known, self._encoded(response, request.headers, request.target)
 
     def _refuse_by_fault(self, status: int) -> Response:
         """Return the response of a fault: as the exchange, a firewall or a gateway would write it."""
@@ -243,13 +269,16 @@ class Rest:
         query = find_path(self._endpoint.venue, path)
         account = {} if query else find_account_path(self._endpoint.venue, path)
         known = query is not None or bool(account)
-        if not known or len(request.target) > self._endpoint.limits.max_uri_bytes:
+        verbs = {"GET": None} if query else account
+        allowed = ", ".join([*verbs, *(["HEAD"] if "GET" in verbs else []), "OPTIONS"])
+        is_too_long = len(request.target) > self._endpoint.limits.max_uri_bytes
+        if method == "OPTIONS" and not is_too_long:
+            return known, _preflight(allowed, request.headers)
+        if not known or is_too_long:
             turned_away = self._turn_away_problem(address)
             return known, turned_away or self._refuse_target(method, path, request.target)
-        verbs = {"GET": None} if query else account
         verb = "GET" if method == "HEAD" else method
         if verb not in verbs:
-            allowed = ", ".join([*verbs, "HEAD"] if "GET" in verbs else verbs)
             message = f"Path {path}, Method {method} is invalid"
             invalid = error_response(BAD_PATH, message, 405, (("Allow", allowed),))
             return True, self._turn_away_problem(address) or invalid
@@ -355,7 +384,7 @@ class Rest:
             else:
                 body = endpoint.queries.begin(query, params)
                 if isinstance(body, bytes):
-                    return Response(body, headers=used)
+                    return Response(body, headers=used, stays=query.stays)
                 slices = body
         except RequestError as error:
             return _error(error, used)
@@ -374,7 +403,7 @@ class Rest:
             return _error(error, headers)
         except RequestError as error:
             return _error(error, pending.headers)
-        return Response(body, headers=pending.headers)
+        return Response(body, headers=pending.headers, stays=pending.slices is None)
 
     def _charge(self, address: str, weight: int) -> Charge:
         self._endpoint.counters.weight += weight
@@ -391,6 +420,25 @@ class Rest:
         self._endpoint.complaints.add(f"http {refusal.status}", f"! {refusal.message}")
         headers = (*used, _retry_after(charge.retry_after_ms))
         return error_response(refusal.code, refusal.message, refusal.status, headers)
+
+
+def _preflight(allowed: str, headers: Mapping[bytes, bytes]) -> Response:
+    """Return the response to OPTIONS, which browsers send before some requests of other origins."""
+    asked = headers.get(ASKED_HEADERS, b"*").decode("latin-1")
+    fields = (
+        ("Allow", allowed),
+        ("Access-Control-Allow-Methods", allowed),
+        ("Access-Control-Allow-Headers", asked),
+        ("Access-Control-Max-Age", str(ASKED_AGAIN_S)),
+    )
+    return Response(b"", 204, headers=fields)
+
+
+def _target(scope: Any) -> bytes:
+    """Return the request target as it was sent."""
+    query_string: bytes = scope["query_string"]
+    target: bytes = scope["raw_path"]
+    return target + b"?" + query_string if query_string else target
 
 
 def _retry_after(pause_ms: int) -> tuple[str, str]:

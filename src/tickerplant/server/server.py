@@ -79,6 +79,7 @@ class Server:
         policy: Policy = EVERY,
         control_token: str = "",
         truth: Truth | None = None,
+        compresses: bool = True,
     ) -> None:
         """Prepare to serve `plant`.
 
@@ -108,6 +109,7 @@ class Server:
             policy: The delivery to connections that do not ask for another.
             control_token: The token without which operations are refused; empty if none is needed.
             truth: Keeps what was, and what is written to connections.
+            compresses: Whether market data over REST is compressed for clients that accept it.
         """
         self.limits = limits
         self.faults = FaultBoard(ConnectionClock(clock)) if faults is None else faults
@@ -201,6 +203,7 @@ class Server:
         )
         """What the operations of `/plant/v1/` are about."""
         self._listens = listens
+        self._compresses = compresses
         self._since_ms = clock()
         for endpoint in self.endpoints:
             endpoint.hub.published = self._published
@@ -345,7 +348,7 @@ class Server:
 
     def answers(self, endpoint: Endpoint) -> Rest:
         """Return what answers the HTTP requests of a port, and those that edges receive."""
-        return Rest(endpoint, self.plane)
+        return Rest(endpoint, self.plane, compresses=self._compresses)
 
     def _published(self) -> Published:
         """Return the times of a message that is published now."""

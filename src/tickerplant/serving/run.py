@@ -178,6 +178,7 @@ async def serve(
         truth=service.truth,
         follows_market=service.follows_market,
         control_token=service.control_token or settings.control_token or "",
+        compresses=settings.rest_compression == "gzip",
     )
     server.congestion.awaits_returns = service.awaits_clients
     for rule in settings.fault_rules:
