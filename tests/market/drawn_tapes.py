@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from hypothesis import strategies as st
 from stage import START_MS, trade
 
-from tickerplant.events import Trade
+from tickerplant.events import AggregateTrade, Trade
 from tickerplant.instrument import Instrument
+from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, Rows
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 GAPS_MS = st.integers(0, 3 * MINUTE_MS) | st.sampled_from(
@@ -31,6 +33,32 @@ def tapes(draw: st.DrawFn, max_size: int = 40, symbol: str = "BTCUSDT") -> list[
         time_ms += gap_ms
         made.append(trade(number + 1, time_ms, price, quantity, sold=sold, symbol=symbol))
     return made
+
+
+class KnownPast:
+    """The rows of a list of events, and how often anything was asked of them."""
+
+    def __init__(self, events: Sequence[Trade] | Sequence[AggregateTrade], next_id: int) -> None:
+        self._events = events
+        self._ids = range(next_id - len(events), next_id)
+        self.asked = 0
+
+    @property
+    def ids(self) -> range:
+        self.asked += 1
+        return self._ids
+
+    def id_at(self, time_ms: int) -> int:
+        self.asked += 1
+        return self._ids.start + sum(each.trade_time_ms < time_ms for each in self._events)
+
+    def rows(self, first_id: int, stop_id: int) -> Rows:
+        self.asked += 1
+        assert self._ids.start <= first_id <= stop_id <= self._ids.stop
+        some = self._events[first_id - self._ids.start : stop_id - self._ids.start]
+        row = AGGREGATE_ROW if isinstance(next(iter(some), None), AggregateTrade) else TRADE_ROW
+        names = row.names or ()
+        return np.array([tuple(getattr(each, name) for name in names) for each in some], dtype=row)
 
 
 class NaiveBar(NamedTuple):

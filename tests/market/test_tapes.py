@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import numpy as np
+from drawn_tapes import KnownPast
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from stage import START_MS, trade
 
 from tickerplant.events import AggregateTrade, Trade
-from tickerplant.market.tape import (
-    AGGREGATE_ROW,
-    CHUNK_EVENTS,
-    TRADE_ROW,
-    AggregateTape,
-    Ring,
-    Rows,
-    TradeTape,
-)
+from tickerplant.market.tape import CHUNK_EVENTS, AggregateTape, Ring, TradeTape
 
 LENGTHS = st.integers(0, 3 * CHUNK_EVENTS)
 LIMITS = st.integers(1, 400)
 
 
-def made_trades(count: int, first_id: int = 1) -> list[Trade]:
-    """Trades whose ids have occasional gaps, two in a millisecond."""
+def made_trades(count: int, first_id: int = 1, older: int = 0) -> list[Trade]:
+    """Trades whose ids have gaps, but for the `older` ones; two in a millisecond."""
     return [
         structs.replace(
-            trade(first_id + 3 * n, START_MS + n // 2, 100 + n % 7, 1 + n % 5, sold=n % 3 == 0),
+            trade(
+                first_id + n + 2 * max(n - older + 1, 0),
+                START_MS + n // 2,
+                100 + n % 7,
+                1 + n % 5,
+                sold=n % 3 == 0,
+            ),
             rpi=n % 11 == 0,
         )
         for n in range(count)
@@ -51,19 +49,10 @@ def made_aggregates(count: int, first_id: int = 1) -> list[AggregateTrade]:
     ]
 
 
-def trade_rows(some: list[Trade]) -> Rows:
-    names = TRADE_ROW.names or ()
-    return np.array([tuple(getattr(t, name) for name in names) for t in some], dtype=TRADE_ROW)
-
-
-def aggregate_rows(some: list[AggregateTrade]) -> Rows:
-    return np.array([structs.astuple(each)[1:] for each in some], dtype=AGGREGATE_ROW)
-
-
 def trade_tape(some: list[Trade], older: int) -> TradeTape:
     """A tape of `some`, the first `older` of which come from history."""
     made = TradeTape("BTCUSDT")
-    made.load_history(lambda: trade_rows(some[:older]))
+    made.load_history(KnownPast(some[:older], older + 1))
     for each in some[older:]:
         made.append(each)
     return made
@@ -71,7 +60,7 @@ def trade_tape(some: list[Trade], older: int) -> TradeTape:
 
 def aggregate_tape(some: list[AggregateTrade], older: int) -> AggregateTape:
     made = AggregateTape("BTCUSDT")
-    made.load_history(lambda: aggregate_rows(some[:older]))
+    made.load_history(KnownPast(some[:older], older + 1))
     for each in some[older:]:
         made.append(each)
     return made
@@ -81,10 +70,10 @@ def aggregate_tape(some: list[AggregateTrade], older: int) -> AggregateTape:
 def test_a_trade_tape_behaves_like_a_list(
     count: int, past: float, limit: int, trade_id: int
 ) -> None:
-    every = made_trades(count)
-    kept = trade_tape(every, int(past * count))
-    assert len(kept) == count
-    assert list(kept) == every
+    older = int(past * count)
+    every = made_trades(count, older=older)
+    kept = trade_tape(every, older)
+    assert kept.latest(count + 1) == every
     assert kept.latest(limit) == every[-limit:]
     assert kept.from_id(trade_id, limit) == [t for t in every if t.trade_id >= trade_id][:limit]
 
@@ -95,8 +84,7 @@ def test_an_aggregate_tape_is_searched_by_id_like_a_list(
 ) -> None:
     every = made_aggregates(count)
     kept = aggregate_tape(every, int(past * count))
-    assert len(kept) == count
-    assert list(kept) == every
+    assert kept.latest(count + 1) == every
     assert kept.from_id(first_id, limit) == [a for a in every if a.aggregate_id >= first_id][:limit]
 
 
@@ -125,12 +113,7 @@ def test_an_aggregate_tape_is_searched_by_time_like_a_list(
 
 
 def test_history_is_not_generated_before_a_read() -> None:
-    asked = []
-
-    def past() -> Rows:
-        asked.append(1)
-        return trade_rows(made_trades(10))
-
+    past = KnownPast(made_trades(10, older=10), 11)
     kept = TradeTape("BTCUSDT")
     kept.load_history(past)
     later = made_trades(50, 1000)
@@ -138,22 +121,29 @@ def test_history_is_not_generated_before_a_read() -> None:
         kept.append(each)
     assert kept.latest(50) == later
     assert kept.from_id(later[1].trade_id, 9) == later[1:10]
-    assert not asked
+    assert not past.asked
     assert len(kept.latest(60)) == 60
-    assert asked
+    assert past.asked
 
 
-def test_retention_is_bounded_and_then_history_is_dropped_too() -> None:
+def test_retention_is_bounded_and_history_is_never_joined_to_what_follows_the_hole() -> None:
     bound = 3 * CHUNK_EVENTS
-    kept = TradeTape("BTCUSDT", bound)
-    kept.load_history(lambda: trade_rows(made_trades(10)))
-    later = made_trades(10 * CHUNK_EVENTS + 7, 1000)
+    kept, older = TradeTape("BTCUSDT", bound), made_trades(10, older=10)
+    kept.load_history(KnownPast(older, 11))
+    later = [
+        structs.replace(each, trade_time_ms=each.trade_time_ms + 1000)
+        for each in made_trades(10 * CHUNK_EVENTS + 7, 1000)
+    ]
     for each in later:
         kept.append(each)
-        assert len(kept) < bound + CHUNK_EVENTS + 10
-    assert list(kept) == later[-len(kept) :], "no trade of the past comes before a hole"
+        assert len(kept) < bound + CHUNK_EVENTS
+    held = later[-len(kept) :]
     assert len(kept) >= bound
-    assert kept.from_id(0, 3) == later[-len(kept) :][:3]
+    assert kept.latest(10**6) == held, "no trade of the past comes before a hole"
+    assert kept.from_id(0, 30) == kept.between(START_MS, None, 30) == older
+    assert kept.from_id(11, 3) == kept.between(START_MS + 5, None, 3) == held[:3]
+    assert kept.between(None, START_MS + 3, 3) == older[5:8]
+    assert kept.between(None, START_MS + 500, 3) == [], "the last ones before then are forgotten"
 
 
 def test_a_ring_finds_rows_by_any_rising_integer() -> None:

@@ -6,10 +6,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from msgspec import structs
 
-from tickerplant.events import Trade
-from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.bar_arrays import combine, open_times
 from tickerplant.market.bars import (
     CLOSE,
@@ -33,12 +30,11 @@ from tickerplant.market.tape import trades
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.history_bars import day_bars, price_day
-from tickerplant.simulation.history_inputs import RECENT_TRADES
 from tickerplant.simulation.history_pieces import PIECES
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.open_interest import past_steps
 from tickerplant.simulation.price_paths import last_day
-from tickerplant.simulation.recent_trades import older_aggregates, recent_trades
+from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
@@ -159,7 +155,7 @@ def test_trade_ids_count_on_since_the_listing_into_the_trades(past: SimulatedHis
         assert (quiet[:, FIRST_TRADE_ID : LAST_TRADE_ID + 1] == -1).all()
         assert (quiet[:, VOLUME : TURNOVER + 1] == 0).all()
     (last_id,) = past.day[past.day[:, COUNT] > 0][-1:, LAST_TRADE_ID].tolist()
-    assert last_id + 1 == past.trades[0].trade_id == past.older_trades()["trade_id"][-1] + 1
+    assert last_id + 1 == past.trades[0].trade_id
     assert 0 < past.first_aggregate_id <= past.trades[0].trade_id
 
 
@@ -172,7 +168,8 @@ def test_a_day_covers_24_hours_before_the_start(past: SimulatedHistory) -> None:
 
 def test_the_last_trades_lead_to_the_opening_price(past: SimulatedHistory) -> None:
     symbol = past.inputs.instrument.symbol
-    every = [*trades(symbol, past.older_trades()), *past.trades]
+    older = past.older_trades
+    every = [*trades(symbol, older.rows(older.ids.stop - 1000, older.ids.stop)), *past.trades]
     times = [trade.trade_time_ms for trade in every]
     assert times == sorted(times)
     assert times[-1] < START_MS
@@ -183,52 +180,6 @@ def test_the_last_trades_lead_to_the_opening_price(past: SimulatedHistory) -> No
     assert past.last_trade.price == snapshot.bids[0][0], "the last price is the best bid"
     steps = [trade.quantity % past.inputs.instrument.step_size for trade in every]
     assert not any(steps)
-
-
-def test_the_minutes_of_the_last_hour_are_those_of_its_trades(past: SimulatedHistory) -> None:
-    instrument = past.inputs.instrument
-    tape = trades(instrument.symbol, past.older_trades())
-    first_ms, present_ms = past.inputs.recent_ms, START_MS // MINUTE_MS * MINUTE_MS
-    inside: dict[int, list[Trade]] = {ms: [] for ms in range(first_ms, present_ms, MINUTE_MS)}
-    for trade in tape:
-        inside[trade.trade_time_ms // MINUTE_MS * MINUTE_MS].append(trade)
-    rows = {row[OPEN_TIME]: row for row in past.day.tolist()}
-    for open_ms, some in inside.items():
-        row = rows[open_ms]
-        assert row[COUNT] == len(some)
-        if not some:
-            continue
-        prices = [trade.price for trade in some]
-        assert row[HIGH] == max(prices)
-        assert row[LOW] == min(prices)
-        assert row[CLOSE] == prices[-1]
-        assert row[VOLUME] == sum(trade.quantity for trade in some)
-        assert row[TURNOVER] == sum(instrument.turnover(t.price, t.quantity) for t in some)
-        bought = [trade for trade in some if not trade.buyer_is_maker]
-        assert row[TAKER_BUY_VOLUME] == sum(trade.quantity for trade in bought)
-        assert row[TAKER_BUY_TURNOVER] == sum(
-            instrument.turnover(t.price, t.quantity) for t in bought
-        )
-        assert row[FIRST_TRADE_ID : LAST_TRADE_ID + 1] == [some[0].trade_id, some[-1].trade_id]
-
-
-def test_the_aggregates_are_those_that_the_trades_make(past: SimulatedHistory) -> None:
-    symbol = past.inputs.instrument.symbol
-    rows = past.older_aggregates()
-    aggregator = TradeAggregator(symbol, int(rows["aggregate_id"][0]))
-    closed = [aggregator.add(trade) for trade in trades(symbol, past.older_trades())]
-    closed.append(aggregator.close())
-    expected = [structs.astuple(each)[1:] for each in closed if each is not None]
-    assert rows.tolist() == expected
-    assert past.first_aggregate_id == expected[-1][0] + 1
-
-
-def test_an_hour_of_a_busy_contract_is_known_trade_by_trade() -> None:
-    past = EXCHANGE.history("APTUSDT")
-    rows = past.older_trades()
-    assert rows["trade_time_ms"][0] < START_MS - HOUR_MS + 5 * MINUTE_MS
-    assert len(rows) > 3000
-    assert 50_000 < len(EXCHANGE.history("BTCUSDT").older_trades()) < 1.5 * RECENT_TRADES
 
 
 def test_the_contracts_of_a_coin_have_the_same_path() -> None:
@@ -243,8 +194,8 @@ def test_the_contracts_of_a_coin_have_the_same_path() -> None:
 def test_history_is_the_same_in_whatever_order_it_is_generated(
     past: SimulatedHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known, older = windows(past), past.older_trades()
-    for cached in (last_day, day_bars, price_day, recent_trades, older_aggregates, past_steps):
+    known = windows(past)
+    for cached in (last_day, day_bars, price_day, recent_trades, past_steps):
         cached.cache_clear()
     PIECES.clear()
     monkeypatch.setattr(PIECES, "max_bytes", 150_000)
@@ -257,5 +208,4 @@ def test_history_is_the_same_in_whatever_order_it_is_generated(
     assert PIECES.bytes < 150_000
     for rows, wanted in zip(reversed(windows(again)), reversed(known), strict=True):
         assert (rows == wanted).all()
-    assert (again.older_trades() == older).all()
     assert again.trades == past.trades

@@ -8,7 +8,7 @@ from typing import Protocol
 from tickerplant.events import Delivered, FundingPaid, Trade
 from tickerplant.market.bars import Bars
 from tickerplant.market.series import PositioningHistory
-from tickerplant.market.tape import Rows
+from tickerplant.market.tape import PastRows
 
 
 class BarHistory(Protocol):
@@ -58,12 +58,14 @@ class MarketHistory(BarHistory, Protocol):
         """The last trade before the start; None if there was none."""
         ...
 
-    def older_trades(self) -> Rows:
-        """Return the single trades before `trades`: rows as in `TRADE_ROW`."""
+    @property
+    def older_trades(self) -> PastRows:
+        """The single trades before `trades`: rows as in `TRADE_ROW`."""
         ...
 
-    def older_aggregates(self) -> Rows:
-        """Return the aggregates of `older_trades`: rows as in `AGGREGATE_ROW`."""
+    @property
+    def older_aggregates(self) -> PastRows:
+        """The aggregates of `older_trades`: rows as in `AGGREGATE_ROW`."""
         ...
 
     @property

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from functools import partial
 from operator import attrgetter
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,6 +22,8 @@ CHUNK_EVENTS = 256
 
 LEVEL = 1
 """Compression level: a fifth of the bytes of a trade, packed in twice the time that encoding takes."""
+
+TIME_FIELD = "trade_time_ms"
 
 EventT = TypeVar("EventT", bound=Struct)
 
@@ -118,38 +120,58 @@ AGGREGATE_ROW = np.dtype(
 """An aggregate, in the same form."""
 
 
+class PastRows(Protocol):
+    """The rows before the first event of a tape, oldest first."""
+
+    @property
+    def ids(self) -> range:
+        """Their ids, without a gap."""
+        ...
+
+    def id_at(self, time_ms: int) -> int:
+        """Return the id of the first row at or after a time; `ids.stop` if there is none."""
+        ...
+
+    def rows(self, first_id: int, stop_id: int) -> Rows:
+        """Return the rows with ids from `first_id` up to `stop_id` (excluded), all within `ids`."""
+        ...
+
+
 class Tape(Generic[EventT]):
     """The last events, oldest first: those since the start, and before them history on demand.
 
+    Once events were dropped, history precedes a hole: nothing is returned together with it.
+
     Args:
         kind: The type of the events.
+        id_field: The field of their rising ids; their times in `trade_time_ms` never fall.
         min_events: The least number of events to keep.
         read: Converts rows of history to events.
-        row: The fields of such a row.
     """
 
     def __init__(
         self,
         kind: type[EventT],
+        id_field: str,
         min_events: int,
         read: Callable[[Rows], list[EventT]],
-        row: np.dtype[np.void],
     ) -> None:
         self._ring = Ring(kind, min_events)
         self._open_chunk = self._ring.open_chunk
+        self._id_field = id_field
         self._read = read
-        self._none = np.empty(0, row)
-        self._load_history: Callable[[], Rows] | None = None
+        self._past: PastRows | None = None
 
     def __len__(self) -> int:
-        return len(self._older) + len(self._ring)
+        """Return the number of events since the start that are kept."""
+        return len(self._ring)
 
     def __iter__(self) -> Iterator[EventT]:
-        return iter(self.latest(len(self)))
+        return iter(self._ring.slice(0, len(self)))
 
-    def load_history(self, load: Callable[[], Rows]) -> None:
-        """Set the function that returns the rows before the first event."""
-        self._load_history = load
+    def load_history(self, past: PastRows) -> None:
+        """Set the rows before the first event; nothing is read until somebody asks for them."""
+        self._past = past
 
     def append(self, event: EventT) -> None:
         """Append the latest event."""
@@ -160,70 +182,56 @@ class Tape(Generic[EventT]):
 
     def latest(self, limit: int) -> list[EventT]:
         """Return the last `limit` events, oldest first."""
-        return self._before(len(self._ring), limit)
+        return self.between(None, None, limit)
 
     def between(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[EventT]:
         """Return up to `limit` events traded in [`start_ms`, `end_ms`].
 
         With a start the first ones, otherwise the latest ones.
         """
-        field = "trade_time_ms"
+        ring, past = self._ring, self._past
+        stop = len(ring) if end_ms is None else ring.search(TIME_FIELD, end_ms, after=True)
+        first = stop - limit if start_ms is None else ring.search(TIME_FIELD, start_ms)
+        events = ring.slice(first, min(stop, first + limit))
+        missing = limit - len(events)
+        if past is None or (missing == 0 if start_ms is None else first > 0):
+            return events
+        past_stop = past.ids.stop if stop or end_ms is None else past.id_at(end_ms + 1)
         if start_ms is not None:
-            found = self._from(field, start_ms, limit)
-            if end_ms is not None:
-                del found[bisect_right(found, end_ms, key=attrgetter(field)) :]
-            return found
-        return self.latest(limit) if end_ms is None else self._up_to(field, end_ms, limit)
+            return self._onward(past, past.id_at(start_ms), past_stop, limit, events)
+        if self.has_forgotten and past_stop == past.ids.stop:
+            return events
+        return self._read(past.rows(max(past_stop - missing, past.ids.start), past_stop)) + events
+
+    def from_id(self, first_id: int, limit: int) -> list[EventT]:
+        """Return up to `limit` events with ids from `first_id` on."""
+        first, past = self._ring.search(self._id_field, first_id), self._past
+        events = self._ring.slice(first, first + limit)
+        if first or past is None:
+            return events
+        ids = past.ids
+        return self._onward(past, max(first_id, ids.start), ids.stop, limit, events)
+
+    def _onward(
+        self, past: PastRows, first_id: int, stop_id: int, limit: int, events: list[EventT]
+    ) -> list[EventT]:
+        """Return the first `limit` of the rows of history with some ids and `events`."""
+        if first_id >= stop_id:
+            return events
+        found = self._read(past.rows(first_id, min(first_id + limit, stop_id)))
+        return found if self.has_forgotten else (found + events)[:limit]
 
     @property
     def has_forgotten(self) -> bool:
         """Whether events have been dropped."""
         return self._ring.has_dropped
 
-    @property
-    def _older(self) -> Rows:
-        """The rows of history; none once an event after them has been dropped."""
-        return (
-            self._none
-            if self._load_history is None or self._ring.has_dropped
-            else self._load_history()
-        )
-
-    def _before(self, stop: int, limit: int) -> list[EventT]:
-        """Return the last `limit` events before the event number `stop` since the start."""
-        events = self._ring.slice(stop - limit, stop)
-        missing = limit - len(events)
-        return self._read(self._older[-missing:]) + events if missing > 0 else events
-
-    def _up_to(self, field: str, value: int, limit: int) -> list[EventT]:
-        """Return the last `limit` events whose `field` is at most `value`."""
-        stop = self._ring.search(field, value, after=True) if len(self._ring) else 0
-        if stop:
-            return self._before(stop, limit)
-        older = self._older
-        stop = int(np.searchsorted(older[field], value, side="right"))
-        return self._read(older[max(stop - limit, 0) : stop])
-
-    def _from(self, field: str, value: int, limit: int) -> list[EventT]:
-        """Return the first `limit` events whose `field` is at least `value`."""
-        first = self._ring.search(field, value) if len(self._ring) else 0
-        events = self._ring.slice(first, first + limit)
-        if first:
-            return events
-        older = self._older
-        older = older[np.searchsorted(older[field], value) :][:limit]
-        return (self._read(older) + events)[:limit]
-
 
 class TradeTape(Tape[Trade]):
-    """The last trades on the book, oldest first, with rising ids; rows as in `TRADE_ROW`."""
+    """The last trades on the book; rows of history as in `TRADE_ROW`."""
 
     def __init__(self, symbol: str, min_events: int = RETAINED_TRADES) -> None:
-        super().__init__(Trade, min_events, partial(trades, symbol), TRADE_ROW)
-
-    def from_id(self, trade_id: int, limit: int) -> list[Trade]:
-        """Return up to `limit` trades with ids from `trade_id` on."""
-        return self._from("trade_id", trade_id, limit)
+        super().__init__(Trade, "trade_id", min_events, partial(trades, symbol))
 
 
 def trades(symbol: str, rows: Rows) -> list[Trade]:
@@ -235,16 +243,11 @@ def trades(symbol: str, rows: Rows) -> list[Trade]:
 
 
 class AggregateTape(Tape[AggregateTrade]):
-    """The last aggregate trades, with rising ids and times; rows as in `AGGREGATE_ROW`."""
+    """The last aggregate trades; rows of history as in `AGGREGATE_ROW`."""
 
     def __init__(self, symbol: str) -> None:
-        super().__init__(
-            AggregateTrade, RETAINED_AGGREGATES, partial(_aggregates, symbol), AGGREGATE_ROW
-        )
-
-    def from_id(self, aggregate_id: int, limit: int) -> list[AggregateTrade]:
-        """Return up to `limit` aggregates with ids from `aggregate_id` on."""
-        return self._from("aggregate_id", aggregate_id, limit)
+        read = partial(_aggregates, symbol)
+        super().__init__(AggregateTrade, "aggregate_id", RETAINED_AGGREGATES, read)
 
 
 def _aggregates(symbol: str, rows: Rows) -> list[AggregateTrade]:

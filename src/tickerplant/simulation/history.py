@@ -14,7 +14,7 @@ import numpy as np
 from tickerplant.events import Delivered, FundingPaid, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import COUNT, Bars
-from tickerplant.market.tape import Rows, trades
+from tickerplant.market.tape import TIME_FIELD, Rows, trades
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile
 from tickerplant.simulation.history_bars import (
     INDEX,
@@ -28,12 +28,8 @@ from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInput
 from tickerplant.simulation.instruments import DATED
 from tickerplant.simulation.open_interest import PastPositions
 from tickerplant.simulation.past_series import PriceBarHistory, TradedSeries
-from tickerplant.simulation.recent_trades import (
-    older_aggregates,
-    older_trades,
-    recent_minutes,
-    recent_trades,
-)
+from tickerplant.simulation.past_trades import PastTrades
+from tickerplant.simulation.recent_trades import recent_minutes, recent_trades
 from tickerplant.simulation.settlements import deliveries, fundings
 from tickerplant.units import MINUTE_MS
 
@@ -89,21 +85,23 @@ class SimulatedHistory:
     @cached_property
     def trades(self) -> tuple[Trade, ...]:
         """The trades of the current minute before the start."""
-        present = self._recent[len(self.older_trades()) :]
-        return tuple(trades(self.inputs.instrument.symbol, present))
+        first = np.searchsorted(self._recent[TIME_FIELD], self.inputs.path.present_ms)
+        return tuple(trades(self.inputs.instrument.symbol, self._recent[first:]))
 
     @cached_property
     def last_trade(self) -> Trade:
         """The last trade before the start."""
         return trades(self.inputs.instrument.symbol, self._recent[-1:])[0]
 
-    def older_trades(self) -> Rows:
-        """Return the trades of about an hour before the current minute, rows as in `TRADE_ROW`."""
-        return older_trades(self.inputs, self._next_id)
+    @cached_property
+    def older_trades(self) -> PastTrades:
+        """The trades before the current minute, since the listing."""
+        return PastTrades(self.inputs, self._next_id, self._present_ids)
 
-    def older_aggregates(self) -> Rows:
-        """Return the aggregates of `older_trades`, rows as in `AGGREGATE_ROW`."""
-        return older_aggregates(self.inputs, self._next_id, self.first_aggregate_id)
+    @cached_property
+    def older_aggregates(self) -> PastTrades:
+        """The aggregates of `older_trades`."""
+        return PastTrades(self.inputs, self._next_id, self._present_ids, aggregates=True)
 
     @cached_property
     def first_aggregate_id(self) -> int:
@@ -141,6 +139,11 @@ class SimulatedHistory:
     def positions(self) -> PastPositions:
         """The positioning at every five minutes of the last month."""
         return PastPositions(self.inputs)
+
+    @property
+    def _present_ids(self) -> tuple[int, int]:
+        """Ids of the first trade in the current minute and of the aggregate that it opens."""
+        return self._next_id - len(self.trades), self.first_aggregate_id
 
     @property
     def _recent(self) -> Rows:

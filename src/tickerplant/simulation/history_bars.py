@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from math import log
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,13 +74,16 @@ def turnovers(
 ) -> Ints:
     """Draw turnovers whose average price lies between low and high."""
     places = generator.uniform(*AVERAGE_PLACES, len(volumes))
-    prices = lows + (highs - lows) * places
-    if instrument.venue.inverse:
-        scale = float(instrument.contract_size) * 10.0 ** (
-            RATE_DECIMALS + instrument.price.decimals
-        )
-        return np.round(volumes * scale / prices).astype(np.int64)
-    return volumes * np.clip(np.round(prices).astype(np.int64), lows, highs)
+    return turnovers_at(instrument, volumes, lows + (highs - lows) * places)
+
+
+def turnovers_at(instrument: Instrument, volumes: Ints, prices: NDArray[Any]) -> Ints:
+    """Return the turnovers of volumes at average prices."""
+    if not instrument.venue.inverse:
+        found: Ints = volumes * np.round(prices).astype(np.int64)
+        return found
+    scale = float(instrument.contract_size) * 10.0 ** (RATE_DECIMALS + instrument.price.decimals)
+    return np.round(volumes * scale / prices).astype(np.int64)
 
 
 def bought(generator: np.random.Generator, instrument: Instrument, volumes: Ints) -> Ints:
@@ -134,7 +138,13 @@ def day_bars(inputs: HistoryInputs) -> Bars:
     share = bars[:, TAKER_BUY_VOLUME] / np.maximum(traded, 1)
     bars[:, TAKER_BUY_TURNOVER] = np.floor(bars[:, TURNOVER] * share)
     set_ids(bars, np.cumsum(counts) - counts.sum() - counts)
-    return fill_quiet_bars(bars)
+    fill_quiet_bars(bars)
+    after = np.flatnonzero((counts[:-1] == 0) & (counts[1:] > 0)) + 1
+    bars[after, OPEN] = bars[after - 1, CLOSE]
+    bars[:, HIGH] = np.maximum(bars[:, HIGH], bars[:, OPEN])
+    bars[:, LOW] = np.minimum(bars[:, LOW], bars[:, OPEN])
+    _fit_few_trades(bars, instrument)
+    return bars
 
 
 def set_ids(bars: Bars, first_ids: Ints) -> None:
@@ -188,19 +198,29 @@ def trade_counts(
 
 
 def fill_quiet_bars(bars: Bars) -> Bars:
-    """Let bars without trades repeat the previous close, and the bars after them open there."""
+    """Let bars without trades repeat the previous close."""
     quiet: NDArray[np.bool_] = bars[:, COUNT] == 0
-    if not quiet.any():
-        return bars
-    last_traded = np.maximum.accumulate(np.where(quiet, 0, np.arange(len(bars))))
-    carried = bars[last_traded, CLOSE]
-    for column in (OPEN, HIGH, LOW, CLOSE):
-        bars[:, column] = np.where(quiet, carried, bars[:, column])
-    after = np.flatnonzero(quiet[:-1] & ~quiet[1:]) + 1
-    bars[after, OPEN] = bars[after - 1, CLOSE]
-    bars[:, HIGH] = np.maximum(bars[:, HIGH], bars[:, OPEN])
-    bars[:, LOW] = np.minimum(bars[:, LOW], bars[:, OPEN])
+    if quiet.any():
+        last_traded = np.maximum.accumulate(np.where(quiet, 0, np.arange(len(bars))))
+        bars[quiet, OPEN : CLOSE + 1] = bars[last_traded, CLOSE, None][quiet]
     return bars
+
+
+def _fit_few_trades(bars: Bars, instrument: Instrument) -> None:
+    """Let bars of up to three trades have no more prices, and one trade be bought or sold."""
+    few = bars[(bars[:, COUNT] > 0) & (bars[:, COUNT] < 4)]
+    one = few[:, COUNT] == 1
+    few[one, HIGH : CLOSE + 1] = few[one, OPEN, None]
+    upper, lower = (edge(few[:, OPEN], few[:, CLOSE]) for edge in (np.maximum, np.minimum))
+    few[:, LOW] = np.where((few[:, COUNT] < 3) | (few[:, HIGH] > upper), lower, few[:, LOW])
+    few[:, HIGH] = np.where(few[:, COUNT] < 3, upper, few[:, HIGH])
+    bounds = [turnovers_at(instrument, few[:, VOLUME], few[:, each]) for each in (LOW, HIGH)]
+    few[:, TURNOVER] = np.clip(few[:, TURNOVER], np.minimum(*bounds), np.maximum(*bounds))
+    share = few[:, TAKER_BUY_VOLUME] / few[:, VOLUME]
+    share[one] = share[one] >= 0.5
+    few[:, TAKER_BUY_VOLUME] = np.where(one, few[:, VOLUME] * share, few[:, TAKER_BUY_VOLUME])
+    few[:, TAKER_BUY_TURNOVER] = np.floor(few[:, TURNOVER] * share)
+    bars[(bars[:, COUNT] > 0) & (bars[:, COUNT] < 4)] = few
 
 
 SECOND_MS = 1000

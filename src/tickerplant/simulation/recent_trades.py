@@ -29,7 +29,7 @@ from tickerplant.market.bars import (
     VOLUME,
     Bars,
 )
-from tickerplant.market.tape import AGGREGATE_ROW, TRADE_ROW, Rows
+from tickerplant.market.tape import TRADE_ROW, Rows
 from tickerplant.simulation.contract_profile import usd_quantity
 from tickerplant.simulation.history_bars import (
     LEAST_TICKS,
@@ -40,6 +40,7 @@ from tickerplant.simulation.history_bars import (
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.history_pieces import Floats, Ints
+from tickerplant.simulation.minute_trades import PAST_ROW
 from tickerplant.simulation.price_paths import VOLATILITY, last_day
 from tickerplant.units import DAY_MS, MINUTE_MS
 
@@ -47,11 +48,9 @@ TRADES_PER_FILL = 2.4
 """Mean number of fills of a taker order at one price."""
 SIZE_SPREAD = 1.6
 """Standard deviation of the logarithm of a trade's size."""
-MAX_CACHED_CONTRACTS = 8
-"""Contracts whose last trades and aggregates are cached: about 4 MB each for a busy one."""
 
 
-@lru_cache(maxsize=MAX_CACHED_CONTRACTS)
+@lru_cache(maxsize=1)  # a market reads its own several times when it opens
 def recent_trades(inputs: HistoryInputs, next_id: int) -> Rows:
     """Return the trades since `inputs.recent_ms`, at least one, with ids up to `next_id` - 1.
 
@@ -196,31 +195,13 @@ def trade_turnovers(instrument: Instrument, prices: Ints, quantities: Ints) -> I
     return np.array([instrument.turnover(*pair) for pair in pairs], dtype=np.int64)
 
 
-def older_trades(inputs: HistoryInputs, next_id: int) -> Rows:
-    """Return the last trades from before the current minute."""
-    trades = recent_trades(inputs, next_id)
-    return trades[: np.searchsorted(trades["trade_time_ms"], inputs.path.present_ms)]
-
-
-@lru_cache(maxsize=MAX_CACHED_CONTRACTS)
-def older_aggregates(inputs: HistoryInputs, next_id: int, next_aggregate_id: int) -> Rows:
-    """Return the aggregates of `older_trades`, with ids up to `next_aggregate_id` - 1.
-
-    Rows are as in `AGGREGATE_ROW`, and equal to what `TradeAggregator` makes of the trades.
-    """
-    trades = older_trades(inputs, next_id)
+def with_aggregates(trades: Rows, next_aggregate_id: int) -> Rows:
+    """Return `trades` as in `PAST_ROW`, in the aggregates that `TradeAggregator` makes of them."""
     starts = _aggregate_starts(trades)
-    ends = np.append(starts[1:], len(trades)) - 1
-    rows = np.empty(len(starts), AGGREGATE_ROW)
-    rows["aggregate_id"] = np.arange(next_aggregate_id - len(rows), next_aggregate_id)
-    for field in ("price", "trade_time_ms", "buyer_is_maker"):
-        rows[field] = trades[field][starts]
-    if len(starts):
-        rows["quantity"] = np.add.reduceat(trades["quantity"], starts)
-        normal = trades["quantity"] * ~trades["rpi"]
-        rows["normal_quantity"] = np.add.reduceat(normal, starts)
-    rows["first_trade_id"] = trades["trade_id"][starts]
-    rows["last_trade_id"] = trades["trade_id"][ends]
+    lengths = np.diff(starts, append=len(trades))
+    rows = np.empty(len(trades), PAST_ROW)
+    rows[list(TRADE_ROW.names or ())] = trades
+    rows["aggregate_id"] = next_aggregate_id - np.repeat(np.arange(len(starts), 0, -1), lengths)
     return rows
 
 

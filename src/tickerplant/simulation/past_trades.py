@@ -1,0 +1,241 @@
+"""The trades and aggregates of a contract before the current minute, drawn when somebody asks.
+
+The last hour is known trade by trade. What precedes it is drawn from its minutes, some neighbouring
+ones at once, back to the listing. Ids count on through all of it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from tickerplant.market.bars import (
+    CLOSE,
+    COUNT,
+    OPEN,
+    OPEN_TIME,
+    TAKER_BUY_TURNOVER,
+    TAKER_BUY_VOLUME,
+    TURNOVER,
+    VOLUME,
+    Bars,
+)
+from tickerplant.market.tape import AGGREGATE_ROW, TIME_FIELD, TRADE_ROW, Rows
+from tickerplant.simulation.bar_splits import (
+    BUY_FILLS,
+    BUY_STEPS,
+    BUY_TRADES,
+    BUY_TURNOVER,
+    FIRST_AGGREGATE,
+    FIRST_TRADE,
+    SIDED_COLUMNS,
+)
+from tickerplant.simulation.history_bars import day_bars
+from tickerplant.simulation.history_inputs import HistoryInputs
+from tickerplant.simulation.history_pieces import LEVELS_MS, Ints, Pieces
+from tickerplant.simulation.minute_trades import PAST_ROW, draw_trades
+from tickerplant.simulation.past_series import TRADES_PER_FILL, TradedSeries
+from tickerplant.simulation.recent_trades import recent_trades, with_aggregates
+from tickerplant.units import MINUTE_MS
+
+BLOCK_FILLS = 400
+"""Usual number of fills of the minutes that are drawn at once."""
+MAX_BLOCK_MINUTES = 60
+FIRST_IDS = [FIRST_TRADE, FIRST_AGGREGATE]
+LEAST_FILLS = 4
+"""Fills that can open, reach both extremes and close."""
+MAX_TRADES_BYTES = 32_000_000
+"""Size of the trades that are kept, of all contracts; an hour of a busy one is 4.5 MB."""
+
+TRADES = Pieces(MAX_TRADES_BYTES)
+"""Trades and minutes of the last day by side."""
+
+
+class PastTrades:
+    """The trades of a contract before the current minute, or their aggregates.
+
+    Args:
+        inputs: What they follow from.
+        next_id: Id of the first trade after the start.
+        present_ids: Id of the first trade in the current minute, and of the aggregate that it opens.
+        aggregates: Whether these are the aggregates.
+    """
+
+    def __init__(
+        self,
+        inputs: HistoryInputs,
+        next_id: int,
+        present_ids: tuple[int, int],
+        *,
+        aggregates: bool = False,
+    ) -> None:
+        self._inputs = inputs
+        self._next_id = next_id
+        self._present_ids = present_ids
+        self._of_aggregates = aggregates
+        self._field = "aggregate_id" if aggregates else "trade_id"
+        self._column = FIRST_AGGREGATE if aggregates else FIRST_TRADE
+        self._day_ms, self._recent_ms = inputs.day_span
+        self._begin_ms = min(inputs.listed_ms(MINUTE_MS), self._day_ms)
+        per_minute = inputs.trades_per_ms * MINUTE_MS / TRADES_PER_FILL
+        self._block_ms = MINUTE_MS * min(max(int(BLOCK_FILLS / per_minute), 1), MAX_BLOCK_MINUTES)
+
+    @cached_property
+    def ids(self) -> range:
+        """Their ids, without a gap."""
+        return range(self._first_id(self._begin_ms), self._present_ids[self._of_aggregates])
+
+    def id_at(self, time_ms: int) -> int:
+        """Return the id of the first row at or after a time; `ids.stop` if there is none."""
+        time_ms = max(time_ms, self._begin_ms)
+        rows = self._piece(time_ms)
+        number = int(np.searchsorted(rows[TIME_FIELD], time_ms))
+        if number < len(rows):
+            return int(rows[self._field][number])
+        return (
+            self.ids.stop
+            if time_ms >= self._recent_ms
+            else self._first_id(self._block(time_ms).stop)
+        )
+
+    def rows(self, first_id: int, stop_id: int) -> Rows:
+        """Return the rows with ids from `first_id` up to `stop_id` (excluded), all within `ids`."""
+        found = [np.empty(0, PAST_ROW)]
+        while first_id < stop_id:
+            rows = self._piece(self._minute_of(first_id))
+            first, stop = np.searchsorted(rows[self._field], (first_id, stop_id))
+            found.append(rows[first:stop])
+            first_id = int(rows[self._field][stop - 1]) + 1
+        every = np.concatenate(found)
+        return _aggregates(every) if self._of_aggregates else every[list(TRADE_ROW.names or ())]
+
+    # Pieces
+
+    def _piece(self, time_ms: int) -> Rows:
+        """Return the trades that are kept together with those of a time."""
+        if time_ms >= self._recent_ms:
+            return self._recent
+        block = self._block(time_ms)
+        return TRADES.whole((self._inputs, block), lambda: self._draw(block))
+
+    def _block(self, time_ms: int) -> range:
+        first_ms = time_ms // self._block_ms * self._block_ms
+        stop_ms = min(first_ms + self._block_ms, self._recent_ms)
+        return range(max(first_ms, self._begin_ms), stop_ms)
+
+    def _draw(self, block: range) -> Rows:
+        instrument, minutes = self._inputs.instrument, self._minutes(block.start, block.stop)
+        rows = draw_trades(self._inputs.name, minutes, TradedSeries(self._inputs).inverse)
+        rows["price"] *= instrument.tick_size
+        rows["quantity"] *= instrument.step_size
+        return rows
+
+    @property
+    def _recent(self) -> Rows:
+        return TRADES.whole((self._inputs, self._next_id), self._draw_recent)
+
+    def _draw_recent(self) -> Rows:
+        trades = recent_trades(self._inputs, self._next_id)
+        older = trades[: np.searchsorted(trades[TIME_FIELD], self._inputs.path.present_ms)]
+        return with_aggregates(older, self._present_ids[1])
+
+    # Minutes
+
+    def _minutes(self, from_ms: int, until_ms: int) -> Ints:
+        """Return the minutes between two times before the last hour, rows as in `SIDED_COLUMNS`."""
+        day = self._day
+        first, stop = np.searchsorted(day[:, OPEN_TIME], (from_ms, until_ms))
+        if from_ms >= self._day_ms:
+            return day[first:stop]
+        until_ms = min(until_ms, self._day_ms)
+        rows = TradedSeries(self._inputs).between(MINUTE_MS, from_ms, until_ms).copy()
+        rows[:, FIRST_IDS] += self._day_ids
+        return np.concatenate((rows, day[first:stop]))
+
+    @property
+    def _day(self) -> Ints:
+        """The minutes of the last day before the last hour."""
+        return TRADES.whole((self._inputs, self._next_id, "day"), self._draw_day)
+
+    def _draw_day(self) -> Ints:
+        return _sided(day_bars(self._inputs), self._inputs, self._recent_ids)
+
+    @property
+    def _recent_ids(self) -> tuple[int, int]:
+        """The first ids of the last hour."""
+        for first in self._recent[:1]:
+            return int(first["trade_id"]), int(first["aggregate_id"])
+        return self._present_ids
+
+    @cached_property
+    def _day_ids(self) -> tuple[int, int]:
+        """The first ids of the last day."""
+        for row in self._day[:1]:
+            return int(row[FIRST_TRADE]), int(row[FIRST_AGGREGATE])
+        return self._recent_ids
+
+    def _first_id(self, minute_ms: int) -> int:
+        """Return the id of the first row since a minute opened."""
+        if minute_ms >= self._recent_ms:
+            return self._recent_ids[self._of_aggregates]
+        return int(self._minutes(minute_ms, minute_ms + MINUTE_MS)[0, self._column])
+
+    def _minute_of(self, wanted: int) -> int:
+        """Return the open time of the minute with an id, or a time in the last hour."""
+        if wanted >= self._recent_ids[self._of_aggregates]:
+            return self._recent_ms
+        rows = self._day
+        before = wanted - self._day_ids[self._of_aggregates]
+        if before >= 0:
+            return int(rows[np.searchsorted(rows[:, self._column], wanted, "right") - 1, OPEN_TIME])
+        series = TradedSeries(self._inputs)
+        open_ms, until_ms = series.begin_ms, series.end_ms
+        for length_ms in LEVELS_MS:
+            rows = series.between(length_ms, open_ms, until_ms)
+            number = np.searchsorted(rows[:, self._column], before, "right") - 1
+            open_ms = int(rows[number, OPEN_TIME])
+            until_ms = open_ms + length_ms
+        return open_ms
+
+
+def _aggregates(trades: Rows) -> Rows:
+    """Return the aggregates of trades, rows as in `AGGREGATE_ROW`."""
+    starts = np.flatnonzero(np.diff(trades["aggregate_id"], prepend=-1))
+    ends = np.flatnonzero(np.diff(trades["aggregate_id"], append=-1))
+    rows = np.empty(len(starts), AGGREGATE_ROW)
+    for field in ("aggregate_id", "price", TIME_FIELD, "buyer_is_maker"):
+        rows[field] = trades[field][starts]
+    rows["first_trade_id"] = trades["trade_id"][starts]
+    rows["last_trade_id"] = trades["trade_id"][ends]
+    rows["quantity"] = np.add.reduceat(trades["quantity"], starts) if len(starts) else 0
+    rows["normal_quantity"] = rows["quantity"]
+    return rows
+
+
+def _sided(bars: Bars, inputs: HistoryInputs, next_ids: tuple[int, int]) -> Ints:
+    """Return minutes that are known as `bars`, before those that begin with `next_ids`."""
+    instrument = inputs.instrument
+    tick, step = instrument.tick_size, instrument.step_size
+    rows = np.zeros((len(bars), len(SIDED_COLUMNS)), dtype=np.int64)
+    rows[:, OPEN_TIME] = bars[:, OPEN_TIME]
+    rows[:, OPEN : CLOSE + 1] = bars[:, OPEN : CLOSE + 1] // tick
+    worth = 1 if instrument.venue.inverse else tick * step
+    for column, whole, part, unit in (
+        (BUY_STEPS, VOLUME, TAKER_BUY_VOLUME, step),
+        (BUY_TURNOVER, TURNOVER, TAKER_BUY_TURNOVER, worth),
+    ):
+        rows[:, column] = (bars[:, part] + unit // 2) // unit
+        rows[:, column + 1] = (bars[:, whole] - bars[:, part] + unit // 2) // unit
+    count, bought, sold = bars[:, COUNT], rows[:, BUY_STEPS], rows[:, BUY_STEPS + 1]
+    usual = np.round(count * bought / np.maximum(bought + sold, 1)).astype(np.int64)
+    least, most = np.maximum(bought > 0, count - sold), np.minimum(bought, count - (sold > 0))
+    rows[:, BUY_TRADES] = np.clip(usual, least, most)
+    rows[:, BUY_TRADES + 1] = count - rows[:, BUY_TRADES]
+    trades = rows[:, BUY_TRADES : BUY_TRADES + 2]
+    usual = np.round(trades / TRADES_PER_FILL).astype(np.int64)
+    rows[:, BUY_FILLS : BUY_FILLS + 2] = np.clip(usual, np.minimum(trades, LEAST_FILLS), trades)
+    fills = rows[:, BUY_FILLS : BUY_FILLS + 2].sum(axis=1)
+    some = np.column_stack((count, fills))
+    rows[:, FIRST_IDS] = next_ids - some[::-1].cumsum(axis=0)[::-1]
+    return rows
