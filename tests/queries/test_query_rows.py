@@ -320,6 +320,12 @@ def test_any_request_has_a_weight_and_a_response_or_an_error(raw: dict[str, obje
             -4166,
             "Search window is restricted to recent 2 days only.",
         ),
+        (
+            "/v1/aggTrades",
+            {"symbol": "BTCUSDT", "endTime": "1"},
+            -4166,
+            "Search window is restricted to recent 2 days only.",
+        ),
     ],
 )
 def test_refusals_have_the_exchange_s_codes_and_texts(

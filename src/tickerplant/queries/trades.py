@@ -105,13 +105,14 @@ def aggregate_trades(
 
     Raises:
         RequestError: -1128 for an id together with times, -1023 for a window that ends before it
-            begins, -4166 for a start more than two days ago.
+            begins, -4166 for times more than two days ago.
     """
     timed = start_ms is not None or end_ms is not None
     if from_id is not None and timed:
         raise request_errors.invalid_combination()
     check_window(start_ms, end_ms)
-    if start_ms is not None and start_ms < markets.now_ms - SEARCHABLE_DAYS * DAY_MS:
+    searched_ms = end_ms if start_ms is None else start_ms
+    if searched_ms is not None and searched_ms < markets.now_ms - SEARCHABLE_DAYS * DAY_MS:
         raise request_errors.too_long_ago(SEARCHABLE_DAYS)
     if from_id is not None:
         chosen = market.aggregates.from_id(from_id, limit)
@@ -142,6 +143,8 @@ _LIMIT = Param(
     "limit", "limit", count(MAX_LIMIT), f"How many, at most {MAX_LIMIT}.", default=DEFAULT_LIMIT
 )
 
+_KEPT = "Of those since the start the last {:,} are kept; a simulated market has all before it."
+
 QUERIES = (
     Query(
         path="/v1/trades",
@@ -168,7 +171,7 @@ QUERIES = (
             ),
         ),
         handler=historical_trades,
-        doc=f"Trades on the book from an id on; requires an API key. The last {RETAINED_TRADES:,} are kept.",
+        doc=f"Trades on the book from an id on; requires an API key. {_KEPT.format(RETAINED_TRADES)}",
     ),
     Query(
         path="/v1/aggTrades",
@@ -182,6 +185,7 @@ QUERIES = (
             _LIMIT,
         ),
         handler=aggregate_trades,
-        doc=f"Closed aggregate trades of the last two days. The last {RETAINED_AGGREGATES:,} are kept.",
+        doc="Closed aggregate trades: by time those of the last two days, by id older ones too. "
+        + _KEPT.format(RETAINED_AGGREGATES),
     ),
 )
