@@ -79,11 +79,11 @@ def turnovers(
 
 def turnovers_at(instrument: Instrument, volumes: Ints, prices: NDArray[Any]) -> Ints:
     """Return the turnovers of volumes at average prices."""
-    if not instrument.venue.inverse:
-        found: Ints = volumes * np.round(prices).astype(np.int64)
-        return found
     scale = float(instrument.contract_size) * 10.0 ** (RATE_DECIMALS + instrument.price.decimals)
-    return np.round(volumes * scale / prices).astype(np.int64)
+    found: Ints = volumes * np.round(prices).astype(np.int64)
+    return (
+        np.round(volumes * scale / prices).astype(np.int64) if instrument.venue.inverse else found
+    )
 
 
 def bought(generator: np.random.Generator, instrument: Instrument, volumes: Ints) -> Ints:
