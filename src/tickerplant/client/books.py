@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import sleep
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -105,6 +106,7 @@ class BookChanges(AsyncIterator[OrderBook]):
             await self._wait()
 
     async def _wait(self) -> None:
+        self._runner.check_loop()
         reader = asyncio.get_running_loop().create_future()
         self._readers.add(reader)
         try:
@@ -285,7 +287,7 @@ class Books(Mapping[str, OrderBook]):
                 pause_s = min(pause_s, until_s - loop.time())
             if pause_s <= 0:
                 raise TimeoutError(f"not live after {timeout_s:g} s: {_reasons_text(waiting)}")
-            await asyncio.sleep(pause_s)
+            await sleep(pause_s)
 
     async def audit(self, symbol: str) -> AuditResult:
         """Compare the book of `symbol` with a fresh snapshot, level by level.
@@ -301,6 +303,7 @@ class Books(Mapping[str, OrderBook]):
             UpstreamError: The server cannot be reached.
         """
         self._is_over()
+        self._runner.check_loop()
         book = self._book(symbol)
         audit = Audit(book)
         if not audit.begin():
@@ -309,7 +312,7 @@ class Books(Mapping[str, OrderBook]):
             with self._runner.waiting():
                 result = audit.take(await self._local.fetch_snapshot(book), self._local.now_ms())
                 while result is None:
-                    await asyncio.sleep(CHECK_INTERVAL_S)
+                    await sleep(CHECK_INTERVAL_S)
                     if self._is_over() or self._local.by_symbol.get(book.symbol) is not book:
                         return audit.failed(f"the book is {book.state}: {book.reason}")
                     result = audit.poll(self._local.now_ms())

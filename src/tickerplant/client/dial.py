@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from asyncio import sleep
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -67,7 +68,7 @@ class Dial:
             self._socket.shutdown(socket.SHUT_RDWR)
         try:
             for _ in range(TURNS):
-                await asyncio.sleep(0)
+                await sleep(0)
         finally:
             self._socket.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import sleep
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -154,7 +155,7 @@ class History:
         if fetch.before_id < 0:
             await self._subscribed(fetch.stream)
         elif fetch.attempt:
-            await asyncio.sleep(FETCH_AGAIN_S)
+            await sleep(FETCH_AGAIN_S)
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 rows, reason = await self._load(fetch)
@@ -178,7 +179,7 @@ class History:
         while not self._runner.is_delivered(stream):
             if self._join.held_count or asyncio.get_running_loop().time() >= until_s:
                 return
-            await asyncio.sleep(LOOK_S)
+            await sleep(LOOK_S)
 
     async def _load(self, fetch: FetchHistory) -> tuple[Sequence[Message], str]:
         """Return messages, oldest first, and why some are missing, if that is known."""

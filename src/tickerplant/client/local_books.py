@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import sleep
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from operator import attrgetter
@@ -340,7 +341,7 @@ class LocalBooks:
     async def _check_regularly(self) -> None:
         while True:
             self._request_snapshots()
-            await asyncio.sleep(CHECK_INTERVAL_S)
+            await sleep(CHECK_INTERVAL_S)
 
     def _request_snapshots(self) -> None:
         """Request the snapshots that are due, first those that have been for longest.

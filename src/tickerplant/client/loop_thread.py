@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
+from asyncio import run
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, suppress
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tickerplant.client.lockstep import reading_thread
+from tickerplant.originals import Original, Owner
 
 T = TypeVar("T")
 
@@ -23,7 +25,8 @@ class OverError(RuntimeError):
 class LoopThread:
     """Runs a context, and everything that is done with it, in one event loop.
 
-    The thread starts with `begin` or the first `wait`, and ends with `end` or with the program.
+    The thread starts with `begin` or the first `wait`, and ends with `end` or with the program.  A
+    process that is forked from this one has none: everything but `end` raises `RuntimeError` there.
 
     Args:
         context: Entered when the loop starts, and exited before it ends.
@@ -37,6 +40,7 @@ class LoopThread:
         self._over = over
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._owner = Owner()
         self._begun: Future[None] = Future()
         self._ending = asyncio.Event()
         self._changing = threading.Lock()
@@ -46,15 +50,17 @@ class LoopThread:
     @property
     def is_running(self) -> bool:
         """Whether there is a loop."""
-        return self._loop is not None
+        return self._loop is not None and self._owner.is_here
 
     def begin(self) -> None:
         """Start the thread unless it runs, and wait for its event loop."""
+        self._check_process()
         with self._changing:
             if self.is_over and self._loop is None:
                 raise OverError(self._over)
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="tickerplant", daemon=True)
+                thread = Original.Thread(target=self._run, name="tickerplant", daemon=True)
+                self._owner = Owner()
                 thread.start()
                 self._thread = thread
                 atexit.register(self.end)
@@ -96,6 +102,7 @@ class LoopThread:
 
     def call(self, function: Callable[[], T]) -> T:
         """Call `function`, in the thread if it is running, and return its result."""
+        self._check_process()
         if self._loop is None or threading.current_thread() is self._thread:
             return function()
 
@@ -112,11 +119,13 @@ class LoopThread:
     ) -> None:
         """Exit the context, cancel what still runs in the loop, and end the thread.
 
-        Does nothing if called again.
+        Does nothing if called again, or in a forked process.
 
         Raises:
             RuntimeError: called in the thread of the loop, which continues.
         """
+        if self._is_foreign:
+            return
         self._check_thread()
         with self._changing:
             was_over, self.is_over = self.is_over, True
@@ -133,6 +142,14 @@ class LoopThread:
                     loop.call_soon_threadsafe(self._ending.set)
             self._thread.join()
 
+    @property
+    def _is_foreign(self) -> bool:
+        return self._thread is not None and not self._owner.is_here
+
+    def _check_process(self) -> None:
+        if self._thread is not None:
+            self._owner.check("this market")
+
     def _check_thread(self) -> None:
         """Raise `RuntimeError` in the thread of the loop, which cannot wait for itself."""
         if threading.current_thread() is self._thread:
@@ -141,6 +158,7 @@ class LoopThread:
             )
 
     def _schedule(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        self._check_process()
         self._check_thread()
         if self._loop is None:
             self.begin()
@@ -156,7 +174,7 @@ class LoopThread:
     def _run(self) -> None:
         living = self._live()
         try:
-            asyncio.run(living)
+            run(living)
         except BaseException as error:
             living.close()  # there may be no loop, for example without a free file descriptor
             if self._begun.done():

@@ -78,7 +78,9 @@ def connect(
 ) -> Market:
     """Return a client for one venue.  Use it with `async with`, or await it and call `close`.
 
-    Nothing is connected before the first subscription or request.
+    Nothing is connected before the first subscription or request, and then directly: proxies of the
+    environment (`HTTPS_PROXY`, `ALL_PROXY`) are not used.  The market works in the event loop in which
+    it is opened, and in no other.
 
         market = await tickerplant.connect("usdm")
         price = await market.ask("ticker.price", symbol="BTCUSDT")
@@ -632,6 +634,7 @@ class Market:
             raise RuntimeError("the market is not open: use `async with`, or `await` it")
         if not self._is_open:
             raise RuntimeError("the market is closed; call `connect` again")
+        self._runner.check_loop()
 
     def _checked(
         self,
@@ -679,6 +682,7 @@ class Market:
     async def __aenter__(self) -> Self:
         if self._was_entered or not self._is_open:
             await self._open()
+        self._runner.check_loop()
         self._was_entered = True
         return self
 
@@ -707,6 +711,7 @@ class Market:
             if not self._is_open:
                 self._was_opened = True  # it is not to be opened any more
                 return
+            self._runner.check_loop()
             self._is_open = False
             self._log.flush()
             for subscription in tuple(self._subscriptions):

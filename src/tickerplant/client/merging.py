@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, TypeVar
 
 from tickerplant.client import blocking
+from tickerplant.client.event_loop import running_loop
 from tickerplant.client.subscription import Subscription, streams_text
 from tickerplant.client.timeouts import check_timeout
 from tickerplant.errors import ConfigError
@@ -50,7 +50,7 @@ async def _merged(subscriptions: Sequence[Subscription[T]]) -> AsyncIterator[T]:
 
 async def _wait_for_any(subscriptions: Sequence[Subscription[Any]]) -> None:
     """Wait until one of `subscriptions` has an item, or has ended."""
-    reader = asyncio.get_running_loop().create_future()
+    reader = running_loop().create_future()
     waiting: list[Subscription[Any]] = []
     try:
         for subscription in subscriptions:

@@ -12,6 +12,7 @@ from weakref import WeakMethod
 
 from tickerplant.client.backfill import Backfill
 from tickerplant.client.connection import Connection, SteppedConnection
+from tickerplant.client.event_loop import check_loop, running_loop
 from tickerplant.client.lockstep import Lockstep
 from tickerplant.client.request import wall_clock_ms
 from tickerplant.client.server_info import Listing
@@ -126,6 +127,7 @@ class FeedRunner:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Within this, the reader waits for something of the market that is no message."""
+        self.check_loop()
         if self.lockstep is None:
             yield
         else:
@@ -165,8 +167,13 @@ class FeedRunner:
 
     def start(self) -> None:
         """Start the clock of the feed in the running event loop."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self._tick()
+
+    def check_loop(self) -> None:
+        """Raise `RuntimeError` in another event loop than the one in which it was started."""
+        if self._loop is not None:
+            check_loop(self._loop)
 
     async def stop(self) -> None:
         """Close all connections; nothing is delivered any more."""

@@ -12,6 +12,7 @@ from typing import Generic, Self, TypeVar, cast
 
 from msgspec import structs
 
+from tickerplant.client.event_loop import running_loop
 from tickerplant.client.history import History
 from tickerplant.client.lockstep import Owner
 from tickerplant.client.runner import FeedRunner
@@ -372,7 +373,7 @@ class Inbox:
         lockstep = self._lockstep
         if lockstep is None or self._runner.is_shared or self.is_closed or not self._blocks:
             return False
-        reader = asyncio.get_running_loop().create_future()
+        reader = running_loop().create_future()
         try:
             if self.begin_waiting(reader):
                 lockstep.release()
@@ -427,7 +428,7 @@ class Inbox:
             self._runner.detach(self._names, self.put)
 
     async def _wait(self) -> None:
-        reader = asyncio.get_running_loop().create_future()
+        reader = running_loop().create_future()
         self._set_reader(reader)
         try:
             if self._lockstep is None:
@@ -459,6 +460,7 @@ class Inbox:
             self._lockstep.end_waiting(self._waiting_reader, reader)
 
     def _set_reader(self, reader: asyncio.Future[None]) -> None:
+        self._runner.check_loop()
         if self._reader is not None:
             raise RuntimeError(
                 f"the subscription to {streams_text(self._names)} is read by two readers at once; "
@@ -546,6 +548,8 @@ class Listener:
 
     def __await__(self) -> Generator[None, None, None]:
         """Wait until it is closed; re-raise an exception of the callback."""
+        if not self._over.done():
+            self._runner.check_loop()
         yield from asyncio.shield(self._over).__await__()
         failure = self.take_failure()
         if failure is not None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TypeVar, cast
 
+from tickerplant.client.event_loop import running_loop
 from tickerplant.errors import ConfigError
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ async def within(
     """Await what `function` returns; the `TimeoutError` says what did not happen in time."""
     if timeout_s is None:
         return await function()
+    running_loop()
     try:
         async with asyncio.timeout(timeout_s) as limit:
             return await function()

@@ -5,19 +5,20 @@ It needs no event loop, and nothing beyond the standard library.
 
 from __future__ import annotations
 
-import http.client
-import json
 import math
-import os
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
+from json import dumps, loads
 from typing import Any, Self, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
 
 from tickerplant.control.clock_state import LONGEST_WAIT_S
 from tickerplant.errors import HIDDEN, ConfigError, TickerplantError, UpstreamError
 from tickerplant.formatting import LONGEST_MESSAGE, one_line
+from tickerplant.originals import Original, Owner
 from tickerplant.protocol.credentials import EXPECTED_SECRET, fits_a_header
 from tickerplant.received import MAX_BYTES, excess
 
@@ -84,9 +85,9 @@ class ControlClient:
         self._headers = {"Accept": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[HTTPConnection] = []
         """Connections without a request; the last one was used last."""
-        self._pid = os.getpid()
+        self._owner = Owner()
 
     def close(self) -> None:
         """Close the connections that no request uses."""
@@ -315,7 +316,7 @@ class ControlClient:
             reason = f"TLS failed: {error.reason or error}"
         except ConnectionRefusedError:
             reason = "nothing listens there"
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             reason = str(error) or type(error).__name__
         else:
             return
@@ -342,7 +343,7 @@ class ControlClient:
             connection.request(method, target, body, dict(headers))
             response = connection.getresponse()
             status, text = response.status, self._body(response)
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+        except (RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             connection.close()
             if not is_reused:
                 raise
@@ -354,27 +355,29 @@ class ControlClient:
         self._idle.append(connection)
         return status, text
 
-    def _body(self, response: http.client.HTTPResponse) -> bytes:
+    def _body(self, response: HTTPResponse) -> bytes:
         size = response.length  # None in chunks, which may go on for ever
         text = response.read(MAX_BYTES + 1) if size is None else b""
         if too_long := excess("the answer", size or len(text)):
             raise UpstreamError(self.url, too_long)
         return text or response.read()
 
-    def _idle_connection(self) -> http.client.HTTPConnection | None:
+    def _idle_connection(self) -> HTTPConnection | None:
         """Return a connection that no other request uses, if there is one."""
-        if self._pid != os.getpid():  # forked: they are the parent's
-            self._pid = os.getpid()
+        if not self._owner.is_here:  # forked: they are the parent's
+            self._owner = Owner()
             self.close()
         try:
             return self._idle.pop()
         except IndexError:
             return None
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self) -> HTTPConnection:
+        connection = Original.HTTPConnection(self._host, self._port)
         if self._is_tls:
-            return http.client.HTTPSConnection(self._host, self._port, context=self._tls)
-        return http.client.HTTPConnection(self._host, self._port)
+            connection = Original.HTTPSConnection(self._host, self._port, context=self._tls)
+        vars(connection)["_create_connection"] = _connected
+        return connection
 
     def _page(self, method: str, path: str, status: int, text: bytes) -> Page:
         """Return the answer.
@@ -384,7 +387,7 @@ class ControlClient:
             UpstreamError: it is not an answer of such a server.
         """
         try:
-            page = json.loads(text)
+            page = loads(text)
         except ValueError:
             page = None
         if status == 200 and isinstance(page, dict):
@@ -410,7 +413,23 @@ def _encoded(fields: Fields) -> bytes:
     for name, value in fields.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(name, value, "a finite number")
-    return json.dumps(dict(fields)).encode()
+    return dumps(dict(fields)).encode()
+
+
+def _connected(address: tuple[str, int], timeout_s: float, _source: object) -> socket.socket:
+    """Return a socket that is connected to the first place that accepts, as `http.client` wants it."""
+    failure = OSError("the host has no address")
+    for family, kind, protocol, _, place in Original.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        found = Original.Socket(family, kind, protocol)
+        try:
+            found.settimeout(timeout_s)
+            found.connect(place)
+        except OSError as error:
+            found.close()
+            failure = error
+        else:
+            return found
+    raise failure
 
 
 def _named(path: str, name: str | None) -> str:

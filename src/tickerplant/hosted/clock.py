@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import sleep
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -175,7 +175,7 @@ class MarketClock:
     async def _completed(self, fields: dict[str, Any]) -> ClockState:
         state = await self._send(fields)
         while state.pending:
-            await asyncio.sleep(POLL_S)
+            await sleep(POLL_S)
             state = await self._send({})
         if catch_up := self._catch_up():
             await catch_up()

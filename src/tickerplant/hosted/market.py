@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import sleep
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from os import PathLike, fspath
@@ -215,11 +216,12 @@ class HostedMarket(Market):
 
         Return after a while in any case.
         """
-        loop, runner = asyncio.get_running_loop(), self._runner
-        until_s = loop.time() + SETTLED_S
+        runner = self._runner
         with runner.waiting():
+            loop = asyncio.get_running_loop()
+            until_s = loop.time() + SETTLED_S
             while not runner.is_prepared and loop.time() < until_s:  # noqa: ASYNC110
-                await asyncio.sleep(POLL_S)
+                await sleep(POLL_S)
 
     async def _catch_up(self) -> None:
         """Return when everything that the server has sent by now was received, or after a while."""
@@ -259,9 +261,11 @@ class HostedMarket(Market):
     async def _reach_start(self) -> None:
         """Return when the market is as it was at the beginning."""
         while (await self.clock.state()).phase in {"waiting", "warming up"}:  # noqa: ASYNC110
-            await asyncio.sleep(POLL_S)
+            await sleep(POLL_S)
 
     async def _shut(self) -> None:
+        if self._is_open:
+            self._runner.check_loop()
         if self._starting is not None:
             self._starting.cancel()
         try:
@@ -296,7 +300,7 @@ class SimulatedMarket(HostedMarket):
 async def _start_when_read(runner: FeedRunner, clock: MarketClock) -> None:
     """Start the clock when something waits for messages; it waits for the acknowledgements itself."""
     while not (runner.is_awaited and runner.feed.all_merged_streams):
-        await asyncio.sleep(POLL_S)
+        await sleep(POLL_S)
         if clock.is_started:
             return
     await clock.resume()

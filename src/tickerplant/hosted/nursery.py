@@ -16,13 +16,15 @@ import socket
 import subprocess
 import sys
 import threading
-import time
+from _socket import socketpair
 from contextlib import ExitStack, suppress
-from typing import IO, TypeAlias, cast
+from subprocess import Popen
+from typing import IO, TypeAlias
 
 import msgspec
 
 from tickerplant.hosted.fork_server import REQUEST, ChildReport, ForkRequest
+from tickerplant.originals import Original
 from tickerplant.serving.launch import command_of
 
 FORKS = sys.platform == "linux"
@@ -88,9 +90,9 @@ class ForkedChild:
         Raises:
             subprocess.TimeoutExpired: it still runs after `timeout` seconds.
         """
-        until_s = None if timeout is None else time.monotonic() + timeout
+        until_s = None if timeout is None else Original.monotonic() + timeout
         while self.returncode is None:
-            left_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+            left_s = None if until_s is None else max(0.0, until_s - Original.monotonic())
             if not self._learn(left_s) and self.returncode is None:
                 raise subprocess.TimeoutExpired("tickerplant", timeout or 0)
         return self.returncode
@@ -109,7 +111,7 @@ class ForkedChild:
         """Take what the nursery reports within `timeout_s`; return whether more may follow."""
         if self.returncode is not None:
             return False
-        ready = select.poll()  # `select.select` cannot wait for large descriptors
+        ready = Original.poll()  # `select.select` cannot wait for large descriptors
         ready.register(self._channel, select.POLLIN)
         if not ready.poll(None if timeout_s is None else timeout_s * 1_000):
             return False
@@ -141,9 +143,9 @@ class Nursery:
     """A process that forks children; it has started, but may still be importing."""
 
     def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair()
+        self._socket, theirs = _socket_pair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  # our own program
+            self._process = Popen(  # noqa: S603  # our own program
                 command_of("tickerplant.hosted.fork_server", str(os.getpid())),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -161,7 +163,7 @@ class Nursery:
     def is_running(self) -> bool:
         """Whether it has not ended."""
         # Not `Popen.poll`, which keeps a lock for ever if Ctrl-C comes at the wrong moment.
-        ended = select.poll()
+        ended = Original.poll()
         ended.register(self._socket, 0)
         return not ended.poll(0)
 
@@ -178,28 +180,28 @@ class Nursery:
         with ExitStack() as given, ExitStack() as kept:
 
             def give(descriptor: int) -> int:
-                given.callback(os.close, descriptor)
+                given.callback(Original.close, descriptor)
                 return descriptor
 
             def keep(descriptor: int, mode: str) -> IO[bytes]:
-                return kept.enter_context(cast("IO[bytes]", open(descriptor, mode)))
+                return kept.enter_context(Original.open(descriptor, mode))
 
-            stdin, to_child = os.pipe()
-            from_child, stdout = os.pipe()
+            stdin, to_child = Original.pipe()
+            from_child, stdout = Original.pipe()
             descriptors = [give(stdin), give(stdout)]
             streams = keep(to_child, "wb"), keep(from_child, "rb")
             log = None
             if stderr is None:
-                from_log, stderr = os.pipe()
+                from_log, stderr = Original.pipe()
                 log = keep(from_log, "rb")
                 give(stderr)
-            channel, theirs = socket.socketpair()
+            channel, theirs = _socket_pair()
             kept.enter_context(channel)
             text = give(os.memfd_create("request"))
-            os.pwrite(text, request, 0)
+            Original.pwrite(text, request, 0)
             descriptors += [stderr, give(theirs.detach()), text]
             with suppress(OSError):
-                descriptors.append(give(os.open(".", os.O_PATH)))
+                descriptors.append(give(Original.os_open(".", os.O_PATH)))
             # One byte: an interruption comes before or after it, and the next request is whole.
             socket.send_fds(self._socket, [REQUEST], descriptors)
             kept.pop_all()
@@ -263,7 +265,7 @@ def _forked(stderr: int | None) -> ForkedChild:
 
 
 def _started(stderr: int | None) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603  # our own program
+    return Popen(  # noqa: S603  # our own program
         command_of("tickerplant.hosted.child"),
         env=_environment(),
         stdin=subprocess.PIPE,
@@ -271,6 +273,12 @@ def _started(stderr: int | None) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE if stderr is None else stderr,
         start_new_session=True,  # Ctrl-C is for this process
     )
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Return two sockets that are connected to each other."""
+    ours, theirs = socketpair()
+    return Original.Socket(fileno=ours.detach()), Original.Socket(fileno=theirs.detach())
 
 
 def _environment() -> dict[bytes, bytes]:

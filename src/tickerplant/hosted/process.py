@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+from asyncio import sleep
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from itertools import count
+from json import loads
 from typing import IO, Any
 from weakref import WeakMethod
 
+from tickerplant.client.event_loop import check_loop, running_loop
 from tickerplant.errors import TickerplantError, UpstreamError
 from tickerplant.formatting import exit_text, printable
 from tickerplant.hosted.nursery import Child, spawn
@@ -26,6 +28,7 @@ from tickerplant.hosted.protocol import (
     read_event,
 )
 from tickerplant.libraries import require_server
+from tickerplant.originals import Owner
 from tickerplant.received import MAX_LINE_BYTES, excess, next_line
 from tickerplant.serving.lines import Ready
 
@@ -71,7 +74,8 @@ class ServerProcess:
             UpstreamError: it ended without a reason.
         """
         require_server(self.name)
-        self._served = asyncio.get_running_loop().create_future()
+        self._served = running_loop().create_future()
+        self._owner = Owner()
         self.child = child = spawn(line_of(request))
         try:
             self._tasks = (
@@ -91,6 +95,8 @@ class ServerProcess:
             RequestError: that is not possible now.
             UpstreamError: the child has ended.
         """
+        if self.child is not None:
+            check_loop(self._served.get_loop())
         number = next(self._numbers)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
@@ -104,9 +110,9 @@ class ServerProcess:
         return bytes(found.state)
 
     def kill(self) -> None:
-        """End the child at once; it has nothing to save."""
+        """End the child at once; it has nothing to save.  A forked process leaves it alone."""
         self._is_killed = True
-        if self.child is not None:
+        if self.child is not None and self._owner.is_here:
             end(self.child)
             self._fail(UpstreamError(self.name, "the market is closed"))
 
@@ -143,7 +149,7 @@ class ServerProcess:
         if self._is_killed or self.child is None:
             return
         while self.child.poll() is None:  # noqa: ASYNC110  # pools of threads may have ended
-            await asyncio.sleep(POLL_S)
+            await sleep(POLL_S)
         await self._tasks[0]
         self._fail(failure or self._lost())
 
@@ -169,7 +175,7 @@ class ServerProcess:
         while line := await next_line(lines):
             text, level = line.decode(errors="replace").rstrip(), logging.WARNING
             with suppress(ValueError, AttributeError):
-                fields = json.loads(text)
+                fields = loads(text)
                 level = _LEVELS.get(fields.pop("level"), logging.ERROR)
                 fields.pop("timestamp", None)
                 fields.pop("sign", None)

@@ -1,0 +1,34 @@
+"""The event loop in which a market was opened, and in which alone it works."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+def running_loop(
+    called: str = "a market",
+    instead: str = "use tickerplant.blocking, under trio with `trio.to_thread.run_sync`",
+) -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs in this thread.
+
+    Raises:
+        RuntimeError: none of asyncio does; the message says what needs one, and what to do instead.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        text = f"{called} needs an event loop of asyncio, and none runs here: {instead}"
+        raise RuntimeError(text) from None
+
+
+def check_loop(opened_in: asyncio.AbstractEventLoop) -> None:
+    """Do nothing in the event loop in which a market was opened.
+
+    Raises:
+        RuntimeError: another one runs, or none.
+    """
+    if running_loop() is not opened_in:
+        raise RuntimeError(
+            "the market was opened in another event loop, and works only there: open it in the loop "
+            "that uses it; with pytest-asyncio, give its fixture and its tests the same loop_scope"
+        )
