@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,18 +15,21 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
+from tickerplant.client.event_loop import running_loop
 from tickerplant.control.clock_state import LONGEST_WAIT_S
 from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.formatting import count_text, iso_text
 from tickerplant.hosted.arguments import simulation_fields, speed_of
 from tickerplant.hosted.protocol import TestServerRequest
+from tickerplant.originals import Original
 from tickerplant.recording.timestamps import Instant
 from tickerplant.serving.lines import Ready
 from tickerplant.suggestions import one_of
 from tickerplant.testing.handles import Fault, Lever, Scenario, parameters_of
+from tickerplant.testing.proxies import Exemption, proxy_lines
 from tickerplant.testing.server import CLOSED, ServerProcess
 from tickerplant.testing.truth import Truth
-from tickerplant.testing.waiting import check_no_loop, until
+from tickerplant.testing.waiting import asked, check_no_loop, until
 from tickerplant.units import NS_PER_MS, parse_duration_ns
 from tickerplant.venue import VENUES, VenueName
 
@@ -57,6 +59,12 @@ SHOWN_UNSETTLED = 8
 """Connections that have not, in an error."""
 WAIT_TIMEOUT_S = 10.0
 """The longest wait for a condition, unless the call says another."""
+FROZEN_LOOP = (
+    "; the clock of the event loop stands still, so that nothing in it is ever due (freezegun: "
+    "`real_asyncio=True`)"
+)
+EXEMPTION = Exemption()
+"""Of this process."""
 
 
 class GivenScenario(NamedTuple):
@@ -100,7 +108,8 @@ def exchange(
     """Return an exchange of its own for a test.  Use it with `with`, `async with`, or call `open`.
 
     It is a server of both venues on free ports of this machine, in a child process.  The same
-    arguments give the same market, to the byte.
+    arguments give the same market, to the byte.  While it is open, proxies of the environment are told
+    by `NO_PROXY` to leave loopback alone.
 
         with tickerplant.testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
             exchange.step("10s")
@@ -291,6 +300,7 @@ class Exchange:
             raise RuntimeError("the exchange is open already")
         settings = self.settings
         self._ready = self._server.start(settings.request)
+        EXEMPTION.begin()
         try:
             for fault in settings.faults:
                 self.fault(fault)
@@ -304,11 +314,18 @@ class Exchange:
         return self
 
     def close(self) -> None:
-        """End the exchange, with all its connections.  Does nothing if it is closed."""
-        self._server.kill()
-        self._faults.clear()
-        self._own_ids.clear()
-        self._ready = None
+        """End the exchange, with all its connections.  Does nothing if it is closed.
+
+        In a process that was forked from that which opened it, it only forgets it.
+        """
+        was_open, self._ready = self.is_open, None
+        try:
+            self._server.kill()
+        finally:
+            self._faults.clear()
+            self._own_ids.clear()
+            if was_open:
+                EXEMPTION.end()
 
     @property
     def is_open(self) -> bool:
@@ -324,11 +341,14 @@ class Exchange:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception) and self.is_open:
-            error.add_note(self.report())
-        self.close()
+        try:
+            if isinstance(error, Exception) and self.is_open:
+                error.add_note(self.report())
+        finally:
+            self.close()
 
     async def __aenter__(self) -> Self:
+        running_loop("`async with exchange()`", "write `with exchange()`")
         return await asyncio.to_thread(self.open)
 
     async def __aexit__(
@@ -441,6 +461,8 @@ class Exchange:
 
             await exchange.astep("10s")
         """
+        __tracebackhide__ = True
+        running_loop("exchange.astep()", _under_trio("step"))
         settling = _Settling(settle, settle_every)
         try:
             await asyncio.to_thread(self._step, by, timeout_s, settling)
@@ -477,6 +499,7 @@ class Exchange:
     async def asettle(self, *, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
         """Do what `settle` does in an event loop, whose clients read meanwhile."""
         __tracebackhide__ = True
+        running_loop("exchange.asettle()", _under_trio("settle"))
         settling = _Settling()
         try:
             await asyncio.to_thread(self._settle, timeout_s, None, settling)
@@ -523,7 +546,7 @@ class Exchange:
         __tracebackhide__ = True
         check_no_loop("exchange.wait_until()", "await exchange.await_until(…)")
         for pause_s in until(condition, timeout_s, lambda: self._waited(timeout_s, message)):
-            time.sleep(pause_s)
+            Original.sleep(pause_s)
 
     async def await_until(
         self,
@@ -534,8 +557,16 @@ class Exchange:
     ) -> None:
         """Do what `wait_until` does in an event loop, whose clients read meanwhile."""
         __tracebackhide__ = True
-        for pause_s in until(condition, timeout_s, lambda: self._waited(timeout_s, message)):
-            await asyncio.sleep(pause_s)
+        loop = running_loop("exchange.await_until()", _under_trio("wait_until"))
+        began_s = loop.time()
+
+        def failure() -> str:
+            stands = "" if loop.time() > began_s else FROZEN_LOOP
+            return f"{self._waited(timeout_s, message)}{stands}"
+
+        for pause_s in until(condition, timeout_s, failure):
+            # A test may have replaced `asyncio.sleep`, or stopped the clock of the loop.
+            await loop.run_in_executor(None, Original.sleep, pause_s)
 
     # What goes wrong, and what happens
 
@@ -712,7 +743,7 @@ class Exchange:
     def report(self) -> str:
         """Return what helps to understand a failed test: addresses, market time, what is on, the log.
 
-        Never raises an exception of this package: what cannot be asked is said so.
+        It never raises: it says what it could not ask, and why.
         """
         if not self.is_open:
             return "the exchange is closed"
@@ -720,17 +751,19 @@ class Exchange:
             f"USDⓈ-M  {self.usdm_url}  {self.usdm_ws_url}",
             f"COIN-M  {self.coinm_url}  {self.coinm_ws_url}",
         ]
-        try:
-            clock = self._clock()
-            how = "stands still" if clock["paused"] else f"runs at speed {clock['speed']:g}"
-            how = "in a step" if clock["pending"] else how
-            lines.append(f"market time  {iso_text(clock['time_ms'] * NS_PER_MS)}, {how}")
-            lines += self._what_is_on()
-        except (TickerplantError, OSError) as error:
-            lines.append(f"it does not answer: {error}")
+        for part in (self._clock_lines, self._what_is_on, proxy_lines, self._log_lines):
+            lines += asked(part)
+        return "\n".join(dict.fromkeys(lines))
+
+    def _clock_lines(self) -> list[str]:
+        clock = self._clock()
+        how = "stands still" if clock["paused"] else f"runs at speed {clock['speed']:g}"
+        how = "in a step" if clock["pending"] else how
+        return [f"market time  {iso_text(clock['time_ms'] * NS_PER_MS)}, {how}"]
+
+    def _log_lines(self) -> list[str]:
         log = self._server.log_lines(LOG_LINES)
-        lines += ["log:", *(f"  {line}" for line in log)] if log else ["log: empty"]
-        return "\n".join(lines)
+        return ["log:", *(f"  {line}" for line in log)] if log else ["log: empty"]
 
     def _note_faults(self) -> None:
         """Let the handles know how often each fault has happened until now."""
@@ -799,20 +832,20 @@ class Exchange:
         wait_s = timeout_s
         if wait_s is None:
             wait_s = min(STEP_TIMEOUT_S + left_ms / 1_000 * STEP_TIMEOUT_SHARE, LONGEST_WAIT_S)
-        until_s = time.monotonic() + wait_s
+        until_s = Original.monotonic() + wait_s
         cut_after_ms = None if every is None else self.time_ms
         while left_ms and not settling.is_cancelled:
             part_ms = min(part_ms, left_ms)
             self._step_part(by, part_ms, wait_s, until_s)
             left_ms -= part_ms
             if settling.is_wanted:
-                left_s = max(0.0, until_s - time.monotonic())
+                left_s = max(0.0, until_s - Original.monotonic())
                 self._settle(min(SETTLE_TIMEOUT_S, left_s), cut_after_ms, settling)
 
     def _step_part(self, by: object, part_ms: int, wait_s: float, until_s: float) -> None:
         """Make a step, or a part of one, until `until_s` of the machine's clock."""
         __tracebackhide__ = True
-        left_s = max(0.0, until_s - time.monotonic())
+        left_s = max(0.0, until_s - Original.monotonic())
         state = self._server.ask(lambda it: it.step(f"{part_ms}ms", wait_s=left_s))
         if state["pending"]:
             raise TimeoutError(
@@ -822,9 +855,9 @@ class Exchange:
 
     def _settle(self, timeout_s: float, cut_after_ms: int | None, settling: _Settling) -> None:
         __tracebackhide__ = True
-        until_s = time.monotonic() + timeout_s
+        until_s = Original.monotonic() + timeout_s
         while not settling.is_cancelled:
-            left_s = max(0.0, until_s - time.monotonic())
+            left_s = max(0.0, until_s - Original.monotonic())
             wait_s = min(left_s, LONGEST_QUESTION_S)
             page = self._server.ask(
                 lambda it: it.settle(wait_s=wait_s, cut_after_ms=cut_after_ms)  # noqa: B023
@@ -856,4 +889,9 @@ class Exchange:
             still = (
                 "; market time stands still, and with it lifetimes, limits and bans: step first?"
             )
+        still += "".join(f"; {each}" for each in proxy_lines())
         return f"{what}: not true after {timeout_s:g} s of this machine{still}{self._unread()}"
+
+
+def _under_trio(name: str) -> str:
+    return f"under trio, write `await trio.to_thread.run_sync(exchange.{name}, …)`"

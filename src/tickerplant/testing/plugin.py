@@ -115,12 +115,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let the process that starts exchanges import what they need, before the first test wants one."""
+    """Import what exchanges need, here and in the process that starts them, before the first test.
+
+    A test may have replaced files and modules when it wants one.
+    """
     asking = (item for item in session.items if _asks(item))
     if not session.config.option.collectonly and next(asking, None) is not None:
         from tickerplant.hosted.nursery import prepare  # noqa: PLC0415  # see above
 
         prepare()
+        exchanges_of(session.config)
 
 
 def _asks(item: pytest.Item) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from tickerplant.errors import TickerplantError
 from tickerplant.suggestions import one_of
 from tickerplant.testing.exchanges import ARGUMENTS, Exchange, exchange, settings_of
-from tickerplant.testing.waiting import place
+from tickerplant.testing.waiting import asked, place
 
 PORTS = ("usdm_port", "coinm_port")
 OF_A_TEST = frozenset({"scenario", "faults"})
@@ -136,10 +136,11 @@ class PytestExchanges:
             yield opened
         finally:
             del self._open[opened]
-            if opened.is_running:
-                with suppress(TickerplantError):  # it ends just now
-                    left += opened.never_happened()
-            opened.close()
+            try:
+                if opened.is_running:
+                    left += asked(opened.never_happened)
+            finally:
+                opened.close()
 
     def _check_ports(self, arguments: Mapping[str, Any], whose: str) -> None:
         """Let a test fail that wants the port of another exchange of this run."""

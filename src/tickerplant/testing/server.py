@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable
 from http import HTTPStatus
+from tempfile import TemporaryFile
 from typing import IO, TypeVar
 
 from tickerplant.control.client import ControlClient, ControlError, Page
 from tickerplant.errors import UpstreamError
 from tickerplant.formatting import printable
-from tickerplant.hosted.nursery import Child, spawn
+from tickerplant.hosted.nursery import FORKS, Child, spawn
 from tickerplant.hosted.process import end, unexpected_end
 from tickerplant.hosted.protocol import (
     Failed,
@@ -25,6 +24,7 @@ from tickerplant.hosted.protocol import (
     read_event,
 )
 from tickerplant.libraries import require_server
+from tickerplant.originals import Original, Owner
 from tickerplant.received import MAX_LINE_BYTES, excess
 from tickerplant.serving.lines import Ready
 from tickerplant.venue import VenueName
@@ -63,12 +63,9 @@ class ServerProcess:
             UpstreamError: it ended without a reason, or is not ready after a minute.
         """
         require_server(self.name)
+        self._owner = Owner()
         # A file, unlike a pipe, is never full, so that nothing has to read the log.
-        try:
-            self._log = tempfile.TemporaryFile(prefix="tickerplant-")  # noqa: SIM115  # see `kill`
-        except OSError as error:
-            reason = f"no temporary file can be made for its log: {error}; set TMPDIR to a folder"
-            raise UpstreamError(self.name, reason) from None
+        self._log = Original.open(os.memfd_create("log"), "r+b") if FORKS else TemporaryFile()  # noqa: SIM115  # see `kill`
         try:
             self._child = spawn(line_of(request), stderr=self._log.fileno())
             ready = self._wait_until_ready()
@@ -88,11 +85,12 @@ class ServerProcess:
             ConfigError: what was asked for is invalid.
             RequestError: it is not possible now.
             UpstreamError: the server has ended; the message says how.
-            RuntimeError: it was not started, or was killed.
+            RuntimeError: it was not started, or was killed, or another process has started it.
         """
         __tracebackhide__ = True
         if not self._clients:
             raise RuntimeError(CLOSED)
+        self._owner.check(self.name)
         try:
             return request(self._clients[venue])
         except ControlError as error:
@@ -103,7 +101,7 @@ class ServerProcess:
             raise
 
     def _wait_until_ready(self) -> Ready:
-        until_s = time.monotonic() + START_TIMEOUT_S
+        until_s = Original.monotonic() + START_TIMEOUT_S
         text = b""
         while True:
             *lines, text = text.split(b"\n")
@@ -128,11 +126,11 @@ class ServerProcess:
         assert self._child is not None  # noqa: S101  # it was started
         assert self._child.stdout is not None  # noqa: S101  # it is a pipe
         output = self._child.stdout.fileno()
-        ready = select.poll()  # `select.select` cannot wait for large descriptors
+        ready = Original.poll()  # `select.select` cannot wait for large descriptors
         ready.register(output, select.POLLIN)
-        if not ready.poll(max(0.0, until_s - time.monotonic()) * 1_000):
+        if not ready.poll(max(0.0, until_s - Original.monotonic()) * 1_000):
             raise UpstreamError(self.name, f"its server is not ready after {START_TIMEOUT_S:.0f} s")
-        if read := os.read(output, 1 << 16):
+        if read := Original.read(output, 1 << 16):
             return read
         self._child.wait()
         raise self._lost()
@@ -156,8 +154,8 @@ class ServerProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether the child runs."""
-        return self._child is not None and self._child.poll() is None
+        """Whether the child runs, and is one of this process."""
+        return self._child is not None and self._owner.is_here and self._child.poll() is None
 
     def failure(self, within_s: float = 0) -> UpstreamError | None:
         """Return why the child has ended by itself, now or `within_s`; None while it runs."""
@@ -174,21 +172,21 @@ class ServerProcess:
         if self._log is None:
             return []
         log = self._log.fileno()
-        size = os.fstat(log).st_size
+        size = Original.fstat(log).st_size
         # The child writes at the end of the same open file: its position must stay.
-        text = os.pread(log, LOG_BYTES, max(0, size - LOG_BYTES))
+        text = Original.pread(log, LOG_BYTES, max(0, size - LOG_BYTES))
         return [printable(line) for line in text.decode(errors="replace").splitlines()[-count:]]
 
     def kill(self) -> None:
-        """End the child at once; it has nothing to save."""
+        """End the child at once; it has nothing to save.  A forked process leaves it alone."""
         child, self._child = self._child, None
-        for client in self._clients.values():
-            client.close()
-        self._clients = {}
-        if child is not None:
+        if child is not None and self._owner.is_here:
             end(child)
             if child.stdout is not None:
                 child.stdout.close()
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
         if self._log is not None:
             self._log.close()
             self._log = None
