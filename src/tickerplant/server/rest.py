@@ -58,6 +58,8 @@ PUBLIC: Headers = (
 )
 """What lets pages of any origin read the responses with market data."""
 _PUBLIC = "".join(f"{name}: {value}\r\n" for name, value in PUBLIC)
+_PUBLIC_FIELDS = [(name.encode(), value.encode()) for name, value in PUBLIC]
+NO_CONTENT = HTTPStatus.NO_CONTENT.value
 ASKED_AGAIN_S = 86_400
 """How long a browser remembers what pages may ask."""
 UNKNOWN = "unknown"
@@ -156,8 +158,10 @@ class Rest:
         is_market_data = route is None and not path.startswith(PLANT_PATHS)
         encoded = [
             (name.encode("ascii"), value.encode("latin-1"))
-            for name, value in self._fields(response, PUBLIC if is_market_data else ())
+            for name, value in self._fields(response)
         ]
+        if is_market_data:
+            encoded += _PUBLIC_FIELDS
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
         await send({"type": "http.response.body", "body": response.body})
 
@@ -195,16 +199,17 @@ class Rest:
         return (
             f"{_STATUS_LINES[response.status]}date: {self._endpoint.date}\r\n"
             f"content-type: {response.content_type}\r\ncontent-length: {len(response.body)}\r\n"
-            f"{_PUBLIC}{fields}\r\n"
+            f"{fields}{_PUBLIC}\r\n"
         ).encode("latin-1")
 
-    def _fields(self, response: Response, more: Headers) -> Headers:
-        """Return all headers of a response."""
-        date, fields = ("date", self._endpoint.date), (*more, *response.headers)
-        if response.status == HTTPStatus.NO_CONTENT:
-            return (date, *fields)
+    def _fields(self, response: Response) -> Headers:
+        """Return the headers of a response, without those of market data."""
+        date = ("date", self._endpoint.date)
+        if response.status == NO_CONTENT:
+            return (date, *response.headers)
         length = str(len(response.body))
-        return (date, ("content-type", response.content_type), ("content-length", length), *fields)
+        content = ("content-type", response.content_type), ("content-length", length)
+        return (date, *content, *response.headers)
 
     def _encoded(
         self, response: Response, headers: Mapping[bytes, bytes], target: bytes
@@ -431,7 +436,7 @@ def _preflight(allowed: str, headers: Mapping[bytes, bytes]) -> Response:
         ("Access-Control-Allow-Headers", asked),
         ("Access-Control-Max-Age", str(ASKED_AGAIN_S)),
     )
-    return Response(b"", 204, headers=fields)
+    return Response(b"", NO_CONTENT, headers=fields)
 
 
 def _target(scope: Any) -> bytes:
