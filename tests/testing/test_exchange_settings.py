@@ -7,17 +7,21 @@ import pytest
 
 from tickerplant.errors import ConfigError
 from tickerplant.testing import exchange
-from tickerplant.testing.exchanges import ExchangeSettings, GivenScenario, settings_of
+from tickerplant.testing.exchanges import ExchangeSettings, GivenScenario
 
 
 def test_the_request_has_only_what_was_given() -> None:
-    assert settings_of() == ExchangeSettings(market={}, scenario=None, speed="step", faults=())
-    assert settings_of(scenario="flash-crash", speed=2, faults="reset=1s") == (
+    assert exchange().settings == ExchangeSettings(
+        market={}, scenario=None, speed="step", faults=()
+    )
+    assert exchange(scenario="flash-crash", speed=2, faults="reset=1s").settings == (
         ExchangeSettings(
             market={}, scenario=GivenScenario("flash-crash"), speed=2, faults=("reset=1s",)
         )
     )
-    given = settings_of(seed=0, symbols="BTCUSDT", start="2026-02-01", limits={"max_streams": 7})
+    given = exchange(
+        seed=0, symbols="BTCUSDT", start="2026-02-01", limits={"max_streams": 7}
+    ).settings
     assert given.request.settings == {
         "seed": 0,
         "symbols": ("BTCUSDT",),
@@ -32,10 +36,10 @@ def test_a_scenario_is_a_name_a_file_or_its_text(tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     for each in (path, str(path), text):
         file_name = "" if each is text else "x.toml"
-        assert settings_of(scenario=each).scenario == (text, file_name)
-    assert settings_of(scenario="flash-crash").scenario == ("flash-crash", "")
+        assert exchange(scenario=each).settings.scenario == (text, file_name)
+    assert exchange(scenario="flash-crash").settings.scenario == ("flash-crash", "")
     with pytest.raises(ConfigError, match=r"nosuch.toml.* for scenario: .*No such file.*folder is"):
-        settings_of(scenario="nosuch.toml")
+        exchange(scenario="nosuch.toml")
 
 
 @pytest.mark.parametrize(

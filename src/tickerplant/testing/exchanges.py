@@ -132,45 +132,6 @@ def exchange(
     Raises:
         ConfigError: an argument is invalid.  What the server finds is raised when it is opened.
     """
-    return Exchange(
-        settings_of(
-            seed=seed,
-            symbols=symbols,
-            scenario=scenario,
-            speed=speed,
-            start=start,
-            limits=limits,
-            faults=faults,
-            intensity=intensity,
-            quoting=quoting,
-            usdm_port=usdm_port,
-            coinm_port=coinm_port,
-        )
-    )
-
-
-ARGUMENTS = tuple(signature(exchange).parameters)
-
-
-def settings_of(
-    *,
-    seed: int | None = None,
-    symbols: Iterable[str] = (),
-    scenario: str | PathLike[str] | None = None,
-    speed: Speed = "step",
-    start: Instant | None = None,
-    limits: str | Mapping[str, int] | None = None,
-    faults: Iterable[FaultGiven] | FaultGiven = (),
-    intensity: float | None = None,
-    quoting: float | None = None,
-    usdm_port: int = 0,
-    coinm_port: int = 0,
-) -> ExchangeSettings:
-    """Return the settings of an exchange; the arguments are those of `exchange`.
-
-    Raises:
-        ConfigError: an argument is invalid.
-    """
     for name, port in (("usdm_port", usdm_port), ("coinm_port", coinm_port)):
         if not isinstance(port, int) or not 0 <= port < 1 << 16:
             raise ConfigError(name, port, "a port from 0 to 65535; 0 picks a free one")
@@ -189,12 +150,16 @@ def settings_of(
         "usdm_port": usdm_port or None,
         "coinm_port": coinm_port or None,
     }
-    return ExchangeSettings(
+    settings = ExchangeSettings(
         market=market | {name: value for name, value in others.items() if value is not None},
         scenario=None if scenario is None else given_scenario(scenario),
         speed=speed if isinstance(speed, str) else speed_of(speed),
         faults=(faults,) if isinstance(faults, str | Mapping) else tuple(faults),
     )
+    return Exchange(settings)
+
+
+ARGUMENTS = tuple(signature(exchange).parameters)
 
 
 def given_scenario(given: str | PathLike[str]) -> GivenScenario:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,19 +15,40 @@ def parameters_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removesuffix("_"): value for name, value in given.items()}
 
 
-class Fault:
-    """A fault that was added to an exchange; what `Exchange.fault` returns."""
+class _Handle:
+    """What is on, until its `with` block ends."""
 
-    def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
+    def __init__(
+        self, server: ServerProcess, row: Mapping[str, Any], end: Callable[[], None]
+    ) -> None:
         self._server = server
         self._row = dict(row)
-        self.is_removed = False
-        """Whether it was removed, as far as this handle knows."""
+        self._end = end
 
     @property
     def id(self) -> str:
-        """What the exchange calls it, such as `f1`."""
+        """What the exchange calls it: `f1`, `s1` or `l1`, for example."""
         return str(self._row["id"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+
+class Fault(_Handle):
+    """A fault that was added to an exchange; what `Exchange.fault` returns."""
+
+    def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
+        super().__init__(server, row, self.remove)
+        self.is_removed = False
+        """Whether it was removed, as far as this handle knows."""
 
     @property
     def text(self) -> str:
@@ -75,17 +96,6 @@ class Fault:
             self.is_removed = True
             self._server.ask(lambda it: it.remove_fault(self.id))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.remove()
-
     def _now(self) -> Mapping[str, Any]:
         """Return it as the exchange has it, or as it had it last."""
         if not self.is_removed:
@@ -96,17 +106,11 @@ class Fault:
         return f"<Fault {self.id} {self.text}>"
 
 
-class Scenario:
+class Scenario(_Handle):
     """A scenario that was started at an exchange; what `Exchange.scenario` returns."""
 
     def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
-        self._server = server
-        self._row = dict(row)
-
-    @property
-    def id(self) -> str:
-        """What the exchange calls it, such as `s1`."""
-        return str(self._row["id"])
+        super().__init__(server, row, self.stop)
 
     @property
     def state(self) -> str:
@@ -119,45 +123,17 @@ class Scenario:
         if self.state != "over":
             self._server.ask(lambda it: it.stop_scenario(self.id))
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-
-class Lever:
+class Lever(_Handle):
     """A change of the market; what `Exchange.lever` returns."""
 
     def __init__(self, server: ServerProcess, row: Mapping[str, Any]) -> None:
-        self._server = server
-        self._row = dict(row)
+        super().__init__(server, row, self.release)
         self.is_released = False
         """Whether it was released by this handle; the market goes back when its time goes on."""
-
-    @property
-    def id(self) -> str:
-        """What the exchange calls it."""
-        return str(self._row["id"])
 
     def release(self) -> None:
         """Let the market go back.  Does nothing if it was released before."""
         if not self.is_released:
             self.is_released = True
             self._server.ask(lambda it: it.release_lever(self.id))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()

@@ -10,7 +10,7 @@ import pytest
 
 from tickerplant.errors import TickerplantError
 from tickerplant.suggestions import one_of
-from tickerplant.testing.exchanges import ARGUMENTS, Exchange, exchange, settings_of
+from tickerplant.testing.exchanges import ARGUMENTS, Exchange, exchange
 from tickerplant.testing.waiting import asked, place
 
 PORTS = ("usdm_port", "coinm_port")
@@ -77,7 +77,7 @@ class PytestExchanges:
         with _said_to(item.nodeid):
             shared.forget_faults()
             before = shared.rules()
-            for fault in settings_of(faults=asked.get("faults", ())).faults:
+            for fault in exchange(faults=asked.get("faults", ())).settings.faults:
                 shared.fault(fault)
             if asked.get("scenario") is not None:
                 shared.scenario(asked["scenario"])
@@ -115,7 +115,7 @@ class PytestExchanges:
             if name in OF_A_TEST:
                 continue
             others, whose = shared[name]
-            if settings_of(**{name: value}) != settings_of(**{name: others}):
+            if exchange(**{name: value}).settings != exchange(**{name: others}).settings:
                 pytest.fail(
                     f"{place_of(item)}: the marker asks for exchange({name}={value!r}), but with "
                     f"--exchange-scope={self._scope} the tests share one exchange, and {whose} asked "
