@@ -193,8 +193,8 @@ class Series(ABC):
         self.spans = [each for each in (head, self.whole_days, self.rest) if each]
 
     @abstractmethod
-    def draw_days(self) -> NDArray[Any]:
-        """Return all whole days."""
+    def draw_days(self, first: int, stop: int) -> NDArray[Any]:
+        """Return some of the whole days."""
 
     @abstractmethod
     def draw_part(self, span: range) -> NDArray[Any]:
@@ -209,8 +209,7 @@ class Series(ABC):
     def rows(self, level: int, first: int, stop: int) -> NDArray[Any]:
         """Return the rows `first` to `stop` of the whole days at a level, counted since the epoch."""
         if level == DAYS:
-            origin = self.days.start
-            return PIECES.whole((self.key, level), self.draw_days)[first - origin : stop - origin]
+            return self.day_rows(first, stop)
         longer_ms, length_ms = LEVELS_MS[level - 1], LEVELS_MS[level]
         scale, count = DAY_MS // longer_ms, longer_ms // length_ms
 
@@ -220,6 +219,12 @@ class Series(ABC):
 
         parents = range(self.days.start * scale, self.days.stop * scale)
         return PIECES.children((self.key, level), first, stop, parents, count, draw)
+
+    def day_rows(self, first: int, stop: int) -> NDArray[Any]:
+        """Return the whole days `first` to `stop`, which are drawn all at once."""
+        days = self.days
+        rows = PIECES.whole((self.key, DAYS), lambda: self.draw_days(days.start, days.stop))
+        return rows[first - days.start : stop - days.start]
 
     def part(self, span: range) -> NDArray[Any]:
         """Return one row for a part of a day."""

@@ -91,9 +91,13 @@ def next_open_interest(open_interest: int, target: float, traded: int, chance: f
         traded: The quantity traded since.
         chance: The share of it that opens positions randomly, at most `RANDOM_SHARE` either way.
     """
-    most = TARGETED_SHARE * traded
-    change = min(max(target - open_interest, -most), most) + chance * traded
-    return max(open_interest + int(change), 0)
+    most, change = TARGETED_SHARE * traded, target - open_interest
+    if change > most:  # as min and max, in half the time
+        change = most
+    elif change < -most:
+        change = -most
+    after = open_interest + int(change + chance * traded)
+    return max(after, 0)
 
 
 def usual_open_interest(instrument: Instrument, contract_profile: ContractProfile) -> int:

@@ -55,8 +55,10 @@ from tickerplant.simulation.history_bars import (
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.history_pieces import (
+    DAYS,
     LEVELS_MS,
     PIECE,
+    PIECES,
     Floats,
     Ints,
     Series,
@@ -90,10 +92,15 @@ class PriceSeries(Series):
         self._path = PathSeries(inputs.path)
         self._name = f"{inputs.name} {price}"
 
-    def draw_days(self) -> Ints:
-        """Return all whole days."""
-        path = self._path.rows(0, self.days.start, self.days.stop)
-        return self._drawn(path, self.whole_days.start, DAY_MS, self._last_close())
+    def day_rows(self, first: int, stop: int) -> Ints:
+        """Return the whole days `first` to `stop`, without drawing all of them."""
+        return PIECES.children((self.key, DAYS), first, stop, self.days, 1, self.draw_days)
+
+    def draw_days(self, first: int, stop: int) -> Ints:
+        """Return some of the whole days."""
+        path = self._path.rows(DAYS, first, stop)
+        close = self._last_close() if stop == self.days.stop else None
+        return self._drawn(path, first * DAY_MS, DAY_MS, close)
 
     def draw_part(self, span: range) -> Ints:
         """Return one row for a part of a day."""
@@ -181,6 +188,10 @@ class TradedSeries(PriceSeries):
             self.inverse = instrument.step_size * instrument.contract_size * one
             self.inverse /= instrument.tick_size
             self._worth = 1
+
+    def day_rows(self, first: int, stop: int) -> Ints:
+        """Return the whole days `first` to `stop`; all are drawn at once, to count their trades."""
+        return Series.day_rows(self, first, stop)
 
     def split(self, parents: Ints, from_ms: int, length_ms: int, count: int) -> Ints:
         """Return the children of `parents`."""

@@ -97,10 +97,10 @@ class PathSeries(Series):
         self._path = path
         self._name = f"{path.seed} past {path.coin}"
 
-    def draw_days(self) -> Floats:
+    def draw_days(self, first: int, stop: int) -> Floats:
         """Return all whole days, drawn backwards."""
         close = self.part(self.rest)[0, OPEN] if self.rest else self._end
-        return self._drawn(self.days.start, len(self.days), 1.0, close)
+        return self._drawn(first, stop - first, 1.0, close)
 
     def draw_part(self, span: range) -> Floats:
         """Return one row for the part of a day that ends where the last 24 hours begin."""
