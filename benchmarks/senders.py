@@ -144,7 +144,7 @@ class PlantSender:
         await self._server.start()
         for port in self._server.ports:
             assert isinstance(port.listener, Listener)
-            unpace(port.listener.sock)
+            unpace(port.listener.sockets[0])
         self.port = int(self._server.urls[USDM.name].rpartition(":")[2])
 
     async def ready(self, subscribers: int) -> None:

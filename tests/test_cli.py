@@ -324,7 +324,7 @@ def test_a_secret_of_the_environment_is_not_left_to_children(
     ("place", "reached"),
     [
         ("option", ("--host", "0.0.0.0")),  # noqa: S104  # it is refused
-        ("environment", ("--host", "::")),
+        ("environment", ("--host", "127.0.0.1,::")),
         ("file", ("--trusted-proxy", "127.0.0.1")),
         ("option", ("--public-name", "market.example")),
         ("option", ("--bus", "nats://127.0.0.1:1")),

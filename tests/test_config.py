@@ -45,7 +45,7 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path:
     environment = {"TICKERPLANT_COINM_PORT": "4", "TICKERPLANT_SPEED": "5"}
     settings = resolve("simulate", SimulateSettings, {"speed": "6"}, environment, file)
     assert (settings.usdm_port, settings.coinm_port, settings.speed) == (1, 4, 6.0)
-    assert settings.host == "127.0.0.1"
+    assert settings.host == ("127.0.0.1",)
 
 
 def test_the_table_of_a_command_beats_the_top_of_the_file_and_applies_to_it_alone(
@@ -378,6 +378,11 @@ def test_trusted_proxies_are_addresses_and_networks(
 ) -> None:
     read = resolve("edge", EdgeSettings, {}, {}, {"trusted_proxy": given})
     assert read.trusted_proxy == networks
+
+
+@pytest.mark.parametrize("given", ["::1, localhost", ["::1", "localhost,::1"]])
+def test_hosts_are_one_or_several(given: object) -> None:
+    assert resolve("edge", EdgeSettings, {}, {}, {"host": given}).host == ("::1", "localhost")
 
 
 @pytest.mark.parametrize("wrong", ["", "http://a", "a:443", "a/b", "*.example", 7])

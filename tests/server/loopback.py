@@ -91,6 +91,13 @@ def looped_on_sockets(test: Callable[P, Coroutine[None, None, None]]) -> Callabl
     return pytest.mark.sockets(run)
 
 
+def has_ipv6() -> bool:
+    """Return whether this machine has the loopback address of IPv6."""
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
 def listen() -> Listen | None:
     """Return what binds the ports of a server: None, the system, unless the loop is one in memory."""
     loop = asyncio.get_running_loop()

@@ -5,10 +5,11 @@ import json
 import socket
 import ssl
 import struct
+from contextlib import suppress
 
 import pytest
 from connecting import connect
-from loopback import START_MS, ask, ending, loopback, looped, looped_on_sockets, until
+from loopback import START_MS, ask, ending, has_ipv6, loopback, looped, looped_on_sockets, until
 from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosedOK
 
@@ -17,11 +18,12 @@ from tickerplant.frames import text_frame
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.ports import Hosts, address_text
 from tickerplant.server.server import Server
 from tickerplant.server.websocket import WebSocketConnection
 
 
-def a_server(host: str = "127.0.0.1", usdm: int = 0, coinm: int = 0) -> Server:
+def a_server(host: Hosts = "127.0.0.1", usdm: int = 0, coinm: int = 0) -> Server:
     plant = Plant([], start_ms=START_MS)
     return Server(plant, host=host, ports={"usdm": usdm, "coinm": coinm})
 
@@ -41,7 +43,40 @@ async def test_a_port_in_use_is_named_and_nothing_stays_open() -> None:
 @looped_on_sockets
 async def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"invalid value '192\.0\.2\.1' for --host"):
-        await a_server(host="192.0.2.1").start()
+        await a_server(host=["127.0.0.1", "192.0.2.1"]).start()
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="needs IPv6")
+@pytest.mark.parametrize(
+    ("hosts", "reached", "said"),
+    [
+        ("::", ["127.0.0.1", "::1"], "[::]"),
+        (["127.0.0.1", "::1"], ["127.0.0.1", "::1"], "127.0.0.1"),
+        (["::1", "127.0.0.1", "::1", "0.0.0.0"], ["127.0.0.1", "::1"], "0.0.0.0"),  # noqa: S104
+        ("::1", ["::1"], "[::1]"),
+    ],
+)
+@looped_on_sockets
+async def test_a_server_listens_on_each_address_once(
+    hosts: Hosts, reached: list[str], said: str
+) -> None:
+    server = a_server(host=hosts)
+    await server.start()
+    try:
+        host, _, port = server.urls["usdm"].rpartition(":")
+        assert host == said, "the first address that others reach"
+        answered = []
+        for address in ("127.0.0.1", "::1"):
+            with suppress(ConnectionRefusedError):
+                reader, writer = await asyncio.open_connection(address, int(port))
+                own = address_text(address, int(port)).encode()
+                writer.write(b"GET /plant/v1/nodes HTTP/1.1\r\nHost: %b\r\n\r\n" % own)
+                assert await reader.readline() == b"HTTP/1.1 200 OK\r\n", "it is from here"
+                writer.close()
+                answered.append(address)
+        assert answered == reached
+    finally:
+        await server.stop()
 
 
 @looped

@@ -76,7 +76,7 @@ async def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answ
 ) -> None:
     limits = replace(LIMITS, max_unsent_bytes=200_000, close_grace_ms=200)
     async with loopback(limits, tls=ServedCertificate(str(own.server))) as house:
-        sock = listener(house).sock
+        sock = listener(house).sockets[0]
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # the system holds little
         options: dict[str, Any] = {"ssl": trusting(own)}
         patient = options | {"close_timeout": PATIENCE_S}

@@ -27,7 +27,7 @@ def main() -> None:
             sys.stdout.write(json.dumps({"event": "refused", "reason": reason}) + "\n")
         sys.exit(1)
     threading.Thread(target=obey, daemon=True).start()
-    sock = socket.socket(fileno=task["sockets"]["usdm"])
+    sock = socket.socket(fileno=task["sockets"]["usdm"][0])
     sock.setblocking(True)
     sock.listen(100)
     sys.stdout.write('{"event":"listening"}\n')

@@ -90,6 +90,25 @@ def test_a_market_that_stands_still_is_said_to_with_the_command_that_lets_it_go_
     assert command.endswith(f" control step 10s --url http://{ADDRESS}")
 
 
+@pytest.mark.parametrize(
+    ("bound", "shown"),
+    [("0.0.0.0", "127.0.0.1"), ("[::]", "127.0.0.1"), ("[::1]", "[::1]"), ("10.0.0.7", "10.0.0.7")],  # noqa: S104
+)
+def test_the_addresses_are_those_that_this_machine_can_open(bound: str, shown: str) -> None:
+    urls = {"usdm": f"{bound}:9001", "coinm": f"{bound}:9002"}
+    offer = structs.replace(offer_of(open_plant([BTCUSDT])), urls=urls, has_window=True)
+    text = ready_line(offer, as_json=False)
+    assert f"In a browser: http://{shown}:9001/" in text
+    addresses = msgspec.json.decode(ready_line(offer, as_json=True), type=Ready).venues["coinm"]
+    assert addresses.rest == f"http://{shown}:9002"
+
+
+def test_every_host_is_named_if_there_are_several() -> None:
+    hosts = ["127.0.0.1", "::1"]
+    offer = structs.replace(offer_of(open_plant([BTCUSDT])), hosts=hosts)
+    assert "127.0.0.1, ::1." in ready_line(offer, as_json=False)
+
+
 def test_json_lines_hold_the_addresses_and_the_totals() -> None:
     plant = open_plant([BTCUSDT])
     line = ready_line(offer_of(plant), as_json=True)

@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from loopback import looped_on_sockets
+from loopback import has_ipv6, looped_on_sockets
 from programs import PATIENCE_S
 
 from tickerplant import logs
@@ -144,8 +144,8 @@ def test_a_port_that_other_workers_share_is_not_free() -> None:
     ports = SharedPorts("127.0.0.1", {"usdm": 0, "coinm": 0}, VENUES)
     sockets = [ports.open(), ports.open()]
     try:
-        number = sockets[0]["usdm"].getsockname()[1]
-        assert sockets[1]["usdm"].getsockname()[1] == number
+        number = sockets[0]["usdm"][0].getsockname()[1]
+        assert sockets[1]["usdm"][0].getsockname()[1] == number
         expected = f"invalid value {number} for --usdm-port: expected a free port; another program"
         with pytest.raises(ConfigError, match=expected):
             SharedPorts("127.0.0.1", {"usdm": number, "coinm": 0}, VENUES).open()
@@ -153,4 +153,18 @@ def test_a_port_that_other_workers_share_is_not_free() -> None:
             SharedPorts("127.0.0.1", {"usdm": number, "coinm": number}, VENUES).open()
     finally:
         for each in sockets:
+            close_all(each)
+
+
+@pytest.mark.sockets
+@pytest.mark.skipif(not has_ipv6(), reason="needs IPv6")
+def test_workers_share_one_port_at_every_address() -> None:
+    ports = SharedPorts(["127.0.0.1", "::1"], {"usdm": 0}, [USDM])
+    crews = [ports.open(), ports.bind()]
+    try:
+        names = [[sock.getsockname()[:2] for sock in each["usdm"]] for each in crews]
+        number = int(ports.urls["usdm"].rpartition(":")[2])
+        assert names == [[("127.0.0.1", number), ("::1", number)]] * 2
+    finally:
+        for each in crews:
             close_all(each)

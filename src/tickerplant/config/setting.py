@@ -23,7 +23,7 @@ from tickerplant.config.values import (
     faults,
     file_path,
     folder_path,
-    host_name,
+    host_names,
     market_time_ms,
     names,
     networks,
@@ -114,7 +114,7 @@ _METAVARS: dict[Parser, str] = {
     faults: "NAME=VALUE",
     file_path: "FILE",
     folder_path: "FOLDER",
-    host_name: "HOST",
+    host_names: "HOST,…",
     market_time_ms: "TIME",
     names: "NAME,…",
     networks: "NETWORK,…",
@@ -133,6 +133,7 @@ _METAVARS: dict[Parser, str] = {
     parse_time_spec: "TIME",
 }
 """What an option wants, by the parser of its value."""
+_REPEATABLE = {names, networks, host_names, public_names, assignments, faults, scenarios}
 _METAVARS_OF_NAMES = {
     "coinm-port": "PORT",
     "record-streams": "STREAM,…",
@@ -206,7 +207,7 @@ class Setting(Struct, frozen=True):
     @property
     def is_repeatable(self) -> bool:
         """Whether its option may be repeated, each time with a part of the value."""
-        return self.parse in {names, networks, public_names, assignments, faults, scenarios}
+        return self.parse in _REPEATABLE
 
     @property
     def shown_default(self) -> str:
@@ -217,8 +218,9 @@ class Setting(Struct, frozen=True):
             return str(self.default).lower()
         if self.parse in _DURATIONS and isinstance(self.default, int):
             return duration_setting(self.default)
-        if self.parse is picture_size and isinstance(self.default, tuple):
-            return picture_size_setting(self.default)
+        if isinstance(self.default, tuple):
+            is_size = self.parse is picture_size
+            return picture_size_setting(self.default) if is_size else ",".join(self.default)
         if self.parse is size_bytes and isinstance(self.default, int):
             return size_setting(self.default)
         return str(self.default)

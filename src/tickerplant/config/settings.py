@@ -19,7 +19,7 @@ from tickerplant.config.values import (
     faults,
     file_path,
     folder_path,
-    host_name,
+    host_names,
     market_time_ms,
     names,
     networks,
@@ -100,8 +100,12 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
     """Settings of commands that have ports, and of the bus that joins several processes."""
 
     host: Annotated[
-        str, _setting("Address to listen on; 0.0.0.0 for all interfaces.", host_name)
-    ] = "127.0.0.1"
+        tuple[str, ...],
+        _setting(
+            "Address to listen on; 0.0.0.0 for all interfaces, :: for those of IPv6 too (repeatable).",
+            host_names,
+        ),
+    ] = ("127.0.0.1",)
     usdm_port: Annotated[Port, _setting(f"Port of {USDM.title}; 0 picks a free one.")] = (
         USDM.default_port
     )

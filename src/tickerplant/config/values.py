@@ -28,7 +28,7 @@ Parser: TypeAlias = Callable[[object], object]
 
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 EXPECTED_DURATION = "a duration such as 90s, 15m, 2h or 1d"
-_HOST = "an address or a host name"
+_HOSTS = "an address or a host name, several separated by commas"
 _NAMES = "at least one name, several separated by commas, or @FILE, or - for standard input"
 _PUBLIC_NAMES = "a host name without a port such as market.example, several separated by commas"
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*")
@@ -59,15 +59,16 @@ _PICTURE_SIZE = (
 )
 
 
-def host_name(text: object) -> str:
-    """Return `text` if it is an address or a valid host name.
+def host_names(text: object) -> tuple[str, ...]:
+    """Return the addresses and host names in a comma-separated text, or in a list of such texts.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: `text` is neither, or one is neither an address nor a valid host name.
     """
-    if not isinstance(text, str) or not _is_host_name(text):
-        raise ValueError(_HOST)
-    return text
+    parts = _some_parts(text, _HOSTS)
+    if not all(map(_is_host_name, parts)):
+        raise ValueError(_HOSTS)
+    return parts
 
 
 def _is_host_name(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,7 +37,7 @@ from tickerplant.server.metrics import PortsCollector, process_registry
 from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.connections import SHOWN_CONNECTIONS, connections_page
 from tickerplant.server.operations.control_plane import ControlPlane
-from tickerplant.server.ports import TICK_MS, Ports, Totals
+from tickerplant.server.ports import TICK_MS, Hosts, Ports, Totals
 from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.query_service import QueryService
 from tickerplant.server.welcome import welcome_text
@@ -62,7 +62,7 @@ class EdgeServer:
     Args:
         node: The way to the plant, after `hello`.
         description: What the plant has said about itself.
-        host: The address to listen on.
+        host: The address to listen on, or several; `::` is all of IPv4 too.
         ports: The port by venue name; 0 picks a free one, a missing venue has its default.
         sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
         tls: The certificate of the ports, which then accept only TLS; plain if missing.
@@ -85,9 +85,9 @@ class EdgeServer:
         node: EdgeNode,
         description: PlantDescription,
         *,
-        host: str = "127.0.0.1",
+        host: Hosts = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
-        sockets: Mapping[str, socket.socket] | None = None,
+        sockets: Mapping[str, Sequence[socket.socket]] | None = None,
         tls: ServedCertificate | None = None,
         trusted_proxies: Iterable[str] = (),
         public_names: Iterable[str] = (),

@@ -1,4 +1,4 @@
-"""The listening socket of a port: accepts connections, even when descriptors run out.
+"""The listening sockets of a port: accept connections, even when descriptors run out.
 
 Files, upstream connections and client connections share the descriptors of the process.  Some are
 reserved, so that clients cannot take those that a recording needs: a client that connects when only
@@ -13,7 +13,7 @@ import asyncio
 import re
 import resource
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from errno import errorcode
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +23,7 @@ import aiofastnet
 from tickerplant.server.arrival import TLS_HELLO
 from tickerplant.server.endpoint import NO_DESCRIPTOR, NO_TLS, PLAIN_TO_TLS, Endpoint
 from tickerplant.server.http import HEAD, closing_response
+from tickerplant.server.proxies import is_loopback
 
 if TYPE_CHECKING:  # loads cryptography, only where TLS is served
     from tickerplant.server.certificate import ServedCertificate
@@ -64,25 +65,31 @@ def descriptors_for_clients(reserved: int) -> int:
     return soft - min(reserved, soft // RESERVED_SHARE)
 
 
+def main_address(sockets: Sequence[socket.socket]) -> tuple[str, int]:
+    """Return host and port of the first socket that others reach; of the first if they reach none."""
+    names: list[tuple[str, int]] = [sock.getsockname()[:2] for sock in sockets]
+    return next((each for each in names if not is_loopback(each[0])), names[0])
+
+
 ProtocolFactory: TypeAlias = Callable[[], asyncio.Protocol]
 
 
 class Listener:
-    """Gives each connection to `sock` a protocol, from `start` to `close`.
+    """Gives each connection to the sockets a protocol, from `start` to `close`.
 
     Args:
         endpoint: The port.
-        sock: Listens, and does not block.
+        sockets: Listen, all on the same port, and do not block; there is at least one.
         tls: The certificate of the port, which then accepts only TLS.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
-        sock: socket.socket,
+        sockets: Sequence[socket.socket],
         tls: ServedCertificate | None = None,
     ) -> None:
-        self.sock = sock
+        self.sockets = tuple(sockets)
         self._endpoint = endpoint
         self._protocol_factory: ProtocolFactory
         self._loop = asyncio.get_running_loop()
@@ -98,9 +105,8 @@ class Listener:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port, until it is closed."""
-        host, port = self.sock.getsockname()[:2]
-        return host, port
+        """Host and port, until it is closed: of a socket that others reach, if there is one."""
+        return main_address(self.sockets)
 
     def start(self, protocol_factory: ProtocolFactory) -> None:
         """Start accepting connections."""
@@ -109,26 +115,28 @@ class Listener:
 
     def _accept_again(self) -> None:
         self._pause = None
-        self._loop.add_reader(self.sock.fileno(), self._accept)
+        for sock in self.sockets:
+            self._loop.add_reader(sock, self._accept, sock)
 
     def close(self) -> None:
-        """Close the socket; open connections stay."""
+        """Close the sockets; open connections stay."""
         if self._pause is not None:
             self._pause.cancel()
         for task in tuple(self._opening):
             task.cancel()
         for held in self._held:
             held.answer()
-        self._loop.remove_reader(self.sock.fileno())
-        self.sock.close()
+        for sock in self.sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
 
-    def _accept(self) -> None:
+    def _accept(self, sock: socket.socket) -> None:
         """Accept waiting connections; the loop calls this again while there are more."""
         for _ in range(ACCEPTED_PER_TURN):
             if self._held and not self._has_room():
                 return
             try:
-                connection, _ = self.sock.accept()
+                connection, _ = sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionAbortedError:
@@ -164,6 +172,8 @@ class Listener:
 
     def _pause_accepting(self, error: OSError) -> None:
         """Accept nothing for a while: the next attempt would fail too."""
+        if self._pause is not None:
+            return
         pause_ms = self._endpoint.limits.accept_pause_ms
         self._endpoint.counters.accept_pauses += 1
         self._endpoint.complaints.add(
@@ -171,7 +181,8 @@ class Listener:
             f"! {self._endpoint.venue.title} cannot accept connections: {error.strerror or error}; "
             f"retrying every {pause_ms} ms",
         )
-        self._loop.remove_reader(self.sock.fileno())
+        for sock in self.sockets:
+            self._loop.remove_reader(sock)
         self._pause = self._loop.call_later(pause_ms / 1_000, self._accept_again)
 
     def _has_room(self) -> bool:

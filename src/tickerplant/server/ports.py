@@ -7,7 +7,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -25,6 +25,7 @@ from tickerplant.server.http import Application, Http
 from tickerplant.server.listener import BACKLOG, Listener, ProtocolFactory
 from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.readiness import CLOCK_STEP_MS
+from tickerplant.server.welcome import ANY_IPV4, ANY_IPV6
 from tickerplant.venue import COINM, USDM, Venue
 
 if TYPE_CHECKING:  # loads cryptography, only where TLS is served
@@ -33,6 +34,9 @@ if TYPE_CHECKING:  # loads cryptography, only where TLS is served
 TICK_MS = 1_000
 """How often the deadlines of connections are checked."""
 STOP_POLL_S = 0.01
+LOOPBACK_IPV6 = "::1"
+PICKED_PORTS = 8
+"""How many ports are picked before one that is not free at all addresses is an error."""
 MAX_KERNEL_BYTES = 1 << 17
 """Data of a connection that the system takes beyond what is on its way to the client."""
 
@@ -62,6 +66,8 @@ class Listening(Protocol):
         ...
 
 
+Hosts: TypeAlias = str | Sequence[str]
+"""An address or a name to listen on, or several."""
 Listen: TypeAlias = Callable[[Endpoint, str, int], Listening]
 """Binds the host and the port of an endpoint; 0 picks a free port."""
 
@@ -82,7 +88,7 @@ class Ports:
     Args:
         endpoints: The ports, one per venue that is served.
         application: Makes what answers the HTTP requests of a port.
-        host: The address to listen on.
+        host: The address to listen on, or several; `::` is all of IPv4 too.
         numbers: The port by venue name; 0 picks a free one, a missing venue has its default.
         limits: The limits.
         faults: What goes wrong on demand.
@@ -104,7 +110,7 @@ class Ports:
         endpoints: Sequence[Endpoint],
         application: Callable[[Endpoint], Application],
         *,
-        host: str,
+        host: Hosts,
         numbers: Mapping[str, int],
         limits: Limits,
         faults: FaultRunner,
@@ -114,7 +120,7 @@ class Ports:
         public_names: Iterable[str],
         tick_ms: int,
         listens: bool = True,
-        sockets: Mapping[str, socket.socket] | None = None,
+        sockets: Mapping[str, Sequence[socket.socket]] | None = None,
         listen: Listen | None = None,
     ) -> None:
         self.endpoints = endpoints
@@ -123,7 +129,7 @@ class Ports:
         self.open: list[Port] = []
         """The open ports in the order of `endpoints`."""
         self._application = application
-        self._host = host
+        self._hosts = hosts_of(host)
         self._faults = faults
         self._congestion = congestion
         self._tls = tls
@@ -139,7 +145,7 @@ class Ports:
         """How far the clock of the machine was set, as far as the log knows."""
         self._listens = listens
         self._sockets = sockets or {}
-        self._listen = listen or self._listen_on_socket
+        self._listen = listen or self._listen_on_sockets
 
     @property
     def urls(self) -> dict[str, str]:
@@ -242,23 +248,23 @@ class Ports:
         self.open.clear()
 
     def _open(self, endpoint: Endpoint) -> Port:
-        listener = self._listen(endpoint, self._host, self._number(endpoint.venue))
+        listener = self._listen(endpoint, self._hosts[0], self._number(endpoint.venue))
         host, number = listener.address
         endpoint.guard = Guard(
-            self._host,
+            self._hosts[0],
             host,
             self._proxies,
             scheme=self.schemes[1],
-            public_names=self._public_names,
+            public_names=(*self._hosts, *self._public_names),
         )
         http = Http(endpoint, self._application(endpoint), self._proxies)
         listener.start(http.arrival)
         return Port(endpoint, listener, http, address_text(host, number))
 
-    def _listen_on_socket(self, endpoint: Endpoint, host: str, number: int) -> Listener:
+    def _listen_on_sockets(self, endpoint: Endpoint, _host: str, number: int) -> Listener:
         venue = endpoint.venue
-        sock = self._sockets.get(venue.name) or listening_socket(venue, host, number)
-        return Listener(endpoint, sock, self._tls)
+        sockets = self._sockets.get(venue.name) or listening_sockets(venue, self._hosts, number)
+        return Listener(endpoint, sockets, self._tls)
 
     def _number(self, venue: Venue) -> int:
         return self.numbers.get(venue.name, venue.default_port)
@@ -294,37 +300,96 @@ def refuse_equal(numbers: Sequence[int]) -> None:
         raise ConfigError(f"--{COINM.name}-port", numbers[0], expected)
 
 
-def listening_socket(
-    venue: Venue, host: str, port: int, *, is_shared: bool = False
-) -> socket.socket:
-    """Return a listening socket for the port of a venue, which does not block.
+def hosts_of(host: Hosts) -> tuple[str, ...]:
+    """Return the addresses and names to listen on."""
+    return (host,) if isinstance(host, str) else tuple(host)
+
+
+def listening_sockets(
+    venue: Venue, host: Hosts, port: int, *, is_shared: bool = False, attempts: int = PICKED_PORTS
+) -> list[socket.socket]:
+    """Return listening sockets for the port of a venue, which do not block: one for each address.
 
     Args:
         venue: The venue, whose options an error names.
-        host: The address to listen on.
-        port: The port; 0 picks a free one.
+        host: What to listen on.  `::` is all of IPv4 too; of several addresses of a name, those that
+            this machine lacks are left out.
+        port: The port; 0 picks one that is free at all addresses.
         is_shared: Whether other processes may listen on the same port (SO_REUSEPORT).
+        attempts: How many ports are picked at most.
 
     Raises:
-        ConfigError: the address or the port cannot be used.
+        ConfigError: an address or the port cannot be used.
     """
-    option = f"--{venue.name}-port"
+    sockets: list[socket.socket] = []
+    number, option = port, f"--{venue.name}-port"
+    for (family, address), name in _addresses(hosts_of(host)).items():
+        try:
+            sock = socket.create_server(
+                (address[0], number, *address[2:]),
+                family=family,
+                backlog=BACKLOG,
+                reuse_port=is_shared,
+            )
+        except OSError as error:
+            for each in sockets:
+                each.close()
+            if error.errno == errno.EADDRINUSE:
+                if not port and attempts > 1:
+                    return listening_sockets(
+                        venue, host, port, is_shared=is_shared, attempts=attempts - 1
+                    )
+                where = address_text(address[0], number)
+                expected = f"a free port; another program listens on {where}"
+                raise ConfigError(option, port, expected) from None
+            if error.errno in {errno.EACCES, errno.EPERM}:
+                raise ConfigError(option, port, f"a port this user may open ({error})") from None
+            lacks = family is socket.AF_INET6 and not _is_here(family, (LOOPBACK_IPV6, 0))
+            expected = f"an address of this machine{', which has no IPv6' * lacks} ({error})"
+            raise ConfigError("--host", name, expected) from None
+        # Accepted connections inherit it; without it, small messages wait for each other.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # What waits for a client that does not read waits here, where it is shared and bounded.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_KERNEL_BYTES)
+        sock.setblocking(False)
+        sockets.append(sock)
+        number = sock.getsockname()[1]
+    return sockets
+
+
+def _addresses(hosts: Sequence[str]) -> dict[tuple[socket.AddressFamily, Any], str]:
+    """Return each address to bind once, and under which name it was given.
+
+    Raises:
+        ConfigError: a name has no address.
+    """
+    found: dict[tuple[socket.AddressFamily, Any], str] = {}
+    for host in hosts:
+        try:
+            results = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise ConfigError("--host", host, f"an address of this machine ({error})") from None
+        addresses = [(result[0], result[4]) for result in results]
+        if len(addresses) > 1:
+            addresses = [each for each in addresses if _is_here(*each)] or addresses
+        for family, address in addresses:
+            found.setdefault((family, address), host)
+            if address[0] == ANY_IPV6:
+                found.setdefault((socket.AF_INET, (ANY_IPV4, 0)), host)
+    covered = {family for family, address in found if address[0] in {ANY_IPV4, ANY_IPV6}}
+    return {
+        (family, address): host
+        for (family, address), host in found.items()
+        if family not in covered or address[0] in {ANY_IPV4, ANY_IPV6}
+    }
+
+
+def _is_here(family: socket.AddressFamily, address: Any) -> bool:
+    """Return whether this machine has an address."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.create_server(
-            address[:2], family=family, backlog=BACKLOG, reuse_port=is_shared
-        )
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            expected = f"a free port; another program listens on {host}:{port}"
-            raise ConfigError(option, port, expected) from None
-        if error.errno in {errno.EACCES, errno.EPERM}:
-            raise ConfigError(option, port, f"a port this user may open ({error})") from None
-        raise ConfigError("--host", host, f"an address of this machine ({error})") from None
-    # Accepted connections inherit it; without it, small messages wait for each other.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        # What waits for a client that does not read waits here, where it is shared and bounded.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_KERNEL_BYTES)
-    sock.setblocking(False)
-    return sock
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.bind(address)
+    except OSError:
+        return False
+    return True

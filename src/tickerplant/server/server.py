@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import generate_latest
@@ -31,7 +31,7 @@ from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
 from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
 from tickerplant.server.operations.readiness import ReadyState, ready_state
-from tickerplant.server.ports import TICK_MS, Listen, Port, Ports, Totals
+from tickerplant.server.ports import TICK_MS, Hosts, Listen, Port, Ports, Totals
 from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
@@ -58,7 +58,7 @@ class Server:
         self,
         plant: Plant,
         *,
-        host: str = "127.0.0.1",
+        host: Hosts = "127.0.0.1",
         ports: Mapping[str, int] | None = None,
         venues: Collection[Venue] = VENUES,
         limits: Limits = LIMITS,
@@ -74,7 +74,7 @@ class Server:
         follows_market: bool = False,
         tick_ms: int = TICK_MS,
         listens: bool = True,
-        sockets: Mapping[str, socket.socket] | None = None,
+        sockets: Mapping[str, Sequence[socket.socket]] | None = None,
         listen: Listen | None = None,
         policy: Policy = EVERY,
         control_token: str = "",
@@ -85,7 +85,7 @@ class Server:
 
         Args:
             plant: The market and its hubs.
-            host: The address to listen on.
+            host: The address to listen on, or several; `::` is all of IPv4 too.
             ports: The port by venue name; 0 picks a free one, a missing venue has its default.
             venues: The venues that are served; the ports of others are not opened.
             limits: The limits, and whether they are enforced.

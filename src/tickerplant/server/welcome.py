@@ -9,6 +9,8 @@ from tickerplant.protocol.limits import Limits
 from tickerplant.server.proxies import is_loopback
 from tickerplant.venue import VENUES
 
+ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"  # noqa: S104  # nothing is bound here
+"""All addresses of a machine."""
 LOCKED = "The control plane, /plant/v1/, needs a token: --control-token."
 ONLY_HERE = (
     "Without a token (--control-token), only the machine of the plant can use the control plane, "
@@ -25,6 +27,12 @@ def is_reached_from_elsewhere(addresses: Mapping[str, str]) -> bool:
     """
     hosts = (address.rpartition(":")[0].strip("[]") for address in addresses.values())
     return any(not is_loopback(host) for host in hosts)
+
+
+def openable(address: str) -> str:
+    """Return an address, `host:port`, as this machine can open it: loopback for all addresses."""
+    host, _, port = address.rpartition(":")
+    return f"127.0.0.1:{port}" if host.strip("[]") in {ANY_IPV4, ANY_IPV6} else address
 
 
 def welcome_text(
@@ -51,7 +59,7 @@ def welcome_text(
     for venue in VENUES:
         if venue.name not in addresses:
             continue
-        address = addresses[venue.name]
+        address = openable(addresses[venue.name])
         lines += [
             venue.title,
             f"  streams        {ws}://{address}/ws  {ws}://{address}/stream",

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -199,7 +199,7 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     await serves.start()
     follow_hangups(tls, settings)
     try:
-        announce(_offer(serves, description, tls), echo, as_json=settings.json)
+        announce(_offer(serves, settings.host, description, tls), echo, as_json=settings.json)
         freeze_objects()
         await asyncio.wait({serves.running, interrupted}, return_when=asyncio.FIRST_COMPLETED)
         if serves.running.done():
@@ -218,7 +218,9 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     return 0
 
 
-def _offer(serves: Edge | Workers, description: PlantDescription, tls: Tls | None) -> Offer:
+def _offer(
+    serves: Edge | Workers, hosts: Sequence[str], description: PlantDescription, tls: Tls | None
+) -> Offer:
     """Return what is served, and where."""
     notes = [] if description.limits.get("enforced", True) else [LIMITS_OFF]
     if not description.has_token and is_reached_from_elsewhere(serves.urls):
@@ -226,6 +228,7 @@ def _offer(serves: Edge | Workers, description: PlantDescription, tls: Tls | Non
     place = f"  plant {description.name} on {description.host}"
     return Offer(
         urls=serves.urls,
+        hosts=hosts,
         schemes=("wss", "https") if tls else ("ws", "http"),
         profile=description.profile,
         symbol_counts=description.symbol_counts,

@@ -18,6 +18,7 @@ from tickerplant.formatting import count_text
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
 from tickerplant.server.ports import Totals as ServerTotals
+from tickerplant.server.welcome import openable
 from tickerplant.serving.lines import Addresses, Ready, Totals
 from tickerplant.venue import USDM, VENUES, Venue
 
@@ -30,6 +31,8 @@ class Offer(Struct, frozen=True, kw_only=True):
 
     urls: Mapping[str, str]
     """The address of each venue, `host:port`, by venue name."""
+    hosts: Sequence[str] = ()
+    """What the ports listen on."""
     schemes: tuple[str, str]
     """The URL schemes of streams and of REST."""
     profile: str
@@ -55,6 +58,10 @@ class Offer(Struct, frozen=True, kw_only=True):
     def venues(self) -> list[Venue]:
         """The venues that are served."""
         return [venue for venue in VENUES if venue.name in self.urls]
+
+    def address(self, venue: Venue) -> str:
+        """Return the address of a venue, as a program on this machine can open it."""
+        return openable(self.urls[venue.name])
 
 
 def examples_of(plant: Plant) -> dict[str, str]:
@@ -127,12 +134,14 @@ def ready_text(offer: Offer) -> str:
     curl = f"curl --cacert {trust}" if offer.authority else "curl"
     program = f"SSL_CERT_FILE={trust} {_program()}" if offer.authority else _program()
     for venue in offer.venues:
-        address = offer.urls[venue.name]
+        address = offer.address(venue)
         origin = offer.origins.get(venue.name, "")
         lines.append(f"{venue.title:8} {ws}://{address}  {http}://{address}{origin}")
+    if len(offer.hosts) > 1:
+        lines.append(f"Each port listens on {', '.join(offer.hosts)}.")
     counts = offer.symbol_counts
     venue = next((each for each in offer.venues if counts.get(each.name)), offer.venues[0])
-    symbol, address = offer.examples.get(venue.name, ""), offer.urls[venue.name]
+    symbol, address = offer.examples.get(venue.name, ""), offer.address(venue)
     of_venue = "" if venue is USDM else f" --venue {venue.name}"
     if not symbol and counts.get(venue.name):
         lines += ["Try:", f"  {curl} '{http}://{address}{venue.rest_prefix}/v1/exchangeInfo'"]
@@ -198,10 +207,10 @@ def ready_json(offer: Offer) -> str:
     ws, http = offer.schemes
     venues = {
         venue.name: Addresses(
-            streams=f"{ws}://{offer.urls[venue.name]}",
-            api=f"{ws}://{offer.urls[venue.name]}{venue.api_path}",
-            rest=f"{http}://{offer.urls[venue.name]}",
-            control=f"{http}://{offer.urls[venue.name]}/plant/v1",
+            streams=f"{ws}://{offer.address(venue)}",
+            api=f"{ws}://{offer.address(venue)}{venue.api_path}",
+            rest=f"{http}://{offer.address(venue)}",
+            control=f"{http}://{offer.address(venue)}/plant/v1",
             symbols=offer.symbol_counts.get(venue.name, 0),
         )
         for venue in offer.venues

@@ -261,7 +261,7 @@ def refuse_guessable(settings: ServeSettings) -> None:
     Raises:
         ConfigError: others reach the server, and it is short.
     """
-    is_here = settings.host == "localhost" or is_loopback(settings.host)
+    is_here = all(host == "localhost" or is_loopback(host) for host in settings.host)
     is_reached = not is_here or settings.trusted_proxy or settings.public_name or settings.bus
     if is_reached and 0 < len(settings.control_token or "") < SHORTEST:
         expected = f"at least {SHORTEST} characters, because others reach the server and may guess"
@@ -294,6 +294,7 @@ def _offer(
         notes.append(TIMES_OF_WORKERS)
     return Offer(
         urls=front.urls,
+        hosts=settings.host,
         schemes=front.schemes,
         profile=service.plant.profile.name,
         symbol_counts=symbol_counts_of(service.plant),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from tickerplant.server.ports import address_text, listening_socket, refuse_equal
+from tickerplant.server.listener import main_address
+from tickerplant.server.ports import Hosts, address_text, listening_sockets, refuse_equal
 from tickerplant.venue import Venue
 
-Sockets: TypeAlias = Mapping[str, socket.socket]
+Sockets: TypeAlias = Mapping[str, Sequence[socket.socket]]
 """The listening sockets of one worker, by the name of the venue."""
 
 _SHARED = (
@@ -27,54 +29,56 @@ class SharedPorts:
     """Ports that several processes listen on: the system shares new connections among them.
 
     Args:
-        host: The address to listen on.
+        host: The address to listen on, or several; `::` is all of IPv4 too.
         numbers: The port by venue name; 0 picks a free one; a missing venue has its default.
         venues: The venues that are served.
     """
 
-    def __init__(self, host: str, numbers: Mapping[str, int], venues: Sequence[Venue]) -> None:
+    def __init__(self, host: Hosts, numbers: Mapping[str, int], venues: Sequence[Venue]) -> None:
         self.urls: dict[str, str] = {}
         """The address of each venue, `host:port`, by venue name; empty before `open`."""
-        self._addresses: dict[str, tuple[socket.AddressFamily, Any]] = {}
+        self._addresses: dict[str, list[tuple[socket.AddressFamily, Any]]] = {}
         self._host = host
         self._venues = venues
         self._numbers = {each.name: numbers.get(each.name, each.default_port) for each in venues}
 
     def open(self) -> Sockets:
-        """Open one more listening socket for each port.
+        """Open one more listening socket for each address of each port.
 
         Raises:
             ConfigError: the address or a port cannot be used.
         """
         if not self.urls:
             refuse_equal(list(self._numbers.values()))
-        sockets: dict[str, socket.socket] = {}
+        sockets: dict[str, list[socket.socket]] = {}
         try:
             for venue in self._venues:
                 number = self._numbers[venue.name]
                 if number and venue.name not in self.urls:
                     # Sharing would hide another program of this user that shares its port too.
-                    listening_socket(venue, self._host, number).close()
-                sock = listening_socket(venue, self._host, number, is_shared=True)
-                sockets[venue.name] = sock
-                self._numbers[venue.name] = sock.getsockname()[1]
-                self.urls[venue.name] = address_text(*sock.getsockname()[:2])
-                self._addresses[venue.name] = (sock.family, sock.getsockname())
+                    close_all({venue.name: listening_sockets(venue, self._host, number)})
+                opened = listening_sockets(venue, self._host, number, is_shared=True)
+                sockets[venue.name] = opened
+                host, self._numbers[venue.name] = main_address(opened)
+                self.urls[venue.name] = address_text(host, self._numbers[venue.name])
+                self._addresses[venue.name] = [(each.family, each.getsockname()) for each in opened]
         except BaseException:
             close_all(sockets)
             raise
         return sockets
 
     def bind(self) -> Sockets:
-        """Bind one more socket to each port, which gets no connections before it listens.
+        """Bind one more socket to each address of each port, which gets no connections before it listens.
 
         Raises:
             OSError: the system has none.
         """
-        sockets: dict[str, socket.socket] = {}
+        sockets: dict[str, list[socket.socket]] = {name: [] for name in self._addresses}
+        places = [(name, *each) for name, found in self._addresses.items() for each in found]
         try:
-            for name, (family, address) in self._addresses.items():
-                sockets[name] = sock = socket.socket(family, socket.SOCK_STREAM)
+            for name, family, address in places:
+                sock = socket.socket(family, socket.SOCK_STREAM)
+                sockets[name].append(sock)
                 for level, option in _OPTIONS[family]:
                     sock.setsockopt(level, option, 1)
                 sock.setblocking(False)
@@ -87,5 +91,5 @@ class SharedPorts:
 
 def close_all(sockets: Sockets) -> None:
     """Close the sockets of one worker."""
-    for sock in sockets.values():
+    for sock in itertools.chain(*sockets.values()):
         sock.close()

@@ -49,6 +49,6 @@ def tls_of(settings: ListenSettings) -> Tls | None:
 
     if cert is not None:
         return Tls(certificate.ServedCertificate(cert, key), cert, key)
-    own = certificate.own_certificate(certificate.own_folder(), [settings.host])
+    own = certificate.own_certificate(certificate.own_folder(), settings.host)
     served = certificate.ServedCertificate(str(own.server))
     return Tls(served, str(own.server), authority=str(own.authority))

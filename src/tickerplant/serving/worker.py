@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import sys
@@ -74,7 +75,10 @@ async def _work() -> int:
 async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.StreamReader) -> int:
     complaints, interrupted = Complaints(), interruption()
     event_loop.report_faults(complaints)
-    sockets = {name: socket.socket(fileno=number) for name, number in task.sockets.items()}
+    sockets = {
+        name: [socket.socket(fileno=number) for number in numbers]
+        for name, numbers in task.sockets.items()
+    }
     ordered = asyncio.create_task(_is_told_to_stop(orders, task.bus))
     joining = asyncio.create_task(join(settings, task.bus, complaints, task.name))
     before: list[asyncio.Future[Any]] = [ordered, joining, interrupted]
@@ -92,7 +96,7 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
         worker=task.name,
         is_beside_plant=task.is_beside_plant,
     )
-    for sock in sockets.values():
+    for sock in itertools.chain(*sockets.values()):
         sock.listen(BACKLOG)
     await edge.start()
     follow_hangups(tls, settings)

@@ -29,8 +29,8 @@ class WorkerTask(Struct, frozen=True, kw_only=True):
     """How the plant is reached; secrets reach the worker in no other way."""
     is_beside_plant: bool
     """Whether it certainly runs on the machine of its plant."""
-    sockets: dict[str, int]
-    """The descriptor of the socket of each venue, by name: bound, and to be listened on."""
+    sockets: dict[str, list[int]]
+    """The descriptors of the sockets of each venue, by name: bound, and to be listened on."""
 
 
 class Moved(Struct, frozen=True, tag="moved", tag_field="order"):

@@ -8,6 +8,7 @@ is replaced: what connects to its socket waits for its successor.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import Iterable, Mapping, Sequence
@@ -221,14 +222,16 @@ class Workers:
 
     async def _run(self, slot: _Slot) -> str:
         """Run a worker to its end; return how it ended."""
-        descriptors = {name: each.fileno() for name, each in slot.sockets.items()}
+        descriptors = {
+            name: [each.fileno() for each in sockets] for name, sockets in slot.sockets.items()
+        }
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 str(slot.number),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                pass_fds=tuple(descriptors.values()),
+                pass_fds=tuple(itertools.chain(*descriptors.values())),
                 start_new_session=True,  # Ctrl-C is for this process
                 limit=LONGEST_LINE,
             )
