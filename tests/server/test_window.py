@@ -48,6 +48,7 @@ def test_a_file_is_compressed_for_those_who_accept_it(built: Window) -> None:
     assert (plain.body, small.body) == (b"start()", compress(b"start()"))
     assert ("Content-Encoding", "gzip") in small.headers
     assert "Content-Encoding" not in dict(plain.headers)
+    assert built.response(SCRIPT, {b"accept-encoding": b"gzip;q=0"}) == plain
     assert "Accept-Encoding" in dict(plain.headers)["Vary"]
 
 

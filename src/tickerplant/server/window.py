@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 
 from msgspec import Struct
 
+from tickerplant.server.compression import ACCEPTED, ENCODED, accepts_gzip
 from tickerplant.server.response import TEXT, Headers, Response
 
 FOLDER = "window_files"
@@ -70,9 +71,8 @@ class Window(Struct, frozen=True):
         if file is None:
             return None
         fields = (*_PROTECTION, *(_STAYS if self.build in name else _MAY_CHANGE))
-        if file.compressed and b"gzip" in headers.get(b"accept-encoding", b"").lower():
-            gzip = ("Content-Encoding", "gzip")
-            return Response(file.compressed, 200, file.content_type, (*fields, gzip))
+        if file.compressed and accepts_gzip(headers.get(ACCEPTED, b"")):
+            return Response(file.compressed, 200, file.content_type, (*fields, ENCODED))
         return Response(file.content, 200, file.content_type, fields)
 
 
