@@ -110,9 +110,7 @@ class Walk:
             if isinstance(each, Capture)
         ]
         self._wanted = frozenset(streams)
-        self._state = WalkState(
-            files, max_listed, OutageLog(None), follows_books=part is None
-        )
+        self._state = WalkState(files, max_listed, OutageLog(None), follows_books=part is None)
         self._checks: dict[str, StreamCheck] = {}
         """By stream."""
         self._routes: dict[
