@@ -30,6 +30,8 @@ PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 """The delivery date the exchange gives to contracts that have none."""
 
 TRADIFI_PERPETUAL = "TRADIFI_PERPETUAL"
+ANNOUNCED = "PENDING_TRADING"
+"""The status of an announced contract, which has rules but no market data."""
 CONTRACT_TYPES = ("PERPETUAL", TRADIFI_PERPETUAL, "CURRENT_QUARTER", "NEXT_QUARTER")
 COMPOSITE = "INDEX"
 """The underlying type of a contract on a composite index."""

@@ -263,8 +263,9 @@ class Plant:
         if instrument.status in GONE:
             del self.markets[symbol]
             self.venues[instrument.venue.name].remove(symbol)
+        elif not same:
+            self.venues[instrument.venue.name].contract_changed(self.markets[symbol])
         if not same:
-            self.venues[instrument.venue.name].contracts_changed()
             self._relist()
 
     def _set_asset_index(self, index: AssetIndex) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 DELIVERY_HOUR = 8
+SINCE_MS = {"CURRENT_QUARTER": 1_612_310_400_000, "NEXT_QUARTER": 1_615_852_800_000}
+"""When the exchange listed the first contract of a type: 2021-02-03 and 2021-03-16."""
 _FRIDAY = 4
 _CODE = "%y%m%d"
 
@@ -25,6 +27,18 @@ def deliveries_ms(now_ms: int) -> tuple[int, int, int, int]:
     dates = [delivery_ms(index // 4, index % 4 + 1) for index in range(start - 3, start + 4)]
     first = next(at for at, date in enumerate(dates) if date > now_ms)
     return dates[first - 2], dates[first - 1], dates[first], dates[first + 1]
+
+
+def terms_until(contract_type: str, now_ms: int) -> list[tuple[int, int, int]]:
+    """Return since when, until when and with which delivery contracts had a type, up to `now_ms`."""
+    terms: list[tuple[int, int, int]] = []
+    first_ms = SINCE_MS[contract_type]
+    from_ms, until_ms, later_ms, _ = deliveries_ms(now_ms)
+    while until_ms > first_ms:
+        due_ms = until_ms if contract_type == "CURRENT_QUARTER" else later_ms
+        terms.insert(0, (max(from_ms, first_ms), until_ms, due_ms))
+        from_ms, until_ms, later_ms, _ = deliveries_ms(until_ms - 1)
+    return terms
 
 
 def delivery_code(date_ms: int) -> str:

@@ -57,7 +57,9 @@ def test_help_shows_options_in_groups_and_the_examples(
     status, out, err = printed(command, "-h", capsys=capsys)
     assert status == 0, err
     expected = [
-        group for group, names in GROUPS.items() if re.search(rf"--({'|'.join(names)})(?![\w-])", out)
+        group
+        for group, names in GROUPS.items()
+        if re.search(rf"--({'|'.join(names)})(?![\w-])", out)
     ]
     assert [
         each for each in re.findall(r"^(\w[\w ]+):$", out, re.MULTILINE) if each in GROUPS

@@ -35,6 +35,7 @@ from tickerplant.events import (
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.market.bar_arrays import NO_BARS
 from tickerplant.market.bars import CLOSE, OPEN, Bars
+from tickerplant.market.history import Predecessor
 from tickerplant.market.market import ALL_DERIVABLE, Market
 from tickerplant.market.series import RETAINED_AGGREGATES, RETAINED_TRADES
 from tickerplant.market.tape import CHUNK_EVENTS
@@ -123,6 +124,10 @@ class MarketHistory:
 
     def fundings(self, start_ms: int | None, end_ms: int | None, limit: int) -> list[FundingPaid]:
         del start_ms, end_ms, limit
+        return []
+
+    def predecessors(self, contract_type: str) -> list[Predecessor]:
+        del contract_type
         return []
 
     def deliveries(self) -> list[Delivered]:

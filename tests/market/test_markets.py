@@ -93,7 +93,7 @@ def test_the_contracts_of_a_pair_follow_every_change(coinm: Markets) -> None:
     assert symbols(coinm.of_pair("BTCUSD")) == ["BTCUSD_260925", "BTCUSD_PERP"]
     next_quarter = coinm.by_symbol["BTCUSD_260925"]
     next_quarter.instrument = structs.replace(next_quarter.instrument, pair="ETHUSD")
-    coinm.contracts_changed()
+    coinm.contract_changed(next_quarter)
     assert symbols(coinm.of_pair("BTCUSD")) == ["BTCUSD_PERP"]
     assert symbols(coinm.of_pair("ETHUSD")) == ["BTCUSD_260925"]
     coinm.add(open_market(BTCUSD_260626))

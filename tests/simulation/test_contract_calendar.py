@@ -19,8 +19,10 @@ from tickerplant.events import (
     Trade,
 )
 from tickerplant.instrument import Instrument
+from tickerplant.market.interval import INTERVALS, close_time
 from tickerplant.market.market import Market
 from tickerplant.plant import Plant
+from tickerplant.quarters import SINCE_MS
 from tickerplant.queries import QUERIES
 from tickerplant.simulation.contract_calendar import ContractCalendar
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -137,6 +139,40 @@ def test_the_market_moves_to_the_next_contracts(
     assert of_type(plant, "coinm", "BTCUSD", "NEXT_QUARTER") == "BTCUSD_261225"
     assert of_type(plant, "usdm", "BTCUSDT", "CURRENT_QUARTER") == "BTCUSDT_260925"
     assert changes(events, "BTCUSD_260925") == [("TRADING", "CURRENT_QUARTER")], "it moved up"
+
+
+@pytest.mark.heavy
+def test_a_delivery_changes_no_candle_of_a_type_and_the_next_contract_continues_it() -> None:
+    exchange, plant = opened(QUARTERS, DELIVERY_MS - 80_000, intensity=0.25)
+    coinm = plant.venues["coinm"]
+
+    def candles(contract_type: str, interval: str, limit: int = 300) -> dict[int, list[int]]:
+        found = coinm.candles("BTCUSD", contract_type)
+        assert found is not None
+        return {row[0]: row for row in found[1].rows(interval, None, None, limit).tolist()}
+
+    play(exchange, plant, DELIVERY_MS - 1)
+    kinds = ("CURRENT_QUARTER", "NEXT_QUARTER")
+    before = {(kind, each): candles(kind, each) for kind in kinds for each in INTERVALS}
+    for symbol, kind in (("BTCUSD_260626", kinds[0]), ("BTCUSD_260925", kinds[1])):
+        own = plant.markets[symbol].candles.rows("1m", None, None, 300).tolist()
+        assert own == list(before[kind, "1m"].values())
+    play(exchange, plant, DELIVERY_MS + 130_000)
+    plant.advance(DELIVERY_MS + 130_000)
+    for (kind, interval), rows in before.items():
+        now = candles(kind, interval, 400)
+        closed = [ms for ms in rows if close_time(interval, ms) < DELIVERY_MS]
+        assert {ms: now[ms] for ms in closed} == {ms: rows[ms] for ms in closed}
+        day = next(iter(candles(kind, interval, 1).values()))
+        minutes = candles(kind, "1m", 1_500)
+        parts = [row for ms, row in minutes.items() if ms >= day[0]]
+        if interval in {"6h", "12h", "1d"}:
+            assert day[5:10] == [sum(column) for column in zip(*parts, strict=True)][5:10]
+            assert (day[1], day[4]) == (parts[0][1], parts[-1][4])
+    found = coinm.candles("BTCUSD", kinds[0])
+    assert found is not None
+    (first,) = found[1].rows("1d", 0, None, 1).tolist()
+    assert first[0] == SINCE_MS[kinds[0]], "through all deliveries"
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT_260925", "BTCUSD_261225"])

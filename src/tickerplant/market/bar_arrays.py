@@ -35,6 +35,12 @@ def rows_of(bar: Bar | None) -> Bars:
         return np.array([[min(max(n, limits.min), limits.max) for n in bar]], dtype=np.int64)
 
 
+def between(bars: Bars, from_ms: int, until_ms: int) -> Bars:
+    """Return the rows of `bars` that open in [`from_ms`, `until_ms`)."""
+    first, stop = np.searchsorted(bars[:, OPEN_TIME], (from_ms, until_ms))
+    return bars[first:stop]
+
+
 def combine(bars: Bars, opened_ms: NDArray[np.int64]) -> Bars:
     """Merge neighbouring rows of `bars` that share a value in `opened_ms`, one row per value.
 

@@ -101,8 +101,8 @@ class CandleTexts:
         """Return the candles of `window` as a JSON array, oldest first, the open one included."""
         interval = window.interval
         running = candles.running(interval)
-        if running is None:
-            return _array([])
+        if running is None:  # nothing is traded now, but a former contract may have been
+            return _array(candle_texts(interval, rows(candles, window), form))
         with_open = window.includes(running[OPEN_TIME])
         series = self._updated(candles, window, form, running[OPEN_TIME])
         texts = None if series is None else series.chosen(window, with_open=with_open)

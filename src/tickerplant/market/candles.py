@@ -10,6 +10,7 @@ from tickerplant.market.bar_arrays import (
     NO_BARS,
     RETAINED_HOURS,
     ClosedMinutes,
+    between,
     combine,
     open_times,
     rows_of,
@@ -26,8 +27,15 @@ LONGEST_MONTH_MS = 31 * DAY_MS
 class LiveMinutes(Protocol):
     """The minutes that candles are combined from."""
 
-    open_time_ms: int
-    closed: ClosedMinutes
+    @property
+    def open_time_ms(self) -> int:
+        """The open time of the current minute."""
+        ...
+
+    @property
+    def closed(self) -> ClosedMinutes:
+        """The minutes before it."""
+        ...
 
     @property
     def running_bar(self) -> Bar | None:
@@ -62,6 +70,11 @@ class Candles:
     def open_time_ms(self) -> int:
         """The open time of the current minute."""
         return self._minutes.open_time_ms
+
+    @property
+    def begins_ms(self) -> int:
+        """Open time of the first bar."""
+        return self._live_ms("1h") if self._history is None else self._history.begins_ms
 
     def generation(self, interval: str) -> tuple[int, int]:
         """Return a mark that changes when candles of `interval` that had ended change or are gone."""
@@ -112,7 +125,7 @@ class Candles:
         parts = [minutes.closed.rows, rows_of(minutes.running_bar)]
         if _made_of(interval, HOUR_MS):
             parts.insert(0, minutes.closed.hours)
-        parts = [_between(each, from_ms, until_ms) for each in parts]
+        parts = [between(each, from_ms, until_ms) for each in parts]
         if history is not None and from_ms < history.ends_ms:
             length_ms = min(LENGTHS_MS[interval] or DAY_MS, DAY_MS)
             parts.insert(0, history.bars(length_ms, from_ms, min(until_ms, history.ends_ms)))
@@ -192,11 +205,6 @@ class PriceBars:
 def _made_of(interval: str, length_ms: int) -> bool:
     """Whether candles of `interval` are whole multiples of `length_ms`."""
     return LENGTHS_MS[interval] % length_ms == 0
-
-
-def _between(bars: Bars, from_ms: int, until_ms: int) -> Bars:
-    first, stop = np.searchsorted(bars[:, OPEN_TIME], (from_ms, until_ms))
-    return bars[first:stop]
 
 
 def _candles(interval: str, *parts: Bars) -> Bars:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from msgspec import Struct
+
 from tickerplant.events import Delivered, FundingPaid, Trade
+from tickerplant.instrument import Instrument
 from tickerplant.market.bars import Bars
 from tickerplant.market.series import PositioningHistory
 from tickerplant.market.tape import PastRows
@@ -35,6 +38,16 @@ class BarHistory(Protocol):
             until_ms: Another one, or `ends_ms`.
         """
         ...
+
+
+class Predecessor(Struct, frozen=True):
+    """A dated contract that had a type before the first event, and when."""
+
+    instrument: Instrument
+    history: MarketHistory
+    """Its history as if it had been traded until the first event."""
+    from_ms: int
+    until_ms: int
 
 
 class MarketHistory(BarHistory, Protocol):
@@ -100,6 +113,10 @@ class MarketHistory(BarHistory, Protocol):
 
     def deliveries(self) -> Sequence[Delivered]:
         """Return the settlements of the pair's dated contracts since the listing, oldest first."""
+        ...
+
+    def predecessors(self, contract_type: str) -> Sequence[Predecessor]:
+        """Return the pair's contracts that had a type and have it no more, oldest first."""
         ...
 
     @property

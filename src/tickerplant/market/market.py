@@ -35,7 +35,8 @@ from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.book import OrderBook, RpiBook
 from tickerplant.market.book_sync import OUT_OF_DEPTH, BookSync, Update
 from tickerplant.market.candles import Candles, PriceBars
-from tickerplant.market.history import MarketHistory
+from tickerplant.market.contract_series import Contract, ContractSeries
+from tickerplant.market.history import MarketHistory, Predecessor
 from tickerplant.market.minutes import Minutes
 from tickerplant.market.series import FundingSeries, Positions
 from tickerplant.market.tape import AggregateTape, TradeTape
@@ -119,6 +120,10 @@ class Market:
         self.basket: IndexBasket | None = None
         self.composite: CompositeIndex | None = None
         self.positions = Positions()
+        self.kept = Contract(instrument, self.minutes, self.candles, self.marks, self.positions)
+        """What is kept of the contract after its removal."""
+        self.series: ContractSeries | None = None
+        """The latest series of dated contracts that it continued."""
         self._history: MarketHistory | None = None
         self.fundings = FundingSeries()
         self._aggregator = TradeAggregator(self.symbol)
@@ -443,6 +448,17 @@ class Market:
         """The settlements of the pair's dated contracts before the first event."""
         return list(self._history.deliveries()) if self._history is not None else []
 
+    @property
+    def continuous_candles(self) -> Candles:
+        """The candles of the contracts of its pair that have or had its type."""
+        series = self.series
+        is_present = series is not None and series.present is self
+        return series.candles if series is not None and is_present else self.candles
+
+    def predecessors(self, contract_type: str) -> Sequence[Predecessor]:
+        """Return the contracts that had a type before the one that had it at the start."""
+        return () if self._history is None else self._history.predecessors(contract_type)
+
     def _on_funding(self, funding: FundingPaid) -> None:
         self.fundings.add(funding)
         self._emit(self, funding)
@@ -466,7 +482,7 @@ class Market:
         self._emit(self, composite)
 
     def _on_contract_changed(self, change: ContractChanged) -> None:
-        self.instrument = change.instrument
+        self.instrument = self.kept.instrument = change.instrument
         self._emit(self, change)
 
     def _emit_unchanged(self, event: Event) -> None:

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tickerplant.events import AssetIndex, Delivered, InsuranceFund
+from tickerplant.instrument import ANNOUNCED, Instrument
 from tickerplant.market.candle_texts import CandleTexts
+from tickerplant.market.candles import Candles
+from tickerplant.market.contract_series import (
+    DATED_TYPES,
+    Contract,
+    ContractSeries,
+    Stretch,
+    former_contract,
+)
+from tickerplant.market.history import MarketHistory
 from tickerplant.market.market import Market
 from tickerplant.market.series import FundingSeries
 from tickerplant.market.timers import Timers
 from tickerplant.profile import REQUEST_WEIGHT_PER_MINUTE, Profile
+from tickerplant.units import MINUTE_MS
 from tickerplant.venue import Venue
 
 SETTLEMENT_INDICES = frozenset({"BTCUSD", "ETHUSD", "BNBUSD", "SOLUSD"})
@@ -43,6 +54,10 @@ class Markets:
         self.candle_texts = CandleTexts()
         """Writes the candles that clients ask for."""
         self._timers = timers
+        self._series: dict[tuple[str, str], ContractSeries] = {}
+        """The series of dated contracts, by pair and type."""
+        self._former: dict[str, Contract] = {}
+        """Contracts that were delivered before the first event, as far as they were asked for."""
         self._by_pair: dict[str, list[Market]] = {}
         """The markets of each pair, in the order of listing; filled on demand."""
 
@@ -86,7 +101,7 @@ class Markets:
         """List a market, replacing one of the same symbol."""
         self.by_symbol[market.symbol] = market
         self.former_fundings.pop(market.symbol, None)
-        self.contracts_changed()
+        self.contract_changed(market)
 
     def remove(self, symbol: str) -> None:
         """Remove the market of `symbol`, but keep its funding payments."""
@@ -95,18 +110,71 @@ class Markets:
             former[symbol] = gone.fundings
         if len(former) > RETAINED_FORMER:
             del former[next(iter(former))]
-        self.contracts_changed()
+        self._end_series(gone)
+        self._forget()
 
-    def contracts_changed(self) -> None:
-        """Drop what follows from the contracts, after one was added, removed or changed."""
+    def contract_changed(self, market: Market) -> None:
+        """Continue the series of the type that a contract has now, after it was added or changed."""
+        self._forget()
+        instrument = market.instrument
+        key = instrument.pair, instrument.contract_type
+        self._end_series(market, key)
+        if key[1] not in DATED_TYPES or instrument.status == ANNOUNCED:
+            return
+        if key not in self._series:
+            self._series[key] = ContractSeries(key[1], self._former_contract)
+        if self._series[key].present is not market:
+            self._series[key].begin(market, self.now_ms // MINUTE_MS * MINUTE_MS)
+
+    def _end_series(self, market: Market, but: tuple[str, str] | None = None) -> None:
+        """Let the series of a contract end with the present minute, but for one of them."""
+        for key, series in self._series.items():
+            if series.present is market and key != but:
+                series.end(-(-self.now_ms // MINUTE_MS) * MINUTE_MS)
+
+    def stretches(self, pair: str, contract_type: str) -> list[Stretch]:
+        """Return the contracts of a pair that have or had a type, oldest first, and when."""
+        series = self._series.get((pair, contract_type))
+        if series is not None:
+            return series.stretches
+        present = self.contract(pair, contract_type)
+        return [] if present is None else [Stretch(present.kept)]
+
+    def candles(self, pair: str, contract_type: str) -> tuple[Instrument, Candles] | None:
+        """Return the candles of the contracts of a pair that have or had a type, and the last of them."""
+        stretches = self.stretches(pair, contract_type)
+        if not stretches:
+            return None
+        series, last = self._series.get((pair, contract_type)), stretches[-1].contract
+        return last.instrument, last.candles if series is None else series.candles
+
+    def delivered(self, symbol: str) -> Contract | None:
+        """Return the contract of a symbol that was delivered, or None."""
+        pair = symbol.rpartition("_")[0]
+        for contract_type in DATED_TYPES:
+            for stretch in self.stretches(pair, contract_type):
+                if stretch.contract.instrument.symbol == symbol:
+                    return stretch.contract
+        return None
+
+    def _former_contract(self, instrument: Instrument, history: MarketHistory) -> Contract:
+        symbol = instrument.symbol
+        if symbol in self.by_symbol:
+            return self.by_symbol[symbol].kept
+        if symbol not in self._former:
+            self._former[symbol] = former_contract(instrument, history)
+        return self._former[symbol]
+
+    def _forget(self) -> None:
+        """Drop what follows from the contracts."""
         self._by_pair.clear()
         self.candle_texts.clear()
 
     def clear(self) -> None:
         """Remove all markets, and what is kept of former ones."""
-        self.by_symbol.clear()
-        self.former_fundings.clear()
-        self.contracts_changed()
+        for kept in (self.by_symbol, self.former_fundings, self._series, self._former):
+            kept.clear()
+        self._forget()
         self.asset_indices.clear()
         self.insurance_funds.clear()
         self.deliveries.clear()

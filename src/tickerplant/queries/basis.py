@@ -45,32 +45,43 @@ def basis(
 ) -> Rows[Basis]:
     """Return the basis at the end of each closed period, oldest first.
 
-    The contract is the one that has the type now. Returns no rows if there is none, and none for
-    periods without an index price.
+    The contract is the one that had the type at the end of a period. Returns no rows if there is
+    none, and none for periods without an index price.
 
     Raises:
         RequestError: as in `periods`.
     """
-    market = markets.contract(pair, contract_type)
-    if market is None:
+    found = markets.candles(pair, contract_type)
+    if found is None:
         return iter(())
-    futures = requested.closed(market.candles)[:, (OPEN_TIME, CLOSE)].tolist()
-    index = dict(requested.closed(market.indices.candles)[:, (OPEN_TIME, CLOSE)].tolist())
-    instrument = market.instrument
+    futures = requested.closed(found[1])[:, (OPEN_TIME, CLOSE)].tolist()
+    index: dict[int, int] = {}
+    for market in (markets.of_pair(pair)[-1], markets.contract(pair, contract_type)):
+        if market is not None:  # that of its own contract, if it is so old
+            index |= requested.closed(market.indices.candles)[:, (OPEN_TIME, CLOSE)].tolist()
+    stretches = markets.stretches(pair, contract_type)
+
+    def instrument_at(opened_ms: int) -> Instrument:
+        last_ms = opened_ms + requested.length_ms - 1
+        latest = (each for each in reversed(stretches) if each.from_ms <= last_ms)
+        return next(latest, stretches[0]).contract.instrument
+
     return (
-        _row(instrument, opened_ms, price, index[opened_ms])
+        _row(contract_type, instrument_at(opened_ms), opened_ms, price, index[opened_ms])
         for opened_ms, price in futures
         if opened_ms in index
     )
 
 
-def _row(instrument: Instrument, opened_ms: int, price: int, index: int) -> Basis:
+def _row(
+    contract_type: str, instrument: Instrument, opened_ms: int, price: int, index: int
+) -> Basis:
     unit = int(10 ** (RATE_DECIMALS - instrument.price.decimals))
     difference = price * unit - index
     rate = round_div(difference * int(10**RATE_DIGITS), index)
     return Basis(
         index_price=decimal_text(index, RATE_DECIMALS),
-        contract_type=instrument.contract_type,
+        contract_type=contract_type,
         basis_rate=decimal_text(rate, RATE_DIGITS),
         futures_price=instrument.price.text[price],
         annualized_basis_rate=_annual(instrument, opened_ms, rate),

@@ -30,10 +30,12 @@ from tickerplant.queries.param import (
     START_TIME,
     Param,
     check_window,
+    contract_with_candles,
     contracts_anywhere,
     count,
     interval,
     market_with_candles,
+    pair_anywhere,
 )
 from tickerplant.queries.query import LimitWeight, Query
 from tickerplant.units import DAY_MS
@@ -41,6 +43,7 @@ from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.candles import Candles
+    from tickerplant.market.contract_series import Contract
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
@@ -125,38 +128,40 @@ def window_of(
     return CandleWindow(interval, start_ms, end_ms, limit, is_latest=True)
 
 
-Page: TypeAlias = "Callable[[Market, Candles, RowForm], Raw]"
-"""Returns the requested candles of a market in a form."""
+Page: TypeAlias = "Callable[[Instrument, Candles, RowForm], Raw]"
+"""Returns the requested candles of a contract in a form."""
 
 
-def klines(page: Page, market: Market) -> Raw:
-    """Return the candles of a market, oldest first, including the open one."""
-    instrument = market.instrument
+def klines(page: Page, contract: Market | Contract) -> Raw:
+    """Return the candles of a contract, oldest first, including the open one."""
+    return page(contract.instrument, contract.candles, _form_of(contract.instrument))
+
+
+def _form_of(instrument: Instrument) -> RowForm:
     decimals = instrument.price.decimals, instrument.quantity.decimals
-    return page(market, market.candles, _kline_form(*decimals, instrument.turnover_decimals))
+    return _kline_form(*decimals, instrument.turnover_decimals)
 
 
-def continuous_klines(page: Page, contracts: Sequence[Market], contract_type: str) -> Raw:
-    """Return the candles of the contract that has that type on a pair now; empty if there is none."""
-    for market in contracts:
-        if market.instrument.contract_type == contract_type:
-            return klines(page, market)
-    return Raw(b"[]")
+def continuous_klines(page: Page, listing: tuple[Markets, str], contract_type: str) -> Raw:
+    """Return the candles of the contracts that have or had a type on a pair."""
+    markets, pair = listing
+    found = markets.candles(pair, contract_type)
+    return Raw(b"[]") if found is None else page(*found, _form_of(found[0]))
 
 
 def mark_price_klines(page: Page, market: Market) -> Raw:
     """Return the candles of the mark price of a market."""
-    return page(market, market.marks.candles, PRICE_FORM)
+    return page(market.instrument, market.marks.candles, PRICE_FORM)
 
 
 def premium_index_klines(page: Page, market: Market) -> Raw:
     """Return the candles of the premium index of a market."""
-    return page(market, market.premiums.candles, PRICE_FORM)
+    return page(market.instrument, market.premiums.candles, PRICE_FORM)
 
 
 def index_price_klines(page: Page, contracts: Sequence[Market]) -> Raw:
     """Return the index candles of a pair, from its longest-lived contract."""
-    return page(contracts[-1], contracts[-1].indices.candles, PRICE_FORM)
+    return page(contracts[-1].instrument, contracts[-1].indices.candles, PRICE_FORM)
 
 
 SYMBOL = Param(
@@ -204,8 +209,8 @@ def _query(name: str, handler: Callable[..., Raw], doc: str, *params: Param) -> 
     ) -> Raw:
         check_window(start_ms, end_ms)
 
-        def page(market: Market, candles: Candles, form: RowForm) -> Raw:
-            window = window_of(market.instrument, interval, start_ms, end_ms, limit)
+        def page(instrument: Instrument, candles: Candles, form: RowForm) -> Raw:
+            window = window_of(instrument, interval, start_ms, end_ms, limit)
             return Raw(markets.candle_texts.page(candles, window, form))
 
         return handler(page, **others)
@@ -221,12 +226,23 @@ def _query(name: str, handler: Callable[..., Raw], doc: str, *params: Param) -> 
 
 
 QUERIES = (
-    _query("klines", klines, "a symbol", SYMBOL),
+    _query(
+        "klines",
+        klines,
+        "a symbol",
+        Param(
+            "symbol",
+            "contract",
+            contract_with_candles,
+            f"{SYMBOL.doc} Delivered contracts too.",
+            required=True,
+        ),
+    ),
     _query(
         "continuousKlines",
         continuous_klines,
-        "the contract of a pair that has the type now",
-        PAIR,
+        "the contracts of a pair that have or had the type, one after the other",
+        Param("pair", "listing", pair_anywhere, PAIR.doc, required=True),
         CONTRACT_TYPE,
     ),
     _query("indexPriceKlines", index_price_klines, "the index price of a pair", PAIR),

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from tickerplant.instrument import decimal_text, round_div
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.query import Query, Rows
-from tickerplant.queries.statistics import ONE_PAIR, Periods, statistic
+from tickerplant.queries.statistics import ONE_PAIR, Periods, current_positioning, statistic
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def _of_symbol(share: str, *, positions: bool = False) -> Callable[..., Rows[Lon
     """Return a handler for a share of a symbol, a field of `Positioning`."""
 
     def handler(_markets: Markets, requested: Periods, market: Market) -> Rows[LongShort]:
-        rows = requested.positions(market, share)
+        current_positioning(market)
+        rows = requested.positions(market.positions, share)
         return (_row(market, long, time_ms, positions=positions) for time_ms, long in rows)
 
     return handler

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text, round_div
-from tickerplant.market.bars import OPEN, OPEN_TIME
+from tickerplant.market.bars import CLOSE, OPEN, OPEN_TIME
+from tickerplant.market.contract_series import Contract, Stretch
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL, Param, listed_market
 from tickerplant.queries.query import FlatWeight, Query, Rows
@@ -17,13 +18,14 @@ from tickerplant.queries.statistics import (
     ONE_PAIR,
     OPTIONAL_CONTRACT_CHOICE,
     Periods,
-    contracts_of_type,
     current_positioning,
     statistic,
+    types_of,
 )
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
+    from tickerplant.market.candles import Candles
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
@@ -84,7 +86,8 @@ def past_open_interest(
     Raises:
         RequestError: as in `periods`, or the source has not sent it.
     """
-    found = _open_interest_by_time(requested, [market])
+    current_positioning(market)
+    found = _open_interest_by_time(requested, [Stretch(market.kept)])
     decimals = market.instrument.quantity.decimals
     supply = decimal_text(market.instrument.circulating_supply * RATE_ONE, RATE_DECIMALS)
     return (
@@ -112,7 +115,16 @@ def past_coin_open_interest(
     Raises:
         RequestError: as in `periods`, or the source has not sent it.
     """
-    found = _open_interest_by_time(requested, contracts_of_type(markets, pair, contract_type))
+    stretches = [
+        stretch
+        for each in types_of(contract_type)
+        for stretch in markets.stretches(pair, each)
+        if stretch.until_ms > requested.earliest_ms
+    ]
+    for market in markets.of_pair(pair):
+        if any(stretch.contract is market.kept for stretch in stretches):
+            current_positioning(market)
+    found = _open_interest_by_time(requested, stretches)
     return (
         PastOpenInterest(
             symbol=UNSET,
@@ -128,31 +140,33 @@ def past_coin_open_interest(
 
 
 def _open_interest_by_time(
-    requested: Periods, contracts: Sequence[Market]
+    requested: Periods, stretches: Sequence[Stretch]
 ) -> dict[int, tuple[int, int]]:
     """Return open interest and its value (integers of 10^-8) by the beginning of the period."""
     sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for market in contracts:
-        marks = _marks(requested, market)
-        for time_ms, held in requested.positions(market, "open_interest"):
-            mark = marks.get(time_ms) or _present_mark(market)
-            quantity, value = sums[time_ms]
-            sums[time_ms] = quantity + held, value + _worth(market.instrument, held, mark)
+    for stretch in stretches:
+        contract, asked = stretch.contract, requested.until(stretch.until_ms)
+        marks = _marks(asked, contract.marks.candles)
+        for time_ms, held in asked.positions(contract.positions, "open_interest"):
+            if time_ms >= stretch.from_ms:
+                mark = marks.get(time_ms) or _present_mark(contract)
+                quantity, value = sums[time_ms]
+                sums[time_ms] = quantity + held, value + _worth(contract.instrument, held, mark)
     return sums
 
 
-def _marks(requested: Periods, market: Market) -> dict[int, int]:
+def _marks(requested: Periods, candles: Candles) -> dict[int, int]:
     """Return the mark price at the beginning of each period that has one."""
-    bars = market.marks.candles.rows(
-        requested.length, requested.start_ms, requested.end_ms, requested.limit
-    )
+    bars = candles.rows(requested.length, requested.start_ms, requested.end_ms, requested.limit)
     return dict(bars[:, (OPEN_TIME, OPEN)].tolist())
 
 
-def _present_mark(market: Market) -> int:
-    if market.mark_price is None:
-        raise request_errors.unknown_yet(f"The mark price of {market.symbol}", "none was published")
-    return market.mark_price.mark_price
+def _present_mark(contract: Contract) -> int:
+    latest = contract.marks.candles.running("1m")
+    if latest is None:
+        symbol = contract.instrument.symbol
+        raise request_errors.unknown_yet(f"The mark price of {symbol}", "none was published")
+    return latest[CLOSE]
 
 
 def _worth(instrument: Instrument, quantity: int, mark: int) -> int:

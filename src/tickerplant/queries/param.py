@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 from tickerplant.errors import RequestError
-from tickerplant.instrument import CONTRACT_TYPES
+from tickerplant.instrument import ANNOUNCED, CONTRACT_TYPES
 from tickerplant.market.interval import INTERVALS
 from tickerplant.queries import request_errors
 
 if TYPE_CHECKING:
+    from tickerplant.market.contract_series import Contract
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
     from tickerplant.market.series import FundingSeries
@@ -30,8 +31,6 @@ Raises `RequestError` for an invalid value.
 
 INTEGER = "^[0-9]{1,20}$"
 SYMBOL = r"^[\w.-]{1,40}$"
-ANNOUNCED = "PENDING_TRADING"
-"""The status of an announced contract, which has rules but no market data."""
 SETTLING = "SETTLING"
 """The status of a delisted contract until it is removed; production refuses its candles."""
 LARGEST = 2**62
@@ -147,6 +146,15 @@ def market_with_candles(markets: Markets, name: str, value: object) -> Market:
     return _unless(markets.find_in_universe(word(name, value)), ANNOUNCED, SETTLING)
 
 
+def contract_with_candles(markets: Markets, name: str, value: object) -> Market | Contract:
+    """Do what `market_with_candles` does, but return dated contracts that were delivered too."""
+    symbol = word(name, value)
+    delivered = (listed.delivered(symbol) for listed in (markets, *markets.others))
+    if markets.find_in_universe(symbol) is None and (found := next(filter(None, delivered), None)):
+        return found
+    return market_with_candles(markets, name, value)
+
+
 def _unless(found: Market | None, *refused: str) -> Market:
     """Return `found` if it exists and its status is none of `refused`."""
     if found is None:
@@ -187,18 +195,27 @@ def contracts(markets: Markets, name: str, value: object) -> list[Market]:
     return markets.of_pair(pair(markets, name, value))
 
 
-def contracts_anywhere(markets: Markets, name: str, value: object) -> list[Market]:
-    """Return the markets of the pair `value`, the perpetual last, from any venue listed here.
+def pair_anywhere(markets: Markets, name: str, value: object) -> tuple[Markets, str]:
+    """Return the pair `value`, and the markets of the venue that has it, of any that is listed here.
 
     Raises:
         RequestError: -4144 (USDⓈ-M) or -4087 (COIN-M), no venue that is listed here has the pair.
     """
     parsed = word(name, value)
     for listed in (markets, *markets.others):
-        found = listed.of_pair(parsed)
-        if found:
-            return found
+        if listed.of_pair(parsed):
+            return listed, parsed
     raise _unknown_pair(markets)
+
+
+def contracts_anywhere(markets: Markets, name: str, value: object) -> list[Market]:
+    """Return the markets of the pair `value`, the perpetual last, from any venue listed here.
+
+    Raises:
+        RequestError: as in `pair_anywhere`.
+    """
+    listed, parsed = pair_anywhere(markets, name, value)
+    return listed.of_pair(parsed)
 
 
 def _unknown_pair(markets: Markets) -> RequestError:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tickerplant.market.candles import Candles
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
+    from tickerplant.market.series import Positions
 
 Row = TypeVar("Row")
 
@@ -70,19 +71,18 @@ class Periods(Struct, frozen=True):
         bars = candles.rows(self.length, self.start_ms, end_ms, self.limit)
         return bars[bars[:, OPEN_TIME] >= self.earliest_ms]
 
-    def positions(self, market: Market, field: str) -> list[tuple[int, int]]:
+    def positions(self, positions: Positions, field: str) -> list[tuple[int, int]]:
         """Return the beginnings of the periods, and a field of the positioning then.
 
         Oldest first, up to `limit`.
-
-        Raises:
-            RequestError: The source has not sent it.
         """
-        current_positioning(market)
-        rows = market.positions.column(
-            field, self.length_ms, self.start_ms, self.end_ms, self.limit
-        )
+        rows = positions.column(field, self.length_ms, self.start_ms, self.end_ms, self.limit)
         return [row for row in rows if row[0] >= self.earliest_ms]
+
+    def until(self, end_ms: int) -> Periods:
+        """Return the periods before `end_ms`."""
+        wanted_ms = end_ms if self.end_ms is None else self.end_ms + 1
+        return structs.replace(self, end_ms=min(wanted_ms, end_ms) - 1)
 
 
 def periods(
@@ -162,13 +162,9 @@ ALL = "ALL"
 CHOICES = (ALL, "CURRENT_QUARTER", "NEXT_QUARTER", "PERPETUAL")
 
 
-def contracts_of_type(markets: Markets, pair: str, contract_type: str) -> list[Market]:
-    """Return the contracts of a pair that have a type now, or all; empty if there are none."""
-    return [
-        market
-        for market in markets.of_pair(pair)
-        if contract_type in {ALL, market.instrument.contract_type}
-    ]
+def types_of(contract_type: str) -> tuple[str, ...]:
+    """Return the types that a choice means."""
+    return CHOICES[1:] if contract_type == ALL else (contract_type,)
 
 
 ONE_PAIR = Param("pair", "pair", pair, "The pair.", required=True)

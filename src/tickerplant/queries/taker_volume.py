@@ -21,8 +21,8 @@ from tickerplant.queries.statistics import (
     CONTRACT_CHOICE,
     ONE_PAIR,
     Periods,
-    contracts_of_type,
     statistic,
+    types_of,
 )
 from tickerplant.venue import COINM, USDM
 
@@ -92,8 +92,9 @@ def coin_taker_volume(
     """
     sums: defaultdict[int, tuple[int, ...]] = defaultdict(lambda: (0, 0, 0, 0))
     columns = (OPEN_TIME, VOLUME, TURNOVER, TAKER_BUY_VOLUME, TAKER_BUY_TURNOVER)
-    for market in contracts_of_type(markets, pair, contract_type):
-        for opened_ms, *numbers in requested.closed(market.candles)[:, columns].tolist():
+    found = (markets.candles(pair, each) for each in types_of(contract_type))
+    for _, candles in filter(None, found):
+        for opened_ms, *numbers in requested.closed(candles)[:, columns].tolist():
             added = zip(sums[opened_ms], numbers, strict=True)
             sums[opened_ms] = tuple(before + more for before, more in added)
     return (

@@ -10,11 +10,14 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from msgspec import structs
 
 from tickerplant.events import Delivered, FundingPaid, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import COUNT, Bars
+from tickerplant.market.history import Predecessor
 from tickerplant.market.tape import TIME_FIELD, Rows, trades
+from tickerplant.quarters import SINCE_MS, deliveries_ms, terms_until
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile
 from tickerplant.simulation.history_bars import (
     INDEX,
@@ -25,7 +28,7 @@ from tickerplant.simulation.history_bars import (
     with_ids_from,
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
-from tickerplant.simulation.instruments import DATED
+from tickerplant.simulation.instruments import DATED, new_dated
 from tickerplant.simulation.open_interest import PastPositions
 from tickerplant.simulation.past_series import PriceBarHistory, TradedSeries
 from tickerplant.simulation.past_trades import PastTrades
@@ -134,6 +137,20 @@ class SimulatedHistory:
     def deliveries(self) -> tuple[Delivered, ...]:
         """Return the settlements of the pair's dated contracts since the listing."""
         return deliveries(self.inputs) if self.inputs.instrument.pair in _DATED else ()
+
+    def predecessors(self, contract_type: str) -> list[Predecessor]:
+        """Return the pair's contracts that had a type and have it no more, oldest first."""
+        inputs, before = self.inputs, self.inputs.instrument
+        if (before.base_asset, contract_type) not in DATED:
+            return []
+        price = round(inputs.contract_profile.price * 10**before.price.decimals)
+        found = []
+        for from_ms, until_ms, due_ms in terms_until(contract_type, inputs.start_ms):
+            listed_ms = max(deliveries_ms(due_ms - 1)[0], SINCE_MS["NEXT_QUARTER"])
+            contract = new_dated(before, "CURRENT_QUARTER", min(listed_ms, from_ms), due_ms)
+            past = structs.replace(inputs, instrument=contract, last_price=price)
+            found.append(Predecessor(contract, SimulatedHistory(past), from_ms, until_ms))
+        return found
 
     @property
     def positions(self) -> PastPositions:

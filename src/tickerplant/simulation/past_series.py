@@ -86,7 +86,10 @@ class PriceSeries(Series):
     """
 
     def __init__(self, inputs: HistoryInputs, price: str) -> None:
-        super().__init__((inputs, price), inputs.listed_ms(MINUTE_MS), inputs.path.day_ms)
+        # A contract that was delivered before is drawn to the end of that day.
+        ended_ms = -(-inputs.instrument.delivery_date_ms // DAY_MS) * DAY_MS
+        ends_ms = min(inputs.path.day_ms, ended_ms)
+        super().__init__((inputs, price), inputs.listed_ms(MINUTE_MS), ends_ms)
         self.inputs = inputs
         self.price = price
         self._path = PathSeries(inputs.path)
@@ -109,7 +112,7 @@ class PriceSeries(Series):
         row[0, VOLATILITY] = minutes[:, VOLATILITY].mean()
         row[0, HIGH], row[0, LOW] = minutes[:, HIGH].max(), minutes[:, LOW].min()
         row[0, CLOSE] = minutes[-1, CLOSE]
-        close = self._end_price() if span.stop == self.end_ms else None
+        close = self._end_price() if span.stop == self.inputs.path.day_ms else None
         return self._drawn(row, span.start, len(span), close)
 
     def split(self, parents: Ints, from_ms: int, length_ms: int, count: int) -> Ints:
@@ -152,7 +155,7 @@ class PriceSeries(Series):
 
     def _last_close(self) -> int | None:
         """Return the close of the last whole day; None if nothing follows that it must meet."""
-        if not self.days:
+        if not self.days or self.end_ms < self.inputs.path.day_ms:
             return None
         return int(self.part(self.rest)[0, OPEN]) if self.rest else self._end_price()
 

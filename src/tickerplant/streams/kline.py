@@ -90,10 +90,14 @@ def candle_row(candles: Candles, event: Event, interval: str) -> list[int] | Non
 
 
 def candle(
-    market: Market, event: Event, interval: str, symbol: str | UnsetType = UNSET
+    market: Market,
+    candles: Candles,
+    event: Event,
+    interval: str,
+    symbol: str | UnsetType = UNSET,
 ) -> Candle | None:
-    """Return the candle of the trades of `market` to send after `event`."""
-    row = candle_row(market.candles, event, interval)
+    """Return the candle of trades of `market` to send after `event`."""
+    row = candle_row(candles, event, interval)
     if row is None:
         return None
     instrument = market.instrument
@@ -120,7 +124,7 @@ def candle(
 
 def kline(market: Market, event: Event, now_ms: int, args: Args) -> KlineMessage | None:
     """Return the open candle, if it contains a trade, or the one that just closed."""
-    found = candle(market, event, args["interval"], market.symbol)
+    found = candle(market, market.candles, event, args["interval"], market.symbol)
     if found is None:
         return None
     return KlineMessage(event_time=now_ms, symbol=market.symbol, candle=found)
@@ -139,7 +143,7 @@ def continuous_kline(
     market: Market, event: Event, now_ms: int, args: Args
 ) -> ContinuousKlineMessage | None:
     """Return the open candle, if it contains a trade, or the one that just closed."""
-    found = candle(market, event, args["interval"])
+    found = candle(market, market.continuous_candles, event, args["interval"])
     if found is None:
         return None
     return ContinuousKlineMessage(
@@ -262,8 +266,9 @@ STREAMS = (
         build=continuous_kline,
         route="market",
         conflation=Conflation.NEWEST_CANDLE,
-        doc="The open candle of the present contract of this type: after a delivery it is "
-        "another contract, with its own history.  The ids in it are those of trades.",
+        doc="The open candle of the contract that is of this type: after a delivery it is another "
+        "contract, and a candle that began before has the trades of both.  The ids in it are those of "
+        "trades.",
     ),
     _price_stream(
         "<pair>@indexPriceKline_",
