@@ -76,10 +76,10 @@ def check_bars(series: TradedSeries, bars: Ints) -> None:
         )
         assert ((fills <= trades) & (trades <= steps)).all()
         assert ((fills == 0) == (steps == 0)).all()
-        least, most = steps * bars[:, LOW], steps * bars[:, HIGH]
-        if inverse is not None:  # a turnover is rounded
-            least, most = steps * inverse / bars[:, HIGH] - 4, steps * inverse / bars[:, LOW] + 4
-        assert ((least <= turnovers) & (turnovers <= most)).all()
+        prices = bars[:, (LOW, HIGH)] if inverse is None else inverse / bars[:, (HIGH, LOW)]
+        rounding = 0 if inverse is None else 4
+        assert (steps * prices[:, 0] - rounding <= turnovers).all()
+        assert (turnovers <= steps * prices[:, 1] + rounding).all()
 
 
 def test_every_bar_is_the_sum_of_those_that_it_is_split_into(series: TradedSeries) -> None:
