@@ -16,6 +16,7 @@ from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.open_interest import (
+    EXACT_DAYS,
     RANDOM_SHARE,
     SHARES,
     TARGETED_SHARE,
@@ -66,9 +67,14 @@ def test_open_interest_never_changed_by_more_than_was_traded(symbol: str, seed: 
     rows = held(past)
     before = past.bars(POSITIONING_PERIOD_MS, next(iter(rows)) // DAY_MS * DAY_MS, past.ends_ms)
     fives = volumes(np.concatenate([before, past.day]), POSITIONING_PERIOD_MS)
-    steps = steps_of(rows, POSITIONING_PERIOD_MS)
+    quarters = volumes(np.concatenate([before, past.day]), 15 * MINUTE_MS)
+    for time_ms, step in steps_of(rows, 15 * MINUTE_MS).items():
+        assert step <= quarters[time_ms]
+    exact_ms = (past.ends_ms // DAY_MS - EXACT_DAYS) * DAY_MS
+    late = {time_ms: held for time_ms, held in rows.items() if time_ms >= exact_ms}
+    steps = steps_of(late, POSITIONING_PERIOD_MS)
     compared = [(step, fives[time_ms]) for time_ms, step in steps.items() if time_ms in fives]
-    assert len(compared) == len(steps) > 29 * 288
+    assert len(compared) == len(steps) > EXACT_DAYS * 288
     assert all(step <= volume for step, volume in compared)
     assert sum(step > 0 for step, _ in compared) > len(compared) / 2, "it changes"
     last_ms = [*rows][-1]

@@ -29,6 +29,7 @@ from tickerplant.simulation.history_pieces import Floats, Ints
 from tickerplant.simulation.past_series import TradedSeries
 from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.simulation.smooth_noise import SmoothNoise, smooth_noise
+from tickerplant.units import DAY_MS
 
 OPEN_INTEREST_DAYS = 0.55
 """Usual open interest, relative to the volume of an ordinary day."""
@@ -115,6 +116,8 @@ def adl_risk(long_accounts: int) -> str:
 
 ANY_ID = 0
 """Any trade id: the traded quantity does not depend on it."""
+EXACT_DAYS = 6
+"""Whole days before the last 24 hours whose volumes are known for every five minutes."""
 MAX_CACHED_CONTRACTS = 1_024
 """Contracts whose `past_steps` are cached: 35 kB each, 69 kB from 2^32 steps on."""
 SHARES = ("long_accounts", "top_long_accounts", "top_long_positions")
@@ -228,21 +231,29 @@ def _chances(inputs: HistoryInputs, count: int) -> Floats:
 
 
 def _traded_steps(inputs: HistoryInputs, times_ms: range) -> Ints:
-    """Return the steps traded in the five minutes from each time, up to the start."""
+    """Return the steps traded in the five minutes from each time, up to the start.
+
+    Before the last `EXACT_DAYS`, five minutes are a third of a quarter of an hour.
+    """
     traded = np.zeros(len(times_ms), dtype=np.int64)
     if not len(times_ms):
         return traded
     step, day = inputs.instrument.step_size, day_bars(inputs)
     recent = recent_trades(inputs, ANY_ID)
     recent = recent[recent["trade_time_ms"] < publish_time_ms(inputs)]
-    parts = [
-        (rows[:, OPEN_TIME], rows[:, BUY_STEPS] + rows[:, SELL_STEPS])
-        for _, rows in TradedSeries(inputs).pieces(
-            POSITIONING_PERIOD_MS, times_ms.start, inputs.path.day_ms
-        )
-    ]
-    parts.append((day[:, OPEN_TIME], day[:, VOLUME] // step))
+    parts = [(day[:, OPEN_TIME], day[:, VOLUME] // step)]
     parts.append((recent["trade_time_ms"], recent["quantity"] // step))
+    border_ms = max(times_ms.start, (inputs.path.day_ms // DAY_MS - EXACT_DAYS) * DAY_MS)
+    quarter_ms = 3 * POSITIONING_PERIOD_MS
+    for length_ms, from_ms, until_ms in (
+        (quarter_ms, times_ms.start // quarter_ms * quarter_ms, border_ms),
+        (POSITIONING_PERIOD_MS, border_ms, inputs.path.day_ms),
+    ):
+        for each_ms, rows in TradedSeries(inputs).pieces(length_ms, from_ms, until_ms):
+            count = -(-each_ms // POSITIONING_PERIOD_MS)
+            since_ms = rows[:, OPEN_TIME, None] + np.arange(count) * POSITIONING_PERIOD_MS
+            steps = (rows[:, BUY_STEPS] + rows[:, SELL_STEPS]) // count
+            parts.append((since_ms.ravel(), np.repeat(steps, count)))
     for since_ms, steps in parts:
         slots = (since_ms - times_ms.start) // POSITIONING_PERIOD_MS
         inside = slots >= 0
