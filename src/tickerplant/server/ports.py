@@ -34,9 +34,6 @@ if TYPE_CHECKING:  # loads cryptography, only where TLS is served
 TICK_MS = 1_000
 """How often the deadlines of connections are checked."""
 STOP_POLL_S = 0.01
-LOOPBACK_IPV6 = "::1"
-PICKED_PORTS = 8
-"""How many ports are picked before one that is not free at all addresses is an error."""
 MAX_KERNEL_BYTES = 1 << 17
 """Data of a connection that the system takes beyond what is on its way to the client."""
 
@@ -306,7 +303,7 @@ def hosts_of(host: Hosts) -> tuple[str, ...]:
 
 
 def listening_sockets(
-    venue: Venue, host: Hosts, port: int, *, is_shared: bool = False, attempts: int = PICKED_PORTS
+    venue: Venue, host: Hosts, port: int, *, is_shared: bool = False, attempts: int = 8
 ) -> list[socket.socket]:
     """Return listening sockets for the port of a venue, which do not block: one for each address.
 
@@ -325,12 +322,9 @@ def listening_sockets(
     number, option = port, f"--{venue.name}-port"
     for (family, address), name in _addresses(hosts_of(host)).items():
         try:
-            sock = socket.create_server(
-                (address[0], number, *address[2:]),
-                family=family,
-                backlog=BACKLOG,
-                reuse_port=is_shared,
-            )
+            place = (address[0], number, *address[2:])
+            sockets.append(bound_socket(family, place, is_shared=is_shared))
+            sockets[-1].listen(BACKLOG)
         except OSError as error:
             for each in sockets:
                 each.close()
@@ -344,18 +338,39 @@ def listening_sockets(
                 raise ConfigError(option, port, expected) from None
             if error.errno in {errno.EACCES, errno.EPERM}:
                 raise ConfigError(option, port, f"a port this user may open ({error})") from None
-            lacks = family is socket.AF_INET6 and not _is_here(family, (LOOPBACK_IPV6, 0))
+            lacks = family is socket.AF_INET6 and not _is_here(family, ("::1", 0))
             expected = f"an address of this machine{', which has no IPv6' * lacks} ({error})"
             raise ConfigError("--host", name, expected) from None
+        number = sockets[-1].getsockname()[1]
+    return sockets
+
+
+def bound_socket(
+    family: socket.AddressFamily, address: Any, *, is_shared: bool = False
+) -> socket.socket:
+    """Return a socket that is bound, does not block, and has the options of its connections.
+
+    Raises:
+        OSError: the address cannot be used, or the system has no socket.
+    """
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family is socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         # Accepted connections inherit it; without it, small messages wait for each other.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # What waits for a client that does not read waits here, where it is shared and bounded.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_KERNEL_BYTES)
         sock.setblocking(False)
-        sockets.append(sock)
-        number = sock.getsockname()[1]
-    return sockets
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _addresses(hosts: Sequence[str]) -> dict[tuple[socket.AddressFamily, Any], str]:
@@ -377,19 +392,15 @@ def _addresses(hosts: Sequence[str]) -> dict[tuple[socket.AddressFamily, Any], s
             found.setdefault((family, address), host)
             if address[0] == ANY_IPV6:
                 found.setdefault((socket.AF_INET, (ANY_IPV4, 0)), host)
-    covered = {family for family, address in found if address[0] in {ANY_IPV4, ANY_IPV6}}
-    return {
-        (family, address): host
-        for (family, address), host in found.items()
-        if family not in covered or address[0] in {ANY_IPV4, ANY_IPV6}
-    }
+    covering = {each: host for each, host in found.items() if each[1][0] in {ANY_IPV4, ANY_IPV6}}
+    covered = {family for family, _ in covering}
+    return covering | {each: host for each, host in found.items() if each[0] not in covered}
 
 
 def _is_here(family: socket.AddressFamily, address: Any) -> bool:
     """Return whether this machine has an address."""
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
-            sock.bind(address)
+        bound_socket(family, address).close()
     except OSError:
         return False
     return True

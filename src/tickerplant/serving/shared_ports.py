@@ -8,21 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from tickerplant.server.listener import main_address
-from tickerplant.server.ports import Hosts, address_text, listening_sockets, refuse_equal
+from tickerplant.server.ports import (
+    Hosts,
+    address_text,
+    bound_socket,
+    listening_sockets,
+    refuse_equal,
+)
 from tickerplant.venue import Venue
 
 Sockets: TypeAlias = Mapping[str, Sequence[socket.socket]]
 """The listening sockets of one worker, by the name of the venue."""
-
-_SHARED = (
-    (socket.SOL_SOCKET, socket.SO_REUSEADDR),
-    (socket.SOL_SOCKET, socket.SO_REUSEPORT),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY),
-)
-_OPTIONS = {
-    socket.AF_INET: _SHARED,
-    socket.AF_INET6: (*_SHARED, (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)),
-}
 
 
 class SharedPorts:
@@ -74,15 +70,10 @@ class SharedPorts:
             OSError: the system has none.
         """
         sockets: dict[str, list[socket.socket]] = {name: [] for name in self._addresses}
-        places = [(name, *each) for name, found in self._addresses.items() for each in found]
         try:
-            for name, family, address in places:
-                sock = socket.socket(family, socket.SOCK_STREAM)
-                sockets[name].append(sock)
-                for level, option in _OPTIONS[family]:
-                    sock.setsockopt(level, option, 1)
-                sock.setblocking(False)
-                sock.bind(address)
+            for name, addresses in self._addresses.items():
+                for each in addresses:
+                    sockets[name].append(bound_socket(*each, is_shared=True))
         except BaseException:
             close_all(sockets)
             raise
