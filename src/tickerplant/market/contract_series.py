@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from msgspec import Struct
@@ -12,14 +12,11 @@ from tickerplant.instrument import LARGEST, Instrument
 from tickerplant.market.bar_arrays import NO_BARS, ClosedMinutes, between
 from tickerplant.market.bars import OPEN_TIME, Bar, Bars
 from tickerplant.market.candles import Candles, LiveMinutes, PriceBars
-from tickerplant.market.history import MarketHistory
+from tickerplant.market.history import MarketHistory, Predecessor
 from tickerplant.market.interval import LENGTHS_MS
 from tickerplant.market.minutes import PriceMinutes
 from tickerplant.market.series import Positions
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
-
-if TYPE_CHECKING:
-    from tickerplant.market.market import Market
 
 DATED_TYPES = ("CURRENT_QUARTER", "NEXT_QUARTER")
 RETAINED_CONTRACTS = 8
@@ -45,6 +42,17 @@ class Stretch(Struct, eq=False):
     until_ms: int = LARGEST
 
 
+class Listed(Protocol):
+    """The market of a contract that has a type."""
+
+    kept: Contract
+    series: ContractSeries | None
+
+    def predecessors(self, contract_type: str) -> Sequence[Predecessor]:
+        """Return the pair's contracts that had a type and have it no more, oldest first."""
+        ...
+
+
 class ContractSeries:
     """The contracts that have or had one type on a pair, one after the other.
 
@@ -56,16 +64,16 @@ class ContractSeries:
     def __init__(
         self, contract_type: str, former: Callable[[Instrument, MarketHistory], Contract]
     ) -> None:
-        self.present: Market | None = None
+        self.present: Listed | None = None
         """The contract that has the type now."""
         self._type = contract_type
         self._former = former
-        self._first: Market | None = None
+        self._first: Listed | None = None
         """The first contract of this run, until its predecessors are known."""
         self._earlier: list[Stretch] = []
         self._live: list[Stretch] = []
 
-    def begin(self, market: Market, minute_ms: int) -> None:
+    def begin(self, market: Listed, minute_ms: int) -> None:
         """Continue with a contract that has the type from `minute_ms` on."""
         self.end(minute_ms)
         if not self._live:
