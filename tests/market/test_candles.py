@@ -278,6 +278,24 @@ def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval
     assert candles.running(interval) == after[-1].tolist()
 
 
+def test_short_candles_end_before_the_minutes_that_are_gone_or_begin_after_them() -> None:
+    now_ms = START_MS + 7 * HOUR_MS + 12_345
+    history = History(now_ms)
+    minutes = Minutes(BTCUSDT.turnover, now_ms)
+    candles = Candles(minutes)
+    minutes.load(history.day)
+    candles.load(history)
+    before = candles.rows("15m", None, history.ends_ms - 15 * MINUTE_MS - 1, 500).tolist()
+    for day in range(1, RETAINED_MINUTES // 1440 + 2):
+        minutes.close_minutes(now_ms // MINUTE_MS * MINUTE_MS + day * DAY_MS)
+    kept_ms = int(minutes.closed.rows[0, OPEN_TIME])
+    for end_ms in (before[-1][OPEN_TIME], history.ends_ms, kept_ms - 1):
+        assert candles.rows("15m", None, end_ms, 500).tolist() == before
+    assert candles.rows("15m", before[9][OPEN_TIME], None, EVERYTHING).tolist() == before[9:]
+    for start_ms, limit in ((None, EVERYTHING), (kept_ms, 5), (history.ends_ms, 5)):
+        assert candles.rows("15m", start_ms, None, limit)[0, OPEN_TIME] == kept_ms
+
+
 @given(
     st.sampled_from(INTERVALS),
     st.none() | st.integers(-3, 70),

@@ -119,5 +119,6 @@ def test_numbers_are_drawn_at_any_place_and_totals_are_spread_exactly() -> None:
     assert ((every > 0) & (every < 1)).all()
     assert abs(every.mean() - 0.5) < 0.05
     totals = np.array([0, 1, 7, 10**15 + 1])
-    assert (spread_out(totals, every[:4]).sum(axis=1) == totals).all()
+    for weights in (every[:4], np.zeros((4, 8))):
+        assert (spread_out(totals, weights).sum(axis=1) == totals).all()
     assert PIECES.max_bytes <= 12_000_000

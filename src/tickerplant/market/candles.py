@@ -96,9 +96,10 @@ class Candles:
         begins_ms = self._live_ms(interval)
         if history is not None and not self._is_cut(interval):
             begins_ms = history.begins_ms
-        elif history is not None and (until_ms if start_ms is None else start_ms + 1) <= begins_ms:
-            begins_ms = history.begins_ms
-            until_ms = min(until_ms, open_time(interval, history.ends_ms))
+        elif history is not None:
+            ends_ms = open_time(interval, history.ends_ms)
+            if until_ms <= begins_ms if start_ms is None else start_ms < ends_ms:
+                begins_ms, until_ms = history.begins_ms, min(until_ms, ends_ms)
         if start_ms is None:
             first_ms = max(until_ms - width_ms, open_time(interval, begins_ms))
             return self._within(interval, first_ms, until_ms)[-limit:]
