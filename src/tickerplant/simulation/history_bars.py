@@ -11,7 +11,6 @@ from __future__ import annotations
 from functools import lru_cache
 from math import log
 from random import Random
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,16 +73,13 @@ def turnovers(
 ) -> Ints:
     """Draw turnovers whose average price lies between low and high."""
     places = generator.uniform(*AVERAGE_PLACES, len(volumes))
-    return turnovers_at(instrument, volumes, lows + (highs - lows) * places)
-
-
-def turnovers_at(instrument: Instrument, volumes: Ints, prices: NDArray[Any]) -> Ints:
-    """Return the turnovers of volumes at average prices."""
-    scale = float(instrument.contract_size) * 10.0 ** (RATE_DECIMALS + instrument.price.decimals)
-    found: Ints = volumes * np.round(prices).astype(np.int64)
-    return (
-        np.round(volumes * scale / prices).astype(np.int64) if instrument.venue.inverse else found
-    )
+    prices = lows + (highs - lows) * places
+    if instrument.venue.inverse:
+        scale = float(instrument.contract_size) * 10.0 ** (
+            RATE_DECIMALS + instrument.price.decimals
+        )
+        return np.round(volumes * scale / prices).astype(np.int64)
+    return volumes * np.clip(np.round(prices).astype(np.int64), lows, highs)
 
 
 def bought(generator: np.random.Generator, instrument: Instrument, volumes: Ints) -> Ints:
@@ -125,26 +121,38 @@ def day_bars(inputs: HistoryInputs) -> Bars:
     bars[:, OPEN_TIME] = edges_ms[:-1]
     prices = along(path, inputs.index_units, inputs.premium.at(edges_ms))
     _set_prices(bars, *(on_ticks(inputs, each) for each in prices))
+    bars[:, COUNT] = counts
+    _fit_few_trades(bars)
     random = Random(f"{inputs.name} day")
     generator = np.random.default_rng(random.getrandbits(64))
     traded = volumes(
         generator, instrument, inputs.contract_profile, counts / TRADES_PER_ORDER, bars[:, CLOSE]
     )
     traded = np.maximum(traded, counts * instrument.step_size)
-    bars[:, COUNT] = counts
     bars[:, VOLUME] = traded
     bars[:, TURNOVER] = turnovers(generator, instrument, traded, bars[:, LOW], bars[:, HIGH])
-    bars[:, TAKER_BUY_VOLUME] = bought(generator, instrument, traded)
+    parts = bought(generator, instrument, traded)
+    parts = np.where(counts == 1, np.where(2 * parts < traded, 0, traded), parts)
+    bars[:, TAKER_BUY_VOLUME] = parts
     share = bars[:, TAKER_BUY_VOLUME] / np.maximum(traded, 1)
     bars[:, TAKER_BUY_TURNOVER] = np.floor(bars[:, TURNOVER] * share)
     set_ids(bars, np.cumsum(counts) - counts.sum() - counts)
-    fill_quiet_bars(bars)
-    after = np.flatnonzero((counts[:-1] == 0) & (counts[1:] > 0)) + 1
-    bars[after, OPEN] = bars[after - 1, CLOSE]
-    bars[:, HIGH] = np.maximum(bars[:, HIGH], bars[:, OPEN])
-    bars[:, LOW] = np.minimum(bars[:, LOW], bars[:, OPEN])
-    _fit_few_trades(bars, instrument)
     return bars
+
+
+def _fit_few_trades(bars: Bars) -> None:
+    """Let minutes have no more prices than their trades can have, and open where another closed.
+
+    With less than three trades they repeat the previous close, with three they have no wick and with
+    four only one.
+    """
+    fill_quiet_bars(bars, 3)
+    bars[1:, OPEN] = bars[:-1, CLOSE]
+    count, ends = bars[:, COUNT], bars[:, [OPEN, CLOSE]]
+    upper, lower = ends.max(axis=1), ends.min(axis=1)
+    bars[:, HIGH] = np.where(count == 3, upper, np.maximum(bars[:, HIGH], upper))
+    cut = (count == 3) | (count == 4) & (bars[:, HIGH] > upper)
+    bars[:, LOW] = np.where(cut, lower, np.minimum(bars[:, LOW], lower))
 
 
 def set_ids(bars: Bars, first_ids: Ints) -> None:
@@ -197,30 +205,12 @@ def trade_counts(
     return generator.poisson(usual * np.minimum(activity_level, BUSIEST)).astype(np.int64)
 
 
-def fill_quiet_bars(bars: Bars) -> Bars:
-    """Let bars without trades repeat the previous close."""
-    quiet: NDArray[np.bool_] = bars[:, COUNT] == 0
-    if quiet.any():
-        last_traded = np.maximum.accumulate(np.where(quiet, 0, np.arange(len(bars))))
-        bars[quiet, OPEN : CLOSE + 1] = bars[last_traded, CLOSE, None][quiet]
+def fill_quiet_bars(bars: Bars, least: int = 1) -> Bars:
+    """Let bars with fewer than `least` trades repeat the previous close."""
+    quiet: NDArray[np.bool_] = bars[:, COUNT] < least
+    last_busy = np.maximum.accumulate(np.where(quiet, 0, np.arange(len(bars))))
+    bars[quiet, OPEN : CLOSE + 1] = bars[last_busy[quiet], CLOSE, None]
     return bars
-
-
-def _fit_few_trades(bars: Bars, instrument: Instrument) -> None:
-    """Let bars of up to three trades have no more prices, and one trade be bought or sold."""
-    few = bars[(bars[:, COUNT] > 0) & (bars[:, COUNT] < 4)]
-    one = few[:, COUNT] == 1
-    few[one, HIGH : CLOSE + 1] = few[one, OPEN, None]
-    upper, lower = (edge(few[:, OPEN], few[:, CLOSE]) for edge in (np.maximum, np.minimum))
-    few[:, LOW] = np.where((few[:, COUNT] < 3) | (few[:, HIGH] > upper), lower, few[:, LOW])
-    few[:, HIGH] = np.where(few[:, COUNT] < 3, upper, few[:, HIGH])
-    bounds = [turnovers_at(instrument, few[:, VOLUME], few[:, each]) for each in (LOW, HIGH)]
-    few[:, TURNOVER] = np.clip(few[:, TURNOVER], np.minimum(*bounds), np.maximum(*bounds))
-    share = few[:, TAKER_BUY_VOLUME] / few[:, VOLUME]
-    share[one] = share[one] >= 0.5
-    few[:, TAKER_BUY_VOLUME] = np.where(one, few[:, VOLUME] * share, few[:, TAKER_BUY_VOLUME])
-    few[:, TAKER_BUY_TURNOVER] = np.floor(few[:, TURNOVER] * share)
-    bars[(bars[:, COUNT] > 0) & (bars[:, COUNT] < 4)] = few
 
 
 SECOND_MS = 1000

@@ -1,7 +1,8 @@
-"""Single trades of minutes that are known as bars by side, drawn for many minutes at once.
+"""Single trades of minutes that are known by side, drawn for several minutes at once.
 
-They agree with their bars in prices, counts, volumes, ids and aggregates; of a side with `FREE`
-fills or more, the turnover agrees to the unit (COIN-M: to one contract at the next tick).
+They agree with their minutes in prices, counts, volumes, ids and aggregates, and in the turnovers
+of sides with `FREE` fills or more; those of a COIN-M contract, whose trades are rounded one by one,
+are near.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tickerplant.simulation.bar_splits import (
     FIRST_AGGREGATE,
     FIRST_TRADE,
     FREE,
+    SELL_FILLS,
     few_prices,
     few_sizes,
 )
@@ -29,27 +31,26 @@ from tickerplant.simulation.history_pieces import Floats, Ints, draws, normals, 
 from tickerplant.units import MINUTE_MS
 
 PAST_ROW = np.dtype([*TRADE_ROW.descr, ("aggregate_id", "<i8")])
-"""A trade with the aggregate that contains it."""
+"""A trade, and the aggregate that contains it."""
 SIZE_SPREAD = 1.1
-"""Standard deviation of the logarithm of a fill's size, beside that of its exponential part."""
+"""Standard deviation of the logarithm of a fill's size, beside its exponential part."""
 CROWD = 200
-"""Neighbours of one side and price, each `WINDOW_MS` apart, that a minute has room for."""
+"""Neighbours of one side and price, each `WINDOW_MS` apart, that have room in a minute."""
 
 
-def draw_trades(name: str, bars: Ints, inverse_value: float | None) -> Rows:
+def draw_trades(name: str, bars: Ints, inverse: float | None) -> Rows:
     """Return the trades of consecutive minutes: rows as in `PAST_ROW`, in ticks and steps.
 
     Args:
-        name: Prefix of the names of the random numbers.
-        bars: The minutes, with the columns of `SIDED_COLUMNS`; their ids are the absolute ones.
-        inverse_value: COIN-M: the turnover of one step at a price of one tick.
+        name: The prefix of the names of random numbers.
+        bars: The minutes, rows as in `SIDED_COLUMNS` with absolute ids.
+        inverse: COIN-M: the turnover of one step at a price of one tick.
     """
-    bars = bars[bars[:, BUY_FILLS] + bars[:, BUY_FILLS + 1] > 0]
+    bars = bars[bars[:, BUY_FILLS] + bars[:, SELL_FILLS] > 0]
     if not len(bars):
         return np.empty(0, PAST_ROW)
-    fills = _Fills(name, bars, inverse_value)
-    prices, forced = _walk(fills)
-    prices, sizes, counts = _sizes(fills, prices, forced)
+    fills = _Fills(name, bars, inverse)
+    prices, sizes, counts = _sizes(fills, *_walk(fills))
     rows = np.empty(counts.sum(), PAST_ROW)
     fill = np.repeat(np.arange(len(counts)), counts)
     rows["trade_id"] = bars[0, FIRST_TRADE] + np.arange(len(rows))
@@ -57,142 +58,104 @@ def draw_trades(name: str, bars: Ints, inverse_value: float | None) -> Rows:
     rows["price"] = prices[fill]
     rows["quantity"] = _parts(name, int(bars[0, FIRST_TRADE]), sizes, counts, fill)
     rows["trade_time_ms"] = _times(fills, prices)[fill]
-    rows["buyer_is_maker"] = ~fills.bought[fill]
+    rows["buyer_is_maker"] = fills.side[fill] % 2 == 1
     rows["rpi"] = False
     return rows
 
 
 class _Fills:
-    """The fills of some minutes in the order of time, and the sides that have them.
+    """The fills of some minutes in the order of time.
 
-    Each minute has two sides: the leading one, which has more fills, and the first and the last.
+    Each minute has two sides, buyers and sellers. The leading side has more fills, and the first and
+    the last of the minute.
     """
 
-    def __init__(self, name: str, bars: Ints, inverse_value: float | None) -> None:
+    def __init__(self, name: str, bars: Ints, inverse: float | None) -> None:
         self.bars = bars
-        self.inverse_value = inverse_value
-        buyers_lead = bars[:, BUY_FILLS] >= bars[:, BUY_FILLS + 1]
-        self.chosen = np.column_stack([1 - buyers_lead, buyers_lead]).astype(np.int64)
-        """Of each side, in the order of sides, how far its columns are behind those of buyers."""
-        self.of_side = self.column(BUY_FILLS)
-        """Number of fills of each side."""
-        self.steps, self.turnover = self.column(BUY_STEPS), self.column(BUY_TURNOVER)
-        self.side_first = np.cumsum(self.of_side) - self.of_side
-        lead = self.of_side[::2]
-        of_minute = lead + self.of_side[1::2]
-        self.first = self.side_first[::2]
+        self._inverse = inverse
+        self.of_side = bars[:, BUY_FILLS : BUY_FILLS + 2].ravel()
+        """The number of fills of each side."""
+        self.first_of_side = np.cumsum(self.of_side) - self.of_side
+        self.leader = 2 * np.arange(len(bars)) + (bars[:, BUY_FILLS] < bars[:, SELL_FILLS])
+        """The leading side of each minute."""
+        self.lead = self.of_side[self.leader]
+        count = self.of_side.reshape(-1, 2).sum(axis=1)
+        self.first = np.cumsum(count) - count
         """The first fill of each minute."""
-        self.last = self.first + of_minute - 1
-        self.minute = np.repeat(np.arange(len(bars)), of_minute)
+        self.minute = np.repeat(np.arange(len(bars)), count)
         self.numbers = draws(f"{name} fills", int(bars[0, FIRST_AGGREGATE]), len(self.minute))
-        """Eight random numbers of each."""
-        number = np.arange(len(self.minute)) - self.first[self.minute]
-        leads, leading = lead[self.minute], number < lead[self.minute]
-        # Neighbours of one side and price are one aggregate if they stand too near each other.
-        rest = np.maximum(np.where(leading, leads - 1, of_minute[self.minute] - leads), 1)
-        even = np.where(leading, number, number - leads + 0.5) / rest
-        is_flat = bars[:, HIGH] == bars[:, LOW]
-        places = np.where(is_flat[self.minute], even, self.numbers[:, 0])
-        places[leading & (number == leads - 1)] = 2
-        places[leading & (number == 0)] = -1
-        leading = leading[np.argsort(4 * self.minute + places, kind="stable")]
-        self.bought = leading == buyers_lead[self.minute]
-        self.side = 2 * self.minute + ~leading
+        """Eight random numbers of each fill."""
+        number, lead = np.arange(len(self.minute)) - self.first[self.minute], self.lead[self.minute]
+        leads, rest = number < lead, np.maximum(count[self.minute] - lead, 1)
+        # Fills of one price alternate as far as they can: those of one side would be one aggregate.
+        even = np.where(leads, number / np.maximum(lead - 1, 1), (number - lead + 0.5) / rest)
+        is_flat = (bars[:, HIGH] == bars[:, LOW])[self.minute]
+        places = np.where(is_flat, even, self.numbers[:, 0])
+        places[leads & (number == lead - 1)] = 2
+        places[leads & (number == 0)] = -1
+        self.leads = leads[np.argsort(4 * self.minute + places, kind="stable")]
+        """Whether each is of the leading side."""
+        leader = self.leader[self.minute]
+        self.side = np.where(self.leads, leader, leader ^ 1)
         self.by_side = np.argsort(self.side, kind="stable")
         """The fills of the first side, of the second and so on."""
-        self.rank = np.empty(len(self.side), dtype=np.int64)
+        self.rank = np.empty_like(number)
         """The number of each fill among those of its side."""
-        self.rank[self.by_side] = np.arange(len(self.side)) - np.repeat(
-            self.side_first, self.of_side
-        )
+        self.rank[self.by_side] = np.arange(len(number)) - self.first_of_side[np.sort(self.side)]
 
-    @property
-    def average(self) -> Floats:
-        """The average price of each side, in ticks."""
-        if self.inverse_value is None:
-            return self.turnover / np.maximum(self.steps, 1)
-        return self.inverse_value * self.steps / np.maximum(self.turnover, 1)
+    def sides(self, column: int) -> Ints:
+        """Return a number of each side; `column` is that of the buyers."""
+        return self.bars[:, column : column + 2].ravel()
 
     def value(self, prices: NDArray[Any]) -> Floats:
-        """Return the turnover of one step at many prices, and also the prices of many turnovers."""
-        return prices.astype(float) if self.inverse_value is None else self.inverse_value / prices
-
-    def column(self, of_buyers: int) -> Ints:
-        """Return a number of each side, from the column of the buyers' ones."""
-        return self.bars[np.arange(len(self.bars))[:, None], of_buyers + self.chosen].ravel()
+        """Return the turnover of a step at each price, and also the price of each such turnover."""
+        return prices.astype(float) if self._inverse is None else self._inverse / prices
 
 
 def _walk(fills: _Fills) -> tuple[Ints, NDArray[np.bool_]]:
-    """Return a price of each fill, and which of them the bars demand."""
+    """Return a price of each fill, and which of them the minutes demand."""
     bars, minute, numbers = fills.bars, fills.minute, fills.numbers
-    opens, highs, lows, closes = (bars[:, each] for each in (OPEN, HIGH, LOW, CLOSE))
-    lead, other = fills.of_side[::2], fills.of_side[1::2]
-    free = np.flatnonzero(lead >= FREE)
-    reach = (highs - lows)[minute]
+    low, high = bars[minute, LOW], bars[minute, HIGH]
+    free = np.flatnonzero(fills.lead >= FREE)
     # The leading side opens, reaches both extremes in a random order, and closes.
-    own, place = lead[free], numbers[fills.first[free]]
-    top = (place[:, 5] * (own - 2)).astype(np.int64)
-    bottom = (place[:, 6] * (own - 3)).astype(np.int64)
-    bottom += bottom >= top
-    of_lead = fills.side_first[2 * free] + 1
-    knots = np.concatenate(
-        [
-            fills.first[free],
-            fills.by_side[of_lead + top],
-            fills.by_side[of_lead + bottom],
-            fills.last[free],
-        ]
+    inner, place = fills.lead[free] - 2, numbers[fills.first[free]]
+    top, bottom = (
+        (place[:, 5] * inner).astype(np.int64),
+        (place[:, 6] * (inner - 1)).astype(np.int64),
     )
-    values = np.concatenate([opens[free], highs[free], lows[free], closes[free]])
-    order = np.argsort(knots)
-    line, walk = np.zeros(len(minute)), np.zeros(len(minute))
+    ranks = np.stack([0 * inner, 1 + top, 1 + bottom + (bottom >= top), inner + 1])
+    knots = fills.by_side[fills.first_of_side[fills.leader[free]] + ranks].ravel()
+    values = bars[free[:, None], [OPEN, HIGH, LOW, CLOSE]].T.ravel()
+    line = np.zeros(len(minute))
     if len(free):
-        everywhere, knots, values = np.arange(len(minute)), knots[order], values[order]
-        steps, _ = normals(numbers[:, 3], numbers[:, 4])
-        walk = np.cumsum(steps * reach / 2 / np.sqrt((lead + other)[minute]))
-        walk -= np.interp(everywhere, knots, walk[knots])
-        line = np.interp(everywhere, knots, values) - lows[minute]
+        every, order = np.arange(len(minute)), np.argsort(knots)
+        moves, _ = normals(numbers[:, 3], numbers[:, 4])
+        walk = np.cumsum(moves * (high - low) / 2 / np.sqrt(np.bincount(minute)[minute]))
+        line = np.interp(every, knots[order], (values - walk[knots])[order]) + walk - low
     # Buyers pay half a tick more; beyond an extreme the walk is reflected.
-    away = np.round(line + walk + np.where(fills.bought, 0.5, -0.5)).astype(np.int64)
-    prices = lows[minute] + reach - np.abs(away % np.maximum(2 * reach, 1) - reach)
+    away = np.round(line + np.where(fills.side % 2 == 0, 0.5, -0.5)).astype(np.int64)
+    prices = high - np.abs(away % np.maximum(2 * (high - low), 1) - (high - low))
     forced = np.zeros(len(minute), dtype=bool)
     forced[knots], prices[knots] = True, values
-    joined = _joined(fills, prices)
-    crowded = (np.bincount(minute[joined], minlength=len(bars)) > CROWD)[minute] & (reach > 0)
-    wrong = crowded & ((prices + np.arange(len(prices))) % 2 == 1) & ~forced
-    prices += np.where(wrong, np.where(prices < highs[minute], 1, -1), 0)
-    few = (fills.of_side < FREE)[fills.side]
-    some = few & (fills.side % 2 == 0)
-    prices[some] = few_prices(lead, bars)[minute[some], fills.rank[some]]
-    others = few & ~some
-    prices[others] = _against(fills, others)
-    return prices, forced | some
-
-
-def _against(fills: _Fills, which: NDArray[np.bool_]) -> Ints:
-    """Return prices of fills against a leading side, of a side that has few.
-
-    Where the leading side has no fill for an extreme, or for the close, they do; otherwise they are
-    about their average price.
-    """
-    minute, rank = fills.minute[which], fills.rank[which]
-    opens, highs, lows, closes = (fills.bars[minute, each] for each in (OPEN, HIGH, LOW, CLOSE))
-    lead = fills.of_side[::2][minute]
-    average = fills.average[fills.side[which]]
+    crowded = np.bincount(minute, _joined(fills, prices))[minute] > CROWD
+    wrong = crowded & (high > low) & ((prices + np.arange(len(prices))) % 2 == 1) & ~forced
+    prices += np.where(wrong, np.where(prices < high, 1, -1), 0)
+    few = fills.of_side[fills.side] < FREE
+    some = few & fills.leads
+    prices[some] = few_prices(fills.lead, bars)[minute[some], fills.rank[some]]
+    # A few fills against the leading side are at their average price, or beside it in turn.
+    steps, turnovers = fills.sides(BUY_STEPS), fills.sides(BUY_TURNOVER)
+    average = fills.value(turnovers / np.maximum(steps, 1) + (steps == 0))[fills.side]
     nearest = np.round(average)
-    prices = nearest + np.sign(average - nearest) * (rank % 2)
-    up, down = highs > np.maximum(opens, closes), lows < np.minimum(opens, closes)
-    prices = np.where((rank == 0) & (lead < 3) & up, highs, prices)
-    lowest = np.where((lead < 3) & up, rank == 1, (rank == 0) & ((lead < 3) | up)) & (lead < 4)
-    prices = np.where(lowest & down, lows, prices)
-    prices = np.where(lead == 1, closes, prices)
-    return np.clip(prices, lows, highs).astype(np.int64)
+    beside = np.clip(nearest + np.sign(average - nearest) * (fills.rank % 2), low, high)
+    return np.where(few & ~some, beside, prices).astype(np.int64), forced | some
 
 
 def _joined(fills: _Fills, prices: Ints) -> NDArray[np.bool_]:
     """Return which fills follow one of the same minute, side and price."""
-    same = (np.diff(prices) == 0) & (np.diff(fills.side) == 0)
-    return np.concatenate([[False], same])
+    joined: NDArray[np.bool_] = np.diff(prices, prepend=-1) == 0
+    joined &= np.diff(fills.side, prepend=-1) == 0
+    return joined
 
 
 def _sizes(fills: _Fills, prices: Ints, forced: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints]:
@@ -201,98 +164,86 @@ def _sizes(fills: _Fills, prices: Ints, forced: NDArray[np.bool_]) -> tuple[Ints
     Sizes are spread in the order of prices, so rounding moves the turnover by less than half a step
     between the lowest and the highest price: a fill of one step makes up for it by its own price.
     """
-    of_side, extra = fills.of_side, fills.steps - fills.of_side
+    of_side, place = fills.of_side, (fills.side, fills.rank)
     rows, columns = np.arange(len(of_side)), np.arange(of_side.max())
     inside, free = columns < of_side[:, None], of_side >= FREE
-    lows, highs = (np.repeat(fills.bars[:, each], 2) for each in (LOW, HIGH))
-    reach = highs - lows
+    low, high = (np.repeat(fills.bars[:, each], 2) for each in (LOW, HIGH))
 
-    def table(of_fills: NDArray[Any], rest: float) -> NDArray[Any]:
+    def table(of_fills: NDArray[Any], rest: NDArray[Any] | float) -> NDArray[Any]:
         """Return numbers of the fills in a row for each side."""
-        found = np.full(inside.shape, rest, of_fills.dtype)
-        found[fills.side, fills.rank] = of_fills
+        found = np.broadcast_to(rest, inside.shape).astype(of_fills.dtype)
+        found[place] = of_fills
         return found
 
-    heights = table(prices - fills.bars[fills.minute, LOW], 0)
+    table_prices = table(prices, low[:, None])
     fixed = table(forced, True) | ~free[:, None]
-    far = np.where(fixed, reach[:, None] + 1, np.abs(2 * heights - reach[:, None]))
-    settling = far.argmin(axis=1)
-    heights[rows[free], settling[free]] = reach[free] // 2
+    middle = (low + high) // 2
+    far = np.abs(table_prices - middle[:, None])
+    settling = np.where(fixed, np.inf, far).argmin(axis=1)
+    table_prices[rows[free], settling[free]] = middle[free]
     fixed[rows, settling] = True
-    others = rows[free & (rows % 2 == 1)]  # the leading sides reach both extremes already
-    for height, sign in ((reach, 1), (np.zeros_like(reach), -1)):
-        best = np.where(fixed, -1, 1 + reach[:, None] + sign * heights)[others].argmax(axis=1)
-        heights[others, best] = height[others]
-        fixed[others, best] = True
-    goal = fills.steps * (fills.average - lows)
-    for _ in range(2):  # too far above what few steps can average, then too far below
-        room = goal - reach / 20 * extra - (heights * (inside & fixed)).sum(axis=1)
-        loose = (heights * ~fixed).sum(axis=1)
-        part = np.clip(room / np.maximum(loose, 1), 0, 1)[:, None]
-        heights = reach[:, None] - np.where(fixed, heights, (heights * part).astype(np.int64))
-        goal = fills.steps * reach - goal
-    values = fills.value(lows[:, None] + heights) - fills.value(lows)[:, None]
-    missing = fills.turnover - fills.steps * fills.value(lows)
-    goal = (missing - (values * inside).sum(axis=1)) / np.maximum(extra, 1)
+    led = np.setdiff1d(rows[free], fills.leader)  # the leading sides reach both extremes already
+    for extreme in (low, high):
+        best = np.where(fixed, np.inf, np.abs(table_prices - extreme[:, None]))[led].argmin(axis=1)
+        table_prices[led, best] = extreme[led]
+        fixed[led, best] = True
+    values = fills.value(table_prices) - fills.value(low)[:, None]
+    missing = fills.sides(BUY_TURNOVER) - fills.sides(BUY_STEPS) * fills.value(low)
+    extra = fills.sides(BUY_STEPS) - of_side
     spread, _ = normals(fills.numbers[:, 6], fills.numbers[:, 7])
-    sizes = -np.log(fills.numbers[:, 2]) * np.exp(SIZE_SPREAD * spread)
-    weights = table(np.where(forced, 0.3, 1.0) * sizes, 0.0)
+    drawn = -np.log(fills.numbers[:, 2]) * np.exp(SIZE_SPREAD * spread) * np.where(forced, 0.3, 1)
+    weights = np.where(free[:, None], table(drawn, 0), 0)
     weights[rows, settling] = 0
-    weights[~free] = 0
     equal = few_sizes(extra, of_side)[:, : len(columns)]
     weights[~free, : equal.shape[1]] = equal[~free]
-    weights = _averaging(weights, values, goal)
+    goal = (missing - (values * inside).sum(axis=1)) / np.maximum(extra, 1)
     order = np.where(inside, values, np.inf).argsort(axis=1)
-    parts = spread_out(extra, np.take_along_axis(weights, order, axis=1))
-    steps = inside.astype(np.int64)
-    np.put_along_axis(steps, order, parts + np.take_along_axis(steps, order, axis=1), axis=1)
-    missing -= (values * steps).sum(axis=1)
-    settled = fills.value(fills.value(lows + heights[rows, settling]) + missing)
-    settled = np.clip(np.round(settled), lows, highs).astype(np.int64)
-    heights[rows[free], settling[free]] = (settled - lows)[free]
-    trades = inside + spread_out(fills.column(BUY_TRADES) - of_side, (steps - inside).astype(float))
-    place = fills.side, fills.rank
-    return lows[fills.side] + heights[place], steps[place], trades[place]
+    weights = np.take_along_axis(_averaging(weights, values, goal), order, axis=1)
+    sizes = np.empty_like(table_prices)
+    np.put_along_axis(sizes, order, spread_out(extra, weights), axis=1)
+    counts = inside + spread_out(fills.sides(BUY_TRADES) - of_side, sizes.astype(float))
+    sizes += inside
+    missing -= (values * sizes).sum(axis=1)
+    settled = fills.value(fills.value(table_prices[rows, settling]) + missing)
+    settled = np.clip(np.round(settled), low, high).astype(np.int64)
+    table_prices[rows[free], settling[free]] = settled[free]
+    return table_prices[place], sizes[place], counts[place]
 
 
 def _averaging(weights: Floats, values: Floats, averages: Floats) -> Floats:
     """Return `weights`, tilted and then moved to an extreme, that average to `averages`."""
-    rows, tilt = np.arange(len(weights)), tilted(weights, values, averages)
-    total = np.maximum(tilt.sum(axis=1), 1e-300)
-    mean = (tilt * values).sum(axis=1) / total
-    sign = np.where(averages > mean, 1, -1)
-    end = np.where(weights > 0, sign[:, None] * values, -np.inf).argmax(axis=1)
-    gain = np.abs(values[rows, end] - mean)
-    part = np.minimum(np.abs(averages - mean) / np.maximum(gain, 1e-300), 1)
-    tilt *= ((1 - part) / total)[:, None]
-    tilt[rows, end] += part
-    return tilt
+    rows, found = np.arange(len(weights)), tilted(weights, values, averages)
+    total = np.maximum(found.sum(axis=1), 1e-300)
+    missing = averages - (found * values).sum(axis=1) / total
+    end = np.where(weights > 0, np.sign(missing)[:, None] * values, -np.inf).argmax(axis=1)
+    gain = np.abs(values[rows, end] - averages + missing)
+    part = np.minimum(np.abs(missing) / np.maximum(gain, 1e-300), 1)
+    found *= ((1 - part) / total)[:, None]
+    found[rows, end] += part
+    return found
 
 
 def _times(fills: _Fills, prices: Ints) -> Ints:
     """Return the time of each fill; those that would join one aggregate stand its window apart."""
-    minute, joined = fills.minute, _joined(fills, prices).astype(np.int64)
-    count = len(fills.bars)
-    most = np.bincount(minute, joined, count).astype(np.int64)
+    minute, joined = fills.minute, np.cumsum(_joined(fills, prices), dtype=np.int64)
+    passed: Ints = joined - joined[fills.first][minute]
+    most = np.maximum.reduceat(passed, fills.first)
     window_ms = np.minimum(WINDOW_MS, (MINUTE_MS - 2 * WINDOW_MS) // np.maximum(most, 1))
-    passed = np.cumsum(joined)
-    passed_ms = (passed - passed[fills.first][minute]) * window_ms[minute]
     # The last window stays empty: no aggregate goes on into the next minute.
-    open_ms = (MINUTE_MS - WINDOW_MS - most * window_ms)[minute]
+    open_ms = MINUTE_MS - WINDOW_MS - most * window_ms
     places = np.sort(minute + fills.numbers[:, 1]) - minute
-    opened_ms = fills.bars[minute, OPEN_TIME]
-    times_ms: Ints = opened_ms + (places * open_ms).astype(np.int64) + passed_ms
+    times_ms: Ints = fills.bars[minute, OPEN_TIME] + passed * window_ms[minute]
+    times_ms += (places * open_ms[minute]).astype(np.int64)
     return times_ms
 
 
 def _parts(name: str, first_id: int, sizes: Ints, counts: Ints, fill: Ints) -> Ints:
-    """Return the steps of each trade: each fill's in random parts."""
+    """Return the steps of each trade: those of its fill in random parts."""
     first, stop = first_id // 4, (first_id + len(fill) + 3) // 4
     numbers = draws(f"{name} trades", first, stop - first, 4).ravel()[first_id % 4 :][: len(fill)]
     passed, ends = np.cumsum(-np.log(numbers)), np.cumsum(counts)
-    before = np.concatenate([[0.0], passed[ends[:-1] - 1]])
+    before = np.append(0.0, passed[ends[:-1] - 1])
     share = (passed - before[fill]) / (passed[ends - 1] - before)[fill]
-    share[ends - 1] = 1.0
     reached = np.floor(share * (sizes - counts)[fill] + 0.5).astype(np.int64)
     steps: Ints = 1 + np.diff(reached, prepend=0)
     steps[ends[:-1]] = 1 + reached[ends[:-1]]

@@ -13,7 +13,6 @@ import numpy as np
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
-    OPEN,
     OPEN_TIME,
     TAKER_BUY_TURNOVER,
     TAKER_BUY_VOLUME,
@@ -44,7 +43,7 @@ BLOCK_FILLS = 400
 MAX_BLOCK_MINUTES = 60
 FIRST_IDS = [FIRST_TRADE, FIRST_AGGREGATE]
 LEAST_FILLS = 4
-"""Fills that can open, reach both extremes and close."""
+"""Fills of a side that can open, reach both extremes and close."""
 MAX_TRADES_BYTES = 32_000_000
 """Size of the trades that are kept, of all contracts; an hour of a busy one is 4.5 MB."""
 
@@ -76,6 +75,7 @@ class PastTrades:
         self._of_aggregates = aggregates
         self._field = "aggregate_id" if aggregates else "trade_id"
         self._column = FIRST_AGGREGATE if aggregates else FIRST_TRADE
+        self._series = TradedSeries(inputs)
         self._day_ms, self._recent_ms = inputs.day_span
         self._begin_ms = min(inputs.listed_ms(MINUTE_MS), self._day_ms)
         per_minute = inputs.trades_per_ms * MINUTE_MS / TRADES_PER_FILL
@@ -93,11 +93,8 @@ class PastTrades:
         number = int(np.searchsorted(rows[TIME_FIELD], time_ms))
         if number < len(rows):
             return int(rows[self._field][number])
-        return (
-            self.ids.stop
-            if time_ms >= self._recent_ms
-            else self._first_id(self._block(time_ms).stop)
-        )
+        is_recent = time_ms >= self._recent_ms
+        return self.ids.stop if is_recent else self._first_id(self._block(time_ms).stop)
 
     def rows(self, first_id: int, stop_id: int) -> Rows:
         """Return the rows with ids from `first_id` up to `stop_id` (excluded), all within `ids`."""
@@ -126,7 +123,7 @@ class PastTrades:
 
     def _draw(self, block: range) -> Rows:
         instrument, minutes = self._inputs.instrument, self._minutes(block.start, block.stop)
-        rows = draw_trades(self._inputs.name, minutes, TradedSeries(self._inputs).inverse)
+        rows = draw_trades(self._inputs.name, minutes, self._series.inverse)
         rows["price"] *= instrument.tick_size
         rows["quantity"] *= instrument.step_size
         return rows
@@ -140,18 +137,17 @@ class PastTrades:
         older = trades[: np.searchsorted(trades[TIME_FIELD], self._inputs.path.present_ms)]
         return with_aggregates(older, self._present_ids[1])
 
-    # Minutes
+    # Minutes, rows as in `SIDED_COLUMNS`
 
     def _minutes(self, from_ms: int, until_ms: int) -> Ints:
-        """Return the minutes between two times before the last hour, rows as in `SIDED_COLUMNS`."""
+        """Return the minutes between two times before the last hour."""
         day = self._day
-        first, stop = np.searchsorted(day[:, OPEN_TIME], (from_ms, until_ms))
+        inside = day[slice(*np.searchsorted(day[:, OPEN_TIME], (from_ms, until_ms)))]
         if from_ms >= self._day_ms:
-            return day[first:stop]
-        until_ms = min(until_ms, self._day_ms)
-        rows = TradedSeries(self._inputs).between(MINUTE_MS, from_ms, until_ms).copy()
+            return inside
+        rows = self._series.between(MINUTE_MS, from_ms, min(until_ms, self._day_ms)).copy()
         rows[:, FIRST_IDS] += self._day_ids
-        return np.concatenate((rows, day[first:stop]))
+        return np.concatenate((rows, inside))
 
     @property
     def _day(self) -> Ints:
@@ -161,19 +157,17 @@ class PastTrades:
     def _draw_day(self) -> Ints:
         return _sided(day_bars(self._inputs), self._inputs, self._recent_ids)
 
-    @property
-    def _recent_ids(self) -> tuple[int, int]:
+    @cached_property
+    def _recent_ids(self) -> list[int]:
         """The first ids of the last hour."""
-        for first in self._recent[:1]:
-            return int(first["trade_id"]), int(first["aggregate_id"])
-        return self._present_ids
+        first = self._recent[:1].tolist()
+        return [first[0][0], first[0][-1]] if first else list(self._present_ids)
 
     @cached_property
-    def _day_ids(self) -> tuple[int, int]:
+    def _day_ids(self) -> list[int]:
         """The first ids of the last day."""
-        for row in self._day[:1]:
-            return int(row[FIRST_TRADE]), int(row[FIRST_AGGREGATE])
-        return self._recent_ids
+        first: list[list[int]] = self._day[:1, FIRST_IDS].tolist()
+        return first[0] if first else self._recent_ids
 
     def _first_id(self, minute_ms: int) -> int:
         """Return the id of the first row since a minute opened."""
@@ -182,17 +176,15 @@ class PastTrades:
         return int(self._minutes(minute_ms, minute_ms + MINUTE_MS)[0, self._column])
 
     def _minute_of(self, wanted: int) -> int:
-        """Return the open time of the minute with an id, or a time in the last hour."""
+        """Return the open time of the minute with an id, or of the last hour."""
         if wanted >= self._recent_ids[self._of_aggregates]:
             return self._recent_ms
-        rows = self._day
-        before = wanted - self._day_ids[self._of_aggregates]
+        before, rows = wanted - self._day_ids[self._of_aggregates], self._day
         if before >= 0:
             return int(rows[np.searchsorted(rows[:, self._column], wanted, "right") - 1, OPEN_TIME])
-        series = TradedSeries(self._inputs)
-        open_ms, until_ms = series.begin_ms, series.end_ms
+        open_ms, until_ms = self._series.begin_ms, self._series.end_ms
         for length_ms in LEVELS_MS:
-            rows = series.between(length_ms, open_ms, until_ms)
+            rows = self._series.between(length_ms, open_ms, until_ms)
             number = np.searchsorted(rows[:, self._column], before, "right") - 1
             open_ms = int(rows[number, OPEN_TIME])
             until_ms = open_ms + length_ms
@@ -213,13 +205,12 @@ def _aggregates(trades: Rows) -> Rows:
     return rows
 
 
-def _sided(bars: Bars, inputs: HistoryInputs, next_ids: tuple[int, int]) -> Ints:
+def _sided(bars: Bars, inputs: HistoryInputs, next_ids: list[int]) -> Ints:
     """Return minutes that are known as `bars`, before those that begin with `next_ids`."""
     instrument = inputs.instrument
     tick, step = instrument.tick_size, instrument.step_size
     rows = np.zeros((len(bars), len(SIDED_COLUMNS)), dtype=np.int64)
-    rows[:, OPEN_TIME] = bars[:, OPEN_TIME]
-    rows[:, OPEN : CLOSE + 1] = bars[:, OPEN : CLOSE + 1] // tick
+    rows[:, : CLOSE + 1] = bars[:, : CLOSE + 1] // ([1] + 4 * [tick])
     worth = 1 if instrument.venue.inverse else tick * step
     for column, whole, part, unit in (
         (BUY_STEPS, VOLUME, TAKER_BUY_VOLUME, step),
@@ -227,15 +218,16 @@ def _sided(bars: Bars, inputs: HistoryInputs, next_ids: tuple[int, int]) -> Ints
     ):
         rows[:, column] = (bars[:, part] + unit // 2) // unit
         rows[:, column + 1] = (bars[:, whole] - bars[:, part] + unit // 2) // unit
-    count, bought, sold = bars[:, COUNT], rows[:, BUY_STEPS], rows[:, BUY_STEPS + 1]
-    usual = np.round(count * bought / np.maximum(bought + sold, 1)).astype(np.int64)
+    count, (bought, sold) = bars[:, COUNT], rows[:, BUY_STEPS : BUY_STEPS + 2].T
+    buys = np.round(count * bought / np.maximum(bought + sold, 1)).astype(np.int64)
+    lead = np.minimum(count - 1, LEAST_FILLS)  # enough for the prices of one minute
+    short = np.maximum(buys, count - buys) < lead
+    buys = np.where(short, np.where(bought > sold, lead, count - lead), buys)
     least, most = np.maximum(bought > 0, count - sold), np.minimum(bought, count - (sold > 0))
-    rows[:, BUY_TRADES] = np.clip(usual, least, most)
-    rows[:, BUY_TRADES + 1] = count - rows[:, BUY_TRADES]
-    trades = rows[:, BUY_TRADES : BUY_TRADES + 2]
-    usual = np.round(trades / TRADES_PER_FILL).astype(np.int64)
-    rows[:, BUY_FILLS : BUY_FILLS + 2] = np.clip(usual, np.minimum(trades, LEAST_FILLS), trades)
-    fills = rows[:, BUY_FILLS : BUY_FILLS + 2].sum(axis=1)
-    some = np.column_stack((count, fills))
+    trades = np.clip(buys, least, most)[:, None] * [1, -1] + count[:, None] * [0, 1]
+    fills = np.round(trades / TRADES_PER_FILL).astype(np.int64)
+    fills = np.clip(fills, np.minimum(trades, LEAST_FILLS), trades)
+    rows[:, BUY_TRADES : BUY_TRADES + 2], rows[:, BUY_FILLS : BUY_FILLS + 2] = trades, fills
+    some = np.column_stack((count, fills.sum(axis=1)))
     rows[:, FIRST_IDS] = next_ids - some[::-1].cumsum(axis=0)[::-1]
     return rows
