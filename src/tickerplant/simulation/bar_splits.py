@@ -7,7 +7,7 @@ an aggregate trade.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,11 +94,8 @@ TRADES_SPREAD = 0.1
 SIZE_SPREAD = 0.2
 """Standard deviation of the logarithm of the quantity of a trade in a child."""
 
-Wanted: TypeAlias = tuple[Floats, Floats, Floats]
-"""Opens, highs and lows of children, not rounded, one row for each parent."""
 
-
-def set_prices(bars: Ints, parents: Ints, wanted: Wanted, lead: Ints | None = None) -> None:
+def set_prices(bars: Ints, parents: Ints, wanted: Floats, lead: Ints | None = None) -> None:
     """Set the prices of children: whole, within the parents, and each opens where another closed.
 
     The first child opens and the last one closes as the parent does, and one reaches each extreme.
@@ -106,7 +103,7 @@ def set_prices(bars: Ints, parents: Ints, wanted: Wanted, lead: Ints | None = No
     Args:
         bars: The children, in the shape (parents, children, columns).
         parents: The parents.
-        wanted: Where their prices would be.
+        wanted: Their opens, highs and lows, not rounded.
         lead: The fills of the side that has more of them; none if there are always enough.
     """
     low, high = parents[:, LOW, None], parents[:, HIGH, None]
@@ -137,7 +134,7 @@ def set_prices(bars: Ints, parents: Ints, wanted: Wanted, lead: Ints | None = No
         bars[..., column] = prices
 
 
-def split_prices(parents: Ints, wanted: Wanted, opened_ms: Ints) -> Ints:
+def split_prices(parents: Ints, wanted: Floats, opened_ms: Ints) -> Ints:
     """Return the children of bars of a price that is not traded."""
     bars = np.empty((*opened_ms.shape, CLOSE + 1), dtype=np.int64)
     bars[..., OPEN_TIME] = opened_ms
@@ -169,7 +166,7 @@ class BarSplit:
     def children(
         self,
         parents: Ints,
-        wanted: Wanted,
+        wanted: Floats,
         volatilities: Floats,
         uniform: Floats,
         opened_ms: Ints,
@@ -180,7 +177,7 @@ class BarSplit:
 
         Args:
             parents: Rows as in `SIDED_COLUMNS`.
-            wanted: Where the children's prices would be.
+            wanted: Opens, highs and lows of the children, not rounded.
             volatilities: Their relative volatility; volatile ones have more trades.
             uniform: Random numbers of the shape (parents, children, 8).
             opened_ms: When they open.
@@ -188,47 +185,33 @@ class BarSplit:
         bars, misses = self._split(parents, wanted, volatilities, uniform)
         bad = np.flatnonzero(np.abs(misses) > USUAL_ROOM)
         if len(bad):
-            bars[bad] = self._moved(
-                parents[bad],
-                (wanted[0][bad], wanted[1][bad], wanted[2][bad]),
-                volatilities[bad],
-                uniform[bad],
-                bars[bad],
-                misses[bad],
-            )
+            inputs = (parents[bad], wanted[:, bad], volatilities[bad], uniform[bad])
+            bars[bad] = self._moved(bars[bad], np.abs(misses[bad]), *inputs)
         bars[..., OPEN_TIME] = opened_ms
         return bars.reshape(-1, bars.shape[2])
 
     def _moved(
-        self,
-        parents: Ints,
-        wanted: Wanted,
-        volatilities: Floats,
-        uniform: Floats,
-        best: Ints,
-        misses: Floats,
+        self, best: Ints, least: Floats, parents: Ints, wanted: Floats, *others: Floats
     ) -> Ints:
-        """Return children with other prices inside the parents, whose turnovers fit better.
+        """Return children with other prices inside the parents, whose turnovers miss by less.
 
         No row depends on the others: which are drawn together must not matter.
         """
-        least = np.abs(misses)
         high = (parents[:, HIGH] - parents[:, LOW]).astype(np.float64)
         low = -high
         for _ in range(3):
             shift = (low + high) / 2
-            opens, highs, lows = (each + shift[:, None] for each in wanted)
-            tried, misses = self._split(parents, (opens, highs, lows), volatilities, uniform)
+            tried, misses = self._split(parents, wanted + shift[:, None], *others)
             better = (np.abs(misses) < least) & (least > USUAL_ROOM)
             best[better], least[better] = tried[better], np.abs(misses)[better]
             above = (misses > 0) == (self._inverse is None)
             low, high = np.where(above, shift, low), np.where(above, high, shift)
         worst = least > LARGEST_ROOM
-        best[worst] = _alone(parents[worst], volatilities[worst])
+        best[worst] = _alone(parents[worst], others[0][worst])
         return best
 
     def _split(
-        self, parents: Ints, wanted: Wanted, volatilities: Floats, uniform: Floats
+        self, parents: Ints, wanted: Floats, volatilities: Floats, uniform: Floats
     ) -> tuple[Ints, Floats]:
         """Return the children, and for each parent the turnover that missed, relative to its room."""
         bars = np.zeros((*volatilities.shape, len(SIDED_COLUMNS)), dtype=np.int64)

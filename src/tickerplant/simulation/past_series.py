@@ -38,7 +38,6 @@ from tickerplant.simulation.bar_splits import (
     SIDED_COLUMNS,
     SIZE_SPREAD,
     BarSplit,
-    Wanted,
     split_prices,
 )
 from tickerplant.simulation.contract_profile import usd_quantity
@@ -122,13 +121,13 @@ class PriceSeries(Series):
 
     def _children(
         self, parents: int, from_ms: int, length_ms: int, count: int
-    ) -> tuple[Ints, Floats, Wanted]:
+    ) -> tuple[Ints, Floats, Floats]:
         """Return open times, volatilities and prices of children, one row for each parent."""
         shape = (parents, count)
         until_ms = from_ms + parents * count * length_ms
         path = self._path.between(length_ms, from_ms, until_ms)
         edges, highs, lows = self._prices(path, from_ms, length_ms)
-        wanted = (edges[:-1].reshape(shape), highs.reshape(shape), lows.reshape(shape))
+        wanted = np.stack((edges[:-1], highs, lows)).reshape(3, *shape)
         opened_ms = np.arange(from_ms, until_ms, length_ms).reshape(shape)
         return opened_ms, path[:, VOLATILITY].reshape(shape), wanted
 
