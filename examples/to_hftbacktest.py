@@ -36,8 +36,8 @@ def cleared(levels: Any) -> Any:
         yield from (clear, side)
 
 
-recording = tickerplant.open_recording(sys.argv[1], symbols=[sys.argv[2]])
-found = []
+recording: Any = tickerplant.open_recording(sys.argv[1], symbols=[sys.argv[2]])
+found: list[Any] = []
 for read in recording.batches("depth_updates", "float"):
     batch = read.filter(read["side"].is_valid())
     sides = np.where(np.asarray(batch["side"]) == "bid", BUY, SELL)

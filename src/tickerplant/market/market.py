@@ -35,7 +35,7 @@ from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.book import OrderBook, RpiBook
 from tickerplant.market.book_sync import OUT_OF_DEPTH, BookSync, Update
 from tickerplant.market.candles import Candles, PriceBars
-from tickerplant.market.contract_series import Contract, ContractSeries
+from tickerplant.market.contract_series import Contract, ContractSeries, Stretch
 from tickerplant.market.history import MarketHistory, Predecessor
 from tickerplant.market.minutes import Minutes
 from tickerplant.market.series import FundingSeries, Positions
@@ -447,6 +447,11 @@ class Market:
     def past_deliveries(self) -> list[Delivered]:
         """The settlements of the pair's dated contracts before the first event."""
         return list(self._history.deliveries()) if self._history is not None else []
+
+    @property
+    def stretch(self) -> Stretch:
+        """All the time of the contract, whatever type it had."""
+        return Stretch(self.kept)
 
     @property
     def continuous_candles(self) -> Candles:

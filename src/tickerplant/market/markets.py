@@ -138,7 +138,7 @@ class Markets:
         if series is not None:
             return series.stretches
         present = self.contract(pair, contract_type)
-        return [] if present is None else [Stretch(present.kept)]
+        return [] if present is None else [present.stretch]
 
     def candles(self, pair: str, contract_type: str) -> tuple[Instrument, Candles] | None:
         """Return the candles of the contracts of a pair that have or had a type, and the last of them."""

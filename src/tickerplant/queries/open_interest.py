@@ -10,7 +10,6 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument, decimal_text, round_div
 from tickerplant.market.bars import CLOSE, OPEN, OPEN_TIME
-from tickerplant.market.contract_series import Contract, Stretch
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import ONE_SYMBOL, Param, listed_market
 from tickerplant.queries.query import FlatWeight, Query, Rows
@@ -26,6 +25,7 @@ from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
     from tickerplant.market.candles import Candles
+    from tickerplant.market.contract_series import Contract, Stretch
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
 
@@ -87,7 +87,7 @@ def past_open_interest(
         RequestError: as in `periods`, or the source has not sent it.
     """
     current_positioning(market)
-    found = _open_interest_by_time(requested, [Stretch(market.kept)])
+    found = _open_interest_by_time(requested, [market.stretch])
     decimals = market.instrument.quantity.decimals
     supply = decimal_text(market.instrument.circulating_supply * RATE_ONE, RATE_DECIMALS)
     return (
