@@ -121,15 +121,15 @@ def day_bars(inputs: HistoryInputs) -> Bars:
     bars[:, OPEN_TIME] = edges_ms[:-1]
     prices = along(path, inputs.index_units, inputs.premium.at(edges_ms))
     _set_prices(bars, *(on_ticks(inputs, each) for each in prices))
-    bars[:, COUNT] = counts
-    _fit_few_trades(bars)
     random = Random(f"{inputs.name} day")
     generator = np.random.default_rng(random.getrandbits(64))
     traded = volumes(
         generator, instrument, inputs.contract_profile, counts / TRADES_PER_ORDER, bars[:, CLOSE]
     )
     traded = np.maximum(traded, counts * instrument.step_size)
+    bars[:, COUNT] = counts
     bars[:, VOLUME] = traded
+    _fit_few_trades(bars)
     bars[:, TURNOVER] = turnovers(generator, instrument, traded, bars[:, LOW], bars[:, HIGH])
     parts = bought(generator, instrument, traded)
     parts = np.where(counts == 1, np.where(2 * parts < traded, 0, traded), parts)
