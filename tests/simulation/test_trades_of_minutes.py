@@ -31,7 +31,7 @@ from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 START_MS = 1_780_000_012_345
-SYMBOLS = ("BTCUSDT", "1000PEPEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "ETHUSD_260626")
+SYMBOLS = ("BTCUSDT", "1000PEPEUSDT", "1000BONKUSDC", "BTCUSDT_260626", "BTCUSD_PERP")
 EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
 
 
@@ -92,7 +92,7 @@ def test_the_trades_of_any_minute_agree_with_its_candle(past: SimulatedHistory) 
         expected = [structs.astuple(each)[1:] for each in closed if each is not None]
         assert of_aggregates.rows(first, stop).tolist() == expected
     assert (of_trades.ids.stop, of_aggregates.ids.stop) == (
-        past.trades[0].trade_id,
+        past.last_trade.trade_id + 1 - len(past.trades),
         past.first_aggregate_id,
     )
 
