@@ -10,6 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
+from tickerplant.instrument import Instrument
+from tickerplant.market.bar_arrays import empty_bars
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
@@ -146,46 +148,34 @@ class PastTrades:
         if from_ms >= self._day_ms:
             return inside
         rows = self._series.between(MINUTE_MS, from_ms, min(until_ms, self._day_ms)).copy()
-        rows[:, FIRST_IDS] += self._day_ids
+        rows[:, FIRST_IDS] += day[0, FIRST_IDS]
         return np.concatenate((rows, inside))
 
     @property
     def _day(self) -> Ints:
-        """The minutes of the last day before the last hour."""
+        """The minutes of the last day before the last hour, and an empty one where that begins."""
         return TRADES.whole((self._inputs, self._next_id, "day"), self._draw_day)
 
     def _draw_day(self) -> Ints:
-        return _sided(day_bars(self._inputs), self._inputs, self._recent_ids)
-
-    @cached_property
-    def _recent_ids(self) -> list[int]:
-        """The first ids of the last hour."""
         first = self._recent[:1].tolist()
-        return [first[0][0], first[0][-1]] if first else list(self._present_ids)
-
-    @cached_property
-    def _day_ids(self) -> list[int]:
-        """The first ids of the last day."""
-        first: list[list[int]] = self._day[:1, FIRST_IDS].tolist()
-        return first[0] if first else self._recent_ids
+        ids = (first[0][0], first[0][-1]) if first else self._present_ids
+        bars = np.concatenate((day_bars(self._inputs), empty_bars(self._recent_ms, 1, 0)))
+        return _sided(bars, self._inputs.instrument, ids)
 
     def _first_id(self, minute_ms: int) -> int:
-        """Return the id of the first row since a minute opened."""
-        if minute_ms >= self._recent_ms:
-            return self._recent_ids[self._of_aggregates]
+        """Return the id of the first row since a minute opened, or of the last hour."""
         return int(self._minutes(minute_ms, minute_ms + MINUTE_MS)[0, self._column])
 
     def _minute_of(self, wanted: int) -> int:
         """Return the open time of the minute with an id, or of the last hour."""
-        if wanted >= self._recent_ids[self._of_aggregates]:
-            return self._recent_ms
-        before, rows = wanted - self._day_ids[self._of_aggregates], self._day
-        if before >= 0:
+        rows, series = self._day, self._series
+        relative = wanted - rows[0, self._column]
+        if relative >= 0:
             return int(rows[np.searchsorted(rows[:, self._column], wanted, "right") - 1, OPEN_TIME])
-        open_ms, until_ms = self._series.begin_ms, self._series.end_ms
+        open_ms, until_ms = series.begin_ms, series.end_ms
         for length_ms in LEVELS_MS:
-            rows = self._series.between(length_ms, open_ms, until_ms)
-            number = np.searchsorted(rows[:, self._column], before, "right") - 1
+            rows = series.between(length_ms, open_ms, until_ms)
+            number = np.searchsorted(rows[:, self._column], relative, "right") - 1
             open_ms = int(rows[number, OPEN_TIME])
             until_ms = open_ms + length_ms
         return open_ms
@@ -205,9 +195,8 @@ def _aggregates(trades: Rows) -> Rows:
     return rows
 
 
-def _sided(bars: Bars, inputs: HistoryInputs, next_ids: list[int]) -> Ints:
-    """Return minutes that are known as `bars`, before those that begin with `next_ids`."""
-    instrument = inputs.instrument
+def _sided(bars: Bars, instrument: Instrument, last_ids: tuple[int, int]) -> Ints:
+    """Return minutes that are known as `bars`; the last one, without trades, begins with `last_ids`."""
     tick, step = instrument.tick_size, instrument.step_size
     rows = np.zeros((len(bars), len(SIDED_COLUMNS)), dtype=np.int64)
     rows[:, : CLOSE + 1] = bars[:, : CLOSE + 1] // ([1] + 4 * [tick])
@@ -229,5 +218,5 @@ def _sided(bars: Bars, inputs: HistoryInputs, next_ids: list[int]) -> Ints:
     fills = np.clip(fills, np.minimum(trades, LEAST_FILLS), trades)
     rows[:, BUY_TRADES : BUY_TRADES + 2], rows[:, BUY_FILLS : BUY_FILLS + 2] = trades, fills
     some = np.column_stack((count, fills.sum(axis=1)))
-    rows[:, FIRST_IDS] = next_ids - some[::-1].cumsum(axis=0)[::-1]
+    rows[:, FIRST_IDS] = last_ids - some[::-1].cumsum(axis=0)[::-1]
     return rows
