@@ -46,7 +46,7 @@ MAX_BLOCK_MINUTES = 60
 FIRST_IDS = [FIRST_TRADE, FIRST_AGGREGATE]
 LEAST_FILLS = 4
 """Fills of a side that can open, reach both extremes and close."""
-MAX_TRADES_BYTES = 32_000_000
+MAX_TRADES_BYTES = 40_000_000
 """Size of the trades that are kept, of all contracts; an hour of a busy one is 4.5 MB."""
 
 TRADES = Pieces(MAX_TRADES_BYTES)
