@@ -6,6 +6,7 @@ ones at once, back to the listing. Ids count on through all of it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import cached_property
 
 import numpy as np
@@ -46,11 +47,11 @@ MAX_BLOCK_MINUTES = 60
 FIRST_IDS = [FIRST_TRADE, FIRST_AGGREGATE]
 LEAST_FILLS = 4
 """Fills of a side that can open, reach both extremes and close."""
-MAX_TRADES_BYTES = 40_000_000
-"""Size of the trades that are kept, of all contracts; an hour of a busy one is 4.5 MB."""
+MAX_TRADES_BYTES = 52_000_000
+"""Size of the rows that are kept, of all contracts; an hour of a busy one is 4.5 and 1.9 MB."""
 
 TRADES = Pieces(MAX_TRADES_BYTES)
-"""Trades and minutes of the last day by side."""
+"""Trades, aggregates, and minutes of the last day by side."""
 
 
 class PastTrades:
@@ -92,7 +93,7 @@ class PastTrades:
         """Return the id of the first row at or after a time; `ids.stop` if there is none."""
         time_ms = max(time_ms, self._begin_ms)
         rows = self._piece(time_ms)
-        number = int(np.searchsorted(rows[TIME_FIELD], time_ms))
+        number = bisect_left(rows[TIME_FIELD], time_ms)
         if number < len(rows):
             return int(rows[self._field][number])
         is_recent = time_ms >= self._recent_ms
@@ -100,23 +101,31 @@ class PastTrades:
 
     def rows(self, first_id: int, stop_id: int) -> Rows:
         """Return the rows with ids from `first_id` up to `stop_id` (excluded), all within `ids`."""
-        found = [np.empty(0, PAST_ROW)]
+        found: list[Rows] = []
         while first_id < stop_id:
             rows = self._piece(self._minute_of(first_id))
-            first, stop = np.searchsorted(rows[self._field], (first_id, stop_id))
+            ids = rows[self._field]
+            first, stop = bisect_left(ids, first_id), bisect_left(ids, stop_id)  # copies no ids
             found.append(rows[first:stop])
-            first_id = int(rows[self._field][stop - 1]) + 1
-        every = np.concatenate(found)
-        return _aggregates(every) if self._of_aggregates else every[list(TRADE_ROW.names or ())]
+            first_id = int(ids[stop - 1]) + 1
+        if self._of_aggregates:
+            return np.concatenate(found or [np.empty(0, AGGREGATE_ROW)])
+        return np.concatenate(found or [np.empty(0, PAST_ROW)])[list(TRADE_ROW.names or ())]
 
     # Pieces
 
     def _piece(self, time_ms: int) -> Rows:
-        """Return the trades that are kept together with those of a time."""
-        if time_ms >= self._recent_ms:
+        """Return the rows that are kept together with those of a time; trades as in `PAST_ROW`."""
+        is_recent = time_ms >= self._recent_ms
+        if is_recent and not self._of_aggregates:
             return self._recent
-        block = self._block(time_ms)
-        return TRADES.whole((self._inputs, block), lambda: self._draw(block))
+        block = None if is_recent else self._block(time_ms)
+
+        def draw() -> Rows:
+            trades = self._recent if block is None else self._draw(block)
+            return _aggregates(trades) if self._of_aggregates else trades
+
+        return TRADES.whole((self._inputs, self._next_id, block, self._of_aggregates), draw)
 
     def _block(self, time_ms: int) -> range:
         first_ms = time_ms // self._block_ms * self._block_ms
