@@ -39,7 +39,7 @@ def test_what_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("a.pdf", "ends with .svg or .png or .html"),
+        ("a.pdf", "ends with .svg or .png"),
         ("a.svgg", "did you mean .svg?"),
         ("a", "ends with"),
         ("no/a.svg", "no does not"),

@@ -113,8 +113,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "plot": (
         ("All of a recording", "tickerplant plot tape BTCUSDT --out btcusdt.svg"),
         (
-            "The last five minutes, as a page with a table of holes",
-            "tickerplant plot tape BTCUSDT --from -5m -o btcusdt.html",
+            "The last five minutes, as a PNG",
+            "tickerplant plot tape BTCUSDT --from -5m -o btcusdt.png",
         ),
     ),
     "export": (

@@ -714,7 +714,7 @@ class PlotSettings(Struct, frozen=True, kw_only=True):
 
     out: Annotated[
         str | None,
-        _setting("The file to write; its name ends with .svg, .png or .html.", file_path),
+        _setting("The file to write; its name ends with .svg or .png.", file_path),
     ] = None
     begin: Annotated[
         TimeSpec | None,

@@ -1,4 +1,4 @@
-"""The file that a picture or page is written to: all of it, or nothing."""
+"""The file that a picture is written to: all of it, or nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.own_folder import OwnFolder
 from tickerplant.suggestions import suggestion
 
-PAGE_ENDINGS = (".html", ".htm")
-PICTURE_ENDINGS = (".svg", ".png", *PAGE_ENDINGS)
+PICTURE_ENDINGS = (".svg", ".png")
 
 
 class PictureFile:

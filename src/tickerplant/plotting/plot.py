@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import click
 
-from tickerplant import __version__
 from tickerplant.archive.coverage import Coverage, coverage_of
 from tickerplant.archive.recording import Recording, open_recording
 from tickerplant.config.settings import PlotSettings, is_quiet
 from tickerplant.decode.inference import assets_of, venue_of
-from tickerplant.drawing.page import heading, page, paragraph, picture, sentences, table
-from tickerplant.drawing.picture_file import PAGE_ENDINGS, PICTURE_ENDINGS, PictureFile
+from tickerplant.drawing.picture_file import PICTURE_ENDINGS, PictureFile
 from tickerplant.drawing.style import png_of, style, svg_of
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.formatting import count_text, duration_text, iso_text, printable
 from tickerplant.logs import configure
 from tickerplant.plotting.columns import Columns
-from tickerplant.plotting.picture import Units, columns_in, drawn, source_text
+from tickerplant.plotting.picture import Units, columns_in, drawn
 from tickerplant.plotting.tape import KINDS, Tape, known_outages, read_tape
 from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import RecordedFile, total_stats
@@ -31,7 +29,8 @@ from tickerplant.units import NS_PER_MS
 
 DONE, FAILED = 0, 1
 """Exit statuses."""
-MOST_HOLE_ROWS = 500
+MOST_HOLES = 20
+"""Holes that are listed one by one."""
 LEAST_SPAN_NS = NS_PER_MS
 """A shorter span cannot be drawn."""
 MOST_NAMED = 2_000
@@ -109,8 +108,7 @@ class _Plot:
             figure = drawn(tape, self._units(), width_px, height_px)
             if ending == ".png":
                 return png_of(figure)
-            svg = svg_of(figure)
-        return self._page(tape, svg) if ending in PAGE_ENDINGS else svg
+            return svg_of(figure)
 
     def report(self, path: str) -> Iterator[str]:
         """Yield lines about the picture in the file at `path`."""
@@ -123,6 +121,16 @@ class _Plot:
             f"{path}: {tape.symbol} over {_length(tape)}, {count_text(tape.messages, 'message')}"
             f"{missing}; {self.progress.seconds:.1f} s"
         )
+        for hole in tape.holes[:MOST_HOLES]:
+            length = duration_text((hole.to_ns - hole.from_ns) / NS_PER_MS)
+            yield f"  {iso_text(hole.from_ns)}, {length}: {hole.what}, {hole.reason}"
+        if (more := holes - MOST_HOLES) > 0:
+            yield f"  and {count_text(more, 'more hole')}"
+        trades = tape.trades.get(tape.trade_kind)
+        if trades is not None and trades.copies:
+            yield f"! {count_text(trades.copies, 'copy', 'copies')} of trades not counted again"
+        if trades is not None and trades.odd:
+            yield f"! {count_text(trades.odd, 'trade')} without a price or quantity left out"
         if tape.unreadable:
             yield f"! {count_text(tape.unreadable, 'unreadable message')} left out"
 
@@ -229,34 +237,6 @@ class _Plot:
         base, quote = assets_of(self._symbol)
         return Units(quote, "contracts" if venue_of(self._symbol).inverse else base)
 
-    def _page(self, tape: Tape, svg: str) -> str:
-        columns = tape.columns
-        span = f"{iso_text(columns.start_ns)} to {iso_text(columns.end_ns)}"
-        holes = [
-            (
-                iso_text(each.from_ns),
-                iso_text(each.to_ns),
-                duration_text((each.to_ns - each.from_ns) / NS_PER_MS),
-                each.what,
-                each.reason,
-            )
-            for each in tape.holes[:MOST_HOLE_ROWS]
-        ]
-        parts = [
-            paragraph(f"{self._path}, {span}, {count_text(tape.messages, 'message')}."),
-            picture(svg, "plot", f"Prices, book, spread and volume of {self._symbol} from {span}"),
-            sentences(_facts(tape)),
-            heading("Holes"),
-        ]
-        if holes:
-            parts.append(table(("from (UTC)", "to (UTC)", "length", "what", "why"), holes))
-            if more := len(tape.holes) + tape.more_holes - len(holes):
-                parts.append(paragraph(f"{count_text(more, 'more hole')}."))
-        else:
-            parts.append(paragraph("None is known; tickerplant verify checks every message."))
-        parts.append(paragraph(f"Made by tickerplant {__version__} plot.", "faint"))
-        return page(f"{self._symbol} as recorded", parts)
-
 
 def _outside(option: str, time_ns: int, which: str, covered: Coverage) -> ConfigError:
     expected = f"a time {which} of the recording, which is from {covered}"
@@ -265,31 +245,3 @@ def _outside(option: str, time_ns: int, which: str, covered: Coverage) -> Config
 
 def _length(tape: Tape) -> str:
     return duration_text((tape.columns.end_ns - tape.columns.start_ns) / NS_PER_MS)
-
-
-def _facts(tape: Tape) -> Iterable[str]:
-    """Yield where what is drawn comes from."""
-    if tape.quote_source:
-        yield f"Mid and spread: {source_text(tape)}; line: last value of a column, band: its range."
-    else:
-        yield "Mid and spread: no best prices were recorded then."
-    trades = tape.trades.get(tape.trade_kind)
-    if trades is not None:
-        streams = ", ".join(sorted(trades.streams))
-        yield f"Trades and volume: {count_text(trades.count, 'trade')} of {streams}."
-        if trades.copies:
-            yield f"{count_text(trades.copies, 'copy', 'copies')} of trades are not counted again."
-        if trades.odd:
-            yield f"{count_text(trades.odd, 'trade')} without a price or quantity are left out."
-    else:
-        yield "Trades and volume: no trades were recorded then."
-    if tape.depth_streams:
-        known = sum(each is not None for each in tape.carried_books())
-        yield (
-            f"Book: {', '.join(sorted(tape.depth_streams))}; in sync in {known:,} of "
-            f"{count_text(tape.columns.count, 'column')}; each shows the book after its first update."
-        )
-    else:
-        yield "Book: no changes of its depth were recorded then."
-    if tape.unreadable:
-        yield f"{count_text(tape.unreadable, 'unreadable message')} left out."
