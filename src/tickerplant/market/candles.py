@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
 from tickerplant.market.bar_arrays import (
     NO_BARS,
-    RETAINED_HOURS,
-    ClosedMinutes,
     between,
     combine,
     open_times,
@@ -18,35 +14,16 @@ from tickerplant.market.bar_arrays import (
 from tickerplant.market.bars import OPEN_TIME, Bar, Bars, join
 from tickerplant.market.history import BarHistory
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time
-from tickerplant.market.minutes import PriceMinutes
+from tickerplant.market.minutes import Minutes, PriceMinutes
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 LONGEST_MONTH_MS = 31 * DAY_MS
 
 
-class LiveMinutes(Protocol):
-    """The minutes that candles are combined from."""
-
-    @property
-    def open_time_ms(self) -> int:
-        """The open time of the current minute."""
-        ...
-
-    @property
-    def closed(self) -> ClosedMinutes:
-        """The minutes before it."""
-        ...
-
-    @property
-    def running_bar(self) -> Bar | None:
-        """The current minute; None before the first trade or price."""
-        ...
-
-
 class Candles:
     """Candles of any interval over a market's live minutes and its history."""
 
-    def __init__(self, minutes: LiveMinutes) -> None:
+    def __init__(self, minutes: Minutes | PriceMinutes) -> None:
         self._minutes = minutes
         self._history: BarHistory | None = None
         self._loaded = 0
@@ -74,12 +51,12 @@ class Candles:
     @property
     def begins_ms(self) -> int:
         """Open time of the first bar."""
-        return self._live_ms("1h") if self._history is None else self._history.begins_ms
+        return self.live_ms(HOUR_MS) if self._history is None else self._history.begins_ms
 
     def generation(self, interval: str) -> tuple[int, int]:
         """Return a mark that changes when candles of `interval` that had ended change or are gone."""
         closed = self._minutes.closed
-        hourly = _made_of(interval, HOUR_MS)
+        hourly = _bars_ms(interval) % HOUR_MS == 0
         return self._loaded, closed.hours_dropped if hourly else closed.minutes_dropped
 
     def rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> Bars:
@@ -93,8 +70,8 @@ class Candles:
         if end_ms is not None and end_ms < now_ms:
             until_ms = next_open_time(interval, open_time(interval, end_ms))
         width_ms = (limit + 1) * (LENGTHS_MS[interval] or LONGEST_MONTH_MS)
-        begins_ms = self._live_ms(interval)
-        if history is not None and not self._is_cut(interval):
+        begins_ms = self.live_ms(_bars_ms(interval))
+        if history is not None and not self._is_cut(_bars_ms(interval)):
             begins_ms = history.begins_ms
         elif history is not None:
             ends_ms = open_time(interval, history.ends_ms)
@@ -107,34 +84,47 @@ class Candles:
         found = self._within(interval, first_ms, min(until_ms, first_ms + width_ms))
         return found[np.searchsorted(found[:, OPEN_TIME], start_ms) :][:limit]
 
-    def _is_cut(self, interval: str) -> bool:
-        """Whether bars of this run that candles of `interval` need are gone."""
-        hours = len(self._minutes.closed.hours)
-        return hours > (RETAINED_HOURS if _made_of(interval, HOUR_MS) else 0)
+    def _is_cut(self, length_ms: int) -> bool:
+        """Whether bars of this run that those of `length_ms` consist of are gone."""
+        history, hours = self._history, self._minutes.closed.hours
+        return history is not None and len(hours) > 0 and self.live_ms(length_ms) > history.ends_ms
 
-    def _live_ms(self, interval: str) -> int:
-        """Return the open time of the oldest bar of this run for candles of `interval`."""
+    def live_ms(self, length_ms: int) -> int:
+        """Return the open time of the oldest bar of this run for bars of `length_ms`."""
         closed = self._minutes.closed
-        for bars in (closed.hours if _made_of(interval, HOUR_MS) else NO_BARS, closed.rows):
+        for bars in (closed.hours if length_ms % HOUR_MS == 0 else NO_BARS, closed.rows):
             if len(bars):
                 return int(bars[0, OPEN_TIME])
         return self._minutes.open_time_ms
 
+    def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
+        """Return bars that those of `length_ms` in [`from_ms`, `until_ms`) consist of."""
+        minutes, history, parts, ends_ms = self._minutes, self._history, [], 0
+        if history is not None:
+            ends_ms = history.ends_ms
+            if from_ms < ends_ms and (until_ms <= ends_ms or not self._is_cut(length_ms)):
+                parts.append(history.bars(length_ms, from_ms, min(until_ms, ends_ms)))
+        if length_ms % HOUR_MS == 0:  # the first hour may have begun before the history ended
+            after_ms = max(from_ms, ends_ms - HOUR_MS + 1)
+            parts.append(between(minutes.closed.hours, after_ms, until_ms))
+        live = minutes.closed.rows, rows_of(minutes.running_bar)
+        parts += [between(each, max(from_ms, ends_ms), until_ms) for each in live]
+        return np.concatenate(parts)
+
     def _within(self, interval: str, from_ms: int, until_ms: int) -> Bars:
         """Return the candles of the bars that open in [`from_ms`, `until_ms`)."""
-        minutes, history = self._minutes, self._history
-        parts = [minutes.closed.rows, rows_of(minutes.running_bar)]
-        if _made_of(interval, HOUR_MS):
-            parts.insert(0, minutes.closed.hours)
-        parts = [between(each, from_ms, until_ms) for each in parts]
-        if history is not None and from_ms < history.ends_ms:
-            length_ms = min(LENGTHS_MS[interval] or DAY_MS, DAY_MS)
-            parts.insert(0, history.bars(length_ms, from_ms, min(until_ms, history.ends_ms)))
-        return _candles(interval, *parts)
+        return _candles(interval, self.bars(_bars_ms(interval), from_ms, until_ms))
+
+    @property
+    def _closed(self) -> Bars:
+        """The closed minutes after the history."""
+        rows, history = self._minutes.closed.rows, self._history
+        open_ms = self._minutes.open_time_ms
+        return rows if history is None else between(rows, history.ends_ms, open_ms)
 
     def _candle(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
         """Return the candle of `interval` over the closed part of [`opened_ms`, `end_ms`)."""
-        closed = self._minutes.closed.rows
+        closed = self._closed
         first, last = np.searchsorted(closed[:, OPEN_TIME], (opened_ms, end_ms))
         if first or (len(closed) and closed[0, OPEN_TIME] == opened_ms):
             return _candles(interval, closed[first:last])
@@ -142,7 +132,7 @@ class Candles:
 
     def _earlier_part(self, interval: str, opened_ms: int) -> Bars:
         """Return the part before the kept minutes of the candle that opened at `opened_ms`."""
-        closed = self._minutes.closed.rows
+        closed = self._closed
         end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._minutes.open_time_ms
         known = self._earlier_parts.get(interval)
         if known is not None and known[:2] == (opened_ms, end_ms):
@@ -203,9 +193,9 @@ class PriceBars:
         self._minutes.close_minutes(now_ms)
 
 
-def _made_of(interval: str, length_ms: int) -> bool:
-    """Whether candles of `interval` are whole multiples of `length_ms`."""
-    return LENGTHS_MS[interval] % length_ms == 0
+def _bars_ms(interval: str) -> int:
+    """Return the length of the longest bars that candles of `interval` consist of."""
+    return min(LENGTHS_MS[interval] or DAY_MS, DAY_MS)
 
 
 def _candles(interval: str, *parts: Bars) -> Bars:

@@ -28,14 +28,10 @@ class BarHistory(Protocol):
         ...
 
     def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
-        """Return the bars that open in [`from_ms`, `until_ms`), oldest first.
+        """Return the bars of [`from_ms`, `until_ms`), which are whole minutes, oldest first.
 
-        Each is as long as `length_ms` or a part of such a bar, the longer the better.
-
-        Args:
-            length_ms: The length that is wanted: a day, or a part of one.
-            from_ms: A multiple of `length_ms`.
-            until_ms: Another one, or `ends_ms`.
+        Each is as long as `length_ms`, a day or a part of one, or a part of such a bar, the longer
+        the better.
         """
         ...
 

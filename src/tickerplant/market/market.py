@@ -35,8 +35,8 @@ from tickerplant.market.aggregate import TradeAggregator
 from tickerplant.market.book import OrderBook, RpiBook
 from tickerplant.market.book_sync import OUT_OF_DEPTH, BookSync, Update
 from tickerplant.market.candles import Candles, PriceBars
-from tickerplant.market.contract_series import Contract, ContractSeries, Stretch
-from tickerplant.market.history import MarketHistory, Predecessor
+from tickerplant.market.contract_series import Contract, Stretch
+from tickerplant.market.history import MarketHistory
 from tickerplant.market.minutes import Minutes
 from tickerplant.market.series import FundingSeries, Positions
 from tickerplant.market.tape import AggregateTape, TradeTape
@@ -122,9 +122,6 @@ class Market:
         self.positions = Positions()
         self.kept = Contract(instrument, self.minutes, self.candles, self.marks, self.positions)
         """What is kept of the contract after its removal."""
-        self.series: ContractSeries | None = None
-        """The latest series of dated contracts that it continued."""
-        self._history: MarketHistory | None = None
         self.fundings = FundingSeries()
         self._aggregator = TradeAggregator(self.symbol)
         self._aggregator_waits = False
@@ -182,7 +179,7 @@ class Market:
 
     def load_history(self, history: MarketHistory) -> None:
         """Start with the bars and trades of `history`, and emit nothing."""
-        self._history = history
+        self.kept.history = history
         last = history.last_trade
         self.minutes.load(history.day, last.quantity if last is not None else 0)
         self.candles.load(history)
@@ -446,7 +443,8 @@ class Market:
     @property
     def past_deliveries(self) -> list[Delivered]:
         """The settlements of the pair's dated contracts before the first event."""
-        return list(self._history.deliveries()) if self._history is not None else []
+        history = self.kept.history
+        return list(history.deliveries()) if history is not None else []
 
     @property
     def stretch(self) -> Stretch:
@@ -456,13 +454,10 @@ class Market:
     @property
     def continuous_candles(self) -> Candles:
         """The candles of the contracts of its pair that have or had its type."""
-        series = self.series
-        is_present = series is not None and series.present is self
-        return series.candles if series is not None and is_present else self.candles
-
-    def predecessors(self, contract_type: str) -> Sequence[Predecessor]:
-        """Return the contracts that had a type before the one that had it at the start."""
-        return () if self._history is None else self._history.predecessors(contract_type)
+        series = self.kept.series
+        if series is None or series.present is not self.kept:
+            return self.candles
+        return series.candles
 
     def _on_funding(self, funding: FundingPaid) -> None:
         self.fundings.add(funding)

@@ -123,13 +123,13 @@ class Markets:
             return
         if key not in self._series:
             self._series[key] = ContractSeries(key[1], self._former_contract)
-        if self._series[key].present is not market:
-            self._series[key].begin(market, self.now_ms // MINUTE_MS * MINUTE_MS)
+        if self._series[key].present is not market.kept:
+            self._series[key].begin(market.kept, self.now_ms // MINUTE_MS * MINUTE_MS)
 
     def _end_series(self, market: Market, but: tuple[str, str] | None = None) -> None:
         """Let the series of a contract end with the present minute, but for one of them."""
         for key, series in self._series.items():
-            if series.present is market and key != but:
+            if series.present is market.kept and key != but:
                 series.end(-(-self.now_ms // MINUTE_MS) * MINUTE_MS)
 
     def stretches(self, pair: str, contract_type: str) -> list[Stretch]:

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from tickerplant.events import Delivered, FundingPaid, Trade
 from tickerplant.instrument import Instrument
+from tickerplant.market.bar_arrays import between
 from tickerplant.market.bars import COUNT, Bars
 from tickerplant.market.history import Predecessor
 from tickerplant.market.tape import TIME_FIELD, Rows, trades
@@ -76,14 +77,18 @@ class SimulatedHistory:
 
     @property
     def ends_ms(self) -> int:
-        """Open time of the first minute of `day`."""
-        return self.inputs.day_span[0]
+        """Open time of the first minute of `day`; of a contract that was delivered, its delivery."""
+        delivered_ms = self.inputs.instrument.delivery_date_ms
+        return delivered_ms if delivered_ms <= self.inputs.start_ms else self.inputs.day_span[0]
 
     def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
         """Return bars that those of `length_ms` in [`from_ms`, `until_ms`) consist of."""
         first_id = self._first_recent_id - int(day_bars(self.inputs)[:, COUNT].sum())
         bars = TradedSeries(self.inputs).bars(length_ms, from_ms, until_ms)
-        return with_ids_from(bars, first_id)
+        bars = with_ids_from(bars, first_id)
+        if until_ms <= self.inputs.day_span[0]:
+            return bars
+        return np.concatenate((bars, between(self.day, from_ms, until_ms)))
 
     @cached_property
     def trades(self) -> tuple[Trade, ...]:

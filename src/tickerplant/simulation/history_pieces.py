@@ -241,9 +241,9 @@ class Series(ABC):
     def pieces(
         self, length_ms: int, from_ms: int, until_ms: int
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yield the rows that open in [`from_ms`, `until_ms`), and the length of each of them.
+        """Yield the rows that cover [`from_ms`, `until_ms`), and the length of each of them.
 
-        They are the longest that bars of `length_ms` can be summed of.
+        They are the longest that bars of `length_ms` can be summed of, and shorter at the ends.
         """
         level = next(n for n, each_ms in enumerate(LEVELS_MS) if length_ms % each_ms == 0)
         for span in self.spans:
@@ -251,13 +251,25 @@ class Series(ABC):
             if low_ms >= high_ms:
                 continue
             if span == self.whole_days:
-                each_ms = LEVELS_MS[level]
-                yield each_ms, self.rows(level, -(-low_ms // each_ms), -(-high_ms // each_ms))
+                yield from self._cover(level, low_ms, high_ms)
             elif level == DAYS:
                 yield len(span), self.part(span)[: low_ms == span.start]
             else:
                 first, stop = (-(-(ms - span.start) // MINUTE_MS) for ms in (low_ms, high_ms))
                 yield MINUTE_MS, self.minutes_of(span)[first:stop]
+
+    def _cover(self, level: int, from_ms: int, until_ms: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Do what `pieces` does within the whole days."""
+        length_ms = LEVELS_MS[level]
+        first, stop = -(-from_ms // length_ms), until_ms // length_ms
+        if first >= stop:
+            yield from self._cover(level + 1, from_ms, until_ms)
+            return
+        if from_ms < first * length_ms:
+            yield from self._cover(level + 1, from_ms, first * length_ms)
+        yield length_ms, self.rows(level, first, stop)
+        if stop * length_ms < until_ms:
+            yield from self._cover(level + 1, stop * length_ms, until_ms)
 
     def between(self, length_ms: int, from_ms: int, until_ms: int) -> NDArray[Any]:
         """Return the rows of `pieces`, which must be some, in one array."""
