@@ -29,11 +29,10 @@ from tickerplant.market.minutes import Minutes, PriceMinutes
 from tickerplant.market.tape import trades
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
-from tickerplant.simulation.history_bars import day_bars, price_day
+from tickerplant.simulation.history_bars import day_bars
 from tickerplant.simulation.history_pieces import PIECES
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.open_interest import past_steps
-from tickerplant.simulation.price_paths import last_day
 from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
@@ -195,7 +194,7 @@ def test_history_is_the_same_in_whatever_order_it_is_generated(
     past: SimulatedHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = windows(past)
-    for cached in (last_day, day_bars, price_day, recent_trades, past_steps):
+    for cached in (day_bars, recent_trades, past_steps):
         cached.cache_clear()
     PIECES.clear()
     monkeypatch.setattr(PIECES, "max_bytes", 150_000)

@@ -15,15 +15,12 @@ from msgspec import structs
 from tickerplant.events import Delivered, FundingPaid, Trade
 from tickerplant.instrument import Instrument
 from tickerplant.market.bar_arrays import between
-from tickerplant.market.bars import COUNT, Bars
+from tickerplant.market.bars import Bars
 from tickerplant.market.history import Predecessor
 from tickerplant.market.tape import TIME_FIELD, Rows, trades
 from tickerplant.quarters import SINCE_MS, deliveries_ms, terms_until
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile
 from tickerplant.simulation.history_bars import (
-    INDEX,
-    MARK,
-    PREMIUM_INDEX,
     day_bars,
     fill_quiet_bars,
     with_ids_from,
@@ -31,7 +28,7 @@ from tickerplant.simulation.history_bars import (
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.instruments import DATED, new_dated
 from tickerplant.simulation.open_interest import PastPositions
-from tickerplant.simulation.past_series import PriceBarHistory, TradedSeries
+from tickerplant.simulation.past_series import INDEX, MARK, PREMIUM_INDEX, PriceSeries, TradedSeries
 from tickerplant.simulation.past_trades import PastTrades
 from tickerplant.simulation.recent_trades import recent_minutes, recent_trades
 from tickerplant.simulation.settlements import deliveries, fundings
@@ -83,10 +80,10 @@ class SimulatedHistory:
 
     def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
         """Return bars that those of `length_ms` in [`from_ms`, `until_ms`) consist of."""
-        first_id = self._first_recent_id - int(day_bars(self.inputs)[:, COUNT].sum())
-        bars = TradedSeries(self.inputs).bars(length_ms, from_ms, until_ms)
-        bars = with_ids_from(bars, first_id)
-        if until_ms <= self.inputs.day_span[0]:
+        day_ms = self.inputs.day_span[0]
+        bars = TradedSeries(self.inputs).bars(length_ms, from_ms, min(until_ms, day_ms))
+        bars = with_ids_from(bars, self._first_recent_id)
+        if until_ms <= day_ms:
             return bars
         return np.concatenate((bars, between(self.day, from_ms, until_ms)))
 
@@ -119,19 +116,19 @@ class SimulatedHistory:
     # Published prices, funding and positions
 
     @property
-    def marks(self) -> PriceBarHistory:
+    def marks(self) -> PriceSeries:
         """Bars of the mark price."""
-        return PriceBarHistory(self.inputs, MARK)
+        return PriceSeries(self.inputs, MARK)
 
     @property
-    def indices(self) -> PriceBarHistory:
+    def indices(self) -> PriceSeries:
         """Bars of the index price."""
-        return PriceBarHistory(self.inputs, INDEX)
+        return PriceSeries(self.inputs, INDEX)
 
     @property
-    def premiums(self) -> PriceBarHistory:
+    def premiums(self) -> PriceSeries:
         """Bars of the premium index."""
-        return PriceBarHistory(self.inputs, PREMIUM_INDEX)
+        return PriceSeries(self.inputs, PREMIUM_INDEX)
 
     def fundings(
         self, start_ms: int | None = None, end_ms: int | None = None, limit: int | None = None

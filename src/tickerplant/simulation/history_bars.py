@@ -9,13 +9,12 @@ where the current minute begins.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import log
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tickerplant.instrument import RATE_DECIMALS, RATE_ONE, Instrument
+from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.bars import (
     CLOSE,
     COLUMNS,
@@ -33,10 +32,10 @@ from tickerplant.market.bars import (
     Bars,
 )
 from tickerplant.simulation.contract_profile import ContractProfile, usd_quantity
-from tickerplant.simulation.history_inputs import PREMIUM_SPREAD, TRADES_PER_ORDER, HistoryInputs
+from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.history_pieces import Floats, Ints
 from tickerplant.simulation.price_paths import VOLATILITY, last_day
-from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
+from tickerplant.units import DAY_MS, MINUTE_MS
 
 ORDER_MEAN = 13.0
 """Mean taker order, relative to a typical one."""
@@ -210,66 +209,4 @@ def fill_quiet_bars(bars: Bars, least: int = 1) -> Bars:
     quiet: NDArray[np.bool_] = bars[:, COUNT] < least
     last_busy = np.maximum.accumulate(np.where(quiet, 0, np.arange(len(bars))))
     bars[quiet, OPEN : CLOSE + 1] = bars[last_busy[quiet], CLOSE, None]
-    return bars
-
-
-SECOND_MS = 1000
-FLICKER = 0.00003 + PREMIUM_SPREAD * (MINUTE_MS / DAY_MS)
-"""Usual distance of the premium index beyond its open and close within a minute."""
-
-INDEX, MARK, PREMIUM_INDEX = "index", "mark", "premium"
-
-
-@lru_cache(maxsize=MAX_DAYS)
-def price_day(inputs: HistoryInputs, price: str) -> Bars:
-    """Return the minutes of one price in the last day, in integers of 10^-8."""
-    start_ms, end_ms = inputs.day_span[0], inputs.path.present_ms
-    edges_ms = np.arange(start_ms, end_ms + 1, MINUTE_MS)
-    bars = np.zeros((len(edges_ms) - 1, len(COLUMNS)), dtype=np.int64)
-    if not len(bars):
-        return bars
-    path = last_day(inputs.path)[-len(bars) :]
-    random = Random(f"{inputs.name} premium {MINUTE_MS} {end_ms}")
-    numbers = np.random.default_rng(random.getrandbits(64)).standard_normal((2, len(bars)))
-    prices = published(inputs, price, path, edges_ms, numbers)
-    _set_prices(bars, *(np.round(each).astype(np.int64) for each in prices))
-    bars[:, OPEN_TIME] = edges_ms[:-1]
-    return with_seconds(bars, MINUTE_MS)
-
-
-def published(
-    inputs: HistoryInputs, price: str, path: Floats, edges_ms: Ints, numbers: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Return edges, highs and lows of one price in units of 10^-8, not rounded.
-
-    Args:
-        inputs: What the history follows from.
-        price: `INDEX`, `MARK` or `PREMIUM_INDEX`.
-        path: The rows of the underlying's path.
-        edges_ms: The open times of the bars, and when the last one ends.
-        numbers: Normal numbers, two for each bar of the premium index.
-    """
-    if price != PREMIUM_INDEX:
-        is_mark = price == MARK
-        premiums = inputs.premium.of_mark(edges_ms) if is_mark else np.zeros(len(edges_ms))
-        return along(path, inputs.index_price * RATE_ONE, premiums)
-    length_ms = int(edges_ms[1] - edges_ms[0])
-    parts = max(length_ms // HOUR_MS, 1)
-    moments_ms = np.append(
-        edges_ms[:-1, None] + np.arange(parts) * length_ms // parts, edges_ms[-1]
-    )
-    inside = np.expm1(inputs.premium.at(moments_ms))
-    edges, inner = inside[::parts], inside[:-1].reshape(-1, parts)
-    usual = (2 * log(length_ms / MINUTE_MS)) ** 0.5  # the largest of so many draws
-    up, down = np.abs(numbers * FLICKER) * path[:, VOLATILITY] + usual * FLICKER
-    highs = np.maximum(inner.max(axis=1), edges[1:]) + up
-    lows = np.minimum(inner.min(axis=1), edges[1:]) - down
-    return edges * RATE_ONE, highs * RATE_ONE, lows * RATE_ONE
-
-
-def with_seconds(bars: Bars, length_ms: int) -> Bars:
-    """Return bars of a price with one price in each of their seconds."""
-    bars[:, COUNT] = length_ms // SECOND_MS
-    bars[:, FIRST_TRADE_ID] = bars[:, OPEN_TIME]
-    bars[:, LAST_TRADE_ID] = bars[:, OPEN_TIME] + length_ms - SECOND_MS
     return bars

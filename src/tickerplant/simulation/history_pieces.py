@@ -29,7 +29,7 @@ DAYS, MINUTES = 0, len(LEVELS_MS) - 1
 """The levels of days and of minutes."""
 PIECE = 32
 """Neighbouring parents whose children are drawn and kept together."""
-MAX_PIECES_BYTES = 12_000_000
+MAX_PIECES_BYTES = 14_000_000
 """Size of the pieces that are kept, of all contracts and underlyings."""
 
 
@@ -168,29 +168,37 @@ PIECES = Pieces(MAX_PIECES_BYTES)
 
 
 class Series(ABC):
-    """Bars of one kind at every level.
+    """Bars of one kind at every level, and the minutes of the last day.
 
     Whole days are split level by level. The parts of a day before the first whole one and after the
     last are each split into minutes at once, so no bar is cut.
 
     Args:
         key: What the bars follow from.
-        begin_ms: When the first minute opens.
-        end_ms: When the last minute ends.
+        begins_ms: When the first minute opens.
+        known: The time of the last minutes, which are not split from others.
     """
 
-    def __init__(self, key: Hashable, begin_ms: int, end_ms: int) -> None:
+    days_at_once = True
+    """Whether `draw_days` draws all days or none."""
+
+    def __init__(self, key: Hashable, begins_ms: int, known: range) -> None:
         self.key = (type(self), key)
-        self.end_ms = end_ms
-        self.begin_ms = min(begin_ms, end_ms)
-        first_day = -(-self.begin_ms // DAY_MS)
-        self.days = range(first_day, max(end_ms // DAY_MS, first_day))
+        self.known = known
+        self.ends_ms = known.stop
+        self.begins_ms = min(begins_ms, self.ends_ms)
+        drawn_ms = min(begins_ms, known.start)
+        first_day = -(-drawn_ms // DAY_MS)
+        self.days = range(first_day, max(known.start // DAY_MS, first_day))
         """The numbers of the whole days since the epoch."""
         self.whole_days = range(self.days.start * DAY_MS, self.days.stop * DAY_MS)
-        head = range(self.begin_ms, min(self.whole_days.start, end_ms))
-        self.rest = range(max(self.whole_days.stop, self.begin_ms), end_ms)
-        """The part of a day after the whole ones."""
-        self.spans = [each for each in (head, self.whole_days, self.rest) if each]
+        head = range(drawn_ms, min(self.whole_days.start, known.start))
+        rest = range(max(self.whole_days.stop, drawn_ms), known.start)
+        self.spans = [each for each in (head, self.whole_days, rest, known) if each]
+
+    @abstractmethod
+    def draw_minutes(self) -> NDArray[Any]:
+        """Return the known minutes."""
 
     @abstractmethod
     def draw_days(self, first: int, stop: int) -> NDArray[Any]:
@@ -208,35 +216,43 @@ class Series(ABC):
 
     def rows(self, level: int, first: int, stop: int) -> NDArray[Any]:
         """Return the rows `first` to `stop` of the whole days at a level, counted since the epoch."""
-        if level == DAYS:
-            return self.day_rows(first, stop)
-        longer_ms, length_ms = LEVELS_MS[level - 1], LEVELS_MS[level]
+        days, length_ms = self.days, LEVELS_MS[level]
+        longer_ms = LEVELS_MS[max(level - 1, 0)]
         scale, count = DAY_MS // longer_ms, longer_ms // length_ms
 
         def draw(low: int, high: int) -> NDArray[Any]:
-            parents = self.rows(level - 1, low, high)
-            return self.split(parents, low * longer_ms, length_ms, count)
+            if level == DAYS:
+                return self.draw_days(low, high)
+            return self.split(self.rows(level - 1, low, high), low * longer_ms, length_ms, count)
 
-        parents = range(self.days.start * scale, self.days.stop * scale)
+        if level == DAYS and self.days_at_once:
+            rows = PIECES.whole((self.key, DAYS), lambda: draw(days.start, days.stop))
+            return rows[first - days.start : stop - days.start]
+        parents = range(days.start * scale, days.stop * scale)
         return PIECES.children((self.key, level), first, stop, parents, count, draw)
-
-    def day_rows(self, first: int, stop: int) -> NDArray[Any]:
-        """Return the whole days `first` to `stop`, which are drawn all at once."""
-        days = self.days
-        rows = PIECES.whole((self.key, DAYS), lambda: self.draw_days(days.start, days.stop))
-        return rows[first - days.start : stop - days.start]
 
     def part(self, span: range) -> NDArray[Any]:
         """Return one row for a part of a day."""
         return PIECES.whole((self.key, span, DAYS), lambda: self.draw_part(span))
 
     def minutes_of(self, span: range) -> NDArray[Any]:
-        """Return the minutes of a part of a day."""
-        count = len(span) // MINUTE_MS
-        return PIECES.whole(
-            (self.key, span, MINUTES),
-            lambda: self.split(self.part(span), span.start, MINUTE_MS, count),
-        )
+        """Return the minutes of a part of a day, or the known ones."""
+
+        def draw() -> NDArray[Any]:
+            if span == self.known:
+                return self.draw_minutes()
+            return self.split(self.part(span), span.start, MINUTE_MS, len(span) // MINUTE_MS)
+
+        return PIECES.whole((self.key, span, MINUTES), draw)
+
+    def after(self, span: range) -> Any:
+        """Return the row that follows a span; None after the last one."""
+        later = next((each for each in self.spans if each.start >= span.stop), None)
+        if later is None:
+            return None
+        if later == self.whole_days:
+            return self.rows(DAYS, self.days.start, self.days.start + 1)[0]
+        return (self.minutes_of if later == self.known else self.part)(later)[0]
 
     def pieces(
         self, length_ms: int, from_ms: int, until_ms: int
@@ -252,8 +268,8 @@ class Series(ABC):
                 continue
             if span == self.whole_days:
                 yield from self._cover(level, low_ms, high_ms)
-            elif level == DAYS:
-                yield len(span), self.part(span)[: low_ms == span.start]
+            elif level == DAYS and span != self.known and range(low_ms, high_ms) == span:
+                yield len(span), self.part(span)
             else:
                 first, stop = (-(-(ms - span.start) // MINUTE_MS) for ms in (low_ms, high_ms))
                 yield MINUTE_MS, self.minutes_of(span)[first:stop]

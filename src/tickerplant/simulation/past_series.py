@@ -1,20 +1,28 @@
-"""The bars of one contract before the last 24 hours: trades, index price, mark price and premium.
+"""The bars of one contract before the start: trades, index price, mark price and premium index.
 
-All of them are split from days as `history_pieces` says. Traded prices, index and mark follow the
-path of the underlying; the premium is the same function of time at every level.
+Before the last 24 hours, they are split from days as `history_pieces` says. The index follows the
+path of the underlying alone, so it is the same for all contracts of a pair. Traded prices add the
+premium of the contract to it, and the mark price the smoothed one; the premium index is the premium
+itself, the same function of time at every level.
 """
 
 from __future__ import annotations
 
+from math import log
+from random import Random
+from typing import Any
+
 import numpy as np
 
-from tickerplant.instrument import RATE_DECIMALS
+from tickerplant.instrument import RATE_DECIMALS, RATE_ONE
 from tickerplant.market.bar_arrays import NO_BARS
 from tickerplant.market.bars import (
     CLOSE,
     COLUMNS,
     COUNT,
+    FIRST_TRADE_ID,
     HIGH,
+    LAST_TRADE_ID,
     LOW,
     OPEN,
     OPEN_TIME,
@@ -47,27 +55,30 @@ from tickerplant.simulation.history_bars import (
     ORDER_MEAN,
     along,
     day_bars,
-    price_day,
-    published,
     set_ids,
-    with_seconds,
 )
-from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
+from tickerplant.simulation.history_inputs import PREMIUM_SPREAD, TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.history_pieces import (
     DAYS,
     LEVELS_MS,
     PIECE,
-    PIECES,
     Floats,
     Ints,
     Series,
     draws,
     normals,
 )
-from tickerplant.simulation.price_paths import VOLATILITY, PathSeries
-from tickerplant.units import DAY_MS, MINUTE_MS
+from tickerplant.simulation.price_paths import VOLATILITY, PathSeries, last_day
+from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 TRADED = "traded"
+SECOND_MS = 1000
+FLICKER = 0.00003 + PREMIUM_SPREAD * (MINUTE_MS / DAY_MS)
+"""Usual distance of the premium index beyond its open and close within a minute."""
+INDEX, MARK, PREMIUM_INDEX = "index", "mark", "premium"
+FIRST_IDS = [FIRST_TRADE, FIRST_AGGREGATE]
+LEAST_FILLS = 4
+"""Fills of a side that can open, reach both extremes and close."""
 TRADES_PER_FILL = 2.4
 """Mean number of trades of a fill."""
 DAYS_SPREAD = 0.35
@@ -77,32 +88,38 @@ DAYS_SHARE_SPREAD = 0.01
 
 
 class PriceSeries(Series):
-    """The bars of one price before the last 24 hours, in integers of 10^-8, rows as in `BarSplit`.
+    """Bars of one price since the listing, in integers of 10^-8, rows as in `split_prices`.
 
     Args:
         inputs: What the history follows from.
         price: `INDEX`, `MARK` or `PREMIUM_INDEX`.
     """
 
+    days_at_once = False
+
     def __init__(self, inputs: HistoryInputs, price: str) -> None:
         # A contract that was delivered before is drawn to the end of that day.
         ended_ms = -(-inputs.instrument.delivery_date_ms // DAY_MS) * DAY_MS
-        ends_ms = min(inputs.path.day_ms, ended_ms)
-        super().__init__((inputs, price), inputs.listed_ms(MINUTE_MS), ends_ms)
+        known = range(ended_ms, ended_ms)
+        if ended_ms > inputs.path.day_ms:
+            ends_ms = inputs.recent_ms if price == TRADED else inputs.path.present_ms
+            known = range(inputs.day_span[0], ends_ms)
+        super().__init__((inputs, price), inputs.listed_ms(MINUTE_MS), known)
         self.inputs = inputs
-        self.price = price
+        self._price = price
         self._path = PathSeries(inputs.path)
         self._name = f"{inputs.name} {price}"
 
-    def day_rows(self, first: int, stop: int) -> Ints:
-        """Return the whole days `first` to `stop`, without drawing all of them."""
-        return PIECES.children((self.key, DAYS), first, stop, self.days, 1, self.draw_days)
+    def draw_minutes(self) -> Ints:
+        """Return the minutes of the last day."""
+        path = last_day(self.inputs.path)[-len(self.known) // MINUTE_MS :]
+        return self._drawn(path, self.known.start, MINUTE_MS, None)
 
     def draw_days(self, first: int, stop: int) -> Ints:
         """Return some of the whole days."""
         path = self._path.rows(DAYS, first, stop)
-        close = self._last_close() if stop == self.days.stop else None
-        return self._drawn(path, first * DAY_MS, DAY_MS, close)
+        after = self.after(self.whole_days) if stop == self.days.stop else None
+        return self._drawn(path, first * DAY_MS, DAY_MS, after)
 
     def draw_part(self, span: range) -> Ints:
         """Return one row for a part of a day."""
@@ -111,8 +128,7 @@ class PriceSeries(Series):
         row[0, VOLATILITY] = minutes[:, VOLATILITY].mean()
         row[0, HIGH], row[0, LOW] = minutes[:, HIGH].max(), minutes[:, LOW].min()
         row[0, CLOSE] = minutes[-1, CLOSE]
-        close = self._end_price() if span.stop == self.inputs.path.day_ms else None
-        return self._drawn(row, span.start, len(span), close)
+        return self._drawn(row, span.start, len(span), self.after(span))
 
     def split(self, parents: Ints, from_ms: int, length_ms: int, count: int) -> Ints:
         """Return the children of `parents`."""
@@ -131,51 +147,79 @@ class PriceSeries(Series):
         opened_ms = np.arange(from_ms, until_ms, length_ms).reshape(shape)
         return opened_ms, path[:, VOLATILITY].reshape(shape), wanted
 
-    def _prices(self, path: Floats, from_ms: int, length_ms: int) -> tuple[Floats, Floats, Floats]:
-        """Return edges, highs and lows along a path, not rounded."""
-        uniform = draws(f"{self._name} {length_ms} prices", from_ms // length_ms, len(path), 4)
-        numbers = np.stack(normals(uniform[:, 0], uniform[:, 1]))
-        edges_ms = from_ms + length_ms * np.arange(len(path) + 1)
-        return published(self.inputs, self.price, path, edges_ms, numbers)
-
-    def _drawn(self, path: Floats, from_ms: int, length_ms: int, close: int | None) -> Ints:
-        """Return bars that are not split from others."""
+    def _drawn(self, path: Floats, from_ms: int, length_ms: int, after: Any) -> Ints:
+        """Return bars that are not split from others, and lead to the one after them."""
         edges, highs, lows = map(self._whole, self._prices(path, from_ms, length_ms))
-        if close is not None:
-            edges[-1] = close
+        if after is not None:
+            edges[-1] = after[OPEN]
         opened_ms = from_ms + length_ms * np.arange(len(path))
         rows = np.stack((opened_ms, edges[:-1], highs, lows, edges[1:]), axis=1)
         rows[:, HIGH] = rows[:, (OPEN, HIGH, CLOSE)].max(axis=1)
         rows[:, LOW] = rows[:, (OPEN, LOW, CLOSE)].min(axis=1)
         return rows
 
+    def _prices(self, path: Floats, from_ms: int, length_ms: int) -> tuple[Floats, Floats, Floats]:
+        """Return edges, highs and lows along a path from a time, not rounded."""
+        inputs, premium = self.inputs, self.inputs.premium
+        edges_ms = from_ms + length_ms * np.arange(len(path) + 1)
+        if self._price != PREMIUM_INDEX:
+            is_mark = self._price == MARK
+            premiums = premium.of_mark(edges_ms) if is_mark else np.zeros(len(edges_ms))
+            return along(path, inputs.index_price * RATE_ONE, premiums)
+        if from_ms >= self.known.start:
+            random = Random(f"{inputs.name} premium {MINUTE_MS} {self.ends_ms}")
+            numbers = np.random.default_rng(random.getrandbits(64)).standard_normal((2, len(path)))
+        else:
+            uniform = draws(f"{self._name} {length_ms} prices", from_ms // length_ms, len(path), 4)
+            numbers = np.stack(normals(uniform[:, 0], uniform[:, 1]))
+        parts = max(length_ms // HOUR_MS, 1)
+        inner_ms = edges_ms[:-1, None] + np.arange(parts) * length_ms // parts
+        inside = np.expm1(premium.at(np.append(inner_ms, edges_ms[-1])))
+        edges, inner = inside[::parts], inside[:-1].reshape(-1, parts)
+        usual = (2 * log(length_ms / MINUTE_MS)) ** 0.5  # the largest of so many draws
+        up, down = np.abs(numbers * FLICKER) * path[:, VOLATILITY] + usual * FLICKER
+        highs = np.maximum(inner.max(axis=1), edges[1:]) + up
+        lows = np.minimum(inner.min(axis=1), edges[1:]) - down
+        return edges * RATE_ONE, highs * RATE_ONE, lows * RATE_ONE
+
     def _whole(self, prices: Floats) -> Ints:
         return np.round(prices).astype(np.int64)
 
-    def _last_close(self) -> int | None:
-        """Return the close of the last whole day; None if nothing follows that it must meet."""
-        if not self.days or self.end_ms < self.inputs.path.day_ms:
-            return None
-        return int(self.part(self.rest)[0, OPEN]) if self.rest else self._end_price()
-
-    def _end_price(self) -> int:
-        """Return the price with which the last 24 hours begin."""
-        return int(price_day(self.inputs, self.price)[0, OPEN])
-
     def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
-        """Return the rows of `pieces` as bars."""
+        """Return bars that those of `length_ms` in [`from_ms`, `until_ms`) consist of."""
         found = [self.as_bars(*each) for each in self.pieces(length_ms, from_ms, until_ms)]
         return np.concatenate(found) if found else NO_BARS
 
     def as_bars(self, length_ms: int, rows: Ints, /) -> Bars:
-        """Return rows of this series as bars."""
+        """Return rows of this series as bars with one price in each of their seconds."""
         bars = np.zeros((len(rows), len(COLUMNS)), dtype=np.int64)
         bars[:, : CLOSE + 1] = rows
-        return with_seconds(bars, length_ms)
+        bars[:, COUNT] = length_ms // SECOND_MS
+        bars[:, FIRST_TRADE_ID] = bars[:, OPEN_TIME]
+        bars[:, LAST_TRADE_ID] = bars[:, OPEN_TIME] + length_ms - SECOND_MS
+        return bars
+
+    def opens_at(self, times_ms: Ints) -> Ints:
+        """Return the prices at many ascending times since the listing, whole minutes before the end."""
+        length_ms = next(ms for ms in LEVELS_MS if not (times_ms % ms).any())
+        far = np.flatnonzero(np.diff(times_ms) > PIECE * DAY_MS) + 1
+        found = [np.empty(0, dtype=np.int64)]
+        for near_ms in np.split(times_ms, far) if len(times_ms) else ():
+            first_ms, until_ms = int(near_ms[0]), int(near_ms[-1]) + length_ms
+            bars = self.bars(length_ms, min(first_ms, self.ends_ms - MINUTE_MS), until_ms)
+            opened_ms = np.append(bars[:, OPEN_TIME], self.ends_ms)
+            opens = np.append(bars[:, OPEN], bars[-1, CLOSE])
+            found.append(opens[np.searchsorted(opened_ms, near_ms)])
+        return np.concatenate(found)
 
 
 class TradedSeries(PriceSeries):
-    """The traded bars of one contract before the last 24 hours, rows as in `SIDED_COLUMNS`."""
+    """The traded bars of one contract before its single trades, rows as in `SIDED_COLUMNS`.
+
+    Ids are relative to those of the first single trade.
+    """
+
+    days_at_once = True  # to count their trades
 
     def __init__(self, inputs: HistoryInputs) -> None:
         super().__init__(inputs, TRADED)
@@ -191,9 +235,31 @@ class TradedSeries(PriceSeries):
             self.inverse /= instrument.tick_size
             self._worth = 1
 
-    def day_rows(self, first: int, stop: int) -> Ints:
-        """Return the whole days `first` to `stop`; all are drawn at once, to count their trades."""
-        return Series.day_rows(self, first, stop)
+    def draw_minutes(self) -> Ints:
+        """Return the minutes of the last day, told apart by side."""
+        bars, instrument = day_bars(self.inputs), self.inputs.instrument
+        tick, step = instrument.tick_size, instrument.step_size
+        rows = np.zeros((len(bars), len(SIDED_COLUMNS)), dtype=np.int64)
+        rows[:, : CLOSE + 1] = bars[:, : CLOSE + 1] // ([1] + 4 * [tick])
+        for column, whole, part, unit in (
+            (BUY_STEPS, VOLUME, TAKER_BUY_VOLUME, step),
+            (BUY_TURNOVER, TURNOVER, TAKER_BUY_TURNOVER, self._worth),
+        ):
+            rows[:, column] = (bars[:, part] + unit // 2) // unit
+            rows[:, column + 1] = (bars[:, whole] - bars[:, part] + unit // 2) // unit
+        count, (bought, sold) = bars[:, COUNT], rows[:, BUY_STEPS : BUY_STEPS + 2].T
+        buys = np.round(count * bought / np.maximum(bought + sold, 1)).astype(np.int64)
+        lead = np.minimum(count - 1, LEAST_FILLS)  # enough for the prices of one minute
+        short = np.maximum(buys, count - buys) < lead
+        buys = np.where(short, np.where(bought > sold, lead, count - lead), buys)
+        least, most = np.maximum(bought > 0, count - sold), np.minimum(bought, count - (sold > 0))
+        trades = np.clip(buys, least, most)[:, None] * [1, -1] + count[:, None] * [0, 1]
+        fills = np.round(trades / TRADES_PER_FILL).astype(np.int64)
+        fills = np.clip(fills, np.minimum(trades, LEAST_FILLS), trades)
+        rows[:, BUY_TRADES : BUY_TRADES + 2], rows[:, BUY_FILLS : BUY_FILLS + 2] = trades, fills
+        some = np.column_stack((count, fills.sum(axis=1)))
+        rows[:, FIRST_IDS] = -some[::-1].cumsum(axis=0)[::-1]
+        return rows
 
     def split(self, parents: Ints, from_ms: int, length_ms: int, count: int) -> Ints:
         """Return the children of `parents`."""
@@ -210,12 +276,9 @@ class TradedSeries(PriceSeries):
     def _whole(self, prices: Floats) -> Ints:
         return np.maximum(np.round(prices), LEAST_TICKS).astype(np.int64)
 
-    def _end_price(self) -> int:
-        return int(day_bars(self.inputs)[0, OPEN]) // self.inputs.instrument.tick_size
-
-    def _drawn(self, path: Floats, from_ms: int, length_ms: int, close: int | None) -> Ints:
+    def _drawn(self, path: Floats, from_ms: int, length_ms: int, after: Any) -> Ints:
         rows = np.zeros((len(path), len(SIDED_COLUMNS)), dtype=np.int64)
-        rows[:, : CLOSE + 1] = super()._drawn(path, from_ms, length_ms, close)
+        rows[:, : CLOSE + 1] = super()._drawn(path, from_ms, length_ms, after)
         inputs = self.inputs
         instrument, profile = inputs.instrument, inputs.contract_profile
         uniform = draws(f"{self._name} {length_ms}", from_ms // DAY_MS, len(path))
@@ -238,20 +301,13 @@ class TradedSeries(PriceSeries):
             rows[:, BUY_TURNOVER + side] = split.usual_turnovers(rows, rows[:, BUY_STEPS + side])
         for column, number in ((FIRST_TRADE, BUY_TRADES), (FIRST_AGGREGATE, BUY_FILLS)):
             some = rows[:, number] + rows[:, number + 1]
-            rows[:, column] = self._first_after(column, from_ms) - np.cumsum(some[::-1])[::-1]
+            rows[:, column] = -np.cumsum(some[::-1])[::-1]
+            if after is not None:
+                rows[:, column] += after[column]
         return rows
 
-    def _first_after(self, column: int, from_ms: int) -> int:
-        """Return the first id after the span of days that begins at `from_ms`."""
-        later = next((span for span in self.spans if span.start > from_ms), None)
-        if later is None:
-            return 0
-        whole = later == self.whole_days
-        row = self.rows(0, self.days.start, self.days.start + 1) if whole else self.part(later)
-        return int(row[0, column])
-
     def as_bars(self, _: int, rows: Ints, /) -> Bars:
-        """Return rows of this series as bars; their ids are relative to those of the last 24 hours."""
+        """Return rows of this series as bars; with relative ids."""
         instrument = self.inputs.instrument
         bars = np.empty((len(rows), len(COLUMNS)), dtype=np.int64)
         bars[:, OPEN_TIME] = rows[:, OPEN_TIME]
@@ -263,43 +319,3 @@ class TradedSeries(PriceSeries):
         bars[:, TURNOVER] = bars[:, TAKER_BUY_TURNOVER] + rows[:, SELL_TURNOVER] * self._worth
         set_ids(bars, rows[:, FIRST_TRADE])
         return bars
-
-
-class PriceBarHistory:
-    """The history of one price up to the current minute; bars in integers of 10^-8."""
-
-    def __init__(self, inputs: HistoryInputs, price: str) -> None:
-        self._inputs = inputs
-        self._price = price
-
-    @property
-    def begins_ms(self) -> int:
-        """Open time of the minute of the listing."""
-        return min(self._inputs.listed_ms(MINUTE_MS), self.ends_ms)
-
-    @property
-    def ends_ms(self) -> int:
-        """Open time of the current minute."""
-        return self._inputs.path.present_ms
-
-    def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
-        """Return bars that those of `length_ms` in [`from_ms`, `until_ms`) consist of."""
-        before = PriceSeries(self._inputs, self._price).bars(length_ms, from_ms, until_ms)
-        if until_ms <= self._inputs.path.day_ms:
-            return before
-        day = price_day(self._inputs, self._price)
-        first, stop = np.searchsorted(day[:, OPEN_TIME], (from_ms, until_ms))
-        return np.concatenate((before, day[first:stop]))
-
-    def opens_at(self, times_ms: Ints) -> Ints:
-        """Return the prices at many ascending times since the listing, whole minutes before the end."""
-        length_ms = next(ms for ms in LEVELS_MS if not (times_ms % ms).any())
-        far = np.flatnonzero(np.diff(times_ms) > PIECE * DAY_MS) + 1
-        found = [np.empty(0, dtype=np.int64)]
-        for near_ms in np.split(times_ms, far) if len(times_ms) else ():
-            first_ms, until_ms = int(near_ms[0]), int(near_ms[-1]) + length_ms
-            bars = self.bars(length_ms, min(first_ms, self.ends_ms - MINUTE_MS), until_ms)
-            opened_ms = np.append(bars[:, OPEN_TIME], self.ends_ms)
-            opens = np.append(bars[:, OPEN], bars[-1, CLOSE])
-            found.append(opens[np.searchsorted(opened_ms, near_ms)])
-        return np.concatenate(found)

@@ -7,19 +7,13 @@ the start are drawn at once; what precedes them consists of pieces that are draw
 
 from __future__ import annotations
 
-from functools import lru_cache
 from random import Random
 
 import numpy as np
 from msgspec import Struct
 
 from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN
-from tickerplant.simulation.history_pieces import (
-    Floats,
-    Series,
-    draws,
-    normals,
-)
+from tickerplant.simulation.history_pieces import Floats, Series, draws, normals
 from tickerplant.simulation.underlyings import BORN_MS
 from tickerplant.units import DAY_MS, MINUTE_MS
 
@@ -31,10 +25,11 @@ REACH = 0.6
 """How far a bar reaches beyond its open and close, relative to its usual return."""
 OLDEST_DAYS = 250
 """Days before the start for which there is a path even if no contract was listed then."""
-MAX_DAYS = 32
-"""Paths whose last 24 hours are cached, 69 kB each."""
 VOLATILITY = 0
-"""The first column of the rows of a path; the next four are those of `market.bars`."""
+"""The first column of the rows of a path, 1 on average; the next four are those of `market.bars`.
+
+Its prices are logarithms relative to the value at the start.
+"""
 
 
 class PricePath(Struct, frozen=True):
@@ -56,25 +51,6 @@ class PricePath(Struct, frozen=True):
         return self.present_ms - DAY_MS
 
 
-@lru_cache(maxsize=MAX_DAYS)
-def last_day(path: PricePath) -> Floats:
-    """Return the minutes of the 24 hours before the start, oldest first.
-
-    The columns are the relative volatility, 1 on average, and open, high, low and close: logarithms
-    relative to the value at the start.
-    """
-    count = DAY_MS // MINUTE_MS
-    random = Random(f"{path.seed} past {path.coin} day")
-    numbers = np.random.default_rng(random.getrandbits(64)).standard_normal((count, 4))
-    volatilities = np.exp(VOLATILITY_SPREAD * numbers[:, 1] - VOLATILITY_SPREAD**2 / 2)
-    sigma = path.daily_volatility * (MINUTE_MS / DAY_MS) ** 0.5 * volatilities
-    edges = present_value(path) + _backwards(numbers[:, 0] * sigma, MINUTE_MS)
-    reach = np.abs(numbers[:, 2:]) * (REACH * sigma)[:, None]
-    highs = np.maximum(edges[:-1], edges[1:]) + reach[:, 0]
-    lows = np.minimum(edges[:-1], edges[1:]) - reach[:, 1]
-    return np.stack((volatilities, edges[1:], highs, lows, edges[:-1]), axis=1)[::-1]
-
-
 def _backwards(returns: Floats, length_ms: int) -> Floats:
     """Return the distance of each edge from the latest, latest first: an autoregression."""
     keep = 1 - REVERSION_PER_DAY * length_ms / DAY_MS
@@ -89,22 +65,31 @@ def present_value(path: PricePath) -> float:
 
 
 class PathSeries(Series):
-    """Rows of a path before its last 24 hours: the volatility, then the prices' logarithms."""
+    """The rows of a path."""
 
     def __init__(self, path: PricePath) -> None:
         first_ms = min(BORN_MS, path.start_ms - OLDEST_DAYS * DAY_MS) // DAY_MS * DAY_MS
-        super().__init__(path, first_ms, path.day_ms)
+        super().__init__(path, first_ms, range(path.day_ms, path.present_ms))
         self._path = path
         self._name = f"{path.seed} past {path.coin}"
 
+    def draw_minutes(self) -> Floats:
+        """Return the minutes of the last 24 hours, drawn backwards."""
+        path, count = self._path, DAY_MS // MINUTE_MS
+        random = Random(f"{self._name} day")
+        numbers = np.random.default_rng(random.getrandbits(64)).standard_normal((count, 4))
+        volatilities = np.exp(VOLATILITY_SPREAD * numbers[:, 1] - VOLATILITY_SPREAD**2 / 2)
+        sigma = path.daily_volatility * (MINUTE_MS / DAY_MS) ** 0.5 * volatilities
+        edges = present_value(path) + _backwards(numbers[:, 0] * sigma, MINUTE_MS)
+        return _bars(volatilities, edges, sigma, *numbers[:, 2:].T)
+
     def draw_days(self, first: int, stop: int) -> Floats:
         """Return all whole days, drawn backwards."""
-        close = self.part(self.rest)[0, OPEN] if self.rest else self._end
-        return self._drawn(first, stop - first, 1.0, close)
+        return self._drawn(first, stop - first, 1.0, self.after(self.whole_days))
 
     def draw_part(self, span: range) -> Floats:
         """Return one row for the part of a day that ends where the last 24 hours begin."""
-        return self._drawn(span.start // DAY_MS, 1, len(span) / DAY_MS, self._end)
+        return self._drawn(span.start // DAY_MS, 1, len(span) / DAY_MS, self.after(span))
 
     def split(self, parents: Floats, from_ms: int, length_ms: int, count: int) -> Floats:
         """Return bridges from open to close that stay within low and high and reach both."""
@@ -115,23 +100,30 @@ class PathSeries(Series):
         uniform = draws(key, from_ms // length_ms, len(parents) * count)
         return bridges(parents, uniform.reshape(-1, count, 8), usual)
 
-    @property
-    def _end(self) -> float:
-        return float(last_day(self._path)[0, OPEN])
-
-    def _drawn(self, first_day: int, count: int, share: float, close: float) -> Floats:
-        """Return days, or one with a `share` of a day's length, that lead to `close`."""
+    def _drawn(self, first_day: int, count: int, share: float, after: Floats) -> Floats:
+        """Return days, or one with a `share` of a day's length, that lead to the row after them."""
         uniform = draws(f"{self._name} days", first_day, count)[::-1]
         returns, spread = normals(uniform[:, 0], uniform[:, 1])
         up, down = normals(uniform[:, 2], uniform[:, 3])
-        rows = np.empty((count, 5))
-        rows[:, VOLATILITY] = np.exp(VOLATILITY_SPREAD * spread - VOLATILITY_SPREAD**2 / 2)
-        sigma = self._path.daily_volatility * share**0.5 * rows[:, VOLATILITY]
-        edges = close + _backwards(returns * sigma, DAY_MS)
-        rows[:, OPEN], rows[:, CLOSE] = edges[1:], edges[:-1]
-        rows[:, HIGH] = np.maximum(edges[1:], edges[:-1]) + REACH * sigma * np.abs(up)
-        rows[:, LOW] = np.minimum(edges[1:], edges[:-1]) - REACH * sigma * np.abs(down)
-        return rows[::-1]
+        volatilities = np.exp(VOLATILITY_SPREAD * spread - VOLATILITY_SPREAD**2 / 2)
+        sigma = self._path.daily_volatility * share**0.5 * volatilities
+        return _bars(
+            volatilities, after[OPEN] + _backwards(returns * sigma, DAY_MS), sigma, up, down
+        )
+
+
+def last_day(path: PricePath) -> Floats:
+    """Return the minutes of the 24 hours before the minute of the start."""
+    series = PathSeries(path)
+    return series.minutes_of(series.known)
+
+
+def _bars(volatilities: Floats, edges: Floats, sigma: Floats, up: Floats, down: Floats) -> Floats:
+    """Return rows, oldest first, of bars between edges, latest first."""
+    opens, closes = edges[1:], edges[:-1]
+    highs = np.maximum(closes, opens) + np.abs(up) * (REACH * sigma)
+    lows = np.minimum(closes, opens) - np.abs(down) * (REACH * sigma)
+    return np.stack((volatilities, opens, highs, lows, closes), axis=1)[::-1]
 
 
 def bridges(parents: Floats, uniform: Floats, usual: float) -> Floats:

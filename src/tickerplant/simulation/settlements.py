@@ -7,10 +7,9 @@ import numpy as np
 from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_ONE
 from tickerplant.quarters import deliveries_ms, delivery_code
-from tickerplant.simulation.history_bars import INDEX, MARK
 from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.mark_price import LATEST_MS, funding_rate, paid_ms
-from tickerplant.simulation.past_series import PriceBarHistory
+from tickerplant.simulation.past_series import INDEX, MARK, PriceSeries
 from tickerplant.units import HOUR_MS
 
 SAMPLES = 8
@@ -50,7 +49,7 @@ def fundings(
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
     averages = np.expm1(inputs.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
     cap = instrument.funding_cap / RATE_ONE
-    marks = PriceBarHistory(inputs, MARK).opens_at(times_ms)
+    marks = PriceSeries(inputs, MARK).opens_at(times_ms)
     columns = (averages.tolist(), marks.tolist(), times_ms.tolist())
     return tuple(
         FundingPaid(
@@ -70,7 +69,7 @@ def deliveries(inputs: HistoryInputs) -> tuple[Delivered, ...]:
     before_ms = inputs.start_ms + 1
     while (before_ms := deliveries_ms(before_ms - 1)[1]) > instrument.onboard_date_ms:
         times_ms.insert(0, before_ms)
-    prices = PriceBarHistory(inputs, INDEX).opens_at(np.array(times_ms, dtype=np.int64))
+    prices = PriceSeries(inputs, INDEX).opens_at(np.array(times_ms, dtype=np.int64))
     return tuple(
         Delivered(
             instrument.venue,
