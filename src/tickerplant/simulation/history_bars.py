@@ -1,20 +1,13 @@
-"""Bars of the 24 hours before the start: trades, index price, mark price and premium index.
-
-Traded prices follow the path of the underlying plus the premium of the contract. The index follows
-the path alone, so it is the same for all contracts of a pair. The mark price adds the smoothed
-premium; the premium index is the premium itself. These three have one price per second and end
-where the current minute begins.
-"""
+"""Traded bars of the 24 hours before the start, and what they share with those before."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tickerplant.instrument import RATE_DECIMALS, Instrument
+from tickerplant.instrument import RATE_DECIMALS
 from tickerplant.market.bars import (
     CLOSE,
     COLUMNS,
@@ -24,16 +17,15 @@ from tickerplant.market.bars import (
     LAST_TRADE_ID,
     LOW,
     OPEN,
-    OPEN_TIME,
     TAKER_BUY_TURNOVER,
     TAKER_BUY_VOLUME,
     TURNOVER,
     VOLUME,
     Bars,
 )
-from tickerplant.simulation.contract_profile import ContractProfile, usd_quantity
+from tickerplant.simulation.contract_profile import usd_quantity
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
-from tickerplant.simulation.history_pieces import Floats, Ints
+from tickerplant.simulation.history_pieces import Floats, Ints, generator_named
 from tickerplant.simulation.price_paths import VOLATILITY, last_day
 from tickerplant.units import DAY_MS, MINUTE_MS
 
@@ -43,50 +35,6 @@ BUY_SPREAD = 0.12
 """Standard deviation of the share that takers bought."""
 AVERAGE_PLACES = (0.25, 0.75)
 """Range of a bar's average price between its low and its high."""
-
-
-def whole_steps(instrument: Instrument, quantities: Floats) -> Ints:
-    """Return quantities rounded down to whole steps."""
-    step = instrument.step_size
-    return np.floor(quantities / step).astype(np.int64) * step
-
-
-def volumes(
-    generator: np.random.Generator,
-    instrument: Instrument,
-    contract_profile: ContractProfile,
-    orders: Floats,
-    prices: Ints,
-) -> Ints:
-    """Draw the volume of so many orders, in quantity units."""
-    usd = orders * contract_profile.order_usd * ORDER_MEAN
-    usd *= np.exp(generator.normal(-0.045, 0.3, len(orders)))
-    per_usd = usd_quantity(instrument, 1.0, 1.0)
-    if not instrument.venue.inverse:
-        usd /= prices / float(10**instrument.price.decimals)
-    return whole_steps(instrument, usd * per_usd)
-
-
-def turnovers(
-    generator: np.random.Generator, instrument: Instrument, volumes: Ints, lows: Ints, highs: Ints
-) -> Ints:
-    """Draw turnovers whose average price lies between low and high."""
-    places = generator.uniform(*AVERAGE_PLACES, len(volumes))
-    prices = lows + (highs - lows) * places
-    if instrument.venue.inverse:
-        scale = float(instrument.contract_size) * 10.0 ** (
-            RATE_DECIMALS + instrument.price.decimals
-        )
-        return np.round(volumes * scale / prices).astype(np.int64)
-    return volumes * np.clip(np.round(prices).astype(np.int64), lows, highs)
-
-
-def bought(generator: np.random.Generator, instrument: Instrument, volumes: Ints) -> Ints:
-    """Draw the part of each volume that takers bought."""
-    shares = np.clip(generator.normal(0.5, BUY_SPREAD, len(volumes)), 0.05, 0.95)
-    return np.minimum(whole_steps(instrument, volumes * shares), volumes)
-
-
 VOLUME_SPREAD = 0.7
 """Standard deviation of the logarithm of a minute's number of trades."""
 BUSIEST = 6.0
@@ -94,7 +42,7 @@ BUSIEST = 6.0
 LEAST_TICKS = 20
 """Lowest price in history, in ticks."""
 MAX_DAYS = 16
-"""Last days of trades, and of prices, that are cached, 140 kB each."""
+"""Last days that are cached, 140 kB each."""
 
 
 @lru_cache(maxsize=MAX_DAYS)
@@ -103,38 +51,45 @@ def day_bars(inputs: HistoryInputs) -> Bars:
 
     Their trade ids are relative to the first single trade, so they are negative.
     """
-    instrument, start_ms, end_ms = inputs.instrument, *inputs.day_span
-    inside = slice(*((ms - inputs.path.day_ms) // MINUTE_MS for ms in (start_ms, end_ms)))
-    path = last_day(inputs.path)[inside]
-    bars = np.empty((len(path), len(COLUMNS)), dtype=np.int64)
-    if not len(bars):
+    instrument, (start_ms, end_ms) = inputs.instrument, inputs.day_span
+    tick, step, inverse = instrument.tick_size, instrument.step_size, instrument.venue.inverse
+    units = 10.0**instrument.price.decimals
+    edges_ms = np.arange(start_ms, end_ms + 1, MINUTE_MS)
+    count, first = len(edges_ms) - 1, (start_ms - inputs.path.day_ms) // MINUTE_MS
+    bars = np.zeros((count, len(COLUMNS)), dtype=np.int64)
+    if not count:
         return bars
-    random = Random(f"{inputs.name} day counts")
+    path = last_day(inputs.path)[first : first + count]
     counts = trade_counts(
-        np.random.default_rng(random.getrandbits(64)),
+        generator_named(f"{inputs.name} day counts"),
         inputs.trades_per_ms * MINUTE_MS,
         path[:, VOLATILITY],
         VOLUME_SPREAD / (1 + MINUTE_MS / DAY_MS),
     )
-    edges_ms = np.arange(start_ms, end_ms + 1, MINUTE_MS)
-    bars[:, OPEN_TIME] = edges_ms[:-1]
     prices = along(path, inputs.index_units, inputs.premium.at(edges_ms))
-    _set_prices(bars, *(on_ticks(inputs, each) for each in prices))
-    random = Random(f"{inputs.name} day")
-    generator = np.random.default_rng(random.getrandbits(64))
-    traded = volumes(
-        generator, instrument, inputs.contract_profile, counts / TRADES_PER_ORDER, bars[:, CLOSE]
-    )
-    traded = np.maximum(traded, counts * instrument.step_size)
-    bars[:, COUNT] = counts
-    bars[:, VOLUME] = traded
+    ticks = (np.maximum(np.round(each / tick), LEAST_TICKS).astype(np.int64) for each in prices)
+    bars[:, : CLOSE + 1] = bars_between(edges_ms[:-1], *(each * tick for each in ticks))
+    generator = generator_named(f"{inputs.name} day")
+    usd = counts / TRADES_PER_ORDER * inputs.contract_profile.order_usd * ORDER_MEAN
+    usd *= np.exp(generator.normal(-0.045, 0.3, count))
+    if not inverse:
+        usd /= bars[:, CLOSE] / units
+    traded = np.floor(usd * usd_quantity(instrument, 1.0, 1.0) / step).astype(np.int64)
+    traded = np.maximum(traded, counts) * step
+    bars[:, COUNT], bars[:, VOLUME] = counts, traded
     _fit_few_trades(bars)
-    bars[:, TURNOVER] = turnovers(generator, instrument, traded, bars[:, LOW], bars[:, HIGH])
-    parts = bought(generator, instrument, traded)
-    parts = np.where(counts == 1, np.where(2 * parts < traded, 0, traded), parts)
-    bars[:, TAKER_BUY_VOLUME] = parts
-    share = bars[:, TAKER_BUY_VOLUME] / np.maximum(traded, 1)
-    bars[:, TAKER_BUY_TURNOVER] = np.floor(bars[:, TURNOVER] * share)
+    lows, highs = bars[:, LOW], bars[:, HIGH]
+    averages = lows + (highs - lows) * generator.uniform(*AVERAGE_PLACES, count)
+    if inverse:
+        scale = float(instrument.contract_size) * 10.0**RATE_DECIMALS * units
+        bars[:, TURNOVER] = np.round(traded * scale / averages)
+    else:
+        bars[:, TURNOVER] = traded * np.clip(np.round(averages).astype(np.int64), lows, highs)
+    shares = np.clip(generator.normal(0.5, BUY_SPREAD, count), 0.05, 0.95)
+    bought = np.floor(traded * shares / step).astype(np.int64) * step
+    bought = np.where(counts == 1, np.where(2 * bought < traded, 0, traded), bought)
+    bars[:, TAKER_BUY_VOLUME] = bought
+    bars[:, TAKER_BUY_TURNOVER] = np.floor(bars[:, TURNOVER] * (bought / np.maximum(traded, 1)))
     set_ids(bars, np.cumsum(counts) - counts.sum() - counts)
     return bars
 
@@ -181,17 +136,12 @@ def along(path: Floats, scale: float, premiums: Floats) -> tuple[Floats, Floats,
     )
 
 
-def _set_prices(bars: Bars, edges: Ints, highs: Ints, lows: Ints) -> None:
-    opens, closes = edges[:-1], edges[1:]
-    bars[:, OPEN], bars[:, CLOSE] = opens, closes
-    bars[:, HIGH] = np.maximum(highs, np.maximum(opens, closes))
-    bars[:, LOW] = np.minimum(lows, np.minimum(opens, closes))
-
-
-def on_ticks(inputs: HistoryInputs, prices: Floats) -> Ints:
-    """Return prices in price units, rounded to ticks."""
-    tick = inputs.instrument.tick_size
-    return np.maximum(np.round(prices / tick), LEAST_TICKS).astype(np.int64) * tick
+def bars_between(opened_ms: Ints, edges: Ints, highs: Ints, lows: Ints) -> Ints:
+    """Return open times and prices of bars, which reach as far as their open and close at least."""
+    rows = np.stack((opened_ms, edges[:-1], highs, lows, edges[1:]), axis=1)
+    rows[:, HIGH] = rows[:, OPEN:].max(axis=1)
+    rows[:, LOW] = rows[:, OPEN:].min(axis=1)
+    return rows
 
 
 def trade_counts(

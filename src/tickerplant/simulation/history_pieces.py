@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from hashlib import blake2b
+from random import Random
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -50,6 +51,11 @@ def draws(key: str, first: int, rows: int, columns: int = 8) -> Floats:
     words = np.asarray(generator.random_raw(rows * columns), np.uint64)
     numbers: Floats = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     return numbers.reshape(rows, columns)
+
+
+def generator_named(name: str) -> np.random.Generator:
+    """Return a generator with a state, for numbers that are drawn all at once."""
+    return np.random.default_rng(Random(name).getrandbits(64))
 
 
 def normals(one: Floats, other: Floats) -> tuple[Floats, Floats]:

@@ -25,7 +25,7 @@ from tickerplant.simulation.bar_splits import BUY_STEPS, SELL_STEPS
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile, usd_quantity
 from tickerplant.simulation.history_bars import ORDER_MEAN, day_bars
 from tickerplant.simulation.history_inputs import HistoryInputs
-from tickerplant.simulation.history_pieces import Floats, Ints
+from tickerplant.simulation.history_pieces import Floats, Ints, generator_named
 from tickerplant.simulation.past_series import TradedSeries
 from tickerplant.simulation.recent_trades import recent_trades
 from tickerplant.simulation.smooth_noise import SmoothNoise, smooth_noise
@@ -226,8 +226,8 @@ def _upper_bounds(traded: Ints, chances: Floats) -> list[int]:
 
 def _chances(inputs: HistoryInputs, count: int) -> Floats:
     """Draw the share of each five minutes' traded quantity that opens positions randomly."""
-    random = Random(f"{inputs.name} held chances")
-    return np.random.default_rng(random.getrandbits(64)).uniform(-RANDOM_SHARE, RANDOM_SHARE, count)
+    generator = generator_named(f"{inputs.name} held chances")
+    return generator.uniform(-RANDOM_SHARE, RANDOM_SHARE, count)
 
 
 def _traded_steps(inputs: HistoryInputs, times_ms: range) -> Ints:

@@ -9,7 +9,6 @@ itself, the same function of time at every level.
 from __future__ import annotations
 
 from math import log
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -54,6 +53,7 @@ from tickerplant.simulation.history_bars import (
     LEAST_TICKS,
     ORDER_MEAN,
     along,
+    bars_between,
     day_bars,
     set_ids,
 )
@@ -66,6 +66,7 @@ from tickerplant.simulation.history_pieces import (
     Ints,
     Series,
     draws,
+    generator_named,
     normals,
 )
 from tickerplant.simulation.price_paths import VOLATILITY, PathSeries, last_day
@@ -153,10 +154,7 @@ class PriceSeries(Series):
         if after is not None:
             edges[-1] = after[OPEN]
         opened_ms = from_ms + length_ms * np.arange(len(path))
-        rows = np.stack((opened_ms, edges[:-1], highs, lows, edges[1:]), axis=1)
-        rows[:, HIGH] = rows[:, (OPEN, HIGH, CLOSE)].max(axis=1)
-        rows[:, LOW] = rows[:, (OPEN, LOW, CLOSE)].min(axis=1)
-        return rows
+        return bars_between(opened_ms, edges, highs, lows)
 
     def _prices(self, path: Floats, from_ms: int, length_ms: int) -> tuple[Floats, Floats, Floats]:
         """Return edges, highs and lows along a path from a time, not rounded."""
@@ -167,8 +165,8 @@ class PriceSeries(Series):
             premiums = premium.of_mark(edges_ms) if is_mark else np.zeros(len(edges_ms))
             return along(path, inputs.index_price * RATE_ONE, premiums)
         if from_ms >= self.known.start:
-            random = Random(f"{inputs.name} premium {MINUTE_MS} {self.ends_ms}")
-            numbers = np.random.default_rng(random.getrandbits(64)).standard_normal((2, len(path)))
+            generator = generator_named(f"{inputs.name} premium {MINUTE_MS} {self.ends_ms}")
+            numbers = generator.standard_normal((2, len(path)))
         else:
             uniform = draws(f"{self._name} {length_ms} prices", from_ms // length_ms, len(path), 4)
             numbers = np.stack(normals(uniform[:, 0], uniform[:, 1]))

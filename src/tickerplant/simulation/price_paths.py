@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN
-from tickerplant.simulation.history_pieces import Floats, Series, draws, normals
+from tickerplant.simulation.history_pieces import Floats, Series, draws, generator_named, normals
 from tickerplant.simulation.underlyings import BORN_MS
 from tickerplant.units import DAY_MS, MINUTE_MS
 
@@ -76,8 +76,7 @@ class PathSeries(Series):
     def draw_minutes(self) -> Floats:
         """Return the minutes of the last 24 hours, drawn backwards."""
         path, count = self._path, DAY_MS // MINUTE_MS
-        random = Random(f"{self._name} day")
-        numbers = np.random.default_rng(random.getrandbits(64)).standard_normal((count, 4))
+        numbers = generator_named(f"{self._name} day").standard_normal((count, 4))
         volatilities = np.exp(VOLATILITY_SPREAD * numbers[:, 1] - VOLATILITY_SPREAD**2 / 2)
         sigma = path.daily_volatility * (MINUTE_MS / DAY_MS) ** 0.5 * volatilities
         edges = present_value(path) + _backwards(numbers[:, 0] * sigma, MINUTE_MS)

@@ -6,7 +6,6 @@ The fills of one taker order share their time, side and price.
 from __future__ import annotations
 
 from functools import lru_cache
-from random import Random
 from typing import TypeAlias
 
 import numpy as np
@@ -39,7 +38,7 @@ from tickerplant.simulation.history_bars import (
     trade_counts,
 )
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
-from tickerplant.simulation.history_pieces import Floats, Ints
+from tickerplant.simulation.history_pieces import Floats, Ints, generator_named
 from tickerplant.simulation.minute_trades import PAST_ROW
 from tickerplant.simulation.price_paths import VOLATILITY, last_day
 from tickerplant.units import DAY_MS, MINUTE_MS
@@ -56,8 +55,7 @@ def recent_trades(inputs: HistoryInputs, next_id: int) -> Rows:
 
     Rows are as in `TRADE_ROW`.
     """
-    random = Random(f"{inputs.name} trades")
-    generator = np.random.default_rng(random.getrandbits(64))
+    generator = generator_named(f"{inputs.name} trades")
     edges = _edges(inputs)
     times_ms, fills = _times(generator, inputs, edges)
     sold = (generator.random(fills[-1] + 1) < 0.5)[fills]
