@@ -102,10 +102,10 @@ def instruments(
 def _standard(start_ms: int) -> list[Instrument]:
     return [
         *(_perpetual_usdm(coin, start_ms) for coin in COINS),
-        *_dated_usdm(start_ms),
+        *_dated(start_ms, "USDT"),
         _perpetual_usdm(UNDERLYINGS[IN_USDC[0]], start_ms, "USDC"),
         *(_perpetual_coinm(UNDERLYINGS[name], start_ms) for name in PERPETUAL_COINM),
-        *_dated_coinm(start_ms),
+        *_dated(start_ms, "USD"),
         *(_perpetual_usdm(coin, start_ms) for coin in (INDEX, *TRADFI, PREMARKET)),
     ]
 
@@ -134,20 +134,19 @@ def coin_and_quote(symbol: str) -> tuple[Underlying, str]:
 
 def new_perpetual(coin: Underlying, onboard_date_ms: int, quote: str = "USDT") -> Instrument:
     """Return the perpetual contract of an underlying, listed at `onboard_date_ms`."""
-    tradfi, symbol = coin in TRADFI, f"{coin.name}{quote}"
-    contract = _usdm(
+    symbol = f"{coin.name}{quote}"
+    contract = _contract(
         coin,
-        symbol=symbol,
-        quote=quote,
-        contract_type=TRADIFI_PERPETUAL if tradfi else "PERPETUAL",
-        onboard_date_ms=onboard_date_ms,
-        delivery_date_ms=PERPETUAL_DELIVERY_MS,
+        quote,
+        symbol,
+        TRADIFI_PERPETUAL if coin in TRADFI else "PERPETUAL",
+        onboard_date_ms,
         price_decimals=USDC_DECIMALS.get(symbol, coin.price_decimals),
-        min_notional=coin.min_notional,
-        sub_types=(coin.sub_type if quote == "USDT" else quote,),
     )
     return structs.replace(
         contract,
+        min_notional=coin.min_notional,
+        sub_types=(coin.sub_type if quote == "USDT" else quote,),
         underlying_type=coin.underlying_type,
         funding_interval_hours=coin.funding_interval_hours,
         funding_cap=coin.funding_cap,
@@ -173,129 +172,63 @@ def _perpetual_usdm(coin: Underlying, start_ms: int, quote: str = "USDT") -> Ins
     return new_perpetual(coin, min(listed_ms, start_ms - LISTED_BEFORE_START_MS), quote)
 
 
-def _dated_usdm(start_ms: int) -> Iterator[Instrument]:
-    for name, contract_type, onboard_date_ms, delivery_date_ms in _dated(start_ms):
-        coin = UNDERLYINGS[name]
-        yield _usdm(
-            coin,
-            symbol=f"{name}USDT_{delivery_code(delivery_date_ms)}",
-            contract_type=contract_type,
-            onboard_date_ms=onboard_date_ms,
-            delivery_date_ms=delivery_date_ms,
-            price_decimals=_decimals(coin.tick),
-            min_notional=5,
-            sub_types=(),
-        )
+def _perpetual_coinm(coin: Underlying, start_ms: int) -> Instrument:
+    onboard_date_ms = min(coin.onboard_date_ms, start_ms - LISTED_BEFORE_START_MS)
+    symbol = f"{coin.name}USD_PERP"
+    contract = _contract(coin, "USD", symbol, "PERPETUAL", onboard_date_ms)
+    return structs.replace(contract, sub_types=(coin.sub_type,))
 
 
-def _dated(start_ms: int) -> Iterator[tuple[str, str, int, int]]:
-    """Yield underlying, type, listing and delivery of the dated contracts at `start_ms`."""
+def _dated(start_ms: int, quote: str) -> Iterator[Instrument]:
+    """Yield the dated contracts in an asset."""
     earlier_ms, listed_ms, current_ms, next_ms = deliveries_ms(start_ms)
     for name, contract_type in DATED:
-        if contract_type == "CURRENT_QUARTER":
-            yield name, contract_type, earlier_ms, current_ms
-        else:
-            yield name, contract_type, listed_ms, next_ms
+        is_current = contract_type == "CURRENT_QUARTER"
+        term_ms = (earlier_ms, current_ms) if is_current else (listed_ms, next_ms)
+        symbol = f"{name}{quote}_{delivery_code(term_ms[1])}"
+        yield _contract(UNDERLYINGS[name], quote, symbol, contract_type, *term_ms)
 
 
-def _usdm(
+def _contract(
     coin: Underlying,
-    *,
+    quote: str,
     symbol: str,
     contract_type: str,
     onboard_date_ms: int,
-    delivery_date_ms: int,
-    price_decimals: int,
-    min_notional: int,
-    sub_types: tuple[str, ...],
-    quote: str = "USDT",
+    delivery_date_ms: int = PERPETUAL_DELIVERY_MS,
+    price_decimals: int | None = None,
 ) -> Instrument:
-    price, quantity = Scale(price_decimals), Scale(_decimals(coin.step))
-    tick, lowest, highest = _price_rules(coin, price)
-    step = decimal_units(coin.step, quantity.decimals)
-    largest = _round_units(LARGEST_ORDER_USD / coin.price * 10**quantity.decimals)
+    """Return a contract with the rules that all of its underlying have; in USD it is of COIN-M."""
+    inverse = quote == "USD"
+    price = Scale(_decimals(coin.tick) if price_decimals is None else price_decimals)
+    quantity = Scale(0 if inverse else _decimals(coin.step))
+    tick = decimal_units(coin.tick, price.decimals)
+    step = 1 if inverse else decimal_units(coin.step, quantity.decimals)
+    contract_size = coin_contract_size(coin.name) if inverse else 1
+    usd = contract_size if inverse else coin.price
+    largest = _round_units(LARGEST_ORDER_USD / usd * 10**quantity.decimals)
+    ticks = coin.price * 10**price.decimals / tick
+    lowest, highest = (round(ticks * bound) * tick for bound in BOUNDS)
     return Instrument(
-        venue=USDM,
+        venue=COINM if inverse else USDM,
         symbol=symbol,
         pair=f"{coin.name}{quote}",
         contract_type=contract_type,
         base_asset=coin.name,
         circulating_supply=circulating_supply(coin),
         quote_asset=quote,
-        margin_asset=quote,
+        margin_asset=coin.name if inverse else quote,
         price=price,
         quantity=quantity,
         step_size=step,
         min_quantity=step,
         max_quantity=largest,
         max_market_quantity=largest // MARKET_ORDER_SHARE,
-        min_notional=min_notional,
-        onboard_date_ms=onboard_date_ms,
-        delivery_date_ms=delivery_date_ms,
-        sub_types=sub_types,
-        tick_size=tick,
-        min_price=lowest,
-        max_price=highest,
-    )
-
-
-def _perpetual_coinm(coin: Underlying, start_ms: int) -> Instrument:
-    return _coinm(
-        coin,
-        symbol=f"{coin.name}USD_PERP",
-        contract_type="PERPETUAL",
-        onboard_date_ms=min(coin.onboard_date_ms, start_ms - LISTED_BEFORE_START_MS),
-        delivery_date_ms=PERPETUAL_DELIVERY_MS,
-        sub_types=(coin.sub_type,),
-    )
-
-
-def _dated_coinm(start_ms: int) -> Iterator[Instrument]:
-    for name, contract_type, onboard_date_ms, delivery_date_ms in _dated(start_ms):
-        yield _coinm(
-            UNDERLYINGS[name],
-            symbol=f"{name}USD_{delivery_code(delivery_date_ms)}",
-            contract_type=contract_type,
-            onboard_date_ms=onboard_date_ms,
-            delivery_date_ms=delivery_date_ms,
-            sub_types=(),
-        )
-
-
-def _coinm(
-    coin: Underlying,
-    *,
-    symbol: str,
-    contract_type: str,
-    onboard_date_ms: int,
-    delivery_date_ms: int,
-    sub_types: tuple[str, ...],
-) -> Instrument:
-    price = Scale(_decimals(coin.tick))
-    tick, lowest, highest = _price_rules(coin, price)
-    contract_size = coin_contract_size(coin.name)
-    largest = _round_units(LARGEST_ORDER_USD / contract_size)
-    return Instrument(
-        venue=COINM,
-        symbol=symbol,
-        pair=f"{coin.name}USD",
-        contract_type=contract_type,
-        base_asset=coin.name,
-        circulating_supply=circulating_supply(coin),
-        quote_asset="USD",
-        margin_asset=coin.name,
-        price=price,
-        quantity=Scale(0),
-        step_size=1,
-        min_quantity=1,
-        max_quantity=largest,
-        max_market_quantity=largest // MARKET_ORDER_SHARE,
         contract_size=contract_size,
         onboard_date_ms=onboard_date_ms,
         delivery_date_ms=delivery_date_ms,
-        sub_types=sub_types,
         tick_size=tick,
-        min_price=lowest,
+        min_price=max(lowest, tick),
         max_price=highest,
     )
 
@@ -303,14 +236,6 @@ def _coinm(
 def _decimals(text: str) -> int:
     """Return the number of decimals that `text` needs, without trailing zeros."""
     return len(text.partition(".")[2].rstrip("0"))
-
-
-def _price_rules(coin: Underlying, scale: Scale) -> tuple[int, int, int]:
-    """Return tick, lowest and highest price in units of `scale`."""
-    tick = decimal_units(coin.tick, scale.decimals)
-    ticks = coin.price * 10**scale.decimals / tick
-    lowest, highest = (round(ticks * bound) * tick for bound in BOUNDS)
-    return tick, max(lowest, tick), highest
 
 
 def _round_units(units: float) -> int:
