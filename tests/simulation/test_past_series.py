@@ -9,15 +9,13 @@ import pytest
 
 from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN, OPEN_TIME
 from tickerplant.simulation.bar_splits import (
-    BUY_FILLS,
-    BUY_STEPS,
-    BUY_TRADES,
-    BUY_TURNOVER,
-    FIRST_AGGREGATE,
-    FIRST_TRADE,
-    SELL_FILLS,
-    SELL_TURNOVER,
+    FILLS,
+    FIRST_IDS,
     SIDED_COLUMNS,
+    STEPS,
+    TRADES,
+    TURNOVERS,
+    numbers_of_trades,
 )
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history_pieces import (
@@ -36,7 +34,7 @@ from tickerplant.units import DAY_MS, MINUTE_MS
 START_MS = 1_780_000_012_345
 SYMBOLS = ("BTCUSDT", "APTUSDT", "1000PEPEUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "ETHUSD_260626")
 EXCHANGE = SimulatedExchange(instruments(START_MS, SYMBOLS), 5, START_MS)
-SUMS = slice(BUY_FILLS, SELL_TURNOVER + 1)
+SUMS = slice(FILLS.start, TURNOVERS.stop)
 
 
 @pytest.fixture(params=SYMBOLS)
@@ -48,10 +46,10 @@ def check_split(series: TradedSeries, parents: Ints, children: Ints) -> None:
     """Parents are the sums of their children and reach what they reach; these join."""
     rows = children.reshape(len(parents), -1, len(SIDED_COLUMNS))
     assert (rows[..., SUMS].sum(axis=1) == parents[:, SUMS]).all()
-    for column in (OPEN_TIME, OPEN, FIRST_TRADE, FIRST_AGGREGATE):
+    for column in (OPEN_TIME, OPEN, FIRST_IDS):
         assert (rows[:, 0, column] == parents[:, column]).all()
     assert (rows[:, -1, CLOSE] == parents[:, CLOSE]).all()
-    traded = rows[..., BUY_FILLS] + rows[..., SELL_FILLS] > 0
+    traded = (rows[..., FILLS] > 0).any(axis=-1)
     some, never = traded.any(axis=1), 1 << 60
     assert (np.where(traded, rows[..., HIGH], -1).max(axis=1) == parents[:, HIGH])[some].all()
     assert (np.where(traded, rows[..., LOW], never).min(axis=1) == parents[:, LOW])[some].all()
@@ -60,19 +58,17 @@ def check_split(series: TradedSeries, parents: Ints, children: Ints) -> None:
 
 def check_bars(series: TradedSeries, bars: Ints) -> None:
     """Bars have trades for their prices, and sides whose average prices lie between low and high."""
-    for column, number in ((FIRST_TRADE, BUY_TRADES), (FIRST_AGGREGATE, BUY_FILLS)):
-        some = bars[:, number] + bars[:, number + 1]
-        assert (np.diff(bars[:, column]) == some[:-1]).all()
+    assert (np.diff(bars[:, FIRST_IDS], axis=0) == numbers_of_trades(bars)[:-1]).all()
     assert (bars[1:, OPEN] == bars[:-1, CLOSE]).all()
     assert (bars[:, HIGH] >= bars[:, (OPEN, CLOSE)].max(axis=1)).all()
     assert (bars[:, LOW] <= bars[:, (OPEN, CLOSE)].min(axis=1)).all()
     assert (bars[:, LOW] > 0).all()
-    lead = bars[:, BUY_FILLS : SELL_FILLS + 1].max(axis=1)
+    lead = bars[:, FILLS].max(axis=1)
     assert (bars[lead < 2, HIGH] == bars[lead < 2, LOW]).all()
     inverse = series.inverse
     for side in (0, 1):
         fills, trades, steps, turnovers = (
-            bars[:, column + side] for column in (BUY_FILLS, BUY_TRADES, BUY_STEPS, BUY_TURNOVER)
+            bars[:, pair][:, side] for pair in (FILLS, TRADES, STEPS, TURNOVERS)
         )
         assert ((fills <= trades) & (trades <= steps)).all()
         assert ((fills == 0) == (steps == 0)).all()

@@ -27,18 +27,8 @@ The turnover of a contract in USD is in ticks x steps, that of a COIN-M contract
 turnover. The ids are relative to the first trade and aggregate after the last of these bars, so
 they are negative.
 """
-(
-    BUY_FILLS,
-    SELL_FILLS,
-    BUY_TRADES,
-    SELL_TRADES,
-    BUY_STEPS,
-    SELL_STEPS,
-    BUY_TURNOVER,
-    SELL_TURNOVER,
-    FIRST_TRADE,
-    FIRST_AGGREGATE,
-) = range(5, len(SIDED_COLUMNS))
+FILLS, TRADES, STEPS, TURNOVERS, FIRST_IDS = (slice(n, n + 2) for n in range(5, 15, 2))
+"""Pairs of columns: buyers and sellers, or the first trade and the first aggregate."""
 FREE = 8
 """A side with so many fills can meet any turnover near its average price."""
 
@@ -159,17 +149,13 @@ class BarSplit:
         """Return the turnover of one step at `prices`."""
         return prices if self._inverse is None else self._inverse / prices
 
-    def usual_turnovers(self, bars: Ints, steps: Ints) -> Ints:
-        """Return the turnovers of `steps` at the average of open, high, low and close."""
-        return self._whole(self.worth(bars[..., OPEN : CLOSE + 1]).sum(axis=-1) * steps, 4)
+    def usual_turnovers(self, bars: Ints) -> Ints:
+        """Return the turnovers of both sides at the average of open, high, low and close."""
+        worth = self.worth(bars[..., OPEN : CLOSE + 1]).sum(axis=-1, keepdims=True)
+        return self._whole(worth * bars[..., STEPS], 4)
 
     def children(
-        self,
-        parents: Ints,
-        wanted: Floats,
-        volatilities: Floats,
-        uniform: Floats,
-        opened_ms: Ints,
+        self, parents: Ints, wanted: Floats, volatilities: Floats, uniform: Floats, opened_ms: Ints
     ) -> Ints:
         """Return the children of `parents`, which sum up to them in every column.
 
@@ -186,26 +172,27 @@ class BarSplit:
         bad = np.flatnonzero(np.abs(misses) > USUAL_ROOM)
         if len(bad):
             inputs = (parents[bad], wanted[:, bad], volatilities[bad], uniform[bad])
-            bars[bad] = self._moved(bars[bad], np.abs(misses[bad]), *inputs)
+            bars[bad] = self._moved(bars[bad], misses[bad], *inputs)
         bars[..., OPEN_TIME] = opened_ms
         return bars.reshape(-1, bars.shape[2])
 
     def _moved(
-        self, best: Ints, least: Floats, parents: Ints, wanted: Floats, *others: Floats
+        self, best: Ints, misses: Floats, parents: Ints, wanted: Floats, *others: Floats
     ) -> Ints:
         """Return children with other prices inside the parents, whose turnovers miss by less.
 
         No row depends on the others: which are drawn together must not matter.
         """
+        least = np.abs(misses)
         high = (parents[:, HIGH] - parents[:, LOW]).astype(np.float64)
-        low = -high
-        for _ in range(3):
+        low, shift = -high, np.zeros(len(high))
+        for _ in range(2):
+            above = (misses > 0) == (self._inverse is None)
+            low, high = np.where(above, shift, low), np.where(above, high, shift)
             shift = (low + high) / 2
             tried, misses = self._split(parents, wanted + shift[:, None], *others)
             better = (np.abs(misses) < least) & (least > USUAL_ROOM)
             best[better], least[better] = tried[better], np.abs(misses)[better]
-            above = (misses > 0) == (self._inverse is None)
-            low, high = np.where(above, shift, low), np.where(above, high, shift)
         worst = least > LARGEST_ROOM
         best[worst] = _alone(parents[worst], others[0][worst])
         return best
@@ -213,79 +200,88 @@ class BarSplit:
     def _split(
         self, parents: Ints, wanted: Floats, volatilities: Floats, uniform: Floats
     ) -> tuple[Ints, Floats]:
-        """Return the children, and for each parent the turnover that missed, relative to its room."""
-        bars = np.zeros((*volatilities.shape, len(SIDED_COLUMNS)), dtype=np.int64)
-        shares = normals(uniform[..., 5], uniform[..., 6])
-        more, sizes = (normals(uniform[..., each], uniform[..., each + 2]) for each in (0, 1))
-        for side in (0, 1):
-            fills = split_fills(
-                parents[:, BUY_FILLS + side],
-                volatilities * np.exp(SHARE_SPREAD * shares[side]),
-                self._minutes,
-            )
-            further: Ints = parents[:, BUY_TRADES + side] - parents[:, BUY_FILLS + side]
-            weights: Floats = np.exp(TRADES_SPREAD * more[side]) * fills
-            trades = spread_out(further, weights)
-            bars[..., BUY_FILLS + side] = fills
-            bars[..., BUY_TRADES + side] = fills + trades
-        lead = np.maximum(bars[..., BUY_FILLS], bars[..., SELL_FILLS])
-        set_prices(bars, parents, wanted, lead)
-        misses = np.zeros(len(parents))
-        for side in (0, 1):
-            missed = self._set_turnovers(bars, parents, side, lead, sizes[side])
-            misses = np.where(np.abs(missed) > np.abs(misses), missed, misses)
-        set_first_ids(bars, parents)
-        return bars, misses
+        """Return the children, and for each parent the turnover that missed, relative to its room.
 
-    def _set_turnovers(
-        self, bars: Ints, parents: Ints, side: int, lead: Ints, sizes: Floats
-    ) -> Floats:
-        """Set the steps and turnovers of a side; return what missed, relative to the room."""
-        fills: Ints = bars[..., BUY_FILLS + side]
-        trades: Ints = bars[..., BUY_TRADES + side]
+        The numbers of both sides are split together: one row for each parent and side, all buyers
+        first.
+        """
+        count = len(parents)
+        bars = np.zeros((*volatilities.shape, len(SIDED_COLUMNS)), dtype=np.int64)
+        shares, more, sizes = (
+            np.concatenate(normals(uniform[..., one], uniform[..., other]))
+            for one, other in ((5, 6), (0, 2), (1, 3))
+        )
+        all_fills, all_trades = (parents[:, each].T.ravel() for each in (FILLS, TRADES))
+        weights = np.tile(volatilities, (2, 1)) * np.exp(SHARE_SPREAD * shares)
+        fills = split_fills(all_fills, weights, self._minutes)
+        trades = fills + spread_out(all_trades - all_fills, np.exp(TRADES_SPREAD * more) * fills)
+        set_prices(bars, parents, wanted, np.maximum(fills[:count], fills[count:]))
+        steps, turnovers, missed = self._turnovers(bars, parents, fills, trades, sizes)
+        for pair, numbers in (
+            (FILLS, fills),
+            (TRADES, trades),
+            (STEPS, steps),
+            (TURNOVERS, turnovers),
+        ):
+            bars[..., pair] = numbers.reshape(2, *volatilities.shape).transpose(1, 2, 0)
+        set_first_ids(bars, parents)
+        bought, sold = missed[:count], missed[count:]
+        return bars, np.where(np.abs(sold) > np.abs(bought), sold, bought)
+
+    def _turnovers(
+        self, bars: Ints, parents: Ints, fills: Ints, trades: Ints, sizes: Floats
+    ) -> tuple[Ints, Ints, Floats]:
+        """Return steps and turnovers of children, and what missed, relative to the room."""
+        count = len(parents)
+        all_trades, all_steps, wanted = (
+            parents[:, each].T.ravel() for each in (TRADES, STEPS, TURNOVERS)
+        )
         worth = self.worth(bars[..., OPEN : CLOSE + 1])
-        total = worth.sum(axis=2)
-        reach = np.abs(worth[..., HIGH - OPEN] - worth[..., LOW - OPEN])
+        total = np.tile(worth.sum(axis=2), (2, 1))
+        reach = np.tile(np.abs(worth[..., HIGH - OPEN] - worth[..., LOW - OPEN]), (2, 1))
         is_free, averages = fills >= FREE, total / 4
-        few = ~is_free & (fills > 0)
-        some = self._minutes and bool(few.any())
+        few = np.nonzero(~is_free & (fills > 0)) if self._minutes else ()
+        some = len(few) > 0 and len(few[0]) > 0
         if some:
-            leads = (fills == lead if side == 0 else fills > bars[..., BUY_FILLS])[few]
-            each = self.worth(few_prices(fills[few], bars[few]))
-            middle = self.worth((bars[..., OPEN] + bars[..., CLOSE])[few] // 2)
-            inside = np.arange(FREE - 1) < fills[few][:, None]
-            averages[few] = np.where(leads, (each * inside).sum(axis=1) / fills[few], middle)
+            number = fills[few]
+            against = np.roll(fills, count, axis=0)[few]
+            leads = number + (few[0] < count) > against  # buyers if both have as many
+            inside = bars[few[0] % count, few[1]]
+            each = self.worth(few_prices(number, inside))
+            middle = self.worth((inside[:, OPEN] + inside[:, CLOSE]) // 2)
+            is_fill = np.arange(FREE - 1) < number[:, None]
+            averages[few] = np.where(leads, (each * is_fill).sum(axis=1) / number, middle)
         # Two steps a trade leave some to move.
-        extra: Ints = parents[:, BUY_STEPS + side] - 2 * parents[:, BUY_TRADES + side]
-        wanted = parents[:, BUY_TURNOVER + side]
+        extra: Ints = all_steps - 2 * all_trades
         goal = (wanted - 2 * (trades * averages).sum(axis=1)) / np.maximum(extra, 1)
         weights: Floats = np.exp(SIZE_SPREAD * sizes) * trades
         steps = 2 * trades + spread_out(extra, tilted(weights, averages, goal))
         turnovers = self._whole(total * steps, 4)
         if some:
-            equal = few_sizes(steps[few], fills[few])
-            led = self._whole((each * equal).sum(axis=1))
+            led = self._whole((each * few_sizes(steps[few], number)).sum(axis=1))
             turnovers[few] = np.where(leads, led, self._whole(middle * steps[few]))
         room = np.where(is_free, reach * steps, 0).astype(np.float64)
         whole_room = room.sum(axis=1)
         missing = wanted - turnovers.sum(axis=1)
         room = np.where(whole_room[:, None] == 0, steps, room)
         turnovers += np.sign(missing)[:, None] * spread_out(np.abs(missing), room)
-        bars[..., BUY_STEPS + side], bars[..., BUY_TURNOVER + side] = steps, turnovers
         rounding = 0.5 if self._inverse is None else 8.0 * bars.shape[1]
-        missed: Floats = missing / np.maximum(whole_room, rounding)
-        return missed
+        return steps, turnovers, missing / np.maximum(whole_room, rounding)
 
     def _whole(self, turnovers: NDArray[Any], parts: int = 1) -> Ints:
         whole = turnovers // parts if self._inverse is None else np.round(turnovers / parts)
         return whole.astype(np.int64)
 
 
+def numbers_of_trades(bars: Ints) -> Ints:
+    """Return how many trades and aggregates bars have."""
+    return np.stack((bars[..., TRADES].sum(axis=-1), bars[..., FILLS].sum(axis=-1)), axis=-1)
+
+
 def set_first_ids(bars: Ints, parents: Ints) -> None:
     """Set the ids of the first trade and aggregate of each child."""
-    for column, number in ((FIRST_TRADE, BUY_TRADES), (FIRST_AGGREGATE, BUY_FILLS)):
-        some = bars[..., number] + bars[..., number + 1]
-        bars[..., column] = parents[:, column, None] + np.cumsum(some, axis=1) - some
+    some = numbers_of_trades(bars)
+    bars[..., FIRST_IDS] = parents[:, None, FIRST_IDS] + np.cumsum(some, axis=1) - some
 
 
 def _alone(parents: Ints, volatilities: Floats) -> Ints:

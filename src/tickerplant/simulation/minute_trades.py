@@ -16,14 +16,12 @@ from tickerplant.market.aggregate import WINDOW_MS
 from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN, OPEN_TIME
 from tickerplant.market.tape import TRADE_ROW, Rows
 from tickerplant.simulation.bar_splits import (
-    BUY_FILLS,
-    BUY_STEPS,
-    BUY_TRADES,
-    BUY_TURNOVER,
-    FIRST_AGGREGATE,
-    FIRST_TRADE,
+    FILLS,
+    FIRST_IDS,
     FREE,
-    SELL_FILLS,
+    STEPS,
+    TRADES,
+    TURNOVERS,
     few_prices,
     few_sizes,
 )
@@ -46,17 +44,18 @@ def draw_trades(name: str, bars: Ints, inverse: float | None) -> Rows:
         bars: The minutes, rows as in `SIDED_COLUMNS` with absolute ids.
         inverse: COIN-M: the turnover of one step at a price of one tick.
     """
-    bars = bars[bars[:, BUY_FILLS] + bars[:, SELL_FILLS] > 0]
+    bars = bars[bars[:, FILLS].any(axis=1)]
     if not len(bars):
         return np.empty(0, PAST_ROW)
     fills = _Fills(name, bars, inverse)
+    first_trade, first_aggregate = bars[0, FIRST_IDS].tolist()
     prices, sizes, counts = _sizes(fills, *_walk(fills))
     rows = np.empty(counts.sum(), PAST_ROW)
     fill = np.repeat(np.arange(len(counts)), counts)
-    rows["trade_id"] = bars[0, FIRST_TRADE] + np.arange(len(rows))
-    rows["aggregate_id"] = bars[0, FIRST_AGGREGATE] + fill
+    rows["trade_id"] = first_trade + np.arange(len(rows))
+    rows["aggregate_id"] = first_aggregate + fill
     rows["price"] = prices[fill]
-    rows["quantity"] = _parts(name, int(bars[0, FIRST_TRADE]), sizes, counts, fill)
+    rows["quantity"] = _parts(name, first_trade, sizes, counts, fill)
     rows["trade_time_ms"] = _times(fills, prices)[fill]
     rows["buyer_is_maker"] = fills.side[fill] % 2 == 1
     rows["rpi"] = False
@@ -73,17 +72,17 @@ class _Fills:
     def __init__(self, name: str, bars: Ints, inverse: float | None) -> None:
         self.bars = bars
         self._inverse = inverse
-        self.of_side = bars[:, BUY_FILLS : BUY_FILLS + 2].ravel()
+        self.of_side = bars[:, FILLS].ravel()
         """The number of fills of each side."""
         self.first_of_side = np.cumsum(self.of_side) - self.of_side
-        self.leader = 2 * np.arange(len(bars)) + (bars[:, BUY_FILLS] < bars[:, SELL_FILLS])
+        self.leader = 2 * np.arange(len(bars)) + (np.diff(bars[:, FILLS])[:, 0] > 0)
         """The leading side of each minute."""
         self.lead = self.of_side[self.leader]
         count = self.of_side.reshape(-1, 2).sum(axis=1)
         self.first = np.cumsum(count) - count
         """The first fill of each minute."""
         self.minute = np.repeat(np.arange(len(bars)), count)
-        self.numbers = draws(f"{name} fills", int(bars[0, FIRST_AGGREGATE]), len(self.minute))
+        self.numbers = draws(f"{name} fills", int(bars[0, FIRST_IDS][1]), len(self.minute))
         """Eight random numbers of each fill."""
         number, lead = np.arange(len(self.minute)) - self.first[self.minute], self.lead[self.minute]
         leads, rest = number < lead, np.maximum(count[self.minute] - lead, 1)
@@ -102,10 +101,6 @@ class _Fills:
         self.rank = np.empty_like(number)
         """The number of each fill among those of its side."""
         self.rank[self.by_side] = np.arange(len(number)) - self.first_of_side[np.sort(self.side)]
-
-    def sides(self, column: int) -> Ints:
-        """Return a number of each side; `column` is that of the buyers."""
-        return self.bars[:, column : column + 2].ravel()
 
     def value(self, prices: NDArray[Any]) -> Floats:
         """Return the turnover of a step at each price, and also the price of each such turnover."""
@@ -144,7 +139,7 @@ def _walk(fills: _Fills) -> tuple[Ints, NDArray[np.bool_]]:
     some = few & fills.leads
     prices[some] = few_prices(fills.lead, bars)[minute[some], fills.rank[some]]
     # A few fills against the leading side are at their average price, or beside it in turn.
-    steps, turnovers = fills.sides(BUY_STEPS), fills.sides(BUY_TURNOVER)
+    steps, turnovers = (bars[:, each].ravel() for each in (STEPS, TURNOVERS))
     average = fills.value(turnovers / np.maximum(steps, 1) + (steps == 0))[fills.side]
     nearest = np.round(average)
     beside = np.clip(nearest + np.sign(average - nearest) * (fills.rank % 2), low, high)
@@ -188,8 +183,8 @@ def _sizes(fills: _Fills, prices: Ints, forced: NDArray[np.bool_]) -> tuple[Ints
         table_prices[led, best] = extreme[led]
         fixed[led, best] = True
     values = fills.value(table_prices) - fills.value(low)[:, None]
-    missing = fills.sides(BUY_TURNOVER) - fills.sides(BUY_STEPS) * fills.value(low)
-    extra = fills.sides(BUY_STEPS) - of_side
+    trades, steps, turnovers = (fills.bars[:, each].ravel() for each in (TRADES, STEPS, TURNOVERS))
+    missing, extra = turnovers - steps * fills.value(low), steps - of_side
     spread, _ = normals(fills.numbers[:, 6], fills.numbers[:, 7])
     drawn = -np.log(fills.numbers[:, 2]) * np.exp(SIZE_SPREAD * spread) * np.where(forced, 0.3, 1)
     weights = np.where(free[:, None], table(drawn, 0), 0)
@@ -201,7 +196,7 @@ def _sizes(fills: _Fills, prices: Ints, forced: NDArray[np.bool_]) -> tuple[Ints
     weights = np.take_along_axis(_averaging(weights, values, goal), order, axis=1)
     sizes = np.empty_like(table_prices)
     np.put_along_axis(sizes, order, spread_out(extra, weights), axis=1)
-    counts = inside + spread_out(fills.sides(BUY_TRADES) - of_side, sizes.astype(float))
+    counts = inside + spread_out(trades - of_side, sizes.astype(float))
     sizes += inside
     missing -= (values * sizes).sum(axis=1)
     settled = fills.value(fills.value(table_prices[rows, settling]) + missing)

@@ -21,7 +21,7 @@ from tickerplant.events import Positioning
 from tickerplant.instrument import Instrument
 from tickerplant.market.bars import OPEN_TIME, VOLUME
 from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS
-from tickerplant.simulation.bar_splits import BUY_STEPS, SELL_STEPS
+from tickerplant.simulation.bar_splits import STEPS
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile, usd_quantity
 from tickerplant.simulation.history_bars import ORDER_MEAN, day_bars
 from tickerplant.simulation.history_inputs import HistoryInputs
@@ -252,7 +252,7 @@ def _traded_steps(inputs: HistoryInputs, times_ms: range) -> Ints:
         for each_ms, rows in TradedSeries(inputs).pieces(length_ms, from_ms, until_ms):
             count = -(-each_ms // POSITIONING_PERIOD_MS)
             since_ms = rows[:, OPEN_TIME, None] + np.arange(count) * POSITIONING_PERIOD_MS
-            steps = (rows[:, BUY_STEPS] + rows[:, SELL_STEPS]) // count
+            steps = rows[:, STEPS].sum(axis=1) // count
             parts.append((since_ms.ravel(), np.repeat(steps, count)))
     for since_ms, steps in parts:
         slots = (since_ms - times_ms.start) // POSITIONING_PERIOD_MS

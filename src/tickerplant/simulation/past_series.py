@@ -32,19 +32,16 @@ from tickerplant.market.bars import (
     Bars,
 )
 from tickerplant.simulation.bar_splits import (
-    BUY_FILLS,
-    BUY_STEPS,
-    BUY_TRADES,
-    BUY_TURNOVER,
-    FIRST_AGGREGATE,
-    FIRST_TRADE,
+    FILLS,
+    FIRST_IDS,
     FREE,
-    SELL_STEPS,
-    SELL_TRADES,
-    SELL_TURNOVER,
     SIDED_COLUMNS,
     SIZE_SPREAD,
+    STEPS,
+    TRADES,
+    TURNOVERS,
     BarSplit,
+    numbers_of_trades,
     split_prices,
 )
 from tickerplant.simulation.contract_profile import usd_quantity
@@ -77,7 +74,6 @@ SECOND_MS = 1000
 FLICKER = 0.00003 + PREMIUM_SPREAD * (MINUTE_MS / DAY_MS)
 """Usual distance of the premium index beyond its open and close within a minute."""
 INDEX, MARK, PREMIUM_INDEX = "index", "mark", "premium"
-FIRST_IDS = [FIRST_TRADE, FIRST_AGGREGATE]
 LEAST_FILLS = 4
 """Fills of a side that can open, reach both extremes and close."""
 TRADES_PER_FILL = 2.4
@@ -239,13 +235,13 @@ class TradedSeries(PriceSeries):
         tick, step = instrument.tick_size, instrument.step_size
         rows = np.zeros((len(bars), len(SIDED_COLUMNS)), dtype=np.int64)
         rows[:, : CLOSE + 1] = bars[:, : CLOSE + 1] // ([1] + 4 * [tick])
-        for column, whole, part, unit in (
-            (BUY_STEPS, VOLUME, TAKER_BUY_VOLUME, step),
-            (BUY_TURNOVER, TURNOVER, TAKER_BUY_TURNOVER, self._worth),
+        for pair, whole, part, unit in (
+            (STEPS, VOLUME, TAKER_BUY_VOLUME, step),
+            (TURNOVERS, TURNOVER, TAKER_BUY_TURNOVER, self._worth),
         ):
-            rows[:, column] = (bars[:, part] + unit // 2) // unit
-            rows[:, column + 1] = (bars[:, whole] - bars[:, part] + unit // 2) // unit
-        count, (bought, sold) = bars[:, COUNT], rows[:, BUY_STEPS : BUY_STEPS + 2].T
+            sides = bars[:, (part, whole)] - bars[:, part, None] * [0, 1]
+            rows[:, pair] = (sides + unit // 2) // unit
+        count, (bought, sold) = bars[:, COUNT], rows[:, STEPS].T
         buys = np.round(count * bought / np.maximum(bought + sold, 1)).astype(np.int64)
         lead = np.minimum(count - 1, LEAST_FILLS)  # enough for the prices of one minute
         short = np.maximum(buys, count - buys) < lead
@@ -254,9 +250,8 @@ class TradedSeries(PriceSeries):
         trades = np.clip(buys, least, most)[:, None] * [1, -1] + count[:, None] * [0, 1]
         fills = np.round(trades / TRADES_PER_FILL).astype(np.int64)
         fills = np.clip(fills, np.minimum(trades, LEAST_FILLS), trades)
-        rows[:, BUY_TRADES : BUY_TRADES + 2], rows[:, BUY_FILLS : BUY_FILLS + 2] = trades, fills
-        some = np.column_stack((count, fills.sum(axis=1)))
-        rows[:, FIRST_IDS] = -some[::-1].cumsum(axis=0)[::-1]
+        rows[:, TRADES], rows[:, FILLS] = trades, fills
+        rows[:, FIRST_IDS] = _backwards(numbers_of_trades(rows))
         return rows
 
     def split(self, parents: Ints, from_ms: int, length_ms: int, count: int) -> Ints:
@@ -291,17 +286,14 @@ class TradedSeries(PriceSeries):
         usual = usd_quantity(instrument, 1.0, usd) / prices / instrument.step_size
         steps = 2 + np.maximum(usual - 2, 1) * np.exp(SIZE_SPREAD * size - SIZE_SPREAD**2 / 2)
         bought = np.clip(0.5 + DAYS_SHARE_SPREAD * share, 0.3, 0.7)
-        split = BarSplit(minutes=False, inverse=self.inverse)
-        for side, part in ((0, bought), (1, 1 - bought)):
-            rows[:, BUY_FILLS + side] = np.maximum(fills * part, FREE)
-            rows[:, BUY_TRADES + side] = rows[:, BUY_FILLS + side] * TRADES_PER_FILL
-            rows[:, BUY_STEPS + side] = np.ceil(rows[:, BUY_TRADES + side] * steps)
-            rows[:, BUY_TURNOVER + side] = split.usual_turnovers(rows, rows[:, BUY_STEPS + side])
-        for column, number in ((FIRST_TRADE, BUY_TRADES), (FIRST_AGGREGATE, BUY_FILLS)):
-            some = rows[:, number] + rows[:, number + 1]
-            rows[:, column] = -np.cumsum(some[::-1])[::-1]
-            if after is not None:
-                rows[:, column] += after[column]
+        sides = np.stack((bought, 1 - bought), axis=1)
+        rows[:, FILLS] = np.maximum(fills[:, None] * sides, FREE)
+        rows[:, TRADES] = rows[:, FILLS] * TRADES_PER_FILL
+        rows[:, STEPS] = np.ceil(rows[:, TRADES] * steps[:, None])
+        rows[:, TURNOVERS] = BarSplit(minutes=False, inverse=self.inverse).usual_turnovers(rows)
+        rows[:, FIRST_IDS] = _backwards(numbers_of_trades(rows))
+        if after is not None:
+            rows[:, FIRST_IDS] += after[FIRST_IDS]
         return rows
 
     def as_bars(self, _: int, rows: Ints, /) -> Bars:
@@ -310,10 +302,16 @@ class TradedSeries(PriceSeries):
         bars = np.empty((len(rows), len(COLUMNS)), dtype=np.int64)
         bars[:, OPEN_TIME] = rows[:, OPEN_TIME]
         bars[:, OPEN : CLOSE + 1] = rows[:, OPEN : CLOSE + 1] * instrument.tick_size
-        bars[:, COUNT] = rows[:, BUY_TRADES] + rows[:, SELL_TRADES]
-        bars[:, TAKER_BUY_VOLUME] = rows[:, BUY_STEPS] * instrument.step_size
-        bars[:, VOLUME] = bars[:, TAKER_BUY_VOLUME] + rows[:, SELL_STEPS] * instrument.step_size
-        bars[:, TAKER_BUY_TURNOVER] = rows[:, BUY_TURNOVER] * self._worth
-        bars[:, TURNOVER] = bars[:, TAKER_BUY_TURNOVER] + rows[:, SELL_TURNOVER] * self._worth
-        set_ids(bars, rows[:, FIRST_TRADE])
+        volumes = rows[:, STEPS] * instrument.step_size
+        turnovers = rows[:, TURNOVERS] * self._worth
+        bars[:, COUNT] = rows[:, TRADES].sum(axis=1)
+        bars[:, VOLUME], bars[:, TAKER_BUY_VOLUME] = volumes.sum(axis=1), volumes[:, 0]
+        bars[:, TURNOVER], bars[:, TAKER_BUY_TURNOVER] = turnovers.sum(axis=1), turnovers[:, 0]
+        set_ids(bars, rows[:, FIRST_IDS][:, 0])
         return bars
+
+
+def _backwards(numbers: Ints) -> Ints:
+    """Return the first ids of bars with so many trades and aggregates, of which the last has -1."""
+    ids: Ints = -numbers[::-1].cumsum(axis=0)[::-1]
+    return ids

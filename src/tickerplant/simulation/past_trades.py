@@ -15,14 +15,11 @@ from tickerplant.market.bars import (
     OPEN_TIME,
 )
 from tickerplant.market.tape import AGGREGATE_ROW, TIME_FIELD, TRADE_ROW, Rows
-from tickerplant.simulation.bar_splits import (
-    FIRST_AGGREGATE,
-    FIRST_TRADE,
-)
+from tickerplant.simulation.bar_splits import FIRST_IDS
 from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.history_pieces import LEVELS_MS, Pieces
 from tickerplant.simulation.minute_trades import PAST_ROW, draw_trades
-from tickerplant.simulation.past_series import FIRST_IDS, TRADES_PER_FILL, TradedSeries
+from tickerplant.simulation.past_series import TRADES_PER_FILL, TradedSeries
 from tickerplant.simulation.recent_trades import recent_trades, with_aggregates
 from tickerplant.units import MINUTE_MS
 
@@ -59,7 +56,7 @@ class PastTrades:
         self._present_ids = present_ids
         self._of_aggregates = aggregates
         self._field = "aggregate_id" if aggregates else "trade_id"
-        self._column = FIRST_AGGREGATE if aggregates else FIRST_TRADE
+        self._column = FIRST_IDS.start + aggregates
         self._series = TradedSeries(inputs)
         self._begin_ms, self._recent_ms = self._series.begins_ms, self._series.ends_ms
         per_minute = inputs.trades_per_ms * MINUTE_MS / TRADES_PER_FILL
