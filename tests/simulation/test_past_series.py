@@ -49,7 +49,7 @@ def check_split(series: TradedSeries, parents: Ints, children: Ints) -> None:
     for column in (OPEN_TIME, OPEN, FIRST_IDS):
         assert (rows[:, 0, column] == parents[:, column]).all()
     assert (rows[:, -1, CLOSE] == parents[:, CLOSE]).all()
-    traded = (rows[..., FILLS] > 0).any(axis=-1)
+    traded = rows[..., FILLS].sum(axis=-1) > 0
     some, never = traded.any(axis=1), 1 << 60
     assert (np.where(traded, rows[..., HIGH], -1).max(axis=1) == parents[:, HIGH])[some].all()
     assert (np.where(traded, rows[..., LOW], never).min(axis=1) == parents[:, LOW])[some].all()
