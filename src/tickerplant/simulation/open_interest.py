@@ -14,7 +14,6 @@ from math import exp
 from random import Random
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from tickerplant.events import Positioning
@@ -28,7 +27,7 @@ from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.history_pieces import Floats, Ints, generator_named
 from tickerplant.simulation.past_series import TradedSeries
 from tickerplant.simulation.recent_trades import recent_trades
-from tickerplant.simulation.smooth_noise import SmoothNoise, smooth_noise
+from tickerplant.simulation.smooth_noise import smooth_noise
 from tickerplant.units import DAY_MS
 
 OPEN_INTEREST_DAYS = 0.55
@@ -39,10 +38,13 @@ TARGETED_SHARE = 0.5
 """Largest share of the traded quantity that moves the open interest towards its target."""
 RANDOM_SHARE = 0.25
 """Largest share of the traded quantity that moves the open interest randomly, either way."""
-LONG_ACCOUNTS, TOP_LONG_ACCOUNTS, TOP_LONG_POSITIONS = 5800, 5600, 5200
-"""Usual shares of the long side, in 10^-4."""
-LONG_SPREADS = (450, 520, 300)
-"""Standard deviations of these shares, in 10^-4."""
+LONG_SHARES = {
+    "long_accounts": (5800, 450),
+    "top_long_accounts": (5600, 520),
+    "top_long_positions": (5200, 300),
+}
+"""The fields of `Positioning` that are long shares: their usual values and standard deviations, in 10^-4."""
+SHARES = tuple(LONG_SHARES)
 LEAST_SHARE, LARGEST_SHARE = 1000, 9000
 """Bounds of the long shares, in 10^-4."""
 ONE_SIDED = (900, 1500, 1700)
@@ -50,35 +52,27 @@ ONE_SIDED = (900, 1500, 1700)
 ADL_RISKS = ("LOW", "MIDDLE", "HIGH", "EXTREMELY_HIGH")
 
 
-class PositionTargets(Struct, frozen=True):
+class PositionTargets:
     """The target open interest and long shares of one contract, at any time."""
 
-    typical_steps: int
-    """The usual open interest, in steps of the quantity."""
-    fluctuation: SmoothNoise
-    shares: tuple[tuple[int, int, SmoothNoise], ...]
-    """Usual value, spread and noise of each long share, in 10^-4."""
+    def __init__(self, inputs: HistoryInputs) -> None:
+        usual = usual_open_interest(inputs.instrument, inputs.contract_profile)
+        self._usual_steps = usual // inputs.instrument.step_size
+        self._name = f"{inputs.name} held"
+        self._fluctuation = smooth_noise(f"{self._name} open")
 
+    def steps(self, times_ms: Ints) -> list[float]:
+        """Return the target open interest at many times, in steps of the quantity."""
+        fluctuations = self._fluctuation.at(times_ms).tolist()
+        return [self._usual_steps * exp(OPEN_INTEREST_SPREAD * each) for each in fluctuations]
 
-def position_targets(
-    instrument: Instrument, contract_profile: ContractProfile, seed: int
-) -> PositionTargets:
-    """Return the targets of a contract, always the same for the same seed."""
-    name = f"{seed} past {instrument.symbol} held"
-    usual = (LONG_ACCOUNTS, TOP_LONG_ACCOUNTS, TOP_LONG_POSITIONS)
-    return PositionTargets(
-        usual_open_interest(instrument, contract_profile) // instrument.step_size,
-        smooth_noise(f"{name} open"),
-        tuple(
-            (share, spread, smooth_noise(f"{name} {share}"))
-            for share, spread in zip(usual, LONG_SPREADS, strict=True)
-        ),
-    )
-
-
-def target_steps(position_targets: PositionTargets, fluctuation: float) -> float:
-    """Return the target open interest in steps, for a value of the noise."""
-    return position_targets.typical_steps * exp(OPEN_INTEREST_SPREAD * fluctuation)
+    def share(self, field: str, times_ms: Ints) -> list[int]:
+        """Return one of `SHARES` at many times, in 10^-4, within its bounds."""
+        usual, spread = LONG_SHARES[field]
+        noise = smooth_noise(f"{self._name} {usual}").at(times_ms)
+        rounded = np.clip(np.round(usual + spread * noise), LEAST_SHARE, LARGEST_SHARE)
+        share: list[int] = rounded.astype(np.int64).tolist()
+        return share
 
 
 def next_open_interest(open_interest: int, target: float, traded: int, chance: float) -> int:
@@ -120,8 +114,6 @@ EXACT_DAYS = 6
 """Whole days before the last 24 hours whose volumes are known for every five minutes."""
 MAX_CACHED_CONTRACTS = 1_024
 """Contracts whose `past_steps` are cached: 35 kB each, 69 kB from 2^32 steps on."""
-SHARES = ("long_accounts", "top_long_accounts", "top_long_positions")
-"""The fields of `Positioning` that are long shares."""
 
 
 class PastPositions:
@@ -134,7 +126,7 @@ class PastPositions:
     def column(self, field: str, times_ms: range) -> list[int]:
         """Return a number of `Positioning` at some of `times_ms`."""
         if field in SHARES:
-            return long_share(self._inputs, field, np.array(times_ms, np.int64))
+            return PositionTargets(self._inputs).share(field, np.array(times_ms, np.int64))
         first = (times_ms.start - self.times_ms.start) // POSITIONING_PERIOD_MS
         every = times_ms.step // POSITIONING_PERIOD_MS
         steps = past_steps(self._inputs)[first : first + every * len(times_ms) : every]
@@ -144,7 +136,16 @@ class PastPositions:
 @lru_cache(maxsize=MAX_CACHED_CONTRACTS)
 def past_steps(inputs: HistoryInputs) -> NDArray[np.unsignedinteger]:
     """Return the open interest in steps at every five minutes of the month before the start."""
-    steps = _past_steps(inputs)
+    times_ms = _times_ms(inputs)
+    traded, chances = _traded_steps(inputs, times_ms), _chances(inputs, len(times_ms))
+    targets = PositionTargets(inputs).steps(np.array(times_ms, np.int64))
+    steps, held = [], opening_open_interest(inputs)
+    for row in zip(targets[::-1], traded[::-1].tolist(), chances[::-1].tolist(), strict=True):
+        held = next_open_interest(held, *row)
+        steps.append(held)
+    steps.reverse()
+    if _listed_lately(inputs):
+        steps = [*map(min, steps, _upper_bounds(traded, chances))]
     return np.array(steps, np.min_scalar_type(max(steps, default=0)))
 
 
@@ -155,28 +156,17 @@ def publish_time_ms(inputs: HistoryInputs) -> int:
 
 def opening_open_interest(inputs: HistoryInputs) -> int:
     """Return the open interest that the history leads to, in steps of the quantity."""
-    target = round(_targets(inputs, np.array([publish_time_ms(inputs)]))[0])
+    target = round(PositionTargets(inputs).steps(np.array([publish_time_ms(inputs)]))[0])
     if not _listed_lately(inputs):
         return target
     traded = _traded_steps(inputs, _times_ms(inputs))
-    upper_bounds = _upper_bounds(traded, _chances(inputs, len(traded)))
-    return min(target, upper_bounds[-1])
-
-
-def long_share(inputs: HistoryInputs, field: str, times_ms: Ints) -> list[int]:
-    """Return one of `SHARES` at many times, in 10^-4, within its bounds."""
-    targets = position_targets(inputs.instrument, inputs.contract_profile, inputs.seed)
-    usual, spread, noise = targets.shares[SHARES.index(field)]
-    rounded = np.clip(np.round(usual + spread * noise.at(times_ms)), LEAST_SHARE, LARGEST_SHARE)
-    share: list[int] = rounded.astype(np.int64).tolist()
-    return share
+    return min(target, _upper_bounds(traded, _chances(inputs, len(traded)))[-1])
 
 
 def _oldest_ms(inputs: HistoryInputs) -> int:
     """Return the first whole five minutes of the month before the start."""
-    return (publish_time_ms(inputs) - 1) // POSITIONING_PERIOD_MS * POSITIONING_PERIOD_MS - (
-        RETAINED_ROWS - 1
-    ) * POSITIONING_PERIOD_MS
+    periods = (publish_time_ms(inputs) - 1) // POSITIONING_PERIOD_MS - (RETAINED_ROWS - 1)
+    return periods * POSITIONING_PERIOD_MS
 
 
 def _listed_lately(inputs: HistoryInputs) -> bool:
@@ -187,34 +177,6 @@ def _times_ms(inputs: HistoryInputs) -> range:
     """Return every whole five minutes of the month before the start, since the listing."""
     first_ms = max(_oldest_ms(inputs), inputs.listed_ms(POSITIONING_PERIOD_MS))
     return range(first_ms, publish_time_ms(inputs), POSITIONING_PERIOD_MS)
-
-
-def _targets(inputs: HistoryInputs, times_ms: Ints) -> list[float]:
-    """Return the target open interest at many times, in steps."""
-    target = position_targets(inputs.instrument, inputs.contract_profile, inputs.seed)
-    return [
-        target_steps(target, fluctuation)
-        for fluctuation in target.fluctuation.at(times_ms).tolist()
-    ]
-
-
-def _past_steps(inputs: HistoryInputs) -> list[int]:
-    """Return the open interest at every five minutes of the month before the start, in steps."""
-    times_ms = _times_ms(inputs)
-    traded, chances = _traded_steps(inputs, times_ms), _chances(inputs, len(times_ms))
-    open_interest = [opening_open_interest(inputs)]
-    before = zip(
-        _targets(inputs, np.array(times_ms, np.int64)),
-        traded.tolist(),
-        chances.tolist(),
-        strict=True,
-    )
-    for target, quantity, chance in reversed(list(before)):
-        open_interest.append(next_open_interest(open_interest[-1], target, quantity, chance))
-    rows = open_interest[:0:-1]
-    if not _listed_lately(inputs):
-        return rows
-    return [min(pair) for pair in zip(rows, _upper_bounds(traded, chances)[:-1], strict=True)]
 
 
 def _upper_bounds(traded: Ints, chances: Floats) -> list[int]:
@@ -297,15 +259,15 @@ class Positions:
         """The second of the period at which they are published."""
         self._symbol, self._step_size = instrument.symbol, instrument.step_size
         self._activity = activity
-        self._targets = position_targets(instrument, inputs.contract_profile, inputs.seed)
+        self._targets = PositionTargets(inputs)
         self._open_interest = opening_open_interest(inputs)
         self._volume = 0
         self.target_factor = 1.0
         """Multiplies the open interest that trading moves it towards."""
         now_ms = np.array([publish_time_ms(inputs)])
         self._shares = [
-            Reverting(random, long_share(inputs, field, now_ms)[0], usual, spread)
-            for field, (usual, spread, _) in zip(SHARES, self._targets.shares, strict=True)
+            Reverting(random, self._targets.share(field, now_ms)[0], *LONG_SHARES[field])
+            for field in SHARES
         ]
 
     def at(self, now_ms: int, volume: int) -> Positioning:
@@ -332,9 +294,8 @@ class Positions:
 
     def _trade(self, now_ms: int, traded: int) -> None:
         """Open and close positions with the `traded` steps, and move the long shares."""
-        fluctuation = float(self._targets.fluctuation.at(np.array([now_ms]))[0])
         chance = self._random.uniform(-RANDOM_SHARE, RANDOM_SHARE)
-        target = target_steps(self._targets, fluctuation) * self.target_factor
+        target = self._targets.steps(np.array([now_ms]))[0] * self.target_factor
         self._open_interest = next_open_interest(self._open_interest, target, traded, chance)
         pace = self._activity() ** 0.5
         for share in self._shares:
