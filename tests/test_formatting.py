@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.formatting import clock_text, duration_text, names_text, table, timestamp_text
+from tickerplant.formatting import (
+    clock_text,
+    columns,
+    duration_text,
+    names_text,
+    table,
+    timestamp_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +53,16 @@ def test_a_table_that_fits_is_in_columns(width: int | None) -> None:
         "stream          speed      route   what it carries",
         "<symbol>@trade  real time  public  Every trade.",
         "!x                                 Nothing of much.",
+    ]
+
+
+def test_columns_are_as_wide_as_a_terminal_shows_their_cells() -> None:
+    rows = [("stream", "n"), ("币安人生@trade", "1"), ("a@trade", "12"), ("e\u0301@trade", "3")]
+    assert list(columns(rows, {"n"})) == [
+        "stream           n",
+        "币安人生@trade   1",
+        "a@trade         12",
+        "e\u0301@trade          3",
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from signal import Signals
+from unicodedata import combining, east_asian_width
 
 LARGEST = 10**18
 """Largest number that is shown in full; Python prints none of more than 4300 digits."""
@@ -137,11 +138,26 @@ def _second_text(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield rows as lines, each column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def display_width(text: str) -> int:
+    """Return how many columns of a terminal a text takes; a letter of East Asia takes two."""
+    if text.isascii():
+        return len(text)
+    return sum(1 + (east_asian_width(each) in "WF") for each in text if not combining(each))
+
+
+def columns(rows: Sequence[Sequence[str]], right: Container[str] = ()) -> Iterator[str]:
+    """Yield rows as lines, each column as wide as its widest cell.
+
+    Args:
+        rows: The rows; the first has the titles.
+        right: Titles of the columns that are aligned to the right.
+    """
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        cells = []
+        for title, cell, width in zip(rows[0], row, widths, strict=True):
+            gap = " " * (width - display_width(cell))
+            cells.append(gap + cell if title in right else cell + gap)
         yield "  ".join(cells).rstrip()
 
 
@@ -151,7 +167,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None)
     A paragraph begins with the first cell that is not empty and ends with the last cell.
     """
     lines = list(columns([head, *rows]))
-    if width is None or max(map(len, lines)) <= width:
+    if width is None or max(map(display_width, lines)) <= width:
         yield from lines
         return
     for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from tickerplant.archive.outage_log import Outage
 from tickerplant.formatting import (
@@ -113,7 +113,7 @@ def _recording(found: RecordingFinding, max_listed: int) -> Iterator[str]:
         yield f"  {times_of(found)}"
     if found.streams:
         yield ""
-        yield from (f"  {line}" for line in columns(_aligned(stream_table(found))))
+        yield from (f"  {line}" for line in columns(stream_table(found), NUMBERS))
     for block in remarks_of(found, max_listed):
         yield ""
         yield from (f"  {line}" for line in block)
@@ -178,18 +178,6 @@ def _row(each: StreamFinding, found: RecordingFinding) -> tuple[str, ...]:
         length_text(each.outage_ns) if each.outages else "",
         "" if each.book is None else _book(each.book),
     )
-
-
-def _aligned(table: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return a table with its numbers, and their titles, aligned to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        [
-            cell.rjust(width) if title in NUMBERS else cell
-            for title, cell, width in zip(table[0], row, widths, strict=True)
-        ]
-        for row in table
-    ]
 
 
 def _missing(each: StreamFinding) -> str:
