@@ -6,7 +6,6 @@ The fills of one taker order share their time, side and price.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +55,18 @@ def recent_trades(inputs: HistoryInputs, next_id: int) -> Rows:
     Rows are as in `TRADE_ROW`.
     """
     generator = generator_named(f"{inputs.name} trades")
-    edges = _edges(inputs)
-    times_ms, fills = _times(generator, inputs, edges)
+    day, present_ms = last_day(inputs.path), inputs.path.present_ms
+    # The edges of the last minutes, of which the last is the start, and the path there.
+    edges_ms = np.append(np.arange(inputs.recent_ms, present_ms + 1, MINUTE_MS), inputs.start_ms)
+    minutes = len(edges_ms) - 2
+    opens, volatilities = (day[len(day) - minutes :, n] for n in (OPEN, VOLATILITY))
+    values = np.concatenate([opens, day[-1:, CLOSE], [0.0]])
+    times_ms, fills = _times(generator, inputs, edges_ms, np.append(volatilities, 1.0))
     sold = (generator.random(fills[-1] + 1) < 0.5)[fills]
     sold[fills == fills[-1]] = True  # the last price is the best bid
     rows = np.empty(len(times_ms), TRADE_ROW)
     rows["trade_id"] = np.arange(next_id - len(rows), next_id)
-    rows["price"] = _prices(generator, inputs, edges, times_ms, fills, sold)
+    rows["price"] = _prices(generator, inputs, edges_ms, values, times_ms, fills, sold)
     rows["quantity"] = _quantities(generator, inputs, len(rows))
     rows["trade_time_ms"] = times_ms
     rows["buyer_is_maker"] = sold
@@ -70,28 +74,10 @@ def recent_trades(inputs: HistoryInputs, next_id: int) -> Rows:
     return rows
 
 
-_Edges: TypeAlias = tuple[Ints, Floats, Floats]
-
-
-def _edges(inputs: HistoryInputs) -> _Edges:
-    """Return the edges of the last minutes, the path's values there and the volatilities between.
-
-    The last edge is the start.
-    """
-    day = last_day(inputs.path)
-    minutes = (inputs.path.present_ms - inputs.recent_ms) // MINUTE_MS
-    opened_ms = inputs.recent_ms + np.arange(minutes + 1) * MINUTE_MS
-    times_ms = np.append(opened_ms, inputs.start_ms)
-    opens, volatilities = (day[len(day) - minutes :, n] for n in (OPEN, VOLATILITY))
-    values = np.concatenate([opens, day[-1:, CLOSE], [0.0]])
-    return times_ms, values, np.append(volatilities, 1.0)
-
-
 def _times(
-    generator: np.random.Generator, inputs: HistoryInputs, edges: _Edges
+    generator: np.random.Generator, inputs: HistoryInputs, edges_ms: Ints, volatilities: Floats
 ) -> tuple[Ints, Ints]:
     """Draw the times of all trades, and the number of the order that each belongs to."""
-    edges_ms, _, volatilities = edges
     lengths_ms = np.diff(edges_ms)
     usual = inputs.trades_per_ms * MINUTE_MS / TRADES_PER_FILL
     part = lengths_ms / MINUTE_MS
@@ -113,18 +99,16 @@ def _times(
 def _prices(
     generator: np.random.Generator,
     inputs: HistoryInputs,
-    edges: _Edges,
+    edges_ms: Ints,
+    values: Floats,
     times_ms: Ints,
     fills: Ints,
     sold: NDArray[np.bool_],
 ) -> Ints:
     """Draw prices along the path: buyers pay the tick above it, sellers get the tick below."""
-    edges_ms, values, _ = edges
     values = values + inputs.premium.at(edges_ms)
-    per_fill = (
-        inputs.contract_profile.daily_volatility
-        * (1 / inputs.trades_per_ms * TRADES_PER_FILL / DAY_MS) ** 0.5
-    )
+    per_fill = (1 / inputs.trades_per_ms * TRADES_PER_FILL / DAY_MS) ** 0.5
+    per_fill = inputs.contract_profile.daily_volatility * per_fill
     steps = np.cumsum(generator.normal(0, per_fill, fills[-1] + 1))[fills]
     # Remove the sum of the steps between two edges, so that the values at the edges hold.
     at_edges = np.interp(edges_ms, times_ms, steps)
