@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.bars import (
@@ -31,9 +31,8 @@ from tickerplant.queries.param import (
     Param,
     check_window,
     contract_with_candles,
-    contracts_anywhere,
-    count,
     interval,
+    limit,
     market_with_candles,
     pair_anywhere,
 )
@@ -159,9 +158,11 @@ def premium_index_klines(page: Page, market: Market) -> Raw:
     return page(market.instrument, market.premiums.candles, PRICE_FORM)
 
 
-def index_price_klines(page: Page, contracts: Sequence[Market]) -> Raw:
+def index_price_klines(page: Page, listing: tuple[Markets, str]) -> Raw:
     """Return the index candles of a pair, from its longest-lived contract."""
-    return page(contracts[-1].instrument, contracts[-1].indices.candles, PRICE_FORM)
+    markets, pair = listing
+    market = markets.of_pair(pair)[-1]
+    return page(market.instrument, market.indices.candles, PRICE_FORM)
 
 
 SYMBOL = Param(
@@ -171,20 +172,24 @@ SYMBOL = Param(
     "The symbol; in the merged universe of either venue.",
     required=True,
 )
-PAIR = Param(
-    "pair",
-    "contracts",
-    contracts_anywhere,
-    "The pair; in the merged universe of either venue.",
-    required=True,
+CONTRACT = structs.replace(
+    SYMBOL,
+    argument="contract",
+    read=contract_with_candles,
+    doc=f"{SYMBOL.doc} Delivered contracts too.",
+)
+PAIR = structs.replace(
+    SYMBOL,
+    name="pair",
+    argument="listing",
+    read=pair_anywhere,
+    doc="The pair; in the merged universe of either venue.",
 )
 CANDLE_PARAMS = (
     Param("interval", "interval", interval, "Length of a candle, `1m` to `1M`.", required=True),
     START_TIME,
     END_TIME,
-    Param(
-        "limit", "limit", count(MAX_LIMIT), f"How many, at most {MAX_LIMIT}.", default=DEFAULT_LIMIT
-    ),
+    limit(MAX_LIMIT, DEFAULT_LIMIT),
 )
 # Kline pages: weights 1, 2, 5, 10. Production was measured to include 100 and 500 in the lower
 # band, and to charge 5 without a limit.
@@ -226,23 +231,12 @@ def _query(name: str, handler: Callable[..., Raw], doc: str, *params: Param) -> 
 
 
 QUERIES = (
-    _query(
-        "klines",
-        klines,
-        "a symbol",
-        Param(
-            "symbol",
-            "contract",
-            contract_with_candles,
-            f"{SYMBOL.doc} Delivered contracts too.",
-            required=True,
-        ),
-    ),
+    _query("klines", klines, "a symbol", CONTRACT),
     _query(
         "continuousKlines",
         continuous_klines,
         "the contracts of a pair that have or had the type, one after the other",
-        Param("pair", "listing", pair_anywhere, PAIR.doc, required=True),
+        PAIR,
         CONTRACT_TYPE,
     ),
     _query("indexPriceKlines", index_price_klines, "the index price of a pair", PAIR),

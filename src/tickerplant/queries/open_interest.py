@@ -24,7 +24,6 @@ from tickerplant.queries.statistics import (
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
-    from tickerplant.market.candles import Candles
     from tickerplant.market.contract_series import Contract, Stretch
     from tickerplant.market.market import Market
     from tickerplant.market.markets import Markets
@@ -44,15 +43,15 @@ class OpenInterest(Struct, frozen=True, rename="camel"):
     time: int
 
 
-class PastOpenInterest(Struct, frozen=True, rename="camel"):
+class PastOpenInterest(Struct, frozen=True, kw_only=True, rename="camel"):
     """The open interest at the beginning of a period, and its value."""
 
-    symbol: str | UnsetType
-    pair: str | UnsetType
-    contract_type: str | UnsetType
+    symbol: str | UnsetType = UNSET
+    pair: str | UnsetType = UNSET
+    contract_type: str | UnsetType = UNSET
     sum_open_interest: str
     sum_open_interest_value: str
-    circulating_supply: str | UnsetType = field(name="CMCCirculatingSupply")
+    circulating_supply: str | UnsetType = field(default=UNSET, name="CMCCirculatingSupply")
     timestamp: int
 
 
@@ -77,9 +76,7 @@ def open_interest(_markets: Markets, market: Market) -> OpenInterest:
 
 
 def past_open_interest(
-    _markets: Markets,
-    requested: Periods,
-    market: Market,
+    _markets: Markets, requested: Periods, market: Market
 ) -> Rows[PastOpenInterest]:
     """Return the open interest of a market at the beginning of each period, in base units and USD.
 
@@ -87,28 +84,22 @@ def past_open_interest(
         RequestError: as in `periods`, or the source has not sent it.
     """
     current_positioning(market)
-    found = _open_interest_by_time(requested, [market.stretch])
-    decimals = market.instrument.quantity.decimals
     supply = decimal_text(market.instrument.circulating_supply * RATE_ONE, RATE_DECIMALS)
+    finer = int(10 ** (RATE_DECIMALS - market.instrument.quantity.decimals))
     return (
         PastOpenInterest(
             symbol=market.symbol,
-            pair=UNSET,
-            contract_type=UNSET,
-            sum_open_interest=_eight_decimals(found[time_ms][0], decimals),
-            sum_open_interest_value=decimal_text(found[time_ms][1], RATE_DECIMALS),
+            sum_open_interest=decimal_text(held * finer, RATE_DECIMALS),
+            sum_open_interest_value=decimal_text(value, RATE_DECIMALS),
             circulating_supply=supply,
             timestamp=time_ms,
         )
-        for time_ms in requested.chosen(sorted(found))
+        for time_ms, held, value in _open_interest(requested, [market.stretch])
     )
 
 
 def past_coin_open_interest(
-    markets: Markets,
-    requested: Periods,
-    pair: str,
-    contract_type: str,
+    markets: Markets, requested: Periods, pair: str, contract_type: str
 ) -> Rows[PastOpenInterest]:
     """Return the open interest of contracts of a pair, in contracts and in base coin.
 
@@ -124,41 +115,31 @@ def past_coin_open_interest(
     for market in markets.of_pair(pair):
         if any(stretch.contract is market.kept for stretch in stretches):
             current_positioning(market)
-    found = _open_interest_by_time(requested, stretches)
     return (
         PastOpenInterest(
-            symbol=UNSET,
             pair=pair,
             contract_type=contract_type,
-            sum_open_interest=str(found[time_ms][0]),
-            sum_open_interest_value=decimal_text(found[time_ms][1], RATE_DECIMALS),
-            circulating_supply=UNSET,
+            sum_open_interest=str(held),
+            sum_open_interest_value=decimal_text(value, RATE_DECIMALS),
             timestamp=time_ms,
         )
-        for time_ms in requested.chosen(sorted(found))
+        for time_ms, held, value in _open_interest(requested, stretches)
     )
 
 
-def _open_interest_by_time(
-    requested: Periods, stretches: Sequence[Stretch]
-) -> dict[int, tuple[int, int]]:
-    """Return open interest and its value (integers of 10^-8) by the beginning of the period."""
+def _open_interest(requested: Periods, stretches: Sequence[Stretch]) -> list[tuple[int, int, int]]:
+    """Return the beginnings of periods, open interest and its value (integers of 10^-8) then."""
     sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for stretch in stretches:
         contract, asked = stretch.contract, requested.until(stretch.until_ms)
-        marks = _marks(asked, contract.marks.candles)
+        bars = contract.marks.candles.rows(asked.length, asked.start_ms, asked.end_ms, asked.limit)
+        marks = dict(bars[:, (OPEN_TIME, OPEN)].tolist())
         for time_ms, held in asked.positions(contract.positions, "open_interest"):
             if time_ms >= stretch.from_ms:
                 mark = marks.get(time_ms) or _present_mark(contract)
                 quantity, value = sums[time_ms]
                 sums[time_ms] = quantity + held, value + _worth(contract.instrument, held, mark)
-    return sums
-
-
-def _marks(requested: Periods, candles: Candles) -> dict[int, int]:
-    """Return the mark price at the beginning of each period that has one."""
-    bars = candles.rows(requested.length, requested.start_ms, requested.end_ms, requested.limit)
-    return dict(bars[:, (OPEN_TIME, OPEN)].tolist())
+    return [(time_ms, *sums[time_ms]) for time_ms in requested.chosen(sorted(sums))]
 
 
 def _present_mark(contract: Contract) -> int:
@@ -174,10 +155,6 @@ def _worth(instrument: Instrument, quantity: int, mark: int) -> int:
     if instrument.venue.inverse:
         return round_div(quantity * instrument.contract_size * int(10 ** (2 * RATE_DECIMALS)), mark)
     return round_div(quantity * mark, int(10**instrument.quantity.decimals))
-
-
-def _eight_decimals(quantity: int, decimals: int) -> str:
-    return decimal_text(quantity * int(10 ** (RATE_DECIMALS - decimals)), RATE_DECIMALS)
 
 
 QUERIES = (

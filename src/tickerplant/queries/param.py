@@ -208,22 +208,9 @@ def pair_anywhere(markets: Markets, name: str, value: object) -> tuple[Markets, 
     raise _unknown_pair(markets)
 
 
-def contracts_anywhere(markets: Markets, name: str, value: object) -> list[Market]:
-    """Return the markets of the pair `value`, the perpetual last, from any venue listed here.
-
-    Raises:
-        RequestError: as in `pair_anywhere`.
-    """
-    listed, parsed = pair_anywhere(markets, name, value)
-    return listed.of_pair(parsed)
-
-
 def _unknown_pair(markets: Markets) -> RequestError:
-    return (
-        request_errors.invalid_coin_pair()
-        if markets.venue.inverse
-        else request_errors.invalid_pair()
-    )
+    inverse = markets.venue.inverse
+    return request_errors.invalid_coin_pair() if inverse else request_errors.invalid_pair()
 
 
 def one_of(words: Collection[str]) -> Reader:
@@ -255,6 +242,13 @@ ANY_SYMBOL = Param("symbol", "market", market, "The symbol; every symbol if left
 ANY_PAIR = Param("pair", "pair", pair, "The symbols of this pair; not together with `symbol`.")
 START_TIME = Param("startTime", "start_ms", number, "First millisecond of the window.")
 END_TIME = Param("endTime", "end_ms", number, "Last millisecond of the window.")
+
+
+def limit(most: int, default: int) -> Param:
+    """Return the parameter that says how many rows are wanted."""
+    return Param("limit", "limit", count(most), f"How many, at most {most}.", default=default)
+
+
 CONTRACT_TYPE = Param(
     "contractType",
     "contract_type",

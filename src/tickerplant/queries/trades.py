@@ -17,7 +17,7 @@ from tickerplant.queries.param import (
     START_TIME,
     Param,
     check_window,
-    count,
+    limit,
     number,
 )
 from tickerplant.queries.query import FlatWeight, Query, Rows
@@ -139,10 +139,7 @@ def past_aggregate(
     )
 
 
-_LIMIT = Param(
-    "limit", "limit", count(MAX_LIMIT), f"How many, at most {MAX_LIMIT}.", default=DEFAULT_LIMIT
-)
-
+_LIMIT = limit(MAX_LIMIT, DEFAULT_LIMIT)
 _KEPT = "Of those since the start the last {:,} are kept; a simulated market has all before it."
 
 QUERIES = (
@@ -162,13 +159,7 @@ QUERIES = (
         params=(
             ONE_SYMBOL,
             Param("fromId", "from_id", number, "First trade id; the latest trades if left out."),
-            Param(
-                "limit",
-                "limit",
-                count(MAX_HISTORICAL_LIMIT),
-                f"How many, at most {MAX_HISTORICAL_LIMIT}.",
-                default=DEFAULT_HISTORICAL_LIMIT,
-            ),
+            limit(MAX_HISTORICAL_LIMIT, DEFAULT_HISTORICAL_LIMIT),
         ),
         handler=historical_trades,
         doc=f"Trades on the book from an id on; requires an API key. {_KEPT.format(RETAINED_TRADES)}",
