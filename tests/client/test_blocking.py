@@ -29,6 +29,7 @@ from tickerplant import (
     blocking,
     messages,
 )
+from tickerplant.client import loop_thread
 from tickerplant.client.loop_thread import LoopThread
 from tickerplant.messages import Kline
 
@@ -169,7 +170,7 @@ def test_a_thread_that_can_make_no_event_loop_says_so(
 ) -> None:
     threads = set(threading.enumerate())
     market = blocking.connect(base_url="ws://127.0.0.1:9")
-    monkeypatch.setattr(asyncio.events, "new_event_loop", _no_files)
+    monkeypatch.setattr(loop_thread, "_Loop", _no_files)
     with pytest.raises(OSError, match="Too many open files"):
         market.stream(TRADES)
     monkeypatch.undo()

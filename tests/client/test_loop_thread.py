@@ -51,6 +51,16 @@ def test_who_asks_while_the_loop_ends_does_not_wait_for_ever(
     assert reported == ["it is over"]
 
 
+def test_time_goes_on_in_the_thread_where_a_test_has_stopped_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asyncio.BaseEventLoop, "time", lambda _: 1.0)
+    thread = LoopThread(nullcontext(), "it is over")
+    thread.begin()
+    assert thread.call(lambda: asyncio.get_running_loop().time()) != 1.0
+    thread.end()
+
+
 def test_an_interruption_leaves_no_coroutine_that_nothing_awaits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -38,7 +38,12 @@ async def opened() -> dict[str, Callable[[], Any]]:
         "merge": tickerplant.merge(stream).__anext__,
         "listener": listener.wait,
         "listener in time": lambda: listener.wait(timeout_s=1),
+        "unsubscribe": stream.close,
+        "stop listening": listener.close,
         "live": books.wait_until_live,
+        "add": lambda: books.add("ETHUSDT"),
+        "remove": lambda: books.remove("BTCUSDT"),
+        "close books": books.close,
         "changes": books.changes().__anext__,
         "audit": lambda: books.audit("BTCUSDT"),
     }

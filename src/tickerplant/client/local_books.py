@@ -180,6 +180,7 @@ class LocalBooks:
         """
         if self.is_closed:
             raise RuntimeError("the books are closed")
+        self._runner.check_loop()
         for symbol in symbols:
             if not isinstance(symbol, str) or not symbol or len(symbol) > LONGEST_SYMBOL:
                 raise ConfigError("symbol", symbol, "symbols one by one, such as BTCUSDT")
@@ -202,6 +203,7 @@ class LocalBooks:
 
     def remove(self, symbol: str) -> None:
         """Stop maintaining the book of `symbol`, if there is one; references to it become `stale`."""
+        self._runner.check_loop()
         book = self.by_symbol.pop(symbol.upper(), None)
         if book is not None:
             self._runner.preparing.discard(book)
@@ -225,6 +227,7 @@ class LocalBooks:
     def end(self) -> None:
         """Unsubscribe, as nothing more will come.  The books stay as they are."""
         if not self.is_closed:
+            self._runner.check_loop()
             self.is_closed = True
             self._runner.preparing.difference_update(self.by_symbol.values())
             self._runner.detach(tuple(self._by_stream), self._sink)

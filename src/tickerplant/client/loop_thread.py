@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from asyncio import run
+from asyncio import Runner, SelectorEventLoop
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, suppress
@@ -20,6 +20,13 @@ T = TypeVar("T")
 
 class OverError(RuntimeError):
     """The event loop has ended."""
+
+
+class _Loop(SelectorEventLoop):
+    """An event loop in which time goes on where a test has stopped its own."""
+
+    def time(self) -> float:
+        return Original.monotonic()
 
 
 class LoopThread:
@@ -174,7 +181,8 @@ class LoopThread:
     def _run(self) -> None:
         living = self._live()
         try:
-            run(living)
+            with Runner(loop_factory=_Loop) as runner:
+                runner.run(living)
         except BaseException as error:
             living.close()  # there may be no loop, for example without a free file descriptor
             if self._begun.done():

@@ -421,6 +421,7 @@ class Inbox:
     def close(self) -> None:
         """Unsubscribe and accept nothing more."""
         if not self.is_closed:
+            self._runner.check_loop()
             self.is_closed = True
             if self._history is not None:
                 self._history.close()
@@ -514,6 +515,7 @@ class Listener:
     def close(self) -> None:
         """Unsubscribe; the callback is no longer called."""
         if not self._over.done():
+            self._runner.check_loop()
             self._over.set_result(None)
             self._callback = self._on_notice = _ignore  # for the rest of an array, for example
             if self._history is not None:
