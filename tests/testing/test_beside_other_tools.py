@@ -15,8 +15,9 @@ import pytest
 from suites import outcome, run_suite
 from test_plugin import wait_until_none_runs_in
 
+from tickerplant.client.proxies import proxies
 from tickerplant.originals import Original
-from tickerplant.testing.proxies import Exemption, proxies
+from tickerplant.testing.proxies import HOST, Exemption
 from tickerplant.testing.waiting import check_no_loop, until
 
 
@@ -66,11 +67,11 @@ def test_no_proxy_takes_requests_for_loopback_while_an_exchange_is_open(
     exemption.end()
     for name, value in {"All_Proxy": "http://127.0.0.1:9", **given}.items():
         monkeypatch.setenv(name, value)
-    assert proxies() == ["All_Proxy"]
+    assert proxies(HOST) == ["All_Proxy"]
     exemption.begin()
     exemption.begin()
     exemption.end()
-    assert proxies() == []
+    assert proxies(HOST) == []
     others = given.get("NO_PROXY", "")
     for name in names:
         assert os.environ[name] == f"{others},127.0.0.1,localhost,::1".removeprefix(",")

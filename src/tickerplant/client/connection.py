@@ -21,6 +21,7 @@ from picows import (
 
 from tickerplant.client.dial import USER_AGENT, Dial, end_of
 from tickerplant.client.lockstep import Lockstep
+from tickerplant.client.proxies import unused_text
 from tickerplant.client.request import plain_reason, retry_after_of, wall_clock_ms
 from tickerplant.feed.feed import Feed, Receive
 from tickerplant.received import MAX_BYTES, excess
@@ -46,6 +47,7 @@ class Connection(WSListener):
         super().__init__()
         self._feed = feed
         self._number = number
+        self._url = ""
         self._reported = reported
         self._receive: Receive = _ignore
         self._transport: WSTransport | None = None
@@ -61,6 +63,7 @@ class Connection(WSListener):
 
     def open(self, url: str) -> None:
         """Begin to connect; the result is reported to the feed."""
+        self._url = url
         self._attempt = asyncio.create_task(self._open(url))
 
     async def _open(self, url: str) -> None:
@@ -99,7 +102,8 @@ class Connection(WSListener):
     def _refuse(self, reason: str, status: int | None = None, retry_after_ms: int = 0) -> None:
         if not self._is_dropped:
             self._is_dropped = True
-            self._feed.refused(self._number, reason, status, retry_after_ms)
+            text = f"{reason}{unused_text(self._url)}"
+            self._feed.refused(self._number, text, status, retry_after_ms)
             self._reported()
 
     def send(self, text: bytes) -> None:

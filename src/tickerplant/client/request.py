@@ -21,6 +21,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
+from tickerplant.client.proxies import unused_text
 from tickerplant.errors import RateLimitError, RequestError, UpstreamError
 from tickerplant.feed.weight import BANNED, WeightBudget
 from tickerplant.formatting import LONGEST_MESSAGE, one_line
@@ -217,7 +218,8 @@ class Request:
                 yield
         except TimeoutError:
             before = f"; before that: {self._failure}" if self._failure else ""
-            raise self.failure(f"no response within {self.timeout_s:g} s{before}") from None
+            reason = f"no response within {self.timeout_s:g} s{before}{unused_text(self._url)}"
+            raise self.failure(reason) from None
 
     @asynccontextmanager
     async def waiting_for_turn(self) -> AsyncIterator[None]:
@@ -334,7 +336,7 @@ class Request:
         pause_s = FIRST_PAUSE_S * 2.0 ** (self._failures - 1) * context.rng.uniform(0.5, 1.5)
         if self._failures >= attempts or pause_s * 1000 > self._patience_ms:
             times = f", {self._failures} times" if self._failures > 1 else ""
-            raise self.failure(reason + times)
+            raise self.failure(f"{reason}{times}{unused_text(self._url)}")
         self._patience_ms -= pause_s * 1000
         await context.pause(pause_s)
 
