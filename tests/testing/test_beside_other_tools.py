@@ -95,6 +95,7 @@ def replaced(monkeypatch):
         (http.client.HTTPConnection, "request getresponse connect"),
         (socket, "socket create_connection getaddrinfo socketpair"), (socket.socket, "connect"),
         (os, "open read pipe pread"), (io, "open"), (builtins, "open"),
+        (os.environ, "get"), (asyncio, "get_running_loop"),
     ):
         for name in names.split():
             monkeypatch.setattr(holder, name, refuse)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import AbstractEventLoop, get_running_loop
 
 
 def running_loop(
     called: str = "a market",
     instead: str = "use tickerplant.blocking, under trio with `trio.to_thread.run_sync`",
-) -> asyncio.AbstractEventLoop:
+) -> AbstractEventLoop:
     """Return the event loop that runs in this thread.
 
     Raises:
         RuntimeError: none of asyncio does; the message says what needs one, and what to do instead.
     """
     try:
-        return asyncio.get_running_loop()
+        return get_running_loop()
     except RuntimeError:
         text = f"{called} needs an event loop of asyncio, and none runs here: {instead}"
         raise RuntimeError(text) from None
 
 
-def check_loop(opened_in: asyncio.AbstractEventLoop) -> None:
+def check_loop(opened_in: AbstractEventLoop) -> None:
     """Do nothing in the event loop in which a market was opened.
 
     Raises:

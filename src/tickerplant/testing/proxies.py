@@ -32,7 +32,7 @@ class Exemption:
         with self._lock:
             self._open += 1
             if not self._before and proxies(HOST):
-                lower, upper = (environ.get(each) for each in NO_PROXY)
+                lower, upper = map(dict(environ).get, NO_PROXY)
                 self._before = dict(zip(NO_PROXY, (lower, upper), strict=True))
                 for name, mine in zip(NO_PROXY, (lower or upper, upper or lower), strict=True):
                     environ[name] = f"{mine},{LOOPBACK}" if mine else LOOPBACK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from asyncio import get_running_loop
 from collections.abc import Callable, Iterator
 
 from tickerplant.originals import Original
@@ -20,8 +21,7 @@ def check_no_loop(called: str, instead: str) -> None:
             write there.
     """
     __tracebackhide__ = True
-    # A program without these modules has no loop.
-    if (asyncio := sys.modules.get("asyncio")) and _works(asyncio.get_running_loop):
+    if _works(get_running_loop):
         pass
     elif (trio := sys.modules.get("trio")) and _works(trio.lowlevel.current_task):
         instead = f"await trio.to_thread.run_sync({called.removesuffix('()')}, …)"
