@@ -191,8 +191,8 @@ class Instrument(Struct, frozen=True, kw_only=True):
 
     @property
     def perpetual(self) -> bool:
-        """Whether the contract never expires and therefore pays funding."""
-        return self.delivery_date_ms == PERPETUAL_DELIVERY_MS
+        """Whether the contract has no term and therefore pays funding, even if its end is announced."""
+        return "PERPETUAL" in self.contract_type
 
     @property
     def composite(self) -> bool:

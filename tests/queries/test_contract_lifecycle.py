@@ -108,7 +108,10 @@ def test_the_fundings_of_removed_contracts_are_kept_within_a_bound(plant: Plant)
         listed = structs.replace(TRADING, symbol=f"N{number}USDT")
         change(plant, listed)
         plant.publish(FundingPaid(listed.symbol, 1, 1, START_MS))
-        change(plant, structs.replace(listed, status="CLOSE"))
+        ending = structs.replace(listed, delivery_date_ms=START_MS + 60_000)
+        change(plant, ending)
+        assert listed.symbol in listed_symbols(plant, "/v1/fundingRate"), "its end is announced"
+        change(plant, structs.replace(ending, status="CLOSE"))
     for symbol in ("N1USDT", listed.symbol):
         paid: Any = get(markets, "/v1/fundingRate", symbol=symbol)
         assert [row["symbol"] for row in paid] == [symbol]

@@ -49,6 +49,7 @@ def contracts(draw: st.DrawFn) -> list[Instrument]:
                 base_asset=f"C{number}",
                 price=Scale(draw(st.integers(0, 7))),
                 quantity=Scale(0 if like is INVERSE else draw(st.integers(0, 3))),
+                contract_type=draw(st.sampled_from(["PERPETUAL", "CURRENT_QUARTER"])),
                 delivery_date_ms=delivery_ms,
                 onboard_date_ms=START_MS - draw(sizes),
                 funding_interval_hours=draw(st.sampled_from([1, 4, 8, 8])),
@@ -140,7 +141,7 @@ def test_contracts_are_listed_with_the_bounds_of_their_funding(
         expected = [
             funding_row(each, complete=complete)
             for each in requested
-            if each.delivery_date_ms == PERPETUAL_DELIVERY_MS and (complete or not usual(each))
+            if each.contract_type != "CURRENT_QUARTER" and (complete or not usual(each))
         ]
         assert get(plant.venues[venue], "/v1/fundingInfo") == expected
 
