@@ -86,7 +86,7 @@ def test_the_host_of_an_absolute_url_counts() -> None:
 
 
 @pytest.mark.parametrize("offer", ["", "\r\nUpgrade: h2c\r\nConnection: Upgrade"])
-@pytest.mark.parametrize("body", ["Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"])  # fmt: skip
+@pytest.mark.parametrize("body", ["Content-Length: 2\r\n\r\n{}", "Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"])  # fmt: skip
 def test_who_asks_first_whether_to_send_a_body_is_told_to_whatever_the_answer_is(
     offer: str, body: str
 ) -> None:
@@ -99,3 +99,5 @@ def test_who_asks_first_whether_to_send_a_body_is_told_to_whatever_the_answer_is
     assert answer.count(b"HTTP/1.1 ") == 3
     assert b"HTTP/1.1 200 OK\r\n" in answer
     assert status(written(expecting.replace("1.1", "1.0").encode())) == 401
+    question = written(GET.replace(HOST, HOST + b"Expect: 100-continue\r\n"))
+    assert question.startswith(CONTINUE + b"HTTP/1.1 200 ")

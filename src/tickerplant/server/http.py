@@ -267,7 +267,8 @@ class HttpConnection(RequestFeed):
             and self.parser.get_method() == b"GET"
             and self.parser.should_keep_alive()
             and self._version == "1.1"
-            and not (self._body_left or self._has_chunks or self.flow.write_paused)
+            and not (self._body_left or self._has_chunks)
+            and not (self.expect_100_continue or self.flow.write_paused)
         )
 
     def _answer_question(self) -> None:
@@ -286,9 +287,10 @@ class HttpConnection(RequestFeed):
     def _start_application(self, pending: PendingResponse | None) -> None:
         """Start a task that answers the request, whose response may be begun already."""
         url, headers = self.url, self.headers
-        has_body = self._body_left or self._has_chunks
-        if self.expect_100_continue and has_body and self._version != "1.0":
-            self.transport.write(CONTINUE)  # some clients wait for it though the answer is there
+        if self.expect_100_continue and self._version != "1.0":
+            self.transport.write(
+                CONTINUE
+            )  # some wait for it: without a body, behind the answer too
         most_bytes = self._limits.max_uri_bytes
         if len(url) > most_bytes:  # its length is why it is refused: the rest is not decoded
             url = url[:most_bytes].ljust(len(url), b".")
