@@ -8,11 +8,17 @@ import pytest
 pytestmark = pytest.mark.slow("programs are run")
 
 RAISING = """
+import asyncio
 import sys
+
+class Left:
+    def __del__(self):
+        raise OSError
 
 class Raising:
     def find_spec(self, name, path, target=None):
         if name == "tickerplant.{module}":
+            left = asyncio.sleep(0), Left()
             raise {error}
 
 sys.meta_path.insert(0, Raising())

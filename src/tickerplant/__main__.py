@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 
 SHOWS_TRACEBACK = frozenset({"-v", "--verbose", "debug", "--log-level=debug"})
 """Words of the command line with which an unexpected error shows where it happened."""
@@ -27,14 +28,23 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
+        _say_no_more()
         sys.exit(128 + signal.SIGINT)
     except Exception as error:  # noqa: BLE001  # whatever nobody has listed
         if is_shown:
             traceback.print_exc()
+        else:
+            _say_no_more()
         command = next((word for word in sys.argv[1:] if not word.startswith("-")), "it")
         where = "-v or TICKERPLANT_LOG_LEVEL=debug shows where"
         print(f"tickerplant: {command} failed: {_what(error)} ({where})", file=sys.stderr)  # noqa: T201
         sys.exit(UNEXPECTED)
+
+
+def _say_no_more() -> None:
+    """Write nothing about what was left half made."""
+    sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore")
 
 
 def _what(error: Exception) -> str:
