@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -54,6 +55,20 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@looped_on_sockets
+async def test_an_error_that_nobody_listed_is_one_line_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said = "the market cannot be served: ValueError: embedded null byte"
+    with caplog.at_level(logging.DEBUG, "tickerplant.hosted"):
+        with pytest.raises(UpstreamError, match=said):
+            async with tickerplant.replay("a\0b"):
+                pass
+        traced, logged = [each.message for each in caplog.records if each.name.endswith("hosted")]
+    assert "Traceback" in traced
+    assert logged.endswith(said)
 
 
 @pytest.mark.parametrize("speed", [0, 10])

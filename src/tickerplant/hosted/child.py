@@ -153,6 +153,9 @@ def main(parent: int | None = None) -> None:
     except TickerplantError as error:
         say(line_of(Failed(problem_of(error))))
         sys.exit(2)
+    except Exception:  # noqa: BLE001  # whatever nobody has listed
+        logs.logger().exception("! the market cannot be served")
+        sys.exit(2)
 
 
 def rehearse() -> None:

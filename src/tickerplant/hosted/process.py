@@ -179,7 +179,10 @@ class ServerProcess:
                 level = _LEVELS.get(fields.pop("level"), logging.ERROR)
                 fields.pop("timestamp", None)
                 fields.pop("sign", None)
-                text = sentence_of(fields)
+                trace = fields.pop("exception", "")
+                text = ": ".join([sentence_of(fields), *trace.splitlines()[-1:]])
+                if trace:
+                    _log.debug("%s: %s", self.name, trace)
             self._last_lines.append(printable(text))
             _log.log(level, "%s: %s", self.name, printable(text))
 
