@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import resource
 import socket
@@ -14,6 +15,8 @@ from websockets.exceptions import InvalidStatus
 
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.listener import descriptors_for_clients
+from tickerplant.server.ports import listening_sockets
+from tickerplant.venue import USDM
 
 TURNED_AWAY = 'tickerplant_connections_turned_away_total{reason="no descriptor",venue="usdm"}'
 PAUSES = 'tickerplant_accept_pauses_total{venue="usdm"}'
@@ -108,3 +111,16 @@ def test_of_few_descriptors_a_quarter_is_kept() -> None:
     with descriptors(40):
         assert descriptors_for_clients(64) == 30
         assert descriptors_for_clients(0) == 40
+
+
+@pytest.mark.sockets
+@pytest.mark.parametrize("call", ["socket", "getaddrinfo"])
+def test_an_address_is_not_blamed_for_a_want_of_descriptors(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, call, fail)
+    with pytest.raises(OSError, match="Too many"):
+        listening_sockets(USDM, "127.0.0.1", 0)

@@ -214,7 +214,7 @@ class Ports:
             try:
                 for endpoint in self.endpoints:
                     self.open.append(self._open(endpoint))
-            except ConfigError:
+            except BaseException:
                 await self.stop()
                 raise
         for endpoint in self.endpoints:
@@ -338,6 +338,8 @@ def listening_sockets(
                 raise ConfigError(option, port, expected) from None
             if error.errno in {errno.EACCES, errno.EPERM}:
                 raise ConfigError(option, port, f"a port this user may open ({error})") from None
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}:
+                raise
             lacks = family is socket.AF_INET6 and not _is_here(family, ("::1", 0))
             expected = f"an address of this machine{', which has no IPv6' * lacks} ({error})"
             raise ConfigError("--host", name, expected) from None
@@ -383,7 +385,7 @@ def _addresses(hosts: Sequence[str]) -> dict[tuple[socket.AddressFamily, Any], s
     for host in hosts:
         try:
             results = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (socket.gaierror, UnicodeError) as error:
             raise ConfigError("--host", host, f"an address of this machine ({error})") from None
         addresses = [(result[0], result[4]) for result in results]
         if len(addresses) > 1:
