@@ -69,7 +69,7 @@ def test_whatever_is_kept_what_is_sent_is_the_body(
         fields = {ACCEPTED: b"gzip"}
         sent = port.encoded(response, fields, b"%d" % target).body
         assert gzip.decompress(sent) == zlib.decompress(sent, 31) == beginning + end
-    assert counts.total() == len(bodies)
+    assert counts["made"] + counts["kept"] == len(bodies)
 
 
 def test_a_body_whose_time_alone_is_new_is_compressed_once() -> None:
@@ -80,6 +80,9 @@ def test_a_body_whose_time_alone_is_new_is_compressed_once() -> None:
         for target in range(MAX_KEPT):
             port.encoded(body, {ACCEPTED: b"gzip"}, b"%d" % target)
     assert counts == {"made": MAX_KEPT, "kept": 2 * MAX_KEPT}
+    for _ in range(2):
+        port.encoded(body, {ACCEPTED: b"gzip"}, b"another")
+    assert counts == {"made": MAX_KEPT + 1, "kept": 2 * MAX_KEPT + 1, "evicted": 1}
 
 
 def parts(answer: bytes) -> tuple[dict[bytes, bytes], bytes]:

@@ -67,8 +67,9 @@ async def test_a_clock_that_is_set_is_told_once_a_step_and_the_date_follows_it()
             output.seek(0)
             state = await house.get("/readyz")
             assert state.status == 200
-            offset_s = (await house.metrics())["tickerplant_source_clock_offset_seconds"]
-            assert offset_s == at_ms / 1_000
+            metrics = await house.metrics()
+            assert metrics["tickerplant_source_clock_offset_seconds"] == at_ms / 1_000
+            assert metrics["tickerplant_source_warnings"] == 0, "it has an alert of its own"
             assert len(state.json["warnings"]) == (at_ms > 0)
             if at_ms:
                 assert state.json["warnings"][0].startswith("the clock of the machine was set")

@@ -46,7 +46,8 @@ class Compression:
     """Compresses the responses of one port.
 
     Args:
-        counts: Counts how often a body was compressed (`made`), or only its beginning (`kept`).
+        counts: Counts how often a body was compressed (`made`), or only its beginning (`kept`), and how
+            often a kept end made room (`evicted`).
     """
 
     def __init__(self, counts: Counter[str]) -> None:
@@ -89,5 +90,6 @@ class Compression:
         self._kept[target] = end, deflated
         if len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
+            self._counts["evicted"] += 1
         sizes = struct.pack("<II", isal_zlib.crc32(body), len(body) & 0xFFFFFFFF)
         return b"".join((_HEADER, _STORED, body[:TIME_BYTES], deflated, sizes))

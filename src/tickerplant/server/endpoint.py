@@ -70,7 +70,7 @@ class PortCounters:
         self.requests: Counter[tuple[str, str, int]] = Counter()
         """HTTP requests answered, by path, method and status; unknown paths count as `other`."""
         self.compressed: Counter[str] = Counter()
-        """HTTP responses sent as gzip: `made` for the request, or `kept` from one before."""
+        """HTTP responses sent as gzip: `made` for the request, `kept` from one before, `evicted` since."""
         self.malformed = 0
         """HTTP requests that could not be parsed, or whose head was too long."""
         self.timeouts: Counter[str] = Counter()

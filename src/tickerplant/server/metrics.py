@@ -280,7 +280,8 @@ class PortsCollector(Collector):
         yield requests
         yield _counts(
             "http_compressed",
-            "HTTP responses sent as gzip; made: compressed for the request, kept: before it.",
+            "HTTP responses sent as gzip; made: compressed for the request, kept: before it; evicted: "
+            "those that were kept and made room for others.",
             "outcome",
             {each.venue.name: each.counters.compressed for each in self.endpoints},
         )
@@ -467,7 +468,7 @@ class PlantCollector(Collector):
         yield GaugeMetricFamily(
             PREFIX + "source_warnings",
             "What is incomplete, such as symbols without a book; /readyz lists it.",
-            value=len(readiness.warnings),
+            value=readiness.incomplete_count,
         )
         yield CounterMetricFamily(
             PREFIX + "source_warnings_dropped",

@@ -89,6 +89,11 @@ class Readiness:
         """What is incomplete now while ready, such as a symbol without a book."""
         return [*self._warnings.values(), *self._clock_warnings()]
 
+    @property
+    def incomplete_count(self) -> int:
+        """How much is incomplete now: the warnings without that of the clock, which has a metric."""
+        return len(self._warnings)
+
     def follow_machine(self, *, follows: bool) -> None:
         """Set whether market time is the time of the machine, as that is now."""
         self._followed_ms = self.machine_set_ms() if follows else None
