@@ -6,6 +6,7 @@ stream may have lost messages.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
+from tickerplant.formatting import count_text
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import (
     AnyEntry,
@@ -31,7 +33,7 @@ from tickerplant.recording.manifest_entries import (
 )
 from tickerplant.streams import resolve
 from tickerplant.streams.spelling import unknown_reason
-from tickerplant.units import NS_PER_MS
+from tickerplant.units import NS_PER_MS, NS_PER_S
 from tickerplant.venue import VENUES, Venue
 
 _FROM = attrgetter("from_ns")
@@ -40,6 +42,10 @@ UNREADABLE = "a message that cannot be read was left out"
 MAX_REASONS = 20
 """Maximum number of reasons for dropped messages to list."""
 BETWEEN = "nothing was recorded between two runs"
+NOT_EXPLAINED = "messages are missing, as their ids show"
+EXPLAINED_NS = 5 * NS_PER_S
+"""For so long after an outage, it explains what is missing."""
+_DROPPED = re.compile(r", from (\d{19}) to (\d{19})$")
 
 
 class Outage(Struct, kw_only=True):
@@ -255,6 +261,56 @@ class OutageLog:
     def _is_periodic(self, stream: str) -> bool:
         found = resolve(self._venue, stream) if self._venue else None
         return found is not None and found[0].activity == "periodic"
+
+
+class Hole(Struct, frozen=True, kw_only=True):
+    """A time in which messages are missing, or may be, by what the recorder wrote into the manifest."""
+
+    stream: str
+    """Empty: any stream of the recording."""
+    from_ns: int
+    """When it began, ns since the epoch."""
+    to_ns: int
+    """When it ended; the same if it is only known that messages are missing there."""
+    reason: str
+    missing: int | None = None
+    """How many messages; null if that is not known."""
+
+
+def holes_by(manifest: Manifest) -> Iterator[Hole]:
+    """Yield what is missing by a manifest: outages, gaps that no outage explains, dropped messages."""
+    outages = OutageLog(manifest).outages
+    explained: dict[tuple[str, int], int | None] = {}
+    """Messages missing after outages, by stream and begin."""
+    for entry in manifest.entries:
+        if isinstance(entry, Missing):
+            before = outages.get(entry.stream, ())
+            at = bisect_right(before, entry.time_ns, key=_FROM) - 1
+            if at >= 0 and entry.time_ns <= before[at].to_ns + EXPLAINED_NS:
+                explained[entry.stream, before[at].from_ns] = entry.missing
+                continue
+            yield Hole(
+                stream=entry.stream,
+                from_ns=entry.time_ns,
+                to_ns=entry.time_ns,
+                reason=entry.reason or NOT_EXPLAINED,
+                missing=entry.missing,
+            )
+        elif isinstance(entry, Dropped):
+            times = _DROPPED.search(entry.reason)
+            from_ns, to_ns = (int(times[1]), int(times[2])) if times else (entry.time_ns,) * 2
+            why = _DROPPED.sub("", entry.reason)
+            reason = f"the recorder left out {count_text(entry.count, 'message')}: {why}"
+            yield Hole(stream="", from_ns=from_ns, to_ns=to_ns, reason=reason, missing=entry.count)
+    for stream, spans in outages.items():
+        for each in spans:
+            yield Hole(
+                stream=stream,
+                from_ns=each.from_ns,
+                to_ns=each.to_ns,
+                reason=each.cause,
+                missing=explained.get((stream, each.from_ns)),
+            )
 
 
 def _venue(manifest: Manifest | None) -> Venue | None:

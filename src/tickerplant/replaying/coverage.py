@@ -6,8 +6,7 @@ read to its end, which takes as long as playing it without clients.
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -16,14 +15,12 @@ from pathlib import Path
 
 from msgspec import structs
 
-from tickerplant.archive.outage_log import NEVER, OutageLog
+from tickerplant.archive.outage_log import NEVER, holes_by
 from tickerplant.control.coverage_state import Hole, ReplayCoverage
 from tickerplant.errors import RecordingError
-from tickerplant.formatting import count_text
 from tickerplant.recording.block import walk
 from tickerplant.recording.line import Damage, Line, RecordedFile
 from tickerplant.recording.manifest import Manifest
-from tickerplant.recording.manifest_entries import Dropped, Missing
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.recording.timestamps import LATEST_NS
@@ -40,8 +37,6 @@ TOGETHER_NS = NS_PER_S
 MAX_SPANS = 1_000
 MAX_HOLES = 1_000
 NOTHING = "nothing was recorded"
-NOT_EXPLAINED = "messages are missing, as their ids show"
-_DROPPED = re.compile(r", from (\d{19}) to (\d{19})$")
 
 
 class Spans:
@@ -128,7 +123,7 @@ class Holes:
         return sorted(found, key=_TIMES)
 
 
-_BEGIN, _TIMES = attrgetter("from_ns"), attrgetter("from_ns", "to_ns")
+_TIMES = attrgetter("from_ns", "to_ns")
 
 
 class CoverageWalk:
@@ -243,31 +238,12 @@ def _add_outages(
     if manifest is None:
         return
     received = manifest.counts
-    outages = OutageLog(manifest).outages
-    for stream, found in outages.items():
-        if plan.choice.has_stream(stream):
-            for each in found:
-                if each.cause != NEVER or not received[stream]:
-                    holes.add(
-                        each.cause,
-                        each.from_ns + ahead_ns,
-                        each.to_ns + ahead_ns,
-                        (f"{number} {stream}",),
-                    )
-    for entry in manifest.entries:
-        time_ns = entry.time_ns + ahead_ns
-        if isinstance(entry, Missing) and plan.choice.has_stream(entry.stream):
-            before = outages.get(entry.stream, ())
-            at = bisect_right(before, entry.time_ns, key=_BEGIN) - 1
-            if at < 0 or entry.time_ns > before[at].to_ns + QUIET_NS:  # else the outage says it
-                reason = entry.reason or NOT_EXPLAINED
-                holes.add(reason, time_ns, time_ns, (f"{number} {entry.stream}",))
-        elif isinstance(entry, Dropped):
-            times = _DROPPED.search(entry.reason)
-            from_ns, to_ns = (int(times[1]), int(times[2])) if times else (entry.time_ns,) * 2
-            why = _DROPPED.sub("", entry.reason)
-            reason = f"the recorder left out {count_text(entry.count, 'message')}: {why}"
-            holes.add(reason, from_ns + ahead_ns, to_ns + ahead_ns, names)
+    for each in holes_by(manifest):
+        if each.reason == NEVER and received[each.stream]:
+            continue
+        if not each.stream or plan.choice.has_stream(each.stream):
+            streams = (f"{number} {each.stream}",) if each.stream else names
+            holes.add(each.reason, each.from_ns + ahead_ns, each.to_ns + ahead_ns, streams)
 
 
 def _walk_segments(
