@@ -126,9 +126,9 @@ class Rest:
         route, refusal, is_from_here = ROUTER.find(path), None, False
         guard = self._endpoint.guard
         if path.startswith(PLANT_PATHS):
-            fields, peer = joined(scope["headers"]), scope["state"].get(PEER, UNKNOWN)
-            refusal = guard.refusal(method, fields, peer)
-            is_from_here = guard.is_from_here(peer, fields)
+            asked, peer = joined(scope["headers"]), scope["state"].get(PEER, UNKNOWN)
+            refusal = guard.refusal(method, asked, peer)
+            is_from_here = guard.is_from_here(peer, asked)
         if pending is not None:
             known, response = True, await self._finish(pending)
             response = self._encoded(response, headers, _target(scope))
@@ -155,14 +155,15 @@ class Rest:
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         label = route.template if route else path if known else "other"
         self._endpoint.counters.requests[label, verb, response.status] += 1
-        is_market_data = route is None and not path.startswith(PLANT_PATHS)
-        encoded = [
-            (name.encode("ascii"), value.encode("latin-1"))
-            for name, value in self._fields(response)
-        ]
-        if is_market_data:
-            encoded += _PUBLIC_FIELDS
-        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+        fields = [(b"date", self._endpoint.date.encode())]
+        if response.status != NO_CONTENT:
+            fields.append((b"content-type", response.content_type.encode()))
+            fields.append((b"content-length", b"%d" % len(response.body)))
+        for name, value in response.headers:
+            fields.append((name.encode(), value.encode("latin-1")))
+        if route is None and not path.startswith(PLANT_PATHS):
+            fields += _PUBLIC_FIELDS
+        await send({"type": "http.response.start", "status": response.status, "headers": fields})
         await send({"type": "http.response.body", "body": response.body})
 
     def answer_question(
@@ -201,15 +202,6 @@ class Rest:
             f"content-type: {response.content_type}\r\ncontent-length: {len(response.body)}\r\n"
             f"{fields}{_PUBLIC}\r\n"
         ).encode("latin-1")
-
-    def _fields(self, response: Response) -> Headers:
-        """Return the headers of a response, without those of market data."""
-        date = ("date", self._endpoint.date)
-        if response.status == NO_CONTENT:
-            return (date, *response.headers)
-        length = str(len(response.body))
-        content = ("content-type", response.content_type), ("content-length", length)
-        return (date, *content, *response.headers)
 
     def _encoded(
         self, response: Response, headers: Mapping[bytes, bytes], target: bytes
@@ -275,17 +267,16 @@ class Rest:
         account = {} if query else find_account_path(self._endpoint.venue, path)
         known = query is not None or bool(account)
         verbs = {"GET": None} if query else account
-        allowed = ", ".join([*verbs, *(["HEAD"] if "GET" in verbs else []), "OPTIONS"])
         is_too_long = len(request.target) > self._endpoint.limits.max_uri_bytes
         if method == "OPTIONS" and not is_too_long:
-            return known, _preflight(allowed, request.headers)
+            return known, _preflight(_allowed(verbs), request.headers)
         if not known or is_too_long:
             turned_away = self._turn_away_problem(address)
             return known, turned_away or self._refuse_target(method, path, request.target)
         verb = "GET" if method == "HEAD" else method
         if verb not in verbs:
             message = f"Path {path}, Method {method} is invalid"
-            invalid = error_response(BAD_PATH, message, 405, (("Allow", allowed),))
+            invalid = error_response(BAD_PATH, message, 405, (("Allow", _allowed(verbs)),))
             return True, self._turn_away_problem(address) or invalid
         if query is None:
             return True, self._refuse_account(account[verb], address)
@@ -425,6 +416,11 @@ class Rest:
         self._endpoint.complaints.add(f"http {refusal.status}", f"! {refusal.message}")
         headers = (*used, _retry_after(charge.retry_after_ms))
         return error_response(refusal.code, refusal.message, refusal.status, headers)
+
+
+def _allowed(verbs: Iterable[str]) -> str:
+    """Return the header Allow of a path that answers to some verbs."""
+    return ", ".join([*verbs, *(["HEAD"] if "GET" in verbs else []), "OPTIONS"])
 
 
 def _preflight(allowed: str, headers: Mapping[bytes, bytes]) -> Response:
