@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import wraps
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from msgspec import structs
 
@@ -17,7 +18,7 @@ from tickerplant.client import market as asynchronous
 from tickerplant.client import subscription as consumers
 from tickerplant.client.blocking_books import Books, ThreadedViews
 from tickerplant.client.loop_thread import LoopThread, OverError
-from tickerplant.client.market import QUEUE_SIZE, TIMEOUT_S
+from tickerplant.client.market import QUEUE_SIZE
 from tickerplant.client.subscription import BATCH, check_callback, check_max_items, streams_text
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.feed import FeedCounters
@@ -25,11 +26,8 @@ from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import QueueCounters, WhenFull
 from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.messages.book import BookSpeed, DepthSnapshot, SnapshotLimit
-from tickerplant.messages.kline import Candle, Interval
+from tickerplant.messages.book import BookSpeed, SnapshotLimit
 from tickerplant.messages.message import Message, StreamName
-from tickerplant.messages.rest import FundingRate, Instrument
-from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.notices import Dropped, Notice
 from tickerplant.recording.timestamps import Instant
 from tickerplant.venue import VenueName
@@ -37,6 +35,7 @@ from tickerplant.venue import VenueName
 __all__ = ["Books", "Listener", "Market", "Subscription", "connect"]
 
 M = TypeVar("M", bound=Message)
+P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -71,6 +70,19 @@ def connect(
             budget=budget,
         )
     )
+
+
+def _waited(
+    asked: Callable[Concatenate[asynchronous.Market, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Market, P], T]:
+    """Return the method that waits for one of an asynchronous market."""
+
+    @wraps(asked)
+    def method(self: Market, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._thread.wait(asked(self._market, *args, **kwargs))
+
+    method.__doc__ = (asked.__doc__ or "").replace("await ", "")
+    return method
 
 
 class Market:
@@ -297,130 +309,13 @@ class Market:
 
         return Books(self._thread.wait(keep()), views)
 
-    def ask(self, method_or_path: str, /, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Any:
-        """Send one request and return the decoded response; see `tickerplant.Market.ask`.
-
-            price = market.ask("ticker.price", symbol="BTCUSDT")
-
-        Raises:
-            ConfigError: `method_or_path` or `timeout_s` is invalid.
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        return self._thread.wait(self._market.ask(method_or_path, timeout_s=timeout_s, **params))
-
-    def fetch_candles(
-        self,
-        symbol: str,
-        interval: Interval,
-        *,
-        start: Instant | None = None,
-        end: Instant | None = None,
-        limit: int | None = None,
-        timeout_s: float | None = None,
-    ) -> list[Candle]:
-        """Return candles over REST, oldest first; see `tickerplant.Market.fetch_candles`.
-
-        Raises:
-            ConfigError: an argument is invalid.
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        return self._thread.wait(
-            self._market.fetch_candles(
-                symbol, interval, start=start, end=end, limit=limit, timeout_s=timeout_s
-            )
-        )
-
-    def fetch_depth(
-        self,
-        symbol: str,
-        *,
-        limit: SnapshotLimit = 500,
-        timeout_s: float | None = None,
-    ) -> DepthSnapshot:
-        """Return the best levels of an order book over REST; see `tickerplant.Market.fetch_depth`.
-
-        Raises:
-            ConfigError: an argument is invalid.
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        return self._thread.wait(self._market.fetch_depth(symbol, limit=limit, timeout_s=timeout_s))
-
-    def fetch_trades(
-        self,
-        symbol: str,
-        *,
-        from_id: int | None = None,
-        limit: int = 500,
-        timeout_s: float | None = None,
-    ) -> list[Trade]:
-        """Return the last trades over REST, or those from an id on; see `tickerplant.Market.fetch_trades`.
-
-        Raises:
-            ConfigError: an argument is invalid.
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        return self._thread.wait(
-            self._market.fetch_trades(symbol, from_id=from_id, limit=limit, timeout_s=timeout_s)
-        )
-
-    def fetch_aggregate_trades(
-        self,
-        symbol: str,
-        *,
-        start: Instant | None = None,
-        end: Instant | None = None,
-        from_id: int | None = None,
-        limit: int | None = None,
-        timeout_s: float | None = None,
-    ) -> list[AggregateTrade]:
-        """Return aggregate trades over REST, oldest first; see `tickerplant.Market.fetch_aggregate_trades`.
-
-        Raises:
-            ConfigError: an argument is invalid.
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        return self._thread.wait(
-            self._market.fetch_aggregate_trades(
-                symbol, start=start, end=end, from_id=from_id, limit=limit, timeout_s=timeout_s
-            )
-        )
-
-    def fetch_funding_rates(
-        self,
-        symbol: str | None = None,
-        *,
-        start: Instant | None = None,
-        end: Instant | None = None,
-        limit: int | None = None,
-        timeout_s: float | None = None,
-    ) -> list[FundingRate]:
-        """Return past funding payments over REST, oldest first; see `tickerplant.Market.fetch_funding_rates`.
-
-        Raises:
-            ConfigError: an argument is invalid.
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        return self._thread.wait(
-            self._market.fetch_funding_rates(
-                symbol, start=start, end=end, limit=limit, timeout_s=timeout_s
-            )
-        )
-
-    def fetch_instruments(self, *, timeout_s: float | None = None) -> list[Instrument]:
-        """Return the contracts of the venue over REST; see `tickerplant.Market.fetch_instruments`.
-
-        Raises:
-            ConfigError: `timeout_s` is invalid.
-            RequestError: the server responds with an error.
-            UpstreamError: the server cannot be reached in time, or its response is invalid.
-        """
-        return self._thread.wait(self._market.fetch_instruments(timeout_s=timeout_s))
+    ask = _waited(asynchronous.Market.ask)
+    fetch_candles = _waited(asynchronous.Market.fetch_candles)
+    fetch_depth = _waited(asynchronous.Market.fetch_depth)
+    fetch_trades = _waited(asynchronous.Market.fetch_trades)
+    fetch_aggregate_trades = _waited(asynchronous.Market.fetch_aggregate_trades)
+    fetch_funding_rates = _waited(asynchronous.Market.fetch_funding_rates)
+    fetch_instruments = _waited(asynchronous.Market.fetch_instruments)
 
     def close(self) -> None:
         """Close the connections and end the thread.  Messages already queued can still be read.
