@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, SECOND, START_MS, get, open_market
-from stage import BTCUSD_260626, open_plant, snapshot
+from stage import BTCUSD_260626, open_plant, snapshot, trade
 
 from tickerplant.errors import RequestError
 from tickerplant.events import ContractChanged, FundingPaid
@@ -199,3 +199,26 @@ def test_a_type_names_another_contract_after_the_roll() -> None:
     assert candles() == candles("BTCUSD_260925") != []
     contracts = listed_symbols(plant, "/v1/ticker/price", "coinm", pair="BTCUSD")
     assert contracts == ["BTCUSD_PERP", "BTCUSD_260925"]
+
+
+def test_a_series_has_no_hole_where_no_contract_of_its_type_was_traded() -> None:
+    following = structs.replace(BTCUSD_260626, symbol="BTCUSD_260925")
+    plant = open_plant([INVERSE, BTCUSD_260626], start_ms=START_MS)
+    markets = plant.venues["coinm"]
+    open_market(markets.by_symbol[BTCUSD_260626.symbol])
+
+    def series(interval: str, **window: object) -> list[Any]:
+        current = {"contractType": "CURRENT_QUARTER", "pair": "BTCUSD", "interval": interval}
+        rows: Any = get(markets, "/v1/continuousKlines", **current, **window)
+        return [(row[0] - START_MS) // 60_000 for row in rows]
+
+    plant.advance(START_MS + 2 * 60_000)
+    change(plant, structs.replace(BTCUSD_260626, status="DELIVERED"))
+    plant.advance(START_MS + 4 * 60_000)
+    change(plant, following)
+    plant.advance(START_MS + 6 * 60_000)
+    assert series("1m") == [0, 1, 2, 3, 4, 5]
+    plant.publish(trade(1, START_MS + 6 * 60_000, 6_528_000, 25, symbol=following.symbol))
+    assert series("1m") == [0, 1, 2, 3, 4, 5, 6]
+    assert series("1m", startTime=START_MS + 3 * 60_000, limit=2) == [5, 6]
+    assert series("3m") == [0, 3, 6]

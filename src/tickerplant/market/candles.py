@@ -55,9 +55,12 @@ class Candles:
 
     def generation(self, interval: str) -> tuple[int, int]:
         """Return a mark that changes when candles of `interval` that had ended change or are gone."""
+        return self._loaded, self.dropped(_bars_ms(interval))
+
+    def dropped(self, length_ms: int) -> int:
+        """Return how often bars of this run that those of `length_ms` consist of were dropped."""
         closed = self._minutes.closed
-        hourly = _bars_ms(interval) % HOUR_MS == 0
-        return self._loaded, closed.hours_dropped if hourly else closed.minutes_dropped
+        return closed.minutes_dropped if length_ms % HOUR_MS else closed.hours_dropped
 
     def rows(self, interval: str, start_ms: int | None, end_ms: int | None, limit: int) -> Bars:
         """Return up to `limit` candles that open in [`start_ms`, `end_ms`], oldest first.

@@ -8,8 +8,8 @@ import numpy as np
 from msgspec import Struct
 
 from tickerplant.instrument import LARGEST, Instrument
-from tickerplant.market.bar_arrays import NO_BARS
-from tickerplant.market.bars import OPEN_TIME, Bars
+from tickerplant.market.bar_arrays import NO_BARS, empty_bars
+from tickerplant.market.bars import CLOSE, OPEN_TIME, Bars
 from tickerplant.market.candles import Candles, PriceBars
 from tickerplant.market.history import MarketHistory
 from tickerplant.market.minutes import Minutes, PriceMinutes
@@ -120,14 +120,31 @@ class ContractSeries:
 
     def bars(self, length_ms: int, from_ms: int, until_ms: int) -> Bars:
         """Return bars that those of `length_ms` in [`from_ms`, `until_ms`) consist of."""
-        parts: list[Bars] = []
-        for stretch in reversed(self.stretches):
-            low_ms, high_ms = max(from_ms, stretch.from_ms), min(until_ms, stretch.until_ms)
+        parts, reached_ms = [NO_BARS], from_ms
+        for stretch in self.stretches:
+            low_ms, high_ms = max(from_ms, reached_ms), min(until_ms, stretch.until_ms)
             if low_ms < high_ms:
-                parts.insert(0, stretch.contract.candles.bars(length_ms, low_ms, high_ms))
-                if not len(parts[0]) or parts[0][0, OPEN_TIME] > low_ms:
-                    break  # a part of this run is gone: what precedes it would precede a hole
-        return np.concatenate(parts) if parts else NO_BARS
+                candles, begin_ms = stretch.contract.candles, max(low_ms, stretch.from_ms)
+                found = candles.bars(length_ms, begin_ms, max(begin_ms, high_ms))
+                opened_ms = int(found[0, OPEN_TIME]) if len(found) else high_ms
+                if opened_ms > begin_ms and candles.dropped(length_ms):
+                    parts.clear()  # what precedes would precede a hole
+                elif opened_ms > low_ms:  # no contract had the type, or it was not traded yet
+                    parts.append(self._untraded(low_ms, opened_ms))
+                parts.append(found)
+            reached_ms = stretch.until_ms
+        return np.concatenate(parts)
+
+    def _untraded(self, from_ms: int, until_ms: int) -> Bars:
+        """Return minutes that repeat the close before them, or none if it is unknown."""
+        for stretch in reversed(self.stretches):
+            if stretch.from_ms < from_ms:
+                end_ms = min(stretch.until_ms, from_ms)
+                last = stretch.contract.candles.bars(MINUTE_MS, end_ms - MINUTE_MS, end_ms)
+                if len(last):
+                    count = (until_ms - from_ms) // MINUTE_MS
+                    return empty_bars(from_ms, count, int(last[-1, CLOSE]))
+        return NO_BARS
 
 
 def former_contract(instrument: Instrument, history: MarketHistory) -> Contract:
