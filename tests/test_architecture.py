@@ -42,7 +42,6 @@ LAYERS = (
 )
 SIDEWAYS = {
     ("errors", "formatting"): "an error quotes what somebody else wrote",
-    ("exporting", "verifying"): "an export says what verify finds missing in what it exports",
     ("simulation", "market"): "a simulated past is made of bars",
 }
 """Imports between rooms of one layer that are meant, each with its reason."""

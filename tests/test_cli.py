@@ -425,12 +425,15 @@ def test_an_export_reports_as_json(tmp_path: Path, capsys: pytest.CaptureFixture
     report = json.loads(printed)
     assert (status, err) == (0, "")
     assert report["rows"] == {"trades": 1}
-    assert (report["out"], report["format"], report["interrupted"]) == (out, "parquet", False)
+    assert (report["out"], report["kept"], report["interrupted"]) == (out, 0, False)
     status, printed, err = run("export", str(path), "-o", out, "-q", capsys=capsys)
     assert (status, printed, err) == (0, "", "")
     wanted = ("--symbols", "XRPUSDT", "-o", str(tmp_path / "none"), "--json")
     status, printed, err = run("export", str(path), *wanted, capsys=capsys)
     assert (status, json.loads(printed)["missing_symbols"]) == (1, ["XRPUSDT"])
+    status, printed, err = run("export", str(path), "-o", out, "--format", "csv", capsys=capsys)
+    assert (status, printed) == (2, "")
+    assert "no such option '--format'" in err
 
 
 def test_an_export_counts_offsets_from_the_recording(

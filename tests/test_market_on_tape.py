@@ -213,7 +213,7 @@ def test_a_replay_sends_what_was_recorded_and_answers_as_of_its_end(market: Path
 
 def test_what_was_exported_is_asked_in_one_line(market: Path, tmp_path: Path) -> None:
     out = tmp_path / "tables"
-    ended = run("export", str(market), "--format", "parquet", "--out", str(out))
+    ended = run("export", str(market), "--out", str(out))
     assert ended.returncode == 0, ended.stderr
     tables = duckdb.read_parquet(f"{out}/venue=usdm/table=trades/**", hive_partitioning=True)
     counts = streams_of(recorded(market))

@@ -90,8 +90,8 @@ def test_a_broken_standard_error_changes_no_exit_status(
         return run(*arguments, buffered=buffered, stderr=way)[0]
 
     out = tmp_path / "out"
-    assert status("export", trade, "--format", "csv", "--out", str(out)) == 0
-    assert list(out.rglob("*.csv")), "it was exported"
+    assert status("export", trade, "--out", str(out)) == 0
+    assert list(out.rglob("*.parquet")), "it was exported"
     assert status("verify", str(tmp_path / "none")) == 2
 
 

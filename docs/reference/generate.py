@@ -24,7 +24,7 @@ from prometheus_client.core import Metric
 
 from tickerplant import cli
 from tickerplant.archive import tables
-from tickerplant.archive.outage_log import Outage
+from tickerplant.archive.outage_log import Hole, Outage
 from tickerplant.command_line.versions import Versions
 from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
@@ -42,8 +42,6 @@ from tickerplant.explain.catalogue_text import (
 from tickerplant.explain.explanation import AddressNote, ConnectionNote, Explanation
 from tickerplant.explain.request_note import ParamNote, RequestNote
 from tickerplant.explain.stream_note import StreamNote
-from tickerplant.exporting import csv_files
-from tickerplant.exporting.holes import Hole
 from tickerplant.exporting.report import ExportReport
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
@@ -1131,16 +1129,6 @@ def tables_page() -> str:
             f"## `{each.name}`\n\n{each.doc}\n\n"
             + table(("column", "type", "meaning"), map(_column, (*each.columns, *each.levels)))
             for each in tables.TABLES
-        ),
-        "## CSV files",
-        "The columns of `--format csv`; other tables have no files in the exchange's archive.\n"
-        "In files of trades of COIN-M, `base_qty` is in the place of `quote_qty`.",
-        table(
-            ("table", "folder", "columns"),
-            (
-                (f"`{name}`", f"`{layout.folder}`", f"`{layout.header.replace(',', ', ')}`")
-                for name, layout in csv_files.LAYOUTS.items()
-            ),
         ),
     )
 

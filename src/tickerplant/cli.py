@@ -527,10 +527,9 @@ def control(action: str, given: tuple[str, ...], **options: Any) -> int:
 @commands.command(cls=SettingsCommand)
 @PATHS
 def export(paths: tuple[str, ...], **options: Any) -> int:
-    """Convert recordings to Parquet or CSV.
+    """Convert recordings to Parquet, in Hive partitions.
 
-    Parquet has Hive partitions, CSV the layout of the exchange's public archive.  The same command
-    resumes an interrupted export, and adds newer messages.
+    The same command resumes an interrupted export, and adds newer messages.
     """
     from tickerplant.config.settings import ExportSettings
 

@@ -208,7 +208,7 @@ def test_a_segment_whose_name_is_no_utf_8_ends_nothing(
     odd.write_bytes(segment_paths(str(path))[0].read_bytes())
     name, *options = command.split()
     if name == "export":
-        options += ["--format", "csv", "--tables", "trades", "--out", str(tmp_path / "out")]
+        options += ["--tables", "trades", "--out", str(tmp_path / "out")]
     for _ in range(2):  # also if it goes on with what is there
         with pytest.raises(SystemExit) as ended:
             main([name, *options, str(path)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, compress
 from typing import Any
 
@@ -20,13 +21,17 @@ from tickerplant.archive.tables import (
     Kind,
     Numbers,
     Table,
+    TableName,
+    level_count,
     levels_of,
+    table_of,
 )
 from tickerplant.archive.validation import (
     EXPECTED_NUMBER,
     RejectedMessage,
     invalid_value,
 )
+from tickerplant.decode.inference import venue_of
 from tickerplant.errors import ConfigError
 from tickerplant.messages.message import Message
 from tickerplant.suggestions import one_of
@@ -55,19 +60,12 @@ class Converter:
     Args:
         table: The table.
         numbers: How it holds prices and quantities.
-        is_placed: Whether to omit venue and symbol, because the path of the file contains them.
 
     Raises:
         ConfigError: `numbers` is unknown.
     """
 
-    def __init__(
-        self,
-        table: Table,
-        numbers: Numbers = "decimal",
-        *,
-        is_placed: bool = False,
-    ) -> None:
+    def __init__(self, table: Table, numbers: Numbers = "decimal") -> None:
         if numbers not in _NUMBERS:
             raise ConfigError("numbers", numbers, one_of(str(numbers), _NUMBERS))
         self.rejected = 0
@@ -75,10 +73,9 @@ class Converter:
         self.first_rejected: RejectedMessage | None = None
         self._table = table
         self._number = _NUMBERS[numbers]
-        self._is_placed = is_placed
-        self._columns = (*(COMMON[1:] if is_placed else COMMON), *table.columns)
-        named = [(column.name, self._type(column)) for column in (*self._columns, *table.levels)]
-        self.schema = pa.schema(named if is_placed else [(VENUE, _LABEL), *named])
+        self._columns = (*COMMON, *table.columns)
+        named = [(column.name, self._type(column)) for column in table.all_columns]
+        self.schema = pa.schema([(VENUE, _LABEL), *named])
         shown = {each.name for each in (*table.columns, *table.levels) if each.kind is Kind.NUMBER}
         self._numbers = [at for at, name in enumerate(self.schema.names) if name in shown]
         """The indices of the number columns."""
@@ -86,7 +83,7 @@ class Converter:
     def _type(self, column: Column) -> Any:
         return self._number if column.kind is Kind.NUMBER else _TYPES[column.kind]
 
-    def batch(self, messages: Sequence[Message], venues: Sequence[str] = ()) -> Any:
+    def batch(self, messages: Sequence[Message], venues: Sequence[str]) -> Any:
         """Return the rows of `messages` as a record batch.
 
         A message with a number that is invalid or does not fit is skipped and counted, however the
@@ -114,8 +111,7 @@ class Converter:
         )
 
     def _batch(self, messages: Sequence[Message], venues: Sequence[str]) -> Any:
-        arrays = [] if self._is_placed else [_labels(venues)]
-        arrays += [self._array(column, messages) for column in self._columns]
+        arrays = [_labels(venues), *(self._array(column, messages) for column in self._columns)]
         if self._table.levels:
             sides, counts = _sides(messages)
             rows = pa.array(np.repeat(np.arange(len(messages)), counts))
@@ -143,6 +139,59 @@ class Converter:
         if column.kind is Kind.TEXT:
             return _labels(values)
         return pa.array(values, _TYPES[column.kind])
+
+
+class Batcher:
+    """Makes record batches of the messages of several tables.
+
+    Args:
+        tables: The tables.
+        numbers: How they hold prices and quantities.
+        batch_rows: About the rows of all batches that are made together.
+    """
+
+    def __init__(self, tables: Iterable[Table], numbers: Numbers, batch_rows: int) -> None:
+        self.converters = {table.name: Converter(table, numbers) for table in tables}
+        self._batch_rows = batch_rows
+        self._rows = 0
+        self._waiting = defaultdict[TableName, list[Message]](list)
+        self._venues = defaultdict[TableName, list[str]](list)
+
+    @property
+    def rejected(self) -> int:
+        """Messages skipped so far, see `Converter.batch`."""
+        return sum(each.rejected for each in self.converters.values())
+
+    @property
+    def first_rejected(self) -> RejectedMessage | None:
+        """The first of them of a table."""
+        return next(
+            (each.first_rejected for each in self.converters.values() if each.rejected), None
+        )
+
+    def take(self, messages: Iterable[Message], venue: str) -> Iterator[tuple[TableName, Any]]:
+        """Take messages in the order in which they were received; yield batches if there is enough.
+
+        Args:
+            messages: Messages of the tables.
+            venue: Their venue; empty if each symbol decides.
+        """
+        for message in messages:
+            table = table_of(message.stream)
+            assert table is not None  # noqa: S101  # it is one of the tables
+            self._waiting[table.name].append(message)
+            self._venues[table.name].append(venue or venue_of(message.symbol).name)
+            self._rows += level_count(message) if table.levels else 1
+        if self._rows >= self._batch_rows:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[tuple[TableName, Any]]:
+        """Yield batches of what is left."""
+        for name, messages in self._waiting.items():
+            yield name, self.converters[name].batch(messages, self._venues[name])
+        self._waiting.clear()
+        self._venues.clear()
+        self._rows = 0
 
 
 def _times(values: Sequence[int], column: Column) -> Any:

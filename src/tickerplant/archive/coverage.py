@@ -15,6 +15,7 @@ from tickerplant.formatting import iso_text
 from tickerplant.recording.block import walk
 from tickerplant.recording.line import Line, RecordedFile
 from tickerplant.recording.segments import Segments
+from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.regular_files import open_regular
 
 
@@ -71,11 +72,33 @@ def refuse_outside(recordings: Sequence[RecordedFile], selection: Selection) -> 
         raise outside("start", start_ns, covered) if is_over else outside("end", end_ns, covered)
 
 
-def outside(name: Literal["start", "end"], time_ns: int, covered: Coverage) -> ConfigError:
+def outside(
+    name: Literal["start", "end", "--from", "--to"], time_ns: int, covered: Coverage
+) -> ConfigError:
     """Return the error about a start or end that is outside of what recordings cover."""
-    which = "before the end" if name == "start" else "after the beginning"
+    which = "before the end" if name in {"start", "--from"} else "after the beginning"
     expected = f"a time {which} of the recording, which is from {covered}"
     return ConfigError(name, iso_text(time_ns), expected)
+
+
+def times_between(
+    begin: TimeSpec | None, end: TimeSpec | None, covered: Coverage
+) -> tuple[int, int]:
+    """Return the times that `--from` and `--to` give of what recordings cover; without one, all.
+
+    Raises:
+        ConfigError: They are outside of it, or nothing is between them.
+    """
+    first_ns, last_ns = covered.first_ns, covered.last_ns
+    start_ns = begin.at(first_ns, last_ns) if begin else 0
+    end_ns = end.at(max(start_ns, first_ns), last_ns) if end else END_NS
+    if start_ns > last_ns:
+        raise outside("--from", start_ns, covered)
+    if end_ns <= first_ns:
+        raise outside("--to", end_ns, covered)
+    if end_ns <= start_ns:
+        raise ConfigError("--to", iso_text(end_ns), f"a time after --from, {iso_text(start_ns)}")
+    return start_ns, end_ns
 
 
 def first_time_ns(recordings: Iterable[RecordedFile]) -> int | None:

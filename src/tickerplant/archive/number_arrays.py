@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tickerplant.archive.tables import DECIMALS, Kind, Table
+from tickerplant.archive.tables import DECIMALS
 from tickerplant.archive.validation import FITTING_LINE, NUMBER
 
 _POINT, _ZERO = b".0"
@@ -50,12 +50,6 @@ def _are_short_decimals(texts: Any) -> bool:
     points = points.astype(np.int32) + ends[0]
     first, last = ends[:-1], ends[1:] - 1
     return bool(((first < points) & (points < last) & (last - first < _SHORT)).all())
-
-
-def have_valid_numbers(table: Table, messages: Sequence[Any]) -> bool:
-    """Whether all number columns of `messages`, except those of levels, are valid."""
-    columns = [column.get for column in table.columns if column.kind is Kind.NUMBER]
-    return are_numbers(pa.array([get(each) for get in columns for each in messages], pa.string()))
 
 
 def suspect_messages(raws: Sequence[bytes]) -> list[int]:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:  # a type checker without these libraries takes their types fo
     import polars as pl
     import pyarrow as pa
 
-    from tickerplant.archive.arrow import Converter
+    from tickerplant.archive.arrow import Batcher
 
 _log = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -131,7 +131,7 @@ class Recording:
         self._manifests: list[Manifest | None] | None = None
         self._are_manifests_intact = False
         self._coverage: Coverage | None = None
-        self._converter: Converter | None = None
+        self._batcher: Batcher | None = None
         """Of the last reading, if it was of a table."""
         recorded_files(paths)  # raises if there is nothing
 
@@ -284,7 +284,7 @@ class Recording:
             for stream in (each.streams if each else first_streams(path))
         }
         reader = BooksReader(self._selection, paths, listed)
-        self._converter = None
+        self._batcher = None
         self._readers = reader.readers
         lines = self._lines(recordings, first_ns(self._selection, manifests))
         return chain(reader.read(lines, live_only=live_only), self._end())
@@ -320,7 +320,7 @@ class Recording:
 
     def _typed(self, *, snapshots: bool) -> Iterator[Message]:
         recordings = self._recordings()
-        self._converter = None
+        self._batcher = None
         self._readers = [
             MessageReader(self._selection, snapshots=snapshots, path=each.path)
             for each in recordings
@@ -388,15 +388,13 @@ class Recording:
             RecordingError: A recording cannot be read at all.
         """
         row = table_named(table)
-        return self._batches(row, _converter(row, numbers, "batches()"), batch_rows)
+        return self._batches(row, _batcher(row, numbers, batch_rows, "batches()"))
 
-    def _batches(
-        self, table: Table, converter: Converter, batch_rows: int
-    ) -> Iterator[pa.RecordBatch]:
+    def _batches(self, table: Table, batcher: Batcher) -> Iterator[pa.RecordBatch]:
         recordings = self._recordings()
         venues = self._venues(recordings)
         wanted = partial(_is_of, table)
-        self._converter = converter
+        self._batcher = batcher
         self._readers = [
             MessageReader(
                 self._selection,
@@ -407,20 +405,11 @@ class Recording:
             )
             for each in recordings
         ]
-        readers = self._readers
-        messages: list[Message] = []
-        origins: list[str] = []
-        rows = 0
         for index, lines in self._lines(recordings):
-            found = list(readers[index].read(lines))
-            messages += found
-            origins += [venues[index] or venue_of(each.symbol).name for each in found]
-            rows += len(found) if table.rows_of is None else sum(map(table.rows_of, found))
-            if rows >= batch_rows:
-                yield converter.batch(messages, origins)
-                messages, origins, rows = [], [], 0
-        if messages:
-            yield converter.batch(messages, origins)
+            for _, batch in batcher.take(self._readers[index].read(lines), venues[index]):
+                yield batch
+        for _, batch in batcher.rest():
+            yield batch
         yield from self._end()
 
     def arrow(self, table: TableName, numbers: Numbers = "decimal") -> pa.Table:
@@ -437,9 +426,9 @@ class Recording:
 
     def _arrow(self, table: TableName, numbers: Numbers, purpose: str) -> Any:
         row = table_named(table)
-        converter = _converter(row, numbers, purpose)
-        batches = self._batches(row, converter, BATCH_ROWS)
-        return library("pyarrow", purpose).Table.from_batches(batches, converter.schema)
+        batcher = _batcher(row, numbers, BATCH_ROWS, purpose)
+        batches, schema = self._batches(row, batcher), batcher.converters[table].schema
+        return library("pyarrow", purpose).Table.from_batches(batches, schema)
 
     def polars(self, table: TableName, numbers: Numbers = "decimal") -> pl.DataFrame:
         """Return a table as `polars.DataFrame`, entirely in memory.
@@ -547,7 +536,7 @@ class Recording:
     @property
     def unreadable(self) -> int:
         """Messages that the last reading skipped: invalid, or not fit for its table."""
-        rejected = self._converter.rejected if self._converter else 0
+        rejected = self._batcher.rejected if self._batcher else 0
         return sum(each.unreadable for each in self._readers) + rejected
 
     @property
@@ -557,7 +546,7 @@ class Recording:
         For one that does not fit into a table, the recording is read again to find its place.
         """
         reason = next(filter(None, (each.reason for each in self._readers)), "")
-        rejected = self._converter.first_rejected if self._converter else None
+        rejected = self._batcher.first_rejected if self._batcher else None
         if reason or rejected is None:
             return reason
         return rejected.describe(recorded_files(self._paths))
@@ -585,9 +574,10 @@ def _datetime(time_ns: int) -> datetime:
     return _EPOCH + timedelta(microseconds=time_ns // 1_000)
 
 
-def _converter(table: Table, numbers: Numbers, purpose: str) -> Converter:
-    converter: Converter = library("tickerplant.archive.arrow", purpose).Converter(table, numbers)
-    return converter
+def _batcher(table: Table, numbers: Numbers, batch_rows: int, purpose: str) -> Batcher:
+    arrow = library("tickerplant.archive.arrow", purpose)
+    batcher: Batcher = arrow.Batcher((table,), numbers, batch_rows)
+    return batcher
 
 
 def _is_of(table: Table, stream: str) -> bool:

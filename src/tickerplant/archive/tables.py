@@ -109,11 +109,6 @@ class Table(Struct, frozen=True):
         return self.name == DEPTH_TABLE
 
     @property
-    def rows_of(self) -> Callable[[Any], int] | None:
-        """Returns the number of rows of a message; None if it is always one."""
-        return level_count if self.levels else None
-
-    @property
     def all_columns(self) -> tuple[Column, ...]:
         """Every column but the venue, which is not in a message."""
         return (*COMMON, *self.columns, *self.levels)

@@ -120,8 +120,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "export": (
         ("Parquet with Hive partitions", "tickerplant export tape --out lake"),
         (
-            "An hour of trades as CSV",
-            "tickerplant export tape -o archive --format csv --tables trades --from +1h --to +1h",
+            "An hour of trades",
+            "tickerplant export tape -o lake --tables trades --from +1h --to +1h",
         ),
     ),
     "explain": (

@@ -664,19 +664,13 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
 class ExportSettings(Struct, frozen=True, kw_only=True):
     """Export recordings."""
 
-    format: Annotated[
-        Literal["parquet", "csv"],
-        _setting("Format of the files; csv has the layout of the exchange's public archive."),
-    ] = "parquet"
     out: Annotated[
         str | None,
         _setting("Output folder; an existing export in it is continued.", folder_path),
     ] = None
     tables: Annotated[
         tuple[str, ...],
-        _setting(
-            "Export only these tables, such as trades,klines [all that the format supports].", names
-        ),
+        _setting("Export only these tables, such as trades,klines [all].", names),
     ] = ()
     symbols: Annotated[
         tuple[str, ...], _setting("Export only these symbols, separated by commas [all].", names)
@@ -701,9 +695,7 @@ class ExportSettings(Struct, frozen=True, kw_only=True):
     ] = None
     numbers: Annotated[
         Literal["decimal", "float", "text"],
-        _setting(
-            "Type of prices and quantities in Parquet: exact decimals, float64, or the original text."
-        ),
+        _setting("Type of prices and quantities: exact decimals, float64, or the original text."),
     ] = "decimal"
     json: Annotated[bool, _setting("Print what was exported as a JSON object.")] = False
     log_level: LogLevel = "info"

@@ -1,58 +1,46 @@
-"""`tickerplant export`: recordings as files of other tools.
-
-Units are exported one by one and recorded in the journal of the folder, so that an export that was
-interrupted, or whose recording has grown, resumes where it stopped.
-"""
+"""`tickerplant export`: recordings as Parquet, one segment or file of lines after the other."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
-from functools import partial
-from itertools import islice
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
-from tickerplant.archive.coverage import coverage_of
+from tickerplant.archive.coverage import coverage_of, times_between
+from tickerplant.archive.message_reader import MessageReader
+from tickerplant.archive.outage_log import Hole
 from tickerplant.archive.selection import END_NS, Selection
-from tickerplant.archive.tables import TABLES
+from tickerplant.archive.tables import TABLES, table_of
 from tickerplant.config.settings import ExportSettings, is_quiet
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.exporting.buffers import LIMITS, Limits
-from tickerplant.exporting.csv_files import CsvWriter
-from tickerplant.exporting.holes import holes_of
-from tickerplant.exporting.journal import (
-    VERSIONS,
-    Finished,
-    Journal,
-    Options,
-    head_of,
-    opened_journal,
-)
-from tickerplant.exporting.parquet import ParquetWriter
-from tickerplant.exporting.report import ExportReport, print_report
-from tickerplant.exporting.unit_export import UnitExport, is_in_tables
-from tickerplant.exporting.units import Unit, units_of
-from tickerplant.exporting.writer import Writer
-from tickerplant.formatting import encodable, iso_text, printable
-from tickerplant.logs import configure, logger
+from tickerplant.exporting.partitions import Partitions, path_part
+from tickerplant.exporting.parts import OPTIONS, Unit, opened_parts, units_of
+from tickerplant.exporting.report import ExportReport
+from tickerplant.formatting import encodable, printable
+from tickerplant.logs import configure
+from tickerplant.own_folder import OwnFolder
 from tickerplant.progress import Progress, StatusLine
-from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.capture import Capture, companions_text
+from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.recording.opening import recorded_files
-from tickerplant.recording.segments import segment_paths
-from tickerplant.regular_files import open_regular
+from tickerplant.recording.segments import NAME, segment_paths
+from tickerplant.stream_name import parse_stream_name
 from tickerplant.suggestions import one_of
 
-_NAMES = tuple(table.name for table in TABLES)
+VERSION = "1"
+"""The version of the columns: changes when the same source would give different files."""
+MAX_DAMAGE = 1_000
+"""Damages that are reported; of further ones the number is."""
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 """Exit statuses."""
+_NAMES = tuple(table.name for table in TABLES)
 
 
-def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMITS) -> int:
+def export(settings: ExportSettings, paths: Sequence[str]) -> int:
     """Export the recordings at `paths`; return the exit status.
 
     Raises:
@@ -60,143 +48,61 @@ def export(settings: ExportSettings, paths: Sequence[str], limits: Limits = LIMI
         RecordingError: There is no recording at a path, or the folder cannot be created.
     """
     configure(level=settings.log_level)
-    if not settings.out:
-        raise ConfigError("--out", settings.out, "the folder to write into")
-    if settings.numbers != "decimal" and settings.format != "parquet":
-        raise ConfigError("--numbers", settings.numbers, "to be left out, except for parquet")
-    out = Path(settings.out)
-    if out.exists() and not out.is_dir():
-        raise RecordingError(settings.out, "is a file; give a folder")
-    if (recording := _recording_around(out)) is not None:
-        reason = f"a folder of its own, {recording} is a recording"
-        raise ConfigError("--out", settings.out, reason)
-    start_ns, end_ns = _times(paths, settings)
-    selection = Selection(
-        symbols=frozenset(symbol.upper() for symbol in settings.symbols),
-        start_ns=start_ns,
-        end_ns=end_ns,
-    )
-    _refuse_outside(paths, start_ns, end_ns)
-    _report_companions(paths)
-    try:
-        writer: Writer = (
-            CsvWriter(out)
-            if settings.format == "csv"
-            else ParquetWriter(out, settings.numbers, limits)
-        )
-        return _Export(settings, selection, writer, out, limits).run(paths)
-    except OSError as error:
-        if not out.is_dir():
-            raise RecordingError(str(out), error.strerror or str(error)) from None
-        where = printable(str(error.filename or out))
-        click.echo(
-            f"tickerplant: {where}: {error.strerror or printable(str(error))}; "
-            "finished files are kept; run the same command to resume",
-            err=True,
-        )
-        return FAILED
-
-
-def _times(paths: Sequence[str], settings: ExportSettings) -> tuple[int, int]:
-    """Return the first receive time and the end of the times to export.
-
-    The recording is only read for offsets.
-
-    Raises:
-        RecordingError: A recording cannot be read.
-    """
-    begin, end = settings.begin, settings.end
-    first_ns, last_ns = 0, END_NS
-    if any(spec is not None and spec.sign for spec in (begin, end)) and (
-        covered := coverage_of(recorded_files(paths))
-    ):
-        first_ns, last_ns = covered.first_ns, covered.last_ns
-    start_ns = begin.at(first_ns, last_ns) if begin else 0
-    return start_ns, end.at(max(start_ns, first_ns), last_ns) if end else END_NS
-
-
-def _refuse_outside(paths: Sequence[str], start_ns: int, end_ns: int) -> None:
-    """Refuse times outside the recording.
-
-    Raises:
-        ConfigError: They are before its first message or after its last.
-    """
-    if end_ns <= start_ns:
-        raise ConfigError("--to", iso_text(end_ns), f"a time after --from, {iso_text(start_ns)}")
-    try:
-        recorded = recorded_files(paths)
-        is_over = bool(start_ns) and not any(any(each.batches(start_ns)) for each in recorded)
-        is_early = end_ns < END_NS and end_ns <= min(
-            lines[0][0] for each in recorded for lines in islice(each.batches(), 1)
-        )
-        if not (is_over or is_early):
-            return
-        covered = coverage_of(recorded)
-    except ConfigError:
-        raise
-    except (RecordingError, ValueError):  # damage is reported by the export
-        return
-    bounds = f"the recording is from {covered}"
-    if is_over:
-        raise ConfigError("--from", iso_text(start_ns), f"a time before the end; {bounds}")
-    raise ConfigError("--to", iso_text(end_ns), f"a time after the beginning; {bounds}")
-
-
-def _report_companions(paths: Sequence[str]) -> None:
-    """Report which files are read in addition to the named ones."""
+    out = _folder(settings)
+    for name in settings.tables:
+        if name not in _NAMES:
+            raise ConfigError("--tables", name, one_of(name, _NAMES))
+    selection = _selection(paths, settings)
     for recorded in recorded_files(paths):
         if isinstance(recorded, Capture):
             _print(f"= {companions_text(recorded.path, recorded.companions)}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return _Export(settings, selection, OwnFolder(out)).run(paths)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if not out.is_dir():
+            raise RecordingError(str(out), reason) from None
+        kept = "finished files are kept; run the same command to resume"
+        _print(f"tickerplant: {error.filename or out}: {reason}; {kept}")
+        return FAILED
 
 
-def _recording_around(out: Path) -> Path | None:
-    """Return the recording that a folder is or is in; None if it is in none."""
-    absolute = out.resolve()
-    return next((each for each in (absolute, *absolute.parents) if _holds_recording(each)), None)
+def _folder(settings: ExportSettings) -> Path:
+    """Return the folder to write into, which is in no recording."""
+    if not settings.out:
+        raise ConfigError("--out", settings.out, "the folder to write into")
+    out = Path(settings.out)
+    for each in (out.resolve(), *out.resolve().parents):
+        segments = (NAME.fullmatch(path.name) for path in segment_paths(str(each)))
+        if (each / MANIFEST).is_file() or any(segments):
+            raise ConfigError("--out", settings.out, f"a folder of its own, {each} is a recording")
+    return out
 
 
-def _holds_recording(folder: Path) -> bool:
-    """Whether a folder contains a manifest or a segment, not just a file named like one."""
-    if (folder / MANIFEST).is_file():
-        return True
-    for path in segment_paths(str(folder)):
-        with suppress(OSError), open_regular(path) as file:
-            if is_block(file.read(HEAD_BYTES)):
-                return True
-    return False
+def _selection(paths: Sequence[str], settings: ExportSettings) -> Selection:
+    """Return what is exported; times outside of the recording are refused."""
+    begin, end = settings.begin, settings.end
+    start_ns, end_ns = 0, END_NS
+    if (begin or end) and (covered := coverage_of(recorded_files(paths))):
+        start_ns, end_ns = times_between(begin, end, covered)
+    symbols = frozenset(symbol.upper() for symbol in settings.symbols)
+    return Selection(symbols=symbols, start_ns=start_ns, end_ns=end_ns)
 
 
 class _Export:
-    """One run of an export that goes unit by unit."""
+    """One run of an export, unit by unit."""
 
-    def __init__(
-        self,
-        settings: ExportSettings,
-        selection: Selection,
-        writer: Writer,
-        out: Path,
-        limits: Limits,
-    ) -> None:
-        self._selection = selection
-        self._writer = writer
-        self._out = out
-        self._limits = limits
-        self._named = settings.tables
-        self._tables = _tables(settings, writer)
-        self._options = Options(
-            format=settings.format,
-            tables=tuple(sorted(self._tables)),
-            symbols=tuple(sorted(selection.symbols)),
-            start_ns=selection.start_ns,
-            end_ns=selection.end_ns,
-            numbers=settings.numbers if settings.format == "parquet" else "text",
-            version=VERSIONS[settings.format],
-        )
-        self._damage: list[str] = []
-        self._messages = 0
-        self._read_bytes = 0
-        self._size_bytes = 1
+    def __init__(self, settings: ExportSettings, selection: Selection, folder: OwnFolder) -> None:
         self._settings = settings
+        self._selection = selection
+        self._folder = folder
+        self._tables = sorted(settings.tables) or _NAMES
+        self._options = _options_text(settings, selection)
+        self._report = ExportReport(out=encodable(str(folder.path)))
+        self._rows = Counter[str]()
+        self._warnings = self._lines = self._read_bytes = 0
+        self._size_bytes = 1
         self._progress = Progress(
             "export",
             lambda: self._read_bytes / self._size_bytes,
@@ -205,137 +111,120 @@ class _Export:
 
     def run(self, paths: Sequence[str]) -> int:
         """Export; return the exit status."""
+        report, held, done = self._report, list[str](), 0
         units = units_of(paths, lambda damage: self._warn(str(damage)))
         self._size_bytes = max(sum(unit.size_bytes for unit in units), 1)
-        with opened_journal(self._out, self._options, self._writer.patterns) as journal:
-            done: list[Finished] = []
+        with opened_parts(self._folder, self._options) as parts:
             try:
-                self._units(units, journal, done)
-                files = self._writer.complete(journal)
-                has_stream = partial(is_in_tables, self._tables)
-                holes = holes_of(paths, self._selection, has_stream)
+                for unit in units:
+                    behind_bytes = self._read_bytes
+                    finished, outdated = parts.of(unit)
+                    report.kept += bool(finished)
+                    held += finished or self._export(unit, outdated)
+                    done += 1
+                    self._read_bytes = behind_bytes + unit.size_bytes
+                report.add_holes(paths, self._is_exported)
             except KeyboardInterrupt:
-                self._progress.clear()
-                print_report(self._report(done, None, is_interrupted=True), self._settings)
-                _print(
-                    f"interrupted after {len(done)} of {len(units)} files; "
-                    "run the same command to resume"
-                )
-                return INTERRUPTED
+                report.interrupted = True
             finally:
                 self._progress.clear()
-        report = self._report(done, files)
-        print_report(report, self._settings, holes)
+        if (more := self._warnings - MAX_DAMAGE) > 0:
+            _print(f"! further damages: {more:,}")
+        report.rows = {name: self._rows[name] for name in _NAMES if self._rows[name]}
+        report.files, report.seconds = len(held), round(self._progress.seconds, 3)
+        if not report.interrupted:
+            self._report_missing({word for path in held for word in path.split("/")})
+        if self._settings.json:
+            click.echo(msgspec.json.format(msgspec.json.encode(report)))
+        elif not is_quiet(self._settings.log_level):
+            for line in report.lines(len(units)):
+                _print(line)
+        if report.interrupted:
+            _print(
+                f"interrupted after {done} of {len(units)} files; run the same command to resume"
+            )
+            return INTERRUPTED
         return DONE if report.is_complete else FAILED
 
-    def _units(self, units: Sequence[Unit], journal: Journal, done: list[Finished]) -> None:
-        behind_bytes = 0
-        skipped = 0
-        for unit in units:
-            finished = journal.find(unit)
-            if finished is None:
-                finished = self._unit(unit, journal, behind_bytes)
-                logger().debug("= exported", file=unit.path, messages=finished.messages)
-                self._messages += finished.messages
-            else:
-                skipped += 1
-                for damage in finished.damage:
-                    self._warn(damage)
-            done.append(finished)
-            behind_bytes += unit.size_bytes
-        if skipped:
-            self._progress.clear()
-            self._inform(f"{skipped} of {len(units)} files were exported before")
+    def _report_missing(self, there: Collection[str]) -> None:
+        """Report what was asked for and has no part, by the names of folders with parts."""
+        tables, symbols = self._settings.tables, sorted(self._selection.symbols)
+        self._report.missing_tables = [each for each in tables if f"table={each}" not in there]
+        self._report.missing_symbols = [
+            each for each in symbols if f"symbol={path_part(each)}" not in there
+        ]
 
-    def _unit(self, unit: Unit, journal: Journal, behind_bytes: int) -> Finished:
-        """Export a unit, entirely or not at all."""
-        number = journal.number_of(unit)
-
-        def progress(position_bytes: int, messages: int) -> None:
-            self._read_bytes = behind_bytes + position_bytes
-            self._progress.report(self._messages + messages)
-
-        self._writer.begin(number)
-        exported = UnitExport(
-            unit, self._selection, self._tables, self._writer, progress, self._warn, self._limits
-        )
+    def _export(self, unit: Unit, outdated: Sequence[str]) -> list[str]:
+        """Export a unit, entirely or not at all; return the paths of its parts."""
+        numbers, footer = self._settings.numbers, {OPTIONS: self._options.encode()}
+        partitions = Partitions(self._folder, unit, numbers, footer)
         try:
-            exported.run()
-            parts = self._writer.finish()
+            self._read(unit, partitions)
+            finished = partitions.finish(outdated)
         except BaseException:
-            self._writer.abandon()
+            partitions.abandon()
             raise
-        totals = exported.totals
-        head_bytes, head = head_of(unit)
-        finished = Finished(
-            number=number,
-            path=encodable(unit.path),
-            size_bytes=unit.size_bytes,
-            digest=unit.digest,
-            head_bytes=head_bytes,
-            head=head,
-            messages=totals.messages,
-            rows=dict(totals.rows),
-            symbols=tuple(sorted(totals.symbols)),
-            parts=parts,
-            unreadable=totals.unreadable,
-            damage=tuple(map(encodable, totals.damage)),
-        )
-        journal.write(finished)
+        self._rows.update(partitions.rows)
         return finished
 
-    def _inform(self, text: str) -> None:
-        if not is_quiet(self._settings.log_level):
-            _print(text)
+    def _read(self, unit: Unit, partitions: Partitions) -> None:
+        chosen, behind_bytes, behind_lines = self._selection, self._read_bytes, self._lines
+        recorded = recorded_files([unit.path], lambda damage: self._warn(str(damage)))[0]
+        reader = MessageReader(
+            chosen,
+            snapshots=self._is_wanted(""),
+            payloads=False,
+            wanted=self._is_wanted,
+            path=unit.path,
+        )
+        try:
+            for lines in recorded.batches(chosen.start_ns):
+                is_over = lines[-1][0] >= chosen.end_ns
+                wanted = [line for line in lines if line[0] < chosen.end_ns] if is_over else lines
+                partitions.take(reader.read(wanted))
+                self._read_bytes = behind_bytes + recorded.stats.position_bytes
+                self._lines = behind_lines + recorded.stats.lines
+                self._progress.report(self._lines)
+                if is_over:
+                    break
+        except RecordingError as error:
+            self._warn(str(Damage(error.path, error.line, error.offset_bytes, error.reason)))
+        partitions.flush()
+        left_out, reason = partitions.left_out()
+        if left_out := left_out + reader.unreadable:
+            reason = reader.reason or reason
+            self._warn(f"{unit.path}: messages left out: {left_out:,}; {reason}")
+
+    def _is_wanted(self, stream: str) -> bool:
+        table = table_of(stream)
+        return table is not None and table.name in self._tables
+
+    def _is_exported(self, hole: Hole) -> bool:
+        chosen, stream = self._selection, hole.stream
+        is_inside = chosen.start_ns <= hole.to_ns and hole.from_ns < chosen.end_ns
+        topic = parse_stream_name(stream).topic.upper() if stream else ""
+        is_of_chosen = not (chosen.symbols and topic) or topic in chosen.symbols
+        return is_inside and is_of_chosen and (not stream or self._is_wanted(stream))
 
     def _warn(self, text: str) -> None:
-        self._damage.append(text)
-        self._progress.clear()
-        click.echo(f"! {printable(text)}", err=True)
-
-    def _report(
-        self, done: Sequence[Finished], files: int | None, *, is_interrupted: bool = False
-    ) -> ExportReport:
-        rows = _rows(done)
-        return ExportReport(
-            format=self._settings.format,
-            out=str(self._out),
-            rows={table.name: rows[table.name] for table in TABLES if rows[table.name]},
-            files=files,
-            damage=self._damage,
-            missing_tables=[]
-            if is_interrupted
-            else [name for name in self._named if not rows[name]],
-            missing_symbols=[] if is_interrupted else self._unrecorded(done),
-            interrupted=is_interrupted,
-            seconds=round(self._progress.seconds, 3),
-        )
-
-    def _unrecorded(self, done: Sequence[Finished]) -> list[str]:
-        """Return the selected symbols without rows."""
-        return sorted(self._selection.symbols.difference(*(each.symbols for each in done)))
+        self._warnings += 1
+        if self._warnings <= MAX_DAMAGE:
+            self._report.damage.append(encodable(text))
+            self._progress.clear()
+            _print(f"! {text}")
 
 
-def _tables(settings: ExportSettings, writer: Writer) -> frozenset[str]:
-    """Return the tables to export.
-
-    Raises:
-        ConfigError: There is no such table, or the format does not support it.
-    """
-    for name in settings.tables:
-        if name not in _NAMES:
-            raise ConfigError("--tables", name, one_of(name, _NAMES))
-        if name not in writer.tables:
-            listed = ", ".join(table.name for table in TABLES if table.name in writer.tables)
-            raise ConfigError("--tables", name, f"one that the archive's CSV has: {listed}")
-    return frozenset(settings.tables) or writer.tables
-
-
-def _rows(done: Sequence[Finished]) -> Counter[str]:
-    rows: Counter[str] = Counter()
-    for finished in done:
-        rows.update(finished.rows)
-    return rows
+def _options_text(settings: ExportSettings, selection: Selection) -> str:
+    """Return the options that decide what is in the files, with the version of their columns."""
+    values = {
+        "tables": ",".join(sorted(settings.tables)),
+        "symbols": encodable(",".join(sorted(selection.symbols))),
+        "from": selection.start_ns,
+        "to": selection.end_ns % END_NS,
+        "numbers": settings.numbers,
+    }
+    options = " ".join(f"--{name} {value or 'all'}" for name, value in values.items())
+    return f"an export with {options} and columns of version {VERSION}"
 
 
 def _print(text: str) -> None:

@@ -1,81 +1,82 @@
-"""What an export wrote and left out, as lines and as JSON."""
+"""What an export wrote and left out, and what is missing in its recordings by their manifests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-import click
-import msgspec
 from msgspec import Struct
 
-from tickerplant.config.settings import ExportSettings, is_quiet
-from tickerplant.exporting.holes import Hole, Holes, lines_of
-from tickerplant.formatting import count_text, printable
+from tickerplant.archive.outage_log import NEVER, Hole, holes_by
+from tickerplant.archive.recording import manifest_of
+from tickerplant.formatting import count_text, encodable, iso_text, names_text
+from tickerplant.recording.opening import recorded_files
+
+SHOWN_HOLES = 5
+"""Holes that are printed, the longest ones."""
 
 
 class ExportReport(Struct, kw_only=True):
     """What `tickerplant export --json` prints."""
 
-    format: str
-    """`parquet` or `csv`."""
     out: str
     """The folder."""
-    rows: dict[str, int]
-    """Rows by table."""
-    files: int | None
-    """Files of the export, null if it was interrupted."""
+    rows: dict[str, int] = {}
+    """Rows that were written, by table."""
+    files: int = 0
+    """Parts that hold what was asked for, also those of earlier exports."""
+    kept: int = 0
+    """Segments and files of lines that were exported before, and not read again."""
     damage: list[str] = []
-    """Where a recording is damaged."""
-    hole_count: int = 0
-    """Times in which messages of the exported streams are missing in the recording, or may be."""
-    missing_messages: int = 0
-    """Messages missing in them, as far as ids show it."""
-    dropped_messages: int = 0
-    """Messages that the recorder dropped, of whatever stream and time."""
+    """Where what was read is damaged, and what was left out."""
     holes: list[Hole] = []
-    """The first 1,000 of each stream, in order of time."""
+    """Times in which messages of the exported streams are missing, or may be, by the manifests."""
+    unproven: list[str] = []
+    """Recordings without a manifest: only `verify` knows what is missing in them."""
     missing_tables: list[str] = []
     """Tables that were asked for and have no rows."""
     missing_symbols: list[str] = []
     """Symbols that were asked for and have no rows."""
     interrupted: bool = False
     """Whether Ctrl-C ended it; the same command resumes it."""
-    seconds: float
+    seconds: float = 0.0
     """How long it took."""
 
     @property
     def is_complete(self) -> bool:
         """Whether everything that was asked for is there, and there is something."""
         missing = self.damage or self.missing_tables or self.missing_symbols
-        return any(self.rows.values()) and not missing and not self.interrupted
+        return bool(self.files) and not missing and not self.interrupted
 
+    def add_holes(self, paths: Sequence[str], is_exported: Callable[[Hole], bool]) -> None:
+        """Add what is missing in the recordings at `paths`."""
+        for recording in recorded_files(paths):
+            if manifest := manifest_of(recording):
+                found = holes_by(manifest)
+                self.holes += (each for each in found if each.reason != NEVER and is_exported(each))
+            else:
+                self.unproven.append(encodable(recording.path))
+        self.holes.sort(key=lambda each: each.from_ns)
 
-def print_report(
-    report: ExportReport, settings: ExportSettings, holes: Holes | None = None
-) -> None:
-    """Print a report with what is missing in the recording.
-
-    It is JSON on standard output, or lines on standard error unless they are unwanted.
-    """
-    holes = holes or Holes()
-    report.hole_count, report.missing_messages = holes.count, holes.missing
-    report.dropped_messages, report.holes = holes.dropped, holes.listed
-    if settings.json:
-        click.echo(msgspec.json.format(msgspec.json.encode(report)))
-    elif not is_quiet(settings.log_level):
-        for line in _lines(report, holes):
-            click.echo(printable(line), err=True)
-
-
-def _lines(report: ExportReport, holes: Holes) -> Iterator[str]:
-    counts = ", ".join(f"{name} {count:,}" for name, count in report.rows.items() if count)
-    written = "" if report.files is None else f", in {count_text(report.files, 'file')}"
-    yield f"rows: {counts or 'none'}{written}; {report.seconds:.1f} s"
-    yield from lines_of(holes)
-    if report.missing_tables:
-        yield f"nothing was recorded for {', '.join(report.missing_tables)}"
-    if report.missing_symbols:
-        yield f"nothing was recorded of {', '.join(report.missing_symbols)}"
-    is_told = report.interrupted or report.missing_tables or report.missing_symbols
-    if not (is_told or any(report.rows.values())):
-        yield "the recording contains nothing that can be exported"
+    def lines(self, units: int) -> Iterator[str]:
+        """Yield it as text, of an export of so many segments and files."""
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.rows.items())
+        yield f"rows: {counts or 'none'}, in {count_text(self.files, 'file')}; {self.seconds:.1f} s"
+        if self.kept:
+            yield f"{self.kept} of {units} files were exported before"
+        if self.holes:
+            missing = sum(each.missing or 0 for each in self.holes)
+            yield (
+                f"! {count_text(len(self.holes), 'hole')} by the manifest: "
+                f"{count_text(missing, 'message')} missing, as far as it says"
+            )
+        for each in sorted(self.holes, key=lambda each: each.from_ns - each.to_ns)[:SHOWN_HOLES]:
+            when = f"{iso_text(each.from_ns)} to {iso_text(each.to_ns)}"
+            yield f"!   {each.stream or 'any stream'}: {when} ({each.reason})"
+        if self.unproven:
+            where = names_text(self.unproven)
+            yield f"= {where}: no manifest, only verify knows what is missing"
+        for of, names in (("for", self.missing_tables), ("of", self.missing_symbols)):
+            if names:
+                yield f"nothing was recorded {of} {', '.join(names)}"
+        if not (self.files or self.interrupted or self.missing_tables or self.missing_symbols):
+            yield "the recording contains nothing that can be exported"

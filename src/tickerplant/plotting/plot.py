@@ -7,7 +7,7 @@ from itertools import chain
 
 import click
 
-from tickerplant.archive.coverage import Coverage, coverage_of
+from tickerplant.archive.coverage import Coverage, coverage_of, times_between
 from tickerplant.archive.recording import Recording, open_recording
 from tickerplant.config.settings import PlotSettings, is_quiet
 from tickerplant.decode.inference import assets_of, venue_of
@@ -176,21 +176,9 @@ class _Plot:
         covered = self._covered(files)
         if covered is None:
             raise RecordingError(self._path, "contains no line, so there is nothing to draw")
-        begin, end = self._settings.begin, self._settings.end
-        first_ns, last_ns = covered.first_ns, covered.last_ns
-        start_ns = begin.at(first_ns, last_ns) if begin else first_ns
-        end_ns = end.at(max(start_ns, first_ns), last_ns) if end else last_ns + 1
-        if begin and start_ns > last_ns:
-            raise _outside("--from", start_ns, "before the end", covered)
-        if end and end_ns <= first_ns:
-            raise _outside("--to", end_ns, "after the beginning", covered)
-        if begin and end and end_ns <= start_ns:
-            raise ConfigError(
-                "--to", iso_text(end_ns), f"a time after --from, {iso_text(start_ns)}"
-            )
-        if begin is None or start_ns < first_ns:
-            start_ns = max(start_ns, first_ns)
-        end_ns = max(min(end_ns, last_ns + 1), start_ns + LEAST_SPAN_NS)
+        start_ns, end_ns = times_between(self._settings.begin, self._settings.end, covered)
+        start_ns = max(start_ns, covered.first_ns)
+        end_ns = max(min(end_ns, covered.last_ns + 1), start_ns + LEAST_SPAN_NS)
         return Columns(start_ns, end_ns, columns_in(self._settings.size[0]))
 
     def _covered(self, files: Sequence[RecordedFile]) -> Coverage | None:
@@ -236,11 +224,6 @@ class _Plot:
     def _units(self) -> Units:
         base, quote = assets_of(self._symbol)
         return Units(quote, "contracts" if venue_of(self._symbol).inverse else base)
-
-
-def _outside(option: str, time_ns: int, which: str, covered: Coverage) -> ConfigError:
-    expected = f"a time {which} of the recording, which is from {covered}"
-    return ConfigError(option, iso_text(time_ns), expected)
 
 
 def _length(tape: Tape) -> str:

@@ -134,7 +134,7 @@ class Segments:
             raise RecordingError(self.path, "no segment in it")
         manifest = self.manifest()
         sealed = manifest.sealed if manifest else {}
-        self._report_missing(files, sealed)
+        self.report_missing(files, sealed)
         self.stats.size_bytes = sum(_size(path) for path in files)
         for path in files:
             known = sealed.get(path.name)
@@ -145,7 +145,7 @@ class Segments:
                 if lines or pauses:
                     yield lines
 
-    def _report_missing(self, files: Sequence[Path], sealed: dict[str, SegmentSealed]) -> None:
+    def report_missing(self, files: Sequence[Path], sealed: dict[str, SegmentSealed]) -> None:
         """Report sealed segments that are missing, and files named like segments that are not."""
         present = {path.name for path in files}
         for named in Path(self.path).glob(f"*{SUFFIX}"):
