@@ -12,7 +12,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EINVAL, ELOOP, EMLINK
-from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -59,13 +58,6 @@ class OwnFolder:
         """Check that the file `name` may be written, or does not exist."""
         with suppress(FileNotFoundError), self.inside(Path(name).parent) as folder:
             _check(Path(name).name, folder)
-
-    def check_tree(self, pattern: str) -> None:
-        """Check that nothing in the folders that match `pattern` is a link, nor one of them."""
-        for top in self.path.glob(pattern):
-            for each in chain((top,), top.rglob("*")):
-                if each.is_symlink():
-                    raise OSError(ELOOP, _LINK, str(each))
 
     def descriptor(self, name: str, flags: int) -> int:
         """Return the file `name`, open; its folders are created if it may be."""

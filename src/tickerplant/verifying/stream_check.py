@@ -43,8 +43,6 @@ class WalkState(Struct):
     max_listed: int
     """Maximum number of gaps, outages and book breaks to list of each stream."""
     outages: OutageLog
-    follows_books: bool = True
-    """Whether to find for how long books are known."""
     file_index: int = 0
     line_number: int = 0
     """Number of the line, in its file, that is being looked at closely."""
@@ -397,6 +395,6 @@ def stream_check_of(stream: str, state: WalkState) -> StreamCheck:
             reader,
             state,
             cursor(),
-            has_book=state.follows_books and book_of_diffs(stream) is not None,
+            has_book=book_of_diffs(stream) is not None,
         )
     return IdCheck(stream, reader, state, cursor())

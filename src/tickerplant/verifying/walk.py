@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from tickerplant.archive.outage_log import OutageLog
 from tickerplant.archive.snapshots import only_book
@@ -62,15 +61,6 @@ Progress = Callable[[int], bool]
 _snapshot = msgspec.json.Decoder(SequencedSnapshot).decode
 
 
-class Part(Struct, frozen=True, kw_only=True):
-    """A part of a recording, of which only the messages are checked, not the files."""
-
-    start_ns: int
-    end_ns: int
-    """Exclusive."""
-    has_stream: Callable[[str], bool]
-
-
 class Walk:
     """The walk through a recording.
 
@@ -81,7 +71,6 @@ class Walk:
         max_streams: Maximum number of streams to check; the messages of further ones are counted as
             unknown.
         max_places: Maximum number of invalid numbers whose places are looked up.
-        part: What of the recording is walked; None for all of it.
 
     Raises:
         RecordingError: there is nothing at a path, or no recording.
@@ -95,9 +84,7 @@ class Walk:
         *,
         max_streams: int = MAX_STREAMS,
         max_places: int = MAX_PLACES,
-        part: Part | None = None,
     ) -> None:
-        self._part = part
         self._max_streams = max_streams
         self._max_places = max_places
         self.found = RecordingFinding(paths=list(paths))
@@ -110,7 +97,7 @@ class Walk:
             if isinstance(each, Capture)
         ]
         self._wanted = frozenset(streams)
-        self._state = WalkState(files, max_listed, OutageLog(None), follows_books=part is None)
+        self._state = WalkState(files, max_listed, OutageLog(None))
         self._checks: dict[str, StreamCheck] = {}
         """By stream."""
         self._routes: dict[
@@ -173,17 +160,6 @@ class Walk:
     # The messages
 
     def _lines(self) -> Iterator[tuple[int, list[Line]]]:
-        part = self._part
-        if part is not None:
-            for index, lines in merge(self._files, part.start_ns):
-                kept = lines
-                if lines[-1][0] >= part.end_ns:
-                    kept = [line for line in lines if line[0] < part.end_ns]
-                if kept:
-                    yield index, kept
-                if kept is not lines:
-                    return
-            return
         if self._folder is None:
             yield from merge([self._numbers.of(at, file) for at, file in enumerate(self._files)])
             return
@@ -200,8 +176,7 @@ class Walk:
         present = folder.files()
         manifest = folder.manifest()
         self._state.outages = OutageLog(manifest)
-        if self._part is None:
-            self._segments = SegmentCheck(folder, manifest, present, self._checks, self._damage_log)
+        self._segments = SegmentCheck(folder, manifest, present, self._checks, self._damage_log)
         self.found.segments = len(folder.files())
         self.found.dropped = self._state.outages.dropped
         self.found.drop_reasons = list(self._state.outages.drop_reasons)
@@ -329,10 +304,7 @@ class Walk:
         """Return the check of a new stream; None if there are too many."""
         if len(self._checks) >= self._max_streams:
             return None
-        part = self._part
-        is_wanted = (not self._wanted or stream in self._wanted) and (
-            part is None or part.has_stream(stream)
-        )
+        is_wanted = not self._wanted or stream in self._wanted
         new = stream_check_of if is_wanted else UncheckedStream
         check = new(stream, self._state)
         check.found.first_ns = received_ns
