@@ -13,9 +13,12 @@ from stage import BTCUSDT, START_MS, trade
 from tickerplant.events import Trade
 from tickerplant.market.bar_arrays import NO_BARS, combine, rows_of
 from tickerplant.market.bars import CLOSE, COUNT, OPEN_TIME, VOLUME, Bars
+from tickerplant.market.candle_texts import CandleTexts
+from tickerplant.market.candle_window import CandleWindow
 from tickerplant.market.candles import Candles
 from tickerplant.market.interval import INTERVALS, close_time, next_open_time, open_time
 from tickerplant.market.minutes import RETAINED_MINUTES, Minutes
+from tickerplant.queries.klines import PRICE_FORM
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 EVERYTHING = 1 << 30
@@ -294,6 +297,9 @@ def test_short_candles_end_before_the_minutes_that_are_gone_or_begin_after_them(
     assert candles.rows("15m", before[9][OPEN_TIME], None, EVERYTHING).tolist() == before[9:]
     for start_ms, limit in ((None, EVERYTHING), (kept_ms, 5), (history.ends_ms, 5)):
         assert candles.rows("15m", start_ms, None, limit)[0, OPEN_TIME] == kept_ms
+    texts, asked = CandleTexts(), CandleWindow("15m", before[9][OPEN_TIME], None, 5)
+    assert len(texts.page(candles, CandleWindow("15m", None, None, 1500), PRICE_FORM)) > 9_000
+    assert texts.page(candles, asked, PRICE_FORM) == CandleTexts().page(candles, asked, PRICE_FORM)
 
 
 @given(

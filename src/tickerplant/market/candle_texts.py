@@ -128,7 +128,8 @@ class CandleTexts:
             ended = candles.rows(interval, None, open_ms - 1, wanted)
             series = _Series(interval, form, candles.generation(interval))
             series.append(ended)
-            series.is_whole = len(ended) < wanted
+            is_first = not len(ended) or ended[0, OPEN_TIME] <= candles.begins_ms(interval)
+            series.is_whole = len(ended) < wanted and is_first
         if series is not None and series.texts:
             self._series[candles, interval] = series
             self.size_bytes += series.size_bytes

@@ -48,10 +48,10 @@ class Candles:
         """The open time of the current minute."""
         return self._minutes.open_time_ms
 
-    @property
-    def begins_ms(self) -> int:
-        """Open time of the first bar."""
-        return self.live_ms(HOUR_MS) if self._history is None else self._history.begins_ms
+    def begins_ms(self, interval: str = "1h") -> int:
+        """Return the open time of the first bar that candles of `interval` are made of."""
+        history = self._history
+        return self.live_ms(_bars_ms(interval)) if history is None else history.begins_ms
 
     def generation(self, interval: str) -> tuple[int, int]:
         """Return a mark that changes when candles of `interval` that had ended change or are gone."""

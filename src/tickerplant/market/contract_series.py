@@ -111,7 +111,7 @@ class ContractSeries:
     def begins_ms(self) -> int:
         """Open time of the first minute."""
         first = self.stretches[0]
-        return max(first.from_ms, first.contract.candles.begins_ms)
+        return max(first.from_ms, first.contract.candles.begins_ms())
 
     @property
     def ends_ms(self) -> int:
