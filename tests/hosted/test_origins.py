@@ -139,7 +139,7 @@ def test_the_synchronous_simulation_does_the_same_and_dies_with_one_clear_error(
         trades = market.stream(Trade.of("BTCUSDT"), on_notice=print)
         assert next(trades).symbol == "BTCUSDT"
         assert market.clock.pause().is_paused
-        child = market._market._process.child  # type: ignore[attr-defined]
+        child = market._inner._process.child  # type: ignore[attr-defined]
         os.kill(child.pid, 9)
         with pytest.raises(UpstreamError, match="ended unexpectedly"):
             list(trades)

@@ -330,7 +330,7 @@ async def test_the_server_ends_with_a_program_that_is_killed(number: int) -> Non
         "import tickerplant.blocking, sys, time\n"
         f"market = tickerplant.blocking.replay({tape()!r})\n"
         "market.stream('btcusdt@trade')\n"
-        "print(market._market._process.child.pid, flush=True)\n"
+        "print(market._inner._process.child.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     with subprocess.Popen(  # noqa: S603, ASYNC220  # a program of this test

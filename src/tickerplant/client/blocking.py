@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from msgspec import structs
 
@@ -17,7 +16,7 @@ from tickerplant.client import books as asynchronous_books
 from tickerplant.client import market as asynchronous
 from tickerplant.client import subscription as consumers
 from tickerplant.client.blocking_books import Books, ThreadedViews
-from tickerplant.client.loop_thread import LoopThread, OverError
+from tickerplant.client.loop_thread import LoopThread, OverError, waited
 from tickerplant.client.market import QUEUE_SIZE
 from tickerplant.client.subscription import BATCH, check_callback, check_max_items, streams_text
 from tickerplant.client.timeouts import check_timeout, within
@@ -35,7 +34,6 @@ from tickerplant.venue import VenueName
 __all__ = ["Books", "Listener", "Market", "Subscription", "connect"]
 
 M = TypeVar("M", bound=Message)
-P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -72,24 +70,11 @@ def connect(
     )
 
 
-def _waited(
-    asked: Callable[Concatenate[asynchronous.Market, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Market, P], T]:
-    """Return the method that waits for one of an asynchronous market."""
-
-    @wraps(asked)
-    def method(self: Market, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._thread.wait(asked(self._market, *args, **kwargs))
-
-    method.__doc__ = (asked.__doc__ or "").replace("await ", "")
-    return method
-
-
 class Market:
     """A synchronous `tickerplant.Market`.  Thread-safe."""
 
     def __init__(self, market: asynchronous.Market) -> None:
-        self._market = market
+        self._inner = market
         self._thread = LoopThread(market, "the market is closed; call `connect` again")
         self._was_entered = False
 
@@ -101,16 +86,16 @@ class Market:
     @property
     def venue(self) -> VenueName:
         """The venue, `usdm` or `coinm`."""
-        return self._market.venue
+        return self._inner.venue
 
     @property
     def counters(self) -> FeedCounters:
         """Counts over all streams and connections."""
-        return self._thread.call(lambda: self._market.counters)
+        return self._thread.call(lambda: self._inner.counters)
 
     def is_delivered(self, name: str) -> bool:
         """Whether the stream `name` is subscribed to and delivered to all its consumers."""
-        return self._thread.call(lambda: self._market.is_delivered(name))
+        return self._thread.call(lambda: self._inner.is_delivered(name))
 
     @overload
     def stream(
@@ -193,7 +178,7 @@ class Market:
             check_callback("on_notice", on_notice)
 
         async def subscribe() -> consumers.Subscription[Any]:
-            return self._market.stream(
+            return self._inner.stream(
                 *names,
                 history=history,
                 backfill=backfill,
@@ -275,7 +260,7 @@ class Market:
         """
 
         async def listen() -> consumers.Listener:
-            return self._market.on(
+            return self._inner.on(
                 *names, callback=callback, on_notice=on_notice, history=history, backfill=backfill
             )
 
@@ -305,17 +290,17 @@ class Market:
         called = None if on_update is None else views.callback(on_update)
 
         async def keep() -> asynchronous_books.Books:
-            return self._market.books(*symbols, speed=speed, limit=limit, on_update=called)
+            return self._inner.books(*symbols, speed=speed, limit=limit, on_update=called)
 
         return Books(self._thread.wait(keep()), views)
 
-    ask = _waited(asynchronous.Market.ask)
-    fetch_candles = _waited(asynchronous.Market.fetch_candles)
-    fetch_depth = _waited(asynchronous.Market.fetch_depth)
-    fetch_trades = _waited(asynchronous.Market.fetch_trades)
-    fetch_aggregate_trades = _waited(asynchronous.Market.fetch_aggregate_trades)
-    fetch_funding_rates = _waited(asynchronous.Market.fetch_funding_rates)
-    fetch_instruments = _waited(asynchronous.Market.fetch_instruments)
+    ask = waited(asynchronous.Market.ask)
+    fetch_candles = waited(asynchronous.Market.fetch_candles)
+    fetch_depth = waited(asynchronous.Market.fetch_depth)
+    fetch_trades = waited(asynchronous.Market.fetch_trades)
+    fetch_aggregate_trades = waited(asynchronous.Market.fetch_aggregate_trades)
+    fetch_funding_rates = waited(asynchronous.Market.fetch_funding_rates)
+    fetch_instruments = waited(asynchronous.Market.fetch_instruments)
 
     def close(self) -> None:
         """Close the connections and end the thread.  Messages already queued can still be read.
@@ -328,7 +313,7 @@ class Market:
         self._thread.end()
 
     def __repr__(self) -> str:
-        return f"<blocking.{repr(self._market)[1:]}"
+        return f"<blocking.{repr(self._inner)[1:]}"
 
     def __enter__(self) -> Self:
         if self._was_entered or self._thread.is_over:
@@ -578,30 +563,20 @@ class Listener:
         self.names = listener.names
         """The streams."""
         self._thread = thread
-        self._listener = listener
+        self._inner = listener
 
     @property
     def is_done(self) -> bool:
         """Whether it is closed and any exception from a callback has been reported."""
-        return self._listener.is_done
+        return self._inner.is_done
 
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until it is closed; re-raise an exception of the callback.
-
-        Args:
-            timeout_s: How long to wait; None waits indefinitely.
-
-        Raises:
-            ConfigError: `timeout_s` is invalid.
-            TimeoutError: it is not closed in time; it goes on.
-        """
-        self._thread.wait(self._listener.wait(timeout_s))
+    wait = waited(consumers.Listener.wait)
 
     def close(self) -> None:
         """Unsubscribe; the callback is no longer called."""
         if self._thread.is_running:
             with suppress(OverError):
-                self._thread.call(self._listener.close)
+                self._thread.call(self._inner.close)
 
     def __repr__(self) -> str:
-        return f"<blocking.{repr(self._listener)[1:]}"
+        return f"<blocking.{repr(self._inner)[1:]}"

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from tickerplant.client import books as asynchronous
-from tickerplant.client.loop_thread import LoopThread, OverError
+from tickerplant.client.loop_thread import LoopThread, OverError, called, waited
 from tickerplant.client.subscription import streams_text
 from tickerplant.client.timeouts import check_timeout, within
-from tickerplant.feed.audit import AuditResult
-from tickerplant.feed.order_book import BookSnapshot, BookState, OrderBook
+from tickerplant.feed.order_book import BookSnapshot, OrderBook
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 from tickerplant.raw_events import RawLevel
+
+
+def _read(attribute: Any) -> Any:
+    """Return the property that reads one of `_inner` in the loop of `_thread`."""
+    name = attribute.fget.__name__
+    return property(
+        lambda self: self._thread.call(lambda: getattr(self._inner, name)), doc=attribute.__doc__
+    )
 
 
 class ThreadedBook(OrderBook):
@@ -24,74 +31,43 @@ class ThreadedBook(OrderBook):
     Each attribute and method reads one state of it; `copy` returns all of one state.
     """
 
-    __slots__ = ("_book", "_thread")
+    __slots__ = ("_inner", "_thread")
 
     def __init__(self, thread: LoopThread, book: OrderBook) -> None:
         self._thread = thread
-        self._book = book
+        self._inner = book
 
     def is_of(self, book: OrderBook) -> bool:
         """Whether it reads `book`."""
-        return self._book is book
+        return self._inner is book
 
     @property
     def symbol(self) -> str:
         """The symbol, in capitals."""
-        return self._book.symbol
+        return self._inner.symbol
 
-    @property
-    def state(self) -> BookState:
-        """How far the book can be trusted: `live`, `syncing` or `stale`."""
-        return self._thread.call(lambda: self._book.state)
-
-    @property
-    def reason(self) -> str:
-        """Why the book is not live, for people; empty while it is."""
-        return self._thread.call(lambda: self._book.reason)
-
-    @property
-    def update_id(self) -> int:
-        """The id of the last update in it; 0 before the first snapshot."""
-        return self._thread.call(lambda: self._book.update_id)
-
-    @property
-    def event_time_ms(self) -> int:
-        """When the exchange sent the last update in it; 0 before the first snapshot."""
-        return self._thread.call(lambda: self._book.event_time_ms)
-
-    @property
-    def transaction_time_ms(self) -> int:
-        """When the book last changed at the exchange; 0 before the first snapshot."""
-        return self._thread.call(lambda: self._book.transaction_time_ms)
-
-    @property
-    def age_ms(self) -> int | None:
-        """How long ago its last update was received; None before the first snapshot."""
-        return self._thread.call(lambda: self._book.age_ms)
-
-    @property
-    def lowest_known_bid(self) -> str | None:
-        """The lowest price down to which bids are known; None if all of them are."""
-        return self._thread.call(lambda: self._book.lowest_known_bid)
-
-    @property
-    def highest_known_ask(self) -> str | None:
-        """The highest price up to which asks are known; None if all of them are."""
-        return self._thread.call(lambda: self._book.highest_known_ask)
+    state = _read(OrderBook.state)
+    reason = _read(OrderBook.reason)
+    update_id = _read(OrderBook.update_id)
+    event_time_ms = _read(OrderBook.event_time_ms)
+    transaction_time_ms = _read(OrderBook.transaction_time_ms)
+    age_ms = _read(OrderBook.age_ms)
+    lowest_known_bid = _read(OrderBook.lowest_known_bid)
+    highest_known_ask = _read(OrderBook.highest_known_ask)
 
     def copy(self) -> BookSnapshot:
         """Return the book with all its known levels, all of one state."""
-        return self._thread.call(self._book.copy)
+        return self._thread.call(self._inner.copy)
 
     def _best(self) -> tuple[RawLevel | None, RawLevel | None]:
-        return self._thread.call(lambda: (self._book.best_bid, self._book.best_ask))
+        return self._thread.call(lambda: (self._inner.best_bid, self._inner.best_ask))
 
     def _top(self, side: Literal["bids", "asks"], count: int) -> Sequence[RawLevel]:
-        read = self._book.bids if side == "bids" else self._book.asks
+        read = self._inner.bids if side == "bids" else self._inner.asks
         return self._thread.call(lambda: read(count))
 
     def __repr__(self) -> str:
-        return self._thread.call(lambda: repr(self._book))
+        return self._thread.call(lambda: repr(self._inner))
 
 
 class ThreadedViews:
@@ -172,50 +148,39 @@ class Books(Mapping[str, OrderBook]):
     """
 
     def __init__(self, books: asynchronous.Books, views: ThreadedViews) -> None:
-        self._books = books
+        self._inner = books
         self._views = views
         self._thread = views.thread
 
-    def add(self, *symbols: str) -> None:
-        """Maintain the books of `symbols` too; existing ones stay as they are.
-
-        Raises:
-            ConfigError: A symbol is invalid.
-            RuntimeError: The books are closed.
-        """
-        self._thread.call(lambda: self._books.add(*symbols))
-
-    def remove(self, *symbols: str) -> None:
-        """Stop maintaining the books of `symbols`; references to them become `stale`."""
-        self._thread.call(lambda: self._books.remove(*symbols))
-
+    add = called(asynchronous.Books.add)
+    remove = called(asynchronous.Books.remove)
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
     def __getitem__(self, symbol: str) -> OrderBook:
-        return self._views.of(self._thread.call(lambda: self._books[symbol]))
+        return self._views.of(self._thread.call(lambda: self._inner[symbol]))
 
     def __contains__(self, symbol: object) -> bool:
-        return self._thread.call(lambda: symbol in self._books)
+        return self._thread.call(lambda: symbol in self._inner)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._thread.call(lambda: tuple(self._books)))
+        return iter(self._thread.call(lambda: tuple(self._inner)))
 
     def __len__(self) -> int:
-        return self._thread.call(lambda: len(self._books))
+        return self._thread.call(lambda: len(self._inner))
 
     def __repr__(self) -> str:
-        return self._thread.call(lambda: repr(self._books))
+        return self._thread.call(lambda: repr(self._inner))
 
     @property
     def live(self) -> frozenset[str]:
         """The symbols whose books are in sync."""
-        return self._thread.call(lambda: self._books.live)
+        return self._thread.call(lambda: self._inner.live)
 
     @property
     def is_done(self) -> bool:
         """Whether they are closed, and what the callback raised, if anything, was raised again."""
-        return self._thread.call(lambda: self._books.is_done)
+        return self._thread.call(lambda: self._inner.is_done)
 
     def changes(
         self, *, live_only: bool = False, timeout_s: float | None = None
@@ -243,48 +208,17 @@ class Books(Mapping[str, OrderBook]):
                 may become live, a refused one stops nothing: its `reason` says why.
         """
         check_timeout(timeout_s)
-        changes = self._thread.call(lambda: self._books.changes(live_only=live_only))
-        return BookChanges(self._books, changes, self._views, timeout_s)
+        changes = self._thread.call(lambda: self._inner.changes(live_only=live_only))
+        return BookChanges(self._inner, changes, self._views, timeout_s)
 
-    def wait_until_live(self, timeout_s: float | None = 30.0) -> None:
-        """Wait until every book is live.  A book may go stale again at any time.
-
-        Exceptions from the callback are raised here too.
-
-        Args:
-            timeout_s: How long to wait; None waits indefinitely.
-
-        Raises:
-            ConfigError: `timeout_s` is invalid, or the server does not know a symbol.
-            TimeoutError: Some books did not become live in time; the message names them and says
-                why.
-            RequestError: The server refuses the snapshot of a book, for example of a symbol that it
-                does not list; the message names the most similar one.  `remove` it or wait again;
-                the snapshot is retried with increasing delays.
-            RuntimeError: The books are closed.
-        """
-        self._thread.wait(self._books.wait_until_live(timeout_s))
-
-    def audit(self, symbol: str) -> AuditResult:
-        """Compare the book of `symbol` with a fresh snapshot, level by level.
-
-        The comparison is skipped if the book is closed, removed or rebuilt before it ends.
-        Exceptions from the callback are raised here too.
-
-            assert books.audit("BTCUSDT").score == 1.0
-
-        Raises:
-            KeyError: There is no book of `symbol`.
-            RequestError: The server refuses the snapshot.
-            UpstreamError: The server cannot be reached.
-        """
-        return self._thread.wait(self._books.audit(symbol))
+    wait_until_live = waited(asynchronous.Books.wait_until_live)
+    audit = waited(asynchronous.Books.audit)
 
     def close(self) -> None:
         """Unsubscribe.  The books keep their levels but are `stale`; iterators end."""
         if self._thread.is_running:
             with suppress(OverError):
-                self._thread.call(self._books.close)
+                self._thread.call(self._inner.close)
 
     def __enter__(self) -> Self:
         return self
@@ -296,4 +230,4 @@ class Books(Mapping[str, OrderBook]):
         trace: TracebackType | None,
     ) -> None:
         with suppress(OverError):
-            self._thread.wait(self._books.__aexit__(kind, error, trace))
+            self._thread.wait(self._inner.__aexit__(kind, error, trace))

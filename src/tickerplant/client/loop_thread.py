@@ -9,12 +9,14 @@ from asyncio import Runner, SelectorEventLoop
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import wraps
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from tickerplant.client.lockstep import reading_thread
 from tickerplant.originals import Original, Owner
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -194,3 +196,28 @@ class LoopThread:
         self._loop = asyncio.get_running_loop()
         self._begun.set_result(None)
         await self._ending.wait()
+
+
+def waited(
+    asked: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Any, P], T]:
+    """Return the method that waits for a coroutine of `_inner`, an object of the loop of `_thread`."""
+
+    @wraps(asked)
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        thread: LoopThread = self._thread
+        return thread.wait(asked(self._inner, *args, **kwargs))
+
+    method.__doc__ = (asked.__doc__ or "").replace("await ", "")
+    return method
+
+
+def called(asked: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Return the method that calls one of `_inner` in the loop of `_thread`."""
+
+    @wraps(asked)
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        thread: LoopThread = self._thread
+        return thread.call(lambda: asked(self._inner, *args, **kwargs))
+
+    return method
