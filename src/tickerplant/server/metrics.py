@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -17,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from tickerplant.faults.board import FaultBoard
 from tickerplant.logs import Complaints
-from tickerplant.market.market import Market
+from tickerplant.market.markets import Markets
 from tickerplant.plant import Plant
 from tickerplant.protocol.close_reasons import SLOW_CONSUMER, STALLED
 from tickerplant.protocol.rate_limiter import RateLimiter
@@ -32,8 +33,158 @@ if TYPE_CHECKING:  # loads cryptography, only where TLS is served
     from tickerplant.server.certificate import ServedCertificate
 
 PREFIX = "tickerplant_"
+Numbers: TypeAlias = Mapping[str, float | Mapping[Any, float]]
+"""The numbers of families by name; of one with labels, numbers by the values of these."""
 MAX_SAMPLES = 1_000
 """Most samples of the source that are printed: it must not label by what clients request."""
+
+
+class Row(Struct, frozen=True):
+    """A family of metrics."""
+
+    name: str
+    """Without the prefix of the program and, of a counter, without `_total`."""
+    type: Literal["counter", "gauge"]
+    doc: str
+    labels: tuple[str, ...] = ()
+
+
+PORT_ROWS = (
+    Row("connections_open", "gauge", "WebSocket connections open now."),
+    Row("connections_opened", "counter", "WebSocket connections opened."),
+    Row("connections_closed", "counter", "WebSocket connections ended, by reason.", ("reason",)),
+    Row(
+        "connections_turned_away",
+        "counter",
+        "Connections rejected before their first request, by reason.",
+        ("reason",),
+    ),
+    Row(
+        "accept_pauses",
+        "counter",
+        "Times the system had no socket for a connection, and accepting paused.",
+    ),
+    Row(
+        "handshakes_refused", "counter", "WebSocket handshakes refused, by HTTP status.", ("code",)
+    ),
+    Row(
+        "upstream_lost",
+        "gauge",
+        "1 while stream handshakes are refused because the upstream is lost.",
+    ),
+    Row(
+        "slow_consumers",
+        "counter",
+        "Connections closed because they read too slowly or not at all.",
+    ),
+    Row(
+        "unsent_bytes",
+        "gauge",
+        "Bytes written to WebSocket connections that the network has not taken.",
+    ),
+    Row("messages_sent", "counter", "Stream messages sent."),
+    Row("sent_bytes", "counter", "Bytes of stream frames sent."),
+    Row(
+        "writes",
+        "counter",
+        "Writes of stream messages to connections, each of all messages that waited.",
+    ),
+    Row("channels", "gauge", "Streams with at least one subscriber."),
+    Row(
+        "subscriptions", "gauge", "Stream subscriptions of open connections, silent ones included."
+    ),
+    Row(
+        "connections_by_delivery",
+        "gauge",
+        "Open stream connections, by what happens to their messages while the client is behind.",
+        ("delivery",),
+    ),
+    Row(
+        "connections_held",
+        "gauge",
+        "Connections whose messages wait, because the client is behind.",
+    ),
+    Row("backlog_bytes", "gauge", "Messages that wait for such connections, in bytes."),
+    Row(
+        "messages_conflated",
+        "counter",
+        "Messages that were replaced by a later one or merged into it before they were sent.",
+    ),
+    Row(
+        "messages_dropped",
+        "counter",
+        "Messages that were dropped because too many waited for a connection.",
+    ),
+    Row(
+        "silent_subscriptions",
+        "counter",
+        "Subscriptions on which nothing is delivered, by reason.",
+        ("reason",),
+    ),
+    Row(
+        "control_messages", "counter", "Requests on WebSocket connections, by method.", ("method",)
+    ),
+    Row("control_errors", "counter", "Error replies on WebSocket connections, by code.", ("code",)),
+    Row("pings_sent", "counter", "Pings sent."),
+    Row("pongs_received", "counter", "Pongs received."),
+    Row("http_requests", "counter", "HTTP requests answered.", ("path", "method", "code")),
+    Row(
+        "http_compressed",
+        "counter",
+        "HTTP responses sent as gzip; made: compressed for the request, kept: before it; evicted: "
+        "those that were kept and made room for others.",
+        ("outcome",),
+    ),
+    Row("http_malformed", "counter", "HTTP requests that could not be parsed."),
+    Row(
+        "http_timeouts",
+        "counter",
+        "HTTP connections closed because a head or body was late, a response was not read, or idle.",
+        ("what",),
+    ),
+)
+"""What is counted for each port, with the label `venue`."""
+PROCESS_ROWS = (
+    Row(
+        "connections_behind",
+        "gauge",
+        "WebSocket connections for which data waited when they were last checked.",
+    ),
+    Row("flushes", "counter", "Writes of all messages that wait, long ones in slices."),
+    Row("flushes_continued", "counter", "Flushes that continued one that had taken its slice."),
+    Row(
+        "flushes_rested",
+        "counter",
+        "Flushes that waited longer than the turn of the loop because writing took most of the core.",
+    ),
+    Row("flush_seconds", "counter", "Time that flushes took."),
+    Row(
+        "flush_interval_seconds",
+        "gauge",
+        "How long the last flush waited beyond the turn of the loop; 0 while flushes are cheap.",
+    ),
+    Row("faults", "counter", "Faults injected on demand, by fault.", ("fault",)),
+    Row(
+        "fault_overflows",
+        "counter",
+        "How often a fault did less than it says, because a bound was reached, by fault.",
+        ("fault",),
+    ),
+    Row("fault_rules", "gauge", "Rules of faults on demand, by state.", ("state",)),
+    Row("complaints", "counter", "Problems by kind; the first of each kind is logged.", ("kind",)),
+    Row(
+        "certificate_expiry_seconds",
+        "gauge",
+        "Until when the certificate of the ports is valid, seconds since 1970.",
+    ),
+    Row(
+        "certificate_reads",
+        "counter",
+        "Times the certificate was read again; failed: it could not be used, and the old one stays.",
+        ("outcome",),
+    ),
+)
+"""What is counted for all ports of a process."""
 
 
 class PortsCollector(Collector):
@@ -55,278 +206,161 @@ class PortsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
-        yield from self._connections()
-        yield from self._deliveries()
-        yield from self._flushes()
-        yield from self._conversations()
-        yield from self._requests()
-        yield from self._problems()
-        yield from self._certificates()
-
-    def _certificates(self) -> Iterator[Metric]:
-        """Yield the families of TLS, which have no samples without it."""
-        expiry = GaugeMetricFamily(
-            PREFIX + "certificate_expiry_seconds",
-            "Until when the certificate of the ports is valid, seconds since 1970.",
-            labels=[],
-        )
-        reads = CounterMetricFamily(
-            PREFIX + "certificate_reads",
-            "Times the certificate was read again; failed: it could not be used, and the old one stays.",
-            labels=["outcome"],
-        )
-        if (served := self._certificate) is not None:
-            expiry.add_metric([], served.expires_s)
-            reads.add_metric(["used"], served.reloads)
-            reads.add_metric(["failed"], served.failures)
-        yield expiry
-        yield reads
-
-    def _connections(self) -> Iterator[Metric]:
-        yield _gauge(
-            "connections_open",
-            "WebSocket connections open now.",
-            {each.venue.name: len(each.connections) for each in self.endpoints},
-        )
-        yield _count(
-            "connections_opened",
-            "WebSocket connections opened.",
-            {each.venue.name: each.counters.opened for each in self.endpoints},
-        )
-        yield _counts(
-            "connections_closed",
-            "WebSocket connections ended, by reason.",
-            "reason",
-            {each.venue.name: each.counters.closed for each in self.endpoints},
-        )
-        yield _counts(
-            "connections_turned_away",
-            "Connections rejected before their first request, by reason.",
-            "reason",
-            {each.venue.name: each.counters.turned_away for each in self.endpoints},
-        )
-        yield _count(
-            "accept_pauses",
-            "Times the system had no socket for a connection, and accepting paused.",
-            {each.venue.name: each.counters.accept_pauses for each in self.endpoints},
-        )
-        yield _counts(
-            "handshakes_refused",
-            "WebSocket handshakes refused, by HTTP status.",
-            "code",
-            {each.venue.name: each.counters.refused for each in self.endpoints},
-        )
-        yield _gauge(
-            "upstream_lost",
-            "1 while stream handshakes are refused because the upstream is lost.",
-            {each.venue.name: each.outage is not None for each in self.endpoints},
-        )
-        yield _count(
-            "slow_consumers",
-            "Connections closed because they read too slowly or not at all.",
-            {
-                each.venue.name: each.counters.closed[SLOW_CONSUMER.name]
-                + each.counters.closed[STALLED.name]
-                for each in self.endpoints
-            },
-        )
-        yield GaugeMetricFamily(
-            PREFIX + "connections_behind",
-            "WebSocket connections for which data waited when they were last checked.",
-            value=sum(each.behind_count for each in {each.congestion for each in self.endpoints}),
-        )
-        yield _gauge(
-            "unsent_bytes",
-            "Bytes written to WebSocket connections that the network has not taken.",
-            {
-                each.venue.name: sum(connection.unsent_bytes for connection in each.connections)
-                for each in self.endpoints
-            },
-        )
-
-    def _deliveries(self) -> Iterator[Metric]:
-        hubs = {each.venue.name: each.hub for each in self.endpoints}
-        yield _count(
-            "messages_sent",
-            "Stream messages sent.",
-            {name: hub.messages_sent for name, hub in hubs.items()},
-        )
-        yield _count(
-            "sent_bytes",
-            "Bytes of stream frames sent.",
-            {name: hub.bytes_sent for name, hub in hubs.items()},
-        )
-        yield _count(
-            "writes",
-            "Writes of stream messages to connections, each of all messages that waited.",
-            {name: hub.writes for name, hub in hubs.items()},
-        )
-        yield _gauge(
-            "channels",
-            "Streams with at least one subscriber.",
-            {name: len(hub.channels) for name, hub in hubs.items()},
-        )
-        yield _gauge(
-            "subscriptions",
-            "Stream subscriptions of open connections, silent ones included.",
-            {each.venue.name: each.subscription_count for each in self.endpoints},
-        )
-        yield from self._policies()
-        yield _counts(
-            "silent_subscriptions",
-            "Subscriptions on which nothing is delivered, by reason.",
-            "reason",
-            {name: hub.silent for name, hub in hubs.items()},
-        )
-
-    def _policies(self) -> Iterator[Metric]:
-        yield _gauges(
-            "connections_by_delivery",
-            "Open stream connections, by what happens to their messages while the client is behind.",
-            "delivery",
-            {each.venue.name: each.policy_counts for each in self.endpoints},
-        )
-        hubs = {each.venue.name: each.hub for each in self.endpoints}
-        yield _gauge(
-            "connections_held",
-            "Connections whose messages wait, because the client is behind.",
-            {
-                name: sum(each.is_held for each in hub.backlogs.values())
-                for name, hub in hubs.items()
-            },
-        )
-        yield _gauge(
-            "backlog_bytes",
-            "Messages that wait for such connections, in bytes.",
-            {
-                name: sum(each.size_bytes for each in hub.backlogs.values())
-                for name, hub in hubs.items()
-            },
-        )
-        yield _count(
-            "messages_conflated",
-            "Messages that were replaced by a later one or merged into it before they were sent.",
-            {name: hub.delivery_counters.conflated for name, hub in hubs.items()},
-        )
-        yield _count(
-            "messages_dropped",
-            "Messages that were dropped because too many waited for a connection.",
-            {name: hub.delivery_counters.dropped for name, hub in hubs.items()},
-        )
-
-    def _flushes(self) -> Iterator[Metric]:
-        flusher = self._flusher
-        yield _total(
-            "flushes", "Writes of all messages that wait, long ones in slices.", flusher.flushes
-        )
-        yield _total(
-            "flushes_continued",
-            "Flushes that continued one that had taken its slice.",
-            flusher.continued,
-        )
-        yield _total(
-            "flushes_rested",
-            "Flushes that waited longer than the turn of the loop because writing took most of the "
-            "core.",
-            flusher.rested,
-        )
+        ports = {(each.venue.name,): _of_port(each) for each in self.endpoints}
+        yield from _families(PORT_ROWS, ports, "venue")
         yield _histogram(
             "publish_to_write_seconds",
             "Time from the publication of a message to its last write, one count for a group of "
             "writes; messages that wait for a slow client are not counted.",
-            flusher.publish_to_write,
+            self._flusher.publish_to_write,
         )
-        yield _total("flush_seconds", "Time that flushes took.", flusher.busy_s)
-        yield GaugeMetricFamily(
-            PREFIX + "flush_interval_seconds",
-            "How long the last flush waited beyond the turn of the loop; 0 while flushes are cheap.",
-            value=flusher.rest_s,
-        )
+        yield from _families(PROCESS_ROWS, {(): self._of_process()})
 
-    def _conversations(self) -> Iterator[Metric]:
-        sessions = {each.venue.name: each.session_counters for each in self.endpoints}
-        yield _counts(
-            "control_messages",
-            "Requests on WebSocket connections, by method.",
-            "method",
-            {name: counters.methods for name, counters in sessions.items()},
-        )
-        yield _counts(
-            "control_errors",
-            "Error replies on WebSocket connections, by code.",
-            "code",
-            {name: counters.errors for name, counters in sessions.items()},
-        )
-        yield _count(
-            "pings_sent",
-            "Pings sent.",
-            {name: counters.pings_sent for name, counters in sessions.items()},
-        )
-        yield _count(
-            "pongs_received",
-            "Pongs received.",
-            {name: counters.pongs_received for name, counters in sessions.items()},
-        )
+    def _of_process(self) -> Numbers:
+        flusher, board, served = self._flusher, self._board, self._certificate
+        congestions = {each.congestion for each in self.endpoints}
+        kinds = dict.fromkeys((*(on.rule.row.name for on in board), *board.counts))
+        states = ("waiting", "on")
+        return {
+            "connections_behind": sum(each.behind_count for each in congestions),
+            "flushes": flusher.flushes,
+            "flushes_continued": flusher.continued,
+            "flushes_rested": flusher.rested,
+            "flush_seconds": flusher.busy_s,
+            "flush_interval_seconds": flusher.rest_s,
+            "faults": {name: board.counts[name] for name in kinds},
+            "fault_overflows": {name: board.overflows[name] for name in kinds},
+            "fault_rules": {state: sum(on.state == state for on in board) for state in states},
+            "complaints": self._complaints.counts,
+            "certificate_expiry_seconds": served.expires_s if served else {},
+            "certificate_reads": {"used": served.reloads, "failed": served.failures}
+            if served
+            else {},
+        }
 
-    def _requests(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            PREFIX + "http_requests",
-            "HTTP requests answered.",
-            labels=("venue", "path", "method", "code"),
-        )
-        for each in self.endpoints:
-            for (path, method, status), number in each.counters.requests.items():
-                requests.add_metric((each.venue.name, path, method, str(status)), number)
-        yield requests
-        yield _counts(
-            "http_compressed",
-            "HTTP responses sent as gzip; made: compressed for the request, kept: before it; evicted: "
-            "those that were kept and made room for others.",
-            "outcome",
-            {each.venue.name: each.counters.compressed for each in self.endpoints},
-        )
-        yield _count(
-            "http_malformed",
-            "HTTP requests that could not be parsed.",
-            {each.venue.name: each.counters.malformed for each in self.endpoints},
-        )
-        yield _counts(
-            "http_timeouts",
-            "HTTP connections closed because a head or body was late, a response was not read, or idle.",
-            "what",
-            {each.venue.name: each.counters.timeouts for each in self.endpoints},
-        )
 
-    def _problems(self) -> Iterator[Metric]:
-        faults = CounterMetricFamily(
-            PREFIX + "faults", "Faults injected on demand, by fault.", labels=("fault",)
-        )
-        kinds = dict.fromkeys((*(on.rule.row.name for on in self._board), *self._board.counts))
-        for name in kinds:
-            faults.add_metric((name,), self._board.counts[name])
-        yield faults
-        overflows = CounterMetricFamily(
-            PREFIX + "fault_overflows",
-            "How often a fault did less than it says, because a bound was reached, by fault.",
-            labels=("fault",),
-        )
-        for name in kinds:
-            overflows.add_metric((name,), self._board.overflows[name])
-        yield overflows
-        rules = GaugeMetricFamily(
-            PREFIX + "fault_rules", "Rules of faults on demand, by state.", labels=("state",)
-        )
-        for state in ("waiting", "on"):
-            rules.add_metric((state,), sum(on.state == state for on in self._board))
-        yield rules
-        complaints = CounterMetricFamily(
-            PREFIX + "complaints",
-            "Problems by kind; the first of each kind is logged.",
-            labels=("kind",),
-        )
-        for kind, number in self._complaints.counts.items():
-            complaints.add_metric((kind,), number)
-        yield complaints
+def _of_port(port: Endpoint) -> Numbers:
+    hub, counters, session = port.hub, port.counters, port.session_counters
+    return {
+        "connections_open": len(port.connections),
+        "connections_opened": counters.opened,
+        "connections_closed": counters.closed,
+        "connections_turned_away": counters.turned_away,
+        "accept_pauses": counters.accept_pauses,
+        "handshakes_refused": counters.refused,
+        "upstream_lost": port.outage is not None,
+        "slow_consumers": counters.closed[SLOW_CONSUMER.name] + counters.closed[STALLED.name],
+        "unsent_bytes": sum(each.unsent_bytes for each in port.connections),
+        "messages_sent": hub.messages_sent,
+        "sent_bytes": hub.bytes_sent,
+        "writes": hub.writes,
+        "channels": len(hub.channels),
+        "subscriptions": port.subscription_count,
+        "connections_by_delivery": port.policy_counts,
+        "connections_held": sum(each.is_held for each in hub.backlogs.values()),
+        "backlog_bytes": sum(each.size_bytes for each in hub.backlogs.values()),
+        "messages_conflated": hub.delivery_counters.conflated,
+        "messages_dropped": hub.delivery_counters.dropped,
+        "silent_subscriptions": hub.silent,
+        "control_messages": session.methods,
+        "control_errors": session.errors,
+        "pings_sent": session.pings_sent,
+        "pongs_received": session.pongs_received,
+        "http_requests": counters.requests,
+        "http_compressed": counters.compressed,
+        "http_malformed": counters.malformed,
+        "http_timeouts": counters.timeouts,
+    }
+
+
+SOURCE_ROWS = (
+    Row("requests_refused", "counter", "Requests refused with 429 or 418, HTTP and WebSocket API."),
+    Row(
+        "limits_exceeded",
+        "counter",
+        "Number of times a client exceeded a limit, whether refused or only counted, by limit.",
+        ("limit",),
+    ),
+    Row("bans", "counter", "Addresses banned for ignoring a 429."),
+    Row(
+        "addresses_forgotten",
+        "counter",
+        "Addresses whose usage was forgotten to make room for others.",
+    ),
+    Row("market_events", "counter", "Events the source published, by kind.", ("kind",)),
+    Row("source_ready", "gauge", "1 while the source is running."),
+    Row("source_lag_seconds", "gauge", "How far the source is behind its own clock."),
+    Row(
+        "source_clock_offset_seconds",
+        "gauge",
+        "How far the machine is ahead of a market that follows it, because its clock was set.",
+    ),
+    Row(
+        "source_warnings",
+        "gauge",
+        "What is incomplete, such as symbols without a book; /readyz lists it.",
+    ),
+    Row("source_warnings_dropped", "counter", "Warnings dropped because the list was full."),
+    Row(
+        "source_skipped",
+        "counter",
+        "Source messages that were not applied to any market, by reason.",
+        ("reason",),
+    ),
+    Row("market_time_seconds", "gauge", "Market time, seconds since 1970."),
+)
+"""What is counted of a plant and of its source."""
+CHARGE_ROWS = (
+    Row("http_weight", "counter", "Request weight charged for HTTP requests."),
+    Row(
+        "forwarded_requests", "counter", "Requests not answered locally, by outcome.", ("outcome",)
+    ),
+)
+VENUE_ROWS = (
+    Row("books_live", "gauge", "Books that are in sync."),
+    Row(
+        "books_out_of_depth",
+        "gauge",
+        "Books that are not known because the price left the levels of their last snapshot.",
+    ),
+    Row(
+        "book_gaps",
+        "counter",
+        "Gaps in the update ids of books; each makes a book wait for a snapshot.",
+    ),
+    Row(
+        "depth_updates_stale",
+        "counter",
+        "Depth updates dropped because the book was already past them.",
+    ),
+    Row(
+        "depth_updates_forgotten",
+        "counter",
+        "Depth updates dropped because too many came while a book waited for its snapshot.",
+    ),
+    Row(
+        "quotes_unreadable",
+        "counter",
+        "Quotes dropped because their numbers are not in the instrument's units.",
+    ),
+    Row(
+        "levels_unreadable",
+        "counter",
+        "Levels dropped because their numbers are not in the instrument's units.",
+    ),
+    Row("candle_text_bytes", "gauge", "Bytes of candles kept as text for questions."),
+    Row("candle_series_evicted", "counter", "Series of candles whose texts made room for others."),
+)
+"""What is counted for the markets of each venue, with the label `venue`."""
+TRUTH_ROWS = (
+    Row("truth_bytes", "gauge", "Memory for what a test server keeps.", ("part",)),
+    Row(
+        "truth_forgotten",
+        "counter",
+        "What a test server has forgotten because there was too much.",
+        ("part",),
+    ),
+)
 
 
 class PlantCollector(Collector):
@@ -377,207 +411,76 @@ class PlantCollector(Collector):
 
     def _ours(self) -> Iterator[Metric]:
         yield from self._ports.collect()
-        yield from self._charges()
-        yield from self._source()
-        yield from self._markets()
-        if self._truth is not None:
-            yield from self._what_was(self._truth)
-
-    def _what_was(self, truth: Truth) -> Iterator[Metric]:
-        kept = GaugeMetricFamily(
-            f"{PREFIX}truth_bytes", "Memory for what a test server keeps.", labels=("part",)
-        )
-        for part, size_bytes in truth.kept_bytes.items():
-            kept.add_metric((part,), size_bytes)
-        yield kept
-        forgotten = CounterMetricFamily(
-            f"{PREFIX}truth_forgotten",
-            "What a test server has forgotten because there was too much.",
-            labels=("part",),
-        )
-        for part, number in truth.forgotten.items():
-            forgotten.add_metric((part,), number)
-        yield forgotten
-
-    def _charges(self) -> Iterator[Metric]:
-        endpoints = self._ports.endpoints
-        yield _count(
-            "http_weight",
-            "Request weight charged for HTTP requests.",
-            {each.venue.name: each.counters.weight for each in endpoints},
-        )
-        yield _counts(
-            "forwarded_requests",
-            "Requests not answered locally, by outcome.",
-            "outcome",
-            {each.venue.name: each.queries.forwarded_counts for each in endpoints},
-        )
-        yield CounterMetricFamily(
-            PREFIX + "requests_refused",
-            "Requests refused with 429 or 418, HTTP and WebSocket API.",
-            value=sum(rate_limiter.refusals for rate_limiter in self._rate_limiters),
-        )
-        exceeded = CounterMetricFamily(
-            PREFIX + "limits_exceeded",
-            "Number of times a client exceeded a limit, whether refused or only counted, by limit.",
-            labels=("limit",),
-        )
-        for name, number in sum(
-            (rate_limiter.exceeded for rate_limiter in self._rate_limiters), Counter()
-        ).items():
-            exceeded.add_metric((name,), number)
-        yield exceeded
-        yield CounterMetricFamily(
-            PREFIX + "bans",
-            "Addresses banned for ignoring a 429.",
-            value=sum(rate_limiter.bans for rate_limiter in self._rate_limiters),
-        )
-        yield CounterMetricFamily(
-            PREFIX + "addresses_forgotten",
-            "Addresses whose usage was forgotten to make room for others.",
-            value=sum(rate_limiter.forgotten for rate_limiter in self._rate_limiters),
-        )
-
-    def _source(self) -> Iterator[Metric]:
-        readiness = self._readiness
-        events = CounterMetricFamily(
-            PREFIX + "market_events", "Events the source published, by kind.", labels=("kind",)
-        )
-        for kind, number in self._plant.published.items():
-            events.add_metric((kind.__name__,), number)
-        yield events
-        yield GaugeMetricFamily(
-            PREFIX + "source_ready", "1 while the source is running.", value=readiness.is_ready
-        )
+        charged: dict[Any, Numbers] = {
+            (each.venue.name,): {
+                "http_weight": each.counters.weight,
+                "forwarded_requests": each.queries.forwarded_counts,
+            }
+            for each in self._ports.endpoints
+        }
+        yield from _families(CHARGE_ROWS, charged, "venue")
         yield _histogram(
             "event_to_publish_seconds",
             "How late events are published, one count for the first of a slice: after they were due "
             "at the pace of a simulation or replay, or after a relay received them.",
-            readiness.event_to_publish,
+            self._readiness.event_to_publish,
         )
-        yield GaugeMetricFamily(
-            PREFIX + "source_lag_seconds",
-            "How far the source is behind its own clock.",
-            value=readiness.lag_ms / 1_000,
-        )
-        yield GaugeMetricFamily(
-            PREFIX + "source_clock_offset_seconds",
-            "How far the machine is ahead of a market that follows it, because its clock was set.",
-            value=readiness.clock_offset_ms / 1_000,
-        )
-        yield GaugeMetricFamily(
-            PREFIX + "source_warnings",
-            "What is incomplete, such as symbols without a book; /readyz lists it.",
-            value=readiness.incomplete_count,
-        )
-        yield CounterMetricFamily(
-            PREFIX + "source_warnings_dropped",
-            "Warnings dropped because the list was full.",
-            value=readiness.dropped_warnings,
-        )
-        skipped = CounterMetricFamily(
-            PREFIX + "source_skipped",
-            "Source messages that were not applied to any market, by reason.",
-            labels=("reason",),
-        )
-        for reason, number in readiness.skipped().items():
-            skipped.add_metric((reason,), number)
-        yield skipped
-        yield GaugeMetricFamily(
-            PREFIX + "market_time_seconds",
-            "Market time, seconds since 1970.",
-            value=self._plant.now_ms / 1_000,
-        )
+        yield from _families(SOURCE_ROWS, {(): self._of_source()})
+        venues = {(name,): _of_markets(each) for name, each in self._plant.venues.items()}
+        yield from _families(VENUE_ROWS, venues, "venue")
+        if (truth := self._truth) is not None:
+            parts = {"truth_bytes": truth.kept_bytes, "truth_forgotten": truth.forgotten}
+            yield from _families(TRUTH_ROWS, {(): parts})
 
-    def _markets(self) -> Iterator[Metric]:
-        yield _gauge(
-            "books_live", "Books that are in sync.", self._sums(lambda market: market.book_live)
-        )
-        yield _gauge(
-            "books_out_of_depth",
-            "Books that are not known because the price left the levels of their last snapshot.",
-            self._sums(lambda market: market.book_sync.live and not market.book_live),
-        )
-        yield _count(
-            "book_gaps",
-            "Gaps in the update ids of books; each makes a book wait for a snapshot.",
-            self._sums(lambda market: market.book_sync.gaps),
-        )
-        yield _count(
-            "depth_updates_stale",
-            "Depth updates dropped because the book was already past them.",
-            self._sums(lambda market: market.book_sync.stale),
-        )
-        yield _count(
-            "depth_updates_forgotten",
-            "Depth updates dropped because too many came while a book waited for its snapshot.",
-            self._sums(lambda market: market.book_sync.overflowed),
-        )
-        yield _count(
-            "quotes_unreadable",
-            "Quotes dropped because their numbers are not in the instrument's units.",
-            self._sums(lambda market: market.unreadable),
-        )
-        yield _count(
-            "levels_unreadable",
-            "Levels dropped because their numbers are not in the instrument's units.",
-            self._sums(lambda market: market.book.unreadable),
-        )
-        texts = {name: markets.candle_texts for name, markets in self._plant.venues.items()}
-        yield _gauge(
-            "candle_text_bytes",
-            "Bytes of candles kept as text for questions.",
-            {name: each.size_bytes for name, each in texts.items()},
-        )
-        yield _count(
-            "candle_series_evicted",
-            "Series of candles whose texts made room for others.",
-            {name: each.evicted for name, each in texts.items()},
-        )
-
-    def _sums(self, number: Callable[[Market], int]) -> dict[str, float]:
-        """Return `number` of all markets of each venue, summed."""
-        return {name: sum(map(number, markets)) for name, markets in self._plant.venues.items()}
+    def _of_source(self) -> Numbers:
+        readiness, limiters, plant = self._readiness, self._rate_limiters, self._plant
+        return {
+            "requests_refused": sum(each.refusals for each in limiters),
+            "limits_exceeded": sum((each.exceeded for each in limiters), Counter()),
+            "bans": sum(each.bans for each in limiters),
+            "addresses_forgotten": sum(each.forgotten for each in limiters),
+            "market_events": {kind.__name__: n for kind, n in plant.published.items()},
+            "source_ready": readiness.is_ready,
+            "source_lag_seconds": readiness.lag_ms / 1_000,
+            "source_clock_offset_seconds": readiness.clock_offset_ms / 1_000,
+            "source_warnings": readiness.incomplete_count,
+            "source_warnings_dropped": readiness.dropped_warnings,
+            "source_skipped": readiness.skipped(),
+            "market_time_seconds": plant.now_ms / 1_000,
+        }
 
 
-def _total(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(PREFIX + name, text, value=value)
+def _of_markets(markets: Markets) -> Numbers:
+    return {
+        "books_live": sum(each.book_live for each in markets),
+        "books_out_of_depth": sum(each.book_sync.live and not each.book_live for each in markets),
+        "book_gaps": sum(each.book_sync.gaps for each in markets),
+        "depth_updates_stale": sum(each.book_sync.stale for each in markets),
+        "depth_updates_forgotten": sum(each.book_sync.overflowed for each in markets),
+        "quotes_unreadable": sum(each.unreadable for each in markets),
+        "levels_unreadable": sum(each.book.unreadable for each in markets),
+        "candle_text_bytes": markets.candle_texts.size_bytes,
+        "candle_series_evicted": markets.candle_texts.evicted,
+    }
 
 
-def _gauge(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, text, labels=("venue",))
-    for venue, value in by_venue.items():
-        family.add_metric((venue,), value)
-    return family
-
-
-def _count(name: str, text: str, by_venue: Mapping[str, float]) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, text, labels=("venue",))
-    for venue, value in by_venue.items():
-        family.add_metric((venue,), value)
-    return family
-
-
-def _gauges(name: str, text: str, label: str, by_venue: Mapping[str, Mapping[Any, int]]) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, text, labels=("venue", label))
-    for venue, numbers in by_venue.items():
-        for value, number in numbers.items():
-            family.add_metric((venue, str(value)), number)
-    return family
+def _families(rows: Iterable[Row], parts: Mapping[Any, Numbers], *labels: str) -> Iterator[Metric]:
+    """Yield the families of `rows`, whose numbers come in parts by the values of `labels`."""
+    for row in rows:
+        kind = CounterMetricFamily if row.type == "counter" else GaugeMetricFamily
+        family = kind(PREFIX + row.name, row.doc, labels=(*labels, *row.labels))
+        for values, numbers in parts.items():
+            found = numbers[row.name]
+            for key, number in found.items() if isinstance(found, Mapping) else [((), found)]:
+                further = map(str, key if isinstance(key, tuple) else (key,))
+                family.add_metric((*values, *further), number)
+        yield family
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
     return HistogramMetricFamily(
         PREFIX + name, text, buckets=list(histogram.buckets()), sum_value=histogram.sum_s
     )
-
-
-def _counts(name: str, text: str, label: str, by_venue: Mapping[str, Mapping[Any, int]]) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, text, labels=("venue", label))
-    for venue, numbers in by_venue.items():
-        for value, number in numbers.items():
-            family.add_metric((venue, str(value)), number)
-    return family
 
 
 class WholeCollector(Collector):
