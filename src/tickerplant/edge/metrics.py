@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
@@ -22,84 +23,55 @@ class Row(Struct, frozen=True):
     """One number of an edge or of a plant."""
 
     name: str
-    type: str
+    type: Literal["counter", "gauge"]
     doc: str
 
 
-QUESTIONS = Row("edge_questions", "counter", "Questions asked of the plant.")
-FAILED = Row("edge_questions_failed", "counter", "Questions that the plant did not answer.")
-WAITING = Row("edge_questions_waiting", "gauge", "Questions that wait for the plant.")
-PAUSES = Row(
-    "edge_api_pauses",
-    "counter",
-    "Times a WebSocket API connection was not read because too many requests waited.",
-)
-DELAY = Row(
-    "edge_delay_seconds",
-    "gauge",
-    "How long the last messages took from the plant, by the wall clocks of both.",
-)
-AWAY = Row("edge_plant_away", "counter", "Times the plant or the bus was away.")
-RECOVERIES = Row(
-    "edge_recoveries", "counter", "Times messages were read again from the memory of the bus."
-)
-DUPLICATES = Row("edge_duplicates", "counter", "Messages that came again and were dropped.")
-LATE = Row("edge_late", "counter", "Messages that came after a later one.")
-LOST = Row("edge_lost", "counter", "Times a stream was closed because messages may be missing.")
-HELD = Row("edge_held_bytes", "gauge", "Bytes of messages that wait for those that are missing.")
-UNREADABLE = Row("edge_unreadable", "counter", "Batches of messages that could not be read.")
 EDGE_ROWS = (
-    QUESTIONS,
-    FAILED,
-    WAITING,
-    PAUSES,
-    DELAY,
-    AWAY,
-    RECOVERIES,
-    DUPLICATES,
-    LATE,
-    LOST,
-    HELD,
-    UNREADABLE,
+    Row("edge_questions", "counter", "Questions asked of the plant."),
+    Row("edge_questions_failed", "counter", "Questions that the plant did not answer."),
+    Row("edge_questions_waiting", "gauge", "Questions that wait for the plant."),
+    Row(
+        "edge_api_pauses",
+        "counter",
+        "Times a WebSocket API connection was not read because too many requests waited.",
+    ),
+    Row(
+        "edge_delay_seconds",
+        "gauge",
+        "How long the last messages took from the plant, by the wall clocks of both.",
+    ),
+    Row("edge_plant_away", "counter", "Times the plant or the bus was away."),
+    Row("edge_recoveries", "counter", "Times messages were read again from the memory of the bus."),
+    Row("edge_duplicates", "counter", "Messages that came again and were dropped."),
+    Row("edge_late", "counter", "Messages that came after a later one."),
+    Row("edge_lost", "counter", "Times a stream was closed because messages may be missing."),
+    Row("edge_held_bytes", "gauge", "Bytes of messages that wait for those that are missing."),
+    Row("edge_unreadable", "counter", "Batches of messages that could not be read."),
 )
-
-CONNECTED = Row("bus_connected", "gauge", "1 while the plant is connected to the bus.")
-EDGES = Row("bus_edges", "gauge", "Edges that have joined.")
-STREAMS = Row("bus_streams", "gauge", "Streams that edges want.")
-MESSAGES = Row("bus_messages", "counter", "Messages published on the bus.")
-BYTES = Row("bus_bytes", "counter", "Bytes of messages published on the bus.")
-ANSWERS = Row("bus_answers", "counter", "Questions of edges that were answered.")
-UNSENT = Row("bus_unsent_bytes", "gauge", "Bytes that wait to be written to the bus.")
-DROPPED = Row("bus_dropped", "counter", "Messages dropped because too much waited.")
-RECONNECTS = Row("bus_reconnects", "counter", "Times the connection to the bus was made again.")
-TAIL = Row("bus_tail_bytes", "gauge", "Bytes of messages that are kept for a bus that loses them.")
-TAIL_OVERFLOWS = Row(
-    "bus_tail_overflows",
-    "counter",
-    "Batches kept for less than their time, because there were too many.",
-)
-UNREACHED = Row(
-    "bus_unreached_bytes",
-    "gauge",
-    "Bytes published that not every edge has confirmed to have delivered.",
-)
-WAITS = Row("bus_waits", "counter", "Times a source that can wait has waited for an edge.")
-REFUSED = Row("bus_edges_refused", "counter", "Reports of edges beyond their greatest number.")
 PLANT_ROWS = (
-    CONNECTED,
-    EDGES,
-    STREAMS,
-    MESSAGES,
-    BYTES,
-    ANSWERS,
-    UNSENT,
-    DROPPED,
-    RECONNECTS,
-    TAIL,
-    TAIL_OVERFLOWS,
-    UNREACHED,
-    WAITS,
-    REFUSED,
+    Row("bus_connected", "gauge", "1 while the plant is connected to the bus."),
+    Row("bus_edges", "gauge", "Edges that have joined."),
+    Row("bus_streams", "gauge", "Streams that edges want."),
+    Row("bus_messages", "counter", "Messages published on the bus."),
+    Row("bus_bytes", "counter", "Bytes of messages published on the bus."),
+    Row("bus_answers", "counter", "Questions of edges that were answered."),
+    Row("bus_unsent_bytes", "gauge", "Bytes that wait to be written to the bus."),
+    Row("bus_dropped", "counter", "Messages dropped because too much waited."),
+    Row("bus_reconnects", "counter", "Times the connection to the bus was made again."),
+    Row("bus_tail_bytes", "gauge", "Bytes of messages that are kept for a bus that loses them."),
+    Row(
+        "bus_tail_overflows",
+        "counter",
+        "Batches kept for less than their time, because there were too many.",
+    ),
+    Row(
+        "bus_unreached_bytes",
+        "gauge",
+        "Bytes published that not every edge has confirmed to have delivered.",
+    ),
+    Row("bus_waits", "counter", "Times a source that can wait has waited for an edge."),
+    Row("bus_edges_refused", "counter", "Reports of edges beyond their greatest number."),
 )
 
 
@@ -115,37 +87,48 @@ class EdgeCollector(Collector):
         """Yield every metric family."""
         yield from self._ports.collect()
         node, caller, ordering = self._node, self._node.caller, self._node.ordering
-        yield _family(QUESTIONS, caller.asked_count)
-        yield _family(FAILED, caller.failed_count)
-        yield _family(WAITING, caller.waiting_count)
-        yield _family(PAUSES, self._waiting.pause_count)
-        yield _family(DELAY, node.delay_ns / 1_000_000_000)
-        yield _family(AWAY, node.link.away_count)
-        yield _family(RECOVERIES, node.recovery_count)
-        yield _family(DUPLICATES, ordering.duplicate_count)
-        yield _family(LATE, ordering.late_count)
-        yield _family(LOST, ordering.lost_count)
-        yield _family(HELD, ordering.held_bytes)
-        yield _family(UNREADABLE, node.bad_batch_count)
+        values = {
+            "edge_questions": caller.asked_count,
+            "edge_questions_failed": caller.failed_count,
+            "edge_questions_waiting": caller.waiting_count,
+            "edge_api_pauses": self._waiting.pause_count,
+            "edge_delay_seconds": node.delay_ns / 1_000_000_000,
+            "edge_plant_away": node.link.away_count,
+            "edge_recoveries": node.recovery_count,
+            "edge_duplicates": ordering.duplicate_count,
+            "edge_late": ordering.late_count,
+            "edge_lost": ordering.lost_count,
+            "edge_held_bytes": ordering.held_bytes,
+            "edge_unreadable": node.bad_batch_count,
+        }
+        for row in EDGE_ROWS:
+            family = Metric(PREFIX + row.name, row.doc, row.type)
+            suffix = "_total" if row.type == "counter" else ""
+            family.add_sample(family.name + suffix, {}, values[row.name])
+            yield family
 
 
 def bus_samples(node: PlantNode, bus: BusConnection) -> Iterable[Sample]:
     """Return the metrics of a plant on a bus."""
+    values = {
+        "bus_connected": bus.is_connected,
+        "bus_edges": len(node.edges),
+        "bus_streams": node.stream_count,
+        "bus_messages": node.published_count,
+        "bus_bytes": node.published_bytes,
+        "bus_answers": node.answerer.answered_count,
+        "bus_unsent_bytes": bus.unsent_bytes,
+        "bus_dropped": bus.dropped_count,
+        "bus_reconnects": bus.reconnect_count,
+        "bus_tail_bytes": node.tail.kept_bytes,
+        "bus_tail_overflows": node.tail.overflow_count,
+        "bus_unreached_bytes": node.readers.unreached_bytes,
+        "bus_waits": node.readers.wait_count,
+        "bus_edges_refused": node.interest.refused_count,
+    }
     return [
-        _sample(CONNECTED, bus.is_connected),
-        _sample(EDGES, len(node.edges)),
-        _sample(STREAMS, node.stream_count),
-        _sample(MESSAGES, node.published_count),
-        _sample(BYTES, node.published_bytes),
-        _sample(ANSWERS, node.answerer.answered_count),
-        _sample(UNSENT, bus.unsent_bytes),
-        _sample(DROPPED, bus.dropped_count),
-        _sample(RECONNECTS, bus.reconnect_count),
-        _sample(TAIL, node.tail.kept_bytes),
-        _sample(TAIL_OVERFLOWS, node.tail.overflow_count),
-        _sample(UNREACHED, node.readers.unreached_bytes),
-        _sample(WAITS, node.readers.wait_count),
-        _sample(REFUSED, node.interest.refused_count),
+        Sample(name=row.name, value=values[row.name], doc=row.doc, type=row.type)
+        for row in PLANT_ROWS
     ]
 
 
@@ -160,18 +143,3 @@ def families_of(registry: CollectorRegistry) -> list[FamilyNote]:
         )
         for family in registry.collect()
     ]
-
-
-def _family(row: Row, value: float) -> Metric:
-    family = Metric(PREFIX + row.name, row.doc, row.type)
-    family.add_sample(family.name + ("_total" if row.type == "counter" else ""), {}, value)
-    return family
-
-
-def _sample(row: Row, value: float) -> Sample:
-    return Sample(
-        name=row.name,
-        value=value,
-        doc=row.doc,
-        type="counter" if row.type == "counter" else "gauge",
-    )
