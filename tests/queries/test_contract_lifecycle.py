@@ -118,6 +118,7 @@ def test_the_fundings_of_removed_contracts_are_kept_within_a_bound(plant: Plant)
     assert listed.symbol not in listed_symbols(plant, "/v1/fundingRate"), "only when asked by name"
     with pytest.raises(RequestError, match="-1121"):
         get(markets, "/v1/fundingRate", symbol="N0USDT")
+    assert markets.former_dropped == 1
     change(plant, listed)
     assert get(markets, "/v1/fundingRate", symbol=listed.symbol) == [], (
         "another contract's name now"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tickerplant.events import Delivered
+from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_DECIMALS
 from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN_TIME, VOLUME
 from tickerplant.market.candles import Candles
@@ -50,6 +50,26 @@ def test_funding_was_paid_at_every_funding_time_since_the_listing(symbol: str) -
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
     assert times == list(range(first_ms, START_MS + 1, interval_ms))
     assert set(late) == set(range(LATEST_MS + 1)), "0 to 20 ms after the hour"
+
+
+def test_what_is_due_at_the_start_is_listed_when_it_is_paid() -> None:
+    start_ms = START_MS // DAY_MS * DAY_MS
+    exchange = SimulatedExchange(instruments(start_ms, SYMBOLS), 5, start_ms)
+    times_ms: dict[str, list[int]] = {
+        symbol: [each.time_ms for each in exchange.history(symbol).fundings()]
+        for symbol in SYMBOLS
+        if symbol != "BTCUSDT_260626"
+    }
+    assert max(map(max, times_ms.values())) <= start_ms
+    while exchange.next_time_ms <= start_ms + LATEST_MS:
+        time_ms, events = exchange.step()
+        for paid in events:
+            if isinstance(paid, FundingPaid):
+                assert paid.time_ms == time_ms
+                times_ms[paid.symbol].append(time_ms)
+    for known_ms in times_ms.values():
+        hours = [each // HOUR_MS for each in known_ms[-2:]]
+        assert hours in [[start_ms // HOUR_MS - each, start_ms // HOUR_MS] for each in (4, 8)]
 
 
 def test_a_window_begins_and_ends_at_the_time_of_a_payment() -> None:

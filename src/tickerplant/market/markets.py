@@ -49,6 +49,8 @@ class Markets:
         """Settlements by pair, oldest first."""
         self.former_fundings: dict[str, FundingSeries] = {}
         """The funding payments of contracts that were removed, by symbol."""
+        self.former_dropped = 0
+        """Removed contracts whose funding payments made room for others."""
         self.request_weight_per_minute = REQUEST_WEIGHT_PER_MINUTE
         """The request weight that clients are told; a server with other limits sets it."""
         self.candle_texts = CandleTexts()
@@ -110,6 +112,7 @@ class Markets:
             former[symbol] = gone.fundings
         if len(former) > RETAINED_FORMER:
             del former[next(iter(former))]
+            self.former_dropped += 1
         self._end_series(gone)
         self._forget()
 

@@ -34,6 +34,7 @@ from tickerplant.simulation.news import ListedContract, LiveUnderlying, NewsFlow
 from tickerplant.simulation.open_interest import POSITIONING_INTERVAL_S as POSITIONS_S
 from tickerplant.simulation.open_interest import Positions
 from tickerplant.simulation.scheduler import Action, Scheduler
+from tickerplant.simulation.settlements import fundings
 from tickerplant.simulation.valuation import FollowerValuation, LeaderValuation, Valuation
 
 UPDATE_ID_START = 4_000_000_000_000
@@ -129,6 +130,8 @@ class ContractRegistry:
             else underlying.delays,
         )
         self.contracts[instrument.symbol] = contract
+        for paid in fundings(inputs, now_ms + 1):  # due before, but paid later
+            self._scheduler.after(paid.time_ms - now_ms, self, partial(self._pay, paid))
         opening = self._opening(contract, underlying, bids, asks)
         if isinstance(valuation, FollowerValuation):
             underlying.followers[contract] = valuation

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from functools import partial
+
 import numpy as np
 
 from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_ONE
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.history_inputs import HistoryInputs
-from tickerplant.simulation.mark_price import LATEST_MS, funding_rate, paid_ms
+from tickerplant.simulation.mark_price import funding_rate, paid_ms
 from tickerplant.simulation.past_series import INDEX, MARK, PriceSeries
 from tickerplant.units import HOUR_MS
 
@@ -22,7 +25,7 @@ def fundings(
     end_ms: int | None = None,
     limit: int | None = None,
 ) -> tuple[FundingPaid, ...]:
-    """Return the funding payments since the listing; none for dated contracts.
+    """Return the funding payments due since the listing; none for dated contracts.
 
     Returns at most `limit` of those paid in [`start_ms`, `end_ms`]: with a start the first ones,
     otherwise the latest ones. Only these are generated.
@@ -30,21 +33,17 @@ def fundings(
     instrument = inputs.instrument
     if not instrument.perpetual:
         return ()
-    hours = instrument.funding_interval_hours
+    hours, paid_at = instrument.funding_interval_hours, partial(paid_ms, instrument.symbol)
     interval_ms = hours * HOUR_MS
     first_ms = (instrument.onboard_date_ms // interval_ms + 1) * interval_ms
-    times_ms = np.arange(first_ms, inputs.start_ms + 1, interval_ms, dtype=np.int64)
-    if end_ms is not None:
-        times_ms = times_ms[times_ms <= end_ms]
-        if len(times_ms) and paid_ms(instrument.symbol, int(times_ms[-1])) > end_ms:
-            times_ms = times_ms[:-1]
-    if start_ms is not None:
-        times_ms = times_ms[times_ms >= start_ms - LATEST_MS]
-        if len(times_ms) and paid_ms(instrument.symbol, int(times_ms[0])) < start_ms:
-            times_ms = times_ms[1:]
-        times_ms = times_ms[:limit]
-    elif limit is not None:
-        times_ms = times_ms[max(len(times_ms) - limit, 0) :]
+    due = range(first_ms, inputs.start_ms + 1, interval_ms)
+    first = 0 if start_ms is None else bisect_left(due, start_ms, key=paid_at)
+    stop = len(due) if end_ms is None else bisect_right(due, end_ms, key=paid_at)
+    if limit is not None and start_ms is None:
+        first = max(stop - limit, 0)
+    times_ms = np.array(due[first:stop][:limit], dtype=np.int64)
+    if not len(times_ms):
+        return ()
     offsets_ms = (np.arange(SAMPLES, 0, -1) - 0.5) / SAMPLES * interval_ms
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
     averages = np.expm1(inputs.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
@@ -56,7 +55,7 @@ def fundings(
             instrument.symbol,
             round(funding_rate(average, hours, cap) * RATE_ONE),
             mark,
-            paid_ms(instrument.symbol, time_ms),
+            paid_at(time_ms),
         )
         for average, mark, time_ms in zip(*columns, strict=True)
     )
