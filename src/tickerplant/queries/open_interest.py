@@ -132,13 +132,16 @@ def _open_interest(requested: Periods, stretches: Sequence[Stretch]) -> list[tup
     sums: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for stretch in stretches:
         contract, asked = stretch.contract, requested.until(stretch.until_ms)
-        bars = contract.marks.candles.rows(asked.length, asked.start_ms, asked.end_ms, asked.limit)
-        marks = dict(bars[:, (OPEN_TIME, OPEN)].tolist())
-        for time_ms, held in asked.positions(contract.positions, "open_interest"):
-            if time_ms >= stretch.from_ms:
-                mark = marks.get(time_ms) or _present_mark(contract)
-                quantity, value = sums[time_ms]
-                sums[time_ms] = quantity + held, value + _worth(contract.instrument, held, mark)
+        rows = asked.positions(contract.positions, "open_interest")
+        rows = [row for row in rows if row[0] >= stretch.from_ms]
+        if rows:
+            times_ms = rows[0][0], rows[-1][0]
+            bars = contract.marks.candles.rows(asked.length, *times_ms, len(rows))
+            marks = dict(bars[:, (OPEN_TIME, OPEN)].tolist())
+        for time_ms, held in rows:
+            mark = marks.get(time_ms) or _present_mark(contract)
+            quantity, value = sums[time_ms]
+            sums[time_ms] = quantity + held, value + _worth(contract.instrument, held, mark)
     return [(time_ms, *sums[time_ms]) for time_ms in requested.chosen(sorted(sums))]
 
 
