@@ -83,7 +83,7 @@ async def reply(connection: ServerConnection, asked: dict[str, Any], result: obj
 async def test_a_question_is_answered_with_the_result() -> None:
     async with loopback() as house, client_of(hosts_in(house), TimeSpec()) as client:
         assert await client.ask("time") == {"serverTime": START_MS}
-        assert await client.ask_raw("time") == b'{"serverTime":%d}' % START_MS
+        assert await client.fetch("time", {}) == b'{"serverTime":%d}' % START_MS
         assert await client.ask("v1/ping") == {}
 
 
@@ -94,7 +94,7 @@ async def test_the_answer_is_that_of_rest_without_its_prefix() -> None:
         rest = RestClient(hosts_in(house), WeightBudget())
         price = await rest.get("v2/ticker/price", symbol="BTCUSDT")
         await rest.close()
-        assert await client.ask_raw("ticker.price", symbol="BTCUSDT") == price
+        assert await client.fetch("ticker.price", {"symbol": "BTCUSDT"}) == price
 
 
 @looped
@@ -656,7 +656,7 @@ async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_i
         async with client_of(hosts_in(house), moment) as client:
             for _ in range(3):
                 with pytest.raises(RateLimitError) as caught:
-                    await client.ask_within(10, "ticker.price", symbol="BTCUSDT")
+                    await client.fetch("ticker.price", {"symbol": "BTCUSDT"}, timeout_s=10)
         refused = (await house.metrics())[REFUSED]
     assert moment.slept == [], "who has a timeout waits for no refusal"
     assert caught.value.retry_after_s > 0
@@ -682,7 +682,7 @@ async def test_the_end_of_a_ban_is_read_from_its_words_if_nothing_else_says_it()
 
     async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(RateLimitError, match=r"again in 42 s, at 2026") as caught:
-            await client.ask_within(10, "ping")
+            await client.fetch("ping", {}, timeout_s=10)
     assert (caught.value.message, caught.value.banned_until_ms) == (said, START_MS + 42_000)
     assert caught.value.retry_after_s == 42
 
@@ -693,9 +693,9 @@ async def test_a_refused_handshake_says_what_the_server_said() -> None:
     moment = TimeSpec()
     async with scripted(refusal) as server, client_of(server.hosts(), moment) as client:
         with pytest.raises(RequestError, match=r"^ping: -1003 Too many conn.*again in 25 s"):
-            await client.ask_within(10, "ping")
+            await client.fetch("ping", {}, timeout_s=10)
         with pytest.raises(RequestError, match="refused with: Too many connections"):
-            await client.ask_within(10, "time")
+            await client.fetch("time", {}, timeout_s=10)
         assert (len(server.asked), moment.slept) == (1, [])
 
 
@@ -703,7 +703,7 @@ async def test_a_refused_handshake_says_what_the_server_said() -> None:
 async def test_a_handshake_has_no_more_time_than_the_question() -> None:
     async with scripted(Fault.HANG) as server, client_of(server.hosts(), TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=r"v1 ping: no response within 0\.05 s$"):
-            await client.ask_within(0.05, "ping")
+            await client.fetch("ping", {}, timeout_s=0.05)
 
 
 @looped
@@ -719,6 +719,6 @@ async def test_a_question_that_is_given_up_early_leaves_the_connection_to_others
 
     async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=r"no response within 0\.0"):
-            await client.ask_within(0.05, "first")
-        assert await client.ask_within(10, "second") == "second"
+            await client.fetch("first", {}, timeout_s=0.05)
+        assert await client.fetch("second", {}, timeout_s=10) == b'"second"'
     assert len(connections) == 1

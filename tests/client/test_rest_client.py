@@ -553,7 +553,7 @@ async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_i
         client_of(server.hosts(), moment) as client,
     ):
         with pytest.raises(RateLimitError) as caught:
-            await client.get_within(10, "depth", symbol="BTCUSDT")
+            await client.fetch("depth", {"symbol": "BTCUSDT"}, timeout_s=10)
         assert str(caught.value) == (
             "/fapi/v1/depth symbol=BTCUSDT: -1003 Way too many requests; IP banned. Please use the "
             "websocket. (HTTP 418, again in 120 min, at 2026-01-01T02:00:00Z)"
@@ -564,7 +564,7 @@ async def test_with_a_timeout_a_ban_is_raised_at_once_with_its_end_and_nothing_i
         with pytest.raises(
             RateLimitError, match=r"Not sent: .*refused with: Way too many"
         ) as caught:
-            await client.get_within(10, "depth", symbol="BTCUSDT")
+            await client.fetch("depth", {"symbol": "BTCUSDT"}, timeout_s=10)
         assert (caught.value.status, caught.value.banned_until_ms) == (418, START_MS + 7_200_000)
         assert (len(server.asked), moment.slept) == (1, [])
 
@@ -574,13 +574,13 @@ async def test_with_a_timeout_nothing_is_waited_for_that_takes_longer() -> None:
     async with loopback() as house:
         moment = SharedMoment(house)
         async with client_of(hosts_in(house), moment, WeightBudget(5, 0.2)) as client:
-            await client.get_within(30, "ping")
+            await client.fetch("ping", {}, timeout_s=30)
             with pytest.raises(RateLimitError, match="weight of this minute is spent") as caught:
-                await client.get_within(5, "ping")
+                await client.fetch("ping", {}, timeout_s=5)
             assert caught.value.banned_until_ms is None
             assert caught.value.retry_at_ms == (moment.now_ms // MINUTE_MS + 1) * MINUTE_MS
             assert moment.slept == []
-            await client.get_within(60, "ping")
+            await client.fetch("ping", {}, timeout_s=60)
             assert len(moment.slept) == 1
 
 
@@ -591,7 +591,7 @@ async def test_the_timeout_holds_for_all_tries_together_and_says_why_the_last_fa
         client_of(server.hosts(), TimeSpec()) as client,
     ):
         with pytest.raises(UpstreamError) as caught:
-            await client.get_within(0.5, "depth", symbol="BTCUSDT")
+            await client.fetch("depth", {"symbol": "BTCUSDT"}, timeout_s=0.5)
         assert str(caught.value) == (
             f"{server.base}/fapi/v1/depth symbol=BTCUSDT: no response within 0.5 s; before that: "
             'HTTP 503 Service Unavailable, without an error of the exchange titled "Backend gone"'
@@ -624,7 +624,7 @@ async def test_every_trouble_is_said_in_one_line_that_names_the_symbol(
 ) -> None:
     async with scripted(answer) as server, client_of(server.hosts(), TimeSpec()) as client:
         with pytest.raises(UpstreamError, match=said) as caught:
-            await client.get_within(10, "depth", symbol="BTCUSDT")
+            await client.fetch("depth", {"symbol": "BTCUSDT"}, timeout_s=10)
     assert str(caught.value).isprintable()
     assert " symbol=BTCUSDT: " in str(caught.value)
 

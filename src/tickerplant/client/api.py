@@ -97,39 +97,28 @@ class ApiClient:
         """The dial of the attempt."""
 
     async def ask(self, method: str, /, **params: object) -> Any:
-        """Return the decoded `result` of the response; see `ask_raw`."""
-        return decoded(await self.ask_raw(method, **params), self._url)
+        """Return the decoded `result` of the response; see `fetch`."""
+        return decoded(await self.fetch(method, params), self._url)
 
-    async def ask_within(self, timeout_s: float, method: str, /, **params: object) -> Any:
-        """Return the decoded `result` of the response if it arrives in time; see `ask_raw`.
-
-        Args:
-            timeout_s: Total time for handshake, attempts and pauses.  A wait that is known to take
-                longer, or for the end of a refusal, fails at once.
-            method: See `ask_raw`.
-            **params: The parameters; None is left out.
-        """
-        return decoded(await self._ask(timeout_s, method, params), self._url)
-
-    async def ask_raw(self, method: str, /, **params: object) -> bytes:
+    async def fetch(
+        self, method: str, params: Mapping[str, object], *, timeout_s: float | None = None
+    ) -> bytes:
         """Return the `result` of the response as the server wrote it.
 
         Args:
             method: Such as `depth`, `ticker.price`, `ticker.book`.  COIN-M has no market data there
                 (`Venue.has_market_api`): it responds with an error.
-            **params: The parameters; None is left out.
+            params: The parameters; None is left out.
+            timeout_s: Total time for handshake, attempts and pauses.  A wait that is known to take
+                longer, or for the end of a refusal, fails at once.  None: limited by the patience
+                only.
 
         Raises:
             RequestError: the server responded with an error, or refused this IP address (429, 418)
-                for longer than the patience.
-            UpstreamError: there was no response while others arrived, or the connection was twice
-                lost or silent.
+                for longer than the request waits.
+            UpstreamError: there was no response in time, or none while others arrived, or the
+                connection was twice lost or silent.
         """
-        return await self._ask(None, method, params)
-
-    async def _ask(
-        self, timeout_s: float | None, method: str, params: Mapping[str, object]
-    ) -> bytes:
         values = {name: _value_of(value) for name, value in params.items() if value is not None}
         query = find_method(self._venue, method.removeprefix("v1/"))
         weight = UNKNOWN_WEIGHT if query is None else query.weigh(values)

@@ -249,9 +249,8 @@ class LocalBooks:
             RequestError: The server refuses it.
             UpstreamError: The server cannot be reached.
         """
-        return await self._rest.get_within(
-            SNAPSHOT_TIMEOUT_S, "depth", symbol=book.symbol, limit=book.limit
-        )
+        params = {"symbol": book.symbol, "limit": book.limit}
+        return await self._rest.fetch("depth", params, timeout_s=SNAPSHOT_TIMEOUT_S)
 
     # What the feed delivers
 

@@ -426,9 +426,11 @@ class Market:
         target = find_target(self.hosts.venue, method_or_path)
         values = target.params | params
         if not target.is_rest:
-            return await self._explained(self._api.ask_within(timeout_s, target.name, **values))
-        body = await self._explained(self._rest.get_within(timeout_s, target.name, **values))
-        return decoded(body, self._rest.url_of(target.name))
+            answer, url = self._api.fetch(target.name, values, timeout_s=timeout_s), self.hosts.api
+        else:
+            answer = self._rest.fetch(target.name, values, timeout_s=timeout_s)
+            url = self._rest.url_of(target.name)
+        return decoded(await self._explained(answer), url)
 
     async def fetch_candles(
         self,

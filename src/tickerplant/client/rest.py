@@ -106,63 +106,36 @@ class RestClient:
         self._session: HttpSession | None = None
 
     async def get(self, path: str, /, **params: object) -> bytes:
+        """Return the body of the response, limited by the patience only; see `fetch`."""
+        return await self.fetch(path, params)
+
+    async def fetch(
+        self,
+        path: str,
+        params: Mapping[str, object],
+        *,
+        timeout_s: float | None = None,
+        is_page: bool = False,
+    ) -> bytes:
         """Return the body of the response, which is JSON.
 
         Args:
             path: `depth` (of the venue, version 1), `v2/ticker/price` (of the venue),
                 `futures/data/basis`, or a complete path that begins with a slash.
-            **params: Query parameters; None is left out.
-
-        Raises:
-            RequestError: the server responded with an error, or refused this IP address (429, 418)
-                for longer than the patience.
-            UpstreamError: there was no valid response after several attempts.
-        """
-        return await self.get_within(None, path, **params)
-
-    async def get_within(self, timeout_s: float | None, path: str, /, **params: object) -> bytes:
-        """Return the body of the response if it arrives in time; see `get`.
-
-        Args:
+            params: Query parameters; None is left out.
             timeout_s: Total time for attempts and pauses.  A wait that is known to take longer, or
                 for the end of a refusal, fails at once.  None: limited by the patience only.
-            path: See `get`.
-            **params: Query parameters; None is left out.
+            is_page: Whether it is one of the requests of a long fetch: it waits for its turn and for
+                request weight (see `MAX_WEIGHT_WAIT_S`), and is then answered within the timeout of
+                one attempt.
 
         Raises:
             RateLimitError: the server refuses this IP address (429, 418), or this minute's request
-                weight is spent.
+                weight is spent, for longer than the request waits.
             RequestError: the server responded with an error.
-            UpstreamError: there was no valid response in time.
+            UpstreamError: there was no valid response in time, or after several attempts.
         """
-        return await self._get(timeout_s, path, params)
-
-    async def get_page(self, path: str, /, **params: object) -> bytes:
-        """Return the body of the response to one of the requests of a long fetch.
-
-        It waits for its turn and for request weight (see `MAX_WEIGHT_WAIT_S`), and is then answered
-        within the timeout of one attempt.
-
-        Args:
-            path: See `get`.
-            **params: Query parameters; None is left out.
-
-        Raises:
-            RateLimitError: the server refuses this IP address (429, 418), or there is no request
-                weight for too long.
-            RequestError: the server responded with an error.
-            UpstreamError: there was no valid response in time.
-        """
-        return await self._get(self._timeout_s, path, params, is_page=True)
-
-    async def _get(
-        self,
-        timeout_s: float | None,
-        path: str,
-        params: Mapping[str, object],
-        *,
-        is_page: bool = False,
-    ) -> bytes:
+        timeout_s = self._timeout_s if is_page else timeout_s
         target = full_path(path, self.hosts.venue)
         texts = {name: text_of(value) for name, value in params.items() if value is not None}
         weight = self._weight_of(target, texts)

@@ -76,11 +76,9 @@ class Requests:
             if left_s <= 0:
                 reason = f"no complete response within {self._timeout_s:g} s"
                 raise UpstreamError(self._rest.url_of(path), reason)
-            body = await self._rest.get_within(left_s, path, **params)
-        elif self._is_patient:
-            body = await self._rest.get(path, **params)
+            body = await self._rest.fetch(path, params, timeout_s=left_s)
         else:
-            body = await self._rest.get_page(path, **params)
+            body = await self._rest.fetch(path, params, is_page=not self._is_patient)
         try:
             return parse(body)
         except DecodeError as error:

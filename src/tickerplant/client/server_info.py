@@ -126,7 +126,7 @@ class Listing:
         if self._other is not None:
             return True
         try:
-            listed = _decode_listed(await self._rest.get_within(TIMEOUT_S, "exchangeInfo"))
+            listed = _decode_listed(await self._rest.fetch("exchangeInfo", {}, timeout_s=TIMEOUT_S))
         except (RequestError, UpstreamError) as error:
             if not is_unknown_path(error):
                 return False
@@ -171,7 +171,7 @@ async def other_venue_served(hosts: Hosts, budget: WeightBudget) -> Venue | None
             continue
         rest = RestClient(structs.replace(hosts, venue=venue), budget)
         try:
-            await rest.get_within(TIMEOUT_S, "ping")
+            await rest.fetch("ping", {}, timeout_s=TIMEOUT_S)
         except (RequestError, UpstreamError):
             continue
         else:

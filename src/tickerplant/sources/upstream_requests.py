@@ -142,7 +142,7 @@ class UpstreamRequests:
             async with asyncio.timeout(self._timeout_s):
                 if path is not None:
                     return await self._rest.get(path, **params)
-                return await self._api.ask_raw(query.method or "", **params)
+                return await self._api.fetch(query.method or "", params)
         except TimeoutError:
             raise UpstreamError(
                 self._hosts.rest, f"no response within {self._timeout_s:g} s"
