@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from tickerplant.client.blocking import Market
 from tickerplant.client.loop_thread import LoopThread
 from tickerplant.client.timeouts import check_timeout, within
-from tickerplant.feed.settings import ClientSettings
 from tickerplant.hosted import clock, market
 from tickerplant.hosted.clock import ClockState
-from tickerplant.hosted.market import StrPath
-from tickerplant.recording.timestamps import Instant
-from tickerplant.venue import VenueName
+
+P = ParamSpec("P")
+Inner = TypeVar("Inner", bound="market.HostedMarket")
+Outer = TypeVar("Outer", bound="HostedMarket")
 
 
-def replay(
-    *paths: StrPath,
-    venue: VenueName | None = None,
-    symbols: Iterable[str] = (),
-    streams: Iterable[str] = (),
-    start: Instant | None = None,
-    end: Instant | None = None,
-    speed: float = 1.0,
-    paused: bool = False,
-    loop: bool = False,
-    pace: Literal["receive", "event"] = "receive",
-    faults: Mapping[str, str] | None = None,
-    scenario: str | Iterable[str] = (),
-    settings: ClientSettings | None = None,
-) -> ReplayMarket:
+def _as_of(
+    inner: Callable[P, Inner],
+) -> Callable[[Callable[[Inner], Outer]], Callable[P, Outer]]:
+    """Let a function have the arguments of `inner`, and be called with its result."""
+
+    def decorate(outer: Callable[[Inner], Outer]) -> Callable[P, Outer]:
+        @wraps(inner)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Outer:
+            return outer(inner(*args, **kwargs))
+
+        call.__module__, call.__doc__ = outer.__module__, outer.__doc__
+        return call
+
+    return decorate
+
+
+@_as_of(market.replay)
+def replay(hosted: market.ReplayMarket) -> ReplayMarket:
     """Return a synchronous market that plays recordings.  Use it with `with`, or call `close`.
 
     The server starts on first use.  The arguments are those of `tickerplant.replay`.
@@ -44,40 +48,11 @@ def replay(
         ConfigError: an argument is invalid.  What depends on the recording is raised when the market
             is opened, as `ConfigError` or `RecordingError`.
     """
-    return ReplayMarket(
-        market.replay(
-            *paths,
-            venue=venue,
-            symbols=symbols,
-            streams=streams,
-            start=start,
-            end=end,
-            speed=speed,
-            paused=paused,
-            loop=loop,
-            pace=pace,
-            faults=faults,
-            scenario=scenario,
-            settings=settings,
-        )
-    )
+    return ReplayMarket(hosted)
 
 
-def simulate(
-    venue: VenueName = "usdm",
-    *,
-    seed: int = 1,
-    symbols: Iterable[str] = (),
-    start: Instant | None = None,
-    duration: str | None = None,
-    speed: float = 1.0,
-    intensity: float = 1.0,
-    quoting: float = 1.0,
-    paused: bool = False,
-    faults: Mapping[str, str] | None = None,
-    scenario: str | Iterable[str] = (),
-    settings: ClientSettings | None = None,
-) -> SimulatedMarket:
+@_as_of(market.simulate)
+def simulate(hosted: market.SimulatedMarket) -> SimulatedMarket:
     """Return a synchronous simulated market.  Use it with `with`, or call `close`.
 
     The server starts on first use.  The arguments are those of `tickerplant.simulate`.
@@ -90,22 +65,7 @@ def simulate(
         ConfigError: an argument is invalid.  What the server finds is raised when the market is
             opened.
     """
-    return SimulatedMarket(
-        market.simulate(
-            venue,
-            seed=seed,
-            symbols=symbols,
-            start=start,
-            duration=duration,
-            speed=speed,
-            intensity=intensity,
-            quoting=quoting,
-            paused=paused,
-            faults=faults,
-            scenario=scenario,
-            settings=settings,
-        )
-    )
+    return SimulatedMarket(hosted)
 
 
 class HostedMarket(Market):
