@@ -21,18 +21,10 @@ from tickerplant.market.candle_window import CLOSE_TIME, CandleWindow
 from tickerplant.market.candles import Candles
 from tickerplant.market.interval import INTERVALS, close_time
 from tickerplant.market.minutes import Minutes
-from tickerplant.market.row_form import Number, RowForm
+from tickerplant.market.row_form import Number, RowForm, row_form
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
 
-FORM: RowForm = (
-    b"[",
-    Number(OPEN_TIME),
-    b',"',
-    Number(CLOSE, 2),
-    b'",',
-    Number(CLOSE_TIME),
-    b"]",
-)
+FORM = row_form('[{},"{}",{}]', Number(OPEN_TIME), Number(CLOSE, 2), Number(CLOSE_TIME))
 
 
 def plain(candles: Candles, window: CandleWindow) -> bytes:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tickerplant.market.bar_arrays import (
-    NO_BARS,
-    between,
-    combine,
-    open_times,
-    rows_of,
-)
+from tickerplant.market.bar_arrays import NO_BARS, between, combine, open_times, rows_of
 from tickerplant.market.bars import OPEN_TIME, Bar, Bars, join
 from tickerplant.market.history import BarHistory
 from tickerplant.market.interval import LENGTHS_MS, next_open_time, open_time

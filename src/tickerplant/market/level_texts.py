@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from tickerplant.instrument import Instrument
-from tickerplant.market.row_form import Number, RowForm
+from tickerplant.market.row_form import Number, row_form
 from tickerplant.market.row_texts import row_texts
 
 IDLE_TURNOVERS = 4
@@ -41,13 +41,8 @@ class LevelTexts(dict[int, str]):
         self._quantities = quantities
         self._prices = instrument.price
         self._sizes = instrument.quantity
-        self._form: RowForm = (
-            b'["',
-            Number(0, instrument.price.decimals),
-            b'","',
-            Number(1, instrument.quantity.decimals),
-            b'"]',
-        )
+        price, quantity = instrument.price.decimals, instrument.quantity.decimals
+        self._form = row_form('["{}","{}"]', Number(0, price), Number(1, quantity))
 
     def __missing__(self, price: int) -> str:
         text = self[price] = self.text(price, self._quantities[price])

@@ -16,3 +16,10 @@ class Number(Struct, frozen=True):
 
 RowForm: TypeAlias = tuple[bytes | Number, ...]
 """Numbers, and the text before, between and after them, without line feeds and NULs."""
+
+
+def row_form(text: str, *numbers: Number) -> RowForm:
+    """Return the form of a row as in `text`, with numbers in the place of each `{}`."""
+    first, *others = text.encode().split(b"{}")
+    pairs = zip(numbers, others, strict=True)
+    return first, *(part for pair in pairs for part in pair)

@@ -12,8 +12,6 @@ from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.bars import (
     CLOSE,
     COUNT,
-    HIGH,
-    LOW,
     OPEN,
     OPEN_TIME,
     TAKER_BUY_TURNOVER,
@@ -22,7 +20,7 @@ from tickerplant.market.bars import (
     VOLUME,
 )
 from tickerplant.market.candle_window import CLOSE_TIME, CandleWindow
-from tickerplant.market.row_form import Number, RowForm
+from tickerplant.market.row_form import Number, RowForm, row_form
 from tickerplant.queries import request_errors
 from tickerplant.queries.param import (
     CONTRACT_TYPE,
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
     from tickerplant.market.markets import Markets
 
 
+PRICES = range(OPEN, CLOSE + 1)
 MAX_LIMIT = 1500
 DEFAULT_LIMIT = 500
 DIGITS_OF_FORMS = 64
@@ -60,44 +59,25 @@ def _kline_form(price: int, quantity: int, turnover: int) -> RowForm:
     Open time, open, high, low, close, volume, close time, turnover, trades, taker-bought volume and
     turnover, and an unused field.
     """
-    return (
-        b"[",
+    return row_form(
+        '[{},"{}","{}","{}","{}","{}",{},"{}",{},"{}","{}","0"]',
         Number(OPEN_TIME),
-        *_prices(price),
-        b',"',
+        *(Number(column, price) for column in PRICES),
         Number(VOLUME, quantity),
-        b'",',
         Number(CLOSE_TIME),
-        b',"',
         Number(TURNOVER, turnover),
-        b'",',
         Number(COUNT),
-        b',"',
         Number(TAKER_BUY_VOLUME, quantity),
-        b'","',
         Number(TAKER_BUY_TURNOVER, turnover),
-        b'","0"]',
     )
 
 
-def _prices(decimals: int) -> RowForm:
-    """Return the four prices, each with a comma before it."""
-    return tuple(
-        part
-        for column in (OPEN, HIGH, LOW, CLOSE)
-        for part in (b',"', Number(column, decimals), b'"')
-    )
-
-
-PRICE_FORM: RowForm = (
-    b"[",
+PRICE_FORM = row_form(
+    '[{},"{}","{}","{}","{}","0",{},"0",{},"0","0","0"]',
     Number(OPEN_TIME),
-    *_prices(RATE_DECIMALS),
-    b',"0",',
+    *(Number(column, RATE_DECIMALS) for column in PRICES),
     Number(CLOSE_TIME),
-    b',"0",',
     Number(COUNT),
-    b',"0","0","0"]',
 )
 """The form of a candle of a price that is not traded: its volumes and turnovers are 0."""
 

@@ -17,13 +17,7 @@ from tickerplant.market.bars import (
 )
 from tickerplant.queries.param import ONE_SYMBOL
 from tickerplant.queries.query import Rows
-from tickerplant.queries.statistics import (
-    CONTRACT_CHOICE,
-    ONE_PAIR,
-    Periods,
-    statistic,
-    types_of,
-)
+from tickerplant.queries.statistics import CONTRACT_CHOICE, ONE_PAIR, Periods, statistic, types_of
 from tickerplant.venue import COINM, USDM
 
 if TYPE_CHECKING:
