@@ -93,29 +93,17 @@ class Ring(Generic[EventT]):
 Rows: TypeAlias = NDArray[np.void]
 """Records with named fields, oldest first: the form of many events of history."""
 
-TRADE_ROW = np.dtype(
-    [
-        ("trade_id", "<i8"),
-        ("price", "<i8"),
-        ("quantity", "<i8"),
-        ("trade_time_ms", "<i8"),
-        ("buyer_is_maker", "?"),
-        ("rpi", "?"),
-    ]
-)
-"""A trade on the book, without the fields that all trades of a tape share."""
 
-AGGREGATE_ROW = np.dtype(
-    [
-        ("aggregate_id", "<i8"),
-        ("price", "<i8"),
-        ("quantity", "<i8"),
-        ("normal_quantity", "<i8"),
-        ("first_trade_id", "<i8"),
-        ("last_trade_id", "<i8"),
-        ("trade_time_ms", "<i8"),
-        ("buyer_is_maker", "?"),
-    ]
+def row_type(numbers: str, flags: str) -> np.dtype[np.void]:
+    """Return the type of rows with these fields: integers, then truth values."""
+    return np.dtype([(n, "<i8") for n in numbers.split()] + [(n, "?") for n in flags.split()])
+
+
+TRADE_ROW = row_type("trade_id price quantity trade_time_ms", "buyer_is_maker rpi")
+"""A trade on the book, without the fields that all trades of a tape share."""
+AGGREGATE_ROW = row_type(
+    "aggregate_id price quantity normal_quantity first_trade_id last_trade_id trade_time_ms",
+    "buyer_is_maker",
 )
 """An aggregate, in the same form."""
 

@@ -20,11 +20,7 @@ from tickerplant.market.history import Predecessor
 from tickerplant.market.tape import TIME_FIELD, Rows, trades
 from tickerplant.quarters import SINCE_MS, deliveries_ms, terms_until
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile
-from tickerplant.simulation.history_bars import (
-    day_bars,
-    fill_quiet_bars,
-    with_ids_from,
-)
+from tickerplant.simulation.history_bars import day_bars, fill_quiet_bars, with_ids_from
 from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.instruments import DATED, new_dated
 from tickerplant.simulation.open_interest import PastPositions

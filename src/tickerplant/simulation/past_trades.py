@@ -11,9 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tickerplant.market.bars import (
-    OPEN_TIME,
-)
+from tickerplant.market.bars import OPEN_TIME
 from tickerplant.market.tape import AGGREGATE_ROW, TIME_FIELD, TRADE_ROW, Rows
 from tickerplant.simulation.bar_splits import FIRST_IDS
 from tickerplant.simulation.history_inputs import HistoryInputs

@@ -12,21 +12,8 @@ from numpy.typing import NDArray
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.aggregate import WINDOW_MS
-from tickerplant.market.bar_arrays import empty_bars
-from tickerplant.market.bars import (
-    CLOSE,
-    COUNT,
-    FIRST_TRADE_ID,
-    HIGH,
-    LAST_TRADE_ID,
-    LOW,
-    OPEN,
-    TAKER_BUY_TURNOVER,
-    TAKER_BUY_VOLUME,
-    TURNOVER,
-    VOLUME,
-    Bars,
-)
+from tickerplant.market.bar_arrays import combine, empty_bars
+from tickerplant.market.bars import CLOSE, OPEN, OPEN_TIME, Bars
 from tickerplant.market.tape import TRADE_ROW, Rows
 from tickerplant.simulation.contract_profile import usd_quantity
 from tickerplant.simulation.history_bars import (
@@ -139,30 +126,17 @@ def recent_minutes(inputs: HistoryInputs, trades: Rows) -> Bars:
         trades: The trades since `inputs.recent_ms`.
     """
     count = (inputs.path.present_ms - inputs.recent_ms) // MINUTE_MS
+    bars = empty_bars(inputs.recent_ms, count, int(trades["price"][0]))  # before the first trade
     closed = trades[trades["trade_time_ms"] < inputs.path.present_ms]
-    bars = empty_bars(inputs.recent_ms, count, 0)
-    if not len(closed):
-        bars[:, OPEN : CLOSE + 1] = trades["price"][0]
-        return bars
+    prices, quantities, ids = closed["price"], closed["quantity"], closed["trade_id"]
+    values, bought = (
+        trade_turnovers(inputs.instrument, prices, quantities),
+        ~closed["buyer_is_maker"],
+    )
+    sums = (quantities, values, np.ones_like(ids), quantities * bought, values * bought)
     numbers = (closed["trade_time_ms"] - inputs.recent_ms) // MINUTE_MS
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    minutes = numbers[starts]
-    ends = np.append(starts[1:], len(closed)) - 1
-    prices, quantities = closed["price"], closed["quantity"]
-    values = trade_turnovers(inputs.instrument, prices, quantities)
-    bought = ~closed["buyer_is_maker"]
-    bars[:, OPEN : CLOSE + 1] = prices[0]  # before the first trade
-    bars[minutes, OPEN] = prices[starts]
-    bars[minutes, HIGH] = np.maximum.reduceat(prices, starts)
-    bars[minutes, LOW] = np.minimum.reduceat(prices, starts)
-    bars[minutes, CLOSE] = prices[ends]
-    bars[minutes, VOLUME] = np.add.reduceat(quantities, starts)
-    bars[minutes, TURNOVER] = np.add.reduceat(values, starts)
-    bars[minutes, COUNT] = ends - starts + 1
-    bars[minutes, TAKER_BUY_VOLUME] = np.add.reduceat(quantities * bought, starts)
-    bars[minutes, TAKER_BUY_TURNOVER] = np.add.reduceat(values * bought, starts)
-    bars[minutes, FIRST_TRADE_ID] = closed["trade_id"][starts]
-    bars[minutes, LAST_TRADE_ID] = closed["trade_id"][ends]
+    minutes = combine(np.column_stack((numbers, *4 * (prices,), *sums, ids, ids)), numbers)
+    bars[minutes[:, OPEN_TIME], OPEN:] = minutes[:, OPEN:]
     return fill_quiet_bars(bars)
 
 
