@@ -9,7 +9,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Generic, TypeVar
+from operator import attrgetter
+from typing import ClassVar, Generic, TypeVar
 
 from msgspec import DecodeError, Struct, field
 from msgspec.json import Decoder
@@ -132,15 +133,10 @@ class Series(ABC, Generic[Row]):
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
 
-    @staticmethod
-    @abstractmethod
-    def id_of(row: Row) -> int:
-        """Return the id of a row."""
-
-    @staticmethod
-    @abstractmethod
-    def time_of(row: Row) -> int:
-        """Return the time of a row by which rows are selected, in ms."""
+    id_of: ClassVar[attrgetter[int]]
+    """Returns the id of a row."""
+    time_of: ClassVar[attrgetter[int]]
+    """Returns the time of a row by which rows are selected, in ms."""
 
     @abstractmethod
     async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[Row]:
@@ -184,9 +180,18 @@ class Series(ABC, Generic[Row]):
 class _ByIdSeries(Series[Row]):
     """A series of which a page can be had from an id on."""
 
+    page: ClassVar[int]
+    """Most rows of a page that is had by an id."""
+
     @abstractmethod
     async def from_id(self, first_id: int, limit: int) -> Sequence[Row]:
         """Return up to `limit` rows from an id on, at most a page."""
+
+    async def before(self, row_id: int, limit: int) -> Sequence[Row]:
+        """Return up to `limit` of the rows directly before an id, at most a page."""
+        page = min(limit, self.page, row_id)
+        rows = await self.from_id(row_id - page, page) if page > 0 else ()
+        return [row for row in rows if self.id_of(row) < row_id]
 
     async def next_from(self, first_id: int, limit: int) -> list[Row]:
         """Return up to `limit` rows from an id on, in as many pages as that needs."""
@@ -198,11 +203,11 @@ class _ByIdSeries(Series[Row]):
             found += rows
         return found[:limit]
 
-    async def _rows_from(self, first_id: int, before_id: int, page: int) -> list[Row]:
+    async def _rows_from(self, first_id: int, before_id: int) -> list[Row]:
         """Return the rows from an id to another, in pages, and perhaps some more."""
         found: list[Row] = []
         for _ in range(MAX_PAGES):
-            rows = await self.from_id(first_id, min(page, before_id - first_id))
+            rows = await self.from_id(first_id, min(self.page, before_id - first_id))
             found += rows
             if not rows or (last_id := self.id_of(rows[-1])) + 1 >= before_id:
                 break
@@ -219,20 +224,14 @@ class TradeSeries(_ByIdSeries[Trade]):
         has_key: Whether there is an API key, without which only the last 1,000 can be had.
     """
 
+    page = trades.MAX_HISTORICAL_LIMIT
+    id_of = attrgetter("trade_id")
+    time_of = attrgetter("trade_time_ms")
+
     def __init__(self, requests: Requests, symbol: str, *, has_key: bool) -> None:
         super().__init__(requests)
         self._symbol = symbol
         self._has_key = has_key
-
-    @staticmethod
-    def id_of(row: Trade) -> int:
-        """Return the id of a trade."""
-        return row.trade_id
-
-    @staticmethod
-    def time_of(row: Trade) -> int:
-        """Return the time of a trade, in ms."""
-        return row.trade_time_ms
 
     def _parse(self, response: bytes) -> list[Trade]:
         return parse_trades(response, self._symbol)
@@ -246,7 +245,7 @@ class TradeSeries(_ByIdSeries[Trade]):
 
     async def from_id(self, first_id: int, limit: int) -> Sequence[Trade]:
         """Return up to `limit` trades from an id on, at most a page; requires an API key."""
-        page = min(limit, trades.MAX_HISTORICAL_LIMIT)
+        page = min(limit, self.page)
         rows = await self._requests.get(
             "historicalTrades", self._parse, symbol=self._symbol, fromId=first_id, limit=page
         )
@@ -256,17 +255,13 @@ class TradeSeries(_ByIdSeries[Trade]):
 
     async def before(self, row_id: int, limit: int) -> Sequence[Trade]:
         """Return up to `limit` of the trades directly before an id; none without an API key."""
-        page = min(limit, trades.MAX_HISTORICAL_LIMIT, row_id)
-        if not self._has_key or page <= 0:
-            return ()
-        rows = await self.from_id(row_id - page, page)
-        return [row for row in rows if row.trade_id < row_id]
+        return await super().before(row_id, limit) if self._has_key else ()
 
     async def between(self, after_id: int, before_id: int) -> Sequence[Trade]:
         """Return the trades between two ids; without an API key, those of the last 1,000."""
         found = list(await self.latest(trades.MAX_LIMIT))
         if self._has_key and found and found[0].trade_id > after_id + 1:
-            found = await self._rows_from(after_id + 1, before_id, trades.MAX_HISTORICAL_LIMIT)
+            found = await self._rows_from(after_id + 1, before_id)
         return [each for each in found if after_id < each.trade_id < before_id]
 
 
@@ -278,19 +273,13 @@ class AggregateTradeSeries(_ByIdSeries[AggregateTrade]):
         symbol: The symbol.
     """
 
+    page = trades.MAX_LIMIT
+    id_of = attrgetter("aggregate_id")
+    time_of = attrgetter("trade_time_ms")
+
     def __init__(self, requests: Requests, symbol: str) -> None:
         super().__init__(requests)
         self._symbol = symbol
-
-    @staticmethod
-    def id_of(row: AggregateTrade) -> int:
-        """Return the id of an aggregate trade."""
-        return row.aggregate_id
-
-    @staticmethod
-    def time_of(row: AggregateTrade) -> int:
-        """Return the time of an aggregate trade, in ms."""
-        return row.trade_time_ms
 
     async def _get(
         self,
@@ -328,17 +317,9 @@ class AggregateTradeSeries(_ByIdSeries[AggregateTrade]):
         """Return up to `limit` aggregate trades from an id on, at most a page."""
         return await self._get(limit, first_id=first_id)
 
-    async def before(self, row_id: int, limit: int) -> Sequence[AggregateTrade]:
-        """Return up to `limit` of the aggregate trades directly before an id."""
-        page = min(limit, trades.MAX_LIMIT, row_id)
-        if page <= 0:
-            return ()
-        rows = await self.from_id(row_id - page, page)
-        return [row for row in rows if row.aggregate_id < row_id]
-
     async def between(self, after_id: int, before_id: int) -> Sequence[AggregateTrade]:
         """Return the aggregate trades between two ids."""
-        found = await self._rows_from(after_id + 1, before_id, trades.MAX_LIMIT)
+        found = await self._rows_from(after_id + 1, before_id)
         return [row for row in found if row.aggregate_id < before_id]
 
 
@@ -360,6 +341,9 @@ class CandleSeries(Series[CandleMessage]):
         now_ms: The time of the exchange; candles that ended before it are closed.
     """
 
+    id_of = attrgetter("candle.open_time_ms")
+    time_of = attrgetter("candle.open_time_ms")
+
     def __init__(self, requests: Requests, stream: StreamParts, now_ms: int) -> None:
         super().__init__(requests)
         self.stream = stream
@@ -372,16 +356,6 @@ class CandleSeries(Series[CandleMessage]):
         self._subject = subject
         self.shortest_ms = LENGTHS_MS.get(stream.interval) or SHORTEST_MONTH_MS
         """The least time between two candles."""
-
-    @staticmethod
-    def id_of(row: CandleMessage) -> int:
-        """Return when a candle opened, in ms."""
-        return row.candle.open_time_ms
-
-    @staticmethod
-    def time_of(row: CandleMessage) -> int:
-        """Return when a candle opened, in ms."""
-        return row.candle.open_time_ms
 
     async def get(
         self, limit: int, start_ms: int | None = None, end_ms: int | None = None
