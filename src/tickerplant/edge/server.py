@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
 
 import msgspec
 from msgspec import Raw, Struct
@@ -37,14 +36,10 @@ from tickerplant.server.metrics import PortsCollector, process_registry
 from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.connections import SHOWN_CONNECTIONS, connections_page
 from tickerplant.server.operations.control_plane import ControlPlane
-from tickerplant.server.ports import TICK_MS, Hosts, Ports, Totals
-from tickerplant.server.proxies import TrustedProxies
+from tickerplant.server.ports import Place, Ports, Totals
 from tickerplant.server.query_service import QueryService
 from tickerplant.server.welcome import welcome_text
 from tickerplant.venue import VENUES
-
-if TYPE_CHECKING:  # loads cryptography, only where TLS is served
-    from tickerplant.server.certificate import ServedCertificate
 
 SCAN_SHARE = 0.005
 """The share of the core that looking at every connection for reports may take: an edge with ten thousand
@@ -62,19 +57,12 @@ class EdgeServer:
     Args:
         node: The way to the plant, after `hello`.
         description: What the plant has said about itself.
-        host: The address to listen on, or several; `::` is all of IPv4 too.
-        ports: The port by venue name; 0 picks a free one, a missing venue has its default.
-        sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
-        tls: The certificate of the ports, which then accept only TLS; plain if missing.
-        trusted_proxies: Addresses and networks of proxies whose word about the address of a client
-            counts.
-        public_names: Names by which others reach the ports, as behind a proxy.
         is_beside_plant: Whether it certainly runs on the machine of its plant: only then is a request
             from here one from there.
         worker: What it is called in metrics, and in `/plant/v1/nodes`; the name of the node if empty.
         complaints: Take what goes wrong.
         clock: The connection clock.
-        tick_ms: How often connections are checked for pings, timeouts and age.
+        place: Where the ports are, see `Place`.
 
     Raises:
         BusError: the plant is not of this version of the program.
@@ -85,17 +73,11 @@ class EdgeServer:
         node: EdgeNode,
         description: PlantDescription,
         *,
-        host: Hosts = "127.0.0.1",
-        ports: Mapping[str, int] | None = None,
-        sockets: Mapping[str, Sequence[socket.socket]] | None = None,
-        tls: ServedCertificate | None = None,
-        trusted_proxies: Iterable[str] = (),
-        public_names: Iterable[str] = (),
         is_beside_plant: bool = False,
         worker: str = "",
         complaints: Complaints | None = None,
         clock: Clock = connection_clock_ms,
-        tick_ms: int = TICK_MS,
+        **place: Unpack[Place],
     ) -> None:
         try:
             limits = msgspec.convert(description.limits, Limits)
@@ -144,16 +126,10 @@ class EdgeServer:
         self._ports = Ports(
             self.endpoints,
             self._application,
-            host=host,
-            numbers=ports or {},
+            place,
             limits=limits,
             faults=FaultRunner(self.faults, self.endpoints, clock, clock),
             congestion=self.congestion,
-            tls=tls,
-            proxies=TrustedProxies(trusted_proxies),
-            public_names=public_names,
-            tick_ms=tick_ms,
-            sockets=sockets,
         )
         self.faults.replace_all(rules)
         self._registry = process_registry(

@@ -7,7 +7,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
 from msgspec import Struct
 
@@ -65,6 +65,8 @@ class Listening(Protocol):
 
 Hosts: TypeAlias = str | Sequence[str]
 """An address or a name to listen on, or several."""
+Sockets: TypeAlias = Mapping[str, Sequence[socket.socket]]
+"""The listening sockets of one process, by the name of the venue."""
 Listen: TypeAlias = Callable[[Endpoint, str, int], Listening]
 """Binds the host and the port of an endpoint; 0 picks a free port."""
 
@@ -79,70 +81,76 @@ class Port(Struct, frozen=True, eq=False):
     """`host:port`; known until the last connection has ended, after the socket is closed too."""
 
 
+class Place(TypedDict, total=False):
+    """Where and how a server has its ports."""
+
+    host: Hosts
+    """The address to listen on, or several; `::` is all of IPv4 too.  127.0.0.1 if missing."""
+    ports: Mapping[str, int]
+    """The port by venue name; 0 picks a free one, a missing venue has its default."""
+    sockets: Sockets | None
+    """Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`."""
+    listen: Listen | None
+    """Binds the addresses; with sockets of the system if missing."""
+    listens: bool
+    """Whether any port is opened; so if missing.  If not, others ask in the name of their clients:
+    frames that wait are still flushed, and faults that wait still end."""
+    tls: ServedCertificate | None
+    """The certificate of the ports, which then accept only TLS; plain if missing."""
+    trusted_proxies: Iterable[str]
+    """Addresses and networks of proxies whose word about the address of a client counts."""
+    public_names: Iterable[str]
+    """Names by which others reach the ports, as behind a proxy."""
+    tick_ms: int
+    """How often connections are checked for pings, timeouts and age; more often where a limit is
+    shorter than ten times this."""
+
+
 class Ports:
     """The ports of a server; between `start` and `stop`, `urls` has their addresses.
 
     Args:
         endpoints: The ports, one per venue that is served.
         application: Makes what answers the HTTP requests of a port.
-        host: The address to listen on, or several; `::` is all of IPv4 too.
-        numbers: The port by venue name; 0 picks a free one, a missing venue has its default.
+        place: Where they are.
         limits: The limits.
         faults: What goes wrong on demand.
         congestion: The connections that read too slowly.
-        tls: The certificate of the ports, which then accept only TLS; plain if missing.
-        proxies: Those whose word about the address of a client counts.
-        public_names: Names by which others reach the ports, as behind a proxy.
-        tick_ms: How often connections are checked for pings, timeouts and age; more often where
-            a limit is shorter than ten times this.
-        listens: Whether any port is opened.  If not, frames that wait are still flushed, and faults
-            that wait still end.
-        sockets: Listening sockets by venue name, opened elsewhere; they are used instead of `host`
-            and `numbers`.
-        listen: Binds the addresses; with sockets of the system if missing.
     """
 
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
         application: Callable[[Endpoint], Application],
+        place: Place,
         *,
-        host: Hosts,
-        numbers: Mapping[str, int],
         limits: Limits,
         faults: FaultRunner,
         congestion: Congestion,
-        tls: ServedCertificate | None,
-        proxies: TrustedProxies,
-        public_names: Iterable[str],
-        tick_ms: int,
-        listens: bool = True,
-        sockets: Mapping[str, Sequence[socket.socket]] | None = None,
-        listen: Listen | None = None,
     ) -> None:
         self.endpoints = endpoints
-        self.numbers = numbers
+        self.numbers = place.get("ports", {})
         """The port by venue name that `start` opens; a missing venue has its default."""
         self.open: list[Port] = []
         """The open ports in the order of `endpoints`."""
         self._application = application
-        self._hosts = hosts_of(host)
+        self._hosts = hosts_of(place.get("host", "127.0.0.1"))
         self._faults = faults
         self._congestion = congestion
-        self._tls = tls
-        self._proxies = proxies
-        self._public_names = tuple(public_names)
+        self._tls = place.get("tls")
+        self._proxies = TrustedProxies(place.get("trusted_proxies", ()))
+        self._public_names = tuple(place.get("public_names", ()))
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, limits.max_unread_ms)
-        self._tick_ms = max(1, min(tick_ms, shortest_ms // 10))
+        self._tick_ms = max(1, min(place.get("tick_ms", TICK_MS), shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
         self.flusher = Flusher([each.hub for each in endpoints], congestion)
         self._freed_memory = FreedMemory()
         self.clock_offset_ms = self.clock_set_ms()
         """How far the clock of the machine was set, as far as the log knows."""
-        self._listens = listens
-        self._sockets = sockets or {}
-        self._listen = listen or self._listen_on_sockets
+        self._listens = place.get("listens", True)
+        self._sockets = place.get("sockets") or {}
+        self._listen = place.get("listen") or self._listen_on_sockets
 
     @property
     def urls(self) -> dict[str, str]:

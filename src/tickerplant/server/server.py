@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Unpack
 
 from prometheus_client import generate_latest
 
@@ -31,8 +31,7 @@ from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
 from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
 from tickerplant.server.operations.readiness import ReadyState, ready_state
-from tickerplant.server.ports import TICK_MS, Hosts, Listen, Port, Ports, Totals
-from tickerplant.server.proxies import TrustedProxies
+from tickerplant.server.ports import Place, Port, Ports, Totals
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Rest
@@ -43,7 +42,6 @@ from tickerplant.venue import VENUES, Venue
 
 if TYPE_CHECKING:  # a server whose market is not simulated starts without them
     from tickerplant.scenarios.board import ScenarioBoard
-    from tickerplant.server.certificate import ServedCertificate
     from tickerplant.simulation.exchange import SimulatedExchange
 
 
@@ -58,8 +56,6 @@ class Server:
         self,
         plant: Plant,
         *,
-        host: Hosts = "127.0.0.1",
-        ports: Mapping[str, int] | None = None,
         venues: Collection[Venue] = VENUES,
         limits: Limits = LIMITS,
         faults: FaultBoard | None = None,
@@ -67,26 +63,18 @@ class Server:
         readiness: Readiness | None = None,
         steering: Steering | None = None,
         coverage: Callable[[], Awaitable[ReplayCoverage]] | None = None,
-        tls: ServedCertificate | None = None,
-        trusted_proxies: Iterable[str] = (),
-        public_names: Iterable[str] = (),
         clock: Clock = connection_clock_ms,
         follows_market: bool = False,
-        tick_ms: int = TICK_MS,
-        listens: bool = True,
-        sockets: Mapping[str, Sequence[socket.socket]] | None = None,
-        listen: Listen | None = None,
         policy: Policy = EVERY,
         control_token: str = "",
         truth: Truth | None = None,
         compresses: bool = True,
+        **place: Unpack[Place],
     ) -> None:
         """Prepare to serve `plant`.
 
         Args:
             plant: The market and its hubs.
-            host: The address to listen on, or several; `::` is all of IPv4 too.
-            ports: The port by venue name; 0 picks a free one, a missing venue has its default.
             venues: The venues that are served; the ports of others are not opened.
             limits: The limits, and whether they are enforced.
             faults: What goes wrong on demand; a board without rules in connection time if missing.
@@ -94,22 +82,13 @@ class Server:
             readiness: The state of the source.
             steering: A source whose clock clients may read and set.
             coverage: Returns what the recordings cover that are played.
-            tls: The certificate of the ports, which then accept only TLS; plain if missing.
-            trusted_proxies: Addresses and networks of proxies whose word about the address of a client
-                counts.
-            public_names: Names by which others reach the server, as behind a proxy.
             clock: The machine's clock.
             follows_market: Whether connection time is market time; otherwise it is the machine's.
-            tick_ms: How often connections are checked for pings, timeouts and age; more often where
-                a limit is shorter than ten times this.
-            listens: Whether any port is opened.  Without one, others ask in the name of their
-                clients.
-            sockets: Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`.
-            listen: Binds the addresses; with sockets of the system if missing.
             policy: The delivery to connections that do not ask for another.
             control_token: The token without which operations are refused; empty if none is needed.
             truth: Keeps what was, and what is written to connections.
             compresses: Whether market data over REST is compressed for clients that accept it.
+            place: Where the ports are, see `Place`.
         """
         self.limits = limits
         self.faults = FaultBoard(ConnectionClock(clock)) if faults is None else faults
@@ -149,8 +128,7 @@ class Server:
         self._ports = Ports(
             self.endpoints,
             self.answers,
-            host=host,
-            numbers=ports or {},
+            place,
             limits=limits,
             faults=FaultRunner(
                 self.faults,
@@ -160,13 +138,6 @@ class Server:
                 None if truth is None else truth.market,
             ),
             congestion=self.congestion,
-            tls=tls,
-            proxies=TrustedProxies(trusted_proxies),
-            public_names=public_names,
-            tick_ms=tick_ms,
-            listens=listens,
-            sockets=sockets,
-            listen=listen,
         )
         self.readiness.machine_set_ms = self._ports.clock_set_ms
         rate_limiters_used = {endpoint.rate_limiter for endpoint in self.endpoints}
@@ -202,7 +173,7 @@ class Server:
             now_ms=lambda: plant.now_ms,
         )
         """What the operations of `/plant/v1/` are about."""
-        self._listens = listens
+        self._listens = place.get("listens", True)
         self._compresses = compresses
         self._since_ms = clock()
         for endpoint in self.endpoints:

@@ -21,7 +21,7 @@ from tickerplant.errors import BusError, ConfigError, TickerplantError
 from tickerplant.logs import Complaints
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
-from tickerplant.server.ports import Totals
+from tickerplant.server.ports import Sockets, Totals
 from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
 from tickerplant.server.window import window
 from tickerplant.serving.bus_options import uses_bus
@@ -34,7 +34,6 @@ from tickerplant.serving.process import (
 )
 from tickerplant.serving.ready import Offer, announce, totals_lines
 from tickerplant.serving.run import FAILED, Echo
-from tickerplant.serving.shared_ports import Sockets
 from tickerplant.serving.tls import Tls, follow_hangups, tls_of
 from tickerplant.serving.workers import Workers
 from tickerplant.venue import COINM, USDM, VENUES

@@ -5,20 +5,18 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from tickerplant.server.listener import main_address
 from tickerplant.server.ports import (
     Hosts,
+    Sockets,
     address_text,
     bound_socket,
     listening_sockets,
     refuse_equal,
 )
 from tickerplant.venue import Venue
-
-Sockets: TypeAlias = Mapping[str, Sequence[socket.socket]]
-"""The listening sockets of one worker, by the name of the venue."""
 
 
 class SharedPorts:

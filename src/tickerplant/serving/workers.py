@@ -23,9 +23,9 @@ from tickerplant.errors import TickerplantError
 from tickerplant.formatting import count_text, exit_text, printable
 from tickerplant.logs import logger
 from tickerplant.received import next_line
-from tickerplant.server.ports import Totals
+from tickerplant.server.ports import Sockets, Totals
 from tickerplant.serving.process import on_hangup
-from tickerplant.serving.shared_ports import SharedPorts, Sockets, close_all
+from tickerplant.serving.shared_ports import SharedPorts, close_all
 from tickerplant.serving.worker_lines import (
     Listening,
     Moved,
