@@ -52,7 +52,11 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
     for name in settings.tables:
         if name not in _NAMES:
             raise ConfigError("--tables", name, one_of(name, _NAMES))
-    selection = _selection(paths, settings)
+    start_ns, end_ns = 0, END_NS
+    if (settings.begin or settings.end) and (covered := coverage_of(recorded_files(paths))):
+        start_ns, end_ns = times_between(settings.begin, settings.end, covered)
+    symbols = frozenset(symbol.upper() for symbol in settings.symbols)
+    selection = Selection(symbols=symbols, start_ns=start_ns, end_ns=end_ns)
     for recorded in recorded_files(paths):
         if isinstance(recorded, Capture):
             _print(f"= {companions_text(recorded.path, recorded.companions)}")
@@ -78,16 +82,6 @@ def _folder(settings: ExportSettings) -> Path:
         if (each / MANIFEST).is_file() or any(segments):
             raise ConfigError("--out", settings.out, f"a folder of its own, {each} is a recording")
     return out
-
-
-def _selection(paths: Sequence[str], settings: ExportSettings) -> Selection:
-    """Return what is exported; times outside of the recording are refused."""
-    begin, end = settings.begin, settings.end
-    start_ns, end_ns = 0, END_NS
-    if (begin or end) and (covered := coverage_of(recorded_files(paths))):
-        start_ns, end_ns = times_between(begin, end, covered)
-    symbols = frozenset(symbol.upper() for symbol in settings.symbols)
-    return Selection(symbols=symbols, start_ns=start_ns, end_ns=end_ns)
 
 
 class _Export:

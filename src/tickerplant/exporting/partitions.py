@@ -23,7 +23,7 @@ from tickerplant.own_folder import OwnFolder
 from tickerplant.recording.opening import recorded_files
 
 COMPRESSION_LEVEL = 6
-MESSAGE_ROWS = 1 << 17
+MESSAGE_ROWS = 1 << 18
 """Rows that wait as messages."""
 WAITING_BYTES = 1 << 27
 """Memory of rows that wait as columns; beyond it the largest partitions are written, each as a part:
@@ -101,9 +101,8 @@ class Partitions:
             first = int(rows[0])
             name = path_part(symbol[first].as_py())
             place = f"venue={venue[first]}/table={table}/symbol={name}/date={dates[first]}"
-            self._waiting[place].append(
-                columns.take(pa.array(rows))
-            )  # a slice keeps the whole batch
+            taken = columns.take(pa.array(rows))  # a slice would keep the whole batch
+            self._waiting[place].append(taken)
             size_bytes = columns.nbytes * len(rows) // len(order) + BATCH_BYTES
             self._sizes[place] += size_bytes
             self._waiting_bytes += size_bytes

@@ -1,19 +1,21 @@
 """What an export reads, and the parts that it writes: their names say what is finished.
 
 A unit is a segment of a recording or a file of lines.  Its parts get their names when the last one is
-written: `part-<time and digest of its first line>-<its size>-<number>of<all>.parquet`.  Parts of
-another size are of the unit before it grew.  Names sort in order of time.
+written: `part-<time of its first line>-<digest of its name and that line>-<size>-<number>of<all>.parquet`.
+Parts of a smaller size are of the unit before it grew.  Names sort in order of time.
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from itertools import chain
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -73,36 +75,35 @@ def units_of(paths: Sequence[str], report: Report) -> list[Unit]:
 
 
 def _unit(path: str, venue: str) -> Unit:
-    first_ns, raw = 0, path.encode(errors="surrogateescape")
+    line = 0, os.fsencode(path)
     with suppress(RecordingError):
-        first_ns, raw = next(recorded_files([path])[0].batches(), [(first_ns, raw)])[0]
-    digest = sha256(raw).hexdigest()[:16]
-    return Unit(path, venue, Path(path).stat().st_size, f"part-{first_ns:019}-{digest}")
+        line = next(recorded_files([path])[0].batches(), [line])[0]
+    digest = sha256(b"%b\0%b" % (os.fsencode(Path(path).name), line[1])).hexdigest()[:16]
+    return Unit(path, venue, Path(path).stat().st_size, f"part-{line[0]:019}-{digest}")
 
 
 class Parts:
     """The finished parts in the folder of an export with some options."""
 
     def __init__(self, folder: Path, options: str) -> None:
-        self._by_unit = defaultdict[str, defaultdict[tuple[int, int], list[str]]](
-            lambda: defaultdict(list)
-        )
-        """Paths in the folder, by the key of a unit, and then by its size and the number of parts."""
+        self._by_key = defaultdict[str, list[tuple[int, int, str]]](list)
+        """Size of the unit, number of its parts and path in the folder, by the key of the unit."""
         for path in folder.glob(_PARTS):
             name = _NAME.fullmatch(path.name)
-            if name is None or not self._by_unit:
+            if name is None or not self._by_key:
                 _refuse_other(folder, path, options)
             if name is not None:
-                inner = str(path.relative_to(folder))
-                self._by_unit[name[1]][int(name[2]), int(name[3])].append(inner)
+                part = int(name[2]), int(name[3]), str(path.relative_to(folder))
+                self._by_key[name[1]].append(part)
 
     def of(self, unit: Unit) -> tuple[list[str], list[str]]:
         """Return the parts of a unit if it is finished, or outdated ones if it is not."""
-        sizes = self._by_unit[unit.key]
-        for (size_bytes, count), paths in sizes.items():
+        parts = sorted(self._by_key[unit.key])
+        for (size_bytes, count), group in groupby(parts, key=itemgetter(0, 1)):
+            paths = [path for *_, path in group]
             if size_bytes >= unit.size_bytes and len(paths) == count:
                 return paths, []  # also if this is a copy from before it grew
-        return [], list(chain.from_iterable(sizes.values()))
+        return [], [path for *_, path in parts]
 
 
 @contextmanager
