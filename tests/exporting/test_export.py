@@ -323,6 +323,17 @@ def test_resuming_after_a_kill_makes_the_same_files(
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
+def test_files_that_begin_alike_and_have_other_names_are_all_exported(
+    said: Said, tmp_path: Path
+) -> None:
+    first, *rest = said["usdm"][:600]
+    halves = rest[:300], rest[300:]
+    paths = [line_file(tmp_path / f"{at}.txt", [first, *half]) for at, half in enumerate(halves)]
+    assert run(tmp_path / "out", *paths, tables="book_tickers") == 0
+    found = [raw for half in halves for _, raw in half if b"@bookTicker" in raw[:40]]
+    assert one(f"select count(*) from '{tmp_path}/out/**/*.parquet'") == [(len(found),)]
+
+
 def test_a_second_time_does_nothing_wherever_the_recording_is(
     tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
