@@ -73,7 +73,7 @@ def test_an_unknown_environment_variable_is_only_warned_about(
     monkeypatch.setenv("TICKERPLANT_PROFIL", "current")
     status, out, err = run("explain", "btcusdt@trade", capsys=capsys)
     assert status == 0
-    assert "Connections needed in profile 2026q1: 1" in out
+    assert "In profile 2026q1;" in out
     assert err == (
         "tickerplant: TICKERPLANT_PROFIL in the environment is not a setting; "
         "did you mean TICKERPLANT_PROFILE?\n"

@@ -39,7 +39,7 @@ from tickerplant.explain.catalogue_text import (
     speeds_text,
     weight_rule,
 )
-from tickerplant.explain.explanation import AddressNote, ConnectionNote, Explanation
+from tickerplant.explain.explanation import AddressNote, Explanation
 from tickerplant.explain.request_note import ParamNote, RequestNote
 from tickerplant.explain.stream_note import StreamNote
 from tickerplant.exporting.report import ExportReport
@@ -700,7 +700,7 @@ JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
     (
         "`explain`",
         "One document.",
-        (Explanation, AddressNote, StreamNote, RequestNote, ParamNote, ConnectionNote),
+        (Explanation, AddressNote, StreamNote, RequestNote, ParamNote),
     ),
     ("`streams`", "A list of objects.", (StreamRow,)),
     ("`queries`", "A list of objects.", (QueryRow, ParamRow)),

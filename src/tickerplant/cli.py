@@ -409,10 +409,10 @@ def explain(given: tuple[str, ...], **options: Any) -> int:
     """Show what a URL, stream or request would do, offline.
 
     For a WebSocket URL or path: what each stream carries, at which speed and on which route, and
-    which streams stay silent and why.  For stream names: the same, and the connections they need.
-    For a REST URL or path, or a WebSocket API method: its weight and parameters.  @FILE and -
-    read a file and standard input, one in each line.  The exit status is 1 if anything would be
-    refused or stay silent, 2 if nothing can be explained.
+    which streams stay silent and why.  For stream names: the same.  For a REST URL or path, or
+    a WebSocket API method: its weight and parameters.  @FILE and - read a file and standard input,
+    one in each line.  The exit status is 1 if anything would be refused or stay silent, 2 if
+    nothing can be explained.
     """
     from tickerplant.config.settings import ExplainSettings
 

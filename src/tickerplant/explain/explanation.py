@@ -1,9 +1,8 @@
-"""The explanation of all arguments of `explain`, and the connections that their streams need."""
+"""The explanation of all arguments of `explain`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -24,13 +23,10 @@ from tickerplant.protocol.delivery import POLICIES
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.target import ApiTarget, BadTarget, StreamTarget
 from tickerplant.queries import QUERIES
-from tickerplant.venue import VENUES, Venue
+from tickerplant.venue import Venue
 
 REFUSED = "refused"
 """The kind of a URL that is rejected."""
-HOST = "127.0.0.1"
-_KEPT = "!@/="
-"""Characters of stream names that need no percent-encoding."""
 
 
 class AddressNote(Struct, frozen=True, kw_only=True):
@@ -64,21 +60,6 @@ class AddressNote(Struct, frozen=True, kw_only=True):
         return self.kind == REFUSED or too_many
 
 
-class ConnectionNote(Struct, frozen=True, kw_only=True):
-    """One of the connections that a set of streams needs."""
-
-    venue: str
-    """`usdm` or `coinm`."""
-    route: str
-    """The route in its path; empty in profiles without routes."""
-    streams: int
-    """How many streams it carries."""
-    url: str
-    """On the venue's default port; without names if they do not fit."""
-    names_fit: bool
-    """Whether the names fit in the URL; if not, subscribe with SUBSCRIBE."""
-
-
 class Explanation(Struct, frozen=True, kw_only=True):
     """The explanation of all arguments."""
 
@@ -92,8 +73,6 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Streams given by name, without a URL."""
     requests: list[RequestNote]
     """REST URLs and methods of the WebSocket API."""
-    connections: list[ConnectionNote]
-    """The connections that all streams that exist need."""
 
     @property
     def is_ok(self) -> bool:
@@ -136,7 +115,6 @@ def explain(
         for each in arguments
         if isinstance(each, StreamArgument)
     ]
-    on_addresses = (note for address in addresses for note in address.streams)
     return Explanation(
         profile=profile.name,
         routing="strict" if strict else "lenient",
@@ -145,7 +123,6 @@ def explain(
         requests=[
             note_request(each, profile) for each in arguments if isinstance(each, RequestArgument)
         ],
-        connections=_plan([*on_addresses, *streams], profile),
     )
 
 
@@ -209,32 +186,3 @@ def _remarks(target: StreamTarget, venue: Venue, profile: Profile) -> Iterator[s
 def _continued(sentence: str) -> str:
     """Return a sentence as the end of another one."""
     return sentence[0].lower() + sentence[1:].removesuffix(".")
-
-
-def _plan(notes: Iterable[StreamNote], profile: Profile) -> list[ConnectionNote]:
-    """Return the connections that deliver each existing stream exactly once."""
-    routes: dict[tuple[str, str], dict[str, None]] = {}
-    venues = {venue.name: venue for venue in VENUES}
-    for note in notes:
-        if note.exists and note.route is not None:
-            route = note.route if profile.splits_routes(venues[note.venue]) else ""
-            routes.setdefault((note.venue, route), {})[note.stream] = None
-    return [
-        _connection(venues[venue], route, names[start : start + LIMITS.max_streams])
-        for (venue, route), found in routes.items()
-        for names in (tuple(found),)
-        for start in range(0, len(names), LIMITS.max_streams)
-    ]
-
-
-def _connection(venue: Venue, route: str, names: Sequence[str]) -> ConnectionNote:
-    path = f"/{route}/stream" if route else "/stream"
-    full = f"{path}?streams={quote('/'.join(names), safe=_KEPT)}"
-    fit = len(full) <= LIMITS.max_uri_bytes
-    return ConnectionNote(
-        venue=venue.name,
-        route=route,
-        streams=len(names),
-        url=f"ws://{HOST}:{venue.default_port}{full if fit else path}",
-        names_fit=fit,
-    )

@@ -40,11 +40,6 @@ class StreamNote(Struct, frozen=True, kw_only=True):
     remark: str | None = None
     """Anything else worth knowing."""
 
-    @property
-    def exists(self) -> bool:
-        """Whether some connection of the venue delivers it."""
-        return self.speed_ms is not None and not (self.silent or "").startswith(UNKNOWN_SYMBOL)
-
 
 def note_stream(
     name: str, venue: Venue, profile: Profile, *, route: str | None = None, strict: bool = False

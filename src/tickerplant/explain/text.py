@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from tickerplant.explain.explanation import REFUSED, AddressNote, ConnectionNote, Explanation
+from tickerplant.explain.explanation import REFUSED, AddressNote, Explanation
 from tickerplant.explain.request_note import ParamNote, RequestNote
 from tickerplant.explain.stream_note import StreamNote
 from tickerplant.formatting import columns
@@ -21,7 +21,8 @@ def lines_of(explanation: Explanation) -> Iterator[str]:
         blocks.append(_names(explanation.streams))
     blocks += [_request(each) for each in explanation.requests]
     if explanation.streams or any(each.streams for each in explanation.addresses):
-        blocks.append(_connections(explanation))
+        how = "symbols were checked by format only, not against a market"
+        blocks.append([f"In profile {explanation.profile}; {how}."])
     for number, block in enumerate(blocks):
         if number:
             yield ""
@@ -94,17 +95,3 @@ def _request(note: RequestNote) -> Iterator[str]:
 def _param(note: ParamNote) -> tuple[str, str, str, str]:
     default = "required" if note.required else note.default or ""
     return note.name, "" if note.given is None else note.given, default, note.doc
-
-
-def _connections(explanation: Explanation) -> Iterator[str]:
-    notes = explanation.connections
-    yield f"Connections needed in profile {explanation.profile}: {len(notes)}"
-    if notes:
-        yield from (f"  {line}" for line in columns([_connection(note) for note in notes]))
-    yield "Symbols were checked by format only, not against a market."
-
-
-def _connection(note: ConnectionNote) -> tuple[str, str, str, str]:
-    names = "" if note.names_fit else " (too many names for a URL: use SUBSCRIBE)"
-    count = f"{note.streams} stream{'s' if note.streams > 1 else ''}"
-    return _TITLES[note.venue], note.route, count, note.url + names
