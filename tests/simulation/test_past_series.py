@@ -44,7 +44,7 @@ def series(request: pytest.FixtureRequest) -> TradedSeries:
 
 def check_split(series: TradedSeries, parents: Ints, children: Ints) -> None:
     """Parents are the sums of their children and reach what they reach; these join."""
-    rows = children.reshape(len(parents), -1, len(SIDED_COLUMNS))
+    rows = children.reshape(len(parents), -1, SIDED_COLUMNS)
     assert (rows[..., SUMS].sum(axis=1) == parents[:, SUMS]).all()
     for column in (OPEN_TIME, OPEN, FIRST_IDS):
         assert (rows[:, 0, column] == parents[:, column]).all()

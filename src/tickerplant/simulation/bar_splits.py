@@ -10,25 +10,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN, OPEN_TIME
 from tickerplant.simulation.history_pieces import Floats, Ints, normals, spread_out, tilted
 
-SIDED_COLUMNS = (
-    *("open_time_ms", "open", "high", "low", "close"),
-    *("buy_fills", "sell_fills", "buy_trades", "sell_trades"),
-    *("buy_steps", "sell_steps", "buy_turnover", "sell_turnover"),
-    *("first_trade", "first_aggregate"),
-)
-"""Columns of bars by side; the first five are those of `market.bars`.
-
-The turnover of a contract in USD is in ticks x steps, that of a COIN-M contract in units of its
-turnover. The ids are relative to the first trade and aggregate after the last of these bars, so
-they are negative.
-"""
 FILLS, TRADES, STEPS, TURNOVERS, FIRST_IDS = (slice(n, n + 2) for n in range(5, 15, 2))
-"""Pairs of columns: buyers and sellers, or the first trade and the first aggregate."""
+"""Columns of bars by side after the first five, which are those of `market.bars`.
+
+They come in pairs: those of buyers and of sellers, or the first trade and the first aggregate. The
+turnover of a contract in USD is in ticks x steps, that of a COIN-M contract in units of its turnover.
+The ids are relative to the first trade and aggregate after the last of these bars, so they are
+negative.
+"""
+SIDED_COLUMNS = FIRST_IDS.stop
+"""Number of columns of bars by side."""
 FREE = 8
 """A side with so many fills can meet any turnover near its average price."""
 
@@ -132,22 +129,17 @@ def split_prices(parents: Ints, wanted: Floats, opened_ms: Ints) -> Ints:
     return bars.reshape(-1, CLOSE + 1)
 
 
-class BarSplit:
-    """The split of traded bars.
+class BarSplit(Struct, frozen=True):
+    """The split of traded bars."""
 
-    Args:
-        minutes: Whether the children are minutes, which may have few fills.
-        inverse: For contracts whose turnover is in coins, the turnover of one step at a price of
-            one tick.
-    """
-
-    def __init__(self, *, minutes: bool, inverse: float | None) -> None:
-        self._minutes = minutes
-        self._inverse = inverse
+    minutes: bool
+    """Whether the children are minutes, which may have few fills."""
+    inverse: float | None
+    """For contracts whose turnover is in coins, that of one step at a price of one tick."""
 
     def worth(self, prices: Ints) -> NDArray[Any]:
         """Return the turnover of one step at `prices`."""
-        return prices if self._inverse is None else self._inverse / prices
+        return prices if self.inverse is None else self.inverse / prices
 
     def usual_turnovers(self, bars: Ints) -> Ints:
         """Return the turnovers of both sides at the average of open, high, low and close."""
@@ -162,7 +154,7 @@ class BarSplit:
         Where turnovers do not fit, the prices inside a parent are moved until they do.
 
         Args:
-            parents: Rows as in `SIDED_COLUMNS`.
+            parents: Bars by side.
             wanted: Opens, highs and lows of the children, not rounded.
             volatilities: Their relative volatility; volatile ones have more trades.
             uniform: Random numbers of the shape (parents, children, 8).
@@ -187,7 +179,7 @@ class BarSplit:
         high = (parents[:, HIGH] - parents[:, LOW]).astype(np.float64)
         low, shift = -high, np.zeros(len(high))
         for _ in range(2):
-            above = (misses > 0) == (self._inverse is None)
+            above = (misses > 0) == (self.inverse is None)
             low, high = np.where(above, shift, low), np.where(above, high, shift)
             shift = (low + high) / 2
             tried, misses = self._split(parents, wanted + shift[:, None], *others)
@@ -206,14 +198,14 @@ class BarSplit:
         first.
         """
         count = len(parents)
-        bars = np.zeros((*volatilities.shape, len(SIDED_COLUMNS)), dtype=np.int64)
+        bars = np.zeros((*volatilities.shape, SIDED_COLUMNS), dtype=np.int64)
         shares, more, sizes = (
             np.concatenate(normals(uniform[..., one], uniform[..., other]))
             for one, other in ((5, 6), (0, 2), (1, 3))
         )
         all_fills, all_trades = (parents[:, each].T.ravel() for each in (FILLS, TRADES))
         weights = np.tile(volatilities, (2, 1)) * np.exp(SHARE_SPREAD * shares)
-        fills = split_fills(all_fills, weights, self._minutes)
+        fills = split_fills(all_fills, weights, self.minutes)
         trades = fills + spread_out(all_trades - all_fills, np.exp(TRADES_SPREAD * more) * fills)
         set_prices(bars, parents, wanted, np.maximum(fills[:count], fills[count:]))
         steps, turnovers, missed = self._turnovers(bars, parents, fills, trades, sizes)
@@ -240,7 +232,7 @@ class BarSplit:
         total = np.tile(worth.sum(axis=2), (2, 1))
         reach = np.tile(np.abs(worth[..., HIGH - OPEN] - worth[..., LOW - OPEN]), (2, 1))
         is_free, averages = fills >= FREE, total / 4
-        few = np.nonzero(~is_free & (fills > 0)) if self._minutes else ()
+        few = np.nonzero(~is_free & (fills > 0)) if self.minutes else ()
         some = len(few) > 0 and len(few[0]) > 0
         if some:
             number = fills[few]
@@ -265,11 +257,11 @@ class BarSplit:
         missing = wanted - turnovers.sum(axis=1)
         room = np.where(whole_room[:, None] == 0, steps, room)
         turnovers += np.sign(missing)[:, None] * spread_out(np.abs(missing), room)
-        rounding = 0.5 if self._inverse is None else 8.0 * bars.shape[1]
+        rounding = 0.5 if self.inverse is None else 8.0 * bars.shape[1]
         return steps, turnovers, missing / np.maximum(whole_room, rounding)
 
     def _whole(self, turnovers: NDArray[Any], parts: int = 1) -> Ints:
-        whole = turnovers // parts if self._inverse is None else np.round(turnovers / parts)
+        whole = turnovers // parts if self.inverse is None else np.round(turnovers / parts)
         return whole.astype(np.int64)
 
 
@@ -286,7 +278,7 @@ def set_first_ids(bars: Ints, parents: Ints) -> None:
 
 def _alone(parents: Ints, volatilities: Floats) -> Ints:
     """Return children of which one, the most volatile, has all trades: this always fits."""
-    bars = np.zeros((*volatilities.shape, len(SIDED_COLUMNS)), dtype=np.int64)
+    bars = np.zeros((*volatilities.shape, SIDED_COLUMNS), dtype=np.int64)
     chosen = volatilities.argmax(axis=1)
     after = np.arange(volatilities.shape[1]) > chosen[:, None]
     prices = np.where(after, parents[:, CLOSE, None], parents[:, OPEN, None])

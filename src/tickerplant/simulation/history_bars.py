@@ -119,9 +119,7 @@ def set_ids(bars: Bars, first_ids: Ints) -> None:
 def with_ids_from(bars: Bars, first_id: int) -> Bars:
     """Return bars whose relative trade ids are counted from `first_id`."""
     bars = bars.copy()
-    some = bars[:, COUNT] > 0
-    bars[some, FIRST_TRADE_ID] += first_id
-    bars[some, LAST_TRADE_ID] += first_id
+    set_ids(bars, bars[:, FIRST_TRADE_ID] + first_id)
     return bars
 
 

@@ -6,11 +6,10 @@ from math import exp, log
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.contract_profile import BASIS_PER_YEAR, YEAR_MS, ContractProfile
-from tickerplant.simulation.history_pieces import Floats
+from tickerplant.simulation.history_pieces import Floats, Ints
 from tickerplant.simulation.price_paths import PricePath
 from tickerplant.simulation.smooth_noise import smooth_noise
 from tickerplant.simulation.valuation import PREMIUM
@@ -35,29 +34,24 @@ class Premium(Struct, frozen=True):
     opening: float
     """The premium of the opening price."""
 
-    def at(self, times_ms: NDArray[np.int64]) -> Floats:
+    def at(self, times_ms: Ints) -> Floats:
         """Return the premium at many ascending times."""
-        left_ms = np.maximum(self.start_ms - times_ms, 0)
         gap = self.opening - float(self._lasting(np.array([self.start_ms]))[0])
+        left_ms = np.maximum(self.start_ms - times_ms, 0)
         return self.of_mark(times_ms, 1.0) + gap * np.exp(-left_ms / GAP_MS)
 
-    def of_mark(self, times_ms: NDArray[np.int64], followed: float = MARKED) -> Floats:
+    def of_mark(self, times_ms: Ints, followed: float = MARKED) -> Floats:
         """Return the premium of the mark price, which follows only a share of the fluctuation."""
-        return self._lasting(times_ms) + followed * self._wobble(times_ms)
-
-    def _lasting(self, times_ms: NDArray[np.int64]) -> Floats:
-        if self.instrument.perpetual:
-            return np.full(len(times_ms), PREMIUM)
-        left_ms = np.maximum(self.instrument.delivery_date_ms - times_ms, 0)
-        basis: Floats = BASIS_PER_YEAR * left_ms / YEAR_MS + PREMIUM
-        return basis
-
-    def _wobble(self, times_ms: NDArray[np.int64]) -> Floats:
-        left_ms = np.maximum(self.start_ms - times_ms, 0)
-        settled = 1 - np.exp(-left_ms / SETTLING_MS)
+        settled = 1 - np.exp(-np.maximum(self.start_ms - times_ms, 0) / SETTLING_MS)
         slow = smooth_noise(f"{self.seed} premium {self.instrument.symbol}").at(times_ms)
-        wobble: Floats = PREMIUM_SPREAD * slow * settled
-        return wobble
+        premiums: Floats = self._lasting(times_ms) + followed * (PREMIUM_SPREAD * slow * settled)
+        return premiums
+
+    def _lasting(self, times_ms: Ints) -> Floats:
+        left_ms = np.maximum(self.instrument.delivery_date_ms - times_ms, 0)
+        per_year = 0 if self.instrument.perpetual else BASIS_PER_YEAR
+        basis: Floats = per_year * left_ms / YEAR_MS + PREMIUM
+        return basis
 
 
 TRADES_PER_ORDER = 3.6

@@ -41,7 +41,7 @@ def draw_trades(name: str, bars: Ints, inverse: float | None) -> Rows:
 
     Args:
         name: The prefix of the names of random numbers.
-        bars: The minutes, rows as in `SIDED_COLUMNS` with absolute ids.
+        bars: The minutes by side, with absolute ids.
         inverse: COIN-M: the turnover of one step at a price of one tick.
     """
     bars = bars[bars[:, FILLS].any(axis=1)]

@@ -208,7 +208,7 @@ class PriceSeries(Series):
 
 
 class TradedSeries(PriceSeries):
-    """The traded bars of one contract before its single trades, rows as in `SIDED_COLUMNS`.
+    """The traded bars of one contract before its single trades; rows are bars by side.
 
     Ids are relative to those of the first single trade.
     """
@@ -233,7 +233,7 @@ class TradedSeries(PriceSeries):
         """Return the minutes of the last day, told apart by side."""
         bars, instrument = day_bars(self.inputs), self.inputs.instrument
         tick, step = instrument.tick_size, instrument.step_size
-        rows = np.zeros((len(bars), len(SIDED_COLUMNS)), dtype=np.int64)
+        rows = np.zeros((len(bars), SIDED_COLUMNS), dtype=np.int64)
         rows[:, : CLOSE + 1] = bars[:, : CLOSE + 1] // ([1] + 4 * [tick])
         for pair, whole, part, unit in (
             (STEPS, VOLUME, TAKER_BUY_VOLUME, step),
@@ -270,7 +270,7 @@ class TradedSeries(PriceSeries):
         return np.maximum(np.round(prices), LEAST_TICKS).astype(np.int64)
 
     def _drawn(self, path: Floats, from_ms: int, length_ms: int, after: Any) -> Ints:
-        rows = np.zeros((len(path), len(SIDED_COLUMNS)), dtype=np.int64)
+        rows = np.zeros((len(path), SIDED_COLUMNS), dtype=np.int64)
         rows[:, : CLOSE + 1] = super()._drawn(path, from_ms, length_ms, after)
         inputs = self.inputs
         instrument, profile = inputs.instrument, inputs.contract_profile

@@ -153,28 +153,18 @@ def trade_turnovers(instrument: Instrument, prices: Ints, quantities: Ints) -> I
 
 def with_aggregates(trades: Rows, next_aggregate_id: int) -> Rows:
     """Return `trades` as in `PAST_ROW`, in the aggregates that `TradeAggregator` makes of them."""
-    starts = _aggregate_starts(trades)
-    lengths = np.diff(starts, append=len(trades))
-    rows = np.empty(len(trades), PAST_ROW)
-    rows[list(TRADE_ROW.names or ())] = trades
-    rows["aggregate_id"] = next_aggregate_id - np.repeat(np.arange(len(starts), 0, -1), lengths)
-    return rows
-
-
-def _aggregate_starts(trades: Rows) -> Ints:
-    """Return the indices of the trades that open an aggregate."""
-    if not len(trades):
-        return np.empty(0, dtype=np.int64)
-    times_ms = trades["trade_time_ms"]
-    other = np.diff(trades["price"]) != 0
-    other |= np.diff(trades["buyer_is_maker"])
-    starts = np.concatenate([[0], np.flatnonzero(other) + 1])
+    times_ms, opens = trades["trade_time_ms"], np.ones(len(trades), dtype=bool)
+    opens[1:] = np.diff(trades["price"]) != 0
+    opens[1:] |= np.diff(trades["buyer_is_maker"])
+    starts = np.flatnonzero(opens)
     ends = np.append(starts[1:], len(trades))
-    found = [starts]
     # In a run of one price and side, the next aggregate opens when the window is over.
     while len(starts):
         starts = np.searchsorted(times_ms, times_ms[starts] + WINDOW_MS)
         inside = starts < ends
         starts, ends = starts[inside], ends[inside]
-        found.append(starts)
-    return np.sort(np.concatenate(found))
+        opens[starts] = True
+    rows = np.empty(len(trades), PAST_ROW)
+    rows[list(TRADE_ROW.names or ())] = trades
+    rows["aggregate_id"] = next_aggregate_id - opens.sum() - 1 + opens.cumsum()
+    return rows
