@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 import msgspec
@@ -23,7 +23,7 @@ from tickerplant.faults.board import FaultBoard, received
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
-from tickerplant.protocol.close_reasons import BUS_LOST, CONTROL_PLANE, UPSTREAM_LOST, CloseReason
+from tickerplant.protocol.close_reasons import BUS_LOST, CONTROL_PLANE
 from tickerplant.protocol.delivery import EVERY, policy_named
 from tickerplant.protocol.limits import Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
@@ -36,7 +36,7 @@ from tickerplant.server.metrics import PortsCollector, process_registry
 from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.connections import SHOWN_CONNECTIONS, connections_page
 from tickerplant.server.operations.control_plane import ControlPlane
-from tickerplant.server.ports import Place, Ports, Totals
+from tickerplant.server.ports import Place, Ports
 from tickerplant.server.query_service import QueryService
 from tickerplant.server.welcome import welcome_text
 from tickerplant.venue import VENUES
@@ -51,7 +51,7 @@ TELL_ALL_EVERY = 60
 """Reports after which everything is told again, not only what has changed."""
 
 
-class EdgeServer:
+class EdgeServer(Ports):
     """Serves the clients of a plant that is elsewhere; between `start` and `stop`, `urls` says where.
 
     Args:
@@ -87,9 +87,8 @@ class EdgeServer:
             raise BusError(
                 f"the plant {description.name} is not of this version of the program: {error}"
             ) from None
-        self.limits = limits
         self.complaints = complaints or Complaints()
-        self.congestion = Congestion(limits, lambda: self._ports.subscriber_count)
+        congestion = Congestion(limits, lambda: self.subscriber_count)
         self.worker = worker or node.identity
         self.faults = FaultBoard(ConnectionClock(clock), description.fault_seed)
         self.description = description
@@ -105,32 +104,24 @@ class EdgeServer:
             rate_limiters = dict.fromkeys(VENUES, rate_limiters[VENUES[0]])
         policy = policy_named(description.delivery) or EVERY
         served = [venue for venue in VENUES if venue.name in description.venues]
-        self.endpoints = tuple(
+        endpoints = tuple(
             Endpoint(
                 venue=venue,
                 hub=self._plant.hubs[venue.name],
                 queries=QueryService(self._plant.venues[venue.name], self.complaints),
                 limits=limits,
                 rate_limiter=rate_limiters[venue],
-                congestion=self.congestion,
+                congestion=congestion,
                 complaints=self.complaints,
                 clock=clock,
                 policy=policy,
             )
             for venue in served
         )
-        """The ports, one per venue that the plant serves."""
         self.waiting = WaitingRequests()
-        for endpoint in self.endpoints:
+        for endpoint in endpoints:
             endpoint.backend = RemoteBackend(node.caller, node.identity, endpoint, self.waiting)
-        self._ports = Ports(
-            self.endpoints,
-            self._application,
-            place,
-            limits=limits,
-            faults=FaultRunner(self.faults, self.endpoints, clock, clock),
-            congestion=self.congestion,
-        )
+        super().__init__(endpoints, place, FaultRunner(self.faults, endpoints, clock, clock))
         self.faults.replace_all(rules)
         self._registry = process_registry(
             EdgeCollector(
@@ -138,10 +129,10 @@ class EdgeServer:
                 self.waiting,
                 PortsCollector(
                     self.endpoints,
-                    self._ports.flusher,
+                    self.flusher,
                     self.complaints,
                     self.faults,
-                    self._ports.certificate,
+                    self.certificate,
                 ),
             )
         )
@@ -155,26 +146,6 @@ class EdgeServer:
         self._next_scan_s = 0.0
         self._last_scan: _Scan
 
-    @property
-    def urls(self) -> dict[str, str]:
-        """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return self._ports.urls
-
-    @property
-    def schemes(self) -> tuple[str, str]:
-        """The URL schemes of streams and of REST: `ws`, `http`, or with TLS `wss`, `https`."""
-        return self._ports.schemes
-
-    @property
-    def totals(self) -> Totals:
-        """What this edge has served so far."""
-        return self._ports.totals
-
-    @property
-    def subscriber_count(self) -> int:
-        """Connections with at least one subscription, over both venues."""
-        return self._ports.subscriber_count
-
     async def start(self) -> None:
         """Take the streams of the plant, and listen.
 
@@ -183,7 +154,7 @@ class EdgeServer:
         """
         hubs = {endpoint.venue.name: endpoint.hub for endpoint in self.endpoints}
         self._outdated = asyncio.get_running_loop().create_future()
-        await self._ports.start()
+        await super().start()
         # Before the first connection is accepted, and with the addresses in its first report.
         self._node.attach(hubs, clients=self, readers=self.congestion, report=self.report)
         self._is_running = True
@@ -210,28 +181,9 @@ class EdgeServer:
     async def stop(self) -> None:
         """Close every connection, wait for the grace period, and abort the rest."""
         self._is_running = False
-        await self._ports.stop()
+        await super().stop()
 
     # Its clients, as the bus sees them: the interface `cluster.edge_node.EdgeClients`
-
-    def start_outage(
-        self,
-        venue_name: str,
-        names: Iterable[str] | None,
-        reason: str,
-        close_reason: CloseReason = UPSTREAM_LOST,
-    ) -> None:
-        """Disconnect the subscribers of streams that are lost; see `server.Server.start_outage`."""
-        self._ports.endpoint(venue_name).start_outage(names, reason, close_reason)
-
-    def end_outage(self, venue_name: str) -> None:
-        """Accept stream connections of a venue again."""
-        self._ports.endpoint(venue_name).end_outage()
-
-    def end_streams(self, reason: CloseReason) -> None:
-        """Close the stream connections of all venues, and each new one once it is open."""
-        for endpoint in self.endpoints:
-            endpoint.end_streams(reason)
 
     def begin_streams(self) -> None:
         """Accept stream connections again, unless another run of the plant has other settings."""
@@ -247,7 +199,7 @@ class EdgeServer:
 
     def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
         """Count and log the subscriptions to streams of which the plant says that they stay silent."""
-        endpoint = self._ports.endpoint(venue_name)
+        endpoint = self.endpoint(venue_name)
         for connection in tuple(endpoint.connections):
             names = connection.names or ()
             silent = {name: why for name, why in reasons.items() if name in names}
@@ -258,7 +210,7 @@ class EdgeServer:
     def close_connection(self, worker: str, connection_id: str) -> None:
         """Close a connection that an operator wants closed, if it is one of this edge."""
         if worker == self.worker:
-            for connection in tuple(self._ports.connections):
+            for connection in tuple(self.connections):
                 if connection.identity == connection_id:
                     connection.close(CONTROL_PLANE)
 
@@ -273,7 +225,7 @@ class EdgeServer:
 
     def lose_clients(self) -> None:
         """Close all connections at once, because there is no plant any more."""
-        for connection in self._ports.connections:
+        for connection in self.connections:
             connection.close(BUS_LOST)
 
     # Its pages and its report
@@ -289,14 +241,15 @@ class EdgeServer:
             has_token=self.description.has_token,
         )
 
-    def _application(self, endpoint: Endpoint) -> EdgeRest:
+    def answers(self, endpoint: Endpoint) -> EdgeRest:
+        """Return what answers the HTTP requests of a port."""
         node, plane = self._node, ControlPlane(welcome=self.welcome)
         beside = self._is_beside_plant
         return EdgeRest(endpoint, plane, node.caller, lambda: node.trouble, is_beside_plant=beside)
 
     def report(self) -> bytes:
         """Return the figures of this edge, for its plant."""
-        node, totals = self._node, self._ports.totals
+        node, totals = self._node, self.totals
         epoch = node.description.epoch
         if epoch != self._told_epoch or self._report_count % TELL_ALL_EVERY == 0:
             self._told_epoch = epoch
@@ -331,7 +284,7 @@ class EdgeServer:
         began_s = now_s()
         if began_s >= self._next_scan_s or not self._is_running:
             self._last_scan = _Scan(
-                unsent_bytes=sum(each.unsent_bytes for each in self._ports.connections),
+                unsent_bytes=sum(each.unsent_bytes for each in self.connections),
                 families=Raw(encode(families_of(self._registry))),
                 page=Raw(encode(connections_page(self.endpoints, SHOWN_CONNECTIONS, self.worker))),
             )

@@ -13,9 +13,7 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError
 from tickerplant.logs import logger
-from tickerplant.protocol.close_reasons import GOING_AWAY
-from tickerplant.protocol.limits import Limits
-from tickerplant.server.congestion import Congestion
+from tickerplant.protocol.close_reasons import GOING_AWAY, UPSTREAM_LOST, CloseReason
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import Flusher
@@ -107,44 +105,33 @@ class Place(TypedDict, total=False):
 
 
 class Ports:
-    """The ports of a server; between `start` and `stop`, `urls` has their addresses.
+    """What serves at ports; between `start` and `stop`, `urls` has their addresses.
 
     Args:
         endpoints: The ports, one per venue that is served.
-        application: Makes what answers the HTTP requests of a port.
         place: Where they are.
-        limits: The limits.
         faults: What goes wrong on demand.
-        congestion: The connections that read too slowly.
     """
 
-    def __init__(
-        self,
-        endpoints: Sequence[Endpoint],
-        application: Callable[[Endpoint], Application],
-        place: Place,
-        *,
-        limits: Limits,
-        faults: FaultRunner,
-        congestion: Congestion,
-    ) -> None:
-        self.endpoints = endpoints
-        self.numbers = place.get("ports", {})
+    def __init__(self, endpoints: Sequence[Endpoint], place: Place, faults: FaultRunner) -> None:
+        self.endpoints = tuple(endpoints)
+        """The ports, one per venue that is served."""
+        self.port_numbers = place.get("ports", {})
         """The port by venue name that `start` opens; a missing venue has its default."""
-        self.open: list[Port] = []
+        self.ports: list[Port] = []
         """The open ports in the order of `endpoints`."""
-        self._application = application
         self._hosts = hosts_of(place.get("host", "127.0.0.1"))
-        self._faults = faults
-        self._congestion = congestion
+        self._fault_runner = faults
+        self.congestion, self.limits = endpoints[0].congestion, endpoints[0].limits
         self._tls = place.get("tls")
         self._proxies = TrustedProxies(place.get("trusted_proxies", ()))
         self._public_names = tuple(place.get("public_names", ()))
+        limits = self.limits
         lives_ms = (limits.ping_interval_ms, limits.pong_timeout_ms, limits.lifetime_ms)
         shortest_ms = min(*lives_ms, limits.message_timeout_ms, limits.max_unread_ms)
         self._tick_ms = max(1, min(place.get("tick_ms", TICK_MS), shortest_ms // 10))
         self._tick_task: asyncio.Task[None] | None = None
-        self.flusher = Flusher([each.hub for each in endpoints], congestion)
+        self.flusher = Flusher([each.hub for each in endpoints], self.congestion)
         self._freed_memory = FreedMemory()
         self.clock_offset_ms = self.clock_set_ms()
         """How far the clock of the machine was set, as far as the log knows."""
@@ -155,7 +142,7 @@ class Ports:
     @property
     def urls(self) -> dict[str, str]:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return {port.endpoint.venue.name: port.address for port in self.open}
+        return {port.endpoint.venue.name: port.address for port in self.ports}
 
     @property
     def schemes(self) -> tuple[str, str]:
@@ -187,9 +174,46 @@ class Ports:
             connections=sum(endpoint.counters.opened for endpoint in self.endpoints),
         )
 
+    def answers(self, endpoint: Endpoint) -> Application:
+        """Return what answers the HTTP requests of a port."""
+        raise NotImplementedError
+
     def endpoint(self, venue_name: str) -> Endpoint:
         """Return the endpoint of a venue that is served."""
         return next(each for each in self.endpoints if each.venue.name == venue_name)
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close the stream connections of all venues, and each new one once it is open.
+
+        What was published before is still sent.  Requests are answered until `stop`.
+        """
+        for endpoint in self.endpoints:
+            endpoint.end_streams(reason)
+
+    def start_outage(
+        self,
+        venue_name: str,
+        names: Iterable[str] | None,
+        reason: str,
+        close_reason: CloseReason = UPSTREAM_LOST,
+    ) -> None:
+        """Disconnect the subscribers of streams that are lost.
+
+        They may reconnect and subscribe again at once, unless all of the venue is lost.  WebSocket
+        API connections stay open.
+
+        Args:
+            venue_name: The venue.
+            names: The streams.  None means all of the venue: stream handshakes are then answered
+                503 until `end_outage`.
+            reason: One line without a full stop, for handshakes and the log.
+            close_reason: With what they are closed.
+        """
+        self.endpoint(venue_name).start_outage(names, reason, close_reason)
+
+    def end_outage(self, venue_name: str) -> None:
+        """Accept stream connections of a venue again."""
+        self.endpoint(venue_name).end_outage()
 
     def clock_set_ms(self) -> int:
         """Return how far the clock of the machine was set since the connection clock began."""
@@ -221,7 +245,7 @@ class Ports:
         if self._listens:
             try:
                 for endpoint in self.endpoints:
-                    self.open.append(self._open(endpoint))
+                    self.ports.append(self._open(endpoint))
             except BaseException:
                 await self.stop()
                 raise
@@ -235,7 +259,7 @@ class Ports:
         if self._tick_task is not None:
             self._tick_task.cancel()
             self._tick_task = None
-        for port in self.open:
+        for port in self.ports:
             port.listener.close()
         await asyncio.sleep(0)  # what was accepted gets its protocol, and is closed with the others
         for connection in self.connections:
@@ -243,14 +267,14 @@ class Ports:
         # Each connection aborts itself after the grace period, so this ends.
         while self.connections:  # noqa: ASYNC110  # bounded
             await asyncio.sleep(STOP_POLL_S)
-        self._faults.end()
+        self._fault_runner.end()
         for endpoint in self.endpoints:
             endpoint.queries.stop()
-        for port in self.open:
+        for port in self.ports:
             for http in port.http.connections:
                 http.shutdown()
         await asyncio.sleep(0)
-        self.open.clear()
+        self.ports.clear()
 
     def _open(self, endpoint: Endpoint) -> Port:
         listener = self._listen(endpoint, self._hosts[0], self._number(endpoint.venue))
@@ -262,7 +286,7 @@ class Ports:
             scheme=self.schemes[1],
             public_names=(*self._hosts, *self._public_names),
         )
-        http = Http(endpoint, self._application(endpoint), self._proxies)
+        http = Http(endpoint, self.answers(endpoint), self._proxies)
         listener.start(http.arrival)
         return Port(endpoint, listener, http, address_text(host, number))
 
@@ -272,20 +296,20 @@ class Ports:
         return Listener(endpoint, sockets, self._tls)
 
     def _number(self, venue: Venue) -> int:
-        return self.numbers.get(venue.name, venue.default_port)
+        return self.port_numbers.get(venue.name, venue.default_port)
 
     async def _tick(self) -> None:
         time_s = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(self._tick_ms / 1_000)
-            self._faults.tick()
+            self._fault_runner.tick()
             self._see_clock()
             for endpoint in self.endpoints:
                 for _ in endpoint.tick():
                     await asyncio.sleep(0)
-            self._congestion.close_slow()
+            self.congestion.close_slow()
             self._freed_memory.tick(len(self.connections), time_s())
-            if self._tls is not None and self.open:
+            if self._tls is not None and self.ports:
                 self._tls.look(time_s())
 
 

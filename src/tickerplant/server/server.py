@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Unpack
 
 from prometheus_client import generate_latest
@@ -16,12 +16,11 @@ from tickerplant.faults.clock import MarketClock
 from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
-from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
 from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
 from tickerplant.server.congestion import Congestion
-from tickerplant.server.endpoint import Connection, Endpoint
+from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.faults.runner import FaultRunner
@@ -31,7 +30,7 @@ from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
 from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
 from tickerplant.server.operations.readiness import ReadyState, ready_state
-from tickerplant.server.ports import Place, Port, Ports, Totals
+from tickerplant.server.ports import Place, Ports
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import Rest
@@ -45,7 +44,7 @@ if TYPE_CHECKING:  # a server whose market is not simulated starts without them
     from tickerplant.simulation.exchange import SimulatedExchange
 
 
-class Server:
+class Server(Ports):
     """Serves one plant; between `start` and `stop`, `urls` has the addresses.
 
     Connection time, which lifetimes, limits and bans follow, comes from `clock`; with
@@ -90,12 +89,11 @@ class Server:
             compresses: Whether market data over REST is compressed for clients that accept it.
             place: Where the ports are, see `Place`.
         """
-        self.limits = limits
         self.faults = FaultBoard(ConnectionClock(clock)) if faults is None else faults
         """What goes wrong on demand."""
         self.readiness = readiness or Readiness()
         self.complaints = Complaints()
-        self.congestion = Congestion(limits, lambda: self.subscriber_count)
+        congestion = Congestion(limits, lambda: self.subscriber_count)
         self._plant = plant
         rate_limiters = {venue: RateLimiter(limits) for venue in VENUES}
         if plant.profile.shared_budget:
@@ -104,7 +102,7 @@ class Server:
             markets.request_weight_per_minute = limits.request_weight_per_minute
         connection_clock = (lambda: plant.now_ms) if follows_market else clock
         alarms = MarketClock(plant.timers) if follows_market else None
-        self.endpoints = tuple(
+        endpoints = tuple(
             Endpoint(
                 venue=venue,
                 hub=plant.hubs[venue.name],
@@ -113,7 +111,7 @@ class Server:
                 ),
                 limits=limits,
                 rate_limiter=rate_limiters[venue],
-                congestion=self.congestion,
+                congestion=congestion,
                 complaints=self.complaints,
                 clock=connection_clock,
                 machine_clock=clock,
@@ -124,32 +122,28 @@ class Server:
             for venue in VENUES
             if venue in venues
         )
-        """The ports, one per venue that is served."""
-        self._ports = Ports(
-            self.endpoints,
-            self.answers,
+        super().__init__(
+            endpoints,
             place,
-            limits=limits,
-            faults=FaultRunner(
+            FaultRunner(
                 self.faults,
-                self.endpoints,
+                endpoints,
                 clock,
                 lambda: plant.now_ms,
                 None if truth is None else truth.market,
             ),
-            congestion=self.congestion,
         )
-        self.readiness.machine_set_ms = self._ports.clock_set_ms
+        self.readiness.machine_set_ms = self.clock_set_ms
         rate_limiters_used = {endpoint.rate_limiter for endpoint in self.endpoints}
-        self._ports.flusher.is_market_late = lambda: self.readiness.lag_ms > LATE_MS
+        self.flusher.is_market_late = lambda: self.readiness.lag_ms > LATE_MS
         collector = PlantCollector(
             plant,
             PortsCollector(
                 self.endpoints,
-                self._ports.flusher,
+                self.flusher,
                 self.complaints,
                 self.faults,
-                self._ports.certificate,
+                self.certificate,
             ),
             rate_limiters_used,
             self.readiness,
@@ -173,7 +167,6 @@ class Server:
             now_ms=lambda: plant.now_ms,
         )
         """What the operations of `/plant/v1/` are about."""
-        self._listens = place.get("listens", True)
         self._compresses = compresses
         self._since_ms = clock()
         for endpoint in self.endpoints:
@@ -207,90 +200,6 @@ class Server:
     @edges.setter
     def edges(self, edges: Edges) -> None:
         self.plane.edges = edges
-
-    @property
-    def ports(self) -> list[Port]:
-        """The open ports in the order of `endpoints`; empty before `start`."""
-        return self._ports.open
-
-    @property
-    def port_numbers(self) -> Mapping[str, int]:
-        """The port by venue name that `start` opens; a missing venue has its default."""
-        return self._ports.numbers
-
-    @port_numbers.setter
-    def port_numbers(self, numbers: Mapping[str, int]) -> None:
-        self._ports.numbers = numbers
-
-    @property
-    def urls(self) -> dict[str, str]:
-        """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return self._ports.urls
-
-    @property
-    def schemes(self) -> tuple[str, str]:
-        """The URL schemes of streams and of REST: `ws`, `http`, or with TLS `wss`, `https`."""
-        return self._ports.schemes
-
-    @property
-    def subscriber_count(self) -> int:
-        """Connections with at least one subscription, over both venues."""
-        return self._ports.subscriber_count
-
-    @property
-    def connections(self) -> list[Connection]:
-        """The open WebSocket connections of all ports."""
-        return self._ports.connections
-
-    @property
-    def totals(self) -> Totals:
-        """The totals so far."""
-        return self._ports.totals
-
-    async def start(self) -> None:
-        """Listen on the ports of both venues.
-
-        Raises:
-            ConfigError: an address or a port cannot be used; nothing stays open.
-        """
-        await self._ports.start()
-
-    async def stop(self) -> None:
-        """Close every connection, wait for the grace period, and abort the rest."""
-        await self._ports.stop()
-
-    def end_streams(self, reason: CloseReason) -> None:
-        """Close the stream connections of all venues, and each new one once it is open.
-
-        What was published before is still sent.  Requests are answered until `stop`.
-        """
-        for endpoint in self.endpoints:
-            endpoint.end_streams(reason)
-
-    def start_outage(
-        self,
-        venue_name: str,
-        names: Iterable[str] | None,
-        reason: str,
-        close_reason: CloseReason = UPSTREAM_LOST,
-    ) -> None:
-        """Disconnect the subscribers of streams that are lost.
-
-        They may reconnect and subscribe again at once, unless all of the venue is lost.  WebSocket
-        API connections stay open.
-
-        Args:
-            venue_name: The venue.
-            names: The streams.  None means all of the venue: stream handshakes are then answered
-                503 until `end_outage`.
-            reason: One line without a full stop, for handshakes and the log.
-            close_reason: With what they are closed.
-        """
-        self._ports.endpoint(venue_name).start_outage(names, reason, close_reason)
-
-    def end_outage(self, venue_name: str) -> None:
-        """Accept stream connections of a venue again."""
-        self._ports.endpoint(venue_name).end_outage()
 
     def ready_state(self) -> ReadyState:
         """Return whether the market is served, by this process or by edges."""
