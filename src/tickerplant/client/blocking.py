@@ -16,15 +16,13 @@ from tickerplant.client import books as asynchronous_books
 from tickerplant.client import market as asynchronous
 from tickerplant.client import subscription as consumers
 from tickerplant.client.blocking_books import Books, ThreadedViews
-from tickerplant.client.loop_thread import LoopThread, OverError, waited
+from tickerplant.client.loop_thread import LoopThread, OverError, as_of, waited
 from tickerplant.client.market import QUEUE_SIZE
 from tickerplant.client.subscription import BATCH, check_callback, check_max_items, streams_text
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import QueueCounters, WhenFull
-from tickerplant.feed.settings import ClientSettings
-from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.book import BookSpeed, SnapshotLimit
 from tickerplant.messages.message import Message, StreamName
 from tickerplant.notices import Dropped, Notice
@@ -38,17 +36,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-def connect(
-    venue: VenueName = "usdm",
-    *,
-    base_url: str | None = None,
-    stream_url: str | None = None,
-    rest_url: str | None = None,
-    api_url: str | None = None,
-    api_key: str | None = None,
-    settings: ClientSettings | None = None,
-    budget: WeightBudget | None = None,
-) -> Market:
+@as_of(asynchronous.connect)
+def connect(market: asynchronous.Market) -> Market:
     """Return a synchronous client for one venue.  Use it with `with`, or call `close`.
 
     The thread starts on first use.  The arguments are those of `tickerplant.connect`.
@@ -56,18 +45,7 @@ def connect(
     Raises:
         ConfigError: an argument is invalid.
     """
-    return Market(
-        asynchronous.connect(
-            venue,
-            base_url=base_url,
-            stream_url=stream_url,
-            rest_url=rest_url,
-            api_url=api_url,
-            api_key=api_key,
-            settings=settings,
-            budget=budget,
-        )
-    )
+    return Market(market)
 
 
 class Market:

@@ -18,6 +18,8 @@ from tickerplant.originals import Original, Owner
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Inner = TypeVar("Inner")
+Outer = TypeVar("Outer")
 
 
 class OverError(RuntimeError):
@@ -221,3 +223,19 @@ def called(asked: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any,
         return thread.call(lambda: asked(self._inner, *args, **kwargs))
 
     return method
+
+
+def as_of(
+    inner: Callable[P, Inner],
+) -> Callable[[Callable[[Inner], Outer]], Callable[P, Outer]]:
+    """Let a function have the arguments of `inner`, and be called with its result."""
+
+    def decorate(outer: Callable[[Inner], Outer]) -> Callable[P, Outer]:
+        @wraps(inner)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Outer:
+            return outer(inner(*args, **kwargs))
+
+        call.__module__, call.__doc__ = outer.__module__, outer.__doc__
+        return call
+
+    return decorate

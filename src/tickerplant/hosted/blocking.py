@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from tickerplant.client.blocking import Market
-from tickerplant.client.loop_thread import LoopThread
+from tickerplant.client.loop_thread import LoopThread, as_of
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.hosted import clock, market
 from tickerplant.hosted.clock import ClockState
 
-P = ParamSpec("P")
-Inner = TypeVar("Inner", bound="market.HostedMarket")
-Outer = TypeVar("Outer", bound="HostedMarket")
 
-
-def _as_of(
-    inner: Callable[P, Inner],
-) -> Callable[[Callable[[Inner], Outer]], Callable[P, Outer]]:
-    """Let a function have the arguments of `inner`, and be called with its result."""
-
-    def decorate(outer: Callable[[Inner], Outer]) -> Callable[P, Outer]:
-        @wraps(inner)
-        def call(*args: P.args, **kwargs: P.kwargs) -> Outer:
-            return outer(inner(*args, **kwargs))
-
-        call.__module__, call.__doc__ = outer.__module__, outer.__doc__
-        return call
-
-    return decorate
-
-
-@_as_of(market.replay)
+@as_of(market.replay)
 def replay(hosted: market.ReplayMarket) -> ReplayMarket:
     """Return a synchronous market that plays recordings.  Use it with `with`, or call `close`.
 
@@ -51,7 +30,7 @@ def replay(hosted: market.ReplayMarket) -> ReplayMarket:
     return ReplayMarket(hosted)
 
 
-@_as_of(market.simulate)
+@as_of(market.simulate)
 def simulate(hosted: market.SimulatedMarket) -> SimulatedMarket:
     """Return a synchronous simulated market.  Use it with `with`, or call `close`.
 
