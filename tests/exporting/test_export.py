@@ -319,6 +319,9 @@ def test_resuming_after_a_kill_makes_the_same_files(
         killed_at(patched, where, name, call)
         with pytest.raises(Killed):
             run(tmp_path / "cut", recorded, **SMALL)
+    left = tmp_path / "cut/venue=usdm/table=trades/symbol=A/date=2026-02-25"
+    left.mkdir(parents=True)
+    (left / f"part-1.parquet{UNFINISHED}").write_bytes(b"of another segment")
     assert run(tmp_path / "cut", recorded, **SMALL) == 0
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
@@ -363,7 +366,8 @@ def test_new_segments_are_added_and_one_that_grew_is_redone(
     assert files(tmp_path / "out") == files(tmp_path / "whole")
     assert run(tmp_path / "out", short, tables="trades") == 0
     assert run(tmp_path / "both", short, moved, tables="trades") == 0
-    for name in ("out", "both"):
+    assert run(tmp_path / "back", moved, short, tables="trades") == 0
+    for name in ("out", "both", "back"):
         assert files(tmp_path / name) == files(tmp_path / "whole"), (
             "a copy from before adds nothing"
         )
