@@ -125,49 +125,21 @@ SPOT_SPREAD = 0.00008
 BASKET_INTERVAL_S = 10
 """Period in which a basket is published."""
 COIN_MARKETS = (
-    ("binance", "{}{}"),
-    ("okex", "{}-{}"),
-    ("coinbase", "{}-{}"),
-    ("bybit", "{}{}"),
-    ("kucoin", "{}-{}"),
-    ("gateio", "{}_{}"),
-    ("mxc", "{}{}"),
-    ("bitget", "{}{}"),
+    "binance {}{}, okex {}-{}, coinbase {}-{}, bybit {}{}, "
+    "kucoin {}-{}, gateio {}_{}, mxc {}{}, bitget {}{}"
 )
+"""Spot markets, and how they name an underlying: with one asset, or with the quote too."""
 USD_MARKETS = (
-    ("coinbase", "{}-USD"),
-    ("kraken", "{}/USD"),
-    ("bitstamp", "{}/USD"),
-    ("gemini", "{}USD"),
-    ("lmax", "{}/USD"),
-    ("bitfinex", "{}USD"),
-    ("cryptocom", "{}_USD"),
+    "coinbase {}-USD, kraken {}/USD, bitstamp {}/USD, gemini {}USD, "
+    "lmax {}/USD, bitfinex {}USD, cryptocom {}_USD"
 )
 TRADFI_MARKETS = {
-    "COMMODITY": (
-        ("lbma", "{}/USD"),
-        ("comex", "{}USD"),
-        ("oanda", "{}_USD"),
-        ("saxo", "{}USD"),
-        ("swissquote", "{}/USD"),
-    ),
-    "FX": (
-        ("ebs", "{}/USD"),
-        ("oanda", "{}_USD"),
-        ("saxo", "{}USD"),
-        ("swissquote", "{}/USD"),
-        ("lmax", "{}/USD"),
-    ),
-    "EQUITY": (
-        ("nasdaq", "{}"),
-        ("nyse", "{}"),
-        ("cboe", "{}"),
-        ("iex", "{}"),
-        ("memx", "{}"),
-    ),
-    "KR_EQUITY": (("krx", "{}"), ("nextrade", "{}"), ("lseg", "{}.KS"), ("xetra", "{}")),
-    "HK_EQUITY": (("hkex", "{}"), ("lseg", "{}.HK"), ("otcm", "{}"), ("xetra", "{}")),
-    "CN_EQUITY": (("szse", "{}"), ("sse", "{}"), ("lseg", "{}.SZ"), ("hkex", "{}")),
+    "COMMODITY": "lbma {}/USD, comex {}USD, oanda {}_USD, saxo {}USD, swissquote {}/USD",
+    "FX": "ebs {}/USD, oanda {}_USD, saxo {}USD, swissquote {}/USD, lmax {}/USD",
+    "EQUITY": "nasdaq {}, nyse {}, cboe {}, iex {}, memx {}",
+    "KR_EQUITY": "krx {}, nextrade {}, lseg {}.KS, xetra {}",
+    "HK_EQUITY": "hkex {}, lseg {}.HK, otcm {}, xetra {}",
+    "CN_EQUITY": "szse {}, sse {}, lseg {}.SZ, hkex {}",
 }
 """By the kind of underlying; other kinds trade on the markets of coins."""
 
@@ -212,7 +184,8 @@ class Basket:
         )
 
 
-def _markets(instrument: Instrument) -> tuple[tuple[str, str], ...]:
+def _markets(instrument: Instrument) -> list[list[str]]:
     """Return the spot markets of an underlying, and the format of its symbol there."""
     usual = USD_MARKETS if instrument.venue.inverse else COIN_MARKETS
-    return TRADFI_MARKETS.get(instrument.underlying_type, usual)
+    listed = TRADFI_MARKETS.get(instrument.underlying_type, usual)
+    return [each.split() for each in listed.split(", ")]
