@@ -21,7 +21,7 @@ from tickerplant.market.tape import TIME_FIELD, Rows, trades
 from tickerplant.quarters import SINCE_MS, deliveries_ms, terms_until
 from tickerplant.simulation.contract_profile import DAY_S, ContractProfile
 from tickerplant.simulation.history_bars import day_bars, fill_quiet_bars, with_ids_from
-from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
+from tickerplant.simulation.history_inputs import TRADES_PER_FILL, TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.instruments import DATED, new_dated
 from tickerplant.simulation.open_interest import PastPositions
 from tickerplant.simulation.past_series import INDEX, MARK, PREMIUM_INDEX, PriceSeries, TradedSeries
@@ -30,7 +30,6 @@ from tickerplant.simulation.recent_trades import recent_minutes, recent_trades
 from tickerplant.simulation.settlements import deliveries, fundings
 from tickerplant.units import MINUTE_MS
 
-TRADES_PER_AGGREGATE = 2.4
 ID_MARGIN = 3
 """First trade id of the simulation, relative to the expected number of trades before it."""
 _DATED = frozenset(f"{name}{quote}" for name, _ in DATED for quote in ("USDT", "USD"))
@@ -107,7 +106,7 @@ class SimulatedHistory:
     @cached_property
     def first_aggregate_id(self) -> int:
         """Id of the aggregate that the first of `trades` opens."""
-        return int((self._next_id - len(self.trades)) / TRADES_PER_AGGREGATE)
+        return int((self._next_id - len(self.trades)) / TRADES_PER_FILL)
 
     # Published prices, funding and positions
 

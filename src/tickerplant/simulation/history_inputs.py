@@ -55,6 +55,8 @@ class Premium(Struct, frozen=True):
 
 
 TRADES_PER_ORDER = 3.6
+TRADES_PER_FILL = 2.4
+"""Mean number of trades of a taker order at one price, which are one aggregate."""
 RECENT_MS = HOUR_MS
 """Longest time before the start for which single trades are generated."""
 RECENT_TRADES = 100_000

@@ -54,7 +54,12 @@ from tickerplant.simulation.history_bars import (
     day_bars,
     set_ids,
 )
-from tickerplant.simulation.history_inputs import PREMIUM_SPREAD, TRADES_PER_ORDER, HistoryInputs
+from tickerplant.simulation.history_inputs import (
+    PREMIUM_SPREAD,
+    TRADES_PER_FILL,
+    TRADES_PER_ORDER,
+    HistoryInputs,
+)
 from tickerplant.simulation.history_pieces import (
     DAYS,
     LEVELS_MS,
@@ -76,8 +81,6 @@ FLICKER = 0.00003 + PREMIUM_SPREAD * (MINUTE_MS / DAY_MS)
 INDEX, MARK, PREMIUM_INDEX = "index", "mark", "premium"
 LEAST_FILLS = 4
 """Fills of a side that can open, reach both extremes and close."""
-TRADES_PER_FILL = 2.4
-"""Mean number of trades of a fill."""
 DAYS_SPREAD = 0.35
 """Standard deviation of the logarithm of a day's number of trades, besides its volatility."""
 DAYS_SHARE_SPREAD = 0.01

@@ -14,10 +14,10 @@ import numpy as np
 from tickerplant.market.bars import OPEN_TIME
 from tickerplant.market.tape import AGGREGATE_ROW, TIME_FIELD, TRADE_ROW, Rows
 from tickerplant.simulation.bar_splits import FIRST_IDS
-from tickerplant.simulation.history_inputs import HistoryInputs
+from tickerplant.simulation.history_inputs import TRADES_PER_FILL, HistoryInputs
 from tickerplant.simulation.history_pieces import LEVELS_MS, Pieces
 from tickerplant.simulation.minute_trades import PAST_ROW, draw_trades
-from tickerplant.simulation.past_series import TRADES_PER_FILL, TradedSeries
+from tickerplant.simulation.past_series import TradedSeries
 from tickerplant.simulation.recent_trades import recent_trades, with_aggregates
 from tickerplant.units import MINUTE_MS
 
@@ -92,39 +92,39 @@ class PastTrades:
 
     def _piece(self, time_ms: int) -> Rows:
         """Return the rows that are kept together with those of a time; trades as in `PAST_ROW`."""
-        is_recent = time_ms >= self._recent_ms
-        if is_recent and not self._of_aggregates:
-            return self._recent
-        block = None if is_recent else self._block(time_ms)
+        block = None if time_ms >= self._recent_ms else self._block(time_ms)
+        return self._kept(block, aggregates=self._of_aggregates)
+
+    def _kept(self, block: range | None, *, aggregates: bool) -> Rows:
+        """Return the rows of a block, or of the last hour."""
 
         def draw() -> Rows:
-            trades = self._recent if block is None else self._draw(block)
-            return _aggregates(trades) if self._of_aggregates else trades
+            if not aggregates:
+                return self._draw(block)
+            return _aggregates(self._draw(block) if block else self._recent)
 
-        return TRADES.whole((self._inputs, self._next_id, block, self._of_aggregates), draw)
+        return TRADES.whole((self._inputs, self._next_id, block, aggregates), draw)
 
     def _block(self, time_ms: int) -> range:
         first_ms = time_ms // self._block_ms * self._block_ms
         stop_ms = min(first_ms + self._block_ms, self._recent_ms)
         return range(max(first_ms, self._begin_ms), stop_ms)
 
-    def _draw(self, block: range) -> Rows:
-        instrument = self._inputs.instrument
+    @property
+    def _recent(self) -> Rows:
+        return self._kept(None, aggregates=False)
+
+    def _draw(self, block: range | None) -> Rows:
+        if block is None:
+            trades = recent_trades(self._inputs, self._next_id)
+            older = trades[: np.searchsorted(trades[TIME_FIELD], self._inputs.path.present_ms)]
+            return with_aggregates(older, self._present_ids[1])
         minutes = self._series.between(MINUTE_MS, block.start, block.stop).copy()
         minutes[:, FIRST_IDS] += self._next_ids
         rows = draw_trades(self._inputs.name, minutes, self._series.inverse)
-        rows["price"] *= instrument.tick_size
-        rows["quantity"] *= instrument.step_size
+        rows["price"] *= self._inputs.instrument.tick_size
+        rows["quantity"] *= self._inputs.instrument.step_size
         return rows
-
-    @property
-    def _recent(self) -> Rows:
-        return TRADES.whole((self._inputs, self._next_id), self._draw_recent)
-
-    def _draw_recent(self) -> Rows:
-        trades = recent_trades(self._inputs, self._next_id)
-        older = trades[: np.searchsorted(trades[TIME_FIELD], self._inputs.path.present_ms)]
-        return with_aggregates(older, self._present_ids[1])
 
     # Minutes
 

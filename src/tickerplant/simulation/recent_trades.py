@@ -23,14 +23,12 @@ from tickerplant.simulation.history_bars import (
     fill_quiet_bars,
     trade_counts,
 )
-from tickerplant.simulation.history_inputs import TRADES_PER_ORDER, HistoryInputs
+from tickerplant.simulation.history_inputs import TRADES_PER_FILL, TRADES_PER_ORDER, HistoryInputs
 from tickerplant.simulation.history_pieces import Floats, Ints, generator_named
 from tickerplant.simulation.minute_trades import PAST_ROW
 from tickerplant.simulation.price_paths import VOLATILITY, last_day
 from tickerplant.units import DAY_MS, MINUTE_MS
 
-TRADES_PER_FILL = 2.4
-"""Mean number of fills of a taker order at one price."""
 SIZE_SPREAD = 1.6
 """Standard deviation of the logarithm of a trade's size."""
 
