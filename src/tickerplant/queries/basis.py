@@ -37,12 +37,7 @@ class Basis(Struct, frozen=True, rename="camel"):
     timestamp: int
 
 
-def basis(
-    markets: Markets,
-    requested: Periods,
-    pair: str,
-    contract_type: str,
-) -> Rows[Basis]:
+def basis(markets: Markets, requested: Periods, pair: str, contract_type: str) -> Rows[Basis]:
     """Return the basis at the end of each closed period, oldest first.
 
     The contract is the one that had the type at the end of a period. Returns no rows if there is

@@ -49,11 +49,7 @@ class CoinTakerVolume(Struct, frozen=True, rename="camel"):
     timestamp: int
 
 
-def taker_volume(
-    _markets: Markets,
-    requested: Periods,
-    market: Market,
-) -> Rows[TakerVolume]:
+def taker_volume(_markets: Markets, requested: Periods, market: Market) -> Rows[TakerVolume]:
     """Return the taker volumes of a market in closed periods, oldest first.
 
     Raises:
@@ -74,10 +70,7 @@ def taker_volume(
 
 
 def coin_taker_volume(
-    markets: Markets,
-    requested: Periods,
-    pair: str,
-    contract_type: str,
+    markets: Markets, requested: Periods, pair: str, contract_type: str
 ) -> Rows[CoinTakerVolume]:
     """Return the taker volumes of contracts of a pair in closed periods, oldest first.
 
