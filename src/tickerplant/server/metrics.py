@@ -350,6 +350,7 @@ VENUE_ROWS = (
     ),
     Row("candle_text_bytes", "gauge", "Bytes of candles kept as text for questions."),
     Row("candle_series_evicted", "counter", "Series of candles whose texts made room for others."),
+    Row("former_fundings_dropped", "counter", "Removed contracts whose payments made room."),
 )
 """What is counted for the markets of each venue, with the label `venue`."""
 TRUTH_ROWS = (
@@ -461,6 +462,7 @@ def _of_markets(markets: Markets) -> Numbers:
         "levels_unreadable": sum(each.book.unreadable for each in markets),
         "candle_text_bytes": markets.candle_texts.size_bytes,
         "candle_series_evicted": markets.candle_texts.evicted,
+        "former_fundings_dropped": markets.former_dropped,
     }
 
 
