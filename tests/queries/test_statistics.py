@@ -233,6 +233,16 @@ def test_positions_are_those_at_the_beginning_of_each_period(
                 assert abs(Fraction(row["longShortRatio"]) - ratio) <= Fraction(1, 20_000)
 
 
+def test_every_row_is_at_the_price_of_its_time_when_positions_have_stopped() -> None:
+    markets = held(LINEAR, [(START_MS + 5 * MINUTE_MS * each, 100 * each) for each in range(8)])
+    marks, later_ms = markets.by_symbol["BTCUSDT"].marks, START_MS + 60 * MINUTE_MS
+    marks.close_minutes(later_ms)
+    marks.add(1, later_ms)
+    requested: dict[str, object] = {"symbol": "BTCUSDT", "period": "5m"}
+    every: Any = get(markets, OPEN_INTEREST, **requested)
+    assert get(markets, OPEN_INTEREST, **requested, limit=3) == every[-3:]
+
+
 class Past:
     """Positions that were always the same."""
 
