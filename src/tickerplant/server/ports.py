@@ -335,7 +335,13 @@ def hosts_of(host: Hosts) -> tuple[str, ...]:
 
 
 def listening_sockets(
-    venue: Venue, host: Hosts, port: int, *, is_shared: bool = False, attempts: int = 8
+    venue: Venue,
+    host: Hosts,
+    port: int,
+    *,
+    is_shared: bool = False,
+    listens: bool = True,
+    attempts: int = 8,
 ) -> list[socket.socket]:
     """Return listening sockets for the port of a venue, which do not block: one for each address.
 
@@ -345,6 +351,7 @@ def listening_sockets(
             this machine lacks are left out.
         port: The port; 0 picks one that is free at all addresses.
         is_shared: Whether other processes may listen on the same port (SO_REUSEPORT).
+        listens: Whether they listen already.
         attempts: How many ports are picked at most.
 
     Raises:
@@ -356,15 +363,15 @@ def listening_sockets(
         try:
             place = (address[0], number, *address[2:])
             sockets.append(bound_socket(family, place, is_shared=is_shared))
-            sockets[-1].listen(BACKLOG)
+            if listens:
+                sockets[-1].listen(BACKLOG)
         except OSError as error:
             for each in sockets:
                 each.close()
             if error.errno == errno.EADDRINUSE:
                 if not port and attempts > 1:
-                    return listening_sockets(
-                        venue, host, port, is_shared=is_shared, attempts=attempts - 1
-                    )
+                    more = {"is_shared": is_shared, "listens": listens}
+                    return listening_sockets(venue, host, 0, **more, attempts=attempts - 1)
                 where = address_text(address[0], number)
                 expected = f"a free port; another program listens on {where}"
                 raise ConfigError(option, port, expected) from None

@@ -35,7 +35,7 @@ from tickerplant.venue import VENUES
 
 
 class BusFront:
-    """Serves the clients of a plant in several processes; see `serving.service.Front`.
+    """Serves the clients of a plant in several processes, as a `Server` does in one.
 
     Args:
         settings: The settings of the program.

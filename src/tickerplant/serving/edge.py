@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -21,7 +21,7 @@ from tickerplant.errors import BusError, ConfigError, TickerplantError
 from tickerplant.logs import Complaints
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
-from tickerplant.server.ports import Sockets, Totals
+from tickerplant.server.ports import Sockets
 from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
 from tickerplant.server.window import window
 from tickerplant.serving.bus_options import uses_bus
@@ -94,8 +94,8 @@ async def join(
         await asyncio.sleep(RETRY_S)
 
 
-class Edge:
-    """Serves clients in this process, from `start` to `stop`.
+class Edge(EdgeServer):
+    """Serves clients in this process, and is on the bus, from `start` to `stop`.
 
     Args:
         settings: The settings of the program.
@@ -118,7 +118,7 @@ class Edge:
         worker: str,
         is_beside_plant: bool = False,
     ) -> None:
-        self.server = EdgeServer(
+        super().__init__(
             joined.node,
             joined.description,
             host=settings.host,
@@ -135,28 +135,18 @@ class Edge:
         """Runs while the plant is served; its exception ends the program."""
         self._joined = joined
 
-    @property
-    def urls(self) -> Mapping[str, str]:
-        """The address of each venue, `host:port`, by venue name."""
-        return self.server.urls
-
-    @property
-    def totals(self) -> Totals:
-        """What was served so far."""
-        return self.server.totals
-
     async def start(self) -> None:
         """Listen on the ports.
 
         Raises:
             ConfigError: an address or a port cannot be used.
         """
-        await self.server.start()
-        self.running = asyncio.create_task(self.server.run())
+        await super().start()
+        self.running = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
         """Close every connection, and leave the bus."""
-        await self.server.stop()
+        await super().stop()
         await end(self.running)
         await self._joined.close()
 

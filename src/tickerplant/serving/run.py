@@ -45,7 +45,7 @@ from tickerplant.serving.ready import (
     totals_lines,
 )
 from tickerplant.serving.scenarios import log_scenario, prepare_scenarios, read_scenarios
-from tickerplant.serving.service import Front, Service
+from tickerplant.serving.service import Service
 from tickerplant.serving.tls import Tls, follow_hangups, tls_of
 from tickerplant.suggestions import one_of
 from tickerplant.truth.truth import Truth
@@ -190,7 +190,7 @@ async def serve(
     prepare_scenarios(wanted, board, server.readiness)
     event_loop.report_faults(server.complaints)
     joined = _joined(settings, service, server, tls)
-    front: Front = joined or server
+    front: Server | BusFront = joined or server
     await front.start()
     try:
         urls = {name: f"{front.schemes[0]}://{at}" for name, at in front.urls.items()}
@@ -228,7 +228,7 @@ async def serve(
 async def _drive(
     settings: ServeSettings,
     service: Service,
-    front: Front,
+    front: Server | BusFront,
     joined: BusFront | None,
     tls: Tls | None,
     interrupted: asyncio.Future[None],
@@ -278,7 +278,11 @@ def has_times(faults: Iterable[FaultOn]) -> bool:
 
 
 def _offer(
-    settings: ServeSettings, front: Front, server: Server, service: Service, tls: Tls | None
+    settings: ServeSettings,
+    front: Server | BusFront,
+    server: Server,
+    service: Service,
+    tls: Tls | None,
 ) -> Offer:
     """Return what is served, and where."""
     notes = [] if server.limits.enforced else [LIMITS_OFF]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.plant import Plant
-from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.protocol.limits import Limits
 from tickerplant.server.operations.control_plane import Origin, Steering
-from tickerplant.server.ports import Totals as ServerTotals
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.readiness import Readiness
-from tickerplant.sources.source import Readers, Status
+from tickerplant.sources.source import Clients, Readers, Status
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import Venue
 
@@ -27,8 +25,8 @@ Record: TypeAlias = Callable[[Mapping[str, str], Callable[[str, str], bool]], "T
 """Records what is sent from now on.  Takes the address of each venue, and what takes warnings."""
 
 
-class Front(Protocol):
-    """What serves the clients of a plant: a `Server` in this process, or several processes."""
+class Front(Clients, Protocol):
+    """What serves the clients of a plant, as its source sees it."""
 
     @property
     def readiness(self) -> Readiness:
@@ -38,45 +36,6 @@ class Front(Protocol):
     @property
     def congestion(self) -> Readers:
         """All connections."""
-        ...
-
-    @property
-    def urls(self) -> Mapping[str, str]:
-        """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        ...
-
-    @property
-    def schemes(self) -> tuple[str, str]:
-        """The URL schemes of streams and of REST."""
-        ...
-
-    @property
-    def totals(self) -> ServerTotals:
-        """The totals so far."""
-        ...
-
-    async def start(self) -> None:
-        """Listen on the ports.
-
-        Raises:
-            ConfigError: an address or a port cannot be used; nothing stays open.
-        """
-        ...
-
-    async def stop(self) -> None:
-        """Close every connection."""
-        ...
-
-    def end_streams(self, reason: CloseReason) -> None:
-        """Close the stream connections of all venues, and each new one once it is open."""
-        ...
-
-    def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
-        """Disconnect the subscribers of streams that are lost; see `sources.source.Clients`."""
-        ...
-
-    def end_outage(self, venue_name: str) -> None:
-        """Accept stream connections of a venue again."""
         ...
 
 

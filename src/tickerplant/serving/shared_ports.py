@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tickerplant.server.listener import main_address
 from tickerplant.server.ports import (
     Hosts,
     Sockets,
     address_text,
-    bound_socket,
     listening_sockets,
     refuse_equal,
 )
@@ -31,16 +29,19 @@ class SharedPorts:
     def __init__(self, host: Hosts, numbers: Mapping[str, int], venues: Sequence[Venue]) -> None:
         self.urls: dict[str, str] = {}
         """The address of each venue, `host:port`, by venue name; empty before `open`."""
-        self._addresses: dict[str, list[tuple[socket.AddressFamily, Any]]] = {}
         self._host = host
         self._venues = venues
         self._numbers = {each.name: numbers.get(each.name, each.default_port) for each in venues}
 
-    def open(self) -> Sockets:
-        """Open one more listening socket for each address of each port.
+    def open(self, *, listens: bool = True) -> Sockets:
+        """Open one more socket for each address of each port.
+
+        Args:
+            listens: Whether they listen.  If not, they get no connections before they do.
 
         Raises:
             ConfigError: the address or a port cannot be used.
+            OSError: the system has no socket.
         """
         if not self.urls:
             refuse_equal(list(self._numbers.values()))
@@ -51,27 +52,12 @@ class SharedPorts:
                 if number and venue.name not in self.urls:
                     # Sharing would hide another program of this user that shares its port too.
                     close_all({venue.name: listening_sockets(venue, self._host, number)})
-                opened = listening_sockets(venue, self._host, number, is_shared=True)
+                opened = listening_sockets(
+                    venue, self._host, number, is_shared=True, listens=listens
+                )
                 sockets[venue.name] = opened
                 host, self._numbers[venue.name] = main_address(opened)
                 self.urls[venue.name] = address_text(host, self._numbers[venue.name])
-                self._addresses[venue.name] = [(each.family, each.getsockname()) for each in opened]
-        except BaseException:
-            close_all(sockets)
-            raise
-        return sockets
-
-    def bind(self) -> Sockets:
-        """Bind one more socket to each address of each port, which gets no connections before it listens.
-
-        Raises:
-            OSError: the system has none.
-        """
-        sockets: dict[str, list[socket.socket]] = {name: [] for name in self._addresses}
-        try:
-            for name, addresses in self._addresses.items():
-                for each in addresses:
-                    sockets[name].append(bound_socket(*each, is_shared=True))
         except BaseException:
             close_all(sockets)
             raise

@@ -109,7 +109,7 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
         if edge.running.done():
             edge.running.result()
         if ordered.done() and not ordered.result():  # the parent was killed
-            edge.server.lose_clients()
+            edge.lose_clients()
     except Exception as error:
         if not isinstance(error, TickerplantError):
             logs.logger().exception("! serving failed")

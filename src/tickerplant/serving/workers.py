@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.cluster.connection import BusSettings
-from tickerplant.errors import TickerplantError
+from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.formatting import count_text, exit_text, printable
 from tickerplant.logs import logger
 from tickerplant.received import next_line
@@ -210,9 +210,10 @@ class Workers:
         while not slot.sockets and not self._stopping.is_set():
             await self._sleep(pause_s)
             try:
-                slot.sockets = self._ports.bind()  # the worker listens, if it gets that far
-            except OSError as error:
-                logger().error(f"! worker {slot.number} cannot be replaced: {error.strerror}")
+                # The worker listens, if it gets that far.
+                slot.sockets = self._ports.open(listens=False)
+            except (OSError, ConfigError) as error:
+                logger().error(f"! worker {slot.number} cannot be replaced: {error}")
 
     async def _sleep(self, pause_s: float) -> None:
         """Wait, but not longer than these workers run."""
