@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import signal
 import threading
 import unittest
@@ -198,6 +199,12 @@ def test_a_coroutine_steps_and_waits_while_its_clients_read() -> None:
             reader.cancel()
 
     asyncio.run(test())
+
+
+def test_an_open_exchange_stays_in_its_process(exchange: Exchange) -> None:
+    with pytest.raises(TypeError, match="give others its addresses"):
+        pickle.dumps(exchange)
+    assert not pickle.loads(pickle.dumps(testing.exchange(seed=7))).is_open  # noqa: S301  # our own
 
 
 def test_several_threads_may_ask_while_one_steps(exchange: Exchange) -> None:

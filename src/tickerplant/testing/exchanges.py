@@ -759,6 +759,11 @@ class Exchange:
             )
         return lines
 
+    def __getstate__(self) -> object:
+        if self.is_open:
+            raise TypeError("an open exchange stays in its process: give others its addresses")
+        return super().__getstate__()
+
     def __repr__(self) -> str:
         where = f"{self.usdm_url} {self.coinm_url}" if self.is_open else "closed"
         return f"<Exchange {where}>"
