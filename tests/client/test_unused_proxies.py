@@ -27,7 +27,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", {"fstream.binance.com", "b.example"}),
         (".binance.com, c.example", {"b.example"}),
         ("*.example", {"fstream.binance.com"}),
-        ("ample,*", set[str]()),
+        ("ample, *", set[str]()),
         ("ample", {"fstream.binance.com", "b.example"}),
     ],
 )

@@ -14,9 +14,10 @@ LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def proxies(host: str) -> list[str]:
     """Return the names of the variables that name a proxy which takes requests for `host`."""
-    exempt = ",".join(environ[each] for each in NO_PROXY if each in environ).split(",")
-    ends = {f".{each.strip().lstrip('*.')}" for each in exempt if each.strip(" *")}
-    if "*" in exempt or any(f".{host}".endswith(each) for each in ends):
+    given = ",".join(environ[each] for each in NO_PROXY if each in environ)
+    exempt = given.replace(" ", "").split(",")
+    ends = tuple(f".{each.lstrip('*.')}" for each in exempt if each.strip("*."))
+    if "*" in exempt or f".{host}".endswith(ends):
         return []
     return sorted(name for name, value in environ.items() if value and name.lower() in _NAMES)
 
