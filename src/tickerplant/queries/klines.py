@@ -107,13 +107,13 @@ def window_of(
     return CandleWindow(interval, start_ms, end_ms, limit, is_latest=True)
 
 
-Page: TypeAlias = "Callable[[Instrument, Candles, RowForm], Raw]"
-"""Returns the requested candles of a contract in a form."""
+Found: TypeAlias = "tuple[Instrument, Candles, RowForm] | None"
+"""A contract, candles, and their form; None if there are none."""
 
 
-def klines(page: Page, contract: Market | Contract) -> Raw:
-    """Return the candles of a contract, oldest first, including the open one."""
-    return page(contract.instrument, contract.candles, _form_of(contract.instrument))
+def klines(contract: Market | Contract) -> Found:
+    """Return the candles of a contract."""
+    return contract.instrument, contract.candles, _form_of(contract.instrument)
 
 
 def _form_of(instrument: Instrument) -> RowForm:
@@ -121,28 +121,28 @@ def _form_of(instrument: Instrument) -> RowForm:
     return _kline_form(*decimals, instrument.turnover_decimals)
 
 
-def continuous_klines(page: Page, listing: tuple[Markets, str], contract_type: str) -> Raw:
+def continuous_klines(listing: tuple[Markets, str], contract_type: str) -> Found:
     """Return the candles of the contracts that have or had a type on a pair."""
     markets, pair = listing
     found = markets.candles(pair, contract_type)
-    return Raw(b"[]") if found is None else page(*found, _form_of(found[0]))
+    return None if found is None else (*found, _form_of(found[0]))
 
 
-def mark_price_klines(page: Page, market: Market) -> Raw:
+def mark_price_klines(market: Market) -> Found:
     """Return the candles of the mark price of a market."""
-    return page(market.instrument, market.marks.candles, PRICE_FORM)
+    return market.instrument, market.marks.candles, PRICE_FORM
 
 
-def premium_index_klines(page: Page, market: Market) -> Raw:
+def premium_index_klines(market: Market) -> Found:
     """Return the candles of the premium index of a market."""
-    return page(market.instrument, market.premiums.candles, PRICE_FORM)
+    return market.instrument, market.premiums.candles, PRICE_FORM
 
 
-def index_price_klines(page: Page, listing: tuple[Markets, str]) -> Raw:
+def index_price_klines(listing: tuple[Markets, str]) -> Found:
     """Return the index candles of a pair, from its longest-lived contract."""
     markets, pair = listing
     market = markets.of_pair(pair)[-1]
-    return page(market.instrument, market.indices.candles, PRICE_FORM)
+    return market.instrument, market.indices.candles, PRICE_FORM
 
 
 SYMBOL = Param(
@@ -180,7 +180,7 @@ WINDOW_DOC = (
 )
 
 
-def _query(name: str, handler: Callable[..., Raw], doc: str, *params: Param) -> Query:
+def _query(name: str, handler: Callable[..., Found], doc: str, *params: Param) -> Query:
     """Return the query of a kind of candles: `params`, then the window."""
 
     def respond(
@@ -192,13 +192,14 @@ def _query(name: str, handler: Callable[..., Raw], doc: str, *params: Param) -> 
         limit: int,
         **others: object,
     ) -> Raw:
+        """Return the candles, oldest first, including the open one."""
         check_window(start_ms, end_ms)
-
-        def page(instrument: Instrument, candles: Candles, form: RowForm) -> Raw:
-            window = window_of(instrument, interval, start_ms, end_ms, limit)
-            return Raw(markets.candle_texts.page(candles, window, form))
-
-        return handler(page, **others)
+        found = handler(**others)
+        if found is None:
+            return Raw(b"[]")
+        instrument, candles, form = found
+        window = window_of(instrument, interval, start_ms, end_ms, limit)
+        return Raw(markets.candle_texts.page(candles, window, form))
 
     return Query(
         path=f"/v1/{name}",

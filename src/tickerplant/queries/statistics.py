@@ -103,8 +103,10 @@ def periods(
     return Periods(length, start_ms, end_ms, limit, earliest_ms, latest_ms)
 
 
-def over_periods(handler: Callable[..., Rows[Row]]) -> Callable[..., Rows[Row]]:
-    """Return a handler that passes the `PERIOD_PARAMS` on to `handler` as one `Periods`."""
+def statistic(
+    name: str, venue: Venue, handler: Callable[..., Rows[Row]], doc: str, *params: Param
+) -> Query:
+    """Return the query of a statistic: `params`, then the periods, which `handler` takes as one."""
 
     def respond(
         markets: Markets,
@@ -117,13 +119,6 @@ def over_periods(handler: Callable[..., Rows[Row]]) -> Callable[..., Rows[Row]]:
     ) -> Rows[Row]:
         return handler(markets, periods(markets, length, start_ms, end_ms, limit), **others)
 
-    return respond
-
-
-def statistic(
-    name: str, venue: Venue, handler: Callable[..., Rows[Row]], doc: str, *params: Param
-) -> Query:
-    """Return the query of a statistic: `params`, then the periods."""
     return Query(
         path=f"/futures/data/{name}",
         absolute=True,
@@ -131,7 +126,7 @@ def statistic(
         weight=FlatWeight(1 if venue.inverse else 0),
         allowance=None if venue.inverse else STATISTICS_ALLOWANCE,
         params=(*params, *PERIOD_PARAMS),
-        handler=over_periods(handler),
+        handler=respond,
         doc=doc,
     )
 
