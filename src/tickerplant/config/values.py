@@ -151,13 +151,7 @@ def bus_urls(text: object) -> tuple[str, ...]:
     Raises:
         ValueError: `text` is neither, or one is not the URL of a NATS server.
     """
-    try:
-        parts = _parts(text)
-    except ValueError:
-        parts = []
-    if not parts:
-        raise ValueError(_BUS_URL)
-    return tuple(dict.fromkeys(map(_bus_url, parts)))
+    return tuple(dict.fromkeys(map(_bus_url, _some_parts(text, _BUS_URL))))
 
 
 def _bus_url(text: str) -> str:
@@ -472,14 +466,9 @@ def scenarios(text: object) -> tuple[str, ...]:
     Raises:
         ValueError: `text` is neither, or names none.
     """
-    expected = "a name of `tickerplant scenarios`, or a file; several separated by commas"
-    try:
-        named = tuple(dict.fromkeys(_parts(text)))
-    except ValueError:
-        named = ()
-    if not named:
-        raise ValueError(expected)
-    return named
+    return _some_parts(
+        text, "a name of `tickerplant scenarios`, or a file; several separated by commas"
+    )
 
 
 def assignments(text: object) -> dict[str, int]:
