@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tickerplant.archive.outage_log import Outage
 from tickerplant.formatting import (
     columns,
     count_text,
@@ -34,7 +33,7 @@ SHOWN_DAMAGE = 20
 """Maximum number of damaged places of a recording to print; `--json` has more."""
 _TITLES = {venue.name: venue.title for venue in VENUES}
 _HEAD = ("stream", "from", "to", "messages", "gaps", "missing", "outage", "book")
-NUMBERS = frozenset({"messages", "gaps", "missing", "outage"})
+_NUMBERS = frozenset({"messages", "gaps", "missing", "outage"})
 """The columns of a table that are aligned to the right."""
 
 
@@ -108,23 +107,19 @@ def _problems(findings: Findings) -> list[str]:
 
 
 def _recording(found: RecordingFinding, max_listed: int) -> Iterator[str]:
-    yield title_of(found)
+    yield _title(found)
     if found.first_ns:
-        yield f"  {times_of(found)}"
+        times = f"from {time_text(found.first_ns)} to {time_text(found.last_ns)}"
+        yield f"  receive times (UTC) {times}"
     if found.streams:
         yield ""
-        yield from (f"  {line}" for line in columns(stream_table(found), NUMBERS))
-    for block in remarks_of(found, max_listed):
+        yield from (f"  {line}" for line in columns(_stream_table(found), _NUMBERS))
+    for block in _remarks(found, max_listed):
         yield ""
         yield from (f"  {line}" for line in block)
 
 
-def times_of(found: RecordingFinding) -> str:
-    """Return when the first and the last line were received."""
-    return f"receive times (UTC) from {time_text(found.first_ns)} to {time_text(found.last_ns)}"
-
-
-def stream_table(found: RecordingFinding) -> list[tuple[str, ...]]:
+def _stream_table(found: RecordingFinding) -> list[tuple[str, ...]]:
     """Return the titles of the columns, and a row for each stream: those with messages, if there are any."""
     shown = [each for each in found.streams if each.messages] or found.streams
     rows = [_row(each, found) for each in shown]
@@ -136,22 +131,22 @@ def stream_table(found: RecordingFinding) -> list[tuple[str, ...]]:
     return [tuple(row[n] for n in used) for row in (_HEAD, *rows)]
 
 
-def remarks_of(found: RecordingFinding, max_listed: int) -> Iterator[list[str]]:
+def _remarks(found: RecordingFinding, max_listed: int) -> Iterator[list[str]]:
     """Yield what else was found, as blocks of lines that begin with `!` or `=`."""
     received = [each for each in found.streams if each.messages]
-    holes = _all_gaps(received, found, max_listed), _outages(found)
-    yield from filter(None, map(list, holes))
-    yield from remarks_without_holes(found)
-
-
-def remarks_without_holes(found: RecordingFinding) -> Iterator[list[str]]:
-    """Yield what was found beside gaps and outages, as blocks of such lines."""
-    remarks = (f"= {remark}" for remark in found.remarks)
-    blocks = _damage(found), _odd(found), _without_messages(found), _books(found), remarks
+    blocks = (
+        _all_gaps(received, found, max_listed),
+        _outages(found),
+        _damage(found),
+        _odd(found),
+        _without_messages(found),
+        _books(found),
+        (f"= {remark}" for remark in found.remarks),
+    )
     yield from filter(None, map(list, blocks))
 
 
-def title_of(found: RecordingFinding) -> str:
+def _title(found: RecordingFinding) -> str:
     """Return what a recording is, and how much was found in it."""
     shown = ", ".join(found.paths[:SHOWN_STREAMS])
     if len(found.paths) > SHOWN_STREAMS:
@@ -255,31 +250,17 @@ def _place(place: Place, found: RecordingFinding) -> str:
     return f"{path} block at byte {place.offset_bytes}"
 
 
-def outages_alike(found: RecordingFinding) -> list[tuple[Outage, list[tuple[str, Outage]]]]:
-    """Return the listed outages in order of time, equal ones of several streams together."""
-    alike: defaultdict[tuple[int, int, str], list[tuple[str, Outage]]] = defaultdict(list)
-    for stream in found.streams:
-        for each in stream.first_outages:
-            alike[each.from_ns, each.to_ns, each.cause].append((stream.stream, each))
-    return [(streams[0][1], streams) for _, streams in sorted(alike.items())]
-
-
-def verdicts_of(streams: Iterable[tuple[str, Outage]]) -> dict[str, list[str]]:
-    """Return the streams of an outage by what it means for them."""
-    verdicts: defaultdict[str, list[str]] = defaultdict(list)
-    for name, each in streams:
-        verdicts[each.verdict].append(name)
-    return verdicts
-
-
 def _outages(found: RecordingFinding) -> Iterator[str]:
     """Yield outages; equal ones of several streams on one line."""
-    for outage, streams in outages_alike(found):
-        verdicts = verdicts_of(streams)
+    alike: defaultdict[tuple[int, int, str], dict[str, list[str]]] = defaultdict(dict)
+    for stream in found.streams:
+        for each in stream.first_outages:
+            verdicts = alike[each.from_ns, each.to_ns, each.cause]
+            verdicts.setdefault(each.verdict, []).append(stream.stream)
+    for (from_ns, to_ns, cause), verdicts in sorted(alike.items()):
         said = "; ".join(f"{verdict}: {names_text(names)}" for verdict, names in verdicts.items())
         mark = "!" if verdicts.keys() - {"nothing lost"} else "="
-        span = _span(outage.from_ns, outage.to_ns)
-        yield f"{mark} not received {span} ({outage.cause}); {said}"
+        yield f"{mark} not received {_span(from_ns, to_ns)} ({cause}); {said}"
     listed = sum(len(stream.first_outages) for stream in found.streams)
     if more := sum(stream.outages for stream in found.streams) - listed:
         yield f"! {count_text(more, 'more outage')}"
