@@ -22,8 +22,6 @@ class Candles:
         self._history: BarHistory | None = None
         self._loaded = 0
         """How often the history was set."""
-        self._earlier_parts: dict[str, tuple[int, int, Bars]] = {}
-        """For each interval, the part of its open candle that precedes the kept minutes."""
         self._before: dict[str, tuple[int, int, Bar | None]] = {}
         """For each interval, the open candle as of its last read.
 
@@ -34,7 +32,6 @@ class Candles:
         """Set the history, which ends where the minutes begin."""
         self._history = history
         self._loaded += 1
-        self._earlier_parts.clear()
         self._before.clear()
 
     @property
@@ -112,44 +109,22 @@ class Candles:
         """Return the candles of the bars that open in [`from_ms`, `until_ms`)."""
         return _candles(interval, self.bars(_bars_ms(interval), from_ms, until_ms))
 
-    @property
-    def _closed(self) -> Bars:
-        """The closed minutes after the history."""
-        rows, history = self._minutes.closed.rows, self._history
-        open_ms = self._minutes.open_time_ms
-        return rows if history is None else between(rows, history.ends_ms, open_ms)
-
-    def _candle(self, interval: str, opened_ms: int, end_ms: int) -> Bars:
-        """Return the candle of `interval` over the closed part of [`opened_ms`, `end_ms`)."""
-        closed = self._closed
-        first, last = np.searchsorted(closed[:, OPEN_TIME], (opened_ms, end_ms))
-        if first or (len(closed) and closed[0, OPEN_TIME] == opened_ms):
-            return _candles(interval, closed[first:last])
-        return _candles(interval, self._earlier_part(interval, opened_ms), closed[:last])
-
-    def _earlier_part(self, interval: str, opened_ms: int) -> Bars:
-        """Return the part before the kept minutes of the candle that opened at `opened_ms`."""
-        closed = self._closed
-        end_ms = int(closed[0, OPEN_TIME]) if len(closed) else self._minutes.open_time_ms
-        known = self._earlier_parts.get(interval)
-        if known is not None and known[:2] == (opened_ms, end_ms):
-            return known[2]
-        earlier = self._within(interval, opened_ms, end_ms)
-        self._earlier_parts[interval] = (opened_ms, end_ms, earlier)
-        return earlier
-
     def _part(self, interval: str, opened_ms: int, end_ms: int) -> Bar | None:
-        """Do what `_candle` does, using the part of the candle known up to the minute before."""
+        """Return the candle of `interval` over the closed part of [`opened_ms`, `end_ms`).
+
+        What is known of it since its last read is joined with the minutes after that.
+        """
         known = self._before.get(interval)
-        if known is None or known[0] != opened_ms:
-            known = (opened_ms, opened_ms, None)
-        _, known_ms, before = known
-        if known_ms == end_ms:
-            return before
-        closed = self._minutes.closed.rows
-        if known_ms == end_ms - MINUTE_MS and len(closed) and closed[-1, OPEN_TIME] == known_ms:
-            return join(opened_ms, before, closed[-1].tolist())
-        rows: list[Bar] = self._candle(interval, opened_ms, end_ms).tolist()
+        if known is not None and known[0] == opened_ms:
+            _, known_ms, before = known
+            if known_ms == end_ms:
+                return before
+            after = between(self._minutes.closed.rows, known_ms, end_ms)
+            if len(after) == (end_ms - known_ms) // MINUTE_MS:
+                for bar in after.tolist():
+                    before = join(opened_ms, before, bar)
+                return before
+        rows: list[Bar] = self._within(interval, opened_ms, end_ms).tolist()
         return rows[0] if rows else None
 
     def running(self, interval: str) -> Bar | None:
