@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.listener import descriptors_for_clients
+from tickerplant.server.listener import descriptors_for_clients, main_address
 from tickerplant.server.ports import listening_sockets
 from tickerplant.venue import USDM
 
@@ -124,3 +124,12 @@ def test_an_address_is_not_blamed_for_a_want_of_descriptors(
     monkeypatch.setattr(socket, call, fail)
     with pytest.raises(OSError, match="Too many"):
         listening_sockets(USDM, "127.0.0.1", 0)
+
+
+@pytest.mark.sockets
+def test_an_address_that_others_reach_is_told_before_one_that_they_do_not() -> None:
+    with socket.socket() as here, socket.socket() as everywhere:
+        here.bind(("127.0.0.1", 0))
+        everywhere.bind(("0.0.0.0", 0))  # noqa: S104  # nothing listens
+        assert main_address([here, everywhere]) == everywhere.getsockname()
+        assert main_address([here]) == here.getsockname()
