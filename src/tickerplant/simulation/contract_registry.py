@@ -119,12 +119,12 @@ class ContractRegistry:
         bids, asks = agents.open()
         inputs = HistoryInputs(instrument, profile, seed, now_ms, bids[0][0])
         contract = ListedContract(
+            inputs,
             market,
             agents,
             MarkPriceCalculator(instrument, now_ms),
             Positions(inputs, underlying.activity_level),
             None if underlying.composite else Basket(instrument, seed),
-            profile,
             Random(f"{seed} {instrument.symbol} delays")
             if instrument.quote_asset == "USDC"
             else underlying.delays,

@@ -67,15 +67,10 @@ class SimulatedExchange:
         for instrument in sorted(
             self.instruments, key=lambda each: not contract_profile(each).leads
         ):
-            profile = contract_profile(instrument)
-            opening = self.registry.list_contract(
-                instrument, first_trade_id(instrument, profile, start_ms)
-            )
+            trade_id = first_trade_id(instrument, contract_profile(instrument), start_ms)
+            opening = self.registry.list_contract(instrument, trade_id)
             self._opening_events[instrument.symbol] = opening
-            first_bid, _ = opening[0].bids[0]
-            self._inputs_by_symbol[instrument.symbol] = HistoryInputs(
-                instrument, profile, seed, start_ms, first_bid
-            )
+            self._inputs_by_symbol[instrument.symbol] = self.contracts[instrument.symbol].inputs
         news = self.registry.news
         values = {name: news.underlying(name).value for name, _, _ in COIN_BUFFERS}
         self._assets = AssetIndices(values, Random(f"{seed} assets"))

@@ -114,10 +114,7 @@ def _walk(fills: _Fills) -> tuple[Ints, NDArray[np.bool_]]:
     free = np.flatnonzero(fills.lead >= FREE)
     # The leading side opens, reaches both extremes in a random order, and closes.
     inner, place = fills.lead[free] - 2, numbers[fills.first[free]]
-    top, bottom = (
-        (place[:, 5] * inner).astype(np.int64),
-        (place[:, 6] * (inner - 1)).astype(np.int64),
-    )
+    top, bottom = (place[:, 5:7].T * [inner, inner - 1]).astype(np.int64)
     ranks = np.stack([0 * inner, 1 + top, 1 + bottom + (bottom >= top), inner + 1])
     knots = fills.by_side[fills.first_of_side[fills.leader[free]] + ranks].ravel()
     values = bars[free[:, None], [OPEN, HIGH, LOW, CLOSE]].T.ravel()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
+from msgspec import Struct
+
 from tickerplant.events import CompositeIndex
 from tickerplant.instrument import COMPOSITE, RATE_DECIMALS, Instrument
 from tickerplant.simulation.agents import Agents
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import BASIS_PER_YEAR, YEAR_MS, ContractProfile
+from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.indices import COIN_BUFFERS, Basket, Composite, index_weights
 from tickerplant.simulation.mark_price import MarkPriceCalculator
 from tickerplant.simulation.open_interest import Positions
@@ -29,28 +32,24 @@ ACTIVITY_MEMORY_S = 150.0
 OWN_ACTIVITY_SPREAD = 0.25
 
 
-class ListedContract:
+class ListedContract(Struct, eq=False):
     """One listed contract: its market, agents, mark price and positions."""
 
-    def __init__(
-        self,
-        market: ContractMarket,
-        agents: Agents,
-        mark: MarkPriceCalculator,
-        positions: Positions,
-        basket: Basket | None,
-        contract_profile: ContractProfile,
-        delays: Random,
-    ) -> None:
-        self.market = market
-        self.agents = agents
-        self.mark = mark
-        self.positions = positions
-        self.basket = basket
-        """The spot markets of its index; None for a composite index."""
-        self.contract_profile = contract_profile
-        self.delays = delays
-        """The random source of the delays with which it follows."""
+    inputs: HistoryInputs
+    """What its history follows from, and its behaviour."""
+    market: ContractMarket
+    agents: Agents
+    mark: MarkPriceCalculator
+    positions: Positions
+    basket: Basket | None
+    """The spot markets of its index; None for a composite index."""
+    delays: Random
+    """The random source of the delays with which it follows."""
+
+    @property
+    def contract_profile(self) -> ContractProfile:
+        """Its behaviour."""
+        return self.inputs.contract_profile
 
     @property
     def instrument(self) -> Instrument:
