@@ -113,7 +113,9 @@ ANY_ID = 0
 EXACT_DAYS = 6
 """Whole days before the last 24 hours whose volumes are known for every five minutes."""
 MAX_CACHED_CONTRACTS = 1_024
-"""Contracts whose `past_steps` are cached: 35 kB each, 69 kB from 2^32 steps on."""
+"""How many `past_steps` are cached: 35 kB each, 69 kB from 2^32 steps on."""
+LATEST_ROWS = 1_024
+"""Rows that are generated without those before them."""
 
 
 class PastPositions:
@@ -127,17 +129,21 @@ class PastPositions:
         """Return a number of `Positioning` at some of `times_ms`."""
         if field in SHARES:
             return PositionTargets(self._inputs).share(field, np.array(times_ms, np.int64))
-        first = (times_ms.start - self.times_ms.start) // POSITIONING_PERIOD_MS
         every = times_ms.step // POSITIONING_PERIOD_MS
-        steps = past_steps(self._inputs)[first : first + every * len(times_ms) : every]
+        wanted = len(range(times_ms.start, self.times_ms.stop, POSITIONING_PERIOD_MS))
+        is_late = wanted <= LATEST_ROWS and not _listed_lately(self._inputs)
+        steps = past_steps(self._inputs, LATEST_ROWS if is_late else RETAINED_ROWS)
+        first = len(steps) - wanted
+        steps = steps[first : first + every * len(times_ms) : every]
         return [each * self._inputs.instrument.step_size for each in steps.tolist()]
 
 
 @lru_cache(maxsize=MAX_CACHED_CONTRACTS)
-def past_steps(inputs: HistoryInputs) -> NDArray[np.unsignedinteger]:
-    """Return the open interest in steps at every five minutes of the month before the start."""
-    times_ms = _times_ms(inputs)
-    traded, chances = _traded_steps(inputs, times_ms), _chances(inputs, len(times_ms))
+def past_steps(inputs: HistoryInputs, count: int = RETAINED_ROWS) -> NDArray[np.unsignedinteger]:
+    """Return the open interest in steps at the last `count` whole five minutes before the start."""
+    every_ms = _times_ms(inputs)
+    times_ms, chances = every_ms[-count:], _chances(inputs, len(every_ms))[-count:]
+    traded = _traded_steps(inputs, times_ms)
     targets = PositionTargets(inputs).steps(np.array(times_ms, np.int64))
     steps, held = [], opening_open_interest(inputs)
     for row in zip(targets[::-1], traded[::-1].tolist(), chances[::-1].tolist(), strict=True):
