@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.aggregate import WINDOW_MS
@@ -51,7 +50,18 @@ def recent_trades(inputs: HistoryInputs, next_id: int) -> Rows:
     sold[fills == fills[-1]] = True  # the last price is the best bid
     rows = np.empty(len(times_ms), TRADE_ROW)
     rows["trade_id"] = np.arange(next_id - len(rows), next_id)
-    rows["price"] = _prices(generator, inputs, edges_ms, values, times_ms, fills, sold)
+    # Prices follow the path: buyers pay the tick above it, sellers get the tick below.
+    values += inputs.premium.at(edges_ms)
+    per_fill = (1 / inputs.trades_per_ms * TRADES_PER_FILL / DAY_MS) ** 0.5
+    per_fill = inputs.contract_profile.daily_volatility * per_fill
+    steps = np.cumsum(generator.normal(0, per_fill, fills[-1] + 1))[fills]
+    # Remove the sum of the steps between two edges, so that the values at the edges hold.
+    steps -= np.interp(times_ms, edges_ms, np.interp(edges_ms, times_ms, steps))
+    prices = inputs.index_units * np.exp(np.interp(times_ms, edges_ms, values) + steps)
+    ticks = prices / inputs.instrument.tick_size
+    ticks = np.maximum(np.where(sold, np.floor(ticks), np.ceil(ticks)), LEAST_TICKS)
+    rows["price"] = ticks.astype(np.int64) * inputs.instrument.tick_size
+    rows["price"][fills == fills[-1]] = inputs.last_price
     rows["quantity"] = _quantities(generator, inputs, len(rows))
     rows["trade_time_ms"] = times_ms
     rows["buyer_is_maker"] = sold
@@ -79,31 +89,6 @@ def _times(
     sizes = generator.geometric(1 / TRADES_PER_FILL, len(fill_ms))
     fills = np.repeat(np.arange(len(fill_ms)), sizes)
     return fill_ms[fills], fills
-
-
-def _prices(
-    generator: np.random.Generator,
-    inputs: HistoryInputs,
-    edges_ms: Ints,
-    values: Floats,
-    times_ms: Ints,
-    fills: Ints,
-    sold: NDArray[np.bool_],
-) -> Ints:
-    """Draw prices along the path: buyers pay the tick above it, sellers get the tick below."""
-    values = values + inputs.premium.at(edges_ms)
-    per_fill = (1 / inputs.trades_per_ms * TRADES_PER_FILL / DAY_MS) ** 0.5
-    per_fill = inputs.contract_profile.daily_volatility * per_fill
-    steps = np.cumsum(generator.normal(0, per_fill, fills[-1] + 1))[fills]
-    # Remove the sum of the steps between two edges, so that the values at the edges hold.
-    at_edges = np.interp(edges_ms, times_ms, steps)
-    steps -= np.interp(times_ms, edges_ms, at_edges)
-    prices = inputs.index_units * np.exp(np.interp(times_ms, edges_ms, values) + steps)
-    tick = inputs.instrument.tick_size
-    ticks = np.where(sold, np.floor(prices / tick), np.ceil(prices / tick))
-    units: Ints = np.maximum(ticks, LEAST_TICKS).astype(np.int64) * tick
-    units[fills == fills[-1]] = inputs.last_price
-    return units
 
 
 def _quantities(generator: np.random.Generator, inputs: HistoryInputs, count: int) -> Ints:
