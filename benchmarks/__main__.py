@@ -165,13 +165,13 @@ def main(
 
 
 def _written(folder: Path, tables: list[Table]) -> Path:
-    """Write the pictures; return the path of the page with all of them.
+    """Write the pictures; return the path of their folder.
 
     The processes that measure import this module, so what draws is imported only here.
     """
     from benchmarks.plot import write_pictures  # noqa: PLC0415
 
-    return write_pictures(folder, description(), tables)
+    return write_pictures(folder, tables)
 
 
 def _in_own_process(run: Callable[[], list[Table]]) -> list[Table]:

@@ -1,4 +1,4 @@
-"""Results as pictures: a table as bars, and lines over logarithmic axes; and all of them as a page."""
+"""Results as pictures: a table as bars, and lines over logarithmic axes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from msgspec import Struct
 
 from benchmarks.table import Cell, Table
-from tickerplant.drawing import page
 from tickerplant.drawing.style import BLUE, FAINT, INK, SERIES, amount_text, style, svg_of
 
 LABEL_IN, PANEL_IN, ROW_IN, TOP_IN, BOTTOM_IN = 3.2, 2.1, 0.3, 0.75, 0.45
@@ -193,27 +192,17 @@ def _draw_lines(axis: Axes, panel: Panel) -> None:
     axis.grid(axis="both", which="major")
 
 
-def write_pictures(folder: Path, machine: str, tables: Iterable[Table]) -> Path:
-    """Write the picture of each table, and a page with all of them and the tables; return its path."""
+def write_pictures(folder: Path, tables: Iterable[Table]) -> Path:
+    """Write the picture of each table that has figures into a folder; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [page.paragraph(machine)]
     names: Counter[str] = Counter()
-    for number, table in enumerate(tables):
-        parts.append(page.heading(table.title))
-        svg = table_picture(table)
-        if svg:
+    for table in tables:
+        if svg := table_picture(table):
             name = slug(table.title)
             names[name] += 1
             again = f"-{names[name]}" if names[name] > 1 else ""
             (folder / f"{name}{again}.svg").write_text(svg, encoding="utf-8")
-            parts.append(
-                page.picture(svg, f"t{number}", f"The figures of the table: {table.title}")
-            )
-        head, *rows = table.cells()
-        parts += [page.table(head, rows, frozenset(head[1:])), *map(page.paragraph, table.notes)]
-    path = folder / "index.html"
-    path.write_text(page.page("Benchmarks", parts), encoding="utf-8")
-    return path
+    return folder
 
 
 def slug(title: str) -> str:
