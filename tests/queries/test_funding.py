@@ -18,8 +18,8 @@ from tickerplant.errors import RequestError
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import Instrument
 from tickerplant.market.markets import Markets
+from tickerplant.market.series import MARKED_SINCE_MS
 from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
-from tickerplant.queries.funding import MARKED_SINCE_MS
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 

@@ -15,7 +15,7 @@ from tickerplant.market.bars import CLOSE, HIGH, LOW, OPEN_TIME, VOLUME
 from tickerplant.market.candles import Candles
 from tickerplant.market.history import BarHistory
 from tickerplant.market.minutes import PriceMinutes
-from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS
+from tickerplant.market.series import MARKED_SINCE_MS, POSITIONING_PERIOD_MS, RETAINED_ROWS
 from tickerplant.quarters import delivery_code
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.history import SimulatedHistory
@@ -60,7 +60,7 @@ def test_what_is_due_at_the_start_is_listed_when_it_is_paid() -> None:
         for symbol in SYMBOLS
         if symbol != "BTCUSDT_260626"
     }
-    assert max(map(max, times_ms.values())) <= start_ms
+    assert max(map(max, times_ms.values())) < start_ms
     while exchange.next_time_ms <= start_ms + LATEST_MS:
         time_ms, events = exchange.step()
         for paid in events:
@@ -135,8 +135,9 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
 def test_funding_marks_of_years_ago_lie_in_the_days_of_the_mark_price() -> None:
     past = EXCHANGE.history("XRPUSDT")
     days = {row[OPEN_TIME]: row for row in candles_of(past.marks, "1d", 3_000)}
-    old = [paid for paid in past.fundings() if paid.time_ms // DAY_MS * DAY_MS in days]
-    assert len(old) > 3000
+    old = [paid for paid in past.fundings() if paid.time_ms >= MARKED_SINCE_MS]
+    assert len(old) > 2000
+    assert not any(paid.mark_price for paid in past.fundings(None, MARKED_SINCE_MS - 1, 9))
     for paid in old:
         day = days[paid.time_ms // DAY_MS * DAY_MS]
         assert day[LOW] * 0.997 <= paid.mark_price <= day[HIGH] * 1.003

@@ -116,6 +116,10 @@ def test_trades_are_the_same_in_whatever_order_they_are_drawn(
         assert TRADES.bytes < 200_000
 
 
+def test_the_trades_that_are_kept_are_bounded() -> None:
+    assert TRADES.max_bytes <= 52_000_000
+
+
 def test_there_are_no_trades_before_the_listing() -> None:
     known = EXCHANGE.history("1000PEPEUSDT")
     for listed_ms in (known.begins_ms, START_MS - 2 * HOUR_MS, START_MS - 9 * MINUTE_MS, START_MS):

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from tickerplant.events import FundingPaid, Positioning
 from tickerplant.units import DAY_MS, MINUTE_MS
 
+MARKED_SINCE_MS = 1_698_796_800_000
+"""Earlier fundings, before 2023-11-01, are listed without a mark price: `""`, as in captured responses."""
 RETAINED_FUNDINGS = 1000
 """Funding payments of this run that are kept."""
 RETAINED_TRADES = 100_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import RATE_DECIMALS, Instrument, decimal_text
+from tickerplant.market.series import MARKED_SINCE_MS
 from tickerplant.queries.param import END_TIME, START_TIME, Param, check_window, count, fundings
 from tickerplant.queries.query import FUNDING_ALLOWANCE, FlatWeight, Query, Rows
 from tickerplant.venue import COINM, USDM
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
-MARKED_SINCE_MS = 1_698_796_800_000
-"""Earlier payments, before 2023-11-01, have no mark price: `""`, as in captured responses."""
 REGULAR = "Regular"
 USUAL_INTERVAL_HOURS = 8
 USUAL_CAP = 2_000_000
@@ -93,25 +92,24 @@ def _paid(
 ) -> Rows[FundingPaid]:
     """Yield up to `limit` funding payments of several contracts, oldest first.
 
-    Most contracts pay at the same times, so each contributes only a few. The limit of each is
-    doubled until no missing payment could belong to the result.
+    Most contracts pay at the same times, so each contributes only a few. The limit of those whose
+    missing payments could belong to the result is doubled.
     """
     each_limit = limit // max(len(selected), 1) + 1
+    rows: dict[int, list[FundingPaid]] = {}
+    asked: Iterable[int] = range(len(selected))
     while True:
-        rows = []
-        for each in selected:
+        for number in asked:
             yield None  # payments of the past may have to be generated
-            rows.append(each.within(start_ms, end_ms, min(each_limit, limit)))
-        paid = sorted((row for own in rows for row in own), key=_time_ms)
+            rows[number] = selected[number].within(start_ms, end_ms, min(each_limit, limit))
+        paid = sorted((row for own in rows.values() for row in own), key=_time_ms)
         chosen = paid[-limit:] if start_ms is None else paid[:limit]
-        more = [own for own in rows if len(own) == each_limit < limit]
-        if len(chosen) < limit:
-            missed = bool(more)
-        elif start_ms is None:
-            missed = any(own[0].time_ms > chosen[0].time_ms for own in more)
-        else:
-            missed = any(own[-1].time_ms < chosen[-1].time_ms for own in more)
-        if not missed:
+        asked = [number for number in asked if len(rows[number]) == each_limit < limit]
+        if len(chosen) == limit and start_ms is None:
+            asked = [number for number in asked if rows[number][0].time_ms > chosen[0].time_ms]
+        elif len(chosen) == limit:
+            asked = [number for number in asked if rows[number][-1].time_ms < chosen[-1].time_ms]
+        if not asked:
             yield from chosen
             return
         each_limit *= 2

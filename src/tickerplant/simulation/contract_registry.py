@@ -130,9 +130,10 @@ class ContractRegistry:
             else underlying.delays,
         )
         self.contracts[instrument.symbol] = contract
-        for paid in fundings(inputs, now_ms + 1):  # due before, but paid later
-            self._scheduler.after(paid.time_ms - now_ms, self, partial(self._pay, paid))
         opening = self._opening(contract, underlying, bids, asks)
+        for due in fundings(inputs, now_ms):  # before the start, but paid from then on
+            paid = structs.replace(due, mark_price=opening[1].mark_price)
+            self._scheduler.after(paid.time_ms - now_ms, self, partial(self._pay, paid))
         if isinstance(valuation, FollowerValuation):
             underlying.followers[contract] = valuation
         else:

@@ -128,11 +128,10 @@ class SimulatedHistory:
     def fundings(
         self, start_ms: int | None = None, end_ms: int | None = None, limit: int | None = None
     ) -> tuple[FundingPaid, ...]:
-        """Return the funding payments since the listing, up to the start."""
-        now_ms = self.inputs.start_ms  # what is due by then may be paid a little later
-        return fundings(
-            self.inputs, start_ms, now_ms if end_ms is None else min(end_ms, now_ms), limit
-        )
+        """Return the funding payments since the listing and before the start."""
+        last_ms = self.inputs.start_ms - 1  # what is due by the start may be paid a little later
+        end_ms = last_ms if end_ms is None else min(end_ms, last_ms)
+        return fundings(self.inputs, start_ms, end_ms, limit)
 
     def deliveries(self) -> tuple[Delivered, ...]:
         """Return the settlements of the pair's dated contracts since the listing."""

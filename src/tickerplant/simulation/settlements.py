@@ -9,6 +9,7 @@ import numpy as np
 
 from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_ONE
+from tickerplant.market.series import MARKED_SINCE_MS
 from tickerplant.quarters import deliveries_ms, delivery_code
 from tickerplant.simulation.history_inputs import HistoryInputs
 from tickerplant.simulation.mark_price import funding_rate, paid_ms
@@ -48,7 +49,8 @@ def fundings(
     moments_ms = (times_ms[:, None] - offsets_ms.astype(np.int64)).ravel()
     averages = np.expm1(inputs.premium.at(moments_ms)).reshape(-1, SAMPLES).mean(axis=1)
     cap = instrument.funding_cap / RATE_ONE
-    marks = PriceSeries(inputs, MARK).opens_at(times_ms)
+    marks, is_marked = np.zeros_like(times_ms), times_ms >= MARKED_SINCE_MS
+    marks[is_marked] = PriceSeries(inputs, MARK).opens_at(times_ms[is_marked])
     columns = (averages.tolist(), marks.tolist(), times_ms.tolist())
     return tuple(
         FundingPaid(
