@@ -23,7 +23,7 @@ from tickerplant.server.response import Response
 from tickerplant.server.rest import Rest
 
 INFO = "/fapi/v1/exchangeInfo"
-ROWS = "/fapi/v1/trades?symbol=BTCUSDT"
+ROWS = "/fapi/v1/fundingRate"
 GZIP = {"Accept-Encoding": "gzip, deflate"}
 
 
@@ -85,6 +85,12 @@ def test_a_body_whose_time_alone_is_new_is_compressed_once() -> None:
     assert counts == {"made": MAX_KEPT + 1, "kept": 2 * MAX_KEPT + 1, "evicted": 1}
 
 
+@pytest.mark.parametrize(("size", "is_long"), [(1_023, False), (1_024, True)])
+def test_bodies_of_a_kibibyte_and_more_are_compressed(size: int, is_long: bool) -> None:
+    sent = Compression(Counter()).encoded(Response(b"a" * size), {ACCEPTED: b"gzip"}, b"/")
+    assert (len(sent.body) < size, bool(sent.headers)) == (is_long, is_long)
+
+
 def parts(answer: bytes) -> tuple[dict[bytes, bytes], bytes]:
     head, _, body = answer.partition(b"\r\n\r\n")
     fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
@@ -96,7 +102,7 @@ def parts(answer: bytes) -> tuple[dict[bytes, bytes], bytes]:
 def test_a_long_response_is_compressed_if_its_client_accepts_that_and_says_on_what_it_depends(
     target: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compression, "LEAST_BYTES", 60)
+    monkeypatch.setattr(compression, "LEAST_BYTES", 2)
     if way == "in slices":
         monkeypatch.setattr(slices, "SLICE_NS", 0)
     more = ["Connection: close"] if way == "in a task" else []

@@ -225,6 +225,28 @@ def test_a_seek_to_now_follows_a_machine_whose_clock_was_set(set_ms: int) -> Non
     assert times == sorted(times)
 
 
+@pytest.mark.parametrize(
+    ("options", "follows"),
+    [
+        ({"opened_s": 0.0}, True),
+        ({}, False),
+        ({"opened_s": 0.0, "speed": 2.0}, False),
+        ({"opened_s": 0.0, "is_paused": True}, False),
+    ],
+)
+def test_a_market_that_starts_now_at_its_pace_follows_the_machine(
+    options: dict[str, Any], follows: bool
+) -> None:
+    simulation = Simulation(**options)
+
+    async def visit() -> None:
+        await asyncio.sleep(1)
+        simulation.set_ms = 600_000
+        assert simulation.readiness.clock_offset_ms == 600_000 * follows
+
+    simulation.run(visit)
+
+
 def test_a_market_waits_for_no_machine_longer_than_an_hour() -> None:
     simulation = Simulation()
 
