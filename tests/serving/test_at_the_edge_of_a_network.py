@@ -72,6 +72,20 @@ async def test_a_server_for_other_machines_without_a_token_says_what_they_may_do
         assert said not in crew.log
 
 
+@looped_on_sockets
+async def test_a_setting_turns_compression_off_where_workers_serve_too(tmp_path: Path) -> None:
+    for setting, coding in (("gzip", "gzip"), ("off", None)):
+        options = ("--rest-compression", setting, "--workers", "2")
+        async with (
+            started(tmp_path, *MARKET, *options, name=setting) as crew,
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.get(
+                f"{crew.rest}/fapi/v1/exchangeInfo", headers={"Accept-Encoding": "gzip"}
+            ) as answer,
+        ):
+            assert answer.headers.get("Content-Encoding") == coding
+
+
 @contextmanager
 def nginx_of_the_page(folder: Path, market: str) -> Iterator[str]:
     """Run nginx as the page about proxies has it, before the server at `market`; yield its port."""
