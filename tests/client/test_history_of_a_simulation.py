@@ -12,7 +12,8 @@ from test_books import Exchange, exchange
 from tickerplant import Market
 from tickerplant.messages import AggregateTrade, Kline
 from tickerplant.notices import Disconnected, Gap, Notice
-from tickerplant.units import MINUTE_MS
+from tickerplant.recording.timestamps import instant_ns
+from tickerplant.units import HOUR_MS, MINUTE_MS, NS_PER_MS
 from tickerplant.venue import COINM, USDM, Venue
 
 
@@ -61,6 +62,30 @@ async def test_aggregate_trades_are_joined_across_disconnects(venue: Venue, symb
     gaps = [each for each in notices if isinstance(each, Gap)]
     assert all(gap.missing == gap.backfilled for gap in gaps), gaps
     assert sum(isinstance(each, Disconnected) for each in notices) == 3
+
+
+@pytest.mark.parametrize(
+    ("venue", "listed", "gone"),
+    [(USDM, "BTCUSDT_260626", "BTCUSDT_240329"), (COINM, "BTCUSD_260626", "BTCUSD_240329")],
+)
+@pytest.mark.parametrize("limit", [10, 1_600])
+@looped
+async def test_candles_of_a_delivered_contract_are_found_from_anywhere(
+    venue: Venue, listed: str, gone: str, limit: int
+) -> None:
+    first_ms, delivered_ms = (
+        instant_ns("", day) // NS_PER_MS for day in ("2023-09-29T08:00Z", "2024-03-29T08:00Z")
+    )
+    async with exchange(listed) as house, client_of(house, venue) as market:
+        first = await market.fetch_candles(gone, "1h", start="2020-01-01", limit=limit)
+        last = await market.fetch_candles(gone, "1h", end="2026-01-01", limit=limit)
+        assert not await market.fetch_candles(gone, "1h", start="2025-01-01", limit=limit)
+        (month,) = await market.fetch_candles(gone, "1M", start="2024-02-01", limit=1)
+    opened = [each.open_time_ms for each in first]
+    assert opened == [first_ms + number * HOUR_MS for number in range(limit)]
+    opened = [each.open_time_ms for each in last]
+    assert opened == [delivered_ms - number * HOUR_MS for number in range(limit, 0, -1)]
+    assert month.open_time_ms == instant_ns("", "2024-02-01") // NS_PER_MS
 
 
 async def lose_and_find(house: Exchange, market: Market, name: str) -> None:

@@ -72,6 +72,8 @@ class Fetcher:
         series = CandleSeries(requests, stream, now_ms)
         if start_ms is None:
             rows = await series.last(count, end_ms=end_ms)
+            if not rows and end_ms is not None and (latest := await series.latest(1)):
+                rows = await series.last(count, end_ms=min(end_ms, series.id_of(latest[0])))
         else:
             end_ms = now_ms if end_ms is None else end_ms
             rows = await self._candles_from(series, requests, start_ms, end_ms, count)
@@ -83,29 +85,33 @@ class Fetcher:
         """Return the first candles of a period.
 
         COIN-M returns the last candles of a window of limited width: it is asked for windows in
-        which there are not more than it returns, and for none before trading began.
+        which there are not more than it returns, and for none before trading began.  The rules tell
+        that of listed contracts only: otherwise windows double while they are empty, and halve then.
         """
-        stream = series.stream
-        length_ms = LENGTHS_MS[stream.interval] or LONGEST_MONTH_MS
-        days = self._venue.kline_window_days
+        stream, days = series.stream, self._venue.kline_window_days
         found: list[CandleMessage] = []
-        is_first_known = days is None
+        listed_ms, width_ms = -1, 0
         while len(found) < limit and start_ms <= end_ms:
             page = min(limit - len(found), klines.MAX_LIMIT)
-            until_ms = end_ms
+            until_ms, least_ms = end_ms, page * series.shortest_ms
             if days is not None:
-                until_ms = min(end_ms, start_ms + min(page * length_ms, days * DAY_MS) - 1)
+                width_ms = min(max(width_ms, least_ms), days * DAY_MS)
+                until_ms = min(end_ms, start_ms + width_ms - 1)
             rows = await series.get(page, start_ms, until_ms)
-            found += rows
-            if rows:
+            if len(rows) == page and width_ms > least_ms:
+                width_ms //= 2  # there may be earlier ones
+            elif rows:
+                found += rows
+                width_ms = 0
                 last = rows[-1].candle  # its end may be anything: always go on by a candle
                 start_ms = max(last.close_time_ms + 1, last.open_time_ms + series.shortest_ms)
-            elif found or is_first_known:
+            elif found or days is None:
                 break
-            else:
-                is_first_known = True
+            elif listed_ms < 0:
                 listed_ms = await self._listed_ms(requests, stream.symbol)
                 start_ms = max(until_ms + 1, open_time(stream.interval, listed_ms))
+            else:
+                start_ms, width_ms = until_ms + 1, 2 * width_ms
         return found[:limit]
 
     async def _listed_ms(self, requests: Requests, symbol: str) -> int:
