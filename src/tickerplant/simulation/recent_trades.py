@@ -11,8 +11,8 @@ import numpy as np
 
 from tickerplant.instrument import RATE_DECIMALS, Instrument
 from tickerplant.market.aggregate import WINDOW_MS
-from tickerplant.market.bar_arrays import combine, empty_bars
-from tickerplant.market.bars import CLOSE, OPEN, OPEN_TIME, Bars
+from tickerplant.market.bar_arrays import empty_bars
+from tickerplant.market.bars import CLOSE, OPEN, Bars
 from tickerplant.market.tape import TRADE_ROW, Rows
 from tickerplant.simulation.contract_profile import usd_quantity
 from tickerplant.simulation.history_bars import (
@@ -111,15 +111,22 @@ def recent_minutes(inputs: HistoryInputs, trades: Rows) -> Bars:
     count = (inputs.path.present_ms - inputs.recent_ms) // MINUTE_MS
     bars = empty_bars(inputs.recent_ms, count, int(trades["price"][0]))  # before the first trade
     closed = trades[trades["trade_time_ms"] < inputs.path.present_ms]
+    if not len(closed):
+        return bars
     prices, quantities, ids = closed["price"], closed["quantity"], closed["trade_id"]
     values, bought = (
         trade_turnovers(inputs.instrument, prices, quantities),
         ~closed["buyer_is_maker"],
     )
-    sums = (quantities, values, np.ones_like(ids), quantities * bought, values * bought)
     numbers = (closed["trade_time_ms"] - inputs.recent_ms) // MINUTE_MS
-    minutes = combine(np.column_stack((numbers, *4 * (prices,), *sums, ids, ids)), numbers)
-    bars[minutes[:, OPEN_TIME], OPEN:] = minutes[:, OPEN:]
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    ends = np.append(starts[1:], len(closed)) - 1
+    reached = (each.reduceat(prices, starts) for each in (np.maximum, np.minimum))
+    counted = (quantities, values, quantities * bought, values * bought)
+    volume, turnover, *of_buyers = (np.add.reduceat(each, starts) for each in counted)
+    sums = (volume, turnover, ends - starts + 1, *of_buyers)
+    columns = (prices[starts], *reached, prices[ends], *sums, ids[starts], ids[ends])
+    bars[numbers[starts], OPEN:] = np.column_stack(columns)
     return fill_quiet_bars(bars)
 
 
