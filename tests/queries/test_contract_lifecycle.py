@@ -14,7 +14,7 @@ from tickerplant.events import ContractChanged, FundingPaid
 from tickerplant.instrument import Instrument
 from tickerplant.market.markets import RETAINED_FORMER
 from tickerplant.plant import Plant
-from tickerplant.units import HOUR_MS
+from tickerplant.units import DAY_MS, HOUR_MS
 
 ANNOUNCED = structs.replace(
     SECOND,
@@ -223,3 +223,8 @@ def test_a_series_has_no_hole_where_no_contract_of_its_type_was_traded() -> None
     assert series("1m") == [0, 1, 2, 3, 4, 5, 6]
     assert series("1m", startTime=START_MS + 3 * 60_000, limit=2) == [5, 6]
     assert series("3m") == [0, 3, 6]
+    for day in range(1, 10):
+        plant.advance(START_MS + day * DAY_MS)
+    half_hours = series("30m", startTime=START_MS, limit=1500)
+    assert half_hours[0] > 6, "what precedes minutes that are gone is left out"
+    assert half_hours == list(range(half_hours[0], 9 * 1440 + 1, 30))

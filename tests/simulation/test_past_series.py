@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -108,6 +109,10 @@ def test_the_kept_pieces_take_no_more_than_their_room() -> None:
         assert found[:, 0].tolist() == list(range(first, stop))
         assert pieces.bytes <= 5_000
     assert drawn == [(0, 32), (64, 256), (0, 64), (64, 128)], "only what is not kept"
+    for key in (1, 2, 2, 1):
+        pieces.whole(key, partial(draw, key, key + 200))
+        assert pieces.bytes <= 5_000
+    assert drawn[4:] == [(1, 201), (2, 202), (1, 201)]
 
 
 def test_numbers_are_drawn_at_any_place_and_totals_are_spread_exactly() -> None:
