@@ -197,7 +197,7 @@ class RequestFeed(HttpToolsProtocol):
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_version=True, lenient_data_after_close=True)
+        self.parser.set_dangerous_leniencies(lenient_version=True)
         self.parser.feed_data(b"\r\n".join(lines) + END)
 
     def on_message_begin(self) -> None:
