@@ -141,6 +141,12 @@ def fills(text: str) -> bool:
     return (text.isalnum() or _is_free(text) is not None) and text == text.upper().lower()
 
 
+def upper_case(symbol: str) -> str:
+    """Return a symbol in upper case; as it is if lower case would not lead back to it (`ſ`, `ı`)."""
+    upper = symbol.upper()
+    return upper if symbol.isascii() or upper.lower() == symbol.lower() else symbol
+
+
 def is_symbol(value: object) -> bool:
     """Return whether `value` can be a symbol, in any case."""
     return (

@@ -237,6 +237,7 @@ def test_any_request_has_a_weight_and_a_response_or_an_error(raw: dict[str, obje
             "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
         ),
         ("/v1/depth", {"symbol": "NOPEUSDT"}, -1121, "Invalid symbol."),
+        ("/v1/depth", {"symbol": "BTCU\u017fDT"}, -1121, "Invalid symbol."),
         ("/v1/depth", {"symbol": "BTCUSDT", "limit": "7"}, -4021, "7 is not valid depth limit"),
         ("/v1/depth", {"symbol": "BTCUSDT", "limit": 7}, -4021, "7 is not valid depth limit"),
         (

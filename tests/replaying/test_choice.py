@@ -78,6 +78,7 @@ def test_a_file_without_a_chosen_stream_is_not_read(tmp_path: Path) -> None:
     ("choice", "text"),
     [
         (Choice(symbols=["BTCUSD"]), "'BTCUSD' for --symbols: .* did you mean BTCUSDT"),
+        (Choice(symbols=["btcu\u017fdt"]), "'btcu\u017fdt' for --symbols: .* did you mean BTCUSDT"),
         (
             Choice(["btcusdt@trades"]),
             "'btcusdt@trades' for --streams: .* did you mean btcusdt@trade",

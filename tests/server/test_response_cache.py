@@ -69,6 +69,10 @@ def test_equal_requests_have_equal_keys_without_api_keys(params: dict[str, Any])
     assert cache_key(DEPTH, params).params == (("limit", "5"), ("symbol", "BTCUSDT"))
 
 
+def test_a_letter_that_is_one_of_a_symbol_in_upper_case_only_is_another() -> None:
+    assert cache_key(DEPTH, {"symbol": "btcu\u017fdt"}) != cache_key(DEPTH, {"symbol": "btcusdt"})
+
+
 def test_both_interfaces_make_the_same_request() -> None:
     method = find_method(USDM, "depth")
     assert method is not None

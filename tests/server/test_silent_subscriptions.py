@@ -53,6 +53,7 @@ def lines(written: io.StringIO) -> list[str]:
     ("name", "line"),
     [
         ("BTCUSDT@trade", "unknown stream stream=BTCUSDT@trade why='names are case-sensitive: btcusdt@trade'"),
+        ("btcu\u017fdt@trade", "unknown stream stream=btcu\u017fdt@trade why='no stream has this name'"),
         ("btcusdt@trades", "unknown stream stream=btcusdt@trades why='no stream has this name; did you mean btcusdt@trade?'"),
         ("btcusdt@depth5@250ms", "unknown stream stream=btcusdt@depth5@250ms why='its speed is one of 100, 500, not 250; the one of 250 ms is btcusdt@depth5'"),
         ("btcustd@trade", "unknown symbol stream=btcustd@trade why='no such symbol is listed now; did you mean btcusdt@trade?'"),

@@ -117,9 +117,10 @@ def test_symbols_are_chosen_by_name_in_the_given_order() -> None:
     assert [each.symbol for each in chosen] == ["ETHUSDT", "BTCUSD_PERP"]
 
 
-def test_an_unknown_symbol_is_named() -> None:
-    with pytest.raises(ConfigError, match="NOSUCH"):
-        instruments(at("2026-02-10"), symbols=["BTCUSDT", "NOSUCH"])
+@pytest.mark.parametrize("symbol", ["NOSUCH", "BTCU\u017fDT"])
+def test_an_unknown_symbol_is_named(symbol: str) -> None:
+    with pytest.raises(ConfigError, match=symbol):
+        instruments(at("2026-02-10"), symbols=["BTCUSDT", symbol])
 
 
 def test_a_count_below_one_is_refused() -> None:

@@ -26,7 +26,7 @@ from tickerplant.messages.message import Message
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest import Manifest
 from tickerplant.recording.manifest_entries import SnapshotRecorded
-from tickerplant.stream_name import book_of_diffs, depth_speed_ms, parse_stream_name
+from tickerplant.stream_name import book_of_diffs, depth_speed_ms, parse_stream_name, upper_case
 from tickerplant.units import HOUR_MS, NS_PER_MS
 
 MAX_LOOKBACK_NS = 4 * HOUR_MS * NS_PER_MS
@@ -55,7 +55,7 @@ class RecordedBooks(Mapping[str, OrderBook]):
     def __getitem__(self, symbol: str) -> OrderBook:
         book = self._books.get(symbol)
         if book is None and isinstance(symbol, str):
-            book = self._books.get(symbol.upper())
+            book = self._books.get(upper_case(symbol))
         if book is None:
             raise NoBookError(symbol, self._books)
         return book

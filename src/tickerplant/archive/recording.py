@@ -53,6 +53,7 @@ from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.recording.timestamps import Instant, instant_ns
 from tickerplant.regular_files import open_regular
+from tickerplant.stream_name import upper_case
 
 if TYPE_CHECKING:  # a type checker without these libraries takes their types for Any
     import pandas as pd
@@ -186,7 +187,7 @@ class Recording:
         chosen = [symbols] if isinstance(symbols, str) else symbols
         selection = Selection(
             streams=frozenset(names) or before.streams,
-            symbols=frozenset(each.upper() for each in chosen) or before.symbols,
+            symbols=frozenset(map(upper_case, chosen)) or before.symbols,
             end_ns=before.end_ns,
             start_ns=before.start_ns if start is None else self._time_ns("start", start, 0),
         )

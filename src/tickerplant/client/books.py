@@ -23,6 +23,7 @@ from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.order_book import BookState, NoBookError, OrderBook
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
+from tickerplant.stream_name import upper_case
 
 _log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ class Books(Mapping[str, OrderBook]):
         return self._book(symbol).view
 
     def __contains__(self, symbol: object) -> bool:
-        return isinstance(symbol, str) and symbol.upper() in self._local.by_symbol
+        return isinstance(symbol, str) and upper_case(symbol) in self._local.by_symbol
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._local.by_symbol)
@@ -197,7 +198,7 @@ class Books(Mapping[str, OrderBook]):
 
     def _book(self, symbol: str) -> RequestingBook:
         books = self._local.by_symbol
-        book = books.get(symbol.upper()) if isinstance(symbol, str) else None
+        book = books.get(upper_case(symbol)) if isinstance(symbol, str) else None
         if book is None:
             raise NoBookError(symbol, books)
         return book

@@ -21,7 +21,7 @@ from tickerplant.messages.rest_rows import parse_depth, parse_funding_rates, par
 from tickerplant.messages.trade import AggregateTrade, Trade
 from tickerplant.queries import depth, funding, klines, trades
 from tickerplant.recording.timestamps import Instant, instant_ns
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.stream_name import parse_stream_name, upper_case
 from tickerplant.units import DAY_MS, NS_PER_MS, parse_duration_ns
 from tickerplant.venue import COINM, Venue
 
@@ -108,16 +108,13 @@ class Fetcher:
             elif found or days is None:
                 break
             elif listed_ms < 0:
-                listed_ms = await self._listed_ms(requests, stream.symbol)
+                listed = await requests.get("exchangeInfo", parse_instruments)
+                times_ms = (each.onboard_time_ms for each in listed if each.symbol == stream.symbol)
+                listed_ms = next(times_ms, 0)
                 start_ms = max(until_ms + 1, open_time(stream.interval, listed_ms))
             else:
                 start_ms, width_ms = until_ms + 1, 2 * width_ms
         return found[:limit]
-
-    async def _listed_ms(self, requests: Requests, symbol: str) -> int:
-        """Return when trading of `symbol` began; 0 if it is not listed."""
-        listed = await requests.get("exchangeInfo", parse_instruments)
-        return next((each.onboard_time_ms for each in listed if each.symbol == symbol), 0)
 
     async def depth(self, symbol: str, limit: int, timeout_s: float | None) -> DepthSnapshot:
         """Return the best levels of a book; see `Market.fetch_depth`."""
@@ -236,7 +233,7 @@ def _checked_symbol(symbol: object) -> str:
     """Return a symbol in upper case; raise `ConfigError` if it is none."""
     if not isinstance(symbol, str) or not symbol:
         raise ConfigError("symbol", symbol, "a symbol such as BTCUSDT")
-    return symbol.upper()
+    return upper_case(symbol)
 
 
 def _checked_limit(limit: object, start_ms: int | None = None, end_ms: int | None = None) -> int:

@@ -37,6 +37,7 @@ from tickerplant.notices import (
 )
 from tickerplant.queries import depth, find_path
 from tickerplant.queries.request_errors import SERVICE_UNAVAILABLE
+from tickerplant.stream_name import upper_case
 from tickerplant.venue import USDM, Venue
 
 _log = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class LocalBooks:
         for symbol in symbols:
             if not isinstance(symbol, str) or not symbol or len(symbol) > LONGEST_SYMBOL:
                 raise ConfigError("symbol", symbol, "symbols one by one, such as BTCUSDT")
-        for symbol in map(str.upper, symbols):
+        for symbol in map(upper_case, symbols):
             self._add(symbol)
 
     def _add(self, symbol: str) -> None:
@@ -204,7 +205,7 @@ class LocalBooks:
     def remove(self, symbol: str) -> None:
         """Stop maintaining the book of `symbol`, if there is one; references to it become `stale`."""
         self._runner.check_loop()
-        book = self.by_symbol.pop(symbol.upper(), None)
+        book = self.by_symbol.pop(upper_case(symbol), None)
         if book is not None:
             self._runner.preparing.discard(book)
             self._reported_gaps.discard(book.symbol)

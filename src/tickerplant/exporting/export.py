@@ -28,7 +28,7 @@ from tickerplant.recording.line import Damage
 from tickerplant.recording.manifest_entries import MANIFEST
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import NAME, segment_paths
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.stream_name import parse_stream_name, upper_case
 from tickerplant.suggestions import one_of
 
 VERSION = "1"
@@ -55,7 +55,7 @@ def export(settings: ExportSettings, paths: Sequence[str]) -> int:
     start_ns, end_ns = 0, END_NS
     if (settings.begin or settings.end) and (covered := coverage_of(recorded_files(paths))):
         start_ns, end_ns = times_between(settings.begin, settings.end, covered)
-    symbols = frozenset(symbol.upper() for symbol in settings.symbols)
+    symbols = frozenset(map(upper_case, settings.symbols))
     selection = Selection(symbols=symbols, start_ns=start_ns, end_ns=end_ns)
     for recorded in recorded_files(paths):
         if isinstance(recorded, Capture):

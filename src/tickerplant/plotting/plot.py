@@ -23,7 +23,7 @@ from tickerplant.progress import Progress, StatusLine
 from tickerplant.recording.line import RecordedFile, total_stats
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
-from tickerplant.stream_name import parse_stream_name
+from tickerplant.stream_name import parse_stream_name, upper_case
 from tickerplant.suggestions import suggestion
 from tickerplant.units import NS_PER_MS
 
@@ -48,7 +48,7 @@ def plot(settings: PlotSettings, path: str, symbol: str) -> int:
     if settings.out is None:
         raise ConfigError("--out", None, f"a file that ends with {', '.join(PICTURE_ENDINGS)}")
     file = PictureFile("--out", settings.out, PICTURE_ENDINGS)
-    work = _Plot(settings, path, symbol.upper())
+    work = _Plot(settings, path, upper_case(symbol))
     try:
         content = work.drawn(file.ending)
     finally:

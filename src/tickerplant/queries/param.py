@@ -16,6 +16,7 @@ from tickerplant.errors import RequestError
 from tickerplant.instrument import ANNOUNCED, CONTRACT_TYPES
 from tickerplant.market.interval import INTERVALS
 from tickerplant.queries import request_errors
+from tickerplant.stream_name import upper_case
 
 if TYPE_CHECKING:
     from tickerplant.market.contract_series import Contract
@@ -115,7 +116,7 @@ def word(name: str, value: object) -> str:
     spelled = text(name, value)
     if not _SYMBOL.fullmatch(spelled):
         raise request_errors.illegal_characters(name, SYMBOL)
-    return spelled.upper()
+    return upper_case(spelled)
 
 
 def listed_market(markets: Markets, name: str, value: object) -> Market:

@@ -19,7 +19,7 @@ from tickerplant.formatting import count_text
 from tickerplant.instrument import Instrument
 from tickerplant.recording.line import Batched, Line
 from tickerplant.replaying.scan import FileScan, Scan
-from tickerplant.stream_name import StreamParts, parse_stream_name
+from tickerplant.stream_name import StreamParts, parse_stream_name, upper_case
 from tickerplant.suggestions import suggestion
 
 MAX_HEADS = 1 << 16
@@ -45,7 +45,7 @@ class Choice:
 
     def __init__(self, streams: Collection[str] = (), symbols: Collection[str] = ()) -> None:
         self.streams = frozenset(map(_folded, streams))
-        self.symbols = frozenset(each.upper() for each in symbols)
+        self.symbols = frozenset(map(upper_case, symbols))
         self._topics = self.symbols | {each.partition("_")[0] for each in self.symbols}
         self._by_head: dict[bytes, bool] = {}
 

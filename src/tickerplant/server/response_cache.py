@@ -15,6 +15,7 @@ from msgspec import Struct
 from tickerplant.errors import RequestError
 from tickerplant.queries import request_errors
 from tickerplant.queries.query import Query
+from tickerplant.stream_name import upper_case
 
 MAX_RESPONSES = 1_000
 MAX_BYTES = 32 << 20
@@ -140,7 +141,7 @@ def _text(name: str, value: object) -> str:
         text.encode()
     except (UnicodeEncodeError, RecursionError):
         raise request_errors.not_valid(name) from None
-    return text.upper() if name in CASE_INSENSITIVE else text
+    return upper_case(text) if name in CASE_INSENSITIVE else text
 
 
 class CachedError(Struct, frozen=True):

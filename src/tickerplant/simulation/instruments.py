@@ -34,6 +34,7 @@ from tickerplant.simulation.underlyings import (
     generate_underlyings,
     underlying_named,
 )
+from tickerplant.stream_name import upper_case
 from tickerplant.suggestions import suggestion
 from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
@@ -90,7 +91,7 @@ def instruments(
     if symbols is None:
         return tuple(listed[:symbol_count])
     by_symbol = {each.symbol: each for each in (*listed, *standard, *_further(start_ms))}
-    chosen = tuple(dict.fromkeys(symbol.upper() for symbol in symbols))
+    chosen = tuple(dict.fromkeys(map(upper_case, symbols)))
     for symbol in chosen:
         if symbol not in by_symbol:
             some = ", ".join(each.symbol for each in standard)

@@ -170,4 +170,4 @@ def _without_speed(venue: Venue, name: str) -> str:
 def _similar(venue: Venue, name: str) -> str:
     head, tail = _split(name)
     close = closest_match(tail, _tails(venue).values(), similarity=_MIN_SIMILARITY)
-    return head.lower() + close if close else ""
+    return head.lower() + close if close and resolve(venue, head.lower() + close) else ""

@@ -12,6 +12,7 @@ from tickerplant.instrument import Instrument
 from tickerplant.market.book import OrderBook
 from tickerplant.market.market import Market
 from tickerplant.market.tape import AggregateTape, TradeTape
+from tickerplant.stream_name import upper_case
 from tickerplant.suggestions import suggestion
 from tickerplant.truth import book_log
 from tickerplant.truth.book_log import BookAt, BookLog, Chunk
@@ -164,11 +165,11 @@ class Journal:
         Raises:
             ConfigError: there is no such contract.
         """
-        found = self.symbols.get(symbol.upper())
+        found = self.symbols.get(upper_case(symbol))
         if found is None:
             known = sorted(self.symbols)
             expected = f"a symbol of this market, such as {', '.join(known[:3])}"
-            raise ConfigError("symbol", symbol, expected + suggestion(symbol.upper(), known))
+            raise ConfigError("symbol", symbol, expected + suggestion(upper_case(symbol), known))
         return found
 
     def book(self, symbol: str, update_id: int | None = None) -> FoundBook:
