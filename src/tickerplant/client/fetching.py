@@ -88,9 +88,9 @@ class Fetcher:
         which there are not more than it returns, and for none before trading began.  The rules tell
         that of listed contracts only: otherwise windows double while they are empty, and halve then.
         """
-        stream, days = series.stream, self._venue.kline_window_days
+        symbol, days = series.stream.symbol, self._venue.kline_window_days
         found: list[CandleMessage] = []
-        listed_ms, width_ms = -1, 0
+        width_ms, listed_ms = 0, None
         while len(found) < limit and start_ms <= end_ms:
             page = min(limit - len(found), klines.MAX_LIMIT)
             until_ms, least_ms = end_ms, page * series.shortest_ms
@@ -107,11 +107,10 @@ class Fetcher:
                 start_ms = max(last.close_time_ms + 1, last.open_time_ms + series.shortest_ms)
             elif found or days is None:
                 break
-            elif listed_ms < 0:
-                listed = await requests.get("exchangeInfo", parse_instruments)
-                times_ms = (each.onboard_time_ms for each in listed if each.symbol == stream.symbol)
-                listed_ms = next(times_ms, 0)
-                start_ms = max(until_ms + 1, open_time(stream.interval, listed_ms))
+            elif listed_ms is None:
+                rules = await requests.get("exchangeInfo", parse_instruments)
+                listed_ms = {each.symbol: each.onboard_time_ms for each in rules}.get(symbol, 0)
+                start_ms = max(until_ms + 1, open_time(series.stream.interval, listed_ms))
             else:
                 start_ms, width_ms = until_ms + 1, 2 * width_ms
         return found[:limit]

@@ -9,7 +9,6 @@ from typing import Any
 from tickerplant.control.clock import parse_speed
 from tickerplant.errors import ConfigError
 from tickerplant.recording.timestamps import Instant, TimeSpec, instant_ns, parse_time_spec
-from tickerplant.stream_name import upper_case
 from tickerplant.units import NS_PER_MS, parse_duration_ns, parse_number
 
 
@@ -33,7 +32,7 @@ def simulation_fields(
             raise ConfigError(name, number, "a finite number of more than 0")
     fields = {
         "seed": seed,
-        "symbols": tuple(map(upper_case, names_of("symbols", symbols))),
+        "symbols": names_of("symbols", symbols),
         "start_ms": None if start is None else instant_ns("start", start) // NS_PER_MS,
         "intensity": intensity,
         "quoting": quoting,
