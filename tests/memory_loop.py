@@ -26,6 +26,8 @@ from typing import Any, Self, TypeVar
 Address = tuple[str, int]
 T = TypeVar("T")
 
+BEGIN_S = 1_000.0
+"""The time at which a loop begins."""
 TURN_S = 1e-6
 """What one turn of the loop takes: who turns it until a time has come must see time pass."""
 LOOK_S = 1e-7
@@ -52,7 +54,7 @@ class JumpingSelector(selectors.DefaultSelector):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now_s = 1_000.0
+        self.now_s = BEGIN_S
         self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
