@@ -98,7 +98,7 @@ def test_every_bar_is_the_sum_of_those_that_it_is_split_into(series: TradedSerie
 
 
 def test_the_kept_pieces_take_no_more_than_their_room() -> None:
-    pieces, drawn = Pieces(5_000), []
+    pieces, drawn = Pieces(4_000), []
 
     def draw(low: int, high: int) -> Ints:
         drawn.append((low, high))
@@ -107,12 +107,12 @@ def test_the_kept_pieces_take_no_more_than_their_room() -> None:
     for first, stop in ((0, 90), (250, 700), (95, 97), (250, 700)):
         found = pieces.children("x", first, stop, range(300), 3, draw)
         assert found[:, 0].tolist() == list(range(first, stop))
-        assert pieces.bytes <= 5_000
-    assert drawn == [(0, 32), (64, 256), (0, 64), (64, 128)], "only what is not kept"
+        assert pieces.bytes <= 4_000
+    assert drawn == [(0, 32), (80, 240), (24, 40), (80, 96)], "only what is not kept"
     for key in (1, 2, 2, 1):
-        pieces.whole(key, partial(draw, key, key + 200))
-        assert pieces.bytes <= 5_000
-    assert drawn[4:] == [(1, 201), (2, 202), (1, 201)]
+        pieces.whole(key, partial(draw, key, key + 150))
+        assert pieces.bytes <= 4_000
+    assert drawn[4:] == [(1, 151), (2, 152), (1, 151)]
 
 
 def test_numbers_are_drawn_at_any_place_and_totals_are_spread_exactly() -> None:

@@ -28,7 +28,7 @@ LEVELS_MS = (DAY_MS, 2 * HOUR_MS, 15 * MINUTE_MS, 5 * MINUTE_MS, MINUTE_MS)
 """Length of the bars of each level, longest first."""
 DAYS, MINUTES = 0, len(LEVELS_MS) - 1
 """The levels of days and of minutes."""
-PIECE = 32
+PIECE = 8
 """Neighbouring parents whose children are drawn and kept together."""
 MAX_PIECES_BYTES = 14_000_000
 """Size of the pieces that are kept, of all contracts and underlyings."""
