@@ -288,9 +288,8 @@ class HttpConnection(RequestFeed):
         """Start a task that answers the request, whose response may be begun already."""
         url, headers = self.url, self.headers
         if self.expect_100_continue and self._version != "1.0":
-            self.transport.write(
-                CONTINUE
-            )  # some wait for it: without a body, behind the answer too
+            # Some wait for it also without a body, and before they read the answer.
+            self.transport.write(CONTINUE)
         most_bytes = self._limits.max_uri_bytes
         if len(url) > most_bytes:  # its length is why it is refused: the rest is not decoded
             url = url[:most_bytes].ljust(len(url), b".")
