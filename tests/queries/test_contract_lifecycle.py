@@ -12,6 +12,7 @@ from stage import BTCUSD_260626, open_plant, snapshot, trade
 from tickerplant.errors import RequestError
 from tickerplant.events import ContractChanged, FundingPaid
 from tickerplant.instrument import Instrument
+from tickerplant.market.bars import CLOSE, OPEN_TIME
 from tickerplant.market.markets import RETAINED_FORMER
 from tickerplant.plant import Plant
 from tickerplant.units import DAY_MS, HOUR_MS
@@ -228,3 +229,32 @@ def test_a_series_has_no_hole_where_no_contract_of_its_type_was_traded() -> None
     half_hours = series("30m", startTime=START_MS, limit=1500)
     assert half_hours[0] > 6, "what precedes minutes that are gone is left out"
     assert half_hours == list(range(half_hours[0], 9 * 1440 + 1, 30))
+
+
+def test_a_series_keeps_its_price_and_skips_what_is_gone_after_a_week() -> None:
+    next_type = structs.replace(BTCUSD_260626, contract_type="NEXT_QUARTER")
+    following = structs.replace(next_type, symbol="BTCUSD_260925")
+    plant = open_plant([INVERSE, next_type], start_ms=START_MS)
+    markets = plant.venues["coinm"]
+    open_market(markets.by_symbol[next_type.symbol])
+    rolled_ms = (START_MS // HOUR_MS + 1) * HOUR_MS
+
+    def series(start_ms: int | None, end_ms: int | None = None) -> list[list[int]]:
+        candles = markets.by_symbol[following.symbol].continuous_candles
+        rows = candles.rows("1m", start_ms, end_ms, 3)
+        return [[(row[OPEN_TIME] - rolled_ms) // 60_000, row[CLOSE]] for row in rows]
+
+    plant.advance(rolled_ms)
+    change(plant, structs.replace(next_type, contract_type="CURRENT_QUARTER"))
+    change(plant, following)
+    plant.advance(rolled_ms + 9 * 60_000)
+    plant.publish(trade(1, rolled_ms + 9 * 60_000, 6_528_000, 25, symbol=following.symbol))
+    before = series(rolled_ms)
+    assert [number for number, _ in before] == [0, 1, 2]
+    for day in range(1, 7):
+        plant.advance(rolled_ms + day * DAY_MS)
+    plant.advance(rolled_ms + 7 * DAY_MS - 60_000)
+    assert series(rolled_ms - 120_000) == before
+    assert series(None, rolled_ms - 1) == []
+    plant.advance(rolled_ms + 7 * DAY_MS + HOUR_MS - 60_000)
+    assert [number for number, _ in series(rolled_ms - 120_000)] == [60, 61, 62]

@@ -59,18 +59,18 @@ class Candles:
         With a start the first ones, otherwise the latest ones, including the open candle. There is
         no hole between them: where minutes of this run are gone, they begin after it or end before.
         """
-        now_ms, history = self._minutes.open_time_ms, self._history
+        now_ms = self._minutes.open_time_ms
         until_ms = next_open_time(interval, open_time(interval, now_ms))  # nothing is later
         if end_ms is not None and end_ms < now_ms:
             until_ms = next_open_time(interval, open_time(interval, end_ms))
         width_ms = (limit + 1) * (LENGTHS_MS[interval] or LONGEST_MONTH_MS)
-        begins_ms = self.live_ms(_bars_ms(interval))
-        if history is not None and not self._is_cut(_bars_ms(interval)):
-            begins_ms = history.begins_ms
-        elif history is not None:
-            ends_ms = open_time(interval, history.ends_ms)
-            if until_ms <= begins_ms if start_ms is None else start_ms < ends_ms:
-                begins_ms, until_ms = history.begins_ms, min(until_ms, ends_ms)
+        begins_ms, gap = self.begins_ms(interval), self.gap(_bars_ms(interval))
+        if gap is not None:
+            ends_ms = open_time(interval, gap[0])
+            if until_ms <= gap[1] if start_ms is None else start_ms < ends_ms:
+                until_ms = min(until_ms, ends_ms)
+            else:
+                begins_ms = gap[1]
         if start_ms is None:
             first_ms = max(until_ms - width_ms, open_time(interval, begins_ms))
             return self._within(interval, first_ms, until_ms)[-limit:]
@@ -78,8 +78,15 @@ class Candles:
         found = self._within(interval, first_ms, min(until_ms, first_ms + width_ms))
         return found[np.searchsorted(found[:, OPEN_TIME], start_ms) :][:limit]
 
+    def gap(self, length_ms: int) -> tuple[int, int] | None:
+        """Return the time in which bars of this run that those of `length_ms` consist of are gone."""
+        if self._history is None:
+            return (0, self.live_ms(length_ms)) if self.dropped(length_ms) else None
+        is_cut = self._is_cut(length_ms)
+        return (self._history.ends_ms, self.live_ms(length_ms)) if is_cut else None
+
     def _is_cut(self, length_ms: int) -> bool:
-        """Whether bars of this run that those of `length_ms` consist of are gone."""
+        """Whether bars between the history and what is kept of this run are gone."""
         history, hours = self._history, self._minutes.closed.hours
         return history is not None and len(hours) > 0 and self.live_ms(length_ms) > history.ends_ms
 

@@ -14,7 +14,7 @@ from tickerplant.market.candles import Candles, PriceBars
 from tickerplant.market.history import MarketHistory
 from tickerplant.market.minutes import Minutes, PriceMinutes
 from tickerplant.market.series import Positions
-from tickerplant.units import MINUTE_MS
+from tickerplant.units import HOUR_MS, MINUTE_MS
 
 DATED_TYPES = ("CURRENT_QUARTER", "NEXT_QUARTER")
 RETAINED_CONTRACTS = 8
@@ -82,8 +82,7 @@ class ContractSeries:
         self.present = self._first = None
 
     def _set_minutes(self, minutes: Minutes | PriceMinutes) -> None:
-        self._candles = Candles(minutes)
-        self._candles.load(self)
+        self._candles = _SeriesCandles(self, minutes)
 
     @property
     def stretches(self) -> list[Stretch]:
@@ -127,7 +126,7 @@ class ContractSeries:
                 candles, begin_ms = stretch.contract.candles, max(low_ms, stretch.from_ms)
                 found = candles.bars(length_ms, begin_ms, max(begin_ms, high_ms))
                 opened_ms = int(found[0, OPEN_TIME]) if len(found) else high_ms
-                if opened_ms > begin_ms and candles.dropped(length_ms):
+                if opened_ms > begin_ms and candles.gap(length_ms):
                     parts.clear()  # what precedes would precede a hole
                 elif opened_ms > low_ms:  # no contract had the type, or it was not traded yet
                     parts.append(self._untraded(low_ms, opened_ms))
@@ -135,16 +134,46 @@ class ContractSeries:
             reached_ms = stretch.until_ms
         return np.concatenate(parts)
 
+    def gap(self, length_ms: int) -> tuple[int, int] | None:
+        """Return the time in which bars of this run that those of `length_ms` consist of are gone."""
+        found = []
+        for stretch in self._live:
+            if gone := stretch.contract.candles.gap(length_ms):
+                gap = max(gone[0], stretch.from_ms), min(gone[1], stretch.until_ms)
+                found += [gap] if gap[0] < gap[1] else []
+        return (found[0][0], found[-1][1]) if found else None
+
+    def dropped(self, length_ms: int) -> int:
+        """Return how often bars of this run that those of `length_ms` consist of were dropped."""
+        return sum(stretch.contract.candles.dropped(length_ms) for stretch in self._live)
+
     def _untraded(self, from_ms: int, until_ms: int) -> Bars:
         """Return minutes that repeat the close before them, or none if it is unknown."""
         for stretch in reversed(self.stretches):
-            if stretch.from_ms < from_ms:
-                end_ms = min(stretch.until_ms, from_ms)
-                last = stretch.contract.candles.bars(MINUTE_MS, end_ms - MINUTE_MS, end_ms)
+            candles, end_ms = stretch.contract.candles, min(stretch.until_ms, from_ms)
+            for length_ms in (MINUTE_MS, HOUR_MS) if stretch.from_ms < from_ms else ():
+                last = candles.bars(length_ms, end_ms - length_ms, end_ms)
                 if len(last):
                     count = (until_ms - from_ms) // MINUTE_MS
                     return empty_bars(from_ms, count, int(last[-1, CLOSE]))
         return NO_BARS
+
+
+class _SeriesCandles(Candles):
+    """The candles of a series, over the minutes of its present contract."""
+
+    def __init__(self, series: ContractSeries, minutes: Minutes | PriceMinutes) -> None:
+        super().__init__(minutes)
+        self.load(series)
+        self._series = series
+
+    def gap(self, length_ms: int) -> tuple[int, int] | None:
+        """Return the time in which bars of this run that those of `length_ms` consist of are gone."""
+        return self._series.gap(length_ms)
+
+    def dropped(self, length_ms: int) -> int:
+        """Return how often bars of this run that those of `length_ms` consist of were dropped."""
+        return self._series.dropped(length_ms)
 
 
 def former_contract(instrument: Instrument, history: MarketHistory) -> Contract:
