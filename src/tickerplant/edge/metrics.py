@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
-from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -15,17 +13,8 @@ from tickerplant.cluster.connection import BusConnection
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.cluster.plant_node import PlantNode
 from tickerplant.edge.backend import WaitingRequests
-from tickerplant.server.metrics import PREFIX, PortsCollector
+from tickerplant.server.metrics import PortsCollector, Row, metric_families
 from tickerplant.sources.source import Sample
-
-
-class Row(Struct, frozen=True):
-    """One number of an edge or of a plant."""
-
-    name: str
-    type: Literal["counter", "gauge"]
-    doc: str
-
 
 EDGE_ROWS = (
     Row("edge_questions", "counter", "Questions asked of the plant."),
@@ -101,11 +90,7 @@ class EdgeCollector(Collector):
             "edge_held_bytes": ordering.held_bytes,
             "edge_unreadable": node.bad_batch_count,
         }
-        for row in EDGE_ROWS:
-            family = Metric(PREFIX + row.name, row.doc, row.type)
-            suffix = "_total" if row.type == "counter" else ""
-            family.add_sample(family.name + suffix, {}, values[row.name])
-            yield family
+        yield from metric_families(EDGE_ROWS, {(): values})
 
 
 def bus_samples(node: PlantNode, bus: BusConnection) -> Iterable[Sample]:

@@ -207,14 +207,14 @@ class PortsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
         ports = {(each.venue.name,): _of_port(each) for each in self.endpoints}
-        yield from _families(PORT_ROWS, ports, "venue")
+        yield from metric_families(PORT_ROWS, ports, "venue")
         yield _histogram(
             "publish_to_write_seconds",
             "Time from the publication of a message to its last write, one count for a group of "
             "writes; messages that wait for a slow client are not counted.",
             self._flusher.publish_to_write,
         )
-        yield from _families(PROCESS_ROWS, {(): self._of_process()})
+        yield from metric_families(PROCESS_ROWS, {(): self._of_process()})
 
     def _of_process(self) -> Numbers:
         flusher, board, served = self._flusher, self._board, self._certificate
@@ -419,19 +419,19 @@ class PlantCollector(Collector):
             }
             for each in self._ports.endpoints
         }
-        yield from _families(CHARGE_ROWS, charged, "venue")
+        yield from metric_families(CHARGE_ROWS, charged, "venue")
         yield _histogram(
             "event_to_publish_seconds",
             "How late events are published, one count for the first of a slice: after they were due "
             "at the pace of a simulation or replay, or after a relay received them.",
             self._readiness.event_to_publish,
         )
-        yield from _families(SOURCE_ROWS, {(): self._of_source()})
+        yield from metric_families(SOURCE_ROWS, {(): self._of_source()})
         venues = {(name,): _of_markets(each) for name, each in self._plant.venues.items()}
-        yield from _families(VENUE_ROWS, venues, "venue")
+        yield from metric_families(VENUE_ROWS, venues, "venue")
         if (truth := self._truth) is not None:
             parts = {"truth_bytes": truth.kept_bytes, "truth_forgotten": truth.forgotten}
-            yield from _families(TRUTH_ROWS, {(): parts})
+            yield from metric_families(TRUTH_ROWS, {(): parts})
 
     def _of_source(self) -> Numbers:
         readiness, limiters, plant = self._readiness, self._rate_limiters, self._plant
@@ -466,7 +466,9 @@ def _of_markets(markets: Markets) -> Numbers:
     }
 
 
-def _families(rows: Iterable[Row], parts: Mapping[Any, Numbers], *labels: str) -> Iterator[Metric]:
+def metric_families(
+    rows: Iterable[Row], parts: Mapping[Any, Numbers], *labels: str
+) -> Iterator[Metric]:
     """Yield the families of `rows`, whose numbers come in parts by the values of `labels`."""
     for row in rows:
         kind = CounterMetricFamily if row.type == "counter" else GaugeMetricFamily
