@@ -280,10 +280,10 @@ routing = "lenient"
     ("arguments", "environment", "more", "expected"),
     [
         ((), {}, "", ("current", "strict")),
-        ((), {}, '[explain]\nprofile = "2026q2"\n', ("2026q2", "strict")),
-        ((), {"TICKERPLANT_PROFILE": "2026q2"}, "", ("2026q2", "strict")),
+        ((), {}, '[explain]\nprofile = "2026q1"\n', ("2026q1", "strict")),
+        ((), {"TICKERPLANT_PROFILE": "2026q1"}, "", ("2026q1", "strict")),
         ((), {"TICKERPLANT_SPEED": "x"}, "", ("current", "strict")),
-        (("--profile", "2026q1"), {"TICKERPLANT_PROFILE": "2026q2"}, "", ("2026q1", "strict")),
+        (("--profile", "current"), {"TICKERPLANT_PROFILE": "2026q1"}, "", ("current", "strict")),
     ],
 )
 @pytest.mark.parametrize("named_by", ["option", "environment"])

@@ -12,7 +12,7 @@ from tickerplant.cli import main
 
 FILES = {
     "notes.txt": "these are notes\n" * 10,
-    "settings.toml": 'profile = "2026q2"\n[explain]\nrouting = "strict"\n[simulate]\nspeed = 0\n',
+    "settings.toml": 'profile = "current"\n[explain]\nrouting = "strict"\n[simulate]\nspeed = 0\n',
     "streams.txt": "btcusdt@trade\nethusdt@trade\n",
     "trade.txt": (
         '1767225600002000000 {"stream":"btcusdt@trade","data":{"e":"trade","E":1767225600001,'

@@ -135,7 +135,7 @@ SEE_ALSO = {
     "Settings": "[Command line](cli.md) has the same options by command.",
     "Command line": "[Settings](settings.md) has the environment and file name of each option; [Exit statuses](exit-statuses.md).",
     "Metrics": "[Monitor the server](../how-to/watch-it.md) has a dashboard; [Alerts](alerts.md) says which to watch; [Operations](operations.md) has the pages of the server.",
-    "Profiles": "[Streams](streams.md) lists the paths of later profiles; [Settings](settings.md) has `--profile` and `--routing`.",
+    "Profiles": "[Streams](streams.md) lists the paths in `current`; [Settings](settings.md) has `--profile` and `--routing`.",
     "Levers": "[Operations](operations.md) has the pages of the server; [Faults on demand](faults.md) are what goes wrong between the market and its clients.",
     "Limits": "[Change limits](../how-to/change-limits.md).",
     "Close reasons": "[Endings](endings.md) says what the client then does; [Slow consumers](../explanation/slow-consumers.md).",
@@ -173,7 +173,7 @@ def _about(stream: Stream) -> Iterable[Cells]:
     for venue in VENUES:
         if venue in stream.venues:
             yield f"speed on {venue.title}", speeds_text(stream, venue)
-    yield "path of later profiles", f"`/{stream.route}`"
+    yield "path in `current`", f"`/{stream.route}`"
     yield "with `delivery=latest`", stream.conflation.value
 
 

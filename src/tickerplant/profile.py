@@ -24,8 +24,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Events carry `st`, 1 for USDⓈ-M and 2 for COIN-M (2026-06-30)."""
     rest_normal_quantity: bool
     """REST aggregate trades carry `nq` too, where the events do (2026-06-09)."""
-    mark_average: tuple[str, ...]
-    """Names of the venues whose mark price carries `ap` (USDⓈ-M since 2026-03-16)."""
+    mark_average: bool
+    """Mark prices carry `ap`, their moving average (USDⓈ-M since 2026-03-16)."""
     split_routes: bool
     """Market streams are delivered under `/market`, book streams under `/public` (2026-04-23)."""
     base_turnover_decimals: int
@@ -86,10 +86,6 @@ class Profile(Struct, frozen=True, kw_only=True):
         """Whether events of `venue` carry the pair besides the symbol."""
         return venue.always_pair or self.pair_everywhere
 
-    def carries_mark_average(self, venue: Venue) -> bool:
-        """Whether mark prices of `venue` carry the moving average."""
-        return venue.name in self.mark_average
-
     def carries_rest_normal_quantity(self, venue: Venue) -> bool:
         """Whether REST aggregate trades of `venue` carry the quantity without RPI orders."""
         return venue.has_rpi and self.rest_normal_quantity
@@ -117,7 +113,7 @@ P2026Q1 = Profile(
     pair_everywhere=False,
     symbol_type=False,
     rest_normal_quantity=False,
-    mark_average=(),
+    mark_average=False,
     split_routes=False,
     base_turnover_decimals=8,
     shared_budget=False,
@@ -137,39 +133,13 @@ P2026Q1 = Profile(
     underlying_types=FIRST_UNDERLYING_TYPES,
     paired_pongs=False,
 )
-P2026Q2 = Profile(
-    name="2026q2",
-    period="2026-03-06 to 2026-06-29",
-    pair_everywhere=False,
-    symbol_type=False,
-    rest_normal_quantity=False,
-    mark_average=("usdm",),
-    split_routes=True,
-    base_turnover_decimals=8,
-    shared_budget=False,
-    unfunded_rate=None,
-    merged_universe=False,
-    tradfi_apart=True,
-    largest_liquidation=("usdm",),
-    settlement_asset_indices=False,
-    session_markets=("EQUITY", "COMMODITY"),
-    funding_rate_type=False,
-    funding_info_complete=False,
-    weighted_constituents=False,
-    measured_weights=False,
-    statistics_show_weight=True,
-    sorted_day=False,
-    four_adl_risks=False,
-    underlying_types=FIRST_UNDERLYING_TYPES,
-    paired_pongs=False,
-)
 CURRENT = Profile(
     name="current",
     period="from 2026-06-30",
     pair_everywhere=True,
     symbol_type=True,
     rest_normal_quantity=True,
-    mark_average=("usdm", "coinm"),
+    mark_average=True,
     split_routes=True,
     base_turnover_decimals=1,
     shared_budget=True,
@@ -193,4 +163,4 @@ CURRENT = Profile(
     paired_pongs=True,
 )
 
-PROFILES = {profile.name: profile for profile in (P2026Q1, P2026Q2, CURRENT)}
+PROFILES = {profile.name: profile for profile in (P2026Q1, CURRENT)}

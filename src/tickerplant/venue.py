@@ -31,7 +31,7 @@ class Venue(Struct, frozen=True, kw_only=True):
     has_market_api: bool
     """Whether the WebSocket API has market-data methods (COIN-M documents none)."""
     symbol_type: int
-    """The `st` field of later profiles: 1 for USDⓈ-M, 2 for COIN-M."""
+    """The `st` field of profile `current`: 1 for USDⓈ-M, 2 for COIN-M."""
     inverse: bool
     """Whether quantities are contracts of a fixed quote value, and turnover is in base coin."""
     always_pair: bool
@@ -46,7 +46,7 @@ class Venue(Struct, frozen=True, kw_only=True):
     """Whether single trades carry `st` in profiles that have it (a COIN-M capture of 2026-09 lacks
     it)."""
     routed: bool
-    """Whether later profiles split the stream paths of this venue into `/public` and `/market`."""
+    """Whether profile `current` splits the stream paths of this venue into `/public` and `/market`."""
     mini_ticker_ms: int
     ticker_ms: int
     all_book_ticker_ms: int

@@ -39,7 +39,7 @@ def test_commands_and_options_are_completed() -> None:
 def test_choices_and_profiles_are_completed() -> None:
     assert words("simulate --limits ") == ["exchange", "off"]
     assert words("simulate --limits=o") == ["--limits=off"]
-    assert words("relay --profile ") == ["2026q1", "2026q2", "current", "auto"]
+    assert words("relay --profile ") == ["2026q1", "current", "auto"]
     assert words("export tape --numbers f") == ["float"]
     assert words("completions z") == ["zsh"]
 

@@ -44,7 +44,7 @@ from tickerplant.hub.hub import (
 )
 from tickerplant.market.interval import INTERVALS
 from tickerplant.plant import Plant
-from tickerplant.profile import CURRENT, P2026Q1, P2026Q2
+from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.streams.lookup import Lookup
 from tickerplant.streams.stream import Stream
 from tickerplant.venue import USDM
@@ -271,7 +271,7 @@ def test_a_stream_starts_when_its_symbol_is_listed() -> None:
 
 
 def test_a_symbol_that_is_listed_later_stays_silent_on_the_wrong_path() -> None:
-    plant = open_plant([BTCUSDT], profile=P2026Q2, strict_routing=True)
+    plant = open_plant([BTCUSDT], profile=CURRENT, strict_routing=True)
     listener, name = Listener(), "ethusdt@aggTrade"
     assert usdm(plant).subscribe(listener, [name], "public") == {name: WRONG_ROUTE}
     plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
@@ -304,9 +304,9 @@ def test_a_stream_stops_when_its_symbol_is_closed_and_resumes_when_it_is_listed_
         (CURRENT, "usdm", "btcusdt@aggTrade", "public", True),
         (CURRENT, "usdm", "btcusdt@aggTrade", "market", False),
         (CURRENT, "usdm", "btcusdt@aggTrade", "private", True),
-        (P2026Q2, "usdm", "btcusdt@depth", "", False),
-        (P2026Q2, "usdm", "btcusdt@depth", "public", False),
-        (P2026Q2, "usdm", "btcusdt@depth", "market", True),
+        (CURRENT, "usdm", "btcusdt@depth", "", False),
+        (CURRENT, "usdm", "btcusdt@depth", "public", False),
+        (CURRENT, "usdm", "btcusdt@depth", "market", True),
         (P2026Q1, "usdm", "btcusdt@aggTrade", "", False),
         (P2026Q1, "usdm", "btcusdt@aggTrade", "public", False),
         (CURRENT, "coinm", "btcusd_perp@aggTrade", "", False),

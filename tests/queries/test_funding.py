@@ -19,7 +19,7 @@ from tickerplant.events import FundingPaid
 from tickerplant.instrument import Instrument
 from tickerplant.market.markets import Markets
 from tickerplant.market.series import MARKED_SINCE_MS
-from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
+from tickerplant.profile import CURRENT, P2026Q1, Profile
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM
 
@@ -142,17 +142,16 @@ def test_funding_requests_of_usdm_have_an_allowance_and_no_weight() -> None:
         assert by_path(COINM, path).allowance is None
 
 
-def test_early_profiles_list_the_contracts_whose_funding_is_not_usual() -> None:
-    for profile in (P2026Q1, P2026Q2):
-        assert get(sample_markets(USDM, profile), INFO) == [
-            {
-                "symbol": "ETHUSDT",
-                "adjustedFundingRateCap": "0.02500000",
-                "adjustedFundingRateFloor": "-0.02500000",
-                "fundingIntervalHours": 4,
-                "disclaimer": False,
-            }
-        ]
+def test_the_early_profile_lists_the_contracts_whose_funding_is_not_usual() -> None:
+    assert get(sample_markets(USDM, P2026Q1), INFO) == [
+        {
+            "symbol": "ETHUSDT",
+            "adjustedFundingRateCap": "0.02500000",
+            "adjustedFundingRateFloor": "-0.02500000",
+            "fundingIntervalHours": 4,
+            "disclaimer": False,
+        }
+    ]
     slower = markets_of(structs.replace(LINEAR, funding_interval_hours=1), SECOND)
     rows: Any = get(slower, INFO)
     assert [row["symbol"] for row in rows] == ["BTCUSDT"], "an interval of its own is enough"

@@ -25,7 +25,7 @@ from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.notices import Notice
 from tickerplant.plant import Plant
-from tickerplant.profile import P2026Q2
+from tickerplant.profile import CURRENT
 from tickerplant.recorder.recorder import Recorder
 from tickerplant.recorder.rest_jobs import discover_profile
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
@@ -559,9 +559,9 @@ async def test_a_server_that_comes_later_is_recorded_then_and_says_its_profile(
 
 @looped
 async def test_a_control_plane_with_a_token_does_not_hide_the_profile() -> None:
-    async with loopback(control_token="open sesame", profile=P2026Q2) as house:  # noqa: S106
+    async with loopback(control_token="open sesame", profile=CURRENT) as house:  # noqa: S106
         rest = RestClient(hosts_of(USDM, f"ws://{house.server.urls['usdm']}"), WeightBudget())
-        assert await discover_profile(rest) == "2026q2"
+        assert await discover_profile(rest) == "current"
         await rest.close()
 
 

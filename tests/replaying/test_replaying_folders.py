@@ -96,7 +96,7 @@ def written(
     venue: str = "usdm",
     symbols: Sequence[str] = ("BTCUSDT",),
     anchors: Sequence[int] = (),
-    profile: str = "2026q2",
+    profile: str = "current",
     counts: dict[str, int] | None = None,
     requested: Sequence[str] = STREAMS,
 ) -> Path:
@@ -154,7 +154,7 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_venue_profile_contracts_and_streams_come_from_the_manifest(hour: Path) -> None:
     found = scan([str(hour)], max_lines=1)
-    assert found.profile == "2026q2"
+    assert found.profile == "current"
     assert found.streams("usdm") == set(STREAMS), "also those that are not in the first line"
     [instrument] = found.instruments
     assert (instrument.symbol, instrument.max_price) == ("BTCUSDT", BTCUSDT.max_price)

@@ -12,7 +12,7 @@ from tickerplant import logs
 from tickerplant.hub.hub import Hub
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
-from tickerplant.profile import P2026Q2
+from tickerplant.profile import CURRENT
 from tickerplant.server.endpoint import MAX_SILENT_AT_ONCE, MAX_SILENT_LOGGED, SilentSubscriptions
 
 KEY = "pqia91ma19a5s61cv6a81va65sdf19v8a65a1a5s61cv6a81va65sdf19v8a65a1"
@@ -72,7 +72,7 @@ def test_a_silent_name_is_logged_with_what_is_wrong(
 
 
 def test_a_stream_on_the_wrong_path_is_logged_with_the_right_one(written: io.StringIO) -> None:
-    port = Port(open_plant(profile=P2026Q2, strict_routing=True))
+    port = Port(open_plant(profile=CURRENT, strict_routing=True))
     port.subscribe("btcusdt@aggTrade", route="public")
     (line,) = lines(written)
     assert "wrong route stream=btcusdt@aggTrade why='delivered under /market only'" in line

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from tickerplant import logs
-from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
+from tickerplant.profile import CURRENT, P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.stream import Stream
@@ -161,7 +161,7 @@ async def test_a_client_ping_gets_its_payload_back() -> None:
     ("profile", "path", "pong", "lives"),
     [
         (P2026Q1, "/ws", b"", True),
-        (P2026Q2, "/public/stream", b"", True),
+        (P2026Q1, "/public/stream", b"", True),
         (CURRENT, "/ws", b"", False),
         (CURRENT, "/ws", None, True),
         (P2026Q1, "/ws-fapi/v1", b"", False),

@@ -15,7 +15,7 @@ from stage import (
     sent_to,
 )
 
-from tickerplant.profile import CURRENT, P2026Q1, P2026Q2, Profile
+from tickerplant.profile import CURRENT, P2026Q1, Profile
 
 CANDLE = "t T s i f L o c h l v n x q V Q B"
 KEYS = {
@@ -149,12 +149,6 @@ def test_streams_of_all_symbols_carry_the_same_objects(
     symbols = {each.symbol for each in INSTRUMENTS if merged or each.venue.name == venue}
     assert {row["s"] for row in received} == symbols
     assert {" ".join(row) for row in received} == {expected}
-
-
-def test_the_second_profile_adds_the_average_mark_price_on_usdm_only() -> None:
-    assert " ".join(rows("usdm", "btcusdt@markPrice", P2026Q2)[0]) == "e E s p ap P i r T"
-    assert " ".join(rows("coinm", "btcusd_perp@markPrice", P2026Q2)[0]) == "e E s p P i r T"
-    assert " ".join(rows("usdm", "btcusdt@bookTicker", P2026Q2)[0]) == KEYS["bookTicker"][0]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from stage import START_MS, WORLD, Listener, happen, listen, open_plant, sent_to
 
 from tickerplant.hub.hub import UNKNOWN_STREAM
-from tickerplant.profile import CURRENT, P2026Q2
+from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.venue import USDM
 
 ALL = (
@@ -43,7 +43,7 @@ BY_SYMBOL = {each.symbol: each for each in WORLD}
 
 
 def heard_on(venue: str, name: str, *, merged: bool) -> list[Any]:
-    plant = open_plant(WORLD, profile=CURRENT if merged else P2026Q2)
+    plant = open_plant(WORLD, profile=CURRENT if merged else P2026Q1)
     listener = listen(plant, name, venue)
     happen(plant)
     plant.advance(START_MS + 6000)

@@ -41,7 +41,7 @@ class FundingRate(Struct, frozen=True, rename="camel"):
 
 
 class LateFundingRate(Struct, frozen=True, rename="camel"):
-    """One funding time of COIN-M; in later profiles of either venue, with price and type."""
+    """One funding time of COIN-M; in profile `current` of either venue, with price and type."""
 
     symbol: str
     funding_time: int
@@ -127,7 +127,7 @@ def _rate(markets: Markets, paid: FundingPaid) -> FundingRate | LateFundingRate:
 
 
 def funding_info(markets: Markets) -> list[FundingInfo]:
-    """Return the contracts with unusual funding; in later profiles, all that pay funding."""
+    """Return the contracts with unusual funding; in profile `current`, all that pay funding."""
     complete = markets.profile.funding_info_complete
     return [
         _info(market.instrument, complete=complete)
@@ -173,7 +173,7 @@ _SYMBOL_DOC = "The symbol, also of a contract that was removed"
 _DOC = "Past funding payments; with `startTime` the first from there on, otherwise the latest."
 _INFO_DOC = (
     "Bounds and interval of funding, for contracts where they are unusual; "
-    "in later profiles for all contracts that pay funding."
+    "in profile `current` for all contracts that pay funding."
 )
 
 QUERIES = (

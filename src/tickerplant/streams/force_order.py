@@ -93,7 +93,7 @@ STREAMS = (
         route="market",
         conflation=Conflation.NONE,
         rare=True,
-        doc="The latest liquidation of each second; in later profiles of USDⓈ-M, the largest.",
+        doc="The latest liquidation of each second; in profile `current` on USDⓈ-M, the largest.",
     ),
     Stream(
         pattern=Pattern("!forceOrder@arr"),

@@ -58,7 +58,7 @@ def mark_price(market: Market, event: Any, now_ms: int, args: Args) -> MarkPrice
         event_time=now_ms,
         symbol=market.symbol,
         mark_price=price,
-        mark_price_average=price if profile.carries_mark_average(venue) else UNSET,
+        mark_price_average=price if profile.mark_average else UNSET,
         estimated_settle_price=decimal_text(mark.estimated_settle_price, RATE_DECIMALS),
         index_price=decimal_text(mark.index_price, RATE_DECIMALS),
         funding_rate=rate,

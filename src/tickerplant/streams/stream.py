@@ -14,7 +14,7 @@ from tickerplant.streams.subjects import FindSubjects
 from tickerplant.venue import VENUES, Venue
 
 Route: TypeAlias = Literal["public", "market"]
-"""The path under which later profiles deliver a stream (USDⓈ-M path split)."""
+"""The path under which profile `current` delivers a stream (USDⓈ-M path split)."""
 
 Activity: TypeAlias = Literal["periodic", "event", "rare"]
 """When a stream sends messages: `periodic` in every period, `event` whenever its market changes,
