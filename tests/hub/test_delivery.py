@@ -23,7 +23,7 @@ from tickerplant.hub.delivery import (
 )
 from tickerplant.hub.hub import CHUNK_BYTES, Hub
 from tickerplant.plant import Plant
-from tickerplant.protocol.delivery import DROP_OLDEST, LATEST, Delivery, Policy
+from tickerplant.protocol.delivery import LATEST, Delivery
 from tickerplant.streams.conflation import Conflation
 
 QUOTES = "btcusdt@bookTicker"
@@ -55,8 +55,8 @@ def message(stream: Stream, payload: dict[str, Any] | bytes) -> Message:
     return Message(stream, text, b"", Published())
 
 
-def backlog(policy: Policy = LATEST, max_bytes: int = PLENTY_BYTES) -> Backlog:
-    return Backlog(policy, max_bytes, DeliveryCounters())
+def backlog(max_bytes: int = PLENTY_BYTES) -> Backlog:
+    return Backlog(max_bytes, DeliveryCounters())
 
 
 def taken(waiting: Backlog) -> list[Any]:
@@ -109,11 +109,12 @@ def test_of_what_waits_the_latest_is_sent_in_the_order_of_the_latest(sent: list[
     assert (waiting.dropped, waiting.size_bytes) == (0, 0)
 
 
-@given(conversations(), st.integers(0, 3_000))
-def test_drop_oldest_sends_the_newest_messages_that_fit_in_order(
-    sent: list[Message], max_bytes: int
+@given(st.lists(st.binary(max_size=200).map(bytes.hex), max_size=30), st.integers(0, 3_000))
+def test_of_messages_that_are_all_kept_the_newest_that_fit_are_sent_in_order(
+    texts: list[str], max_bytes: int
 ) -> None:
-    waiting = backlog(DROP_OLDEST, max_bytes)
+    sent = [message(TRADE_STREAM, {"x": text}) for text in texts]
+    waiting = backlog(max_bytes)
     push_all(waiting, sent)
     kept: list[Message] = []
     for each in sent:
@@ -128,7 +129,7 @@ def test_drop_oldest_sends_the_newest_messages_that_fit_in_order(
 def test_every_message_is_sent_conflated_or_dropped_whatever_the_bound(
     sent: list[Message], max_bytes: int, takes: list[int]
 ) -> None:
-    waiting = backlog(LATEST, max_bytes)
+    waiting = backlog(max_bytes)
     count = 0
     for number, each in enumerate(sent):
         waiting.push(each)
@@ -141,7 +142,7 @@ def test_every_message_is_sent_conflated_or_dropped_whatever_the_bound(
 
 
 def test_above_the_bound_trades_are_dropped_before_quotes() -> None:
-    waiting = backlog(LATEST, 3 * (ENTRY_BYTES + 20))
+    waiting = backlog(3 * (ENTRY_BYTES + 20))
     waiting.push(message(QUOTE_STREAM, {"u": 1}))
     push_all(waiting, [message(TRADE_STREAM, {"t": number}) for number in range(5)])
     assert [each["data"] for each in taken(waiting)] == [{"u": 1}, {"t": 3}, {"t": 4}]
@@ -264,7 +265,7 @@ def test_a_client_that_is_behind_gets_the_newest_quote_and_every_trade_when_it_r
 
 def test_what_waited_is_written_in_parts_as_far_as_there_is_room() -> None:
     plant = open_plant()
-    client = slow(plant, [TRADES], Delivery(DROP_OLDEST), room_bytes=0)
+    client = slow(plant, [TRADES], LATEST_ONLY, room_bytes=0)
     plant.publish(trade(0, START_MS))
     turn(plant)
     for number in range(1, 1_000):

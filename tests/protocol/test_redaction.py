@@ -68,7 +68,7 @@ def test_a_misspelt_name_is_shown(name: str) -> None:
         "/ws/btcusdt@trade/ethusdt@depth20@100ms",
         "/market/stream?streams=!markPrice@arr@1s/btcusd_perp@kline_1m",
         "/ws-fapi/v1?returnRateLimits=",
-        "/stream?streams=btcusdt@trade&delivery=drop-oldest&stamps=1",
+        "/stream?streams=btcusdt@trade&delivery=latest&stamps=1",
         "/stream?stamps=1&window=a1b2c3d4",
         "/fapi/v1/depth",
     ],

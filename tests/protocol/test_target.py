@@ -161,7 +161,7 @@ def test_any_text_is_a_target_or_a_bad_one(raw_path: str) -> None:
     [
         ("", None, False),
         ("?delivery=latest", "latest", False),
-        ("?streams=a@trade&delivery=drop-oldest&stamps=1", "drop-oldest", True),
+        ("?streams=a@trade&delivery=latest&stamps=1", "latest", True),
         ("?delivery=every&delivery=latest&stamps=0", "every", False),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_url_may_ask_for_a_delivery_and_stamps(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/ws?delivery=LATEST", "delivery is 'LATEST', expected every, latest or drop-oldest."),
+        ("/ws?delivery=LATEST", "delivery is 'LATEST', expected every or latest."),
         ("/stream?stamps=true", "stamps is 'true', expected 0 or 1."),
         ("/ws/a@trade?stamps=1", "needs /stream"),
     ],

@@ -221,8 +221,7 @@ class ServeSettings(ListenSettings, frozen=True, kw_only=True):
         Policy,
         _setting(
             "Delivery to clients that read too slowly and do not ask for another (?delivery=): every: "
-            "every message, until they are disconnected; latest: the newest state; drop-oldest: the "
-            "newest messages."
+            "every message, until they are disconnected; latest: the newest state."
         ),
     ] = "every"
     rest_compression: Annotated[

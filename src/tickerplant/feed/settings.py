@@ -23,9 +23,9 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True):
     """Redundant connections per stream.  With 2, losing one connection loses nothing, even on
     streams without ids."""
     delivery: Policy | None = None
-    """What a Tickerplant server does while this client is behind: `every`, `latest` or
-    `drop-oldest`; None leaves it to the server, and the exchange knows none.  The last two are for one
-    copy: what two servers merged differently cannot be joined."""
+    """What a Tickerplant server does while this client is behind: `every` or `latest`; None leaves it
+    to the server, and the exchange knows neither.  `latest` is for one copy: what two servers merged
+    differently cannot be joined."""
     max_streams: int = LIMITS.max_streams
     """Maximum number of streams on one connection; further streams open another one."""
     names_per_request: int = 100

@@ -1,9 +1,9 @@
 """How messages are delivered to a subscriber that takes them more slowly than they are made.
 
 With `every`, all is written at once, whether or not the subscriber takes it; the server closes one
-that is too far behind.  With `latest` and `drop-oldest`, the subscriber is *held* while it is behind:
-its messages wait in a backlog, where with `latest` they are replaced and merged as the catalogue says
-(`Stream.conflation`), and in which the oldest are dropped above a bound.
+that is too far behind.  With `latest`, the subscriber is *held* while it is behind: its messages wait
+in a backlog, where they are replaced and merged as the catalogue says (`Stream.conflation`), and in
+which the oldest are dropped above a bound.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from msgspec import Struct
 
 from tickerplant.frames import HEADERS
 from tickerplant.hub.conflation import Reading, read
-from tickerplant.protocol.delivery import LATEST, Policy
 from tickerplant.streams.conflation import Conflation
 
 ENTRY_BYTES = 256
@@ -136,18 +135,12 @@ class _Entry(Struct, gc=False):
 class Backlog:
     """The messages that wait for one subscriber, and what became of others.
 
-    With `latest`, a later message replaces those of its stream and key or is merged with them, and
-    takes the last place.  Above the bound, messages of streams whose messages are all kept are
-    dropped, the oldest first, then others.
-
-    Args:
-        policy: `latest` or `drop-oldest`.
-        max_bytes: The bound.
-        counters: Count what was conflated and dropped, with those of other subscribers.
+    A later message replaces those of its stream and key or is merged with them, and takes the last
+    place.  Above `max_bytes`, messages of streams whose messages are all kept are dropped, the oldest
+    first, then others.  `counters` count what was conflated and dropped, with those of others.
     """
 
     __slots__ = (
-        "_conflates",
         "_counters",
         "_entries",
         "_max_bytes",
@@ -160,7 +153,7 @@ class Backlog:
         "size_bytes",
     )
 
-    def __init__(self, policy: Policy, max_bytes: int, counters: DeliveryCounters) -> None:
+    def __init__(self, max_bytes: int, counters: DeliveryCounters) -> None:
         self.is_held = False
         """Whether messages wait here instead of being written."""
         self.conflated = 0
@@ -169,7 +162,6 @@ class Backlog:
         """Messages that were dropped because too much waited."""
         self.size_bytes = 0
         """The memory that the messages take, approximately."""
-        self._conflates = policy == LATEST
         self._max_bytes = max_bytes
         self._counters = counters
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
@@ -185,8 +177,8 @@ class Backlog:
         return len(self._entries)
 
     def push(self, message: Message) -> None:
-        """Let `message` wait; replace, merge and drop others as the policy says."""
-        reading = message.reading if self._conflates else None
+        """Let `message` wait; replace, merge and drop others."""
+        reading = message.reading
         key = (message.stream.name, "" if reading is None else reading.key)
         place = self._place_of.pop(key, None)
         if reading is not None and place is not None:

@@ -539,7 +539,7 @@ class Hub:
         self.backlogs.pop(subscriber, None)
         if delivery.policy != EVERY:
             counters = self.delivery_counters
-            self.backlogs[subscriber] = Backlog(delivery.policy, max_backlog_bytes, counters)
+            self.backlogs[subscriber] = Backlog(max_backlog_bytes, counters)
 
     def set_filter(self, subscriber: Subscriber, message_filter: MessageFilter | None) -> None:
         """Let later messages to `subscriber` pass a filter; what waits is written first.

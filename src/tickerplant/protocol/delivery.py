@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-Policy: TypeAlias = Literal["every", "latest", "drop-oldest"]
+Policy: TypeAlias = Literal["every", "latest"]
 """What happens to the messages of a client that reads more slowly than they are made."""
 EVERY: Policy = "every"
 LATEST: Policy = "latest"
-DROP_OLDEST: Policy = "drop-oldest"
 POLICIES: Mapping[Policy, str] = {
     EVERY: "Every message is sent; a client that is too far behind is disconnected.",
     LATEST: "While the client is behind, newer messages replace those that wait or are merged with "
     "them, as the stream says; those that cannot be are kept up to a bound, then the oldest are "
-    "dropped.",
-    DROP_OLDEST: "While the client is behind, messages wait up to a bound, then the oldest are "
     "dropped.",
 }
 """Every policy, with what it does."""

@@ -104,7 +104,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         int,
         Description(
             "bytes",
-            "Messages that wait for a client with `delivery=latest` or `drop-oldest`.",
+            "Messages that wait for a client with `delivery=latest`.",
             OURS,
         ),
     ] = 1_048_576

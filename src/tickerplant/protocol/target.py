@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
@@ -134,8 +133,4 @@ def _policy(query: bytes) -> Policy | None:
     policy = None if value is None else policy_named(value)
     if value is None or policy is not None:
         return policy
-    raise BadTarget(400, f"delivery is {value!r}, expected {_either(tuple(POLICIES))}.")
-
-
-def _either(choices: Sequence[str]) -> str:
-    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+    raise BadTarget(400, f"delivery is {value!r}, expected {' or '.join(POLICIES)}.")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tickerplant.formatting import printable
 from tickerplant.hub.delivery import Backlog, DeliveryCounters
 from tickerplant.hub.hub import Hub
-from tickerplant.protocol.delivery import EVERY, PLAIN
+from tickerplant.protocol.delivery import PLAIN
 from tickerplant.protocol.redaction import loggable
 from tickerplant.server.endpoint import MAX_CLOSED, ClosedConnection, Connection, Endpoint
 
@@ -23,7 +23,7 @@ MAX_CONNECTIONS = 1_000
 """Most connections on one page: showing all of a crowd would delay its streams."""
 SHOWN_STREAMS = 10
 """Streams of one connection that are named."""
-_NOTHING_WAITS = Backlog(EVERY, 0, DeliveryCounters())
+_NOTHING_WAITS = Backlog(0, DeliveryCounters())
 """What a connection without a backlog has."""
 
 
@@ -74,7 +74,7 @@ class ConnectionRow(Struct, frozen=True, kw_only=True):
     streams: list[str]
     """The first of them."""
     delivery: str
-    """What happens to its messages while the client is behind: `every`, `latest` or `drop-oldest`."""
+    """What happens to its messages while the client is behind: `every` or `latest`."""
     stamps: bool
     """Whether its messages tell when they were made and written."""
     messages: int
