@@ -1095,7 +1095,7 @@ ABOUT_PATHS: Mapping[str, Callable[[], Iterable[str]]] = {
     "/plant/v1/faults": lambda: ["What they do: [Faults on demand](faults.md)."],
     "/plant/v1/limits": _about_limits,
     "/plant/v1/nodes": lambda: [
-        "[Why the plant answers for its edges](../decisions/0042-the-plant-answers-for-its-edges.md)."
+        "[Why the plant answers for its edges](../decisions/0019-several-processes.md)."
     ],
 }
 """Further sentences about a path."""
@@ -1145,11 +1145,10 @@ def decisions_page() -> str:
         lines.append(f"- [{heading}]({path.name})")
     return page(
         "Decisions",
-        "Choices between real alternatives, one screen each: the context, the choice, what was given "
-        "up, and the evidence.",
+        "Choices between real alternatives, by theme: what was chosen, why, and what was weighed and "
+        "given up.",
         "\n".join(lines),
-        "## See also",
-        "The [architecture](../../ARCHITECTURE.md) that they led to.",
+        "The [architecture](../../ARCHITECTURE.md) is what they led to.",
     )
 
 
