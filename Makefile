@@ -99,9 +99,8 @@ docs: $(TOOLS) ## Write the reference pages and pictures from the program
 screenshots: $(TOOLS) $(WINDOW) ## Take the pictures of the window in the docs (needs Chromium: make browser)
 	PYTHONPATH=$(CURDIR) $(BIN)/python docs/images/window.py
 
-wheel: $(INSTALLED) $(WINDOW) ## Build the wheels of both distributions into dist/
+wheel: $(INSTALLED) $(WINDOW) ## Build the wheel into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
-	@cd packaging/tickerplant && $(CURDIR)/$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
 
 site: $(TOOLS) ## Build the documentation as a searchable site, site/index.html
 	$(BIN)/python docs/build_site.py

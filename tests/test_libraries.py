@@ -5,11 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tickerplant.errors import MissingLibraryError, TickerplantError
-from tickerplant.libraries import PLOTS, SERVER, TABLES, library, missing_library
-
-
-def missed(name: str, extra: str = "") -> MissingLibraryError:
-    return missing_library(ModuleNotFoundError(name=name), "it", extra)
+from tickerplant.libraries import library, missing_library
 
 
 def test_a_library_that_is_missing_is_named() -> None:
@@ -24,12 +20,15 @@ def test_a_library_that_is_missing_is_named() -> None:
     assert caught.value.name == "nothing_of_that_name"
 
 
-def test_the_command_brings_what_the_purpose_needs() -> None:
-    assert missed("pyarrow.lib").command.endswith("[tables]'")
-    assert missed("numpy", "tables").command.endswith("[tables]'")
-    assert missed("matplotlib.figure").command.endswith("[plots]'")
-    assert missed("numpy", "plots").command.endswith("[plots]'")
-    assert missed("numpy").command == "pip install tickerplant"
-    assert {missed(name).command for name in SERVER} == {"pip install tickerplant"}
-    assert missed("pandas", "tables").command == "pip install pandas"
-    assert not {"aiohttp", "click", "picows"} & (SERVER | TABLES | PLOTS), "the client needs these"
+@pytest.mark.parametrize(
+    ("module", "installed"),
+    [
+        ("pyarrow.lib", "'tickerplant[tables]'"),
+        ("matplotlib.figure", "'tickerplant[plots]'"),
+        ("nats", "'tickerplant[bus]'"),
+        ("pandas", "pandas"),
+    ],
+)
+def test_the_command_installs_what_brings_the_module(module: str, installed: str) -> None:
+    error = missing_library(ModuleNotFoundError(name=module), "it")
+    assert error.command == f"pip install {installed}"

@@ -43,8 +43,6 @@ SECTIONS = {
     "Program": ("completions", "version"),
 }
 """The commands as the help of the program lists them."""
-EXTRAS = {"export": "tables", "plot": "plots"}
-"""The extras of the distribution that commands need, other than the server's."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not is_optional(error):
             raise
         command = next(filter(commands.commands.get, arguments or sys.argv[1:]), "it")
-        _print_error(str(missing_library(error, command, EXTRAS.get(command, ""))))
+        _print_error(str(missing_library(error, command)))
         sys.exit(USAGE_ERROR)
     except CannotPrint as error:
         sys.exit(cannot_print(error.failure))

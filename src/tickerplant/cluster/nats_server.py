@@ -17,7 +17,7 @@ from pathlib import Path
 from tickerplant.cluster.connection import BusSettings
 from tickerplant.errors import BusError, MissingLibraryError
 from tickerplant.formatting import exit_text, printable
-from tickerplant.libraries import FULL
+from tickerplant.libraries import DISTRIBUTION
 from tickerplant.logs import Complaints, logger
 from tickerplant.received import next_line
 
@@ -72,7 +72,7 @@ def program() -> str:
     own = Path(sys.executable).with_name(PROGRAM)
     found = str(own) if os.access(own, os.X_OK) else shutil.which(PROGRAM)
     if found is None:
-        raise MissingLibraryError(PROGRAM, "the bus", f"pip install '{FULL}[bus]'")
+        raise MissingLibraryError(PROGRAM, "the bus", f"pip install '{DISTRIBUTION}[bus]'")
     return found
 
 

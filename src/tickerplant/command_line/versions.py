@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from msgspec import Struct
 
 from tickerplant import __version__
-from tickerplant.libraries import CORE
+from tickerplant.libraries import DISTRIBUTION
 
 
 class Versions(Struct, frozen=True):
@@ -38,7 +38,7 @@ def versions() -> Versions:
 def _requirements() -> list[str]:
     """Return what the program requires, with all extras; nothing if it runs from plain files."""
     try:
-        return requires(CORE) or []
+        return requires(DISTRIBUTION) or []
     except PackageNotFoundError:
         return []
 

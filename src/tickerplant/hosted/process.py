@@ -27,7 +27,6 @@ from tickerplant.hosted.protocol import (
     line_of,
     read_event,
 )
-from tickerplant.libraries import require_server
 from tickerplant.originals import Owner
 from tickerplant.received import MAX_LINE_BYTES, excess, next_line
 from tickerplant.serving.lines import Ready
@@ -70,10 +69,8 @@ class ServerProcess:
 
         Raises:
             TickerplantError: it cannot serve that; the exceptions are those of the commands.
-            MissingLibraryError: the libraries of the server are not installed.
             UpstreamError: it ended without a reason.
         """
-        require_server(self.name)
         self._served = running_loop().create_future()
         self._owner = Owner()
         self.child = child = spawn(line_of(request))

@@ -257,7 +257,6 @@ class Exchange:
 
         Raises:
             ConfigError: it cannot be served with these arguments, for example because of a port.
-            MissingLibraryError: the libraries of the server are not installed.
             UpstreamError: its process ended.
             RuntimeError: it is open.
         """

@@ -23,7 +23,6 @@ from tickerplant.hosted.protocol import (
     line_of,
     read_event,
 )
-from tickerplant.libraries import require_server
 from tickerplant.originals import Original, Owner
 from tickerplant.received import MAX_LINE_BYTES, excess
 from tickerplant.serving.lines import Ready
@@ -59,10 +58,8 @@ class ServerProcess:
 
         Raises:
             TickerplantError: it cannot serve that.
-            MissingLibraryError: the libraries of the server are not installed.
             UpstreamError: it ended without a reason, or is not ready after a minute.
         """
-        require_server(self.name)
         self._owner = Owner()
         # A file, unlike a pipe, is never full, so that nothing has to read the log.
         self._log = Original.open(os.memfd_create("log"), "r+b") if FORKS else TemporaryFile()  # noqa: SIM115  # see `kill`
