@@ -73,7 +73,7 @@ def test_an_unknown_environment_variable_is_only_warned_about(
     monkeypatch.setenv("TICKERPLANT_PROFIL", "current")
     status, out, err = run("explain", "btcusdt@trade", capsys=capsys)
     assert status == 0
-    assert "In profile 2026q1;" in out
+    assert "In profile 2026q1," in out
     assert err == (
         "tickerplant: TICKERPLANT_PROFIL in the environment is not a setting; "
         "did you mean TICKERPLANT_PROFILE?\n"
@@ -235,8 +235,7 @@ def test_the_suggested_stream_delivers_with_strict_routing_and_disabled_limits_a
     ((stream, url),) = re.findall(r"tickerplant watch (\S+) --url (\S+)$", out, re.MULTILINE)
     assert re.fullmatch(r"ws://127\.0\.0\.1:\d+", url)
     _, explained, _ = run("explain", stream, "--venue", "usdm", *options, capsys=capsys)
-    assert "btcusdt@miniTicker  24hrMiniTicker" in explained
-    assert "silent" not in explained
+    assert explained.startswith("ok  ")
 
 
 @pytest.mark.slow("programs are run")
@@ -255,7 +254,7 @@ def test_json_is_utf_8_on_any_terminal() -> None:
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, err
     explanation = json.loads(out.encode("latin-1"))
-    assert explanation["streams"][0]["stream"] == "Ⓢ@trade"
+    assert explanation["verdicts"][0]["given"] == "Ⓢ@trade"
 
 
 FILE = """

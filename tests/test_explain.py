@@ -1,33 +1,115 @@
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickerplant.errors import TickerplantError
-from tickerplant.explain.arguments import parse_argument, venue_of_name
-from tickerplant.explain.catalogue_text import weight_range, weight_text
-from tickerplant.explain.explanation import explain
-from tickerplant.explain.stream_note import note_stream
-from tickerplant.explain.text import lines_of
+from tickerplant.errors import RequestError
+from tickerplant.explain.catalogue import query_rows, stream_rows, weight_range, weight_text
+from tickerplant.explain.verdict import Verdict, explain
+from tickerplant.hub.hub import UNKNOWN_SYMBOL
 from tickerplant.instrument import CONTRACT_TYPES
+from tickerplant.plant import Plant
 from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
 from tickerplant.protocol.api_session import SESSION_METHODS
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.queries import QUERIES
-from tickerplant.streams import CATALOGUE, resolve
-from tickerplant.streams.stream import Stream
+from tickerplant.protocol.target import ROUTES
+from tickerplant.queries import QUERIES, find_path
+from tickerplant.simulation.instruments import instruments
+from tickerplant.streams import CATALOGUE
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
+START_MS = 1_767_225_600_000
+SYMBOLS = ("btcusdt", "btcusd_perp", "btcusd", "BTCUSDT", "btcusdt_perpetual", "")
 
-def names_of(row: Stream) -> list[str]:
-    """Examples of a row: with a USDⓈ-M symbol, a COIN-M symbol, a COIN-M pair."""
+
+def verdict(text: str, profile: Profile = P2026Q1, venue: Venue | None = None) -> Verdict:
+    (found,) = explain([text], profile, venue=venue).verdicts
+    return found
+
+
+def plant(profile: Profile, *, strict: bool = False) -> Plant:
+    listed = instruments(START_MS, ["BTCUSDT", "BTCUSD_PERP"])
+    return Plant(listed, start_ms=START_MS, profile=profile, strict_routing=strict)
+
+
+class Client:
+    """A subscriber that never receives anything."""
+
+    def write(self, data: bytes) -> None:
+        """Ignore `data`."""
+
+
+@st.composite
+def names(draw: st.DrawFn) -> str:
+    """Names of the catalogue, with symbols of either venue, and such that nearly are."""
+    row = draw(st.sampled_from(CATALOGUE))
     parts = row.pattern.parts.items()
-    return [
-        row.pattern.name(**{part: choices[0] if choices else symbol for part, choices in parts})
-        for symbol in ("btcusdt", "btcusd_perp", "btcusd")
-    ]
+    name = row.pattern.name(
+        **{part: draw(st.sampled_from(choices or SYMBOLS)) for part, choices in parts}
+    )
+    return draw(st.sampled_from([name, name, name, name.upper(), f"{name}x", name[1:]]))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_the_verdict_on_a_stream_is_what_a_real_hub_does(profile: Profile, strict: bool) -> None:
+    real = plant(profile, strict=strict)
+    later = "listed later: indices of assets, contracts on an index, dated contracts"
+
+    @given(names(), st.sampled_from(VENUES), st.sampled_from(["", *ROUTES]))
+    def check(name: str, venue: Venue, route: str) -> None:
+        path = f"{route and '/'}{route}/stream?streams={name}"
+        (found,) = explain([path], profile, strict=strict, venue=venue).verdicts
+        if not found.streams:
+            return
+        (stream,) = found.streams
+        hub = real.hubs[venue.name]
+        silent = hub.subscribe(Client(), [stream.given], route).get(stream.given, "")
+        if silent == UNKNOWN_SYMBOL and stream.outcome == "ok":
+            assert any(word in name for word in ("assetIndex", "compositeIndex", "_")), later
+            return
+        assert stream.reason.partition(":")[0] * (stream.outcome == "silent") == silent
+        assert (stream.speed_ms is None) == silent.startswith("unknown stream")
+
+    check()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_the_verdict_on_a_request_is_what_a_real_query_does(profile: Profile) -> None:
+    real = plant(profile)
+    values = st.sampled_from(["BTCUSDT", "BTCUSD_PERP", "5", "7", "1m", "0", "-1", "x", ""])
+    keys = sorted({param.name for query in QUERIES for param in query.params})
+
+    @given(st.sampled_from(VENUES), st.sampled_from(QUERIES), st.dictionaries(st.sampled_from(keys), values, max_size=3))  # fmt: skip
+    def check(venue: Venue, query: object, params: dict[str, str]) -> None:
+        assert isinstance(query, type(QUERIES[0]))
+        if not (path := query.path_on(venue)):
+            return
+        text = "&".join(f"{key}={value}" for key, value in params.items())
+        found = verdict(f"{path}?{text}", profile, venue)
+        row = find_path(venue, path)
+        assert row is not None
+        assert found.weight == row.weigh_over_rest(params, profile)
+        errors = list(refusals(real, venue, row.params, params))
+        assert (found.outcome == "refused") == bool(errors), errors
+
+    check()
+
+
+def refusals(
+    real: Plant, venue: Venue, rows: tuple[object, ...], params: dict[str, str]
+) -> Iterator[str]:
+    for param in rows:
+        try:
+            param.value(real.venues[venue.name], params)  # type: ignore[attr-defined]
+        except RequestError as error:
+            if error.code not in {-1121, -4144, -1122}:  # the symbol or pair is not listed
+                yield str(error)
 
 
 @pytest.mark.parametrize(
@@ -51,78 +133,7 @@ def names_of(row: Stream) -> list[str]:
     ],
 )
 def test_the_venue_is_inferred_from_host_path_port_or_symbol(text: str, venue: Venue) -> None:
-    assert parse_argument(text).venue is venue
-
-
-@pytest.mark.parametrize("text", ["ftp://a/ws", "wss://", "wss://[::1/ws", "ws://a:99999/ws"])
-def test_an_invalid_url_is_rejected_in_one_line(text: str) -> None:
-    with pytest.raises(TickerplantError) as refused:
-        parse_argument(text)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-@pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.pattern.text)
-def test_every_stream_of_the_catalogue_is_explained(row: Stream, profile: Profile) -> None:
-    notes = [note_stream(name, venue, profile) for name in names_of(row) for venue in VENUES]
-    assert any(note.silent is None for note in notes), "some venue delivers it"
-    for note in notes:
-        assert bool(note.carries) == (note.speed_ms is not None)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-@pytest.mark.parametrize("row", CATALOGUE, ids=lambda row: row.pattern.text)
-def test_a_stream_is_delivered_on_one_route_where_routes_are_split(
-    row: Stream, profile: Profile
-) -> None:
-    routes = ("public", "market", "private")
-    for name in names_of(row):
-        for venue in VENUES:
-            if note_stream(name, venue, profile).silent is not None:
-                continue
-            notes = [note_stream(name, venue, profile, route=each, strict=True) for each in routes]
-            delivering = {
-                each for each, note in zip(routes, notes, strict=True) if note.silent is None
-            }
-            known = resolve(venue, name)
-            assert known is not None
-            assert delivering == ({known[0].route} if profile.splits_routes(venue) else set(routes))
-
-
-@given(st.text(max_size=30))
-def test_any_text_is_explained_or_rejected(text: str) -> None:
-    try:
-        lines = list(lines_of(explain([text], CURRENT)))
-    except TickerplantError as error:
-        lines = [str(error)]
-    assert lines
-
-
-def test_a_symbol_of_coin_m_is_unknown_on_usdm_until_the_venues_are_one() -> None:
-    silent = note_stream("btcusd_perp@aggTrade", USDM, P2026Q1).silent
-    assert silent == "unknown symbol: it looks like a symbol of COIN-M"
-    assert note_stream("btcusd_perp@aggTrade", USDM, CURRENT).silent == silent, (
-        "trades are never shared"
-    )
-    assert note_stream("btcusd_perp@markPrice", USDM, CURRENT).silent is None
-
-
-@pytest.mark.parametrize(
-    ("name", "event", "array"),
-    [
-        ("btcusd@markPrice", "markPriceUpdate", True),
-        ("btcusd_perp@markPrice", "markPriceUpdate", False),
-        ("btcusd@indexPrice", "indexPriceUpdate", False),
-        ("btcusdt@indexPrice", "IndexUpdate", False),
-    ],
-)
-def test_a_pair_is_distinguished_from_a_symbol_by_its_form(
-    name: str, event: str, array: bool
-) -> None:
-    note = note_stream(name, venue_of_name(name), P2026Q1)
-    assert (note.events, note.array, note.silent) == ([event], array, None)
+    assert verdict(text).venue == venue.name
 
 
 @pytest.mark.parametrize("contract_type", CONTRACT_TYPES)
@@ -130,36 +141,58 @@ def test_a_pair_is_distinguished_from_a_symbol_by_its_form(
 def test_the_venue_of_a_continuous_contract_is_that_of_its_pair(
     pair: str, venue: Venue, contract_type: str
 ) -> None:
-    name = f"{pair}_{contract_type.lower()}@continuousKline_1m"
-    assert venue_of_name(name) is venue
-    assert note_stream(name, venue, P2026Q1).events == ["continuous_kline"]
+    found = verdict(f"{pair}_{contract_type.lower()}@continuousKline_1m")
+    assert (found.venue, found.outcome) == (venue.name, "ok")
+
+
+def test_a_symbol_of_coin_m_is_unknown_on_usdm_until_the_venues_are_one() -> None:
+    found = verdict("btcusd_perp@aggTrade", venue=USDM)
+    assert found.reason == "unknown symbol: it looks like a symbol of COIN-M"
+    assert verdict("btcusd_perp@aggTrade", CURRENT, USDM) == found, "trades are never shared"
+    assert verdict("btcusd_perp@markPrice", CURRENT, USDM).outcome == "ok"
+
+
+@pytest.mark.parametrize("text", ["ftp://a/ws", "wss://", "wss://[::1/ws", "ws://a:99999/ws",
+                                  "/nowhere", "POST /ws", "\udcff@trade"])  # fmt: skip
+def test_what_is_nothing_is_said_in_one_line(text: str) -> None:
+    found = explain([text, "btcusdt@trade"], P2026Q1)
+    assert [each.kind for each in found.verdicts] == ["nothing", "stream"]
+    assert (found.is_ok, found.is_nothing) == (False, False)
+    assert explain([text], P2026Q1).is_nothing
+    assert len(list(found.lines())) == 4
+
+
+@given(st.text(max_size=30))
+def test_there_is_a_verdict_on_any_text(text: str) -> None:
+    assert list(explain([text], CURRENT).lines())
 
 
 @pytest.mark.heavy
-def test_too_many_streams_in_a_url_are_a_remark() -> None:
-    url = "/stream?streams=" + "/".join(f"s{n}" for n in range(1025))
-    (address,) = explain([url], P2026Q1).addresses
-    assert "error 4" in address.remarks[0]
+def test_too_many_streams_in_a_url_are_refused() -> None:
+    found = verdict("/stream?streams=" + "/".join(f"s{n}" for n in range(1025)))
+    assert (found.outcome, len(found.streams)) == ("refused", 1025)
+    assert "error 4" in found.reason
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.method or query.path)
-def test_every_query_is_explained_on_its_venues(query: object) -> None:
+def test_every_query_has_a_verdict_on_its_venues(query: object) -> None:
     assert isinstance(query, type(QUERIES[0]))
     assert weight_text(query.weight)
     assert weight_range(query.weight)
     for venue in query.venues:
-        path = query.path_on(venue)
-        names = [path] if path else []
-        names += [query.method] if query.method and query.has_method(venue) else []
-        for request in explain(names, CURRENT, venue=venue).requests:
-            assert request.returns == query.doc
-            assert msgspec.json.encode(request)
+        path, method = query.path_on(venue), query.method if query.has_method(venue) else None
+        for name in filter(None, (path, method)):
+            assert verdict(name, CURRENT, venue).sends == query.doc
+
+
+def test_the_catalogues_list_every_row() -> None:
+    assert len(stream_rows()) == len(CATALOGUE)
+    assert len(query_rows()) == sum(len(query.venues) for query in QUERIES)
 
 
 @pytest.mark.parametrize("method", sorted(SESSION_METHODS))
-def test_session_methods_are_explained(method: str) -> None:
-    (request,) = explain([f"v1/{method}"], P2026Q1).requests
-    assert (request.method, request.weight) == (method, LIMITS.session_weight)
+def test_session_methods_have_a_weight(method: str) -> None:
+    assert verdict(f"v1/{method}").weight == LIMITS.session_weight
 
 
 @pytest.mark.parametrize(
@@ -174,15 +207,15 @@ def test_session_methods_are_explained(method: str) -> None:
         ("btcusdt@trade", False, True),
         ("/fapi/v1/depth?symbol=BTCUSDT&limit=7", False, False),
         ("/fapi/v1/depth?symbol=BTCUSDT&limit=5&more=1", False, True),
+        ("POST /fapi/v1/depth?symbol=BTCUSDT", False, False),
+        ("HEAD /fapi/v1/depth?symbol=BTCUSDT", False, True),
         ("/fapi/v1/depth", False, False),
         ("depth", False, True),
         ("session.logon", False, True),
         ("/ws-fapi/v1", False, True),
     ],
 )
-def test_an_explanation_is_ok_if_nothing_is_rejected_or_silent(
-    text: str, strict: bool, well: bool
-) -> None:
+def test_all_is_well_if_nothing_is_refused_or_silent(text: str, strict: bool, well: bool) -> None:
     assert explain([text], CURRENT, strict=strict, venue=USDM).is_ok == well
 
 
@@ -197,7 +230,7 @@ def test_an_explanation_is_ok_if_nothing_is_rejected_or_silent(
         "DELETE https://dapi.binance.com/dapi/v1/order?symbol=BTCUSD_PERP",
     ],
 )
-def test_orders_and_accounts_are_explained_as_refused(text: str) -> None:
-    explained = explain([text], P2026Q1)
-    assert not explained.is_ok
-    assert "401 -2014 API-key format invalid." in "\n".join(lines_of(explained))
+def test_orders_and_accounts_are_refused(text: str) -> None:
+    found = verdict(text)
+    assert (found.kind, found.outcome) == ("request", "refused")
+    assert "401 -2014 API-key format invalid." in found.reason

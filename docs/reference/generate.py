@@ -32,16 +32,16 @@ from tickerplant.documented_fields import field_docs
 from tickerplant.edge.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.edge.server import LONGEST_SCAN_PAUSE_S
 from tickerplant.errors import RequestError
-from tickerplant.explain.catalogue_rows import ParamRow, QueryRow, StreamRow
-from tickerplant.explain.catalogue_text import (
+from tickerplant.explain.catalogue import (
+    ParamRow,
+    QueryRow,
+    StreamRow,
     allowance_text,
     endpoint_names,
     speeds_text,
     weight_rule,
 )
-from tickerplant.explain.explanation import AddressNote, Explanation
-from tickerplant.explain.request_note import ParamNote, RequestNote
-from tickerplant.explain.stream_note import StreamNote
+from tickerplant.explain.verdict import Verdict, Verdicts
 from tickerplant.exporting.report import ExportReport
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
@@ -608,7 +608,7 @@ def cli_page() -> str:
         "Options can also be set in the environment and in a file: [settings](settings.md).\n"
         "`--json` prints what a command reports as JSON: [JSON output](json-output.md).\n"
         "`-q` and `-v` are short for `--log-level warning` and `--log-level debug`.",
-        "To complete commands, options, streams and other values with the Tab key, add one line "
+        "To complete commands, options, choices and files with the Tab key, add one line "
         "to the settings of your shell:",
         table(
             ("shell", "file", "line"),
@@ -700,7 +700,7 @@ JSON_OUTPUT: tuple[tuple[str, str, tuple[type[Struct], ...]], ...] = (
     (
         "`explain`",
         "One document.",
-        (Explanation, AddressNote, StreamNote, RequestNote, ParamNote),
+        (Verdicts, Verdict),
     ),
     ("`streams`", "A list of objects.", (StreamRow,)),
     ("`queries`", "A list of objects.", (QueryRow, ParamRow)),

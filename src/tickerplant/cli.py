@@ -23,14 +23,13 @@ from tickerplant.command_line.command import (
     QUIET,
     VERBOSE,
     SettingsCommand,
+    completed_as,
     write_examples,
 )
 from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.stdio import FAILED, CannotPrint, cannot_print
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from tickerplant.config.resolve import SettingsT
 
 USAGE_ERROR = 2
@@ -173,82 +172,10 @@ def _settings(command: str, kind: type[SettingsT], options: dict[str, Any]) -> S
     return settings
 
 
-def _paths(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from click.shell_completion import CompletionItem
-
-    del ctx, param
-    return [CompletionItem(incomplete, type="file")]
-
-
-def _streams(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from tickerplant.command_line.values import stream_names
-
-    del param
-    return stream_names(incomplete, with_methods=ctx.command.name == "explain")
-
-
-def _symbols(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from tickerplant.command_line.values import recorded_symbols
-
-    del param
-    return recorded_symbols(ctx.params.get("path") or "", incomplete)
-
-
-def _scenarios(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from tickerplant.command_line.values import scenarios as names
-
-    del ctx, param
-    return names(incomplete)
-
-
-def _requests(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from tickerplant.command_line.values import methods_and_paths
-
-    del ctx, param
-    return methods_and_paths(incomplete)
-
-
-def _actions(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from tickerplant.command_line.values import control_actions
-
-    del ctx, param
-    return control_actions(incomplete)
-
-
-def _arguments(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from tickerplant.command_line.values import control_arguments
-
-    del param
-    return control_arguments(ctx.params.get("action") or "", incomplete)
-
-
-def _parameters(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    from tickerplant.command_line.values import parameters
-
-    del param
-    return parameters(ctx.params.get("name") or "", incomplete)
-
-
-PATHS = click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=_paths)
-STREAMS = click.argument(
-    "given", metavar="STREAM...", nargs=-1, required=True, shell_complete=_streams
+PATHS = click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, shell_complete=completed_as("file")
 )
+STREAMS = click.argument("given", metavar="STREAM...", nargs=-1, required=True)
 
 
 @commands.command(cls=SettingsCommand)
@@ -344,7 +271,7 @@ def verify(paths: tuple[str, ...], **options: Any) -> int:
 def streams(**options: Any) -> None:
     """List the streams that can be subscribed to."""
     from tickerplant.config.settings import ListSettings
-    from tickerplant.explain.catalogue_rows import STREAM_TITLES, stream_cells, stream_rows
+    from tickerplant.explain.catalogue import STREAM_TITLES, stream_cells, stream_rows
 
     rows = stream_rows()
     if _settings("streams", ListSettings, options).json:
@@ -357,7 +284,7 @@ def streams(**options: Any) -> None:
 def queries(**options: Any) -> None:
     """List the REST endpoints and WebSocket API methods."""
     from tickerplant.config.settings import ListSettings
-    from tickerplant.explain.catalogue_rows import QUERY_TITLES, query_cells, query_rows
+    from tickerplant.explain.catalogue import QUERY_TITLES, query_cells, query_rows
 
     rows = query_rows()
     if _settings("queries", ListSettings, options).json:
@@ -367,7 +294,7 @@ def queries(**options: Any) -> None:
 
 
 @commands.command(cls=SettingsCommand)
-@click.argument("given", metavar="[NAME|FILE]", required=False, shell_complete=_scenarios)
+@click.argument("given", metavar="[NAME|FILE]", required=False)
 def scenarios(given: str | None, **options: Any) -> None:
     """List scenarios, show one, or check a file.
 
@@ -400,23 +327,19 @@ def scenarios(given: str | None, **options: Any) -> None:
 
 
 @commands.command(cls=SettingsCommand)
-@click.argument(
-    "given", metavar="URL-OR-STREAM...", nargs=-1, required=True, shell_complete=_streams
-)
+@click.argument("given", metavar="URL-OR-STREAM...", nargs=-1, required=True)
 def explain(given: tuple[str, ...], **options: Any) -> int:
     """Show what a URL, stream or request would do, offline.
 
-    For a WebSocket URL or path: what each stream carries, at which speed and on which route, and
-    which streams stay silent and why.  For stream names: the same.  For a REST URL or path, or
-    a WebSocket API method: its weight and parameters.  @FILE and - read a file and standard input,
-    one in each line.  The exit status is 1 if anything would be refused or stay silent, 2 if
-    nothing can be explained.
+    For a WebSocket URL or path, and for stream names: what each stream sends, at which speed and on
+    which route, or why it stays silent.  For a REST URL or path, or a WebSocket API method: its
+    weight, or why it is refused.  @FILE and - read a file and standard input, one in each line.  The
+    exit status is 1 if anything would be refused or stay silent, 2 if nothing can be explained.
     """
     from tickerplant.config.settings import ExplainSettings
 
     settings = _settings("explain", ExplainSettings, options)
-    from tickerplant.explain.explanation import explain as explained
-    from tickerplant.explain.text import lines_of
+    from tickerplant.explain.verdict import explain as explained
     from tickerplant.profile import PROFILES
     from tickerplant.watching.arguments import listed, venue_named
 
@@ -426,10 +349,12 @@ def explain(given: tuple[str, ...], **options: Any) -> int:
         strict=settings.routing == "strict",
         venue=venue_named(settings.venue),
     )
+    if found.is_nothing:
+        raise TickerplantError("; ".join(each.reason for each in found.verdicts))
     if settings.json:
         _print_json(found)
     else:
-        for line in lines_of(found):
+        for line in found.lines():
             click.echo(line)
     return 0 if found.is_ok else FAILED
 
@@ -470,8 +395,8 @@ def record(given: tuple[str, ...], **options: Any) -> int:
 
 
 @commands.command(cls=SettingsCommand)
-@click.argument("name", metavar="METHOD", shell_complete=_requests)
-@click.argument("given", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=_parameters)
+@click.argument("name", metavar="METHOD")
+@click.argument("given", metavar="[KEY=VALUE]...", nargs=-1)
 def ask(name: str, given: tuple[str, ...], **options: Any) -> int:
     """Send one request and print the response.
 
@@ -510,8 +435,8 @@ class _Control(SettingsCommand):
 
 
 @commands.command(cls=_Control)
-@click.argument("action", metavar="ACTION", shell_complete=_actions)
-@click.argument("given", metavar="[ARGUMENT]...", nargs=-1, shell_complete=_arguments)
+@click.argument("action", metavar="ACTION")
+@click.argument("given", metavar="[ARGUMENT]...", nargs=-1)
 def control(action: str, given: tuple[str, ...], **options: Any) -> int:
     """Control a running server: its clock, faults, scenarios, levers and connections."""
     from tickerplant.config.settings import ControlSettings
@@ -538,8 +463,8 @@ def export(paths: tuple[str, ...], **options: Any) -> int:
 
 
 @commands.command(cls=SettingsCommand)
-@click.argument("path", metavar="PATH", shell_complete=_paths)
-@click.argument("symbol", metavar="SYMBOL", shell_complete=_symbols)
+@click.argument("path", metavar="PATH", shell_complete=completed_as("file"))
+@click.argument("symbol", metavar="SYMBOL")
 def plot(path: str, symbol: str, **options: Any) -> int:
     """Draw a symbol of a recording: mid and trades, book, spread, volume.
 
@@ -575,31 +500,22 @@ class _Completions(click.Command):
         write_examples(str(ctx.command.name), formatter)
 
 
-def _shells(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    del ctx, param
-    return [shell for shell in SHELLS if shell.startswith(incomplete)]
-
-
 @commands.command(cls=_Completions)
-@click.argument("shell", metavar="SHELL", shell_complete=_shells)
-@click.option("--line", hidden=True)
-@click.option("--word", hidden=True)
+@click.argument("shell", metavar="SHELL", shell_complete=completed_as(*SHELLS))
 @click.pass_context
-def completions(context: click.Context, shell: str, line: str | None, word: str | None) -> None:
+def completions(context: click.Context, shell: str) -> None:
     """Print the completion script of a shell: bash, zsh or fish.
 
-    It completes commands, options and their values, streams, and the parameters of requests.
+    It completes commands, options, and the values of options that are choices or files.
     """
-    from tickerplant.command_line.completion import SCRIPTS, completion_lines
+    from click.shell_completion import get_completion_class
+
     from tickerplant.command_line.usage_errors import invalid_choice
 
-    if shell not in SCRIPTS:
+    kind = get_completion_class(shell)
+    if kind is None or shell not in SHELLS:
         raise invalid_choice("SHELL", shell, list(SHELLS), context)
-    if line is None:
-        click.echo(SCRIPTS[shell], nl=False)
-    else:
-        for completion in completion_lines(commands, shell, line, word):
-            click.echo(completion)
+    click.echo(kind(commands, {}, "tickerplant", "_TICKERPLANT_COMPLETE").source())
 
 
 def _print_json(value: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -51,7 +51,7 @@ class SettingsCommand(click.Command):
                 ["--config"],
                 metavar="FILE",
                 help="TOML file with settings.",
-                shell_complete=_completed,
+                shell_complete=completed_as("file"),
             )
         ]
         for setting in settings_of(COMMANDS[str(self.name)]):
@@ -66,7 +66,7 @@ class SettingsCommand(click.Command):
                     metavar=None if setting.is_flag else setting.metavar,
                     multiple=setting.is_repeatable,
                     help=setting.shown_help,
-                    shell_complete=_completed,
+                    shell_complete=completed_as(*setting.completions),
                 )
             )
             if setting.option == "log-level":
@@ -114,10 +114,15 @@ def _level_options(group: str, *, has_debug: bool) -> Iterator[click.Option]:
         yield GroupedOption(["-v", f"--{VERBOSE}"], is_flag=True, group=group, help=help_text)
 
 
-def _completed(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem[str]]:
-    """Return what the value of an option may be."""
-    from tickerplant.command_line.values import option_values  # noqa: PLC0415
+def completed_as(*values: str) -> Callable[..., list[CompletionItem[str]]]:
+    """Return what completes a parameter: choices, or one of the words `file` and `dir`."""
 
-    return option_values(ctx.command.name or "", str(param.name), incomplete)
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        del ctx, param
+        if values in {("file",), ("dir",)}:
+            return [CompletionItem(incomplete, type=values[0])]
+        return [CompletionItem(each) for each in values if each.startswith(incomplete)]
+
+    return complete

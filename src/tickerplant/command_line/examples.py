@@ -133,7 +133,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "The weight of a request",
             "tickerplant explain '/fapi/v1/depth?symbol=BTCUSDT&limit=500'",
         ),
-        ("How many connections a list of streams needs", "tickerplant explain @streams.txt"),
+        ("Which names of a file stay silent", "tickerplant explain @streams.txt"),
     ),
     "streams": (
         ("All streams with their speeds", "tickerplant streams"),

@@ -200,6 +200,12 @@ class Setting(Struct, frozen=True):
         return "NUMBER" if "float" in str(self.kind) else "N"
 
     @property
+    def completions(self) -> tuple[str, ...]:
+        """What a shell completes: the choices, or `file` or `dir`."""
+        kinds = {"FILE": ("file",), "FOLDER": ("dir",), "NAME|FILE": ("file",)}
+        return self.choices or kinds.get(self.metavar, ())
+
+    @property
     def is_flag(self) -> bool:
         """Whether it is a switch without a value."""
         return self.kind.__origin__ is bool

@@ -85,6 +85,14 @@ def _listed(markets: Markets, part: str, initial: str) -> set[str]:
     return {each for each in found if each.startswith(initial)}
 
 
+def venue_of_name(name: str) -> Venue:
+    """Return the only venue that has the stream, else the one whose symbols look like its own."""
+    known = [venue for venue in VENUES if resolve(venue, name)]
+    if len(known) == 1:
+        return known[0]
+    return COINM if is_inverse(parse_stream_name(name).symbol) else USDM
+
+
 def is_inverse(symbol: str) -> bool:
     """Return whether a symbol or pair has the form of COIN-M."""
     return _INVERSE.fullmatch(symbol) is not None

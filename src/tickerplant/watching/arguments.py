@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 from tickerplant.config.name_lists import names_in
 from tickerplant.config.settings import ClientSettings
 from tickerplant.errors import ConfigError
-from tickerplant.explain.arguments import venue_of_name
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.streams.spelling import unknown_reason
+from tickerplant.streams.spelling import unknown_reason, venue_of_name
 from tickerplant.venue import VENUES, Venue
 
 MAX_STREAMS = 100_000
