@@ -16,7 +16,7 @@ Public client libraries, pointed at a simulated market by nothing but their base
 
 Each stream a library offers must bring a message, and each market-data method over REST and the WebSocket API an answer.
 Where a library has types, messages and answers must parse into them, without keys that the types do not know.
-A recipe is a program of [Point a client at it](../how-to/point-a-client-at-it.md), as it stands there: it must come to its end, and its order must be refused.
+A recipe is a program of [Use your own client](../how-to/use-your-client.md), as it stands there: it must come to its end, and its order must be refused.
 Nothing may reach another machine, or ask for its name: that would be a failure.
 How to run this, and how to add a library: [Test public clients](../contributing/test-public-clients.md).
 """

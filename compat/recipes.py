@@ -21,7 +21,7 @@ from compat.trial import COINM, USDM, Outcome, Result, Server
 if TYPE_CHECKING:
     from compat.libraries import Program  # whose import needs the server's packages
 
-PAGE = ROOT / "docs" / "how-to" / "point-a-client-at-it.md"
+PAGE = ROOT / "docs" / "how-to" / "use-your-client.md"
 KIND = "recipe"
 REFUSED = "API-key format invalid"
 """What the exchange answers to an order without a key, and the server to every order (-2014)."""

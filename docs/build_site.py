@@ -36,7 +36,8 @@ SECTIONS = {
 FILES = ("assets", "images")
 """Folders that are copied as they are."""
 EXAMPLES = "examples"
-SHOWN = {".py", ".md", ".ipynb"}
+LANGUAGES = {".py": "python", ".mjs": "javascript", ".sh": "bash"}
+SHOWN = {*LANGUAGES, ".md", ".ipynb"}
 """What has a page of the examples, by its end."""
 OUTSIDE = {
     "ARCHITECTURE.md": "contributing/architecture.md",
@@ -96,8 +97,8 @@ class Site:
     def text(self, page: str, source: str) -> str:
         """Return the text of a page, with links that lead to pages."""
         text = (self.root / source).read_text(encoding="utf-8")
-        if source.endswith(".py"):
-            return f"# {source}\n\n```python\n{text}```\n"
+        if language := LANGUAGES.get(posixpath.splitext(source)[1]):
+            return f"# {source}\n\n```{language}\n{text}```\n"
         if source.endswith(".ipynb"):
             return "\n\n".join(map(_cell, json.loads(text)["cells"])) + "\n"
         if not source.endswith(".md"):

@@ -71,7 +71,7 @@ def alerts_page() -> str:
         table(("alert", "severity", "it says"), map(_row, alerts())),
         *("\n\n".join(_section(each)) for each in alerts()),
         see_also=(
-            "[Monitor the server](../how-to/watch-it.md) says how to load the rules; "
+            "[Operate a server](../how-to/operate.md) says how to load the rules; "
             "[Metrics](metrics.md) lists what they are made of."
         ),
     )

@@ -129,17 +129,17 @@ ODD_REQUESTS = (
 """WebSocket API requests with one error each."""
 
 SEE_ALSO = {
-    "Streams": "[Messages](python-messages.md) has the fields of each message; [Explain a URL](../how-to/explain-a-url.md) shows what a name would deliver.",
-    "Queries": "[Watch streams and send requests](../how-to/watch-and-ask.md) sends one; [Errors](errors.md) lists what can go wrong.",
+    "Streams": "[Messages](python-messages.md) has the fields of each message; [Explain a URL](../how-to/watch-and-ask.md#explain-a-url) shows what a name would deliver.",
+    "Queries": "[Watch, ask and explain](../how-to/watch-and-ask.md) sends one; [Errors](errors.md) lists what can go wrong.",
     "Errors": "[Limits](limits.md) are behind 429 and 418; [Close reasons](closing.md) are for connections.",
     "Settings": "[Command line](cli.md) has the same options by command.",
     "Command line": "[Settings](settings.md) has the environment and file name of each option; [Exit statuses](exit-statuses.md).",
-    "Metrics": "[Monitor the server](../how-to/watch-it.md) has a dashboard; [Alerts](alerts.md) says which to watch; [Operations](operations.md) has the pages of the server.",
+    "Metrics": "[Operate a server](../how-to/operate.md) has a dashboard; [Alerts](alerts.md) says which to watch; [Operations](operations.md) has the pages of the server.",
     "Profiles": "[Streams](streams.md) lists the paths in `current`; [Settings](settings.md) has `--profile` and `--routing`.",
     "Levers": "[Operations](operations.md) has the pages of the server; [Faults on demand](faults.md) are what goes wrong between the market and its clients.",
-    "Limits": "[Change limits](../how-to/change-limits.md).",
+    "Limits": "[Change limits](../how-to/inject-faults.md#change-limits).",
     "Close reasons": "[Endings](endings.md) says what the client then does; [Slow consumers](../explanation/slow-consumers.md).",
-    "Tables": "[Export recordings](../how-to/export.md).",
+    "Tables": "[Read a recording](../how-to/read-a-recording.md#parquet).",
     "The manifest": "[Verify a recording](../how-to/verify.md) reads it.",
 }
 """The way on from each page, by its title."""
@@ -239,7 +239,7 @@ def limits_page() -> str:
         "The limits that the server enforces.",
         "Each can be set: `--limit lifetime_ms=60000`, see [settings](settings.md).\n"
         "With `--limits off`, exceeding one is counted and not refused; "
-        "[Change limits](../how-to/change-limits.md) says which still apply.\n"
+        "[Change limits](../how-to/inject-faults.md#change-limits) says which still apply.\n"
         "A clock is connection time or the machine's, which differ in a test server: "
         "[Time](../explanation/time.md#connection-time).\n"
         "How close clients come: [`/plant/v1/limits`](operations.md).",
@@ -931,8 +931,8 @@ def operations_page() -> str:
     return page(
         "Operations",
         "The server's own pages and its control plane, on both ports; "
-        "[Monitor the server](../how-to/watch-it.md), "
-        "[Control a running market](../how-to/control-a-running-market.md).",
+        "[Operate a server](../how-to/operate.md), "
+        "[Control a market](../how-to/control-a-market.md).",
         "With several processes, each serves the same: `/` and `/healthz` are about the process that "
         "answers, and the others are about the plant and all its edges.\n"
         "What they show of an edge is what it last reported: each second, and for metrics and connections "
@@ -949,7 +949,7 @@ def operations_page() -> str:
         f"## Who may use `{PLANT_PATHS}…`",
         "A browser sends the requests of any web page, also to this machine; these checks keep web "
         "pages out.\n"
-        "Market data is open to all, as on the exchange: [pages of any origin](../how-to/point-a-client-at-it.md"
+        "Market data is open to all, as on the exchange: [pages of any origin](../how-to/use-your-client.md"
         "#from-a-web-page) may read it.",
         table(
             ("request", "condition", "otherwise"),
@@ -998,7 +998,7 @@ def operations_page() -> str:
     )
 
 
-OWN_MACHINE = "[the server's machine](../how-to/control-a-running-market.md#who-may-do-this)"
+OWN_MACHINE = "[the server's machine](../how-to/control-a-market.md#who-may-do-this)"
 
 
 def _operations_at(path: str) -> Iterable[str]:
@@ -1087,7 +1087,7 @@ def _about_limits() -> Iterable[str]:
 ABOUT_PATHS: Mapping[str, Callable[[], Iterable[str]]] = {
     "/metrics": lambda: ["[The metrics](metrics.md)."],
     "/plant/v1/clock": lambda: [
-        "How to set it: [control a running market](../how-to/control-a-running-market.md)."
+        "How to set it: [control a market](../how-to/control-a-market.md)."
     ],
     "/plant/v1/connections": lambda: [
         "What the deliveries are: [Serve slow clients](../how-to/slow-clients.md)."
@@ -1111,8 +1111,8 @@ def tables_page() -> str:
     """Return the page of the tables of recordings."""
     return page(
         "Tables",
-        "The tables written by [`tickerplant export`](../how-to/export.md) and returned in "
-        "[Python](../how-to/read-a-recording-in-python.md).",
+        "The tables written by [`tickerplant export`](../how-to/read-a-recording.md#parquet) and returned in "
+        "[Python](../how-to/read-a-recording.md).",
         "Each message is a row; for depth, each level is a row.\n"
         "Rows are in receive order.\n"
         "Data recorded twice, such as `@depth` at two speeds, appears twice; `stream` distinguishes it.",

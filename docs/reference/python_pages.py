@@ -570,7 +570,7 @@ def client_page() -> str:
         "Markets and their streams: of the exchange, of a recording or of a simulation.",
         *_sections(CLIENT),
         see_also="[Write a client](../tutorial/write-a-client.md), "
-        "[Control a replay](../how-to/control-a-replay.md), "
+        "[Replay](../how-to/replay.md), "
         "[Order books](python-books.md), [Fetching](python-fetch.md), [All names](python.md).",
     )
 
@@ -630,7 +630,7 @@ def recordings_page() -> str:
         "Recordings in Python",
         "Recorded messages, order books and tables.",
         *_sections(RECORDINGS),
-        see_also="[Read a recording in Python](../how-to/read-a-recording-in-python.md), "
+        see_also="[Read a recording](../how-to/read-a-recording.md), "
         "[Tables](tables.md) with their columns, [The manifest](manifest.md), "
         "[All names](python.md).",
     )

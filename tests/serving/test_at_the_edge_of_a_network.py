@@ -24,7 +24,7 @@ from loopback import looped_on_sockets
 from programs import PATIENCE_S
 
 pytestmark = pytest.mark.slow("programs are started")
-PROXY_PAGE = Path(__file__).parents[2] / "docs/how-to/run-behind-a-proxy.md"
+PROXY_PAGE = Path(__file__).parents[2] / "docs/how-to/operate.md"
 
 
 def asked(at: str, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:

@@ -43,9 +43,9 @@ def programs_of(page: str) -> list[str]:
 def test_the_tests_in_the_readme_and_in_a_page_pass_as_they_are_written(tmp_path: Path) -> None:
     (short,) = programs_of("README.md")
     assert len(short.splitlines()) == 4, "a test of four lines"
-    shown = [short, *programs_of("docs/how-to/assert-that-nothing-happens.md")]
+    shown = [short, *programs_of("docs/how-to/test-your-client.md")]
     printed = run_suite(tmp_path, "\n".join(shown))
-    assert outcome(printed) == {"passed": 3}, printed
+    assert outcome(printed) == {"passed": 4}, printed
     assert "Warning" not in printed, "no thread of the programs ends with an exception"
     wait_until_none_runs_in(tmp_path)
 
