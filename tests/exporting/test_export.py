@@ -257,7 +257,9 @@ def test_labels_of_a_part_are_those_in_it(tape: Path, tmp_path: Path) -> None:
 def test_the_page_says_how_parquet_becomes_csv(
     tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs/how-to/read-a-recording.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/how-to/read-a-recording.md").read_text(
+        encoding="utf-8"
+    )
     (line,) = re.findall(r'^duckdb -c "(copy .*)"$', page, re.MULTILINE)
     assert run(tmp_path / "lake", tape / "usdm", tables="trades") == 0
     monkeypatch.chdir(tmp_path)
