@@ -138,7 +138,7 @@ SEE_ALSO = {
     "Profiles": "[Streams](streams.md) lists the paths in `current`; [Settings](settings.md) has `--profile` and `--routing`.",
     "Levers": "[Operations](operations.md) has the pages of the server; [Faults on demand](faults.md) are what goes wrong between the market and its clients.",
     "Limits": "[Change limits](../how-to/inject-faults.md#change-limits).",
-    "Close reasons": "[Endings](endings.md) says what the client then does; [Slow consumers](../explanation/slow-consumers.md).",
+    "Close reasons": "[Endings](endings.md) says what the client then does; [Slow clients](../explanation/slow-clients.md).",
     "Tables": "[Read a recording](../how-to/read-a-recording.md#parquet).",
     "The manifest": "[Verify a recording](../how-to/verify.md) reads it.",
 }
@@ -159,7 +159,7 @@ def streams_page() -> str:
         "A part in angle brackets with alternatives stands for one of them.\n"
         "Any other name is acknowledged and stays silent, as on the exchange.\n"
         "What a stream becomes for a client that is behind and asked for `delivery=latest`: "
-        "[Serve slow clients](../how-to/slow-clients.md).",
+        "[Slow clients](../explanation/slow-clients.md).",
         *(
             f"## `{stream.pattern.text}`\n\n{stream.doc}\n\n{table(('', ''), _about(stream))}"
             for stream in CATALOGUE
@@ -1090,7 +1090,7 @@ ABOUT_PATHS: Mapping[str, Callable[[], Iterable[str]]] = {
         "How to set it: [control a market](../how-to/control-a-market.md)."
     ],
     "/plant/v1/connections": lambda: [
-        "What the deliveries are: [Serve slow clients](../how-to/slow-clients.md)."
+        "What the deliveries are: [Slow clients](../explanation/slow-clients.md)."
     ],
     "/plant/v1/faults": lambda: ["What they do: [Faults on demand](faults.md)."],
     "/plant/v1/limits": _about_limits,

@@ -1,9 +1,8 @@
-"""An edge behind a leaf node of NATS, set up as `docs/explanation/scaling.md` says."""
+"""An edge behind a leaf node of NATS."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,14 @@ from tickerplant.cluster.connection import BusConnection, BusSettings
 from tickerplant.cluster.memory import BusMemory
 from tickerplant.logs import Complaints
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "scaling.md"
-SETTINGS = re.compile(r"^```text\n# (.+)\n((?:.+\n)+)```$", re.MULTILINE)
+CLUSTER = """
+jetstream { domain: "market", max_memory_store: 1GB }
+leafnodes { port: 7422 }
+"""
+LEAF = """
+leafnodes { remotes: [ { url: "nats-leaf://cluster.example:7422" } ] }
+mappings { "$JS.API.>": "$JS.market.API.>" }
+"""
 
 
 @pytest.mark.sockets
@@ -25,11 +30,10 @@ SETTINGS = re.compile(r"^```text\n# (.+)\n((?:.+\n)+)```$", re.MULTILINE)
 def test_an_edge_behind_a_leaf_node_hears_the_plant_and_reaches_the_memory_of_the_bus(
     tmp_path: Path,
 ) -> None:
-    (_, cluster), (_, leaf) = SETTINGS.findall(PAGE.read_text(encoding="utf-8"))
     port = free_port()
-    cluster = cluster.replace("port: 7422", f'host: "127.0.0.1", port: {port}')
+    cluster = CLUSTER.replace("port: 7422", f'host: "127.0.0.1", port: {port}')
     cluster = cluster.replace("jetstream {", f'jetstream {{ store_dir: "{tmp_path}/js",')
-    leaf = leaf.replace("cluster.example:7422", f"127.0.0.1:{port}")
+    leaf = LEAF.replace("cluster.example:7422", f"127.0.0.1:{port}")
     with processes(tmp_path) as programs:
         ports = free_port(), free_port()
         for number, settings in zip(ports, (cluster, leaf), strict=True):
