@@ -824,8 +824,7 @@ def manifest_page() -> str:
         "Lines are only ever added.\n"
         "Each has a `kind` and `time_ns`, when it was written, ns since the epoch by the clock of "
         "the recorder.\n"
-        f"Each but the first has `prev`, the first {manifest.DIGITS} hexadecimal digits of the SHA-256 "
-        f"of the line before it, without its end; what the last line is stands in `{manifest.TAIL}`.\n"
+        f"How many there are, and the SHA-256 of all of them, stands in `{manifest.TAIL}`.\n"
         "A key whose value is the default (empty, 0 or none) may be missing, and who meets a `kind` "
         "that is not listed here passes the line over.",
         *(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from blocks import packed_lines
+from blocks import packed_lines, write_manifest
 from stage import listen, sent_to
 
 from tickerplant.envelope import prefix_of
@@ -16,10 +16,8 @@ from tickerplant.profile import CURRENT
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest_entries import (
     FORMAT,
-    MANIFEST,
     RecordingStarted,
     RunStarted,
-    encode_entry,
 )
 from tickerplant.recording.segments import segment_name
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -86,7 +84,7 @@ def recording(folder: Path, *segments: Sequence[Line], venue: str = "usdm") -> s
             software="a test",
         ),
     )
-    (folder / MANIFEST).write_bytes(b"".join(encode_entry(each) + b"\n" for each in begun))
+    write_manifest(folder, begun)
     for number, lines in enumerate(segments, 1):
         blocks = (packed_lines(list(lines[at : at + 100])) for at in range(0, len(lines), 100))
         path = folder / segment_name(number, "20260225T061500Z")

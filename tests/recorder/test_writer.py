@@ -5,7 +5,7 @@ from threading import Event, current_thread, main_thread
 
 import pytest
 import zstandard
-from blocks import packed_lines
+from blocks import packed_lines, write_tail
 from msgspec import Raw
 from written import (
     MS,
@@ -13,7 +13,6 @@ from written import (
     Clock,
     add,
     check_against_file,
-    forget_the_end,
     manifest,
     numbers,
     of_kind,
@@ -118,7 +117,7 @@ def test_the_manifest_describes_a_run_from_start_to_end(tmp_path: Path) -> None:
     ]
     begun, run = entries[0], entries[1]
     assert isinstance(begun, RecordingStarted)
-    assert (begun.venue, begun.format) == ("usdm", 1)
+    assert (begun.venue, begun.format) == ("usdm", 2)
     assert begun.software.startswith("tickerplant ")
     assert isinstance(run, RunStarted)
     assert (run.run, run.streams) == (1, ("btcusdt@trade",))
@@ -299,9 +298,9 @@ def test_a_recording_of_another_venue_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recording_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    begun = RecordingStarted(time_ns=START_NS, format=2, venue="usdm", software="later")
+    begun = RecordingStarted(time_ns=START_NS, format=3, venue="usdm", software="later")
     (tmp_path / MANIFEST).write_bytes(encode_entry(begun) + b"\n")
-    assert "written in format 2, and this program reads up to 1" in refusal(tmp_path)
+    assert "written in format 3, and this program reads up to 2" in refusal(tmp_path)
 
 
 @pytest.mark.heavy
@@ -423,7 +422,7 @@ def torn(folder: Path, *blocks: bytes) -> Path:
     recording.close("done")
     path = folder / MANIFEST
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
-    forget_the_end(folder)
+    write_tail(folder)
     segment = folder / segment_name(1, "20261121T044834Z")
     segment.write_bytes(b"".join(blocks))
     return segment

@@ -11,9 +11,10 @@ from pathlib import Path
 from time import sleep
 
 import pytest
+from blocks import write_tail
 from hypothesis import given
 from hypothesis import strategies as st
-from written import START_NS, Clock, check_against_file, forget_the_end, numbers, writer
+from written import START_NS, Clock, check_against_file, numbers, writer
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.block import walk
@@ -115,7 +116,7 @@ class Model:
         text = path.read_bytes()
         begins = text.rindex(b"\n", 0, len(text) - 1) + 1
         path.write_bytes(text[: data.draw(st.integers(begins, len(text) - 1), "manifest cut at")])
-        forget_the_end(self.folder)
+        write_tail(self.folder)
 
     def crash_in_segment(self, data: st.DataObject) -> None:
         """Remove the last entry from the manifest, and truncate the last segment anywhere."""
@@ -130,7 +131,7 @@ class Model:
         ):
             return self.crash_in_manifest(data)
         path.write_bytes(b"".join(lines[:last]))
-        forget_the_end(self.folder)
+        write_tail(self.folder)
         segment = segment_paths(str(self.folder))[-1]
         with segment.open("rb") as file:
             found = list(walk(file))

@@ -12,12 +12,11 @@ from threading import Event
 from typing import TypeVar
 
 import zstandard
-from msgspec import structs
 
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.line import Damage, Line
-from tickerplant.recording.manifest import TAIL, Manifest, Tail, digest_of
-from tickerplant.recording.manifest_entries import MANIFEST, Entry, SegmentSealed
+from tickerplant.recording.manifest import Manifest
+from tickerplant.recording.manifest_entries import Entry, SegmentSealed
 from tickerplant.recording.segments import Segments
 from tickerplant.venue import USDM, Venue
 
@@ -63,17 +62,7 @@ def manifest(folder: Path) -> Manifest:
     flaws: list[Damage] = []
     found = Segments(str(folder), flaws.append).manifest()
     assert found is not None, flaws
-    found.entries = [structs.replace(each, prev="") for each in found.entries]
     return found
-
-
-def forget_the_end(folder: Path) -> None:
-    """Leave the manifest as a crash does: anything after its present end was not synced."""
-    text = (folder / MANIFEST).read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    lines = whole.splitlines()
-    last = digest_of(lines[-1]) if lines else ""
-    (folder / TAIL).write_bytes(Tail(len(lines), len(whole), last).text())
 
 
 def of_kind(folder: Path, *kinds: type[EntryT]) -> list[EntryT]:

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import pytest
 import zstandard
-from blocks import packed_lines
+from blocks import packed_lines, write_tail
 
 from tickerplant.errors import RecordingError
 from tickerplant.recording.block import (
@@ -193,6 +193,7 @@ BEGUN = RecordingStarted(time_ns=START_NS, format=FORMAT, venue="usdm", software
 
 def test_a_manifest_of_bad_lines_is_not_read_further(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(encode_entry(BEGUN) + b"\n" * MIB)
+    write_tail(tmp_path)
     reports: list[Damage] = []
     assert read_manifest(str(tmp_path), reports.append).entries == [BEGUN]
     assert len(reports) == MAX_BAD_ENTRIES + 1

@@ -8,7 +8,7 @@ from zlib import crc32
 
 import pytest
 import zstandard
-from blocks import packed_lines
+from blocks import packed_lines, write_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -58,7 +58,7 @@ def blocks(lines: list[Line], size: int = 10) -> list[bytes]:
 
 def recording(folder: Path, *segments: list[bytes]) -> str:
     folder.mkdir(exist_ok=True)
-    (folder / MANIFEST).write_bytes(encode_entry(BEGUN) + b"\n")
+    write_manifest(folder, [BEGUN])
     for number, each in enumerate(segments, 1):
         (folder / segment_name(number, "20261121T181900Z")).write_bytes(b"".join(each))
     return str(folder)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 import pytest
-from blocks import packed_lines
+from blocks import packed_lines, write_manifest
 from played import Replay
 from stage import BTCUSD_PERP, BTCUSDT, ETHUSDT, open_plant
 
@@ -27,7 +27,6 @@ from tickerplant.recording.manifest_entries import (
     RunStarted,
     SegmentSealed,
     SnapshotRecorded,
-    encode_entry,
 )
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_name
@@ -129,7 +128,7 @@ def written(
             streams=dict.fromkeys(STREAMS, 1) if counts is None else counts,
         ),
     ]
-    (folder / MANIFEST).write_bytes(b"".join(encode_entry(each) + b"\n" for each in entries))
+    write_manifest(folder, entries)
     return folder
 
 

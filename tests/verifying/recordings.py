@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
-from blocks import packed_lines
+from blocks import packed_lines, write_manifest
 
 from tickerplant.frames import payloads
 from tickerplant.plant import Plant
@@ -16,11 +16,9 @@ from tickerplant.queries import find_path
 from tickerplant.recording.line import Line
 from tickerplant.recording.manifest_entries import (
     FORMAT,
-    MANIFEST,
     Entry,
     RecordingStarted,
     SegmentSealed,
-    encode_entry,
 )
 from tickerplant.recording.segments import segment_name, segment_paths
 from tickerplant.simulation.exchange import SimulatedExchange
@@ -151,10 +149,6 @@ def folder(
     begun = RecordingStarted(time_ns=began_ns, format=FORMAT, venue="usdm", software="a test")
     write_manifest(path, [begun, *entries, *sealed])
     return str(path)
-
-
-def write_manifest(path: Path, entries: Iterable[Entry]) -> None:
-    (path / MANIFEST).write_bytes(b"".join(encode_entry(entry) + b"\n" for entry in entries))
 
 
 def segments_of(path: str) -> list[Path]:

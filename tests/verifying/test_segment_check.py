@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from blocks import chain_manifest
+from blocks import packed_lines, write_manifest, write_tail
+from goldens import GOLDENS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import json
@@ -16,9 +18,12 @@ from recordings import VENUE_STREAMS, folder, tape
 
 from tickerplant.cli import main
 from tickerplant.config.settings import VerifySettings
+from tickerplant.recorder.writer import RecordingWriter
 from tickerplant.recording.line import Line
-from tickerplant.recording.manifest import MISSING_BEFORE, NOT_CHAINED, TAIL
+from tickerplant.recording.manifest import TAIL, read_manifest
+from tickerplant.recording.manifest_chain import MISSING_BEFORE, NOT_CHAINED
 from tickerplant.recording.manifest_entries import (
+    FORMAT,
     MANIFEST,
     Connected,
     Disconnected,
@@ -53,10 +58,16 @@ def recorded(path: Path, market: list[Line]) -> Path:
         ],
     )
     ended = RunEnded(time_ns=ended_ns, reason="interrupted")
-    with (path / MANIFEST).open("ab") as file:
-        file.write(encode_entry(ended) + b"\n")
-    chain_manifest(path)
+    write_manifest(path, [*read_manifest(name).entries, ended])
     return Path(name)
+
+
+def of_format(number: int, path: Path, market: list[Line]) -> Path:
+    """A recording of seven lines, as recorders write or wrote it."""
+    if number == FORMAT:
+        return recorded(path, market[:60])
+    shutil.copytree(GOLDENS / "recordings" / f"format-{number}", path)
+    return path
 
 
 @pytest.fixture
@@ -80,23 +91,29 @@ def write(path: Path, lines: list[bytes]) -> None:
     (path / MANIFEST).write_bytes(b"".join(lines))
 
 
-def test_an_unchanged_recording_is_complete(path: Path) -> None:
-    found = walked(path)
-    assert found.is_complete
-    assert found.remarks == []
+@pytest.mark.parametrize("number", [1, FORMAT])
+def test_an_unchanged_recording_is_complete(
+    number: int, market: list[Line], tmp_path: Path
+) -> None:
+    found = walked(of_format(number, tmp_path / "r", market))
+    assert (found.is_complete, found.remarks, found.segments, found.messages) == (True, [], 3, 60)
 
 
 @pytest.mark.heavy
-def test_any_line_that_is_missing_shows_at_its_place(market: list[Line], tmp_path: Path) -> None:
-    path = recorded(tmp_path / "r", market[:60])
+@pytest.mark.parametrize("number", [1, FORMAT])
+def test_any_line_that_is_missing_is_noticed(
+    number: int, market: list[Line], tmp_path: Path
+) -> None:
+    path = of_format(number, tmp_path / "r", market)
     lines = lines_of(path)
     for first, last in itertools.combinations(range(len(lines) + 1), 2):
         write(path, lines[:first] + lines[last:])
         found = walked(path)
         assert not found.is_complete, f"lines {first + 1} to {last} are missing"
         damage = [damage for damage in found.first_damage if damage.path == str(path / MANIFEST)]
-        place = 1 if first == 0 else first + 1
-        assert place in {damage.line for damage in damage}, damage
+        assert damage
+        if number == 1:
+            assert first + 1 in {damage.line for damage in damage}, "at its place"
 
 
 def test_the_last_lines_are_said_to_be_missing(path: Path) -> None:
@@ -105,17 +122,29 @@ def test_the_last_lines_are_said_to_be_missing(path: Path) -> None:
     assert reasons(path) == [f"1 line is missing before here, by {TAIL}"]
     write(path, lines[:-2])
     assert f"2 lines are missing before here, by {TAIL}" in reasons(path)
+
+
+@pytest.mark.parametrize("number", [1, FORMAT])
+@pytest.mark.parametrize("tail", [None, b"", b"{}", b"[]", b'{"lines":"x"}'])
+def test_a_tail_that_is_missing_or_damaged_is_noticed(
+    tail: bytes | None, number: int, market: list[Line], tmp_path: Path
+) -> None:
+    path = of_format(number, tmp_path / "r", market)
     (path / TAIL).unlink()
-    assert f"{path / TAIL}" in [damage.path for damage in walked(path).first_damage]
+    if tail is not None:
+        (path / TAIL).write_bytes(tail)
+    paths = [damage.path for damage in walked(path).first_damage]
+    assert paths == ([] if (tail, number) == (b"{}", 1) else [f"{path / TAIL}"])
 
 
 @pytest.mark.heavy
 @settings(max_examples=20)
 @given(st.data())
+@pytest.mark.parametrize("number", [1, FORMAT])
 def test_any_change_of_a_manifest_shows(
-    market: list[Line], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    number: int, market: list[Line], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    path = recorded(tmp_path_factory.mktemp("changed") / "r", market[:60])
+    path = of_format(number, tmp_path_factory.mktemp("changed") / "r", market)
     before = lines_of(path)
     lines = list(before)
     at = st.integers(0, len(lines) - 1)
@@ -142,21 +171,67 @@ def test_any_change_of_a_manifest_shows(
     assert walked(path).is_complete == (lines == before)
 
 
-def test_lines_of_an_earlier_version_are_read_and_said_to_prove_nothing(
-    market: list[Line], tmp_path: Path
-) -> None:
-    name = folder(tmp_path / "r", [market[:100], market[100:]])
-    found = walked(Path(name))
+def test_lines_without_digests_are_read_and_said_to_prove_nothing(path: Path) -> None:
+    (path / TAIL).unlink()
+    lines = lines_of(path)
+    write(path, [lines[0].replace(b'"format":2', b'"format":1'), *lines[1:]])
+    found = walked(path)
     assert found.is_complete
     [remark] = found.remarks
-    assert remark.startswith("lines 1 to 3 of the manifest were written by an earlier version")
+    assert remark.startswith("lines 1 to 7 of the manifest have no digest")
 
 
-def test_a_line_without_the_one_before_is_odd_among_others(path: Path) -> None:
+def test_a_line_without_a_digest_is_odd_among_others(market: list[Line], tmp_path: Path) -> None:
+    path = of_format(1, tmp_path / "r", market)
     odd = encode_entry(Disconnected(time_ns=1, streams=(), reason="")) + b"\n"
-    write(path, [*lines_of(path), odd])
+    lines = lines_of(path)
+    write(path, [*lines, odd])
     assert reasons(path) == [NOT_CHAINED]
-    assert MISSING_BEFORE not in reasons(path)
+    write(path, [*lines[:4], odd, *lines[4:]])
+    assert reasons(path) == [NOT_CHAINED, MISSING_BEFORE]
+
+
+@pytest.mark.parametrize("number", [1, FORMAT])
+@pytest.mark.parametrize("change", ["", "lost", "changed", "added", "tail"])
+def test_what_was_wrong_with_a_manifest_stays_known_when_a_recorder_continues(
+    change: str, number: int, market: list[Line], tmp_path: Path
+) -> None:
+    path = of_format(number, tmp_path / "r", market)
+    lines = lines_of(path)
+    if change == "tail":
+        (path / TAIL).unlink()
+    elif change:
+        odd = {"lost": b"", "changed": lines[2].replace(b"true", b"false") + b" "}
+        write(path, [*lines[:2], odd.get(change, lines[2] + lines[2]), *lines[3:]])
+    before = reasons(path)
+    for _ in range(2):
+        RecordingWriter(str(path), venue=USDM, url="", profile="", streams=()).close("done")
+    found = walked(path)
+    known = [
+        each.reason for each in found.first_damage if "found the manifest damaged" in each.reason
+    ]
+    assert len(known) == bool(change)
+    assert all(each.endswith(before[0]) for each in known)
+    assert bool(found.damage) == bool(change)
+
+
+@pytest.mark.parametrize("change", ["removed", "last", "swapped", "twice", "added"])
+def test_a_segment_that_is_not_where_it_was_is_noticed(change: str, path: Path) -> None:
+    one, other, last = segment_paths(str(path))
+    if change in {"removed", "last"}:
+        gone = other if change == "removed" else last
+        gone.unlink()
+        write(path, [line for line in lines_of(path) if gone.name.encode() not in line])
+    elif change == "swapped":
+        text = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(text)
+    elif change == "twice":
+        other.write_bytes(other.read_bytes() * 2)
+    else:
+        (path / "000004-20260301T000009Z.zst").write_bytes(packed_lines([(2 * 10**18, b"{}")]))
+    assert not walked(path).is_complete
+    assert walked(path).damage
 
 
 def copied(path: Path, name: str) -> Path:
@@ -192,7 +267,7 @@ def test_a_copy_of_a_segment_is_noticed(path: Path, name: str) -> None:
 def test_part_of_a_copy_is_noticed_also_if_the_recorder_was_killed(path: Path) -> None:
     lines = lines_of(path)
     write(path, lines[:-1])
-    chain_manifest(path)
+    write_tail(path)
     copy = copied(path, "000004-20260301T000001Z.zst")
     assert walked(path).is_complete is False
     text = copy.read_bytes()
@@ -220,7 +295,7 @@ def test_a_path_outside_the_folder_is_not_read(path: Path, market: list[Line]) -
     segment_paths(str(path))[1].rename(outside)
     text = (path / MANIFEST).read_bytes()
     (path / MANIFEST).write_bytes(text.replace(b'"000002', b'"../000002'))
-    chain_manifest(path)
+    write_tail(path, ended=True)
     found = walked(path)
     assert not found.is_complete
     assert found.messages < len(market)

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from blocks import write_manifest
 from programs import PATIENCE_S, open_terminal, wait_open
-from recordings import folder, line_file, tape, write_manifest
+from recordings import folder, line_file, tape
 
 from tickerplant.cli import main
 from tickerplant.recording.line import Line

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import time
 from errno import ENOENT
 from pathlib import Path
 
-from msgspec import structs
-
 from tickerplant.errors import RecordingError
 from tickerplant.own_folder import OwnFolder
-from tickerplant.recording.manifest import TAIL, Tail, digest_of
-from tickerplant.recording.manifest_entries import MANIFEST, Entry, encode_entry
+from tickerplant.recording.manifest import MAX_BYTES, TAIL, Tail
+from tickerplant.recording.manifest_entries import MANIFEST, Entry, RunEnded, encode_entry
+from tickerplant.regular_files import read_regular
 
 READER_LOCK_S = 0.2
 """A reader holds the lock of the manifest for an instant, to see whether a recorder runs; a lock that
@@ -114,8 +114,8 @@ class AppendFile:
 class ManifestFile(AppendFile):
     """The manifest of a folder; created if it is missing, and locked until it is closed.
 
-    Each line contains the digest of the line before it, and a file next to the manifest contains
-    the last line that is certainly on disk (`recording/manifest.py`).
+    A file next to the manifest contains the number and the digest of the lines that are certainly on
+    disk (`recording/manifest.py`).
 
     Raises:
         OSError: The file cannot be opened or created.
@@ -128,8 +128,9 @@ class ManifestFile(AppendFile):
         """Whether all lines survive if the machine stops."""
         self._tail: AppendFile | None = None
         self._lines = 0
-        self._last = ""
-        """The digest of the last line."""
+        self._sum = hashlib.sha256()
+        """Of all lines."""
+        self._is_ended = False
         if not self._is_locked():
             time.sleep(READER_LOCK_S)
             if not self._is_locked():
@@ -150,10 +151,11 @@ class ManifestFile(AppendFile):
             OSError: The line could not be written.
         """
         # Contracts are kept as they came, possibly with line breaks.
-        line = encode_entry(structs.replace(entry, prev=self._last)).replace(b"\n", b" ")
-        self.append(line + b"\n")
-        self._last = digest_of(line)
+        line = encode_entry(entry).replace(b"\n", b" ") + b"\n"
+        self.append(line)
+        self._sum.update(line)
         self._lines += 1
+        self._is_ended = isinstance(entry, RunEnded)
         self.is_synced = False
 
     def sync(self) -> None:
@@ -167,16 +169,19 @@ class ManifestFile(AppendFile):
             self._write_tail()
             self.is_synced = True
 
-    def begin(self, tail: Tail) -> None:
-        """Continue the chain of lines after `tail`.
+    def begin(self, *, is_damaged: bool) -> None:
+        """Continue after the lines that are there; a tail that shows damage stays until the next sync.
 
         Raises:
-            OSError: The file that contains the tail cannot be written.
+            OSError: The manifest cannot be read, or its tail cannot be written.
         """
-        self._lines, self._last = tail.lines, tail.last
+        text = read_regular(self.path, MAX_BYTES)
+        self._lines = text.count(b"\n")
+        self._sum.update(text)
         self._tail = AppendFile(self.path.with_name(TAIL), os.O_RDWR | os.O_CREAT)
-        self._write_tail()
-        self._tail.sync()
+        if not is_damaged:
+            self._write_tail()
+            self._tail.sync()
 
     def close(self) -> None:
         """Close the manifest and the file that contains its tail."""
@@ -187,7 +192,9 @@ class ManifestFile(AppendFile):
     def _write_tail(self) -> None:
         """Overwrite the tail file with the end of the manifest."""
         if self._tail is not None:
-            self._tail.overwrite(Tail(self._lines, self.size_bytes, self._last).text())
+            digest = self._sum.hexdigest()
+            tail = Tail(self._lines, self.size_bytes, digest, ended=self._is_ended)
+            self._tail.overwrite(tail.text())
 
 
 def sync_folder(folder: Path) -> None:

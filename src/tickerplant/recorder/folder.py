@@ -18,10 +18,11 @@ from tickerplant.recorder.append_file import ManifestFile, sync_folder
 from tickerplant.recorder.segment_file import RepairedSegment
 from tickerplant.recording.block import HEAD_BYTES, is_block
 from tickerplant.recording.line import Damage
-from tickerplant.recording.manifest import MAX_BYTES, TAIL, Manifest, Tail, read_manifest, read_tail
+from tickerplant.recording.manifest import MAX_BYTES, TAIL, Manifest, read_manifest, read_tail
 from tickerplant.recording.manifest_entries import (
     FORMAT,
     MANIFEST,
+    ManifestDamaged,
     RecordingStarted,
     RunEnded,
     RunOutage,
@@ -142,8 +143,13 @@ def _opened(
 ) -> Folder:
     repairs: list[str] = []
     manifest = _manifest(path, manifest_file, repairs)
+    flaw = manifest.flaw if manifest is not None else _lost(path)
+    if manifest is not None and manifest.venue != venue.name:
+        theirs = _TITLES.get(manifest.venue, manifest.venue)
+        reason = f"is a recording of {theirs}, not of {venue.title}; choose another folder"
+        raise RecordingError(str(path), reason)
+    manifest_file.begin(is_damaged=bool(flaw))
     if manifest is None:
-        manifest_file.begin(_last_tail(path))
         begun = RecordingStarted(
             time_ns=time_ns, format=FORMAT, venue=venue.name, software=software
         )
@@ -154,12 +160,8 @@ def _opened(
             entries=[begun],
             size_bytes=manifest_file.size_bytes,
         )
-    elif manifest.venue != venue.name:
-        theirs = _TITLES.get(manifest.venue, manifest.venue)
-        reason = f"is a recording of {theirs}, not of {venue.title}; choose another folder"
-        raise RecordingError(str(path), reason)
-    else:
-        manifest_file.begin(manifest.tail)
+    if flaw:
+        manifest_file.add(ManifestDamaged(time_ns=time_ns, reason=flaw))
     last_ns = _seal_segments(path, manifest_file, manifest, time_ns, repairs)
     if last_ns - time_ns >= NOTABLE_NS:
         behind_s = (last_ns - time_ns) / NS_PER_S
@@ -201,13 +203,14 @@ def _manifest(path: Path, manifest_file: ManifestFile, repairs: list[str]) -> Ma
     return manifest
 
 
-def _last_tail(path: Path) -> Tail:
-    """Return the tail that a new manifest continues: that of a lost one, if there is any."""
+def _lost(path: Path) -> str:
+    """Return the flaw of a manifest that has no lines: whether it had any."""
     try:
-        lost = read_tail(path) or Tail()
+        tail = read_tail(path)
+        is_lost = tail is not None and tail.lines > 0
     except (OSError, ValueError):
-        lost = Tail()
-    return Tail(last=lost.last)
+        is_lost = True
+    return "it was missing" if is_lost or segment_paths(str(path)) else ""
 
 
 def _truncate(manifest_file: ManifestFile, size_bytes: int, repairs: list[str]) -> None:

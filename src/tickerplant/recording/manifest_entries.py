@@ -15,8 +15,9 @@ from msgspec import Meta, Raw, Struct
 
 MANIFEST = "manifest.jsonl"
 """The name of the manifest in the folder of a recording."""
-FORMAT = 1
-"""The version of manifest, segments and blocks that is written here."""
+FORMAT = 2
+"""The version of manifest, segments and blocks that is written here.  In format 1, each line of a
+manifest had a digest of the line before it (`manifest_chain.py`)."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A count or time as recorders write them; a line with any other is damaged."""
@@ -27,9 +28,6 @@ class Entry(Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=T
 
     time_ns: Count
     """When it was written, ns since the epoch, by the clock of the recorder."""
-    prev: str = ""
-    """The first 16 hexadecimal digits of the SHA-256 of the line before it, without its end; empty
-    in the first line, and in those of versions that did not write it."""
 
 
 class RecordingStarted(Entry, frozen=True, kw_only=True, tag="recording"):
@@ -56,6 +54,13 @@ class RunStarted(Entry, frozen=True, kw_only=True, tag="run"):
     """The streams that it subscribes to."""
     software: str
     """The program that records."""
+
+
+class ManifestDamaged(Entry, frozen=True, kw_only=True, tag="damaged"):
+    """A recorder that continues the recording found the manifest not as it was written."""
+
+    reason: str
+    """What was wrong with it."""
 
 
 class ProfileReported(Entry, frozen=True, kw_only=True, tag="profile"):
@@ -232,6 +237,7 @@ class RunOutage(Entry, frozen=True, kw_only=True, tag="hole"):
 AnyEntry: TypeAlias = (
     RecordingStarted
     | RunStarted
+    | ManifestDamaged
     | ProfileReported
     | InstrumentsListed
     | Connected
@@ -260,7 +266,6 @@ _decode_entry: Callable[[bytes], AnyEntry] = msgspec.json.Decoder(AnyEntry).deco
 
 class _Header(Struct):
     kind: str = ""
-    prev: str = ""
 
 
 def read_entry(line: bytes) -> AnyEntry | None:
@@ -270,27 +275,12 @@ def read_entry(line: bytes) -> AnyEntry | None:
         ValueError: It is not a line of a manifest.
     """
     try:
-        return _decode_entry(line)
-    except msgspec.ValidationError:
-        kind = _header(line).kind
-        if not kind or kind in KINDS:
-            raise
-        return None
-    except RecursionError:
-        raise ValueError(NESTED) from None
-
-
-def prev_of(line: bytes) -> str:
-    """Return the digest in a line of any kind; empty if it has none.
-
-    Raises:
-        ValueError: It is not a line of a manifest.
-    """
-    return _header(line).prev
-
-
-def _header(line: bytes) -> _Header:
-    try:
-        return msgspec.json.decode(line, type=_Header)
+        try:
+            return _decode_entry(line)
+        except msgspec.ValidationError:
+            kind = msgspec.json.decode(line, type=_Header).kind
+            if not kind or kind in KINDS:
+                raise
+            return None
     except RecursionError:
         raise ValueError(NESTED) from None

@@ -184,8 +184,8 @@ class Walk:
             self.found.venue, self.found.runs = manifest.venue, len(manifest.runs)
             if manifest.unproven_lines:
                 self.found.remarks.append(
-                    f"lines 1 to {manifest.unproven_lines} of the manifest were written by an "
-                    "earlier version: nothing shows whether one of them is missing"
+                    f"lines 1 to {manifest.unproven_lines} of the manifest have no digest: nothing "
+                    "shows whether one of them is missing"
                 )
             self._is_empty = not (manifest.sealed or self.found.segments)
 
