@@ -90,7 +90,7 @@ bench: $(TOOLS) ## Measure, with ratios to a plain baseline of the same run
 compat: $(INSTALLED) ## Run public client libraries against the server (ARGS=ccxt_pro for one)
 	@UV=$(UV) $(BIN)/python -m compat $(ARGS)
 
-docs: $(TOOLS) ## Write the reference pages and pictures from the program
+docs: $(TOOLS) ## Write the tables and pictures of the pages from the program
 	$(BIN)/python docs/reference/generate.py
 	$(BIN)/python docs/images/watch.py
 	$(BIN)/python docs/images/scenarios.py

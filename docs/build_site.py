@@ -1,9 +1,10 @@
 """Builds the site from the pages of this folder; any problem in them ends it with exit status 1.
 
 The pages are copied to a folder of their own first, so that they need nothing of the tool that
-builds the site.  Two things are done to the copy.  The index page of each section is the one home
-of its order: the links in it, under their headings, become the navigation.  And links to files
-outside this folder are pointed to pages that are made from these files.
+builds the site.  Three things are done to the copy.  The index page of each section is the one home
+of its order: the links in it, under their headings, become the navigation.  Links to files outside
+this folder are pointed to pages that are made from these files.  And the pages of
+`reference/site_pages.py` are added, where `<!-- site: NAME, … -->` stands in a page of the reference.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parent / "reference"))
+from site_pages import PAGES as SITE_PAGES  # its folder has to be known first
+
 FOLDER = "docs"
 CONFIG = "mkdocs.yml"
 PAGES, BUILT = "pages", "site"
@@ -33,6 +37,8 @@ SECTIONS = {
     "Contributing": "contributing",
 }
 """The tabs of the site and their folders."""
+REFERENCE = "reference"
+SOURCE = "src"
 FILES = ("assets", "images")
 """Folders that are copied as they are."""
 EXAMPLES = "examples"
@@ -51,6 +57,7 @@ _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 _ENTRY = re.compile(
     r"^(?:[-|] *\[(?P<title>.*?)\]\((?P<target>[^)#\s]+)\)|## (?P<heading>.+))", re.MULTILINE
 )
+_ADDED = re.compile(r"^<!-- site: (.+) -->$", re.MULTILINE)
 _NEEDS = re.compile(r"^```(\w+) needs=\S+$", re.MULTILINE)
 _LAST_HEADING = "See also"
 
@@ -87,6 +94,11 @@ class Site:
         for page, source in self.sources().items():
             (pages / page).parent.mkdir(parents=True, exist_ok=True)
             (pages / page).write_text(self.text(page, source), encoding="utf-8")
+        for name, (_, make) in SITE_PAGES.items():
+            added = pages / REFERENCE / f"{name}.md"
+            added.parent.mkdir(exist_ok=True)
+            added.write_text(make(), encoding="utf-8")
+        (folder / SOURCE).symlink_to(self.root / SOURCE)
         for name in FILES:
             if (self.root / FOLDER / name).is_dir():
                 shutil.copytree(self.root / FOLDER / name, pages / name)
@@ -96,7 +108,7 @@ class Site:
 
     def text(self, page: str, source: str) -> str:
         """Return the text of a page, with links that lead to pages."""
-        text = (self.root / source).read_text(encoding="utf-8")
+        text = self.read(source)
         if language := LANGUAGES.get(posixpath.splitext(source)[1]):
             return f"# {source}\n\n```{language}\n{text}```\n"
         if source.endswith(".ipynb"):
@@ -112,6 +124,10 @@ class Site:
 
         return _NEEDS.sub(r"```\1", _LINK.sub(moved, text))
 
+    def read(self, source: str) -> str:
+        """Return the text of a file, with links to the pages that are added to the site."""
+        return _ADDED.sub(_links, (self.root / source).read_text(encoding="utf-8"))
+
     def page_of(self, path: str) -> str | None:
         """Return the page of a file or folder of the repository, None if it has none."""
         path = posixpath.normpath(path)
@@ -124,7 +140,7 @@ class Site:
     def navigation(self, section: str) -> list[Any]:
         """Return the pages that an index page lists, grouped by its headings."""
         index = f"{section}/index.md"
-        text = (self.root / FOLDER / index).read_text(encoding="utf-8")
+        text = self.read(f"{FOLDER}/{index}")
         groups: list[Any] = [index]
         into = groups
         for entry in _ENTRY.finditer(text.partition(f"## {_LAST_HEADING}")[0]):
@@ -140,6 +156,12 @@ class Site:
         return groups
 
 
+def _links(added: re.Match[str]) -> str:
+    """Return a list of links to the pages that a comment names."""
+    names = added[1].split(", ")
+    return "\n".join(f"- [{SITE_PAGES[name][0]}]({name}.md)" for name in names)
+
+
 def _cell(cell: Any) -> str:
     """Return a cell of a notebook as Markdown."""
     text = "".join(cell["source"])
@@ -150,13 +172,12 @@ def main(arguments: Sequence[str]) -> int:
     """Build the site; return the exit status."""
     root = Path(__file__).parent.parent
     parser = argparse.ArgumentParser(description="Build the site from docs/.")
-    parser.add_argument("--root", type=Path, default=root, metavar="FOLDER", help="the repository")
     parser.add_argument("--out", type=Path, default=root / BUILT, metavar="FOLDER")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         copied = Path(name)
         try:
-            Site(options.root).write(copied)
+            Site(root).write(copied)
         except BadLinkError as error:
             sys.stderr.write(f"{error}\n")
             return 1

@@ -11,27 +11,26 @@ import click
 import msgspec
 import pytest
 from click.testing import CliRunner
+from generate import BLOCK, TABLES, stale_pages
+from page_text import anchor
 from programs import CODE, COINM, PAGES, ROOT, USDM, Addresses, run, serving
+from site_pages import JSON_OUTPUT
 
 import tickerplant
 from tickerplant.cli import commands
-from tickerplant.config.setting import settings_of
-from tickerplant.config.settings import COMMANDS
+from tickerplant.documented_fields import field_docs
 from tickerplant.plant import Plant
-from tickerplant.profile import PROFILES
-from tickerplant.protocol.close_reasons import CLOSE_REASONS
-from tickerplant.protocol.limits import LIMIT_ROWS
-from tickerplant.queries import QUERIES, find_path
+from tickerplant.queries import find_path
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
-from tickerplant.streams import CATALOGUE
 from tickerplant.venue import USDM as USDM_VENUE
 
-REFERENCE = ROOT / "docs" / "reference"
 SHELL = re.compile(r"^```(?:bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND_LINE = re.compile(r"tickerplant ([\w-]+)([^|&>#\n]*)")
-LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LOADED = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(?:https?:)?//[^"]*"')
 DOCS = [
     page
@@ -77,13 +76,20 @@ def folder(market: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def reference(name: str) -> str:
-    return (REFERENCE / name).read_text(encoding="utf-8")
+@pytest.mark.heavy
+def test_the_tables_of_the_pages_are_those_of_the_program() -> None:
+    assert [str(path) for path in stale_pages()] == [], "make docs"
 
 
-@pytest.mark.slow("a program writes all pages")
-def test_the_reference_is_what_the_tables_say(tmp_path: Path) -> None:
-    run([str(REFERENCE / "generate.py"), "--check"], tmp_path)
+def test_every_table_stands_in_a_page() -> None:
+    shown = [name for page in PAGES for name, _ in BLOCK.findall(page.read_text(encoding="utf-8"))]
+    assert sorted(shown) == sorted({*TABLES} - {"scenarios"})
+
+
+def test_every_key_that_verify_prints_has_a_meaning() -> None:
+    (kinds,) = (kinds for about, kinds in JSON_OUTPUT.items() if "`verify`" in about)
+    for kind in kinds:
+        assert field_docs(kind).keys() >= {*kind.__struct_fields__}, kind
 
 
 @pytest.mark.slow("a program builds the site")
@@ -96,57 +102,33 @@ def test_the_site_has_no_broken_link_or_anchor_and_loads_nothing_from_others(
     assert not [found for page in pages for found in LOADED.findall(page.read_text("utf-8"))]
 
 
-def links(page: Path) -> set[Path]:
-    """The files that a page links to, without itself."""
-    found = LINK.findall(page.read_text(encoding="utf-8"))
-    return {(page.parent / link).resolve() for link in found} - {page}
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page: those of its headings, numbered where one is repeated."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    found: list[str] = [anchor(heading) for heading in HEADING.findall(text)]
+    return {it if n == 0 else f"{it}-{n}" for it in found for n in range(found.count(it))}
 
 
-def test_every_page_is_in_the_index_of_its_section_and_has_a_way_on() -> None:
-    listed = {page for index in ROOT.glob("docs/*/index.md") for page in links(index)}
-    assert not [str(page) for page in DOCS if page not in listed], "list it, with a sentence"
-    assert not [str(page) for page in DOCS if not links(page)], "link to what a reader wants next"
+def test_links_lead_to_pages_and_headings_that_exist() -> None:
+    broken = []
+    known: dict[Path, set[str]] = {}
+    for page in PAGES:
+        for link, heading in LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+            target = (page.parent / link).resolve() if link else page
+            if target.exists() and heading and target not in known:
+                known[target] = anchors(target)
+            if not target.exists() or (heading and heading not in known[target]):
+                broken.append(f"{page.relative_to(ROOT)}: {link}#{heading}")
+    assert broken == []
 
 
-def test_every_stream_is_in_the_reference() -> None:
-    page = reference("streams.md")
-    missing = [row.pattern.text for row in CATALOGUE if f"`{row.pattern.text}`" not in page]
-    assert not missing
-
-
-def test_every_query_is_in_the_reference() -> None:
-    page = reference("queries.md")
-    paths = [f"`{path}`" for row in QUERIES for venue in row.venues if (path := row.path_on(venue))]
-    methods = [f"WebSocket API `{row.method}`" for row in QUERIES if row.method]
-    assert not [name for name in (*paths, *methods) if name not in page]
-
-
-def test_every_limit_close_reason_and_profile_is_in_the_reference() -> None:
-    limits, closing, profiles = map(reference, ("limits.md", "closing.md", "profiles.md"))
-    assert not [row.name for row in LIMIT_ROWS if f"| `{row.name}` |" not in limits]
-    assert not [
-        row.name for row in CLOSE_REASONS if f"| `{row.name}` | {row.code} |" not in closing
-    ]
-    assert not [name for name in PROFILES if f"`{name}`" not in profiles]
-
-
-def test_every_setting_is_in_the_reference() -> None:
-    page = reference("settings.md")
-    for command, settings in COMMANDS.items():
-        section = page.partition(f"## `tickerplant {command}`")[2].partition("## ")[0]
-        for setting in settings_of(settings):
-            names = ", ".join(f"`{name}`" for name in reversed(setting.names))
-            assert f"| {names} | `{setting.environment}` |" in section, command
-
-
-def test_links_lead_to_files_that_exist() -> None:
-    broken = [
-        f"{page.relative_to(ROOT)}: {link}"
-        for page in PAGES
-        for link in LINK.findall(page.read_text(encoding="utf-8"))
-        if not (page.parent / link).exists()
-    ]
-    assert not broken
+def test_every_page_is_in_the_index_of_its_section() -> None:
+    listed = {
+        (index.parent / link).resolve()
+        for index in ROOT.glob("docs/*/index.md")
+        for link, _ in LINK.findall(index.read_text(encoding="utf-8"))
+    }
+    assert [str(page) for page in DOCS if page not in listed] == [], "list it, with a sentence"
 
 
 def options_of(command: str) -> set[str]:

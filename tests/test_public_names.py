@@ -50,7 +50,7 @@ def test_a_public_name_is_there_described_and_on_the_page_of_all_names(module: M
     for name in module.__all__:
         value = getattr(module, name)
         assert isinstance(value, str) or get_args(value) or inspect.getdoc(value), name
-        assert f"`{name}`" in page, name
+        assert f"{name}`" in page, name
 
 
 @of_modules

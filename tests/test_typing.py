@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from programs import CODE, PAGES, ROOT
 
-PAGE = ROOT / "docs" / "reference" / "type-checking.md"
+PAGE = ROOT / "docs" / "reference" / "python.md"
 FUNCTION = re.compile(r"^```text\n(import tickerplant\n.*?)^```$", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| `(.+?)` \| [^|]+ \| `([\w-]+)` \| ([\w`, ]+) \|$", re.MULTILINE)
 TIMEOUT_S = 60

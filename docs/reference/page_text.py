@@ -1,27 +1,26 @@
-"""What the reference pages are made of: headings, tables, and the sentences of docstrings."""
+"""The parts of the reference pages: tables, anchors, and the sentences of docstrings."""
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from types import UnionType
+from typing import Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType, structs
 
 from tickerplant.documented_fields import field_docs
 
-NOTICE = "<!-- Written by `make docs` from the tables of the program; change those instead. -->"
-SECTION = re.compile(r"^(Args|Raises|Returns):\n", re.MULTILINE)
-"""The headings of a docstring."""
-
 Cells: TypeAlias = Sequence[str]
 
-
-def page(title: str, *parts: str, see_also: str = "") -> str:
-    """Return a page with its heading, and the way on."""
-    more = ("## See also", see_also) if see_also else ()
-    return "\n\n".join((f"# {title}", NOTICE, *parts, *more)) + "\n"
+_JSON_TYPES: dict[object, str] = {
+    bool: "boolean",
+    dict: "object",
+    float: "number",
+    int: "number",
+    list: "list",
+    tuple: "list",
+}
 
 
 def table(head: Cells, rows: Iterable[Cells]) -> str:
@@ -32,7 +31,7 @@ def table(head: Cells, rows: Iterable[Cells]) -> str:
 
 def _cell(text: str) -> str:
     """Return text that does not end its cell; outside of code, `<` would begin a tag."""
-    parts = text.replace("\n", " ").replace("|", "\\|").split("`")
+    parts = one_line(text).replace("|", "\\|").split("`")
     return "`".join(
         part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts)
     )
@@ -48,16 +47,43 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def sentences(value: object) -> str:
-    """Return the paragraphs of a docstring, up to its sections."""
-    text = SECTION.split(inspect.getdoc(value) or "")[0].strip()
-    return "\n\n".join(map(one_line, text.split("\n\n")))
+def code(*names: str) -> str:
+    """Return names as code, separated by commas."""
+    return ", ".join(f"`{name}`" for name in names)
 
 
-def inherited_field_docs(kind: type) -> dict[str, str]:
-    """Return the sentences under the fields of a Struct and those that it inherits."""
-    docs: dict[str, str] = {}
-    for each in reversed(kind.__mro__):
-        if issubclass(each, Struct) and each is not Struct:
-            docs |= field_docs(each)
-    return docs
+def fields_table(kind: type[Struct]) -> str:
+    """Return the table of the JSON keys of a Struct."""
+    return table(("key", "type", "meaning"), field_rows(kind))
+
+
+def field_rows(kind: type[Struct]) -> Iterable[Cells]:
+    """Yield key, type and meaning of each field that a Struct has of its own."""
+    docs, types = field_docs(kind), get_type_hints(kind)
+    if kind.__struct_config__.tag is not None and kind.__struct_config__.tag_field == "event":
+        yield "`event`", "text", f"`{kind.__struct_config__.tag}`."
+    for field in structs.fields(kind):
+        if field.name in kind.__annotations__:  # not those that it inherits
+            doc = docs.get(field.name, "").replace("None", "`null`")
+            yield f"`{field.encode_name}`", json_type(types[field.name]), doc
+
+
+def json_type(hint: object) -> str:
+    """Return the JSON type of a field in words, with `null` if it may be missing."""
+    parts = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    is_optional = type(None) in parts
+    bare = next(each for each in parts if each not in {type(None), UnsetType})
+    kind = str if get_origin(bare) is Literal else get_origin(bare) or bare
+    inner = [each.__name__ for each in structs_in(bare)]
+    words = _JSON_TYPES.get(kind, "text")
+    if inner:
+        words = f"`{inner[0]}`" if isinstance(kind, type) and issubclass(kind, Struct) else words
+        words += f" of `{inner[0]}`" if words in {"list", "object"} else ""
+    return f"{words} or null" if is_optional else words
+
+
+def structs_in(hint: object) -> list[type[Struct]]:
+    """Return the Structs in a type."""
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return [hint]
+    return [each for part in get_args(hint) for each in structs_in(part)]

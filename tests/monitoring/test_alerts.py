@@ -6,7 +6,7 @@ import subprocess
 
 import msgspec
 import pytest
-from alert_pages import alerts
+from alert_rules import alerts
 from msgspec import Struct
 from programs import ROOT
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alert_pages import alerts
+from alert_rules import alerts
 from connecting import connect_blocking as connect
 from exposition import Families, exposed, fill_in, get, joined, wrong_in
 from programs import COINM, PATIENCE_S, USDM, run, serving

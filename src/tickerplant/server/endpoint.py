@@ -232,7 +232,7 @@ class ClosedConnection(Struct, frozen=True, kw_only=True):
     closed_market_ms: int | None
     """When it was closed, in market time; null where that is not known, as at an edge."""
     reason: str
-    """Why: the name of a [close reason](closing.md)."""
+    """Why: the name of a [close reason](errors.md#close-reasons)."""
     explanation: str
     """What that means."""
 
