@@ -31,7 +31,6 @@ PAGES, BUILT = "pages", "site"
 SECTIONS = {
     "Tutorials": "tutorial",
     "How-to": "how-to",
-    "Scenarios": "scenarios",
     "Reference": "reference",
     "Explanation": "explanation",
     "Contributing": "contributing",

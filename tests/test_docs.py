@@ -83,7 +83,7 @@ def test_the_tables_of_the_pages_are_those_of_the_program() -> None:
 
 def test_every_table_stands_in_a_page() -> None:
     shown = [name for page in PAGES for name, _ in BLOCK.findall(page.read_text(encoding="utf-8"))]
-    assert sorted(shown) == sorted({*TABLES} - {"scenarios"})
+    assert sorted(shown) == sorted({*TABLES})
 
 
 def test_every_key_that_verify_prints_has_a_meaning() -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import conformance_tables
 import program_tables
 import protocol_tables
 
@@ -18,7 +19,11 @@ DOCS = Path(__file__).parent.parent
 BLOCK = re.compile(r"^<!-- table: ([\w-]+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 STALE = 1
 
-TABLES: dict[str, Callable[[], str]] = {**protocol_tables.TABLES, **program_tables.TABLES}
+TABLES: dict[str, Callable[[], str]] = {
+    **protocol_tables.TABLES,
+    **program_tables.TABLES,
+    "conformance": conformance_tables.conformance,
+}
 """What fills a block, by its name."""
 
 

@@ -40,7 +40,6 @@ from tickerplant.simulation.levers import LEVER_ROWS, LeverParam, LeverState
 from tickerplant.sources.relay import COUNTERS, GAUGES
 from tickerplant.sources.speed import SpeedWatch
 from tickerplant.truth.truth import Truth
-from tickerplant.units import MINUTE_MS
 
 DECISIONS = Path(__file__).parent.parent / "decisions"
 MANY = 4
@@ -221,13 +220,13 @@ def _column(column: recorded_tables.Column) -> Cells:
 def scenarios() -> str:
     """Return the table of the scenarios of the library."""
     rows = map(_scenario, map(library_scenario, library_names()))
-    return table(("scenario", "minutes", "played by", "changes"), rows)
+    return table(("scenario", "what happened", "what comes when", "played by"), rows)
 
 
 def _scenario(scenario: Scenario) -> Cells:
     changes = "; ".join(f"{clock_text(each.at_ms)} `{each.text}`" for each in scenario.changes)
     who = "a simulation" if scenario.market_changes else "every server"
-    return f"`{scenario.name}`", f"{scenario.duration_ms / MINUTE_MS:g}", who, changes
+    return f"`{scenario.name}`", scenario.happened, changes, who
 
 
 def decisions() -> str:
