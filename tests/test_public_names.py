@@ -20,6 +20,7 @@ from typing import Any, get_args
 
 import pytest
 from programs import PATIENCE_S, ROOT
+from public_names import SECTIONS, names_in
 
 import tickerplant
 from tickerplant import Notice, blocking, messages, testing
@@ -194,3 +195,12 @@ def test_what_takes_its_time_is_imported_by_who_uses_it(
         timeout=PATIENCE_S,
     )
     assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    found = [each.path for section in SECTIONS for each in names_in(section)]
+    assert len({*found}) == len(found)
+    shown = {path.rpartition(".")[2] for path in found}
+    modules = {"blocking", "messages", "notices", "testing"}
+    for module in MODULES:
+        assert {*module.__all__} - shown <= {"__version__", *modules}, module

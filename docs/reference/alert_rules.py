@@ -7,8 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-ROOT = Path(__file__).parent.parent.parent
-RULES = ROOT / "monitoring" / "prometheus-alerts.yml"
+RULES = Path(__file__).parents[2] / "monitoring" / "prometheus-alerts.yml"
 
 
 class Labels(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,20 +35,7 @@ class Alert(Struct, frozen=True, forbid_unknown_fields=True, rename={"lasting": 
     annotations: Annotations
 
 
-class Group(Struct, frozen=True, forbid_unknown_fields=True):
-    """Rules that are evaluated together."""
-
-    name: str
-    rules: tuple[Alert, ...]
-
-
-class RuleFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file of rules."""
-
-    groups: tuple[Group, ...]
-
-
 def alerts() -> list[Alert]:
     """Return all rules, in the order of their file."""
-    file = msgspec.yaml.decode(RULES.read_bytes(), type=RuleFile)
-    return [rule for group in file.groups for rule in group.rules]
+    groups = msgspec.yaml.decode(RULES.read_bytes())["groups"]
+    return msgspec.convert([rule for group in groups for rule in group["rules"]], list[Alert])

@@ -176,7 +176,7 @@ def conformance() -> str:
     listed = [name for page in PAGES for name in page.names]
     if sorted(listed) != sorted(rows):
         raise ValueError(f"expected each row on one page: {sorted({*listed} ^ {*rows})}")
-    head = ("official page", "row", "golden", "property test")
+    head = "official page | row | golden | property test"
     return table(head, (_cells(page, rows) for page in PAGES))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from types import UnionType
 from typing import Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -12,6 +13,20 @@ from msgspec import Struct, UnsetType, structs
 from tickerplant.documented_fields import field_docs
 
 Cells: TypeAlias = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page."""
+
+    head: str
+    """The titles of its columns, separated by bars."""
+    rows: Callable[[], Iterable[Cells]]
+
+    def __call__(self) -> str:
+        """Return it as Markdown."""
+        return table(self.head, self.rows())
+
 
 _JSON_TYPES: dict[object, str] = {
     bool: "boolean",
@@ -23,9 +38,10 @@ _JSON_TYPES: dict[object, str] = {
 }
 
 
-def table(head: Cells, rows: Iterable[Cells]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *([_cell(cell) for cell in row] for row in rows)]
+def table(head: str, rows: Iterable[Cells]) -> str:
+    """Return a Markdown table; the cells of its head are separated by bars."""
+    titles = head.split(" | ")
+    lines = [titles, ["---"] * len(titles), *(map(_cell, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -54,7 +70,7 @@ def code(*names: str) -> str:
 
 def fields_table(kind: type[Struct]) -> str:
     """Return the table of the JSON keys of a Struct."""
-    return table(("key", "type", "meaning"), field_rows(kind))
+    return table("key | type | meaning", field_rows(kind))
 
 
 def field_rows(kind: type[Struct]) -> Iterable[Cells]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from page_text import Cells, code, field_rows, fields_table, one_line, table
-from prometheus_client.core import Metric
+from page_text import Cells, Table, code, field_rows, fields_table, one_line, table
 from public_names import SECTIONS, names_in
 
-from tickerplant.archive import tables as recorded_tables
+from tickerplant.archive import tables
 from tickerplant.config.setting import GROUPS, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.edge.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
-from tickerplant.faults.row import AIMS, ActsOn, FaultRow
+from tickerplant.faults.row import AIMS, ActsOn
 from tickerplant.faults.row import Param as FaultParam
 from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS
@@ -28,12 +28,11 @@ from tickerplant.protocol.limits import LIMITS
 from tickerplant.recording import manifest_entries
 from tickerplant.replaying.lateness import Lateness
 from tickerplant.scenarios.library import library_names, library_scenario
-from tickerplant.scenarios.scenario import Scenario
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.flushing import Flusher
+from tickerplant.server.guard import PLANT_PATHS
 from tickerplant.server.metrics import PREFIX, PlantCollector, PortsCollector
 from tickerplant.server.operations.catalogue import OPERATIONS
-from tickerplant.server.operations.operation import Operation
 from tickerplant.server.readiness import Readiness
 from tickerplant.serving.scenarios import clock_text
 from tickerplant.simulation.levers import LEVER_ROWS, LeverParam, LeverState
@@ -46,16 +45,12 @@ MANY = 4
 """A fault's parameter with the same meaning in so many faults is described once."""
 
 
-def settings() -> str:
-    """Return the table of all settings, by group."""
+def settings() -> Iterator[Cells]:
+    """Yield all settings by group, each once for the commands for which it is the same."""
     groups: dict[str, dict[Cells, list[str]]] = {group: {} for group in (*GROUPS, "Options")}
     for command, kind in COMMANDS.items():
         for setting in settings_of(kind):
             groups[setting.group].setdefault(_setting(setting), []).append(command)
-    return table(("option", "value", "default", "commands", "meaning"), _settings(groups))
-
-
-def _settings(groups: dict[str, dict[Cells, list[str]]]) -> Iterator[Cells]:
     for group, rows in groups.items():
         if rows:
             yield f"**{group}**", "", "", "", ""
@@ -64,121 +59,92 @@ def _settings(groups: dict[str, dict[Cells, list[str]]]) -> Iterator[Cells]:
 
 
 def _setting(setting: Setting) -> Cells:
-    value = "" if setting.is_flag else f"`{setting.metavar}`"
-    default = "" if setting.is_flag else setting.shown_default
+    value, default = code(setting.metavar), setting.shown_default
+    if setting.is_flag:
+        value = default = ""
     return code(*reversed(setting.names)), value, default, setting.help_text
 
 
-def fault_parameters() -> str:
-    """Return the table of the parameters that many faults have."""
-    return table(("parameter", "value", "meaning"), (_param_cells(each) for each in _common()))
+def common_fault_parameters() -> list[FaultParam]:
+    """Return the parameters that many faults have, each once."""
+    counted = Counter(_param_cells(param) for row in FAULT_ROWS for param in row.params)
+    params = {_param_cells(param): param for row in FAULT_ROWS for param in row.params}
+    return [param for cells, param in params.items() if counted[cells] >= MANY]
 
 
-def _common() -> list[FaultParam]:
-    every = [param for row in FAULT_ROWS for param in row.params]
-    return [
-        it
-        for number, it in enumerate(every)
-        if it not in every[:number] and every.count(it) >= MANY
-    ]
-
-
-def _param_cells(param: FaultParam) -> Cells:
+def _param_cells(param: FaultParam) -> tuple[str, str, str]:
     expected = f"{param.expected}{'; required' if param.required else ''}"
     return f"`{param.name}`", expected, param.doc
 
 
-def faults_on(acts_on: ActsOn) -> str:
-    """Return the table of the faults that act on something."""
-    rows = (_fault(row) for row in FAULT_ROWS if row.acts_on == acts_on)
-    return table(("fault", "what it does", "parameters"), rows)
-
-
-def _fault(row: FaultRow) -> Cells:
-    common = _common()
-    params = [
-        f"`{it.name}`"
-        if it in common
-        else f"`{it.name}`, {_param_cells(it)[1]}: {it.doc.rstrip('.')}"
-        for it in row.params
-    ]
-    aims = f" Aims: {code(*row.aim_names)} only." if row.aims else ""
-    return f"`{row.form}`", f"{row.doc}{aims}", "; ".join(params)
+def faults(acts_on: ActsOn) -> Iterator[Cells]:
+    """Yield the faults that act on something."""
+    common = common_fault_parameters()
+    for row in FAULT_ROWS:
+        if row.acts_on == acts_on:
+            aims = f" Aims: {code(*row.aim_names)} only." if row.aims else ""
+            params = (
+                f"`{param.name}`" if param in common else "{}, {}: {}".format(*_param_cells(param))
+                for param in row.params
+            )
+            yield f"`{row.form}`", f"{row.doc}{aims}", "; ".join(it.rstrip(".") for it in params)
 
 
 def levers() -> str:
     """Return the sections of the levers of the simulated market."""
-    head = ("key", "value", "default", "meaning")
-    sections = []
+    parts = []
     for row in LEVER_ROWS:
-        sections += [f"## `{row.name}`", one_line(row.doc)]
+        parts += [f"## `{row.name}`", one_line(row.doc)]
         if row.params:
-            sections.append(table(head, map(_lever_param, row.params)))
-    return "\n\n".join(sections)
+            parts.append(table("key | value | default | meaning", map(_lever_param, row.params)))
+    return "\n\n".join(parts)
 
 
 def _lever_param(param: LeverParam) -> Cells:
-    default = "required"
-    if param.default is not None:
-        default = f"`{str(param.default).removesuffix('.0').lower()}`"
+    default = f"`{str(param.default).removesuffix('.0').lower()}`"
     expected = "a duration" if param.kind == "duration" else param.expected
-    return f"`{param.name}`", expected, default, param.doc
+    return f"`{param.name}`", expected, "required" if param.default is None else default, param.doc
 
 
-def metrics() -> str:
-    """Return the table of the metrics of every server."""
+def metrics() -> Iterator[Cells]:
+    """Yield the metrics of every server."""
     plant = Plant((), start_ms=0)
     flusher = Flusher((), Congestion(LIMITS, lambda: 0))
     ports = PortsCollector((), flusher, Complaints(), FaultBoard(MarketClock(plant.timers)))
-    collector = PlantCollector(plant, ports, (), Readiness(), Complaints(), Truth())
-    return table(("name", "type", "labels", "what it counts"), map(_metric, collector.collect()))
+    for family in PlantCollector(plant, ports, (), Readiness(), Complaints(), Truth()).collect():
+        # The library shows the labels of a family only by its samples, and here are none.
+        labels: Iterable[str] = family._labelnames  # type: ignore[attr-defined]  # noqa: SLF001
+        name = _metric(family.name.removeprefix(PREFIX), family.type)
+        yield name, family.type, code(*labels), family.documentation
 
 
-def _metric(family: Metric) -> Cells:
-    name = family.name + ("_total" if family.type == "counter" else "")
-    # The library shows the labels of a family only by its samples, and here are none.
-    labels: Iterable[str] = family._labelnames  # type: ignore[attr-defined]  # noqa: SLF001
-    return f"`{name}`", family.type, code(*labels), family.documentation
-
-
-def source_metrics() -> str:
-    """Return the table of the metrics of sources."""
-    return table(("name", "type", "labels", "of", "what it counts"), _source_metrics())
-
-
-def _source_metrics() -> Iterator[Cells]:
+def source_metrics() -> Iterator[Cells]:
+    """Yield the metrics of sources."""
     paced = (
         ("a simulation or a replay at a pace", SpeedWatch().samples()),
         ("a replay at a pace", Lateness().samples()),
     )
     for whose, samples in paced:
         for each in {sample.name: sample for sample in samples}.values():
-            yield _metric_name(each.name, each.type), each.type, code(*each.labels), whose, each.doc
+            yield _metric(each.name, each.type), each.type, code(*each.labels), whose, each.doc
     for kind, readings in (("gauge", GAUGES), ("counter", COUNTERS)):
         for name, (_, doc) in readings.items():
-            yield _metric_name(name, kind), kind, "`venue`", "a relay", doc
+            yield _metric(name, kind), kind, "`venue`", "a relay", doc
 
 
-def process_metrics() -> str:
-    """Return the table of the metrics of several processes."""
-    rows = (
-        (_metric_name(row.name, row.type), row.type, whose, row.doc)
-        for rows, whose in ((PLANT_ROWS, "the plant"), (EDGE_ROWS, "an edge"))
-        for row in rows
-    )
-    return table(("name", "type", "of", "what it counts"), rows)
+def process_metrics() -> Iterator[Cells]:
+    """Yield the metrics of several processes."""
+    for rows, whose in ((PLANT_ROWS, "the plant"), (EDGE_ROWS, "an edge")):
+        for row in rows:
+            yield _metric(row.name, row.type), row.type, whose, row.doc
 
 
-def _metric_name(name: str, kind: str) -> str:
+def _metric(name: str, kind: str) -> str:
     return f"`{PREFIX}{name}{'_total' if kind == 'counter' else ''}`"
 
 
-def manifest() -> str:
-    """Return the table of the lines of a manifest."""
-    return table(("kind", "key", "type", "meaning"), _manifest())
-
-
-def _manifest() -> Iterator[Cells]:
+def manifest() -> Iterator[Cells]:
+    """Yield the lines of a manifest with their keys."""
     for kind in get_args(manifest_entries.AnyEntry):
         about = one_line(inspect.getdoc(kind) or "")
         yield f"`{kind.__struct_config__.tag}`", "", "", f"**{about}**"
@@ -186,47 +152,42 @@ def _manifest() -> Iterator[Cells]:
             yield "", key, words, meaning
 
 
-def operations() -> str:
-    """Return the table of the operations of the server."""
-    return table(("operation", "what it does", "who"), map(_operation, OPERATIONS))
+def operations() -> Iterator[Cells]:
+    """Yield the operations of the server, and who may use them."""
+    for each in OPERATIONS:
+        is_open = each.is_public or not each.path.startswith(PLANT_PATHS)
+        who = "all" if is_open else "market" if each.is_about_market else "owner"
+        yield f"`{each.method} {each.path}`", each.summary, who
 
 
-def _operation(operation: Operation) -> Cells:
-    is_open = operation.is_public or not operation.path.startswith("/plant/")
-    who = "all" if is_open else "market" if operation.is_about_market else "owner"
-    return f"`{operation.method} {operation.path}`", operation.summary, who
+COLUMN_HEAD = "column | type | meaning"
 
 
-def common_columns() -> str:
-    """Return the table of the columns that all tables of a recording have."""
-    first = (f"`{recorded_tables.VENUE}`", "text", recorded_tables.VENUE_DOC)
-    rows = (first, *map(_column, recorded_tables.COMMON))
-    return table(("column", "type", "meaning"), rows)
+def common_columns() -> Iterator[Cells]:
+    """Yield the columns that all tables of a recording have."""
+    yield f"`{tables.VENUE}`", "text", tables.VENUE_DOC
+    yield from map(_column, tables.COMMON)
 
 
 def columns() -> str:
     """Return the sections of the tables of a recording."""
     return "\n\n".join(
         f"## `{each.name}`\n\n{one_line(each.doc)}\n\n"
-        + table(("column", "type", "meaning"), map(_column, (*each.columns, *each.levels)))
-        for each in recorded_tables.TABLES
+        + table(COLUMN_HEAD, map(_column, (*each.columns, *each.levels)))
+        for each in tables.TABLES
     )
 
 
-def _column(column: recorded_tables.Column) -> Cells:
+def _column(column: tables.Column) -> Cells:
     return f"`{column.name}`", column.kind.value, column.doc
 
 
-def scenarios() -> str:
-    """Return the table of the scenarios of the library."""
-    rows = map(_scenario, map(library_scenario, library_names()))
-    return table(("scenario", "what happened", "what comes when", "played by"), rows)
-
-
-def _scenario(scenario: Scenario) -> Cells:
-    changes = "; ".join(f"{clock_text(each.at_ms)} `{each.text}`" for each in scenario.changes)
-    who = "a simulation" if scenario.market_changes else "every server"
-    return f"`{scenario.name}`", scenario.happened, changes, who
+def scenarios() -> Iterator[Cells]:
+    """Yield the scenarios of the library."""
+    for scenario in map(library_scenario, library_names()):
+        changes = "; ".join(f"{clock_text(each.at_ms)} `{each.text}`" for each in scenario.changes)
+        who = "a simulation" if scenario.market_changes else "every server"
+        yield f"`{scenario.name}`", scenario.happened, changes, who
 
 
 def decisions() -> str:
@@ -238,33 +199,42 @@ def decisions() -> str:
     return "\n".join(f"- [{heading}]({name})" for name, heading in headings.items())
 
 
-def public_names(section: str) -> str:
-    """Return the table of the public names of a section."""
-    rows = ((f"`{each.path}`", each.doc) for each in names_in(section))
-    return table(("name", "meaning"), rows)
+def public_names(section: str) -> Iterator[Cells]:
+    """Yield the public names of a section."""
+    for each in names_in(section):
+        yield f"`{each.path}`", each.doc
 
 
-def keys(docs: dict[str, str]) -> str:
-    """Return the table of the keys of a fault that are no parameters."""
-    return table(("key", "meaning"), ((f"`{name}`", doc) for name, doc in docs.items()))
+def described(docs: Mapping[str, str]) -> Iterator[Cells]:
+    """Yield names with their meanings."""
+    for name, doc in docs.items():
+        yield f"`{name}`", doc
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{f"faults-{acts_on}": partial(faults_on, acts_on) for acts_on in AIMS},
-    **{f"python-{section}": partial(public_names, section) for section in SECTIONS},
+    **{
+        f"faults-{acts_on}": Table("fault | what it does | parameters", partial(faults, acts_on))
+        for acts_on in AIMS
+    },
+    **{
+        f"python-{section}": Table("name | meaning", partial(public_names, section))
+        for section in SECTIONS
+    },
     "columns": columns,
-    "common-columns": common_columns,
+    "common-columns": Table(COLUMN_HEAD, common_columns),
     "decisions": decisions,
-    "fault-aims": partial(keys, AIM_DOCS),
-    "fault-parameters": fault_parameters,
-    "fault-windows": partial(keys, WINDOW_DOCS),
+    "fault-aims": Table("key | meaning", partial(described, AIM_DOCS)),
+    "fault-parameters": Table(
+        "parameter | value | meaning", lambda: map(_param_cells, common_fault_parameters())
+    ),
+    "fault-windows": Table("key | meaning", partial(described, WINDOW_DOCS)),
     "levers": levers,
     "lever-state": partial(fields_table, LeverState),
-    "manifest": manifest,
-    "metrics": metrics,
-    "operations": operations,
-    "process-metrics": process_metrics,
-    "scenarios": scenarios,
-    "settings": settings,
-    "source-metrics": source_metrics,
+    "manifest": Table("kind | key | type | meaning", manifest),
+    "metrics": Table("name | type | labels | what it counts", metrics),
+    "operations": Table("operation | what it does | who", operations),
+    "process-metrics": Table("name | type | of | what it counts", process_metrics),
+    "scenarios": Table("scenario | what happened | what comes when | played by", scenarios),
+    "settings": Table("option | value | default | commands | meaning", settings),
+    "source-metrics": Table("name | type | labels | of | what it counts", source_metrics),
 }

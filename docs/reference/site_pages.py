@@ -122,14 +122,14 @@ def _operations_at(path: str) -> Iterator[str]:
     for each in (each for each in OPERATIONS if each.path == path):
         yield one_line(f"**{each.method}**: {each.summary} {each.doc}")
         if each.params:
-            yield table(("parameter", "meaning", "default"), map(_query_param, each.params))
+            yield table("parameter | meaning | default", map(_query_param, each.params))
         if isinstance(each.body, type):
             yield "The body may have"
             yield fields_table(each.body)
         if each.example:
             yield f"Such as `{json.dumps(each.example)}`."
         if each.statuses:
-            yield table(("status", "when"), ((f"{it}", when) for it, when in each.statuses.items()))
+            yield table("status | when", ((f"{it}", when) for it, when in each.statuses.items()))
         yield from _answers(each, described)
 
 
