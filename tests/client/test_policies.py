@@ -89,10 +89,10 @@ async def test_the_connection_is_read_again_when_who_is_full_goes() -> None:
 
 
 @looped
-async def test_what_has_no_connection_of_its_own_keeps_some_and_says_how_many_it_dropped(
+async def test_who_is_full_beside_others_keeps_some_and_says_how_many_it_dropped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settings = quick(most_apart=0, spare_messages=20)
+    settings = quick(spare_messages=20)
     async with loopback() as house, client_of(house, settings=settings) as market:
         slow = market.stream(TRADES, queue_size=SIZE)
         other = market.stream(TRADES)

@@ -65,7 +65,7 @@ def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
         ),
         (
             {"delivery": "newest"},
-            "invalid value 'newest' for settings.connections.delivery: expected one of every, latest,",
+            "invalid value 'newest' for settings.connections.delivery: expected one of every, latest",
         ),
         (
             {"delivery": "latest", "copies": 2},

@@ -214,8 +214,7 @@ class Slow(Consumer):
 
     def __init__(self, world: World, size: int) -> None:
         super().__init__()
-        self.has_own: list[bool] = []
-        """The reports about its own connections."""
+        self.crowded = 0
         self.waited_for = 0
         self._world = world
         self._size = size
@@ -236,9 +235,9 @@ class Slow(Consumer):
         """Count the reports that the server waits for it."""
         self.waited_for += 1
 
-    def on_crowded(self, has_own: bool) -> None:
-        """Take note that others share its connections."""
-        self.has_own.append(has_own)
+    def on_crowded(self) -> None:
+        """Count the reports that others share its connections."""
+        self.crowded += 1
 
     def read(self) -> None:
         """Read all that waits, and what comes then."""

@@ -671,7 +671,7 @@ class Market:
                     raise ConfigError("stream", str(name), expected)
 
     def __repr__(self) -> str:
-        count = len({each.name for each in self._runner.feed.all_merged_streams})
+        count = len(self._runner.feed.merged_streams)
         streams = "1 stream" if count == 1 else f"{count} streams"
         closed = ", closed" if self._was_opened and not self._is_open else ""
         return f"<Market {self.hosts.venue.name} {self.hosts.streams}, {streams}{closed}>"

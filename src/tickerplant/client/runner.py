@@ -222,7 +222,7 @@ class FeedRunner:
 
     def _count_consumers(self) -> None:
         if self.lockstep is not None:
-            sinks = {sink for merged in self.feed.all_merged_streams for sink in merged.sinks}
+            sinks = {sink for merged in self.feed.merged_streams.values() for sink in merged.sinks}
             self.is_shared = len(sinks) > 1
 
     def is_delivered(self, name: str) -> bool:

@@ -294,21 +294,19 @@ class Inbox:
             self._is_paused = False
             self._runner.resume_for(self.put)
 
-    def on_crowded(self, has_own: bool) -> None:
+    def on_crowded(self) -> None:
         """Warn, once, that others with room share the connections of this subscription."""
         if not self._is_warned:
             self._is_warned = True
-            moved = "It gets its own connections, which are paused until it is read"
-            kept = "No more connections are available: it drops messages when it has queued "
-            kept += f"{self._spare} more"
             _log.warning(
-                "A subscription is not read, or too slowly: %s. %d messages are pending "
-                "(queue_size=%d, when_full='block'). %s. Read it, close it, or use "
-                "when_full='keep_latest' or when_full='drop_oldest'.",
+                "A subscription is not read, or too slowly, and others share its connections: %s. %d "
+                "messages are pending (queue_size=%d, when_full='block'); it drops messages when it has "
+                "queued %d. Read it, close it, use when_full='keep_latest', when_full='drop_oldest' or "
+                "a larger queue_size, or connect once more for it.",
                 streams_text(self._names),
                 len(self._plain),
                 self.queue.size,
-                moved if has_own else kept,
+                self.queue.size + self._spare,
             )
 
     def on_waited_for(self) -> None:
@@ -325,15 +323,10 @@ class Inbox:
             )
 
     def _overflow(self) -> None:
-        """Drop every new item until the queue has been read, and log that."""
+        """Drop every new item until the queue has been read."""
         self.queue.overflow()
         self._put_in_queue()
-        _log.warning(
-            "A subscription drops messages until it is read: %s. %d messages are pending, and it has "
-            "no connections of its own that could be paused.",
-            streams_text(self._names),
-            len(self._plain),
-        )
+        self.on_crowded()
 
     async def get(self) -> Message | Notice:
         """Wait for the oldest item, remove and return it.

@@ -5,8 +5,7 @@ They are fetched over REST if a consumer wants that, and reported as a `Gap`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from copy import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tickerplant.feed.context import FeedContext
@@ -14,7 +13,6 @@ from tickerplant.feed.cursor import CandleCursor, Step
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.matched import MatchedStream
 from tickerplant.feed.merged_stream import Item, refuse
-from tickerplant.feed.secondary import Secondary
 
 
 class CandleStream(MatchedStream):
@@ -45,12 +43,6 @@ class CandleStream(MatchedStream):
     @property
     def _is_usual(self) -> bool:
         return super()._is_usual and not self._held and not self._may_have_gap
-
-    def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
-        """Continue with `secondaries` and without consumers, as a copy of another stream."""
-        super().reset_for_split(secondaries)
-        self._cursor, self._held = copy(self._cursor), []
-        self._accept_next = self._accept_candle
 
     def _primary_lost(self) -> None:
         super()._primary_lost()

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from tickerplant.envelope import head_of
-from tickerplant.feed.merged_stream import MergedStream, Sink
+from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.reconnect import Backoff
 from tickerplant.feed.session import ClientSession
 from tickerplant.notices import Disconnected
@@ -31,8 +31,6 @@ class Group(NamedTuple):
     """The traffic class of the streams; used in the URL where the venue splits classes."""
     copy: int
     """Which of several redundant connections it is, counted from 0."""
-    owner: Sink | None
-    """The only consumer of the streams; None: consumers share the connection."""
 
 
 class FeedConnection:

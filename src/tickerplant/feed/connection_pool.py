@@ -17,7 +17,7 @@ from tickerplant.feed.actions import Drop, Open, Ping, Send
 from tickerplant.feed.connection import FeedConnection, Group, Phase
 from tickerplant.feed.context import FeedContext
 from tickerplant.feed.hosts import Hosts
-from tickerplant.feed.merged_stream import MergedStream, Sink
+from tickerplant.feed.merged_stream import MergedStream
 from tickerplant.feed.notify import (
     notify,
     notify_disconnected,
@@ -80,10 +80,10 @@ class ConnectionPool:
 
     # Streams on connections
 
-    def place(self, merged: MergedStream, owner: Sink | None = None) -> None:
-        """Subscribe to `merged` on as many connections as configured, of `owner` or shared."""
+    def place(self, merged: MergedStream) -> None:
+        """Subscribe to `merged` on as many connections as configured."""
         route, copies = self._route_of(merged.name), self._settings.connections.copies
-        groups = [Group(route, copy, owner) for copy in range(copies)]
+        groups = [Group(route, copy) for copy in range(copies)]
         connections = [self._connection_with_room(group) for group in groups]
         for connection in connections:
             connection.subscribe(merged)
@@ -104,65 +104,23 @@ class ConnectionPool:
 
     def remove(self, merged: MergedStream) -> None:
         """Unsubscribe from `merged` on all connections."""
-        self._unsubscribe(merged, self._connections_of(merged))
-
-    def remove_own(self, merged: MergedStream, owner: Sink) -> None:
-        """Unsubscribe from `merged` on the connections of `owner`."""
-        self._unsubscribe(merged, self.own_connections(merged, owner))
-
-    def own_connections(self, merged: MergedStream, owner: Sink) -> list[FeedConnection]:
-        """Return the connections of `owner` on which `merged` is wanted."""
-        return [each for each in self._connections_of(merged) if each.group.owner == owner]
-
-    def _connections_of(self, merged: MergedStream) -> list[FeedConnection]:
         head = head_of(merged.name)
-        return [each for each in self.connections.values() if each.streams.get(head) is merged]
-
-    def _unsubscribe(self, merged: MergedStream, connections: Iterable[FeedConnection]) -> None:
-        for connection in connections:
+        for connection in tuple(self.connections.values()):
+            if connection.streams.get(head) is not merged:
+                continue
             connection.unsubscribe(merged)
             if not connection.streams:
                 self._discard(connection)
 
-    def split(self, merged: MergedStream, owner: Sink) -> MergedStream | None:
-        """Return a stream for `owner` alone, on its own connections, which continues `merged`.
-
-        Returns `merged` itself if it has no other consumer, and None if a message could be lost
-        because the connections of either side have not caught up with the primary.
-        """
-        own = self.own_connections(merged, owner)
-        others = [each for each in self._connections_of(merged) if each not in own]
-        primary = next((each for each in own if self._is_caught_up(merged, each)), None)
-        if merged.held_count or primary is None:
-            return None
-        if merged.sinks.count(owner) == len(merged.sinks):
-            self._unsubscribe(merged, others)
-            return merged
-        if merged.primary in own:
-            shared = next((each for each in others if self._is_caught_up(merged, each)), None)
-            if shared is not None:
-                merged.switch_primary(shared)
-            return None
-        apart = merged.split(owner, own, primary)
-        for connection in own:
-            connection.streams[head_of(merged.name)] = apart
-        return apart
-
-    def _is_caught_up(self, merged: MergedStream, connection: FeedConnection) -> bool:
-        """Whether `connection` delivers what the primary of `merged` does, as far as is known."""
-        primary = merged.primary
-        received_ms = primary.received_ms if isinstance(primary, FeedConnection) else 0
-        return primary is connection or merged.is_caught_up(connection, received_ms)
-
     def _connection_with_room(self, group: Group) -> FeedConnection:
         for connection in self.connections.values():
-            is_usable = group.owner is not None or connection not in self._context.paused
             has_room = (
-                len(connection.streams) < self._max_streams
+                connection not in self._context.paused
+                and len(connection.streams) < self._max_streams
                 and not connection.is_isolated
                 and connection.successor is None
             )
-            if connection.group == group and is_usable and has_room:
+            if connection.group == group and has_room:
                 return connection
         return self._new_connection(group)
 

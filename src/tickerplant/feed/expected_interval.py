@@ -7,8 +7,6 @@ minute, and a minute before the first one.  A stream of rare events is never lat
 
 from __future__ import annotations
 
-from copy import copy
-
 from tickerplant.feed.settings import ClientSettings
 from tickerplant.streams import resolve
 from tickerplant.venue import Venue
@@ -121,10 +119,3 @@ class ExpectedInterval:
         """Ignore the current pause: it is not one of the stream itself."""
         self._received_ms = -1
         self._silent_ms = 0
-
-    def fork(self) -> ExpectedInterval:
-        """Return a copy for a stream whose messages are counted from 0."""
-        other = copy(self)
-        other.restart()
-        other._counted = 0  # noqa: SLF001  # the same class
-        return other

@@ -82,8 +82,6 @@ class FeedCounters(Struct):
     """Checks over REST of silent streams that got no response; after three in a row none is made."""
     stale: int = 0
     """How often a stream became stale."""
-    apart: int = 0
-    """Subscriptions that got their own connections, because they were full."""
     duplicates: int = 0
     """Messages that were discarded because they were delivered before, by this or another connection."""
     out_of_order: int = 0
@@ -115,9 +113,7 @@ class Feed:
     ) -> None:
         self._context = FeedContext(settings)
         self.merged_streams: dict[str, MergedStream] = {}
-        """The streams that consumers share, by name."""
-        self.apart: dict[Sink, dict[str, MergedStream]] = {}
-        """The streams of slow consumers with their own connections, by consumer and name."""
+        """The streams, by name."""
         self._venue = hosts.venue
         self._reader = reader
         self._unreadable = 0
@@ -129,9 +125,7 @@ class Feed:
         self._pool = ConnectionPool(self._context, hosts, rng, self.is_full)
         self.connections: dict[int, FeedConnection] = self._pool.connections
         self._staleness = StalenessMonitor(self._context, self.connections)
-        self._backpressure = Backpressure(
-            self._context, self._pool, self.merged_streams, self.apart
-        )
+        self._backpressure = Backpressure(self._context, self.connections)
         self._unknown_streams = UnknownStreams(self._context)
 
     @property
@@ -189,7 +183,7 @@ class Feed:
         """
         joined = []
         for name in map(str, names):  # a `StreamName` cannot be encoded
-            merged = self._merged_for(name, sink) or self._open_merged(name, sink)
+            merged = self.merged_streams.get(name) or self._open_merged(name)
             keep = keeper and keeper(name)
             merged.attach(sink, backfills=backfills and has_history(name), keep=keep)
             joined.append(merged)
@@ -228,23 +222,13 @@ class Feed:
     def detach(self, names: Iterable[str], sink: Sink) -> None:
         """Hand nothing of `names` to `sink` any more."""
         for name in names:
-            merged = self._merged_for(name, sink)
+            merged = self.merged_streams.get(name)
             if merged is None or sink not in merged.sinks:
                 continue
             merged.detach(sink)
             if not merged.sinks:
-                self._close_merged(merged, sink)
-            elif sink not in merged.sinks:
-                self._pool.remove_own(merged, sink)
+                self._close_merged(merged)
         self._pool.add_actions()
-
-    @property
-    def all_merged_streams(self) -> list[MergedStream]:
-        """All streams, shared or not."""
-        apart = (
-            merged for merged_streams in self.apart.values() for merged in merged_streams.values()
-        )
-        return [*self.merged_streams.values(), *apart]
 
     @property
     def counters(self) -> FeedCounters:
@@ -260,9 +244,8 @@ class Feed:
             late=self._late,
             failed_checks=self._unknown_streams.failed_checks,
             stale=self._staleness.notices,
-            apart=self._backpressure.moved,
         )
-        for merged in self.all_merged_streams:
+        for merged in self.merged_streams.values():
             counted.messages += merged.messages
             _add(counted, merged.counters)
         return counted
@@ -273,7 +256,7 @@ class Feed:
         return (
             self._pool.has_finished
             and not self.connections
-            and not any(merged.held_count for merged in self.all_merged_streams)
+            and not any(merged.held_count for merged in self.merged_streams.values())
         )
 
     def expect_end(self) -> None:
@@ -287,25 +270,24 @@ class Feed:
     def is_settled(self) -> bool:
         """Whether each stream is delivered or rejected."""
         return all(
-            merged.primary is not None or merged.is_rejected for merged in self.all_merged_streams
+            merged.primary is not None or merged.is_rejected
+            for merged in self.merged_streams.values()
         )
 
     @property
     def is_delivering(self) -> bool:
         """Whether a connection delivers every stream, and none is stale."""
         return all(
-            merged.primary is not None and not merged.is_stale for merged in self.all_merged_streams
+            merged.primary is not None and not merged.is_stale
+            for merged in self.merged_streams.values()
         )
 
     def is_delivered(self, name: str) -> bool:
-        """Whether a connection delivers the stream `name` to each of its consumers."""
-        merged_streams = self._named(name)
-        return bool(merged_streams) and all(merged.primary is not None for merged in merged_streams)
+        """Whether a connection delivers the stream `name`."""
+        merged = self.merged_streams.get(name)
+        return merged is not None and merged.primary is not None
 
-    def _merged_for(self, name: str, sink: Sink) -> MergedStream | None:
-        return self.apart.get(sink, {}).get(name) or self.merged_streams.get(name)
-
-    def _open_merged(self, name: str, sink: Sink) -> MergedStream:
+    def _open_merged(self, name: str) -> MergedStream:
         reader = self._reader(name)
         expected_interval = ExpectedInterval(self._venue, name, self._context.settings)
         cursor = id_cursor_of(name, reader.message)
@@ -320,21 +302,12 @@ class Feed:
         merged.is_array = reader.array
         merged.unknown_reason = unknown_reason(self._venue, name)
         self._unknown_streams.add(merged)
-        if sink in self.apart:
-            self.apart[sink][name] = merged
-            self._pool.place(merged, sink)
-        else:
-            self.merged_streams[name] = merged
-            self._pool.place(merged)
+        self.merged_streams[name] = merged
+        self._pool.place(merged)
         return merged
 
-    def _close_merged(self, merged: MergedStream, sink: Sink) -> None:
-        if self.merged_streams.get(merged.name) is merged:
-            del self.merged_streams[merged.name]
-        else:
-            del self.apart[sink][merged.name]
-            if not self.apart[sink]:
-                del self.apart[sink]
+    def _close_merged(self, merged: MergedStream) -> None:
+        del self.merged_streams[merged.name]
         self._context.due.pop(merged, None)
         self._unknown_streams.remove(merged)
         self._ended.messages += merged.messages
@@ -577,7 +550,7 @@ class Feed:
 
     def _repair_silent(self) -> None:
         """Notify consumers of silent streams, and subscribe to them again."""
-        all_stale, silent = self._staleness.tick(self.all_merged_streams)
+        all_stale, silent = self._staleness.tick(tuple(self.merged_streams.values()))
         for connection in all_stale:
             self._pool.renew(connection)
         for connection, merged in silent:
@@ -594,7 +567,7 @@ class Feed:
             messages: What the server returned.
             after_id: That of the `Fetch`, by which a response that comes too late is recognised.
         """
-        for merged in self._named(stream):
+        if (merged := self.merged_streams.get(stream)) is not None:
             merged.filled(messages, after_id)
 
     def verified(self, streams: Iterable[str], reasons: Mapping[str, str] | None) -> None:
@@ -603,15 +576,8 @@ class Feed:
 
     def unfilled(self, stream: str, reason: str, after_id: int | None = None) -> None:
         """Note that missing messages could not be fetched, and why."""
-        for merged in self._named(stream):
+        if (merged := self.merged_streams.get(stream)) is not None:
             merged.unfilled(reason, after_id)
-
-    def _named(self, name: str) -> list[MergedStream]:
-        found = (
-            self.merged_streams.get(name),
-            *(merged_streams.get(name) for merged_streams in self.apart.values()),
-        )
-        return [merged for merged in found if merged is not None]
 
 
 def _stamp(message: Message, stream: str, payload: bytes, received_ns: int) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from copy import copy
 from typing import Any
 
 from tickerplant.feed.context import FeedContext
@@ -94,14 +93,6 @@ class IdentifiedStream(MergedStream):
     @property
     def _is_usual(self) -> bool:
         return not self._held and (self.proves_gaps or not self.secondaries)
-
-    def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
-        """Continue with `secondaries` and without consumers, as a copy of another stream."""
-        super().reset_for_split(secondaries)
-        self.cursor = copy(self.cursor)
-        self._accept_next = self.cursor.accept
-        self._held, self._held_ms = [], []
-        self._gaps, self._late_run = self._gaps.copy(), 0
 
     # Messages
 

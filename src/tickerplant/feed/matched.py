@@ -117,11 +117,6 @@ class MatchedStream(MergedStream):
         primary, self._primary_backlog = self._primary_backlog or Secondary(), None
         return primary
 
-    def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
-        """Continue with `secondaries` and without consumers, as a copy of another stream."""
-        super().reset_for_split(secondaries)
-        self._primary_backlog = None
-
     def _primary_lost(self) -> None:
         self._primary_backlog = None
 

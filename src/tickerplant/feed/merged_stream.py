@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from copy import copy
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -265,59 +264,10 @@ class MergedStream(ABC):
         self.secondaries.clear()
         self._is_fetching = False
 
-    def split(self, sink: Sink, connections: Iterable[Hashable], primary: Hashable) -> Self:
-        """Split off and return a stream for the consumer `sink`, on `connections`.
-
-        This stream continues for its other consumers on its other connections.
-
-        Args:
-            sink: The consumer.
-            connections: Connections of this stream.
-            primary: The one that is to be the primary.
-        """
-        apart = copy(self)
-        secondaries = {it: self.secondaries.pop(it) for it in connections if it in self.secondaries}
-        self.counters.duplicates += sum(len(each.waiting) for each in secondaries.values())
-        self._secondary_removed()
-        sinks, backfills, keep = self.sinks, sink in self._backfilling, self._keeps.get(sink)
-        apart.reset_for_split(secondaries)
-        for _ in range(sinks.count(sink)):
-            apart.attach(sink, backfills=backfills, keep=keep)
-            self.detach(sink)
-        apart.switch_primary(primary)
-        apart._tick_from_now_on()  # noqa: SLF001  # it is of this class
-        return apart
-
-    def reset_for_split(self, secondaries: dict[Hashable, Secondary]) -> None:
-        """Continue with `secondaries` and without consumers, as a copy of another stream."""
-        self.secondaries = secondaries
-        self.messages = sum(len(each.waiting) for each in secondaries.values())
-        self.primary, self.accept = None, refuse
-        self.outage = copy(self.outage)
-        self.counters = StreamCounters()
-        self.expected_interval = self.expected_interval.fork()
-        self._keeps, self._backfilling = {}, []
-        self._set_sinks(())
-
     @property
     def held_count(self) -> int:
         """Number of messages that wait behind a gap."""
         return 0
-
-    def is_caught_up(self, connection: Hashable, received_ms: int) -> bool:
-        """Whether nothing would be lost if the secondary `connection` became the primary.
-
-        Either it delivered the same messages; or none, and it has been subscribed for long.
-
-        Args:
-            connection: A connection.
-            received_ms: When something last arrived on the primary.
-        """
-        secondary = self.secondaries.get(connection)
-        if secondary is None or not self._can_lead(secondary):
-            return False
-        settled_ms = secondary.delivering_since_ms + self._context.settings.connections.overlap_ms
-        return secondary.is_in_step or (not secondary.waiting and received_ms >= settled_ms)
 
     @property
     def _next_primary(self) -> Hashable | None:

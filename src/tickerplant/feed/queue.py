@@ -2,14 +2,14 @@
 
 `when_full` says what happens when the queue is full:
 
-`block`        nothing is lost: the connections are not read until there is room (back-pressure)
+`block`        the connections are not read until there is room (back-pressure)
 `keep_latest`  only the latest message of each stream and symbol is kept between two notices
 `drop_oldest`  the oldest items are dropped, and a `Dropped` notice in their place says how many
 `raise`        the consumer gets `QueueOverflow` after the items that are queued
 
-With `block`, a connection that other consumers with room share is still read until this queue has
-connections of its own.  Until then the queue accepts up to `ClientSettings.spare_messages` more items;
-further items are dropped, and a `Dropped` notice behind the queued items says how many.
+With `block`, a connection that other consumers with room share is still read.  The queue accepts up to
+`ConnectionSettings.spare_messages` more items; further ones are dropped until it has been read, and a
+`Dropped` notice behind the queued items says how many.
 """
 
 from __future__ import annotations

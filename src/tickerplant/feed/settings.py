@@ -58,12 +58,9 @@ class ConnectionSettings(Struct, frozen=True, kw_only=True):
     pong_timeout_ms: int = 10_000
     """How long a ping may stay unanswered, with nothing else received, before the connection is
     dropped."""
-    most_apart: int = 20
-    """Maximum number of full subscriptions with connections of their own.  A further one keeps
-    sharing, and gets a `Dropped` notice for what it loses."""
     spare_messages: int = 10_000
-    """Messages that a full subscription with `when_full="block"` still queues until its connections
-    can be paused; further ones are dropped."""
+    """Messages that a full subscription with `when_full="block"` still queues while others read its
+    connections; further ones are dropped, and a `Dropped` notice says how many."""
 
 
 class RetrySettings(Struct, frozen=True, kw_only=True):

@@ -299,7 +299,7 @@ class SimulatedMarket(HostedMarket):
 
 async def _start_when_read(runner: FeedRunner, clock: MarketClock) -> None:
     """Start the clock when something waits for messages; it waits for the acknowledgements itself."""
-    while not (runner.is_awaited and runner.feed.all_merged_streams):
+    while not (runner.is_awaited and runner.feed.merged_streams):
         await sleep(POLL_S)
         if clock.is_started:
             return
