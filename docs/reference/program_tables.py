@@ -18,7 +18,7 @@ from tickerplant.config.settings import COMMANDS
 from tickerplant.edge.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
-from tickerplant.faults.row import AIMS, ActsOn
+from tickerplant.faults.row import AIMS, ActsOn, FaultRow
 from tickerplant.faults.row import Param as FaultParam
 from tickerplant.faults.rows import FAULT_ROWS
 from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS
@@ -41,6 +41,7 @@ from tickerplant.sources.speed import SpeedWatch
 from tickerplant.truth.truth import Truth
 
 DECISIONS = Path(__file__).parent.parent / "decisions"
+HOLDS = ("`for`", "a duration", "", "How long it holds; without it, until it is released.")
 MANY = 4
 """A fault's parameter with the same meaning in so many faults is described once."""
 
@@ -77,26 +78,30 @@ def _param_cells(param: FaultParam) -> tuple[str, str, str]:
     return f"`{param.name}`", expected, param.doc
 
 
-def faults(acts_on: ActsOn) -> Iterator[Cells]:
-    """Yield the faults that act on something."""
+def faults(acts_on: ActsOn) -> str:
+    """Return what faults that act on something are aimed at, and their table."""
+    rows = (_fault(row) for row in FAULT_ROWS if row.acts_on == acts_on)
+    return f"Aims: {code(*AIMS[acts_on])}.\n\n{table('fault | what it does | parameters', rows)}"
+
+
+def _fault(row: FaultRow) -> Cells:
     common = common_fault_parameters()
-    for row in FAULT_ROWS:
-        if row.acts_on == acts_on:
-            aims = f" Aims: {code(*row.aim_names)} only." if row.aims else ""
-            params = (
-                f"`{param.name}`" if param in common else "{}, {}: {}".format(*_param_cells(param))
-                for param in row.params
-            )
-            yield f"`{row.form}`", f"{row.doc}{aims}", "; ".join(it.rstrip(".") for it in params)
+    params = (
+        f"`{param.name}`" if param in common else "{}, {}: {}".format(*_param_cells(param))
+        for param in row.params
+    )
+    aims = f" Aims: {code(*row.aim_names)} only." if row.aims else ""
+    return f"`{row.form}`", f"{row.doc}{aims}", "; ".join(param.rstrip(".") for param in params)
 
 
 def levers() -> str:
     """Return the sections of the levers of the simulated market."""
     parts = []
     for row in LEVER_ROWS:
+        keys = [*map(_lever_param, row.params), *([HOLDS] if row.has_duration else [])]
         parts += [f"## `{row.name}`", one_line(row.doc)]
-        if row.params:
-            parts.append(table("key | value | default | meaning", map(_lever_param, row.params)))
+        if keys:
+            parts.append(table("key | value | default | meaning", keys))
     return "\n\n".join(parts)
 
 
@@ -212,10 +217,7 @@ def described(docs: Mapping[str, str]) -> Iterator[Cells]:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{
-        f"faults-{acts_on}": Table("fault | what it does | parameters", partial(faults, acts_on))
-        for acts_on in AIMS
-    },
+    **{f"faults-{acts_on}": partial(faults, acts_on) for acts_on in AIMS},
     **{
         f"python-{section}": Table("name | meaning", partial(public_names, section))
         for section in SECTIONS
