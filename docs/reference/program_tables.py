@@ -175,12 +175,22 @@ def common_columns() -> Iterator[Cells]:
 
 
 def columns() -> str:
-    """Return the sections of the tables of a recording."""
-    return "\n\n".join(
-        f"## `{each.name}`\n\n{one_line(each.doc)}\n\n"
-        + table(COLUMN_HEAD, map(_column, (*each.columns, *each.levels)))
-        for each in tables.TABLES
-    )
+    """Return the sections of the tables of a recording: the columns that no table before has."""
+    parts = []
+    known: dict[tuple[tables.Column, ...], str] = {}
+    for each in tables.TABLES:
+        every = (*each.columns, *each.levels)
+        same = next((it for it in known if {*it} <= {*every}), ())
+        own = [column for column in every if column not in same]
+        parts += [f"## `{each.name}`", one_line(each.doc)]
+        if same:
+            parts.append(
+                f"The columns of [`{known[same]}`](#{known[same]}){', and' if own else '.'}"
+            )
+        if own:
+            parts.append(table(COLUMN_HEAD, map(_column, own)))
+        known.setdefault(every, each.name)
+    return "\n\n".join(parts)
 
 
 def _column(column: tables.Column) -> Cells:

@@ -143,13 +143,16 @@ def query_parameters() -> tuple[tuple[str, str], ...]:
 
 
 def account_requests() -> Iterator[Cells]:
-    """Yield the paths and methods about accounts, each once."""
+    """Yield the paths and methods about accounts, those together that are the same in the rest."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for row in ACCOUNT_REQUESTS:
         verbs, titles = found.setdefault(row.path or row.method, ({}, {}))
-        verbs[row.http_method] = titles[row.venue.title] = None
+        verbs[row.http_method or "WebSocket API"] = titles[row.venue.title] = None
+    together: dict[tuple[str, ...], list[str]] = {}
     for name, parts in found.items():
-        yield f"`{name}`", *map(", ".join, parts)
+        together.setdefault(tuple(map(", ".join, parts)), []).append(name)
+    for by, names in together.items():
+        yield *by, code(*names)
 
 
 def limits() -> Iterator[Cells]:
@@ -235,7 +238,7 @@ def endings() -> Iterator[Cells]:
 
 QUERY_HEAD = "query | what it answers | weight | parameters"
 TABLES: dict[str, Callable[[], str]] = {
-    "account-requests": Table("path or method | HTTP methods | venue", account_requests),
+    "account-requests": Table("by | venue | path or method", account_requests),
     "api-errors": Table("code | status | invalid request | response", api_errors),
     "close-reasons": Table(
         "name | code | text of the close frame | reconnect at once | ending | when", close_reasons
