@@ -57,10 +57,6 @@ _UNFIT = (ValueError, OverflowError)
 class Converter:
     """Makes record batches of one table.
 
-    Args:
-        table: The table.
-        numbers: How it holds prices and quantities.
-
     Raises:
         ConfigError: `numbers` is unknown.
     """
@@ -142,13 +138,7 @@ class Converter:
 
 
 class Batcher:
-    """Makes record batches of the messages of several tables.
-
-    Args:
-        tables: The tables.
-        numbers: How they hold prices and quantities.
-        batch_rows: About the rows of all batches that are made together.
-    """
+    """Makes record batches of the messages of several tables."""
 
     def __init__(self, tables: Iterable[Table], numbers: Numbers, batch_rows: int) -> None:
         self.converters = {table.name: Converter(table, numbers) for table in tables}

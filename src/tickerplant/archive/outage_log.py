@@ -80,11 +80,7 @@ class _Since(NamedTuple):
 
 
 class OutageLog:
-    """The outages of all streams.
-
-    Args:
-        manifest: The manifest; None if there is none, and no outage is known.
-    """
+    """The outages of all streams."""
 
     def __init__(self, manifest: Manifest | None) -> None:
         self.outages: dict[str, list[Outage]] = {}

@@ -88,13 +88,7 @@ class _Symbol(Struct):
 
 
 class BooksReader:
-    """Reads messages of a recording together with the books as of each message.
-
-    Args:
-        selection: What to yield; books follow all depth updates of its symbols.
-        paths: The recordings.
-        listed: Streams that are known to be recorded; others are found as they come.
-    """
+    """Reads messages of a recording together with the books as of each message."""
 
     def __init__(self, selection: Selection, paths: Sequence[str], listed: Iterable[str]) -> None:
         every_stream = Selection(symbols=selection.symbols)

@@ -48,10 +48,6 @@ def is_offset(value: object) -> TypeGuard[str]:
 def offset_ns(name: str, value: str) -> int:
     """Return an offset in ns; negative if it is one from the end.
 
-    Args:
-        name: The name of the argument, for the error.
-        value: The offset.
-
     Raises:
         ConfigError: It is not a valid offset.
     """
@@ -80,12 +76,7 @@ class Missing(Struct, frozen=True):
         return ", ".join(shown) + (f" and {more} more" if more else "")
 
     def refusal(self, paths: str, recorded: int) -> ConfigError:
-        """Return the error about the first of the names.
-
-        Args:
-            paths: The recordings, as they are shown.
-            recorded: The number of recorded streams.
-        """
+        """Return the error about the first of the names."""
         first = self.names[0]
         expected = f"a {self.kind} in {paths}, which has {count_text(recorded, 'stream')}"
         return ConfigError(f"{self.kind}s", first, f"{expected}{suggestion(first, self.similar)}")
@@ -98,11 +89,6 @@ def missing_names(
 
     If a stream covers all symbols, only symbols that are not listed are missing, and it is not
     certain; none is if no symbols are listed.
-
-    Args:
-        wanted: What is selected.
-        recorded: The recorded streams.
-        listed: The contracts that the exchange listed during the recording, as far as known.
     """
     if streams := sorted(wanted.streams.difference(recorded)):
         symbols = {parse_stream_name(name).topic.lower() for name in streams}

@@ -35,10 +35,6 @@ def find_target(venue: Venue, method_or_path: object) -> AskTarget:
     What contains a slash is a path.  Any other name is a method of the WebSocket API, unless only
     REST has it on this venue, such as `klines`.
 
-    Args:
-        venue: The venue.
-        method_or_path: A method or a path, perhaps with a query string.
-
     Raises:
         ConfigError: it is empty, not a string, or a complete URL.
     """

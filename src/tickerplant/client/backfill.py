@@ -13,12 +13,7 @@ from tickerplant.stream_name import parse_stream_name
 
 
 class Backfill:
-    """Fetches the messages between two ids.
-
-    Args:
-        rest: Sends the requests.
-        api_key: Required by the exchange for older trades.
-    """
+    """Fetches the messages between two ids."""
 
     def __init__(self, rest: RestClient, api_key: str | None = None) -> None:
         self._rest = rest

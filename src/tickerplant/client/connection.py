@@ -35,13 +35,7 @@ CAUGHT_UP = b"caught up"
 
 
 class Connection(WSListener):
-    """Reports the events of one socket to a feed, from the attempt to its end.
-
-    Args:
-        feed: The feed.
-        number: The number of the connection in the feed.
-        reported: Called after anything but a message was reported: there may be actions.
-    """
+    """Reports the events of one socket to a feed, from the attempt to its end."""
 
     def __init__(self, feed: Feed, number: int, reported: Callable[[], object]) -> None:
         super().__init__()
@@ -249,14 +243,7 @@ class HeldFrame(NamedTuple):
 
 
 class SteppedConnection(Connection):
-    """A connection whose frames, and whose end, wait in order while a reader is at work.
-
-    Args:
-        feed: The feed.
-        number: The number of the connection in the feed.
-        reported: Called after anything but a message was reported: there may be actions.
-        lockstep: Says when they wait.
-    """
+    """A connection whose frames, and whose end, wait in order while a reader is at work."""
 
     def __init__(
         self, feed: Feed, number: int, reported: Callable[[], object], lockstep: Lockstep

@@ -29,9 +29,6 @@ class Dial:
     """Opens the socket of one connection attempt for picows.
 
     picows could open a socket itself, but cancelling its handshake would leave that socket open.
-
-    Args:
-        timeout_s: Timeout of the name lookup, and of connecting the socket.
     """
 
     def __init__(self, timeout_s: float) -> None:

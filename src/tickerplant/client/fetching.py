@@ -38,11 +38,6 @@ class Fetcher:
 
     All methods raise `ConfigError` for an invalid argument, `RequestError` if the server rejects a
     request, and `UpstreamError` if there is no valid response in time.
-
-    Args:
-        rest: Sends the requests.
-        venue: The venue.
-        api_key: Required by the exchange for trades older than the last 1,000.
     """
 
     def __init__(self, rest: RestClient, venue: Venue, api_key: str | None = None) -> None:

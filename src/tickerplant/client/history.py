@@ -52,11 +52,6 @@ class HistoryRange(Struct, frozen=True):
 def parse_history(history: object, names: Iterable[str], *, has_key: bool) -> HistoryRange | None:
     """Return the range of a history; None if none is wanted.
 
-    Args:
-        history: 0, a number of messages, or a time.
-        names: The streams.
-        has_key: Whether there is an API key, for trades before the last 1,000.
-
     Raises:
         ConfigError: it is none of these, or one of the streams has no history.
     """
@@ -85,12 +80,6 @@ class History:
     """The history of the streams of one consumer.
 
     The consumer is attached to the feed; it passes on what it gets to `take` until `is_joined`.
-
-    Args:
-        runner: Runs the feed.
-        rest: Fetches the messages.
-        wanted: How far back.
-        has_key: Whether there is an API key.
     """
 
     def __init__(
@@ -109,13 +98,7 @@ class History:
     def start(
         self, names: tuple[str, ...], deliver: Sink, on_progress: Callable[[], object]
     ) -> None:
-        """Fetch the history of streams as soon as they are subscribed to.
-
-        Args:
-            names: The streams.
-            deliver: Takes messages and notices, in order.
-            on_progress: Called after something was fetched and delivered.
-        """
+        """Fetch the history of streams as soon as they are subscribed to."""
         self._join = HistoryJoin(names, deliver, self._runner.feed.settings.retries.held_messages)
         self._on_progress = on_progress
         self._start_fetches()

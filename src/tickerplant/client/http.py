@@ -47,13 +47,7 @@ class TooLongError(Exception):
 
 
 class HttpSession:
-    """Connections to one server, used in the event loop in which it was created.
-
-    Args:
-        headers: Sent with each request.
-        timeout_s: Timeout of an attempt.
-        max_connections: Maximum number of connections.
-    """
+    """Connections to one server, used in the event loop in which it was created."""
 
     def __init__(
         self, headers: Mapping[str, str], *, timeout_s: float, max_connections: int

@@ -59,11 +59,7 @@ class _Work(Struct):
 
 
 class Lockstep:
-    """Holds what is received while a reader is at work.
-
-    Args:
-        update_reading: Called when the connections are to be read again, or no longer.
-    """
+    """Holds what is received while a reader is at work."""
 
     def __init__(self, update_reading: Callable[[], object]) -> None:
         self.stops_reading = False

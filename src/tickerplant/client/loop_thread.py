@@ -38,10 +38,6 @@ class LoopThread:
 
     The thread starts with `begin` or the first `wait`, and ends with `end` or with the program.  A
     process that is forked from this one has none: everything but `end` raises `RuntimeError` there.
-
-    Args:
-        context: Entered when the loop starts, and exited before it ends.
-        over: The message of `OverError`.
     """
 
     def __init__(self, context: AbstractAsyncContextManager[object], over: str) -> None:

@@ -296,14 +296,7 @@ class Request:
             self._context.budget.note_used(weight, self._sent_ms)
 
     def refused(self, code: int, message: str, status: int, retry_after_ms: int | None) -> None:
-        """Take a refusal of this IP address.
-
-        Args:
-            code: The error code.
-            message: The message; that of a ban may say when it ends.
-            status: 429, or 418 for a ban.
-            retry_after_ms: How long the server asks to wait; None if it does not say.
-        """
+        """Take a refusal of this IP address."""
         message = one_line(message, LONGEST_MESSAGE)
         budget, now_ms = self._context.budget, self._context.clock()
         banned_until = _BANNED_UNTIL.search(message)

@@ -80,19 +80,7 @@ class RestClient:
         sleep: Sleep = asyncio.sleep,
         rng: Random | None = None,
     ) -> None:
-        """Nothing is opened yet.
-
-        Args:
-            hosts: The addresses of the venue.
-            budget: The request weight of this IP address; may be shared with other clients.
-            timeout_s: Timeout of one attempt.
-            api_key: For the paths that require one (`historicalTrades`).
-            patience_s: How long a request waits for refusals and failures of the server before it
-                fails.
-            clock: Milliseconds since the epoch, by which minutes are counted.
-            sleep: Waits for seconds.
-            rng: Randomises the pauses between attempts.
-        """
+        """Nothing is opened yet."""
         self.hosts = hosts
         """The addresses of the venue."""
         self._timeout_s = timeout_s

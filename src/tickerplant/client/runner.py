@@ -50,16 +50,7 @@ class Follower(Protocol):
 
 
 class FeedRunner:
-    """Carries out the actions of a feed, from `start` to `stop`.
-
-    Args:
-        hosts: The addresses of the venue.
-        settings: Settings of the feed.
-        reader: Returns the decoder of a stream.
-        backfill: Fetches missing messages.
-        rng: Randomises pauses and times of renewal.
-        listing: The contracts of the server; None: silent streams are not checked.
-    """
+    """Carries out the actions of a feed, from `start` to `stop`."""
 
     def __init__(
         self,
@@ -141,11 +132,7 @@ class FeedRunner:
             end(self.failure)
 
     def end(self, failure: Exception | None = None) -> None:
-        """End all consumers: nothing more will come.
-
-        Args:
-            failure: Why the streams ended early; None: everything was delivered.
-        """
+        """End all consumers: nothing more will come, because of `failure`, or as all was delivered."""
         if self.is_over:
             return
         self.is_over, self.failure = True, failure
@@ -154,12 +141,7 @@ class FeedRunner:
                 end(failure)
 
     async def catch_up(self, timeout_s: float, *others: asyncio.Future[None]) -> None:
-        """Return when everything that the server has sent by now was delivered, or after a time.
-
-        Args:
-            timeout_s: The time.
-            others: Return when one of these is done, too.
-        """
+        """Return when everything that the server has sent by now was delivered, or after a time."""
         pongs = [connection.caught_up() for connection in self._connections.values()]
         if pongs:
             ends: list[asyncio.Future[Any]] = [asyncio.gather(*pongs), *others]

@@ -104,16 +104,7 @@ def check_rows(
     limit: int | None = None,
     apart: int = 1,
 ) -> None:
-    """Raise `UpstreamError` for a page that does not answer the request.
-
-    Args:
-        url: Where it comes from.
-        keys: The ids or times of its rows, in their order.
-        least: What the first may be.
-        most: What the last may be.
-        limit: How many rows were asked for.
-        apart: How far each is from the one before, at least.
-    """
+    """Raise `UpstreamError` for a page that does not answer the request."""
     reason = ""
     if limit is not None and len(keys) > limit:
         reason = f"{len(keys):,} rows, and {limit:,} were asked for"
@@ -140,12 +131,7 @@ class Series(ABC, Generic[Row]):
 
     @abstractmethod
     async def latest(self, limit: int, end_ms: int | None = None) -> Sequence[Row]:
-        """Return up to `limit` of the last rows, at most a page.
-
-        Args:
-            limit: Maximum number of rows.
-            end_ms: The last time; None: now.
-        """
+        """Return up to `limit` of the last rows, at most a page."""
 
     @abstractmethod
     async def before(self, row_id: int, limit: int) -> Sequence[Row]:
@@ -158,13 +144,7 @@ class Series(ABC, Generic[Row]):
     async def last(
         self, limit: int, *, since_ms: int | None = None, end_ms: int | None = None
     ) -> list[Row]:
-        """Return the last rows, oldest first, from as many pages as that needs.
-
-        Args:
-            limit: Maximum number of rows.
-            since_ms: The time of the first row; None: as many as `limit` says.
-            end_ms: The time of the last row; None: now.
-        """
+        """Return up to `limit` of the last rows, oldest first, from as many pages as that needs."""
         pages = [list(await self.latest(limit, end_ms))]
         count = len(pages[0])
         while pages[-1] and count < limit:
@@ -216,13 +196,7 @@ class _ByIdSeries(Series[Row]):
 
 
 class TradeSeries(_ByIdSeries[Trade]):
-    """Trades on the order book of a symbol.
-
-    Args:
-        requests: Sends the requests.
-        symbol: The symbol.
-        has_key: Whether there is an API key, without which only the last 1,000 can be had.
-    """
+    """Trades on the order book of a symbol."""
 
     page = trades.MAX_HISTORICAL_LIMIT
     id_of = attrgetter("trade_id")
@@ -266,12 +240,7 @@ class TradeSeries(_ByIdSeries[Trade]):
 
 
 class AggregateTradeSeries(_ByIdSeries[AggregateTrade]):
-    """Aggregate trades of a symbol, whose ids are consecutive.
-
-    Args:
-        requests: Sends the requests.
-        symbol: The symbol.
-    """
+    """Aggregate trades of a symbol, whose ids are consecutive."""
 
     page = trades.MAX_LIMIT
     id_of = attrgetter("aggregate_id")
@@ -333,13 +302,7 @@ CANDLE_PATHS = {
 
 
 class CandleSeries(Series[CandleMessage]):
-    """Candles, as a stream carries them; their ids are their open times.
-
-    Args:
-        requests: Sends the requests.
-        stream: The stream.
-        now_ms: The time of the exchange; candles that ended before it are closed.
-    """
+    """Candles, as a stream carries them; their ids are their open times."""
 
     id_of = attrgetter("candle.open_time_ms")
     time_of = attrgetter("candle.open_time_ms")
@@ -403,14 +366,7 @@ class CandleSeries(Series[CandleMessage]):
 def series_of(
     requests: Requests, stream: StreamParts, now_ms: int, *, has_key: bool
 ) -> TradeSeries | AggregateTradeSeries | CandleSeries:
-    """Return the series that a stream continues.
-
-    Args:
-        requests: Sends the requests.
-        stream: The stream, `trade`, `aggTrade` or one of candles.
-        now_ms: The time of the exchange; candles that ended before it are closed.
-        has_key: Whether there is an API key.
-    """
+    """Return the series that a stream continues."""
     if stream.kind == "trade":
         return TradeSeries(requests, stream.symbol, has_key=has_key)
     if stream.kind == "aggTrade":

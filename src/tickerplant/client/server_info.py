@@ -64,13 +64,7 @@ _decode_profile = Decoder(_Profile).decode
 
 
 class Listing:
-    """The contracts that a server lists, fetched once and cached for ten minutes.
-
-    Args:
-        hosts: The addresses of the venue.
-        rest: The client that fetches the contracts.
-        budget: The request weight for finding out whether the server is of the other venue.
-    """
+    """The contracts that a server lists, fetched once and cached for ten minutes."""
 
     def __init__(self, hosts: Hosts, rest: RestClient, budget: WeightBudget) -> None:
         self._hosts = hosts

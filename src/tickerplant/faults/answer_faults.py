@@ -57,12 +57,7 @@ class EarlierBooks(Protocol):
 
 
 class AnswerFaults:
-    """The faults that act on answers, of one server.
-
-    Args:
-        board: The rules.
-        earlier: The books as they were; without it, stale snapshots are those first answered.
-    """
+    """The faults that act on answers, of one server."""
 
     def __init__(self, board: FaultBoard, earlier: EarlierBooks | None = None) -> None:
         self._board = board
@@ -86,14 +81,7 @@ class AnswerFaults:
     def revised(
         self, venue_name: str, name: str, params: Mapping[str, object], body: bytes
     ) -> bytes:
-        """Return what faults make of a successful answer.
-
-        Args:
-            venue_name: The venue that was asked.
-            name: The path of a REST request, or the method of a WebSocket API request.
-            params: The parameters of the request.
-            body: The answer: the body, or the whole reply of the WebSocket API.
-        """
+        """Return what faults make of a successful answer."""
         if _is_book(name):
             for on in self._board.on("snapshot"):
                 aim = on.rule.aim
@@ -203,13 +191,7 @@ def _book_of(book: Mapping[str, Any]) -> EarlierBook:
 
 
 def stale(book: dict[str, Any], earlier: EarlierBook, limit: int) -> dict[str, Any]:
-    """Return a snapshot with the ids, times and levels of an earlier book.
-
-    Args:
-        book: A snapshot as it is answered, decoded.
-        earlier: The book as it was.
-        limit: Levels of each side.
-    """
+    """Return a snapshot with the ids, times and levels of an earlier book."""
     times = {"E": earlier.event_time_ms, "T": earlier.transaction_time_ms}
     return {
         **book,

@@ -59,13 +59,7 @@ class FaultOn(Struct, eq=False):
 
 
 class Chances:
-    """When a rule happens on one connection, or to all requests.
-
-    Args:
-        board: The board of the rule.
-        on: The rule.
-        ordinal: The number of the connection; 0 for all requests.
-    """
+    """When a rule happens on one connection, or to all requests."""
 
     def __init__(self, board: FaultBoard, on: FaultOn, ordinal: int) -> None:
         self.on = on

@@ -45,12 +45,7 @@ class FaultClock(Protocol):
 
 
 class StampedClock:
-    """A clock of faults on which it is the time at which messages were published.
-
-    Args:
-        clock: The clock of faults.
-        published_ms: Returns when the messages were published that are written now.
-    """
+    """A clock of faults on which it is the time at which messages were published."""
 
     def __init__(self, clock: FaultClock, published_ms: Callable[[], int]) -> None:
         self.is_market = clock.is_market
@@ -103,9 +98,6 @@ class MarketClock:
 
     What is due at a time happens after the minutes and aggregates that end then, and before the
     events of that time.  It outlives a restart of the market.
-
-    Args:
-        timers: The market clock.
     """
 
     is_market = True

@@ -72,14 +72,7 @@ def message_fault(
     clock: FaultClock,
     release: Callable[[Sequence[M]], object],
 ) -> MessageFault[M]:
-    """Return what a rule does to the messages of one connection.
-
-    Args:
-        on: The rule.
-        chances: When it happens on this connection.
-        clock: The clock of faults.
-        release: Writes messages that were held.
-    """
+    """Return what a rule does to the messages of one connection."""
     name = on.rule.row.name
     if name == DELAY.name:
         return _Late(on, chances, clock, release)
@@ -90,14 +83,7 @@ def message_fault(
 
 
 class _EachMessage:
-    """A fault that drops, repeats or changes single messages.
-
-    Args:
-        on: The rule.
-        chances: When it happens.
-        applies: Whether a message can be hit.
-        change: Returns what comes in the place of a message.
-    """
+    """A fault that drops, repeats or changes single messages."""
 
     def __init__(
         self,
@@ -140,13 +126,7 @@ class _EachMessage:
 
 
 class _Swapped:
-    """A fault that lets messages come after the next one of their stream.
-
-    Args:
-        on: The rule.
-        chances: When it happens.
-        release: Writes messages that were held.
-    """
+    """A fault that lets messages come after the next one of their stream."""
 
     def __init__(
         self, on: FaultOn, chances: Chances, release: Callable[[Sequence[Any]], object]
@@ -178,14 +158,7 @@ class _Swapped:
 
 
 class _Late:
-    """A fault that withholds messages for a time.
-
-    Args:
-        on: The rule.
-        chances: When it happens.
-        clock: The clock of faults.
-        release: Writes messages that were held.
-    """
+    """A fault that withholds messages for a time."""
 
     def __init__(
         self,

@@ -11,12 +11,7 @@ from tickerplant.raw_events import RawLevel
 
 
 class BookView(OrderBook):
-    """A local book, read-only.
-
-    Args:
-        book: The book.
-        now_ms: The monotonic clock of the book's times.
-    """
+    """A local book, read-only."""
 
     __slots__ = ("_book", "_now_ms")
 

@@ -37,12 +37,6 @@ class FeedConnection:
     """A connection and the streams that it is to deliver.
 
     The pool owns it; the feed sets only `has_received` and `unreadable_ms`.
-
-    Args:
-        number: Its identity; no other connection of the feed ever has the same number.
-        group: The connections that it may exchange streams with.
-        backoff: The pauses between its attempts.
-        now_ms: The time.
     """
 
     def __init__(self, number: int, group: Group, backoff: Backoff, now_ms: int) -> None:

@@ -38,14 +38,7 @@ NO_SUCH_PATH = 404
 
 
 class ConnectionPool:
-    """Opens, renews and replaces connections, and distributes streams over them.
-
-    Args:
-        context: The shared state of the feed.
-        hosts: The addresses of the venue.
-        rng: Randomises pauses and times of renewal.
-        is_full: Returns whether no consumer of a connection has room.
-    """
+    """Opens, renews and replaces connections, and distributes streams over them."""
 
     def __init__(
         self,

@@ -10,11 +10,7 @@ from tickerplant.feed.settings import ClientSettings
 
 
 class FeedContext:
-    """The shared state of a feed.
-
-    Args:
-        settings: How the feed behaves.
-    """
+    """The shared state of a feed."""
 
     __slots__ = (
         "actions",

@@ -87,13 +87,7 @@ class ExpectedInterval:
         return max(round(INTERVALS * self._interval_ms), settings.staleness.event_stream_stale_ms)
 
     def observe(self, messages: int, received_ms: int, silent_ms: int) -> None:
-        """Learn from the messages since the last look.
-
-        Args:
-            messages: How many messages came so far.
-            received_ms: When the last came.
-            silent_ms: How long ago that was.
-        """
+        """Learn from the messages since the last look."""
         new = messages - self._counted
         if new > 0:
             if self._received_ms >= 0:

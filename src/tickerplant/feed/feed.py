@@ -95,14 +95,7 @@ class FeedCounters(Struct):
 
 
 class Feed:
-    """The streams of one venue.
-
-    Args:
-        hosts: The addresses of the venue.
-        settings: How the feed behaves.
-        reader: Returns the decoder of a stream.
-        rng: Randomises pauses and times of renewal.
-    """
+    """The streams of one venue."""
 
     def __init__(
         self,
@@ -327,14 +320,7 @@ class Feed:
     def refused(
         self, number: int, reason: str, status: int | None = None, retry_after_ms: int = 0
     ) -> None:
-        """Note that an attempt failed.
-
-        Args:
-            number: The connection.
-            reason: The reason, as text.
-            status: The HTTP status of the response, None if there was none.
-            retry_after_ms: The pause that the server asked for.
-        """
+        """Note that an attempt failed."""
         connection = self.connections.get(number)
         if connection is not None:
             self._pool.refused(connection, reason, status, retry_after_ms)
@@ -354,12 +340,7 @@ class Feed:
             connection.received(self._context.now_ms)
 
     def pause_for(self, sink: Sink, consumer: FullConsumer | None = None) -> None:
-        """Note that a consumer has no room; see `connections_to_pause`.
-
-        Args:
-            sink: The consumer.
-            consumer: Receives callbacks while it has no room.
-        """
+        """Note that a consumer has no room; see `connections_to_pause`."""
         self._backpressure.full[sink] = Full(self._context.now_ms, consumer)
 
     def resume_for(self, sink: Sink) -> bool:

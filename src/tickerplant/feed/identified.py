@@ -36,15 +36,7 @@ MAX_GAPS = 100
 
 
 class IdentifiedStream(MergedStream):
-    """A stream whose messages have ids.
-
-    Args:
-        name: The stream.
-        decode: Turns a payload into a message.
-        expected_interval: How long it may be silent.
-        context: The shared state of its feed.
-        cursor: Its position, before the first message.
-    """
+    """A stream whose messages have ids."""
 
     __slots__ = (
         "_gaps",

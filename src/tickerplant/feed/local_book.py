@@ -170,12 +170,6 @@ class LocalBook:
 
     Feed it updates with `offer` and snapshots with `load`, and read from it.  All times, also those
     of its notices, are milliseconds of one monotonic clock, which the caller passes in.
-
-    Args:
-        symbol: The symbol, in capitals.
-        limit: Levels per side of the snapshots that it is loaded with.
-        streams: The streams that its notices name.
-        max_buffered: Updates that are buffered while it waits for a snapshot.
     """
 
     def __init__(

@@ -73,12 +73,6 @@ class MergedStream(ABC):
     """A stream, and the state of its delivery.
 
     The feed sets only `messages`, `received_ms` and `unreadable_ms`, and the pool `rejection`.
-
-    Args:
-        name: The stream.
-        decode: Decodes a payload to a message or a list of them.
-        expected_interval: How often it is expected to send.
-        context: The shared state of its feed.
     """
 
     __slots__ = (
@@ -280,10 +274,6 @@ class MergedStream(ABC):
         """Whether messages may be lost unnoticed if `connection` is lost.
 
         They may if it is the primary, and its successor was subscribed after the last message.
-
-        Args:
-            connection: A connection.
-            received_ms: When something last arrived on it.
         """
         successor = self.secondaries.get(self._next_primary)
         if connection != self.primary or successor is None or self.proves_gaps:

@@ -16,12 +16,7 @@ MAX_DOUBLINGS = 10
 
 
 class StalenessMonitor:
-    """Notifies consumers of silent streams, and says which are to be repaired.
-
-    Args:
-        context: The shared state of the feed.
-        connections: Its connections.
-    """
+    """Notifies consumers of silent streams, and says which are to be repaired."""
 
     def __init__(self, context: FeedContext, connections: dict[int, FeedConnection]) -> None:
         self.notices = 0

@@ -24,11 +24,7 @@ MAX_FAILURES = 3
 
 
 class UnknownStreams:
-    """Checks silent streams and notifies consumers of those that are unknown.
-
-    Args:
-        context: The shared state of the feed.
-    """
+    """Checks silent streams and notifies consumers of those that are unknown."""
 
     def __init__(self, context: FeedContext) -> None:
         self.failed_checks = 0

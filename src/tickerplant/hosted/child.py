@@ -70,11 +70,7 @@ FOR_ONE_CLIENT: Mapping[str, Any] = AS_JSON | {
 
 
 class Control:
-    """Reads commands from standard input in a thread, and ends the process at its end.
-
-    Args:
-        parent: The process with which this one ends.
-    """
+    """Reads commands from standard input in a thread, and ends the process at its end."""
 
     def __init__(self, parent: int) -> None:
         self._parent = parent
@@ -132,11 +128,7 @@ class Control:
 
 
 def main(parent: int | None = None) -> None:
-    """Serve what the first line of standard input asks for.
-
-    Args:
-        parent: The process with which this one ends; None: that which started it.
-    """
+    """Serve what the first line of standard input asks for."""
     event_loop.anchor_connection_clock()  # its modules may have been imported long ago
     control = Control(os.getppid() if parent is None else parent)
     request = control.read_request()
@@ -195,12 +187,6 @@ def settings_of(
     kind: Any, fields: dict[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> Any:
     """Return the settings of a server.
-
-    Args:
-        kind: The Struct of the settings.
-        fields: What the program has set.
-        defaults: What differs from the defaults of the command; those of a server with one client
-            if missing.
 
     Raises:
         ConfigError: a value is invalid.

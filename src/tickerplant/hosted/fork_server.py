@@ -74,12 +74,7 @@ def main() -> None:
 
 
 class ForkServer:
-    """Forks children until the parent has ended.
-
-    Args:
-        requests: The socket to the parent.
-        parent: The process id of the parent.
-    """
+    """Forks children until the parent has ended."""
 
     def __init__(self, requests: socket.socket, parent: int) -> None:
         self._requests = requests
@@ -186,14 +181,7 @@ def rehearse() -> None:
 
 
 def run_child(request: ForkRequest, given: list[int], lifeline: int, parent: int) -> NoReturn:
-    """Run the program of the children in this process, which was just forked.
-
-    Args:
-        request: What the parent asked for.
-        given: Standard input, output and error, and the current folder if that is known.
-        lifeline: A descriptor to keep until the end.
-        parent: The process that forked this one.
-    """
+    """Run the program of the children in this process, which was just forked."""
     status: str | int | None = 1
     try:
         os.setsid()

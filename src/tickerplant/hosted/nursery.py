@@ -170,9 +170,6 @@ class Nursery:
     def fork(self, stderr: int | None) -> ForkedChild:
         """Ask for a child, and return it; do not wait until it is there.
 
-        Args:
-            stderr: A descriptor that becomes its standard error; None for a pipe.
-
         Raises:
             OSError: the nursery has ended.
         """

@@ -154,14 +154,7 @@ class Channel:
         schedule: Callable[[Audience], object],
         published: Callable[[], Published] = Published,
     ) -> None:
-        """Open a stream that nobody is subscribed to yet.
-
-        Args:
-            name: The stream.
-            matches: What the name may refer to.
-            schedule: Called with an audience for which the first message waits.
-            published: Returns the times of a message that is published now.
-        """
+        """Open a stream that nobody is subscribed to yet."""
         self.name = name
         self.raw: dict[Audience, None] = {}
         self.combined: dict[Audience, None] = {}
@@ -246,12 +239,6 @@ class Listener:
     """A callback in this process that receives the messages of one stream, until `close`.
 
     `Hub.listen` makes it.
-
-    Args:
-        name: The stream.
-        callback: Takes the name and the payload of each message.
-        queue: Queues a payload for a listener until the next flush.
-        remove: Called once, when a listener is closed.
     """
 
     __slots__ = ("_queue", "_remove", "callback", "is_open", "name")
@@ -285,11 +272,6 @@ class Tap:
     """Takes the messages of one stream when they are made, before any flush, until `close`.
 
     `Hub.tap` makes it.
-
-    Args:
-        name: The stream.
-        queue: Takes the payload of each message and, if the source gave one, its envelope.
-        remove: Called once, when the tap is closed.
     """
 
     __slots__ = ("_remove", "is_open", "name", "queue")

@@ -100,14 +100,7 @@ class Sender:
 
 
 class Hub:
-    """The subscriptions of one venue.
-
-    Args:
-        markets: The venue's markets, to which stream names refer.
-        timers: The market clock, for streams that have a pace.
-        lookup: Finds the streams of the venue by name.
-        strict_routing: Deliver a stream only on the path that the profile gives it.
-    """
+    """The subscriptions of one venue."""
 
     max_members = MAX_MEMBERS
     """Most members of an audience."""
@@ -525,13 +518,7 @@ class Hub:
         *,
         max_backlog_bytes: int = LIMITS.max_backlog_bytes,
     ) -> None:
-        """Deliver later messages to `subscriber` in another way; what waits for it is forgotten.
-
-        Args:
-            subscriber: The connection.
-            delivery: What it asked for.
-            max_backlog_bytes: The bound of what waits for it while it is held.
-        """
+        """Deliver later messages to `subscriber` in another way; what waits for it is forgotten."""
         audience = self.audience_of.get(subscriber)
         delivery = delivery._replace(is_filtered=subscriber in self.filters)
         if delivery != (PLAIN if audience is None else audience.delivery):

@@ -19,11 +19,6 @@ class Publishers:
 
     A channel has no publisher if the source sends its messages itself (passthrough), if its name
     refers to nothing that is listed, or while the hub is muted.
-
-    Args:
-        markets: The venue's markets, to which stream names refer.
-        timers: The market clock, for streams that have a pace.
-        channels: The channels that are open, by name; the hub adds and removes them.
     """
 
     def __init__(self, markets: Markets, timers: Timers, channels: Mapping[str, Channel]) -> None:
@@ -59,12 +54,7 @@ class Publishers:
     # Channels
 
     def attach(self, channel: Channel, match: ListedMatch | None = None) -> None:
-        """Make the messages of `channel` from now on, if they are made here.
-
-        Args:
-            channel: A channel without publisher.
-            match: What its name refers to; looked up if missing.
-        """
+        """Make the messages of `channel` from now on, if they are made here."""
         if self.is_muted or channel.name in self.passthrough:
             return
         match = match or first_listed(self._markets, channel.matches)

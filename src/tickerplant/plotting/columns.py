@@ -19,13 +19,7 @@ RECENT_IDS = 10_000
 
 
 class Columns(Struct, frozen=True):
-    """A span of time in columns of equal width.
-
-    Args:
-        start_ns: Where it begins.
-        end_ns: Where it ends, exclusive.
-        count: How many columns it has.
-    """
+    """A span of time in columns of equal width."""
 
     start_ns: int
     end_ns: int

@@ -30,12 +30,7 @@ class HeatMap(Struct, frozen=True):
 
 
 def heat_map(books: Sequence[BookSample | None], rows: int) -> HeatMap | None:
-    """Return the grid of some books, one for each column; None if there is no book with two sides.
-
-    Args:
-        books: Of each column the book; None where it is not known.
-        rows: How many prices the grid has.
-    """
+    """Return the grid of some books, one for each column; None if there is no book with two sides."""
     known = [each for each in books if each is not None and each.bids and each.asks]
     if not known:
         return None

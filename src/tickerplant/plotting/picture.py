@@ -80,14 +80,7 @@ def columns_in(width_px: int) -> int:
 
 
 def drawn(tape: Tape, units: Units, width_px: int, height_px: int) -> Figure:
-    """Return the picture of what was recorded of a symbol; to be called and saved in `style()`.
-
-    Args:
-        tape: What was recorded.
-        units: What prices and quantities are counted in.
-        width_px: The width.
-        height_px: The height.
-    """
+    """Return the picture of what was recorded of a symbol; to be called and saved in `style()`."""
     columns = tape.columns
     figure = Figure(figsize=(width_px / DPI, height_px / DPI))
     figure.subplots_adjust(

@@ -66,13 +66,7 @@ def plot(settings: PlotSettings, path: str, symbol: str) -> int:
 
 
 class _Plot:
-    """One picture.
-
-    Args:
-        settings: The options of the command.
-        path: The recording.
-        symbol: The symbol, in capitals.
-    """
+    """One picture."""
 
     def __init__(self, settings: PlotSettings, path: str, symbol: str) -> None:
         self._settings = settings

@@ -130,12 +130,6 @@ def read_tape(
 ) -> Tape:
     """Return what a recording holds of a symbol.
 
-    Args:
-        recording: Only with messages of the symbol, in the time of the columns.
-        symbol: The symbol, in capitals.
-        columns: Where it is kept.
-        report: Is called now and then with the number of messages so far and the time of the last.
-
     Raises:
         RecordingError: The recording cannot be read at all.
     """
@@ -151,13 +145,7 @@ def read_tape(
 
 
 def known_outages(paths: Sequence[str], streams: Iterable[str], columns: Columns) -> list[Hole]:
-    """Return when streams were not received in the time of the columns, according to the manifests.
-
-    Args:
-        paths: The recordings.
-        streams: Streams with messages in that time.
-        columns: The time.
-    """
+    """Return when streams were not received in the time of the columns, according to the manifests."""
     wanted = set(streams)
     alike: defaultdict[tuple[int, int, str], list[str]] = defaultdict(list)
     for file in recorded_files(paths):
@@ -171,11 +159,7 @@ def known_outages(paths: Sequence[str], streams: Iterable[str], columns: Columns
 
 
 class _TapeReader:
-    """Takes messages one after the other.
-
-    Args:
-        tape: Where they are kept.
-    """
+    """Takes messages one after the other."""
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape

@@ -59,11 +59,7 @@ class Received(Struct, frozen=True):
 
 
 class FrameReader:
-    """Reads the frames of one client.
-
-    Args:
-        max_message_bytes: The longest message, of one frame or many.
-    """
+    """Reads the frames of one client."""
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes

@@ -99,12 +99,7 @@ class Keepalive:
         return self._control_frame(now_ms)
 
     def tick(self, now_ms: int, machine_ms: int) -> list[Action]:
-        """Return the ping or the close that is due; pings that were missed are skipped.
-
-        Args:
-            now_ms: Connection time.
-            machine_ms: The machine's clock.
-        """
+        """Return the ping or the close that is due; pings that were missed are skipped."""
         if self.closed:
             return []
         if now_ms >= self._expires_ms:

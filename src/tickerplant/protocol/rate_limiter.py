@@ -120,14 +120,7 @@ class TokenBucket:
 
 
 class Throttle:
-    """A token bucket whose use is recorded for the address.
-
-    Args:
-        bucket: Limits the rate.
-        usage: What the address uses.
-        name: The name of the limit in `usage`.
-        enforced: Whether the limit is enforced, or only counted.
-    """
+    """A token bucket whose use is recorded for the address."""
 
     def __init__(
         self, bucket: TokenBucket, usage: ClientUsage, name: str, *, enforced: bool

@@ -61,16 +61,7 @@ class StreamSession:
         *,
         paired_pongs: bool = True,
     ) -> None:
-        """Begin a session.
-
-        Args:
-            target: The target of the URL.
-            limits: The limits.
-            now_ms: The time.
-            counters: Count requests, errors, pings and pongs.
-            usage: The usage of the client's address.
-            paired_pongs: Whether only a pong that copies the payload of a ping counts.
-        """
+        """Begin a session."""
         self.names: dict[str, None] = {}
         """The subscribed names, in the order of their subscription."""
         self.combined = target.combined

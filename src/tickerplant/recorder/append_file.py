@@ -24,10 +24,6 @@ is held longer than this belongs to another recorder."""
 class AppendFile:
     """A file that is open for appending.
 
-    Args:
-        path: The file; created if it is missing.
-        flags: How it is opened.
-
     Raises:
         OSError: The file cannot be opened or created, or is a link, or no file.
     """

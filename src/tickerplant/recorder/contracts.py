@@ -27,12 +27,7 @@ _contract = Decoder(_Contract).decode
 
 
 class Contracts:
-    """Finds what is new in the list of contracts.
-
-    Args:
-        streams: The recorded streams; one of all symbols (`!…`) concerns every contract.
-        venue: The venue of the streams.
-    """
+    """Finds what is new in the list of contracts."""
 
     def __init__(self, streams: Iterable[str], venue: Venue) -> None:
         names = [parse_stream_name(stream) for stream in streams]

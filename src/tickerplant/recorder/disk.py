@@ -124,14 +124,7 @@ class Rotation(Struct, frozen=True, kw_only=True):
 
 
 class Disk:
-    """Writes into a folder, in its own thread.
-
-    Args:
-        folder: The folder of the recording.
-        rotation: When a segment is finished.
-        level: Compression level.
-        clock_ns: Returns the time, ns since the epoch.
-    """
+    """Writes into a folder, in its own thread."""
 
     def __init__(
         self, folder: Folder, rotation: Rotation, level: int, clock_ns: Callable[[], int]

@@ -63,12 +63,6 @@ class Folder(Struct, kw_only=True):
 def open_folder(name: str, venue: Venue, software: str, time_ns: int) -> Folder:
     """Return the folder `name`, created or continued.
 
-    Args:
-        name: Path of the folder.
-        venue: The venue of the streams.
-        software: Name and version of the recorder.
-        time_ns: The time.
-
     Raises:
         RecordingError: The folder cannot be created or written into, another recorder writes into
             it, it is a recording of another venue or of a later version, or it contains something

@@ -23,9 +23,6 @@ class KnownBooks:
 
     If updates of several speeds are recorded, the fastest are followed.  Times are milliseconds of
     one clock.
-
-    Args:
-        levels: Levels of each side in a snapshot without RPI orders.
     """
 
     def __init__(self, levels: int) -> None:

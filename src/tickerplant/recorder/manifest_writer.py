@@ -43,13 +43,7 @@ Note = Callable[[manifest_entries.Entry], object]
 
 
 class ManifestWriter(Observer):
-    """Turns notices and what the observer learns into entries of the manifest.
-
-    Args:
-        note: Adds an entry.
-        keep: Takes the receive time, stream and payload of a message in an unknown format.
-        clock_ns: Returns the time, ns since the epoch.
-    """
+    """Turns notices and what the observer learns into entries of the manifest."""
 
     def __init__(
         self,
@@ -193,12 +187,7 @@ class ManifestWriter(Observer):
 
 
 class GapEntries:
-    """Writes entries about gaps at a limited rate per stream; merges the gaps in between.
-
-    Args:
-        note: Adds an entry.
-        clock_ns: Returns the time, ns since the epoch.
-    """
+    """Writes entries about gaps at a limited rate per stream; merges the gaps in between."""
 
     def __init__(self, note: Callable[[Missing], object], clock_ns: Callable[[], int]) -> None:
         self._note = note

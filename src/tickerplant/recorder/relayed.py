@@ -29,13 +29,7 @@ class Source(Protocol):
 
 
 class Relayed(Observer):
-    """Passes notices of an upstream to the manifest, under the names of the recorded streams.
-
-    Args:
-        source: The upstream.
-        recorded: Returns the recorded streams.
-        manifest: Writes the entries.
-    """
+    """Passes notices of an upstream to the manifest, under the names of the recorded streams."""
 
     def __init__(
         self, source: Source, recorded: Callable[[], Collection[str]], manifest: ManifestWriter

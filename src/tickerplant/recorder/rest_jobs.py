@@ -85,17 +85,7 @@ async def discover_profile(rest: RestClient) -> str:
 
 
 class RestJobs:
-    """Requests what a recording needs besides messages, from `start` to `stop`.
-
-    Args:
-        rest: Sends the requests.
-        schedule: The books that need snapshots.
-        books: The books as readers of the recording see them.
-        contracts: Finds new and changed contracts in a list.
-        writer: Records the responses.
-        clock_ns: Returns the time, ns since the epoch.
-        first_pause_s: Pause after a failed request; each further failure doubles it.
-    """
+    """Requests what a recording needs besides messages, from `start` to `stop`."""
 
     def __init__(
         self,

@@ -22,11 +22,6 @@ from tickerplant.units import NS_PER_S
 class SegmentFile:
     """A segment that is being written.
 
-    Args:
-        folder: The folder of the recording.
-        number: The number of the segment, counted from 1.
-        start_ns: Receive time of its first line.
-
     Raises:
         OSError: The file cannot be created.
     """
@@ -74,11 +69,6 @@ class RepairedSegment:
     """A segment that was not sealed: its incomplete end is truncated, complete blocks are counted.
 
     Damage with complete blocks after it remains: it may still be of use, and readers skip it.
-
-    Args:
-        path: The segment.
-        time_ns: The time.
-        last_ns: Receive time of the last line before the segment.
 
     Raises:
         OSError: The segment cannot be read or written.

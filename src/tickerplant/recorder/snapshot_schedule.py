@@ -54,12 +54,7 @@ class Book(Struct):
 
 
 class SnapshotSchedule:
-    """The books of a recording; all times are ms of a monotonic clock.
-
-    Args:
-        streams: All recorded streams.
-        every_ms: Interval between snapshots of a book.
-    """
+    """The books of a recording; all times are ms of a monotonic clock."""
 
     def __init__(self, streams: Iterable[str], every_ms: int) -> None:
         self.awaited: dict[str, Book] = {}

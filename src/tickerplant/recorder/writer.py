@@ -68,15 +68,6 @@ class RecordingWriter:
 
     All methods must be called from the same thread.
 
-    Args:
-        folder: The folder.
-        venue: The venue of the streams.
-        url: The server that is recorded.
-        profile: The version of the protocol; empty if it is unknown.
-        streams: The names of the streams.
-        settings: How the recording is written.
-        clock_ns: Returns the time, ns since the epoch.
-
     Raises:
         RecordingError: The folder cannot be created or written into, another recorder writes into
             it, it is a recording of another venue or of a later version, or it contains something
@@ -178,13 +169,7 @@ class RecordingWriter:
         return keep
 
     def add_answer(self, received_ns: int, address: str, body: bytes) -> None:
-        """Record a REST response.
-
-        Args:
-            received_ns: As for `add`.
-            address: The URL, such as `http://127.0.0.1:9001/fapi/v1/depth?symbol=BTCUSDT`.
-            body: The response.
-        """
+        """Record a REST response."""
         self._add(received_ns, b"%b %b" % (address.encode(), body))
 
     def _add(self, received_ns: int, message: bytes) -> None:

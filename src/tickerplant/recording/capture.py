@@ -36,13 +36,7 @@ MAX_COMPANIONS = 1_000
 
 
 class Capture:
-    """A connection file and its companions, read as one in order of time.
-
-    Args:
-        path: The connection file.
-        companions: The other files.
-        report: Takes the damage in any of them.
-    """
+    """A connection file and its companions, read as one in order of time."""
 
     def __init__(
         self, path: str, companions: Sequence[str], report: Report = lambda _: None
@@ -72,11 +66,7 @@ class Capture:
         return total
 
     def place_of(self, number: int) -> Place:
-        """Return the place of a line of the last batch.
-
-        Args:
-            number: The number of the line among all lines that were read, from 0.
-        """
+        """Return the place of a line of the last batch."""
         ahead = number - self._lines + self._batch_lines
         return self._files[self._index].place_of(self._taken[self._index] + ahead)
 

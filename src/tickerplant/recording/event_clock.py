@@ -27,11 +27,7 @@ MISTIMED = "a time that cannot be true"
 
 
 class EventClock:
-    """Judges the event times of one file, line by line; the grouping of lines does not matter.
-
-    Args:
-        ahead_ms: How far the event times are ahead of the receive times, see `typical_ahead_ms`.
-    """
+    """Judges the event times of one file, line by line; the grouping of lines does not matter."""
 
     def __init__(self, ahead_ms: int) -> None:
         self.ahead_ms = ahead_ms
@@ -46,13 +42,7 @@ class EventClock:
         return lines[-1][0] // NS_PER_MS + self.ahead_ms - FAR_MS, min(latest_ms, LATEST_MS)
 
     def believes(self, time_ms: int, received_ns: int, now_ms: int) -> bool:
-        """Return whether an event time can be true.
-
-        Args:
-            time_ms: The event time, not 0.
-            received_ns: The receive time of its message.
-            now_ms: Market time before the message.
-        """
+        """Return whether an event time can be true."""
         if not EARLIEST_MS <= time_ms <= LATEST_MS:
             return False
         ahead_ms = time_ms - received_ns // NS_PER_MS

@@ -86,11 +86,7 @@ class RecordedFile(Protocol):
         ...
 
     def place_of(self, number: int) -> Place:
-        """Return the place of a line of the last batch.
-
-        Args:
-            number: The number of the line among all lines that were read, from 0.
-        """
+        """Return the place of a line of the last batch."""
         ...
 
     def place_of_message(self, raw: bytes) -> Place:

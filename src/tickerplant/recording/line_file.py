@@ -90,11 +90,6 @@ class LineFile:
 
     Receive times never decrease: where the clock of the collector stepped back, lines have the time
     of the line before until it catches up.
-
-    Args:
-        path: The file.
-        report: Takes the damage.
-        max_bad_lines: Reading ends after so many lines in a row in another form.
     """
 
     def __init__(
@@ -124,11 +119,7 @@ class LineFile:
         self._batch_lines = 0
 
     def place_of(self, number: int) -> Place:
-        """Return the place of a line of the last batch.
-
-        Args:
-            number: The number of the line among all lines that were read, from 0.
-        """
+        """Return the place of a line of the last batch."""
         texts = self._batch.removesuffix(b"\n").split(b"\n")
         offset_bytes = self.stats.text_bytes - len(self._batch)
         ahead = number - self.stats.lines + self._batch_lines

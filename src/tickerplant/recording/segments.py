@@ -67,10 +67,6 @@ class Segments:
 
     Receive times never decrease: where the recorder's clock stepped back, lines have the time of the
     line before until it catches up.
-
-    Args:
-        path: The folder, or a segment.
-        report: Takes the damage, at every reading.
     """
 
     def __init__(self, path: str, report: Report = lambda _: None) -> None:

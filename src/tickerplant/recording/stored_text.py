@@ -47,11 +47,7 @@ _IsalError = cast("type[Exception]", isal_zlib.error)  # its stub says an instan
 
 
 class StoredText:
-    """The decompressed text of a file, up to its end or to damage.
-
-    Args:
-        file: The stored file, told apart by its first bytes.
-    """
+    """The decompressed text of a file, up to its end or to damage."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.position_bytes = 0
@@ -137,9 +133,6 @@ class ZstdText:
     A zstd block is at most 128 KiB of text and may be stored in four bytes: what looks harmless as
     stored may be half a gigabyte.  The library returns all that a piece of a frame holds, so it is
     given pieces that end where a block does.  RFC 8878 describes the format.
-
-    Args:
-        chunks: The stored bytes.
     """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:

@@ -95,12 +95,7 @@ EVERYTHING = Choice()
 
 
 class Chosen:
-    """The chosen lines of a recording, read as the recording is.
-
-    Args:
-        recording: The recording.
-        choice: Chooses.
-    """
+    """The chosen lines of a recording, read as the recording is."""
 
     def __init__(self, recording: Batched, choice: Choice) -> None:
         self._recording = recording

@@ -127,13 +127,7 @@ _TIMES = attrgetter("from_ns", "to_ns")
 
 
 class CoverageWalk:
-    """Looks through recordings for what they cover.
-
-    Args:
-        found: The scan of the recordings.
-        plan: What is played.
-        span: The part that is played.
-    """
+    """Looks through recordings for what they cover."""
 
     def __init__(self, found: Scan, plan: Plan, span: Span) -> None:
         self._found = found

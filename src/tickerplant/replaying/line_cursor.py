@@ -12,12 +12,7 @@ _received_ns: Callable[[Line], int] = itemgetter(0)
 
 
 class LineCursor:
-    """Takes the lines of all recordings in order of time, up to an end; its position can be changed.
-
-    Args:
-        recordings: The recordings.
-        end_ns: The first time that is not included.
-    """
+    """Takes the lines of all recordings in order of time, up to an end; its position can be changed."""
 
     def __init__(self, recordings: Sequence[Batched], end_ns: int) -> None:
         self._recordings = recordings

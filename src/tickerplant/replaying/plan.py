@@ -135,12 +135,6 @@ def warm_up_start_ns(
     """Return where playing must begin to know everything at `target_ns`; 0 is the beginning.
 
     That is before the last snapshot of every book, and at least `warm_up_ns` before the target.
-
-    Args:
-        target_ns: The position to reach.
-        warm_up_ns: How much is played at least.
-        files: The scans of the recordings.
-        ahead_ns: How far the times of each recording are ahead of its receive times.
     """
     start_ns = target_ns - warm_up_ns
     for file, ahead in zip(files, ahead_ns, strict=True):

@@ -40,12 +40,6 @@ SHOWN_SYMBOLS = 5
 class Playback:
     """Plays lines of recordings into a plant, in order of time, from any position.
 
-    Args:
-        found: The scan of the recordings.
-        plant: Takes the messages; made from the instruments in `found`.
-        plan: What is played, and by which of its times.
-        warn: Takes a warning and its subject, which is empty if the warning stays to the end.
-
     Raises:
         ConfigError: The plan leaves nothing to play.
         RecordingError: A file cannot be opened, or is not a recording.
@@ -101,11 +95,6 @@ class Playback:
 
         There is at least one line and at most `max_lines`; all but the first are not later than
         `until_ns`.  Must not be called at the end.
-
-        Args:
-            until_ns: The time up to which lines are played.
-            max_lines: The most lines that are played.
-            prompt: See `Player.play`.
         """
         index, recorded = self._cursor.take(until_ns, max_lines)
         if index != self._index:
@@ -124,9 +113,6 @@ class Playback:
         """Move to where playing must begin to know everything at the beginning of the plan.
 
         The position is reached when the iterator ends; so it is with `seek` and `rebase`.
-
-        Args:
-            now_ms: The time of the first message, if the plan shifts times.
         """
         start_ns = self._start_ns(self.span.begin_ns)
         if self._plan.rebased:
@@ -320,14 +306,7 @@ class Playback:
         lines: Sequence[Line],
         recorded: Sequence[Line],
     ) -> None:
-        """Warn of the first line of each kind that a player skipped, with its place in the file.
-
-        Args:
-            index: The index of the recording.
-            player: Its player.
-            lines: The lines that were played.
-            recorded: The same lines as they were recorded.
-        """
+        """Warn of the first line of each kind that a player skipped, with its place in the file."""
         recording = self.recordings[index]
         for skipped in player.skipped:
             if (recording.path, skipped.kind) not in self._reported:

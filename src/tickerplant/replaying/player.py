@@ -362,12 +362,6 @@ class VerbatimPlayer:
     Only the stream name of a message is read, and the event times at the end of each run of lines,
     which advance market time.  So a message with a damaged payload is sent as it is.  A message in
     an unusual envelope is decoded, and sent in the usual one.
-
-    Args:
-        plant: Takes the messages.
-        found: The scan of all files.
-        file: The scan of this file.
-        clock: Judges the event times of this file; by default, one that trusts its receive times.
     """
 
     def __init__(

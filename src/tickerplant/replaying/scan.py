@@ -136,11 +136,6 @@ def scan(
     The contracts are those in manifests, then those in recorded responses to `exchangeInfo` that
     have messages; further ones are inferred from their messages.
 
-    Args:
-        paths: The recordings.
-        max_lines: The most lines of each file that are read.
-        warn: Takes what cannot be used of a manifest or a response.
-
     Raises:
         RecordingError: A file cannot be read, is not a recording, or is named twice, or there is
             no message of a stream.

@@ -70,16 +70,6 @@ REBASE_AFTER_MS = 1_000
 class RecordingSource:
     """Plays recordings into a plant.
 
-    Args:
-        found: The scan of the recordings.
-        plant: Takes the messages; made from the instruments in `found`.
-        plan: What is played, and how.
-        wait_for: Connections that must have subscribed before the clock starts.
-        keeps_running: Whether `run` continues at the end, so that clients can seek back.
-        now_ms: Returns the current time, for a rebased replay.
-        status_line: Where the progress is shown; standard error if missing.
-        slice_messages: Most messages played without a turn of the event loop.
-
     Raises:
         ConfigError: The plan leaves nothing to play.
         RecordingError: A file cannot be opened, or is not a recording.

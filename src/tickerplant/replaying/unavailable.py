@@ -45,12 +45,7 @@ _SOURCES: Mapping[str, frozenset[str]] = {
 
 
 class UnavailableStreams:
-    """Warns when a client subscribes to a stream of which no message can come; a `Demand` of a hub.
-
-    Args:
-        hub: The hub of the streams.
-        recorded: The names of the recorded streams.
-    """
+    """Warns when a client subscribes to a stream of which no message can come; a `Demand` of a hub."""
 
     def __init__(self, hub: Hub, recorded: Iterable[str]) -> None:
         self._hub = hub

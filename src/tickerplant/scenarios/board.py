@@ -74,14 +74,7 @@ def refuse_market_changes(scenario: Scenario) -> None:
 
 
 class ScenarioBoard:
-    """The scenarios of one market: those that wait, that run, and the last that are over.
-
-    Args:
-        clock: Market time, or connection time where there is no market clock.
-        faults: Where faults begin.
-        exchange: Where levers are pulled; None if the market is not simulated.
-        log: Takes one line for each start, change and end; problems begin with `!`.
-    """
+    """The scenarios of one market: those that wait, that run, and the last that are over."""
 
     def __init__(
         self,
@@ -104,10 +97,6 @@ class ScenarioBoard:
 
     def start(self, scenario: Scenario, at_ms: int | None = None) -> str:
         """Start a scenario, and return its id, such as `s1`.
-
-        Args:
-            scenario: What to start.
-            at_ms: The market time from which its times count; now if missing.
 
         Raises:
             ConfigError: This market cannot do what the scenario asks for, too many are running, or

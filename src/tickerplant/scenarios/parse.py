@@ -53,11 +53,6 @@ class _Span(NamedTuple):
 def parse_scenario(text: str, origin: str, name: str = "custom") -> Scenario:
     """Return the scenario that somebody wrote.
 
-    Args:
-        text: TOML.
-        origin: What to call the text in errors, such as the path of its file.
-        name: The name of the scenario.
-
     Raises:
         ConfigError: It is not valid.
     """

@@ -48,14 +48,7 @@ class _Step(Struct):
 
 
 class ScenarioRun:
-    """A scenario from its start to its end.
-
-    Args:
-        run_id: Its id.
-        scenario: What happens.
-        start_ms: The market time from which its times count.
-        stage: Where it happens.
-    """
+    """A scenario from its start to its end."""
 
     def __init__(self, run_id: str, scenario: Scenario, start_ms: int, stage: Stage) -> None:
         self.id = run_id

@@ -14,12 +14,7 @@ from __future__ import annotations
 
 
 class SourceClock:
-    """Maps machine time to positions: ns since the epoch, in the times of the recorded lines.
-
-    Args:
-        speed: Market seconds per second; 0 is as fast as possible.
-        is_paused: Whether it is paused at first.
-    """
+    """Maps machine time to positions: ns since the epoch, in the times of the recorded lines."""
 
     def __init__(self, speed: float, *, is_paused: bool = False) -> None:
         self.speed = speed

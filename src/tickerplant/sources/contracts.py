@@ -51,14 +51,7 @@ async def fetch_contracts(rest: RestClient, venue: Venue) -> tuple[Listing, int]
 
 
 class ContractList:
-    """The contracts of one venue of a plant.
-
-    Args:
-        plant: Receives the changes.
-        venue: The venue of the contracts.
-        added: Is called with the symbol of each market that is new, or new in other units.
-        confirmation_ms: How long the upstream must report that most contracts are gone.
-    """
+    """The contracts of one venue of a plant."""
 
     def __init__(
         self,
@@ -80,10 +73,6 @@ class ContractList:
         """Give the plant the contracts in `listed`, and take away the others.
 
         A contract whose symbol another venue has is left out, and the log says so.
-
-        Args:
-            listed: The contracts of the upstream.
-            now_ms: The time, by a clock that does not go back.
 
         Raises:
             DecodeError: more than half of the contracts are gone, and that is not confirmed yet.

@@ -42,11 +42,6 @@ async def discover(
 
     An upstream that does not respond is retried indefinitely, and the log says so.
 
-    Args:
-        upstreams: One for each venue that is relayed.
-        profile: The profile to serve, or `auto` for that of the upstreams.
-        retries: The pauses between attempts.
-
     Raises:
         ConfigError: with `auto`, an upstream does not say its profile, or they have different ones.
     """

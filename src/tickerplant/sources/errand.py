@@ -14,11 +14,7 @@ State = TypeVar("State")
 
 
 class Errand:
-    """The seek or step that was requested last, until it is done.
-
-    Args:
-        source: What the source is called in errors: `replay` or `simulation`.
-    """
+    """The seek or step that was requested last, until it is done."""
 
     def __init__(self, source: str) -> None:
         self._source = source

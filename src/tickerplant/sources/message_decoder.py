@@ -31,12 +31,7 @@ class _Stream(NamedTuple):
 
 
 class MessageDecoder:
-    """Decodes messages, and counts those that cannot be used.
-
-    Args:
-        skipped: Counts the messages that were not applied, by reason.
-        forward: Is called with the stream and the payload of a message of an unknown form.
-    """
+    """Decodes messages, and counts those that cannot be used."""
 
     def __init__(self, skipped: Counter[str], forward: Callable[[str, bytes], object]) -> None:
         self._skipped = skipped

@@ -129,15 +129,7 @@ TIMING = RelayTiming()
 
 
 class RelaySource:
-    """Drives a plant with the messages of its upstreams.
-
-    Args:
-        plant: Made from the contracts of the upstreams.
-        upstreams: One for each venue that is relayed.
-        clients: The server, whose clients are disconnected when their streams are lost.
-        grace_ms: How long streams may be lost before that.
-        timing: The intervals.
-    """
+    """Drives a plant with the messages of its upstreams."""
 
     def __init__(
         self,

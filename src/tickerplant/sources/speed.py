@@ -43,15 +43,7 @@ class SpeedWatch:
     def note(
         self, status: Status, *, now_s: float, market_s: float, late_s: float, speed: float
     ) -> None:
-        """Note where the source is; cheap enough for every round.
-
-        Args:
-            status: Where it is said that the source cannot keep its speed.
-            now_s: Machine time.
-            market_s: Market time.
-            late_s: How late the source is.
-            speed: The speed that it should have.
-        """
+        """Note where the source is; cheap enough for every round."""
         if self._began is None or speed != self._asked:
             self._asked, self._began = speed, (now_s, market_s, late_s)
             return

@@ -61,17 +61,7 @@ the list of contracts, which every client depends on."""
 
 
 class Upstream:
-    """The connections to one venue of an upstream, and the streams it is subscribed to.
-
-    Args:
-        hosts: The upstream's hosts.
-        settings: How its feed behaves.
-        linger_ms: How long a stream is kept after its last subscriber leaves.
-        max_streams: Upstream subscriptions at most.
-        request_timeout_s: How long a client's request may take.
-        confirmation_ms: How long the upstream must report that most contracts are gone.
-        clock: The clock by which streams linger, ms; that of the feed if missing.
-    """
+    """The connections to one venue of an upstream, and the streams it is subscribed to."""
 
     def __init__(
         self,

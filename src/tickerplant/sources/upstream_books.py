@@ -25,18 +25,7 @@ RESTART_MS = 5_000
 
 
 class UpstreamBooks:
-    """Maintains books of one venue, and keeps those of its markets in step.
-
-    Args:
-        runner: Delivers the depth updates.
-        rest: Fetches the snapshots.
-        plant: Has the markets.
-        venue: The venue of the books.
-        skipped: Counts the books that were not loaded, by reason.
-        forward: Is called with each depth update, before it is applied.
-        on_notice: Is called with each notice, once however many books it is about.
-        on_failure: Is called while an exception is handled, when an update could not be processed.
-    """
+    """Maintains books of one venue, and keeps those of its markets in step."""
 
     def __init__(
         self,

@@ -29,12 +29,7 @@ STEP_MS = 60_000
 
 
 class UpstreamClock:
-    """The time of a market that follows an upstream.
-
-    Args:
-        now_ms: Market time at the start.
-        machine_ms: The machine's clock then, which never goes back.
-    """
+    """The time of a market that follows an upstream."""
 
     def __init__(self, now_ms: int, machine_ms: int) -> None:
         self.now_ms = now_ms

@@ -29,18 +29,7 @@ _LIMITS = frozenset(map(str, depth.LIMITS))
 
 
 class UpstreamRequests:
-    """Sends the requests upstream that the local market cannot answer.
-
-    Args:
-        hosts: The upstream's hosts.
-        budget: The request weight that may be spent.
-        feed: Its clock tells how old market time is.
-        subscriptions: The depth of a book that is requested repeatedly is subscribed to.
-        change: Is called with the changes of `subscriptions`.
-        now_ms: The clock by which books linger.
-        linger_ms: How long the first request for a book is remembered.
-        timeout_s: How long a request may take.
-    """
+    """Sends the requests upstream that the local market cannot answer."""
 
     def __init__(
         self,

@@ -19,11 +19,7 @@ OF_A_TEST = frozenset({"scenario", "faults"})
 
 
 class PytestExchanges:
-    """The exchanges that are open, each with the test, module or session that it is for.
-
-    Args:
-        scope: The scope of the fixtures.
-    """
+    """The exchanges that are open, each with the test, module or session that it is for."""
 
     def __init__(self, scope: str) -> None:
         self._scope = scope
@@ -35,24 +31,14 @@ class PytestExchanges:
     def of_marker(
         self, node: pytest.Item, items: Sequence[pytest.Item], left: list[str]
     ) -> Iterator[Exchange]:
-        """Open the exchange of a test, a module or a session until the block ends.
-
-        Args:
-            node: Whose it is.
-            items: All tests of the run.
-            left: Has the faults that have never happened when the block has ended, a sentence each.
-        """
+        """Open the exchange of a test, a module or a session until the block ends."""
         wanted = self._wanted(node, items)
         with self._opened(wanted, node.nodeid or "this session", left) as opened:
             yield opened
 
     @contextmanager
     def of_calls(self, left: list[str]) -> Iterator[Callable[..., Exchange]]:
-        """Yield a function that opens exchanges until the block ends.
-
-        Args:
-            left: See `of_marker`.
-        """
+        """Yield a function that opens exchanges until the block ends."""
         with ExitStack() as stack:
 
             def make(**arguments: Any) -> Exchange:

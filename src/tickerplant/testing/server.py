@@ -42,9 +42,6 @@ class ServerProcess:
     """A child process that serves a market, from `start` to `kill`.
 
     It ends when this process ends, in whatever way: its standard input is at its end then.
-
-    Args:
-        name: What it serves, for errors.
     """
 
     def __init__(self, name: str) -> None:

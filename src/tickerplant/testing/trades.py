@@ -96,12 +96,7 @@ def problems_of(
 
 
 def nothing_compared(symbol: str, count: int) -> str:
-    """Return what a comparison says that was given no trades.
-
-    Args:
-        symbol: Their symbol.
-        count: How many the exchange has.
-    """
+    """Return what a comparison says that was given no trades."""
     return (
         f"{symbol}: my trades are empty, so that nothing was compared; the exchange has "
         f"{count_text(count, 'trade')}"

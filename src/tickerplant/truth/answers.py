@@ -140,15 +140,6 @@ def truth_trades(
 
     With `from_id` or `start_ms` the first ones from there, otherwise the latest ones.
 
-    Args:
-        journal: What happened.
-        symbol: The contract.
-        kind: Single trades, off the book too, or aggregate trades.
-        from_id: The first id.
-        start_ms: The earliest trade time.
-        end_ms: The latest trade time.
-        limit: How many at most.
-
     Raises:
         ConfigError: there is no such contract, or an id is given together with times.
         RequestError: the first of them is forgotten; says what is kept.
@@ -203,12 +194,6 @@ def sent_page(
     journal: SentJournal, connection: str, from_number: int = 0, limit: int = DEFAULT_ROWS
 ) -> SentPage:
     """Return what was written to a connection.
-
-    Args:
-        journal: What was written.
-        connection: What the connection is called.
-        from_number: The first number; what is forgotten is left out.
-        limit: How many entries at most; fewer if they have more than `MAX_SENT_BYTES`.
 
     Raises:
         RequestError: there is no such connection.

@@ -73,12 +73,7 @@ _decode = msgspec.msgpack.Decoder(_Chunk).decode
 
 
 class Chunk:
-    """A book, and the changes that followed it; packed later, because that takes time.
-
-    Args:
-        book: The book that it begins with.
-        changes: The changes.
-    """
+    """A book, and the changes that followed it; packed later, because that takes time."""
 
     def __init__(self, book: BookAt, changes: Sequence[DepthUpdate]) -> None:
         self.first_id = book.last_update_id
@@ -117,11 +112,7 @@ class Chunk:
 
 
 class BookLog:
-    """The changes of one book since it began, or since the last of them that was forgotten.
-
-    Args:
-        book: The book that it begins with.
-    """
+    """The changes of one book since it began, or since the last of them that was forgotten."""
 
     def __init__(self, book: BookAt) -> None:
         self.changes: list[DepthUpdate] = []
@@ -144,11 +135,7 @@ class BookLog:
         return chunk
 
     def at(self, update_id: int) -> BookAt:
-        """Return the book after the last change whose id is at most `update_id`.
-
-        Args:
-            update_id: At least `oldest_id`.
-        """
+        """Return the book after the last change whose id is at most `update_id`."""
         if update_id >= self._book.last_update_id:
             return _book_at(self._book, _rows(self.changes), update_id)
         number = bisect_right(self.chunks, update_id, key=attrgetter("first_id")) - 1

@@ -28,11 +28,7 @@ NOT_KEPT = -1
 
 
 class SymbolJournal:
-    """What happened to one contract.
-
-    Args:
-        market: Its market.
-    """
+    """What happened to one contract."""
 
     def __init__(self, market: Market) -> None:
         self.market = market
@@ -66,13 +62,7 @@ class FoundBook(NamedTuple):
 
 
 class Journal:
-    """What happened in all markets; `on_event` takes what they emit.
-
-    Args:
-        max_book_bytes: The memory for packed changes of books.  The oldest are forgotten, of
-            whichever contract they are.
-        max_loose: How many chunks of changes wait to be packed.
-    """
+    """What happened in all markets; `on_event` takes what they emit."""
 
     def __init__(
         self, max_book_bytes: int = MAX_BOOK_BYTES, max_loose: int = MAX_LOOSE_CHUNKS
@@ -174,11 +164,6 @@ class Journal:
 
     def book(self, symbol: str, update_id: int | None = None) -> FoundBook:
         """Return the book of a contract after the last change up to an update id.
-
-        Args:
-            symbol: The contract.
-            update_id: An id of a change, or one between two changes, as REST snapshots name; the
-                latest if missing.
 
         Raises:
             ConfigError: there is no such contract.

@@ -62,16 +62,7 @@ class _Mark(NamedTuple):
 
 
 class SentLog:
-    """What was written to one connection.
-
-    Args:
-        identity: What the connection is called.
-        venue: The venue whose port it is connected to.
-        path: What it asked for.
-        opened_ms: Market time when it came.
-        is_open: Returns whether it is still there.
-        journal: Holds it.
-    """
+    """What was written to one connection."""
 
     def __init__(
         self,
@@ -132,11 +123,7 @@ class SentLog:
         return len(data)
 
     def entries(self, from_number: int = 0) -> Iterator[Sent]:
-        """Yield what is kept, in order.
-
-        Args:
-            from_number: The first; reading on where the last page ended is fast.
-        """
+        """Yield what is kept, in order."""
         mark, first = self._mark, self._start
         if mark.write < first.write or mark.number > from_number:
             mark = first
@@ -164,13 +151,7 @@ def _is_reply(each: Scanned) -> bool:
 
 
 class SentJournal:
-    """What was written to all connections of a server.
-
-    Args:
-        max_bytes: The memory for what was written.  The oldest writes are forgotten, of whichever
-            connection they are.
-        max_logs: How many connections are remembered.
-    """
+    """What was written to all connections of a server."""
 
     def __init__(self, max_bytes: int = MAX_SENT_BYTES, max_logs: int = MAX_LOGS) -> None:
         self.now_ms: Callable[[], int] = int

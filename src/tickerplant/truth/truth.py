@@ -9,12 +9,7 @@ from tickerplant.truth.sent import MAX_SENT_BYTES, SentJournal
 
 
 class Truth:
-    """What happened in the markets, and what was written to the clients.
-
-    Args:
-        max_book_bytes: The memory for the changes of all books.
-        max_sent_bytes: The memory for what was written.
-    """
+    """What happened in the markets, and what was written to the clients."""
 
     def __init__(
         self, *, max_book_bytes: int = MAX_BOOK_BYTES, max_sent_bytes: int = MAX_SENT_BYTES

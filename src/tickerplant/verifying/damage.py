@@ -18,11 +18,7 @@ _CUT = "is cut off"
 
 
 class DamageLog:
-    """Counts damaged places and lists the first of them.
-
-    Args:
-        found: Where they are counted and listed.
-    """
+    """Counts damaged places and lists the first of them."""
 
     def __init__(self, found: RecordingFinding) -> None:
         self.is_running = False

@@ -11,12 +11,7 @@ from tickerplant.verifying.findings import BookFinding, Break, Unknown
 
 
 class JoinedBook:
-    """The book of one stream, known at the same updates as in `Recording.with_books`.
-
-    Args:
-        symbol: The symbol, in capitals.
-        max_listed: Maximum number of breaks to list.
-    """
+    """The book of one stream, known at the same updates as in `Recording.with_books`."""
 
     def __init__(self, symbol: str, max_listed: int) -> None:
         self._track = RecordedTrack(symbol)

@@ -26,12 +26,7 @@ _FIRST = itemgetter(0)
 
 
 class NumberCheck:
-    """Checks the numbers of messages, in batches.
-
-    Args:
-        refuse: Takes the index of the recording, the earliest possible receive time of a message,
-            the message, and what no table can hold.
-    """
+    """Checks the numbers of messages, in batches."""
 
     def __init__(self, refuse: Callable[[int, Line, RejectedMessage], object]) -> None:
         self._refuse = refuse
@@ -42,12 +37,7 @@ class NumberCheck:
         self._waiting_bytes = 0
 
     def of(self, index: int, recording: Batched) -> Batched:
-        """Return a recording whose lines are checked as they are read.
-
-        Args:
-            index: The index of the recording, for `refuse`.
-            recording: The recording.
-        """
+        """Return a recording whose lines are checked as they are read."""
         return _Checked(partial(self._add, index), recording)
 
     def _add(self, index: int, lines: Sequence[Line]) -> None:

@@ -7,13 +7,7 @@ from tickerplant.verifying.findings import PROVEN, StreamFinding
 
 
 def judge_outages(log: OutageLog, found: StreamFinding, most: int) -> None:
-    """Add the outages of a stream to its findings, and whether they may have lost messages.
-
-    Args:
-        log: The outages of all streams.
-        found: The findings.
-        most: Maximum number of outages to list.
-    """
+    """Add the outages of a stream to its findings, and whether they may have lost messages."""
     for each in log.outages.get(found.stream, ()):
         if each.cause == NEVER and each.from_ns <= found.last_ns and found.first_ns <= each.to_ns:
             continue  # it was received, although no entry says that it was connected

@@ -378,12 +378,7 @@ def _folder(file: RecordedFile) -> Segments | None:
 
 
 class EventTimeCheck:
-    """Finds event times that cannot be true.
-
-    Args:
-        state: Where the walk is.
-        found: Takes the first of each file as damage.
-    """
+    """Finds event times that cannot be true."""
 
     def __init__(self, state: WalkState, found: RecordingFinding) -> None:
         self._state = state
