@@ -21,7 +21,7 @@ from msgspec import Struct
 from benchmarks.endurance_ledger import Kind, Records, digest_of, row_id_of
 from benchmarks.machine import SERVER_CORE, pin
 from tickerplant import logs
-from tickerplant.config.values import faults
+from tickerplant.config.kinds import read_faults
 from tickerplant.envelope import NAME_AT, NECK_BYTES
 from tickerplant.faults.board import FaultBoard
 from tickerplant.frames import payloads
@@ -106,7 +106,7 @@ async def _serve(order: Order) -> None:
         faults=board,
         tick_ms=TICK_MS,
     )
-    board.switch(faults(order.faults))
+    board.switch(read_faults(order.faults))
     await server.start()
     records = Records(order.records, order.origin_ms)
     testify(plant, records, order.names)

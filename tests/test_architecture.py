@@ -30,7 +30,7 @@ LAYERS = (
     {"protocol"},
     {"hub", "feed", "faults"},
     {"plant", "bus", "scenarios", "truth"},
-    {"logs", "originals", "own_folder", "received", "stdio"},
+    {"logs", "originals", "output", "own_folder", "received", "stdio"},
     {"client", "control", "drawing", "progress"},
     {"explain", "recorder", "server", "sources", "archive"},
     {"replaying", "cluster"},

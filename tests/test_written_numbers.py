@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tickerplant
-from tickerplant.config import values
+from tickerplant.config import kinds
 from tickerplant.config.resolve import read_file, resolve
 from tickerplant.config.settings import SimulateSettings
 from tickerplant.control.client import ControlClient
@@ -28,8 +28,8 @@ ONLY_OF_PYTHON = (
 PARSERS: tuple[Callable[[str], object], ...] = (
     parse_number,
     parse_whole,
-    lambda text: values.duration_ms(f"{text}s"),
-    lambda text: values.size_bytes(f"{text}MB"),
+    lambda text: kinds.DURATION.read(f"{text}s"),
+    lambda text: kinds.SIZE.read(f"{text}MB"),
 )
 """The parsers, and those that read a unit as well."""
 READERS = (
@@ -38,8 +38,8 @@ READERS = (
 )
 """Where texts of users are read: settings, requests, rules, scenarios and names of streams."""
 CALLS = {
-    "config/values.py: float(match[1])": "a size, matched by its expression",
-    "config/values.py: float(written)": "a number without a unit, matched by its expression",
+    "config/kinds.py: float(match[1])": "a size, matched by its expression",
+    "config/kinds.py: int(text)": "one of a few texts",
     "faults/row.py: float(match[1])": "a rate, matched by its expression",
     "faults/row.py: int(number)": "what the parser returned",
     "stream_name.py: int(speed[1])": "at most nine digits, matched by their expression",

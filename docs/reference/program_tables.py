@@ -13,7 +13,7 @@ from page_text import Cells, Table, code, field_rows, fields_table, one_line, ta
 from public_names import SECTIONS, names_in
 
 from tickerplant.archive import tables
-from tickerplant.config.setting import GROUPS, Setting, settings_of
+from tickerplant.config.setting import Group, Setting, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.edge.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.faults.board import FaultBoard
@@ -48,7 +48,7 @@ MANY = 4
 
 def settings() -> Iterator[Cells]:
     """Yield all settings by group, each once for the commands for which it is the same."""
-    groups: dict[str, dict[Cells, list[str]]] = {group: {} for group in (*GROUPS, "Options")}
+    groups: dict[str, dict[Cells, list[str]]] = {group: {} for group in Group}
     for command, kind in COMMANDS.items():
         for setting in settings_of(kind):
             groups[setting.group].setdefault(_setting(setting), []).append(command)
@@ -60,7 +60,7 @@ def settings() -> Iterator[Cells]:
 
 
 def _setting(setting: Setting) -> Cells:
-    value, default = code(setting.metavar), setting.shown_default
+    value, default = code(setting.kind.metavar), setting.shown_default
     if setting.is_flag:
         value = default = ""
     return code(*reversed(setting.names)), value, default, setting.help_text

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
+from collections import defaultdict
+from functools import cache
 from itertools import pairwise
 from types import ModuleType
 from typing import cast
@@ -28,8 +31,26 @@ def field_docs(kind: type | ModuleType) -> dict[str, str]:
     if inspect.isclass(kind):
         (definition,) = cast("ast.Module", definition).body
     assert isinstance(definition, ast.ClassDef | ast.Module)  # noqa: S101  # tells the type checker
+    return _docs_in(definition.body)
+
+
+@cache
+def docs_of_classes(module: str) -> dict[str, dict[str, str]]:
+    """Return the sentences under the fields of each class of a module, by class and field.
+
+    Without the source there are none.
+    """
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except OSError:
+        return defaultdict(dict)
+    classes = (each for each in tree.body if isinstance(each, ast.ClassDef))
+    return {each.name: _docs_in(each.body) for each in classes}
+
+
+def _docs_in(body: list[ast.stmt]) -> dict[str, str]:
     docs = {}
-    for field, doc in pairwise(definition.body):
+    for field, doc in pairwise(body):
         match field, doc:
             case (
                 ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]),

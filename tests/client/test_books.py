@@ -18,7 +18,7 @@ from tickerplant import ConfigError, Market, Notice, OrderBook, RequestError, We
 from tickerplant.client.books import Books
 from tickerplant.client.local_books import RequestingBook
 from tickerplant.client.rest import MAX_CONCURRENT
-from tickerplant.config.values import faults as faults_of
+from tickerplant.config.kinds import read_faults as faults_of
 from tickerplant.feed.order_book import BookState
 from tickerplant.messages import BookResyncing, DepthUpdate, Disconnected, Gap, Recovered
 from tickerplant.notices import BookSynced

@@ -37,7 +37,7 @@ from websockets.asyncio.server import ServerConnection, serve
 import tickerplant
 from tickerplant import ClientSettings, Market, RequestError, UpstreamError
 from tickerplant.client import connection, runner
-from tickerplant.config.values import faults
+from tickerplant.config.kinds import read_faults
 from tickerplant.faults.payloads import UNKNOWN_FIELDS
 from tickerplant.feed.reconnect import BROKEN, CLOSED, ENDED, POLICY, Ending, ending_of_close
 from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
@@ -106,7 +106,7 @@ async def lost_and_found(house: Loopback, subscription: Any) -> Disconnected:
 @looped
 async def test_refused_handshakes_are_reported_once_and_tried_again() -> None:
     async with loopback() as house, hearing(house) as (market, subscription):
-        house.server.faults.switch(faults("refuse=1"))
+        house.server.faults.switch(read_faults("refuse=1"))
         connections(house)[0].abort()
         _, disconnected = await read_until(subscription, Disconnected)
         assert disconnected.reason == "the connection was lost"
@@ -231,7 +231,9 @@ async def test_a_stalled_connection_is_given_up() -> None:
         loopback(IMPATIENT) as house,
         hearing(house, settings) as (market, subscription),
     ):
-        house.server.faults.switch(faults(f"stall connection={connections(house)[0].identity}"))
+        house.server.faults.switch(
+            read_faults(f"stall connection={connections(house)[0].identity}")
+        )
         disconnected = await lost_and_found(house, subscription)
         assert disconnected.reason == "silent: a ping was not answered"
         assert disconnected.close_code is None

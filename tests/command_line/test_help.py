@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tickerplant.cli import SECTIONS, commands, main
-from tickerplant.command_line.examples import EXAMPLES
+from tickerplant.cli import LOOK_UP, PROGRAM, READ, RECORDINGS, SERVE, commands, main
+from tickerplant.command_line.command import Command
 from tickerplant.command_line.versions import versions
 from tickerplant.config.resolve import resolve
-from tickerplant.config.setting import GROUPS, settings_of
+from tickerplant.config.setting import Group, settings_of
 from tickerplant.config.settings import COMMANDS
 
-LINES = [line for examples in EXAMPLES.values() for _, line in examples]
+ALL = {name: each for name, each in commands.commands.items() if isinstance(each, Command)}
 
 
 def printed(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -35,7 +35,7 @@ def given(line: str) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.heavy
 def test_every_example_is_a_valid_command_line() -> None:
-    for line in LINES:
+    for _, line in (example for each in ALL.values() for example in each.examples):
         name, values = given(line)
         if name in COMMANDS:
             known = {each.field for each in settings_of(COMMANDS[name])}
@@ -43,29 +43,33 @@ def test_every_example_is_a_valid_command_line() -> None:
             resolve(name, COMMANDS[name], flags, {})
 
 
-def test_every_command_has_examples_and_a_section() -> None:
-    assert set(EXAMPLES) == {"", *commands.commands}
-    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(
-        commands.commands
-    )
+def test_every_command_has_examples_settings_and_a_section(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, out, _ = printed("--help", capsys=capsys)
+    assert set(ALL) == set(commands.commands) == {*COMMANDS, "completions"}
+    for name, each in ALL.items():
+        assert each.examples
+        assert each.section in {SERVE, READ, RECORDINGS, LOOK_UP, PROGRAM}
+        assert out.count(f"\n  {name} ") == 1
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))
-def test_help_shows_options_in_groups_and_the_examples(
+def test_help_shows_each_option_once_in_its_group_and_the_examples(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out, err = printed(command, "-h", capsys=capsys)
     assert status == 0, err
-    expected = [
-        group
-        for group, names in GROUPS.items()
-        if re.search(rf"--({'|'.join(names)})(?![\w-])", out)
-    ]
-    assert [
-        each for each in re.findall(r"^(\w[\w ]+):$", out, re.MULTILINE) if each in GROUPS
-    ] == expected
+    sections = re.split(r"^(\w[\w ]+):$", out, flags=re.MULTILINE)
+    shown = dict(zip(sections[1::2], sections[2::2], strict=True))
+    for setting in settings_of(COMMANDS[command]):
+        assert re.findall(rf"^  (?:-\w, )?--{setting.option}\b(?!-)", out, re.MULTILINE)
+        assert f"--{setting.option}" in shown[setting.group]
+    groups = [each for each in shown if each in [*Group]]
+    assert groups == [each for each in Group if each in groups], "in their order"
     assert "--no-" not in out
-    for purpose, line in EXAMPLES[command]:
+    assert max(map(len, out.splitlines())) <= 100
+    for purpose, line in ALL[command].examples:
         assert f"  # {purpose}\n  {line}\n" in out
 
 

@@ -15,7 +15,7 @@ from loopback import START_MS, TICK_MS, Clock, Loopback, instrument
 from tickerplant.bus.nodes import PlantDescription
 from tickerplant.cluster.edge_node import EdgeNode
 from tickerplant.cluster.plant_node import PlantNode
-from tickerplant.config import values
+from tickerplant.config import kinds
 from tickerplant.edge.answers import EdgeAnswers
 from tickerplant.edge.server import EdgeServer
 from tickerplant.faults.board import passed_on
@@ -158,7 +158,7 @@ async def whole(
         listens=False,
         control_token=control_token,
     )
-    server.faults.switch(values.faults(faults) if faults else ())
+    server.faults.switch(kinds.read_faults(faults) if faults else ())
     async with open_bus() as bus:
         connection = await bus.connect("plant main", server.complaints)
         description = PlantDescription(

@@ -18,7 +18,7 @@ from world import Witness
 from written import manifest, read
 
 from tickerplant.client.rest import RestClient
-from tickerplant.config import values
+from tickerplant.config import kinds
 from tickerplant.envelope import prefix_of
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import ClientSettings
@@ -108,7 +108,7 @@ async def simulation(*, faults: str = "", port: int = 0) -> AsyncIterator[House]
         ports={USDM.name: port, COINM.name: 0},
         listen=listen(),
     )
-    server.faults.switch(values.faults(faults) if faults else ())
+    server.faults.switch(kinds.read_faults(faults) if faults else ())
     await server.start()
     house = House(plant, server, None)  # type: ignore[arg-type]
     house.witness = Witness()

@@ -248,7 +248,7 @@ def test_streams_are_read_from_files(tmp_path: Path, run: Run) -> None:
         (("@{tmp}/long", "--out", "{tmp}"), "long, line 2: "),
         ((NAME, "--out", "{tmp}/empty"), "empty"),
         ((NAME, "--out", "{tmp}", "--url", "ws://h/x"), "invalid value 'ws://h/…' for --url"),
-        ((NAME, "--out", "{tmp}", "--segment", "0"), "of at least a second"),
+        ((NAME, "--out", "{tmp}", "--segment", "0"), "of at least 1s"),
         ((NAME, "--out", "{tmp}", "--segment-size", "9"), "a size such as 256MB"),
         ((NAME, "--out", "{tmp}", "--snapshots", "no"), "of at most a century, or off"),
         ((NAME, "--out", "{tmp}", "--snapshot-levels", "7"), "one of 5, 10, 20"),

@@ -22,7 +22,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect  # noqa: TID251  # its type
 from websockets.exceptions import ConnectionClosed
 
-from tickerplant.config import values
+from tickerplant.config import kinds
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.plant import Plant
@@ -315,7 +315,7 @@ async def loopback(
         truth=truth,
         control_token=control_token,
     )
-    server.faults.switch(values.faults(faults) if faults else ())
+    server.faults.switch(kinds.read_faults(faults) if faults else ())
     await server.start()
     try:
         yield Loopback(plant, server, clock)

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from stage import BTCUSDT, open_plant
 
-from tickerplant.config import values
+from tickerplant.config import kinds
 from tickerplant.faults.board import FaultBoard
 from tickerplant.plant import Plant
 from tickerplant.server.faults.clock import ConnectionClock
@@ -141,5 +141,5 @@ def test_the_totals_of_an_edge_tell_of_no_events() -> None:
 )
 def test_faults_by_time_at_connections_are_told_apart(rules: str, has: bool) -> None:
     board = FaultBoard(ConnectionClock(lambda: 0))
-    board.switch(values.faults(rules))
+    board.switch(kinds.read_faults(rules))
     assert has_times(board) is has

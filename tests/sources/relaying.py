@@ -13,7 +13,7 @@ from msgspec import structs
 from tuning import tuned
 from websockets.asyncio.client import ClientConnection
 
-from tickerplant.config import values
+from tickerplant.config import kinds
 from tickerplant.events import BookTicker
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.settings import ClientSettings
@@ -112,7 +112,7 @@ async def serve(
         tick_ms=TICK_MS,
         listen=listen(),
     )
-    server.faults.switch(values.faults(faults) if faults else ())
+    server.faults.switch(kinds.read_faults(faults) if faults else ())
     await server.start()
     try:
         yield Loopback(plant, server, clock)

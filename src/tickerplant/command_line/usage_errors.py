@@ -16,11 +16,6 @@ EXPECTED = {
     "URL-OR-STREAM": "a URL, a path, a stream or a method of the WebSocket API, @FILE, or -",
 }
 """What is expected for each argument, by metavar."""
-ELSEWHERE = {
-    ("simulate", "--standby"): "a simulation cannot be taken over; only a relay can have a standby",
-    ("replay", "--standby"): "a replay cannot be taken over; only a relay can have a standby",
-}
-"""Why an option of another command is missing, by command and option."""
 
 
 def usage_text(error: click.ClickException) -> str:
@@ -31,9 +26,6 @@ def usage_text(error: click.ClickException) -> str:
     if context is None:
         return _in_one_line(error)
     if isinstance(error, click.NoSuchOption):
-        name = str(context.command.name)
-        if why := ELSEWHERE.get((name, error.option_name)):
-            return f"{name} has no {error.option_name}: {why}"
         text = _no_such_option(error.option_name, context)
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         name = _name_of(error.param, context)
@@ -45,10 +37,10 @@ def usage_text(error: click.ClickException) -> str:
 
 def setting_text(error: ConfigError) -> str:
     """Return the message of an invalid setting; an argument of Python is shown as its option."""
-    from tickerplant.config.setting import GROUPS  # noqa: PLC0415
+    from tickerplant.config.resolve import known_keys  # noqa: PLC0415
 
     option = error.setting.replace("_", "-")
-    if not any(option in options for options in GROUPS.values()):
+    if option.replace("-", "_") not in known_keys():
         return str(error)
     return str(error).replace(f" for {error.setting}: ", f" for --{option}: ", 1)
 

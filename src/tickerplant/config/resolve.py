@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from tickerplant.config.setting import ENVIRONMENT_PREFIX, Setting, settings_of
+from tickerplant.config.setting import ENVIRONMENT_PREFIX, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import environment_names
@@ -42,10 +42,11 @@ def read_file(path: str) -> dict[str, object]:
         raise ConfigError("--config", path, f"a file that can be read ({error.strerror})") from None
     except ValueError as error:
         raise ConfigError("--config", path, f"a TOML file ({error})") from None
-    known = {setting.key for setting in _all_settings()}
+    known = known_keys()
     for key, value in content.items():
         if key in COMMANDS and isinstance(value, dict):
-            _refuse_unknown(value, {each.key for each in settings_of(COMMANDS[key])}, path, key)
+            own = frozenset(each.key for each in settings_of(COMMANDS[key]))
+            _refuse_unknown(value, own, path, key)
         elif isinstance(value, dict) and key not in known:
             commands = ", ".join(f"[{name}]" for name in COMMANDS)
             hint = suggestion(key, COMMANDS, "[{}]")
@@ -79,11 +80,15 @@ def known_variables() -> frozenset[str]:
     )
 
 
-def _all_settings() -> list[Setting]:
-    return [setting for kind in COMMANDS.values() for setting in settings_of(kind)]
+@cache
+def known_keys() -> frozenset[str]:
+    """Return the keys of all settings of all commands."""
+    return frozenset(setting.key for kind in COMMANDS.values() for setting in settings_of(kind))
 
 
-def _refuse_unknown(table: Mapping[str, object], known: set[str], path: str, name: str) -> None:
+def _refuse_unknown(
+    table: Mapping[str, object], known: frozenset[str], path: str, name: str
+) -> None:
     for key in table.keys() - known:
         where = f"a key in [{name}] of {path}" if name else f"a key in {path}"
         expected = f"a setting: {', '.join(sorted(known))}{suggestion(key, known)}"

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tickerplant import logs
-from tickerplant.config import values
+from tickerplant.config import kinds, setting
 from tickerplant.config.settings import (
     ReplaySettings,
     ServeSettings,
@@ -193,16 +193,20 @@ def settings_of(
     """
     given = fields.pop("faults", {})
     try:
-        faults = values.faults(given)
+        faults = kinds.read_faults(given)
     except ValueError as error:
         raise ConfigError("faults", given, str(error)) from None
     try:
         defaults = FOR_ONE_CLIENT if defaults is None else defaults
-        return msgspec.convert({**defaults, **fields} | {"fault_rules": faults}, kind)
+        settings = msgspec.convert({**defaults, **fields} | {"fault_rules": faults}, kind)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
         name = where.partition("`")[0].partition("[")[0]
         raise ConfigError(name, fields.get(name), reason.removeprefix("Expected ")) from None
+    for each in setting.settings_of(kind):
+        if each.kind.is_number and fields.get(each.field) is not None:
+            each.read(fields[each.field], each.field)  # its bounds
+    return settings
 
 
 def venue_of(request: ReplayRequest, streams: Callable[[str], frozenset[str]]) -> str:

@@ -7,8 +7,8 @@ import secrets
 from msgspec import structs
 
 from tickerplant import logs
+from tickerplant.config.kinds import STEP
 from tickerplant.config.settings import TEST_SYMBOLS, SimulateSettings, TestServerSettings
-from tickerplant.config.values import STEP
 from tickerplant.errors import ConfigError
 from tickerplant.server import event_loop
 from tickerplant.serving.run import Echo, serve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from tickerplant.config.name_lists import names_in
+from tickerplant.config.kinds import names_in
 from tickerplant.config.settings import ClientSettings
 from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import Hosts, hosts_of
@@ -79,6 +79,28 @@ def check_text(setting: str, text: str) -> None:
     """
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ConfigError(setting, text, "valid Unicode text")
+
+
+def pairs_in(words: Iterable[str], expected: str) -> Iterator[tuple[str, str]]:
+    """Yield the keys and values of words `KEY=VALUE`.
+
+    Args:
+        words: The words.
+        expected: What a word is, for errors.
+
+    Raises:
+        ConfigError: a word is none, or a key comes twice.
+    """
+    keys: set[str] = set()
+    for word in words:
+        check_text("KEY=VALUE", word)
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise ConfigError("KEY=VALUE", word, expected)
+        if key in keys:
+            raise ConfigError("KEY=VALUE", word, f"{key} once")
+        keys.add(key)
+        yield key, value
 
 
 def listed(setting: str, arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-import click
-import msgspec
 from msgspec import Struct
 
 from tickerplant.client.ask_target import is_path, typed_params
@@ -17,11 +14,11 @@ from tickerplant.client.market import connect
 from tickerplant.client.rest import full_path
 from tickerplant.config.settings import AskSettings
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
-from tickerplant.formatting import printable, printable_json
+from tickerplant.output import print_error, print_json, terminal_width
 from tickerplant.stdio import FAILED
 from tickerplant.streams.spelling import is_inverse
 from tickerplant.venue import COINM, USDM, VENUES, Venue, VenueName
-from tickerplant.watching.arguments import check_text, venue_of_settings
+from tickerplant.watching.arguments import check_text, pairs_in, venue_of_settings
 
 _RESERVED = "timeout_s"
 """The argument of `Market.ask` that is not sent; no request has a parameter of this name."""
@@ -47,15 +44,9 @@ def ask(settings: AskSettings, name: str, given: Sequence[str]) -> int:
     try:
         response = asyncio.run(_send(settings, request))
     except (RequestError, UpstreamError) as error:
-        click.echo(printable(f"tickerplant: {error}"), err=True)
+        print_error(str(error))
         return FAILED
-    text = msgspec.json.encode(response)
-    # As bytes: JSON is UTF-8, whatever the encoding of the terminal.
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    if is_terminal:
-        click.echo(printable_json(text if settings.json else msgspec.json.format(text)))
-    else:
-        click.echo(text)
+    print_json(response, is_compact=settings.json or terminal_width() is None)
     return 0
 
 
@@ -90,32 +81,16 @@ def parse_request(settings: AskSettings, name: str, given: Sequence[str]) -> Req
         )
         raise ConfigError("METHOD", name, expected)
     path, _, query = name.partition("?")
-    params = _params([*parse_qsl(query, keep_blank_values=True), *map(_pair, given)])
+    in_query = (f"{key}={value}" for key, value in parse_qsl(query, keep_blank_values=True))
+    params = dict(pairs_in((*in_query, *given), "a parameter such as symbol=BTCUSDT"))
+    if _RESERVED in params:
+        raise ConfigError("KEY=VALUE", _RESERVED, "the name of a parameter")
     venue = venue_of_settings(settings) or _venue_of_path(path) or _venue_of_params(params)
     if is_path(venue, path):
         return Request(venue, path, params)
     if settings.rest:
         return Request(venue, full_path(path, venue), params)
     return Request(venue, path, typed_params(venue, path, params))
-
-
-def _pair(text: str) -> tuple[str, str]:
-    check_text("key=value", text)
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ConfigError("key=value", text, "a parameter such as symbol=BTCUSDT")
-    return key, value
-
-
-def _params(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    params: dict[str, str] = {}
-    for key, value in pairs:
-        if key in params:
-            raise ConfigError("key=value", f"{key}={value}", f"{key} once")
-        if key == _RESERVED:
-            raise ConfigError("key=value", f"{key}={value}", "the name of a parameter")
-        params[key] = value
-    return params
 
 
 def _venue_of_path(path: str) -> Venue | None:

@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import click
-import msgspec
+from typing import Any, NamedTuple
 
 from tickerplant.config.settings import ControlSettings
-from tickerplant.control.actions import ACTION_BY_NAME, Action
 from tickerplant.control.client import TIMEOUT_S, ControlClient, ControlError, Page
 from tickerplant.control.clock_state import LONGEST_WAIT_S
 from tickerplant.errors import ConfigError, UpstreamError
-from tickerplant.formatting import printable, printable_json, table
+from tickerplant.formatting import table
+from tickerplant.output import print_error, print_json, print_lines, terminal_width
 from tickerplant.stdio import FAILED
 from tickerplant.suggestions import one_of
 from tickerplant.units import EXPECTED_DURATION, NS_PER_S, parse_duration_ns
-from tickerplant.watching.arguments import check_text
+from tickerplant.watching.arguments import check_text, pairs_in
 
 TOML = ".toml"
 UNAUTHORIZED = 401
 MAX_CELL = 60
 """Characters of a cell of a table."""
-
 LISTED_ELSEWHERE = {"stop": "library", "release": "kinds"}
 """What an answer has beside what changed; `scenarios` and `levers` print it."""
 
-Words = Sequence[str]
-"""What follows the name of an action."""
-Run = Callable[[ControlClient, Words], Page]
-"""Does it, and returns the answer of the server."""
+
+class Action(NamedTuple):
+    """One thing that can be done with a running server."""
+
+    name: str
+    usage: str
+    """What follows the name: a word in brackets may be left out, dots end what may be repeated."""
+    doc: str
+    run: Callable[..., Page]
+    """Takes the client and the words after the name; returns the answer of the server."""
+
+    @property
+    def text(self) -> str:
+        """Its name and what follows."""
+        return f"{self.name} {self.usage}".strip()
+
+    @property
+    def least(self) -> int:
+        """How many words have to follow the name."""
+        return sum(not word.startswith("[") for word in self.usage.split())
+
+    @property
+    def most(self) -> float:
+        """How many words may follow the name."""
+        is_any = "..." in self.usage or "=" in self.usage
+        return float("inf") if is_any else len(self.usage.split())
 
 
-def control(settings: ControlSettings, name: str, given: Words) -> int:
+def control(settings: ControlSettings, name: str, given: Sequence[str]) -> int:
     """Do one thing with a running server and print its answer; return the exit status.
 
     Raises:
@@ -46,28 +62,25 @@ def control(settings: ControlSettings, name: str, given: Words) -> int:
     action = _action(name, given)
     try:
         with ControlClient(settings.url, settings.control_token or "") as client:
-            page = RUNS[action.name](client, given)
+            page = action.run(client, *given)
     except ControlError as error:
         more = ""
         if error.status == UNAUTHORIZED:
             more = "; here: --control-token, or TICKERPLANT_CONTROL_TOKEN in the environment"
-        click.echo(printable(f"tickerplant: {error.message}{more}"), err=True)
+        print_error(f"{error.message}{more}")
         return FAILED
     except UpstreamError as error:
-        click.echo(printable(f"tickerplant: {error}"), err=True)
+        print_error(str(error))
         return FAILED
     if settings.json:
-        text = msgspec.json.format(msgspec.json.encode(page))
-        is_terminal = sys.stdout is not None and sys.stdout.isatty()
-        click.echo(printable_json(text) if is_terminal else text)
+        print_json(page)
     else:
         shown = {key: value for key, value in page.items() if key != LISTED_ELSEWHERE.get(name)}
-        for line in page_lines(shown, _width()):
-            click.echo(printable(line))
+        print_lines(page_lines(shown, terminal_width()))
     return 0
 
 
-def _action(name: str, given: Words) -> Action:
+def _action(name: str, given: Sequence[str]) -> Action:
     """Return what is to be done.
 
     Raises:
@@ -76,22 +89,14 @@ def _action(name: str, given: Words) -> Action:
     check_text("ACTION", name)
     for each in given:
         check_text(name, each)
-    action = ACTION_BY_NAME.get(name)
+    action = ACTIONS.get(name)
     if action is None:
-        raise ConfigError("ACTION", name, one_of(name, ACTION_BY_NAME))
+        raise ConfigError("ACTION", name, one_of(name, ACTIONS))
     if len(given) < action.least:
-        wanted = action.usage.partition(" ")[0]
-        raise ConfigError(wanted, None, f"tickerplant control {name} {action.usage}")
-    if len(given) > action.most >= 0:
-        usage = f"{name} {action.usage}".strip()
-        raise ConfigError(name, given[action.most], f"tickerplant control {usage}")
+        raise ConfigError(action.usage.split()[0], None, f"tickerplant control {action.text}")
+    if len(given) > action.most:
+        raise ConfigError(name, given[int(action.most)], f"tickerplant control {action.text}")
     return action
-
-
-def _width() -> int | None:
-    """Return the columns of the terminal; None elsewhere."""
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if is_terminal else None
 
 
 def page_lines(page: Mapping[str, Any], width: int | None) -> Iterator[str]:
@@ -144,21 +149,13 @@ def _text(value: object) -> str:
             return f"{value}"
 
 
-def fields_of(words: Words) -> dict[str, Any]:
+def fields_of(words: Sequence[str]) -> dict[str, Any]:
     """Return the fields in `KEY=VALUE` words: numbers, true and false as such, the rest as text.
 
     Raises:
         ConfigError: a word is none, or a key comes twice.
     """
-    fields: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not key or not equals:
-            raise ConfigError("KEY=VALUE", word, "a field such as move=-0.12")
-        if key in fields:
-            raise ConfigError("KEY=VALUE", word, f"{key} once")
-        fields[key] = _value(text)
-    return fields
+    return {key: _value(text) for key, text in pairs_in(words, "a field such as move=-0.12")}
 
 
 def _value(text: str) -> Any:
@@ -169,26 +166,16 @@ def _value(text: str) -> Any:
     return value if isinstance(value, int | float | bool) else text
 
 
-def _clock(client: ControlClient, words: Words) -> Page:
+def _clock(client: ControlClient, *words: str) -> Page:
     if not words:
         return client.clock()
-    fields = fields_of(words)
-    return client.call("POST", "clock", fields=fields, params=WAIT, extra_s=LONGEST_WAIT_S)
+    params = {"wait": f"{LONGEST_WAIT_S:g}s"}
+    return client.call(
+        "POST", "clock", fields=fields_of(words), params=params, extra_s=LONGEST_WAIT_S
+    )
 
 
-WAIT = {"wait": f"{LONGEST_WAIT_S:g}s"}
-
-
-def _seek(client: ControlClient, words: Words) -> Page:
-    return client.set_clock(seek=words[0])
-
-
-def _step(client: ControlClient, words: Words) -> Page:
-    return client.step(words[0])
-
-
-def _settle(client: ControlClient, words: Words) -> Page:
-    wait = words[0] if words else f"{TIMEOUT_S:g}s"
+def _settle(client: ControlClient, wait: str = f"{TIMEOUT_S:g}s") -> Page:
     try:
         wait_s = parse_duration_ns(wait) / NS_PER_S
     except ValueError:
@@ -196,12 +183,7 @@ def _settle(client: ControlClient, words: Words) -> Page:
     return client.settle(wait_s=wait_s)
 
 
-def _fault(client: ControlClient, words: Words) -> Page:
-    return client.add_fault({"text": " ".join(words)})
-
-
-def _scenario(client: ControlClient, words: Words) -> Page:
-    (given,) = words
+def _scenario(client: ControlClient, given: str) -> Page:
     if not given.endswith(TOML):
         return client.call("POST", "scenarios", fields={"scenario": given})
     try:
@@ -213,38 +195,91 @@ def _scenario(client: ControlClient, words: Words) -> Page:
     return client.start_scenario(text, Path(given).name)
 
 
-def _lever(client: ControlClient, words: Words) -> Page:
-    name, *rest = words
-    fields = fields_of(rest)
+def _lever(client: ControlClient, name: str, *words: str) -> Page:
+    fields = fields_of(words)
     if isinstance(symbols := fields.get("symbols"), str):
         fields["symbols"] = symbols.split(",")
     return client.pull_lever({"market": name, **fields})
 
 
-def _last(words: Words) -> str | None:
-    return words[0] if words else None
-
-
-RUNS: Mapping[str, Run] = {
-    "clock": _clock,
-    "pause": lambda client, _: client.set_clock(paused=True),
-    "resume": lambda client, _: client.set_clock(paused=False),
-    "step": _step,
-    "settle": _settle,
-    "seek": _seek,
-    "coverage": lambda client, _: client.coverage(),
-    "faults": lambda client, _: client.faults(),
-    "fault": _fault,
-    "clear": lambda client, words: client.remove_fault(_last(words)),
-    "scenarios": lambda client, _: client.scenarios(),
-    "scenario": _scenario,
-    "stop": lambda client, words: client.stop_scenario(_last(words)),
-    "levers": lambda client, _: client.levers(),
-    "lever": _lever,
-    "release": lambda client, words: client.release_lever(_last(words)),
-    "connections": lambda client, _: client.connections(),
-    "close": lambda client, words: client.close_connection(words[0]),
-    "limits": lambda client, _: client.limits(),
-    "nodes": lambda client, _: client.nodes(),
-}
-"""What does each action."""
+_ROWS = (
+    Action(
+        "clock",
+        "[speed=NUMBER] [paused=true|false]",
+        "Print the clock of the market, or set it.",
+        _clock,
+    ),
+    Action("pause", "", "Pause the market.", lambda client: client.set_clock(paused=True)),
+    Action("resume", "", "Let the market go on.", lambda client: client.set_clock(paused=False)),
+    Action(
+        "step",
+        "DURATION",
+        "Advance a paused market by market time, such as 10s; wait until that is done.",
+        ControlClient.step,
+    ),
+    Action(
+        "settle",
+        "[DURATION]",
+        "Wait until all clients have read what was sent to them, at most 10s or as given.",
+        _settle,
+    ),
+    Action(
+        "seek",
+        "TIME",
+        "Go on at a time, at an offset such as +10m or, in a replay, -10s, or in a simulation at now.",
+        lambda client, time: client.set_clock(seek=time),
+    ),
+    Action(
+        "coverage",
+        "",
+        "Print what the recordings of a replay cover, and where messages are missing.",
+        ControlClient.coverage,
+    ),
+    Action(
+        "faults",
+        "",
+        "List the faults that are on, and how often each happened.",
+        ControlClient.faults,
+    ),
+    Action(
+        "fault",
+        "KIND[=VALUE] [KEY=VALUE]...",
+        "Turn a fault on: its kind, parameters, aim and window, such as drop=0.1 stream=*@depth.",
+        lambda client, *words: client.add_fault({"text": " ".join(words)}),
+    ),
+    Action("clear", "[ID]", "Turn a fault off, or all of them.", ControlClient.remove_fault),
+    Action(
+        "scenarios",
+        "",
+        "List the scenarios that were started, and the library.",
+        ControlClient.scenarios,
+    ),
+    Action(
+        "scenario", "NAME|FILE.toml", "Start a scenario of the library or of a file.", _scenario
+    ),
+    Action("stop", "[ID]", "Stop a scenario, or all of them.", ControlClient.stop_scenario),
+    Action(
+        "levers",
+        "",
+        "List the levers that are pulled, and those that there are.",
+        ControlClient.levers,
+    ),
+    Action(
+        "lever",
+        "NAME [KEY=VALUE]...",
+        "Pull a lever of a simulated market, such as shock move=-0.12 symbols=BTCUSDT.",
+        _lever,
+    ),
+    Action("release", "[ID]", "Release a lever, or all of them.", ControlClient.release_lever),
+    Action(
+        "connections",
+        "",
+        "List the connections, and why the last ones were closed.",
+        ControlClient.connections,
+    ),
+    Action("close", "ID", "Close a connection.", ControlClient.close_connection),
+    Action("limits", "", "Print how close clients came to the limits.", ControlClient.limits),
+    Action("nodes", "", "List the processes that serve the market.", ControlClient.nodes),
+)
+ACTIONS = {each.name: each for each in _ROWS}
+"""What can be done, by name."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.frames import CloseCode
 
-from tickerplant.config.values import faults
+from tickerplant.config.kinds import read_faults
 from tickerplant.errors import ConfigError
 from tickerplant.faults.network_rows import HANG_MS
 from tickerplant.faults.payloads import UNKNOWN_WORD
@@ -316,7 +316,7 @@ async def test_other_faults_can_be_switched_on_while_it_runs() -> None:
         with pytest.raises(InvalidStatus):
             async with house.connect(TRADES):
                 pass
-        house.server.faults.switch(faults("http_503=1,fields=1"))
+        house.server.faults.switch(read_faults("http_503=1,fields=1"))
         async with house.connect(TRADES) as client:
             assert (await house.get("/fapi/v1/ping")).status == 503
             house.server.faults.switch({})
