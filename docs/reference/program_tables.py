@@ -6,6 +6,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +14,7 @@ from page_text import Cells, Table, code, field_rows, fields_table, one_line, ta
 from public_names import SECTIONS, names_in
 
 from tickerplant.archive import tables
-from tickerplant.config.setting import Group, Setting, settings_of
+from tickerplant.config.setting import Group, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.edge.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.faults.board import FaultBoard
@@ -42,28 +43,30 @@ from tickerplant.truth.truth import Truth
 
 DECISIONS = Path(__file__).parent.parent / "decisions"
 HOLDS = ("`for`", "a duration", "", "How long it holds; without it, until it is released.")
+SERVERS = ("simulate", "test-server", "replay", "relay")
 MANY = 4
 """A fault's parameter with the same meaning in so many faults is described once."""
 
 
 def settings() -> Iterator[Cells]:
-    """Yield all settings by group, each once for the commands for which it is the same."""
-    groups: dict[str, dict[Cells, list[str]]] = {group: {} for group in Group}
+    """Yield all settings by group, each once for the commands for which it means the same."""
+    groups: dict[str, dict[Cells, dict[str, list[str]]]] = {group: {} for group in Group}
     for command, kind in COMMANDS.items():
-        for setting in settings_of(kind):
-            groups[setting.group].setdefault(_setting(setting), []).append(command)
+        for each in settings_of(kind):
+            value, default = code(each.kind.metavar), each.shown_default
+            if each.is_flag:
+                value = default = ""
+            row = code(*reversed(each.names)), value, each.help_text
+            groups[each.group].setdefault(row, {}).setdefault(default, []).append(command)
     for group, rows in groups.items():
         if rows:
             yield f"**{group}**", "", "", "", ""
-        for (option, value, default, meaning), commands in sorted(rows.items()):
-            yield option, value, default, ", ".join(commands), meaning
-
-
-def _setting(setting: Setting) -> Cells:
-    value, default = code(setting.kind.metavar), setting.shown_default
-    if setting.is_flag:
-        value = default = ""
-    return code(*reversed(setting.names)), value, default, setting.help_text
+        for (option, value, meaning), by_default in sorted(rows.items()):
+            first, *others = by_default
+            default = "; ".join((first, *(f"{it} ({', '.join(by_default[it])})" for it in others)))
+            meant = {*chain.from_iterable(by_default.values())}
+            commands = ", ".join(command for command in COMMANDS if command in meant)
+            yield option, value, default, commands.replace(", ".join(SERVERS), "servers"), meaning
 
 
 def common_fault_parameters() -> list[FaultParam]:
