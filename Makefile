@@ -92,12 +92,10 @@ compat: $(INSTALLED) ## Run public client libraries against the server (ARGS=ccx
 
 docs: $(TOOLS) ## Write the tables and pictures of the pages from the program
 	$(BIN)/python docs/reference/generate.py
-	$(BIN)/python docs/images/watch.py
-	$(BIN)/python docs/images/scenarios.py
-	$(BIN)/python docs/images/recording.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python docs/images/pictures.py
 
 screenshots: $(TOOLS) $(WINDOW) ## Take the pictures of the window in the docs (needs Chromium: make browser)
-	PYTHONPATH=$(CURDIR) $(BIN)/python docs/images/window.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python docs/images/pictures.py window
 
 wheel: $(INSTALLED) $(WINDOW) ## Build the wheel into dist/
 	@$(BIN)/python -m hatchling build --target wheel --directory $(CURDIR)/dist
