@@ -75,11 +75,7 @@ class _Series:
 
 
 class CandleTexts:
-    """Writes candles, and keeps the texts of the latest ones.
-
-    Args:
-        max_bytes: Most bytes that the kept texts take.
-    """
+    """Writes candles, and keeps the texts of the latest ones."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.evicted = 0

@@ -43,12 +43,7 @@ class Stretch(Struct, eq=False):
 
 
 class ContractSeries:
-    """The contracts that have or had one type on a pair, one after the other.
-
-    Args:
-        contract_type: The type.
-        former: Returns a contract that had it before the first event.
-    """
+    """The contracts that have or had one type on a pair, one after the other."""
 
     def __init__(
         self, contract_type: str, former: Callable[[Instrument, MarketHistory], Contract]

@@ -23,12 +23,7 @@ MANY = 150
 
 
 class LevelTexts(dict[int, str]):
-    """The text of each level by its price, made when it is first read.
-
-    Args:
-        quantities: The quantities of the side by price, kept up to date by the owner.
-        instrument: Its scales.
-    """
+    """The text of each level by its price, made when it is first read."""
 
     __slots__ = ("_form", "_prices", "_quantities", "_sizes", "_written", "forgotten")
 

@@ -58,12 +58,7 @@ class Statistics(Struct, frozen=True, gc=False):
 
 
 class Minutes:
-    """Closed minutes, the current minute, and their sums over 24 hours.
-
-    Args:
-        turnover: Returns the turnover of a price and a quantity.
-        now_ms: Market time.
-    """
+    """Closed minutes, the current minute, and their sums over 24 hours."""
 
     def __init__(self, turnover: Callable[[int, int], int], now_ms: int) -> None:
         self._turnover = turnover

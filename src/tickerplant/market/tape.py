@@ -35,10 +35,6 @@ class Ring(Generic[EventT]):
 
     Events stay in `open_chunk` until `CHUNK_EVENTS` of them are packed at once: appending is cheap,
     and a packed event takes about a twentieth of the memory.
-
-    Args:
-        kind: The type of the events, a Struct that is encoded as an array.
-        min_events: The least number of events to keep.
     """
 
     def __init__(self, kind: type[EventT], min_events: int) -> None:
@@ -129,12 +125,6 @@ class Tape(Generic[EventT]):
     """The last events, oldest first: those since the start, and before them history on demand.
 
     Once events were dropped, history precedes a hole: nothing is returned together with it.
-
-    Args:
-        kind: The type of the events.
-        id_field: The field of their rising ids; their times in `trade_time_ms` never fall.
-        min_events: The least number of events to keep.
-        read: Converts rows of history to events.
     """
 
     def __init__(

@@ -43,11 +43,7 @@ class Reception(Protocol):
 
 
 class Arrival(asyncio.Protocol):
-    """A connection that has not sent anything yet.
-
-    Args:
-        reception: Takes it over.
-    """
+    """A connection that has not sent anything yet."""
 
     __slots__ = ("_reception", "_timer", "transport")
 

@@ -98,10 +98,6 @@ class ServedCertificate:
     Open connections keep the one with which they began.  A new one that cannot be used changes
     nothing: it is counted and logged, and looked at again when the files change once more.
 
-    Args:
-        cert: A PEM file; see `context_of`.
-        key: A PEM file with its key; None if `cert` contains it.
-
     Raises:
         ConfigError: see `context_of`.
     """

@@ -58,13 +58,7 @@ class Compression:
     def encoded(
         self, response: Response, headers: Mapping[bytes, bytes], target: bytes
     ) -> Response:
-        """Return a response as its client accepts it.
-
-        Args:
-            response: The response.
-            headers: The headers of its request, names in lower case.
-            target: What was requested.
-        """
+        """Return a response as its client accepts it."""
         body = response.body
         if len(body) < LEAST_BYTES:
             return response

@@ -137,12 +137,7 @@ class Congestion:
                 self.forget(reader)
 
     def check(self, reader: CheckedReader, now_ms: int) -> None:
-        """Close `reader` if it has taken nothing of what waits for it for too long.
-
-        Args:
-            reader: An open connection; to be checked several times in `max_unread_ms`.
-            now_ms: The connection clock.
-        """
+        """Close `reader` if it has taken nothing of what waits for it for too long."""
         taken_bytes = reader.taken_bytes if reader.unsent_bytes else None
         if taken_bytes is None:
             self._behind.pop(reader, None)

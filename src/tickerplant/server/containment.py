@@ -43,12 +43,7 @@ def contained(
 
 
 class ContainedClock:
-    """A clock of faults for the timers of one connection, whose errors abandon it.
-
-    Args:
-        clock: The clock of all connections.
-        owner: What belongs to the connection.
-    """
+    """A clock of faults for the timers of one connection, whose errors abandon it."""
 
     def __init__(self, clock: FaultClock, owner: Abandonable) -> None:
         self.is_market = clock.is_market

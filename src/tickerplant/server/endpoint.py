@@ -80,12 +80,7 @@ class PortCounters:
 
 
 class SilentSubscriptions:
-    """Counts the subscriptions of one port on which nothing will come, and logs each name once.
-
-    Args:
-        hub: The streams.
-        complaints: Count every silent subscription, by reason.
-    """
+    """Counts the subscriptions of one port on which nothing will come, and logs each name once."""
 
     def __init__(self, hub: Hub, complaints: Complaints) -> None:
         self._hub = hub
@@ -93,12 +88,7 @@ class SilentSubscriptions:
         self._logged: set[str] = set()
 
     def add(self, identity: str, silent: Mapping[str, str]) -> None:
-        """Count the names in `silent`, and log those that are new.
-
-        Args:
-            identity: The connection.
-            silent: The reason by name, as `Hub.subscribe` returns it.
-        """
+        """Count the names in `silent`, and log those that are new."""
         for reason, number in Counter(silent.values()).items():
             self._complaints.count(f"silent: {reason}", number)
         new = [name for name in silent if name not in self._logged]
@@ -358,13 +348,7 @@ class Endpoint:
         return f"c{next(_connection_numbers)}"
 
     def arrived(self, connection: Connection, target: str, agents: Sequence[bytes]) -> None:
-        """Count a connection that is open from now on.
-
-        Args:
-            connection: The connection.
-            target: What it asked for, as it was sent.
-            agents: The values of its header `User-Agent`.
-        """
+        """Count a connection that is open from now on."""
         agent = agents[0][:MAX_AGENT_BYTES].decode("latin-1") if agents else ""
         self.connections[connection] = Opening(
             target, intern(agent), self.clock(), self.market_ms(), self.counters.opened + 1

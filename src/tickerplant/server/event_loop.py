@@ -44,12 +44,7 @@ MAX_SELECT_DESCRIPTOR = 1024
 
 
 def run(work: Coroutine[Any, Any, T], *, select_below: int = MAX_SELECT_DESCRIPTOR) -> T:
-    """Run `work` as `asyncio.run` does, with timers that are late by less than a millisecond.
-
-    Args:
-        work: What is run.
-        select_below: The bound on descriptors that `select` accepts.
-    """
+    """Run `work` as `asyncio.run` does, with timers that are late by less than a millisecond."""
     with asyncio.Runner(loop_factory=_factory(select_below)) as runner:
         return runner.run(work)
 

@@ -63,14 +63,7 @@ class FlushPace:
 
 
 class Flusher:
-    """Writes the frames that wait in `hubs`, at the end of a turn of the event loop or after a rest.
-
-    Args:
-        hubs: What is flushed.
-        congestion: The connections that read too slowly; those over the bound are closed after a
-            flush.
-        time_s: The clock by which the cost of flushes is measured; that of the loop if missing.
-    """
+    """Writes the frames that wait in `hubs`, at the end of a turn of the event loop or after a rest."""
 
     def __init__(
         self,

@@ -37,16 +37,7 @@ Forwards: TypeAlias = Callable[[Query, Mapping[str, object]], bool]
 
 
 class CachingForwarder:
-    """Sends equal requests once, and caches each response for as long as its kind allows.
-
-    Args:
-        fetch: Sends a request.
-        forwards: Decides which requests are forwarded.
-        clock: The time by which responses expire.
-        max_age_ms: How long the responses to a query are cached.
-        cache: Holds the responses.
-        max_in_flight: Most requests that wait for a response; more are refused (-1008).
-    """
+    """Sends equal requests once, and caches each response for as long as its kind allows."""
 
     def __init__(
         self,

@@ -22,11 +22,7 @@ def trim() -> None:
 
 
 class FreedMemory:
-    """Gives freed memory back once after clients were there, when they have all gone.
-
-    Args:
-        trim: Gives back what is free.
-    """
+    """Gives freed memory back once after clients were there, when they have all gone."""
 
     def __init__(self, trim: Callable[[], object] = trim) -> None:
         self._trim = trim

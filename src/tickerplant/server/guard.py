@@ -60,15 +60,7 @@ NOT_FROM_HERE = Refusal(
 
 
 class Guard:
-    """Decides which requests to the server's own pages are accepted.
-
-    Args:
-        host: The configured address to listen on.
-        address: The address that the port listens on.
-        proxies: Those whose word about a client counts.
-        scheme: `http`, or `https` for a port with TLS.
-        public_names: Names by which others reach the server, as behind a proxy.
-    """
+    """Decides which requests to the server's own pages are accepted."""
 
     def __init__(
         self,
@@ -118,13 +110,7 @@ class Guard:
     def refusal(
         self, method: str, headers: Mapping[bytes, bytes], peer: str = ""
     ) -> Refusal | None:
-        """Return why a request is refused; None if it is not.
-
-        Args:
-            method: The HTTP method.
-            headers: The headers of the request, see `joined`.
-            peer: The address at the other end of the connection; empty if it is not known.
-        """
+        """Return why a request is refused; None if it is not."""
         host, origin = _text(headers, b"host"), _text(headers, b"origin")
         site = _text(headers, b"sec-fetch-site")
         is_browser = bool(origin or site)

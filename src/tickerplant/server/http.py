@@ -38,13 +38,7 @@ Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Http:
-    """What the connections of one port share.
-
-    Args:
-        endpoint: The port.
-        app: Answers HTTP requests.
-        proxies: Those whose word about the address of a client counts.
-    """
+    """What the connections of one port share."""
 
     def __init__(
         self,
@@ -371,13 +365,7 @@ def peer_of(transport: asyncio.BaseTransport) -> str:
 
 
 def closing_response(status: int, text: str, *headers: str) -> bytes:
-    """Return the last response on a connection: one line of ASCII text.
-
-    Args:
-        status: The HTTP status.
-        text: The line, without its end.
-        headers: Further headers, each `name: value`.
-    """
+    """Return the last response on a connection: one line of ASCII text."""
     lines = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         "content-type: text/plain; charset=utf-8",

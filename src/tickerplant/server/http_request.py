@@ -20,12 +20,7 @@ def unsupported(version: str) -> tuple[int, str]:
 
 
 def head_problem(version: str, hosts: Sequence[bytes]) -> tuple[int, str] | None:
-    """Return the status and the text for a request that HTTP/1 forbids; None if it does not.
-
-    Args:
-        version: Its version of HTTP; a later minor one is read like 1.1 (RFC 9110, 2.5).
-        hosts: The values of its header `Host` (RFC 9112, 3.2).
-    """
+    """Return the status and the text for a request that HTTP/1 forbids; None if it does not."""
     if not version.startswith("1."):
         return unsupported(version)
     if len(hosts) > 1:

@@ -54,11 +54,7 @@ _PLAIN_RESPONSE = closing_response(
 
 
 def descriptors_for_clients(reserved: int) -> int:
-    """Return the bound on descriptors for client sockets.
-
-    Args:
-        reserved: How many descriptors are reserved, if there are enough.
-    """
+    """Return the bound on descriptors for client sockets."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return 1 << 31
@@ -75,13 +71,7 @@ ProtocolFactory: TypeAlias = Callable[[], asyncio.Protocol]
 
 
 class Listener:
-    """Gives each connection to the sockets a protocol, from `start` to `close`.
-
-    Args:
-        endpoint: The port.
-        sockets: Listen, all on the same port, and do not block; there is at least one.
-        tls: The certificate of the port, which then accepts only TLS.
-    """
+    """Gives each connection to the sockets a protocol, from `start` to `close`."""
 
     def __init__(
         self,
@@ -264,12 +254,7 @@ class Listener:
 
 
 class _LastResort(asyncio.Protocol):
-    """A client with a reserved descriptor: it hears that the process is well, or else that it is full.
-
-    Args:
-        listener: Has accepted it, and counts it if it is turned away.
-        connection: Its socket.
-    """
+    """A client with a reserved descriptor: it hears that the process is well, or else that it is full."""
 
     def __init__(self, listener: Listener, connection: socket.socket) -> None:
         self.socket = connection

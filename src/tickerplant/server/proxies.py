@@ -46,9 +46,6 @@ def is_loopback(text: str) -> bool:
 class TrustedProxies:
     """The proxies whose word about the address of a client counts.
 
-    Args:
-        networks: Their addresses and networks; none are trusted if empty.
-
     Raises:
         ValueError: one is neither.
     """
@@ -66,10 +63,6 @@ class TrustedProxies:
 
     def client_of(self, peer: str, fields: Iterable[tuple[bytes, bytes]]) -> str:
         """Return the client of a request: the last address that no trusted proxy has.
-
-        Args:
-            peer: The address from which the request comes.
-            fields: The headers, names in lower case.
 
         Raises:
             MalformedProxyError: a trusted proxy gives something else than addresses.

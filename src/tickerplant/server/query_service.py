@@ -50,13 +50,7 @@ class Forwarder(Protocol):
 
 
 class QueryService:
-    """Answers the queries of one venue as of market time.
-
-    Args:
-        markets: The markets of the venue.
-        complaints: Takes the faults.
-        forwarder: Answers what the markets cannot; None if they answer everything.
-    """
+    """Answers the queries of one venue as of market time."""
 
     def __init__(
         self, markets: Markets, complaints: Complaints, forwarder: Forwarder | None = None

@@ -172,12 +172,7 @@ class _Entry(Struct, frozen=True):
 
 
 class ResponseCache:
-    """Responses by request; those that have expired make room, then the least recently used.
-
-    Args:
-        max_responses: Most responses that are cached.
-        max_bytes: Most bytes that they have together.
-    """
+    """Responses by request; those that have expired make room, then the least recently used."""
 
     def __init__(self, max_responses: int = MAX_RESPONSES, max_bytes: int = MAX_BYTES) -> None:
         self.evicted = 0

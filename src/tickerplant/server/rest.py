@@ -100,13 +100,7 @@ class Rest:
     """The ASGI application of one venue's port."""
 
     def __init__(self, endpoint: Endpoint, plane: ControlPlane, *, compresses: bool = True) -> None:
-        """Answer the requests of one port.
-
-        Args:
-            endpoint: The port.
-            plane: What the operations are about.
-            compresses: Whether market data is compressed for clients that accept it.
-        """
+        """Answer the requests of one port."""
         self._compression = Compression(endpoint.counters.compressed) if compresses else None
         self._endpoint = endpoint
         self._plane = plane
@@ -172,11 +166,6 @@ class Rest:
         """Return the response to a GET of market data, counted; None if the URL is anything else.
 
         A response that takes longer is a `PendingResponse`, which is not counted yet.
-
-        Args:
-            url: The URL of the request, as it was sent.
-            fields: The headers, names in lower case.
-            address: The address of the client.
         """
         raw_path, _, query_string = url.partition(b"?")
         found = self._questions.get(raw_path)

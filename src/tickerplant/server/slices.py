@@ -16,12 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Slices:
-    """A response that is being written.
-
-    Args:
-        rows: Its rows; None is no row, but a place to look at the clock.
-        clock: Returns monotonic nanoseconds.
-    """
+    """A response that is being written."""
 
     def __init__(
         self, rows: Iterator[object], clock: Callable[[], int] = time.monotonic_ns

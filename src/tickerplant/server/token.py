@@ -25,11 +25,7 @@ _BEARER = b"bearer"
 
 
 class Token:
-    """The token of a control plane, without which its operations are refused.
-
-    Args:
-        text: The token; empty if none is needed.
-    """
+    """The token of a control plane, without which its operations are refused."""
 
     def __init__(self, text: str = "") -> None:
         self._wanted = text.encode()
@@ -48,11 +44,6 @@ class Token:
 
         The time that it takes does not tell how wrong a token is.  An address that has guessed too
         often waits, whatever it sends; others do not.
-
-        Args:
-            headers: The headers of the request, names in lower case.
-            address: The client.
-            now_ms: The time of a clock that never goes back.
         """
         if not self._wanted:
             return None

@@ -537,12 +537,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._message_deadline_ms = endpoint.machine_clock() + timeout_ms
 
     def perform(self, actions: Iterable[Action], message: bytes = b"") -> None:
-        """Carry out what the session asks for and faults leave of it, in order.
-
-        Args:
-            actions: What the session asks for.
-            message: What it answers, if anything.
-        """
+        """Carry out what the session asks for and faults leave of it, in order."""
         if self.faults is not None:
             actions = self.faults.revised(actions, message)
         self._carry_out(actions, message)

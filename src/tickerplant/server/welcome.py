@@ -20,11 +20,7 @@ LIMITS_OFF = "Limits are off: exceeding one is counted, and nothing is refused f
 
 
 def is_reached_from_elsewhere(addresses: Mapping[str, str]) -> bool:
-    """Return whether other machines may reach a server.
-
-    Args:
-        addresses: The address of each venue, `host:port`, by its name.
-    """
+    """Return whether other machines may reach a server."""
     hosts = (address.rpartition(":")[0].strip("[]") for address in addresses.values())
     return any(not is_loopback(host) for host in hosts)
 
@@ -44,16 +40,7 @@ def welcome_text(
     paths: Iterable[str],
     has_token: bool = False,
 ) -> str:
-    """Return the text of `/`.
-
-    Args:
-        addresses: The address of each venue, `host:port`, by its name.
-        schemes: The URL schemes of streams and of REST.
-        limits: The limits.
-        faults: The faults; they are named if there are any.
-        paths: The paths of the server's own pages.
-        has_token: Whether the control plane needs a token.
-    """
+    """Return the text of `/`."""
     ws, http = schemes
     lines = ["Tickerplant, a futures market-data exchange feed", ""]
     for venue in VENUES:

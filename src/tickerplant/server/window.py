@@ -61,12 +61,7 @@ class Window(Struct, frozen=True):
         return bundles[0].removesuffix(".js").rpartition("-")[2] if bundles else ""
 
     def response(self, name: str, headers: Mapping[bytes, bytes]) -> Response | None:
-        """Return the response with a file; None if there is no such file.
-
-        Args:
-            name: The name of the file.
-            headers: The headers of the request, names in lower case.
-        """
+        """Return the response with a file; None if there is no such file."""
         file = self.files.get(name)
         if file is None:
             return None

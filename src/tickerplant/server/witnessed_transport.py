@@ -13,15 +13,7 @@ from tickerplant.truth.sent import SentJournal
 def witnessed(
     transport: asyncio.Transport, sent: SentJournal, identity: str, venue: str, path: str
 ) -> WitnessedTransport:
-    """Return a transport whose writes are kept in `sent`.
-
-    Args:
-        transport: The transport of the socket.
-        sent: Takes what is written.
-        identity: What the connection is called.
-        venue: The venue whose port it is connected to.
-        path: What it asked for.
-    """
+    """Return a transport whose writes are kept in `sent`."""
     there = ref(transport)
 
     def is_open() -> bool:
@@ -32,12 +24,7 @@ def witnessed(
 
 
 class WitnessedTransport(asyncio.Transport):
-    """Passes everything on; nothing that reaches the socket goes past it.
-
-    Args:
-        transport: The transport of the socket.
-        witness: Takes what is written.
-    """
+    """Passes everything on; nothing that reaches the socket goes past it."""
 
     def __init__(self, transport: asyncio.Transport, witness: Callable[[bytes], object]) -> None:
         super().__init__()

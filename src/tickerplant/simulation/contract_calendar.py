@@ -59,14 +59,7 @@ class Registry(Protocol):
 
 
 class ContractCalendar:
-    """Schedules the events in the life of contracts.
-
-    Args:
-        registry: Carries them out.
-        seed: Decides which brackets change.
-        start_ms: Start of the simulation.
-        listings: Whether new coins are listed.
-    """
+    """Schedules the events in the life of contracts."""
 
     def __init__(self, registry: Registry, seed: int, start_ms: int, *, listings: bool) -> None:
         self._registry = registry

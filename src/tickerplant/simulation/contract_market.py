@@ -13,15 +13,7 @@ NO_LEVEL = (0, 0)
 
 
 class ContractMarket:
-    """Matches the orders of one contract and publishes trades and book changes.
-
-    Args:
-        instrument: The contract.
-        scheduler: The event queue of the exchange.
-        tape: The list that receives events, in causal order; shared by all contracts.
-        update_id: Id before the first change of a level.
-        trade_id: Id of the first trade.
-    """
+    """Matches the orders of one contract and publishes trades and book changes."""
 
     def __init__(
         self,

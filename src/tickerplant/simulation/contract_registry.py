@@ -51,15 +51,7 @@ OpeningEvents: TypeAlias = tuple[BookSnapshot, MarkPrice, *tuple[Event, ...]]
 
 
 class ContractRegistry:
-    """Lists, trades and settles contracts.
-
-    Args:
-        scheduler: The event queue of the exchange.
-        tape: The list that receives events.
-        seed: Seeds all random generators.
-        intensity: Multiplies the rate of orders.
-        quoting: Share of the usual quoting of makers.
-    """
+    """Lists, trades and settles contracts."""
 
     def __init__(
         self,

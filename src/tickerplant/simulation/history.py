@@ -44,11 +44,7 @@ def first_trade_id(instrument: Instrument, contract_profile: ContractProfile, st
 
 
 class SimulatedHistory:
-    """Bars and trades before the start, consistent with each other and generated on demand.
-
-    Args:
-        inputs: What the history follows from.
-    """
+    """Bars and trades before the start, consistent with each other and generated on demand."""
 
     def __init__(self, inputs: HistoryInputs) -> None:
         self.inputs = inputs

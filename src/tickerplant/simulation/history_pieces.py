@@ -98,11 +98,7 @@ def tilted(weights: Floats, values: Floats, averages: Floats) -> Floats:
 
 
 class Pieces:
-    """Rows that can be drawn again; the least recently used pieces are dropped first.
-
-    Args:
-        max_bytes: Size of the rows that are kept.
-    """
+    """Rows that can be drawn again; the least recently used pieces are dropped first."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes

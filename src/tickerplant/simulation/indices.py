@@ -65,12 +65,7 @@ def index_weights() -> tuple[tuple[str, int], ...]:
 
 
 class AssetIndices:
-    """The indices of margin assets in multi-assets mode.
-
-    Args:
-        values: The fair values of the coins in `COIN_BUFFERS`.
-        random: Moves the stable assets.
-    """
+    """The indices of margin assets in multi-assets mode."""
 
     def __init__(self, values: Mapping[str, FairValue], random: Random) -> None:
         self._values = values

@@ -91,14 +91,7 @@ class _Pulled:
 
 
 class LeverBoard:
-    """The levers of one simulated exchange.
-
-    Args:
-        scheduler: The event queue of the exchange.
-        registry: Its contracts.
-        calendar: Lists, delists and delivers contracts.
-        seed: Seeds the random sources of levers, with their numbers.
-    """
+    """The levers of one simulated exchange."""
 
     def __init__(
         self,

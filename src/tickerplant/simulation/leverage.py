@@ -167,11 +167,6 @@ def brackets(
 
     The maintenance margin is continuous: `cumulative` grows by the floor times the step of the
     maintenance rate, so that no position is worse off just above a floor.
-
-    Args:
-        instrument: Decides whether notionals are quote units or coins.
-        contract_profile: Decides the depth of the market.
-        scale: Multiplies the notionals.
     """
     unit_usd = contract_profile.price if instrument.venue.inverse else 1.0
     first_cap = CAP_TOUCHES * contract_profile.touch_usd / unit_usd * scale

@@ -251,12 +251,7 @@ class Reverting:
 
 
 class Positions:
-    """The positions in one contract; at the start those that the history leads to.
-
-    Args:
-        inputs: What the history of the contract follows from.
-        activity: Returns the trading activity, relative to an ordinary day.
-    """
+    """The positions in one contract; at the start those that the history leads to."""
 
     def __init__(self, inputs: HistoryInputs, activity: Callable[[], float]) -> None:
         instrument = inputs.instrument

@@ -88,12 +88,7 @@ DAYS_SHARE_SPREAD = 0.01
 
 
 class PriceSeries(Series):
-    """Bars of one price since the listing, in integers of 10^-8, rows as in `split_prices`.
-
-    Args:
-        inputs: What the history follows from.
-        price: `INDEX`, `MARK` or `PREMIUM_INDEX`.
-    """
+    """Bars of one price since the listing, in integers of 10^-8, rows as in `split_prices`."""
 
     days_at_once = False
 

@@ -102,12 +102,7 @@ def _quantities(generator: np.random.Generator, inputs: HistoryInputs, count: in
 
 
 def recent_minutes(inputs: HistoryInputs, trades: Rows) -> Bars:
-    """Return the minutes of `trades` that closed before the start.
-
-    Args:
-        inputs: What the history follows from.
-        trades: The trades since `inputs.recent_ms`.
-    """
+    """Return the minutes of `trades` that closed before the start."""
     count = (inputs.path.present_ms - inputs.recent_ms) // MINUTE_MS
     bars = empty_bars(inputs.recent_ms, count, int(trades["price"][0]))  # before the first trade
     closed = trades[trades["trade_time_ms"] < inputs.path.present_ms]

@@ -35,15 +35,7 @@ TYPICAL_ORDERS = 1.5
 
 
 class RpiMakers:
-    """The RPI makers of one contract.
-
-    Args:
-        random: The source of their random decisions.
-        market: Where they trade.
-        orders: Their orders there.
-        sizes: The usual sizes of taker orders.
-        move_threshold: Usual size of a move of the best prices, in price units.
-    """
+    """The RPI makers of one contract."""
 
     def __init__(
         self,

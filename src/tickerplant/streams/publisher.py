@@ -24,14 +24,7 @@ _encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 class Publisher:
-    """Makes messages from events, at the pace of the stream, until it is stopped.
-
-    Args:
-        match: The row, and the subjects that the name refers to now.
-        markets: The markets of the venue of the subscription.
-        timers: The market clock.
-        send: Takes each encoded message.
-    """
+    """Makes messages from events, at the pace of the stream, until it is stopped."""
 
     __slots__ = (
         "_args",

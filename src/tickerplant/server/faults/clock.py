@@ -22,11 +22,7 @@ class _ConnectionTimer:
 
 
 class ConnectionClock:
-    """The clock of faults where no market has a clock of its own.
-
-    Args:
-        clock: The connection clock.
-    """
+    """The clock of faults where no market has a clock of its own."""
 
     is_market = False
     gone_back_ms = 0

@@ -167,12 +167,7 @@ class _Attached(Struct, eq=False):
 
 
 class ConnectionFaults:
-    """The rules that are on for one connection, and what they do to it.
-
-    Args:
-        runner: Has the board, the clocks and what is shared.
-        connection: The connection.
-    """
+    """The rules that are on for one connection, and what they do to it."""
 
     def __init__(self, runner: Shared, connection: FaultedConnection) -> None:
         self._runner = runner
@@ -602,12 +597,7 @@ class ConnectionFaults:
 
 
 class _Filter:
-    """The faults of messages of one connection, one after the other.
-
-    Args:
-        acts: The faults.
-        failed: Told of an error; what it concerned is lost.
-    """
+    """The faults of messages of one connection, one after the other."""
 
     def __init__(
         self, acts: Sequence[MessageFault[Message]], failed: Callable[[Exception], object]
@@ -627,13 +617,7 @@ class _Filter:
 
 
 class _Count:
-    """Counts messages; those after the last one wait until a fault has happened.
-
-    Args:
-        on: The rule.
-        then: Called once, when the last message is about to be written.
-        release: Writes messages that waited.
-    """
+    """Counts messages; those after the last one wait until a fault has happened."""
 
     def __init__(
         self,

@@ -27,11 +27,6 @@ class EarlierBooks:
 
     With a journal, they are as old as a rule wants; without it, they are those of the moment when the
     rule began.
-
-    Args:
-        endpoints: The ports.
-        journal: Every change of every book; None if that is not kept.
-        market_ms: Returns market time.
     """
 
     def __init__(

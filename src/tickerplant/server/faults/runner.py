@@ -66,15 +66,7 @@ _ON_CONNECTIONS = frozenset({*_ON_STREAMS, *_ON_ANSWERS})
 
 
 class FaultRunner:
-    """The faults of one server, carried out on all of its ports.
-
-    Args:
-        board: The rules.
-        endpoints: The ports.
-        clock: The connection clock.
-        market_ms: Returns market time.
-        journal: Every change of every book, for stale snapshots; None if that is not kept.
-    """
+    """The faults of one server, carried out on all of its ports."""
 
     def __init__(
         self,
