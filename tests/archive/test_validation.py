@@ -10,14 +10,13 @@ from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
-from archived import START_NS, TRADE, contents, golden_lines, line_file, line_of, recording
+from archived import START_NS, TRADE, golden_lines, line_file, line_of, recording
 from hypothesis import example, given
 from hypothesis import strategies as st
 from programs import PATIENCE_S
 
 import tickerplant
-from tickerplant.archive import validation
-from tickerplant.archive.number_arrays import are_numbers, suspect_messages
+from tickerplant.archive.number_arrays import are_numbers
 from tickerplant.archive.tables import DECIMALS, Numbers
 from tickerplant.archive.validation import is_number, rejected_in, unfiltered_reader
 
@@ -176,51 +175,3 @@ def test_nothing_real_is_odd() -> None:
     raws = [raw for _, raw in golden_lines("usdm") + golden_lines("coinm")]
     lanes = unfiltered_reader()
     assert [raw for raw in raws if rejected_in((START_NS, raw), lanes)] == []
-    typed = [raw for raw in raws if b"@trade" in raw or b"@depth" in raw or b"kline" in raw]
-    assert suspect_messages(typed) == [], "what there is most of is not looked at closely"
-
-
-LARGE = (1 << 63) - 1
-TEXTS = st.sampled_from(NO_NUMBERS[:-2] + NUMBERS) | st.text("0123456789.e-", max_size=5)
-WHOLE = st.sampled_from([0, 1, LARGE // 10**6, LARGE // 10**6 + 1, LARGE, LARGE + 1, 1 << 80])
-
-
-@given(st.sampled_from(contents(golden_lines("usdm") + golden_lines("coinm"))), st.data())
-def test_whatever_does_not_fit_is_odd(message: tuple[str, Any], data: st.DataObject) -> None:
-    stream, content = message
-    line = line_of(stream, _changed(content, data))
-    suspect = suspect_messages([line[1]])
-    if rejected_in(line, unfiltered_reader()) is not None:
-        assert suspect == [0]
-    assert validation.suspect_messages([line[1]]) == suspect, "with and without pyarrow"
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b'{"e":"123","i":"1m","i":7,"r":"","ap":"","ap":"1.5","u":123456789012345678,"x":[]}',
-        *(b'{"u":1234567890123456789}', b'{"n":"1e5"}', b'{"p":12.5}', b'{"s":"a\\"b"}'),
-        *(b"\xff\n", b"", b'{"a":"1.0" }\n', b'{"T":9999999999999}'),
-        b'https://a.b/c?d=1 {"lastUpdateId":1}',
-    ],
-)
-def test_messages_are_suspect_with_and_without_pyarrow_alike(raw: bytes) -> None:
-    assert validation.suspect_messages([raw]) == suspect_messages([raw])
-
-
-def test_a_long_line_is_checked_in_one_pass() -> None:
-    raw = b'{"b":[' + b'["1","2"],' * 100_000 + b'["x","1"]]}'
-    assert validation.suspect_messages([raw]) == [0]
-
-
-def _changed(value: Any, data: st.DataObject) -> Any:
-    """A message of which some numbers are others."""
-    if isinstance(value, dict):
-        return {key: _changed(each, data) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_changed(each, data) for each in value]
-    if isinstance(value, bool) or data.draw(st.integers(0, 5)):
-        return value
-    if isinstance(value, int):
-        return data.draw(WHOLE)
-    return data.draw(TEXTS) if isinstance(value, str) else value

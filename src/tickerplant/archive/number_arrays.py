@@ -5,15 +5,13 @@ The form of numbers, and the checks of single messages, are in `validation`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from tickerplant.archive.tables import DECIMALS
-from tickerplant.archive.validation import FITTING_LINE, NUMBER
+from tickerplant.archive.validation import NUMBER
 
 _POINT, _ZERO = b".0"
 _SHORT = DECIMALS + len("0.")
@@ -21,8 +19,6 @@ _SHORT = DECIMALS + len("0.")
 _CHUNK = 1 << 12
 """Texts that are checked together, few enough to stay in the processor's cache."""
 _ANCHORED = rf"^{NUMBER}$"
-
-_ENDED_LINE = f"{FITTING_LINE}$"
 
 
 def are_numbers(texts: Any) -> bool:
@@ -50,18 +46,3 @@ def _are_short_decimals(texts: Any) -> bool:
     points = points.astype(np.int32) + ends[0]
     first, last = ends[:-1], ends[1:] - 1
     return bool(((first < points) & (points < last) & (last - first < _SHORT)).all())
-
-
-def suspect_messages(raws: Sequence[bytes]) -> list[int]:
-    """Return the indices of recorded messages that may hold a value that does not fit.
-
-    The same as `validation.suspect_messages`; a call takes some milliseconds even for one message.
-    """
-    # `pa.array` of a list makes the same, but imports pandas first if that is installed.
-    ends = np.zeros(len(raws) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, raws), np.int64, len(raws)), out=ends[1:])
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(raws))]
-    messages = pa.Array.from_buffers(pa.large_binary(), len(raws), buffers)
-    fits = pc.match_substring_regex(messages, _ENDED_LINE)
-    suspect: list[int] = pc.indices_nonzero(pc.invert(fits)).to_pylist()
-    return suspect

@@ -8,7 +8,7 @@ whose digits a column can hold.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -76,35 +76,6 @@ def _invalid_level(message: Any) -> str:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
-
-
-FITTING_LINE = (
-    r"^(?:https?://\S+ )?(?:"
-    r'"(?:e|s|S|X|ps|st|ct|stream|symbol|pair)":"[^"\\]*"'
-    r'|"i":"[0-9]{1,2}[A-Za-z]"'
-    r'|"(?:r|ap)":""'
-    r'|"(?:u|U|pu|a|f|l|F|L|lastUpdateId)":[0-9]{1,18}[,}\]]'
-    r'|"[A-Za-z_]+":'
-    rf'|"{NUMBER}"'
-    r"|[0-8]?[0-9]{1,12}[,}\]]"
-    r'|[^"0-9]'
-    r")*"
-)
-"""Matches a line, up to its end, in which every number certainly fits: every text, except for names,
-is a valid number, and every integer fits into 64 bits (a time as ns, an id as it is).
-
-The first alternative that matches is the right one: nothing is tried twice.
-"""
-_fits = re.compile(rf"{FITTING_LINE}+\Z".encode()).match
-
-
-def suspect_messages(raws: Sequence[bytes]) -> list[int]:
-    """Return the indices of recorded messages that may hold a value that does not fit.
-
-    All readable messages with such a value are among them.  False alarms are rare: messages with
-    texts in unusual places.  `number_arrays` has the same function, several times as fast.
-    """
-    return [index for index, raw in enumerate(raws) if not _fits(raw)]
 
 
 class RejectedMessage(Struct, frozen=True):

@@ -14,7 +14,6 @@ import msgspec
 
 from tickerplant.archive.outage_log import OutageLog
 from tickerplant.archive.snapshots import only_book
-from tickerplant.archive.validation import RejectedMessage, find_line
 from tickerplant.decode.decoder import Decoder
 from tickerplant.decode.requests import DEPTH, requested_book, requested_symbol
 from tickerplant.envelope import NAME_AT, NECK_BYTES, prefix_of
@@ -24,7 +23,7 @@ from tickerplant.messages.readers import UNREADABLE
 from tickerplant.messages.sequenced import SequencedSnapshot
 from tickerplant.recording.capture import Capture, companions_text
 from tickerplant.recording.event_clock import EventClock, mistimed_text
-from tickerplant.recording.line import Damage, Line, Place, RecordedFile, merge, total_stats
+from tickerplant.recording.line import Damage, Line, RecordedFile, merge, total_stats
 from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import Segments
 from tickerplant.recording.timestamps import LATEST_NS
@@ -32,7 +31,6 @@ from tickerplant.replaying.message_times import ByEventTime
 from tickerplant.units import NS_PER_MS
 from tickerplant.verifying.damage import MAX_DAMAGE, DamageLog
 from tickerplant.verifying.findings import RecordingFinding, StreamFinding
-from tickerplant.verifying.number_check import NumberCheck
 from tickerplant.verifying.outages import judge_outages
 from tickerplant.verifying.segment_check import SegmentCheck, is_being_recorded
 from tickerplant.verifying.stream_check import (
@@ -46,8 +44,6 @@ MAX_LISTED = 10
 """Default number of gaps, outages and book breaks to list of each stream; all are counted."""
 MAX_STREAMS = 1 << 16
 """Default maximum number of streams to check."""
-MAX_PLACES = 10
-"""Default maximum number of invalid numbers whose places are looked up; all are counted."""
 BOUNDED_NS = 1_000_000_000
 """For how much time ahead the bounds of event times are calculated: merged files yield few lines at
 once."""
@@ -70,7 +66,6 @@ class Walk:
         max_listed: Maximum number of gaps, outages and book breaks to list of each stream.
         max_streams: Maximum number of streams to check; the messages of further ones are counted as
             unknown.
-        max_places: Maximum number of invalid numbers whose places are looked up.
 
     Raises:
         RecordingError: there is nothing at a path, or no recording.
@@ -83,10 +78,8 @@ class Walk:
         max_listed: int = MAX_LISTED,
         *,
         max_streams: int = MAX_STREAMS,
-        max_places: int = MAX_PLACES,
     ) -> None:
         self._max_streams = max_streams
-        self._max_places = max_places
         self.found = RecordingFinding(paths=list(paths))
         self._damage_log = DamageLog(self.found)
         files = recorded_files(paths, self._damage_log.add)
@@ -105,9 +98,6 @@ class Walk:
         ] = {}
         """The decoder, `take` and check of each stream, by the envelope up to the payload."""
         self._decoders = [Decoder({}, applied=lambda _: False) for _ in files]
-        self._numbers = NumberCheck(self._refuse)
-        self._refused: set[tuple[int, str]] = set()
-        """Files and streams of which an invalid number is listed."""
         self._only_books: dict[int, str] = {}
         """By the index of a file, the symbol of snapshots that name none."""
         self._snapshots: dict[tuple[str, str], tuple[bytes, int]] = {}
@@ -151,7 +141,6 @@ class Walk:
             if not any(self._walked):
                 raise
             self._damage_log.add(Damage(error.path, error.line, error.offset_bytes, error.reason))
-        self._numbers.finish()
         if self._segments is not None and is_over:
             self.found.remarks += self._segments.close(self._state.outages)
         self._conclude(is_over=is_over)
@@ -161,11 +150,11 @@ class Walk:
 
     def _lines(self) -> Iterator[tuple[int, list[Line]]]:
         if self._folder is None:
-            yield from merge([self._numbers.of(at, file) for at, file in enumerate(self._files)])
+            yield from merge(self._files)
             return
         if self._is_empty:
             return
-        for lines in self._numbers.of(0, self._folder).batches():
+        for lines in self._folder.batches():
             if self._segments is not None:
                 self._segments.turn_to(self._folder.place_of(0).path)
             yield 0, lines
@@ -224,38 +213,6 @@ class Walk:
                 state.line_number = number
                 check.take_slow(message, received_ns)
         self._walked[index] = first_number + len(lines)
-
-    def _refuse(self, index: int, line: Line, refused: RejectedMessage) -> None:
-        """Count a message with a number that its table cannot hold, and list the first.
-
-        The message was received at the time of `line` or later.
-        """
-        stream = refused.message.stream
-        check = self._checks.get(stream)
-        if stream and (check is None or isinstance(check, UncheckedStream)):
-            return  # it is not looked at
-        if check is not None:
-            check.found.unreadable += 1
-        if (index, stream) in self._refused or len(self._refused) >= MAX_DAMAGE:
-            return
-        self._refused.add((index, stream))
-        what = f"a message of {stream}" if stream else "a snapshot of a book"
-        reason = f"{what} does not fit into {refused.table.name}: {refused.reason}"
-        place = self._place_of(index, line)
-        damage = Damage(place.path, place.line, place.offset_bytes, reason)
-        if check is None:
-            self._damage_log.add(damage)
-        else:
-            self.found.first_unreadable.append(damage)
-
-    def _place_of(self, index: int, line: Line) -> Place:
-        """Return the place of a message; the file is read again, for a few messages only."""
-        from_ns, raw = line
-        file = recorded_files([self._files[index].path])[0]
-        place = None
-        if len(self._refused) <= self._max_places:
-            place = find_line(file, lambda each: each[1] == raw, from_ns, LATEST_NS)
-        return place or Place(file.path, 0, 0)
 
     def _walk_slow(self, raw: bytes, received_ns: int) -> None:
         """Walk a line of any form."""
