@@ -13,6 +13,7 @@ from tickerplant.documented_fields import field_docs
 from tickerplant.explain.catalogue import (
     allowance_text,
     endpoint_names,
+    short_name,
     speeds_text,
     weight_rule,
 )
@@ -27,11 +28,8 @@ from tickerplant.queries.param import Param
 from tickerplant.queries.query import Query
 from tickerplant.streams import CATALOGUE
 from tickerplant.streams.conflation import Conflation
-from tickerplant.streams.pattern import Pattern
 from tickerplant.venue import COINM, USDM, VENUES
 
-LONG = 4
-"""A part of a stream name with more choices than this has a row of its own."""
 COMMON = 3
 """A parameter that so many queries have in the same way is described once."""
 
@@ -67,34 +65,13 @@ def streams() -> Iterator[Cells]:
     """Yield all streams."""
     for stream in CATALOGUE:
         yield (
-            f"`{stream_name(stream.pattern)}`",
+            f"`{short_name(stream.pattern)}`",
             code(*stream.events) + (" array" if stream.array else ""),
             *(speeds_text(stream, venue) or "no" for venue in (USDM, COINM)),
             stream.route,
             _word(stream.conflation),
             stream.doc,
         )
-
-
-def stream_name(pattern: Pattern) -> str:
-    """Return a name as the page of streams has it: long lists of choices stand elsewhere."""
-    text = pattern.text
-    for part, choices in _long_parts(pattern).items():
-        text = text.replace(f"<{part}:{'|'.join(choices)}>", f"<{part}>")
-    return text
-
-
-def _long_parts(pattern: Pattern) -> dict[str, tuple[str, ...]]:
-    return {part: choices for part, choices in pattern.parts.items() if len(choices) >= LONG}
-
-
-def stream_parts() -> Iterator[Cells]:
-    """Yield the parts of stream names with many choices."""
-    parts: dict[str, tuple[str, ...]] = {}
-    for stream in CATALOGUE:
-        parts |= _long_parts(stream.pattern)
-    for part, choices in parts.items():
-        yield f"`<{part}>`", code(*choices)
 
 
 def conflations() -> Iterator[Cells]:
@@ -254,6 +231,5 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "request-refusals": Table("code | status | when | message", request_refusals),
     "statistics": Table(QUERY_HEAD, partial(queries, are_shared=True)),
-    "stream-parts": Table("part | one of", stream_parts),
     "streams": Table("stream | event | USDⓈ-M | COIN-M | path | `latest` | what it sends", streams),
 }
