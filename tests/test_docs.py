@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator
 from difflib import unified_diff
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -18,6 +20,9 @@ from site_pages import JSON_OUTPUT
 
 import tickerplant
 from tickerplant.cli import commands
+from tickerplant.config.resolve import resolve
+from tickerplant.config.setting import settings_of
+from tickerplant.config.settings import COMMANDS
 from tickerplant.documented_fields import field_docs
 from tickerplant.plant import Plant
 from tickerplant.queries import find_path
@@ -27,7 +32,7 @@ from tickerplant.sources.simulated import open_market
 from tickerplant.venue import USDM as USDM_VENUE
 
 SHELL = re.compile(r"^```(?:bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND_LINE = re.compile(r"tickerplant ([\w-]+)([^|&>#\n]*)")
+PROGRAM = re.compile(r"(?:^|[\s/(])tickerplant (?=[a-z])")
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -131,28 +136,29 @@ def test_every_page_is_in_the_index_of_its_section() -> None:
     assert [str(page) for page in DOCS if page not in listed] == [], "list it, with a sentence"
 
 
-def options_of(command: str) -> set[str]:
+def steps(page: Path) -> Iterator[list[str]]:
+    """The command lines of our program in a page, in order, as words."""
+    for block in SHELL.findall(page.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = PROGRAM.search(line)
+            rest = line[found.end() :] if found else ""
+            words = shlex.shlex(rest, posix=True, punctuation_chars=True)
+            words.whitespace_split = True
+            if step := [*takewhile(lambda word: not {*word} <= {*"|&;<>()"}, words)]:
+                yield step
+
+
+def test_the_program_understands_the_command_lines_in_pages() -> None:
     program = commands.make_context("tickerplant", [], resilient_parsing=True)
-    context = click.Context(commands.commands[command], parent=program)
-    names = {
-        name.removeprefix("--")
-        for option in context.command.get_params(context)
-        for name in (*option.opts, *option.secondary_opts)
-    }
-    return {"help", *names}
-
-
-def test_command_lines_in_pages_have_options_that_exist() -> None:
-    known = {command: options_of(command) for command in commands.commands}
-    wrong = [
-        f"{page.relative_to(ROOT)}: {command}{rest}"
-        for page in PAGES
-        for block in SHELL.findall(page.read_text(encoding="utf-8"))
-        for command, rest in COMMAND_LINE.findall(block.replace("\\\n", " "))
-        if not set(re.findall(r"--([\w-]+)", rest)) <= known.get(command, set())
-        or command not in known
-    ]
-    assert not wrong
+    for page in PAGES:
+        for command, *words in steps(page):
+            given = ["btcusdt@trade" if word[0] == "@" else word for word in words]  # a file
+            with contextlib.suppress(click.exceptions.Exit):  # --help
+                context = commands.commands[command].make_context(command, given, parent=program)
+                known = {each.field for each in settings_of(COMMANDS[command])}
+                options = {name: context.params[name] for name in known & context.params.keys()}
+                told = {name: value for name, value in options.items() if value not in {None, ()}}
+                resolve(command, COMMANDS[command], told, {})
 
 
 @pytest.mark.slow("programs are run beside a server")
@@ -164,14 +170,6 @@ def test_the_programs_of_a_page_run(page: Path, market: Addresses, folder: Path)
         names.append(f"{page.stem}_{number}.py")
         (folder / names[-1]).write_text(here, encoding="utf-8")
     run(["-c", ONE_AFTER_ANOTHER, *names], folder)
-
-
-def steps(page: Path) -> Iterator[list[str]]:
-    """The command lines of our program in a page, in order, as words."""
-    for block in SHELL.findall(page.read_text(encoding="utf-8")):
-        for line in block.replace("\\\n", " ").splitlines():
-            if found := COMMAND_LINE.search(line):
-                yield shlex.split(found[0])[1:]
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(ROOT.glob("docs/tutorial/*.md"))],
