@@ -57,7 +57,7 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
 from tickerplant.units import MINUTE_MS, NS_PER_MS
 from tickerplant.venue import USDM
-from tickerplant.watching.screen import Screen
+from tickerplant.watching.screen import draw
 from tickerplant.watching.table import Table
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def watch(path: str) -> str:
     view = table.view(now_ns + LATENCY_NS, WATCHED_ROWS - 7)
     console = Console(record=True, width=WATCHED_COLUMNS, file=StringIO(), force_terminal=True)
     words = ("USDⓈ-M at ws://127.0.0.1:9001", "30 s", count_text(messages, "message"))
-    console.print(Screen().draw(" · ".join(words), view, WATCHED_COLUMNS, WATCHED_ROWS))
+    console.print(draw(" · ".join(words), view, WATCHED_COLUMNS, WATCHED_ROWS))
     # The page must not load a font from elsewhere.
     form = re.sub(r" *@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return console.export_svg(title="tickerplant watch", code_format=form, unique_id="watch")

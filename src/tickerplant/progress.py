@@ -7,8 +7,9 @@ import select
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from tickerplant.formatting import duration_text
 from tickerplant.logs import logger
 
 TERMINAL_EVERY_S = 0.25
@@ -90,65 +91,72 @@ class Progress:
 
     Args:
         work: The name of the work, such as `export`.
-        share: Returns how much of it is done, from 0 to 1; called only when it is shown.
+        share: Returns how much of it is done, from 0 to 1; None if it has no end.  Called only when
+            it is shown.
         messages: How many messages had been processed before.
         status_line: The one that the log is written to; a new one if missing.
         state: Returns words about the present state; shown on a terminal.
+        fields: Returns the present state by name; logged elsewhere.
         every_s: Seconds between reports; chosen for a terminal or a log if missing.
+        now_s: Seconds, by which reports are due.
     """
 
     def __init__(
         self,
         work: str,
-        share: Callable[[], float],
+        share: Callable[[], float] | None,
         messages: int = 0,
         *,
         status_line: StatusLine | None = None,
         state: Callable[[], Sequence[str]] = tuple,
+        fields: Callable[[], Mapping[str, object]] = dict,
         every_s: float | None = None,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work = work
         self._share = share
         self._messages = messages
         self._status_line = status_line = status_line or StatusLine()
         self._state = state
+        self._fields = fields
         self._bar = _BAR if status_line.can_encode(_BAR) else _ASCII_BAR
         usual_s = TERMINAL_EVERY_S if status_line.is_terminal else LOG_EVERY_S
         self._every_s = usual_s if every_s is None else every_s
-        self._started_s = self._reported_s = time.monotonic()
+        self._now_s = now_s
+        self._started_s = self._reported_s = now_s()
 
     @property
     def seconds(self) -> float:
         """Seconds since the work began."""
-        return time.monotonic() - self._started_s
+        return self._now_s() - self._started_s
 
     def report(self, messages: int) -> bool:
         """Report that `messages` were processed in all, if a report is due; return whether it was."""
-        now_s = time.monotonic()
+        now_s = self._now_s()
         passed_s = now_s - self._reported_s
         if passed_s < self._every_s:
             return False
         rate = (messages - self._messages) / max(passed_s, 0.001)
         self._reported_s, self._messages = now_s, messages
-        share = min(self._share(), 1.0)
+        share = None if self._share is None else min(self._share(), 1.0)
         if self._status_line.is_terminal:
             self._show(share, messages, rate)
         else:
-            logger().info(
-                f"= {self._work}", share=f"{share:.1%}", messages=messages, per_second=round(rate)
-            )
+            done = {} if share is None else {"share": f"{share:.1%}"}
+            counted = {"messages": messages, "per_second": round(rate)}
+            logger().info(f"= {self._work}", **done, **counted, **self._fields())
         return True
 
     def clear(self) -> None:
         """Remove the status line, so that something else can be written."""
         self._status_line.clear()
 
-    def _show(self, share: float, messages: int, rate: float) -> None:
-        parts = [f"{share:6.1%}", *self._state(), f"{messages:,} messages", f"{rate:,.0f}/s"]
-        text = "  ".join(parts)
+    def _show(self, share: float | None, messages: int, rate: float) -> None:
+        done = duration_text(self.seconds * 1_000) if share is None else f"{share:6.1%}"
+        text = "  ".join((done, *self._state(), f"{messages:,} messages", f"{rate:,.0f}/s"))
         columns = min(self._status_line.columns - len(self._work) - len(text) - 2, BAR_COLUMNS)
         columns -= columns % BAR_STEP  # so that it does not change with every number
-        if columns >= LEAST_BAR_COLUMNS:
+        if share is not None and columns >= LEAST_BAR_COLUMNS:
             done = self._bar[0] * round(share * columns)
             text = f"{done.ljust(columns, self._bar[1])} {text}"
         self._status_line.show(f"{self._work} {text}")

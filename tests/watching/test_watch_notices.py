@@ -15,7 +15,7 @@ from tickerplant.notices import (
     SubscriptionRejected,
     UnknownStream,
 )
-from tickerplant.watching.notices import notice_text, totals_text
+from tickerplant.watching.run import totals_text
 
 ONE = ("a@trade",)
 
@@ -42,7 +42,7 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
         ),
         (
             Disconnected(streams=("a@trade", "b", "c"), time_ms=0, reason="reset"),
-            "a@trade and 2 more: disconnected, reset",
+            "a@trade, b and 1 more: disconnected, reset",
         ),
         (
             UnknownStream(streams=("a@Trade",), time_ms=0, reason="its name"),
@@ -50,7 +50,7 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
         ),
         (
             Recovered(streams=("a", "b"), time_ms=0, outage_ms=2_000),
-            "a and b: recovered after 2.0 s",
+            "a, b: recovered after 2.0 s",
         ),
         (
             Stale(streams=ONE, time_ms=0, silent_ms=6_000, expected_ms=2_000),
@@ -90,7 +90,7 @@ def numbered(missing: int | None, backfilled: int = 0, reason: str = "", symbol:
     ],
 )
 def test_a_notice_is_described_on_one_line(notice: Notice, expected: str) -> None:
-    assert notice_text(notice) == expected
+    assert notice.text == expected
 
 
 def test_the_totals_are_one_line() -> None:

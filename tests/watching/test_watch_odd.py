@@ -20,8 +20,8 @@ from tickerplant.feed.feed import FeedCounters
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import reader
 from tickerplant.notices import DecodeFailed, Gap, Notice
-from tickerplant.watching.notices import totals_text
-from tickerplant.watching.screen import Screen
+from tickerplant.watching.run import totals_text
+from tickerplant.watching.screen import draw
 from tickerplant.watching.summary import MAX_CHARACTERS
 from tickerplant.watching.table import (
     DROPPED_AT_ONCE,
@@ -61,7 +61,7 @@ def view_of(*items: Message | Notice, stream: str = NAME) -> View:
 def drawn(view: View) -> str:
     console = Console(file=StringIO(), width=120)
     with console.capture() as captured:
-        console.print(Screen().draw("about", view, 120, 40))
+        console.print(draw("about", view, 120, 40))
     return captured.get()
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from tickerplant.client.subscription import streams_text
 from tickerplant.feed.observer import Observer
-from tickerplant.formatting import count_text, duration_text, printable
+from tickerplant.formatting import count_text, printable
 from tickerplant.notices import (
     Disconnected,
     Gap,
@@ -50,21 +49,10 @@ class FeedLog(Observer):
         if not self._has_room(notice.time_ms):
             self._left_out += 1
             return
-        names = printable(streams_text(notice.streams))
-        match notice:
-            case Disconnected(reason=reason, retry_ms=retry_ms):
-                again = f"; next attempt in {duration_text(retry_ms)}" if retry_ms else ""
-                _log.warning("Not received: %s: %s%s", names, printable(reason), again)
-            case Stale(silent_ms=silent_ms):
-                _log.warning("Silent for %s: %s", duration_text(silent_ms), names)
-            case Gap():
-                _log.warning("Messages are missing: %s: %s", names, _gap_text(notice))
-            case SubscriptionRejected(code=code, reason=reason):
-                _log.warning("Subscription rejected: %s: %d %s", names, code, printable(reason))
-            case Recovered(outage_ms=outage_ms):
-                _log.info("Received again after %s: %s", duration_text(outage_ms), names)
-            case _:
-                pass
+        if isinstance(notice, Recovered):
+            _log.info("%s", notice.text)
+        elif isinstance(notice, Disconnected | Stale | Gap | SubscriptionRejected):
+            _log.warning("%s", notice.text)
 
     def flush(self) -> None:
         """Log how many notices were not logged, if there are any."""
@@ -84,13 +72,3 @@ class FeedLog(Observer):
             self._minute_ms, self._logged = time_ms, 0
         self._logged += 1
         return self._logged <= MAX_PER_MINUTE
-
-
-def _gap_text(gap: Gap) -> str:
-    """Return how many messages are missing, and where."""
-    count = "some" if gap.missing is None else str(gap.missing)
-    where = f"between {gap.after_id} and {gap.before_id}" if gap.before_id >= 0 else ""
-    text = f"{count} {where or f'after {gap.after_id}'}"
-    if gap.backfilled:
-        text += f", of which {gap.backfilled} were fetched"
-    return text + (f" ({printable(gap.reason)})" if gap.reason else "")

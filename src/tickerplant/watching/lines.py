@@ -18,7 +18,7 @@ from tickerplant.formatting import printable_json, timestamp_text
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice, Recovered
 from tickerplant.units import NS_PER_MS
-from tickerplant.watching.notices import notice_text, totals_text
+from tickerplant.watching.run import totals_text
 
 OUTPUT, ERRORS = 1, 2
 """File descriptors of messages and of notices."""
@@ -95,7 +95,7 @@ class Lines:
 
     def notice(self, notice: Notice) -> bytes:
         """Return the line of a notice."""
-        time, text = timestamp_text(notice.time_ms * NS_PER_MS), notice_text(notice)
+        time, text = timestamp_text(notice.time_ms * NS_PER_MS), notice.text
         if not self._as_json:
             return self.remark(f"{time} {text}")
         fields = {

@@ -8,8 +8,6 @@ import time
 from collections.abc import Sequence
 from typing import TextIO, cast
 
-import click
-import msgspec
 from msgspec import Struct, structs
 
 from tickerplant import logs
@@ -20,10 +18,11 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.feed.weight import WeightBudget
-from tickerplant.formatting import count_text, duration_text, printable, size_text
+from tickerplant.formatting import duration_text, names_text, printable, size_text
 from tickerplant.logs import logger
 from tickerplant.notices import Notice, Recovered, UnknownStream
-from tickerplant.progress import StatusLine
+from tickerplant.output import print_json
+from tickerplant.progress import Progress, StatusLine
 from tickerplant.protocol.rate_limiter import TokenBucket
 from tickerplant.recorder.folder import NOBODY
 from tickerplant.recorder.recorder import TICK_S, Recorder
@@ -40,7 +39,6 @@ from tickerplant.watching.arguments import (
     venue_of_settings,
     venue_of_streams,
 )
-from tickerplant.watching.notices import names_text, notice_text
 from tickerplant.watching.record_report import RecordReport, report_of, report_text
 from tickerplant.watching.run import interruption, is_interrupted, seconds_of
 
@@ -48,6 +46,8 @@ INTERRUPTED = "interrupted"
 TIME_IS_UP = "the time is up"
 TERMINAL_EVERY_S = 0.5
 LOG_EVERY_S = 60.0
+EVER_SHOWN = {"streams", "stored", "gaps", "connections"}
+"""What the progress shows even if it is 0."""
 NOTICES_PER_S, NOTICE_BURST = 1, 20
 """Sustained rate and burst of log lines for notices; the manifest has all of them."""
 
@@ -85,7 +85,8 @@ def record(settings: RecordSettings, given: Sequence[str]) -> int:
 async def _record(run: RecordRun, other: Hosts | None) -> int:
     """Record; at the `other` hosts if they turn out to serve the URL, unless the venue was given."""
     settings, interrupted = run.settings, interruption()
-    progress, started_s = RecordProgress(settings.log_format, settings.log_level), time.monotonic()
+    status_line, started_s = StatusLine(is_quiet=is_quiet(settings.log_level)), time.monotonic()
+    logs.configure(settings.log_format, settings.log_level, stream=cast("TextIO", status_line))
     if other is not None:
         answering = await discover_venue(run.hosts, other)
         if venue_named(settings.venue) is None:
@@ -117,7 +118,7 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
         snapshots_ms=settings.snapshots_ms or None,
         levels=settings.snapshot_levels,
         profile=profile,
-        on_notice=progress.notice,
+        on_notice=_Notices(settings.log_level).log,
     )
     logger().info(
         f"= recording {_start_text(writer.outage)}",
@@ -131,11 +132,11 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
     try:
         over = asyncio.Event()
         waiting = asyncio.create_task(_wait(interrupted, seconds_of(settings.duration_ms), over))
-        showing = asyncio.create_task(_show(progress, recorder, writer))
+        showing = asyncio.create_task(_show(status_line, recorder, writer))
         await recorder.run(over)
         waiting.cancel()
         showing.cancel()
-        reason = _reason(interrupted, writer)
+        reason = writer.failure_text or (INTERRUPTED if interrupted.is_set() else TIME_IS_UP)
     finally:
         writer.close(reason)
     report = report_of(
@@ -146,7 +147,7 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
         ended=reason,
         seconds=time.monotonic() - started_s,
     )
-    return _finish(progress, report, settings, writer.failure_text)
+    return _finish(status_line, report, settings, writer.failure_text)
 
 
 def _start_text(outage: RunOutage | None) -> str:
@@ -182,105 +183,74 @@ async def _wait(interrupted: asyncio.Event, seconds: float | None, over: asyncio
     over.set()
 
 
-async def _show(progress: RecordProgress, recorder: Recorder, writer: RecordingWriter) -> None:
+async def _show(status_line: StatusLine, recorder: Recorder, writer: RecordingWriter) -> None:
+    progress = Progress(
+        "record" if status_line.is_terminal else "recording",
+        None,
+        status_line=status_line,
+        state=lambda: [
+            f"{value} {name.replace('_', ' ')}" for name, value in _state(recorder, writer).items()
+        ],
+        fields=lambda: _state(recorder, writer),
+        every_s=TERMINAL_EVERY_S if status_line.is_terminal else LOG_EVERY_S,
+    )
     while True:
-        progress.report(recorder, writer)
+        progress.report(recorder.messages)
         await asyncio.sleep(TICK_S)
 
 
-def _reason(interrupted: asyncio.Event, writer: RecordingWriter) -> str:
-    return writer.failure_text or (INTERRUPTED if interrupted.is_set() else TIME_IS_UP)
-
-
 def _finish(
-    progress: RecordProgress, report: RecordReport, settings: RecordSettings, failure: str
+    status_line: StatusLine, report: RecordReport, settings: RecordSettings, failure: str
 ) -> int:
     """Print what was recorded; return the exit status."""
     if report.silent_streams:
         logger().warning(f"! nothing was received for {names_text(report.silent_streams)}")
-    progress.clear()
+    status_line.clear()
     if settings.json:
-        click.echo(msgspec.json.encode(report))
+        print_json(report, is_compact=True)
     elif not is_quiet(settings.log_level):
-        progress.end_with(report_text(report))
+        status_line.end_with(printable(report_text(report)))
     if failure:
-        progress.end_with(f"tickerplant: the recording stopped: {failure}")
+        status_line.end_with(printable(f"tickerplant: the recording stopped: {failure}"))
         return FAILED
     return 0 if len(report.silent_streams) < report.streams else FAILED
 
 
-class RecordProgress:
-    """The progress of a recording: a status line on a terminal, log lines elsewhere."""
+class _Notices:
+    """Logs notices, at most so many; the manifest has all of them."""
 
-    def __init__(self, log_format: str, log_level: str = "info") -> None:
-        self._status_line = StatusLine(is_quiet=is_quiet(log_level))
+    def __init__(self, log_level: str) -> None:
         self._logs_all = log_level == "debug"
-        self._every_s = TERMINAL_EVERY_S if self._status_line.is_terminal else LOG_EVERY_S
-        self._started_s = self._reported_s = time.monotonic()
-        self._reported_messages = 0
-        self._notices = TokenBucket(NOTICES_PER_S, NOTICE_BURST, self._now_ms)
+        self._bucket = TokenBucket(NOTICES_PER_S, NOTICE_BURST, _now_ms())
         self._not_logged = 0
-        logs.configure(log_format, log_level, stream=cast("TextIO", self._status_line))
 
-    @property
-    def _now_ms(self) -> int:
-        return time.monotonic_ns() // 1_000_000
-
-    def notice(self, notice: Notice) -> None:
+    def log(self, notice: Notice) -> None:
         """Log a notice, unless there are too many of them."""
-        if not self._logs_all and not self._notices.take(self._now_ms):
+        if not self._logs_all and not self._bucket.take(_now_ms()):
             self._not_logged += 1
             return
         more = {"more_not_logged": self._not_logged} if self._not_logged else {}
         self._not_logged = 0
-        text = notice_text(notice)
         if isinstance(notice, Recovered):
-            logger().info(f"= {text}", **more)
+            logger().info(f"= {notice.text}", **more)
         else:
             hint = "; it is recorded anyway" if isinstance(notice, UnknownStream) else ""
-            logger().warning(f"! {text}{hint}", **more)
+            logger().warning(f"! {notice.text}{hint}", **more)
 
-    def report(self, recorder: Recorder, writer: RecordingWriter) -> None:
-        """Report the progress, if a report is due."""
-        now_s = time.monotonic()
-        passed_s = now_s - self._reported_s
-        if passed_s < self._every_s:
-            return
-        messages = recorder.messages
-        rate = (messages - self._reported_messages) / passed_s
-        self._reported_s, self._reported_messages = now_s, messages
-        received, streams = len(recorder.received), len(recorder.names)
-        stored, gaps = writer.totals.stored_bytes, recorder.manifest.gaps
-        if not self._status_line.is_terminal:
-            logger().info(
-                "= recording",
-                streams=f"{received}/{streams}",
-                messages=messages,
-                per_second=round(rate),
-                stored=size_text(stored),
-                gaps=gaps,
-                connections=recorder.connections,
-            )
-            return
-        parts = [
-            f"record {duration_text((now_s - self._started_s) * 1_000)}",
-            f"{received}/{count_text(streams, 'stream')}",
-            count_text(messages, "message"),
-            f"{rate:,.0f}/s",
-            size_text(stored),
-            count_text(gaps, "gap"),
-            count_text(recorder.connections, "connection"),
-        ]
-        if waiting := recorder.schedule.waiting:
-            parts.append(f"{count_text(waiting, 'book')} without a snapshot")
-        if short := recorder.schedule.short_of_weight:
-            parts.append(f"{count_text(short, 'snapshot')} waiting for request weight")
-        self._status_line.show(" · ".join(parts))
 
-    def clear(self) -> None:
-        """Remove the status line."""
-        self._status_line.clear()
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
-    def end_with(self, text: str) -> None:
-        """Replace the status line by a last line."""
-        self._status_line.end_with(printable(text))
+
+def _state(recorder: Recorder, writer: RecordingWriter) -> dict[str, object]:
+    """Return what a recording has so far."""
+    schedule = recorder.schedule
+    state: dict[str, object] = {
+        "streams": f"{len(recorder.received)}/{len(recorder.names)}",
+        "stored": size_text(writer.totals.stored_bytes),
+        "gaps": recorder.manifest.gaps,
+        "connections": recorder.connections,
+        "books_without_snapshot": schedule.waiting,
+        "snapshots_late": schedule.short_of_weight,
+    }
+    return {name: value for name, value in state.items() if value or name in EVER_SHOWN}

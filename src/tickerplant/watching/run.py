@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tickerplant.client.market import Market
+from tickerplant.feed.feed import FeedCounters
+from tickerplant.formatting import count_text, duration_text, number_text
 from tickerplant.stdio import FAILED
 
 
@@ -25,6 +27,38 @@ class WatchRun(Struct, frozen=True):
 def status_of(market: Market, *, is_interrupted: bool) -> int:
     """Return the exit status: a failure if nothing was received before the time was up."""
     return 0 if is_interrupted or market.counters.messages else FAILED
+
+
+def title_text(market: Market, seconds: float) -> str:
+    """Return what is being watched, for how long, and what was received and lost."""
+    hosts, counters = market.hosts, market.counters
+    parts = [
+        f"{hosts.venue.title} at {hosts.streams}",
+        duration_text(seconds * 1_000),
+        count_text(counters.messages, "message"),
+    ]
+    if counters.lost:
+        parts.append(count_text(counters.lost, "connection lost", "connections lost"))
+    if counters.refused:
+        parts.append(count_text(counters.refused, "attempt failed", "attempts failed"))
+    return " · ".join(parts)
+
+
+def totals_text(counters: FeedCounters, streams: int, seconds: float) -> str:
+    """Return the last line of a run: what was received, and what went wrong."""
+    parts = [
+        count_text(counters.gaps, "gap"),
+        f"{number_text(counters.missing)} missing",
+        count_text(counters.duplicates, "duplicate"),
+        count_text(counters.lost, "connection lost", "connections lost"),
+    ]
+    if counters.refused:
+        parts.append(count_text(counters.refused, "attempt failed", "attempts failed"))
+    if counters.unreadable:
+        parts.append(f"{counters.unreadable:,} unreadable")
+    messages = count_text(counters.messages, "message")
+    received = f"{messages} of {count_text(streams, 'stream')} in {seconds:.1f} s"
+    return f"{received}: {', '.join(parts)}."
 
 
 def seconds_of(duration_ms: int | None) -> float | None:
