@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import pytest
 from archived import (
-    SHARED,
     START_NS,
     TRADE,
     contents,
@@ -28,7 +27,7 @@ from programs import PATIENCE_S
 
 import tickerplant
 from tickerplant.errors import ConfigError, RecordingError
-from tickerplant.messages import AggregateTrade, DepthUpdate, MarkPrice, Message, Trade
+from tickerplant.messages import DepthUpdate, Message, Trade
 from tickerplant.recording.line import Line
 
 
@@ -201,15 +200,6 @@ def test_start_end_and_duration_are_of_what_is_selected(tmp_path: Path) -> None:
             _ = pause.start
 
 
-def test_start_and_end_survive_a_damaged_last_block(tmp_path: Path) -> None:
-    path = recording(tmp_path, trades(300))
-    (segment,) = tmp_path.glob("*.zst")
-    data = bytearray(segment.read_bytes())
-    data[-3] ^= 0xFF
-    segment.write_bytes(data)
-    assert span_us(tickerplant.open_recording(path)) == [START_NS // 1_000, START_NS // 1_000 + 199]
-
-
 def test_raw_lines_are_those_of_the_selection(tmp_path: Path) -> None:
     (marks, *_) = [content for stream, content in golden("usdm") if stream == "!markPrice@arr"]
     asked = b"http://127.0.0.1:9001/fapi/v1/%b "
@@ -375,17 +365,6 @@ def test_the_request_gives_a_symbol_of_other_letters(tmp_path: Path) -> None:
     assert [each.symbol for each in opened.snapshots()] == ["币安人生USDT"]
 
 
-def test_a_bare_snapshot_is_of_the_only_symbol_with_depth(tmp_path: Path) -> None:
-    lines = [depth("ETHUSDT", START_NS), (START_NS + 1, SNAPSHOT)]
-    opened = tickerplant.open_recording(line_file(tmp_path / "one", lines))
-    assert [each.symbol for each in opened.snapshots()] == ["ETHUSDT"]
-    lines.insert(0, depth("BTCUSDT", START_NS))
-    several = tickerplant.open_recording(line_file(tmp_path / "two", lines))
-    assert list(several.snapshots()) == []
-    assert several.unreadable == 1
-    assert "does not say of which symbol" in several.unreadable_reason
-
-
 def test_unreadable_messages_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     lines = trades(10)
     lines[3] = lines[3][0], b'{"stream":"btcusdt@trade","data":{"e":"trade"}}'
@@ -398,35 +377,6 @@ def test_unreadable_messages_are_counted_and_the_rest_is_read(tmp_path: Path) ->
     assert str(lines[3][0]) in opened.unreadable_reason
     list(opened)
     assert opened.unreadable == 2, "each reading has its own count"
-
-
-def test_bare_payloads_and_arrays_are_read_too(tmp_path: Path) -> None:
-    by_stream = dict(golden("usdm"))
-    array = next(content for stream, content in golden("usdm") if stream == "!markPrice@arr")
-    bare = [
-        line_of("x", by_stream["btcusdt@aggTrade"])[1].partition(b'"data":')[2][:-1],
-        line_of("x", array)[1].partition(b'"data":')[2][:-1],
-    ]
-    lines = [(START_NS + number, raw) for number, raw in enumerate(bare)]
-    messages = list(tickerplant.open_recording(line_file(tmp_path / "tape", lines)))
-    assert [type(each) for each in messages] == [AggregateTrade, *[MarkPrice] * len(array)]
-    assert messages[0].stream == "btcusdt@aggTrade"
-    assert messages[1].payload == bare[1]
-
-
-def test_damage_costs_its_block_and_is_listed_with_file_and_byte(tmp_path: Path) -> None:
-    path = recording(tmp_path, trades(300))
-    (segment,) = tmp_path.glob("*.zst")
-    data = bytearray(segment.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    segment.write_bytes(data)
-    opened = tickerplant.open_recording(path)
-    assert len(list(opened)) == 200
-    (damage,) = opened.damage
-    assert damage.path == str(segment)
-    assert damage.lost == 100
-    list(opened)
-    assert len(opened.damage) == 1, "the same damage is listed once"
 
 
 def test_a_path_without_a_recording_is_refused_at_once(tmp_path: Path) -> None:
@@ -475,24 +425,6 @@ def test_reading_messages_does_not_load_arrow(tmp_path: Path) -> None:
         "assert 'pyarrow' not in sys.modules and 'pandas' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_S)  # noqa: S603  # ours
-
-
-@pytest.mark.slow("it reads a whole capture of an exchange")
-def test_the_figures_of_a_capture_are_those_of_its_description() -> None:
-    path = SHARED / "ws-usdm-2024-08-hftbacktest" / "btcusdt_20240808.gz"
-    if not path.exists():
-        pytest.skip("the captures are not beside the repository")
-    opened = tickerplant.open_recording(path)
-    assert opened.arrow("trades").num_rows == 21_313
-    depths = opened.arrow("depth_updates")
-    ids = set(
-        zip(
-            *(depths.column(each).to_pylist() for each in ("received_time", "final_update_id")),
-            strict=True,
-        )
-    )
-    assert len(ids) == 6_551 + 1
-    assert (opened.unreadable, opened.damage) == (0, ())
 
 
 def test_a_recording_has_a_repr_before_it_is_read(tmp_path: Path) -> None:

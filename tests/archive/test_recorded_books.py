@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from archived import SHARED, START_NS, TRADE, line_file, line_of, recording
+from archived import START_NS, TRADE, line_file, line_of, recording
 from book_model import SYMBOL, TrueBook, within
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -231,30 +231,6 @@ def test_a_snapshot_before_the_first_update_is_used(
     for message, books in open_recording(path).with_books():
         if isinstance(message, Trade):
             assert books[message.symbol].mid is not None or books[message.symbol].reason
-
-
-EARLY = (
-    ("ws-usdm-2022-08-collect-binancefutures", "btcusdt_20220811.dat.gz", 0.99),
-    pytest.param(
-        *("ws-usdm-2023-04-hftbacktest", "btcusdt_20230404.dat.gz", 0.99),
-        marks=pytest.mark.slow("it reads a whole capture of an exchange"),
-    ),
-)
-"""Captures whose snapshot comes before the first update and does not say of which symbol it is."""
-
-
-@pytest.mark.parametrize(("folder", "name", "share"), EARLY)
-def test_the_documented_loop_reads_a_capture_whose_snapshot_comes_first(
-    folder: str, name: str, share: float
-) -> None:
-    path = SHARED / folder / name
-    if not path.exists():
-        pytest.skip("the captures are not beside the repository")
-    seen = known = 0
-    for message, books in open_recording(path).with_books():
-        seen += 1
-        known += books[message.symbol].mid is not None
-    assert known > share * seen, f"{known:,} of {seen:,} messages with a book"
 
 
 def test_other_books_of_a_symbol_are_not_mixed_in(tmp_path: Path) -> None:

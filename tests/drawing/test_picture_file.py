@@ -36,25 +36,6 @@ def test_what_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     assert path.read_text() == "before"
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a.pdf", "ends with .svg or .png"),
-        ("a.svgg", "did you mean .svg?"),
-        ("a", "ends with"),
-        ("no/a.svg", "no does not"),
-        ("folder.svg", "that is something else"),
-    ],
-)
-def test_a_path_that_cannot_be_written_is_refused_at_once(
-    name: str, expected: str, tmp_path: Path
-) -> None:
-    (tmp_path / "folder.svg").mkdir()
-    with pytest.raises(ConfigError, match=expected) as caught:
-        PictureFile("--out", str(tmp_path / name), PICTURE_ENDINGS)
-    assert caught.value.setting == "--out"
-
-
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)

@@ -9,7 +9,7 @@ import re
 import resource
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from archived import (
-    SHARED,
     START_NS,
     contents,
     line_file,
@@ -28,12 +27,11 @@ from archived import (
     simulated,
 )
 from blocks import packed_lines
-from msgspec import structs
 
 import tickerplant
 from tickerplant.config.resolve import resolve
 from tickerplant.config.settings import ExportSettings
-from tickerplant.errors import ConfigError, RecordingError
+from tickerplant.errors import ConfigError
 from tickerplant.exporting import export, partitions
 from tickerplant.exporting.partitions import Partitions
 from tickerplant.exporting.parts import LOCK, OPTIONS, UNFINISHED
@@ -48,7 +46,6 @@ from tickerplant.recording.manifest_entries import (
     Missing,
     encode_entry,
 )
-from tickerplant.recording.timestamps import TimeSpec
 from tickerplant.units import NS_PER_S
 
 pytestmark = pytest.mark.heavy
@@ -133,33 +130,6 @@ def test_duckdb_sums_what_decimals_sum(tape: Path, said: Said, tmp_path: Path) -
     assert {row[0]: row[1:] for row in same} == {each: (count[each], total[each]) for each in count}
 
 
-def test_levels_candles_and_places_are_those_of_the_messages(
-    tape: Path, said: Said, tmp_path: Path
-) -> None:
-    out = tmp_path / "lake"
-    assert run(out, tape, tables="trades,depth_updates,klines") == 0
-    levels = Counter[tuple[str, str]]()
-    for venue, _, depth in events(said, "depthUpdate"):
-        levels[venue, depth["s"]] += max(len(depth["b"]) + len(depth["a"]), 1)
-    found = one(
-        f"select venue, symbol, count(*) from '{out}/*/table=depth_updates/**/*.parquet' group by all"
-    )
-    assert {row[:2]: row[2] for row in found} == levels
-    closed = [
-        (message["s"], message["k"]["t"] * 1_000_000, Decimal(message["k"]["c"]))
-        for _, _, message in events(said, "kline")
-        if message["k"]["x"]
-    ]
-    assert len(closed) == 3
-    found = one(
-        f"select symbol, epoch_ns(open_time), close_price from '{out}/*/table=klines/**/*.parquet' "
-        "where is_closed"
-    )
-    assert sorted(found) == sorted(closed)
-    days = one(f"select distinct date::text from '{out}/*/table=trades/**/*.parquet'")
-    assert days == [("2026-02-25",)]
-
-
 def test_rows_stand_as_they_were_received(tape: Path, tmp_path: Path) -> None:
     out = tmp_path / "lake"
     assert run(out, tape / "usdm", tables="book_tickers", symbols="BTCUSDT") == 0
@@ -208,25 +178,6 @@ def test_numbers_have_the_requested_form(
     assert found == [(kind,)]
 
 
-def test_both_ends_of_a_time_select(tape: Path, said: Said, tmp_path: Path) -> None:
-    times = sorted(received_ns for received_ns, _ in said["usdm"])
-    start_ns, end_ns = (times[len(times) * part // 4] for part in (1, 3))
-    out = tmp_path / "lake"
-    assert run(out, tape / "usdm", tables="book_tickers", begin=start_ns, end=end_ns) == 0
-    (found,) = one(f"select count(*) from '{out}/**/*.parquet'")
-    expected = [
-        received_ns
-        for received_ns, raw in said["usdm"]
-        if b"@bookTicker" in raw[:40] and start_ns <= received_ns < end_ns
-    ]
-    assert found[0] == len(expected) > 0
-
-
-def rows_as_text(files: str) -> list[Any]:
-    """Return all rows, sorted; duckdb needs another library to return times as objects."""
-    return one(f"select columns(*)::varchar from '{files}' order by all")
-
-
 def test_few_rows_in_memory_lose_nothing_and_keep_their_order(
     tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,13 +196,6 @@ def test_few_rows_in_memory_lose_nothing_and_keep_their_order(
         ]
         assert rows[0].equals(rows[1])
         assert len(rows[0])
-
-
-def test_labels_of_a_part_are_those_in_it(tape: Path, tmp_path: Path) -> None:
-    assert run(tmp_path / "lake", tape / "usdm", tables="trades") == 0
-    for path in (tmp_path / "lake").rglob("*.parquet"):
-        (stream,) = pq.read_table(path)["stream"].combine_chunks().dictionary.to_pylist()
-        assert path.parts[-3] == f"symbol={stream.partition('@')[0].upper()}"
 
 
 def test_the_page_says_how_parquet_becomes_csv(
@@ -373,15 +317,6 @@ def test_new_segments_are_added_and_one_that_grew_is_redone(
         assert files(tmp_path / name) == files(tmp_path / "whole"), (
             "a copy from before adds nothing"
         )
-
-
-def test_another_recording_in_the_same_place_takes_nothing_away(said: Said, tmp_path: Path) -> None:
-    half = len(said["usdm"]) // 2
-    path = tmp_path / "today.txt"
-    for lines in (said["usdm"][:half], said["usdm"][half:]):
-        assert run(tmp_path / "out", line_file(path, lines), tables="book_tickers") == 0
-    wanted = [each for venue, _, each in events(said, "bookTicker") if venue == "usdm"]
-    assert one(f"select count(*) from '{tmp_path}/out/**/*.parquet'") == [(len(wanted),)]
 
 
 def test_a_file_that_is_gone_is_made_again(tape: Path, tmp_path: Path) -> None:
@@ -517,32 +452,6 @@ def test_many_damages_are_reported_by_the_first_and_their_number(
     assert "further damages: 6" in shown.err
 
 
-def test_a_missing_segment_is_reported(
-    tmp_path: Path, said: Said, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tape = Path(recording(tmp_path / "tape", said["usdm"][:50], said["usdm"][50:100]))
-    first, second = sorted(tape.glob("*.zst"))
-    sealed = {
-        "kind": "segment",
-        "time_ns": START_NS,
-        "name": second.name,
-        "first_ns": 1,
-        "last_ns": 2,
-        "lines": 50,
-        "blocks": 1,
-        "text_bytes": 1,
-        "size_bytes": 1,
-        "sha256": "",
-        "streams": {},
-    }
-    with (tape / "manifest.jsonl").open("a") as file:
-        file.write(json.dumps(sealed) + "\n")
-    second.unlink()
-    assert run(tmp_path / "out", tape) == 1
-    assert f"! {second}, byte 0: the segment is missing" in capsys.readouterr().err
-    assert first.exists()
-
-
 HOSTILE = (
     "../../etc/passwd",
     "..",
@@ -650,39 +559,6 @@ def test_of_a_recording_without_a_manifest_only_verify_knows_the_holes(
     assert f"= {path}: no manifest, only verify knows" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("lines_only", [False, True], ids=["folder", "lines"])
-@pytest.mark.parametrize(
-    ("wanted", "said"),
-    [
-        (
-            {"begin": TimeSpec(START_NS + 2 * 10**9)},
-            "for --from: expected a time before the end of {}",
-        ),
-        ({"end": TimeSpec(START_NS)}, "for --to: expected a time after the beginning of {}"),
-        (
-            {"begin": TimeSpec(START_NS + 5), "end": TimeSpec(START_NS + 5)},
-            "for --to: expected a time after --from, 2026-02-25",
-        ),
-    ],
-    ids=["after the end", "before the beginning", "nothing between"],
-)
-def test_times_outside_the_recording_are_refused_with_its_own(
-    tmp_path: Path, wanted: dict[str, TimeSpec], said: str, *, lines_only: bool
-) -> None:
-    raw = b'{"stream":"btcusdt@trade","data":{}}'
-    lines = [(START_NS, raw), (START_NS + 10**9, raw)]
-    path = recording(tmp_path / "tape", lines)
-    if lines_only:
-        path = line_file(tmp_path / "lines", lines)
-    settings = structs.replace(
-        resolve("export", ExportSettings, {"out": str(tmp_path / "out")}, {}), **wanted
-    )
-    its_own = "the recording, which is from 2026-02-25T06:15:00.000Z to 2026-02-25T06:15:01.000Z"
-    with pytest.raises(ConfigError, match=said.format(its_own)):
-        export.export(settings, [path])
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("inner", "lost"), [("", "nothing"), ("lake", "manifest.jsonl"), ("a/b", "*.zst")]
 )
@@ -712,70 +588,7 @@ def test_each_symbol_without_rows_is_reported_every_time(
     assert run(tmp_path / "all", tape / "usdm", symbols="BTCUSDT") == 0, "as before"
 
 
-def test_wrong_usage_is_refused(tape: Path, tmp_path: Path) -> None:
-    for flags, words in (
-        (
-            {"tables": "trade"},
-            "invalid value 'trade' for --tables: expected one of trades, agg_trades",
-        ),
-        ({"out": ""}, "invalid value '' for --out: expected a folder path"),
-        ({"out": None}, "--out is missing: expected the folder"),
-    ):
-        with pytest.raises(ConfigError, match=words):
-            run(tmp_path / "out", tape, **flags)
-    with pytest.raises(RecordingError, match="No such file"):
-        run(tmp_path / "out", tmp_path / "nothing")
-    (tmp_path / "file").touch()
-    with pytest.raises(RecordingError, match="file: File exists"):
-        run(tmp_path / "file", tape)
-
-
 whole = pytest.mark.slow("it reads a whole capture of an exchange")
-CAPTURES: Sequence[tuple[str, Sequence[str], dict[str, int]]] = (
-    (
-        "ws-usdm-2024-08-hftbacktest",
-        ("btcusdt_20240808.gz", "ethusdt_20240808.gz"),
-        {"trades": 21_313 + 14_076, "book_tickers": 66_089 + 53_992},
-    ),
-    (
-        "ws-coinm-2024-08-hftbacktest",
-        ("btcusd_perp_20240808.gz", "btcusd_perp_20240809.gz"),
-        {"trades": 2_286 + 2_949, "book_tickers": 19_136 + 29_219},
-    ),
-    (
-        "ws-usdm-2023-04-hftbacktest",
-        ("btcusdt_20230404.dat.gz", "btcusdt_20230405.dat.gz"),
-        {"trades": 2_197 + 10_738, "book_tickers": 6_765 + 37_440, "mark_prices": 99 + 415},
-    ),
-    (
-        "ws-coinm-2021-07-22-cryptofeed",
-        ("BINANCE_DELIVERY.ws.1.0.gz", "BINANCE_DELIVERY.http.0.0.gz"),
-        {"book_tickers": 2_240, "agg_trades": 51, "klines": 33},
-    ),
-    (
-        "ws-usdm-2026-09-jarvistrader",
-        ("usdm_streams.txt",),
-        {"liquidations": 21, "book_tickers": 16, "agg_trades": 16, "klines": 4, "mark_prices": 3},
-    ),
-)
-
-
-@pytest.mark.parametrize(
-    ("folder", "names", "counts"),
-    [*CAPTURES[3:], *(pytest.param(*each, marks=whole) for each in CAPTURES[:3])],
-    ids=lambda each: str(each)[:40],
-)
-def test_a_capture_becomes_as_many_rows_as_its_description_says(
-    tmp_path: Path, folder: str, names: Sequence[str], counts: dict[str, int]
-) -> None:
-    paths = [SHARED / folder / name for name in names]
-    if not all(path.exists() for path in paths):
-        pytest.skip("the captures are not beside the repository")
-    tables = ",".join(counts)
-    assert run(tmp_path / "out", *paths, tables=tables) == 0
-    for table, count in counts.items():
-        rows = one(f"select count(*) from '{tmp_path}/out/*/table={table}/**/*.parquet'")
-        assert rows == [(count,)], table
 
 
 def test_a_file_of_lines_is_a_unit(said: Said, tmp_path: Path) -> None:

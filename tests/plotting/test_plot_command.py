@@ -123,49 +123,6 @@ def test_a_png_has_the_wanted_size_and_the_report_its_holes(
     assert run(path, "BTCUSDT", "-o", str(png), "-q", capsys=capsys) == (0, "", "")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("BTCUSD", "-o", "a.svg"), "'BTCUSD' for SYMBOL"),
-        (("BTCUSDT", "-o", "a.pdf"), "ends with .svg or .png"),
-        (("BTCUSDT", "-o", "no/a.svg"), "no does not"),
-        (("BTCUSDT",), "--out is missing"),
-        (("BTCUSDT", "-o", "a.svg", "--from", "+2h"), "for --from: expected a time before the end"),
-        (("BTCUSDT", "-o", "a.svg", "--to", "2020-01-01"), "for --to: expected a time after the"),
-        (
-            ("BTCUSDT", "-o", "a.svg", "--from", "+20s", "--to", "2026-02-25T06:15:10"),
-            "for --to: expected a time after --from",
-        ),
-        (("BTCUSDT", "-o", "a.svg", "--size", "10x10"), "WIDTHxHEIGHT in pixels"),
-        (("BTCUSDT", "-o", "a.svg", "--size", "big"), "WIDTHxHEIGHT in pixels"),
-        (
-            ("BTCUSDT", "-o", "a.svg", "--from", "+62s", "--to", "+20s"),
-            "depth from 2026-02-25T06:16",
-        ),
-        (("BTCUSDT", "-o", "a.svg", "--form", "+1s"), "--from"),
-    ],
-)
-def test_a_mistake_is_one_sentence(
-    arguments: tuple[str, ...],
-    words: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = line_file(tmp_path / "l", market())
-    status, out, err = run(path, *arguments, "-q", capsys=capsys)
-    assert (status, out, err.count("\n")) == (2, "", 1), err
-    assert words in err
-    assert not list(tmp_path.glob("*a.svg*"))
-
-
-def test_a_similar_symbol_is_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (recording(tmp_path / "r", market()), line_file(tmp_path / "l", market())):
-        _, _, err = run(path, "BTCUSD", "-o", str(tmp_path / "a.svg"), "-q", capsys=capsys)
-        assert err.endswith("did you mean BTCUSDT?\n")
-
-
 @pytest.mark.slow("a program is interrupted")
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     lines = [trade(number / 1_000, number, 100) for number in range(200_000)]

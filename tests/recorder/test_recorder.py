@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -31,7 +31,6 @@ from tickerplant.recorder.rest_jobs import discover_profile
 from tickerplant.recorder.writer import RecordingWriter, WriterSettings
 from tickerplant.recording.manifest_entries import (
     Connected,
-    CopyLost,
     Disconnected,
     Entry,
     InstrumentsListed,
@@ -337,17 +336,6 @@ async def test_snapshots_that_the_weight_does_not_allow_are_counted_and_come_lat
 
 
 @looped
-async def test_the_book_with_rpi_orders_has_a_snapshot_of_its_own(tmp_path: Path) -> None:
-    names = "btcusdt@depth@100ms", "btcusdt@rpiDepth@500ms"
-    async with simulation() as house, recording(house, tmp_path, *names) as tape:
-        await tape.wait_anchored(2)
-    _, answers = recorded(tmp_path)
-    asked = {answer.partition(b"?")[0].rpartition(b"/")[2] for answer in answers}
-    assert asked == {b"depth", b"rpiDepth"}
-    assert {each.question for each in noted(tmp_path, SnapshotRecorded)} == {"depth", "rpiDepth"}
-
-
-@looped
 async def test_a_planned_renewal_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     async with simulation() as house:
         async with recording(house, tmp_path) as tape:
@@ -397,42 +385,6 @@ async def test_a_reset_is_noted_with_its_length_and_followed_by_a_snapshot(tmp_p
         for name in each.streams:
             outage_ms = (each.time_ns - lost_at[name]) // 1_000_000
             assert each.blind_ms >= outage_ms - 60, "no less than the outage"
-
-
-@looped
-async def test_with_two_copies_the_loss_of_one_costs_nothing(tmp_path: Path) -> None:
-    async with simulation() as house:
-        settings = tuned(QUICK, copies=2)
-        async with recording(house, tmp_path, settings=settings) as tape:
-            await tape.wait_heard(*NAMES)
-            await until(
-                lambda: sum(NUMBERED[0] in (each.names or ()) for each in house.connections) == 2
-            )
-            await tape.wait_more(*NUMBERED)
-            house.connections[0].abort()
-            await until(lambda: tape.recorder.counters.lost)
-            await tape.wait_more(*NUMBERED)
-        payloads, _ = recorded(tmp_path)
-        for name in NUMBERED:
-            assert len(pieces(payloads[name], house.published(name))) == 1, f"{name} is one piece"
-    assert noted(tmp_path, CopyLost)
-    assert noted(tmp_path, Missing) == []
-
-
-@looped
-async def test_messages_that_the_server_swallows_are_gaps(tmp_path: Path) -> None:
-    async with simulation(faults="chain=200ms") as house:
-        async with recording(house, tmp_path, *NUMBERED, "btcusdt@depth@100ms") as tape:
-            await until(lambda: tape.recorder.manifest.gaps >= 5)
-        payloads, _ = recorded(tmp_path)
-        counted: Counter[str] = Counter()
-        for name in NUMBERED:
-            runs = pieces(payloads[name], house.published(name))
-            counted[name] = left_out(runs)
-    reported: Counter[str] = Counter()
-    for gap in noted(tmp_path, Missing):
-        reported[gap.stream] += gap.missing or 0
-    assert {name: reported[name] for name in NUMBERED} == dict(counted)
 
 
 @looped
@@ -584,17 +536,3 @@ async def test_rest_that_fails_stops_nothing(tmp_path: Path) -> None:
     assert answers == []
     assert {each.symbol for each in noted(tmp_path, SnapshotFailed)} >= {"BTCUSDT"}
     assert noted(tmp_path, InstrumentsListed) == []
-
-
-@looped
-async def test_more_streams_than_a_connection_allows_need_several(tmp_path: Path) -> None:
-    names = [f"{number}usdt@trade" for number in range(2_500)]
-    wanted = (*names, "btcusdt@trade")
-    async with simulation() as house, recording(house, tmp_path, *wanted) as tape:
-        await until(lambda: len(tape.feed.merged_streams) == len(wanted))
-        await tape.wait_delivered()
-        sizes = sorted(len(connection.names) for connection in tape.feed.connections.values())
-        assert sizes == [2_501 - 2 * 1024, 1024, 1024]
-        await tape.wait_heard("btcusdt@trade")
-    connected = noted(tmp_path, Connected)
-    assert {name for each in connected for name in each.streams} == {*names, "btcusdt@trade"}

@@ -23,8 +23,8 @@ import memory_loop
 import msgspec
 import pytest
 from loopback import Loopback, loopback, looped_on_sockets, until
-from programs import hear_hangups, open_terminal
-from written import manifest, read, writer
+from programs import hear_hangups
+from written import manifest, read
 
 from tickerplant.cli import main
 from tickerplant.recording.manifest_entries import RunEnded, RunOutage, RunStarted
@@ -142,10 +142,6 @@ def tear(folder: Path) -> None:
         segment.write(b"torn")
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def end_of(folder: Path) -> Any:
     return manifest(folder).entries[-1]
 
@@ -229,33 +225,13 @@ def test_a_recording_without_messages_prints_the_reason_and_exits_with_1(
     assert TOTALS.fullmatch(err.splitlines(keepends=True)[-1]), err
 
 
-def test_streams_are_read_from_files(tmp_path: Path, run: Run) -> None:
-    names = tmp_path / "names"
-    names.write_text(f"# trades\n\n{NAME}  # the first\n  btcusdt@aggTrade\n{NAME}\n")
-    arguments = (f"@{names}", *to(tmp_path / "out", USDM_URL), "--duration", "0.5s")
-    status, err = run(*arguments, server=trading)
-    assert status == 0, err
-    assert manifest(tmp_path / "out").streams == {NAME, "btcusdt@aggTrade"}
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((NAME,), "--out is missing: expected the folder to record to"),
-        (("@{tmp}/none", "--out", "{tmp}"), "in each line: No such file or directory"),
         (("@{tmp}/latin", "--out", "{tmp}"), "in each line: it is not UTF-8"),
         (("@{tmp}/empty", "--out", "{tmp}"), "expected at least one name"),
         (("@{tmp}/long", "--out", "{tmp}"), "long, line 2: "),
         ((NAME, "--out", "{tmp}/empty"), "empty"),
-        ((NAME, "--out", "{tmp}", "--url", "ws://h/x"), "invalid value 'ws://h/…' for --url"),
-        ((NAME, "--out", "{tmp}", "--segment", "0"), "of at least 1s"),
-        ((NAME, "--out", "{tmp}", "--segment-size", "9"), "a size such as 256MB"),
-        ((NAME, "--out", "{tmp}", "--snapshots", "no"), "of at most a century, or off"),
-        ((NAME, "--out", "{tmp}", "--snapshot-levels", "7"), "one of 5, 10, 20"),
-        (
-            (NAME, "--out", "{tmp}", "--compression-level", "99"),
-            "invalid value '99' for --compression-level",
-        ),
     ],
 )
 def test_wrong_usage_prints_one_line(
@@ -265,20 +241,10 @@ def test_wrong_usage_prints_one_line(
     (tmp_path / "empty").write_text("# nothing\n")
     (tmp_path / "long").write_text(f"{NAME}\n{'x' * 300}@trade\n")
     given = [each.replace("{tmp}", str(tmp_path)) for each in arguments]
-    status, err = run(*given, *(() if "--url" in given else ("--url", CLOSED)))
+    status, err = run(*given, "--url", CLOSED)
     assert status == 2
     assert said in err
     assert err.count("\n") == 1
-
-
-def test_a_recording_of_another_venue_is_not_changed(tmp_path: Path, run: Run) -> None:
-    given = to(tmp_path, USDM_URL)
-    assert run(NAME, *given, "--duration", "0.3s", server=trading)[0] == 0
-    before = contents(tmp_path)
-    status, err = run("btcusd_perp@trade", *given, "--venue", COINM.name)
-    assert status == 2
-    assert "is a recording of USDⓈ-M, not of COIN-M" in err
-    assert before == contents(tmp_path)
 
 
 def test_the_port_of_the_other_venue_is_warned_of(tmp_path: Path, run: Run) -> None:
@@ -286,15 +252,6 @@ def test_the_port_of_the_other_venue_is_warned_of(tmp_path: Path, run: Run) -> N
     status, err = run(*given, "--duration", "0.3s")
     assert f"WARNING ! {USDM_URL} serves USDⓈ-M, not COIN-M" in err
     assert status == 1
-
-
-@pytest.mark.heavy
-def test_two_recorders_do_not_share_a_folder(tmp_path: Path, run: Run) -> None:
-    recording = writer(tmp_path)
-    status, err = run(NAME, *to(tmp_path, CLOSED), "--duration", "0.3s")
-    recording.close("done")
-    assert status == 2
-    assert "another recorder writes into it" in err
 
 
 @pytest.mark.slow("a process with a disk of its own")
@@ -335,39 +292,6 @@ async def test_it_continues_while_standard_error_is_blocked(tmp_path: Path) -> N
     os.close(reading)
     os.close(writing)
     assert ids(tmp_path)
-
-
-@pytest.mark.slow("a process with a standard error of its own")
-@looped_on_sockets
-async def test_it_continues_without_standard_error(tmp_path: Path) -> None:
-    async with trading() as server:
-        arguments = (NAME, *to(tmp_path, server), "--duration", "2s")
-        async with running(*arguments, before=lambda: os.close(2)) as process:
-            assert await process.wait() == 0
-    assert ids(tmp_path)
-
-
-@pytest.mark.slow("a process in a terminal")
-@looped_on_sockets
-async def test_a_terminal_shows_one_line_of_progress(tmp_path: Path) -> None:
-    ours, theirs = open_terminal()
-    async with (
-        trading() as server,
-        running(NAME, *to(tmp_path, server), stderr=theirs) as process,
-    ):
-        os.close(theirs)
-        seen = b""
-        while not re.search("record [1-9][0-9.]* s · 1/1 stream".encode(), seen):
-            seen += await asyncio.to_thread(os.read, ours, 4096)
-        process.send_signal(signal.SIGINT)
-        with suppress(OSError):  # its end is one
-            while piece := await asyncio.to_thread(os.read, ours, 4096):
-                seen += piece
-        assert await process.wait() == 0
-    os.close(ours)
-    shown = seen.decode()
-    assert re.search(r"\r\x1b\[2Krecord \d+\.\d s · 1/1 stream · [\d,]+ messages · ", shown)
-    assert shown.endswith("continues the recording.\r\n")
 
 
 @pytest.mark.parametrize("names", [("!bookTicker",), ("btcusd_perp@trade", "!bookTicker")])

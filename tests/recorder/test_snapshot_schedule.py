@@ -87,37 +87,6 @@ def test_a_snapshot_is_taken_again_when_the_interval_is_over() -> None:
     assert asked(books, 121_500)
 
 
-def test_after_a_loss_the_next_update_is_waited_for() -> None:
-    books = schedule_of()
-    books.on_first_update(DEPTH, 100)
-    assert books.on_snapshot(asked(books), 150, 0)
-    books.on_lost([DEPTH, "btcusdt@trade"])
-    assert books.next_due(HOUR_MS - 1) is None
-    books.on_first_update(DEPTH, 40)  # the ids of another server
-    assert books.on_snapshot(asked(books), 40, 0)
-
-
-def test_a_snapshot_requested_before_a_loss_is_useless() -> None:
-    books = schedule_of()
-    books.on_first_update(DEPTH, 100)
-    book = asked(books)
-    books.on_lost([DEPTH])
-    books.on_first_update(DEPTH, 10)
-    assert not books.on_snapshot(book, 150, 0), "it is of the earlier server, whose ids were higher"
-    assert books.on_snapshot(asked(books, OLD_PAUSE_MS), 12, 0)
-
-
-def test_every_segment_has_a_snapshot_no_older_than_its_first_update() -> None:
-    books = schedule_of()
-    books.on_first_update(DEPTH, 100)
-    assert books.on_snapshot(asked(books), 150, 0)
-    books.renew_all()
-    assert DEPTH in books.awaited
-    books.on_first_update(DEPTH, 200)
-    assert not books.on_snapshot(asked(books), 199, 0)
-    assert books.on_snapshot(asked(books, OLD_PAUSE_MS), 200, 0)
-
-
 def test_two_streams_of_a_symbol_share_a_snapshot_that_suits_both() -> None:
     books = schedule_of(DEPTH, OTHER)
     assert len(books.books) == 1

@@ -26,16 +26,13 @@ from stage import (
 )
 from written import manifest, of_kind, read, wait_until_written
 
-from tickerplant import open_recording
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.events import ContractChanged
 from tickerplant.feed.observer import Observer
 from tickerplant.instrument import Instrument
-from tickerplant.messages import DepthUpdate
 from tickerplant.notices import Disconnected, Notice, Recovered
 from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
-from tickerplant.raw_events import level_texts
 from tickerplant.recorder.tap import (
     MAX_UNNAMED_SYMBOLS,
     Tap,
@@ -58,11 +55,9 @@ from tickerplant.recording.segments import Segments, segment_paths
 from tickerplant.server.readiness import Readiness
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.levers import parse_lever
 from tickerplant.sources.simulated import open_market
 from tickerplant.units import NS_PER_MS
 from tickerplant.venue import COINM, USDM
-from tickerplant.verifying.walk import Walk
 
 URLS = {USDM.name: "ws://127.0.0.1:9001", COINM.name: "ws://127.0.0.1:9002"}
 
@@ -428,49 +423,3 @@ def test_a_recording_of_another_venue_is_refused_before_anything_is_served(tmp_p
     )
     reported = refusal(TapSettings(folder=str(tmp_path)), case(BTCUSDT, BTCUSD_PERP))
     assert "is a recording of COIN-M, not of USDⓈ-M" in reported
-
-
-@pytest.mark.heavy
-def test_the_book_of_a_crash_is_known_and_as_it_was(tmp_path: Path) -> None:
-    """The price falls through all levels of a snapshot several times over."""
-    start_ms = 1_767_225_600_000
-    traded = instruments(start_ms, ("BTCUSDT",))
-    exchange = SimulatedExchange(traded, seed=3, start_ms=start_ms, intensity=0.3, quoting=0.3)
-    plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
-    open_market(plant, exchange)
-    market = plant.markets["BTCUSDT"]
-    tap = tapped(plant, tmp_path, "btcusdt@depth@100ms")
-    exchange.levers.pull(parse_lever({"market": "shock", "move": -0.12, "over": "20s"}), start_ms)
-    true: dict[int, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
-    while plant.now_ms < start_ms + 25_000:
-        time_ms, events = exchange.step()
-        plant.advance_before(time_ms)
-        plant.hubs["usdm"].flush()
-        true[market.book.last_update_id] = market.book.top(5)
-        for event in events:
-            plant.publish(event)
-    tap.close("done")
-
-    found = Walk([str(tmp_path)]).go()
-    book = found.streams[0].book
-    assert book is not None
-    assert book.known_share > 0.99, book
-    lines, _ = read(tmp_path)
-    _first, *others = [line for line in lines if line[1].startswith(b"http")]
-    assert others, "only the first snapshot was taken"
-    without = tmp_path / "without.jsonl"
-    without.write_bytes(b"".join(b"%d %b\n" % line for line in lines if line not in others))
-    shallow = Walk([str(without)]).go().streams[0].book
-    assert shallow is not None
-    assert shallow.known_share < 0.7, "with the first snapshot alone"
-    assert shallow.unknown["out of depth"].updates == shallow.updates - shallow.known_updates
-    compared = 0
-    for message, books in open_recording(tmp_path).with_books():
-        assert isinstance(message, DepthUpdate)
-        seen = books["BTCUSDT"]
-        if seen.is_live:
-            bids, asks = true[message.final_update_id]
-            assert seen.bids(5) == level_texts(market.instrument, bids)
-            assert seen.asks(5) == level_texts(market.instrument, asks)
-            compared += 1
-    assert compared == book.known_updates

@@ -249,17 +249,6 @@ def test_messages_that_cannot_be_applied_are_reported_once(tmp_path: Path) -> No
     assert replay.source.messages == 20_002
 
 
-def test_a_number_with_too_many_decimals_is_sent_and_reported_but_not_applied(
-    tmp_path: Path,
-) -> None:
-    lines = [(1, "btcusdt@trade", trade(1))] * 20_000 + [(2, "btcusdt@trade", trade(2, "100.005"))]
-    replay = Replay([recorded(tmp_path / "r", lines)], {"usdm": ["btcusdt@trade"]})
-    replay.run()
-    assert replay.listeners["usdm"].data.endswith(text_frame(trade(2, "100.005")))
-    assert replay.plant.markets["BTCUSDT"].unreadable == 1
-    assert any("do not fit the scale" in text for text in replay.readiness.warnings)
-
-
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 4.0), (10.0, 0.4)])
 def test_the_pace_is_that_of_the_receive_times(
     speed: float, seconds: float, tmp_path: Path

@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 from played import SNAPSHOT, START_MS, Replay, depth, trade
 
-import tickerplant
 from tickerplant.replaying.scan import SCANNED_LINES, scan
-from tickerplant.verifying.walk import Walk
 
-BESIDE = Path(__file__).parents[2].parent
 LISTED = (
     b'{"serverTime":1,"symbols":[%b,{"symbol":"NEVERUSDT"},{"symbol":"BTCUSDT_X"}]}'
     % b'{"symbol":"BTCUSDT","pair":"BTCUSDT","contractType":"PERPETUAL","status":"TRADING",'
@@ -71,20 +68,6 @@ def test_the_book_of_a_capture_begins_and_its_contract_is_the_listed_one(
     assert market.book.top(5) == ([(9_900, 2_000), (9_800, 1_000)], [(10_100, 3_000)])
 
 
-def test_the_other_readers_have_its_books_too(tmp_path: Path) -> None:
-    path = capture(tmp_path / "c")
-    (snapshot,) = tickerplant.open_recording(path).snapshots()
-    assert (snapshot.symbol, snapshot.last_update_id) == ("BTCUSDT", 15)
-    (received,) = path.glob("*.ws.*")
-    found = Walk([str(received)]).go()
-    (book,) = [each.book for each in found.streams if each.book]
-    assert book.from_start
-    assert found.is_complete
-    assert found.remarks == [
-        "BINANCE_FUTURES.ws.1.0 is read with BINANCE_FUTURES.0, BINANCE_FUTURES.http.0.0"
-    ]
-
-
 def test_requested_symbols_without_messages_in_a_capture_are_reported(tmp_path: Path) -> None:
     path = capture(tmp_path / "c")
     (received,) = path.glob("*.ws.*")
@@ -116,23 +99,3 @@ def test_the_warning_for_a_long_file_says_how_much_was_scanned(tmp_path: Path) -
     replay.run()
     [warning] = [each for each in replay.readiness.warnings if "no message" in each]
     assert "no message was recorded among the first 20,000 of a file: " in warning
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize(
-    ("folder", "symbols"),
-    [("ws-usdm-2021-07-22-cryptofeed", 4), ("ws-coinm-2021-07-22-cryptofeed", 10)],
-)
-def test_every_book_of_a_real_capture_begins(folder: str, symbols: int) -> None:
-    path = next(BESIDE.glob(f"*/data/{folder}"), None)
-    if path is None:
-        pytest.skip("the captures are not beside the repository")
-    found = scan([str(path)])
-    assert len(found.instruments) == symbols
-    assert found.unrecorded == []
-    assert all(instrument.onboard_date_ms for instrument in found.instruments), "as listed"
-    (received,) = path.glob("*.ws.1.0.gz")
-    books = [each.book for each in Walk([str(received)]).go().streams if each.book]
-    assert [book.from_start for book in books] == [True] * symbols
-    snapshots = list(tickerplant.open_recording(path).snapshots())
-    assert len({snapshot.symbol for snapshot in snapshots}) == symbols

@@ -28,10 +28,9 @@ from tickerplant.recording.manifest_entries import (
     SegmentSealed,
     SnapshotRecorded,
 )
-from tickerplant.recording.opening import recorded_files
 from tickerplant.recording.segments import segment_name
 from tickerplant.recording.timestamps import TimeSpec
-from tickerplant.replaying.plan import Plan, span_of, warm_up_start_ns
+from tickerplant.replaying.plan import Plan, warm_up_start_ns
 from tickerplant.replaying.scan import scan
 from tickerplant.server.query_service import QueryService
 from tickerplant.venue import VENUES
@@ -316,32 +315,6 @@ def test_a_warm_up_skips_what_is_long_before_the_position(
     played.run()
     expected = b"".join(text_frame(trade(second)) for second in range(3_500, SECONDS + 1))
     assert played.listeners["usdm"].data == expected
-
-
-def test_the_end_of_a_folder_is_known_without_reading_it(hour: Path) -> None:
-    found = scan([str(hour)])
-    span = span_of(Plan(), recorded_files([file.path for file in found.files]))
-    assert (span.first_ns, span.end_ns) == (at_ns(1), at_ns(SECONDS) + 2)
-    assert span.is_end_known
-
-
-def test_of_a_damaged_recording_everything_readable_is_played_and_the_rest_reported(
-    tmp_path: Path,
-) -> None:
-    lines = [(at_ns(s), framed("btcusdt@trade", trade(s))) for s in range(1, 51)]
-    folder = written(tmp_path / "r", lines, counts={"btcusdt@trade": 50})
-    [segment] = folder.glob("*.zst")
-    text = bytearray(segment.read_bytes())
-    damaged_at = len(packed_lines(lines[:10]))
-    text[damaged_at + 100] ^= 1
-    segment.write_bytes(bytes(text))
-    played = Replay([folder], {"usdm": ["btcusdt@trade"]})
-    played.run()
-    kept = [*range(1, 11), *range(21, 51)]
-    assert played.listeners["usdm"].data == b"".join(text_frame(trade(s)) for s in kept)
-    [warning] = [each for each in played.readiness.warnings if "damaged" in each]
-    assert warning.startswith(f"{segment}, byte {damaged_at}: a block is damaged")
-    assert played.readiness.skipped()["not a recording line"] == 10
 
 
 def test_subscriptions_to_unavailable_streams_are_counted(hour: Path) -> None:

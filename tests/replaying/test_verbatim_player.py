@@ -90,17 +90,6 @@ def test_a_stream_without_subscribers_is_not_sent(tmp_path: Path) -> None:
     assert subscriber.received == raws[2:]
 
 
-def test_a_muted_plant_sends_nothing(tmp_path: Path) -> None:
-    raws = [trade(n) for n in range(4)]
-    replay = Replay(tmp_path, raws)
-    subscriber = replay.subscriber(STREAM)
-    replay.plant.mute()
-    replay.play(0, 2)
-    replay.plant.unmute()
-    replay.play(2)
-    assert subscriber.received == raws[2:]
-
-
 def test_market_time_goes_on_with_the_last_message_that_has_one(tmp_path: Path) -> None:
     replay = Replay(tmp_path, [trade(1), trade(7), b'{"result":null,"id":1}'])
     replay.play()

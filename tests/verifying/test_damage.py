@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import gzip
 import re
 from pathlib import Path
 
 import msgspec
 import pytest
-import zstandard
 from blocks import write_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,12 +63,6 @@ def seal(path: str, name: str, **changes: object) -> None:
     write_manifest(Path(path), entries)
 
 
-def test_what_was_sealed_is_as_it_was(path: str) -> None:
-    found = walked(path)
-    assert found.is_complete
-    assert (found.segments, found.damage, found.skipped_lines) == (3, 0, 0)
-
-
 @pytest.mark.heavy
 @settings(max_examples=12, deadline=None)
 @given(st.data())
@@ -104,26 +96,6 @@ def test_a_damaged_block_says_where_it_is_what_is_lost_and_when(path: str) -> No
     assert found.skipped_lines == 50
     gaps = [gap for each in found.streams for gap in each.first_gaps]
     assert {gap.place.path for gap in gaps} == {str(segment)}, "the first message after it"
-
-
-def test_a_truncated_end_is_reported(path: str) -> None:
-    segment = segment_paths(path)[2]
-    segment.write_bytes(segment.read_bytes()[:-3])
-    found = walked(path)
-    size = segment.stat().st_size
-    assert not found.is_complete
-    assert reasons(found)[0].startswith("the last block is cut off")
-    assert reasons(found)[1] == f"{size} bytes, and the manifest says {size + 3}"
-
-
-def test_a_missing_segment_is_reported_with_what_it_held(path: str, market: list[Line]) -> None:
-    segment = segment_paths(path)[1]
-    segment.unlink()
-    found = walked(path)
-    [damage] = found.first_damage
-    assert (damage.path, damage.reason) == (str(segment), "the segment is missing")
-    assert found.skipped_lines == damage.lost == len(market) - 2 * (len(market) // 3)
-    assert sum(each.gaps for each in found.streams) > 0
 
 
 def test_a_missing_manifest_is_reported_and_everything_is_read(
@@ -226,22 +198,6 @@ def test_what_a_recorder_writes_just_now_is_no_damage(market: list[Line], tmp_pa
     ]
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
-def test_a_truncated_file_of_lines_is_reported(
-    compress: type[bytes], market: list[Line], tmp_path: Path
-) -> None:
-    path = tmp_path / "lines"
-    line_file(path, market)
-    compressed = compress(path.read_bytes())
-    path.write_bytes(compressed)
-    assert walked(str(path)).is_complete
-    path.write_bytes(compressed[: len(compressed) * 2 // 3])
-    found = walked(str(path))
-    assert not found.is_complete
-    assert found.damage == 1
-    assert found.messages > 0
-
-
 def test_messages_that_cannot_be_read_are_counted_by_themselves(
     market: list[Line], tmp_path: Path
 ) -> None:
@@ -313,25 +269,6 @@ def test_whatever_is_in_it_every_line_is_counted(
     assert [*lines_of(findings, 10), findings.summary]
 
 
-def test_a_segment_without_a_manifest_entry_is_missing(market: list[Line], tmp_path: Path) -> None:
-    path = folder(tmp_path / "r", [market[:100], market[100:200], market[200:300], market[300:]])
-    first, *between, last = segment_paths(path)
-    for segment in between:
-        segment.unlink()
-    entries = read_manifest(path).entries
-    names = {segment.name for segment in between}
-    kept = [
-        each for each in entries if not (isinstance(each, SegmentSealed) and each.name in names)
-    ]
-    write_manifest(Path(path), kept)
-    found = walked(path)
-    assert not found.is_complete
-    assert reasons(found) == [
-        "segment 000002 to 000003 is missing and is not listed in the manifest"
-    ]
-    assert [first.exists(), last.exists()] == [True, True]
-
-
 @pytest.mark.parametrize("time_ns", [10**21, 10**400, -1])
 def test_a_time_that_is_none_is_a_flaw_of_the_manifest(
     path: str, market: list[Line], time_ns: int
@@ -346,11 +283,3 @@ def test_a_time_that_is_none_is_a_flaw_of_the_manifest(
     assert "\n".join(lines_of(findings, 10)), "all of it can be printed"
     [reason] = reasons(findings.recordings[0])
     assert "is not a line of a manifest (Expected `int`" in reason
-
-
-def test_a_message_that_is_nested_without_end_is_unreadable(
-    market: list[Line], tmp_path: Path
-) -> None:
-    deep = b'{"stream":"btcusdt@trade","data":%b}' % (b"[" * 100_000 + b"]" * 100_000)
-    found = walked(folder(tmp_path / "r", [[*market, (market[-1][0] + 1, deep)]]))
-    assert not found.is_complete

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from blocks import write_manifest
-from programs import PATIENCE_S, open_terminal, wait_open
+from programs import PATIENCE_S, wait_open
 from recordings import folder, line_file, tape
 
 from tickerplant.cli import main
@@ -46,35 +45,6 @@ def without_trade(lines: list[Line], number: int) -> list[Line]:
     return [line for n, line in enumerate(lines) if n != trades[number]]
 
 
-def test_a_complete_recording_is_a_table_and_a_last_line(
-    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = folder(tmp_path / "r", [market])
-    status, out, err = run(path, capsys=capsys)
-    assert (status, err) == (0, "")
-    assert out[0] == f"{path}: USDⓈ-M, 1 segment, {len(market) - 2:,} messages"
-    assert out[1].startswith("  receive times (UTC) from 2026-03-01 00:00:00.")
-    [head] = [line.split() for line in out if "messages  gaps" in line]
-    assert head == ["stream", "from", "to", "messages", "gaps", "missing", "book"]
-    rows = {line.split()[0]: line.split() for line in out[4:13]}
-    assert rows["btcusdt@trade"][4:] == ["0", "0"]
-    assert rows["btcusdt@bookTicker"][4:] == ["-", "-"], "nothing can be proved"
-    assert rows["btcusdt@depth@100ms"][4:] == ["0", "0", "from", "start"]
-    assert out[-1] == f"complete: {len(market) - 2:,} messages of 9 streams"
-
-
-def test_a_gap_is_reported_with_its_place_and_the_status_is_1(
-    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = line_file(tmp_path / "cut", without_trade(market, 5))
-    status, out, _ = run(path, capsys=capsys)
-    assert status == 1
-    [gap] = [line for line in out if line.startswith("  ! ")]
-    assert gap.startswith("  ! btcusdt@trade: 1 missing between ")
-    assert f"{path} line " in gap
-    assert out[-1] == "NOT complete: 1 gap, 1 message missing"
-
-
 @pytest.mark.heavy
 def test_several_recordings_have_a_table_each_and_one_last_line(
     market: list[Line], other: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -88,16 +58,6 @@ def test_several_recordings_have_a_table_each_and_one_last_line(
     titles = [line.partition(":")[0] for line in out if line.startswith("/")]
     assert titles == [str(both / "coinm"), str(both / "usdm")]
     assert out[-1] == "NOT complete: 1 gap, 1 message missing"
-
-
-def test_files_that_are_named_together_are_one_recording(
-    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first = line_file(tmp_path / "1", market[:500])
-    second = line_file(tmp_path / "2", market[500:])
-    for paths in ((first, second), (second, first)):
-        status, out, _ = run(*paths, capsys=capsys)
-        assert (status, out[-1][:9]) == (0, "complete:")
 
 
 def test_json_is_one_document(
@@ -154,15 +114,6 @@ def test_where_nothing_can_be_read_the_status_is_2(
     assert [damage["path"] for damage in document["unread"]] == [str(tmp_path / "r")]
 
 
-def test_a_manifest_without_segments_cannot_be_read(
-    market: list[Line], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = folder(tmp_path / "r", [market])
-    segment_paths(path)[0].unlink()
-    status, _, err = run(path, capsys=capsys)
-    assert (status, err) == (2, f"tickerplant: {path}: no segment in it\n")
-
-
 def test_a_recorder_that_received_nothing_leaves_an_incomplete_recording(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,17 +138,6 @@ def test_a_recorder_that_received_nothing_leaves_an_incomplete_recording(
     assert status == 1
     [recording] = json.loads("\n".join(out))["recordings"]
     assert [each["stream"] for each in recording["streams"]] == list(names)
-
-
-@pytest.mark.parametrize(
-    "arguments", [(), ("x", "--gaps", "-1"), ("x", "--gaps", "many"), ("x", "--streams", ",")]
-)
-def test_wrong_usage_is_one_line_and_the_status_is_2(
-    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, out, err = run(*arguments, capsys=capsys)
-    assert (status, out) == (2, [])
-    assert len(err.splitlines()) == 1
 
 
 def test_signs_that_a_terminal_would_obey_are_not_printed(
@@ -235,25 +175,6 @@ def test_ctrl_c_ends_it_with_what_was_seen(market: list[Line], tmp_path: Path) -
     assert process.returncode == 130
     assert err == b""
     assert out.decode().splitlines()[-1].startswith("interrupted: ")
-
-
-@pytest.mark.slow("a program is run")
-def test_on_a_terminal_there_is_a_bar(market: list[Line], tmp_path: Path) -> None:
-    path = line_file(tmp_path / "lines", market * 60)  # longer than until the first bar
-    master, slave = open_terminal()
-    with started(path, stderr=slave) as process:
-        os.close(slave)
-        shown = b""
-        while True:
-            try:
-                data = os.read(master, 4_096)
-            except OSError:  # the other side is closed
-                break
-            shown += data
-        process.communicate(timeout=PATIENCE_S)
-    os.close(master)
-    assert process.returncode == 0
-    assert re.search(r"\r\x1b\[2Kverify █*·* +[\d.]+%  [\d,]+ messages", shown.decode())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
