@@ -11,7 +11,7 @@ import inspect
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -41,31 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
     try:
         status = commands.main(arguments, prog_name="tickerplant", standalone_mode=False)
-    except click.ClickException as error:
-        from tickerplant.command_line.usage_errors import usage_text
-
-        print_error(usage_text(error))
-        sys.exit(USAGE_ERROR)
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
-    except ConfigError as error:
-        from tickerplant.command_line.usage_errors import setting_text
-
-        print_error(setting_text(error))
-        sys.exit(USAGE_ERROR)
-    except TickerplantError as error:
-        print_error(str(error))
-        sys.exit(USAGE_ERROR)
-    except ModuleNotFoundError as error:
-        from tickerplant.libraries import is_optional, missing_library
-
-        if not is_optional(error):
-            raise
-        command = next(filter(commands.commands.get, arguments or sys.argv[1:]), "it")
-        print_error(str(missing_library(error, command)))
-        sys.exit(USAGE_ERROR)
     except CannotPrint as error:
         sys.exit(cannot_print(error.failure))
+    except (click.ClickException, TickerplantError, ModuleNotFoundError) as error:
+        from tickerplant.command_line.usage_errors import error_text
+
+        words = arguments or sys.argv[1:]
+        command = next((word for word in words if word in commands.commands), "it")
+        if (text := error_text(error, command)) is None:
+            raise
+        print_error(text)
+        sys.exit(USAGE_ERROR)
     sys.exit(status or 0)
 
 
@@ -75,16 +63,13 @@ class _Program(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, each section under its heading."""
         del ctx
-        found = [each for each in self.commands.values() if isinstance(each, Command)]
-        for title in (SERVE, READ, RECORDINGS, LOOK_UP, PROGRAM):
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, each in self.commands.items():
+            row = (name, each.get_short_help_str(80))
+            sections.setdefault(getattr(each, "section", PROGRAM), []).append(row)
+        for title, rows in sections.items():
             with formatter.section(title):
-                formatter.write_dl(
-                    [
-                        (str(each.name), each.get_short_help_str(80))
-                        for each in found
-                        if each.section == title
-                    ]
-                )
+                formatter.write_dl(rows)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
@@ -97,27 +82,6 @@ class _Program(click.Group):
             formatter,
         )
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is named first.
-
-        Raises:
-            UsageError: there is no such command.
-        """
-        if not (ctx.resilient_parsing or args[0] in self.commands or args[0].startswith("-")):
-            from tickerplant.command_line.usage_errors import no_such_command
-
-            raise no_such_command(args[0], ctx, list(self.commands))
-        return super().resolve_command(ctx, args)
-
-
-def _print_version(context: click.Context, param: click.Parameter, value: Any) -> None:
-    del param
-    if value and not context.resilient_parsing:
-        click.echo(f"tickerplant {__version__}")
-        context.exit()
-
 
 @click.group(
     cls=_Program,
@@ -125,12 +89,10 @@ def _print_version(context: click.Context, param: click.Parameter, value: Any) -
     invoke_without_command=True,
     subcommand_metavar="COMMAND ...",
 )
-@click.option(
+@click.version_option(
+    __version__,
     *("-V", "--version"),
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
+    message="tickerplant %(version)s",
     help="Print the version and exit.",
 )
 @click.pass_context
@@ -535,11 +497,11 @@ def completions(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from tickerplant.command_line.usage_errors import invalid_choice
+    from tickerplant.suggestions import one_of
 
     kind = get_completion_class(shell)
     if kind is None or shell not in SHELLS:
-        raise invalid_choice("SHELL", shell, list(SHELLS), click.get_current_context())
+        raise ConfigError("SHELL", shell, one_of(shell, SHELLS))
     click.echo(kind(commands, {}, "tickerplant", "_TICKERPLANT_COMPLETE").source())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tickerplant.errors import ConfigError
-from tickerplant.suggestions import one_of, suggestion
+from tickerplant.suggestions import suggestion
 
 EXPECTED = {
     "KEY=VALUE": "a parameter such as symbol=BTCUSDT",
@@ -18,61 +18,50 @@ EXPECTED = {
 """What is expected for each argument, by metavar."""
 
 
-def usage_text(error: click.ClickException) -> str:
-    """Return the message of a usage error, on one line."""
+def error_text(error: Exception, command: str) -> str | None:
+    """Return the one line about an error; None if it is none of the user's."""
+    if isinstance(error, click.ClickException):
+        return _usage_text(error)
+    if isinstance(error, ConfigError):
+        return _setting_text(error)
+    if isinstance(error, ModuleNotFoundError):
+        from tickerplant.libraries import is_optional, missing_library  # noqa: PLC0415
+
+        return str(missing_library(error, command)) if is_optional(error) else None
+    return str(error)
+
+
+def _usage_text(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
+    text = " ".join(error.format_message().split()).rstrip(".")
+    text = text[:1].lower() + text[1:]
     if isinstance(error, click.BadOptionUsage):
         return f"{error.option_name} is missing its value"
     if context is None:
-        return _in_one_line(error)
+        return text
     if isinstance(error, click.NoSuchOption):
-        text = _no_such_option(error.option_name, context)
+        options = [
+            name.removeprefix("--")
+            for param in context.command.get_params(context)
+            for name in (*param.opts, *param.secondary_opts)
+            if name.startswith("--")
+        ]
+        hint = suggestion(error.option_name.lstrip("-"), options, "--{}")
+        text = f"no such option {error.option_name!r}{hint}"
+    elif isinstance(error, click.exceptions.NoSuchCommand):
+        known = context.command.commands if isinstance(context.command, click.Group) else ()
+        text = f"no such command {error.command_name!r}{suggestion(error.command_name, known)}"
     elif isinstance(error, click.MissingParameter) and error.param is not None:
-        name = _name_of(error.param, context)
+        name = (error.param.metavar or error.param.make_metavar(context)).strip("[].").upper()
         text = f"{name} is missing: expected {EXPECTED.get(name, 'a value')}"
-    else:
-        text = _in_one_line(error)
     return f"{text} (see {context.command_path} -h)"
 
 
-def setting_text(error: ConfigError) -> str:
+def _setting_text(error: ConfigError) -> str:
     """Return the message of an invalid setting; an argument of Python is shown as its option."""
     from tickerplant.config.resolve import known_keys  # noqa: PLC0415
 
-    option = error.setting.replace("_", "-")
-    if option.replace("-", "_") not in known_keys():
+    if error.setting not in known_keys():
         return str(error)
+    option = error.setting.replace("_", "-")
     return str(error).replace(f" for {error.setting}: ", f" for --{option}: ", 1)
-
-
-def no_such_command(name: str, context: click.Context, known: list[str]) -> click.UsageError:
-    """Return the error of an unknown command."""
-    return click.UsageError(f"no such command {name!r}{suggestion(name, known)}", context)
-
-
-def invalid_choice(
-    name: str, value: str, choices: list[str], context: click.Context
-) -> click.UsageError:
-    """Return the error of an argument that is none of the choices."""
-    return click.UsageError(
-        f"invalid value {value!r} for {name}: expected {one_of(value, choices)}", context
-    )
-
-
-def _in_one_line(error: click.ClickException) -> str:
-    text = " ".join(error.format_message().split()).rstrip(".")
-    return text[:1].lower() + text[1:]
-
-
-def _no_such_option(option: str, context: click.Context) -> str:
-    known = [
-        name.removeprefix("--")
-        for param in context.command.get_params(context)
-        for name in (*param.opts, *param.secondary_opts)
-        if name.startswith("--")
-    ]
-    return f"no such option {option!r}{suggestion(option.lstrip('-'), known, '--{}')}"
-
-
-def _name_of(param: click.Parameter, context: click.Context) -> str:
-    return (param.metavar or param.make_metavar(context)).strip("[].").upper()

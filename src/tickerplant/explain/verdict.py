@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tickerplant.errors import RequestError, TickerplantError
 from tickerplant.events import AssetIndex
@@ -203,14 +204,9 @@ class _Judge(Struct, frozen=True):
 
     def _of_target(self, given: str, venue: Venue, target: StreamTarget | ApiTarget) -> Verdict:
         if isinstance(target, ApiTarget):
-            return Verdict(
-                given=given,
-                venue=venue.name,
-                kind="connection",
-                outcome="ok",
-                sends="Replies of the WebSocket API.",
-                weight=LIMITS.handshake_weight,
-            )
+            replies = "Replies of the WebSocket API."
+            asked = _request(given, venue, LIMITS.handshake_weight, replies)
+            return replace(asked, kind="connection")
         count = len(target.names)
         reason = "" if count else "no streams yet: add them with SUBSCRIBE"
         if count > LIMITS.max_streams:
