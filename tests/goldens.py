@@ -10,9 +10,11 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 GOLDENS = Path(__file__).parent / "goldens"
 REWRITE = "REWRITE_GOLDENS"
-COMMAND = "$ tickerplant"
+PROMPT = "$ "
 
 Ended = tuple[int, str, str]
 """The status of a command, and what it printed to standard output and standard error."""
@@ -30,16 +32,29 @@ def compare(name: str, text: str) -> None:
 def play(name: str, run: Callable[..., Ended]) -> None:
     """Run the command lines of a golden, and compare what each printed and how it ended.
 
-    A golden has lines such as `$ tickerplant ask depth`; under each are its output, its errors
-    after `!`, and its status.  To add a command, write its line and write the golden anew.
+    A golden has lines such as `$ tickerplant ask depth`, perhaps after variables; under each are
+    its output, its errors after `!`, and its status.  `printf` writes a file; `#` begins a comment.
+    To add a command, write its line and write the golden anew.
     """
-    lines = (GOLDENS / name).read_text(encoding="utf-8").splitlines()
     played = []
-    for line in lines:
-        if not line.startswith(COMMAND):
-            continue
-        status, out, err = run(*shlex.split(line.removeprefix(COMMAND)))
-        errors = "".join(f"! {each}\n" for each in err.splitlines())
-        played.append(f"{line}\n{out}{errors}[{status}]\n")
+    for line in (GOLDENS / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            played.append(f"{line}\n")
+        elif line.startswith(PROMPT):
+            played.append(f"{line}\n{_said(line.removeprefix(PROMPT), run)}")
     assert played, f"{name} has no command"
     compare(name, "\n".join(played))
+
+
+def _said(line: str, run: Callable[..., Ended]) -> str:
+    program, *words = shlex.split(line)
+    if program == "printf":
+        Path(words[-1]).write_text(words[0].replace("\\n", "\n"), encoding="utf-8")
+        return ""
+    with pytest.MonkeyPatch.context() as patch:
+        while "=" in program:
+            patch.setenv(*program.split("=", 1))
+            program, *words = words
+        status, out, err = run(*words)
+    errors = "".join(f"! {each}\n" for each in err.splitlines())
+    return f"{out}{errors}[{status}]\n"

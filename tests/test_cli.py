@@ -16,7 +16,6 @@ import pytest
 from programs import PATIENCE_S, hear_hangups
 
 from tickerplant.cli import main
-from tickerplant.config.setting import settings_of
 from tickerplant.config.settings import COMMANDS
 
 FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
@@ -52,12 +51,6 @@ def started(*arguments: str, encoding: str = "utf-8") -> Iterator[subprocess.Pop
             process.kill()
 
 
-def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run("--version", capsys=capsys)
-    assert status == 0
-    assert re.fullmatch(r"tickerplant \d+\.\d+\.\d+\n", out)
-
-
 def test_without_a_command_the_program_prints_its_commands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -78,14 +71,6 @@ def test_an_unknown_environment_variable_is_only_warned_about(
         "tickerplant: TICKERPLANT_PROFIL in the environment is not a setting; "
         "did you mean TICKERPLANT_PROFILE?\n"
     )
-
-
-def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    for command, settings in COMMANDS.items():
-        status, out, _ = run(command, "--help", capsys=capsys)
-        assert status == 0
-        for setting in settings_of(settings):
-            assert f"--{setting.option} " in out, command
 
 
 @pytest.mark.parametrize(
@@ -257,59 +242,6 @@ def test_json_is_utf_8_on_any_terminal() -> None:
     assert explanation["verdicts"][0]["given"] == "Ⓢ@trade"
 
 
-FILE = """
-profile = "current"
-routing = "strict"
-speed = 0
-seed = 7
-exit_at_end = true
-[limit]
-lifetime_ms = 5
-[simulate]
-profile = "2026q1"
-symbols = "BTCUSDT"
-[replay]
-routing = "lenient"
-"""
-"""Settings of every command, of which two are of all of them."""
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize(
-    ("arguments", "environment", "more", "expected"),
-    [
-        ((), {}, "", ("current", "strict")),
-        ((), {}, '[explain]\nprofile = "2026q1"\n', ("2026q1", "strict")),
-        ((), {"TICKERPLANT_PROFILE": "2026q1"}, "", ("2026q1", "strict")),
-        ((), {"TICKERPLANT_SPEED": "x"}, "", ("current", "strict")),
-        (("--profile", "current"), {"TICKERPLANT_PROFILE": "2026q1"}, "", ("current", "strict")),
-    ],
-)
-@pytest.mark.parametrize("named_by", ["option", "environment"])
-def test_an_explanation_matches_what_would_be_served_with_the_same_settings(
-    named_by: str,
-    arguments: tuple[str, ...],
-    environment: dict[str, str],
-    more: str,
-    expected: tuple[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    path = tmp_path / "settings.toml"
-    path.write_text(FILE + more, encoding="utf-8")
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    if named_by == "option":
-        arguments = (*arguments, "--config", str(path))
-    else:
-        monkeypatch.setenv("TICKERPLANT_CONFIG", str(path))
-    status, out, err = run("explain", "/ws/btcusdt@trade", "--json", *arguments, capsys=capsys)
-    assert status == 0, err
-    explanation = json.loads(out)
-    assert (explanation["profile"], explanation["routing"]) == expected
-
-
 @pytest.mark.parametrize("name", ["CONTROL_TOKEN", "RELAY_CONTROL_TOKEN", "BUS_PASSWORD"])
 def test_a_secret_of_the_environment_is_not_left_to_children(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -349,29 +281,6 @@ def test_a_token_that_can_be_guessed_is_refused_where_others_reach_the_server(
     assert status == 2
     assert "for --control-token: expected at least 16 characters" in err
     assert "sesame" not in err
-
-
-@pytest.mark.parametrize("command", [("explain", "btcusdt@trade"), ("simulate",)])
-@pytest.mark.parametrize("key", ["profile", "routing"])
-def test_an_invalid_setting_is_reported_with_its_origin(
-    key: str,
-    command: tuple[str, ...],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    path = tmp_path / "settings.toml"
-    path.write_text(f'{key} = "nope"\n', encoding="utf-8")
-    refused = "invalid value 'nope' for "
-    in_file = run(*command, "--config", str(path), capsys=capsys)
-    monkeypatch.setenv(f"TICKERPLANT_{key.upper()}", "nope")
-    in_environment = run(*command, "--config", str(path), capsys=capsys)
-    as_option = run(*command, f"--{key}", "nope", capsys=capsys)
-    assert [status for status, _, _ in (in_file, in_environment, as_option)] == [2, 2, 2]
-    origins = (f"{key} in the file", f"TICKERPLANT_{key.upper()}", f"--{key}")
-    for (_, _, err), origin in zip((in_file, in_environment, as_option), origins, strict=True):
-        assert err.startswith(f"tickerplant: {refused}{origin}: expected one of ")
-        assert err.count("\n") == 1
 
 
 @pytest.mark.slow("programs are run")

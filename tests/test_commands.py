@@ -41,3 +41,13 @@ def test_commands_print_and_end_as_written(
         return int(end.value.code or 0), printed.out, printed.err
 
     play(f"commands/{name}", run)
+
+
+def test_every_usage_error_is_one_line_with_status_2_and_quotes_no_secret() -> None:
+    text = (GOLDENS / "commands" / "usage.txt").read_text(encoding="utf-8")
+    for block in text.split("\n$ ")[1:]:
+        line, *said = [each for each in block.splitlines() if each and not each.startswith("#")]
+        assert line.startswith("printf ") or said.pop() == "[2]"
+        assert all(each.startswith("! tickerplant: ") for each in said)
+        assert len([each for each in said if "in the environment" not in each]) == bool(said)
+        assert "secret" not in " ".join(said).lower()

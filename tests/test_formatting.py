@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tickerplant.formatting import (
     clock_text,
     columns,
     duration_text,
     names_text,
+    printable_json,
     table,
     timestamp_text,
 )
@@ -75,3 +79,20 @@ def test_a_table_that_is_wider_than_the_terminal_is_in_paragraphs() -> None:
         "!x",
         "  Nothing of much.",
     ]
+
+
+@given(st.text())
+def test_json_for_a_terminal_is_printable_and_means_the_same(text: str) -> None:
+    for indent in (0, 2):
+        encoded = msgspec.json.format(msgspec.json.encode({"q": [text, 1]}), indent=indent)
+        shown = printable_json(encoded)
+        assert all(line.isprintable() for line in shown.decode().split("\n"))
+        assert msgspec.json.decode(shown) == {"q": [text, 1]}
+
+
+def test_what_is_printable_stays_and_what_is_no_text_is_replaced() -> None:
+    text = '{"s":"币安人生USDT","p":"1"}'.encode()
+    assert printable_json(text) == text
+    assert printable_json(b'"\x9b2J \xc2\x9b2J \xf3\xa0\x80\x81"') == (
+        '"\N{REPLACEMENT CHARACTER}2J \\u009b2J \\udb40\\udc01"'.encode()
+    )

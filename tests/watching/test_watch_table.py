@@ -18,7 +18,7 @@ from tickerplant.notices import (
     Stale,
     SubscriptionRejected,
 )
-from tickerplant.watching.table import RowView, Table, share_out
+from tickerplant.watching.table import DROPPED_AT_ONCE, MAX_ROWS, RowView, Table, share_out
 
 NOW_NS = 1_767_225_600_000_000_000
 SECOND_NS = 1_000_000_000
@@ -122,17 +122,14 @@ def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
         ((Dropped(streams=(TRADES,), time_ms=0, count=2),), "live"),
         ((DecodeFailed(streams=(TRADES,), time_ms=0, payload=b"x", reason="no"),), "live"),
         ((lost("another@trade"),), "live"),
+        ((ticker("another@trade"),), "live"),
     ],
 )
-def test_notices_change_the_state(notices: tuple[Notice, ...], state: str) -> None:
+def test_notices_change_the_state(notices: tuple[Message | Notice, ...], state: str) -> None:
     table = table_of(ticker(), *notices)
     assert only(table).state == state
-    assert table.view(NOW_NS, 10).notices == list(notices)
-
-
-def test_a_recovered_stream_without_messages_waits() -> None:
+    assert table.view(NOW_NS, 10).notices == [it for it in notices if isinstance(it, Notice)]
     assert only(table_of(lost(TRADES), recovered(TRADES))).state == "waiting"
-    assert only(table_of(lost(TRADES), recovered(TRADES), ticker())).state == "live"
 
 
 def test_gaps_and_missing_messages_are_counted_in_the_row_of_their_symbol() -> None:
@@ -161,13 +158,6 @@ def test_streams_of_one_symbol_come_first_then_the_latest_messages() -> None:
     assert (view.hidden, view.hidden_not_live) == (0, 0)
 
 
-def test_a_stream_of_a_pair_has_a_row_for_each_of_its_symbols() -> None:
-    name = "btcusd@markPrice"
-    symbols = ["BTCUSD_PERP", "BTCUSD_260626"]
-    view = table_of(*(ticker(name, it) for it in symbols), names=(name,)).view(NOW_NS, 10)
-    assert sorted(row.symbol for row in view.rows) == sorted(symbols)
-
-
 def test_rows_that_do_not_fit_are_hidden_and_counted() -> None:
     items = [ticker(ALL, f"S{number}USDT", NOW_NS + number) for number in range(600)]
     table = table_of(*items, ticker(), lost(ALL), names=(TRADES, ALL))
@@ -185,10 +175,6 @@ def test_only_the_latest_notices_are_kept() -> None:
     table = table_of(*(gap(TRADES, "BTCUSDT", 1) for _ in range(1_000)))
     assert len(table.view(NOW_NS, 10).notices) == table.notice_count == 20
     assert only(table).gaps == 1_000
-
-
-def test_messages_of_other_streams_are_ignored() -> None:
-    assert only(table_of(ticker("other@trade"))).state == "waiting"
 
 
 def test_a_message_without_a_symbol_has_a_row_too() -> None:
@@ -217,3 +203,20 @@ def test_an_outage_lasts_since_its_first_notice() -> None:
     assert (view.disconnected, view.outage_ms) == (1, 10_000)
     view = table_of(ticker(), first, later, recovered(TRADES)).view(12 * SECOND_NS, 10)
     assert (view.disconnected, view.outage_ms) == (0, None)
+
+
+def test_rows_stay_bounded_whatever_symbols_a_server_makes_up_and_the_oldest_go() -> None:
+    table = table_of(ticker(ALL, "FIRST"), names=(ALL,))
+    for number in range(1, MAX_ROWS):
+        table.take(ticker(ALL, f"S{number}", NOW_NS + number))
+    table.take(ticker(ALL, "FIRST", NOW_NS + MAX_ROWS))
+    assert table.view(NOW_NS, MAX_ROWS).dropped == 0
+    table.take(ticker(ALL, "NEW", NOW_NS + MAX_ROWS + 1))
+    view = table.view(NOW_NS, 10)
+    gone = DROPPED_AT_ONCE
+    assert (len(view.rows), view.hidden, view.dropped) == (10, MAX_ROWS - gone + 1 - 10, gone)
+    symbols = {row.symbol for row in table.view(NOW_NS, MAX_ROWS).rows}
+    assert symbols == {"FIRST", "NEW", *(f"S{it}" for it in range(gone + 1, MAX_ROWS))}
+    for number in range(2 * MAX_ROWS):
+        table.take(gap(ALL, f"G{number}", 1))
+    assert len(table.view(NOW_NS, 10 * MAX_ROWS).rows) <= MAX_ROWS
