@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
-from loopback import Loopback, until
+from loopback import Loopback, loopback, until
 from memory_loop import MemoryLoop
 from tuning import tuned
 
 import tickerplant
-from tickerplant import ClientSettings, Market, Message, Notice, Subscription, VenueName
+from tickerplant import ClientSettings, Listener, Market, Message, Notice, Subscription, VenueName
 from tickerplant.server.endpoint import Connection
 from tickerplant.venue import USDM, Venue
 
@@ -38,6 +38,28 @@ def client_of(house: Loopback, venue: Venue = USDM, **options: Any) -> Market:
     return tickerplant.connect(
         cast("VenueName", venue.name), base_url=url_of(house, venue), **options
     )
+
+
+@asynccontextmanager
+async def hearing(
+    *names: str, settings: ClientSettings = QUICK, **options: Any
+) -> AsyncIterator[tuple[Loopback, Market, Any]]:
+    """Yield a server, its client, and a subscription (to trades) that is delivered."""
+    async with loopback() as house, client_of(house, settings=settings) as market:
+        subscription = market.stream(*(names or (TRADES,)), **options)
+        await carried(market, *subscription.names)
+        yield house, market, subscription
+
+
+@asynccontextmanager
+async def listening(
+    callback: Callable[[Any], object], name: str = TRADES, **options: Any
+) -> AsyncIterator[tuple[Loopback, Market, Listener]]:
+    """Yield a server, its client, and a listener (to trades) that is delivered."""
+    async with loopback() as house, client_of(house) as market:
+        listener = market.on(name, callback=callback, **options)
+        await carried(market, name)
+        yield house, market, listener
 
 
 def connections(house: Loopback) -> list[Connection]:

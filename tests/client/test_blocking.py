@@ -117,8 +117,6 @@ def test_an_argument_that_is_none_is_reported_and_nothing_is_left() -> None:
     threads = set(threading.enumerate())
     with pytest.raises(ConfigError):
         blocking.connect("spot")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError):
-        blocking.connect(base_url="here")
     market = blocking.connect(base_url="ws://127.0.0.1:9")
     market.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -129,13 +127,25 @@ def test_an_argument_that_is_none_is_reported_and_nothing_is_left() -> None:
     assert not set(threading.enumerate()) - threads
 
 
-def test_it_is_used_with_with(house: House) -> None:
+def test_it_is_used_with_with_and_asked_for_everything(house: House) -> None:
     market = house.connect()
     assert market.counters.messages == 0
     with market:
         with pytest.raises(RuntimeError, match="once"):
             market.__enter__()
-        assert market.ask("/fapi/v1/time") == {"serverTime": START_MS}
+        house.trade()
+        (candle,) = market.fetch_candles("BTCUSDT", "1m", limit=1)
+        assert (candle.close_price, candle.is_closed) == ("65280.10", False)
+        (trade,) = market.fetch_trades("BTCUSDT", limit=1)
+        assert trade.price == "65280.10"
+        assert not market.fetch_aggregate_trades("BTCUSDT", from_id=1)
+        assert not market.fetch_funding_rates("BTCUSDT")
+        assert [each.symbol for each in market.fetch_instruments()] == ["BTCUSDT"]
+        with pytest.raises(ConfigError, match="limit"):
+            market.fetch_depth("BTCUSDT", limit=7)  # type: ignore[arg-type]
+        with pytest.raises(RequestError) as refused:
+            market.ask("/fapi/v1/depth", symbol="NONE")
+        assert refused.value.code == -1121
     for use in (lambda: market.stream(TRADES), lambda: market.ask("/fapi/v1/time")):
         with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
             use()
@@ -145,8 +155,10 @@ def test_it_is_used_with_with(house: House) -> None:
 
 def test_it_is_used_without_with_until_it_is_closed(house: House) -> None:
     market = house.connect()
+    assert repr(market) == f"<blocking.Market usdm {url_of(house.loopback)}, 0 streams>"
     assert market.ask("/fapi/v1/time") == {"serverTime": START_MS}
     subscription = stream(market, house)
+    assert repr(subscription) == f"<blocking.Subscription {TRADES}, 0 pending>"
     house.trade(2)
     happened(lambda: market.counters.messages == 2)
     assert next(subscription).trade_id == 1
@@ -156,9 +168,8 @@ def test_it_is_used_without_with_until_it_is_closed(house: House) -> None:
     assert next(subscription).trade_id == 2
     with pytest.raises(StopIteration):
         next(subscription)
-    with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
-        market.ask("time")
     assert market.counters.messages == 2
+    assert repr(market).endswith(", closed>")
 
 
 def _no_files() -> None:
@@ -182,21 +193,6 @@ def test_a_thread_that_can_make_no_event_loop_says_so(
     assert not set(threading.enumerate()) - threads
 
 
-def test_everything_says_what_it_is(house: House) -> None:
-    market = house.connect()
-    at = f"<blocking.Market usdm {url_of(house.loopback)}"
-    assert repr(market) == f"{at}, 0 streams>"
-    with market:
-        assert repr(market.stream(TRADES)) == f"<blocking.Subscription {TRADES}, 0 pending>"
-        listener = market.on(TRADES, callback=print)
-        assert repr(listener) == f"<blocking.Listener {TRADES}>"
-        assert repr(market) == f"{at}, 1 stream>"
-        books = market.books("BTCUSDT")
-        assert repr(books) == "<Books BTCUSDT>"
-        assert repr(books["BTCUSDT"]).startswith("<OrderBook BTCUSDT syncing")
-    assert repr(market).endswith(", closed>")
-
-
 class _OddError(Exception):
     pass
 
@@ -214,7 +210,7 @@ def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
 
     with house.connect() as market:
         listener = market.on(TRADES, callback=take)
-        assert listener.names == (TRADES,)
+        assert (listener.names, repr(listener)) == ((TRADES,), f"<blocking.Listener {TRADES}>")
         happened(lambda: market.is_delivered(TRADES))
         house.trade()
         happened(lambda: reported)
@@ -230,23 +226,19 @@ def test_a_callback_is_called_in_the_thread_of_the_client(house: House) -> None:
     ]
 
 
-def test_what_a_callback_raises_is_raised(house: House) -> None:
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_what_a_callback_raises_is_raised(house: House, is_awaited: bool) -> None:
     def fail(_: object) -> None:
         raise _OddError
 
-    with house.connect() as market:
-        listener = market.on(TRADES, callback=fail)
-        happened(lambda: market.is_delivered(TRADES))
-        house.trade()
-        with pytest.raises(_OddError):
-            listener.wait(PATIENCE_S)
     market = house.connect()
-    market.on(TRADES, callback=fail)
+    listener = market.on(TRADES, callback=fail)
     happened(lambda: market.is_delivered(TRADES))
     house.trade()
     house.received()
     with pytest.raises(_OddError):
-        market.close()
+        listener.wait(PATIENCE_S) if is_awaited else market.close()
+    market.close()
 
 
 def test_a_callback_cannot_close_the_market_and_leaves_it_whole(house: House) -> None:
@@ -280,7 +272,7 @@ def test_books_are_a_mapping_and_are_read_in_this_thread(exchange_house: House) 
         with market.books("btcusdt") as books:
             books.wait_until_live(PATIENCE_S)
             assert (len(books), list(books), "btcusdt" in books) == (1, ["BTCUSDT"], True)
-            assert books.live == {"BTCUSDT"}
+            assert (books.live, repr(books)) == ({"BTCUSDT"}, "<Books BTCUSDT>")
             book = books["BTCUSDT"]
             assert books["btcusdt"] is book
             assert dict(books.items()) == {"BTCUSDT": book}
@@ -404,23 +396,6 @@ def test_streams_are_read_from_several_threads(house: House) -> None:
         ]
         house.trade(50)
         assert [each.result() for each in reading] == [[*range(1, 51)]] * 4
-
-
-def test_everything_that_can_be_asked_is_passed_on(house: House) -> None:
-    with house.connect() as market:
-        house.trade()
-        (candle,) = market.fetch_candles("BTCUSDT", "1m", limit=1)
-        assert (candle.close_price, candle.is_closed) == ("65280.10", False)
-        (trade,) = market.fetch_trades("BTCUSDT", limit=1)
-        assert trade.price == "65280.10"
-        assert not market.fetch_aggregate_trades("BTCUSDT", from_id=1)
-        assert not market.fetch_funding_rates("BTCUSDT")
-        assert [each.symbol for each in market.fetch_instruments()] == ["BTCUSDT"]
-        with pytest.raises(ConfigError, match="limit"):
-            market.fetch_depth("BTCUSDT", limit=7)  # type: ignore[arg-type]
-        with pytest.raises(RequestError) as refused:
-            market.ask("/fapi/v1/depth", symbol="NONE")
-        assert refused.value.code == -1121
 
 
 def test_a_history_comes_first(house: House) -> None:
@@ -585,52 +560,54 @@ def test_it_works_inside_of_an_event_loop_that_runs_already(house: House) -> Non
     assert asyncio.run(cell()) == {"serverTime": START_MS}
 
 
-@pytest.mark.slow("a program ends")
-def test_a_program_that_closes_nothing_ends_without_a_word(house: House) -> None:
-    program = f"""
-from tickerplant import blocking
-unused = blocking.connect(base_url={url_of(house.loopback)!r})
-market = blocking.connect(base_url={url_of(house.loopback)!r})
+CLOSES_NOTHING = """
+unused = blocking.connect(base_url=url)
+market = blocking.connect(base_url=url)
 print(market.ask("time"))
 subscription = market.stream("btcusdt@trade")
 """
+IS_OVER_IN_TIME = """
+try:
+    with blocking.connect(base_url=url) as market:
+        print(market.ask("time"))
+        for message in market.stream("btcusdt@trade", timeout_s=0.2):
+            print(message)
+except TimeoutError as end:
+    print(type(end).__name__)
+"""
+IS_INTERRUPTED = """
+import os, signal, threading
+try:
+    with blocking.connect(base_url=url) as market:
+        print(market.ask("time"))
+        threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        for message in market.stream("btcusdt@trade"):
+            print(message)
+except KeyboardInterrupt as end:
+    print(type(end).__name__)
+"""
+
+
+@pytest.mark.slow("a program ends, or is interrupted")
+@pytest.mark.parametrize(
+    ("program", "last"),
+    [
+        (CLOSES_NOTHING, ""),
+        (IS_OVER_IN_TIME, "TimeoutError\n"),
+        (IS_INTERRUPTED, "KeyboardInterrupt\n"),
+    ],
+)
+def test_a_program_ends_without_a_word(house: House, program: str, last: str) -> None:
+    head = f"from tickerplant import blocking\nurl = {url_of(house.loopback)!r}\n"
     ended = subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        [sys.executable, "-X", "dev", "-W", "error", "-c", head + program],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
         check=False,
     )
-    assert ended.stdout == f"{{'serverTime': {START_MS}}}\n"
+    assert ended.stdout == f"{{'serverTime': {START_MS}}}\n{last}"
     # Python's own development mode tells of every step that a slow machine takes long for.
     said = [each for each in ended.stderr.splitlines() if not each.startswith("Executing <")]
     assert (said, ended.returncode) == ([], 0)
     house.left()
-
-
-@pytest.mark.slow("a program is interrupted")
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_a_program_ends_without_a_word(house: House, interrupted: bool) -> None:
-    program = f"""
-import signal, threading, os, sys
-from tickerplant import blocking
-try:
-    with blocking.connect(base_url={url_of(house.loopback)!r}) as market:
-        print(market.ask("time"))
-        if {interrupted}:
-            threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-        for message in market.stream("btcusdt@trade", timeout_s=None if {interrupted} else 0.2):
-            print(message)
-except (KeyboardInterrupt, TimeoutError) as end:
-    print(type(end).__name__)
-"""
-    ended = subprocess.run(  # noqa: S603  # a program of this test
-        [sys.executable, "-W", "error", "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    last = "KeyboardInterrupt" if interrupted else "TimeoutError"
-    assert ended.stdout == f"{{'serverTime': {START_MS}}}\n{last}\n"
-    assert (ended.stderr, ended.returncode) == ("", 0)

@@ -64,8 +64,7 @@ async def hearing(
 
 
 async def trade(house: Loopback, count: int) -> None:
-    for _ in range(count):
-        house.trade()
+    house.trade(count=count)
 
 
 async def counted(market: Market, name: str, count: int) -> None:

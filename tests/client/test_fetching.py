@@ -87,8 +87,7 @@ async def test_candles_are_fetched_in_pages_and_the_last_one_is_open(venue: Venu
 @looped
 async def test_trades_need_a_key_beyond_a_thousand() -> None:
     async with loopback() as house:
-        for _ in range(2_400):
-            house.trade()
+        house.trade(count=2_400)
         async with fetcher_of(house) as fetcher:
             last = await fetcher.trades("btcusdt", None, 1_000, None)
             assert [each.trade_id for each in last] == list(range(1_401, 2_401))

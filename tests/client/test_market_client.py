@@ -14,14 +14,16 @@ from consumers import (
     client_of,
     connections,
     cut,
+    hearing,
     kinds,
+    listening,
     quick,
     read,
     received,
     stand_still,
     ticked,
 )
-from loopback import START_MS, Loopback, loopback, looped, until
+from loopback import START_MS, loopback, looped, until
 from misbehaving import http, scripted
 
 import tickerplant
@@ -122,12 +124,9 @@ async def test_nothing_is_connected_before_something_is_wanted() -> None:
 
 def test_it_is_used_with_async_with() -> None:
     market = tickerplant.connect(base_url=CLOSED)
-    with pytest.raises(RuntimeError, match="`async with`"):
-        market.stream(TRADES)
-    with pytest.raises(RuntimeError, match="`async with`"):
-        market.on(TRADES, callback=print)
-    with pytest.raises(RuntimeError, match="`async with`"):
-        market.books("BTCUSDT")
+    for use in (market.stream, partial(market.on, callback=print), market.books):
+        with pytest.raises(RuntimeError, match="`async with`"):
+            use("btcusdt@trade")
 
 
 @pytest.mark.parametrize("name", ["time", "/fapi/v1/time"])
@@ -137,27 +136,11 @@ async def test_a_question_outside_of_async_with_leaves_nothing_open(name: str) -
         market = client_of(house)
         with pytest.raises(RuntimeError, match="`async with`"):
             await market.ask(name)
-        async with market:
+        async with await market:  # as well as without the `await`
             assert await market.ask(name) == {"serverTime": START_MS}
-        with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
-            await market.ask(name)
-        with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
-            market.stream(TRADES)
-
-
-@looped
-async def test_it_is_opened_once() -> None:
-    async with loopback() as house:
-        market = client_of(house)
-        async with market:
-            with pytest.raises(RuntimeError, match="once"):
-                await market.__aenter__()
-            subscription: Any = market.stream(TRADES)
-            await carried(market, TRADES)
-            house.trade()
-            assert (await anext(subscription)).stream == TRADES
-        with pytest.raises(RuntimeError, match="once"):
-            await market.__aenter__()
+        for use in (market.ask, market.stream, partial(market.fetch_candles, interval="1m")):
+            with pytest.raises(RuntimeError, match="the market is closed; call `connect` again"):
+                await use(name)  # type: ignore[misc]
 
 
 # stream
@@ -165,9 +148,7 @@ async def test_it_is_opened_once() -> None:
 
 @looped
 async def test_messages_are_typed_and_have_their_payload() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
-        await carried(market, TRADES)
+    async with hearing() as (house, _, subscription):
         house.trade(quantity=5)
         trade = await anext(subscription)
         assert isinstance(trade, messages.Trade)
@@ -203,9 +184,7 @@ async def test_streams_of_both_venues_are_received() -> None:
 @looped
 async def test_several_streams_come_in_the_order_in_which_they_happen() -> None:
     names = (TRADES, "btcusdt@bookTicker", "!markPrice@arr@1s")
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(*names)
-        await carried(market, *names)
+    async with hearing(*names) as (house, _, subscription):
         house.trade()
         house.plant.publish(BookTicker("BTCUSDT", 1, 6_528_000, 1, 6_528_010, 2, START_MS))
         house.trade()
@@ -228,10 +207,13 @@ async def test_an_unknown_kind_of_stream_is_subscribed_to_all_the_same() -> None
         assert [each.names for each in market_names] == [("btcusdt@news",), ("nonsense",)]
 
 
-@pytest.mark.parametrize("names", [(), ("",), (TRADES, ""), (7,), ([TRADES],), ("x" * 257,)])
+NO_NAMES = [(), ("",), (TRADES, ""), (7,), ("x" * 257,), ("\ud800@trade",), ("\ud800" * 300,)]
+
+
+@pytest.mark.parametrize("names", NO_NAMES)
 @looped
 async def test_names_that_are_none_are_reported(names: tuple[Any, ...]) -> None:
-    async with loopback() as house, client_of(house) as market:
+    async with tickerplant.connect(base_url=CLOSED) as market:
         with pytest.raises(ConfigError, match="stream"):
             market.stream(*names)
         with pytest.raises(ConfigError, match="stream"):
@@ -240,11 +222,8 @@ async def test_names_that_are_none_are_reported(names: tuple[Any, ...]) -> None:
 
 @looped
 async def test_a_name_given_twice_is_received_once() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, TRADES)
-        await carried(market, TRADES)
-        house.trade()
-        house.trade()
+    async with hearing(TRADES, TRADES) as (house, _, subscription):
+        house.trade(count=2)
         assert [each.trade_id for each in await read(subscription, 2)] == [1, 2]
         assert subscription.names == (TRADES,)
         subscription.close()
@@ -269,30 +248,34 @@ async def test_two_subscriptions_of_a_stream_both_get_everything_over_one_connec
 
 
 @looped
-async def test_what_waits_may_be_read_after_close() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
-        await carried(market, TRADES)
-        house.trade()
-        house.trade()
-        await until(lambda: subscription.pending == 2)
+async def test_what_waits_is_read_in_batches_also_after_close() -> None:
+    async with hearing() as (house, _, subscription):
+        house.trade(count=5)
+        await until(lambda: subscription.pending == 5)
+        taken = await subscription.read_batch(3)
+        assert [each.trade_id for each in taken] == [1, 2, 3]
         subscription.close()
         subscription.close()
         await received(house)
         house.trade()
-        assert [each.trade_id async for each in subscription] == [1, 2]
+        assert [each.trade_id async for each in subscription] == [4, 5]
+        assert await subscription.read_batch(3) == []
 
 
+@pytest.mark.parametrize("what", ["subscription", "market"])
 @looped
-async def test_a_reader_that_waits_is_woken_by_close() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
+async def test_a_reader_that_waits_is_woken_by_close(what: str) -> None:
+    async with hearing() as (house, market, subscription):
         reading = asyncio.create_task(_all_of(subscription))
-        await carried(market, TRADES)
         house.trade()
         await until(lambda: subscription.counters.delivered == 1)
-        subscription.close()
+        if what == "market":
+            await market.close()
+        else:
+            subscription.close()
         assert [each.trade_id for each in await reading] == [1]
+        with pytest.raises(StopAsyncIteration):
+            await anext(subscription)
 
 
 @looped
@@ -332,20 +315,6 @@ async def test_a_subscription_that_was_never_read_is_unsubscribed_when_it_is_col
 
 
 @looped
-async def test_iteration_ends_when_the_market_is_closed() -> None:
-    async with loopback() as house:
-        async with client_of(house) as market:
-            subscription: Any = market.stream(TRADES)
-            reading = asyncio.create_task(_all_of(subscription))
-            await carried(market, TRADES)
-            house.trade()
-            await until(lambda: subscription.counters.delivered == 1)
-        assert [each.trade_id for each in await reading] == [1]
-        with pytest.raises(StopAsyncIteration):
-            await anext(subscription)
-
-
-@looped
 async def test_the_loop_may_leave_the_market_while_messages_stream() -> None:
     async with loopback() as house:
         async with client_of(house) as market:
@@ -375,9 +344,12 @@ async def test_an_error_in_the_loop_ends_the_market() -> None:
 
 
 @looped
-async def test_a_market_is_awaited_and_closed() -> None:
+async def test_a_market_is_awaited_once_and_closed() -> None:
     async with loopback() as house:
         market = await client_of(house)
+        await market.__aenter__()  # as `async with await connect()` does
+        with pytest.raises(RuntimeError, match="opened once"):
+            await market.__aenter__()
         assert (market.is_open, market.venue) == (True, "usdm")
         subscription: Any = market.stream(TRADES)
         await carried(market, TRADES)
@@ -393,28 +365,6 @@ async def test_a_market_is_awaited_and_closed() -> None:
 
 
 @looped
-async def test_a_market_that_was_awaited_may_be_used_with_async_with() -> None:
-    async with loopback() as house:
-        async with await client_of(house) as market:
-            assert await market.ask("time") == {"serverTime": START_MS}
-        assert not market.is_open
-
-
-@looped
-async def test_closing_a_market_raises_what_a_callback_raised() -> None:
-    async with loopback() as house:
-        market = await client_of(house)
-        market.on(TRADES, callback=_fail)
-        await carried(market, TRADES)
-        house.trade()
-        await received(house)
-        with pytest.raises(_OddError):
-            await market.close()
-        await market.close()
-        await until(lambda: not connections(house))
-
-
-@looped
 async def test_a_market_that_was_closed_before_it_was_opened_stays_closed() -> None:
     market = tickerplant.connect(base_url=CLOSED)
     await market.close()
@@ -426,9 +376,7 @@ async def test_a_market_that_was_closed_before_it_was_opened_stays_closed() -> N
 
 @looped
 async def test_what_on_notice_raises_leaves_the_iteration_and_loses_nothing() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription = market.stream(TRADES, on_notice=_fail)
-        await carried(market, TRADES)
+    async with hearing(on_notice=_fail) as (house, market, subscription):
         await cut(house, market)
         await until(lambda: subscription.pending == 2)
         await carried(market, TRADES)
@@ -510,9 +458,7 @@ async def test_two_readers_of_one_subscription_are_reported() -> None:
 
 @looped
 async def test_a_reader_that_is_cancelled_loses_nothing() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
-        await carried(market, TRADES)
+    async with hearing() as (house, _, subscription):
         found: list[int] = []
 
         async def trade() -> None:
@@ -536,9 +482,7 @@ async def test_a_reader_that_is_cancelled_loses_nothing() -> None:
 
 @looped
 async def test_a_message_that_woke_a_cancelled_reader_is_for_the_next() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
-        await carried(market, TRADES)
+    async with hearing() as (house, market, subscription):
         reading = asyncio.create_task(_first_of(subscription))
         market.on(TRADES, callback=lambda _: reading.cancel())  # right after it was woken
         house.trade()
@@ -547,32 +491,14 @@ async def test_a_message_that_woke_a_cancelled_reader_is_for_the_next() -> None:
         assert [each.trade_id for each in await read(subscription, 1)] == [1]
 
 
-@looped
-async def test_take_returns_what_waits() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
-        await carried(market, TRADES)
-        for _ in range(5):
-            house.trade()
-        await until(lambda: subscription.pending == 5)
-        taken: list[Any] = await subscription.read_batch(3)
-        assert [each.trade_id for each in taken] == [1, 2, 3]
-        assert len(await subscription.read_batch(3)) == 2
-        subscription.close()
-        assert await subscription.read_batch(3) == []
-
-
 # on
 
 
 @looped
 async def test_a_callback_gets_every_message() -> None:
     found: list[Any] = []
-    async with loopback() as house, client_of(house) as market:
-        listener = market.on(TRADES, callback=found.append)
-        await carried(market, TRADES)
-        for _ in range(3):
-            house.trade()
+    async with listening(found.append) as (house, _, listener):
+        house.trade(count=3)
         await until(lambda: len(found) == 3)
         listener.close()
         listener.close()
@@ -613,37 +539,40 @@ async def test_what_a_callback_raises_ends_it_and_is_raised_where_it_is_awaited(
         await listener
 
 
-async def _listen_badly(house: Loopback, callbacks: int, error: Exception | None = None) -> None:
-    async with client_of(house) as market:
-        for _ in range(callbacks):
-            market.on(TRADES, callback=_fail)
-        await received(house, TRADES)
+@pytest.mark.parametrize(
+    ("callbacks", "error", "raised"),
+    [(1, None, _OddError), (1, KeyError(), KeyError), (2, None, ExceptionGroup)],
+)
+@looped
+async def test_what_callbacks_raise_is_raised_at_the_end_of_the_market(
+    callbacks: int, error: Exception | None, raised: type[Exception]
+) -> None:
+    async def listen() -> None:
+        async with client_of(house) as market:
+            for _ in range(callbacks):
+                market.on(TRADES, callback=_fail)
+            await received(house, TRADES)
+            house.trade()
+            await received(house)
+            if error is not None:
+                raise error
+
+    async with loopback() as house:
+        with pytest.raises(raised) as caught:
+            await listen()
+        if isinstance(caught.value, ExceptionGroup):
+            assert [type(each) for each in caught.value.exceptions] == [_OddError, _OddError]
+
+
+@looped
+async def test_closing_a_market_raises_what_a_callback_raised() -> None:
+    async with listening(_fail) as (house, market, _):
         house.trade()
         await received(house)
-        if error is not None:
-            raise error
-
-
-@looped
-async def test_what_a_callback_raises_is_raised_at_the_end_of_the_market() -> None:
-    async with loopback() as house:
         with pytest.raises(_OddError):
-            await _listen_badly(house, 1)
-
-
-@looped
-async def test_what_a_callback_raises_does_not_hide_another_error() -> None:
-    async with loopback() as house:
-        with pytest.raises(KeyError):
-            await _listen_badly(house, 1, KeyError())
-
-
-@looped
-async def test_two_callbacks_that_fail_are_both_raised() -> None:
-    async with loopback() as house:
-        with pytest.raises(ExceptionGroup) as raised:
-            await _listen_badly(house, 2)
-        assert [type(each) for each in raised.value.exceptions] == [_OddError, _OddError]
+            await market.close()
+        await market.close()
+        await until(lambda: not connections(house))
 
 
 @looped
@@ -659,9 +588,7 @@ async def test_who_awaits_a_listener_receives_of_the_end_of_the_market() -> None
 @looped
 async def test_a_listener_survives_the_cancellation_of_who_awaits_it() -> None:
     found: list[Any] = []
-    async with loopback() as house, client_of(house) as market:
-        listener = market.on(TRADES, callback=found.append)
-        await carried(market, TRADES)
+    async with listening(found.append) as (house, _, listener):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(_wait_for(listener), 0.001)
         house.trade()
@@ -694,9 +621,7 @@ async def test_a_callback_is_not_called_with_the_rest_of_an_array_once_it_failed
         called.append(message)
         raise _OddError
 
-    async with loopback() as house, client_of(house) as market:
-        listener = market.on(ARRAY, callback=fail)
-        await carried(market, ARRAY)
+    async with listening(fail, ARRAY) as (house, _, listener):
         house.server.endpoints[0].hub.channels[ARRAY].broadcast(
             b'[{"e":"24hrMiniTicker","E":1,"s":"A","c":"1","o":"1","h":"1","l":"1","v":"1","q":"1"},'
             b'{"e":"24hrMiniTicker","E":1,"s":"B","c":"1","o":"1","h":"1","l":"1","v":"1","q":"1"}]'
@@ -721,10 +646,15 @@ async def test_listeners_that_are_done_are_forgotten() -> None:
 async def test_questions_are_answered_as_python_objects() -> None:
     async with loopback() as house, client_of(house) as market:
         house.trade()
-        assert await market.ask("time") == {"serverTime": START_MS}
-        assert (await market.ask("ticker.price", symbol="BTCUSDT"))["price"] == "65280.10"
-        assert await market.ask("/fapi/v1/time") == {"serverTime": START_MS}
-        assert len(await market.ask("/fapi/v1/trades", symbol="BTCUSDT", limit=5)) == 1
+        for name in ("time", "/fapi/v1/time"):
+            assert await market.ask(name, path="x", method="y") == {"serverTime": START_MS}
+        price = await market.ask("ticker.price?symbol=NONE", symbol="BTCUSDT")
+        assert (price["symbol"], price["price"]) == ("BTCUSDT", "65280.10")
+        for path in ("trades?symbol=BTCUSDT&limit=5", "/fapi/v1/trades?symbol=NONE"):
+            assert len(await market.ask(path, symbol="BTCUSDT")) == 1
+        assert len(await market.ask("/fapi/v1/trades?symbol=BTCUSDT")) == 1
+        with pytest.raises(RequestError):
+            await market.ask("/fapi/v1/trades?symbol=NONE")
 
 
 @looped
@@ -742,8 +672,6 @@ async def test_rest_is_typed_too() -> None:
             await market.fetch_depth("BTCUSDT", limit=5)
         with pytest.raises(ConfigError, match="timeout_s"):
             await market.fetch_instruments(timeout_s=0)
-    with pytest.raises(RuntimeError, match="closed"):
-        await market.fetch_candles("BTCUSDT", "1m")
 
 
 @looped
@@ -767,14 +695,20 @@ async def test_an_error_of_the_exchange_is_raised() -> None:
         assert await inverse.ask("/dapi/v1/ping") == {}
 
 
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1:9", "127.0.0.1:9"),
+        ("a..b:9001", "a..b is not a valid host name"),
+        (f"{'a' * 70}:9001", f"{'a' * 70} is not a valid host name"),
+    ],
+)
 @looped
-async def test_a_server_that_cannot_be_reached_is_reported() -> None:
-    async with tickerplant.connect(base_url=CLOSED, settings=quick()) as market:
-        answers = await asyncio.gather(
-            market.ask("time"), market.ask("/fapi/v1/time"), return_exceptions=True
-        )
-        assert [type(each) for each in answers] == [UpstreamError, UpstreamError]
-        assert all(CLOSED[5:] in str(each) for each in answers)
+async def test_a_server_that_cannot_be_reached_is_reported(host: str, why: str) -> None:
+    async with tickerplant.connect(base_url=f"ws://{host}", settings=quick()) as market:
+        for asking in (market.ask("/fapi/v1/time"), market.ask("time")):
+            with pytest.raises(UpstreamError, match=why):
+                await asking
 
 
 @pytest.mark.parametrize("answer", [b'{"x":"\xff"}', b'{"x":1e400}'])
@@ -792,36 +726,31 @@ async def test_an_answer_that_is_no_python_object_is_reported(answer: bytes) -> 
 
 
 @looped
-async def test_counters_report_what_happened() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
-        await carried(market, TRADES)
-        for _ in range(3):
-            house.trade()
-        await read(subscription, 2)
-        await until(lambda: subscription.pending == 1)
-        counted = subscription.counters
-        assert (counted.delivered, counted.dropped, counted.pauses) == (2, 0, 0)
-        assert (market.counters.messages, market.counters.opened) == (3, 1)
-        await cut(house, market)
-        await until(lambda: market.counters.lost == 1)
-        await carried(market, TRADES)
-        assert (market.counters.opened, market.counters.refused) == (2, 0)
-        subscription.close()
-        assert market.counters.messages == 3, "what a stream counted is kept when it is closed"
-
-
-@looped
-async def test_counters_are_there_before_and_after() -> None:
+async def test_counters_report_what_happened_before_and_after() -> None:
     async with loopback() as house:
         market = client_of(house)
         assert market.counters.messages == 0
         async with market:
             subscription: Any = market.stream(TRADES)
+            reading = asyncio.create_task(_first_of(subscription))
             await carried(market, TRADES)
-            house.trade()
-            await read(subscription, 1)
-        assert (market.counters.messages, market.counters.lost) == (1, 0)
+            house.trade(count=3)
+            await reading
+            await until(lambda: subscription.pending == 2)
+            house.trade(count=2)
+            await until(lambda: subscription.pending == 4)
+            await read(subscription, 4)
+            counted = subscription.counters
+            assert (counted.delivered, counted.dropped, counted.pauses) == (5, 0, 0)
+            assert counted.peak == 4, "the most that waited, however it is read"
+            assert (market.counters.messages, market.counters.opened) == (5, 1)
+            await cut(house, market)
+            await until(lambda: market.counters.lost == 1)
+            await carried(market, TRADES)
+            assert (market.counters.opened, market.counters.refused) == (2, 0)
+            subscription.close()
+            assert market.counters.messages == 5, "what a stream counted is kept when it is closed"
+        assert (market.counters.messages, market.counters.lost) == (5, 1)
 
 
 @looped
@@ -900,8 +829,7 @@ async def test_a_callback_that_stops_the_program_is_warned_of_once(
 
         market.on(TRADES, callback=stop)
         await carried(market, TRADES)
-        house.trade()
-        house.trade()
+        house.trade(count=2)
         await until(lambda: len(called) == 2)
         await until(lambda: caplog.records)
         await ticked(market)
@@ -911,11 +839,8 @@ async def test_a_callback_that_stops_the_program_is_warned_of_once(
 
 @looped
 async def test_what_a_callback_raises_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    async with loopback() as house, client_of(house) as market:
-        listener = market.on(TRADES, callback=_fail)
-        await carried(market, TRADES)
-        house.trade()
-        house.trade()
+    async with listening(_fail) as (house, _, listener):
+        house.trade(count=2)
         await until(lambda: caplog.records)
         await asyncio.sleep(0.02)
         (record,) = caplog.records
@@ -973,39 +898,6 @@ async def test_a_list_of_names_is_reported_how_names_are_given() -> None:
             market.books(["BTCUSDT"])  # type: ignore[arg-type]
 
 
-@looped
-async def test_a_question_may_have_a_query_string_and_any_parameter() -> None:
-    async with loopback() as house, client_of(house) as market:
-        house.trade()
-        price = await market.ask("ticker.price?symbol=NONE", symbol="BTCUSDT")
-        assert price["symbol"] == "BTCUSDT"
-        for path in ("trades?symbol=BTCUSDT&limit=5", "/fapi/v1/trades?symbol=BTCUSDT"):
-            assert len(await market.ask(path)) == 1
-        assert len(await market.ask("/fapi/v1/trades?symbol=NONE", symbol="BTCUSDT")) == 1
-        with pytest.raises(RequestError):
-            await market.ask("/fapi/v1/trades?symbol=NONE")
-        assert await market.ask("/fapi/v1/time", path="x", method="y") == {"serverTime": START_MS}
-        assert await market.ask("time", path="x", method="y") == {"serverTime": START_MS}
-
-
-@looped
-async def test_the_most_that_waited_is_counted_however_it_is_read() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
-        reading = asyncio.create_task(_first_of(subscription))
-        await carried(market, TRADES)
-        for _ in range(3):
-            house.trade()
-        await reading
-        await until(lambda: subscription.pending == 2)
-        for _ in range(2):
-            house.trade()
-        await until(lambda: subscription.pending == 4)
-        await read(subscription, 4)
-        assert subscription.counters.peak == 4
-        assert subscription.counters.delivered == 5
-
-
 async def _all_of(subscription: Subscription[Message | Notice]) -> list[Any]:
     return [item async for item in subscription]
 
@@ -1031,20 +923,3 @@ async def test_what_cannot_be_asked_is_reported(asked: Any) -> None:
     async with tickerplant.connect(base_url=CLOSED) as market:
         with pytest.raises(ConfigError, match=r"method_or_path.*: expected a method such as"):
             await market.ask(asked)
-
-
-@pytest.mark.parametrize("host", ["a..b", "a" * 70])
-@looped
-async def test_what_is_no_name_of_a_host_is_reported(host: str) -> None:
-    async with tickerplant.connect(base_url=f"ws://{host}:9001") as market:
-        for asking in (market.ask("/fapi/v1/time"), market.ask("time")):
-            with pytest.raises(UpstreamError, match=f"{host} is not a valid host name"):
-                await asking
-
-
-@looped
-async def test_a_name_that_is_no_text_is_reported() -> None:
-    async with tickerplant.connect(base_url=CLOSED) as market:
-        for name in ("\ud800@trade", "\ud800" * 300):
-            with pytest.raises(ConfigError, match="stream"):
-                market.stream(name)

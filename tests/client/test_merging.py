@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from consumers import TRADES, carried, client_of, kinds
+from consumers import TRADES, carried, client_of, hearing, kinds
 from loopback import loopback, looped, until
 from programs import PATIENCE_S
 from test_blocking import House, stream
@@ -46,9 +46,7 @@ async def test_two_markets_are_read_in_turns_until_both_have_ended() -> None:
 
 @looped
 async def test_what_is_cancelled_while_it_waits_loses_nothing() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
-        await carried(market, TRADES)
+    async with hearing() as (house, market, subscription):
         waiting = asyncio.ensure_future(anext(merge(subscription, market.stream("ethusdt@trade"))))
         await asyncio.sleep(0)
         waiting.cancel()
@@ -65,8 +63,7 @@ async def test_notices_and_errors_are_those_of_each() -> None:
         told: Any = market.stream("btcusdt@trades", on_notice=noticed.append)
         full: Any = market.stream(TRADES, when_full="raise", queue_size=1)
         await carried(market, TRADES)
-        house.trade()
-        house.trade()
+        house.trade(count=2)
         await until(lambda: market.counters.messages == 2)
         merged = merge(told, full)
         assert kinds([await anext(merged)]) == ["1"]

@@ -11,6 +11,7 @@ from consumers import (
     carried,
     client_of,
     connections,
+    hearing,
     kinds,
     quick,
     read,
@@ -34,9 +35,7 @@ async def trade(house: Loopback, count: int) -> None:
 
 @looped
 async def test_block_makes_the_server_wait_and_loses_nothing() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription = market.stream(TRADES, queue_size=SIZE)
-        await carried(market, TRADES)
+    async with hearing(queue_size=SIZE) as (house, market, subscription):
         (connection,) = connections(house)
         count = 0
         while not connection.unsent_bytes:
@@ -61,9 +60,7 @@ async def test_a_pause_longer_than_all_timeouts_costs_no_connection() -> None:
         event_stream_stale_ms=300,
         all_stale_reconnect_ms=20,
     )
-    async with loopback() as house, client_of(house, settings=settings) as market:
-        subscription = market.stream(TRADES, queue_size=SIZE)
-        await carried(market, TRADES)
+    async with hearing(queue_size=SIZE, settings=settings) as (house, market, subscription):
         await trade(house, 200)
         await until(lambda: subscription.counters.pauses)
         await asyncio.sleep(10)
@@ -76,9 +73,7 @@ async def test_a_pause_longer_than_all_timeouts_costs_no_connection() -> None:
 
 @looped
 async def test_the_connection_is_read_again_when_who_is_full_goes() -> None:
-    async with loopback() as house, client_of(house) as market:
-        slow = market.stream(TRADES, queue_size=1)
-        await carried(market, TRADES)
+    async with hearing(queue_size=1) as (house, market, slow):
         await trade(house, 3)
         await until(lambda: slow.counters.pauses)
         quick_one = market.stream(TRADES)
@@ -142,9 +137,11 @@ async def test_the_market_is_left_while_nothing_is_read() -> None:
 
 @looped
 async def test_keep_latest_delivers_the_last_of_each_stream() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, "btcusdt@bookTicker", when_full="keep_latest")
-        await carried(market, TRADES, "btcusdt@bookTicker")
+    async with hearing(TRADES, "btcusdt@bookTicker", when_full="keep_latest") as (
+        house,
+        market,
+        subscription,
+    ):
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
         assert subscription.pending == 1
@@ -157,9 +154,7 @@ async def test_keep_latest_delivers_the_last_of_each_stream() -> None:
 
 @looped
 async def test_drop_oldest_reports_how_many_went_and_keeps_the_newest() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, when_full="drop_oldest", queue_size=SIZE)
-        await carried(market, TRADES)
+    async with hearing(when_full="drop_oldest", queue_size=SIZE) as (house, market, subscription):
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
         dropped, *kept = await read(subscription, 1 + SIZE)
@@ -174,11 +169,11 @@ async def test_drop_oldest_reports_how_many_went_and_keeps_the_newest() -> None:
 @looped
 async def test_drop_oldest_tells_on_notice_what_was_dropped() -> None:
     dropped: list[Any] = []
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(
-            TRADES, when_full="drop_oldest", queue_size=1, on_notice=dropped.append
-        )
-        await carried(market, TRADES)
+    async with hearing(when_full="drop_oldest", queue_size=1, on_notice=dropped.append) as (
+        house,
+        market,
+        subscription,
+    ):
         await trade(house, 3)
         await until(lambda: market.counters.messages == 3)
         assert kinds(await read(subscription, 1)) == ["3"]
@@ -187,9 +182,7 @@ async def test_drop_oldest_tells_on_notice_what_was_dropped() -> None:
 
 @looped
 async def test_raise_raises_after_the_queued_messages() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, when_full="raise", queue_size=SIZE)
-        await carried(market, TRADES)
+    async with hearing(when_full="raise", queue_size=SIZE) as (house, market, subscription):
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
         assert kinds(await read(subscription, SIZE)) == ["1", "2", "3", "4", "5"]
@@ -204,9 +197,7 @@ async def test_raise_raises_after_the_queued_messages() -> None:
 
 @looped
 async def test_fail_raises_from_take_when_nothing_else_is_left() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, when_full="raise", queue_size=SIZE)
-        await carried(market, TRADES)
+    async with hearing(when_full="raise", queue_size=SIZE) as (house, market, subscription):
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
         assert len(await subscription.read_batch(100)) == SIZE
@@ -217,9 +208,7 @@ async def test_fail_raises_from_take_when_nothing_else_is_left() -> None:
 @pytest.mark.parametrize("when_full", ["block", "keep_latest", "drop_oldest", "raise"])
 @looped
 async def test_a_reader_that_keeps_up_gets_everything(when_full: Any) -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES, when_full=when_full, queue_size=1)
-        await carried(market, TRADES)
+    async with hearing(when_full=when_full, queue_size=1) as (house, _, subscription):
         for number in range(1, 11):
             house.trade()
             assert kinds(await read(subscription, 1)) == [str(number)]

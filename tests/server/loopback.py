@@ -135,12 +135,13 @@ class Loopback:
         self.clock = clock
         self._trade_id = 0
 
-    def trade(self, symbol: str = "BTCUSDT", quantity: int = 1) -> None:
-        """Let one trade happen."""
-        self._trade_id += 1
-        self.plant.publish(
-            Trade(symbol, self._trade_id, 6_528_010, quantity, False, self.plant.now_ms)
-        )
+    def trade(self, symbol: str = "BTCUSDT", quantity: int = 1, *, count: int = 1) -> None:
+        """Let trades happen."""
+        for _ in range(count):
+            self._trade_id += 1
+            self.plant.publish(
+                Trade(symbol, self._trade_id, 6_528_010, quantity, False, self.plant.now_ms)
+            )
 
     def connect(self, path: str, venue: Venue = USDM, **options: Any) -> websockets_connect:
         """Return an asynchronous context manager of a client connection."""

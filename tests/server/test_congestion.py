@@ -173,8 +173,7 @@ MORE_THAN_A_SERVER_HOLDS = 30_000
 async def publish(house: Loopback) -> None:
     """Publish trades as a replay does: a slice, a turn, and a wait while anybody is congested."""
     for _ in range(MORE_THAN_A_SERVER_HOLDS // 100):
-        for _ in range(100):
-            house.trade()
+        house.trade(count=100)
         await house.server.congestion.wait_clear()
 
 
@@ -215,8 +214,7 @@ async def test_a_client_that_does_not_read_is_closed_by_time_long_before_the_bou
             await shake_hands(sock, "/ws/btcusdt@trade")
             await shake_hands(reading, "/ws/btcusdt@trade")
             while not congestion.behind_count:
-                for _ in range(200):
-                    house.trade()
+                house.trade(count=200)
                 await receive(reading)
             while not counters.closed:
                 house.clock.now_ms += LIMITS.max_unread_ms
@@ -234,8 +232,7 @@ async def test_a_client_that_is_lost_while_it_is_behind_is_behind_no_longer() ->
         with house.socket(receive_bytes=4096) as sock:
             await shake_hands(sock, "/ws/btcusdt@trade")
             while not congestion.behind_count:
-                for _ in range(200):
-                    house.trade()
+                house.trade(count=200)
                 await asyncio.sleep(0)
         await until(lambda: not house.server.connections)
         assert congestion.behind_count == 0

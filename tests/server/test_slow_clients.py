@@ -145,8 +145,7 @@ async def test_a_latest_client_resumes_with_the_newest_trades_that_fit_in_order(
     ):
         hub, count = house.server.endpoints[0].hub, 0
         while not hub.backlogs[connection].dropped > 1_000:
-            for _ in range(100):
-                house.trade()
+            house.trade(count=100)
             count += 100
             hub.flush()
         messages = await read_until_quiet(sock, f'"t":{count},')

@@ -85,8 +85,7 @@ async def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answ
                 (slow, quick) = house.server.endpoints[0].connections
                 idle.transport.pause_reading()
                 while slow.is_open:
-                    for _ in range(50):
-                        house.trade()
+                    house.trade(count=50)
                     for _ in range(50):
                         await reading.recv()
                 assert quick.unsent_bytes == 0

@@ -313,8 +313,7 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
         published, unsent = 0, [0]
         while not endpoint.counters.closed:
             if len(house.plant.hubs["usdm"].audience_of) == 2:
-                for _ in range(50):
-                    house.trade()
+                house.trade(count=50)
                 published += 50
             await asyncio.sleep(0)
             unsent.append(slow.unsent_bytes)

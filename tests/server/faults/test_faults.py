@@ -174,8 +174,7 @@ async def test_one_message_with_ids_is_left_out_on_one_connection(path: str) -> 
         assert _trade_of(await client.recv())["t"] == 1
         house.clock.now_ms += LATER_MS
         await until(lambda: house.server.endpoints[0].hub.filters)
-        for _ in range(3):
-            house.trade()
+        house.trade(count=3)
         assert [_trade_of(await client.recv())["t"] for _ in range(2)] == [3, 4]
         assert [_trade_of(await witness.recv())["t"] for _ in range(4)] == [1, 2, 3, 4]
         assert done(house) == {"chain": 1}
@@ -398,8 +397,7 @@ async def test_a_share_of_the_connections_is_hit() -> None:
 async def test_a_fault_comes_after_exactly_so_many_messages(kind: str) -> None:
     async with loopback() as house, house.connect(TRADES) as client:
         rule = add(house, f"{kind} after=3 stream=btcusdt@trade")
-        for _ in range(7):
-            house.trade()
+        house.trade(count=7)
         received = [json.loads(await client.recv())["t"] for _ in range(3)]
         await until(lambda: done(house))
         if kind in {"stall", "half_open"}:
@@ -451,8 +449,7 @@ async def test_messages_are_late_in_both_directions() -> None:
 async def test_a_line_takes_so_many_bytes_a_second() -> None:
     async with loopback() as house, house.connect(TRADES) as client:
         add(house, "bandwidth=1000B")
-        for _ in range(10):
-            house.trade()
+        house.trade(count=10)
         (connection,) = connections(house)
         await until(lambda: connection.unsent_bytes)
         before = connection.unsent_bytes
