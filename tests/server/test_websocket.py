@@ -2,24 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import json
 from typing import Any
 
 import pytest
-import structlog
-from loopback import START_MS, UPGRADE, ask, loopback, looped, shake_hands, until
+from loopback import START_MS, ask, loopback, looped, shake_hands, until
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from tickerplant import logs
 from tickerplant.profile import CURRENT, P2026Q1, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.streams import CATALOGUE, resolve
 from tickerplant.streams.stream import Stream
-from tickerplant.units import DAY_MS
 from tickerplant.venue import COINM, USDM
 
 
@@ -38,74 +34,6 @@ async def closed(client: ClientConnection) -> tuple[int, str]:
     """Return the close frame that ends `client`, after whatever comes before it."""
     _, code, reason = await ending(client)
     return code, reason
-
-
-@pytest.mark.parametrize(
-    ("path", "combined", "names"),
-    [
-        ("/ws/btcusdt@trade", False, ["btcusdt@trade"]),
-        ("/ws/btcusdt@trade/btcusdt@miniTicker", False, ["btcusdt@trade", "btcusdt@miniTicker"]),
-        ("/ws", False, []),
-        ("/ws/", False, []),
-        ("/stream", True, []),
-        ("/stream?streams=", True, []),
-        ("/stream?streams=btcusdt@trade/none", True, ["btcusdt@trade", "none"]),
-        ("/stream?streams=btcusdt%40trade&timeUnit=microsecond", True, ["btcusdt@trade"]),
-        ("/market/stream?streams=btcusdt@trade", True, ["btcusdt@trade"]),
-        ("/public/ws/0", False, ["0"]),
-        ("/private/stream", True, []),
-    ],
-)
-@looped
-async def test_every_form_of_url_opens(path: str, combined: bool, names: list[str]) -> None:
-    async with loopback() as house, house.connect(path) as client:
-        listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
-        assert listed == {"result": names, "id": 1}
-        shown = await ask(client, {"method": "GET_PROPERTY", "params": ["combined"], "id": "x"})
-        assert shown == {"result": combined, "id": "x"}
-
-
-@looped
-async def test_a_symbol_in_the_url_may_be_percent_encoded_utf_8() -> None:
-    async with loopback() as house, house.connect("/ws/%E5%B8%81usdt%40trade") as client:
-        listed = await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
-        assert listed["result"] == ["币usdt@trade"]
-
-
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [("/", 404), ("/wss", 404), ("/fapi/v1/ping", 404), ("/ws/" + "a" * 9000, 414)],
-)
-@looped
-async def test_a_url_that_is_no_stream_is_refused(path: str, status: int) -> None:
-    async with loopback() as house:
-        with pytest.raises(InvalidStatus) as refused:
-            async with house.connect(path):
-                pass
-        assert refused.value.response.status_code == status
-        counted = await house.metrics()
-        assert counted[f'tickerplant_handshakes_refused_total{{code="{status}",venue="usdm"}}'] == 1
-
-
-@looped
-async def test_an_upgrade_with_a_body_is_refused_with_a_word() -> None:
-    request = UPGRADE.format(path="/ws").replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\n{}")
-    async with loopback() as house:
-        sock = house.socket()
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(sock, request.encode())
-        answer = await loop.sock_recv(sock, 4096)
-        assert answer.startswith(b"HTTP/1.1 400 "), answer
-        assert answer.endswith(b"\r\n\r\nAn upgrade request must not have a body.\n"), answer
-        sock.close()
-        metrics = await house.metrics()
-    assert metrics['tickerplant_handshakes_refused_total{code="400",venue="usdm"}'] == 1
-
-
-@looped
-async def test_no_extension_is_negotiated() -> None:
-    async with loopback() as house, house.connect("/ws", compression="deflate") as client:
-        assert client.protocol.extensions == []
 
 
 @looped
@@ -207,40 +135,6 @@ async def test_a_half_open_connection_ends_by_the_pong_timeout() -> None:
             'tickerplant_connections_closed_total{reason="pong_timeout",venue="usdm"}'
         )
         assert counted[closed_by_timeout] == 1
-
-
-@pytest.mark.parametrize("path", ["/ws/btcusdt@trade", "/ws-fapi/v1"])
-@looped
-async def test_a_connection_ends_after_24_hours(path: str) -> None:
-    limits = replace(LIMITS, ping_interval_ms=10 * DAY_MS)
-    async with loopback(limits) as house, house.connect(path) as client:
-        house.clock.now_ms += DAY_MS - 1
-        await (await client.ping())
-        house.clock.now_ms += 1
-        assert await closed(client) == (1001, "Connection expired")
-
-
-@looped
-async def test_a_malformed_message_is_answered_and_ends_only_its_own_connection() -> None:
-    async with (
-        loopback() as house,
-        house.connect("/ws") as bad,
-        house.connect("/ws/btcusdt@trade") as good,
-    ):
-        await bad.send('{"method":')
-        reply = json.loads(await bad.recv())
-        assert reply["error"]["code"] == 3, reply
-        assert await closed(bad) == (1008, "Invalid request")
-        house.trade()
-        assert json.loads(await good.recv())["e"] == "trade"
-
-
-@looped
-async def test_a_binary_message_is_answered_and_ends_the_connection() -> None:
-    async with loopback() as house, house.connect("/ws") as client:
-        await client.send(b"\x00\x01")
-        assert json.loads(await client.recv())["error"]["code"] == 3
-        assert await closed(client) == (1008, "Invalid request")
 
 
 @pytest.mark.parametrize("fragments", [1, 3])
@@ -388,26 +282,6 @@ async def test_the_api_has_a_connection_id_and_answers() -> None:
         assert reply["rateLimits"][0]["count"] == LIMITS.handshake_weight + 1
 
 
-@looped
-async def test_the_api_is_not_under_the_path_of_the_other_venue() -> None:
-    async with loopback() as house:
-        with pytest.raises(InvalidStatus):
-            async with house.connect("/ws-fapi/v1", COINM):
-                pass
-
-
-@looped
-async def test_a_silent_subscription_is_acknowledged_counted_and_complained_of_once() -> None:
-    async with loopback() as house, house.connect("/ws") as client:
-        for number, name in enumerate(["nothing@trade", "nobody@trade"]):
-            subscribe = {"method": "SUBSCRIBE", "params": [name], "id": number}
-            assert await ask(client, subscribe) == {"result": None, "id": number}
-        counted = await house.metrics()
-    silent = 'tickerplant_silent_subscriptions_total{reason="unknown symbol",venue="usdm"}'
-    assert counted[silent] == 2
-    assert counted['tickerplant_complaints_total{kind="silent: unknown symbol"}'] == 2
-
-
 def name_of(stream: Stream) -> str:
     """A name of a row, with the symbol that the loopback trades."""
     parts = stream.pattern.parts.items()
@@ -454,18 +328,3 @@ async def test_stopping_says_going_away() -> None:
         await house.server.stop()
         assert await closed(client) == (1001, "Server shutdown")
         assert house.server.urls == {}
-
-
-@looped
-async def test_keys_and_signatures_of_a_request_do_not_reach_the_log() -> None:
-    written = io.StringIO()
-    logs.configure("text", "info", written)
-    try:
-        async with loopback() as house, house.connect("/ws-fapi/v1") as client:
-            request = {"id": 1, "method": "session.logon", "params": {"apiKey": "OPENSESAME"}}
-            await client.send(json.dumps(request))
-            await client.recv()
-    finally:
-        structlog.reset_defaults()
-    assert "reply -1102" in written.getvalue(), "the complaint is logged"
-    assert "OPENSESAME" not in written.getvalue()
