@@ -66,22 +66,6 @@ async def test_books_over_the_websocket_api_are_wrong_too() -> None:
         assert (await ask(client, error))["error"]["code"] == -1121
 
 
-@looped
-async def test_a_stale_book_is_that_of_the_beginning_down_to_each_limit() -> None:
-    async with exchange(BTC) as house:
-        right = await depth(house)
-        on = fault(house, "stale_snapshot")
-        house.go_on(2_000)
-        assert await depth(house) == right
-        answer = await house.get("/fapi/v1/depth?symbol=btcusdt&limit=5")
-        assert answer.json["bids"] == right["bids"][:5]
-        assert on.hits == 2
-        house.server.faults.clear()
-        now = await depth(house)
-        assert now["lastUpdateId"] > right["lastUpdateId"]
-        assert now["E"] - right["E"] == 2_000
-
-
 @pytest.mark.parametrize(
     ("rule", "age_ms"), [("stale_snapshot", 10_000), ("stale_snapshot age=3s", 3_000)]
 )

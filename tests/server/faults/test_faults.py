@@ -7,19 +7,15 @@ from typing import Any
 
 import pytest
 from loopback import Loopback, ask, ending, loopback, looped, shake_hands, until
-from msgspec.structs import replace
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
 
-from tickerplant.config.kinds import read_faults
 from tickerplant.errors import ConfigError
 from tickerplant.faults.network_rows import HANG_MS
 from tickerplant.faults.payloads import UNKNOWN_WORD
 from tickerplant.faults.rows import EXEMPT_HEADER
 from tickerplant.faults.rule import parse_rule
-from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.endpoint import Connection
-from tickerplant.server.faults.connection import GARBAGE_FRAMES
 from tickerplant.server.operations.faults import FAULTS_PATH
 from tickerplant.server.websocket import WebSocketConnection
 from tickerplant.venue import VENUES
@@ -133,33 +129,6 @@ async def test_a_stalled_connection_says_nothing_and_then_everything() -> None:
         assert json.loads(await client.recv())["e"] == "trade"
         assert json.loads(await client.recv())["result"] == ["btcusdt@trade"]
         await pong
-
-
-@looped
-async def test_a_stall_holds_no_more_than_may_wait_for_a_client() -> None:
-    bounds = replace(LIMITS, max_unsent_bytes=2_000, close_grace_ms=1)
-    async with loopback(bounds, faults="stall=1h@1s") as house, house.connect(TRADES) as client:
-        house.clock.now_ms += LATER_MS
-        await until(lambda: done(house))
-        for _ in range(20):
-            house.trade()
-            await asyncio.sleep(0)
-        with pytest.raises(ConnectionClosedError):
-            await client.recv()
-        counted = await house.metrics()
-    assert counted['tickerplant_slow_consumers_total{venue="usdm"}'] == 1
-
-
-@looped
-async def test_garbage_comes_among_the_messages() -> None:
-    async with loopback(faults="garbage=1s") as house, house.connect(TRADES) as client:
-        for frame in GARBAGE_FRAMES:
-            house.clock.now_ms += LATER_MS
-            received = await client.recv(decode=False)
-            assert frame.endswith(received)
-            house.trade()
-            assert json.loads(await client.recv())["e"] == "trade"
-        assert done(house) == {"garbage": len(GARBAGE_FRAMES)}
 
 
 @pytest.mark.parametrize("path", [TRADES, "/stream?streams=btcusdt@trade"])
@@ -307,21 +276,6 @@ async def test_an_exempt_client_meets_no_fault() -> None:
         assert (await ask(api, {"id": 1, "method": "ticker.price"}))["status"] == 200
         assert (await house.get("/fapi/v1/ping", headers=EXEMPT)).json == {}
         assert done(house) == {}
-
-
-@looped
-async def test_other_faults_can_be_switched_on_while_it_runs() -> None:
-    async with loopback(faults="refuse=1") as house:
-        with pytest.raises(InvalidStatus):
-            async with house.connect(TRADES):
-                pass
-        house.server.faults.switch(read_faults("http_503=1,fields=1"))
-        async with house.connect(TRADES) as client:
-            assert (await house.get("/fapi/v1/ping")).status == 503
-            house.server.faults.switch({})
-            assert (await house.get("/fapi/v1/ping")).status == 200
-            house.trade()
-            assert "zz" not in json.loads(await client.recv())
 
 
 @looped
@@ -531,18 +485,6 @@ async def test_answers_that_are_late_come_at_the_end_of_the_rule() -> None:
         assert (await ask(client, {"id": 2, "method": "session.status"}))["id"] == 2
         house.server.faults.remove(late)
         assert json.loads(await client.recv())["id"] == 1
-
-
-@looped
-async def test_a_window_opens_and_closes_in_time() -> None:
-    async with loopback() as house:
-        add(house, "http_503 at=+10s for=10s after=1 times=1")
-        statuses = []
-        for _ in range(4):
-            statuses += [(await house.get("/fapi/v1/ping")).status for _ in range(3)]
-            house.clock.now_ms += 10_000
-            await until(lambda: house.server.faults["f1"].state != "waiting")
-        assert statuses == [200, 200, 200, 200, 503, 200, 200, 200, 200, 200, 200, 200]
 
 
 @pytest.mark.parametrize(
