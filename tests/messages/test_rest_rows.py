@@ -109,20 +109,8 @@ def test_the_payload_is_the_row_byte_by_byte() -> None:
 
 
 def candle(close_time_ms: int) -> list[Any]:
-    return [
-        close_time_ms - 59_999,
-        "1",
-        "2",
-        "0.5",
-        "1.5",
-        "3",
-        close_time_ms,
-        "4",
-        7,
-        "1",
-        "2",
-        "0",
-    ]
+    prices = ["1", "2", "0.5", "1.5"]
+    return [close_time_ms - 59_999, *prices, "3", close_time_ms, "4", 7, "1", "2", "0"]
 
 
 @pytest.mark.parametrize(("ago_ms", "closed"), [(1, True), (0, False), (-30_000, False)])

@@ -3,23 +3,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from loopback import ask, loopback, looped
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from loopback import ask, ending, loopback, looped
+from websockets.exceptions import InvalidStatus
 
 from tickerplant.profile import CURRENT
 from tickerplant.venue import COINM
 
 LOST = (1013, "Upstream lost")
-
-
-async def ending(client: ClientConnection) -> tuple[int, str]:
-    """The close frame that comes next."""
-    with pytest.raises(ConnectionClosed):
-        await client.recv()
-    frame = client.protocol.close_rcvd
-    assert frame is not None, "the server sent no close frame"
-    return frame.code, frame.reason
 
 
 @looped
