@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from http import HTTPStatus
-from typing import TypeAlias
+from random import Random
+from typing import Any, TypeAlias, TypeVar
 
-from loopback import START_MS
+from loopback import START_MS, Loopback
 
+from tickerplant.client.api import ApiClient
+from tickerplant.client.rest import RestClient
 from tickerplant.feed.hosts import Hosts, hosts_of
+from tickerplant.feed.weight import WeightBudget
 from tickerplant.venue import USDM, Venue
 
 
@@ -92,6 +96,37 @@ async def scripted(*answers: Answer) -> AsyncIterator[Scripted]:
         await server.wait_closed()
 
 
+def hosts_in(house: Loopback, venue: Venue = USDM) -> Hosts:
+    """Return the addresses of the server of a test."""
+    return hosts_of(venue, f"http://{house.server.urls[venue.name]}")
+
+
+C = TypeVar("C", RestClient, ApiClient)
+
+
+@asynccontextmanager
+async def client_in(
+    kind: type[C],
+    hosts: Hosts,
+    moment: TimeSpec,
+    budget: WeightBudget | None = None,
+    **options: Any,
+) -> AsyncIterator[C]:
+    """Yield a client of REST or of the WebSocket API that waits on the clock of a test."""
+    client = kind(
+        hosts,
+        budget or WeightBudget(),
+        clock=moment,
+        sleep=moment.sleep,
+        rng=Random(1),
+        **options,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
 class TimeSpec:
     """A clock that moves by what is slept."""
 
@@ -106,3 +141,15 @@ class TimeSpec:
         self.slept.append(seconds)
         self.now_ms += math.ceil(seconds * 1000)
         await asyncio.sleep(0)
+
+
+class SharedMoment(TimeSpec):
+    """A clock that moves that of the server, too."""
+
+    def __init__(self, house: Loopback) -> None:
+        super().__init__()
+        self.house = house
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        self.house.clock.now_ms = self.now_ms

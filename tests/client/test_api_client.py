@@ -6,13 +6,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
+from functools import partial
 from http import HTTPStatus
-from random import Random
 from typing import Any, TypeAlias
 
 import pytest
-from loopback import START_MS, Loopback, loopback, looped, until
-from misbehaving import Answer, Fault, TimeSpec, http, scripted
+from loopback import START_MS, loopback, looped, until
+from misbehaving import Answer, Fault, TimeSpec, client_in, hosts_in, http, scripted
 from msgspec.structs import replace
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -23,34 +23,13 @@ from tickerplant.errors import RateLimitError, RequestError, UpstreamError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.venue import COINM, USDM, Venue
+from tickerplant.venue import COINM, USDM
 
 REFUSED = "tickerplant_requests_refused_total"
 Handler: TypeAlias = Callable[[ServerConnection], Awaitable[None]]
 
 
-def client_in(
-    hosts: Hosts, moment: TimeSpec, budget: WeightBudget | None = None, **options: Any
-) -> ApiClient:
-    return ApiClient(
-        hosts,
-        budget or WeightBudget(),
-        clock=moment,
-        sleep=moment.sleep,
-        rng=Random(1),
-        **options,
-    )
-
-
-@asynccontextmanager
-async def client_of(
-    hosts: Hosts, moment: TimeSpec, budget: WeightBudget | None = None, **options: Any
-) -> AsyncIterator[ApiClient]:
-    client = client_in(hosts, moment, budget, **options)
-    try:
-        yield client
-    finally:
-        await client.close()
+client_of = partial(client_in, ApiClient)
 
 
 @asynccontextmanager
@@ -64,10 +43,6 @@ async def served(handler: Handler, **options: Any) -> AsyncIterator[Hosts]:
     async with serve(patient, "127.0.0.1", 0, close_timeout=0.1, **options) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield hosts_of(USDM, f"ws://127.0.0.1:{port}")
-
-
-def hosts_in(house: Loopback, venue: Venue = USDM) -> Hosts:
-    return hosts_of(venue, f"http://{house.server.urls[venue.name]}")
 
 
 async def receive(connection: ServerConnection) -> dict[str, Any]:
@@ -185,35 +160,6 @@ async def test_parameters_are_sent_as_json() -> None:
     assert asked["params"] == params | {"price": "0.0000001", "size": "100"}
 
 
-@looped
-async def test_more_than_a_minute_has_room_for_takes_several_minutes() -> None:
-    async with loopback(replace(LIMITS, request_weight_per_minute=20)) as house:
-        moment = TimeSpec()
-        client = client_in(hosts_in(house), moment, WeightBudget(20, 0.5))
-        for number in range(15):
-            await client.ask("ping")
-            house.clock.now_ms = moment.now_ms
-            assert moment.slept == ([] if number < 5 else [60.0])
-        await client.close()
-        assert (await house.metrics())[REFUSED] == 0
-
-
-@looped
-async def test_who_is_refused_comes_back_when_the_server_wants_it() -> None:
-    async with loopback(replace(LIMITS, request_weight_per_minute=7)) as house:
-
-        class Shared(TimeSpec):
-            async def sleep(self, seconds: float) -> None:
-                await super().sleep(seconds)
-                house.clock.now_ms = self.now_ms
-
-        moment, budget = Shared(), WeightBudget()
-        async with client_of(hosts_in(house), moment, budget) as client:
-            for _ in range(3):
-                assert await client.ask("ping") == {}
-        assert (moment.slept, budget.refusals, budget.waited_ms) == ([60.0], 1, 60_000)
-
-
 @pytest.mark.parametrize(
     ("data", "slept"),
     [
@@ -237,19 +183,6 @@ async def test_it_waits_as_the_reply_says(data: object, slept: float) -> None:
     async with served(handle) as hosts, client_of(hosts, moment) as client:
         assert await client.ask("ping") == "at last"
     assert moment.slept == [slept]
-
-
-@looped
-async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
-    limits = replace(LIMITS, request_weight_per_minute=5, refusals_before_ban=1)
-    async with loopback(limits) as house:
-        moment = TimeSpec()  # the server's minute does not end: one refusal, then the ban
-        async with client_of(hosts_in(house), moment) as client:
-            for words in ("IP banned until", "an earlier request was refused"):
-                with pytest.raises(RequestError, match=words) as caught:
-                    await client.ask("ping")
-                assert (caught.value.code, caught.value.status) == (-1003, 418)
-        assert (await house.metrics())[REFUSED] == 2, "the last was not even asked"
 
 
 @looped
@@ -568,24 +501,6 @@ async def test_a_server_that_does_not_answer_is_given_up_by_all_at_once() -> Non
             f"{server.hosts().api} ping: no handshake within 0.05 s, 3 times"
         }
         assert len(server.asked) == 3
-
-
-@looped
-async def test_a_server_that_is_not_there_is_given_up() -> None:
-    async with client_of(hosts_of(USDM, "http://127.0.0.1:9"), TimeSpec()) as client:
-        with pytest.raises(UpstreamError, match="connection refused"):
-            await client.ask("ping")
-
-
-@looped
-async def test_a_closed_client_asks_nothing() -> None:
-    async with loopback() as house:
-        async with client_of(hosts_in(house), TimeSpec()) as client:
-            await client.ask("ping")
-        with pytest.raises(UpstreamError, match="the client is closed"):
-            await client.ask("ping")
-        await client.close()
-        await client_in(hosts_in(house), TimeSpec()).close()
 
 
 @looped

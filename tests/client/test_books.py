@@ -29,9 +29,9 @@ from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import open_market
 from tickerplant.truth.truth import Truth
 from tickerplant.units import HOUR_MS
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import COINM, USDM, Venue
 
-BTC = "BTCUSDT"
+BTC, PERP = "BTCUSDT", "BTCUSD_PERP"
 STEP_MS = 100
 
 
@@ -97,15 +97,17 @@ async def exchange(
 
 @asynccontextmanager
 async def kept(
-    house: Exchange, *symbols: str, **options: Any
+    house: Exchange, *symbols: str, is_awaited: bool = True, **options: Any
 ) -> AsyncIterator[tuple[Market, Books]]:
-    """Yield books that are live, of a market that goes on."""
+    """Yield books of a market that goes on, when they are live."""
+    of_client = {name: options.pop(name) for name in ("settings", "budget") if name in options}
     async with (
-        client_of(house) as market,
+        client_of(house, **of_client) as market,
         market.books(*(symbols or (BTC,)), **options) as books,
         every(0.02, house.go_on),
     ):
-        await books.wait_until_live()
+        if is_awaited:
+            await books.wait_until_live()
         yield market, books
 
 
@@ -118,28 +120,39 @@ async def until_live(books: Books) -> None:
     await until(lambda: len(books.live) == len(books))
 
 
+@pytest.mark.parametrize(
+    ("venue", "symbols", "text"),
+    [(USDM, (BTC, "ETHUSDT"), "<Books BTCUSDT, ETHUSDT>"), (COINM, (PERP,), f"<Books {PERP}>")],
+)
 @looped
-async def test_books_become_live_and_are_those_of_the_exchange() -> None:
-    async with exchange(BTC, "ETHUSDT") as house, kept(house, BTC, "ethusdt") as (_, books):
-        assert sorted(books) == [BTC, "ETHUSDT"]
+async def test_books_become_live_and_are_those_of_the_exchange(
+    venue: Venue, symbols: tuple[str, ...], text: str
+) -> None:
+    async with (
+        exchange(*symbols) as house,
+        client_of(house, venue) as market,
+        market.books(*map(str.lower, symbols)) as books,
+        every(0.02, house.go_on),
+    ):
+        await books.wait_until_live()
+        assert (tuple(books), repr(books)) == (symbols, text)
         for symbol in books:
             book = books[symbol]
+            assert books[symbol.lower()] is book is books.get(symbol.title())
             assert (book.state, book.reason) == (BookState.LIVE, "")
-            assert (await books.audit(symbol)).score == 1.0
+            audited = await books.audit(symbol.lower())
+            assert (audited.symbol, audited.score) == (symbol, 1.0)
             best_bid, best_ask = book.best_bid, book.best_ask
             assert best_bid is not None
             assert best_ask is not None
             assert float(best_bid[0]) < float(best_ask[0])
             assert book.bids(3)[0] == best_bid
-
-
-@looped
-async def test_books_have_a_repr() -> None:
-    async with exchange(BTC) as house, client_of(house) as market:
-        books = market.books(BTC, "ethusdt")
-        assert repr(books) == "<Books BTCUSDT, ETHUSDT>"
-        books.add("BNBUSDT", "SOLUSDT", "XRPUSDT")
-        assert repr(books) == "<Books BTCUSDT, ETHUSDT, BNBUSDT and 2 more>"
+        with pytest.raises(KeyError, match="NOSUCH"):
+            books["nosuch"]
+        odd: Any = 7
+        assert odd not in books
+        books.add("AUSDT", "BUSDT", "CUSDT")
+        assert repr(books).endswith(f" and {len(books) - 3} more>")
 
 
 @pytest.mark.parametrize("speed", ["100ms", "250ms", "500ms"])
@@ -150,18 +163,6 @@ async def test_books_of_each_speed_are_complete(speed: str) -> None:
         result = await books.audit(BTC)
         assert (result.score, result.skipped_reason) == (1.0, "")
         assert inside(books).limit == 100
-
-
-@looped
-async def test_books_of_the_other_venue_are_complete() -> None:
-    async with (
-        exchange("BTCUSD_PERP") as house,
-        client_of(house, COINM) as market,
-        market.books("btcusd_perp") as books,
-        every(0.02, house.go_on),
-    ):
-        await books.wait_until_live()
-        assert (await books.audit("BTCUSD_PERP")).score == 1.0
 
 
 @looped
@@ -216,12 +217,7 @@ async def test_each_of_several_iterators_gives_every_book_that_changed() -> None
 
 @looped
 async def test_only_live_books_are_given_if_wanted() -> None:
-    async with (
-        exchange(BTC) as house,
-        client_of(house) as market,
-        market.books(BTC, "NOSUCH") as books,
-        every(0.02, house.go_on),
-    ):
+    async with exchange(BTC) as house, kept(house, BTC, "NOSUCH", is_awaited=False) as (_, books):
         await until(lambda: books["NOSUCH"].reason.startswith("no snapshot"))
         changes = books.changes(live_only=True)
         found = [await anext(changes) for _ in range(3)]
@@ -340,12 +336,7 @@ async def test_a_book_that_missed_nothing_continues_without_a_snapshot() -> None
 
 @looped
 async def test_an_unknown_symbol_is_reported_and_retried_with_growing_delays() -> None:
-    async with (
-        exchange(BTC) as house,
-        client_of(house) as market,
-        market.books(BTC, "BTCUSDC") as books,
-        every(0.02, house.go_on),
-    ):
+    async with exchange(BTC) as house, kept(house, BTC, "BTCUSDC", is_awaited=False) as (_, books):
         with pytest.raises(RequestError, match="-1121 Invalid symbol") as refused:
             await books.wait_until_live()
         assert "does not list BTCUSDC; did you mean BTCUSDT?" in str(refused.value)
@@ -372,9 +363,7 @@ async def test_an_unknown_symbol_is_reported_and_retried_with_growing_delays() -
 async def test_iteration_fails_once_every_book_is_refused(live_only: bool) -> None:
     async with (
         exchange(BTC) as house,
-        client_of(house) as market,
-        market.books("NOSUCH", "NEITHER") as books,
-        every(0.02, house.go_on),
+        kept(house, "NOSUCH", "NEITHER", is_awaited=False) as (_, books),
     ):
 
         async def iterate() -> None:
@@ -398,14 +387,6 @@ async def test_a_symbol_of_the_other_venue_is_reported_at_once() -> None:
         with pytest.raises(ConfigError, match=r"symbol.*'BTCUSD_PERP'|'BTCUSD_PERP'.*symbol"):
             await books.wait_until_live()
         assert "COIN-M" in books["BTCUSD_PERP"].reason
-
-
-@pytest.mark.parametrize("timeout_s", [-1, "soon"])
-@looped
-async def test_an_invalid_timeout_is_refused(timeout_s: Any) -> None:
-    async with exchange(BTC) as house, client_of(house) as market, market.books(BTC) as books:
-        with pytest.raises(ConfigError, match="timeout_s"):
-            await books.wait_until_live(timeout_s)
 
 
 @looped
@@ -439,9 +420,7 @@ async def test_an_error_in_a_request_is_logged_and_does_not_freeze_the_book(
 ) -> None:
     async with (
         exchange(BTC) as house,
-        client_of(house, budget=BrokenBudget()) as market,
-        market.books(BTC) as books,
-        every(0.02, house.go_on),
+        kept(house, budget=BrokenBudget(), is_awaited=False) as (_, books),
     ):
         book = books[BTC]
         await until(lambda: inside(books).counters.snapshots_failed)
@@ -540,18 +519,6 @@ async def test_an_abandoned_audit_leaves_no_journal() -> None:
 
 
 @looped
-async def test_books_are_found_in_small_letters() -> None:
-    async with exchange(BTC) as house, kept(house) as (_, books):
-        assert books["btcusdt"] is books[BTC] is books.get("BtcUsdt")
-        assert "btcusdt" in books
-        odd: Any = 7
-        assert odd not in books
-        assert (await books.audit("btcusdt")).symbol == BTC
-        with pytest.raises(KeyError, match="NOSUCH"):
-            books["nosuch"]
-
-
-@looped
 async def test_books_come_and_go() -> None:
     async with exchange(BTC, "ETHUSDT") as house, kept(house) as (_, books):
         books.add("ethusdt", BTC)
@@ -623,17 +590,6 @@ class _OddError(Exception):
 
 def _fail(book: OrderBook, item: object) -> None:
     raise _OddError
-
-
-@looped
-async def test_an_exception_in_the_callback_is_raised_by_the_books() -> None:
-    async with exchange(BTC) as house, client_of(house) as market, every(0.02, house.go_on):
-        with pytest.raises(_OddError):
-            await market.books(BTC, on_update=_fail).wait_until_live()
-        books = market.books(BTC, on_update=_fail)
-        with pytest.raises(_OddError):
-            await _all_of(books)
-        await received(house)
 
 
 @looped
@@ -759,6 +715,13 @@ async def test_invalid_arguments_of_books_are_refused(
     async with exchange(BTC) as house, client_of(house) as market:
         with pytest.raises(ConfigError, match=named):
             market.books(*symbols, **options)
+        books = market.books(BTC)
+        with pytest.raises(ConfigError, match=r"symbol.*symbols one by one"):
+            books.add("ETHUSDT", symbols or ["ETHUSDT"])  # type: ignore[arg-type]
+        assert list(books) == [BTC], "nothing is added"
+        for timeout_s in (-1, "soon"):
+            with pytest.raises(ConfigError, match="timeout_s"):
+                await books.wait_until_live(timeout_s)  # type: ignore[arg-type]
 
 
 class Turnstile(WeightBudget):
@@ -828,16 +791,6 @@ async def test_the_more_books_the_fewer_levels(count: int, limit: int) -> None:
         market.books(*symbols, *symbols) as books,
     ):
         assert {inside(books, each).limit for each in books} == {limit}
-
-
-@pytest.mark.parametrize("symbol", [["ETHUSDT"], 5, "", None])
-@looped
-async def test_an_invalid_symbol_is_refused_and_nothing_added(symbol: Any) -> None:
-    async with exchange(BTC) as house, client_of(house) as market:
-        books = market.books(BTC)
-        with pytest.raises(ConfigError, match=r"symbol.*symbols one by one"):
-            books.add("ETHUSDT", symbol)
-        assert list(books) == [BTC]
 
 
 @looped

@@ -4,24 +4,19 @@ import asyncio
 import gzip
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
-from random import Random
-from typing import Any
 
-import msgspec
 import pytest
-from loopback import START_MS, Loopback, loopback, looped, until
-from misbehaving import Answer, Fault, TimeSpec, http, scripted
+from loopback import START_MS, loopback, looped, until
+from misbehaving import Answer, Fault, SharedMoment, TimeSpec, client_in, hosts_in, http, scripted
 from msgspec.structs import replace
 
 from tickerplant import __version__
 from tickerplant.client.request import plain_reason, retry_after_of
 from tickerplant.client.rest import MAX_CONCURRENT, RestClient, full_path, text_of
 from tickerplant.errors import RateLimitError, RequestError, UpstreamError
-from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.profile import PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
@@ -41,38 +36,7 @@ def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tickerplant.client.http.excess", partial(excess, most=MAX_BYTES))
 
 
-@asynccontextmanager
-async def client_of(
-    hosts: Hosts, moment: TimeSpec, budget: WeightBudget | None = None, **options: Any
-) -> AsyncIterator[RestClient]:
-    client = RestClient(
-        hosts,
-        budget or WeightBudget(),
-        clock=moment,
-        sleep=moment.sleep,
-        rng=Random(1),
-        **options,
-    )
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-def hosts_in(house: Loopback, venue: Venue = USDM) -> Hosts:
-    return hosts_of(venue, f"http://{house.server.urls[venue.name]}")
-
-
-class SharedMoment(TimeSpec):
-    """A clock that moves that of the server, too."""
-
-    def __init__(self, house: Loopback) -> None:
-        super().__init__()
-        self.house = house
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds)
-        self.house.clock.now_ms = self.now_ms
+client_of = partial(client_in, RestClient)
 
 
 @looped
@@ -135,26 +99,10 @@ async def test_an_error_of_the_exchange_is_raised_and_not_asked_again() -> None:
 
 
 @looped
-async def test_more_than_a_minute_has_room_for_takes_several_minutes() -> None:
-    limits = replace(LIMITS, request_weight_per_minute=20)
-    async with loopback(limits) as house:
-        moment = SharedMoment(house)
-        budget = WeightBudget(20, 0.5)
-        async with client_of(hosts_in(house), moment, budget) as client:
-            for _ in range(25):
-                await client.get("ping")
-        assert (budget.spent, budget.refusals) == (25, 0)
-        assert moment.now_ms == START_MS + 2 * MINUTE_MS
-        assert (await house.metrics())[REFUSED] == 0
-
-
-@looped
 async def test_waiting_for_ones_own_share_needs_no_patience() -> None:
     async with loopback() as house:
-        moment = SharedMoment(house)
-        async with client_of(
-            hosts_in(house), moment, WeightBudget(5, 0.2), patience_s=0.0
-        ) as client:
+        moment, budget = SharedMoment(house), WeightBudget(5, 0.2)
+        async with client_of(hosts_in(house), moment, budget, patience_s=0.0) as client:
             for _ in range(4):
                 await client.get("ping")
         assert moment.now_ms == START_MS + 3 * MINUTE_MS
@@ -171,34 +119,6 @@ async def test_two_venues_share_one_budget() -> None:
             for client in (usdm, coinm, usdm, coinm):
                 await client.get("ping")
         assert moment.now_ms == START_MS + MINUTE_MS
-
-
-@looped
-async def test_who_is_refused_comes_back_when_the_server_wants_it() -> None:
-    async with loopback(replace(LIMITS, request_weight_per_minute=3)) as house:
-        moment = SharedMoment(house)
-        budget = WeightBudget()
-        async with client_of(hosts_in(house), moment, budget) as client:
-            for _ in range(4):
-                await client.get("ping")
-        assert budget.refusals == 1
-        assert moment.slept == [60.0]
-
-
-@looped
-async def test_who_is_banned_does_not_wait_for_the_end_of_it() -> None:
-    limits = replace(LIMITS, request_weight_per_minute=1, refusals_before_ban=1)
-    async with loopback(limits) as house:
-        moment = TimeSpec()  # the server's minute does not end: one refusal, then the ban
-        async with client_of(hosts_in(house), moment) as client:
-            await client.get("ping")
-            with pytest.raises(RequestError, match="IP banned until") as caught:
-                await client.get("ping")
-            assert (caught.value.code, caught.value.status) == (-1003, 418)
-            with pytest.raises(RequestError, match="an earlier request was refused") as caught:
-                await client.get("ping")
-            assert (caught.value.code, caught.value.status) == (-1003, 418)
-        assert (await house.metrics())[REFUSED] == 2, "the third was not even asked"
 
 
 @pytest.mark.parametrize(
@@ -296,13 +216,6 @@ async def test_a_server_that_does_not_answer_is_given_up() -> None:
         with pytest.raises(UpstreamError, match=r"no response within 0\.05 s"):
             await client.get("time")
         assert len(server.asked) == 3
-
-
-@looped
-async def test_a_server_that_is_not_there_is_given_up() -> None:
-    async with client_of(hosts_of(USDM, "http://127.0.0.1:9"), TimeSpec()) as client:
-        with pytest.raises(UpstreamError, match=r": connection refused, 3 times$"):
-            await client.get("time")
 
 
 @looped
@@ -420,17 +333,6 @@ async def test_nonsense_about_the_used_weight_is_passed_over(used: str) -> None:
 
 
 @looped
-async def test_a_closed_client_asks_nothing() -> None:
-    async with scripted(http(200)) as server:
-        async with client_of(server.hosts(), TimeSpec()) as client:
-            await client.get("ping")
-        with pytest.raises(UpstreamError, match="the client is closed"):
-            await client.get("ping")
-        await client.close()
-        assert len(server.asked) == 1
-
-
-@looped
 async def test_closing_ends_the_questions_that_are_on_their_way_and_those_that_wait() -> None:
     async with scripted(Fault.HANG) as server:
         client = RestClient(server.hosts(), WeightBudget(10, 0.2))
@@ -516,14 +418,6 @@ def test_parameters_become_text(value: object, text: str) -> None:
 )
 def test_retry_after_has_seconds_or_a_date(value: str, wait_ms: int | None) -> None:
     assert retry_after_of(value, START_MS) == wait_ms
-
-
-@looped
-async def test_an_answer_can_be_decoded() -> None:
-    async with scripted(http(200, b'{"serverTime":1}')) as server:
-        client = RestClient(server.hosts(), WeightBudget())
-        assert msgspec.json.decode(await client.get("time")) == {"serverTime": 1}
-        await client.close()
 
 
 @pytest.mark.parametrize(
