@@ -17,6 +17,7 @@ from tickerplant.faults.board import FaultOn
 from tickerplant.faults.rule import parse_rule
 from tickerplant.feed.order_book import BookState
 from tickerplant.messages import BookResyncing, DecodeFailed, Gap, Notice
+from tickerplant.notices import BookSynced
 
 QUOTES = "btcusdt@bookTicker"
 
@@ -171,6 +172,7 @@ async def test_a_book_is_rebuilt_whatever_is_wrong_with_an_update(
         await until_live(books)
         assert [type(each) for each in seen][: len(notices)] == notices
         assert seen[len(notices) - 1].reason == token
+        assert [type(each) for each in seen].count(BookSynced) == 1
         assert (await books.audit(BTC)).score == 1.0
         assert inside(books).counters.resyncs == 1
 

@@ -193,11 +193,6 @@ async def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(
     assert "ws://" not in (text + welcome).replace("wss://", "")
 
 
-def test_a_certificate_that_cannot_be_read_is_reported_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a PEM file that can be read \(No such file"):
-        context_of(str(tmp_path / "none.pem"))
-
-
 def issued(folder: Path, name: str = "server.pem", days: int = 30) -> trustme.LeafCert:
     """Write a certificate with its key, as an ACME client would: another file takes the name."""
     leaf = trustme.CA().issue_cert(

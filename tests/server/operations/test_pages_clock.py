@@ -199,28 +199,6 @@ async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
 
 
 @looped
-async def test_a_requested_snapshot_joins_the_updates_that_follow(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    path = recording(tmp_path_factory.mktemp("clock"))
-    async with (
-        replaying(path, Plan(begin=TimeSpec(10**10, "+"), speed=0.001)) as house,
-        house.connect("/ws/btcusdt@depth@100ms") as client,
-    ):
-        await house.steer(paused=True)
-        for target in (250, 20, 120):
-            await house.steer(seek=START_MS + target * EVERY_MS)
-            _, book = await house.ask("GET", "/fapi/v1/depth?symbol=BTCUSDT&limit=1000")
-            await house.steer(step=2)
-            while (update := json.loads(await client.recv()))["u"] != 2 * target:
-                assert update["u"] == 200, "what was heard before the pause"
-            assert book["lastUpdateId"] == update["pu"], "the chain goes on from the answer"
-            assert book["bids"][0][0] == "98.00"
-            assert len(book["bids"]) == 9
-            assert house.source.state().time_ms == update["E"]
-
-
-@looped
 async def test_there_is_no_clock_to_set_but_that_of_a_replay() -> None:
     async with loopback() as house:
         answers = [await house.get(CLOCK_PATH, method=method) for method in ("GET", "POST")]
