@@ -156,9 +156,12 @@ async def test_keep_latest_delivers_the_last_of_each_stream() -> None:
 @looped
 async def test_drop_oldest_reports_how_many_went_and_keeps_the_newest(apart: bool) -> None:
     told: list[Any] = []
-    options = {"when_full": "drop_oldest", "queue_size": SIZE}
-    options |= {"on_notice": told.append} if apart else {}
-    async with hearing(**options) as (house, market, subscription):
+    options: dict[str, Any] = {"on_notice": told.append} if apart else {}
+    async with hearing(when_full="drop_oldest", queue_size=SIZE, **options) as (
+        house,
+        market,
+        subscription,
+    ):
         await trade(house, 20)
         await until(lambda: market.counters.messages == 20)
         if not apart:
