@@ -55,11 +55,7 @@ _UNFIT = (ValueError, OverflowError)
 
 
 class Converter:
-    """Makes record batches of one table.
-
-    Raises:
-        ConfigError: `numbers` is unknown.
-    """
+    """Makes record batches of one table."""
 
     def __init__(self, table: Table, numbers: Numbers = "decimal") -> None:
         if numbers not in _NUMBERS:

@@ -35,9 +35,6 @@ def coverage_of(
     """Return what recordings cover together from `start_ns` to before `end_ns`; None if nothing.
 
     Reads files of lines completely, and of segments the heads of blocks and a block or two.
-
-    Raises:
-        RecordingError: A recording cannot be read at all.
     """
     found = [each for file in recordings if (each := _coverage(file, start_ns, end_ns))]
     if not found:
@@ -102,11 +99,7 @@ def times_between(
 
 
 def first_time_ns(recordings: Iterable[RecordedFile]) -> int | None:
-    """Return the receive time of the first line; None if there is none.
-
-    Raises:
-        RecordingError: A recording cannot be read at all.
-    """
+    """Return the receive time of the first line; None if there is none."""
     firsts = (next(iter(each.batches()), None) for each in recordings)
     return min((lines[0][0] for lines in firsts if lines), default=None)
 
@@ -135,11 +128,7 @@ def _last_block_ns(recording: Segments, end_ns: int) -> int:
 
 
 def _first_times(path: Path) -> list[int]:
-    """Return the first receive time of each block of a segment; only block heads are read.
-
-    Raises:
-        RecordingError: It cannot be read.
-    """
+    """Return the first receive time of each block of a segment; only block heads are read."""
     try:
         with open_regular(path) as file:
             blocks = walk(file, END_NS)

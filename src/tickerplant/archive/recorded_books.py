@@ -43,7 +43,7 @@ class RecordedBook(BookView):
     __slots__ = ()
 
     def _follow(self, book: LocalBook) -> None:
-        self._book = book
+        self._values = book
 
 
 class RecordedBooks(Mapping[str, OrderBook]):

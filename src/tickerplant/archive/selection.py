@@ -46,11 +46,7 @@ def is_offset(value: object) -> TypeGuard[str]:
 
 
 def offset_ns(name: str, value: str) -> int:
-    """Return an offset in ns; negative if it is one from the end.
-
-    Raises:
-        ConfigError: It is not a valid offset.
-    """
+    """Return an offset in ns; negative if it is one from the end."""
     try:
         offset = parse_time_spec(value)
     except ValueError:

@@ -29,9 +29,6 @@ def read_snapshot(raw: bytes, only_symbol: Callable[[], str]) -> DepthSnapshot |
     Args:
         raw: `<address> <body>`, or the body alone, as some collectors write it.
         only_symbol: Returns the symbol if neither contains it; empty if that is unknown.
-
-    Raises:
-        ValueError: It is a response of `depth`, but invalid, or its symbol is unknown.
     """
     address, body = b"", raw
     if raw.startswith(b"http"):
@@ -56,9 +53,6 @@ def only_book(path: str, max_lines: int = MAX_LINES) -> str:
     """Return the only symbol of which the first lines contain depth updates; empty if not one.
 
     Without depth updates, it is the only symbol of which they contain any stream.
-
-    Raises:
-        RecordingError: There is no recording at `path`.
     """
     return only_book_of(first_streams(path, max_lines))
 
@@ -71,11 +65,7 @@ def only_book_of(streams: Collection[str]) -> str:
 
 
 def first_streams(path: str, max_lines: int = MAX_LINES) -> set[str]:
-    """Return the streams in the first lines of a recording.
-
-    Raises:
-        RecordingError: There is no recording at `path`.
-    """
+    """Return the streams in the first lines of a recording."""
     decoder = Decoder({}, applied=lambda _: False)
     streams: set[str] = set()
     seen: set[bytes] = set()

@@ -34,9 +34,6 @@ def find_target(venue: Venue, method_or_path: object) -> AskTarget:
 
     What contains a slash is a path.  Any other name is a method of the WebSocket API, unless only
     REST has it on this venue, such as `klines`.
-
-    Raises:
-        ConfigError: it is empty, not a string, or a complete URL.
     """
     if not isinstance(method_or_path, str) or not method_or_path or "://" in method_or_path:
         raise ConfigError("method_or_path", method_or_path, EXPECTED)

@@ -51,9 +51,6 @@ class Requests:
             for request weight.
         is_patient: Whether, without a timeout, a request waits for the end of a refusal too, as long
             as the patience of the client.
-
-    Raises:
-        ConfigError: the timeout is invalid.
     """
 
     def __init__(

@@ -41,12 +41,7 @@ _NAMES = tuple(table.name for table in TABLES)
 
 
 def export(settings: ExportSettings, paths: Sequence[str]) -> int:
-    """Export the recordings at `paths`; return the exit status.
-
-    Raises:
-        ConfigError: A setting is invalid, or the folder belongs to another export.
-        RecordingError: There is no recording at a path, or the folder cannot be created.
-    """
+    """Export the recordings at `paths`; return the exit status."""
     configure(level=settings.log_level)
     out = _folder(settings)
     for name in settings.tables:

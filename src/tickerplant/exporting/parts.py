@@ -54,11 +54,7 @@ class Unit(Struct, frozen=True):
 
 
 def units_of(paths: Sequence[str], report: Report) -> list[Unit]:
-    """Return the units of the recordings at `paths`, in order, each once.
-
-    Raises:
-        RecordingError: There is no recording at a path.
-    """
+    """Return the units of the recordings at `paths`, in order, each once."""
     found: dict[str, Unit] = {}
     for recording in recorded_files(paths, report):
         files, manifest, venue = [Path(recording.path)], manifest_of(recording), ""

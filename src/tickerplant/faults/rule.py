@@ -151,9 +151,6 @@ def parse_rule(given: object) -> Rule:
     Args:
         given: The canonical mapping, such as `{"kind": "reset", "for": "10s"}`, or the text form,
             such as `reset=30s` or `drop=0.1 stream=btcusdt@depth*`.
-
-    Raises:
-        ConfigError: A field is unknown or missing, or its value is invalid.
     """
     if isinstance(given, Mapping):
         return _rule_of({str(name): value for name, value in given.items()})

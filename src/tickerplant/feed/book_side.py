@@ -78,11 +78,7 @@ class BookSide:
         """Keys that came or went since the order was last sorted."""
 
     def load(self, levels: list[RawLevel], limit: int) -> None:
-        """Replace all levels by those of a snapshot of up to `limit` levels.
-
-        Raises:
-            ValueError: A number is invalid.
-        """
+        """Replace all levels by those of a snapshot of up to `limit` levels."""
         self.levels, self._order, self._changed = {}, [], []
         self.worst_known = self.bound = _UNBOUNDED
         self.apply(levels)
@@ -148,11 +144,7 @@ class BookSide:
         return level
 
     def levels_at(self, levels: Iterable[RawLevel]) -> dict[int, RawLevel | None]:
-        """Return the levels that applying `levels` would replace, by key.
-
-        Raises:
-            ValueError: A price is invalid.
-        """
+        """Return the levels that applying `levels` would replace, by key."""
         keys, mine = self.keys, self.levels
         return {key: mine.get(key) for key in (keys[price] for price, _ in levels)}
 
@@ -212,11 +204,7 @@ class Sides(NamedTuple):
         return bool(bids.levels and asks.levels) and bids.order[-1] + asks.order[-1] >= 0
 
     def rebuilt_from(self, snapshot: DepthSnapshot, limit: int) -> Sides:
-        """Return new sides with the levels of a snapshot that was requested with `limit`.
-
-        Raises:
-            ValueError: A number is invalid, or the snapshot is crossed.
-        """
+        """Return new sides with the levels of a snapshot that was requested with `limit`."""
         sides = Sides(BookSide(self.bids.keys), BookSide(self.asks.keys))
         sides.bids.load(snapshot.bids, limit)
         sides.asks.load(snapshot.asks, limit)

@@ -79,9 +79,6 @@ def hosts_of(
         rest_url: URL of REST.
         api_url: URL of the WebSocket API, with or without its path.
         environ: The environment; see `environment_names`.
-
-    Raises:
-        ConfigError: a URL is invalid, or has a path or a query.
     """
     given = {"stream_url": stream_url, "rest_url": rest_url, "api_url": api_url}
     environ = environ or {}

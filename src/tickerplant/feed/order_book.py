@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
 from math import inf
-from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar, overload
+from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
 
 from msgspec import Struct
 
@@ -65,6 +65,25 @@ class BookState(StrEnum):
     """Was live, but no updates are arriving.  Its levels are as of `update_id`."""
 
 
+class BookValues(Protocol):
+    """The values that an `OrderBook` shows, see there."""
+
+    @property
+    def symbol(self) -> str: ...  # noqa: D102
+    @property
+    def state(self) -> BookState: ...  # noqa: D102
+    @property
+    def reason(self) -> str: ...  # noqa: D102
+    @property
+    def event_time_ms(self) -> int: ...  # noqa: D102
+    @property
+    def transaction_time_ms(self) -> int: ...  # noqa: D102
+    @property
+    def lowest_known_bid(self) -> str | None: ...  # noqa: D102
+    @property
+    def highest_known_ask(self) -> str | None: ...  # noqa: D102
+
+
 class OrderBook(ABC):
     """The order book of one symbol, read-only.
 
@@ -72,26 +91,26 @@ class OrderBook(ABC):
     the state is; while it is not live, they are as of `update_id`.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_values")
     _name: ClassVar = "OrderBook"
     """What it is called in its `repr`."""
 
-    # What each implementation provides
+    _values: BookValues
 
     @property
-    @abstractmethod
     def symbol(self) -> str:
         """The symbol, in capitals."""
+        return self._values.symbol
 
     @property
-    @abstractmethod
     def state(self) -> BookState:
         """How far the book can be trusted: `live`, `syncing` or `stale`."""
+        return self._values.state
 
     @property
-    @abstractmethod
     def reason(self) -> str:
         """Why the book is not live, for people; empty while it is."""
+        return self._values.reason
 
     @property
     @abstractmethod
@@ -99,14 +118,14 @@ class OrderBook(ABC):
         """The id of the last update in it; 0 before the first snapshot."""
 
     @property
-    @abstractmethod
     def event_time_ms(self) -> int:
         """When the exchange sent the last update in it; 0 before the first snapshot."""
+        return self._values.event_time_ms
 
     @property
-    @abstractmethod
     def transaction_time_ms(self) -> int:
         """When the book last changed at the exchange; 0 before the first snapshot."""
+        return self._values.transaction_time_ms
 
     @property
     @abstractmethod
@@ -114,14 +133,16 @@ class OrderBook(ABC):
         """How long ago its last update was received; None before the first snapshot."""
 
     @property
-    @abstractmethod
     def lowest_known_bid(self) -> str | None:
         """The lowest price down to which bids are known; None if all of them are."""
+        return self._values.lowest_known_bid
 
     @property
-    @abstractmethod
     def highest_known_ask(self) -> str | None:
         """The highest price up to which asks are known; None if all of them are."""
+        return self._values.highest_known_ask
+
+    # What each implementation provides
 
     @abstractmethod
     def copy(self) -> BookSnapshot:
@@ -304,7 +325,8 @@ class BookSnapshot(OrderBook):
         highest_known_ask: The highest price up to which asks are known; None: all of them are.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ()
+    _values: _Values
     _name = "BookSnapshot"
 
     def __init__(  # the values of a book
@@ -337,49 +359,14 @@ class BookSnapshot(OrderBook):
         )
 
     @property
-    def symbol(self) -> str:
-        """The symbol, in capitals."""
-        return self._values.symbol
-
-    @property
-    def state(self) -> BookState:
-        """How far the book could be trusted."""
-        return self._values.state
-
-    @property
-    def reason(self) -> str:
-        """Why the book was not live, for people; empty if it was."""
-        return self._values.reason
-
-    @property
     def update_id(self) -> int:
         """The id of the last update in it."""
         return self._values.update_id
 
     @property
-    def event_time_ms(self) -> int:
-        """When the exchange sent the last update in it."""
-        return self._values.event_time_ms
-
-    @property
-    def transaction_time_ms(self) -> int:
-        """When the book had last changed at the exchange."""
-        return self._values.transaction_time_ms
-
-    @property
     def age_ms(self) -> int | None:
         """How long before the copy was made its last update was received."""
         return self._values.age_ms
-
-    @property
-    def lowest_known_bid(self) -> str | None:
-        """The lowest price down to which bids are known; None if all of them are."""
-        return self._values.lowest_known_bid
-
-    @property
-    def highest_known_ask(self) -> str | None:
-        """The highest price up to which asks are known; None if all of them are."""
-        return self._values.highest_known_ask
 
     def copy(self) -> BookSnapshot:
         """Return itself, as it does not change."""

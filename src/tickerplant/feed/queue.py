@@ -56,9 +56,6 @@ class Queue:
         size: Maximum number of queued items.  `block` does not enforce it.  One
             more may be queued just after a `Dropped` notice: the item that follows it.
         when_full: What happens when the queue is full.
-
-    Raises:
-        ConfigError: `size` or `when_full` is invalid.
     """
 
     def __init__(self, size: int, when_full: WhenFull) -> None:

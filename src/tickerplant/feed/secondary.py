@@ -36,11 +36,7 @@ class Backlog:
 
     @property
     def oldest(self) -> Entry:
-        """The first that arrived.
-
-        Raises:
-            IndexError: the backlog is empty.
-        """
+        """The first that arrived."""
         return self._entries[0]
 
     def put(self, key: Hashable, item: Any, received_ms: int) -> None:
@@ -49,11 +45,7 @@ class Backlog:
         self._counts[key] += 1
 
     def pop(self) -> Entry:
-        """Remove and return the oldest.
-
-        Raises:
-            IndexError: the backlog is empty.
-        """
+        """Remove and return the oldest."""
         entry = self._entries.popleft()
         self._discount(entry.key)
         return entry

@@ -167,11 +167,7 @@ class ClientSession:
 
     @property
     def oldest_sent_ms(self) -> int:
-        """When the oldest control message without a response was sent.
-
-        Raises:
-            StopIteration: every control message has a response.
-        """
+        """When the oldest control message without a response was sent."""
         return next(iter(self._sent.values())).sent_ms
 
     def restart_timeouts(self, now_ms: int) -> None:

@@ -134,11 +134,7 @@ _MINIMUM = {
 
 
 def check_settings(settings: object) -> None:
-    """Check that settings can be used.
-
-    Raises:
-        ConfigError: a setting is invalid, or `settings` is not a ClientSettings.
-    """
+    """Raise `ConfigError` unless settings can be used."""
     if not isinstance(settings, ClientSettings):
         raise ConfigError("settings", settings, "a ClientSettings")
     for group, kind in get_type_hints(ClientSettings).items():

@@ -20,11 +20,7 @@ def simulation_fields(
     intensity: float | None,
     quoting: float | None = None,
 ) -> dict[str, Any]:
-    """Return the settings of a simulated market; what is None or empty is left to the server.
-
-    Raises:
-        ConfigError: one of them is invalid.
-    """
+    """Return the settings of a simulated market; what is None or empty is left to the server."""
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
         raise ConfigError("seed", seed, "a whole number")
     for name, number in (("intensity", intensity), ("quoting", quoting)):
@@ -73,11 +69,7 @@ def speed_of(speed: float) -> float:
 
 
 def duration_ms_of(duration: str | None) -> int | None:
-    """Return a duration in ms.
-
-    Raises:
-        ConfigError: it is invalid.
-    """
+    """Return a duration in ms."""
     if duration is None:
         return None
     try:
@@ -87,11 +79,7 @@ def duration_ms_of(duration: str | None) -> int | None:
 
 
 def spec_of(argument: str, given: Instant | None) -> TimeSpec | None:
-    """Return a bound of a replay as the server takes it.
-
-    Raises:
-        ConfigError: it is invalid.
-    """
+    """Return a bound of a replay as the server takes it."""
     if given is None:
         return None
     if isinstance(given, datetime | int):

@@ -158,11 +158,7 @@ def rehearse() -> None:
 
 
 def prepared(request: Request) -> tuple[str, ServeSettings, Service]:
-    """Return the venue of a market, and what serves it.
-
-    Raises:
-        TickerplantError: it cannot be served.
-    """
+    """Return the venue of a market, and what serves it."""
     logs.configure("json", "warning")
     if isinstance(request, SimulateRequest):
         from tickerplant.serving.simulate import simulate_service  # noqa: PLC0415  # a replay needs none
@@ -186,11 +182,7 @@ def prepared(request: Request) -> tuple[str, ServeSettings, Service]:
 def settings_of(
     kind: Any, fields: dict[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return the settings of a server.
-
-    Raises:
-        ConfigError: a value is invalid.
-    """
+    """Return the settings of a server."""
     given = fields.pop("faults", {})
     try:
         faults = kinds.read_faults(given)

@@ -38,12 +38,7 @@ MOST_NAMED = 2_000
 
 
 def plot(settings: PlotSettings, path: str, symbol: str) -> int:
-    """Draw a symbol of the recording at `path`; return the exit status.
-
-    Raises:
-        ConfigError: A setting is invalid, or nothing was recorded of the symbol in the span.
-        RecordingError: There is no recording at the path.
-    """
+    """Draw a symbol of the recording at `path`; return the exit status."""
     configure(level=settings.log_level)
     if settings.out is None:
         raise ConfigError("--out", None, f"a file that ends with {', '.join(PICTURE_ENDINGS)}")
@@ -161,11 +156,7 @@ class _Plot:
         return found
 
     def _columns(self) -> Columns:
-        """Return the columns of the span that is drawn.
-
-        Raises:
-            ConfigError: It is empty, or outside of the recording.
-        """
+        """Return the columns of the span that is drawn."""
         files = recorded_files([self._path])
         covered = self._covered(files)
         if covered is None:

@@ -128,11 +128,7 @@ def read_tape(
     columns: Columns,
     report: Callable[[int, int], object] = lambda _messages, _time_ns: None,
 ) -> Tape:
-    """Return what a recording holds of a symbol.
-
-    Raises:
-        RecordingError: The recording cannot be read at all.
-    """
+    """Return what a recording holds of a symbol."""
     tape = Tape(symbol, columns, {}, {}, [None] * columns.count)
     reader = _TapeReader(tape)
     for message, books in recording.with_books():

@@ -136,11 +136,7 @@ class Queries(Protocol):
         ...
 
     def forwards(self, query: Query, params: Mapping[str, object]) -> bool:
-        """Return whether a request is forwarded.
-
-        Raises:
-            RequestError: the request is invalid.
-        """
+        """Return whether a request is forwarded."""
         ...
 
     def answer(self, query: Query, params: Mapping[str, object]) -> bytes:

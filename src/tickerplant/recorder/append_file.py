@@ -22,11 +22,7 @@ is held longer than this belongs to another recorder."""
 
 
 class AppendFile:
-    """A file that is open for appending.
-
-    Raises:
-        OSError: The file cannot be opened or created, or is a link, or no file.
-    """
+    """A file that is open for appending."""
 
     def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_CREAT | os.O_APPEND) -> None:
         self.path = path
@@ -54,42 +50,26 @@ class AppendFile:
         self.size_bytes += len(data)
 
     def overwrite(self, data: bytes) -> None:
-        """Overwrite the beginning of a file that was not opened for appending.
-
-        Raises:
-            OSError: `data` could not be written.
-        """
+        """Overwrite the beginning of a file that was not opened for appending."""
         try:
             os.pwrite(self.descriptor, data, 0)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def cut(self, size_bytes: int) -> None:
-        """Truncate the file to `size_bytes`.
-
-        Raises:
-            OSError: The file could not be truncated.
-        """
+        """Truncate the file to `size_bytes`."""
         os.ftruncate(self.descriptor, size_bytes)
         self.size_bytes = size_bytes
 
     def sync(self) -> None:
-        """Write the file through to the disk, so that it survives if the machine stops.
-
-        Raises:
-            OSError: The file could not be written.
-        """
+        """Write the file through to the disk, so that it survives if the machine stops."""
         try:
             os.fsync(self.descriptor)
         except OSError as error:
             raise self._located(error) from None
 
     def check(self) -> None:
-        """Check that the file is still at its path, where readers look for it.
-
-        Raises:
-            OSError: The file was moved or deleted.
-        """
+        """Raise `OSError` unless the file is still at its path, where readers look for it."""
         try:
             is_there = os.path.samestat(self.path.stat(), os.fstat(self.descriptor))
         except FileNotFoundError:
@@ -141,11 +121,7 @@ class ManifestFile(AppendFile):
         return True
 
     def add(self, entry: Entry) -> None:
-        """Add a line.
-
-        Raises:
-            OSError: The line could not be written.
-        """
+        """Add a line."""
         # Contracts are kept as they came, possibly with line breaks.
         line = encode_entry(entry).replace(b"\n", b" ") + b"\n"
         self.append(line)
@@ -155,22 +131,14 @@ class ManifestFile(AppendFile):
         self.is_synced = False
 
     def sync(self) -> None:
-        """Write all lines through to the disk, so that they survive if the machine stops.
-
-        Raises:
-            OSError: They cannot be written.
-        """
+        """Write all lines through to the disk, so that they survive if the machine stops."""
         if not self.is_synced:
             super().sync()
             self._write_tail()
             self.is_synced = True
 
     def begin(self, *, is_damaged: bool) -> None:
-        """Continue after the lines that are there; a tail that shows damage stays until the next sync.
-
-        Raises:
-            OSError: The manifest cannot be read, or its tail cannot be written.
-        """
+        """Continue after the lines that are there; a tail that shows damage stays until the next sync."""
         text = read_regular(self.path, MAX_BYTES)
         self._lines = text.count(b"\n")
         self._sum.update(text)
@@ -194,11 +162,7 @@ class ManifestFile(AppendFile):
 
 
 def sync_folder(folder: Path) -> None:
-    """Write the names of the files in `folder` through to the disk.
-
-    Raises:
-        OSError: They could not be written.
-    """
+    """Write the names of the files in `folder` through to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -20,11 +20,7 @@ from tickerplant.units import NS_PER_S
 
 
 class SegmentFile:
-    """A segment that is being written.
-
-    Raises:
-        OSError: The file cannot be created.
-    """
+    """A segment that is being written."""
 
     def __init__(self, folder: Path, number: int, start_ns: int) -> None:
         start = datetime.fromtimestamp(start_ns // NS_PER_S, UTC)
@@ -69,9 +65,6 @@ class RepairedSegment:
     """A segment that was not sealed: its incomplete end is truncated, complete blocks are counted.
 
     Damage with complete blocks after it remains: it may still be of use, and readers skip it.
-
-    Raises:
-        OSError: The segment cannot be read or written.
     """
 
     def __init__(self, path: Path, time_ns: int, last_ns: int) -> None:

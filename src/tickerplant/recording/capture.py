@@ -79,9 +79,6 @@ class Capture:
 
         A batch is empty only with `pauses`, once for each that is skipped.  A companion that cannot
         be read is reported and skipped.
-
-        Raises:
-            RecordingError: The connection file cannot be opened, or is not a recording.
         """
         self._lines = self._batch_lines = 0
         self._taken = [0] * len(self._files)
@@ -122,11 +119,7 @@ def companions_text(path: str, companions: Iterable[str]) -> str:
 
 
 def companions_of(path: str) -> list[str]:
-    """Return the companions of a file, by name; none if it is not the first of a capture.
-
-    Raises:
-        RecordingError: The file cannot be opened, or is not a recording.
-    """
+    """Return the companions of a file, by name; none if it is not the first of a capture."""
     own = _CONNECTION.fullmatch(Path(path).name)
     if own is None:
         return []

@@ -141,11 +141,7 @@ class LineFile:
         return Place(self.path, self._line_number - ahead + 1, offset_bytes)
 
     def has_colons(self) -> bool:
-        """Whether its lines have seconds and a colon, as those of cryptofeed.
-
-        Raises:
-            RecordingError: The file cannot be opened, or is not a recording.
-        """
+        """Whether its lines have seconds and a colon, as those of cryptofeed."""
         next(self.batches(), None)
         return self._parse is _parse_colon
 
@@ -161,9 +157,6 @@ class LineFile:
 
         A batch is empty only with `pauses`, once for each that is skipped.  Every call reads the
         complete file, because nothing shows where a time is.
-
-        Raises:
-            RecordingError: The file cannot be opened, or is not a recording.
         """
         self.stats = ReadStats()
         self._line_number = self._latest_ns = 0

@@ -21,9 +21,6 @@ def recorded_files(paths: Sequence[str], report: Report = lambda _: None) -> lis
     A path is the folder of a recording, a folder of such folders, a segment, a line file, or a
     folder with a capture of cryptofeed, see `capture`.  A connection file is read with its
     companions, which are not read again if they are named too.
-
-    Raises:
-        RecordingError: There is nothing at a path, or it is not a recording.
     """
     found: list[RecordedFile] = []
     for path in named_paths(paths):
@@ -35,11 +32,7 @@ def recorded_files(paths: Sequence[str], report: Report = lambda _: None) -> lis
 
 
 def named_paths(paths: Sequence[str]) -> list[str]:
-    """Return `paths` with capture folders replaced by their connection files, without companions.
-
-    Raises:
-        RecordingError: A file named like a connection file cannot be opened, or is not a recording.
-    """
+    """Return `paths` with capture folders replaced by their connection files, without companions."""
     named: list[str] = []
     for path in paths:
         is_folder = Path(path).is_dir() and not is_recording(path)

@@ -85,9 +85,6 @@ def instant_ns(name: str, value: Instant) -> int:
     Args:
         name: The name of the argument, for the error.
         value: The time; UTC if it has no time zone, and 0 for the beginning of all time.
-
-    Raises:
-        ConfigError: It is not a valid time.
     """
     if isinstance(value, int) and (value == 0 or EARLIEST_NS <= value <= LATEST_NS):
         return value

@@ -105,9 +105,6 @@ class Chosen:
         """Yield the chosen lines received at `start_ns` or later, in batches.
 
         A batch is empty only with `pauses`, once for each that is skipped.
-
-        Raises:
-            RecordingError: The recording cannot be opened, or is not a recording.
         """
         keeps = self._keeps
         for lines in self._recording.batches(start_ns, pauses=pauses):

@@ -139,11 +139,7 @@ class CoverageWalk:
         self._is_complete = False
 
     def walk(self) -> Iterator[None]:
-        """Look through all recordings, with a pause after each block of lines.
-
-        Raises:
-            RecordingError: A recording cannot be read.
-        """
+        """Look through all recordings, with a pause after each block of lines."""
         found, damage = self._found.files, list[Damage]()
         recordings = recorded_files([file.path for file in found], damage.append)
         for number, (recording, file) in enumerate(zip(recordings, found, strict=True)):

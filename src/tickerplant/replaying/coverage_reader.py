@@ -54,11 +54,7 @@ class CoverageReader:
         self._stopped = Event()
 
     async def coverage(self) -> ReplayCoverage:
-        """Return what the recordings cover, or what is known of it so far.
-
-        Raises:
-            RequestError: A recording cannot be read.
-        """
+        """Return what the recordings cover, or what is known of it so far."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.get_running_loop().run_in_executor(None, self._read)
         await asyncio.wait({self._reading}, timeout=self._answer_s)

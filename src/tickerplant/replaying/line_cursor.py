@@ -42,11 +42,7 @@ class LineCursor:
         return self._index, self._lines[self._start : self._start + max_lines]
 
     def seek(self, start_ns: int) -> None:
-        """Move before the first line whose time is `start_ns` or later.
-
-        Raises:
-            RecordingError: A recording cannot be opened, or is not a recording.
-        """
+        """Move before the first line whose time is `start_ns` or later."""
         for _ in self.seek_in_steps(start_ns):
             pass
 
@@ -54,9 +50,6 @@ class LineCursor:
         """Do what `seek` does, in steps, because much may have to be read.
 
         The position is reached when the iterator ends; until then there is no next line.
-
-        Raises:
-            RecordingError: A recording cannot be opened, or is not a recording.
         """
         runs = merge(self._recordings, start_ns, pauses=True)
         self.close()

@@ -117,9 +117,6 @@ class ByEventTime:
         """Yield the lines whose time is `start_ns` or later, in batches.
 
         A batch is empty only with `pauses`, once for each that is skipped.
-
-        Raises:
-            RecordingError: The recording cannot be opened, or is not a recording.
         """
         received_ns = yield from self._opening_ns(start_ns, pauses=pauses)
         latest_ms, clock = 0, None

@@ -132,11 +132,7 @@ class RecordingSource:
         """Ends the current sleep early."""
 
     async def run(self, readers: Readers, status: Status) -> None:
-        """Play the recordings to their end, or until cancelled.
-
-        Raises:
-            RecordingError: A file cannot be opened, or is not a recording.
-        """
+        """Play the recordings to their end, or until cancelled."""
         try:
             await self._run(readers, status)
         finally:
@@ -200,11 +196,7 @@ class RecordingSource:
         )
 
     async def coverage(self) -> ReplayCoverage:
-        """Return what the recordings cover, as far as it is known after half a second.
-
-        Raises:
-            RequestError: A recording cannot be read.
-        """
+        """Return what the recordings cover, as far as it is known after half a second."""
         return await self._coverage.coverage()
 
     def report_state(self) -> None:
