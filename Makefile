@@ -112,7 +112,7 @@ lock: ## Pin the dependencies again (needs uv)
 		--group build --group dev --extra all pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that was made
-	rm -rf $(VENV) .venv-compat .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site window/build window/node_modules $(PACKED)/node_modules $(dir $(WINDOW))
+	rm -rf $(VENV) .venv-compat .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site window/build window/node_modules $(PACKED)/node_modules $(dir $(WINDOW))
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

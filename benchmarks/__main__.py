@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -11,24 +12,17 @@ import click
 import msgspec
 
 from benchmarks import (
-    catalogue,
     client,
     crowd,
     edges,
     endurance,
     fanout,
-    idle_faults,
     kit,
-    latency,
-    message_filter,
-    pace,
-    plant_room,
     questions,
     recording,
     relay,
     replay,
     simulation,
-    truth,
     window,
 )
 from benchmarks.machine import description, processes
@@ -37,27 +31,18 @@ from benchmarks.table import Table
 BENCHMARKS: dict[str, Callable[..., list[Table]]] = {
     "fanout": fanout.run,
     "simulation": simulation.run,
-    "catalogue": catalogue.run,
     "replay": replay.run,
     "recording": recording.run,
-    "latency": latency.run,
-    "pace": pace.run,
     "client": client.run,
     "relay": relay.run,
     "crowd": crowd.run,
-    "isolation": crowd.run_isolation,
     "edges": edges.run,
-    "idle_faults": idle_faults.run,
     "kit": kit.run,
     "questions": questions.run,
-    "plant_room": plant_room.run,
-    "message_filter": message_filter.run,
-    "truth": truth.run,
     "window": window.run,
 }
-PICTURES = Path("build", "bench")
 ENDURANCE = "endurance"
-"""Takes an hour, so it runs only when it is named."""
+"""Takes minutes and can fail, so it runs only when it is named."""
 
 
 @click.command()
@@ -65,30 +50,14 @@ ENDURANCE = "endurance"
 @click.option("--quick", is_flag=True, help="Fewer and shorter repetitions: a look, no figure.")
 @click.option("--json", "json_path", metavar="FILE", help="Write the results here too.")
 @click.option(
-    "--pictures",
-    "pictures_dir",
-    metavar="DIRECTORY",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=PICTURES,
-    help="Write the tables as pictures, and a page of them, here [build/bench].",
-)
-@click.option(
-    "--capture",
-    "captures",
-    metavar="PATH",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False),
-    help="Replay this recording (gzip) and not one made here; may be repeated.",
-)
-@click.option(
     "--connections",
     type=click.IntRange(min=100),
-    help=f"Connections of `crowd` [{crowd.CONNECTIONS:,}], clients of `isolation` [{crowd.ORDINARY:,}].",
+    help=f"Connections of `crowd` [{crowd.CONNECTIONS:,}].",
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
-    help=f"How long `endurance` takes [{endurance.MINUTES:g}].",
+    type=click.IntRange(min=1),
+    help=f"Minutes of market time of `endurance` [{endurance.MINUTES}].",
 )
 @click.option(
     "--copies",
@@ -105,49 +74,33 @@ ENDURANCE = "endurance"
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0.1, max=100),
-    default=1.0,
-    help="How much faster than the clock the market of `endurance` runs, and is cut [1].",
-)
-@click.option(
-    "--logs",
-    "log_dir",
-    metavar="DIRECTORY",
-    type=click.Path(file_okay=False),
-    help="Keep here what server and client of `endurance` log.",
+    type=click.FloatRange(min=0, max=100),
+    default=0.0,
+    help="Let the market of `endurance` run: 1 is the pace of the clock, 0 steps of a minute [0].",
 )
 def main(
     names: tuple[str, ...],
     *,
     quick: bool,
     json_path: str | None,
-    pictures_dir: Path,
-    captures: tuple[str, ...],
     connections: int | None,
-    minutes: float | None,
+    minutes: int | None,
     copies: int,
     speed: float,
     faults: tuple[str, ...],
-    log_dir: str | None,
 ) -> None:
     """Measure the plant on this machine, all of it or the benchmarks NAMES."""
+    if sys.platform != "linux":
+        raise click.ClickException("CPU time is read from /proc, so it needs Linux")
     click.echo(f"{description()}\n")
-    benchmarks = BENCHMARKS | {
-        "replay": partial(replay.run, captures=captures),
-        "crowd": partial(crowd.run, connections=connections),
-        "isolation": partial(crowd.run_isolation, connections=connections),
-    }
+    benchmarks = BENCHMARKS | {"crowd": partial(crowd.run, connections=connections)}
     tables: list[Table] = []
     failures: list[str] = []
     for name in names or tuple(BENCHMARKS):
-        if name == ENDURANCE:  # it makes its own processes, and can be interrupted
+        if name == ENDURANCE:
+            rules = dict(fault.split("=", 1) for fault in faults)
             outcome = endurance.run(
-                quick=quick,
-                minutes=minutes,
-                copies=copies,
-                faults=dict(fault.split("=", 1) for fault in faults),
-                speed=speed,
-                log_dir=log_dir,
+                quick=quick, minutes=minutes, copies=copies, faults=rules, speed=speed
             )
             found = outcome.tables
             failures += outcome.failures
@@ -156,22 +109,11 @@ def main(
         for table in found:
             tables.append(table)
             click.echo(table.text() + "\n")
-    click.echo(f"Pictures: {_written(pictures_dir, tables)}")
     if json_path:
         results = {"machine": description(), "tables": tables}
         Path(json_path).write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
     if failures:
         raise click.ClickException("; ".join(failures))
-
-
-def _written(folder: Path, tables: list[Table]) -> Path:
-    """Write the pictures; return the path of their folder.
-
-    The processes that measure import this module, so what draws is imported only here.
-    """
-    from benchmarks.plot import write_pictures  # noqa: PLC0415
-
-    return write_pictures(folder, tables)
 
 
 def _in_own_process(run: Callable[[], list[Table]]) -> list[Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -80,48 +80,52 @@ def unwrapped(raw: bytes) -> tuple[str, bytes]:
     return name.decode(), rest[:-1]
 
 
-class _Recorder:
-    """A subscriber that writes down what it is sent."""
+class _Ear:
+    """A subscriber that keeps what it was sent."""
 
-    def __init__(self, plant: Plant, file: gzip.GzipFile) -> None:
-        self.messages = 0
-        self._plant = plant
-        self._file = file
-        self._line_ns = 0
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        spans, _ = text_spans(data)
-        self.messages += len(spans)
-        for begin, end in spans:
-            self.note(data[begin:end])
-
-    def note(self, raw: bytes) -> None:
-        """Write a line; no two have the same time."""
-        self._line_ns = max(self._line_ns + 100, self._plant.now_ms * 1_000_000)
-        self._file.write(b"%d %b\n" % (self._line_ns, raw))
+        self.heard.append(data)
 
 
-def record(path: Path, messages: int) -> None:
-    """Record at least so many messages of the simulated BTCUSDT."""
-    traded = instruments(START_MS, [SYMBOL])
+def played(symbols: Sequence[str], streams: Sequence[str]) -> Iterator[tuple[Plant, bytes]]:
+    """Yield the frames of combined messages of a simulated market without end, with its plant."""
+    traded = instruments(START_MS, symbols)
     exchange = SimulatedExchange(traded, seed=1, start_ms=START_MS)
     plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
     open_market(plant, exchange)
-    hub = plant.hubs[USDM.name]
+    hub, ear = plant.hubs[USDM.name], _Ear()
+    hub.set_combined(ear, True)
+    hub.subscribe(ear, streams)
+    while True:
+        time_ms, events = exchange.step()
+        plant.advance(time_ms)
+        for event in events:
+            plant.publish(event)
+        hub.flush()
+        for data in ear.heard:
+            yield plant, data
+        ear.heard.clear()
+
+
+def record(path: Path, messages: int) -> None:
+    """Record at least so many messages of the simulated BTCUSDT; no two have the same time."""
+    noted = line_ns = 0
+    answered = False
     with gzip.open(path, "wb", compresslevel=COMPRESSION) as file:
-        recorder = _Recorder(plant, file)
-        hub.set_combined(recorder, True)
-        hub.subscribe(recorder, STREAMS)
-        answered = False
-        while recorder.messages < messages:
-            time_ms, events = exchange.step()
-            plant.advance(time_ms)
-            for event in events:
-                plant.publish(event)
-            hub.flush()
-            if not answered and recorder.messages >= SNAPSHOT_AFTER:
-                recorder.note(_depth_answer(plant))
+        for plant, data in played([SYMBOL], STREAMS):
+            raws = [data[begin:end] for begin, end in text_spans(data)[0]]
+            noted += len(raws)
+            if not answered and noted >= SNAPSHOT_AFTER:
+                raws.append(_depth_answer(plant))
                 answered = True
+            for raw in raws:
+                line_ns = max(line_ns + 100, plant.now_ms * 1_000_000)
+                file.write(b"%d %b\n" % (line_ns, raw))
+            if noted >= messages:
+                return
 
 
 def _depth_answer(plant: Plant) -> bytes:

@@ -1,14 +1,13 @@
 """What edges cost: latency of the bus, CPU by message, CPU of the plant with many edges, memory.
 
 A steady plant serves clients at its own ports and, over a bus, edges; so both ways are measured in one
-run, in turns.
+run, in turns.  `detour` is also what a relay is measured by.
 """
 
 from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 from msgspec import Struct
 
 from benchmarks.crowd_clients import Crowd, Witness
-from benchmarks.processes import Usage, usages
+from benchmarks.processes import usages
 from benchmarks.program import Program
 from benchmarks.steady_plant import listed
 from benchmarks.table import Cell, Table, median_ratio, spread
@@ -49,16 +48,13 @@ AIM_CONNECTION_KIB = 16.0
 
 def run(*, quick: bool = False) -> list[Table]:
     """Measure one plant with up to eight edges."""
-    if sys.platform != "linux":
-        return [Table(title="edges", columns=("",), rows=[], notes=["Not measured: needs Linux."])]
     repetitions, seconds = (2, SECONDS / 2) if quick else (REPETITIONS, SECONDS)
-    tables: list[Table] = []
     with _bus() as (url, nats_pid):
-        for streams, copies in ((STREAMS, 1), (1, CLIENTS)):
-            tables += _compare(url, nats_pid, streams, copies, repetitions, seconds)
-        tables.append(_many(url, nats_pid, repetitions, seconds))
-        tables.append(_memory(url, EDGE_CONNECTIONS // 4 if quick else EDGE_CONNECTIONS))
-    return tables
+        return [
+            *(_compare(url, nats_pid, streams, repetitions, seconds) for streams in (STREAMS, 1)),
+            _many(url, nats_pid, repetitions, seconds),
+            _memory(url, EDGE_CONNECTIONS // 4 if quick else EDGE_CONNECTIONS),
+        ]
 
 
 # One edge against one process
@@ -79,50 +75,108 @@ class Spent(Struct, frozen=True):
     """Messages that the witnesses heard, of those that were made."""
 
 
-def _compare(
-    url: str, nats_pid: int, streams: int, copies: int, repetitions: int, seconds: float
-) -> list[Table]:
-    symbols = [each.symbol.lower() for each in listed(streams, time.time_ns() // 1_000_000)]
-    paths = list(islice(_quotes(symbols), CLIENTS))
-    with ExitStack() as stack:
-        plant = stack.enter_context(_plant(url, streams))
-        edge = stack.enter_context(_edge(url))
-        ways = {"one process": plant, "an edge": edge}
-        runs: dict[str, list[Spent]] = {way: [] for way in ways}
-        idle_us = _idle_us(plant, seconds)
-        for _ in range(repetitions):
-            for way, server in ways.items():
-                runs[way].append(_spend(plant, server, nats_pid, paths, copies, streams, seconds))
-    one, other = runs.values()
-    what = f"{EVENTS_PER_S:,} events/s of {streams} " + ("streams" if streams > 1 else "stream")
-    title = f"edges: {what}, {CLIENTS} clients, each event to {copies}"
-    rows: list[tuple[Cell, ...]] = []
+Runs = tuple[list[Spent], list[Spent]]
+"""What was spent with the clients at the plant, and at the other server."""
+
+
+def detour(
+    plant: Program,
+    server: Program,
+    streams: int,
+    repetitions: int,
+    seconds: float,
+    *,
+    events_per_s: int = EVENTS_PER_S,
+    nats_pid: int = 0,
+) -> Runs:
+    """Let clients listen at a steady plant, and at a server that has its market from there, in turns.
+
+    Args:
+        plant: The plant.
+        server: The other server.
+        streams: How many the plant has: `STREAMS`, each for one client, or one for all.
+        repetitions: How often.
+        seconds: How long they listen in one repetition.
+        events_per_s: How many events the plant makes.
+        nats_pid: The process of the bus, if there is one.
+    """
+    runs: Runs = ([], [])
+    for _ in range(repetitions):
+        for asked, found in zip((plant, server), runs, strict=True):
+            pids = [plant.pid, asked.pid, nats_pid or plant.pid]
+            found.append(_spend(asked, pids, streams, seconds, events_per_s))
+    return runs
+
+
+def _spend(
+    server: Program, pids: Sequence[int], streams: int, seconds: float, events_per_s: int
+) -> Spent:
+    """Let clients listen at `server` for a while."""
+    paths = list(islice(_quotes(streams), CLIENTS))
+    copies = CLIENTS // streams
+    with Crowd(is_pinned=False) as crowd:
+        crowd.join(server.port, paths[WITNESSES:])
+        with Witness(server.port, paths[:WITNESSES], pattern=MADE_NS, is_pinned=False) as witness:
+            time.sleep(SETTLE_S)
+            witness.heard()
+            began_s, before_s = time.monotonic(), list(map(_cpu_s, pids))
+            time.sleep(seconds)
+            after_s, elapsed_s = list(map(_cpu_s, pids)), time.monotonic() - began_s
+            _, made_ns, received_ns = witness.heard()
+    events = events_per_s * elapsed_s
+    plant_us, server_us, nats_us = (
+        (b - a) / events * 1e6 for a, b in zip(before_s, after_s, strict=True)
+    )
+    return Spent(
+        tuple(float(each) for each in np.percentile((received_ns - made_ns) / 1e6, SHOWN)),
+        plant_us,
+        server_us / copies,
+        nats_us,
+        len(made_ns) / (events / streams * WITNESSES),
+    )
+
+
+def latency_rows(runs: Runs) -> list[tuple[str, str, str, float]]:
+    """Return a row for each of `SHOWN`: directly, by the other server, and what that adds."""
+    rows = []
     for index, percentile in enumerate(SHOWN):
-        direct, by_bus = ([each.percentiles_ms[index] for each in way] for way in (one, other))
-        added = median(b - a for a, b in zip(direct, by_bus, strict=True))
-        aim = f"+{AIMS_MS[index]:g}"
-        rows.append((f"p{percentile}, ms", spread(direct), spread(by_bus), f"+{added:.2f}", aim))
-    direct, by_bus = ([each.server_us for each in way] for way in (one, other))
-    ratio = median_ratio(by_bus, direct)
+        direct, other = ([each.percentiles_ms[index] for each in way] for way in runs)
+        added = median(b - a for a, b in zip(direct, other, strict=True))
+        rows.append((f"p{percentile}, ms", spread(direct), spread(other), added))
+    return rows
+
+
+def least_share(runs: Runs) -> float:
+    """Return the least share of the messages that the clients heard."""
+    return min(each.share for way in runs for each in way)
+
+
+def _compare(url: str, nats_pid: int, streams: int, repetitions: int, seconds: float) -> Table:
+    with _plant(url, streams) as plant, _edge(url) as edge:
+        idle_us = _idle_us(plant, seconds)
+        runs = detour(plant, edge, streams, repetitions, seconds, nats_pid=nats_pid)
+    rows: list[tuple[Cell, ...]] = [
+        (*row, f"{added:+.2f}", f"+{aim:g}")
+        for (*row, added), aim in zip(latency_rows(runs), AIMS_MS, strict=True)
+    ]
+    direct, by_bus = ([each.server_us for each in way] for way in runs)
+    ratio = f"{median_ratio(by_bus, direct):.2f} times"
     name = "CPU of who has the clients, µs a message delivered"
-    rows.append((name, spread(direct), spread(by_bus), f"{ratio:.2f} times", f"{AIM_CPU:g} times"))
-    direct, by_bus = ([each.plant_us for each in way] for way in (one, other))
+    rows.append((name, spread(direct), spread(by_bus), ratio, f"{AIM_CPU:g} times"))
+    direct, by_bus = ([each.plant_us for each in way] for way in runs)
     rows.append(("CPU of the plant, µs an event", spread(direct), spread(by_bus), None, None))
-    by_bus = [each.nats_us for each in other]
+    by_bus = [each.nats_us for each in runs[1]]
     rows.append(("CPU of nats-server, µs an event", None, spread(by_bus), None, None))
-    least = min(each.share for way in (one, other) for each in way)
-    notes = [
-        f"From the making of an event to the socket of a client.  Without clients an event takes the plant {idle_us:.0f} µs.",
-        f"Least share of the messages that a client got: {least:.4f}.",
-    ]
-    return [
-        Table(
-            title=title,
-            columns=("", "one process", "an edge", "difference", "aim"),
-            rows=rows,
-            notes=notes,
-        )
-    ]
+    what = f"{EVENTS_PER_S:,} events/s of {streams} " + ("streams" if streams > 1 else "stream")
+    return Table(
+        title=f"edges: {what}, {CLIENTS} clients, each event to {CLIENTS // streams}",
+        columns=("", "one process", "an edge", "difference", "aim"),
+        rows=rows,
+        notes=[
+            f"From the making of an event to the socket of a client.  Without clients an event takes the plant {idle_us:.0f} µs.",
+            f"Least share of the messages that a client got: {least_share(runs):.4f}.",
+        ],
+    )
 
 
 def _idle_us(plant: Program, seconds: float) -> float:
@@ -133,46 +187,13 @@ def _idle_us(plant: Program, seconds: float) -> float:
     return (_cpu_s(plant.pid) - cpu_s) / (time.monotonic() - began_s) / EVENTS_PER_S * 1e6
 
 
-def _spend(
-    plant: Program,
-    server: Program,
-    nats_pid: int,
-    paths: Sequence[str],
-    copies: int,
-    streams: int,
-    seconds: float,
-) -> Spent:
-    """Let clients listen at `server` for a while."""
-    with Crowd(is_pinned=False) as crowd:
-        crowd.join(server.port, paths[WITNESSES:])
-        with Witness(server.port, paths[:WITNESSES], pattern=MADE_NS, is_pinned=False) as witness:
-            time.sleep(SETTLE_S)
-            witness.heard()
-            began_s = time.monotonic()
-            before = [_cpu_s(pid) for pid in (plant.pid, server.pid, nats_pid)]
-            time.sleep(seconds)
-            after = [_cpu_s(pid) for pid in (plant.pid, server.pid, nats_pid)]
-            elapsed_s = time.monotonic() - began_s
-            _, made_ns, received_ns = witness.heard()
-    late_ms = (received_ns - made_ns) / 1e6
-    events = EVENTS_PER_S * elapsed_s
-    plant_s, server_s, nats_s = (b - a for a, b in zip(before, after, strict=True))
-    return Spent(
-        percentiles_ms=tuple(float(value) for value in np.percentile(late_ms, SHOWN)),
-        plant_us=plant_s / events * 1e6,
-        server_us=server_s / (events * copies) * 1e6,
-        nats_us=nats_s / events * 1e6,
-        share=len(made_ns) / (events / streams * WITNESSES),
-    )
-
-
 # Many edges
 
 
 def _many(url: str, nats_pid: int, repetitions: int, seconds: float) -> Table:
     """Measure the plant with growing numbers of edges, each with one client of all streams."""
-    symbols = [each.symbol.lower() for each in listed(STREAMS, time.time_ns() // 1_000_000)]
-    path = "/stream?streams=" + "/".join(f"{symbol}@bookTicker" for symbol in symbols)
+    names = (path.removeprefix("/ws/") for path in islice(_quotes(STREAMS), STREAMS))
+    path = "/stream?streams=" + "/".join(names)
     costs: dict[int, list[tuple[float, float, float]]] = {number: [] for number in EDGES}
     with ExitStack() as stack:
         plant = stack.enter_context(_plant(url, STREAMS))
@@ -186,9 +207,9 @@ def _many(url: str, nats_pid: int, repetitions: int, seconds: float) -> Table:
                     joined = number
                     time.sleep(SETTLE_S)
                     pids = (plant.pid, nats_pid, *(edge.pid for edge in edges[:number]))
-                    began_s, before = time.monotonic(), [_cpu_s(pid) for pid in pids]
+                    began_s, before_s = time.monotonic(), list(map(_cpu_s, pids))
                     time.sleep(seconds)
-                    spent = [_cpu_s(pid) - cpu_s for pid, cpu_s in zip(pids, before, strict=True)]
+                    spent = [_cpu_s(pid) - cpu_s for pid, cpu_s in zip(pids, before_s, strict=True)]
                     scale = 1e6 / EVENTS_PER_S / (time.monotonic() - began_s)
                     costs[number].append(
                         (spent[0] * scale, spent[1] * scale, median(spent[2:]) * scale)
@@ -212,28 +233,28 @@ def _many(url: str, nats_pid: int, repetitions: int, seconds: float) -> Table:
 
 def _memory(url: str, connections: int) -> Table:
     """Measure what connections cost an edge, and the plant that is asked whether to admit them."""
-    with _plant(url, STREAMS) as plant, _edge(url) as edge, Crowd(is_pinned=False) as crowd:
-        symbols = [each.symbol.lower() for each in listed(STREAMS, time.time_ns() // 1_000_000)]
+    with _plant(url, STREAMS) as plant, _edge(url) as edge:
         idle_s, began_s = _cpu_s(plant.pid), time.monotonic()
         time.sleep(2 * SETTLE_S)
         idle = (_cpu_s(plant.pid) - idle_s) / (time.monotonic() - began_s)
-        base = _usage(edge.pid)
+        base = usages(edge.pid)[0]
         plant_s, began_s = _cpu_s(plant.pid), time.monotonic()
-        crowd.join(edge.port, repeat("/ws", connections))
-        plant_s = _cpu_s(plant.pid) - plant_s - idle * (time.monotonic() - began_s)
-        edge_s = _cpu_s(edge.pid) - base.cpu_s
-        crowd.leave("reads")
-        crowd.join(edge.port, islice(_quotes(symbols), connections))
-        time.sleep(2 * SETTLE_S)
-        full = _usage(edge.pid)
+        with Crowd(is_pinned=False) as crowd:
+            crowd.join(edge.port, repeat("/ws", connections))
+            plant_s = _cpu_s(plant.pid) - plant_s - idle * (time.monotonic() - began_s)
+            edge_s = _cpu_s(edge.pid) - base.cpu_s
+        with Crowd(is_pinned=False) as crowd:
+            crowd.join(edge.port, islice(_quotes(STREAMS), connections))
+            time.sleep(2 * SETTLE_S)
+            full_bytes = usages(edge.pid)[0].resident_bytes
     aim = AIM_BASE_MB + connections * AIM_CONNECTION_KIB * 1024 / 1e6
-    each_bytes = (full.resident_bytes - base.resident_bytes) / connections
+    each_bytes = (full_bytes - base.resident_bytes) / connections
     return Table(
         title="edges: what connections cost an edge",
         columns=("", "measured", "aim"),
         rows=[
             ("memory without clients, MB", base.resident_bytes / 1e6, AIM_BASE_MB),
-            (f"memory with {connections:,} connections, MB", full.resident_bytes / 1e6, aim),
+            (f"memory with {connections:,} connections, MB", full_bytes / 1e6, aim),
             ("KiB a connection", each_bytes / 1024, AIM_CONNECTION_KIB),
             ("CPU of the edge, µs a handshake", edge_s / connections * 1e6, None),
             ("CPU of the plant, µs a handshake", max(0.0, plant_s) / connections * 1e6, None),
@@ -244,7 +265,9 @@ def _memory(url: str, connections: int) -> Table:
     )
 
 
-def _quotes(symbols: Sequence[str]) -> Iterator[str]:
+def _quotes(streams: int) -> Iterator[str]:
+    """Yield paths of best prices, of so many symbols in turn."""
+    symbols = [each.symbol.lower() for each in listed(streams, time.time_ns() // 1_000_000)]
     return cycle(f"/ws/{symbol}@bookTicker" for symbol in symbols)
 
 
@@ -270,18 +293,19 @@ def _bus() -> Iterator[tuple[str, int]]:
                 server.terminate()
 
 
-def _plant(url: str, streams: int) -> Program:
-    options = (f"--events={EVENTS_PER_S}", f"--streams={streams}", f"--bus={url}")
+def steady_plant(events_per_s: int, streams: int, *options: str) -> Program:
+    """Start a plant with a steady market."""
+    options = (f"--events={events_per_s}", f"--streams={streams}", *options)
     return Program(*options, module="benchmarks.steady_plant", is_pinned=False)
+
+
+def _plant(url: str, streams: int) -> Program:
+    return steady_plant(EVENTS_PER_S, streams, f"--bus={url}")
 
 
 def _edge(url: str) -> Program:
     return Program("edge", f"--bus={url}", is_pinned=False)
 
 
-def _usage(pid: int) -> Usage:
-    return usages(pid)[0]
-
-
 def _cpu_s(pid: int) -> float:
-    return _usage(pid).cpu_s
+    return usages(pid)[0].cpu_s

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import cycle, islice
 
-from benchmarks.bout import Bout, opened
-from benchmarks.machine import SERVER_CORE, allow_files, pin
+from benchmarks.machine import SERVER_CORE, allowed_files, pin
 from benchmarks.senders import (
     STREAM,
     BareSender,
-    BroadcastSender,
+    Bout,
     PlantSender,
+    Sender,
     book_tickers,
     new_plant,
+    opened,
 )
 from benchmarks.table import Cell, Table, median_ratio, spread
 from tickerplant import logs
+from tickerplant.truth.truth import Truth
 from tickerplant.venue import USDM
 
 SUBSCRIBERS = (1, 100, 1000)
@@ -29,6 +31,10 @@ SECONDS = 0.3
 WARM_UP_S = 0.2
 TARGET = 1.3
 """Highest ratio to a bare loop that is good enough, at one message per turn."""
+PACE_PER_S = 1_000
+ADDED_SUBSCRIBERS = 100
+IDLE_FAULT = "drop=0.000000000001"
+"""Every message is asked about, and nothing happens while it is measured."""
 
 BATCH_BYTES = 1 << 16
 """Sent to each subscriber, at most, before everybody must have read it; fits the system's buffers."""
@@ -45,39 +51,31 @@ NOTES = [
 
 
 def run(*, quick: bool = False) -> list[Table]:
-    """Measure plant, bare loop and library, interleaved."""
-    repetitions, seconds = (2, SECONDS / 2) if quick else (REPETITIONS, SECONDS)
-    return [asyncio.run(_measure(repetitions, seconds))]
-
-
-async def _measure(repetitions: int, seconds: float) -> Table:
+    """Measure plant and bare loop, interleaved."""
     pin(SERVER_CORE)
     logs.configure("text", "warning")
-    allow_files(max(SUBSCRIBERS))
+    allowed_files()
+    repetitions, seconds = (2, SECONDS / 2) if quick else (REPETITIONS, SECONDS)
+    return [
+        asyncio.run(_against_a_bare_loop(repetitions, seconds)),
+        asyncio.run(_what_is_added(repetitions, seconds)),
+    ]
+
+
+async def _against_a_bare_loop(repetitions: int, seconds: float) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for subscribers in SUBSCRIBERS:
-        senders = (PlantSender(), BareSender("bare send()"), BroadcastSender())
-        async with opened(senders, subscribers) as bouts:
+        async with opened((PlantSender(), BareSender()), subscribers) as bouts:
             for per_turn in PER_TURN:
-                for bout in bouts:
-                    await cpu_us(bout, per_turn, WARM_UP_S)
-                runs = [
-                    [await cpu_us(bout, per_turn, seconds) for bout in bouts]
-                    for _ in range(repetitions)
-                ]
+                plant, bare = await _in_turns(bouts, repetitions, seconds, per_turn)
+                row = spread(plant), spread(bare), median_ratio(plant, bare)
+                target = TARGET if per_turn == 1 else None
                 own_us = await _own_cpu_us(subscribers, per_turn, seconds)
-                rows.append((subscribers, per_turn, *_cells(per_turn, runs), own_us))
+                rows.append((subscribers, per_turn, *row, target, own_us))
     return Table(
         title="fanout: server CPU per delivered bookTicker message, µs",
         columns=(
-            "subscribers",
-            "per turn",
-            "tickerplant",
-            "bare send()",
-            "ratio",
-            "target",
-            "websockets",
-            "ratio",
+            *("subscribers", "per turn", "tickerplant", "bare send()", "ratio", "target"),
             "without sockets",
         ),
         rows=rows,
@@ -85,16 +83,42 @@ async def _measure(repetitions: int, seconds: float) -> Table:
     )
 
 
-def _cells(per_turn: int, runs: Sequence[Sequence[float]]) -> tuple[Cell, ...]:
-    plant, bare, library = zip(*runs, strict=True)
-    return (
-        spread(plant),
-        spread(bare),
-        median_ratio(plant, bare),
-        TARGET if per_turn == 1 else None,
-        spread(library),
-        median_ratio(library, bare),
+async def _what_is_added(repetitions: int, seconds: float) -> Table:
+    """Measure one subscriber at a pace, and what an idle fault and the truth of a test add."""
+    cases: list[tuple[str, int, Sequence[Sender], Measured]] = [
+        (
+            f"1 subscriber at {PACE_PER_S:,}/s, to the bare loop",
+            1,
+            (PlantSender(), BareSender()),
+            _paced_cpu_us,
+        ),
+        (
+            f"{ADDED_SUBSCRIBERS} subscribers, an idle fault of all their messages",
+            ADDED_SUBSCRIBERS,
+            (PlantSender("with a fault", faults=[IDLE_FAULT]), PlantSender()),
+            cpu_us,
+        ),
+        (
+            f"{ADDED_SUBSCRIBERS} subscribers, with the truth of a test server",
+            ADDED_SUBSCRIBERS,
+            (PlantSender("with truth", Truth()), PlantSender()),
+            cpu_us,
+        ),
+    ]
+    rows: list[tuple[Cell, ...]] = []
+    for name, subscribers, senders, measured in cases:
+        async with opened(senders, subscribers) as bouts:
+            costs = await _in_turns(bouts, 2 * repetitions, seconds, 1, measured)
+        rows.append((name, *map(spread, costs), median_ratio(*costs)))
+    return Table(
+        title="fanout: what a pace, a fault and the truth cost, server CPU µs a message",
+        columns=("", "tickerplant", "without", "ratio"),
+        rows=rows,
+        notes=["Without: the bare loop at the same pace; the same server without fault or truth."],
     )
+
+
+Measured = Callable[[Bout, int, float], Awaitable[float]]
 
 
 async def cpu_us(bout: Bout, per_turn: int, seconds: float) -> float:
@@ -114,6 +138,37 @@ async def cpu_us(bout: Bout, per_turn: int, seconds: float) -> float:
         cpu_ns += time.process_time_ns() - began_ns
         batches += 1
     return cpu_ns / (batches * turns * per_turn * bout.subscribers) / 1_000
+
+
+async def _in_turns(
+    bouts: Sequence[Bout],
+    repetitions: int,
+    seconds: float,
+    per_turn: int,
+    measured: Measured = cpu_us,
+) -> list[list[float]]:
+    """Return what a message costs in each bout, by repetition; the bouts take turns."""
+    for bout in bouts:
+        await measured(bout, per_turn, WARM_UP_S)
+    costs: list[list[float]] = [[] for _ in bouts]
+    for _ in range(repetitions):
+        for bout, found in zip(bouts, costs, strict=True):
+            found.append(await measured(bout, per_turn, seconds))
+    return costs
+
+
+async def _paced_cpu_us(bout: Bout, _per_turn: int, seconds: float) -> float:
+    """Send evenly spaced messages; return the CPU time per message, timers included, in µs."""
+    loop, sender = asyncio.get_running_loop(), bout.sender
+    messages = round(seconds * PACE_PER_S)
+    bout.expect(messages)
+    began_ns, first_s = time.process_time_ns(), loop.time()
+    for number in range(messages):
+        await asyncio.sleep(max(0, first_s + number / PACE_PER_S - loop.time()))
+        sender.send(1)
+        await sender.turn()
+    await bout.received()
+    return (time.process_time_ns() - began_ns) / messages / 1_000
 
 
 class _Nobody:

@@ -8,18 +8,14 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
-from msgspec import Struct
-
 from benchmarks.machine import RECEIVER_CORE, SERVER_CORE, pin
 from benchmarks.processes import usages
-from benchmarks.receiver import BUFFER_BYTES, shake_hands
 from benchmarks.table import Cell, Table, median_ratio, spread
 from tickerplant.config.settings import TEST_SYMBOLS, TestServerSettings
 from tickerplant.control.client import ControlClient
@@ -35,22 +31,12 @@ STEPS = 6
 MINUTE_MS = 60_000
 FULL: dict[str, Any] = {"intensity": 1.0, "quoting": 1.0}
 """The settings of the full market."""
-PATH = "/stream?streams=" + "/".join(
-    f"{symbol}@{kind}"
-    for symbol in ("btcusdt", "ethusdt")
-    for kind in ("bookTicker", "depth@100ms", "trade", "aggTrade")
-)
-PING = b"\x89\x80\0\0\0\0"
-"""A ping of a client, without a payload."""
-PONG = b"\x8a\0"
 AIM_START_S = 0.5
 AIM_STEP_S = 0.3
 
 
 def run(*, quick: bool = False) -> list[Table]:
     """Measure what a test that uses the fixture waits for."""
-    if sys.platform != "linux":
-        return [Table(title="kit", columns=("",), rows=[], notes=["Not measured: needs Linux."])]
     return [_starts(1 if quick else FIRSTS, 4 if quick else NEXTS), _steps(2 if quick else STEPS)]
 
 
@@ -58,22 +44,20 @@ def run(*, quick: bool = False) -> list[Table]:
 
 
 def _starts(firsts: int, nexts: int) -> Table:
-    """Measure the start of a test server: first of a session, next, and without a nursery."""
-    first_s, next_s, own_s, bare_s, cpu_s = [], [], [], [], []
+    """Measure the start of a test server: first of a session, and next."""
+    first_s, next_s, bare_s, cpu_s = [], [], [], []
     for _ in range(firsts):
         end_nursery()
         with _exchange({}) as (began_s, _, _):
             first_s.append(time.monotonic() - began_s)
     time.sleep(1)  # the nursery rehearses
-    for index in range(nexts):
+    for _ in range(nexts):
         began_s = time.monotonic()
         subprocess.run([sys.executable, "-c", ""], check=True)  # our own interpreter
         bare_s.append(time.monotonic() - began_s)
         with _exchange({}) as (began_s, child, _):
             next_s.append(time.monotonic() - began_s)
             cpu_s.append(usages(child.pid)[0].cpu_s)
-        if index < firsts:
-            own_s.append(_own_process_s())
     rows: list[tuple[Cell, ...]] = [
         ("first of a session: nursery started by it", spread(first_s), None, None),
         (
@@ -83,7 +67,6 @@ def _starts(firsts: int, nexts: int) -> Table:
             AIM_START_S,
         ),
         ("CPU time of these", spread(cpu_s), None, None),
-        ("`tickerplant test-server`, a process of its own", spread(own_s), None, None),
         ("bare interpreter", spread(bare_s), 1.0, None),
     ]
     return Table(
@@ -91,21 +74,6 @@ def _starts(firsts: int, nexts: int) -> Table:
         columns=("from the request to the URLs", "s", "to a bare interpreter", "aim"),
         rows=rows,
     )
-
-
-def _own_process_s() -> float:
-    """Return how long a test server takes that is started as a program."""
-    began_s = time.monotonic()
-    with subprocess.Popen(
-        [sys.executable, "-m", "tickerplant", "test-server", "--json"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as program:
-        assert program.stdout is not None
-        program.stdout.readline()
-        took_s = time.monotonic() - began_s
-        program.kill()
-    return took_s
 
 
 @contextmanager
@@ -129,50 +97,23 @@ def _exchange(settings: dict[str, Any]) -> Iterator[tuple[float, Child, Ready]]:
 # Steps
 
 
-class Stepped(Struct, frozen=True):
-    """What a step of a minute took."""
-
-    wall_s: float
-    waited_s: float
-    """How long the server was ready to run and other programs had its core."""
-    cpu_s: float
-    messages: int
-
-
 def _steps(steps: int) -> Table:
-    """Measure steps of a minute, alone and with a client, against the exchange without a server."""
+    """Measure steps of a minute against the exchange without a server."""
     rows: list[tuple[Cell, ...]] = []
     for name, settings in (("a test server's market", {}), ("the full market", FULL)):
         alone_s = _exchange_alone_s(settings, steps)
-        for path, who in ((None, "nobody subscribed"), (PATH, "eight streams subscribed")):
-            done = list(_stepped(settings, path, steps))
-            walls, cpus = [each.wall_s for each in done], [each.cpu_s for each in done]
-            rows.append(
-                (
-                    f"{name}, {who}",
-                    int(median(each.messages for each in done)),
-                    spread(walls),
-                    spread(each.waited_s for each in done),
-                    spread(cpus),
-                    median_ratio(cpus, alone_s),
-                    None if settings else AIM_STEP_S,
-                )
-            )
+        events, walls_s, cpus_s = zip(*_stepped(settings, steps), strict=True)
+        ratio = median_ratio(cpus_s, alone_s)
+        aim = None if settings else AIM_STEP_S
+        rows.append((name, int(median(events)), spread(walls_s), spread(cpus_s), ratio, aim))
     return Table(
-        title=f"kit: a step of one minute of {len(TEST_SYMBOLS)} symbols",
+        title=f"kit: a step of one minute of {len(TEST_SYMBOLS)} symbols, nobody subscribed",
         columns=(
-            "",
-            "events",
-            "until answered, s",
-            "waited, s",
-            "CPU, s",
-            "CPU to the exchange alone",
-            "aim",
+            *("", "events", "until answered, s", "CPU, s"),
+            *("CPU to the exchange alone", "aim"),
         ),
         rows=rows,
         notes=[
-            "Waited: how long the server was ready to run and other programs had its core.",
-            "With a client, until it has received everything: a pong follows the last message.",
             "The exchange alone is a loop over `SimulatedExchange.step`, in the same minutes.",
         ],
     )
@@ -196,51 +137,16 @@ def _exchange_alone_s(settings: dict[str, Any], steps: int) -> list[float]:
     return found
 
 
-def _stepped(settings: dict[str, Any], path: str | None, steps: int) -> Iterator[Stepped]:
-    """Make steps of a minute."""
+def _stepped(settings: dict[str, Any], steps: int) -> Iterator[tuple[int, float, float]]:
+    """Make steps of a minute; yield how many events each had, and how long and how much CPU it took."""
     with _exchange(settings) as (_, child, ready):
         pin(SERVER_CORE, child.pid)
         control = ControlClient(ready.venues["usdm"].streams, ready.token)
-        port = int(ready.venues["usdm"].streams.rpartition(":")[2])
         before = control.clock()["messages"]
-        with _received(port, path) as drain:
-            for _ in range(steps):
-                used, began_s = usages(child.pid)[0], time.monotonic()
-                state = control.step("1m", wait_s=60)
-                drain()
-                wall_s = time.monotonic() - began_s
-                assert not state["pending"]
-                now = usages(child.pid)[0]
-                yield Stepped(
-                    wall_s,
-                    now.waited_s - used.waited_s,
-                    now.cpu_s - used.cpu_s,
-                    state["messages"] - before,
-                )
-                before = state["messages"]
-
-
-@contextmanager
-def _received(port: int, path: str | None) -> Iterator[Callable[[], None]]:
-    """Read a connection in a thread; yield a function that returns when everything has come."""
-    if path is None:
-        yield lambda: None
-        return
-    with closing(shake_hands(port, path)) as sock:
-        drained = threading.Event()
-
-        def read() -> None:
-            while data := sock.recv(BUFFER_BYTES):
-                if data.endswith(PONG):
-                    drained.set()
-
-        def drain() -> None:
-            drained.clear()
-            sock.sendall(PING)
-            drained.wait()
-
-        thread = threading.Thread(target=read)
-        thread.start()
-        yield drain
-        sock.shutdown(2)
-        thread.join()
+        for _ in range(steps):
+            used_s, began_s = usages(child.pid)[0].cpu_s, time.monotonic()
+            state = control.step("1m", wait_s=60)
+            wall_s = time.monotonic() - began_s
+            assert not state["pending"]
+            yield state["messages"] - before, wall_s, usages(child.pid)[0].cpu_s - used_s
+            before = state["messages"]

@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import platform
 import socket
-import sys
 from asyncio.trsock import TransportSocket
+from collections.abc import Callable
 from multiprocessing.context import SpawnContext
+from typing import Any, Self
 
 SERVER_CORE = 0
 """Position of the core, among those we may use, on which the measured process runs."""
@@ -21,13 +22,53 @@ CORES = "BENCHMARK_CORES"
 CONGESTION_CONTROL = b"reno"
 """The one that every system has."""
 
-FILES_PER_SUBSCRIBER = 4
-"""Sockets that a subscriber costs a process, over all contenders, with some to spare."""
+ANSWER_S = 120.0
+"""Longest time in which a process of ours may say nothing when something is expected."""
 
 
 def processes() -> SpawnContext:
     """Return how processes are started: fresh, so that none inherits another's state."""
     return multiprocessing.get_context("spawn")
+
+
+class Remote:
+    """A process of ours at the other end of a pipe, until the context ends.
+
+    Args:
+        target: What it does with its end of the pipe, and the rest of the arguments.
+        arguments: The rest.
+    """
+
+    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
+        self.connection, self._theirs = processes().Pipe()
+        self.process = processes().Process(
+            target=target, args=(self._theirs, *arguments), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        self._theirs.close()  # so that its end here does not outlive that of the process
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.join()
+
+    def told(self) -> Any:
+        """Return what it says next.
+
+        Raises:
+            EOFError: It ended.
+            TimeoutError: It says nothing.
+        """
+        if not self.connection.poll(ANSWER_S):
+            raise TimeoutError(f"nothing was said in {ANSWER_S:.0f} s")
+        return self.connection.recv()
+
+    def ask(self, question: object) -> Any:
+        """Return what it says to a question."""
+        self.connection.send(question)
+        return self.told()
 
 
 def _usable_cores() -> list[int]:
@@ -55,24 +96,6 @@ def unpin(pid: int) -> None:
     """Let a process run on all of our cores, and all that it starts from now on."""
     if _cores:
         os.sched_setaffinity(pid, _cores)
-
-
-def allow_files(subscribers: int) -> None:
-    """Let this process open enough sockets for so many subscribers.
-
-    Raises:
-        SystemExit: the system forbids it.
-    """
-    try:
-        import resource  # noqa: PLC0415  # there is none on Windows
-    except ImportError:
-        return
-    wanted = subscribers * FILES_PER_SUBSCRIBER + 256
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        sys.exit(f"benchmarks: {wanted} open files needed, {hard} allowed (ulimit -n)")
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def allowed_files() -> int:

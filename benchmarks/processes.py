@@ -16,9 +16,6 @@ KIB = 1024
 class Usage(Struct, frozen=True):
     """What a process uses."""
 
-    pid: int
-    command: str
-    """Its command line, with spaces."""
     cpu_s: float
     """CPU time since its start, user and system."""
     waited_s: float
@@ -47,14 +44,11 @@ def _usage(pid: int) -> Usage | None:
         waited_ns = sum(
             int(task.read_text().split()[1]) for task in folder.glob("task/*/schedstat")
         )
-        command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
     resident = status.partition("VmRSS:")[2].split()[:1]
     ticks = int(fields[11]) + int(fields[12])
     return Usage(
-        pid=pid,
-        command=command,
         cpu_s=ticks / TICKS_PER_S,
         waited_s=waited_ns / 1e9,
         resident_bytes=int(resident[0]) * KIB if resident else 0,

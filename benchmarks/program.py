@@ -14,7 +14,6 @@ from urllib.request import urlopen
 from benchmarks.machine import SERVER_CORE, pin, unpin
 
 ADDRESS = re.compile(r"ws://127\.0\.0\.1:(\d+)")
-CPU_SECONDS = re.compile(r"^process_cpu_seconds_total (\S+)$", re.MULTILINE)
 STOP_S = 10.0
 
 
@@ -67,17 +66,8 @@ class Program:
         self._process.send_signal(signal.SIGTERM)
         self._process.communicate(timeout=STOP_S)
 
-    def cpu_s(self) -> float | None:
-        """Return the CPU time it says it has used; None where the system does not tell it."""
-        found = CPU_SECONDS.search(self._metrics_text())
-        return float(found[1]) if found else None
-
     def metrics(self) -> dict[str, float]:
         """Return its metrics: values by name with labels, as in the text that it serves."""
-        rows = (line.rpartition(" ") for line in self._metrics_text().splitlines())
-        return {name: float(value) for name, _, value in rows if not name.startswith("#")}
-
-    def _metrics_text(self) -> str:
         with urlopen(f"http://127.0.0.1:{self.port}/metrics") as page:  # loopback
-            text: str = page.read().decode()
-        return text
+            rows = [line.rpartition(" ") for line in page.read().decode().splitlines()]
+        return {name: float(value) for name, _, value in rows if not name.startswith("#")}

@@ -1,4 +1,4 @@
-"""What a question costs the server, and what a handshake costs.
+"""What a question costs the server.
 
 The server is the program with the default market, which goes on meanwhile: what it needs when nobody
 asks is measured first, and subtracted.  Each question is held against a server that has
@@ -7,21 +7,24 @@ the same bytes ready.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from multiprocessing.process import BaseProcess
+from http.client import HTTPConnection
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
+import uvicorn
 from msgspec import Struct
 
-from benchmarks.machine import RECEIVER_CORE, pin, processes
+from benchmarks.machine import RECEIVER_CORE, SERVER_CORE, Remote, pin
 from benchmarks.program import Program
-from benchmarks.ready_answers import Ready, serve_bare, serve_http, serve_socket
-from benchmarks.receiver import shake_hands
 from benchmarks.table import Cell, Table, median_ratio, spread
+from tickerplant.server.listener import BACKLOG
 
 REPETITIONS = 7
 QUICK_REPETITIONS = 2
@@ -31,11 +34,7 @@ SETTLE_S = 3.0
 """So long the market lives before the first question."""
 IDLE_S = 2.0
 """How long the server is watched while nobody asks."""
-HANDSHAKES = 150
-"""In one repetition."""
-DRAIN_S = 0.1
 WARM_UP = 100
-BUFFER_BYTES = 1 << 20
 
 MINUTES = "symbol=BTCUSDT&interval=1m&limit=1500"
 
@@ -47,6 +46,13 @@ class Question(Struct, frozen=True):
     most: float | None
 
 
+class Ready(Struct, frozen=True):
+    """A response as it is sent."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
 QUESTIONS = (
     Question(f"/fapi/v1/klines?{MINUTES}", 2.0),
     Question(f"/fapi/v1/markPriceKlines?{MINUTES}", None),
@@ -56,30 +62,20 @@ QUESTIONS = (
     Question("/fapi/v1/ticker/24hr?", None),
     Question("/fapi/v1/aggTrades?symbol=BTCUSDT&limit=1000", None),
 )
-API_PATH = "/ws-fapi/v1"
-BOOK_TICKER = b'{"id":1,"method":"ticker.book","params":{"symbol":"BTCUSDT"}}'
-STREAM_PATH = "/ws/btcusdt@markPrice"
-CLOSE = bytes([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8])
-"""A close frame with code 1000."""
-TARGET_HANDSHAKE_US = 200.0
 
 
 def run(*, quick: bool = False) -> list[Table]:
-    """Measure questions and handshakes, each interleaved with its baselines."""
+    """Measure questions, each interleaved with its baseline."""
     pin(RECEIVER_CORE)
     repetitions = QUICK_REPETITIONS if quick else REPETITIONS
     with ExitStack() as stack:
         plant = stack.enter_context(Program("simulate", "--limits", "off"))
         time.sleep(SETTLE_S)
         server = Contender(plant.pid, plant.port, is_busy=True)
-        ready = {each.target: _ask(plant.port, each.target) for each in QUESTIONS}
-        uvicorn = stack.enter_context(_Baseline(serve_http, ready))
-        rows = [_question(each, server, uvicorn.contender, repetitions) for each in QUESTIONS]
-        reply = _Socket(plant.port).ask()
-        library = stack.enter_context(_Baseline(serve_socket, reply))
-        rows.append(_api_question(server, library.contender, repetitions))
-        bare = stack.enter_context(_Baseline(serve_bare))
-        shaken = _handshakes((server, library.contender, bare.contender), repetitions)
+        asking = HTTPConnection("127.0.0.1", plant.port)
+        ready = {each.target: _ask(asking, each.target) for each in QUESTIONS}
+        uvicorn = Contender.of(stack.enter_context(Remote(serve_http, ready)))
+        rows = [_question(each, server, uvicorn, repetitions) for each in QUESTIONS]
     return [
         Table(
             title="questions: CPU of the server, µs",
@@ -87,11 +83,9 @@ def run(*, quick: bool = False) -> list[Table]:
             rows=rows,
             notes=[
                 "One connection, one question after the other, while the default market goes on.",
-                "Answer ready: uvicorn (httptools) with the same bytes; for the WebSocket API the server",
-                "of the websockets library.",
+                "Answer ready: uvicorn (httptools) with the same bytes.",
             ],
         ),
-        shaken,
     ]
 
 
@@ -108,6 +102,12 @@ class Contender:
         self.port = port
         self._tasks = Path(f"/proc/{pid}/task")
         self._idle_share = self._watch() if is_busy else 0.0
+
+    @classmethod
+    def of(cls, baseline: Remote) -> Self:
+        """Return a server of ours, which says first where it listens."""
+        assert baseline.process.pid is not None
+        return cls(baseline.process.pid, baseline.told())
 
     def _cpu_ns(self) -> int:
         total = 0
@@ -129,93 +129,33 @@ class Contender:
         return (spent_ns - self._idle_share * elapsed_ns) / count / 1_000
 
 
-class _Baseline:
-    """A server with ready answers in a process of its own; a context."""
-
-    def __init__(self, serve: Callable[..., None], *arguments: Any) -> None:
-        context = processes()
-        told, telling = context.Pipe(duplex=False)
-        self._process: BaseProcess = context.Process(target=serve, args=(telling, *arguments))
-        self._process.start()
-        port = told.recv()
-        assert self._process.pid is not None
-        self.contender = Contender(self._process.pid, port)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.join()
-
-
-class Http:
-    """One connection that asks the same question again and again."""
-
-    def __init__(self, port: int, target: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._request = f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-        self._buffer = bytearray(BUFFER_BYTES)
-
-    def ask(self) -> tuple[bytes, int, int]:
-        """Ask, and return the head of the answer, its length, and that of the whole."""
-        self._socket.sendall(self._request)
-        view, filled, head = memoryview(self._buffer), 0, -1
-        while head < 0:
-            filled += self._receive(view[filled:])
-            head = self._buffer.find(b"\r\n\r\n", 0, filled)
-        top = bytes(view[: head + 4])
-        length = int(top.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        whole = head + 4 + length
-        while filled < whole:
-            filled += self._receive(view[filled:])
-        assert filled == whole, "more than the answer"
-        return top, head + 4, whole
-
-    def _receive(self, view: memoryview) -> int:
-        count = self._socket.recv_into(view)
-        assert count, "the server hung up"
-        return count
-
-    def body(self, head: int, whole: int) -> bytes:
-        return bytes(self._buffer[head:whole])
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def _ask(port: int, target: str) -> Ready:
-    """Return the answer to one question."""
-    connection = Http(port, target)
-    top, head, whole = connection.ask()
-    assert top.startswith(b"HTTP/1.1 200"), top
-    lines = top.strip().split(b"\r\n")[1:]
-    pairs = (line.split(b": ", 1) for line in lines)
-    headers = [(name, value) for name, value in pairs]
-    answer = Ready(headers, connection.body(head, whole))
-    connection.close()
-    return answer
+def _ask(connection: HTTPConnection, target: str) -> Ready:
+    """Return the answer to a question."""
+    connection.request("GET", target, headers={"Accept-Encoding": "identity"})
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.status
+    headers = [(name.encode(), value.encode()) for name, value in answer.getheaders()]
+    return Ready(headers, answer.read())
 
 
 def _question(
     question: Question, server: Contender, uvicorn: Contender, repetitions: int
 ) -> tuple[Cell, ...]:
-    connections = [Http(each.port, question.target) for each in (server, uvicorn)]
+    connections = [HTTPConnection("127.0.0.1", each.port) for each in (server, uvicorn)]
     for connection in connections:
         for _ in range(WARM_UP):
-            _, head, whole = connection.ask()
+            answer = _ask(connection, question.target)
     own, ready = [], []
     for _ in range(repetitions):
-        own.append(server.cost_us(repeated(connections[0].ask)))
-        ready.append(uvicorn.cost_us(repeated(connections[1].ask)))
+        own.append(server.cost_us(_repeated(connections[0], question.target)))
+        ready.append(uvicorn.cost_us(_repeated(connections[1], question.target)))
     for connection in connections:
         connection.close()
     path, _, query = question.target.partition("?")
     title = f"{path} {query}".strip()
     return (
         title,
-        whole - head,
+        len(answer.body),
         spread(own),
         spread(ready),
         median_ratio(own, ready),
@@ -223,112 +163,47 @@ def _question(
     )
 
 
-def repeated(ask: Callable[[], object]) -> Callable[[], int]:
+def _repeated(connection: HTTPConnection, target: str) -> Callable[[], int]:
     def work() -> int:
-        count, until = 0, time.monotonic() + ROUND_S
-        while time.monotonic() < until:
-            ask()
+        count, until_s = 0, time.monotonic() + ROUND_S
+        while time.monotonic() < until_s:
+            _ask(connection, target)
             count += 1
         return count
 
     return work
 
 
-class _Socket:
-    """A WebSocket connection that asks the same question again and again."""
+def serve_http(told: Connection, answers: Mapping[str, Ready]) -> None:
+    """Answer requests by their target until the process ends; tell the port first.
 
-    def __init__(self, port: int) -> None:
-        self._socket = shake_hands(port, API_PATH)
-        self._socket.setblocking(True)
-        self._request = bytes([0x81, 0x80 | len(BOOK_TICKER), 0, 0, 0, 0]) + BOOK_TICKER
-        self._buffer = bytearray(BUFFER_BYTES)
+    That is uvicorn with a plain ASGI application.
+    """
+    pin(SERVER_CORE)
 
-    def ask(self) -> bytes:
-        """Ask, and return the text of the answer."""
-        self._socket.sendall(self._request)
-        filled = self._socket.recv_into(self._buffer)
-        length, start = self._buffer[1], 2
-        if length == 126:
-            length, start = int.from_bytes(self._buffer[2:4]), 4
-        while filled < start + length:
-            filled += self._socket.recv_into(memoryview(self._buffer)[filled:])
-        return bytes(self._buffer[start : start + length])
+    async def application(scope: Any, _receive: Any, send: Any) -> None:
+        answer = answers[(scope["raw_path"] + b"?" + scope["query_string"]).decode()]
+        await send({"type": "http.response.start", "status": 200, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
-    def close(self) -> None:
-        self._socket.close()
-
-
-def _api_question(server: Contender, library: Contender, repetitions: int) -> tuple[Cell, ...]:
-    connections = [_Socket(each.port) for each in (server, library)]
-    for connection in connections:
-        for _ in range(WARM_UP):
-            reply = connection.ask()
-    own, ready = [], []
-    for _ in range(repetitions):
-        own.append(server.cost_us(repeated(connections[0].ask)))
-        ready.append(library.cost_us(repeated(connections[1].ask)))
-    for connection in connections:
-        connection.close()
-    return (
-        "WebSocket API ticker.book symbol=BTCUSDT",
-        len(reply),
-        spread(own),
-        spread(ready),
-        median_ratio(own, ready),
-        None,
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",  # at its lowest level uvicorn would log complete requests
+        access_log=False,
+        server_header=False,
+        date_header=False,
     )
 
+    async def run() -> None:
+        gc.collect()
+        gc.freeze()
+        sock = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as when uvicorn opens it
+        told.send(sock.getsockname()[1])
+        await uvicorn.Server(config).serve([sock])
 
-def _handshakes(contenders: Sequence[Contender], repetitions: int) -> Table:
-    for contender in contenders:
-        _Crowd(contender.port).leave()
-    runs = []
-    for _ in range(repetitions):
-        costs_us = []
-        for contender in contenders:
-            crowd = _Crowd(contender.port)
-            costs_us.append(contender.cost_us(crowd.join))
-            crowd.leave()
-        runs.append(costs_us)
-    plant, library, bare = ([*column] for column in zip(*runs, strict=True))
-    return Table(
-        title="handshake: CPU of the server, µs",
-        columns=("tickerplant", "target", "websockets", "ratio", "bare", "ratio"),
-        rows=[
-            (
-                spread(plant),
-                TARGET_HANDSHAKE_US,
-                spread(library),
-                median_ratio(plant, library),
-                spread(bare),
-                median_ratio(plant, bare),
-            )
-        ],
-        notes=[
-            f"{HANDSHAKES} connections, one after the other, from accept to what is done once open.",
-            "Bare: an asyncio protocol that finds the key by a regular expression.",
-        ],
-    )
-
-
-class _Crowd:
-    """Connections that are opened one after the other, and closed."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._sockets: list[socket.socket] = []
-
-    def join(self) -> int:
-        """Open them; return how many."""
-        self._sockets = [shake_hands(self._port, STREAM_PATH) for _ in range(HANDSHAKES)]
-        time.sleep(DRAIN_S)
-        return HANDSHAKES
-
-    def leave(self) -> None:
-        """Close them, each as soon as the server has."""
-        for each in self._sockets:
-            each.sendall(CLOSE)
-            while each.recv(BUFFER_BYTES):
-                pass
-            each.close()
-        time.sleep(DRAIN_S)
+    asyncio.run(run())

@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 from msgspec import Struct
 
 from benchmarks.capture import Contents, contents, lines, pack, record
-from benchmarks.machine import RECEIVER_CORE, SERVER_CORE, pin, processes
+from benchmarks.handshake import BUFFER_BYTES, shake_hands
+from benchmarks.machine import RECEIVER_CORE, SERVER_CORE, Remote, pin
+from benchmarks.processes import usages
 from benchmarks.program import Program
-from benchmarks.receiver import BUFFER_BYTES, shake_hands
 from benchmarks.table import Cell, Table, median_ratio, spread
 from tickerplant.frames import text_frame
 from tickerplant.recording.opening import recorded_files
@@ -48,7 +49,7 @@ class Run(Struct, frozen=True):
     """What one replay took, from the first message to the last."""
 
     wall_s: float
-    cpu_s: float | None
+    cpu_s: float
     """CPU time of the program."""
     read_s: float
     """What it takes to read the recording and do nothing with it."""
@@ -56,14 +57,11 @@ class Run(Struct, frozen=True):
     """CPU time of the bare replay of the lines."""
 
 
-def run(*, quick: bool = False, captures: Sequence[str] = ()) -> list[Table]:
-    """Replay a recording of our own, or `captures`."""
+def run(*, quick: bool = False) -> list[Table]:
+    """Replay a recording of our own."""
     pin(RECEIVER_CORE)
     with TemporaryDirectory() as directory:
-        if captures:
-            cases = [_capture(Path(capture)) for capture in captures]
-        else:
-            cases = _cases(Path(directory), QUICK_MESSAGES if quick else MESSAGES)
+        cases = _cases(Path(directory), QUICK_MESSAGES if quick else MESSAGES)
         runs: list[list[Run]] = [[] for _ in cases]
         for _ in range(1 if quick else REPETITIONS):
             for case, done in zip(cases, runs, strict=True):
@@ -106,23 +104,19 @@ def _cases(directory: Path, messages: int) -> list[Case]:
     ]
 
 
-def _capture(path: Path) -> Case:
-    return Case(f"{path.stem}, derived", path, path, contents(path), None)
-
-
 def _row(case: Case, runs: Sequence[Run]) -> tuple[Cell, ...]:
     messages = case.found.messages
     walls_s, reads_s = [each.wall_s for each in runs], [each.read_s for each in runs]
-    cpus_s = [each.cpu_s for each in runs if each.cpu_s is not None]
+    cpus_s = [each.cpu_s for each in runs]
     bares_s = [each.bare_s for each in runs]
     return (
         case.name,
         messages,
         spread(messages / wall_s for wall_s in walls_s),
         case.target_per_s,
-        spread(cpu_s / messages * 1e6 for cpu_s in cpus_s) if cpus_s else None,
+        spread(cpu_s / messages * 1e6 for cpu_s in cpus_s),
         spread(bare_s / messages * 1e6 for bare_s in bares_s),
-        median_ratio(cpus_s, bares_s) if len(cpus_s) == len(bares_s) else None,
+        median_ratio(cpus_s, bares_s),
         spread(messages / read_s for read_s in reads_s),
         median_ratio(walls_s, reads_s),
     )
@@ -135,10 +129,9 @@ def _replay(case: Case) -> Run:
         TimeoutError: a message is missing.
     """
     with Program("replay", str(case.path), "--speed=0", *case.options) as program:
-        before_s = program.cpu_s()
+        before_s = usages(program.pid)[0].cpu_s
         wall_s = _read_all(program.port, case.found)
-        after_s = program.cpu_s()
-    cpu_s = None if before_s is None or after_s is None else after_s - before_s
+        cpu_s = usages(program.pid)[0].cpu_s - before_s
     return Run(wall_s, cpu_s, _read(case.path), _replay_bare(case))
 
 
@@ -171,21 +164,15 @@ def _read(path: Path) -> float:
 
 def _replay_bare(case: Case) -> float:
     """Return the CPU seconds of a process that sends the lines of a recording in a plain loop."""
-    connection, remote = processes().Pipe()
-    process = processes().Process(target=_send_lines, args=(remote, case.lines), daemon=True)
-    process.start()
-    remote.close()  # so that its end here does not outlive that of the process
-    try:
-        with socket.create_connection(("127.0.0.1", connection.recv())) as sock:
+    with Remote(_send_lines, case.lines) as sender:
+        with socket.create_connection(("127.0.0.1", sender.told())) as sock:
             sock.settimeout(STALL_S)
             buffer, missing = bytearray(BUFFER_BYTES), case.found.framed_bytes
             while missing > 0:
                 count = sock.recv_into(buffer)
                 assert count, "the bare replay closed the connection"
                 missing -= count
-            cpu_s: float = connection.recv()
-    finally:
-        process.join()
+        cpu_s: float = sender.told()
     return cpu_s
 
 

@@ -1,26 +1,22 @@
 """The contenders: whatever sends the same bookTicker to many subscribers in one process.
 
 `PlantSender` is the real plant behind the real server.  `BareSender` is the limit it is held
-against: a plain loop of `socket.send()` of frames that were made beforehand.  `BroadcastSender` is
-the server one would write first: `json.dumps` and the `broadcast` of the `websockets` library.
-
-All of them have the same discipline: a subscriber that falls behind stops the sender until it has
-caught up.
+against: a plain loop of `socket.send()` of frames that were made beforehand.  Both have the same
+discipline: a subscriber that falls behind stops the sender until it has caught up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import gc
 import socket
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import ExitStack, asynccontextmanager
 from itertools import cycle, islice
-from typing import Protocol
 
 import msgspec
-from websockets.asyncio.server import Server as WebSocketServer
-from websockets.asyncio.server import ServerConnection, broadcast, serve
 
+from benchmarks.crowd_clients import Crowd
 from benchmarks.machine import unpace
 from tickerplant.events import BookTicker
 from tickerplant.faults.rule import parse_rule
@@ -45,33 +41,6 @@ PATIENCE_S = 30.0
 """Longest time a subscriber may be behind; a receiver that reads nothing for so long is broken."""
 VARIETY = 500
 """Different book tickers that are sent in turn; their messages are of one size."""
-
-
-class Sender(Protocol):
-    """A contender: `open`, wait until subscribers are `ready`, then `send` and `turn`, `close`."""
-
-    name: str
-    port: int
-
-    async def open(self) -> None:
-        """Begin to listen on `port`."""
-        ...
-
-    async def ready(self, subscribers: int) -> None:
-        """Return when so many are subscribed."""
-        ...
-
-    def send(self, count: int) -> None:
-        """Send the next `count` messages to everybody, at the latest in the turn that follows."""
-        ...
-
-    async def turn(self) -> None:
-        """Let the event loop turn, if there is one, and subscribers catch up that are behind."""
-        ...
-
-    async def close(self) -> None:
-        """Hang up."""
-        ...
 
 
 def book_tickers() -> list[BookTicker]:
@@ -170,14 +139,11 @@ class PlantSender:
 class BareSender:
     """A loop over the sockets with one `send()` of ready-made bytes each, and nothing else.
 
-    Args:
-        name: What the table calls it.
-        joined: Send the messages of a turn in one piece; if not, each by itself.
+    The messages of a turn are sent in one piece.
     """
 
-    def __init__(self, name: str, *, joined: bool = True) -> None:
-        self.name = name
-        self._joined = joined
+    def __init__(self) -> None:
+        self.name = "bare send()"
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.port = int(self._listener.getsockname()[1])
         self._sockets: list[socket.socket] = []
@@ -201,10 +167,6 @@ class BareSender:
         return sock
 
     def send(self, count: int) -> None:
-        if not self._joined:
-            for frame in islice(self._frames, count):
-                self._send(frame)
-            return
         if count not in self._pieces:
             ready_made = [b"".join(islice(self._frames, count)) for _ in range(VARIETY)]
             self._pieces[count] = cycle(ready_made)
@@ -236,60 +198,56 @@ def _send_rest(sock: socket.socket, rest: bytes) -> None:
     sock.setblocking(False)
 
 
-class BroadcastSender:
-    """`json.dumps` once an event, and the broadcast of the `websockets` library."""
+Sender = PlantSender | BareSender
+"""A contender: `open`, wait until subscribers are `ready`, then `send` and `turn`, `close`."""
 
-    def __init__(self) -> None:
-        self.name = "websockets broadcast"
-        self.port = 0
-        self._server: WebSocketServer
-        self._connections: set[ServerConnection] = set()
-        self._behind: set[ServerConnection] = set()
-        self._messages = cycle([json.loads(frame[frame.index(b"{") :]) for frame in frames()])
+
+class Bout:
+    """A sender and the subscribers that receive from it and from nobody else.
+
+    Args:
+        sender: Who sends; closed when the bout is.
+        crowd: Where the subscribers are.
+        subscribers: How many there are.
+    """
+
+    def __init__(self, sender: Sender, crowd: Crowd, subscribers: int) -> None:
+        self.sender = sender
+        self.subscribers = subscribers
+        self.frame_bytes = len(frames()[0])
+        self._crowd = crowd
+        self._sent_bytes = 0
 
     async def open(self) -> None:
-        behind = self._behind
+        """Listen, and wait until everybody has subscribed."""
+        sender = self.sender
+        await sender.open()
+        joined = asyncio.to_thread(self._crowd.join, sender.port, [PATH] * self.subscribers)
+        await asyncio.gather(sender.ready(self.subscribers), joined)
 
-        class Connection(ServerConnection):
-            def pause_writing(self) -> None:
-                super().pause_writing()
-                behind.add(self)
+    def expect(self, messages: int) -> None:
+        """Say how many messages are sent to each subscriber until `received` is awaited."""
+        self._sent_bytes += messages * self.frame_bytes * self.subscribers
+        self._crowd.expect(self._sent_bytes)
 
-            def resume_writing(self) -> None:
-                super().resume_writing()
-                behind.discard(self)
+    async def received(self) -> None:
+        """Return when everybody has received what was to be expected."""
+        await self._crowd.received()
 
-        self._server = await serve(
-            self._serve,
-            "127.0.0.1",
-            0,
-            compression=None,
-            ping_interval=None,
-            write_limit=UNSENT_BYTES,
-            create_connection=Connection,
-            backlog=BACKLOG,
-        )
-        (listener,) = self._server.sockets
-        unpace(listener)
-        self.port = int(listener.getsockname()[1])
 
-    async def _serve(self, connection: ServerConnection) -> None:
-        self._connections.add(connection)
-        await connection.wait_closed()
+@asynccontextmanager
+async def opened(senders: Iterable[Sender], subscribers: int) -> AsyncIterator[list[Bout]]:
+    """Open a bout for each sender, each with so many subscribers; all are closed in the end.
 
-    async def ready(self, subscribers: int) -> None:
-        while len(self._connections) < subscribers:  # noqa: ASYNC110  # soon, or a timeout
-            await asyncio.sleep(POLL_S)
-
-    def send(self, count: int) -> None:
-        for message in islice(self._messages, count):
-            broadcast(self._connections, json.dumps(message, separators=(",", ":")))
-
-    async def turn(self) -> None:
-        await asyncio.sleep(0)
-        while self._behind:  # noqa: ASYNC110  # soon, or a timeout
-            await asyncio.sleep(POLL_S)
-
-    async def close(self) -> None:
-        self._server.close()
-        await self._server.wait_closed()
+    What is there by then is kept out of garbage collections, as the program does when it is ready.
+    """
+    with ExitStack() as stack:
+        bouts = [Bout(sender, stack.enter_context(Crowd()), subscribers) for sender in senders]
+        for bout in bouts:
+            await bout.open()
+        gc.collect()
+        gc.freeze()
+        yield bouts
+    for bout in bouts:  # after the subscribers, who answer no close frames
+        await bout.sender.close()
+    gc.unfreeze()

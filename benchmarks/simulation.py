@@ -9,11 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-from msgspec import Struct
-
+from benchmarks.handshake import shake_hands
 from benchmarks.machine import RECEIVER_CORE, SERVER_CORE, pin
+from benchmarks.processes import usages
 from benchmarks.program import Program
-from benchmarks.receiver import shake_hands
 from benchmarks.table import Table, median_ratio, spread
 from tickerplant import logs
 from tickerplant.events import DepthUpdate, Event
@@ -40,15 +39,6 @@ TARGET_CORE = 0.25
 TARGET_START_S = 2.0
 
 
-class Work(Struct, frozen=True):
-    """What happens in the market time of one repetition."""
-
-    orders: int
-    levels: int
-    """Changes of one level's quantity, as the depth updates tell them."""
-    events: int
-
-
 def run(*, quick: bool = False) -> list[Table]:
     """Measure the default market."""
     logs.configure("text", "warning")
@@ -60,30 +50,28 @@ def run(*, quick: bool = False) -> list[Table]:
 
 def _flat_out(repetitions: int) -> Table:
     pin(SERVER_CORE)
-    work, updates = _work()
-    runs = [(_whole(), _exchange_alone(), _plain(updates)) for _ in range(repetitions)]
-    whole, alone, plain = ([*column] for column in zip(*runs, strict=True))
+    orders, levels, events = _work()
+    runs = [(_whole(), _exchange_alone()) for _ in range(repetitions)]
+    whole, alone = ([*column] for column in zip(*runs, strict=True))
     rows = []
     for name, count, target in (
-        ("order operations/s", work.orders, None),
-        ("book events/s (changes of a level)", work.levels, TARGET_LEVELS_PER_S),
-        ("published events/s", work.events, None),
+        ("order operations/s", orders, None),
+        ("book events/s (changes of a level)", levels, TARGET_LEVELS_PER_S),
+        ("published events/s", events, None),
         ("market seconds/s", MARKET_MS / 1_000, None),
     ):
         columns = ([count / cpu_s for cpu_s in column] for column in (whole, alone))
         rows.append((name, *map(spread, columns), median_ratio(whole, alone), target))
-    share = median_ratio(plain, whole)
     return Table(
         title="simulation, flat out: the default symbols, nobody subscribed",
         columns=("per CPU second", "tickerplant", "its exchange alone", "ratio of times", "target"),
         rows=rows,
         notes=[
             (
-                f"{MARKET_MS // 1_000} s of the market: {work.orders:,} order operations, "
-                f"{work.levels:,} book events, {work.events:,} events."
+                f"{MARKET_MS // 1_000} s of the market: {orders:,} order operations, "
+                f"{levels:,} book events, {events:,} events."
             ),
-            "tickerplant: the source, the exchange and all derived state.  Held against the plainest",
-            f"state, a dictionary of levels a side fed with updates made before: {share:.1%} of its time.",
+            "tickerplant: the source, the exchange and all derived state.",
         ],
     )
 
@@ -100,14 +88,14 @@ def _steps(exchange: SimulatedExchange) -> Iterable[list[Event]]:
         yield exchange.step()[1]
 
 
-def _work() -> tuple[Work, list[DepthUpdate]]:
-    """Return what happens in a repetition; the same every time."""
+def _work() -> tuple[int, int, int]:
+    """Return the orders, changes of levels and events of a repetition; the same every time."""
     exchange, _ = _market()
     orders = exchange.order_count
     events = [event for batch in _steps(exchange) for event in batch]
     updates = [event for event in events if isinstance(event, DepthUpdate)]
     levels = sum(len(update.bids) + len(update.asks) for update in updates)
-    return Work(exchange.order_count - orders, levels, len(events)), updates
+    return exchange.order_count - orders, levels, len(events)
 
 
 def _cpu_s(work: Callable[[], object]) -> float:
@@ -132,30 +120,13 @@ def _exchange_alone() -> float:
     return _cpu_s(lambda: [None for _ in _steps(exchange)])
 
 
-def _plain(updates: list[DepthUpdate]) -> float:
-    """Return the CPU time of keeping books in the plainest way."""
-    books: dict[str, tuple[dict[int, int], dict[int, int]]] = {}
-
-    def keep() -> None:
-        for update in updates:
-            sides = books.setdefault(update.symbol, ({}, {}))
-            for side, levels in zip(sides, (update.bids, update.asks), strict=True):
-                for price, quantity in levels:
-                    if quantity:
-                        side[price] = quantity
-                    else:
-                        side.pop(price, None)
-
-    return _cpu_s(keep)
-
-
 # At its own pace
 
 
 def _living(starts: int, *, quick: bool) -> Table:
     pin(RECEIVER_CORE)
     waits_s, bare_s = [], []
-    core: float | None = None
+    core = 0.0
     for index in range(starts):
         began_s = time.monotonic()
         subprocess.run([sys.executable, "-c", ""], check=True)  # our own interpreter
@@ -177,7 +148,7 @@ def _living(starts: int, *, quick: bool) -> Table:
             ),
             ("share of a core, nobody subscribed", core, None, TARGET_CORE),
         ],
-        notes=[f"The share of a core is that of {LIVING_S:.0f} s, from the process's own metrics."],
+        notes=[f"The share of a core is that of {LIVING_S:.0f} s."],
     )
 
 
@@ -187,11 +158,8 @@ def _await_event(port: int) -> None:
         sock.recv(1)
 
 
-def _core_share(program: Program, seconds: float) -> float | None:
+def _core_share(program: Program, seconds: float) -> float:
     time.sleep(SETTLE_S)
-    before_s, began_s = program.cpu_s(), time.monotonic()
+    before_s, began_s = usages(program.pid)[0].cpu_s, time.monotonic()
     time.sleep(seconds)
-    after_s, ended_s = program.cpu_s(), time.monotonic()
-    if before_s is None or after_s is None:
-        return None
-    return (after_s - before_s) / (ended_s - began_s)
+    return (usages(program.pid)[0].cpu_s - before_s) / (time.monotonic() - began_s)

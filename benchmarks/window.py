@@ -1,4 +1,4 @@
-"""What the window costs: the time until it shows something, its frames, and its server.
+"""What the window costs: the time until it shows something, and its server.
 
 The server is the program with the default market, the browser a headless Chromium, each on a core of
 its own where the system can pin them.
@@ -9,11 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from benchmarks.chromium import WAIT_S, browser, missing, wait
 from benchmarks.machine import RECEIVER_CORE, pin
@@ -24,12 +21,12 @@ from tickerplant.control.client import ControlClient
 from tickerplant.server.window import window
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, CDPSession, Page
+    from playwright.sync_api import Browser, Page
 
 REPETITIONS = 5
 QUICK_REPETITIONS = 1
 WATCH_S = 5.0
-"""How long the server, or the frames of a page, are watched in one repetition."""
+"""How long the server is watched in one repetition."""
 SETTLE_S = 3.0
 """So long the market lives before the first page, and a page before it is watched."""
 ROOMS = ("#/market/BTCUSDT?interval=1m", "#/plant", "#/control")
@@ -39,8 +36,6 @@ WIDTH, HEIGHT = 1440, 900
 AIM_PAINT_MS = 1_000.0
 AIM_INTERACTIVE_MS = 2_000.0
 AIM_BUNDLE_KB = 300.0
-AIM_FRAMES_PER_S = 60.0
-AIM_SCRIPT_MS = 4.0
 AIM_SHARE = 3.0
 AIM_HIDDEN_SHARE = 0.0
 
@@ -67,18 +62,6 @@ LOADED_BYTES = """
   .filter((entry) => entry.initiatorType === "navigation" || entry.name.includes("/window/"))
   .reduce((sum, entry) => sum + entry.encodedBodySize, 0)
 """
-COUNT_FRAMES = """
-(seconds) => new Promise((resolve) => {
-  const beginMs = performance.now();
-  let frames = 0;
-  const count = (nowMs) => {
-    frames += 1;
-    if (nowMs - beginMs < 1000 * seconds) requestAnimationFrame(count);
-    else resolve([frames, nowMs - beginMs]);
-  };
-  requestAnimationFrame(count);
-})
-"""
 HIDE = """
 () => {
   Object.defineProperty(document, "hidden", { get: () => true });
@@ -88,18 +71,8 @@ HIDE = """
 """
 
 
-class Frames(Struct, frozen=True):
-    """What a page did while it was watched."""
-
-    per_s: float
-    script_ms: float
-    """Script for each frame."""
-    busy_share: float
-    """Of the thread that runs the page, per cent: script, style, layout, paint."""
-
-
 def run(*, quick: bool = False) -> list[Table]:
-    """Measure the start of the window, its frames in each room, and what a page costs the server."""
+    """Measure the start of the window, and what a page costs the server."""
     if reason := _missing():
         return [Table(title="window", columns=("",), rows=[], notes=[f"Not measured: {reason}."])]
     pin(RECEIVER_CORE)
@@ -108,14 +81,12 @@ def run(*, quick: bool = False) -> list[Table]:
         with Program("simulate") as plant:
             time.sleep(SETTLE_S)
             url = f"http://127.0.0.1:{plant.port}/"
-            tables = [_start(chromium, url, repetitions), _frames(chromium, url, repetitions)]
-        return [*tables, _server(chromium, repetitions)]
+            started = _start(chromium, url, repetitions)
+        return [started, _server(chromium, repetitions)]
 
 
 def _missing() -> str:
     """Return what is missing for this benchmark; empty if nothing is."""
-    if not Path("/proc/self/stat").exists():
-        return "CPU time is read from /proc, so it needs Linux"
     if not window().build:
         return "the window is not built; `make window` builds it"
     return missing()
@@ -157,63 +128,6 @@ def _start(chromium: Browser, url: str, repetitions: int) -> Table:
         rows=rows,
         notes=["Nothing is cached; times count from the request of the page."],
     )
-
-
-# Frames
-
-
-def _frames(chromium: Browser, url: str, repetitions: int) -> Table:
-    """Measure the frames of each room, the rooms alternating."""
-    found: dict[str, list[Frames]] = {room: [] for room in ROOMS}
-    for _ in range(repetitions):
-        for room in ROOMS:
-            with _page(chromium, url + room) as page:
-                _wait_until_open(page)
-                page.wait_for_timeout(SETTLE_S * 1_000)
-                found[room].append(_watched(page))
-    rows: list[tuple[Cell, ...]] = [
-        (
-            room.split("/")[1],
-            spread(each.per_s for each in frames),
-            AIM_FRAMES_PER_S,
-            spread(each.script_ms for each in frames),
-            AIM_SCRIPT_MS,
-            spread(each.busy_share for each in frames),
-        )
-        for room, frames in found.items()
-    ]
-    return Table(
-        title="window: frames of a page, by room",
-        columns=("room", "frames/s", "target", "script, ms/frame", "target", "page thread, %"),
-        rows=rows,
-        notes=[
-            f"{WIDTH} by {HEIGHT} pixels, drawn without a graphics card; the page thread is that of",
-            "Chromium that runs script, style, layout and paint.",
-        ],
-    )
-
-
-def _watched(page: Page) -> Frames:
-    """Return what a page does now."""
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-    before = _durations_s(session)
-    frames, elapsed_ms = page.evaluate(COUNT_FRAMES, WATCH_S)
-    script_s, task_s = (
-        now_s - then_s for now_s, then_s in zip(_durations_s(session), before, strict=True)
-    )
-    return Frames(
-        per_s=frames / elapsed_ms * 1_000,
-        script_ms=script_s * 1_000 / frames,
-        busy_share=task_s / elapsed_ms * 100_000,
-    )
-
-
-def _durations_s(session: CDPSession) -> tuple[float, float]:
-    """Return the CPU time of script, and of all tasks, in a page."""
-    metrics = session.send("Performance.getMetrics")["metrics"]
-    values = {each["name"]: each["value"] for each in metrics}
-    return values["ScriptDuration"], values["TaskDuration"]
 
 
 # Server
