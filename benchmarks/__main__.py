@@ -60,19 +60,6 @@ ENDURANCE = "endurance"
     help=f"Minutes of market time of `endurance` [{endurance.MINUTES}].",
 )
 @click.option(
-    "--copies",
-    type=click.IntRange(min=1, max=10),
-    default=endurance.COPIES,
-    help=f"Connections that carry each stream of `endurance` [{endurance.COPIES}].",
-)
-@click.option(
-    "--fault",
-    "faults",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="Another value for a fault of `endurance`, such as reset=30s; may be repeated.",
-)
-@click.option(
     "--speed",
     type=click.FloatRange(min=0, max=100),
     default=0.0,
@@ -85,9 +72,7 @@ def main(
     json_path: str | None,
     connections: int | None,
     minutes: int | None,
-    copies: int,
     speed: float,
-    faults: tuple[str, ...],
 ) -> None:
     """Measure the plant on this machine, all of it or the benchmarks NAMES."""
     if sys.platform != "linux":
@@ -98,10 +83,7 @@ def main(
     failures: list[str] = []
     for name in names or tuple(BENCHMARKS):
         if name == ENDURANCE:
-            rules = dict(fault.split("=", 1) for fault in faults)
-            outcome = endurance.run(
-                quick=quick, minutes=minutes, copies=copies, faults=rules, speed=speed
-            )
+            outcome = endurance.run(quick=quick, minutes=minutes, speed=speed)
             found = outcome.tables
             failures += outcome.failures
         else:

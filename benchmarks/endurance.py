@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import click
@@ -210,15 +210,12 @@ def run(
     *,
     quick: bool = False,
     minutes: int | None = None,
-    copies: int = COPIES,
-    faults: Mapping[str, str] | None = None,
     speed: float = 0.0,
 ) -> Outcome:
     """Compare for so many minutes of market time: step by step, or at a speed, such as the clock's."""
     minutes = minutes or (QUICK_MINUTES if quick else MINUTES)
-    rules = FAULTS | dict(faults or {})
     settings = ClientSettings(
-        connections=ConnectionSettings(copies=copies, max_connection_age_ms=LIFE_MS)
+        connections=ConnectionSettings(copies=COPIES, max_connection_age_ms=LIFE_MS)
     )
     began_s, found = time.monotonic(), Found()
     before = usages(os.getpid())[0]
@@ -226,13 +223,13 @@ def run(
         seed=SEED,
         symbols=SYMBOLS,
         limits={"lifetime_ms": LIFE_MS},
-        faults=[f"{name}={value}" for name, value in rules.items()],
+        faults=[f"{name}={value}" for name, value in FAULTS.items()],
         quoting=QUOTING,
     ) as exchange:
         counters = asyncio.run(_watch(exchange, settings, minutes, speed, found))
     cpu_s = usages(os.getpid())[0].cpu_s - before.cpu_s
     share = cpu_s / (time.monotonic() - began_s)
-    return Outcome(_tables(found, counters, copies, rules, share), _failures(found))
+    return Outcome(_tables(found, counters, share), _failures(found))
 
 
 async def _watch(
@@ -305,14 +302,12 @@ def _failures(found: Found) -> list[str]:
     return failures + found.wrong_books[:3]
 
 
-def _tables(
-    found: Found, counters: Counter[str], copies: int, rules: Mapping[str, str], share: float
-) -> list[Table]:
+def _tables(found: Found, counters: Counter[str], share: float) -> list[Table]:
     totals = found.totals
     settled_mb = found.memory_mb[int(len(found.memory_mb) * SETTLED_SHARE)]
     return [
         Table(
-            title=f"endurance: {found.minutes} minutes of market time, {copies} connections a stream",
+            title=f"endurance: {found.minutes} minutes of market time, {COPIES} connections a stream",
             columns=("", "count"),
             rows=[
                 ("messages received", found.messages),
@@ -336,7 +331,7 @@ def _tables(
             ],
             notes=[
                 f"{len(SYMBOLS)} symbols of both venues.  Notices count for each stream.  Connections live {LIFE_MS // 1000} s of market time; faults on all of them:",
-                ", ".join(f"{name}={value}" for name, value in rules.items()) + ".",
+                ", ".join(f"{name}={value}" for name, value in FAULTS.items()) + ".",
             ],
         ),
     ]
