@@ -260,8 +260,8 @@ async def _watch(
                         f"{totals.told} lost (told), {totals.silent} lost silently, {found.books} books right"
                     )
             exchange.clear()
-            if speed:
-                exchange.pause()
+            exchange.pause()
+            await exchange.astep("1m", settle_every=SETTLE_EVERY)  # all are connected again
             await asyncio.sleep(DRAIN_S)
             _compare(watched, to_end=True)
         counted = [structs.asdict(each.market.counters) for each in watched]

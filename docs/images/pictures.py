@@ -24,8 +24,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.chromium import browser, missing, wait
+from benchmarks.handshake import shake_hands
 from benchmarks.program import Program
-from benchmarks.receiver import shake_hands
 from tickerplant import open_recording
 from tickerplant.config.settings import PlotSettings
 from tickerplant.control.client import ControlClient
