@@ -12,48 +12,47 @@ JITTER = Param(
 )
 
 DROP = FaultRow(
-    name="drop",
-    acts_on="message",
-    doc="Connections miss messages, so that there is a hole in `U`, `u` and `pu`, or in the ids of "
+    "drop",
+    "message",
+    "Connections miss messages, so that there is a hole in `U`, `u` and `pu`, or in the ids of "
     "trades; other subscribers of the stream get them.",
-    params=(SHARE, MEAN),
-    value=("share",),
+    (SHARE, MEAN),
+    joined=("share",),
 )
 CHAIN = FaultRow(
-    name="chain",
-    acts_on="message",
-    doc="Connections miss one message with ids (`depthUpdate`, `trade`, `aggTrade`), so that the "
+    "chain",
+    "message",
+    "Connections miss one message with ids (`depthUpdate`, `trade`, `aggTrade`), so that the "
     "chain of ids breaks; other subscribers of the stream get it.",
-    params=(MEAN,),
-    value=("mean",),
+    (MEAN,),
 )
 DUPLICATE = FaultRow(
-    name="duplicate",
-    acts_on="message",
-    doc="Messages come twice, one after the other.",
-    params=(SHARE, MEAN),
-    value=("share",),
+    "duplicate",
+    "message",
+    "Messages come twice, one after the other.",
+    (SHARE, MEAN),
+    joined=("share",),
 )
 REORDER = FaultRow(
-    name="reorder",
-    acts_on="message",
-    doc="Messages come after the next one of their stream instead of before it.",
-    params=(SHARE, MEAN),
-    value=("share",),
+    "reorder",
+    "message",
+    "Messages come after the next one of their stream instead of before it.",
+    (SHARE, MEAN),
+    joined=("share",),
 )
 DELAY = FaultRow(
-    name="delay",
-    acts_on="message",
-    doc="Messages come late, after others that were made later; the rest of the connection is on "
+    "delay",
+    "message",
+    "Messages come late, after others that were made later; the rest of the connection is on "
     "time, unlike with `latency`. When 10,000 messages of a connection wait, the oldest comes early.",
-    params=(TIME, JITTER, SHARE, MEAN),
-    value=("time",),
+    (TIME, JITTER, SHARE, MEAN),
+    joined=("time",),
 )
 MISSING_FIELD = FaultRow(
-    name="missing_field",
-    acts_on="message",
-    doc="Messages lack a field; in an array, each element does.",
-    params=(
+    "missing_field",
+    "message",
+    "Messages lack a field; in an array, each element does.",
+    (
         Param(
             name="field",
             kind="text",
@@ -62,37 +61,33 @@ MISSING_FIELD = FaultRow(
         ),
         SHARE,
     ),
-    value=("field", "share"),
 )
 FIELDS = FaultRow(
-    name="fields",
-    acts_on="message",
-    doc="Stream messages end with unknown fields, a number and an object; in an array, each "
+    "fields",
+    "message",
+    "Stream messages end with unknown fields, a number and an object; in an array, each "
     "element does.",
-    params=(SHARE,),
-    value=("share",),
+    (SHARE,),
 )
 WORDS = FaultRow(
-    name="words",
-    acts_on="message",
-    doc="Stream messages with a word in `X` (trades, forced orders) have an unknown one there, "
+    "words",
+    "message",
+    "Stream messages with a word in `X` (trades, forced orders) have an unknown one there, "
     "`NEW_WORD`.",
-    params=(SHARE,),
-    value=("share",),
+    (SHARE,),
 )
 NUMBERS = FaultRow(
-    name="numbers",
-    acts_on="message",
-    doc="Decimals are JSON numbers instead of strings, with the same digits.",
-    params=(SHARE,),
-    value=("share",),
+    "numbers",
+    "message",
+    "Decimals are JSON numbers instead of strings, with the same digits.",
+    (SHARE,),
 )
 SCALE = FaultRow(
-    name="scale",
-    acts_on="message",
-    doc="Prices or quantities have their decimal point elsewhere, as after a redenomination that "
+    "scale",
+    "message",
+    "Prices or quantities have their decimal point elsewhere, as after a redenomination that "
     "a client has missed.",
-    params=(
+    (
         Param(
             name="digits",
             kind="integer",
@@ -110,14 +105,14 @@ SCALE = FaultRow(
         ),
         SHARE,
     ),
-    value=("digits", "share"),
+    joined=("digits", "share"),
 )
 CLOCK = FaultRow(
-    name="clock",
-    acts_on="clock",
-    doc="The exchange's clock is off: event times, transaction times, `serverTime` and `time` of "
+    "clock",
+    "clock",
+    "The exchange's clock is off: event times, transaction times, `serverTime` and `time` of "
     "messages and answers are; the bounds of candles and the times of fundings are not.",
-    params=(
+    (
         Param(
             name="by",
             kind="offset",
@@ -125,7 +120,6 @@ CLOCK = FaultRow(
             doc="How far it is ahead, such as `2s`; behind, such as `-5s`.",
         ),
     ),
-    value=("by",),
 )
 
 CONTENT_ROWS = (

@@ -68,21 +68,27 @@ class Param(Struct, frozen=True, kw_only=True):
             raise ValueError(self.expected) from None
 
 
-class FaultRow(Struct, frozen=True, kw_only=True):
+class FaultRow(Struct, frozen=True):
     """One kind of fault."""
 
     name: str
     acts_on: ActsOn
     doc: str
     params: tuple[Param, ...] = ()
-    value: tuple[str, ...] = ()
-    """The parameters that are joined by `@` in its short form: `close=1001@5m`."""
     lasts: bool = False
     """Whether it stays as long as its window is open; else it happens at moments."""
     aims: tuple[str, ...] = ()
     """What it can be aimed at, if that differs from other faults that act on the same."""
     instead: str = ""
     """What does similar things on other occasions, as a clause; empty if nothing does."""
+    joined: tuple[str, ...] | None = None
+    """The parameters that are joined by `@` in its short form, `close=1001@5m`; None: all."""
+
+    @property
+    def value(self) -> tuple[str, ...]:
+        """The parameters in its short form."""
+        every = tuple(param.name for param in self.params)
+        return every if self.joined is None else self.joined
 
     @property
     def form(self) -> str:

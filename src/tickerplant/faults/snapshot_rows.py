@@ -8,13 +8,13 @@ STALE_MS = 10_000
 """How old the book of a stale snapshot is, where books of any age are kept, if nothing else is given."""
 
 STALE_SNAPSHOT = FaultRow(
-    name="stale_snapshot",
-    acts_on="snapshot",
-    doc="Order books over REST and the WebSocket API (`depth`) are as they were earlier, with the "
+    "stale_snapshot",
+    "snapshot",
+    "Order books over REST and the WebSocket API (`depth`) are as they were earlier, with the "
     "`lastUpdateId` and the times of then, as from a cache or a replica that lags. On a test "
     f"server they are `age` old, {STALE_MS // 1_000} s without it; elsewhere as they were when the "
     "fault began, or as first answered, where the market is in another process.",
-    params=(
+    (
         SHARE,
         Param(
             name="age",
@@ -22,22 +22,21 @@ STALE_SNAPSHOT = FaultRow(
             doc="How old they are, in market time. Only test servers keep books of any age.",
         ),
     ),
-    value=("share",),
+    joined=("share",),
 )
 CROSSED_BOOK = FaultRow(
-    name="crossed_book",
-    acts_on="snapshot",
-    doc="In order books over REST and the WebSocket API, the best bid has the price of the best "
+    "crossed_book",
+    "snapshot",
+    "In order books over REST and the WebSocket API, the best bid has the price of the best "
     "ask, and the best ask that of the best bid.",
-    params=(SHARE,),
-    value=("share",),
+    (SHARE,),
 )
 EMPTY_BOOK = FaultRow(
-    name="empty_book",
-    acts_on="snapshot",
-    doc="Order books over REST and the WebSocket API have no levels, on both sides or on one; "
+    "empty_book",
+    "snapshot",
+    "Order books over REST and the WebSocket API have no levels, on both sides or on one; "
     "`lastUpdateId` and times are right.",
-    params=(
+    (
         SHARE,
         Param(
             name="side",
@@ -47,7 +46,7 @@ EMPTY_BOOK = FaultRow(
             choices=("both", "bids", "asks"),
         ),
     ),
-    value=("share",),
+    joined=("share",),
 )
 
 SNAPSHOT_ROWS = (STALE_SNAPSHOT, CROSSED_BOOK, EMPTY_BOOK)
