@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,21 @@ def replay(path: Path, names: Sequence[str] = ("btcusdt@trade",), **options: Any
 
 
 PLANNED = set(Plan.__struct_fields__)
+
+
+def during(
+    *names: Sequence[str], **options: Any
+) -> Callable[[Callable[[Replay], Coroutine[None, None, None]]], Callable[[Path], None]]:
+    """Make a coroutine that visits a replay while it plays a test of the recording."""
+
+    def test_of(visit: Callable[[Replay], Coroutine[None, None, None]]) -> Callable[[Path], None]:
+        def test(path: Path) -> None:
+            played = replay(path, *names, **options)
+            played.run_with(lambda: visit(played))
+
+        return test
+
+    return test_of
 
 
 def responses(plant: Plant) -> dict[str, bytes]:
@@ -220,221 +235,179 @@ def test_seeking_while_a_replay_runs_leads_to_the_same_messages(
     assert listener.data == new.listeners["usdm"].data
 
 
-def test_a_seek_during_a_warm_up_replaces_the_first(path: Path) -> None:
-    played = replay(path, keeps_running=True)
+@during(keeps_running=True)
+async def test_a_seek_during_a_warm_up_replaces_the_first(played: Replay) -> None:
     listener = played.listeners["usdm"]
-
-    async def visit() -> None:
-        await until_over(played.source)
-        await steer(played.source, paused=True)
-        listener.data = b""
-        first = asyncio.create_task(steer(played.source, seek=at(150).ns))
-        await asyncio.sleep(0)
-        second = asyncio.create_task(steer(played.source, seek=at(3).ns))
-        await asyncio.gather(first, second)
-        assert played.source.state().received_ns == at(3).ns
-        await steer(played.source, step=2)
-
-    played.run_with(visit)
+    await until_over(played.source)
+    await steer(played.source, paused=True)
+    listener.data = b""
+    first = asyncio.create_task(steer(played.source, seek=at(150).ns))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(steer(played.source, seek=at(3).ns))
+    await asyncio.gather(first, second)
+    assert played.source.state().received_ns == at(3).ns
+    await steer(played.source, step=2)
     assert listener.data == text_frame(payload(3)), "a trade and a change of the book"
 
 
-def test_a_pause_stops_a_seek_where_it_is(path: Path) -> None:
-    played = replay(path, keeps_running=True, slice_messages=1)
+@during(keeps_running=True, slice_messages=1)
+async def test_a_pause_stops_a_seek_where_it_is(played: Replay) -> None:
     listener = played.listeners["usdm"]
-
-    async def visit() -> None:
-        await until_over(played.source)
-        await steer(played.source, paused=True)
-        listener.data = b""
-        seeking = asyncio.create_task(steer(played.source, seek=at(150).ns))
-        while not at(3).ns < (played.source.state().next_ns or 0) < at(140).ns:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        state = await steer(played.source, paused=True)
-        assert (state["pending"], state["target_ns"], state["paused"]) == (False, None, True)
-        assert not (await seeking)["pending"]
-        await asyncio.sleep(0.1)
-        stopped = played.source.state()
-        assert stopped.state == "paused"
-        assert stopped.received_ns < at(150).ns
-        await steer(played.source, step=2)
-
-    played.run_with(visit)
+    await until_over(played.source)
+    await steer(played.source, paused=True)
+    listener.data = b""
+    seeking = asyncio.create_task(steer(played.source, seek=at(150).ns))
+    while not at(3).ns < (played.source.state().next_ns or 0) < at(140).ns:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    state = await steer(played.source, paused=True)
+    assert (state["pending"], state["target_ns"], state["paused"]) == (False, None, True)
+    assert not (await seeking)["pending"]
+    await asyncio.sleep(0.1)
+    stopped = played.source.state()
+    assert stopped.state == "paused"
+    assert stopped.received_ns < at(150).ns
+    await steer(played.source, step=2)
     assert listener.data, "nothing was sent after the seek"
 
 
-def test_a_pause_stops_a_step_where_it_is(path: Path) -> None:
-    played = replay(path, keeps_running=True, slice_messages=1, speed=1)
-
-    async def visit() -> None:
-        await steer(played.source, paused=True)
-        before = played.source.messages
-        stepping = asyncio.create_task(steer(played.source, step=100))
-        while played.source.messages == before:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        assert not (await steer(played.source, paused=True))["pending"]
-        assert not (await stepping)["pending"]
-        await asyncio.sleep(0.1)
-        stopped = played.source.messages
-        assert before < stopped < before + 100
-        await steer(played.source, step=2)
-        assert played.source.messages == stopped + 2
-
-    played.run_with(visit)
+@during(keeps_running=True, slice_messages=1, speed=1)
+async def test_a_pause_stops_a_step_where_it_is(played: Replay) -> None:
+    await steer(played.source, paused=True)
+    before = played.source.messages
+    stepping = asyncio.create_task(steer(played.source, step=100))
+    while played.source.messages == before:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert not (await steer(played.source, paused=True))["pending"]
+    assert not (await stepping)["pending"]
+    await asyncio.sleep(0.1)
+    stopped = played.source.messages
+    assert before < stopped < before + 100
+    await steer(played.source, step=2)
+    assert played.source.messages == stopped + 2
 
 
-def test_steps_are_of_messages_or_of_time(path: Path) -> None:
-    played = replay(path, begin=at(10), keeps_running=True, speed=0.001)
+@during(begin=at(10), keeps_running=True, speed=0.001)
+async def test_steps_are_of_messages_or_of_time(played: Replay) -> None:
     listener = played.listeners["usdm"]
-
-    async def visit() -> None:
-        await asyncio.sleep(0.1)
-        await steer(played.source, paused=True)
-        listener.data = b""
-        state = await steer(played.source, step=1)
-        assert state["received_ns"] == at(10).ns + NS
-        for n in range(11, 14):
-            state = await steer(played.source, step="2")
-            assert state["received_ns"] == at(n).ns + NS, "where the last message was"
-        state = await steer(played.source, step="1s")
-        assert state["received_ns"] == at(17).ns + NS
-        state = await steer(played.source, step=1_000_000)
-        assert state["state"] == "over", "there are not so many"
-        with pytest.raises(RequestError, match="the replay is over") as refused:
-            await steer(played.source, step=1)
-        assert refused.value.status == 409
-
-    played.run_with(visit)
+    await asyncio.sleep(0.1)
+    await steer(played.source, paused=True)
+    listener.data = b""
+    state = await steer(played.source, step=1)
+    assert state["received_ns"] == at(10).ns + NS
+    for n in range(11, 14):
+        state = await steer(played.source, step="2")
+        assert state["received_ns"] == at(n).ns + NS, "where the last message was"
+    state = await steer(played.source, step="1s")
+    assert state["received_ns"] == at(17).ns + NS
+    state = await steer(played.source, step=1_000_000)
+    assert state["state"] == "over", "there are not so many"
+    with pytest.raises(RequestError, match="the replay is over") as refused:
+        await steer(played.source, step=1)
+    assert refused.value.status == 409
     assert listener.data == received(11)
 
 
-def test_a_change_on_its_way_says_where_it_leads(path: Path) -> None:
-    played = replay(path, begin=at(10), keeps_running=True, speed=0.001, slice_messages=2)
-
-    async def visit() -> None:
-        await asyncio.sleep(0.1)
-        await steer(played.source, paused=True)
-        for field, value, target_ns in (
-            ("seek", at(150).ns, at(150).ns),
-            ("step", "1s", at(150).ns + 1_000 * NS),
-            ("step", 3, None),
-        ):
-            going = asyncio.create_task(steer(played.source, **{field: value}))
-            seen = set()
-            while not going.done():
-                await asyncio.sleep(0)
-                state = played.source.state()
-                if state.pending:
-                    seen.add(state.target_ns)
-            assert seen - {None} == {target_ns} - {None}
-            assert (await going)["target_ns"] is None
-
-    played.run_with(visit)
-
-
-def test_a_long_step_waits_for_slow_readers(path: Path) -> None:
-    played = replay(path, keeps_running=True, speed=1.0, slice_messages=10)
-    reader = SlowReader()
-
-    async def visit() -> None:
-        await asyncio.sleep(1)
-        await steer(played.source, paused=True)
-        before = played.source.messages
-        played.congestion.pause(reader)
-        stepping = asyncio.create_task(steer(played.source, step=1_000_000))
-        await asyncio.sleep(0.5)
-        assert played.source.messages - before < TRADES, "it waits after a slice at most"
-        played.congestion.resume(reader)
-        assert (await stepping)["state"] == "over"
-
-    played.run_with(visit)
-
-
-def test_a_step_to_the_end_is_pending_until_the_replay_is_over(path: Path) -> None:
-    played = replay(path, keeps_running=True, speed=1.0)
-
-    async def visit() -> None:
-        await asyncio.sleep(1)
-        await steer(played.source, paused=True)
-        stepping = asyncio.create_task(steer(played.source, step=1_000_000))
-        await asyncio.sleep(0)
-        while (state := played.source.state()).pending:  # noqa: ASYNC110  # each turn is looked at
+@during(begin=at(10), keeps_running=True, speed=0.001, slice_messages=2)
+async def test_a_change_on_its_way_says_where_it_leads(played: Replay) -> None:
+    await asyncio.sleep(0.1)
+    await steer(played.source, paused=True)
+    for field, value, target_ns in (
+        ("seek", at(150).ns, at(150).ns),
+        ("step", "1s", at(150).ns + 1_000 * NS),
+        ("step", 3, None),
+    ):
+        going = asyncio.create_task(steer(played.source, **{field: value}))
+        seen = set()
+        while not going.done():
             await asyncio.sleep(0)
-        assert state.state == "over"
-        assert (await stepping)["state"] == "over"
-
-    played.run_with(visit)
-
-
-def test_a_step_beyond_a_round_of_a_loop_is_done_at_the_beginning(path: Path) -> None:
-    played = replay(path, loops=True, begin=at(180), speed=1.0)
-
-    async def visit() -> None:
-        await asyncio.sleep(1)
-        await steer(played.source, paused=True)
-        state = await steer(played.source, step=1_000_000)
-        assert (state["state"], state["received_ns"]) == ("paused", at(180).ns)
-        state = await steer(played.source, step=1)
-        assert state["state"] == "paused", "the next step is possible at once"
-
-    played.run_with(visit)
+            state = played.source.state()
+            if state.pending:
+                seen.add(state.target_ns)
+        assert seen - {None} == {target_ns} - {None}
+        assert (await going)["target_ns"] is None
 
 
-def test_a_step_while_another_step_or_seek_runs_is_refused_and_changes_nothing(path: Path) -> None:
-    played = replay(path, keeps_running=True, slice_messages=10)
+@during(keeps_running=True, speed=1.0, slice_messages=10)
+async def test_a_long_step_waits_for_slow_readers(played: Replay) -> None:
+    reader = SlowReader()
+    await asyncio.sleep(1)
+    await steer(played.source, paused=True)
+    before = played.source.messages
+    played.congestion.pause(reader)
+    stepping = asyncio.create_task(steer(played.source, step=1_000_000))
+    await asyncio.sleep(0.5)
+    assert played.source.messages - before < TRADES, "it waits after a slice at most"
+    played.congestion.resume(reader)
+    assert (await stepping)["state"] == "over"
 
-    async def visit() -> None:
-        await until_over(played.source)
-        await steer(played.source, paused=True)
-        seeking = asyncio.create_task(steer(played.source, seek=at(100).ns))
+
+@during(keeps_running=True, speed=1.0)
+async def test_a_step_to_the_end_is_pending_until_the_replay_is_over(played: Replay) -> None:
+    await asyncio.sleep(1)
+    await steer(played.source, paused=True)
+    stepping = asyncio.create_task(steer(played.source, step=1_000_000))
+    await asyncio.sleep(0)
+    while (state := played.source.state()).pending:  # noqa: ASYNC110  # each turn is looked at
         await asyncio.sleep(0)
-        with pytest.raises(RequestError, match="step: another seek is not done yet") as refused:
-            await steer(played.source, step=1, speed=7)
-        assert refused.value.status == 409
-        assert (await seeking)["speed"] == 0
-        before = played.source.messages
-        stepping = asyncio.create_task(steer(played.source, step=30))
-        await asyncio.sleep(0)
-        with pytest.raises(RequestError, match="step: another step is not done yet"):
-            await steer(played.source, step=1)
-        await stepping
-        assert played.source.messages == before + 30
-
-    played.run_with(visit)
+    assert state.state == "over"
+    assert (await stepping)["state"] == "over"
 
 
-def test_a_paused_replay_is_stepped_before_anybody_has_subscribed(path: Path) -> None:
-    played = replay(path, wait_for=2, is_paused=True)
-
-    async def visit() -> None:
-        while not played.source.state().received_ns:  # noqa: ASYNC110  # it is opened
-            await asyncio.sleep(0.01)
-        state = await steer(played.source, step=3)
-        assert (state["state"], state["messages"], state["pending"]) == ("waiting", 3, False)
-
-    played.run_with(visit)
+@during(loops=True, begin=at(180), speed=1.0)
+async def test_a_step_beyond_a_round_of_a_loop_is_done_at_the_beginning(played: Replay) -> None:
+    await asyncio.sleep(1)
+    await steer(played.source, paused=True)
+    state = await steer(played.source, step=1_000_000)
+    assert (state["state"], state["received_ns"]) == ("paused", at(180).ns)
+    state = await steer(played.source, step=1)
+    assert state["state"] == "paused", "the next step is possible at once"
 
 
-def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(path: Path) -> None:
-    played = replay(path, speed=1.0)
+@during(keeps_running=True, slice_messages=10)
+async def test_a_step_while_another_step_or_seek_runs_is_refused_and_changes_nothing(
+    played: Replay,
+) -> None:
+    await until_over(played.source)
+    await steer(played.source, paused=True)
+    seeking = asyncio.create_task(steer(played.source, seek=at(100).ns))
+    await asyncio.sleep(0)
+    with pytest.raises(RequestError, match="step: another seek is not done yet") as refused:
+        await steer(played.source, step=1, speed=7)
+    assert refused.value.status == 409
+    assert (await seeking)["speed"] == 0
+    before = played.source.messages
+    stepping = asyncio.create_task(steer(played.source, step=30))
+    await asyncio.sleep(0)
+    with pytest.raises(RequestError, match="step: another step is not done yet"):
+        await steer(played.source, step=1)
+    await stepping
+    assert played.source.messages == before + 30
+
+
+@during(wait_for=2, is_paused=True)
+async def test_a_paused_replay_is_stepped_before_anybody_has_subscribed(played: Replay) -> None:
+    while not played.source.state().received_ns:  # noqa: ASYNC110  # it is opened
+        await asyncio.sleep(0.01)
+    state = await steer(played.source, step=3)
+    assert (state["state"], state["messages"], state["pending"]) == ("waiting", 3, False)
+
+
+@during(speed=1.0)
+async def test_a_pause_stops_the_market_and_speed_is_changed_while_it_plays(played: Replay) -> None:
     listener = played.listeners["usdm"]
-
-    async def visit() -> None:
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(5.1)
-        await steer(played.source, paused=True)
-        sent = len(listener.data)
-        await asyncio.sleep(500)
-        assert len(listener.data) == sent
-        assert played.readiness.is_ready
-        assert played.readiness.reason == "paused"
-        await steer(played.source, paused=False, speed=10)
-        resumed_s = loop.time()
-        await until_over(played.source)
-        left_s = TRADES * EVERY_MS / 1_000 - 5.1
-        assert loop.time() - resumed_s == pytest.approx(left_s / 10, abs=0.1)
-
-    played.run_with(visit)
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(5.1)
+    await steer(played.source, paused=True)
+    sent = len(listener.data)
+    await asyncio.sleep(500)
+    assert len(listener.data) == sent
+    assert played.readiness.is_ready
+    assert played.readiness.reason == "paused"
+    await steer(played.source, paused=False, speed=10)
+    resumed_s = loop.time()
+    await until_over(played.source)
+    left_s = TRADES * EVERY_MS / 1_000 - 5.1
+    assert loop.time() - resumed_s == pytest.approx(left_s / 10, abs=0.1)
     assert listener.data == received(1), "nothing is missing, nothing comes twice"
 
 
@@ -472,37 +445,29 @@ def test_an_invalid_request_changes_nothing(
     played.run_with(visit)
 
 
-def test_an_impossible_request_is_refused_with_the_reason(path: Path) -> None:
-    played = replay(path, speed=1.0)
-
-    async def visit() -> None:
-        await asyncio.sleep(1)
-        with pytest.raises(RequestError, match="step: the replay is not paused"):
-            await steer(played.source, step=1)
-        with pytest.raises(RequestError, match=r"seek: 2001-09-09T01:46:40\.000Z is not in it"):
-            await steer(played.source, seek=10**18)
-        with pytest.raises(RequestError, match="it cannot be combined with a seek"):
-            await steer(played.source, step=1, paused=True, seek="+1s")
-        assert not played.source.state().paused, "nothing was changed"
-
-    played.run_with(visit)
+@during(speed=1.0)
+async def test_an_impossible_request_is_refused_with_the_reason(played: Replay) -> None:
+    await asyncio.sleep(1)
+    with pytest.raises(RequestError, match="step: the replay is not paused"):
+        await steer(played.source, step=1)
+    with pytest.raises(RequestError, match=r"seek: 2001-09-09T01:46:40\.000Z is not in it"):
+        await steer(played.source, seek=10**18)
+    with pytest.raises(RequestError, match="it cannot be combined with a seek"):
+        await steer(played.source, step=1, paused=True, seek="+1s")
+    assert not played.source.state().paused, "nothing was changed"
 
 
-def test_an_offset_beyond_the_recording_stops_at_its_bounds(path: Path) -> None:
-    played = replay(path, begin=at(100), speed=1.0, keeps_running=True)
-
-    async def visit() -> None:
-        await asyncio.sleep(1)
-        await steer(played.source, paused=True)
-        state = await steer(played.source, seek="-1d")
-        assert state["received_ns"] == (START_MS + 1) * NS
-        state = await steer(played.source, seek="+1d")
-        assert state["received_ns"] == state["to_ns"]
-        await until_over(played.source)
-        state = await steer(played.source, seek="-1s")
-        assert state["state"] == "paused"
-
-    played.run_with(visit)
+@during(begin=at(100), speed=1.0, keeps_running=True)
+async def test_an_offset_beyond_the_recording_stops_at_its_bounds(played: Replay) -> None:
+    await asyncio.sleep(1)
+    await steer(played.source, paused=True)
+    state = await steer(played.source, seek="-1d")
+    assert state["received_ns"] == (START_MS + 1) * NS
+    state = await steer(played.source, seek="+1d")
+    assert state["received_ns"] == state["to_ns"]
+    await until_over(played.source)
+    state = await steer(played.source, seek="-1s")
+    assert state["state"] == "paused"
 
 
 def test_a_pending_seek_returns_when_the_replay_ends(path: Path) -> None:
@@ -566,45 +531,33 @@ def test_overlapping_recordings_of_the_same_stream_are_reported(tmp_path: Path) 
     assert f"{paths[1]} and {paths[0]} both hold {stream}" in warnings[0]
 
 
-def test_a_seek_is_possible_before_the_subscribers_have_come(path: Path) -> None:
-    played = replay(path, wait_for=2)
-
-    async def visit() -> None:
-        await asyncio.sleep(1)
-        state = await steer(played.source, seek=at(100).ns)
-        assert (state["state"], state["received_ns"]) == ("waiting", at(100).ns)
-        state = await steer(played.source, step=1, paused=True)
-        assert (state["state"], state["received_ns"]) == ("waiting", at(100).ns)
-
-    played.run_with(visit)
+@during(wait_for=2)
+async def test_a_seek_is_possible_before_the_subscribers_have_come(played: Replay) -> None:
+    await asyncio.sleep(1)
+    state = await steer(played.source, seek=at(100).ns)
+    assert (state["state"], state["received_ns"]) == ("waiting", at(100).ns)
+    state = await steer(played.source, step=1, paused=True)
+    assert (state["state"], state["received_ns"]) == ("waiting", at(100).ns)
 
 
-def test_each_round_of_a_loop_starts_with_empty_markets(path: Path) -> None:
-    played = replay(path, ["btcusdt@trade"], loops=True, begin=at(180), speed=1.0)
+@during(["btcusdt@trade"], loops=True, begin=at(180), speed=1.0)
+async def test_each_round_of_a_loop_starts_with_empty_markets(played: Replay) -> None:
     listener = played.listeners["usdm"]
-
-    async def visit() -> None:
-        await until(lambda: listener.data.count(b'"e"') >= 3 * 21)
-
-    played.run_with(visit)
+    await until(lambda: listener.data.count(b'"e"') >= 3 * 21)
     assert listener.data.startswith(3 * received(180))
     assert not played.readiness.warnings
 
 
-def test_a_seek_at_the_end_of_a_round_is_not_lost(path: Path) -> None:
-    played = replay(path, loops=True, rebased=True, now_ms=lambda: START_MS)
+@during(loops=True, rebased=True, now_ms=lambda: START_MS)
+async def test_a_seek_at_the_end_of_a_round_is_not_lost(played: Replay) -> None:
     reader = SlowReader()
-
-    async def visit() -> None:
-        played.congestion.pause(reader)
-        await until(lambda: played.source.messages >= 2 * TRADES)
-        await steer(played.source, paused=True)
-        seeking = asyncio.create_task(steer(played.source, seek=at(77).ns))
-        await asyncio.sleep(0.1)
-        played.congestion.resume(reader)
-        assert (await seeking)["received_ns"] == at(77).ns
-
-    played.run_with(visit)
+    played.congestion.pause(reader)
+    await until(lambda: played.source.messages >= 2 * TRADES)
+    await steer(played.source, paused=True)
+    seeking = asyncio.create_task(steer(played.source, seek=at(77).ns))
+    await asyncio.sleep(0.1)
+    played.congestion.resume(reader)
+    assert (await seeking)["received_ns"] == at(77).ns
 
 
 def test_a_very_short_loop_gives_the_event_loop_its_turns(tmp_path: Path) -> None:
@@ -624,17 +577,13 @@ def test_a_very_short_loop_gives_the_event_loop_its_turns(tmp_path: Path) -> Non
     assert received_data.startswith(3 * text_frame(trade(1)))
 
 
-def test_a_seek_back_frees_the_old_markets(path: Path) -> None:
-    played = replay(path, DERIVED, keeps_running=True)
-
-    async def visit() -> None:
-        await until_over(played.source)
-        old = weakref.ref(played.plant.markets["BTCUSDT"])
-        await steer(played.source, paused=True)
-        await steer(played.source, seek=at(3).ns)
-        assert old() is None, "each round of a loop would keep one"
-
-    played.run_with(visit)
+@during(DERIVED, keeps_running=True)
+async def test_a_seek_back_frees_the_old_markets(played: Replay) -> None:
+    await until_over(played.source)
+    old = weakref.ref(played.plant.markets["BTCUSDT"])
+    await steer(played.source, paused=True)
+    await steer(played.source, seek=at(3).ns)
+    assert old() is None, "each round of a loop would keep one"
 
 
 def test_a_rebased_replay_has_current_times(path: Path) -> None:
@@ -655,16 +604,12 @@ def test_a_rebased_replay_has_current_times(path: Path) -> None:
     assert b"%d" % START_MS not in played.listeners["usdm"].data
 
 
-def test_time_continues_over_the_rounds_of_a_rebased_loop(path: Path) -> None:
-    played = replay(path, rebased=True, loops=True, speed=10.0, now_ms=lambda: START_MS)
+@during(rebased=True, loops=True, speed=10.0, now_ms=lambda: START_MS)
+async def test_time_continues_over_the_rounds_of_a_rebased_loop(played: Replay) -> None:
     times: list[int] = []
-
-    async def visit() -> None:
-        for _ in range(200):
-            times.append(played.plant.now_ms)
-            await asyncio.sleep(0.1)
-
-    played.run_with(visit)
+    for _ in range(200):
+        times.append(played.plant.now_ms)
+        await asyncio.sleep(0.1)
     assert times == sorted(times), "market time never goes back"
     assert times[-1] > times[0] + 3 * TRADES * EVERY_MS, "there were several rounds"
 
@@ -716,23 +661,19 @@ def test_offsets_count_from_the_beginning_and_from_the_end(path: Path) -> None:
     assert played.listeners["usdm"].data == received(1, TRADES - 50)
 
 
-def test_a_subscriber_that_comes_during_a_warm_up_receives_the_following_messages(
-    path: Path,
+@during(keeps_running=True)
+async def test_a_subscriber_that_comes_during_a_warm_up_receives_the_following_messages(
+    played: Replay,
 ) -> None:
-    played = replay(path, keeps_running=True)
     late = Listener()
-
-    async def visit() -> None:
-        await until_over(played.source)
-        await steer(played.source, paused=True)
-        warming_up = asyncio.create_task(steer(played.source, seek=at(150).ns))
-        while not played.plant.hubs["usdm"].is_muted:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        played.plant.hubs["usdm"].subscribe(late, ["btcusdt@trade", "btcusdt@bookTicker"])
-        await warming_up
-        await steer(played.source, paused=False)
-        await until_over(played.source)
-
-    played.run_with(visit)
+    await until_over(played.source)
+    await steer(played.source, paused=True)
+    warming_up = asyncio.create_task(steer(played.source, seek=at(150).ns))
+    while not played.plant.hubs["usdm"].is_muted:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    played.plant.hubs["usdm"].subscribe(late, ["btcusdt@trade", "btcusdt@bookTicker"])
+    await warming_up
+    await steer(played.source, paused=False)
+    await until_over(played.source)
     assert late.data.count(b'"e":"trade"') == 51
     assert late.data.count(b'"e":"bookTicker"') == 51
