@@ -15,15 +15,7 @@ TIE = 0.1
 
 
 def closest_match(text: str, names: Iterable[str], *, similarity: float = SIMILARITY) -> str:
-    """Return the name most similar to `text`, ignoring case; empty if none is similar enough.
-
-    Costs some ten microseconds per name.
-
-    Args:
-        text: What the user wrote.
-        names: The known names.
-        similarity: The least similarity, between 0 and 1.
-    """
+    """Return the name most similar to `text`, ignoring case; empty if none is similar enough."""
     return next(iter(closest_matches(text, names, similarity=similarity)), "")
 
 
@@ -39,12 +31,8 @@ def closest_matches(
     folded = text.casefold()
     by_folded = {name.casefold(): name for name in names}
     found = get_close_matches(folded, by_folded, n=MOST_SUGGESTED, cutoff=similarity)
-    ratios = [SequenceMatcher(None, each, folded).ratio() for each in found]
-    return [
-        by_folded[each]
-        for each, ratio in zip(found, ratios, strict=True)
-        if ratio >= ratios[0] - TIE
-    ]
+    ratios = {each: SequenceMatcher(None, each, folded).ratio() for each in found}
+    return [by_folded[each] for each in found if ratios[each] >= ratios[found[0]] - TIE]
 
 
 def one_of(text: str, names: Iterable[str]) -> str:

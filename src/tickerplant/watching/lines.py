@@ -7,6 +7,8 @@ import threading
 from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from queue import SimpleQueue
 from typing import TypeAlias
 
@@ -29,8 +31,6 @@ Piece: TypeAlias = tuple[int, bytes]
 """A file descriptor, and lines for it."""
 Write: TypeAlias = Callable[[int, bytes], int]
 """Writes to a file descriptor; returns how many bytes it wrote, as `os.write` does."""
-
-_format = msgspec.json.format
 
 
 class Lines:
@@ -60,49 +60,38 @@ class Lines:
 
     def pieces(self, items: Iterable[Message | Notice]) -> list[Piece]:
         """Return the lines for `items` in order, consecutive ones for one descriptor joined."""
-        pieces: list[Piece] = []
-        waiting: list[bytes] = []
-        for item in items:
-            if isinstance(item, Notice):
-                if not self._is_shown(item):
-                    continue
-                if waiting:
-                    pieces.append((OUTPUT, b"".join(waiting)))
-                    waiting = []
-                pieces.append((ERRORS, self.notice(item)))
-            elif item.payload is not self._last:
-                self._last = item.payload
-                waiting.append(self._message(item))
-        if waiting:
-            pieces.append((OUTPUT, b"".join(waiting)))
+        pieces = []
+        for place, lines in groupby(filter(None, map(self._piece, items)), key=itemgetter(0)):
+            pieces.append((place, b"".join(line for _, line in lines)))
         return pieces
 
-    def _is_shown(self, notice: Notice) -> bool:
-        if self._log_level == "warning":
-            return not isinstance(notice, Recovered)
-        return self._log_level == "info"
-
-    def _message(self, message: Message) -> bytes:
-        payload = message.payload
+    def _piece(self, item: Message | Notice) -> Piece | None:
+        if isinstance(item, Notice):
+            is_left_out = self._log_level == "warning" and isinstance(item, Recovered)
+            shown = self._log_level != "error" and not is_left_out
+            return (ERRORS, self.notice(item)) if shown else None
+        if item.payload is self._last:
+            return None
+        self._last = payload = item.payload
         if b"\n" in payload or b"\r" in payload:
-            payload = _format(payload, indent=-1)
-        received = timestamp_text(message.received_ns)
+            payload = msgspec.json.format(payload, indent=-1)
+        received = timestamp_text(item.received_ns)
         if self._as_json:
-            fields = {"received": received, "stream": message.stream, "data": Raw(payload)}
-            return self._json(OUTPUT, fields)
-        line = b"%s %s %s\n" % (received.encode(), message.stream.encode(), payload)
-        return printable_json(line) if OUTPUT in self._terminals else line
+            fields = {"received": received, "stream": item.stream, "data": Raw(payload)}
+            return OUTPUT, self._json(OUTPUT, fields)
+        line = b"%s %s %s\n" % (received.encode(), item.stream.encode(), payload)
+        return OUTPUT, printable_json(line) if OUTPUT in self._terminals else line
 
     def notice(self, notice: Notice) -> bytes:
         """Return the line of a notice."""
-        time, text = timestamp_text(notice.time_ms * NS_PER_MS), notice.text
+        time = timestamp_text(notice.time_ms * NS_PER_MS)
         if not self._as_json:
-            return self.remark(f"{time} {text}")
+            return self.remark(f"{time} {notice.text}")
         fields = {
             name: value.decode(errors="replace") if isinstance(value, bytes) else value
             for name, value in structs.asdict(notice).items()
         }
-        head = {"notice": type(notice).__name__, "time": time, "text": text}
+        head = {"notice": type(notice).__name__, "time": time, "text": notice.text}
         return self._json(ERRORS, head | fields)
 
     def remark(self, text: str) -> bytes:

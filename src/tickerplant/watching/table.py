@@ -90,16 +90,6 @@ class Row:
         self.samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES)
         """Times, and the message counts at these times."""
 
-    @property
-    def received_ns(self) -> int:
-        """When the last message was received; 0 before the first."""
-        return 0 if self.last is None else self.last.received_ns
-
-    def sample(self, now_ns: int) -> None:
-        """Sample the message count, at most once a second."""
-        if self.samples and now_ns - self.samples[-1][0] >= SAMPLE_NS:
-            self.samples.append((now_ns, self.messages))
-
     def rate(self, now_ns: int) -> float | None:
         """Return the messages per second of the last ten seconds; None in the first second."""
         if not self.samples or now_ns - self.samples[0][0] < SAMPLE_NS:
@@ -129,11 +119,6 @@ class StreamRows:
         """Whether it has more than one symbol."""
         return self.name.startswith("!") or len(self.rows) > 1
 
-    @property
-    def has_messages(self) -> bool:
-        """Whether a message was ever received."""
-        return any(row.messages for row in self.rows.values())
-
     def row(self, symbol: str) -> Row:
         """Return the row of a symbol; the first symbol replaces the row without one."""
         row = self.rows.get(symbol)
@@ -142,19 +127,38 @@ class StreamRows:
             if unnamed is not None and not unnamed.messages:
                 del self.rows[""]
             if len(self.rows) >= MAX_ROWS:
-                self._drop_rows()
+                for silent in self.latest_first()[-DROPPED_AT_ONCE:]:
+                    del self.rows[silent.symbol]
+                self.dropped += DROPPED_AT_ONCE
             row = self.rows[symbol] = Row(symbol)
         return row
 
-    def _drop_rows(self) -> None:
-        """Drop the rows silent for longest."""
-        for row in self.latest_first()[-DROPPED_AT_ONCE:]:
-            del self.rows[row.symbol]
-        self.dropped += DROPPED_AT_ONCE
-
     def latest_first(self) -> list[Row]:
         """Return the rows, the one with the latest message first."""
-        return sorted(self.rows.values(), key=lambda row: (-row.received_ns, row.symbol))
+
+        def key(row: Row) -> tuple[int, str]:
+            return (0 if row.last is None else -row.last.received_ns, row.symbol)
+
+        return sorted(self.rows.values(), key=key)
+
+    def take(self, notice: Notice) -> None:
+        """Take a notice about this stream."""
+        match notice:
+            case Gap(symbol=symbol, missing=missing, backfilled=backfilled):
+                row = self.row(symbol)
+                row.gaps += 1
+                row.missing += max((missing or 0) - backfilled, 0)
+            case Disconnected(time_ms=time_ms) if self.state != "disconnected":
+                self.state, self.disconnected_ms = "disconnected", time_ms
+            case Stale():
+                self.state = "stale"
+            case SubscriptionRejected():
+                self.state = "rejected"
+            case Recovered():
+                has_messages = any(row.messages for row in self.rows.values())
+                self.state = "live" if has_messages else "waiting"
+            case _:
+                pass
 
 
 class Table:
@@ -173,15 +177,15 @@ class Table:
     def take(self, item: Message | Notice) -> None:
         """Take a message or a notice.  This is the hot path."""
         if isinstance(item, Notice):
-            self._take_notice(item)
+            self._notices.append(item)
+            for name in item.streams:
+                if name in self._streams:
+                    self._streams[name].take(item)
             return
         stream = self._streams.get(item.stream)
         if stream is None:
             return
-        symbol = item.symbol
-        row = stream.rows.get(symbol)
-        if row is None:
-            row = stream.row(symbol)
+        row = stream.rows.get(item.symbol) or stream.row(item.symbol)
         if row.last is None:
             row.samples.append((item.received_ns, 1))
             stream.state = "live"
@@ -193,75 +197,35 @@ class Table:
         """How many notices are kept."""
         return len(self._notices)
 
-    def _take_notice(self, notice: Notice) -> None:
-        self._notices.append(notice)
-        if isinstance(notice, Gap):
-            for stream in self._of(notice):
-                row = stream.row(notice.symbol)
-                row.gaps += 1
-                row.missing += max((notice.missing or 0) - notice.backfilled, 0)
-            return
-        for stream in self._of(notice):
-            match notice:
-                case Disconnected(time_ms=time_ms):
-                    if stream.state != "disconnected":
-                        stream.state, stream.disconnected_ms = "disconnected", time_ms
-                case Stale():
-                    stream.state = "stale"
-                case SubscriptionRejected():
-                    stream.state = "rejected"
-                case Recovered():
-                    stream.state = "live" if stream.has_messages else "waiting"
-                case _:
-                    pass
-
-    def _of(self, notice: Notice) -> list[StreamRows]:
-        return [self._streams[name] for name in notice.streams if name in self._streams]
-
     def view(self, now_ns: int, room: int) -> View:
         """Return the rows that fit in `room` lines.
 
         First come the streams of one symbol, in the given order; then, for each stream of many
         symbols, the symbols with the latest messages.  Short room is shared between these groups.
         """
-        self._sample(now_ns)
-        groups = self._groups()
+        streams = self._streams.values()
+        if now_ns - self._sampled_ns >= SAMPLE_NS:
+            self._sampled_ns = now_ns
+            for row in (row for stream in streams for row in stream.rows.values()):
+                if row.samples and now_ns - row.samples[-1][0] >= SAMPLE_NS:
+                    row.samples.append((now_ns, row.messages))
+        few = [it for it in streams if not it.has_many_symbols]
+        many = [it for it in streams if it.has_many_symbols]
+        groups = [[(it, row) for it in few for row in it.rows.values()]]
+        groups += [[(it, row) for row in it.latest_first()] for it in many]
         shares = share_out(room, [len(group) for group in groups])
-        rows = [
-            _row_view(stream, row, now_ns)
-            for group, share in zip(groups, shares, strict=True)
-            for stream, row in group[:share]
-        ]
-        hidden = [
-            stream
-            for group, share in zip(groups, shares, strict=True)
-            for stream, _ in group[share:]
-        ]
-        since_ms = [
-            it.disconnected_ms for it in self._streams.values() if it.state == "disconnected"
-        ]
+        shared = list(zip(groups, shares, strict=True))
+        hidden = [stream for group, share in shared for stream, _ in group[share:]]
+        since_ms = [it.disconnected_ms for it in streams if it.state == "disconnected"]
         return View(
-            rows=rows,
+            rows=[_row_view(*each, now_ns) for group, share in shared for each in group[:share]],
             hidden=len(hidden),
             hidden_not_live=sum(stream.state != "live" for stream in hidden),
-            dropped=sum(stream.dropped for stream in self._streams.values()),
+            dropped=sum(stream.dropped for stream in streams),
             notices=list(self._notices),
             disconnected=len(since_ms),
             outage_ms=max(now_ns / NS_PER_MS - min(since_ms), 0) if since_ms else None,
         )
-
-    def _sample(self, now_ns: int) -> None:
-        if now_ns - self._sampled_ns >= SAMPLE_NS:
-            self._sampled_ns = now_ns
-            for stream in self._streams.values():
-                for row in stream.rows.values():
-                    row.sample(now_ns)
-
-    def _groups(self) -> list[list[tuple[StreamRows, Row]]]:
-        few = [stream for stream in self._streams.values() if not stream.has_many_symbols]
-        many = [stream for stream in self._streams.values() if stream.has_many_symbols]
-        first = [(stream, row) for stream in few for row in stream.rows.values()]
-        return [first, *([(each, row) for row in each.latest_first()] for each in many)]
 
 
 def share_out(room: int, sizes: Sequence[int]) -> list[int]:
@@ -281,30 +245,20 @@ def share_out(room: int, sizes: Sequence[int]) -> list[int]:
 
 
 def _row_view(stream: StreamRows, row: Row, now_ns: int) -> RowView:
-    last = row.last
+    last, symbol = row.last, row.symbol
+    if len(symbol) > MAX_SYMBOL_CHARACTERS:
+        symbol = f"{symbol[: MAX_SYMBOL_CHARACTERS - 1]}…"
+    sent_ms = 0 if last is None else last.event_time_ms
+    is_possible = 0 < sent_ms < LATEST_S * 1_000
     return RowView(
         stream=printable(stream.name),
-        symbol=_symbol_text(row.symbol),
+        symbol=printable(symbol),
         latest=printable(stream.hint) if last is None else summary(last),
         messages=row.messages,
         rate=row.rate(now_ns),
         age_ms=None if last is None else max(now_ns - last.received_ns, 0) / NS_PER_MS,
-        delay_ms=None if last is None else _delay_ms(last),
+        delay_ms=last.received_ns / NS_PER_MS - sent_ms if last and is_possible else None,
         gaps=row.gaps,
         missing=row.missing,
         state=stream.state,
     )
-
-
-def _symbol_text(symbol: str) -> str:
-    return printable(
-        symbol
-        if len(symbol) <= MAX_SYMBOL_CHARACTERS
-        else f"{symbol[: MAX_SYMBOL_CHARACTERS - 1]}…"
-    )
-
-
-def _delay_ms(message: Message) -> float | None:
-    """Return receive time minus event time; None if the event time is missing or impossible."""
-    sent_ms = message.event_time_ms
-    return message.received_ns / NS_PER_MS - sent_ms if 0 < sent_ms < LATEST_S * 1_000 else None
