@@ -50,14 +50,11 @@ HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 SCHEMES = ("ws", "wss", "http", "https")
 _HOSTS = {"dstream": COINM, "dapi": COINM, "fstream": USDM, "fapi": USDM}
 """Parts of the exchange's host names, with their venues."""
-_UNLISTED = frozenset(
-    each().code
-    for each in (
-        request_errors.invalid_symbol,
-        request_errors.invalid_pair,
-        request_errors.invalid_coin_pair,
-    )
-)
+_UNLISTED = {
+    request_errors.invalid_symbol().code,
+    request_errors.invalid_pair().code,
+    request_errors.invalid_coin_pair().code,
+}
 """Error codes for unlisted symbols and pairs; without a market, none is listed."""
 _TITLES = {venue.name: venue.title for venue in VENUES}
 _ONE = 10**8
@@ -139,7 +136,7 @@ def explain(
 
 
 class _Nothing(TickerplantError):  # noqa: N818 - a condition to handle rather than an error
-    """An argument is not a URL, path, stream name or method."""
+    pass
 
 
 class _Judge(Struct, frozen=True):
@@ -190,9 +187,8 @@ class _Judge(Struct, frozen=True):
             if read_as != "GET":
                 return _wrong_method(given, venue, path, http_method)
             params = dict(parse_qsl(query_string, keep_blank_values=True))
-            refusal = next(_refusals(query, Markets(venue, self.profile, Timers(0)), params), "")
             weight = query.weigh_over_rest(params, self.profile)
-            return _request(given, venue, weight, query.doc, refusal)
+            return _request(given, venue, weight, query.doc, self._refusal(query, venue, params))
         if account := find_account_path(venue, path):
             rows = [row for row in account.values() if row.http_method == read_as]
             if http_method and not rows:
@@ -201,6 +197,16 @@ class _Judge(Struct, frozen=True):
         if http_method:
             raise _Nothing(f"{given!r} is no request that REST has")
         return self._of_target(given, venue, parse_target(raw_path, venue))
+
+    def _refusal(self, query: Query, venue: Venue, params: Mapping[str, object]) -> str:
+        markets = Markets(venue, self.profile, Timers(0))
+        for param in query.params:
+            try:
+                param.value(markets, params)
+            except RequestError as error:
+                if error.code not in _UNLISTED:
+                    return str(error)
+        return ""
 
     def _of_target(self, given: str, venue: Venue, target: StreamTarget | ApiTarget) -> Verdict:
         if isinstance(target, ApiTarget):
@@ -226,14 +232,12 @@ class _Judge(Struct, frozen=True):
     def _of_stream(self, name: str, venue: Venue, route: str | None) -> Verdict:
         """Return the verdict on a stream; `route` is that of its connection, None without one."""
         resolved = resolve(venue, name)
+        outcome: Outcome = "silent"
         if resolved is None:
             why = f"{UNKNOWN_STREAM}: {spelling_error(venue, name)}"
-            return Verdict(
-                given=name, venue=venue.name, kind="stream", outcome="silent", reason=why
-            )
+            return Verdict(given=name, venue=venue.name, kind="stream", outcome=outcome, reason=why)
         markets = _markets_with(resolved[1], venue, self.profile)
         stream, args = find(markets, name) or resolved
-        outcome: Outcome = "silent"
         splits = route is not None and self.profile.splits_routes(venue)
         is_elsewhere = splits and stream.route != (route or "public")
         if is_elsewhere and self.strict:
@@ -275,15 +279,6 @@ def _of_account(given: str, venue: Venue, rows: Sequence[AccountRequest]) -> Ver
 
 def _wrong_method(given: str, venue: Venue, path: str, http_method: str) -> Verdict:
     return _request(given, venue, 0, "", f"405 -5000 Path {path}, Method {http_method} is invalid")
-
-
-def _refusals(query: Query, markets: Markets, params: Mapping[str, object]) -> Iterator[str]:
-    for param in query.params:
-        try:
-            param.value(markets, params)
-        except RequestError as error:
-            if error.code not in _UNLISTED:
-                yield str(error)
 
 
 def _path_of_url(url: str, venue: Venue | None) -> tuple[str, Venue]:
