@@ -342,28 +342,3 @@ def test_an_export_reports_as_json(tmp_path: Path, capsys: pytest.CaptureFixture
     status, printed, err = run("export", str(path), "-o", out, "--format", "csv", capsys=capsys)
     assert (status, printed) == (2, "")
     assert "no such option '--format'" in err
-
-
-def test_an_export_counts_offsets_from_the_recording(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = []
-    for number in range(10):
-        trade = {"e": "trade", "E": 1767225600000 + number, "T": 1767225600000, "s": "BTCUSDT"}
-        trade |= {"t": number, "p": "65280.10", "q": "0.001", "X": "MARKET", "m": True}
-        line = json.dumps({"stream": "btcusdt@trade", "data": trade}, separators=(",", ":"))
-        lines.append(f"{1767225600 + number}000000000 {line}\n")
-    path = tmp_path / "trades.txt"
-    path.write_text("".join(lines), encoding="utf-8")
-    for number, (options, rows) in enumerate(
-        [
-            (("--from", "+2s"), 8),
-            (("--from", "+2s", "--to", "+3s"), 3),
-            (("--to", "-4s"), 5),
-            (("--from", "-1s"), 2),
-            (("--from", "2026-01-01T00:00:08"), 2),
-        ]
-    ):
-        out = str(tmp_path / f"lake{number}")
-        _, printed, err = run("export", str(path), "-o", out, "--json", *options, capsys=capsys)
-        assert json.loads(printed)["rows"] == {"trades": rows}, (options, err)

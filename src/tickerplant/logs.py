@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
+from structlog.typing import EventDict, FilteringBoundLogger
 
 from tickerplant.formatting import printable
 from tickerplant.protocol.redaction import masked
@@ -32,20 +33,20 @@ MAX_KIND = 80
 """Characters of a library's message that are part of its kind."""
 
 
-def _plain_line(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+def _plain_line(_logger: object, _method: str, event: EventDict) -> str:
     """Return a text line: time, level if it is a warning or worse, text, `key=value` pairs."""
-    parts = [event.pop("timestamp")]
-    level = event.pop("level")
-    if level not in {"info", "debug"}:
-        parts.append(level.upper())
-    parts.append(printable(str(event.pop("event"))))  # it may quote an upstream
-    parts.extend(f"{name}={_word(value)}" for name, value in event.items())
-    return " ".join(parts)
+    time_text, level, text = (event.pop(name) for name in ("timestamp", "level", "event"))
+    parts = [time_text, *([] if level in {"info", "debug"} else [level.upper()])]
+    parts.append(printable(str(text)))  # it may quote an upstream
+    return " ".join((*parts, *(f"{name}={_word(value)}" for name, value in event.items())))
 
 
-def _name_connection(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _word(value: object) -> str:
+    text = str(value)
+    return repr(text) if not text or not text.isprintable() or " " in text else text
+
+
+def _name_connection(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Move connection and sign to their own fields, for JSON."""
     head = _HEAD.match(str(event["event"]))
     if head:
@@ -54,14 +55,7 @@ def _name_connection(
     return event
 
 
-def _word(value: object) -> str:
-    text = str(value)
-    return repr(text) if not text or not text.isprintable() or " " in text else text
-
-
-def _mask_traceback(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _mask_traceback(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Mask possible keys in a traceback: its last line can quote what a client sent."""
     if "exception" in event:
         event["exception"] = masked(str(event["exception"]))
@@ -92,13 +86,6 @@ def configure(
     """
     output = sys.stderr if stream is None else stream
     minimum = logging.getLevelNamesMapping()[level.upper()]
-
-    def add_fields(
-        _logger: object, _method: str, event: structlog.typing.EventDict
-    ) -> structlog.typing.EventDict:
-        event.update(fields)
-        return event
-
     renderers: list[Any] = [_plain_line]
     if log_format == "json":
         renderers = [_name_connection, structlog.processors.JSONRenderer()]
@@ -108,7 +95,7 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _mask_traceback,
-            *([add_fields] if fields else []),
+            *([lambda _logger, _method, event: event | fields] if fields else []),
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
@@ -123,15 +110,15 @@ def configure(
     logging.basicConfig(handlers=[handler], level=logging.ERROR)
 
 
-_configured: list[structlog.typing.FilteringBoundLogger] = []
+_configured: list[FilteringBoundLogger] = []
 """The logger of the last `configure`: making one takes longer than most of its lines."""
 
 
-def logger() -> structlog.typing.FilteringBoundLogger:
+def logger() -> FilteringBoundLogger:
     """Return the program's logger."""
     if _configured and structlog.is_configured():
         return _configured[0]
-    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    bound: FilteringBoundLogger = structlog.get_logger()
     return bound
 
 
@@ -181,10 +168,8 @@ class Complaints:
                 handler.addFilter(self._is_first)
 
     def _is_first(self, record: logging.LogRecord) -> bool:
-        return (
-            self.counts[self._count(f"{record.name}: {masked(str(record.msg))[:MAX_KIND].strip()}")]
-            == 1
-        )
+        kind = f"{record.name}: {masked(str(record.msg))[:MAX_KIND].strip()}"
+        return self.counts[self._count(kind)] == 1
 
     def _count(self, kind: str) -> str:
         """Count one of `kind`, and return the name it is counted under."""

@@ -87,7 +87,9 @@ def test_a_server_without_a_control_plane_is_said_to_be_another_one() -> None:
         serving.start()
         with (
             ControlClient(f"http://127.0.0.1:{other.server_port}") as client,
-            pytest.raises(ControlError, match="no GET /plant/v1/clock: it is older") as absent,
+            pytest.raises(
+                ControlError, match="no GET /plant/v1/clock: it is another one"
+            ) as absent,
         ):
             client.clock()
         serving.join()

@@ -18,11 +18,12 @@ from tickerplant.client import subscription as consumers
 from tickerplant.client.blocking_books import Books, ThreadedViews
 from tickerplant.client.loop_thread import LoopThread, OverError, as_of, waited
 from tickerplant.client.market import QUEUE_SIZE
-from tickerplant.client.subscription import BATCH, check_callback, check_max_items, streams_text
+from tickerplant.client.subscription import BATCH, check_callback, check_max_items
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import QueueCounters, WhenFull
+from tickerplant.formatting import names_text
 from tickerplant.messages.book import BookSpeed, SnapshotLimit
 from tickerplant.messages.message import Message, StreamName
 from tickerplant.notices import Dropped, Notice
@@ -466,7 +467,7 @@ class Subscription(Generic[T_co]):
         return self._on_notice is not None and isinstance(self._batch[0], Notice)
 
     def _missing(self) -> str:
-        return f"no message of {streams_text(self.names)}"
+        return f"no message of {names_text(self.names)}"
 
     def __enter__(self) -> Self:
         return self

@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 
 from tickerplant.client import books as asynchronous
 from tickerplant.client.loop_thread import LoopThread, OverError, called, waited
-from tickerplant.client.subscription import streams_text
 from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.order_book import BookSnapshot, OrderBook
+from tickerplant.formatting import names_text
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 from tickerplant.raw_events import RawLevel
@@ -129,7 +129,7 @@ class BookChanges(Iterator[OrderBook]):
                 within(
                     self._timeout_s,
                     lambda: anext(self._changes, None),
-                    lambda: f"no change of {streams_text(tuple(self._books))}",
+                    lambda: f"no change of {names_text(tuple(self._books))}",
                 )
             )
         if book is None:

@@ -17,10 +17,10 @@ from tickerplant.client.local_books import (
 )
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
-from tickerplant.client.subscription import streams_text
 from tickerplant.client.timeouts import check_timeout
 from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.order_book import BookState, NoBookError, OrderBook
+from tickerplant.formatting import names_text
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 from tickerplant.stream_name import upper_case
@@ -194,7 +194,7 @@ class Books(Mapping[str, OrderBook]):
         return len(self._local.by_symbol)
 
     def __repr__(self) -> str:
-        return f"<Books {streams_text(tuple(self))}>"
+        return f"<Books {names_text(tuple(self))}>"
 
     def _book(self, symbol: str) -> RequestingBook:
         books = self._local.by_symbol

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from tickerplant.client import blocking
 from tickerplant.client.event_loop import running_loop
-from tickerplant.client.subscription import Subscription, streams_text
+from tickerplant.client.subscription import Subscription
 from tickerplant.client.timeouts import check_timeout
 from tickerplant.errors import ConfigError
+from tickerplant.formatting import names_text
 
 T = TypeVar("T")
 
@@ -118,7 +119,7 @@ class _MergedBlocking(Iterator[T]):
             blocking.end_waiting(waiting.values(), is_woken=bool(done))
         if not done:
             names = tuple(name for each in self._going for name in each.names)
-            raise TimeoutError(f"no message of {streams_text(names)} within {self._timeout_s:g} s")
+            raise TimeoutError(f"no message of {names_text(names)} within {self._timeout_s:g} s")
         for future in done:
             if not waiting[future].fetch_queued():
                 self._going.remove(waiting[future])

@@ -20,6 +20,7 @@ from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.merged_stream import Sink
 from tickerplant.feed.queue import Queue, QueueCounters, WhenFull
+from tickerplant.formatting import names_text
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 
@@ -27,8 +28,6 @@ _log = logging.getLogger(__name__)
 
 T_co = TypeVar("T_co", covariant=True)
 
-NAMED = 3
-"""Maximum number of stream names in a text."""
 BATCH = 1_000
 """Maximum number of items that `read_batch` returns at once, unless it is told another."""
 
@@ -93,7 +92,7 @@ class Subscription(Generic[T_co]):
 
     def __repr__(self) -> str:
         closed = ", closed" if self._inbox.is_closed else ""
-        return f"<Subscription {streams_text(self.names)}, {self.pending} pending{closed}>"
+        return f"<Subscription {names_text(self.names)}, {self.pending} pending{closed}>"
 
     def __aiter__(self) -> Self:
         return self
@@ -198,7 +197,7 @@ class Subscription(Generic[T_co]):
         return self._on_notice is not _ignore and self._inbox.queue.is_notice_next
 
     def _missing(self) -> str:
-        return f"no message of {streams_text(self.names)}"
+        return f"no message of {names_text(self.names)}"
 
     async def __aenter__(self) -> Self:
         return self
@@ -216,12 +215,6 @@ class Subscription(Generic[T_co]):
         if inbox is not None and not inbox.is_closed:
             inbox.is_closed = True
             self._runner.forget(self.names, inbox.put)
-
-
-def streams_text(names: tuple[str, ...]) -> str:
-    """Return the first few names, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 class Inbox:
@@ -303,7 +296,7 @@ class Inbox:
                 "messages are pending (queue_size=%d, when_full='block'); it drops messages when it has "
                 "queued %d. Read it, close it, use when_full='keep_latest', when_full='drop_oldest' or "
                 "a larger queue_size, or connect once more for it.",
-                streams_text(self._names),
+                names_text(self._names),
                 len(self._plain),
                 self.queue.size,
                 self.queue.size + self._spare,
@@ -317,7 +310,7 @@ class Inbox:
                 "A subscription is not read, and the market waits for it: %s. %d messages are pending "
                 "(queue_size=%d, when_full='block'). Read it, close it, or use "
                 "when_full='keep_latest' or when_full='drop_oldest'.",
-                streams_text(self._names),
+                names_text(self._names),
                 len(self._plain),
                 self.queue.size,
             )
@@ -358,7 +351,7 @@ class Inbox:
                 and not self.is_closed
                 and self._runner.is_shared
             ):
-                lockstep.handed(self.put, item, streams_text(self._names))
+                lockstep.handed(self.put, item, names_text(self._names))
             return item
 
     def pull(self) -> bool:
@@ -449,7 +442,7 @@ class Inbox:
         reader, self._reader = self._reader, None
         if self._lockstep is not None and reader is not None:
             if is_woken and self._blocks and not self.is_closed:
-                name = streams_text(self._names)
+                name = names_text(self._names)
                 self._lockstep.handed(self.put, None, name, self._waiting_reader)
             self._lockstep.end_waiting(self._waiting_reader, reader)
 
@@ -457,7 +450,7 @@ class Inbox:
         self._runner.check_loop()
         if self._reader is not None:
             raise RuntimeError(
-                f"the subscription to {streams_text(self._names)} is read by two readers at once; "
+                f"the subscription to {names_text(self._names)} is read by two readers at once; "
                 "subscribe once for each"
             )
         self._runner.is_awaited = True
@@ -552,7 +545,7 @@ class Listener:
 
     def __repr__(self) -> str:
         closed = ", closed" if self._over.done() else ""
-        return f"<Listener {streams_text(self.names)}{closed}>"
+        return f"<Listener {names_text(self.names)}{closed}>"
 
     def _join(self, item: Message | Notice) -> None:
         """Join a live item to the history."""
@@ -588,7 +581,7 @@ class Listener:
             failure = RuntimeError("the callback raised CancelledError")
             failure.__cause__ = error
         self._failure = failure
-        names = streams_text(self.names)
+        names = names_text(self.names)
         _log.error("A callback failed and is no longer called: %s", names, exc_info=failure)
         self.close()
 

@@ -42,20 +42,24 @@ def read_file(path: str) -> dict[str, object]:
         raise ConfigError("--config", path, f"a file that can be read ({error.strerror})") from None
     except ValueError as error:
         raise ConfigError("--config", path, f"a TOML file ({error})") from None
-    known = known_keys()
     for key, value in content.items():
+        is_table = isinstance(value, dict)
         if key in COMMANDS and isinstance(value, dict):
             own = frozenset(each.key for each in settings_of(COMMANDS[key]))
-            _refuse_unknown(value, own, path, key)
-        elif isinstance(value, dict) and key not in known:
-            commands = ", ".join(f"[{name}]" for name in COMMANDS)
+            for each in value.keys() - own:
+                raise _unknown(f"a key in [{key}] of {path}", each, own)
+        elif is_table and key not in known_keys():
+            expected = f"the table of a command: {', '.join(f'[{name}]' for name in COMMANDS)}"
             hint = suggestion(key, COMMANDS, "[{}]")
-            raise ConfigError(
-                f"a table in {path}", f"[{key}]", f"the table of a command: {commands}{hint}"
-            )
-        else:
-            _refuse_unknown({key: value}, known, path, "")
+            raise ConfigError(f"a table in {path}", f"[{key}]", f"{expected}{hint}")
+        elif key not in known_keys():
+            raise _unknown(f"a key in {path}", key, known_keys())
     return content
+
+
+def _unknown(where: str, key: str, known: frozenset[str]) -> ConfigError:
+    expected = f"a setting: {', '.join(sorted(known))}{suggestion(key, known)}"
+    return ConfigError(where, key, expected)
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
@@ -84,15 +88,6 @@ def known_variables() -> frozenset[str]:
 def known_keys() -> frozenset[str]:
     """Return the keys of all settings of all commands."""
     return frozenset(setting.key for kind in COMMANDS.values() for setting in settings_of(kind))
-
-
-def _refuse_unknown(
-    table: Mapping[str, object], known: frozenset[str], path: str, name: str
-) -> None:
-    for key in table.keys() - known:
-        where = f"a key in [{name}] of {path}" if name else f"a key in {path}"
-        expected = f"a setting: {', '.join(sorted(known))}{suggestion(key, known)}"
-        raise ConfigError(where, key, expected)
 
 
 def resolve(

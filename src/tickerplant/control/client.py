@@ -396,8 +396,8 @@ class ControlClient:
             raise ControlError(page["error"], status, str(page.get("field", "")))
         if status == 404:
             raise ControlError(
-                f"the server at {self.url} has no {method} {path}: it is older than this program, or "
-                "another one",
+                f"the server at {self.url} has no {method} {path}: it is another one, or of another "
+                "version",
                 status,
             )
         shown = text[:MAX_SHOWN].decode("utf-8", "replace").strip()
