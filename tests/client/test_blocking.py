@@ -24,14 +24,12 @@ from tickerplant import (
     BookSnapshot,
     ConfigError,
     OrderBook,
-    QueueOverflow,
     RequestError,
     blocking,
     messages,
 )
 from tickerplant.client import loop_thread
 from tickerplant.client.loop_thread import LoopThread
-from tickerplant.messages import Kline
 
 pytestmark = pytest.mark.sockets
 
@@ -320,16 +318,6 @@ def test_a_callback_reads_a_book_in_the_thread_of_the_client(exchange_house: Hou
             market.books("BTCUSDT", on_update=7)  # type: ignore[arg-type]
 
 
-def test_books_that_do_not_come_are_reported(house: House) -> None:
-    with house.connect() as market:
-        books = market.books("BTCUSDT")
-        with pytest.raises(TimeoutError, match=r"not live after 0\.01 s: BTCUSDT: "):
-            books.wait_until_live(0.01)
-        with pytest.raises(TimeoutError, match=r"no change of BTCUSDT within 0\.05 s"):
-            for _ in books.changes(live_only=True, timeout_s=0.05):
-                pass
-
-
 def test_what_was_read_is_counted_and_no_more(house: House) -> None:
     with house.connect() as market:
         subscription = stream(market, house, queue_size=2)
@@ -398,19 +386,6 @@ def test_streams_are_read_from_several_threads(house: House) -> None:
         assert [each.result() for each in reading] == [[*range(1, 51)]] * 4
 
 
-def test_a_history_comes_first(house: House) -> None:
-    name = Kline.of("BTCUSDT", "1m")
-    with house.connect() as market:
-        house.trade()
-        candle = next(market.stream(name, history=5))
-        assert isinstance(candle, Kline)
-        assert (candle.backfilled, candle.candle.close_price) == (True, "65280.10")
-        seen: list[object] = []
-        market.on(name, callback=seen.append, history=5)
-        happened(lambda: seen)
-        assert isinstance(seen[0], Kline)
-
-
 def test_latest_is_fresh_when_it_is_wanted(house: House) -> None:
     names = (TRADES, "btcusdt@aggTrade")
     with house.connect() as market:
@@ -425,17 +400,6 @@ def test_latest_is_fresh_when_it_is_wanted(house: House) -> None:
         house.call(lambda: house.loopback.plant.advance(START_MS + 3_000))
         assert len([next(everything) for _ in range(2)]) == 2
         assert next(latest).aggregate_id == 2, "not the one that waited before"
-
-
-def test_a_queue_that_was_too_small_is_raised_after_what_it_held(house: House) -> None:
-    with house.connect() as market:
-        failing = stream(market, house, when_full="raise", queue_size=2)
-        quiet = stream(market, house, on_notice=print)
-        house.trade(3)
-        assert [next(quiet).trade_id for _ in range(3)] == [1, 2, 3]
-        assert [next(failing).trade_id for _ in range(2)] == [1, 2]
-        with pytest.raises(QueueOverflow):
-            next(failing)
 
 
 def test_who_is_interrupted_loses_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ from tickerplant import ClientSettings, Market, RequestError, UpstreamError
 from tickerplant.client import connection, runner
 from tickerplant.config.kinds import read_faults
 from tickerplant.faults.payloads import UNKNOWN_FIELDS
-from tickerplant.feed.reconnect import BROKEN, CLOSED, ENDED, POLICY, Ending, ending_of_close
+from tickerplant.feed.reconnect import BROKEN
 from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.faults.connection import GARBAGE_FRAMES
@@ -167,39 +167,6 @@ async def test_what_an_outage_cost_is_filled_in_and_marked() -> None:
         assert (market.counters.missing, market.counters.backfilled) == (0, 2)
 
 
-@looped
-async def test_with_two_copies_the_loss_of_one_connection_is_not_noticed() -> None:
-    async with loopback() as house, client_of(house, settings=quick(copies=2)) as market:
-        subscription: Any = market.stream(TRADES)
-        await until(lambda: [len(each.names or ()) for each in connections(house)] == [1, 1])
-        await carried(market, TRADES)
-        async with every(0.002, house.trade):
-            first: Any = await anext(subscription)
-            for number in (0, 1, 0):
-                opened = market.counters.opened
-                connections(house)[number].abort()
-                await counted(market, "opened", opened + 1)
-                await until(lambda: sum(len(c.names or ()) for c in connections(house)) == 2)
-                await asyncio.sleep(0.02)
-        rest = await read(subscription, subscription.pending)
-        ids = [first.trade_id, *(each.trade_id for each in rest)]
-        assert ids == [*range(ids[0], ids[0] + len(ids))], "no notice, and nothing lost"
-        assert market.counters.lost == 3
-
-
-@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 3000])
-@looped
-async def test_the_code_of_a_close_decides_the_pause(code: int) -> None:
-    ending: Ending = ending_of_close(code)
-    assert ending in {CLOSED, ENDED, POLICY, BROKEN}
-    async with loopback(faults=f"close={code}@1s") as house, hearing(house) as (_, subscription):
-        house.clock.now_ms += LATER_MS
-        disconnected = await lost_and_found(house, subscription)
-        assert disconnected.close_code == code
-        assert disconnected.reason == f"closed {code} Fault on demand"
-        assert ending.min_pause_ms <= disconnected.retry_ms <= ending.min_pause_ms + 100
-
-
 # silence
 
 
@@ -217,19 +184,6 @@ async def test_a_stalled_connection_is_given_up() -> None:
         assert disconnected.reason == "silent: a ping was not answered"
         assert disconnected.close_code is None
         assert market.counters.lost == 1
-
-
-@looped
-async def test_a_short_stall_costs_nothing() -> None:
-    async with loopback(faults="stall=1s@1s") as house, hearing(house) as (market, subscription):
-        house.clock.now_ms += LATER_MS
-        await until(lambda: house.server.faults.counts["stall"])
-        await trade(house, 2)
-        await asyncio.sleep(0.05)
-        assert subscription.pending == 0
-        house.clock.now_ms += 1_000
-        assert kinds(await read(subscription, 2)) == ["4", "5"]
-        assert market.counters.lost == 0
 
 
 @looped
@@ -438,20 +392,6 @@ async def test_a_history_that_is_refused_is_reported_and_live_messages_follow() 
         assert kinds(rest) == ["1", "2"]
 
 
-@looped
-async def test_a_gap_does_not_wait_for_ever() -> None:
-    settings = quick(backfill_ms=60)
-    async with (
-        loopback(faults="http_hang=1") as house,
-        hearing(house, settings, backfill=True) as (_, subscription),
-    ):
-        await outage(house, subscription)
-        await trade(house, 1)
-        gap, message = await read(subscription, 2)
-        assert (gap.missing, gap.backfilled, gap.reason) == (2, 0, "no response in time")
-        assert message.trade_id == 6
-
-
 # servers
 
 
@@ -509,23 +449,6 @@ async def test_tls_to_a_plain_port_is_reported() -> None:
             hurry(market)
             with pytest.raises(UpstreamError, match="SSL"):
                 await market.ask("time")
-
-
-@pytest.mark.parametrize(
-    ("status", "least_ms"),
-    [(403, 30_000), (404, 0), (429, 5_000), (500, 0), (302, 0)],
-)
-@looped
-async def test_the_answer_to_a_handshake_decides_the_pause(status: int, least_ms: int) -> None:
-    async with (
-        scripted(http(status)) as script,
-        tickerplant.connect(base_url=script.base, settings=QUICK) as market,
-    ):
-        subscription: Any = market.stream(TRADES)
-        disconnected = await anext(subscription)
-        assert isinstance(disconnected, Disconnected)
-        assert disconnected.reason == f"refused: HTTP {status}"
-        assert least_ms <= disconnected.retry_ms <= least_ms + QUICK.retries.retry_base_ms
 
 
 @looped
