@@ -9,12 +9,8 @@ import pytest
 from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
 from request_markets import INVERSE, LINEAR, SECOND, START_MS, by_path, get, markets_of
-from sample_markets import ADJUSTED, sample_markets
-from stage import BTCUSDT_260626
 
-from tickerplant.errors import RequestError
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import Instrument
 from tickerplant.market.markets import Markets
@@ -82,25 +78,6 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
     assert hours_of(get(markets, RATE, **requested)) == expected
 
 
-def test_both_ends_of_a_window_count() -> None:
-    markets = paid([("BTCUSDT", 8), ("BTCUSDT", 16), ("BTCUSDT", 24)])
-    window = {"startTime": START_MS + 8 * HOUR_MS, "endTime": START_MS + 16 * HOUR_MS}
-    assert hours_of(get(markets, RATE, **window)) == [("BTCUSDT", 8), ("BTCUSDT", 16)]
-
-
-def test_pages_by_time_are_all_the_fundings() -> None:
-    markets = paid([("BTCUSDT", hours) for hours in range(0, 300, 8)])
-    seen: list[Any] = []
-    start_ms = START_MS
-    while True:
-        page: Any = get(markets, RATE, symbol="BTCUSDT", startTime=start_ms, limit=5)
-        if not page:
-            break
-        seen += page
-        start_ms = page[-1]["fundingTime"] + 1
-    assert seen == get(markets, RATE, symbol="BTCUSDT", limit=1000)
-
-
 def test_without_times_and_limit_linear_contracts_list_two_hundred() -> None:
     linear = paid([("BTCUSDT", hours) for hours in range(250)])
     assert len(hours_of(get(linear, RATE, symbol="BTCUSDT"))) == 200
@@ -128,43 +105,9 @@ def test_a_payment_before_november_2023_has_no_mark_price(
     assert [row.get("markPrice") for row in rows] == marks
 
 
-def test_coin_contracts_are_requested_by_symbol() -> None:
-    with pytest.raises(RequestError, match="Mandatory parameter 'symbol'") as refused:
-        get(sample_markets(COINM), RATE)
-    assert refused.value.code == -1102
-
-
 def test_funding_requests_of_usdm_have_an_allowance_and_no_weight() -> None:
     for path in (RATE, INFO):
         assert by_path(USDM, path).weigh({}) == 0
         assert by_path(USDM, path).allowance == "funding"
         assert by_path(COINM, path).weigh({}) == 1
         assert by_path(COINM, path).allowance is None
-
-
-def test_the_early_profile_lists_the_contracts_whose_funding_is_not_usual() -> None:
-    assert get(sample_markets(USDM, P2026Q1), INFO) == [
-        {
-            "symbol": "ETHUSDT",
-            "adjustedFundingRateCap": "0.02500000",
-            "adjustedFundingRateFloor": "-0.02500000",
-            "fundingIntervalHours": 4,
-            "disclaimer": False,
-        }
-    ]
-    slower = markets_of(structs.replace(LINEAR, funding_interval_hours=1), SECOND)
-    rows: Any = get(slower, INFO)
-    assert [row["symbol"] for row in rows] == ["BTCUSDT"], "an interval of its own is enough"
-
-
-def test_the_later_profile_lists_every_contract_that_pays_funding_of_both_venues() -> None:
-    for venue in (USDM, COINM):
-        rows: Any = get(sample_markets(venue, CURRENT), INFO)
-        listed = {row["symbol"]: row for row in rows}
-        assert set(listed) == {"BTCUSDT", "ETHUSDT", "DEFIUSDT", "BTCUSD_PERP", "ETHUSD_PERP"}
-        assert BTCUSDT_260626.symbol not in listed, "dated contracts pay none"
-        usual, adjusted = listed["BTCUSDT"], listed["ETHUSD_PERP"]
-        assert (usual["adjustedFundingRateCap"], usual["disclaimer"]) == ("0.02000", True)
-        assert usual["updateTime"] is None, "never adjusted"
-        assert (adjusted["fundingIntervalHours"], adjusted["disclaimer"]) == (4, False)
-        assert adjusted["updateTime"] == ADJUSTED.onboard_date_ms

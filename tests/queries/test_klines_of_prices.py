@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from request_markets import INVERSE, LINEAR, START_MS, get
 from sample_markets import sample_plant
-from stage import BTCUSD_260626, BTCUSDT_260626, mark, open_plant, quote, trade
+from stage import mark, open_plant, quote
 
 from tickerplant.errors import RequestError
 from tickerplant.instrument import Instrument
@@ -117,25 +117,6 @@ def test_a_window_is_cut_by_the_rule_of_the_venue() -> None:
             assert some == (every[:4] if from_the_front else every[-4:])
             last: Any = get(markets, path, **whose, interval="1m", limit=4)
             assert last == every[-4:]
-
-
-def test_the_candles_of_a_type_are_those_of_its_contract() -> None:
-    dated = structs.replace(LINEAR, symbol="BTCUSDT_260925", contract_type="NEXT_QUARTER")
-    plant = open_plant([LINEAR, BTCUSDT_260626, dated, BTCUSD_260626], start_ms=START_MS)
-    for number, symbol in enumerate(plant.markets):
-        plant.publish(trade(1, START_MS, 6_528_000 + 10 * number, symbol=symbol))
-    markets = plant.venues["usdm"]
-    for symbol, contract_type in (
-        ("BTCUSDT", "PERPETUAL"),
-        ("BTCUSDT_260626", "CURRENT_QUARTER"),
-        ("BTCUSDT_260925", "NEXT_QUARTER"),
-    ):
-        requested = {"pair": "BTCUSDT", "contractType": contract_type, "interval": "1h"}
-        rows: Any = get(markets, CONTINUOUS, **requested)
-        assert rows == get(markets, "/v1/klines", symbol=symbol, interval="1h")
-        assert rows, "something was traded"
-    none = {"pair": "BTCUSDT", "contractType": "TRADIFI_PERPETUAL", "interval": "1h"}
-    assert get(markets, CONTINUOUS, **none) == []
 
 
 @pytest.mark.parametrize("path", ["/v1/klines", MARKS, PREMIUMS, INDICES, CONTINUOUS])

@@ -1,8 +1,6 @@
-"""Every query has a golden response, a line in the reference and a property test."""
+"""Every query has a golden response and a property test."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from coverage_of import covered
@@ -10,8 +8,6 @@ from golden_requests import REQUESTS
 
 from tickerplant.queries import QUERIES, Query, find_method, find_path
 from tickerplant.venue import VENUES
-
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "queries.md"
 
 PUBLIC = (
     *("ping", "time", "exchangeInfo", "depth", "trades", "historicalTrades", "aggTrades"),
@@ -77,17 +73,6 @@ def test_every_row_has_a_golden_response_for_each_method_and_path(query: Query) 
         if query.method and venue.has_market_api:
             wanted.add(query.method)
         assert wanted == requested, f"golden_requests.py asks {venue.name} for it"
-
-
-@pytest.mark.parametrize("query", QUERIES, ids=name)
-def test_every_row_has_a_line_in_the_reference(query: Query) -> None:
-    page = REFERENCE.read_text(encoding="utf-8")
-    for venue in query.venues:
-        path = query.path_on(venue)
-        assert path is None or f"- REST `{path}`\n" in page, "`make docs` writes it"
-        if query.has_method(venue):
-            assert f"- WebSocket API `{query.method}` ({venue.title})\n" in page
-    assert query.doc in page
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=name)

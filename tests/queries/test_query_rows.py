@@ -26,7 +26,9 @@ from sample_markets import sample_markets
 from tickerplant.errors import RequestError
 from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.queries import QUERIES, Query, find_path
-from tickerplant.venue import COINM, USDM, VENUES
+from tickerplant.venue import COINM, USDM, VENUES, Venue
+
+Raw = dict[str, object]
 
 CANDLES = [
     "/v1/klines",
@@ -37,36 +39,11 @@ CANDLES = [
 ]
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
-values = (
-    st.sampled_from(
-        [
-            "BTCUSDT",
-            "btcusdt",
-            "BTCUSD",
-            "BTCUSD_PERP",
-            "5",
-            "1500",
-            "1m",
-            "1M",
-            "5m",
-            "ALL",
-            "PERPETUAL",
-            5,
-            1,
-            2**62,
-            -1,
-            START_MS,
-        ]
-    )
-    | scalars
-    | st.lists(scalars, max_size=2)
-)
-names = st.sampled_from(
-    [
-        *("symbol", "pair", "contractType", "limit", "interval", "period"),
-        *("startTime", "endTime", "fromId", "recvWindow"),
-    ]
-)
+texts = ("BTCUSDT", "btcusdt", "BTCUSD", "BTCUSD_PERP", "5", "1500", "1m", "1M", "5m", "ALL")
+integers = (5, 1, 2**62, -1, START_MS)
+values = st.sampled_from([*texts, "PERPETUAL", *integers]) | scalars | st.lists(scalars, max_size=2)
+keys = ("symbol", "pair", "contractType", "limit", "interval", "period", "startTime", "endTime")
+names = st.sampled_from([*keys, "fromId", "recvWindow"])
 golden_requests = st.dictionaries(names, values, max_size=6)
 MARKETS = (
     linear_markets(),
@@ -178,10 +155,12 @@ def test_paths_weigh_what_is_documented(
     path: str, raw: dict[str, object], linear: int | None, coin: int | None
 ) -> None:
     for venue, weight in ((USDM, linear), (COINM, coin)):
-        if weight is not None:
-            query = by_path(venue, path)
-            assert query.weigh(raw) == weight
-            assert (query.allowance is None) == (weight > 0), "what weighs nothing is counted"
+        if weight is None:
+            assert not [each for each in QUERIES if each.path == path and venue in each.venues]
+            continue
+        query = by_path(venue, path)
+        assert query.weigh(raw) == weight
+        assert (query.allowance is None) == (weight > 0), "what weighs nothing is counted"
 
 
 @pytest.mark.parametrize(
@@ -215,153 +194,73 @@ def test_any_request_has_a_weight_and_a_response_or_an_error(raw: dict[str, obje
                 assert encoded[:1] in {b"{", b"["}, "an object or an array"
 
 
-@pytest.mark.parametrize(
-    ("path", "raw", "code", "message"),
-    [
-        (
-            "/v1/depth",
-            {},
-            -1102,
-            "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
-        ),
-        (
-            "/v1/depth",
-            {"symbol": ""},
-            -1102,
-            "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
-        ),
-        (
-            "/v1/depth",
-            {"symbol": None},
-            -1102,
-            "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.",
-        ),
-        ("/v1/depth", {"symbol": "NOPEUSDT"}, -1121, "Invalid symbol."),
-        ("/v1/depth", {"symbol": "BTCU\u017fDT"}, -1121, "Invalid symbol."),
-        ("/v1/depth", {"symbol": "BTCUSDT", "limit": "7"}, -4021, "7 is not valid depth limit"),
-        ("/v1/depth", {"symbol": "BTCUSDT", "limit": 7}, -4021, "7 is not valid depth limit"),
-        (
-            "/v1/depth",
-            {"symbol": "BTCUSDT", "limit": "five"},
-            -1100,
-            "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.",
-        ),
-        (
-            "/v1/depth",
-            {"symbol": "BTCUSDT", "limit": 5.0},
-            -1130,
-            "Data sent for parameter 'limit' is not valid.",
-        ),
-        (
-            "/v1/depth",
-            {"symbol": "BTCUSDT", "limit": True},
-            -1130,
-            "Data sent for parameter 'limit' is not valid.",
-        ),
-        (
-            "/v1/depth",
-            {"symbol": ["BTCUSDT"]},
-            -1130,
-            "Data sent for parameter 'symbol' is not valid.",
-        ),
-        (
-            "/v1/depth",
-            {"symbol": '["BTCUSDT"]'},
-            -1100,
-            r"Illegal characters found in parameter 'symbol'; legal range is '^[\w.-]{1,40}$'.",
-        ),
-        ("/v1/ticker/price", {"symbol": ""}, -1105, "Parameter 'symbol' was empty."),
-        ("/v1/ticker/price", {"symbol": "NOPEUSDT"}, -1121, "Invalid symbol."),
-        (
-            "/v1/trades",
-            {"symbol": "BTCUSDT", "limit": "1001"},
-            -1130,
-            "Data sent for parameter 'limit' is not valid.",
-        ),
-        (
-            "/v1/trades",
-            {"symbol": "BTCUSDT", "limit": "0"},
-            -1130,
-            "Data sent for parameter 'limit' is not valid.",
-        ),
-        (
-            "/v1/klines",
-            {"symbol": "BTCUSDT"},
-            -1102,
-            "Mandatory parameter 'interval' was not sent, was empty/null, or malformed.",
-        ),
-        ("/v1/klines", {"symbol": "BTCUSDT", "interval": "1s"}, -1120, "Invalid interval."),
-        (
-            "/v1/klines",
-            {"symbol": "BTCUSDT", "interval": "1m", "limit": "1501"},
-            -1130,
-            "Data sent for parameter 'limit' is not valid.",
-        ),
-        (
-            "/v1/klines",
-            {"symbol": "BTCUSDT", "interval": "1m", "startTime": "2", "endTime": "1"},
-            -1023,
-            "Start time is greater than end time.",
-        ),
-        (
-            "/v1/aggTrades",
-            {"symbol": "BTCUSDT", "startTime": "2", "endTime": "1"},
-            -1023,
-            "Start time is greater than end time.",
-        ),
-        (
-            "/v1/aggTrades",
-            {"symbol": "BTCUSDT", "fromId": "1", "endTime": "1"},
-            -1128,
-            "Combination of optional parameters invalid.",
-        ),
-        (
-            "/v1/aggTrades",
-            {"symbol": "BTCUSDT", "startTime": "1"},
-            -4166,
-            "Search window is restricted to recent 2 days only.",
-        ),
-        (
-            "/v1/aggTrades",
-            {"symbol": "BTCUSDT", "endTime": "1"},
-            -4166,
-            "Search window is restricted to recent 2 days only.",
-        ),
+def unsent(name: str) -> tuple[int, str]:
+    return -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
+
+
+def invalid(name: str) -> tuple[int, str]:
+    return -1130, f"Data sent for parameter '{name}' is not valid."
+
+
+def illegal(name: str, pattern: str) -> tuple[int, str]:
+    return -1100, f"Illegal characters found in parameter '{name}'; legal range is '{pattern}'."
+
+
+UNKNOWN = (-1121, "Invalid symbol.")
+NO_DEPTH = (-4021, "7 is not valid depth limit")
+BACKWARDS = (-1023, "Start time is greater than end time.")
+NOT_TOGETHER = (-1128, "Combination of optional parameters invalid.")
+TOO_OLD = (-4166, "Search window is restricted to recent 2 days only.")
+TOO_LONG = (-4088, "Maximum time interval is 200 days.")
+BTC: Raw = {"symbol": "BTCUSDT"}
+MINUTES: Raw = BTC | {"interval": "1m"}
+YEAR: Raw = {"interval": "1d", "startTime": "0", "endTime": "17280000001"}
+REFUSALS: dict[Venue, list[tuple[str, Raw, tuple[int, str]]]] = {
+    USDM: [
+        *(("depth", raw, unsent("symbol")) for raw in ({}, {"symbol": ""}, {"symbol": None})),
+        *(("depth", {"symbol": name}, UNKNOWN) for name in ("NOPEUSDT", "BTCU\u017fDT")),
+        *(("depth", BTC | {"limit": limit}, NO_DEPTH) for limit in ("7", 7)),
+        ("depth", BTC | {"limit": "five"}, illegal("limit", "^[0-9]{1,20}$")),
+        *(("depth", BTC | {"limit": limit}, invalid("limit")) for limit in (5.0, True)),
+        ("depth", {"symbol": ["BTCUSDT"]}, invalid("symbol")),
+        ("depth", {"symbol": '["BTCUSDT"]'}, illegal("symbol", r"^[\w.-]{1,40}$")),
+        ("ticker/price", {"symbol": ""}, (-1105, "Parameter 'symbol' was empty.")),
+        ("ticker/price", {"symbol": "NOPEUSDT"}, UNKNOWN),
+        *(("trades", BTC | {"limit": limit}, invalid("limit")) for limit in ("1001", "0")),
+        ("klines", BTC, unsent("interval")),
+        ("klines", BTC | {"interval": "1s"}, (-1120, "Invalid interval.")),
+        ("klines", MINUTES | {"limit": "1501"}, invalid("limit")),
+        ("klines", MINUTES | {"startTime": "2", "endTime": "1"}, BACKWARDS),
+        ("aggTrades", BTC | {"startTime": "2", "endTime": "1"}, BACKWARDS),
+        ("aggTrades", BTC | {"fromId": "1", "endTime": "1"}, NOT_TOGETHER),
+        *(("aggTrades", BTC | {time: "1"}, TOO_OLD) for time in ("startTime", "endTime")),
+        *(("indexInfo", {"symbol": name}, UNKNOWN) for name in ("BTCUSDT", "NOPEUSDT")),
+        ("constituents", {"symbol": "DEFIUSDT"}, UNKNOWN),
+        ("assetIndex", {"symbol": "BTCUSD"}, UNKNOWN),
+        ("/futures/data/delivery-price", {"pair": "NOPEUSDT"}, (-4144, "Invalid pair.")),
     ],
+    COINM: [
+        ("ticker/price", {"symbol": "BTCUSD_PERP", "pair": "BTCUSD"}, NOT_TOGETHER),
+        ("ticker/24hr", {"pair": "DOGEUSD"}, (-4087, "Invalid pair.")),
+        ("constituents", {"symbol": "BTCUSD_PERP"}, (-4087, "Invalid pair.")),
+        ("klines", {"symbol": "BTCUSD_PERP", **YEAR}, TOO_LONG),
+        ("fundingRate", {}, unsent("symbol")),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("venue", "path", "raw", "refusal"),
+    [(venue, *row) for venue, rows in REFUSALS.items() for row in rows],
+    ids=str,
 )
 def test_refusals_have_the_exchange_s_codes_and_texts(
-    path: str, raw: dict[str, object], code: int, message: str
+    venue: Venue, path: str, raw: Raw, refusal: tuple[int, str]
 ) -> None:
     with pytest.raises(RequestError) as refused:
-        get(linear_markets(), path, **raw)
-    assert (refused.value.code, refused.value.message) == (code, message)
+        get(sample_markets(venue), path if path[0] == "/" else f"/v1/{path}", **raw)
+    assert (refused.value.code, refused.value.message) == refusal
     assert refused.value.status == 400, "a question at fault is answered with HTTP 400"
-
-
-@pytest.mark.parametrize(
-    ("path", "raw", "code", "message"),
-    [
-        (
-            "/v1/ticker/price",
-            {"symbol": "BTCUSD_PERP", "pair": "BTCUSD"},
-            -1128,
-            "Combination of optional parameters invalid.",
-        ),
-        ("/v1/ticker/24hr", {"pair": "DOGEUSD"}, -4087, "Invalid pair."),
-        (
-            "/v1/klines",
-            {"symbol": "BTCUSD_PERP", "interval": "1d", "startTime": "0", "endTime": "17280000001"},
-            -4088,
-            "Maximum time interval is 200 days.",
-        ),
-    ],
-)
-def test_coin_refusals_have_the_exchange_s_codes_and_texts(
-    path: str, raw: dict[str, object], code: int, message: str
-) -> None:
-    with pytest.raises(RequestError) as refused:
-        get(coin_markets(), path, **raw)
-    assert (refused.value.code, refused.value.message) == (code, message)
 
 
 def test_unknown_parameters_do_no_harm() -> None:

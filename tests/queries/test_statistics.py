@@ -286,17 +286,6 @@ def test_contracts_that_lived_at_different_times_are_listed_together() -> None:
             assert get(plant.venues["coinm"], path, **window) == every[1 : 1 + limit]
 
 
-def test_each_of_the_ratios_is_about_others() -> None:
-    points = [(START_MS, 0)]
-    for instrument, whose in ((LINEAR, {"symbol": "BTCUSDT"}), (INVERSE, {"pair": "BTCUSD"})):
-        markets = held(instrument, points)
-        found = []
-        for path in SHARES:
-            rows: Any = get(markets, path, **whose, period="5m")
-            found.append(rows[0].get("longAccount") or rows[0]["longPosition"])
-        assert found == ["0.4000", "0.5000", "0.6000"]
-
-
 def test_where_nobody_is_short_there_is_a_ratio_still() -> None:
     markets = markets_of(LINEAR)
     every = Positioning("BTCUSDT", 1, 10_000, 0, 5000, "high", START_MS)

@@ -71,10 +71,3 @@ def test_integers_are_integers_on_the_wire() -> None:
     (text,) = listener.texts()
     assert b'"mmr":0.01,"cf":0,"mi":21,"ma":50' in text
     assert b'"mmr":0.025,"cf":75.5,"mi":11,"ma":20' in text
-
-
-def test_a_new_contract_is_sent() -> None:
-    plant = open_plant([BTCUSDT])
-    listener = listen(plant, "!contractInfo")
-    plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
-    assert [message["s"] for message in sent_to(plant, listener)] == ["ETHUSDT"]

@@ -6,10 +6,10 @@ import pytest
 from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import START_MS, liquidation, listen, open_plant, sent_to
+from stage import liquidation, listen, open_plant, sent_to
 
 from tickerplant.events import Liquidation
-from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
+from tickerplant.profile import P2026Q1, PROFILES, Profile
 
 SYMBOLS = {"usdm": ("BTCUSDT", "ETHUSDT"), "coinm": ("BTCUSD_PERP", "BTCUSD_260626")}
 
@@ -57,37 +57,3 @@ def key(message: dict[str, object], venue: str) -> tuple[object, ...]:
     assert isinstance(order, dict)
     units = 1000 if venue == "usdm" else 1
     return message["E"], order["s"], order["T"], round(units * float(order["q"]))
-
-
-def test_numbers_have_the_decimals_of_the_instrument() -> None:
-    plant = open_plant()
-    listener = listen(plant, "btcusdt@forceOrder")
-    plant.publish(liquidation())
-    plant.advance(START_MS + 1000)
-    (message,) = sent_to(plant, listener)
-    order = message["o"]
-    assert [order[each] for each in ("q", "p", "ap", "l", "z")] == [
-        *("0.014", "64801.20", "64990.35", "0.014", "0.014")
-    ]
-    assert (order["S"], order["o"], order["f"], order["X"]) == ("SELL", "LIMIT", "IOC", "FILLED")
-
-
-@pytest.mark.parametrize(
-    ("venue", "profile", "keys"),
-    [
-        ("usdm", P2026Q1, "s S o f q p ap X l z T"),
-        ("usdm", CURRENT, "s S o f q p ap X l z T ps st"),
-        ("coinm", P2026Q1, "s ps S o f q p ap X l z T"),
-        ("coinm", CURRENT, "s S o f q p ap X l z T ps st"),
-    ],
-)
-def test_the_labels_stand_where_the_venue_and_the_period_put_them(
-    venue: str, profile: Profile, keys: str
-) -> None:
-    plant = open_plant(profile=profile)
-    listener = listen(plant, "!forceOrder@arr", venue)
-    plant.publish(liquidation(symbol=SYMBOLS[venue][0]))
-    plant.advance(START_MS + 1000)
-    (message,) = sent_to(plant, listener)
-    assert " ".join(message) == "e E o"
-    assert " ".join(message["o"]) == keys

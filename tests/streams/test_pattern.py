@@ -124,13 +124,6 @@ def test_a_name_that_the_exchange_does_not_know_is_unknown(name: str) -> None:
     assert resolve(COINM, name) is None
 
 
-@pytest.mark.parametrize("interval", ["1m", "1M"])
-def test_the_minute_and_the_month_are_distinguished(interval: str) -> None:
-    found = resolve(USDM, f"btcusdt@kline_{interval}")
-    assert found is not None
-    assert found[1]["interval"] == interval
-
-
 def test_a_missing_part_is_named() -> None:
     with pytest.raises(KeyError, match="speed"):
         Pattern("<symbol>@depth@<speed:100|500>ms").name(symbol="btcusdt")

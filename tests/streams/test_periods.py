@@ -168,23 +168,6 @@ def test_tickers_of_one_symbol_come_on_their_grid(venue: str, name: str, period_
     assert times(sent_to(plant, listener)) == expected, "a message a period, changed or not"
 
 
-@pytest.mark.parametrize("name", ["!miniTicker@arr", "!ticker@arr"])
-def test_arrays_have_the_symbols_that_changed_and_are_not_sent_empty(name: str) -> None:
-    plant = open_plant()
-    listener = listen(plant, name)
-    trade_at(plant, 500, 1)
-    trade_at(plant, 950, 1, symbol="ETHUSDT")
-    trade_at(plant, 960, 2)
-    trade_at(plant, 3100, 3)
-    at(plant, 9000)
-    messages = sent_to(plant, listener)
-    assert [[row["s"] for row in rows] for rows in messages] == [
-        ["BTCUSDT", "ETHUSDT"],
-        ["BTCUSDT"],
-    ]
-    assert [times(rows) for rows in messages] == [[1000, 1000], [4000]]
-
-
 def test_a_ticker_changes_when_trades_leave_the_window() -> None:
     plant = open_plant([BTCUSDT])
     trade_at(plant, 500, 1)
@@ -222,34 +205,6 @@ def test_aggregates_count_where_the_source_has_no_trades() -> None:
 
 
 # Quotes and marks
-
-
-def test_quotes_of_all_symbols_come_every_5_s_on_usdm_the_latest_of_each_that_changed() -> None:
-    plant = open_plant()
-    listener = listen(plant, "!bookTicker")
-    for update_id in (1, 2, 3):
-        plant.publish(quote(update_id))
-    plant.publish(quote(7, symbol="ETHUSDT"))
-    at(plant, 20_000)
-    messages = sent_to(plant, listener)
-    assert [(each["s"], each["u"]) for each in messages] == [("BTCUSDT", 3), ("ETHUSDT", 7)]
-    assert times(messages) == [5000, 5000]
-
-
-def test_quotes_of_all_symbols_come_at_once_on_coinm() -> None:
-    plant = open_plant()
-    listener = listen(plant, "!bookTicker", "coinm")
-    for update_id, symbol in enumerate(("BTCUSD_PERP", "BTCUSD_260626", "BTCUSD_PERP")):
-        at(plant, update_id * 3)
-        plant.publish(quote(update_id, symbol=symbol))
-    plant.publish(quote(9))
-    messages = sent_to(plant, listener)
-    assert [(each["s"], each["u"]) for each in messages] == [
-        ("BTCUSD_PERP", 0),
-        ("BTCUSD_260626", 1),
-        ("BTCUSD_PERP", 2),
-    ]
-    assert times(messages) == [0, 3, 6]
 
 
 @pytest.mark.parametrize(
