@@ -65,6 +65,7 @@ class CheckedContract:
 
     def _rpi(self, event: RpiUpdate) -> None:
         assert event.update_id > self.rpi_id, f"{self.symbol}: RPI orders went back"
+        assert event.update_id % 2 == 0, "odd ids are reserved for snapshots"
         self.rpi_id = event.update_id
         assert all(quantity >= 0 for _, quantity in chain(event.bids, event.asks))
 
@@ -107,6 +108,7 @@ class CheckedContract:
         assert update.previous_update_id == self.update_id, f"{self.symbol}: a hole"
         assert update.first_update_id == update.previous_update_id + 1
         assert update.final_update_id > max(update.previous_update_id, self.rpi_id)
+        assert update.final_update_id % 2 == 0, "odd ids are reserved for snapshots"
         self.update_id = update.final_update_id
         self.updates += 1
         bids, asks = dict(update.bids), dict(update.asks)
@@ -123,6 +125,7 @@ class CheckedContract:
     def _quote(self, quote: BookTicker) -> None:
         top = (quote.bid_price, quote.bid_quantity, quote.ask_price, quote.ask_quantity)
         assert top == self.best(), f"{self.symbol}: {top} is not the best of the book"
+        assert quote.update_id == self.update_id, "a quote is about the update before it"
         assert top != self.top, f"{self.symbol}: a quote without a change"
         assert not self.pending
         self.top = top

@@ -176,6 +176,22 @@ def wants(book: LocalBook) -> bool:
     return book.wants_snapshot
 
 
+def update(
+    first: int, final: int, previous: int, bids: Texts | None = None, asks: Texts | None = None
+) -> DepthUpdate:
+    """Return the changes `first` to `final`, which follow the update `previous`."""
+    return DepthUpdate(
+        event_time_ms=final + 1,
+        transaction_time_ms=final,
+        symbol=SYMBOL,
+        first_update_id=first,
+        final_update_id=final,
+        previous_update_id=previous,
+        bids=bids or [],
+        asks=asks or [],
+    )
+
+
 class Line:
     """The connection from the market to the book, on which everything can go wrong."""
 

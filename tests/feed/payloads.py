@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from world import WALL_MS
+from world import WALL_MS, World
 
 AGGREGATES = "btcusdt@aggTrade"
 DEPTH = "btcusdt@depth@100ms"
@@ -13,6 +13,7 @@ QUOTES = "btcusdt@bookTicker"
 TICKERS = "btcusdt@miniTicker"
 ARRAY = "!miniTicker@arr"
 CANDLES = "btcusdt@kline_1m"
+MARKS = "btcusdt@markPrice@1s"
 EVENT_MS = 100
 """Between two messages."""
 
@@ -126,6 +127,15 @@ def candle(number: int) -> bytes:
     return candle_of(minute, place * 3, is_closed=place == 19)
 
 
+def mark(number: int) -> bytes:
+    """A payload of a stream that sends every second."""
+    prices = dict.fromkeys("pPi", f"{65_000 + number}.00")
+    return msgspec.json.encode(
+        {"e": "markPriceUpdate", "E": WALL_MS + 1_000 * number, "s": "BTCUSDT", "r": "0", "T": 0}
+        | prices
+    )
+
+
 KINDS: dict[str, Callable[[int], bytes]] = {
     AGGREGATES: aggregate,
     DEPTH: depth,
@@ -134,3 +144,10 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     ARRAY: tickers,
     CANDLES: candle,
 }
+
+
+def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100) -> None:
+    """Publish numbered messages of a stream, one after the other."""
+    for number in range(first, first + count):
+        world.publish(name, KINDS[name](number))
+        world.run(pace_ms)

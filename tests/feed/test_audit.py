@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from book_model import ACTS, SYMBOL, Line, TrueBook, state
+from book_model import ACTS, SYMBOL, Line, TrueBook, state, update
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tickerplant.feed.audit import Audit, AuditResult
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.order_book import BookState
-from tickerplant.messages.book import DepthSnapshot, DepthUpdate
+from tickerplant.messages.book import DepthSnapshot
 
 LIMIT = 20
 
@@ -102,19 +102,6 @@ def test_an_audit_never_accuses_a_true_book(acts: list[str], seed: int) -> None:
         assert line.book.journal is None or len(line.book.journal.entries) <= 8
 
 
-def update(first: int, final: int, previous: int, *bids: tuple[str, str]) -> DepthUpdate:
-    return DepthUpdate(
-        event_time_ms=final,
-        transaction_time_ms=final,
-        symbol=SYMBOL,
-        first_update_id=first,
-        final_update_id=final,
-        previous_update_id=previous,
-        bids=list(bids),
-        asks=[],
-    )
-
-
 def snapshot(last: int, *bids: tuple[str, str]) -> DepthSnapshot:
     return DepthSnapshot(last_update_id=last, bids=list(bids), asks=[("9", "1")])
 
@@ -135,8 +122,8 @@ def test_a_level_that_is_changing_is_as_before_or_after_or_in_flux(
     book = book_at_ten()
     audit = Audit(book)
     audit.begin()
-    book.offer(update(12, 20, 10, ("5", "3.0")), 0)
-    book.offer(update(22, 30, 20, ("5", "9.0"), ("4", "0")), 0)
+    book.offer(update(12, 20, 10, [("5", "3.0")]), 0)
+    book.offer(update(22, 30, 20, [("5", "9.0"), ("4", "0")]), 0)
     result = audit.take(snapshot(15, ("5", quantity), ("4", "2.000")), 0)
     assert result == AuditResult(
         symbol=SYMBOL, last_update_id=15, compared=3, matched=matched, in_flux=in_flux
@@ -148,7 +135,7 @@ def test_between_two_updates_nothing_is_changing() -> None:
     book = book_at_ten()
     audit = Audit(book)
     audit.begin()
-    book.offer(update(12, 20, 10, ("5", "3.0")), 0)
+    book.offer(update(12, 20, 10, [("5", "3.0")]), 0)
     result = audit.take(snapshot(11, ("5", "3.0"), ("4", "2.0")), 0)
     assert result is not None
     assert (result.wrong, result.matched, result.score) == (1, 2, 2 / 3)
@@ -158,7 +145,7 @@ def test_at_the_end_of_an_update_nothing_is_changing() -> None:
     book = book_at_ten()
     audit = Audit(book)
     audit.begin()
-    book.offer(update(12, 20, 10, ("5", "3.0")), 0)
+    book.offer(update(12, 20, 10, [("5", "3.0")]), 0)
     result = audit.take(snapshot(20, ("5", "1.0"), ("4", "2.0")), 0)
     assert result is not None
     assert (result.wrong, result.matched, result.in_flux) == (1, 2, 0)

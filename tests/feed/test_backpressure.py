@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from payloads import AGGREGATES, KINDS, QUOTES, TICKERS, aggregate
+from payloads import AGGREGATES, KINDS, QUOTES, TICKERS, aggregate, publish
 from world import Slow, World
 
 from tickerplant.notices import Disconnected
@@ -13,12 +13,6 @@ from tickerplant.notices import Disconnected
 
 def envelope(name: str, payload: bytes) -> bytes:
     return b'{"stream":"%b","data":%b}' % (name.encode(), payload)
-
-
-def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100) -> None:
-    for number in range(first, first + count):
-        world.publish(name, KINDS[name](number))
-        world.run(pace_ms)
 
 
 @pytest.mark.parametrize("copies", [1, 2])
@@ -160,8 +154,7 @@ def test_what_nobody_reads_is_not_connected_again_and_again() -> None:
 def test_a_gap_waits_for_a_follower_that_is_not_read_but_not_for_ever() -> None:
     world = World(copies=2)
     consumer = world.attach(AGGREGATES)
-    primary = world.primary(AGGREGATES)
-    other = next(wire for wire in world.wires.values() if wire is not primary)
+    primary, other = world.primary(AGGREGATES), world.secondary(AGGREGATES)
     for wire in world.wires.values():
         wire.say(envelope(AGGREGATES, aggregate(1)))
     world.run(100)
@@ -179,8 +172,7 @@ def test_what_a_connection_repeats_after_a_long_pause_is_known() -> None:
     for name in (AGGREGATES, TICKERS):
         world = World(copies=2)
         consumer = world.attach(name)
-        primary = world.primary(name)
-        other = next(wire for wire in world.wires.values() if wire is not primary)
+        primary, other = world.primary(name), world.secondary(name)
         for number in range(1, 6):
             primary.say(envelope(name, KINDS[name](number)))
         other.say(envelope(name, KINDS[name](1)))

@@ -206,8 +206,7 @@ def test_a_copy_at_a_new_server_takes_over_from_one_whose_server_is_gone() -> No
     for number in range(100, 130):
         world.publish(AGGREGATES, make(number))
         world.run(100)
-    primary = world.primary(AGGREGATES)
-    secondary = next(wire for wire in world.wires.values() if wire is not primary)
+    primary, secondary = world.primary(AGGREGATES), world.secondary(AGGREGATES)
     primary.is_dead = True  # half open: neither side notices
     primary.leave()
     world.start_server()
@@ -245,8 +244,7 @@ def test_a_primary_that_is_paused_is_not_stale() -> None:
     consumer = world.attach(TICKERS)
     world.publish(TICKERS, KINDS[TICKERS](1))
     world.run(1_000)
-    primary = world.primary(TICKERS)
-    other = next(wire for wire in world.wires.values() if wire.number != primary.number)
+    primary, other = world.primary(TICKERS), world.secondary(TICKERS)
     said = b'{"stream":"%b","data":%b}' % (TICKERS.encode(), KINDS[TICKERS](2))
     other.say(said)
     world.run(20)

@@ -37,6 +37,13 @@ def say(world: World, *numbers: int, wire: int | None = None) -> None:
     world.run(20)
 
 
+def doubled() -> tuple[World, Consumer, int, int]:
+    """A consumer over two connections, and the numbers of the one that leads and of the other."""
+    world = World(copies=2)
+    consumer = world.attach(AGGREGATES)
+    return world, consumer, world.primary(AGGREGATES).number, world.secondary(AGGREGATES).number
+
+
 def test_missing_messages_are_fetched_and_delivered_in_order_and_marked() -> None:
     world = World()
     consumer = world.attach(AGGREGATES, backfills=True)
@@ -158,10 +165,7 @@ def test_many_gaps_are_reported_without_deep_recursion() -> None:
 
 
 def test_a_secondary_fills_what_the_primary_left_out() -> None:
-    world = World(copies=2)
-    consumer = world.attach(AGGREGATES)
-    primary = world.primary(AGGREGATES).number
-    other = next(number for number in world.wires if number != primary)
+    world, consumer, primary, other = doubled()
     say(world, 1, 2, 3)
     say(world, 6, 7, wire=primary)
     assert ids(consumer) == [1, 2, 3]
@@ -175,10 +179,7 @@ def test_a_secondary_fills_what_the_primary_left_out() -> None:
 
 
 def test_what_a_secondary_has_of_a_gap_is_delivered_and_shrinks_the_gap() -> None:
-    world = World(copies=2)
-    consumer = world.attach(AGGREGATES)
-    primary = world.primary(AGGREGATES).number
-    other = next(number for number in world.wires if number != primary)
+    world, consumer, primary, other = doubled()
     say(world, 1, 8, wire=primary)
     say(world, 4, 5, wire=other)
     assert ids(consumer) == [1, 4, 5]  # 2 and 3 cannot come any more
@@ -189,10 +190,7 @@ def test_what_a_secondary_has_of_a_gap_is_delivered_and_shrinks_the_gap() -> Non
 
 
 def test_a_secondary_that_lags_fills_the_gap_when_it_becomes_primary() -> None:
-    world = World(copies=2)
-    consumer = world.attach(AGGREGATES)
-    primary = world.primary(AGGREGATES).number
-    other = next(number for number in world.wires if number != primary)
+    world, consumer, primary, other = doubled()
     say(world, 1, 2, wire=primary)
     say(world, 5, 6, wire=primary)
     world.wires[primary].cut()
@@ -203,10 +201,7 @@ def test_a_secondary_that_lags_fills_the_gap_when_it_becomes_primary() -> None:
 
 
 def test_a_gap_waits_for_a_secondary_that_is_paused() -> None:
-    world = World(copies=2)
-    consumer = world.attach(AGGREGATES)
-    primary = world.primary(AGGREGATES).number
-    other = next(number for number in world.wires if number != primary)
+    world, consumer, primary, other = doubled()
     say(world, 1)
     say(world, 3, wire=primary)
     world.feed.pause(set(world.wires))
@@ -244,10 +239,7 @@ def test_a_gap_that_waits_for_rest_outlives_the_connection() -> None:
 
 
 def test_a_gap_that_waits_for_a_secondary_does_not_outlive_it() -> None:
-    world = World(copies=2)
-    consumer = world.attach(AGGREGATES)
-    primary = world.primary(AGGREGATES).number
-    other = next(number for number in world.wires if number != primary)
+    world, consumer, primary, other = doubled()
     say(world, 1, 4, wire=primary)
     assert ids(consumer) == [1]
     world.wires[other].cut()

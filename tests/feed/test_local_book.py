@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
 import pytest
-from book_model import ACTS, SYMBOL, Line, Texts, TrueBook, assert_true, state, wants
+from book_model import ACTS, SYMBOL, Line, Texts, TrueBook, assert_true, state, update, wants
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -21,21 +20,6 @@ from tickerplant.notices import BookResyncing, Gap
 
 BIDS = [("100.00", "1.000"), ("99.00", "2.000"), ("98.00", "3.000"), ("97.00", "4.000")]
 ASKS = [("101.00", "1.500"), ("102.00", "2.500"), ("103.00", "3.500"), ("104.00", "4.500")]
-
-
-def update(
-    first: int, final: int, previous: int, bids: Texts | None = None, asks: Texts | None = None
-) -> DepthUpdate:
-    return DepthUpdate(
-        event_time_ms=final + 1,
-        transaction_time_ms=final,
-        symbol=SYMBOL,
-        first_update_id=first,
-        final_update_id=final,
-        previous_update_id=previous,
-        bids=bids or [],
-        asks=asks or [],
-    )
 
 
 def snapshot(last: int, bids: Texts | None = None, asks: Texts | None = None) -> DepthSnapshot:
@@ -594,12 +578,6 @@ def test_the_oldest_notices_are_forgotten_at_the_bound() -> None:
         book.load(snapshot(100 * number), 0)
     assert len(book.take_notices()) == MAX_NOTICES
     assert book.counters.notices_dropped == 2 * 59 - MAX_NOTICES
-
-
-def test_a_snapshot_is_read_from_bytes_as_from_a_structure() -> None:
-    book = LocalBook(SYMBOL)
-    assert book.load(msgspec.json.encode(snapshot(10)), 0)
-    assert (book.bids(9), book.asks(9)) == (BIDS, ASKS)
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from payloads import AGGREGATES, DEPTH, KINDS, QUOTES
-from world import Wire, World
+from payloads import AGGREGATES, DEPTH, KINDS, QUOTES, publish
+from world import World
 
 from tickerplant.notices import Gap
-
-STEP_MS = 100
-
-
-def publish(world: World, name: str, first: int, count: int) -> None:
-    for number in range(first, first + count):
-        world.publish(name, KINDS[name](number))
-        world.run(STEP_MS)
-
-
-def others(world: World, primary: Wire) -> list[Wire]:
-    return [wire for wire in world.wires.values() if wire is not primary]
 
 
 @pytest.mark.parametrize("name", [AGGREGATES, DEPTH])
@@ -26,8 +14,7 @@ def test_a_gap_waits_for_a_copy_that_stands_still(name: str) -> None:
     world = World(copies=2, reorder_ms=6_000)
     consumer = world.attach(name)
     publish(world, name, 1, 10)
-    primary = world.primary(name)
-    (other,) = others(world, primary)
+    primary, other = world.primary(name), world.secondary(name)
     other.down_ms = 4_000
     primary.swallow([KINDS[name](20)])
     publish(world, name, 11, 40)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -23,63 +24,34 @@ def test_what_can_be_used_passes(changed: dict[str, Any]) -> None:
     check_settings(tuned(**changed))
 
 
+COUNT = "expected a whole number, at least 1"
+
+
 @pytest.mark.parametrize(
-    ("changed", "expected"),
+    ("setting", "value", "expected"),
     [
-        (
-            {"copies": 0},
-            "invalid value 0 for settings.connections.copies: expected a whole number, at least 1",
+        *(("connections.copies", each, COUNT) for each in (0, "2", 1.5, True)),
+        ("connections.copies", 11, "expected at most 10"),
+        ("connections.max_connection_age_ms", 0, "expected a whole number, at least 1000"),
+        ("connections.idle_ms", float("inf"), "expected a whole number"),
+        ("retries.retry_base_ms", -1, "expected a whole number, at le"),
+        ("retries.reorder_ms", -1, "expected a whole number, at least 0"),
+        *(
+            ("connections.renewal_margin", each, "expected a number from 0 to less")
+            for each in (0.5, "a")
         ),
-        (
-            {"copies": "2"},
-            "invalid value '2' for settings.connections.copies: expected a whole number, at least 1",
-        ),
-        (
-            {"copies": 1.5},
-            "invalid value 1.5 for settings.connections.copies: expected a whole number, at least 1",
-        ),
-        (
-            {"max_connection_age_ms": 0},
-            "invalid value 0 for settings.connections.max_connection_age_ms: expected a whole number, at least 1000",
-        ),
-        (
-            {"idle_ms": float("inf")},
-            "invalid value inf for settings.connections.idle_ms: expected a whole number",
-        ),
-        (
-            {"copies": True},
-            "invalid value True for settings.connections.copies: expected a whole number, at least 1",
-        ),
-        ({"copies": 11}, "invalid value 11 for settings.connections.copies: expected at most 10"),
-        (
-            {"retry_base_ms": -1},
-            "invalid value -1 for settings.retries.retry_base_ms: expected a whole number, at le",
-        ),
-        (
-            {"reorder_ms": -1},
-            "invalid value -1 for settings.retries.reorder_ms: expected a whole number, at least 0",
-        ),
-        (
-            {"renewal_margin": 0.5},
-            "invalid value 0.5 for settings.connections.renewal_margin: expected a number from 0 to less",
-        ),
-        (
-            {"delivery": "newest"},
-            "invalid value 'newest' for settings.connections.delivery: expected one of every, latest",
-        ),
-        (
-            {"delivery": "latest", "copies": 2},
-            "invalid value 2 for settings.connections.copies: expected 1 with delivery=latest",
-        ),
-        (
-            {"renewal_margin": "a"},
-            "invalid value 'a' for settings.connections.renewal_margin: expected a number from 0 to less",
-        ),
+        ("connections.delivery", "newest", "expected one of every, latest"),
     ],
 )
-def test_what_cannot_be_used_is_reported(changed: dict[str, Any], expected: str) -> None:
-    with pytest.raises(ConfigError, match=expected):
-        check_settings(tuned(**changed))
+def test_what_cannot_be_used_is_reported(setting: str, value: Any, expected: str) -> None:
+    wrong = re.escape(f"invalid value {value!r} for settings.{setting}: {expected}")
+    with pytest.raises(ConfigError, match=wrong):
+        check_settings(tuned(**{setting.rpartition(".")[2]: value}))
+
+
+def test_the_latest_is_delivered_by_one_copy() -> None:
+    with pytest.raises(ConfigError, match=r"2 for .*\.copies: expected 1 with delivery=latest"):
+        check_settings(tuned(delivery="latest", copies=2))
 
 
 def test_what_are_no_settings_is_reported() -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import msgspec
 import pytest
-from payloads import KINDS, QUOTES, TICKERS
-from world import WALL_MS, Consumer, Wire, World
+from payloads import KINDS, MARKS, QUOTES, TICKERS, mark
+from world import Consumer, Wire, World
 
 from tickerplant.notices import Disconnected, Gap, Recovered, Stale
 
-MARKS = "btcusdt@markPrice@1s"
 TELLING = (Disconnected, Gap, Recovered)
 
 
@@ -36,7 +34,7 @@ def publish(world: World, name: str, first: int, count: int, pace_ms: int = 100)
 
 def mute_of(world: World, name: str) -> Wire:
     """The secondary; it sends nothing of `name` until the stream is subscribed to again."""
-    wire = next(each for each in world.wires.values() if each is not world.primary(name))
+    wire = world.secondary(name)
     asked = len(wire.requests)
 
     def swallows(text: bytes) -> bool:
@@ -116,22 +114,6 @@ def test_a_stream_on_which_nothing_happens_is_not_asked_for_again() -> None:
     assert not consumer.notices(Disconnected)
 
 
-def mark(number: int) -> bytes:
-    """A payload of a stream that sends every second."""
-    return msgspec.json.encode(
-        {
-            "e": "markPriceUpdate",
-            "E": WALL_MS + 1_000 * number,
-            "s": "BTCUSDT",
-            "p": f"{65_000 + number}.00",
-            "P": "65000.00",
-            "i": "65000.00",
-            "r": "0.00010000",
-            "T": WALL_MS,
-        }
-    )
-
-
 def test_a_secondary_that_delivers_becomes_primary_as_soon_as_the_stream_is_stale() -> None:
     world = World(copies=2)
     consumer = world.attach(MARKS)
@@ -151,8 +133,7 @@ def test_a_connection_that_is_paused_with_all_its_streams_is_relied_on(name: str
     world = World(copies=2)
     consumer = listen(world, name)
     publish(world, name, 1, 10)
-    paused = world.primary(name)
-    other = next(wire for wire in world.wires.values() if wire is not paused)
+    paused, other = world.primary(name), world.secondary(name)
     paused.down_ms = 6_000
     publish(world, name, 11, 35)
     assert world.primary(name) is other

@@ -3,20 +3,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from payloads import AGGREGATES, DEPTH, KINDS, QUOTES, TICKERS
+from payloads import AGGREGATES, DEPTH, KINDS, MARKS, QUOTES, TICKERS, mark, publish
 from world import World
 
 from tickerplant.notices import Disconnected, Recovered, Stale, UnknownStream
 
-MARKS = "btcusdt@markPrice@1s"
 FORCED = "btcusdt@forceOrder"
-
-
-def mark(number: int) -> bytes:
-    return (
-        b'{"e":"markPriceUpdate","E":%d,"s":"BTCUSDT","p":"1","P":"1","i":"1","r":"0","T":0}'
-        % number
-    )
 
 
 def test_a_steady_stream_is_stale_after_three_periods() -> None:
@@ -53,24 +45,17 @@ def test_stale_is_reported_once_and_recovered_with_the_first_message() -> None:
     assert consumer.kinds()[-1] == "Stale", "and again"
 
 
-def test_the_rhythm_of_a_busy_stream_is_learned() -> None:
-    world = World(event_stream_stale_ms=2_000, first_message_timeout_ms=60_000)
+@pytest.mark.parametrize("copies", [1, 2])
+def test_the_rhythm_of_a_busy_stream_is_learned_whatever_the_number_of_copies(copies: int) -> None:
+    world = World(event_stream_stale_ms=2_000, first_message_timeout_ms=60_000, copies=copies)
     consumer = world.attach(AGGREGATES)
-    for number in range(1, 40):
-        world.publish(AGGREGATES, KINDS[AGGREGATES](number))
-        world.run(1_000)
+    publish(world, AGGREGATES, 1, 39, pace_ms=1_000)
     world.run(17_000)
     assert not consumer.notices()
     world.run(5_000)
     (stale,) = consumer.notices(Stale)
     assert 19_000 <= stale.silent_ms <= 21_500
     assert 900 <= stale.expected_ms <= 1_100
-
-
-def publish(world: World, name: str, first: int, count: int) -> None:
-    for number in range(first, first + count):
-        world.publish(name, KINDS[name](number))
-        world.run(100)
 
 
 @pytest.mark.parametrize("name", [DEPTH, QUOTES])
@@ -125,18 +110,6 @@ def test_a_busy_stream_is_not_asked_for_again_for_a_short_silence() -> None:
     assert len(world.opens) == 1, "though it is all that its connection carries"
     world.run(10_000)
     assert len(world.opens) == 2
-
-
-@pytest.mark.parametrize("copies", [1, 2])
-def test_copies_do_not_change_the_rhythm(copies: int) -> None:
-    world = World(event_stream_stale_ms=2_000, copies=copies)
-    consumer = world.attach(AGGREGATES)
-    for number in range(1, 40):
-        world.publish(AGGREGATES, KINDS[AGGREGATES](number))
-        world.run(1_000)
-    world.run(22_000)
-    (stale,) = consumer.notices(Stale)
-    assert 900 <= stale.expected_ms <= 1_100
 
 
 def test_a_busy_stream_of_which_nothing_was_received_has_a_minute() -> None:

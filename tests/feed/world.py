@@ -429,6 +429,10 @@ class World:
         assert isinstance(connection, FeedConnection)
         return self.wires[connection.number]
 
+    def secondary(self, name: str) -> Wire:
+        """Another connection than the one that leads."""
+        return next(wire for wire in self.wires.values() if wire is not self.primary(name))
+
     def renew(self, name: str, copy: int = 0) -> None:
         """Let the renewal of a connection be due."""
         self.connection(name, copy).renew_by(self.now_ms)

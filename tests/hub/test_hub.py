@@ -93,34 +93,6 @@ def test_the_envelope_echoes_the_name_exactly_as_subscribed(name: str) -> None:
     assert {message["stream"] for message in sent_to(plant, listener)} == {name}
 
 
-def test_a_second_subscription_to_the_same_stream_changes_nothing() -> None:
-    plant = open_plant()
-    listener = listen(plant, [QUOTES, QUOTES])
-    usdm(plant).subscribe(listener, [QUOTES])
-    plant.publish(quote(5))
-    assert ids(sent_to(plant, listener)) == [5]
-
-
-def test_waiting_frames_are_sent_at_an_unsubscribe_and_none_after() -> None:
-    plant = open_plant()
-    listener = listen(plant, [QUOTES, TRADES])
-    plant.publish(quote(5))
-    usdm(plant).unsubscribe(listener, [QUOTES, "never@heard"])
-    plant.publish(quote(6))
-    plant.publish(trade(1, START_MS))
-    assert [message["e"] for message in sent_to(plant, listener)] == ["bookTicker", "trade"]
-
-
-def test_a_late_subscriber_receives_only_later_messages() -> None:
-    plant = open_plant()
-    first = listen(plant, QUOTES)
-    plant.publish(quote(5))
-    second = listen(plant, QUOTES)
-    plant.publish(quote(6))
-    usdm(plant).flush()
-    assert (ids(first.take()), ids(second.take())) == ([5, 6], [6])
-
-
 def test_a_removed_subscriber_receives_nothing_not_even_waiting_frames() -> None:
     plant = open_plant()
     listener, other = listen(plant, QUOTES), listen(plant, QUOTES)
@@ -131,18 +103,6 @@ def test_a_removed_subscriber_receives_nothing_not_even_waiting_frames() -> None
     usdm(plant).flush()
     assert listener.writes == []
     assert ids(other.take()) == [5, 6], "the others are not disturbed"
-
-
-def test_changing_the_envelope_concerns_later_events_only() -> None:
-    plant = open_plant()
-    listener = listen(plant, QUOTES)
-    for update_id, combined in enumerate((True, False, True)):
-        plant.publish(quote(update_id))
-        usdm(plant).set_combined(listener, combined)
-    plant.publish(quote(3))
-    messages = sent_to(plant, listener)
-    assert ids(messages) == [0, 1, 2, 3]
-    assert ["stream" in message for message in messages] == [False, True, False, True]
 
 
 def test_a_flush_is_one_write_a_subscriber() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import snapshot, update
@@ -78,38 +77,10 @@ def test_a_book_equals_two_dictionaries_at_every_read(
     assert whole(book) == naive.top(1 << 30)
 
 
-def test_an_empty_book_has_no_best_and_no_levels() -> None:
-    book = OrderBook()
-    assert (book.best_bid, book.best_ask, book.top(5), book.depth) == (None, None, ([], []), 0)
-    assert (book.best_prices, book.bid_quantity(5), book.ask_quantity(5)) == ((None, None), 0, 0)
-
-
-def test_removing_a_level_that_is_not_there_is_normal() -> None:
-    book = OrderBook()
-    book.apply(update(0, 1, [(100, 0)], [(101, 0)]))
-    assert whole(book) == ([], [])
-
-
 def test_the_later_of_two_quantities_of_one_update_holds() -> None:
     book = OrderBook()
     book.apply(update(0, 1, [(100, 5), (100, 7)], [(101, 5), (101, 0)]))
     assert whole(book) == ([(100, 7)], [])
-
-
-@pytest.mark.parametrize("quantity", [0, 3])
-def test_the_quantity_at_a_price_is_known_at_once(quantity: int) -> None:
-    bought, sold = OrderBook(), OrderBook()
-    for book in (bought, sold):
-        book.load(snapshot(1, [(100, 5)], [(101, 6)]))
-        book.apply(update(1, 2, [(100, quantity)], [(101, quantity)]))
-    assert bought.bid_quantity(100) == sold.ask_quantity(101) == quantity
-
-
-def test_no_levels_of_an_old_book_survive_a_load() -> None:
-    book = OrderBook()
-    book.apply(update(0, 1, [(100, 5)], [(101, 5)]))
-    book.load(snapshot(9, [(90, 1), (80, 0)], []))
-    assert whole(book) == ([(90, 1)], []), "unsettled levels of before must be gone too"
 
 
 def test_pending_levels_are_merged_at_their_bound() -> None:

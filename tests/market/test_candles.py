@@ -73,6 +73,15 @@ class History:
         return combine(bars, bars[:, OPEN_TIME] // length_ms * length_ms)
 
 
+def begun(now_ms: int) -> tuple[History, Minutes, Candles]:
+    """Return a history, and the minutes and candles of a market that has loaded it."""
+    history, minutes = History(now_ms), Minutes(BTCUSDT.turnover, now_ms)
+    candles = Candles(minutes)
+    minutes.load(history.day)
+    candles.load(history)
+    return history, minutes, candles
+
+
 _opened = lru_cache(maxsize=1 << 17)(open_time)
 
 
@@ -157,11 +166,7 @@ def test_earlier_reads_change_no_candle(tape: list[Trade], interval: str, asked:
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_a_candle_read_every_minute_equals_a_fresh_one(interval: str) -> None:
     now_ms = (START_MS // DAY_MS + 1) * DAY_MS - 40 * MINUTE_MS
-    history = History(now_ms)
-    minutes = Minutes(BTCUSDT.turnover, now_ms)
-    minutes.load(history.day)
-    candles = Candles(minutes)
-    candles.load(history)
+    history, minutes, candles = begun(now_ms)
     for number in range(80):
         minute_ms = now_ms + number * MINUTE_MS
         minutes.close_minutes(minute_ms)
@@ -177,11 +182,7 @@ def test_a_candle_read_every_minute_equals_a_fresh_one(interval: str) -> None:
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_history_continues_without_a_seam(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
-    history = History(now_ms)
-    minutes = Minutes(BTCUSDT.turnover, now_ms)
-    candles = Candles(minutes)
-    minutes.load(history.day)
-    candles.load(history)
+    history, minutes, candles = begun(now_ms)
     lived = history.all
     for step in range(2):
         expected = longer(interval, np.concatenate([lived, rows_of(minutes.running_bar)]))
@@ -197,11 +198,7 @@ def test_history_continues_without_a_seam(interval: str) -> None:
 @pytest.mark.parametrize("limit", [1, 500])
 def test_pages_from_either_end_of_history_are_parts_of_all_rows(interval: str, limit: int) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
-    history = History(now_ms)
-    minutes = Minutes(BTCUSDT.turnover, now_ms)
-    candles = Candles(minutes)
-    minutes.load(history.day)
-    candles.load(history)
+    _history, _, candles = begun(now_ms)
     whole = candles.rows(interval, None, None, EVERYTHING).tolist()
     assert len(whole) > 1
     for at in sorted({0, 1, len(whole) // 3, len(whole) // 2, len(whole) - 2, len(whole) - 1}):
@@ -230,11 +227,7 @@ def test_pages_from_either_end_of_history_are_parts_of_all_rows(interval: str, l
 def test_no_more_history_is_generated_than_a_request_needs(
     interval: str, limit: int, asked: list[tuple[int, int]]
 ) -> None:
-    history = History(START_MS)
-    minutes = Minutes(BTCUSDT.turnover, START_MS)
-    candles = Candles(minutes)
-    minutes.load(history.day)
-    candles.load(history)
+    history, _, candles = begun(START_MS)
     candles.rows(interval, None, None, limit)
     assert history.asked == asked
     history.asked.clear()
@@ -246,11 +239,7 @@ def test_no_more_history_is_generated_than_a_request_needs(
 
 @pytest.mark.parametrize("interval", ["1m", "1h", "1d"])
 def test_the_open_candle_needs_no_history_once_it_is_known(interval: str) -> None:
-    history = History(START_MS)
-    minutes = Minutes(BTCUSDT.turnover, START_MS)
-    candles = Candles(minutes)
-    minutes.load(history.day)
-    candles.load(history)
+    history, minutes, candles = begun(START_MS)
     for number in range(50):
         add(minutes, trade(10**6 + number, START_MS + number * 20_000, 300 - number, 2))
         candles.running(interval)
@@ -260,11 +249,7 @@ def test_the_open_candle_needs_no_history_once_it_is_known(interval: str) -> Non
 @pytest.mark.parametrize("interval", [each for each in INTERVALS if each[-1] != "m"])
 def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval: str) -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
-    history = History(now_ms)
-    minutes = Minutes(BTCUSDT.turnover, now_ms)
-    candles = Candles(minutes)
-    minutes.load(history.day)
-    candles.load(history)
+    _, minutes, candles = begun(now_ms)
     before = candles.rows(interval, None, None, EVERYTHING)
     minute_ms = now_ms // MINUTE_MS * MINUTE_MS
     for _ in range(RETAINED_MINUTES // 1440 + 1):
@@ -283,11 +268,7 @@ def test_candles_of_hours_and_more_outlive_the_minutes_they_are_made_of(interval
 
 def test_short_candles_end_before_the_minutes_that_are_gone_or_begin_after_them() -> None:
     now_ms = START_MS + 7 * HOUR_MS + 12_345
-    history = History(now_ms)
-    minutes = Minutes(BTCUSDT.turnover, now_ms)
-    candles = Candles(minutes)
-    minutes.load(history.day)
-    candles.load(history)
+    history, minutes, candles = begun(now_ms)
     before = candles.rows("15m", None, history.ends_ms - 15 * MINUTE_MS - 1, 500).tolist()
     for day in range(1, RETAINED_MINUTES // 1440 + 2):
         minutes.close_minutes(now_ms // MINUTE_MS * MINUTE_MS + day * DAY_MS)

@@ -58,23 +58,6 @@ def test_the_change_and_the_percentage_belong_to_the_same_two_prices(
     assert len(expected.partition(".")[2]) == 3, "always three decimals"
 
 
-@pytest.mark.parametrize(
-    ("opened", "last", "expected"),
-    [
-        (3, 2, "-33.333"),
-        (3, 4, "33.333"),
-        (3, 5, "66.667"),
-        (200_000, 200_001, "0.001"),
-        (200_000, 199_999, "-0.001"),
-        (1, 1, "0.000"),
-    ],
-)
-def test_percentages_are_rounded_to_the_nearest_thousandth(
-    opened: int, last: int, expected: str
-) -> None:
-    assert figures.percent(statistics(opened, last)) == expected
-
-
 def test_the_average_of_a_linear_contract_is_turnover_by_volume_in_price_decimals() -> None:
     stats = statistics(volume=3_000, turnover=2 * 6_500_000_000 + 7_000_000_000)
     assert figures.weighted_average(BTCUSDT, stats) == "66666.67", "200000.00 / 3.000"

@@ -12,8 +12,8 @@ from stage import BTCUSD_PERP, BTCUSDT, START_MS, trade
 
 from tickerplant.events import Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.bar_arrays import NO_BARS, combine, open_times, rows_of
-from tickerplant.market.bars import COUNT, FIRST_TRADE_ID, OPEN_TIME
+from tickerplant.market.bar_arrays import combine, open_times, rows_of
+from tickerplant.market.bars import COUNT, OPEN_TIME
 from tickerplant.market.interval import open_time
 from tickerplant.market.minutes import RETAINED_MINUTES, Minutes, Statistics
 from tickerplant.units import DAY_MS, HOUR_MS, MINUTE_MS
@@ -108,32 +108,6 @@ def test_one_long_roll_is_the_same_as_many_short_ones(ahead: int) -> None:
     assert jumped.close_minutes(until_ms) == any(left), "something left the window, or nothing did"
     assert jumped.statistics() == stepped.statistics()
     assert jumped.closed.rows.tolist() == stepped.closed.rows.tolist()
-
-
-def test_the_window_drops_a_minute_when_it_is_a_day_and_a_minute_old() -> None:
-    minutes = Minutes(BTCUSDT.turnover, START_MS)
-    add(minutes, trade(1, START_MS, 100, 7))
-    minutes.close_minutes(START_MS + MINUTE_MS)
-    add(minutes, trade(2, START_MS + MINUTE_MS, 90, 5))
-    assert not minutes.close_minutes(START_MS + DAY_MS), (
-        "24 h after its begin the minute still counts"
-    )
-    day = minutes.statistics()
-    assert day is not None
-    assert (day.open_time_ms, day.count, day.high) == (START_MS, 2, 100)
-    assert minutes.close_minutes(START_MS + DAY_MS + MINUTE_MS), (
-        "then its trades leave, and that is told"
-    )
-    day = minutes.statistics()
-    assert day is not None
-    assert (day.count, day.open, day.high, day.first_trade_id) == (1, 90, 90, 2)
-    assert minutes.close_minutes(START_MS + DAY_MS + 2 * MINUTE_MS)
-    assert not minutes.close_minutes(START_MS + DAY_MS + 3 * MINUTE_MS), (
-        "nothing is left that could leave"
-    )
-    assert minutes.statistics() == Statistics(
-        START_MS + 3 * MINUTE_MS, 90, 90, 90, 90, 5, 0, 0, 0, -1, -1
-    )
 
 
 def test_rolling_backwards_or_nowhere_changes_nothing() -> None:
@@ -240,15 +214,3 @@ def test_combined_minutes_are_the_longer_bar_of_the_same_trades(
         expected = naive_bar(BTCUSDT, inside[row[OPEN_TIME]], row[OPEN_TIME], last)
         assert NaiveBar(*row) == expected
         last = NaiveBar(*row).close
-
-
-def test_nothing_combined_is_nothing() -> None:
-    assert len(combine(NO_BARS, NO_BARS[:, OPEN_TIME])) == 0
-
-
-def test_a_bar_of_empty_bars_has_no_trade_ids() -> None:
-    minutes = Minutes(BTCUSDT.turnover, START_MS)
-    add(minutes, trade(1, START_MS, 100, 7))
-    minutes.close_minutes(START_MS + 11 * MINUTE_MS)
-    (bar,) = combine(minutes.closed.rows[1:], np.zeros(10, dtype=np.int64))
-    assert bar[FIRST_TRADE_ID:].tolist() == [-1, -1]

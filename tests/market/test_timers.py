@@ -19,33 +19,6 @@ def test_the_next_point_of_a_grid_is_the_first_one_after_now(now_ms: int, period
     assert now_ms < due_ms <= now_ms + period_ms
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2)), max_size=30),
-    st.lists(st.integers(0, 25), max_size=10),
-)
-def test_what_is_due_fires_once_by_time_then_rank_then_order(
-    entries: list[tuple[int, int]], steps: list[int]
-) -> None:
-    timers = Timers(0)
-    fired: list[tuple[int, int, int]] = []
-    clock: list[int] = []
-    for number, (due_ms, rank) in enumerate(entries):
-
-        def fire(at_ms: int, rank: int = rank, number: int = number) -> None:
-            fired.append((at_ms, rank, number))
-            clock.append(timers.now_ms)
-
-        timers.at(due_ms, rank, fire)
-    for now_ms in steps:
-        timers.advance(now_ms)
-    now_ms = max(steps, default=0)
-    due = [(at_ms, rank, n) for n, (at_ms, rank) in enumerate(entries) if at_ms <= now_ms]
-    assert fired == (sorted(due) if steps else [])
-    assert clock == [at_ms for at_ms, _, _ in fired], "the clock shows the due time meanwhile"
-    assert timers.now_ms == now_ms
-    assert len(timers) == len(entries) - len(fired)
-
-
 def test_the_clock_never_runs_backwards() -> None:
     timers = Timers(100)
     timers.advance(50)
@@ -98,7 +71,7 @@ def test_minutes_end_before_aggregates_close_before_messages_are_sent() -> None:
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2)), max_size=30),
     st.lists(st.tuples(st.integers(0, 25), st.booleans()), max_size=10),
 )
-def test_messages_due_at_a_time_that_is_approached_wait_for_its_events(
+def test_what_is_due_fires_once_by_time_then_rank_then_order_and_messages_wait_for_events(
     entries: list[tuple[int, int]], steps: list[tuple[int, bool]]
 ) -> None:
     timers = Timers(0)
@@ -106,6 +79,7 @@ def test_messages_due_at_a_time_that_is_approached_wait_for_its_events(
     for number, (due_ms, rank) in enumerate(entries):
 
         def fire(at_ms: int, rank: int = rank, number: int = number) -> None:
+            assert timers.now_ms == at_ms, "the clock shows the due time meanwhile"
             fired.append((at_ms, rank, number))
 
         timers.at(due_ms, rank, fire)
@@ -118,4 +92,5 @@ def test_messages_due_at_a_time_that_is_approached_wait_for_its_events(
         (timers.advance_before if approaches else timers.advance)(now_ms)
     rows = [(at_ms, rank, number) for number, (at_ms, rank) in enumerate(entries)]
     assert fired == sorted(row for row in rows if row[:2] < reached)
+    assert len(timers) == len(entries) - len(fired)
     assert timers.now_ms == max((now_ms for now_ms, _ in steps), default=0)

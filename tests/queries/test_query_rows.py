@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 import msgspec
@@ -28,7 +29,7 @@ from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.queries import QUERIES, Query, find_path
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
-Raw = dict[str, object]
+Raw = Mapping[str, object]
 
 CANDLES = [
     "/v1/klines",
@@ -212,9 +213,9 @@ BACKWARDS = (-1023, "Start time is greater than end time.")
 NOT_TOGETHER = (-1128, "Combination of optional parameters invalid.")
 TOO_OLD = (-4166, "Search window is restricted to recent 2 days only.")
 TOO_LONG = (-4088, "Maximum time interval is 200 days.")
-BTC: Raw = {"symbol": "BTCUSDT"}
-MINUTES: Raw = BTC | {"interval": "1m"}
-YEAR: Raw = {"interval": "1d", "startTime": "0", "endTime": "17280000001"}
+BTC: dict[str, object] = {"symbol": "BTCUSDT"}
+MINUTES = BTC | {"interval": "1m"}
+YEAR = {"interval": "1d", "startTime": "0", "endTime": "17280000001"}
 REFUSALS: dict[Venue, list[tuple[str, Raw, tuple[int, str]]]] = {
     USDM: [
         *(("depth", raw, unsent("symbol")) for raw in ({}, {"symbol": ""}, {"symbol": None})),

@@ -25,40 +25,6 @@ START_MS = 1_780_000_000_000
 BTC, PERP = instruments(START_MS, ["BTCUSDT", "BTCUSD_PERP"])
 
 
-class Noted:
-    """An owner that records its actions."""
-
-    def __init__(self) -> None:
-        self.notes: list[int] = []
-        self.flushed = 0
-
-    def flush(self) -> None:
-        self.flushed += 1
-
-
-def test_actions_happen_in_order_of_time_then_of_entry() -> None:
-    scheduler, place = Scheduler(100), Noted()
-    for delay_ms, number in ((5, 1), (2, 2), (5, 3), (0, 4)):
-        scheduler.after(delay_ms, place, place.notes.append, number)
-    times = []
-    for _ in range(3):
-        scheduler.step()
-        times.append(scheduler.now_ms)
-        if len(times) == 3:
-            break
-        scheduler.after(1000, place, place.notes.append, 9)
-    assert (times, place.notes) == ([100, 102, 105], [4, 2, 1, 3])
-    assert place.flushed == 3, "a place is flushed once per millisecond"
-
-
-def test_what_is_entered_for_now_happens_in_the_same_step() -> None:
-    scheduler, place = Scheduler(0), Noted()
-    scheduler.after(10, place, lambda _: scheduler.after(0, place, place.notes.append, 7))
-    scheduler.after(11, place, place.notes.append, 8)
-    scheduler.step()
-    assert (scheduler.now_ms, place.notes) == (10, [7])
-
-
 @pytest.mark.parametrize("instrument", [BTC, PERP], ids=lambda each: each.symbol)
 def test_order_sizes_are_small_habits_with_a_heavy_tail(instrument: Instrument) -> None:
     sizes = OrderSizes(Random(1), instrument, contract_profile(instrument))

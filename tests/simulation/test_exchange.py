@@ -6,6 +6,7 @@ from collections import Counter
 
 import msgspec
 import pytest
+from market_invariants import MarketChecker, run_checked
 
 from tickerplant.errors import ConfigError
 from tickerplant.events import (
@@ -78,62 +79,16 @@ def events(exchange: SimulatedExchange, openings: dict[str, OpeningEvents]) -> l
     return run(exchange, SECONDS)
 
 
-class Book:
-    def __init__(self, snapshot: BookSnapshot) -> None:
-        self.bids, self.asks = dict(snapshot.bids), dict(snapshot.asks)
-        self.update_id = snapshot.last_update_id
-
-    def apply(self, update: DepthUpdate) -> None:
-        assert update.previous_update_id == self.update_id, "an update is missing"
-        assert update.first_update_id == update.previous_update_id + 1
-        assert update.final_update_id > update.previous_update_id
-        assert update.final_update_id % 2 == 0, "odd ids are reserved for snapshots"
-        self.update_id = update.final_update_id
-        for side, rows in ((self.bids, update.bids), (self.asks, update.asks)):
-            for price, quantity in rows:
-                if quantity:
-                    side[price] = quantity
-                else:
-                    side.pop(price, None)
-
-
 @pytest.mark.heavy
-def test_the_book_ticker_is_the_top_of_the_rebuilt_book_which_never_crosses(
-    events: list[Event], openings: dict[str, OpeningEvents]
-) -> None:
-    books = {symbol: Book(snapshot) for symbol, (snapshot, *_) in openings.items()}
-    tops: dict[str, tuple[int, int, int, int]] = {}
-    checked = 0
-    for event in events:
-        if isinstance(event, DepthUpdate):
-            books[event.symbol].apply(event)
-        elif isinstance(event, BookTicker):
-            book = books[event.symbol]
-            bid, ask = max(book.bids), min(book.asks)
-            assert event.update_id == book.update_id, "the ticker is about the update before it"
-            top = (event.bid_price, event.bid_quantity, event.ask_price, event.ask_quantity)
-            assert top == (bid, book.bids[bid], ask, book.asks[ask])
-            assert bid < ask, f"{event.symbol} crossed"
-            assert tops.get(event.symbol) != top, "a ticker tells a change"
-            tops[event.symbol] = top
-            checked += 1
-    assert checked > 1000, "the market is alive"
-
-
-@pytest.mark.heavy
-def test_the_rebuilt_book_equals_the_engines(
-    exchange: SimulatedExchange,
-    events: list[Event],
-    openings: dict[str, OpeningEvents],
-) -> None:
-    books = {symbol: Book(snapshot) for symbol, (snapshot, *_) in openings.items()}
-    for event in events:
-        if isinstance(event, DepthUpdate):
-            books[event.symbol].apply(event)
-    for symbol, book in books.items():
+def test_every_event_leads_to_the_books_of_the_engines() -> None:
+    exchange = make()
+    checker = MarketChecker(exchange)
+    count = run_checked(exchange, checker, START_MS + 1_000 * SECONDS)
+    assert count > 1_000, "the market is alive"
+    for symbol, contract in checker.contracts.items():
         engine = exchange.contracts[symbol].market.engine
-        assert book.bids == dict(engine.bids.top(10**6)), f"{symbol} bids"
-        assert book.asks == dict(engine.asks.top(10**6)), f"{symbol} asks"
+        assert contract.bids == dict(engine.bids.top(10**6)), f"{symbol} bids"
+        assert contract.asks == dict(engine.asks.top(10**6)), f"{symbol} asks"
 
 
 def test_trades_continue_history_without_a_gap(
@@ -147,18 +102,6 @@ def test_trades_continue_history_without_a_gap(
             last[event.symbol] += 1
             seen[event.symbol] += 1
     assert seen["BTCUSDT"] > 100, "the busiest contract trades all the time"
-
-
-def test_trades_come_before_the_changes_they_make(events: list[Event]) -> None:
-    """The traded volume at the best prices is gone from the book in the next update."""
-    pending: Counter[str] = Counter()
-    for event in events:
-        if isinstance(event, Trade):
-            pending[event.symbol] += 1
-        elif isinstance(event, DepthUpdate):
-            pending[event.symbol] = 0
-        elif isinstance(event, BookTicker):
-            assert not pending[event.symbol], "a ticker came between a trade and its update"
 
 
 def test_every_event_obeys_the_rules_of_its_instrument(

@@ -35,6 +35,15 @@ def test_what_comes_first_runs_before_the_rest_of_its_millisecond_and_both_keep_
         scheduler.step()
     assert seen == sorted(seen)
     assert len(seen) == len(entries)
+    assert owner.flushes == len({now_ms for now_ms, _, _ in seen}), "once per millisecond"
+
+
+def test_what_is_entered_for_now_happens_in_the_same_step() -> None:
+    scheduler, owner, seen = Scheduler(0), Owner(), list[int]()
+    scheduler.after(10, owner, lambda _: scheduler.after(0, owner, seen.append, 7))
+    scheduler.after(11, owner, seen.append, 8)
+    scheduler.step()
+    assert (scheduler.now_ms, seen) == (10, [7])
 
 
 def test_a_suspended_owner_gets_back_what_it_waited_for_with_the_time_left() -> None:

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from random import Random
-from typing import Any
 
 import memory_loop
 import pytest
-from stage import payloads
+from stage import Listener
 
 from tickerplant.hub.hub import Hub
 from tickerplant.plant import Plant
@@ -31,14 +29,6 @@ STREAMS = {
     ],
     "coinm": ["!bookTicker", "btcusd_perp@miniTicker", "btcusd_perp@depth"],
 }
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        self.data += data
 
 
 class SlowReader:
@@ -93,7 +83,7 @@ def streams_of(
     simulation = Simulation(speed=speed)
     memory_loop.run(simulation.run(), passed_s)
     assert simulation.plant.now_ms == START_MS + 7_000, "it ends when its time is up"
-    return {venue: bytes(each.data) for venue, each in simulation.listeners.items()}
+    return {venue: b"".join(each.writes) for venue, each in simulation.listeners.items()}
 
 
 @cache
@@ -131,7 +121,7 @@ def test_how_fast_the_machine_is_changes_no_byte(speed: float, machine: str) -> 
 def test_what_is_due_at_the_very_end_is_sent_although_the_last_event_took_too_long() -> None:
     simulation = Simulation(speed=0)
     memory_loop.run(simulation.run(), MACHINES["one without time for a second step"])
-    last = [each["E"] for each in messages(simulation.listeners["usdm"]) if "E" in each][-1]
+    last = [each["E"] for each in simulation.listeners["usdm"].messages() if "E" in each][-1]
     assert last == START_MS + 7_000
 
 
@@ -244,19 +234,14 @@ def test_a_delivery_roll_reaches_subscribers_of_all_markets_and_of_the_contract_
         await asyncio.sleep(0.1)
 
     memory_loop.run(run())
-    reported = [(each["s"], each["ct"], each["cs"]) for each in messages(changes)]
+    reported = [(each["s"], each["ct"], each["cs"]) for each in changes.messages()]
     assert reported == [
         ("BTCUSD_260626", "CURRENT_QUARTER DELIVERING", "DELIVERING"),
         ("BTCUSD_260925", "CURRENT_QUARTER", "TRADING"),
         ("BTCUSD_261225", "NEXT_QUARTER", "TRADING"),
         ("BTCUSD_260626", "CURRENT_QUARTER DELIVERING", "DELIVERED"),
     ]
-    closes = [float(each["k"]["c"]) for each in messages(candles) if each["E"] > delivery_ms]
+    closes = [float(each["k"]["c"]) for each in candles.messages() if each["E"] > delivery_ms]
     later = plant.markets["BTCUSD_260925"]
     assert closes, "the name means the next contract now"
     assert closes[-1] == later.last_price / 10
-
-
-def messages(listener: Listener) -> list[dict[str, Any]]:
-    """What a listener was sent, without the frames around it."""
-    return [json.loads(payload) for payload in payloads(bytes(listener.data))]

@@ -9,7 +9,7 @@ from typing import Any
 
 import memory_loop
 import pytest
-from stage import payloads
+from stage import Listener
 
 from tickerplant.control.clock_state import SimulationState
 from tickerplant.errors import ConfigError, RequestError
@@ -23,14 +23,6 @@ from tickerplant.sources.simulated import SimulatedSource, open_market
 
 START_MS = 1_767_225_595_000
 STREAMS = ("btcusdt@trade", "btcusdt@bookTicker", "btcusdt@depth@100ms")
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        self.data += data
 
 
 class Simulation:
@@ -90,10 +82,10 @@ class Simulation:
         memory_loop.run(both(), passed_s)
 
 
-def untouched(duration_ms: int) -> bytes:
+def untouched(duration_ms: int) -> list[bytes]:
     simulation = Simulation(speed=0, duration_ms=duration_ms)
     simulation.run()
-    return bytes(simulation.listener.data)
+    return simulation.listener.texts()
 
 
 def test_pauses_speeds_and_steps_change_no_byte() -> None:
@@ -112,7 +104,7 @@ def test_pauses_speeds_and_steps_change_no_byte() -> None:
 
     simulation.run(visit)
     assert simulation.passed_ms == 5_000
-    assert payloads(bytes(simulation.listener.data)) == payloads(untouched(5_000))
+    assert simulation.listener.texts() == untouched(5_000)
 
 
 def test_nothing_happens_while_it_is_paused_and_nothing_is_caught_up() -> None:
@@ -122,7 +114,7 @@ def test_nothing_happens_while_it_is_paused_and_nothing_is_caught_up() -> None:
         assert simulation.source.state().state == "paused"
         await asyncio.sleep(100)
         assert simulation.passed_ms == 0
-        assert not simulation.listener.data
+        assert not simulation.listener.writes
         await simulation.steer(paused=False)
         await asyncio.sleep(2)
         assert 1_900 <= simulation.passed_ms <= 2_100
@@ -145,7 +137,7 @@ def test_a_step_advances_exactly_by_market_time() -> None:
             assert not state.pending
             assert state.state == "paused"
         assert simulation.passed_ms == 750
-        assert simulation.listener.data
+        assert simulation.listener.writes
 
     simulation.run(visit)
 
@@ -156,11 +148,11 @@ def test_a_seek_forward_sends_nothing_of_what_lies_between() -> None:
     async def visit() -> None:
         state = await simulation.steer(seek="+3s")
         assert state.time_ms == START_MS + 3_000
-        assert not simulation.listener.data
+        assert not simulation.listener.writes
         await simulation.steer(step="2s")
 
     simulation.run(visit)
-    seen, everything = payloads(bytes(simulation.listener.data)), payloads(untouched(5_000))
+    seen, everything = simulation.listener.texts(), untouched(5_000)
     trades = [each for each in seen if b'"e":"trade"' in each]
     assert trades
     assert trades == [each for each in everything if b'"e":"trade"' in each][-len(trades) :]
@@ -221,7 +213,7 @@ def test_a_seek_to_now_follows_a_machine_whose_clock_was_set(set_ms: int) -> Non
         assert simulation.readiness.warnings == [], "it follows no more"
 
     simulation.run(visit)
-    times = [json.loads(each)["E"] for each in payloads(bytes(simulation.listener.data))]
+    times = [json.loads(each)["E"] for each in simulation.listener.texts()]
     assert times == sorted(times)
 
 
@@ -313,12 +305,12 @@ def test_whoever_waits_no_longer_gets_the_state_on_the_way() -> None:
 
 def test_a_paused_market_is_stepped_before_anybody_has_subscribed() -> None:
     simulation = Simulation(is_paused=True, wait_for=1, duration_ms=10_000)
-    expected = payloads(untouched(2_000))
+    expected = untouched(2_000)
 
     async def visit() -> None:
         state = await simulation.steer(step="2s")
         assert (state.state, state.pending, simulation.passed_ms) == ("waiting", False, 2_000)
-        assert payloads(bytes(simulation.listener.data)) == expected
+        assert simulation.listener.texts() == expected
         state = await simulation.steer(step="8s")
         assert (state.pending, simulation.passed_ms) == (False, 10_000)
 
@@ -377,9 +369,9 @@ def test_a_pause_stops_a_leap_where_it_is(field: str) -> None:
         assert 0 < simulation.passed_ms < 86_400_000
         await asyncio.sleep(1)
         assert simulation.plant.now_ms == stopped_ms
-        simulation.listener.data.clear()
+        simulation.listener.writes.clear()
         state = await simulation.steer(step="10s")
         assert state.time_ms == stopped_ms + 10_000
-        assert simulation.listener.data, "nothing was sent after the leap"
+        assert simulation.listener.writes, "nothing was sent after the leap"
 
     simulation.run(visit, passed_s=lambda: 0.001)
