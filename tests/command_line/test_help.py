@@ -43,6 +43,13 @@ def test_every_example_is_a_valid_command_line() -> None:
             resolve(name, COMMANDS[name], flags, {})
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("", None), ("--paused", True), ("--paused --no-paused", False)]
+)
+def test_a_flag_can_be_turned_off_again(flags: str, expected: bool | None) -> None:
+    assert given(f"tickerplant simulate {flags}")[1]["paused"] is expected
+
+
 def test_every_command_has_examples_settings_and_a_section(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -34,19 +34,11 @@ class Argument(click.Argument):
 
 
 class _Option(click.Option):
-    """An option that the help lists under a heading, without its `--no-…`."""
+    """An option that the help lists under a heading."""
 
     def __init__(self, *args: Any, group: str, **more: Any) -> None:
         super().__init__(*args, **more)
         self.group = group
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return the option as it is written, and its help text."""
-        negations, self.secondary_opts = self.secondary_opts, []
-        try:
-            return super().get_help_record(ctx)
-        finally:
-            self.secondary_opts = negations
 
 
 class Command(click.Command):
@@ -83,11 +75,12 @@ class Command(click.Command):
             )
         ]
         for setting in settings_of(kind):
-            option = f"--{setting.option}"
-            names = [f"{option}/--no-{setting.option}"] if setting.is_flag else [*setting.names]
+            if setting.is_flag:
+                off = [f"--no-{setting.option}", setting.field]
+                options.append(_Option(off, group="", flag_value=False, hidden=True, default=None))
             options.append(
                 _Option(
-                    [*names, setting.field],
+                    [*setting.names, setting.field],
                     group=setting.group,
                     is_flag=setting.is_flag,
                     default=None,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from msgspec import Struct
 
 from tickerplant import __version__
 from tickerplant.libraries import DISTRIBUTION
+
+_NAME = re.compile(r"[\w.-]*")
+"""The library in a requirement such as `aiohttp[speedups]>=3.12`."""
 
 
 class Versions(Struct, frozen=True):
@@ -26,7 +30,7 @@ class Versions(Struct, frozen=True):
 
 def versions() -> Versions:
     """Return the versions of what is installed."""
-    names = sorted({_name_of(each) for each in _requirements()})
+    names = sorted({each for text in _requirements() for each in _NAME.findall(text)[:1]})
     return Versions(
         __version__,
         platform.python_version(),
@@ -41,14 +45,6 @@ def _requirements() -> list[str]:
         return requires(DISTRIBUTION) or []
     except PackageNotFoundError:
         return []
-
-
-def _name_of(requirement: str) -> str:
-    """Return the name of the library in a requirement such as `aiohttp[speedups]>=3.12`."""
-    for end, character in enumerate(requirement):
-        if not (character.isalnum() or character in "-_."):
-            return requirement[:end]
-    return requirement
 
 
 def _version_of(library: str) -> str | None:

@@ -50,6 +50,7 @@ _UNIT_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _UNIT_MS = {unit: ns // NS_PER_MS for unit, ns in UNIT_NS.items()}
 _EARLIEST_MS, _LATEST_MS = 1_262_304_000_000, 4_102_444_800_000
 _PUBLIC_NAME = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*")
+_PATH = re.compile(r"(?=.*\S)[^\0]+", re.DOTALL)
 _PLANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BUS_PREFIX = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -124,6 +125,19 @@ def matching(metavar: str, pattern: re.Pattern[str], expected: str) -> Kind:
         return given
 
     return Kind(metavar, read)
+
+
+def _url(check: Callable[[str], object]) -> Kind:
+    """Return the kind of URLs that pass a check."""
+
+    def read(given: object) -> str:
+        try:
+            check(str(given))
+        except ConfigError as error:
+            raise ValueError(error.expected) from None
+        return str(given)
+
+    return Kind("URL", read)
 
 
 def several(metavar: str, expected: str, read: Callable[[str], str]) -> Kind:
@@ -321,39 +335,20 @@ def _read_levels(given: object) -> int:
     return int(text)
 
 
-def _read_path(expected: str, given: object) -> str:
-    if not isinstance(given, str) or not given.strip() or "\0" in given:
-        raise ValueError(expected)
-    return given
-
-
-def _read_base_url(given: object) -> str:
+def _check_api_url(url: str) -> None:
     try:
-        hosts_of(USDM, str(given))
+        hosts_of(VENUES[0], api_url=url)
     except ConfigError as error:
-        raise ValueError(error.expected) from None
-    return str(given)
-
-
-def _read_api_url(given: object) -> str:
-    reason = ""
-    for venue in VENUES:
         try:
-            hosts_of(venue, api_url=str(given))
-        except ConfigError as error:
-            reason = reason or error.expected
-        else:
-            return str(given)
-    raise ValueError(reason)
+            hosts_of(VENUES[1], api_url=url)
+        except ConfigError:
+            raise error from None
 
 
-def _read_control_url(given: object) -> str:
+def _check_control_url(url: str) -> None:
     from tickerplant.control.client import ControlClient  # noqa: PLC0415  # of one command only
 
-    try:
-        return ControlClient(str(given)).url
-    except ConfigError as error:
-        raise ValueError(error.expected) from None
+    ControlClient(url)
 
 
 def _digits_as_text(given: object) -> str:
@@ -443,11 +438,11 @@ SIZE = Kind("SIZE", _read_size, partial(_written, _UNIT_BYTES))
 PICTURE_SIZE = Kind("WIDTHxHEIGHT", _read_picture_size, lambda size: "x".join(map(str, size)))
 MARKET_TIME = Kind("TIME", _read_market_time)
 TIME_SPEC = Kind("TIME", parse_time_spec)
-FILE = Kind("FILE", partial(_read_path, "a file path"))
-FOLDER = Kind("FOLDER", partial(_read_path, "a folder path"))
-BASE_URL = Kind("URL", _read_base_url)
-API_URL = Kind("URL", _read_api_url)
-CONTROL_URL = Kind("URL", _read_control_url)
+FILE = matching("FILE", _PATH, "a file path")
+FOLDER = matching("FOLDER", _PATH, "a folder path")
+BASE_URL = _url(partial(hosts_of, USDM))
+API_URL = _url(_check_api_url)
+CONTROL_URL = _url(_check_control_url)
 SNAPSHOT_LEVELS = Kind("N", _read_levels)
 PROFILE = choice(*PROFILES)
 PROFILE_OR_AUTO = choice(*PROFILES, "auto")

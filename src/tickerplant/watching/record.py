@@ -40,7 +40,7 @@ from tickerplant.watching.arguments import (
     venue_of_streams,
 )
 from tickerplant.watching.record_report import RecordReport, report_of, report_text
-from tickerplant.watching.run import interruption, is_interrupted, seconds_of
+from tickerplant.watching.run import interruption, is_interrupted
 
 INTERRUPTED = "interrupted"
 TIME_IS_UP = "the time is up"
@@ -131,7 +131,8 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
     reason = "failed"
     try:
         over = asyncio.Event()
-        waiting = asyncio.create_task(_wait(interrupted, seconds_of(settings.duration_ms), over))
+        waiting = asyncio.create_task(is_interrupted(interrupted, settings.duration_ms))
+        waiting.add_done_callback(lambda _: over.set())
         showing = asyncio.create_task(_show(status_line, recorder, writer))
         await recorder.run(over)
         waiting.cancel()
@@ -176,11 +177,6 @@ def _writer(run: RecordRun, profile: str) -> RecordingWriter:
             level=settings.compression_level,
         ),
     )
-
-
-async def _wait(interrupted: asyncio.Event, seconds: float | None, over: asyncio.Event) -> None:
-    await is_interrupted(interrupted, seconds)
-    over.set()
 
 
 async def _show(status_line: StatusLine, recorder: Recorder, writer: RecordingWriter) -> None:

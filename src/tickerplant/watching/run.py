@@ -21,7 +21,7 @@ class WatchRun(Struct, frozen=True):
     names: tuple[str, ...]
     hints: Mapping[str, str]
     """What is wrong with names, by name."""
-    seconds: float | None
+    duration_ms: int | None
 
 
 def status_of(market: Market, *, is_interrupted: bool) -> int:
@@ -61,11 +61,6 @@ def totals_text(counters: FeedCounters, streams: int, seconds: float) -> str:
     return f"{received}: {', '.join(parts)}."
 
 
-def seconds_of(duration_ms: int | None) -> float | None:
-    """Return a duration in seconds; None without one."""
-    return None if duration_ms is None else duration_ms / 1_000
-
-
 def interruption() -> asyncio.Event:
     """Return an event that Ctrl-C, SIGTERM and the end of the terminal set from now on.
 
@@ -79,10 +74,10 @@ def interruption() -> asyncio.Event:
     return interrupted
 
 
-async def is_interrupted(interrupted: asyncio.Event, seconds: float | None) -> bool:
+async def is_interrupted(interrupted: asyncio.Event, duration_ms: int | None) -> bool:
     """Wait for the interruption or until the time is up; return whether it was interrupted."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(None if duration_ms is None else duration_ms / 1_000):
             await interrupted.wait()
     except TimeoutError:
         return False

@@ -187,7 +187,7 @@ async def _watch(run: WatchRun, console: Console) -> int:
 
     async with market:
         market.on(*run.names, callback=table.take)
-        over = asyncio.ensure_future(is_interrupted(interrupted, run.seconds))
+        over = asyncio.ensure_future(is_interrupted(interrupted, run.duration_ms))
         with Live(drawn(), console=console, screen=True, auto_refresh=False) as live:
             while not over.done():
                 await asyncio.wait({over}, timeout=1 / REFRESHES_PER_S)

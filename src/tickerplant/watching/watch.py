@@ -31,7 +31,6 @@ from tickerplant.watching.run import (
     WatchRun,
     interruption,
     is_interrupted,
-    seconds_of,
     status_of,
 )
 
@@ -55,7 +54,7 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
         WeightBudget(),
         observer=Observer(),  # logs nothing: notices are shown anyway
     )
-    run = WatchRun(market, unique, hints_of(venue, unique), seconds_of(settings.duration_ms))
+    run = WatchRun(market, unique, hints_of(venue, unique), settings.duration_ms)
     if sys.stdout is None:  # closed by ">&-": a socket may get its file descriptor
         click.echo("tickerplant: there is no standard output", err=True)
         return FAILED
@@ -66,20 +65,14 @@ def watch(settings: WatchSettings, names: Sequence[str]) -> int:
         status = watch_on_terminal(run)
         if status is not None:
             return status
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    files = ((OUTPUT, sys.stdout), (ERRORS, sys.stderr))
     lines = Lines(
         as_json=settings.json,
-        encoding=encoding,
-        terminals=_terminals(),
+        encoding=getattr(sys.stderr, "encoding", None) or "utf-8",
+        terminals={fd for fd, file in files if file is not None and file.isatty()},
         log_level=settings.log_level,
     )
     return asyncio.run(_watch_lines(run, lines))
-
-
-def _terminals() -> set[int]:
-    """Return the file descriptors that are terminals."""
-    files = ((OUTPUT, sys.stdout), (ERRORS, sys.stderr))
-    return {fd for fd, file in files if file is not None and file.isatty()}
 
 
 async def _watch_lines(run: WatchRun, lines: Lines) -> int:
@@ -90,7 +83,7 @@ async def _watch_lines(run: WatchRun, lines: Lines) -> int:
     async with market:
         subscription = market.stream(*run.names)
         printing = asyncio.ensure_future(_print(subscription, lines, writer))
-        over = asyncio.ensure_future(is_interrupted(interrupted, run.seconds))
+        over = asyncio.ensure_future(is_interrupted(interrupted, run.duration_ms))
         await asyncio.wait({printing, over}, return_when=asyncio.FIRST_COMPLETED)
         subscription.close()
         await asyncio.wait({printing}, timeout=LAST_LINES_TIMEOUT_S)
