@@ -16,7 +16,6 @@ import pytest
 from programs import PATIENCE_S, hear_hangups
 
 from tickerplant.cli import main
-from tickerplant.config.settings import COMMANDS
 
 FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
 SMALL = ("simulate", *FREE_PORTS, "--symbols", "BTCUSDT,BTCUSD_PERP", "--quoting", "0.3")
@@ -49,28 +48,6 @@ def started(*arguments: str, encoding: str = "utf-8") -> Iterator[subprocess.Pop
             yield process
         finally:
             process.kill()
-
-
-def test_without_a_command_the_program_prints_its_commands(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    status, out, err = run(capsys=capsys)
-    assert (status, out) == (2, "")
-    for command in (*COMMANDS, "streams", "queries"):
-        assert f"\n  {command} " in err
-
-
-def test_an_unknown_environment_variable_is_only_warned_about(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TICKERPLANT_PROFIL", "current")
-    status, out, err = run("explain", "btcusdt@trade", capsys=capsys)
-    assert status == 0
-    assert "In profile 2026q1," in out
-    assert err == (
-        "tickerplant: TICKERPLANT_PROFIL in the environment is not a setting; "
-        "did you mean TICKERPLANT_PROFILE?\n"
-    )
 
 
 @pytest.mark.parametrize(
