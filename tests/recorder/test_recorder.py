@@ -387,26 +387,6 @@ async def test_a_reset_is_noted_with_its_length_and_followed_by_a_snapshot(tmp_p
             assert each.blind_ms >= outage_ms - 60, "no less than the outage"
 
 
-@looped
-async def test_another_run_continues_the_recording_after_an_outage(tmp_path: Path) -> None:
-    async with simulation() as house:
-        for _ in range(2):
-            async with recording(house, tmp_path) as tape:
-                await tape.wait_heard(*NUMBERED)
-            await asyncio.sleep(0.2)
-        payloads, _ = recorded(tmp_path)
-        assert len(pieces(payloads["btcusdt@trade"], house.published("btcusdt@trade"))) <= 2
-    assert [each.run for each in noted(tmp_path, RunStarted)] == [1, 2]
-    assert len(noted(tmp_path, RunOutage)) == 1
-
-
-@looped
-async def test_every_segment_has_snapshots_of_its_own(tmp_path: Path) -> None:
-    async with simulation() as house, recording(house, tmp_path, segment_ms=1_000) as tape:
-        await tape.wait_anchored(6)
-    assert len(manifest(tmp_path).sealed) >= 3
-
-
 class Tape(RecordingWriter):
     """Keeps messages in memory; the test decides whether it is full or has failed."""
 
