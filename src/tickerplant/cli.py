@@ -192,9 +192,9 @@ def edge(settings: of.EdgeSettings) -> int:
     The plant runs with --bus and the same NATS server.  An edge has no market: it passes streams
     on, and asks the plant everything else.
     """
-    from tickerplant.serving import edge as serving
+    from tickerplant.cluster import program
 
-    return serving.edge(settings, click.echo)
+    return program.edge(settings, click.echo)
 
 
 @command(

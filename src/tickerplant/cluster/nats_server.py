@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tickerplant.cluster.connection import BusSettings
+from tickerplant.cluster.nats import BusSettings
 from tickerplant.errors import BusError, MissingLibraryError
 from tickerplant.formatting import exit_text, printable
 from tickerplant.libraries import DISTRIBUTION
@@ -22,8 +22,6 @@ from tickerplant.logs import Complaints, logger
 from tickerplant.received import next_line
 
 PROGRAM = "nats-server"
-MEMORY_BYTES = 320 << 20
-"""Limit of what the streams of the server hold."""
 LARGEST_MESSAGE_BYTES = 8 << 20
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
@@ -49,7 +47,6 @@ logtime: false
 max_payload: {payload}
 ping_interval: "10s"
 authorization {{ user: "{user}", password: "{password}" }}
-jetstream {{ store_dir: "{folder}", max_memory_store: {memory}, max_file_store: 0 }}
 """
 _LINE = re.compile(r"(?:\[\d+\] )?\[(?P<level>INF|WRN|ERR|FTL)\] (?P<text>.*)")
 _LISTENING = re.compile(r"Listening for client connections on (127\.0\.0\.1:\d+)")
@@ -77,25 +74,17 @@ def program() -> str:
 
 
 class NatsServer:
-    """A `nats-server` on a free loopback port, with JetStream in memory, from `start` to `stop`.
+    """A `nats-server` on a free loopback port, from `start` to `stop`.
 
-    If it ends by itself, it is started again without its streams, on another port and with another
-    password: whoever takes the old port learns nothing that opens the new one.  It ends when this
+    If it ends by itself, it is started again on another port and with another password: whoever takes the old port learns nothing that opens the new one.  It ends when this
     process ends, on Linux in whatever way.
 
     Args:
         complaints: Takes its warnings, each kind once.
-        memory_bytes: Limit of what its streams hold.
         prefix: What all subjects on it begin with.
     """
 
-    def __init__(
-        self,
-        complaints: Complaints,
-        *,
-        memory_bytes: int = MEMORY_BYTES,
-        prefix: str = "tickerplant",
-    ) -> None:
+    def __init__(self, complaints: Complaints, *, prefix: str = "tickerplant") -> None:
         self.settings = BusSettings(servers=(), prefix=prefix, user="tickerplant")
         """How to reach it; changed in place, at once, when it listens."""
         self.on_restart: Callable[[], object] = lambda: None
@@ -103,7 +92,6 @@ class NatsServer:
         self.restart_count = 0
         self.process: asyncio.subprocess.Process | None = None
         self._complaints = complaints
-        self._memory_bytes = memory_bytes
         self._password = ""
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._started: asyncio.Future[None]
@@ -188,8 +176,6 @@ class NatsServer:
                 payload=LARGEST_MESSAGE_BYTES,
                 user=self.settings.user,
                 password=self._password,
-                folder=folder,
-                memory=self._memory_bytes,
             )
         )
         return str(path)

@@ -309,9 +309,6 @@ class RelaySettings(ServeSettings, frozen=True, kw_only=True):
     """How long to keep an upstream stream after its last subscriber leaves."""
     grace_ms: Annotated[int, kinds.DURATION, Group.CONNECTION] = 5_000
     """How long to keep clients while a stream is lost upstream, unless it is back incomplete."""
-    standby: Annotated[bool, Group.PROCESSES] = False
-    """Wait on the bus and take over when the relay of this name is lost; a simulation or a replay
-    cannot be taken over."""
     record: Annotated[str | None, kinds.FOLDER, Group.RECORDING] = None
     """Also record everything that is sent, one recording per venue in this folder; if writing
     fails, serving continues and the exit status is 1."""

@@ -7,9 +7,9 @@ information page).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -96,11 +96,23 @@ _STATUS_LINES = {
 }
 
 
+RemoteAnswer: TypeAlias = Callable[[HttpRequest], Awaitable[tuple[bool, Response]]]
+"""Asks the plant of an edge what `Rest.answer` returns."""
+
+
 class Rest:
     """The ASGI application of one venue's port."""
 
-    def __init__(self, endpoint: Endpoint, plane: ControlPlane, *, compresses: bool = True) -> None:
-        """Answer the requests of one port."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        plane: ControlPlane,
+        *,
+        compresses: bool = True,
+        remote: RemoteAnswer | None = None,
+    ) -> None:
+        """Answer the requests of one port; `remote` all that is not about this process, if given."""
+        self._remote = remote
         self._compression = Compression(endpoint.counters.compressed) if compresses else None
         self._endpoint = endpoint
         self._plane = plane
@@ -108,7 +120,7 @@ class Rest:
         self._questions = {
             path.encode(): (path, query)
             for query in QUERIES
-            if (path := query.path_on(venue)) is not None
+            if remote is None and (path := query.path_on(venue)) is not None
         }
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -205,6 +217,8 @@ class Rest:
         path, uri_bytes = request.path, len(request.target)
         most_bytes = self._endpoint.limits.max_uri_bytes
         route = ROUTER.find(path)
+        if self._remote is not None and not (route is not None and route.is_own):
+            return await self._remote(request)
         refusal = self._refusal(route, request)
         if refusal is not None:
             return route is not None, self._refuse(refusal, request.address)

@@ -6,9 +6,10 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Protocol, Unpack
 
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 
 from tickerplant.control.coverage_state import ReplayCoverage
 from tickerplant.faults.board import FaultBoard
@@ -19,6 +20,7 @@ from tickerplant.plant import Plant
 from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
+from tickerplant.server.backend import Backend
 from tickerplant.server.congestion import Congestion
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock, connection_clock_ms
@@ -33,7 +35,7 @@ from tickerplant.server.operations.readiness import ReadyState, ready_state
 from tickerplant.server.ports import Place, Ports
 from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
-from tickerplant.server.rest import Rest
+from tickerplant.server.rest import RemoteAnswer, Rest
 from tickerplant.server.token import Token
 from tickerplant.server.welcome import welcome_text
 from tickerplant.truth.truth import Truth
@@ -42,6 +44,24 @@ from tickerplant.venue import VENUES, Venue
 if TYPE_CHECKING:  # a server whose market is not simulated starts without them
     from tickerplant.scenarios.board import ScenarioBoard
     from tickerplant.simulation.exchange import SimulatedExchange
+
+
+class Remote(Protocol):
+    """The way to the plant that has the market, for a server that has only clients."""
+
+    has_clock: bool
+    """Whether the market has a clock that clients may set."""
+    has_token: bool
+    """Whether the plant's control plane needs a token."""
+
+    def backend(self, endpoint: Endpoint) -> Backend:
+        """Return what decides about the connections of a port."""
+
+    def answer_of(self, endpoint: Endpoint) -> RemoteAnswer:
+        """Return what answers the HTTP requests of a port."""
+
+    def registry(self, ports: Collector) -> CollectorRegistry:
+        """Return the metrics of this process, those of its ports among them."""
 
 
 class Server(Ports):
@@ -68,6 +88,8 @@ class Server(Ports):
         control_token: str = "",
         truth: Truth | None = None,
         compresses: bool = True,
+        remote: Remote | None = None,
+        complaints: Complaints | None = None,
         **place: Unpack[Place],
     ) -> None:
         """Prepare to serve `plant`.
@@ -87,12 +109,14 @@ class Server(Ports):
             control_token: The token without which operations are refused; empty if none is needed.
             truth: Keeps what was, and what is written to connections.
             compresses: Whether market data over REST is compressed for clients that accept it.
+            remote: The way to the plant, if that is elsewhere; `plant` is then empty.
+            complaints: Take what goes wrong; new ones if missing.
             place: Where the ports are, see `Place`.
         """
         self.faults = FaultBoard(ConnectionClock(clock)) if faults is None else faults
         """What goes wrong on demand."""
         self.readiness = readiness or Readiness()
-        self.complaints = Complaints()
+        self.complaints = complaints or Complaints()
         congestion = Congestion(limits, lambda: self.subscriber_count)
         self._plant = plant
         rate_limiters = {venue: RateLimiter(limits) for venue in VENUES}
@@ -122,6 +146,7 @@ class Server(Ports):
             for venue in VENUES
             if venue in venues
         )
+        market_clock = (lambda: plant.now_ms) if remote is None else clock
         super().__init__(
             endpoints,
             place,
@@ -129,28 +154,27 @@ class Server(Ports):
                 self.faults,
                 endpoints,
                 clock,
-                lambda: plant.now_ms,
+                market_clock,
                 None if truth is None else truth.market,
             ),
         )
         self.readiness.machine_set_ms = self.clock_set_ms
         rate_limiters_used = {endpoint.rate_limiter for endpoint in self.endpoints}
         self.flusher.is_market_late = lambda: self.readiness.lag_ms > LATE_MS
-        collector = PlantCollector(
-            plant,
-            PortsCollector(
-                self.endpoints,
-                self.flusher,
-                self.complaints,
-                self.faults,
-                self.certificate,
-            ),
-            rate_limiters_used,
-            self.readiness,
-            self.complaints,
-            truth,
+        ports = PortsCollector(
+            self.endpoints, self.flusher, self.complaints, self.faults, self.certificate
         )
-        registry = metrics_registry(collector, lambda: self.edges)
+        self.registry = (
+            metrics_registry(
+                PlantCollector(
+                    plant, ports, rate_limiters_used, self.readiness, self.complaints, truth
+                ),
+                lambda: self.edges,
+            )
+            if remote is None
+            else remote.registry(ports)
+        )
+        """The metrics of this process, and of its edges."""
         self.plane = ControlPlane(
             welcome=self.welcome,
             token=Token(control_token),
@@ -158,7 +182,7 @@ class Server(Ports):
             profile_name=plant.profile.name,
             shared_budget=plant.profile.shared_budget,
             ready=self.ready_state,
-            metrics=lambda: generate_latest(registry),
+            metrics=lambda: generate_latest(self.registry),
             nodes=self.nodes,
             faults=self.faults,
             steering=steering,
@@ -169,9 +193,13 @@ class Server(Ports):
         """What the operations of `/plant/v1/` are about."""
         self._compresses = compresses
         self._since_ms = clock()
+        self._remote = remote
         for endpoint in self.endpoints:
-            endpoint.hub.published = self._published
-            endpoint.market_ms = lambda: plant.now_ms
+            if remote is None:
+                endpoint.hub.published = self._published
+                endpoint.market_ms = lambda: plant.now_ms
+            else:
+                endpoint.backend = remote.backend(endpoint)
 
     def offer(
         self,
@@ -228,7 +256,8 @@ class Server(Ports):
 
     def answers(self, endpoint: Endpoint) -> Rest:
         """Return what answers the HTTP requests of a port, and those that edges receive."""
-        return Rest(endpoint, self.plane, compresses=self._compresses)
+        remote = None if self._remote is None else self._remote.answer_of(endpoint)
+        return Rest(endpoint, self.plane, compresses=self._compresses, remote=remote)
 
     def _published(self) -> Published:
         """Return the times of a message that is published now."""
@@ -237,11 +266,13 @@ class Server(Ports):
 
     def welcome(self) -> str:
         """Return the text of `/`: the addresses, and what differs from the defaults."""
+        remote, plane = self._remote, self.plane
+        has_clock = plane.steering is not None if remote is None else remote.has_clock
         return welcome_text(
             self.urls,
             self.schemes,
             limits=self.limits,
             faults=self.faults,
-            paths=welcome_paths(has_clock=self.plane.steering is not None),
-            has_token=self.plane.token.is_needed,
+            paths=welcome_paths(has_clock=has_clock),
+            has_token=plane.token.is_needed if remote is None else remote.has_token,
         )

@@ -8,7 +8,6 @@ from functools import partial
 
 from tickerplant import logs
 from tickerplant.config.settings import RelaySettings
-from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.plant import Plant
@@ -41,9 +40,6 @@ def relay(settings: RelaySettings, echo: Echo) -> int:
 async def _relay(settings: RelaySettings, echo: Echo) -> int:
     limits = limits_from(settings)
     refuse_guessable(settings)  # now, and not when the upstream responds
-    if settings.standby and not settings.bus:
-        expected = "the NATS server on which --standby waits, such as nats://127.0.0.1:4222"
-        raise ConfigError("--bus", None, expected)
     scenarios = read_scenarios(settings.scenario)
     for each in scenarios:
         refuse_market_changes(each)
@@ -73,7 +69,6 @@ async def _relay(settings: RelaySettings, echo: Echo) -> int:
         service = Service(
             plant=plant,
             origin="relay",
-            is_standby=settings.standby,
             drive=drive,
             limits=limits,
             record=partial(Taps, taps, plant),

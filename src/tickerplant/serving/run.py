@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from tickerplant.cluster.options import uses_bus
 from tickerplant.config.settings import ServeSettings
 from tickerplant.errors import HIDDEN, ConfigError, TickerplantError
 from tickerplant.faults.board import FaultBoard, FaultOn, faults_text
@@ -30,7 +31,6 @@ from tickerplant.server.server import Server
 from tickerplant.server.token import SHORTEST
 from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
 from tickerplant.server.window import window
-from tickerplant.serving.bus_options import uses_bus
 from tickerplant.serving.process import (
     allow_many_connections,
     end_with_input,
@@ -52,7 +52,7 @@ from tickerplant.truth.truth import Truth
 from tickerplant.venue import COINM, USDM, VENUES
 
 if TYPE_CHECKING:  # imports what only a bus needs
-    from tickerplant.serving.bus import BusFront
+    from tickerplant.cluster.program import BusFront
 
 TIMES_OF_WORKERS = (
     "Workers and edges have no market time: faults that happen by time differ between runs."
@@ -323,6 +323,6 @@ def _joined(
     """
     if not uses_bus(settings):
         return None
-    from tickerplant.serving.bus import BusFront  # noqa: PLC0415  # imports what only a bus needs
+    from tickerplant.cluster.program import BusFront  # noqa: PLC0415  # imports what only a bus needs
 
     return BusFront(settings, service, server, tls)

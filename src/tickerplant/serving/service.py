@@ -62,8 +62,6 @@ class Service(Struct, frozen=True, kw_only=True):
     """The venues that are served, each with words about the origin of its market; None means all."""
     forwarders: Mapping[str, Forwarder] | None = None
     """What answers the requests that the plant cannot, by venue name."""
-    is_standby: bool = False
-    """Whether the plant waits on the bus until another one of its name is lost."""
     lingers: bool = False
     """Whether requests are still answered when the source has ended, until interrupted."""
     awaits_clients: bool = False

@@ -10,10 +10,7 @@ from functools import partial
 from msgspec import Struct
 from prometheus_client.core import Metric
 
-from tickerplant.bus.calls import Reply
-from tickerplant.bus.interest import EdgeState
-from tickerplant.bus.nodes import MalformedError, decode, encode
-from tickerplant.bus.questions import (
+from tickerplant.cluster.messages import (
     ADMIT,
     API,
     HTTP,
@@ -24,11 +21,14 @@ from tickerplant.bus.questions import (
     EdgeReport,
     FamilyNote,
     HttpAnswer,
+    MalformedError,
+    decode,
+    encode,
 )
-from tickerplant.cluster.connection import BusConnection
-from tickerplant.cluster.plant_node import PlantNode
-from tickerplant.edge.metrics import bus_samples
-from tickerplant.edge.tallies import EdgeTallies
+from tickerplant.cluster.metrics import PLANT, samples
+from tickerplant.cluster.nats import BusSettings
+from tickerplant.cluster.plant import Edge, PlantNode, Reply
+from tickerplant.cluster.tallies import EdgeTallies
 from tickerplant.faults.board import FaultOn, passed_on
 from tickerplant.logs import Complaints
 from tickerplant.protocol.actions import Action, Close, Send
@@ -65,10 +65,10 @@ class EdgeAnswers:
     Args:
         server: The plant's server, whose ports may be closed.
         node: Brings the questions and the reports.
-        bus: The connection, for the page of nodes.
+        bus: Where the bus is, for the page of nodes.
     """
 
-    def __init__(self, server: Server, node: PlantNode, bus: BusConnection) -> None:
+    def __init__(self, server: Server, node: PlantNode, bus: BusSettings) -> None:
         self._server = server
         self._node = node
         self._bus = bus
@@ -82,11 +82,9 @@ class EdgeAnswers:
         """The API connections with requests that are forwarded."""
         self._closed: dict[tuple[str, int], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        node.answerer.register(HTTP, self._answer_http)
-        node.answerer.register(ADMIT, self._answer_admit)
-        node.answerer.register(API, self._answer_api)
-        node.watch_edges(self._on_report, self._on_gone)
-        server.readiness.measure(lambda: bus_samples(node, bus))
+        node.handlers |= {HTTP: self._answer_http, ADMIT: self._answer_admit, API: self._answer_api}
+        node.on_report, node.on_gone = self._on_report, self._on_gone
+        server.readiness.measure(lambda: samples(node, PLANT))
         server.edges = self
         server.faults.subscribe(self._pass_faults_on)
 
@@ -197,9 +195,9 @@ class EdgeAnswers:
 
     # Reports
 
-    def _on_report(self, state: EdgeState) -> None:
+    def _on_report(self, state: Edge) -> None:
         try:
-            report: EdgeReport = decode(state.report, EdgeReport)
+            report: EdgeReport = decode(bytes(state.report.figures), EdgeReport)
         except MalformedError as error:
             self._server.complaints.add("bus: malformed", f"! not a report of an edge: {error}")
             return
@@ -208,7 +206,7 @@ class EdgeAnswers:
             edge = self._edges[state.identity] = _Edge(self._ports, self._server.complaints)
         edge.take(state, report)
 
-    def _on_gone(self, state: EdgeState) -> None:
+    def _on_gone(self, state: Edge) -> None:
         edge = self._edges.pop(state.identity, None)
         if edge is not None:
             edge.end()
@@ -257,7 +255,7 @@ class EdgeAnswers:
         """Return the state of the bus."""
         return BusRow(
             address=self._bus.address,
-            connected=self._bus.is_connected,
+            connected=self._node.is_connected,
             plant=self._node.description.name,
         )
 
@@ -329,9 +327,13 @@ class _Edge:
         report = self.report
         return _Figures(report.messages, report.sent_bytes, report.opened, Counter(report.faults))
 
-    def take(self, state: EdgeState, report: EdgeReport) -> None:
+    def take(self, state: Edge, report: EdgeReport) -> None:
         """Take a report."""
-        self.host, self.report, self.seen_s = state.host, report, asyncio.get_running_loop().time()
+        self.host, self.report, self.seen_s = (
+            state.report.host,
+            report,
+            asyncio.get_running_loop().time(),
+        )
         for venue, notes in report.notes.items():
             if venue in self._tallies:
                 self._tallies[venue].add(notes)

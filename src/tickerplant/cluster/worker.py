@@ -14,17 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant import logs
-from tickerplant.cluster.connection import BusSettings, end
-from tickerplant.config.settings import EdgeSettings
-from tickerplant.errors import TickerplantError
-from tickerplant.logs import Complaints
-from tickerplant.progress import StatusLine
-from tickerplant.server import event_loop
-from tickerplant.server.listener import BACKLOG
-from tickerplant.serving.edge import Edge, join
-from tickerplant.serving.process import freeze_objects, interruption
-from tickerplant.serving.tls import follow_hangups, tls_of
-from tickerplant.serving.worker_lines import (
+from tickerplant.cluster.nats import BusSettings
+from tickerplant.cluster.program import join
+from tickerplant.cluster.served import Served
+from tickerplant.cluster.workers import (
     Listening,
     Progress,
     Refused,
@@ -34,6 +27,14 @@ from tickerplant.serving.worker_lines import (
     read_order,
     read_task,
 )
+from tickerplant.config.settings import EdgeSettings
+from tickerplant.errors import TickerplantError
+from tickerplant.logs import Complaints
+from tickerplant.progress import StatusLine
+from tickerplant.server import event_loop
+from tickerplant.server.listener import BACKLOG
+from tickerplant.serving.process import freeze_objects, interruption
+from tickerplant.serving.tls import follow_hangups, tls_of
 
 PROGRESS_S = 1.0
 """How often the parent is told what was served."""
@@ -84,10 +85,11 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
     before: list[asyncio.Future[Any]] = [ordered, joining, interrupted]
     await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
     if not joining.done():
-        await end(joining)
+        joining.cancel()
+        await asyncio.wait({joining})
         return 0
     tls = tls_of(settings)
-    edge = Edge(
+    served = Served(
         settings,
         joining.result(),
         complaints,
@@ -98,26 +100,26 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
     )
     for sock in itertools.chain(*sockets.values()):
         sock.listen(BACKLOG)
-    await edge.start()
+    await served.start()
     follow_hangups(tls, settings)
-    telling = asyncio.create_task(_tell(edge))
+    telling = asyncio.create_task(_tell(served))
     try:
         _say(Listening())
         freeze_objects()
-        ends: list[asyncio.Future[Any]] = [ordered, interrupted, edge.running]
+        ends: list[asyncio.Future[Any]] = [ordered, interrupted, served.running]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if edge.running.done():
-            edge.running.result()
+        if served.running.done():
+            served.running.result()
         if ordered.done() and not ordered.result():  # the parent was killed
-            edge.lose_clients()
+            served.lose_clients()
     except Exception as error:
         if not isinstance(error, TickerplantError):
             logs.logger().exception("! serving failed")
         raise
     finally:
         telling.cancel()
-        await edge.stop()
-        _say(_progress(edge))
+        await served.stop()
+        _say(_progress(served))
     return 0
 
 
@@ -136,18 +138,15 @@ async def _is_told_to_stop(orders: asyncio.StreamReader, bus: BusSettings) -> bo
     return False
 
 
-async def _tell(edge: Edge) -> None:
+async def _tell(served: Served) -> None:
     """Tell the parent regularly what was served."""
     while True:
         await asyncio.sleep(PROGRESS_S)
-        _say(_progress(edge))
+        _say(_progress(served))
 
 
-def _progress(edge: Edge) -> Progress:
-    totals = edge.totals
-    return Progress(
-        messages=totals.messages, sent_bytes=totals.sent_bytes, connections=totals.connections
-    )
+def _progress(served: Served) -> Progress:
+    return Progress(**msgspec.structs.asdict(served.totals))
 
 
 def _say(item: Struct) -> None:

@@ -3,6 +3,11 @@
 The program opens the listening sockets, one for each worker and port, and the system shares new
 connections among them.  It keeps them open, so that a port refuses nobody while a worker that died
 is replaced: what connects to its socket waits for its successor.
+
+    program  ──▶  WorkerTask, then Moved and Stop         standard input
+    program  ◀──  Listening or Refused, then Progress     standard output
+
+The end of standard input without `Stop` means that the program was killed.
 """
 
 from __future__ import annotations
@@ -11,31 +16,30 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from tickerplant.cluster.connection import BusSettings
+from tickerplant.cluster.nats import BusSettings
 from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.formatting import count_text, exit_text, printable
 from tickerplant.logs import logger
 from tickerplant.received import next_line
-from tickerplant.server.ports import Sockets, Totals
-from tickerplant.serving.process import on_hangup
-from tickerplant.serving.shared_ports import SharedPorts, close_all
-from tickerplant.serving.worker_lines import (
-    Listening,
-    Moved,
-    Progress,
-    Refused,
-    Stop,
-    WorkerTask,
-    line_of,
-    read_event,
+from tickerplant.server.listener import main_address
+from tickerplant.server.ports import (
+    Hosts,
+    Sockets,
+    Totals,
+    address_text,
+    listening_sockets,
+    refuse_equal,
 )
+from tickerplant.serving.process import on_hangup
+from tickerplant.venue import Venue
 
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """The usual waits before a worker that died is replaced."""
@@ -45,6 +49,117 @@ TICK_S = 1.0
 SILENT_TICKS = 30
 """A worker that says nothing for so many ticks is killed and replaced."""
 LONGEST_LINE = 1 << 16
+
+
+class WorkerTask(Struct, frozen=True, kw_only=True):
+    """What a worker does."""
+
+    number: int
+    """Which of the workers it is, from 1."""
+    name: str
+    """What it is called in metrics and pages."""
+    settings: dict[str, Any]
+    """Fields of `EdgeSettings`, without those of the bus."""
+    bus: BusSettings
+    """How the plant is reached; secrets reach the worker in no other way."""
+    is_beside_plant: bool
+    """Whether it certainly runs on the machine of its plant."""
+    sockets: dict[str, list[int]]
+    """The descriptors of the sockets of each venue, by name: bound, and to be listened on."""
+
+
+class Moved(Struct, frozen=True, tag="moved", tag_field="order"):
+    """The bus was started again, and is reached in another way."""
+
+    bus: BusSettings
+
+
+class Stop(Struct, frozen=True, tag="stop", tag_field="order"):
+    """Close all connections and end."""
+
+
+class Listening(Struct, frozen=True, tag="listening", tag_field="event"):
+    """The worker accepts connections."""
+
+
+class Refused(Struct, frozen=True, tag="refused", tag_field="event"):
+    """The worker cannot serve, and ends."""
+
+    reason: str
+
+
+class Progress(Struct, frozen=True, kw_only=True, tag="progress", tag_field="event"):
+    """What the worker has served so far; sent every second, and at its end."""
+
+    messages: int = 0
+    sent_bytes: int = 0
+    connections: int = 0
+
+
+Event: TypeAlias = Listening | Refused | Progress
+
+_tasks = msgspec.json.Decoder(WorkerTask)
+_events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_orders: msgspec.json.Decoder[Moved | Stop] = msgspec.json.Decoder(Moved | Stop)
+read_task, read_event, read_order = _tasks.decode, _events.decode, _orders.decode
+
+
+def line_of(item: Struct) -> bytes:
+    """Return `item` as a line."""
+    return msgspec.json.encode(item) + b"\n"
+
+
+class SharedPorts:
+    """Ports that several processes listen on: the system shares new connections among them.
+
+    Args:
+        host: The address to listen on, or several; `::` is all of IPv4 too.
+        numbers: The port by venue name; 0 picks a free one; a missing venue has its default.
+        venues: The venues that are served.
+    """
+
+    def __init__(self, host: Hosts, numbers: Mapping[str, int], venues: Sequence[Venue]) -> None:
+        self.urls: dict[str, str] = {}
+        """The address of each venue, `host:port`, by venue name; empty before `open`."""
+        self._host = host
+        self._venues = venues
+        self._numbers = {each.name: numbers.get(each.name, each.default_port) for each in venues}
+
+    def open(self, *, listens: bool = True) -> Sockets:
+        """Open one more socket for each address of each port.
+
+        Args:
+            listens: Whether they listen.  If not, they get no connections before they do.
+
+        Raises:
+            ConfigError: the address or a port cannot be used.
+            OSError: the system has no socket.
+        """
+        if not self.urls:
+            refuse_equal(list(self._numbers.values()))
+        sockets: dict[str, list[socket.socket]] = {}
+        try:
+            for venue in self._venues:
+                number = self._numbers[venue.name]
+                if number and venue.name not in self.urls:
+                    # Sharing would hide another program of this user that shares its port too.
+                    close_all({venue.name: listening_sockets(venue, self._host, number)})
+                opened = listening_sockets(
+                    venue, self._host, number, is_shared=True, listens=listens
+                )
+                sockets[venue.name] = opened
+                host, self._numbers[venue.name] = main_address(opened)
+                self.urls[venue.name] = address_text(host, self._numbers[venue.name])
+        except BaseException:
+            close_all(sockets)
+            raise
+        return sockets
+
+
+def close_all(sockets: Sockets) -> None:
+    """Close the sockets of one worker."""
+    for sock in itertools.chain(*sockets.values()):
+        sock.close()
 
 
 class _Slot:

@@ -1,30 +1,49 @@
-"""The backend of an edge: connections are admitted, and API requests answered, by the plant."""
+"""What an edge asks its plant in the name of clients: admissions, HTTP and WebSocket API requests."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from itertools import count
 
 import msgspec
 
-from tickerplant.bus.calls import Caller, CallFailed
-from tickerplant.bus.nodes import MalformedError, decode, encode
-from tickerplant.bus.questions import (
+from tickerplant.cluster.broker import Failed
+from tickerplant.cluster.edge import EdgeNode
+from tickerplant.cluster.messages import (
     ADMIT,
     API,
+    HTTP,
     AdmitAnswer,
     AdmitQuestion,
     ApiAnswer,
     ApiQuestion,
+    HttpAnswer,
+    MalformedError,
+    decode,
+    encode,
 )
+from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.protocol.actions import Action, Send
 from tickerplant.protocol.api_session import ApiError, ApiReply, api_keepalive
 from tickerplant.protocol.client_requests import DISCONNECTED, read_api_request
 from tickerplant.protocol.close_reasons import BANNED, CLOSE_REASON_BY_NAME
 from tickerplant.protocol.keepalive import Keepalive
 from tickerplant.protocol.target import ApiTarget
+from tickerplant.queries import find_path
+from tickerplant.queries.account_requests import find_account_path
 from tickerplant.server.backend import Admission, Attempt, Reply
+from tickerplant.server.compression import ACCEPTED
 from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.guard import PLANT_PATHS
+from tickerplant.server.http_request import HttpRequest
+from tickerplant.server.operations.catalogue import ROUTER
+from tickerplant.server.operations.pages import READY_PATH
+from tickerplant.server.operations.readiness import ReadyState, ready_response
+from tickerplant.server.response import Response, problem_response
+from tickerplant.server.rest import ASKED_HEADERS, KEY_HEADER, error_response
+from tickerplant.server.token import AUTHORIZATION
+from tickerplant.venue import Venue
 
 MAX_WAITING = 32
 """Requests of one connection that wait for the plant; until some are answered, it is not read."""
@@ -49,17 +68,13 @@ class RemoteBackend:
     """Asks the plant about the connections of one port.
 
     Args:
-        caller: Asks.
-        edge: The identity of the edge.
+        node: Asks.
         endpoint: The port.
         waiting: The requests of the whole edge that wait.
     """
 
-    def __init__(
-        self, caller: Caller, edge: str, endpoint: Endpoint, waiting: WaitingRequests
-    ) -> None:
-        self.caller = caller
-        self.edge = edge
+    def __init__(self, node: EdgeNode, endpoint: Endpoint, waiting: WaitingRequests) -> None:
+        self.node = node
         self.endpoint = endpoint
         self.waiting = waiting
 
@@ -67,8 +82,8 @@ class RemoteBackend:
         """Ask whether somebody may connect, and call `decide` with the decision."""
         del now_ms  # the clock of the plant counts
 
-        def on_answer(answer: bytes | CallFailed) -> None:
-            if isinstance(answer, CallFailed):
+        def on_answer(answer: bytes | Failed) -> None:
+            if isinstance(answer, Failed):
                 decide(_unreachable(answer.reason))
                 return
             try:
@@ -92,7 +107,7 @@ class RemoteBackend:
             attempt.target,
             attempt.is_counted,
         )
-        self.caller.call(ADMIT, encode(question), on_answer)
+        self.node.ask(ADMIT, encode(question), on_answer)
 
     def open_api(
         self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
@@ -108,8 +123,6 @@ class WaitingRequests:
         self.number = 0
         self.is_full = False
         """Whether no connection is read until half of them are answered."""
-        self.pause_count = 0
-        """How often a connection was not read because too many requests waited."""
         self.open: dict[RemoteApiRequests, None] = {}
         """The connections."""
 
@@ -174,7 +187,7 @@ class RemoteApiRequests:
         data = text.encode() if isinstance(text, str) else text
         question = ApiQuestion(
             venue=self._backend.endpoint.venue.name,
-            edge=self._backend.edge,
+            edge=self._backend.node.identity,
             connection=self._number,
             address=self._address,
             opened_ms=self._opened_ms,
@@ -185,11 +198,11 @@ class RemoteApiRequests:
         self._waiting_count += 1
         waiting.add()
 
-        def on_answer(answer: bytes | CallFailed) -> None:
+        def on_answer(answer: bytes | Failed) -> None:
             self._on_answer(data, answer)
 
-        self._backend.caller.call(API, encode(question), on_answer)
-        waiting.pause_count += self.is_full
+        self._backend.node.ask(API, encode(question), on_answer)
+        self._backend.node.pause_count += self.is_full
         return []
 
     def receive_binary(self, now_ms: int) -> list[Action]:
@@ -204,7 +217,7 @@ class RemoteApiRequests:
             waiting.open.pop(self, None)
             waiting.remove(self._waiting_count)
 
-    def _on_answer(self, text: bytes, answer: bytes | CallFailed) -> None:
+    def _on_answer(self, text: bytes, answer: bytes | Failed) -> None:
         if self._is_over:
             return
         self._waiting_count -= 1
@@ -212,10 +225,10 @@ class RemoteApiRequests:
         if not self.keepalive.closed:
             self.reply(self._actions(text, answer))
 
-    def _actions(self, text: bytes, answer: bytes | CallFailed) -> list[Action]:
+    def _actions(self, text: bytes, answer: bytes | Failed) -> list[Action]:
         """Return what is to be done for an answer to `text`."""
         reason = UNREADABLE
-        if isinstance(answer, CallFailed):
+        if isinstance(answer, Failed):
             reason = answer.reason
         else:
             try:
@@ -237,3 +250,47 @@ class RemoteApiRequests:
         if answer.closing:
             actions += self.keepalive.close(CLOSE_REASON_BY_NAME[answer.closing])
         return actions
+
+
+RETRY_AFTER_S = 5
+"""When a client may ask again that got no answer from the plant."""
+
+
+async def answer(
+    node: EdgeNode, venue: Venue, is_beside_plant: bool, request: HttpRequest
+) -> tuple[bool, Response]:
+    """Return whether a path exists, and what the plant answers; see `Rest.answer`."""
+    path, headers = request.path, request.headers
+    if path == READY_PATH and node.trouble:
+        return _failure(venue, path, node.trouble)
+    passed_on = {EXEMPT_KEY, ACCEPTED, ASKED_HEADERS}
+    if path.startswith(PLANT_PATHS):
+        passed_on = {EXEMPT_KEY, AUTHORIZATION}
+    question = msgspec.structs.replace(
+        request,
+        headers={name: value for name, value in headers.items() if name in passed_on}
+        | ({KEY_HEADER: b"1"} if headers.get(KEY_HEADER) else {}),
+        is_from_here=request.is_from_here and is_beside_plant,
+    )
+    asked: asyncio.Future[bytes | Failed] = asyncio.get_running_loop().create_future()
+    node.ask(HTTP, encode(question), lambda said: asked.done() or asked.set_result(said))
+    said = await asked
+    if isinstance(said, Failed):
+        return _failure(venue, path, said.reason)
+    try:
+        found: HttpAnswer = decode(said, HttpAnswer)
+    except MalformedError:
+        return _failure(venue, path, UNREADABLE)
+    return found.is_known, Response(found.body, found.status, found.content_type, found.headers)
+
+
+def _failure(venue: Venue, path: str, reason: str) -> tuple[bool, Response]:
+    """Return the response to a request that the plant did not answer."""
+    if path == READY_PATH:
+        why = f"no plant answers: {reason}"
+        return True, ready_response(ReadyState(ready=False, reason=why, warnings=[]))
+    message, headers = lost_message(reason), (("Retry-After", str(RETRY_AFTER_S)),)
+    if ROUTER.find(path) is not None:
+        return True, problem_response(503, message, headers=headers)
+    is_known = find_path(venue, path) is not None or bool(find_account_path(venue, path))
+    return is_known, error_response(DISCONNECTED, message, 503, headers)

@@ -1,0 +1,207 @@
+"""The seam between the processes of a plant and what carries their words.
+
+Three verbs: `publish`, `subscribe`, `ask`.  A broker is one connection, from its opening to its loss: it
+is never repaired.  What is published on one broker arrives in order at each other, over all subjects, or
+not at all; who needs to know what is missing counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+OnMessage: TypeAlias = Callable[[bytes, str], object]
+"""Takes a message, and the subject on which it may be answered."""
+Close: TypeAlias = Callable[[], object]
+
+
+def monotonic_ms() -> int:
+    """Return ms of a monotonic clock."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Failed(Struct, frozen=True):
+    """There is no answer: the text says why, as one line without a full stop."""
+
+    reason: str
+
+
+OnAnswer: TypeAlias = Callable[[bytes | Failed], object]
+
+QUESTION_TIMEOUT_MS = 60_000
+MAX_WAITING = 10_000
+"""Questions of one process that wait for their answers; further ones fail at once."""
+MAX_ANSWER_BYTES = 64 << 20
+"""Bytes of one answer, over all its parts."""
+MORE, LAST, NONE = b"+", b".", b"!"
+"""What a part of an answer begins with: more follow, it is the last, there is no answer but a reason."""
+HEAD_BYTES = 5
+OVERHEAD_BYTES = 1_024
+"""Kept free in a message of the largest size, for what surrounds a body."""
+
+
+class Broker(Protocol):
+    """One connection to the bus."""
+
+    max_bytes: int
+    """How long a message may be."""
+    unsent_bytes: int
+    """What waits to be written."""
+    dropped_count: int
+    """Messages that were not published: too long, or the connection is lost."""
+    lost: asyncio.Future[str]
+    """Done when the connection is lost; says why."""
+
+    def publish(self, subject: str, data: bytes, reply: str = "") -> None:
+        """Publish a message at the end of this turn, after those published before; never waits."""
+        ...
+
+    def subscribe(self, subject: str, on_message: OnMessage) -> Close:
+        """Call `on_message` with each message of `subject`, in the order of the connection."""
+        ...
+
+    def ask(self, subject: str, data: bytes, on_answer: OnAnswer) -> None:
+        """Publish a question; `on_answer` is called once, perhaps at once."""
+        ...
+
+    async def close(self) -> None:
+        """Write what waits, and leave."""
+        ...
+
+
+class _Waiting(Struct, eq=False):
+    on_answer: OnAnswer
+    deadline_ms: int
+    parts: list[bytes]
+    size_bytes: int = 0
+
+
+class Questions:
+    """`ask`, on top of the other two verbs.
+
+    Args:
+        broker: Publishes the questions.
+        inbox: A subject that nobody else has.
+        clock: Monotonic, in ms.
+    """
+
+    def __init__(self, broker: Broker, inbox: str, clock: Callable[[], int]) -> None:
+        self.asked_count = self.failed_count = 0
+        self._broker, self._inbox, self._clock = broker, inbox, clock
+        self._waiting: dict[int, _Waiting] = {}
+        self._is_open = False
+
+    @property
+    def waiting_count(self) -> int:
+        """Questions that wait for their answers."""
+        return len(self._waiting)
+
+    def ask(self, subject: str, data: bytes, on_answer: OnAnswer) -> None:
+        """Publish a question; `on_answer` is called once, perhaps at once."""
+        self.asked_count += 1
+        number, problem = self.asked_count, ""
+        if len(data) > self._broker.max_bytes:
+            problem = "the question is too long for the bus"
+        elif self._broker.lost.done():
+            problem = self._broker.lost.result()
+        elif len(self._waiting) >= MAX_WAITING:
+            problem = "too many questions wait for the plant"
+        if problem:
+            self.failed_count += 1
+            on_answer(Failed(problem))
+            return
+        if not self._is_open:
+            self._is_open = True
+            self._broker.subscribe(f"{self._inbox}.*", self._take)
+        self._waiting[number] = _Waiting(on_answer, self._clock() + QUESTION_TIMEOUT_MS, [])
+        self._broker.publish(subject, data, f"{self._inbox}.{number}")
+
+    def tick(self) -> None:
+        """Fail what has waited too long."""
+        now_ms = self._clock()
+        for number, waiting in tuple(self._waiting.items()):
+            if waiting.deadline_ms > now_ms:
+                break  # all wait equally long
+            self._end(number, Failed("the plant did not answer in time"))
+
+    def fail(self, reason: str) -> None:
+        """Fail every question that waits."""
+        for number in tuple(self._waiting):
+            self._end(number, Failed(reason))
+
+    def _take(self, data: bytes, _reply: str) -> None:
+        kind, number = data[:1], int.from_bytes(data[1:HEAD_BYTES])
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            return
+        if kind == NONE:
+            self._end(number, Failed(data[HEAD_BYTES:].decode(errors="replace")))
+            return
+        waiting.parts.append(data[HEAD_BYTES:])
+        waiting.size_bytes += len(data) - HEAD_BYTES
+        if waiting.size_bytes > MAX_ANSWER_BYTES:
+            self._end(number, Failed("the answer of the plant is too long"))
+        elif kind == LAST:
+            self._end(number, b"".join(waiting.parts))
+
+    def _end(self, number: int, answer: bytes | Failed) -> None:
+        self.failed_count += isinstance(answer, Failed)
+        self._waiting.pop(number).on_answer(answer)
+
+
+def answer(broker: Broker, reply: str, body: bytes | Failed) -> None:
+    """Answer a question, in parts if it is long."""
+    head = int(reply.rpartition(".")[2]).to_bytes(HEAD_BYTES - 1)
+    if isinstance(body, Failed):
+        broker.publish(reply, NONE + head + body.reason.encode())
+        return
+    size = broker.max_bytes - OVERHEAD_BYTES
+    while len(body) > size:
+        broker.publish(reply, MORE + head + body[:size])
+        body = body[size:]
+    broker.publish(reply, LAST + head + body)
+
+
+# Subjects
+
+LONGEST_TOKEN = 128
+_ENCODED = re.compile(rb"[^A-Za-z0-9_@!-]")
+
+
+def token_of(name: str) -> str:
+    """Return `name` as one token of a subject; different names have different tokens."""
+    raw = name.encode("utf-8", "surrogatepass")
+    token = _ENCODED.sub(lambda found: b"%%%02X" % found[0][0], raw).decode("ascii")
+    if len(token) > LONGEST_TOKEN:  # `h` is no hexadecimal digit
+        return "%h" + blake2b(raw, digest_size=16).hexdigest()
+    return token or "%"
+
+
+class Subjects:
+    """The subjects of one plant.
+
+    PREFIX.plants            asks all plants who they are
+    PREFIX.PLANT.join        asks the plant to describe its run
+    PREFIX.PLANT.claim       who wants to be the plant
+    PREFIX.PLANT.beat        heartbeats
+    PREFIX.PLANT.RUN.ctl     what the plant tells all edges
+    PREFIX.PLANT.RUN.ask     questions of edges
+    PREFIX.PLANT.RUN.s.V.T   messages of one stream
+    """
+
+    def __init__(self, prefix: str, plant: str, run: str = "") -> None:
+        base = f"{prefix}.{token_of(plant)}"
+        self.plants = f"{prefix}.plants"
+        self.join, self.claim, self.beat = f"{base}.join", f"{base}.claim", f"{base}.beat"
+        self.control, self.ask = f"{base}.{run}.ctl", f"{base}.{run}.ask"
+        self._streams = f"{base}.{run}.s"
+
+    def stream(self, venue: str, name: str) -> str:
+        """Return the subject of a stream."""
+        return f"{self._streams}.{venue}.{token_of(name)}"

@@ -1,0 +1,572 @@
+"""The plant's side: publishes the streams that its edges want, and answers their questions.
+
+A run is one connection to the bus.  When that is lost, all that was known of edges is forgotten, their
+clients are closed, and the next run begins with nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tickerplant.cluster.broker import (
+    OVERHEAD_BYTES,
+    Broker,
+    Failed,
+    Subjects,
+    answer,
+    monotonic_ms,
+)
+from tickerplant.cluster.messages import (
+    Batch,
+    Beat,
+    Claim,
+    ConnectionToClose,
+    Control,
+    FaultsSet,
+    MalformedError,
+    Mark,
+    Name,
+    OutageEnded,
+    OutageStarted,
+    PlantDescription,
+    Question,
+    Reached,
+    Report,
+    StreamsEnded,
+    Want,
+    Wanted,
+    decode,
+    encode,
+)
+from tickerplant.cluster.readers import PlantReaders
+from tickerplant.envelope import prefix_of
+from tickerplant.errors import BusError
+from tickerplant.hub.hub import UNKNOWN_STREAM
+from tickerplant.logs import Complaints, logger
+
+if TYPE_CHECKING:
+    from tickerplant.hub.channel import Tap
+    from tickerplant.hub.hub import Hub
+    from tickerplant.plant import Plant
+    from tickerplant.protocol.close_reasons import CloseReason
+    from tickerplant.sources.source import Readers
+
+HEARTBEAT_MS = 500
+FORGET_MS = 10_000
+"""An edge that says nothing for this long is forgotten."""
+CLAIM_S = 0.5
+"""How long other plants may take to defend the name."""
+RETRY_S = 0.25
+BATCH_SHARE = 2
+"""A batch is closed when it is longer than a message of the bus may be, divided by this."""
+MAX_EDGES = 4_096
+
+Reply: TypeAlias = Callable[[bytes | Failed], object]
+Handler: TypeAlias = Callable[[bytes, Reply], object]
+Open: TypeAlias = Callable[[], Awaitable[Broker]]
+Sleep: TypeAlias = Callable[[float], Coroutine[Any, Any, None]]
+
+
+async def wait(sleep: Sleep, seconds: float, *ends: asyncio.Future[Any]) -> None:
+    """Return when any of `ends` is done, or after some time."""
+    sleeping = asyncio.ensure_future(sleep(seconds))
+    await asyncio.wait({sleeping, *ends}, return_when=asyncio.FIRST_COMPLETED)
+    sleeping.cancel()
+
+
+class Edge(Struct, kw_only=True, eq=False):
+    """What a plant knows of one edge."""
+
+    identity: str
+    wanted: set[Name]
+    seen_ms: int
+    report: Report = Report()
+    is_congested: bool = False
+    reached_mark: int = 0
+
+
+class _Stream:
+    """One stream that edges want."""
+
+    __slots__ = ("_prefix", "_run", "edges", "key", "number", "subject", "tap")
+
+    def __init__(self, run: PlantRun, name: Name, key: int) -> None:
+        self.edges: set[str] = set()
+        self.key = key
+        self.number = 0
+        """Of its last message."""
+        self.subject = run.subjects.stream(*name)
+        self.tap: Tap | None = None
+        self._run, self._prefix = run, prefix_of(name[1])
+
+    def take(self, payload: bytes, envelope: bytes) -> None:
+        """Keep a message until the end of the turn."""
+        run = self._run
+        if run.latest is not self:
+            run.turn_to(self)
+        if envelope and envelope != b"%b%b}" % (self._prefix, payload):
+            run.envelopes[len(run.payloads)] = envelope
+        run.payloads.append(payload)
+
+
+class PlantRun:
+    """One connection of a plant to its bus, and what its edges want there.
+
+    Args:
+        broker: The connection.
+        hubs: By the name of the venue.
+        description: What edges are told; its run is this one.
+        prefix: What all subjects begin with.
+        handlers: Answer the questions, by method.
+        local: The readers of the plant's own ports, if it has any.
+        on_report, on_gone: Called with an edge that has reported, or has gone.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        hubs: Mapping[str, Hub],
+        node: PlantNode,
+        run: str,
+        complaints: Complaints,
+    ) -> None:
+        self.broker, self.run = broker, run
+        self.subjects = Subjects(node.prefix, node.description.name, run)
+        self.edges: dict[str, Edge] = {}
+        self.streams: dict[Name, _Stream] = {}
+        self.latest: _Stream | None = None
+        """The stream of the last message of this turn."""
+        self.payloads: list[bytes] = []
+        self.envelopes: dict[int, bytes] = {}
+        """The messages of this turn that follow each other in `latest`."""
+        self.refused_count = 0
+        self._hubs, self._node, self._complaints = hubs, node, complaints
+        self._turn: list[tuple[_Stream, list[bytes], dict[int, bytes]]] = []
+        self._changed: set[_Stream] = set()
+        self._control_number = self._last_key = 0
+        broker.subscribe(self.subjects.ask, self._on_question)
+
+    # Messages
+
+    def turn_to(self, stream: _Stream) -> None:
+        """Begin the next batch: that of another stream, or the first of a turn."""
+        if self.latest is None:
+            asyncio.get_running_loop().call_soon(self.end_turn)
+        else:
+            self._turn.append((self.latest, self.payloads, self.envelopes))
+            self.payloads, self.envelopes = [], {}
+        self.latest = stream
+
+    def end_turn(self) -> None:
+        """Publish the messages of this turn, in their order."""
+        if self.latest is None:
+            return
+        self._turn.append((self.latest, self.payloads, self.envelopes))
+        turn, self._turn = self._turn, []
+        self.latest, self.payloads, self.envelopes = None, [], {}
+        now_ns, broker = self._node.wall_ns(), self.broker
+        most_bytes = (broker.max_bytes - OVERHEAD_BYTES) // BATCH_SHARE
+        for stream, payloads, envelopes in turn:
+            self._changed.add(stream)
+            for part, own in _parts(payloads, envelopes, most_bytes):
+                data = encode(Batch(stream.number + 1, now_ns, tuple(part), own))
+                stream.number += len(part)
+                self._node.published_count += len(part)
+                self._node.published_bytes += len(data)
+                broker.publish(stream.subject, data)
+        self._node.readers.published(self._node.published_bytes)
+
+    def control(self, control: Control) -> None:
+        """Tell all edges, in order with the messages."""
+        self.end_turn()
+        self._control_number += 1
+        data = encode(Batch(self._control_number, self._node.wall_ns(), (encode(control),)))
+        self.broker.publish(self.subjects.control, data)
+
+    def beat(self) -> None:
+        """Say that the plant is there, and how far its streams are."""
+        self.end_turn()
+        latest = tuple((stream.key, stream.number) for stream in self._changed)
+        self._changed.clear()
+        node = self._node
+        beat = Beat(self.run, node.started_ns, self._control_number, node.wall_ns(), latest)
+        self.broker.publish(self.subjects.beat, encode(beat))
+
+    # Edges
+
+    def _on_question(self, data: bytes, reply: str) -> None:
+        try:
+            question: Question = decode(data, Question)
+            self._take(question, partial(answer, self.broker, reply))
+        except MalformedError as error:
+            self._complaints.add("bus: malformed", f"! not a question of ours: {error}")
+
+    def _take(self, question: Question, reply: Reply) -> None:
+        self.end_turn()
+        edge = self.edges.get(question.edge)
+        if edge is None:
+            reply(Failed("the plant does not know this edge"))
+            return
+        edge.seen_ms = self._node.clock()
+        match question.method:
+            case "want":
+                reply(encode(self._want(edge, decode(question.body, Want))))
+            case "report":
+                edge.report = decode(question.body, Report)
+                edge.is_congested = edge.report.is_congested
+                self._node.on_report(edge)
+                reply(b"")
+            case "reached":
+                self._node.readers.reached(edge, decode(question.body, Reached))
+                reply(b"")
+            case "leave":
+                reply(b"")
+                self.forget(edge, "it ended")
+            case method if method in self._node.handlers:
+                self._node.handlers[method](question.body, reply)
+            case method:
+                reply(Failed(f"the plant answers no questions of the kind {method}"))
+
+    def join(self, identity: str) -> bool:
+        """Take in an edge; return whether there is room."""
+        if len(self.edges) >= MAX_EDGES:
+            self.refused_count += 1
+            return False
+        edge = Edge(identity=identity, wanted=set(), seen_ms=self._node.clock())
+        self.edges[identity] = edge
+        self._node.readers.joined(edge)
+        logger().info(f"= edge {identity} joined", edges=len(self.edges))
+        return True
+
+    def _want(self, edge: Edge, want: Want) -> Wanted:
+        for venue, names in want.closed.items():
+            for name in names:
+                self._close(edge, (venue, name))
+        wanted = Wanted(streams={}, silent={})
+        for venue, names in want.opened.items():
+            hub = self._hubs.get(venue)
+            if hub is None:
+                continue
+            streams = wanted.streams[venue] = {}
+            for name in names:
+                stream = self._open(edge, hub, (venue, name))
+                streams[name] = stream.key, stream.number
+            silent = {name: why for name in names if (why := hub.why_silent(name))}
+            if silent:
+                wanted.silent[venue] = silent
+        return wanted
+
+    def _open(self, edge: Edge, hub: Hub, name: Name) -> _Stream:
+        stream = self.streams.get(name)
+        if stream is None:
+            self._last_key += 1
+            stream = self.streams[name] = _Stream(self, name, self._last_key)
+            if hub.why_silent(name[1]) != UNKNOWN_STREAM:
+                stream.tap = hub.tap(name[1], stream.take)
+        stream.edges.add(edge.identity)
+        edge.wanted.add(name)
+        return stream
+
+    def _close(self, edge: Edge, name: Name) -> None:
+        stream = self.streams.get(name)
+        edge.wanted.discard(name)
+        if stream is None:
+            return
+        stream.edges.discard(edge.identity)
+        if not stream.edges:
+            del self.streams[name]
+            self._changed.discard(stream)
+            if stream.tap is not None:
+                stream.tap.close()
+
+    def forget(self, edge: Edge, why: str) -> None:
+        """Publish nothing more for an edge."""
+        self.end_turn()
+        del self.edges[edge.identity]
+        for name in sorted(edge.wanted):
+            self._close(edge, name)
+        self._node.readers.left()
+        self._node.on_gone(edge)
+        logger().info(f"= edge {edge.identity} left: {why}", edges=len(self.edges))
+
+    def expire(self) -> None:
+        """Forget the edges that have gone silent."""
+        now_ms = self._node.clock()
+        for edge in [each for each in self.edges.values() if now_ms - each.seen_ms > FORGET_MS]:
+            self.forget(edge, "it has gone silent")
+
+    def close(self) -> None:
+        """Forget everything."""
+        for edge in tuple(self.edges.values()):
+            self.forget(edge, "the run is over")
+
+
+class PlantNode:
+    """A plant on the bus: one run after another, as long as the name is its own.
+
+    Args:
+        open_broker: Connects to the bus; raises `BusError`.
+        plant: The market and its hubs.
+        description: What edges are told about it.
+        prefix: What all subjects begin with.
+        is_alone: Whether nobody else can be on the bus, so that the name need not be claimed.
+        local: The readers of the plant's own ports, if it has any.
+        complaints: Take what goes wrong.
+        clock, wall_ns, sleep: Monotonic, in ms; the wall clock, in ns; how time passes.
+    """
+
+    def __init__(
+        self,
+        open_broker: Open,
+        plant: Plant,
+        description: PlantDescription,
+        *,
+        prefix: str,
+        complaints: Complaints,
+        is_alone: bool = False,
+        local: Readers | None = None,
+        clock: Callable[[], int] = monotonic_ms,
+        wall_ns: Callable[[], int] = time.time_ns,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.description, self.prefix = description, prefix
+        self.clock, self.wall_ns, self._sleep = clock, wall_ns, sleep
+        self.started_ns = description.started_ns
+        self.handlers: dict[str, Handler] = {}
+        self.on_report: Callable[[Edge], object] = _nothing
+        self.on_gone: Callable[[Edge], object] = _nothing
+        self.on_trouble: Callable[[str], object] = _nothing
+        """Called with why the bus is lost, and with an empty text when it is back."""
+        self.published_count = self.published_bytes = self.run_count = 0
+        self.run: PlantRun | None = None
+        self.readers = PlantReaders(self, local)
+        self._open, self._hubs, self._is_alone = open_broker, plant.hubs, is_alone
+        self._complaints = complaints
+        self._subjects = Subjects(prefix, description.name)
+        self._refused: asyncio.Future[None] | None = None
+
+    @property
+    def edges(self) -> Mapping[str, Edge]:
+        """The edges, by identity."""
+        return {} if self.run is None else self.run.edges
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the plant is connected to the bus."""
+        return self.run is not None
+
+    @property
+    def edge_count(self) -> int:
+        """Edges that have joined."""
+        return len(self.edges)
+
+    @property
+    def stream_count(self) -> int:
+        """Streams that edges want."""
+        return 0 if self.run is None else len(self.run.streams)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits to be written to the bus."""
+        return 0 if self.run is None else self.run.broker.unsent_bytes
+
+    # Life
+
+    async def start(self) -> None:
+        """Join the bus.
+
+        Raises:
+            BusError: it cannot be used, or another plant has the name.
+        """
+        self._refused = asyncio.get_running_loop().create_future()
+        await self._begin()
+
+    async def keep(self) -> None:
+        """Go on until cancelled: with a new run whenever the bus is back.
+
+        Raises:
+            BusError: another plant has the name.
+        """
+        while True:
+            run = self.run
+            if run is not None:
+                reason = await self._live(run)
+                run.close()
+                self.run = None
+                self.on_trouble(f"the bus is lost: {reason}")
+                logger().warning("! the bus is lost", why=reason)
+            await self._sleep(RETRY_S)
+            try:
+                await self._begin()
+            except BusError as error:
+                if not error.may_pass:
+                    raise
+                self._complaints.count("bus: no connection", 1)
+                continue
+            self.on_trouble("")
+            logger().info("= the bus is back; a new run begins")
+
+    async def _begin(self) -> None:
+        broker, run = await self._open(), secrets.token_hex(4)
+        try:
+            if not self._is_alone:
+                await self._claim(broker, run)
+        except BaseException:
+            await broker.close()
+            raise
+        self.run_count += 1
+        self.run = PlantRun(broker, self._hubs, self, run, self._complaints)
+        broker.subscribe(self._subjects.join, self._on_join)
+        broker.subscribe(self._subjects.plants, self._on_who)
+        broker.subscribe(self._subjects.beat, self._on_beat)
+        self.run.beat()
+
+    async def _live(self, run: PlantRun) -> str:
+        """Beat until the connection is lost; return why it is.
+
+        Raises:
+            BusError: another plant has the name.
+        """
+        assert self._refused is not None  # noqa: S101
+        while True:
+            await wait(self._sleep, HEARTBEAT_MS / 1_000, run.broker.lost, self._refused)
+            if self._refused.done():
+                self._refused.result()
+            if run.broker.lost.done():
+                return run.broker.lost.result()
+            run.expire()
+            run.beat()
+
+    async def _claim(self, broker: Broker, run: str) -> None:
+        """Do nothing if the name is free.
+
+        Raises:
+            BusError: it is not.
+        """
+        mine = Claim(run, self.started_ns, socket.gethostname(), os.getpid())
+        taken: list[str] = []
+
+        def on_claim(data: bytes, reply: str) -> None:
+            other: Claim = decode(data, Claim)
+            if (self.started_ns, run) < (other.started_ns, other.run):
+                answer(broker, reply, f"on {mine.host}, process {mine.pid}".encode())
+
+        broker.subscribe(self._subjects.claim, on_claim)
+        broker.ask(
+            self._subjects.claim,
+            encode(mine),
+            lambda said: None if isinstance(said, Failed) else taken.append(said.decode()),
+        )
+        await self._sleep(CLAIM_S)
+        if taken:
+            raise BusError(
+                f"another plant named {self.description.name} is on the bus, {taken[0]}: "
+                "give this one another name with --plant"
+            )
+
+    async def close(self) -> None:
+        """Leave the bus; tell the edges before, with `end_streams`."""
+        if self.run is not None:
+            self.run.end_turn()
+            self.run.close()
+            await self.run.broker.close()
+            self.run = None
+
+    def _on_join(self, data: bytes, reply: str) -> None:
+        run = self.run
+        if reply and run is not None:
+            run.end_turn()
+            joined = run.join(data.decode())
+            said = encode(replace(self.description, run=run.run))
+            answer(run.broker, reply, said if joined else Failed("the plant has too many edges"))
+
+    def _on_who(self, _data: bytes, reply: str) -> None:
+        if reply and self.run is not None:
+            answer(self.run.broker, reply, self.description.name.encode())
+
+    def _on_beat(self, data: bytes, _reply: str) -> None:
+        """Give way to an older plant of the name, which another part of the bus had."""
+        beat: Beat = decode(data, Beat)
+        if beat.started_ns < self.started_ns and self._refused and not self._refused.done():
+            self._refused.set_exception(
+                BusError(
+                    f"another plant named {self.description.name} is on the bus, and was first"
+                )
+            )
+
+    # The source: the interface `sources.source.Clients`, and what else concerns all edges
+
+    def tell(self, control: Control) -> None:
+        """Tell all edges."""
+        if self.run is not None:
+            self.run.control(control)
+
+    def start_outage(self, venue: str, names: Iterable[str] | None, reason: str) -> None:
+        """Let the edges disconnect the subscribers of streams whose upstream is lost."""
+        listed = None if names is None else list(names)
+        if listed is None:
+            self._describe(outages={**self.description.outages, venue: reason})
+        self.tell(OutageStarted(venue=venue, names=listed, reason=reason))
+
+    def end_outage(self, venue: str) -> None:
+        """Let the edges accept stream connections of a venue again."""
+        outages = {key: why for key, why in self.description.outages.items() if key != venue}
+        self._describe(outages=outages)
+        self.tell(OutageEnded(venue=venue))
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Let the edges close all stream connections, and each new one."""
+        self._describe(ended=reason.name)
+        self.tell(StreamsEnded(reason=reason.name))
+
+    def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+        """Let other faults be on at the connections of the edges, by their ids."""
+        listed: dict[str, Mapping[str, Any]] = {name: dict(rule) for name, rule in rules.items()}
+        if listed != self.description.faults:
+            self._describe(faults=listed)
+            self.tell(FaultsSet(rules=listed))
+
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        """Let an edge close a connection."""
+        self.tell(ConnectionToClose(worker=worker, connection=connection_id))
+
+    def send_mark(self, mark: int, *, waits: bool) -> None:
+        """Let each edge answer when it has delivered everything before."""
+        self.tell(Mark(mark=mark, waits=waits))
+
+    def _describe(self, **changes: Any) -> None:
+        self.description = replace(self.description, **changes)
+
+
+def _nothing(_what: object) -> None:
+    """Do nothing."""
+
+
+def _parts(
+    payloads: list[bytes], envelopes: dict[int, bytes], most_bytes: int
+) -> Iterable[tuple[list[bytes], dict[int, bytes]]]:
+    """Yield the messages of a batch in parts that the bus takes."""
+    if len(payloads) == 1 or sum(map(len, payloads)) * 2 < most_bytes:
+        yield payloads, envelopes
+        return
+    start = size = 0
+    for position, payload in enumerate(payloads):
+        size += len(payload) + len(envelopes.get(position, b""))
+        if size > most_bytes and position > start:
+            yield payloads[start:position], _within(envelopes, start, position)
+            start, size = position, 0
+    yield payloads[start:], _within(envelopes, start, len(payloads))
+
+
+def _within(envelopes: dict[int, bytes], start: int, stop: int) -> dict[int, bytes]:
+    return {at - start: text for at, text in envelopes.items() if start <= at < stop}

@@ -1,0 +1,387 @@
+"""The programs of a cluster: a plant that other processes serve, and an edge of one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from tickerplant import logs
+from tickerplant.cluster.answers import EdgeAnswers
+from tickerplant.cluster.edge import EdgeNode
+from tickerplant.cluster.messages import PlantDescription
+from tickerplant.cluster.nats import BusSettings, NatsBroker, open_bus
+from tickerplant.cluster.nats_server import NatsServer
+from tickerplant.cluster.options import uses_bus
+from tickerplant.cluster.plant import PlantNode
+from tickerplant.cluster.served import Served
+from tickerplant.cluster.workers import SharedPorts, Workers
+from tickerplant.config.settings import EdgeSettings, ListenSettings, ServeSettings
+from tickerplant.errors import BusError, ConfigError, TickerplantError
+from tickerplant.faults.board import passed_on
+from tickerplant.logs import Complaints
+from tickerplant.protocol.close_reasons import GOING_AWAY, CloseReason
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server import event_loop
+from tickerplant.server.ports import Totals
+from tickerplant.server.readiness import Readiness
+from tickerplant.server.server import Server
+from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
+from tickerplant.server.window import window
+from tickerplant.serving.launch import command_of
+from tickerplant.serving.process import (
+    allow_many_connections,
+    freeze_objects,
+    interruption,
+    unless,
+)
+from tickerplant.serving.ready import (
+    Offer,
+    announce,
+    examples_of,
+    symbol_counts_of,
+    totals_lines,
+)
+from tickerplant.serving.service import Service
+from tickerplant.serving.tls import Tls, follow_hangups, tls_of
+from tickerplant.sources.source import Readers
+from tickerplant.venue import COINM, USDM, VENUES, Venue
+
+WORKER = "tickerplant.cluster.worker"
+"""The program of a worker."""
+FAILED = 1
+"""Exit status when serving ended by an unexpected error."""
+RETRY_S = 1.0
+"""How long to wait before the bus and the plant are looked for again."""
+STOP_MARGIN_S = 3.0
+"""How much longer than the grace of its connections a worker may take to end."""
+PASSED_ON = (
+    *("host", "trusted_proxy", "public_name", "plant", "bus_grace_ms"),
+    *("log_format", "log_level"),
+)
+"""Settings of a program that are those of its workers."""
+
+Echo: TypeAlias = Callable[[str], object]
+
+
+def _bus_settings(settings: ListenSettings) -> BusSettings:
+    """Return how to reach the bus that is given."""
+    return BusSettings(
+        servers=settings.bus,
+        prefix=settings.bus_prefix,
+        user=settings.bus_user or "",
+        password=settings.bus_password or "",
+        token=settings.bus_token or "",
+        credentials=settings.bus_credentials or "",
+        ca=settings.bus_ca or "",
+        certificate=settings.bus_cert or "",
+        key=settings.bus_key or "",
+    )
+
+
+def _opener(
+    bus: BusSettings, identity: str, complaints: Complaints
+) -> Callable[[], Awaitable[NatsBroker]]:
+    return lambda: open_bus(bus, identity, complaints)
+
+
+def _workers_of(
+    settings: ListenSettings,
+    bus: BusSettings,
+    venues: Iterable[Venue],
+    tls: Tls | None,
+    close_grace_ms: int,
+    name: str,
+) -> Workers:
+    """Return the workers of a program, which are not started."""
+    numbers = {USDM.name: settings.usdm_port, COINM.name: settings.coinm_port}
+    fields = {name: getattr(settings, name) for name in PASSED_ON}
+    fields |= {"tls_cert": tls.path if tls else None, "tls_key": tls.key if tls else None}
+    return Workers(
+        command_of(WORKER, "worker", settings.plant),
+        fields,
+        bus,
+        name,
+        SharedPorts(settings.host, numbers, tuple(venues)),
+        settings.workers,
+        are_beside_plant=not settings.bus,  # the bus is the program's own, so the plant is too
+        stop_timeout_s=close_grace_ms / 1_000 + STOP_MARGIN_S,
+    )
+
+
+# A plant that others serve
+
+
+class BusFront:
+    """Serves the clients of a plant in several processes, as a `Server` does in one.
+
+    With `--workers` the ports belong to workers, and this process has the market alone; without, it
+    serves its own ports as ever.  Either way edges on other hosts may join.
+
+    Args:
+        settings: The settings of the program.
+        service: The plant, and its source.
+        server: Answers the questions of edges; with workers its ports are not opened.
+        tls: The certificate of the ports.
+    """
+
+    def __init__(
+        self, settings: ServeSettings, service: Service, server: Server, tls: Tls | None
+    ) -> None:
+        self.readiness: Readiness = server.readiness
+        self.failure: asyncio.Task[None]
+        """Runs while the plant is on the bus; its exception ends the program."""
+        self._settings, self._service, self._server, self._tls = settings, service, server, tls
+        self._nats: NatsServer | None = None
+        self._node: PlantNode | None = None
+        self._answers: EdgeAnswers | None = None
+        self._workers: Workers | None = None
+
+    @property
+    def congestion(self) -> Readers:
+        """All connections, those of edges included."""
+        return self._joined.readers
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """The address of each venue, `host:port`, by venue name; empty before `start`."""
+        return self._server.urls if self._workers is None else self._workers.urls
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """The URL schemes of streams and of REST."""
+        return ("wss", "https") if self._tls else ("ws", "http")
+
+    @property
+    def totals(self) -> Totals:
+        """What this program and all edges have served so far."""
+        return self._server.totals if self._answers is None else self._answers.totals
+
+    @property
+    def _joined(self) -> PlantNode:
+        if self._node is None:
+            raise RuntimeError("the plant is not on the bus before start()")
+        return self._node
+
+    async def start(self) -> None:
+        """Join the bus, and listen on the ports.
+
+        Raises:
+            ConfigError: an address or a port cannot be used.
+            BusError: the bus or the plant's name on it cannot be used.
+            MissingLibraryError: the server of the bus is not installed.
+            TickerplantError: a worker cannot serve.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        settings, server = self._settings, self._server
+        bus = _bus_settings(settings)
+        if not settings.bus:
+            self._nats = NatsServer(server.complaints, prefix=bus.prefix)
+            bus = self._nats.settings
+            await self._nats.start()
+        await server.start()
+        node = PlantNode(
+            _opener(bus, f"plant {settings.plant} {os.getpid()}", server.complaints),
+            self._service.plant,
+            self._description(),
+            prefix=bus.prefix,
+            complaints=server.complaints,
+            is_alone=self._nats is not None,
+            local=None if settings.workers else server.congestion,
+        )
+        node.on_trouble = self.readiness.hold
+        self._answers = EdgeAnswers(server, node, bus)
+        await node.start()
+        self._node = node
+        self.failure = asyncio.create_task(node.keep())
+        if settings.workers:
+            grace_ms = server.limits.close_grace_ms
+            venues = [endpoint.venue for endpoint in server.endpoints]
+            self._workers = _workers_of(settings, bus, venues, self._tls, grace_ms, "")
+            if self._nats is not None:
+                self._nats.on_restart = self._workers.tell_bus
+            await self._workers.start()
+
+    def _description(self) -> PlantDescription:
+        service, server, settings = self._service, self._server, self._settings
+        origins = service.origins or dict.fromkeys(VENUES, "")
+        return PlantDescription(
+            name=settings.plant,
+            run="",
+            started_ns=time.time_ns(),
+            profile=service.plant.profile.name,
+            strict_routing=settings.routing == "strict",
+            accepts_unknown=service.origin == "relay",
+            limits=msgspec.structs.asdict(server.limits),
+            venues=tuple(endpoint.venue.name for endpoint in server.endpoints),
+            origin=service.origin,
+            origins={venue.name: words for venue, words in origins.items()},
+            faults=passed_on(server.faults),
+            fault_seed=settings.fault_seed,
+            has_clock=service.steering is not None,
+            has_token=server.plane.token.is_needed,
+            delivery=settings.delivery,
+            host=socket.gethostname(),
+            symbol_counts=symbol_counts_of(service.plant),
+            examples=examples_of(service.plant),
+        )
+
+    async def stop(self) -> None:
+        """Close every connection, leave the bus, and end what was started."""
+        if self._node is not None:
+            self._node.end_streams(GOING_AWAY)
+            self.failure.cancel()
+            await asyncio.wait({self.failure})
+        if self._workers is not None:
+            await self._workers.stop()
+        await self._server.stop()
+        if self._node is not None:
+            await self._node.close()
+        if self._nats is not None:
+            await self._nats.stop()
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close the stream connections of all venues, and each new one once it is open."""
+        self._server.end_streams(reason)
+        self._joined.end_streams(reason)
+
+    def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
+        """Disconnect the subscribers of streams that are lost; see `sources.source.Clients`."""
+        lost = None if names is None else tuple(names)
+        self._server.start_outage(venue_name, lost, reason)
+        self._joined.start_outage(venue_name, lost, reason)
+
+    def end_outage(self, venue_name: str) -> None:
+        """Accept stream connections of a venue again."""
+        self._server.end_outage(venue_name)
+        self._joined.end_outage(venue_name)
+
+
+# An edge
+
+
+async def join(
+    settings: ListenSettings, bus: BusSettings, complaints: Complaints, worker: str
+) -> EdgeNode:
+    """Return an edge whose first session has begun; wait for the bus and for the plant.
+
+    Args:
+        settings: The settings of the program.
+        bus: How the bus is reached.
+        complaints: Take what goes wrong on the bus.
+        worker: What this process is called.
+
+    Raises:
+        BusError: waiting cannot help: the bus refuses us, or the plant is of another version.
+    """
+    identity = f"{worker} {os.getpid()} {secrets.token_hex(4)}"
+    node = EdgeNode(
+        _opener(bus, identity, complaints),
+        settings.plant,
+        identity=identity,
+        prefix=bus.prefix,
+        grace_ms=settings.bus_grace_ms,
+        complaints=complaints,
+    )
+    said = ""
+    while True:
+        try:
+            await node.join()
+        except BusError as error:
+            if not error.may_pass:
+                raise
+            if said != str(error):
+                said = str(error)
+                logs.logger().warning(f"! waiting for the plant {settings.plant}: {said}")
+            await asyncio.sleep(RETRY_S)
+        else:
+            return node
+
+
+def edge(settings: EdgeSettings, echo: Echo) -> int:
+    """Serve the clients of a plant on a bus until interrupted; return the exit status.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        BusError: the bus refuses us, or the plant is of another version.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    if not settings.bus:
+        expected = "the NATS server of the plant, such as nats://10.0.0.1:4222"
+        raise ConfigError("--bus", None, expected)
+    uses_bus(settings)
+    return event_loop.run(_edge(settings, echo))
+
+
+async def _edge(settings: EdgeSettings, echo: Echo) -> int:
+    complaints, tls, interrupted = Complaints(), tls_of(settings), interruption()
+    event_loop.report_faults(complaints)
+    allow_many_connections()
+    name, bus = socket.gethostname(), _bus_settings(settings)
+    node = await unless(interrupted, join(settings, bus, complaints, name))
+    if node is None:
+        echo(f"Nothing was served: the plant {settings.plant} was not found.")
+        return 0
+    started_s, said = time.monotonic(), node.description
+    serves: Served | Workers
+    if settings.workers:
+        await node.close()
+        venues = [venue for venue in VENUES if venue.name in said.venues]
+        grace_ms = int(said.limits.get("close_grace_ms", LIMITS.close_grace_ms))
+        serves = _workers_of(settings, bus, venues, tls, grace_ms, name)
+    else:
+        serves = Served(settings, node, complaints, tls, worker=name)
+    await serves.start()
+    follow_hangups(tls, settings)
+    try:
+        announce(_offer(serves, settings.host, said, tls), echo, as_json=settings.json)
+        freeze_objects()
+        ends: list[asyncio.Future[Any]] = [serves.running, interrupted]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if serves.running.done():
+            serves.running.result()
+    except Exception as error:
+        if isinstance(error, TickerplantError):
+            raise
+        logs.logger().exception("! serving failed")
+        return FAILED
+    finally:
+        ended = "interrupted" if interrupted.done() else "it failed"
+        await serves.stop()
+        seconds = time.monotonic() - started_s
+        for line in totals_lines(serves.totals, None, seconds, ended, as_json=settings.json):
+            echo(line)
+    return 0
+
+
+def _offer(
+    serves: Served | Workers, hosts: Sequence[str], said: PlantDescription, tls: Tls | None
+) -> Offer:
+    """Return what is served, and where."""
+    notes = [] if said.limits.get("enforced", True) else [LIMITS_OFF]
+    if not said.has_token and is_reached_from_elsewhere(serves.urls):
+        notes.append(ONLY_HERE)
+    return Offer(
+        urls=serves.urls,
+        hosts=hosts,
+        schemes=("wss", "https") if tls else ("ws", "http"),
+        profile=said.profile,
+        symbol_counts=said.symbol_counts,
+        examples=said.examples,
+        origins=dict.fromkeys(said.venues, f"  plant {said.name} on {said.host}"),
+        notes=notes,
+        authority=tls.authority if tls else "",
+        has_window=bool(window().files),
+    )

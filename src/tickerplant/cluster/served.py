@@ -1,0 +1,280 @@
+"""What an edge serves: an ordinary server over a market without contracts, whose plant is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from tickerplant.cluster.edge import EdgeNode
+from tickerplant.cluster.messages import EdgeReport, PlantDescription, encode
+from tickerplant.cluster.metrics import EdgeCollector, families_of
+from tickerplant.cluster.remote import RemoteBackend, WaitingRequests, answer
+from tickerplant.cluster.tallies import ChangedTallies
+from tickerplant.config.settings import EdgeSettings
+from tickerplant.errors import BusError, ConfigError
+from tickerplant.faults.board import FaultBoard, received
+from tickerplant.logs import Complaints
+from tickerplant.plant import Plant
+from tickerplant.profile import PROFILES
+from tickerplant.protocol.close_reasons import BUS_LOST, CONTROL_PLANE
+from tickerplant.protocol.delivery import EVERY, policy_named
+from tickerplant.protocol.limits import Limits
+from tickerplant.server.endpoint import Endpoint
+from tickerplant.server.event_loop import connection_clock_ms
+from tickerplant.server.faults.clock import ConnectionClock
+from tickerplant.server.metrics import process_registry
+from tickerplant.server.operations.connections import SHOWN_CONNECTIONS, connections_page
+from tickerplant.server.ports import Sockets, Totals
+from tickerplant.server.rest import RemoteAnswer
+from tickerplant.server.server import Server
+from tickerplant.serving.tls import Tls
+from tickerplant.venue import COINM, USDM, VENUES
+
+SCAN_SHARE = 0.005
+"""The share of the core that looking at every connection for reports may take: an edge with ten thousand
+connections reports its metrics more rarely, so that its clients do not notice."""
+LONGEST_SCAN_PAUSE_S = 15.0
+SERVED_BY = ("profile", "strict_routing", "limits", "venues", "fault_seed", "delivery")
+"""What of the plant's description an edge is built of."""
+
+
+class Served:
+    """The clients of an edge: the interface `edge.EdgeClients`, and `server.Remote`.
+
+    Args:
+        settings: Where to listen.
+        node: The way to the plant, after `join`.
+        complaints: Take what goes wrong.
+        tls: The certificate of the ports.
+        sockets: Listening sockets by venue name, opened elsewhere.
+        worker: What this process is called.
+        is_beside_plant: Whether it certainly runs on the machine of its plant: only then is a request
+            from here one from there.
+
+    Raises:
+        BusError: the plant is not of this version of the program.
+    """
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        node: EdgeNode,
+        complaints: Complaints,
+        tls: Tls | None,
+        *,
+        sockets: Sockets | None = None,
+        worker: str,
+        is_beside_plant: bool = False,
+    ) -> None:
+        said = self.description = node.description
+        try:
+            limits = msgspec.convert(said.limits, Limits)
+            rules = received(said.faults)
+            profile = PROFILES[said.profile]
+        except (KeyError, msgspec.ValidationError, ConfigError) as error:
+            raise BusError(
+                f"the plant {said.name} is not of this version of the program: {error}"
+            ) from None
+        self.has_clock, self.has_token = said.has_clock, said.has_token
+        self._node, self._worker, self._complaints = node, worker or node.identity, complaints
+        self._is_beside_plant = is_beside_plant
+        self._waiting = WaitingRequests()
+        self._since_ms = connection_clock_ms()
+        plant = Plant((), start_ms=0, profile=profile, strict_routing=said.strict_routing)
+        self.server = Server(
+            plant,
+            host=settings.host,
+            ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
+            venues=[venue for venue in VENUES if venue.name in said.venues],
+            limits=limits,
+            faults=FaultBoard(ConnectionClock(connection_clock_ms), said.fault_seed),
+            tls=tls.certificate if tls else None,
+            trusted_proxies=settings.trusted_proxy,
+            public_names=settings.public_name,
+            sockets=sockets,
+            policy=policy_named(said.delivery) or EVERY,
+            remote=self,
+            complaints=complaints,
+        )
+        self.server.faults.replace_all(rules)
+        self.start_outage, self.end_outage = self.server.start_outage, self.server.end_outage
+        self.end_streams = self.server.end_streams
+        limiters = {each.rate_limiter: each.venue.name for each in self.server.endpoints}
+        self._tallies = {name: ChangedTallies(limiter) for limiter, name in limiters.items()}
+        self._before = Totals(messages=0, sent_bytes=0, connections=0)
+        """What was served before this session, which earlier sessions have reported."""
+        self.running: asyncio.Task[None]
+        """Runs while the plant is served; its exception ends the program."""
+        self._is_running = False
+        self._outdated: asyncio.Future[str]
+        self._next_scan_s = 0.0
+        self._last_scan: _Scan
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """The address of each venue, `host:port`, by venue name."""
+        return self.server.urls
+
+    @property
+    def totals(self) -> Totals:
+        """What was served so far."""
+        return self.server.totals
+
+    async def start(self) -> None:
+        """Listen, and take the streams of the plant.
+
+        Raises:
+            ConfigError: an address or a port cannot be used; nothing stays open.
+        """
+        hubs = {each.venue.name: each.hub for each in self.server.endpoints}
+        self._outdated = asyncio.get_running_loop().create_future()
+        await self.server.start()
+        self._node.attach(hubs, clients=self, readers=self.server.congestion, report=self.report)
+        self._is_running = True
+        self.running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        """Follow the plant, until cancelled.
+
+        Raises:
+            BusError: another run of the plant has settings with which this edge cannot serve.
+        """
+        following = asyncio.create_task(self._node.run())
+        try:
+            ends: list[asyncio.Future[Any]] = [following, self._outdated]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._outdated.done():
+                raise BusError(
+                    f"the plant {self.description.name} was started again with other settings "
+                    f"({self._outdated.result()}): start this edge again"
+                )
+            following.result()
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
+
+    async def stop(self) -> None:
+        """Close every connection, and leave the bus."""
+        self._is_running = False
+        await self.server.stop()
+        if hasattr(self, "running"):
+            self.running.cancel()
+            await asyncio.wait({self.running})
+        await self._node.close()
+
+    # The server's way to its plant: the interface `server.Remote`
+
+    def backend(self, endpoint: Endpoint) -> RemoteBackend:
+        """Return what decides about the connections of a port."""
+        return RemoteBackend(self._node, endpoint, self._waiting)
+
+    def answer_of(self, endpoint: Endpoint) -> RemoteAnswer:
+        """Return what answers the HTTP requests of a port."""
+        return partial(answer, self._node, endpoint.venue, self._is_beside_plant)
+
+    def registry(self, ports: Collector) -> CollectorRegistry:
+        """Return the metrics of this process."""
+        return process_registry(EdgeCollector(self._node, ports))
+
+    # The plant's way to its clients: the interface `edge.EdgeClients`
+
+    def follow(self, description: PlantDescription) -> None:
+        """Serve another run of the plant, or end if it has other settings."""
+        for endpoint in self.server.endpoints:
+            endpoint.ending = None
+        for tallies in self._tallies.values():
+            tallies.tell_all()
+        self._before = self.server.totals
+        changed = [
+            name
+            for name in SERVED_BY
+            if getattr(description, name) != getattr(self.description, name)
+        ]
+        if changed and not self._outdated.done():
+            self.lose_clients()
+            self._outdated.set_result(", ".join(changed))
+
+    def silent(self, venue_name: str, reasons: Mapping[str, str]) -> None:
+        """Count and log the subscriptions to streams of which the plant says that they stay silent."""
+        endpoint = self.server.endpoint(venue_name)
+        for connection in tuple(endpoint.connections):
+            names = connection.names or ()
+            silent = {name: why for name, why in reasons.items() if name in names}
+            if silent:
+                endpoint.hub.silent.update(silent.values())
+                endpoint.silent_subscriptions.add(connection.identity, silent)
+
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        """Close a connection that an operator wants closed, if it is one of this edge."""
+        for connection in tuple(self.server.connections) if worker == self._worker else ():
+            if connection.identity == connection_id:
+                connection.close(CONTROL_PLANE)
+
+    def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+        """Let exactly the faults be on here that are on at the plant."""
+        try:
+            self.server.faults.replace_all(received(rules))
+        except ConfigError as error:
+            self._complaints.add("bus: malformed", f"! not a fault of this version: {error}")
+
+    def lose_clients(self) -> None:
+        """Close all connections at once, because there is no plant any more."""
+        for connection in self.server.connections:
+            connection.close(BUS_LOST)
+
+    # The report
+
+    def report(self) -> bytes:
+        """Return the figures of this edge since the session began, for its plant."""
+        server, totals, before, scan = self.server, self.server.totals, self._before, self._scan()
+        return encode(
+            EdgeReport(
+                worker=self._worker,
+                pid=os.getpid(),
+                since_ms=self._since_ms,
+                addresses=server.urls,
+                connections=len(server.connections),
+                opened=totals.connections - before.connections,
+                streams=self._node.wanted_count,
+                messages=totals.messages - before.messages,
+                sent_bytes=totals.sent_bytes - before.sent_bytes,
+                unsent_bytes=scan.unsent_bytes,
+                delay_ms=self._node.delay_s * 1_000,
+                faults=dict(server.faults.counts),
+                fault_hits={on.id: on.hits for on in server.faults},
+                notes={venue: tallies.changes() for venue, tallies in self._tallies.items()},
+                families=scan.families,
+                connections_page=scan.page,
+            )
+        )
+
+    def _scan(self) -> _Scan:
+        """Return the figures for which every connection is looked at: of now, or not long ago."""
+        began_s = asyncio.get_running_loop().time()
+        if began_s >= self._next_scan_s or not self._is_running:
+            server = self.server
+            page = connections_page(server.endpoints, SHOWN_CONNECTIONS, self._worker)
+            self._last_scan = _Scan(
+                unsent_bytes=sum(each.unsent_bytes for each in server.connections),
+                families=Raw(encode(families_of(server.registry))),
+                page=Raw(encode(page)),
+            )
+            cost_s = asyncio.get_running_loop().time() - began_s
+            self._next_scan_s = began_s + min(cost_s / SCAN_SHARE, LONGEST_SCAN_PAUSE_S)
+        return self._last_scan
+
+
+class _Scan(Struct, frozen=True):
+    """The figures for which every connection is looked at."""
+
+    unsent_bytes: int
+    families: Raw
+    page: Raw

@@ -1,1 +1,0 @@
-"""The server side of an edge: what asks the plant, and what answers there."""
