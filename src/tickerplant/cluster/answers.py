@@ -1,4 +1,4 @@
-"""The plant's side of its edges: what it answers them, and what it knows from their reports."""
+"""The plant's side of its edges: what it answers them, and what it knows and asks about them."""
 
 from __future__ import annotations
 
@@ -6,55 +6,52 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from msgspec import Struct
 from prometheus_client.core import Metric
 
+from tickerplant.cluster.broker import Failed
 from tickerplant.cluster.messages import (
     ADMIT,
     API,
     HTTP,
-    AdmitAnswer,
-    AdmitQuestion,
     ApiAnswer,
     ApiQuestion,
-    EdgeReport,
-    FamilyNote,
-    HttpAnswer,
+    Asked,
     MalformedError,
+    Report,
+    Told,
     decode,
     encode,
 )
-from tickerplant.cluster.metrics import PLANT, samples
-from tickerplant.cluster.nats import BusSettings
-from tickerplant.cluster.plant import Edge, PlantNode, Reply
+from tickerplant.cluster.metrics import plant_samples
+from tickerplant.cluster.options import BusSettings
+from tickerplant.cluster.plant import Edge, PlantNode, Reply, wait
 from tickerplant.cluster.tallies import EdgeTallies
 from tickerplant.faults.board import FaultOn, passed_on
-from tickerplant.logs import Complaints
 from tickerplant.protocol.actions import Action, Close, Send
 from tickerplant.protocol.api_session import ApiSession
 from tickerplant.protocol.target import ApiTarget
-from tickerplant.server.backend import LocalApiRequests
+from tickerplant.server.backend import Admission, Attempt, LocalApiRequests
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.connections import ConnectionsPage
 from tickerplant.server.operations.nodes import BusRow, NodeRow
 from tickerplant.server.ports import Totals
-from tickerplant.server.response import TEXT
+from tickerplant.server.response import TEXT, Response
 from tickerplant.server.server import Server
 
 MAX_CLOSED = 1_024
 """API connections that were closed of late; what was asked on them before that is not answered."""
-NOT_SERVED = HttpAnswer(404, TEXT, (), b"This plant does not serve the venue.\n", False)
-FAULT = HttpAnswer(500, TEXT, (), b"Internal Server Error\n", True)
+MAX_GONE = 1_024
+"""Edges that have gone and may come back, whose figures are kept apart."""
+ASK_S = 1.0
+"""How long edges may take to tell their figures; those that take longer are left out."""
+FAULT = Response(b"Internal Server Error\n", 500, TEXT)
 
-
-class _Port:
-    """One venue: what answers questions about it."""
-
-    def __init__(self, server: Server, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.rest = server.answers(endpoint)
+Key: TypeAlias = tuple[str, int, int]
+"""A process over all its sessions: its host, its id there, and when it started."""
 
 
 class EdgeAnswers:
@@ -69,93 +66,70 @@ class EdgeAnswers:
     """
 
     def __init__(self, server: Server, node: PlantNode, bus: BusSettings) -> None:
-        self._server = server
-        self._node = node
-        self._bus = bus
-        self._ports = {
-            endpoint.venue.name: _Port(server, endpoint) for endpoint in server.endpoints
-        }
-        self._edges: dict[str, _Edge] = {}
-        self._gone = _Figures()
-        """What edges had served that are gone."""
+        self._server, self._node, self._bus = server, node, bus
+        self._endpoints = {each.venue.name: each for each in server.endpoints}
+        self._rests = {each.venue.name: server.answers(each) for each in server.endpoints}
+        self._edges: dict[Key, _Edge] = {}
+        """The edges that are there, and those that have gone of late."""
+        self._past = _Figures()
+        """What all others have served."""
         self._sessions: dict[tuple[str, int], ApiSession] = {}
         """The API connections with requests that are forwarded."""
         self._closed: dict[tuple[str, int], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: dict[Asked, asyncio.Task[list[tuple[_Edge, Told]]]] = {}
         node.handlers |= {HTTP: self._answer_http, ADMIT: self._answer_admit, API: self._answer_api}
         node.on_report, node.on_gone = self._on_report, self._on_gone
-        server.readiness.measure(lambda: samples(node, PLANT))
+        server.readiness.measure(lambda: plant_samples(node))
         server.edges = self
         server.faults.subscribe(self._pass_faults_on)
 
     @property
     def totals(self) -> Totals:
         """What the plant and all its edges have served so far, also those that are gone."""
-        own = self._server.totals
-        all_figures = [self._gone, *(edge.figures for edge in self._edges.values())]
+        own, edges = self._server.totals, self._figures()
         return Totals(
-            messages=own.messages + sum(each.messages for each in all_figures),
-            sent_bytes=own.sent_bytes + sum(each.sent_bytes for each in all_figures),
-            connections=own.connections + sum(each.connections for each in all_figures),
+            messages=own.messages + edges.messages,
+            sent_bytes=own.sent_bytes + edges.sent_bytes,
+            connections=own.connections + edges.connections,
         )
 
     # Questions
 
-    def _answer_http(self, body: bytes, reply: Reply) -> None:
-        try:
-            question: HttpRequest = decode(body, HttpRequest)
-        except MalformedError:
-            self._refuse(reply, FAULT)
-            return
-        port = self._ports.get(question.venue)
-        if port is None:
-            reply(encode(NOT_SERVED))
-            return
-        task = asyncio.get_running_loop().create_task(self._http(port, question, reply))
+    def _answer_http(self, _edge: Edge, body: bytes, reply: Reply) -> None:
+        request: HttpRequest = decode(body, HttpRequest)
+        self._endpoint(request.venue)
+        task = asyncio.get_running_loop().create_task(self._http(request, reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _http(self, port: _Port, question: HttpRequest, reply: Reply) -> None:
+    async def _http(self, request: HttpRequest, reply: Reply) -> None:
         try:
-            is_known, response = await port.rest.answer(question)
+            answered = await self._rests[request.venue].answer(request)
         except Exception:  # noqa: BLE001  # a fault of ours must not leave the client without answer
             self._server.complaints.add("fault in http", "! a request failed", exc_info=True)
-            reply(encode(FAULT))
-            return
-        answer = HttpAnswer(
-            response.status, response.content_type, response.headers, response.body, is_known
-        )
-        reply(encode(answer))
+            answered = True, FAULT
+        reply(encode(answered))
 
-    def _answer_admit(self, body: bytes, reply: Reply) -> None:
-        try:
-            question: AdmitQuestion = decode(body, AdmitQuestion)
-            endpoint = self._ports[question.venue].endpoint
-        except (MalformedError, KeyError):
-            self._refuse(reply, AdmitAnswer(1, False))
-            return
-        limiter, address, now_ms = endpoint.rate_limiter, question.address, endpoint.clock()
-        wait_ms = limiter.attempt(address, now_ms)
-        is_banned = False
-        if question.is_api and not wait_ms:
+    def _answer_admit(self, _edge: Edge, body: bytes, reply: Reply) -> None:
+        venue, attempt = decode(body, tuple[str, Attempt])
+        endpoint = self._endpoint(venue)
+        limiter, address, now_ms = endpoint.rate_limiter, attempt.address, endpoint.clock()
+        wait_ms, is_banned = limiter.attempt(address, now_ms), False
+        if attempt.is_api and not wait_ms:
             charge = limiter.charge(address, endpoint.limits.handshake_weight, now_ms)
             is_banned = charge.banned_until_ms is not None
         number = status = 0
-        if question.is_counted and endpoint.faults is not None:
+        if attempt.is_counted and endpoint.faults is not None:
             number = endpoint.faults.next_number()
-            if not wait_ms:
-                refusal = endpoint.faults.refusal(question.venue, question.target)
-                status = 0 if refusal is None else refusal.status
-        reply(encode(AdmitAnswer(wait_ms, is_banned, number, status)))
+            refusal = None if wait_ms else endpoint.faults.refusal(venue, attempt.target)
+            status = 0 if refusal is None else refusal.status
+        reply(encode(Admission(wait_ms, is_banned, fault_number=number, refused_status=status)))
 
-    def _answer_api(self, body: bytes, reply: Reply) -> None:
-        try:
-            question: ApiQuestion = decode(body, ApiQuestion)
-            endpoint = self._ports[question.venue].endpoint
-        except (MalformedError, KeyError):
-            self._refuse(reply, ApiAnswer())
-            return
-        key = question.edge, question.connection
+    def _answer_api(self, edge: Edge, body: bytes, reply: Reply) -> None:
+        question: ApiQuestion = decode(body, ApiQuestion)
+        endpoint = self._endpoint(question.venue)
+        key = edge.identity, question.connection
         if key in self._closed:
             reply(encode(ApiAnswer()))
             return
@@ -188,41 +162,95 @@ class EdgeAnswers:
                         del self._closed[next(iter(self._closed))]
         reply(encode(ApiAnswer(tuple(replies), closing)))
 
-    def _refuse(self, reply: Reply, answer: Struct) -> None:
-        """Answer what cannot be read, or is about a venue that is not served."""
-        self._server.complaints.add("bus: malformed", "! a question of an edge cannot be read")
-        reply(encode(answer))
+    def _endpoint(self, venue: str) -> Endpoint:
+        """Return the port of a venue.
+
+        Raises:
+            MalformedError: it is not served.
+        """
+        if venue not in self._endpoints:
+            raise MalformedError("the venue is not served")
+        return self._endpoints[venue]
 
     # Reports
 
     def _on_report(self, state: Edge) -> None:
-        try:
-            report: EdgeReport = decode(bytes(state.report.figures), EdgeReport)
-        except MalformedError as error:
-            self._server.complaints.add("bus: malformed", f"! not a report of an edge: {error}")
-            return
-        edge = self._edges.get(state.identity)
-        if edge is None:
-            edge = self._edges[state.identity] = _Edge(self._ports, self._server.complaints)
-        edge.take(state, report)
+        report = state.report
+        key = report.host, report.pid, report.since_ms
+        edge = self._edges.pop(key, None) or _Edge(self._endpoints)
+        self._edges[key] = edge
+        edge.identity, edge.report, edge.seen_ms = state.identity, report, self._node.clock()
 
     def _on_gone(self, state: Edge) -> None:
-        edge = self._edges.pop(state.identity, None)
-        if edge is not None:
-            edge.end()
-            self._gone = self._gone + edge.figures
+        for edge in [each for each in self._edges.values() if each.identity == state.identity]:
+            edge.identity = ""
+            for tallies in edge.tallies.values():
+                tallies.end()
         for key in [key for key in self._closed if key[0] == state.identity]:
             del self._closed[key]
+        gone = [key for key, each in self._edges.items() if not each.identity]
+        for oldest in gone[:-MAX_GONE]:
+            self._past += self._edges.pop(oldest).figures
+
+    def _figures(self) -> _Figures:
+        """Return what all edges have served."""
+        return sum((each.figures for each in self._edges.values()), self._past)
+
+    def _named(self) -> Iterator[tuple[str, _Edge]]:
+        """Yield the edges, each with a name of its own, and without those that were replaced.
+
+        A worker that was killed is known until it is forgotten, but its successor has its name and ports.
+        """
+        by_name: dict[str, _Edge] = {}
+        there = (each for each in self._edges.values() if each.identity)
+        for edge in sorted(there, key=lambda edge: edge.report.since_ms):
+            name = edge.report.worker
+            earlier = by_name.get(name)
+            if earlier is not None and not edge.replaces(earlier):
+                name = f"{name} {edge.report.pid}"
+            by_name[name] = edge
+        yield from by_name.items()
+
+    async def _ask(self, asked: Asked) -> list[tuple[_Edge, Told]]:
+        """Return what the edges tell; whoever asks the same meanwhile gets the same."""
+        if asked not in self._asking:
+            task = asyncio.get_running_loop().create_task(self._ask_edges(asked))
+            self._asking[asked] = task
+            task.add_done_callback(lambda _: self._asking.pop(asked))
+        return await asyncio.shield(self._asking[asked])
+
+    async def _ask_edges(self, asked: Asked) -> list[tuple[_Edge, Told]]:
+        run, edges = self._node.run, [edge for _, edge in self._named()]
+        if run is None or not edges:
+            return []
+        asks = [run.ask_edge(edge.identity, encode(asked)) for edge in edges]
+        everything = asyncio.gather(*asks)
+        await wait(self._node.sleep, ASK_S, everything)
+        found: list[tuple[_Edge, Told]] = []
+        for edge, ask in zip(edges, asks, strict=True):
+            if not ask.done() or isinstance(said := ask.result(), Failed):
+                self._server.complaints.count("bus: an edge does not answer", 1)
+                continue
+            try:
+                told: Told = decode(said, Told)
+            except MalformedError as error:
+                self._server.complaints.add("bus: malformed", f"! not from an edge: {error}")
+                continue
+            found.append((edge, told))
+            for venue, tallies in told.tallies.items():
+                if venue in edge.tallies:
+                    edge.tallies[venue].add(tallies)
+        return found
 
     # What the pages show: the interface `server.operations.nodes.Edges`
 
     def rows(self) -> list[NodeRow]:
         """Return what the edges last reported."""
-        now_s = asyncio.get_running_loop().time()
+        now_ms = self._node.clock()
         return [
             NodeRow(
                 id=name,
-                host=edge.host,
+                host=edge.report.host,
                 pid=edge.report.pid,
                 address=edge.report.addresses,
                 connections=edge.report.connections,
@@ -232,64 +260,75 @@ class EdgeAnswers:
                 unsent_bytes=edge.report.unsent_bytes,
                 lag_ms=edge.report.delay_ms,
                 since_ms=edge.report.since_ms,
-                seen_ms=round((now_s - edge.seen_s) * 1_000),
+                seen_ms=now_ms - edge.seen_ms,
             )
             for name, edge in self._named()
         ]
-
-    def _named(self) -> Iterator[tuple[str, _Edge]]:
-        """Yield the edges, each with a name of its own, and without those that were replaced.
-
-        A worker that was killed is known until its lease ends, but its successor has its name and ports.
-        """
-        by_name: dict[str, _Edge] = {}
-        for edge in sorted(self._edges.values(), key=lambda edge: edge.report.since_ms):
-            name = edge.report.worker
-            earlier = by_name.get(name)
-            if earlier is not None and not edge.replaces(earlier):
-                name = f"{name} {edge.report.pid}"
-            by_name[name] = edge
-        yield from by_name.items()
 
     def bus(self) -> BusRow:
         """Return the state of the bus."""
         return BusRow(
             address=self._bus.address,
-            connected=self._node.is_connected,
+            connected=self._node.run is not None,
             plant=self._node.description.name,
         )
 
-    def metrics(self) -> Iterator[tuple[str, Iterable[Metric]]]:
-        """Yield the metrics that each edge last reported, with its name."""
+    async def metrics(self) -> list[tuple[str, list[Metric]]]:
+        """Return the metrics of each edge, with its name; its limits count here from now on."""
+        told = dict(await self._ask(Asked(metrics=True, tallies=True)))
+        found = []
         for name, edge in self._named():
-            yield name, edge.metrics()
+            families = []
+            for family_name, doc, kind, samples in told[edge].families if edge in told else ():
+                try:
+                    family = Metric(family_name, doc, kind)
+                except ValueError:
+                    self._server.complaints.add("bus: malformed", "! not metrics of an edge")
+                    continue
+                for sample in samples:
+                    family.add_sample(*sample)
+                families.append(family)
+            found.append((name, families))
+        return found
 
-    def connections(self) -> Iterator[ConnectionsPage]:
-        """Yield the page of the connections of each edge, as it last reported it."""
-        for _, edge in self._named():
-            page = edge.connections()
-            if page is not None:
-                yield page
+    async def connections(self, limit: int, connection_id: str = "") -> list[ConnectionsPage]:
+        """Return the page of the connections of each edge, or of the one connection that is named."""
+        asked = Asked(connections=0 if connection_id else limit, connection=connection_id)
+        return self._pages(await self._ask(asked))
+
+    def close_connection(self, worker: str, connection_id: str) -> None:
+        """Let an edge close a connection."""
+        run, edge = self._node.run, dict(self._named()).get(worker)
+        if run is not None and edge is not None:
+            run.ask_edge(edge.identity, encode(Asked(connection=connection_id, closes=True)))
+
+    async def count_tallies(self) -> None:
+        """Add what the edges have counted for addresses to what is counted here."""
+        await self._ask(Asked(tallies=True))
+
+    def _pages(self, found: Iterable[tuple[_Edge, Told]]) -> list[ConnectionsPage]:
+        pages = []
+        for _, told in found:
+            try:
+                pages.append(decode(bytes(told.page), ConnectionsPage))
+            except MalformedError as error:
+                self._server.complaints.add("bus: malformed", f"! not connections: {error}")
+        return pages
 
     def _pass_faults_on(self, _changed: FaultOn) -> None:
         """Let the faults of connections that are on now be on at the edges."""
         self._node.set_faults(passed_on(self._server.faults))
 
-    def close_connection(self, worker: str, connection_id: str) -> None:
-        """Let an edge close a connection."""
-        self._node.close_connection(worker, connection_id)
-
     def fault_hits(self) -> Mapping[str, int]:
         """Return how often each rule happened at the edges that are there, by its id."""
         hits: Counter[str] = Counter()
-        for edge in self._edges.values():
+        for _, edge in self._named():
             hits.update(edge.report.fault_hits)
         return hits
 
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
-        all_figures = [self._gone, *(edge.figures for edge in self._edges.values())]
-        return sum((each.faults for each in all_figures), Counter())
+        return self._figures().faults
 
 
 class _Figures(Struct, frozen=True):
@@ -310,15 +349,15 @@ class _Figures(Struct, frozen=True):
 
 
 class _Edge:
-    """What is known of one edge."""
+    """What is known of one process with clients, over all its sessions."""
 
-    def __init__(self, ports: Mapping[str, _Port], complaints: Complaints) -> None:
-        self._complaints = complaints
-        self.host = ""
-        self.seen_s = 0.0
-        self.report: EdgeReport
-        self._tallies = {
-            venue: EdgeTallies(port.endpoint.rate_limiter) for venue, port in ports.items()
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self.identity = ""
+        """That of its session; empty if it has gone."""
+        self.report = Report()
+        self.seen_ms = 0
+        self.tallies = {
+            venue: EdgeTallies(endpoint.rate_limiter) for venue, endpoint in endpoints.items()
         }
 
     @property
@@ -327,47 +366,10 @@ class _Edge:
         report = self.report
         return _Figures(report.messages, report.sent_bytes, report.opened, Counter(report.faults))
 
-    def take(self, state: Edge, report: EdgeReport) -> None:
-        """Take a report."""
-        self.host, self.report, self.seen_s = (
-            state.report.host,
-            report,
-            asyncio.get_running_loop().time(),
-        )
-        for venue, notes in report.notes.items():
-            if venue in self._tallies:
-                self._tallies[venue].add(notes)
-
     def replaces(self, earlier: _Edge) -> bool:
         """Return whether this edge has the place of one that had the same name."""
-        return (self.host, self.report.addresses) == (earlier.host, earlier.report.addresses)
-
-    def end(self) -> None:
-        """Count its connections as closed."""
-        for tallies in self._tallies.values():
-            tallies.end()
-
-    def metrics(self) -> Iterator[Metric]:
-        """Yield the metrics of its last report."""
-        try:
-            families: list[FamilyNote] = decode(bytes(self.report.families), list[FamilyNote])
-            found = [(note, Metric(note.name, note.doc, note.type)) for note in families]
-        except ValueError as error:
-            self._complaints.add("bus: malformed", f"! not metrics of an edge: {error}")
-            return
-        for note, family in found:
-            for name, labels, value in note.samples:
-                family.add_sample(name, labels, value)
-            yield family
-
-    def connections(self) -> ConnectionsPage | None:
-        """Return the page of connections of its last report, if it can be read."""
-        try:
-            page: ConnectionsPage = decode(bytes(self.report.connections_page), ConnectionsPage)
-        except MalformedError as error:
-            self._complaints.add("bus: malformed", f"! not connections of an edge: {error}")
-            return None
-        return page
+        now, before = self.report, earlier.report
+        return (now.host, now.addresses) == (before.host, before.addresses)
 
 
 def _session(question: ApiQuestion, endpoint: Endpoint) -> ApiSession:

@@ -1,29 +1,28 @@
-"""The seam between the processes of a plant and what carries their words.
+"""The seam between the processes of a plant and what carries their messages.
 
-Three verbs: `publish`, `subscribe`, `ask`.  A broker is one connection, from its opening to its loss: it
-is never repaired.  What is published on one broker arrives in order at each other, over all subjects, or
-not at all; who needs to know what is missing counts.
+It has three verbs: `publish`, `subscribe`, `ask`.  A broker is one connection, from its opening to its
+loss: it is never repaired.  What is published on one broker arrives in order at each other, over all
+subjects, or not at all; whoever needs to know what is missing counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
+
+from tickerplant.cluster.messages import MalformedError, decode
+
+if TYPE_CHECKING:
+    from tickerplant.logs import Complaints
 
 OnMessage: TypeAlias = Callable[[bytes, str], object]
 """Takes a message, and the subject on which it may be answered."""
 Close: TypeAlias = Callable[[], object]
-
-
-def monotonic_ms() -> int:
-    """Return ms of a monotonic clock."""
-    return time.monotonic_ns() // 1_000_000
 
 
 class Failed(Struct, frozen=True):
@@ -51,15 +50,16 @@ class Broker(Protocol):
 
     max_bytes: int
     """How long a message may be."""
-    unsent_bytes: int
-    """What waits to be written."""
-    dropped_count: int
-    """Messages that were not published: too long, or the connection is lost."""
     lost: asyncio.Future[str]
     """Done when the connection is lost; says why."""
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits to be written."""
+        ...
+
     def publish(self, subject: str, data: bytes, reply: str = "") -> None:
-        """Publish a message at the end of this turn, after those published before; never waits."""
+        """Publish a message soon, after those published before; never waits."""
         ...
 
     def subscribe(self, subject: str, on_message: OnMessage) -> Close:
@@ -71,8 +71,20 @@ class Broker(Protocol):
         ...
 
     async def close(self) -> None:
-        """Write what waits, and leave."""
+        """Write what waits, for a second at most, and leave."""
         ...
+
+
+def reading(kind: Any, take: Callable[[Any, str], object], complaints: Complaints) -> OnMessage:
+    """Return what hands the messages of a `kind` to `take`; others are counted, and the first is logged."""
+
+    def on_message(data: bytes, reply: str) -> None:
+        try:
+            take(decode(data, kind), reply)
+        except MalformedError as error:
+            complaints.add("bus: malformed", f"! not a {kind.__name__} of ours: {error}")
+
+    return on_message
 
 
 class _Waiting(Struct, eq=False):
@@ -92,20 +104,13 @@ class Questions:
     """
 
     def __init__(self, broker: Broker, inbox: str, clock: Callable[[], int]) -> None:
-        self.asked_count = self.failed_count = 0
         self._broker, self._inbox, self._clock = broker, inbox, clock
         self._waiting: dict[int, _Waiting] = {}
-        self._is_open = False
-
-    @property
-    def waiting_count(self) -> int:
-        """Questions that wait for their answers."""
-        return len(self._waiting)
+        self._asked_count = 0
 
     def ask(self, subject: str, data: bytes, on_answer: OnAnswer) -> None:
         """Publish a question; `on_answer` is called once, perhaps at once."""
-        self.asked_count += 1
-        number, problem = self.asked_count, ""
+        problem = ""
         if len(data) > self._broker.max_bytes:
             problem = "the question is too long for the bus"
         elif self._broker.lost.done():
@@ -113,14 +118,15 @@ class Questions:
         elif len(self._waiting) >= MAX_WAITING:
             problem = "too many questions wait for the plant"
         if problem:
-            self.failed_count += 1
             on_answer(Failed(problem))
             return
-        if not self._is_open:
-            self._is_open = True
+        if not self._asked_count:
             self._broker.subscribe(f"{self._inbox}.*", self._take)
-        self._waiting[number] = _Waiting(on_answer, self._clock() + QUESTION_TIMEOUT_MS, [])
-        self._broker.publish(subject, data, f"{self._inbox}.{number}")
+        self._asked_count += 1
+        self._waiting[self._asked_count] = _Waiting(
+            on_answer, self._clock() + QUESTION_TIMEOUT_MS, []
+        )
+        self._broker.publish(subject, data, f"{self._inbox}.{self._asked_count}")
 
     def tick(self) -> None:
         """Fail what has waited too long."""
@@ -136,28 +142,44 @@ class Questions:
             self._end(number, Failed(reason))
 
     def _take(self, data: bytes, _reply: str) -> None:
-        kind, number = data[:1], int.from_bytes(data[1:HEAD_BYTES])
+        kind, number, part = data[:1], int.from_bytes(data[1:HEAD_BYTES]), data[HEAD_BYTES:]
         waiting = self._waiting.get(number)
         if waiting is None:
             return
         if kind == NONE:
-            self._end(number, Failed(data[HEAD_BYTES:].decode(errors="replace")))
+            self._end(number, Failed(part.decode(errors="replace")))
             return
-        waiting.parts.append(data[HEAD_BYTES:])
-        waiting.size_bytes += len(data) - HEAD_BYTES
+        waiting.parts.append(part)
+        waiting.size_bytes += len(part)
         if waiting.size_bytes > MAX_ANSWER_BYTES:
             self._end(number, Failed("the answer of the plant is too long"))
         elif kind == LAST:
             self._end(number, b"".join(waiting.parts))
 
     def _end(self, number: int, answer: bytes | Failed) -> None:
-        self.failed_count += isinstance(answer, Failed)
-        self._waiting.pop(number).on_answer(answer)
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None:
+            waiting.on_answer(answer)
+
+
+def ask(broker: Broker, subject: str, data: bytes) -> asyncio.Future[bytes | Failed]:
+    """Return what will be the answer to a question."""
+    asked: asyncio.Future[bytes | Failed] = asyncio.get_running_loop().create_future()
+
+    def on_answer(said: bytes | Failed) -> None:
+        if not asked.done():
+            asked.set_result(said)
+
+    broker.ask(subject, data, on_answer)
+    return asked
 
 
 def answer(broker: Broker, reply: str, body: bytes | Failed) -> None:
-    """Answer a question, in parts if it is long."""
-    head = int(reply.rpartition(".")[2]).to_bytes(HEAD_BYTES - 1)
+    """Answer a question, in parts if it is long; a message that is no question gets no answer."""
+    number = reply.rpartition(".")[2]
+    if not number.isdecimal():
+        return
+    head = (int(number) & 0xFFFFFFFF).to_bytes(HEAD_BYTES - 1)
     if isinstance(body, Failed):
         broker.publish(reply, NONE + head + body.reason.encode())
         return
@@ -186,12 +208,13 @@ def token_of(name: str) -> str:
 class Subjects:
     """The subjects of one plant.
 
-    PREFIX.plants            asks all plants who they are
+    PREFIX.plants            asks all plants for their names
     PREFIX.PLANT.join        asks the plant to describe its run
-    PREFIX.PLANT.claim       who wants to be the plant
+    PREFIX.PLANT.claim       a plant that wants the name
     PREFIX.PLANT.beat        heartbeats
     PREFIX.PLANT.RUN.ctl     what the plant tells all edges
     PREFIX.PLANT.RUN.ask     questions of edges
+    PREFIX.PLANT.RUN.e.EDGE  questions of the plant, to one edge
     PREFIX.PLANT.RUN.s.V.T   messages of one stream
     """
 
@@ -200,8 +223,12 @@ class Subjects:
         self.plants = f"{prefix}.plants"
         self.join, self.claim, self.beat = f"{base}.join", f"{base}.claim", f"{base}.beat"
         self.control, self.ask = f"{base}.{run}.ctl", f"{base}.{run}.ask"
-        self._streams = f"{base}.{run}.s"
+        self._run = f"{base}.{run}"
+
+    def edge(self, identity: str) -> str:
+        """Return the subject of the questions to an edge."""
+        return f"{self._run}.e.{token_of(identity)}"
 
     def stream(self, venue: str, name: str) -> str:
         """Return the subject of a stream."""
-        return f"{self._streams}.{venue}.{token_of(name)}"
+        return f"{self._run}.s.{venue}.{token_of(name)}"

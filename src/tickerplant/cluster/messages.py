@@ -1,19 +1,21 @@
-"""What the processes of a plant tell each other."""
+"""The messages of the processes of a plant to each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 Number = Annotated[int, Meta(ge=0, le=1 << 62)]
-"""A number that another process has told: it can be counted on without an overflow."""
+"""A number of another process: it can be counted on without an overflow."""
 Name: TypeAlias = tuple[str, str]
 """A venue's name, and the name of a stream."""
 ByVenue: TypeAlias = dict[str, list[str]]
 """Names of streams, by the names of their venues."""
+Rules: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""The rules of the faults that are on at connections, by id."""
 
 
 class Batch(Struct, array_like=True, frozen=True, gc=False):
@@ -28,11 +30,14 @@ class Batch(Struct, array_like=True, frozen=True, gc=False):
     """The payloads in their envelopes, by position, where the source wrote them in another way than we."""
 
 
+# Who is there
+
+
 class PlantDescription(Struct, frozen=True, kw_only=True):
     """What an edge must know to serve a plant's clients."""
 
     name: str
-    run: str
+    run: str = ""
     """One run of the plant: what it knew of edges before is forgotten."""
     started_ns: Number
     profile: str
@@ -41,15 +46,14 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     """Whether the plant may serve streams of which this program knows nothing, as a relay does."""
     limits: dict[str, int | bool] = {}
     venues: tuple[str, ...] = ()
-    origin: Literal["simulation", "replay", "relay"] = "simulation"
-    origins: dict[str, str] = {}
     symbol_counts: dict[str, int] = {}
     examples: dict[str, str] = {}
-    faults: dict[str, Mapping[str, Any]] = {}
-    """The rules of the faults that are on at its connections, by id."""
+    faults: Rules = {}
     fault_seed: int = 1
     has_token: bool = False
+    """Whether its control plane needs a token."""
     has_clock: bool = False
+    """Whether the market has a clock that can be set."""
     delivery: str = ""
     outages: dict[str, str] = {}
     """Why no streams are served, by the name of the venue."""
@@ -59,12 +63,10 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
 
 
 class Claim(Struct, frozen=True):
-    """Who wants to be the plant of a name."""
+    """A plant that wants a name."""
 
     run: str
     started_ns: Number
-    host: str
-    pid: int
 
 
 class Beat(Struct, frozen=True, array_like=True):
@@ -77,6 +79,13 @@ class Beat(Struct, frozen=True, array_like=True):
     sent_ns: Number
     latest: tuple[tuple[Number, Number], ...] = ()
     """The streams with messages since the last beat: their keys, and their last numbers."""
+
+
+# Questions of an edge
+
+WANT, REPORT, REACHED, LEAVE = "want", "report", "reached", "leave"
+HTTP, ADMIT, API = "http", "admit", "api"
+"""Their methods."""
 
 
 class Question(Struct, frozen=True, array_like=True):
@@ -107,14 +116,34 @@ class Wanted(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What an edge says every second: that it is there, and its figures."""
+    """The figures of an edge since it started, told every second."""
 
+    worker: str = ""
+    """What it is called in metrics and pages."""
     host: str = ""
     pid: Number = 0
-    subscriber_count: Number = 0
+    since_ms: int = 0
+    """When it started, ms since 1970."""
+    addresses: dict[str, str] = {}
+    """Where it listens, `host:port`, by venue."""
+    subscribers: Number = 0
+    """Connections with at least one subscription."""
     is_congested: bool = False
-    figures: Raw = Raw(b"\xc0")
-    """An `EdgeReport`."""
+    connections: int = 0
+    """Open ones."""
+    opened: int = 0
+    """Connections opened."""
+    streams: int = 0
+    """Streams that it wants from the plant."""
+    messages: int = 0
+    sent_bytes: int = 0
+    unsent_bytes: int = 0
+    delay_ms: float = 0.0
+    """How long the last messages took from the plant to the edge, by both wall clocks."""
+    faults: dict[str, int] = {}
+    """How often each fault was injected."""
+    fault_hits: dict[str, int] = {}
+    """How often each rule that is on has happened, by its id."""
 
 
 class Reached(Struct, frozen=True):
@@ -124,7 +153,30 @@ class Reached(Struct, frozen=True):
     is_congested: bool = False
 
 
-# From the plant to all edges, in order with the messages.
+class ApiQuestion(Struct, frozen=True, array_like=True):
+    """A message on a WebSocket API connection."""
+
+    venue: str
+    connection: int
+    """Tells the connections of one edge apart."""
+    address: str
+    opened_ms: int
+    """When the connection was opened, by the clock of the edge."""
+    return_rate_limits: bool
+    """Whether replies show the rate limits unless a request says otherwise."""
+    text: bytes
+
+
+class ApiAnswer(Struct, frozen=True, array_like=True):
+    """The replies to a message, in their order, and how the connection ends."""
+
+    replies: tuple[tuple[bytes, int | None], ...] = ()
+    """Each with its error code, if it is an error."""
+    closing: str = ""
+    """The name of the close reason; empty if the connection stays open."""
+
+
+# From the plant to all edges, in order with the messages
 
 
 class OutageStarted(Struct, frozen=True, kw_only=True, tag="outage_started"):
@@ -151,14 +203,7 @@ class StreamsEnded(Struct, frozen=True, kw_only=True, tag="streams_ended"):
 class FaultsSet(Struct, frozen=True, kw_only=True, tag="faults_set"):
     """The faults that are on from now on, in the place of all earlier ones."""
 
-    rules: dict[str, Mapping[str, Any]]
-
-
-class ConnectionToClose(Struct, frozen=True, kw_only=True, tag="connection_to_close"):
-    """A connection of an edge is to be closed."""
-
-    worker: str
-    connection: str
+    rules: Rules
 
 
 class Mark(Struct, frozen=True, kw_only=True, tag="mark"):
@@ -169,106 +214,42 @@ class Mark(Struct, frozen=True, kw_only=True, tag="mark"):
     """Whether to answer only when no connection is congested, because the source waits."""
 
 
-Control = OutageStarted | OutageEnded | StreamsEnded | FaultsSet | ConnectionToClose | Mark
-
-WANT, REPORT, REACHED, LEAVE = "want", "report", "reached", "leave"
-HTTP, ADMIT, API = "http", "admit", "api"
-"""The methods of questions."""
+Control: TypeAlias = OutageStarted | OutageEnded | StreamsEnded | FaultsSet | Mark
 
 
-class HttpAnswer(Struct, frozen=True, array_like=True):
-    """The response to an HTTP request."""
-
-    status: int
-    content_type: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    is_known: bool
+# Questions of the plant
 
 
-class AdmitQuestion(Struct, frozen=True, array_like=True):
-    """An attempt to open a WebSocket connection."""
+class Asked(Struct, frozen=True, kw_only=True):
+    """A question of the plant, because a page or the metrics are asked for; an edge answers `Told`."""
 
-    venue: str
-    address: str
-    is_api: bool
-    target: str = ""
-    is_counted: bool = False
-    """Whether faults may be against it: it is not exempt."""
-
-
-class AdmitAnswer(Struct, frozen=True, array_like=True):
-    """What was decided about it."""
-
-    wait_ms: int
-    is_banned: bool
-    fault_number: int = 0
-    """The number of the connection over all edges, by which faults draw; 0 if it is not counted."""
-    refused_status: int = 0
+    metrics: bool = False
+    """Whether its metrics are asked for."""
+    tallies: bool = False
+    """Whether what it has counted for addresses is asked for."""
+    connections: Number = 0
+    """How many connections are to be listed at most."""
+    connection: str = ""
+    """The only one that is to be listed."""
+    closes: bool = False
+    """Whether that one is to be closed."""
 
 
-class ApiQuestion(Struct, frozen=True, array_like=True):
-    """A message on a WebSocket API connection."""
-
-    venue: str
-    edge: str
-    connection: int
-    address: str
-    opened_ms: int
-    return_rate_limits: bool
-    text: bytes
+Tally: TypeAlias = tuple[Number, Number, Number]
+"""Of one limit: what is used, the most that was, and how often it was exceeded."""
+Family: TypeAlias = tuple[str, str, str, tuple[tuple[str, dict[str, str], float], ...]]
+"""Of a family of metrics: name, sentence, type, and the name, labels and value of each sample."""
 
 
-class ApiAnswer(Struct, frozen=True, array_like=True):
-    """The replies, and the name of the close reason if they close the connection."""
+class Told(Struct, frozen=True, kw_only=True):
+    """The figures of an edge that its plant has asked for."""
 
-    replies: tuple[tuple[bytes, int | None], ...] = ()
-    closing: str = ""
-
-
-class TallyNote(Struct, frozen=True, array_like=True):
-    """What an edge has counted of one limit for one address."""
-
-    used: Number
-    highest: Number
-    exceeded: Number
-
-
-class AddressNote(Struct, frozen=True, array_like=True):
-    """What an edge has counted for one address since it joined, where it has changed."""
-
-    address: str
-    tallies: dict[str, TallyNote]
-
-
-class FamilyNote(Struct, frozen=True, array_like=True):
-    """A family of metrics."""
-
-    name: str
-    doc: str
-    type: str
-    samples: tuple[tuple[str, dict[str, str], float], ...]
-
-
-class EdgeReport(Struct, frozen=True, kw_only=True):
-    """The figures of an edge since it started."""
-
-    worker: str
-    pid: int
-    since_ms: int
-    addresses: dict[str, str] = {}
-    connections: int = 0
-    opened: int = 0
-    streams: int = 0
-    messages: int = 0
-    sent_bytes: int = 0
-    unsent_bytes: int = 0
-    delay_ms: float = 0.0
-    faults: dict[str, int] = {}
-    fault_hits: dict[str, int] = {}
-    notes: dict[str, list[AddressNote]] = {}
-    families: Raw = Raw(b"\x90")
-    connections_page: Raw = Raw(b"\xc0")
+    families: tuple[Family, ...] = ()
+    """Its metrics."""
+    tallies: dict[str, dict[str, dict[str, Tally]]] = {}
+    """What it has counted since it started, by venue, address and limit."""
+    page: Raw = Raw(b"\xc0")
+    """Its page of connections."""
 
 
 class MalformedError(ValueError):

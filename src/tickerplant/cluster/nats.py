@@ -1,7 +1,9 @@
-"""The bus: NATS, spoken directly.
+"""The bus: NATS, through `nats-py`.
 
-The protocol is lines: PUB, SUB, UNSUB, MSG, PING, PONG.  Speaking it here makes publishing a plain call,
-hands messages over in the order of the socket, and leaves every decision about a lost connection to us.
+Publishing never waits: one task writes what waits, up to a bound.  What arrives is handed over at once,
+in the order of the socket over all subjects: nats-py resolves the future of a subscription for each
+message, and ours is one that passes it on.  (With callbacks it would run a task for each subscription,
+and messages of different subjects would overtake each other.)
 """
 
 from __future__ import annotations
@@ -9,359 +11,272 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import msgspec
-from msgspec import Struct
+import nats.errors
+from nats.aio.client import Client
 
-from tickerplant.cluster.broker import Close, OnAnswer, OnMessage, Questions, monotonic_ms
+from tickerplant.cluster.broker import Close, OnAnswer, OnMessage, Questions
+from tickerplant.cluster.greeting import OPEN_TIMEOUT_S, error_text, meet, refuse_successors, tls_of
+from tickerplant.cluster.options import BusSettings, shown
+from tickerplant.cluster.plant import loop_ms
 from tickerplant.errors import BusError
-from tickerplant.formatting import printable
+from tickerplant.logs import Complaints
 
 if TYPE_CHECKING:
-    from tickerplant.logs import Complaints
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
 MAX_UNSENT_BYTES = 64 << 20
 """What may wait to be written; with more, the connection is given up."""
-OPEN_TIMEOUT_S = 5.0
-PING_S = 1.0
-SILENT_S = 5.0
-"""A server that answers no ping for this long is lost."""
-CRLF = b"\r\n"
+LIBRARY_BYTES = 16 << 20
+"""What nats-py takes before its `publish` waits."""
+CLOSE_S = 1.0
+"""How long what waits may take to be written when a connection is closed."""
+PING_S = 1
+"""How often the server is asked whether it is there."""
 
 
-class BusSettings(Struct, kw_only=True):
-    """Where the bus is, and how to prove who one is."""
+class _PassOn(asyncio.Future["Msg"]):
+    """A future of nats-py that hands over every message of a subscription."""
 
-    servers: tuple[str, ...]
-    """URLs; several are servers of one cluster, tried in turn."""
-    prefix: str = "tickerplant"
-    user: str = ""
-    password: str = ""
-    token: str = ""
-    credentials: str = ""
-    """A credentials file of NATS, with a JWT and an NKEY seed."""
-    ca: str = ""
-    certificate: str = ""
-    key: str = ""
-    process: int = 0
-    """The process that is the server, if our program has started it: no other is told the password."""
+    def __init__(self, on_message: OnMessage, complaints: Complaints) -> None:
+        super().__init__()
+        self._on_message, self._complaints = on_message, complaints
 
-    @property
-    def address(self) -> str:
-        """The servers as they may be shown: without users and passwords."""
-        return ", ".join(_shown(each) for each in self.servers)
+    def set_result(self, message: Msg) -> None:
+        """Hand over a message; unlike a future's result, this happens many times."""
+        try:
+            self._on_message(message.data, message.reply)
+        except Exception as error:  # noqa: BLE001  # the reader of the library would end
+            self._complaints.add(
+                f"fault: {type(error).__name__}",
+                f"! a message of the bus could not be handled: {message.subject}",
+                exc_info=error,
+            )
 
 
-class _Info(Struct):
-    """What a server says first."""
+class _Interest:
+    """A subscription, as the writer opens and ends it."""
 
-    max_payload: int = 1 << 20
-    tls_required: bool = False
-    tls_available: bool = False
-    nonce: str = ""
+    def __init__(self, subject: str, future: _PassOn) -> None:
+        self.subject, self.future = subject, future
+        self.native: Subscription | None = None
 
 
-class NatsBroker(asyncio.Protocol):
+class NatsBroker:
     """One connection to a server of the bus; `open_bus` makes it."""
 
-    def __init__(self, inbox: str, complaints: Complaints, clock: Callable[[], int]) -> None:
-        loop = asyncio.get_running_loop()
-        self.max_bytes = 1 << 20
-        self.dropped_count = 0
-        self.lost: asyncio.Future[str] = loop.create_future()
-        self.questions = Questions(self, inbox, clock)
-        self.greeting: asyncio.Future[bytes] = loop.create_future()
-        self.accepted: asyncio.Future[None] = loop.create_future()
-        self.transport: asyncio.Transport
-        self._loop, self._complaints, self._clock = loop, complaints, clock
-        self._rest = b""
-        self._out: list[bytes] = []
-        self._handlers: dict[bytes, OnMessage] = {}
-        self._last_sid = 0
-        self._error = ""
-        self._heard_ms = clock()
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(self, client: Client, inbox: str, complaints: Complaints) -> None:
+        self.max_bytes = client.max_payload
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._client, self._complaints = client, complaints
+        self._questions = Questions(self, inbox, loop_ms)
+        self._commands: list[tuple[str, bytes, str] | _Interest] = []
+        """What the writer does next: publish, or open or end a subscription."""
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self._is_closing = False
+        self._writer = asyncio.create_task(self._write())
+        self._ticker = asyncio.create_task(self._tick())
+        self._ending: asyncio.Task[None] | None = None
 
-    # The three verbs
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits to be written."""
+        return 0 if self.lost.done() else self._waiting_bytes + self._client.pending_data_size
 
     def publish(self, subject: str, data: bytes, reply: str = "") -> None:
-        """Publish a message at the end of this turn."""
+        """Publish a message soon, after those published before; never waits."""
         size = len(data)
         if size > self.max_bytes:
-            self.dropped_count += 1
             self._complaints.add(
                 "bus: message too long",
                 f"! a message of {size:,} bytes exceeds what the bus takes: its max_payload is "
                 f"{self.max_bytes:,}",
             )
             return
-        if not self._out:
-            self._loop.call_soon(self.flush)
-        head = f"PUB {subject} {reply} {size}\r\n" if reply else f"PUB {subject} {size}\r\n"
-        self._out += (head.encode(), data, CRLF)
+        self._waiting_bytes += size
+        self._command((subject, data, reply))
+        if self._waiting_bytes > MAX_UNSENT_BYTES:
+            self.lose("it takes too little")
 
     def subscribe(self, subject: str, on_message: OnMessage) -> Close:
-        """Call `on_message` with each message of `subject`."""
-        self._last_sid += 1
-        sid = b"%d" % self._last_sid
-        self._handlers[sid] = on_message
-        self._command(b"SUB %b %b\r\n" % (subject.encode(), sid))
+        """Call `on_message` with each message of `subject`, in the order of the connection."""
+        future = _PassOn(on_message, self._complaints)
+        interest = _Interest(subject, future)
+        self._command(interest)
 
         def close() -> None:
-            if self._handlers.pop(sid, None) is not None:
-                self._command(b"UNSUB %b\r\n" % sid)
+            if future.cancel():  # nothing is handed over any more
+                self._command(interest)
 
         return close
 
     def ask(self, subject: str, data: bytes, on_answer: OnAnswer) -> None:
-        """Publish a question; `on_answer` is called once."""
-        self.questions.ask(subject, data, on_answer)
-
-    # Writing
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What waits to be written."""
-        return 0 if self.transport.is_closing() else self.transport.get_write_buffer_size()
-
-    def _command(self, line: bytes) -> None:
-        if not self._out:
-            self._loop.call_soon(self.flush)
-        self._out.append(line)
-
-    def flush(self) -> None:
-        """Write what was published in this turn."""
-        out, self._out = self._out, []
-        if not out or self.transport.is_closing():
-            return
-        self.transport.write(b"".join(out))
-        if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-            self._lose("the bus takes too little")
+        """Publish a question; `on_answer` is called once, perhaps at once."""
+        self._questions.ask(subject, data, on_answer)
 
     async def close(self) -> None:
         """Write what waits, for a second at most, and leave."""
-        self.flush()
-        until_s = time.monotonic() + 1.0
-        while self.unsent_bytes and time.monotonic() < until_s:
-            await asyncio.sleep(0.01)
-        self._lose("this process ends")
+        self._is_closing = True
+        self._wake.set()
+        with suppress(TimeoutError, nats.errors.Error, OSError):
+            async with asyncio.timeout(CLOSE_S):
+                ends: list[asyncio.Future[Any]] = [self._writer, self.lost]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if not self.lost.done():
+                    await self._client.flush()
+        self.lose("this process ends")
+        if self._ending is not None:
+            await asyncio.wait({self._ending})
 
-    # Reading
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the transport; the server speaks first."""
-        self.transport = transport  # type: ignore[assignment]
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """End everything that waits."""
-        self._lose(self._error or (printable(str(error)) if error else "it closed"))
-
-    def data_received(self, data: bytes) -> None:
-        """Hand over what is complete."""
-        if self._rest:
-            data = self._rest + data
-        position, end, handlers = 0, len(data), self._handlers
-        self._heard_ms = 0
-        while True:
-            line_end = data.find(CRLF, position)
-            if line_end < 0:
-                break
-            if data.startswith(b"MSG ", position):
-                words = data[position + 4 : line_end].split(b" ")
-                begin = line_end + 2
-                stop = begin + int(words[-1])
-                if stop + 2 > end:
-                    break
-                position = stop + 2
-                handler = handlers.get(words[1])
-                if handler is not None:
-                    try:
-                        handler(data[begin:stop], words[2].decode() if len(words) > 3 else "")
-                    except Exception as error:  # noqa: BLE001  # the connection goes on
-                        self._complaints.add(
-                            f"fault: {type(error).__name__}",
-                            f"! a message of the bus could not be handled: {words[0].decode()}",
-                            exc_info=error,
-                        )
-                continue
-            self._take_line(data[position:line_end])
-            position = line_end + 2
-        self._rest = data[position:] if position else data
-
-    def _take_line(self, line: bytes) -> None:
-        if line.startswith(b"PING"):
-            self._command(b"PONG\r\n")
-        elif line.startswith(b"PONG"):
-            if not self.accepted.done():
-                self.accepted.set_result(None)
-        elif line.startswith(b"INFO "):
-            if not self.greeting.done():
-                self.greeting.set_result(line[5:])
-        elif line.startswith(b"-ERR"):
-            self._error = printable(line[4:].decode(errors="replace").strip(" '"))
-            self._complaints.count(f"bus: {self._error[:40]}", 1)
-        elif not line.startswith(b"+OK"):
-            self._lose("what listens there is not a NATS server")
-
-    def _ping(self) -> None:
-        """Ask whether the server is there, and give it up if it was silent for too long."""
-        now_ms = self._clock()
-        if self._heard_ms == 0:
-            self._heard_ms = now_ms
-        elif now_ms - self._heard_ms > SILENT_S * 1_000:
-            self._lose("the bus is silent")
-            return
-        self.questions.tick()
-        self._command(b"PING\r\n")
-        self._timer = self._loop.call_later(PING_S, self._ping)
-
-    def start(self) -> None:
-        """Ask regularly whether the server is there."""
-        self._ping()
-
-    def _lose(self, reason: str) -> None:
+    def lose(self, reason: str) -> None:
+        """End everything that waits, and give the connection up."""
         if self.lost.done():
             return
         self.lost.set_result(reason)
-        if self._timer is not None:
-            self._timer.cancel()
-        for waiting in (self.greeting, self.accepted):
-            if not waiting.done():
-                waiting.set_exception(BusError(reason, may_pass=True))
-                waiting.exception()
-        self._handlers.clear()
-        self.transport.abort()
-        self.questions.fail(reason)
+        self._writer.cancel()
+        self._ticker.cancel()
+        self._commands.clear()
+        self._ending = asyncio.create_task(_close(self._client))
+        self._questions.fail(reason)
+
+    def _command(self, command: tuple[str, bytes, str] | _Interest) -> None:
+        if not self.lost.done():
+            self._commands.append(command)
+            self._wake.set()
+
+    async def _write(self) -> None:
+        """Do what waits, in order, until the connection is lost or closed."""
+        client = self._client
+        try:
+            while self._commands or not self._is_closing:
+                await self._wake.wait()
+                self._wake.clear()
+                commands, self._commands = self._commands, []
+                for command in commands:
+                    if not isinstance(command, _Interest):
+                        self._waiting_bytes -= len(command[1])
+                        await client.publish(*command)
+                    elif not command.future.cancelled():
+                        command.native = await client.subscribe(
+                            command.subject, future=command.future
+                        )
+                    elif command.native is not None:
+                        await command.native.unsubscribe()
+                        command.native = None
+        except (nats.errors.Error, OSError) as error:
+            self.lose(error_text(error))
+
+    async def _tick(self) -> None:
+        """Fail questions that wait for too long, and find that the connection is lost.
+
+        The library says so only when all that waits is written, which may be never: so it is asked.
+        """
+        while not self._client.is_closed:
+            await asyncio.sleep(PING_S)
+            self._questions.tick()
+        self.lose("it closed the connection")
 
 
-async def open_bus(
-    settings: BusSettings,
-    identity: str,
-    complaints: Complaints,
-    clock: Callable[[], int] = monotonic_ms,
-) -> NatsBroker:
+async def open_bus(settings: BusSettings, identity: str, complaints: Complaints) -> NatsBroker:
     """Return a connection to the first server that takes us.
 
     Raises:
         BusError: none does; the reason is that of the last.
     """
-    failure = BusError("no server is named")
+    failure, tls = BusError("no server is named"), tls_of(settings)
     for server in settings.servers:
         try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                return await _open(settings, server, identity, complaints, clock)
+            refuse_successors(settings.process)
+            await meet(server, tls)
+            return await _open(settings, server, tls, identity, complaints)
         except BusError as error:
             failure = error
             if not error.may_pass:
                 break
-        except ssl.SSLError as error:
-            why = getattr(error, "verify_message", "") or error.reason or str(error)
-            failure = BusError(f"no TLS to the bus at {_shown(server)}: {printable(str(why))}")
-            break
-        except (OSError, TimeoutError) as error:
-            why = printable(getattr(error, "strerror", "") or str(error) or type(error).__name__)
-            failure = BusError(
-                f"no connection to the bus at {_shown(server)}: {why}", may_pass=True
-            )
     raise failure
 
 
 async def _open(
     settings: BusSettings,
     server: str,
+    tls: ssl.SSLContext | None,
     identity: str,
     complaints: Complaints,
-    clock: Callable[[], int],
 ) -> NatsBroker:
-    parts, loop = urlsplit(server), asyncio.get_running_loop()
-    inbox = f"{settings.prefix}.in.{secrets.token_hex(8)}"
-    _, broker = await loop.create_connection(
-        lambda: NatsBroker(inbox, complaints, clock), parts.hostname, parts.port or 4222
-    )
+    """Return a connection to a server that was met.
+
+    Raises:
+        BusError: it refuses us, or is gone.
+    """
+    client, said, lost = Client(), "", list[Callable[[str], None]]()
+
+    def password() -> str:
+        refuse_successors(settings.process)  # it has greeted
+        return settings.password
+
+    async def on_error(error: Exception) -> None:
+        nonlocal said
+        said = error_text(error)
+        complaints.count(f"bus: {type(error).__name__}", 1)
+
+    async def on_closed() -> None:
+        for lose in lost:
+            lose(said or "it closed the connection")
+
     try:
-        info = _info(await broker.greeting, _shown(server))
-        wants_tls = parts.scheme == "tls" or bool(settings.ca or settings.certificate)
-        if wants_tls and not (info.tls_required or info.tls_available):
-            raise BusError(f"the bus at {_shown(server)} does not use TLS, which is asked for")
-        if wants_tls or info.tls_required:
-            context = ssl.create_default_context(cafile=settings.ca or None)
-            if settings.certificate:
-                context.load_cert_chain(settings.certificate, settings.key or None)
-            transport = await loop.start_tls(
-                broker.transport, broker, context, server_hostname=parts.hostname
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            await client.connect(
+                [server],
+                name=identity,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=int(OPEN_TIMEOUT_S),
+                ping_interval=PING_S,
+                max_outstanding_pings=max(2, settings.grace_ms // 1_000 // PING_S),
+                pending_size=LIBRARY_BYTES,
+                no_echo=True,
+                skip_subject_validation=True,
+                error_cb=on_error,
+                closed_cb=on_closed,
+                user=settings.user or None,
+                password=password if settings.password else None,
+                token=settings.token or None,
+                user_credentials=settings.credentials or None,
+                tls=tls,
             )
-            assert transport is not None  # noqa: S101
-            broker.transport = transport
-        broker.max_bytes = info.max_payload
-        broker.transport.write(
-            b"CONNECT %b\r\nPING\r\n"
-            % msgspec.json.encode(_connect(settings, parts, identity, info.nonce))
-        )
-        await broker.accepted
-    except BusError as error:
-        broker.transport.abort()
-        refused = "Authoriz" in str(error) or "auth" in str(error).lower()
+    except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+        await _close(client)
         raise BusError(
-            f"no connection to the bus at {_shown(server)}: {error}",
-            may_pass=error.may_pass and not refused,
+            f"no connection to the bus at {shown(server)}: {said or error_text(error)}",
+            may_pass=isinstance(error, OSError | TimeoutError | nats.errors.NoServersError),
         ) from None
-    except BaseException:
-        broker.transport.abort()
-        raise
-    broker.start()
+    except Exception as error:
+        await _close(client)
+        if isinstance(error, BusError) or not settings.credentials:
+            raise
+        # nats-py and nkeys raise whatever a malformed file leads to.
+        raise BusError(
+            f"{settings.credentials} cannot be used for the bus: it is not a file of credentials "
+            f"({error_text(error)})"
+        ) from None
+    inbox = f"{settings.prefix}.in.{secrets.token_hex(8)}"
+    broker = NatsBroker(client, inbox, complaints)
+    lost.append(broker.lose)
     return broker
 
 
-def _connect(settings: BusSettings, parts: Any, identity: str, nonce: str) -> dict[str, Any]:
-    """Return who we are."""
-    said: dict[str, Any] = {
-        "verbose": False, "pedantic": False, "echo": False, "headers": False, "protocol": 1,
-        "lang": "tickerplant", "version": "1", "name": identity,
-    }  # fmt: skip
-    user, password = settings.user or parts.username, settings.password or parts.password
-    if settings.token or (user and not password):
-        said["auth_token"] = settings.token or user
-    elif user:
-        said |= {"user": user, "pass": password}
-    if settings.credentials:
-        said |= _signed(settings.credentials, nonce)
-    return said
-
-
-def _signed(path: str, nonce: str) -> dict[str, str]:
-    """Return the JWT of a credentials file, and the nonce signed with its seed.
-
-    Raises:
-        BusError: it is not a file of credentials.
-    """
-    import base64  # noqa: PLC0415  # only where credentials are used
-    import re  # noqa: PLC0415
-    from pathlib import Path  # noqa: PLC0415
-
-    import nkeys  # noqa: PLC0415
-
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        jwt, seed = re.findall(r"-----BEGIN [^-]+-----\s+(\S+)\s+-+END", text)
-        signature = nkeys.from_seed(seed.encode()).sign(nonce.encode())
-    except Exception as error:
-        raise BusError(
-            f"{path} cannot be used for the bus: it is not a file of credentials"
-        ) from error
-    return {"jwt": jwt, "sig": base64.urlsafe_b64encode(signature).rstrip(b"=").decode()}
-
-
-def _info(line: bytes, shown: str) -> _Info:
-    try:
-        return msgspec.json.decode(line, type=_Info)
-    except msgspec.DecodeError:
-        raise BusError(f"what listens at {shown} is not a NATS server") from None
-
-
-def _shown(server: str) -> str:
-    parts = urlsplit(server if "//" in server else f"nats://{server}")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+async def _close(client: Client) -> None:
+    """Close a connection of the library, within a second, whether or not the server reads."""
+    with suppress(nats.errors.Error, OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            if client.is_connected or client.is_connecting:
+                await client.close()
+    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001  # it has no abort
+    if writer is not None:
+        writer.transport.abort()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tickerplant.cluster.nats import BusSettings
+from tickerplant.cluster.options import BusSettings
 from tickerplant.errors import BusError, MissingLibraryError
 from tickerplant.formatting import exit_text, printable
 from tickerplant.libraries import DISTRIBUTION

@@ -7,9 +7,7 @@ clients are closed, and the next run begins with nothing.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
@@ -24,17 +22,20 @@ from tickerplant.cluster.broker import (
     Failed,
     Subjects,
     answer,
-    monotonic_ms,
+    ask,
+    reading,
 )
 from tickerplant.cluster.messages import (
+    LEAVE,
+    REACHED,
+    REPORT,
+    WANT,
     Batch,
     Beat,
     Claim,
-    ConnectionToClose,
     Control,
     FaultsSet,
     MalformedError,
-    Mark,
     Name,
     OutageEnded,
     OutageStarted,
@@ -42,6 +43,7 @@ from tickerplant.cluster.messages import (
     Question,
     Reached,
     Report,
+    Rules,
     StreamsEnded,
     Want,
     Wanted,
@@ -72,27 +74,37 @@ BATCH_SHARE = 2
 MAX_EDGES = 4_096
 
 Reply: TypeAlias = Callable[[bytes | Failed], object]
-Handler: TypeAlias = Callable[[bytes, Reply], object]
 Open: TypeAlias = Callable[[], Awaitable[Broker]]
 Sleep: TypeAlias = Callable[[float], Coroutine[Any, Any, None]]
+
+
+def loop_ms() -> int:
+    """Return the time of the running loop, in ms."""
+    return int(asyncio.get_running_loop().time() * 1_000)
 
 
 async def wait(sleep: Sleep, seconds: float, *ends: asyncio.Future[Any]) -> None:
     """Return when any of `ends` is done, or after some time."""
     sleeping = asyncio.ensure_future(sleep(seconds))
-    await asyncio.wait({sleeping, *ends}, return_when=asyncio.FIRST_COMPLETED)
-    sleeping.cancel()
+    try:
+        await asyncio.wait({sleeping, *ends}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleeping.cancel()
 
 
 class Edge(Struct, kw_only=True, eq=False):
-    """What a plant knows of one edge."""
+    """One edge, as far as a run of its plant knows it."""
 
     identity: str
-    wanted: set[Name]
     seen_ms: int
+    wanted: set[Name]
     report: Report = Report()
     is_congested: bool = False
     reached_mark: int = 0
+
+
+Handler: TypeAlias = Callable[[Edge, bytes, Reply], object]
+"""Answers a question of an edge, now or later; may raise `MalformedError`."""
 
 
 class _Stream:
@@ -120,26 +132,9 @@ class _Stream:
 
 
 class PlantRun:
-    """One connection of a plant to its bus, and what its edges want there.
+    """One connection of a plant to its bus, and what its edges want there."""
 
-    Args:
-        broker: The connection.
-        hubs: By the name of the venue.
-        description: What edges are told; its run is this one.
-        prefix: What all subjects begin with.
-        handlers: Answer the questions, by method.
-        local: The readers of the plant's own ports, if it has any.
-        on_report, on_gone: Called with an edge that has reported, or has gone.
-    """
-
-    def __init__(
-        self,
-        broker: Broker,
-        hubs: Mapping[str, Hub],
-        node: PlantNode,
-        run: str,
-        complaints: Complaints,
-    ) -> None:
+    def __init__(self, node: PlantNode, broker: Broker, run: str, hubs: Mapping[str, Hub]) -> None:
         self.broker, self.run = broker, run
         self.subjects = Subjects(node.prefix, node.description.name, run)
         self.edges: dict[str, Edge] = {}
@@ -149,12 +144,11 @@ class PlantRun:
         self.payloads: list[bytes] = []
         self.envelopes: dict[int, bytes] = {}
         """The messages of this turn that follow each other in `latest`."""
-        self.refused_count = 0
-        self._hubs, self._node, self._complaints = hubs, node, complaints
+        self._node, self._hubs = node, hubs
         self._turn: list[tuple[_Stream, list[bytes], dict[int, bytes]]] = []
         self._changed: set[_Stream] = set()
         self._control_number = self._last_key = 0
-        broker.subscribe(self.subjects.ask, self._on_question)
+        broker.subscribe(self.subjects.ask, reading(Question, self._take, node.complaints))
 
     # Messages
 
@@ -174,17 +168,18 @@ class PlantRun:
         self._turn.append((self.latest, self.payloads, self.envelopes))
         turn, self._turn = self._turn, []
         self.latest, self.payloads, self.envelopes = None, [], {}
-        now_ns, broker = self._node.wall_ns(), self.broker
+        node, broker = self._node, self.broker
+        now_ns = node.wall_ns()
         most_bytes = (broker.max_bytes - OVERHEAD_BYTES) // BATCH_SHARE
         for stream, payloads, envelopes in turn:
             self._changed.add(stream)
             for part, own in _parts(payloads, envelopes, most_bytes):
                 data = encode(Batch(stream.number + 1, now_ns, tuple(part), own))
                 stream.number += len(part)
-                self._node.published_count += len(part)
-                self._node.published_bytes += len(data)
+                node.published_count += len(part)
+                node.published_bytes += len(data)
                 broker.publish(stream.subject, data)
-        self._node.readers.published(self._node.published_bytes)
+        node.readers.published(node.published_bytes)
 
     def control(self, control: Control) -> None:
         """Tell all edges, in order with the messages."""
@@ -199,48 +194,52 @@ class PlantRun:
         latest = tuple((stream.key, stream.number) for stream in self._changed)
         self._changed.clear()
         node = self._node
-        beat = Beat(self.run, node.started_ns, self._control_number, node.wall_ns(), latest)
+        started_ns = node.description.started_ns
+        beat = Beat(self.run, started_ns, self._control_number, node.wall_ns(), latest)
         self.broker.publish(self.subjects.beat, encode(beat))
 
     # Edges
 
-    def _on_question(self, data: bytes, reply: str) -> None:
-        try:
-            question: Question = decode(data, Question)
-            self._take(question, partial(answer, self.broker, reply))
-        except MalformedError as error:
-            self._complaints.add("bus: malformed", f"! not a question of ours: {error}")
-
-    def _take(self, question: Question, reply: Reply) -> None:
+    def _take(self, question: Question, subject: str) -> None:
+        """Answer a question, after the messages of this turn."""
         self.end_turn()
+        reply: Reply = partial(answer, self.broker, subject)
         edge = self.edges.get(question.edge)
         if edge is None:
             reply(Failed("the plant does not know this edge"))
             return
         edge.seen_ms = self._node.clock()
-        match question.method:
-            case "want":
-                reply(encode(self._want(edge, decode(question.body, Want))))
-            case "report":
-                edge.report = decode(question.body, Report)
-                edge.is_congested = edge.report.is_congested
-                self._node.on_report(edge)
-                reply(b"")
-            case "reached":
-                self._node.readers.reached(edge, decode(question.body, Reached))
-                reply(b"")
-            case "leave":
-                reply(b"")
-                self.forget(edge, "it ended")
-            case method if method in self._node.handlers:
-                self._node.handlers[method](question.body, reply)
-            case method:
-                reply(Failed(f"the plant answers no questions of the kind {method}"))
+        try:
+            self._answer(edge, question, reply)
+        except MalformedError as error:
+            kind = question.method[:20]
+            self._node.complaints.add("bus: malformed", f"! not a question about {kind}: {error}")
+            reply(Failed("the plant cannot read the question"))
+
+    def _answer(self, edge: Edge, question: Question, reply: Reply) -> None:
+        method, body, node = question.method, question.body, self._node
+        if method == WANT:
+            reply(encode(self._want(edge, decode(body, Want))))
+        elif method == REPORT:
+            edge.report = decode(body, Report)
+            edge.is_congested = edge.report.is_congested
+            node.on_report(edge)
+            reply(b"")
+        elif method == REACHED:
+            node.readers.reached(edge, decode(body, Reached))
+            reply(b"")
+        elif method == LEAVE:
+            reply(b"")
+            self.forget(edge, "it ended")
+        elif method in node.handlers:
+            node.handlers[method](edge, body, reply)
+        else:
+            reply(Failed("the plant answers no such questions"))
 
     def join(self, identity: str) -> bool:
         """Take in an edge; return whether there is room."""
         if len(self.edges) >= MAX_EDGES:
-            self.refused_count += 1
+            self._node.refused_count += 1
             return False
         edge = Edge(identity=identity, wanted=set(), seen_ms=self._node.clock())
         self.edges[identity] = edge
@@ -289,7 +288,11 @@ class PlantRun:
             if stream.tap is not None:
                 stream.tap.close()
 
-    def forget(self, edge: Edge, why: str) -> None:
+    def ask_edge(self, identity: str, question: bytes) -> asyncio.Future[bytes | Failed]:
+        """Return what will be the answer of an edge to a question of the plant."""
+        return ask(self.broker, self.subjects.edge(identity), question)
+
+    def forget(self, edge: Edge, why: str = "") -> None:
         """Publish nothing more for an edge."""
         self.end_turn()
         del self.edges[edge.identity]
@@ -297,7 +300,8 @@ class PlantRun:
             self._close(edge, name)
         self._node.readers.left()
         self._node.on_gone(edge)
-        logger().info(f"= edge {edge.identity} left: {why}", edges=len(self.edges))
+        if why:
+            logger().info(f"= edge {edge.identity} left: {why}", edges=len(self.edges))
 
     def expire(self) -> None:
         """Forget the edges that have gone silent."""
@@ -308,7 +312,7 @@ class PlantRun:
     def close(self) -> None:
         """Forget everything."""
         for edge in tuple(self.edges.values()):
-            self.forget(edge, "the run is over")
+            self.forget(edge)
 
 
 class PlantNode:
@@ -319,10 +323,12 @@ class PlantNode:
         plant: The market and its hubs.
         description: What edges are told about it.
         prefix: What all subjects begin with.
+        complaints: Take what goes wrong.
         is_alone: Whether nobody else can be on the bus, so that the name need not be claimed.
         local: The readers of the plant's own ports, if it has any.
-        complaints: Take what goes wrong.
-        clock, wall_ns, sleep: Monotonic, in ms; the wall clock, in ns; how time passes.
+        clock: Monotonic, in ms.
+        wall_ns: The wall clock, in ns.
+        sleep: Lets time pass.
     """
 
     def __init__(
@@ -335,23 +341,21 @@ class PlantNode:
         complaints: Complaints,
         is_alone: bool = False,
         local: Readers | None = None,
-        clock: Callable[[], int] = monotonic_ms,
+        clock: Callable[[], int] = loop_ms,
         wall_ns: Callable[[], int] = time.time_ns,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self.description, self.prefix = description, prefix
-        self.clock, self.wall_ns, self._sleep = clock, wall_ns, sleep
-        self.started_ns = description.started_ns
+        self.description, self.prefix, self.complaints = description, prefix, complaints
+        self.clock, self.wall_ns, self.sleep = clock, wall_ns, sleep
         self.handlers: dict[str, Handler] = {}
+        """Answer the questions that are not about streams, by method."""
         self.on_report: Callable[[Edge], object] = _nothing
         self.on_gone: Callable[[Edge], object] = _nothing
-        self.on_trouble: Callable[[str], object] = _nothing
-        """Called with why the bus is lost, and with an empty text when it is back."""
-        self.published_count = self.published_bytes = self.run_count = 0
+        self.published_count = self.published_bytes = self.run_count = self.refused_count = 0
         self.run: PlantRun | None = None
+        """None while the bus is lost."""
         self.readers = PlantReaders(self, local)
         self._open, self._hubs, self._is_alone = open_broker, plant.hubs, is_alone
-        self._complaints = complaints
         self._subjects = Subjects(prefix, description.name)
         self._refused: asyncio.Future[None] | None = None
 
@@ -359,26 +363,6 @@ class PlantNode:
     def edges(self) -> Mapping[str, Edge]:
         """The edges, by identity."""
         return {} if self.run is None else self.run.edges
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the plant is connected to the bus."""
-        return self.run is not None
-
-    @property
-    def edge_count(self) -> int:
-        """Edges that have joined."""
-        return len(self.edges)
-
-    @property
-    def stream_count(self) -> int:
-        """Streams that edges want."""
-        return 0 if self.run is None else len(self.run.streams)
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What waits to be written to the bus."""
-        return 0 if self.run is None else self.run.broker.unsent_bytes
 
     # Life
 
@@ -401,20 +385,18 @@ class PlantNode:
             run = self.run
             if run is not None:
                 reason = await self._live(run)
-                run.close()
-                self.run = None
-                self.on_trouble(f"the bus is lost: {reason}")
+                self._end_run()
+                await run.broker.close()
                 logger().warning("! the bus is lost", why=reason)
-            await self._sleep(RETRY_S)
+            await self.sleep(RETRY_S)
             try:
                 await self._begin()
             except BusError as error:
                 if not error.may_pass:
                     raise
-                self._complaints.count("bus: no connection", 1)
+                self.complaints.add("bus: no connection", f"! {error}")
                 continue
-            self.on_trouble("")
-            logger().info("= the bus is back; a new run begins")
+            logger().info("= the bus is back, and a new run begins")
 
     async def _begin(self) -> None:
         broker, run = await self._open(), secrets.token_hex(4)
@@ -425,10 +407,10 @@ class PlantNode:
             await broker.close()
             raise
         self.run_count += 1
-        self.run = PlantRun(broker, self._hubs, self, run, self._complaints)
-        broker.subscribe(self._subjects.join, self._on_join)
-        broker.subscribe(self._subjects.plants, self._on_who)
-        broker.subscribe(self._subjects.beat, self._on_beat)
+        self.run = PlantRun(self, broker, run, self._hubs)
+        broker.subscribe(self._subjects.join, reading(str, self._on_join, self.complaints))
+        broker.subscribe(self._subjects.plants, self._on_plants)
+        broker.subscribe(self._subjects.beat, reading(Beat, self._on_beat, self.complaints))
         self.run.beat()
 
     async def _live(self, run: PlantRun) -> str:
@@ -439,7 +421,7 @@ class PlantNode:
         """
         assert self._refused is not None  # noqa: S101
         while True:
-            await wait(self._sleep, HEARTBEAT_MS / 1_000, run.broker.lost, self._refused)
+            await wait(self.sleep, HEARTBEAT_MS / 1_000, run.broker.lost, self._refused)
             if self._refused.done():
                 self._refused.result()
             if run.broker.lost.done():
@@ -453,61 +435,63 @@ class PlantNode:
         Raises:
             BusError: it is not.
         """
-        mine = Claim(run, self.started_ns, socket.gethostname(), os.getpid())
-        taken: list[str] = []
+        own, taken = self.description, list[str]()
+        mine = Claim(run, own.started_ns)
 
-        def on_claim(data: bytes, reply: str) -> None:
-            other: Claim = decode(data, Claim)
-            if (self.started_ns, run) < (other.started_ns, other.run):
-                answer(broker, reply, f"on {mine.host}, process {mine.pid}".encode())
+        def on_claim(other: Claim, reply: str) -> None:
+            if (mine.started_ns, mine.run) < (other.started_ns, other.run):
+                answer(broker, reply, f"on {own.host}".encode())
 
-        broker.subscribe(self._subjects.claim, on_claim)
-        broker.ask(
-            self._subjects.claim,
-            encode(mine),
-            lambda said: None if isinstance(said, Failed) else taken.append(said.decode()),
-        )
-        await self._sleep(CLAIM_S)
+        def on_answer(said: bytes | Failed) -> None:
+            if isinstance(said, bytes):
+                taken.append(said.decode(errors="replace"))
+
+        broker.subscribe(self._subjects.claim, reading(Claim, on_claim, self.complaints))
+        broker.ask(self._subjects.claim, encode(mine), on_answer)
+        await wait(self.sleep, CLAIM_S, broker.lost)
+        if broker.lost.done():
+            raise BusError(f"the bus is lost: {broker.lost.result()}", may_pass=True)
         if taken:
             raise BusError(
-                f"another plant named {self.description.name} is on the bus, {taken[0]}: "
-                "give this one another name with --plant"
+                f"a plant named {own.name} is on the bus already, {taken[0]}: give this one another "
+                "--plant"
             )
 
     async def close(self) -> None:
         """Leave the bus; tell the edges before, with `end_streams`."""
+        run = self.run
+        if run is not None:
+            self._end_run()
+            await run.broker.close()
+
+    def _end_run(self) -> None:
         if self.run is not None:
-            self.run.end_turn()
             self.run.close()
-            await self.run.broker.close()
             self.run = None
 
-    def _on_join(self, data: bytes, reply: str) -> None:
+    def _on_join(self, identity: str, reply: str) -> None:
         run = self.run
         if reply and run is not None:
             run.end_turn()
-            joined = run.join(data.decode())
+            joined = run.join(identity)
             said = encode(replace(self.description, run=run.run))
             answer(run.broker, reply, said if joined else Failed("the plant has too many edges"))
 
-    def _on_who(self, _data: bytes, reply: str) -> None:
+    def _on_plants(self, _data: bytes, reply: str) -> None:
         if reply and self.run is not None:
-            answer(self.run.broker, reply, self.description.name.encode())
+            self.run.broker.publish(reply, encode(self.description.name))
 
-    def _on_beat(self, data: bytes, _reply: str) -> None:
+    def _on_beat(self, beat: Beat, _reply: str) -> None:
         """Give way to an older plant of the name, which another part of the bus had."""
-        beat: Beat = decode(data, Beat)
-        if beat.started_ns < self.started_ns and self._refused and not self._refused.done():
-            self._refused.set_exception(
-                BusError(
-                    f"another plant named {self.description.name} is on the bus, and was first"
-                )
-            )
+        own = self.description
+        if beat.started_ns < own.started_ns and self._refused and not self._refused.done():
+            text = f"another plant named {own.name} is on the bus, and was first"
+            self._refused.set_exception(BusError(text))
 
     # The source: the interface `sources.source.Clients`, and what else concerns all edges
 
     def tell(self, control: Control) -> None:
-        """Tell all edges."""
+        """Tell all edges, if the bus is there."""
         if self.run is not None:
             self.run.control(control)
 
@@ -529,26 +513,18 @@ class PlantNode:
         self._describe(ended=reason.name)
         self.tell(StreamsEnded(reason=reason.name))
 
-    def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+    def set_faults(self, rules: Rules) -> None:
         """Let other faults be on at the connections of the edges, by their ids."""
-        listed: dict[str, Mapping[str, Any]] = {name: dict(rule) for name, rule in rules.items()}
+        listed = {name: dict(rule) for name, rule in rules.items()}
         if listed != self.description.faults:
             self._describe(faults=listed)
             self.tell(FaultsSet(rules=listed))
-
-    def close_connection(self, worker: str, connection_id: str) -> None:
-        """Let an edge close a connection."""
-        self.tell(ConnectionToClose(worker=worker, connection=connection_id))
-
-    def send_mark(self, mark: int, *, waits: bool) -> None:
-        """Let each edge answer when it has delivered everything before."""
-        self.tell(Mark(mark=mark, waits=waits))
 
     def _describe(self, **changes: Any) -> None:
         self.description = replace(self.description, **changes)
 
 
-def _nothing(_what: object) -> None:
+def _nothing(_edge: Edge) -> None:
     """Do nothing."""
 
 
@@ -564,7 +540,7 @@ def _parts(
         size += len(payload) + len(envelopes.get(position, b""))
         if size > most_bytes and position > start:
             yield payloads[start:position], _within(envelopes, start, position)
-            start, size = position, 0
+            start, size = position, len(payload) + len(envelopes.get(position, b""))
     yield payloads[start:], _within(envelopes, start, len(payloads))
 
 

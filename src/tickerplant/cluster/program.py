@@ -16,9 +16,9 @@ from tickerplant import logs
 from tickerplant.cluster.answers import EdgeAnswers
 from tickerplant.cluster.edge import EdgeNode
 from tickerplant.cluster.messages import PlantDescription
-from tickerplant.cluster.nats import BusSettings, NatsBroker, open_bus
+from tickerplant.cluster.nats import NatsBroker, open_bus
 from tickerplant.cluster.nats_server import NatsServer
-from tickerplant.cluster.options import uses_bus
+from tickerplant.cluster.options import BusSettings, bus_settings, uses_bus
 from tickerplant.cluster.plant import PlantNode
 from tickerplant.cluster.served import Served
 from tickerplant.cluster.workers import SharedPorts, Workers
@@ -68,21 +68,6 @@ PASSED_ON = (
 """Settings of a program that are those of its workers."""
 
 Echo: TypeAlias = Callable[[str], object]
-
-
-def _bus_settings(settings: ListenSettings) -> BusSettings:
-    """Return how to reach the bus that is given."""
-    return BusSettings(
-        servers=settings.bus,
-        prefix=settings.bus_prefix,
-        user=settings.bus_user or "",
-        password=settings.bus_password or "",
-        token=settings.bus_token or "",
-        credentials=settings.bus_credentials or "",
-        ca=settings.bus_ca or "",
-        certificate=settings.bus_cert or "",
-        key=settings.bus_key or "",
-    )
 
 
 def _opener(
@@ -186,7 +171,7 @@ class BusFront:
 
     async def _start(self) -> None:
         settings, server = self._settings, self._server
-        bus = _bus_settings(settings)
+        bus = bus_settings(settings)
         if not settings.bus:
             self._nats = NatsServer(server.complaints, prefix=bus.prefix)
             bus = self._nats.settings
@@ -201,7 +186,6 @@ class BusFront:
             is_alone=self._nats is not None,
             local=None if settings.workers else server.congestion,
         )
-        node.on_trouble = self.readiness.hold
         self._answers = EdgeAnswers(server, node, bus)
         await node.start()
         self._node = node
@@ -216,18 +200,14 @@ class BusFront:
 
     def _description(self) -> PlantDescription:
         service, server, settings = self._service, self._server, self._settings
-        origins = service.origins or dict.fromkeys(VENUES, "")
         return PlantDescription(
             name=settings.plant,
-            run="",
             started_ns=time.time_ns(),
             profile=service.plant.profile.name,
             strict_routing=settings.routing == "strict",
             accepts_unknown=service.origin == "relay",
             limits=msgspec.structs.asdict(server.limits),
             venues=tuple(endpoint.venue.name for endpoint in server.endpoints),
-            origin=service.origin,
-            origins={venue.name: words for venue, words in origins.items()},
             faults=passed_on(server.faults),
             fault_seed=settings.fault_seed,
             has_clock=service.steering is not None,
@@ -329,7 +309,8 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     complaints, tls, interrupted = Complaints(), tls_of(settings), interruption()
     event_loop.report_faults(complaints)
     allow_many_connections()
-    name, bus = socket.gethostname(), _bus_settings(settings)
+    certificate = tls.certificate if tls else None
+    name, bus = socket.gethostname(), bus_settings(settings)
     node = await unless(interrupted, join(settings, bus, complaints, name))
     if node is None:
         echo(f"Nothing was served: the plant {settings.plant} was not found.")
@@ -342,7 +323,7 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
         grace_ms = int(said.limits.get("close_grace_ms", LIMITS.close_grace_ms))
         serves = _workers_of(settings, bus, venues, tls, grace_ms, name)
     else:
-        serves = Served(settings, node, complaints, tls, worker=name)
+        serves = Served(settings, node, complaints, certificate, worker=name)
     await serves.start()
     follow_hangups(tls, settings)
     try:

@@ -14,11 +14,8 @@ from tickerplant.cluster.messages import (
     ADMIT,
     API,
     HTTP,
-    AdmitAnswer,
-    AdmitQuestion,
     ApiAnswer,
     ApiQuestion,
-    HttpAnswer,
     MalformedError,
     decode,
     encode,
@@ -50,13 +47,10 @@ MAX_WAITING = 32
 MAX_WAITING_AT_EDGE = 4_096
 """Requests of all connections that wait; until half of them are answered, none is read."""
 UNREADABLE = "the answer of the plant cannot be read"
+RETRY_AFTER_S = 5
+"""When a client may ask again that got no answer from the plant."""
 
 _connection_numbers = count(1)
-
-
-def _unreachable(reason: str) -> Admission:
-    """Return that the plant has decided nothing, and given no number."""
-    return Admission(fault_number=0, unavailable=f"The market cannot be reached: {reason}")
 
 
 def lost_message(reason: str) -> str:
@@ -74,40 +68,25 @@ class RemoteBackend:
     """
 
     def __init__(self, node: EdgeNode, endpoint: Endpoint, waiting: WaitingRequests) -> None:
-        self.node = node
-        self.endpoint = endpoint
-        self.waiting = waiting
+        self.node, self.endpoint, self.waiting = node, endpoint, waiting
 
     def admit(self, attempt: Attempt, now_ms: int, decide: Callable[[Admission], object]) -> None:
         """Ask whether somebody may connect, and call `decide` with the decision."""
         del now_ms  # the clock of the plant counts
 
-        def on_answer(answer: bytes | Failed) -> None:
-            if isinstance(answer, Failed):
-                decide(_unreachable(answer.reason))
-                return
+        def on_answer(said: bytes | Failed) -> None:
+            reason = UNREADABLE
             try:
-                decided: AdmitAnswer = decode(answer, AdmitAnswer)
+                if not isinstance(said, Failed):
+                    decide(decode(said, Admission))
+                    return
+                reason = said.reason
             except MalformedError:
-                decide(_unreachable(UNREADABLE))
-            else:
-                decide(
-                    Admission(
-                        decided.wait_ms,
-                        decided.is_banned,
-                        fault_number=decided.fault_number,
-                        refused_status=decided.refused_status,
-                    )
-                )
+                pass
+            unavailable = f"The market cannot be reached: {reason}"
+            decide(Admission(fault_number=0, unavailable=unavailable))
 
-        question = AdmitQuestion(
-            self.endpoint.venue.name,
-            attempt.address,
-            attempt.is_api,
-            attempt.target,
-            attempt.is_counted,
-        )
-        self.node.ask(ADMIT, encode(question), on_answer)
+        self.node.ask(ADMIT, encode((self.endpoint.venue.name, attempt)), on_answer)
 
     def open_api(
         self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
@@ -120,7 +99,8 @@ class WaitingRequests:
     """Counts the requests of all API connections of an edge that wait for the plant."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number = self.pause_count = 0
+        """How many wait, and how often a connection was not read because too many did."""
         self.is_full = False
         """Whether no connection is read until half of them are answered."""
         self.open: dict[RemoteApiRequests, None] = {}
@@ -158,22 +138,19 @@ class RemoteApiRequests:
             endpoint.limits, now_ms, endpoint.session_counters, usage
         )
         self.reply = reply
-        self._backend = backend
+        self._backend, self._waiting = backend, backend.waiting
         self._number = next(_connection_numbers)
-        self._target = target
-        self._address = address
-        self._admission = admission
+        self._target, self._address, self._admission = target, address, admission
         self._opened_ms = now_ms
         self._waiting_count = 0
         self._is_over = False
-        backend.waiting.open[self] = None
+        self._waiting.open[self] = None
 
     @property
     def is_full(self) -> bool:
         """Whether so many requests wait that no more may be received for now."""
-        return not self._is_over and (
-            self._waiting_count >= MAX_WAITING or self._backend.waiting.is_full
-        )
+        is_full = self._waiting_count >= MAX_WAITING or self._waiting.is_full
+        return is_full and not self._is_over
 
     def open(self) -> list[Action]:
         """Disconnect a banned address."""
@@ -187,22 +164,24 @@ class RemoteApiRequests:
         data = text.encode() if isinstance(text, str) else text
         question = ApiQuestion(
             venue=self._backend.endpoint.venue.name,
-            edge=self._backend.node.identity,
             connection=self._number,
             address=self._address,
             opened_ms=self._opened_ms,
             return_rate_limits=self._target.return_rate_limits,
             text=data,
         )
-        waiting = self._backend.waiting
         self._waiting_count += 1
-        waiting.add()
+        self._waiting.add()
 
-        def on_answer(answer: bytes | Failed) -> None:
-            self._on_answer(data, answer)
+        def on_answer(said: bytes | Failed) -> None:
+            if not self._is_over:
+                self._waiting_count -= 1
+                self._waiting.remove(1)
+                if not self.keepalive.closed:
+                    self.reply(self._actions(data, said))
 
         self._backend.node.ask(API, encode(question), on_answer)
-        self._backend.node.pause_count += self.is_full
+        self._waiting.pause_count += self.is_full
         return []
 
     def receive_binary(self, now_ms: int) -> list[Action]:
@@ -213,53 +192,32 @@ class RemoteApiRequests:
         """Reply to nothing more."""
         if not self._is_over:
             self._is_over = True
-            waiting = self._backend.waiting
-            waiting.open.pop(self, None)
-            waiting.remove(self._waiting_count)
+            self._waiting.open.pop(self, None)
+            self._waiting.remove(self._waiting_count)
 
-    def _on_answer(self, text: bytes, answer: bytes | Failed) -> None:
-        if self._is_over:
-            return
-        self._waiting_count -= 1
-        self._backend.waiting.remove(1)
-        if not self.keepalive.closed:
-            self.reply(self._actions(text, answer))
-
-    def _actions(self, text: bytes, answer: bytes | Failed) -> list[Action]:
+    def _actions(self, text: bytes, said: bytes | Failed) -> list[Action]:
         """Return what is to be done for an answer to `text`."""
         reason = UNREADABLE
-        if isinstance(answer, Failed):
-            reason = answer.reason
-        else:
-            try:
-                return self._replies(decode(answer, ApiAnswer))
-            except (MalformedError, KeyError):
-                pass
+        try:
+            if not isinstance(said, Failed):
+                answered: ApiAnswer = decode(said, ApiAnswer)
+                actions: list[Action] = [Send(reply, code) for reply, code in answered.replies]
+                if answered.closing:
+                    actions += self.keepalive.close(CLOSE_REASON_BY_NAME[answered.closing])
+                return actions
+            reason = said.reason
+        except (MalformedError, KeyError):
+            pass
         self._backend.endpoint.session_counters.errors[DISCONNECTED] += 1
         error = ApiError(DISCONNECTED, lost_message(reason))
         reply = ApiReply(id=read_api_request(text).id, status=503, error=error)
         return [Send(msgspec.json.encode(reply), DISCONNECTED)]
 
-    def _replies(self, answer: ApiAnswer) -> list[Action]:
-        """Return what an answer says.
-
-        Raises:
-            KeyError: it closes the connection for an unknown reason.
-        """
-        actions: list[Action] = [Send(reply, code) for reply, code in answer.replies]
-        if answer.closing:
-            actions += self.keepalive.close(CLOSE_REASON_BY_NAME[answer.closing])
-        return actions
-
-
-RETRY_AFTER_S = 5
-"""When a client may ask again that got no answer from the plant."""
-
 
 async def answer(
     node: EdgeNode, venue: Venue, is_beside_plant: bool, request: HttpRequest
 ) -> tuple[bool, Response]:
-    """Return whether a path exists, and what the plant answers; see `Rest.answer`."""
+    """Return whether a path exists, and the answer of the plant; see `Rest.answer`."""
     path, headers = request.path, request.headers
     if path == READY_PATH and node.trouble:
         return _failure(venue, path, node.trouble)
@@ -273,22 +231,27 @@ async def answer(
         is_from_here=request.is_from_here and is_beside_plant,
     )
     asked: asyncio.Future[bytes | Failed] = asyncio.get_running_loop().create_future()
-    node.ask(HTTP, encode(question), lambda said: asked.done() or asked.set_result(said))
+
+    def on_answer(said: bytes | Failed) -> None:
+        if not asked.done():
+            asked.set_result(said)
+
+    node.ask(HTTP, encode(question), on_answer)
     said = await asked
     if isinstance(said, Failed):
         return _failure(venue, path, said.reason)
     try:
-        found: HttpAnswer = decode(said, HttpAnswer)
+        found: tuple[bool, Response] = decode(said, tuple[bool, Response])
     except MalformedError:
         return _failure(venue, path, UNREADABLE)
-    return found.is_known, Response(found.body, found.status, found.content_type, found.headers)
+    return found
 
 
 def _failure(venue: Venue, path: str, reason: str) -> tuple[bool, Response]:
     """Return the response to a request that the plant did not answer."""
     if path == READY_PATH:
-        why = f"no plant answers: {reason}"
-        return True, ready_response(ReadyState(ready=False, reason=why, warnings=[]))
+        state = ReadyState(ready=False, reason=f"no plant answers: {reason}", warnings=[])
+        return True, ready_response(state)
     message, headers = lost_message(reason), (("Retry-After", str(RETRY_AFTER_S)),)
     if ROUTER.find(path) is not None:
         return True, problem_response(503, message, headers=headers)

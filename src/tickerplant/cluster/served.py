@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from tickerplant.cluster.edge import EdgeNode
-from tickerplant.cluster.messages import EdgeReport, PlantDescription, encode
+from tickerplant.cluster.messages import Asked, PlantDescription, Report, Rules, Told, encode
 from tickerplant.cluster.metrics import EdgeCollector, families_of
 from tickerplant.cluster.remote import RemoteBackend, WaitingRequests, answer
-from tickerplant.cluster.tallies import ChangedTallies
+from tickerplant.cluster.tallies import counted
 from tickerplant.config.settings import EdgeSettings
 from tickerplant.errors import BusError, ConfigError
 from tickerplant.faults.board import FaultBoard, received
@@ -27,21 +28,21 @@ from tickerplant.profile import PROFILES
 from tickerplant.protocol.close_reasons import BUS_LOST, CONTROL_PLANE
 from tickerplant.protocol.delivery import EVERY, policy_named
 from tickerplant.protocol.limits import Limits
+from tickerplant.server.certificate import ServedCertificate
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.metrics import process_registry
-from tickerplant.server.operations.connections import SHOWN_CONNECTIONS, connections_page
+from tickerplant.server.operations.connections import (
+    ConnectionsPage,
+    connection_row,
+    connections_page,
+)
 from tickerplant.server.ports import Sockets, Totals
 from tickerplant.server.rest import RemoteAnswer
 from tickerplant.server.server import Server
-from tickerplant.serving.tls import Tls
 from tickerplant.venue import COINM, USDM, VENUES
 
-SCAN_SHARE = 0.005
-"""The share of the core that looking at every connection for reports may take: an edge with ten thousand
-connections reports its metrics more rarely, so that its clients do not notice."""
-LONGEST_SCAN_PAUSE_S = 15.0
 SERVED_BY = ("profile", "strict_routing", "limits", "venues", "fault_seed", "delivery")
 """What of the plant's description an edge is built of."""
 
@@ -54,7 +55,7 @@ class Served:
         node: The way to the plant, after `join`.
         complaints: Take what goes wrong.
         tls: The certificate of the ports.
-        sockets: Listening sockets by venue name, opened elsewhere.
+        sockets: The sockets of a worker; None opens the ports of the settings.
         worker: What this process is called.
         is_beside_plant: Whether it certainly runs on the machine of its plant: only then is a request
             from here one from there.
@@ -68,7 +69,7 @@ class Served:
         settings: EdgeSettings,
         node: EdgeNode,
         complaints: Complaints,
-        tls: Tls | None,
+        tls: ServedCertificate | None = None,
         *,
         sockets: Sockets | None = None,
         worker: str,
@@ -84,22 +85,23 @@ class Served:
                 f"the plant {said.name} is not of this version of the program: {error}"
             ) from None
         self.has_clock, self.has_token = said.has_clock, said.has_token
-        self._node, self._worker, self._complaints = node, worker or node.identity, complaints
+        self.running: asyncio.Task[None]
+        """Runs while the plant is served, from `start` on; its exception ends the program."""
+        self._node, self._worker, self._complaints = node, worker, complaints
         self._is_beside_plant = is_beside_plant
         self._waiting = WaitingRequests()
         self._since_ms = connection_clock_ms()
-        plant = Plant((), start_ms=0, profile=profile, strict_routing=said.strict_routing)
         self.server = Server(
-            plant,
+            Plant((), start_ms=0, profile=profile, strict_routing=said.strict_routing),
             host=settings.host,
             ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
+            sockets=sockets,
+            tls=tls,
+            trusted_proxies=settings.trusted_proxy,
+            public_names=settings.public_name,
             venues=[venue for venue in VENUES if venue.name in said.venues],
             limits=limits,
             faults=FaultBoard(ConnectionClock(connection_clock_ms), said.fault_seed),
-            tls=tls.certificate if tls else None,
-            trusted_proxies=settings.trusted_proxy,
-            public_names=settings.public_name,
-            sockets=sockets,
             policy=policy_named(said.delivery) or EVERY,
             remote=self,
             complaints=complaints,
@@ -107,16 +109,8 @@ class Served:
         self.server.faults.replace_all(rules)
         self.start_outage, self.end_outage = self.server.start_outage, self.server.end_outage
         self.end_streams = self.server.end_streams
-        limiters = {each.rate_limiter: each.venue.name for each in self.server.endpoints}
-        self._tallies = {name: ChangedTallies(limiter) for limiter, name in limiters.items()}
-        self._before = Totals(messages=0, sent_bytes=0, connections=0)
-        """What was served before this session, which earlier sessions have reported."""
-        self.running: asyncio.Task[None]
-        """Runs while the plant is served; its exception ends the program."""
-        self._is_running = False
         self._outdated: asyncio.Future[str]
-        self._next_scan_s = 0.0
-        self._last_scan: _Scan
+        """Done when another run of the plant has other settings; says which."""
 
     @property
     def urls(self) -> Mapping[str, str]:
@@ -137,8 +131,8 @@ class Served:
         hubs = {each.venue.name: each.hub for each in self.server.endpoints}
         self._outdated = asyncio.get_running_loop().create_future()
         await self.server.start()
-        self._node.attach(hubs, clients=self, readers=self.server.congestion, report=self.report)
-        self._is_running = True
+        # Before the first connection is accepted, and with the addresses in its first report.
+        self._node.attach(hubs, clients=self, readers=self.server.congestion)
         self.running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -163,11 +157,9 @@ class Served:
 
     async def stop(self) -> None:
         """Close every connection, and leave the bus."""
-        self._is_running = False
         await self.server.stop()
-        if hasattr(self, "running"):
-            self.running.cancel()
-            await asyncio.wait({self.running})
+        self.running.cancel()
+        await asyncio.wait({self.running})
         await self._node.close()
 
     # The server's way to its plant: the interface `server.Remote`
@@ -182,7 +174,19 @@ class Served:
 
     def registry(self, ports: Collector) -> CollectorRegistry:
         """Return the metrics of this process."""
-        return process_registry(EdgeCollector(self._node, ports))
+        return process_registry(EdgeCollector(self._values, ports))
+
+    def _values(self) -> Mapping[str, float]:
+        node = self._node
+        return {
+            "edge_questions": node.asked_count,
+            "edge_questions_failed": node.failed_count,
+            "edge_questions_waiting": node.waiting_count,
+            "edge_api_pauses": self._waiting.pause_count,
+            "edge_delay_seconds": node.delay_ms / 1_000,
+            "edge_plant_away": node.away_count,
+            "edge_lost": node.lost_count,
+        }
 
     # The plant's way to its clients: the interface `edge.EdgeClients`
 
@@ -190,9 +194,6 @@ class Served:
         """Serve another run of the plant, or end if it has other settings."""
         for endpoint in self.server.endpoints:
             endpoint.ending = None
-        for tallies in self._tallies.values():
-            tallies.tell_all()
-        self._before = self.server.totals
         changed = [
             name
             for name in SERVED_BY
@@ -212,13 +213,7 @@ class Served:
                 endpoint.hub.silent.update(silent.values())
                 endpoint.silent_subscriptions.add(connection.identity, silent)
 
-    def close_connection(self, worker: str, connection_id: str) -> None:
-        """Close a connection that an operator wants closed, if it is one of this edge."""
-        for connection in tuple(self.server.connections) if worker == self._worker else ():
-            if connection.identity == connection_id:
-                connection.close(CONTROL_PLANE)
-
-    def set_faults(self, rules: Mapping[str, Mapping[str, Any]]) -> None:
+    def set_faults(self, rules: Rules) -> None:
         """Let exactly the faults be on here that are on at the plant."""
         try:
             self.server.faults.replace_all(received(rules))
@@ -230,51 +225,47 @@ class Served:
         for connection in self.server.connections:
             connection.close(BUS_LOST)
 
-    # The report
-
-    def report(self) -> bytes:
-        """Return the figures of this edge since the session began, for its plant."""
-        server, totals, before, scan = self.server, self.server.totals, self._before, self._scan()
-        return encode(
-            EdgeReport(
-                worker=self._worker,
-                pid=os.getpid(),
-                since_ms=self._since_ms,
-                addresses=server.urls,
-                connections=len(server.connections),
-                opened=totals.connections - before.connections,
-                streams=self._node.wanted_count,
-                messages=totals.messages - before.messages,
-                sent_bytes=totals.sent_bytes - before.sent_bytes,
-                unsent_bytes=scan.unsent_bytes,
-                delay_ms=self._node.delay_s * 1_000,
-                faults=dict(server.faults.counts),
-                fault_hits={on.id: on.hits for on in server.faults},
-                notes={venue: tallies.changes() for venue, tallies in self._tallies.items()},
-                families=scan.families,
-                connections_page=scan.page,
-            )
+    def report(self) -> Report:
+        """Return the figures of this edge since it started."""
+        server, totals = self.server, self.server.totals
+        return Report(
+            worker=self._worker,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            since_ms=self._since_ms,
+            addresses=server.urls,
+            subscribers=server.congestion.subscriber_count,
+            is_congested=server.congestion.congested,
+            connections=len(server.connections),
+            opened=totals.connections,
+            streams=self._node.wanted_count,
+            messages=totals.messages,
+            sent_bytes=totals.sent_bytes,
+            unsent_bytes=sum(each.unsent_bytes for each in server.connections),
+            delay_ms=self._node.delay_ms,
+            faults=dict(server.faults.counts),
+            fault_hits={on.id: on.hits for on in server.faults},
         )
 
-    def _scan(self) -> _Scan:
-        """Return the figures for which every connection is looked at: of now, or not long ago."""
-        began_s = asyncio.get_running_loop().time()
-        if began_s >= self._next_scan_s or not self._is_running:
-            server = self.server
-            page = connections_page(server.endpoints, SHOWN_CONNECTIONS, self._worker)
-            self._last_scan = _Scan(
-                unsent_bytes=sum(each.unsent_bytes for each in server.connections),
-                families=Raw(encode(families_of(server.registry))),
-                page=Raw(encode(page)),
-            )
-            cost_s = asyncio.get_running_loop().time() - began_s
-            self._next_scan_s = began_s + min(cost_s / SCAN_SHARE, LONGEST_SCAN_PAUSE_S)
-        return self._last_scan
-
-
-class _Scan(Struct, frozen=True):
-    """The figures for which every connection is looked at."""
-
-    unsent_bytes: int
-    families: Raw
-    page: Raw
+    def tell(self, asked: Asked) -> Told:
+        """Return the figures that the plant asks for; close the connection that it names, if so asked."""
+        endpoints, page = self.server.endpoints, None
+        if asked.connections:
+            page = connections_page(endpoints, asked.connections, self._worker)
+        elif asked.connection:
+            named = [
+                (each, endpoint)
+                for endpoint in endpoints
+                for each in endpoint.connections
+                if each.identity == asked.connection
+            ]
+            rows = [connection_row(*each, self._worker) for each in named]
+            page = ConnectionsPage(total=0, deliveries={}, connections=rows, closed=[])
+            for connection, _ in named if asked.closes else ():
+                connection.close(CONTROL_PLANE)
+        limiters = {each.rate_limiter: each.venue.name for each in endpoints}
+        return Told(
+            families=families_of(self.server.registry) if asked.metrics else (),
+            tallies={name: counted(each) for each, name in limiters.items() if asked.tallies},
+            page=Raw(encode(page)),
+        )

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant import logs
-from tickerplant.cluster.nats import BusSettings
+from tickerplant.cluster.options import BusSettings
 from tickerplant.cluster.program import join
 from tickerplant.cluster.served import Served
 from tickerplant.cluster.workers import (
@@ -93,7 +93,7 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
         settings,
         joining.result(),
         complaints,
-        tls,
+        tls.certificate if tls else None,
         sockets=sockets,
         worker=task.name,
         is_beside_plant=task.is_beside_plant,

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from tickerplant.cluster.nats import BusSettings
+from tickerplant.cluster.options import BusSettings
 from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.formatting import count_text, exit_text, printable
 from tickerplant.logs import logger

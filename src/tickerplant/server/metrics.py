@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -488,25 +493,21 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
 
 
 class WholeCollector(Collector):
-    """The metrics of a plant and of its edges, with a label `worker`; without edges only the plant's.
+    """The metrics of a plant and of its edges, with a label `worker`.
 
     Args:
         own: The metrics of the plant's process.
-        edges: Returns the edges; None if the plant serves alone.
+        edges: The metrics of each edge, with its name.
     """
 
-    def __init__(self, own: CollectorRegistry, edges: Callable[[], Edges | None]) -> None:
+    def __init__(self, own: Collector, edges: Iterable[tuple[str, Iterable[Metric]]]) -> None:
         self._own = own
         self._edges = edges
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
-        edges = self._edges()
-        if edges is None:
-            yield from self._own.collect()
-            return
         families: dict[str, Metric] = {}
-        for worker, metrics in ((PLANT, self._own.collect()), *edges.metrics()):
+        for worker, metrics in ((PLANT, self._own.collect()), *self._edges):
             for metric in metrics:
                 family = families.get(metric.name)
                 if family is None:
@@ -528,15 +529,8 @@ def process_registry(collector: Collector) -> CollectorRegistry:
     return registry
 
 
-def metrics_registry(
-    collector: Collector, edges: Callable[[], Edges | None] = lambda: None
-) -> CollectorRegistry:
-    """Return a registry with the metrics of a plant and of its edges, if it has any.
-
-    Args:
-        collector: Reads the metrics of the plant.
-        edges: Returns its edges; None if it serves alone.
-    """
-    registry = CollectorRegistry()
-    registry.register(WholeCollector(process_registry(collector), edges))
-    return registry
+async def metrics_text(own: CollectorRegistry, edges: Edges | None) -> bytes:
+    """Return the metrics of a plant and of its edges, if it has any, as Prometheus reads them."""
+    if edges is None:
+        return generate_latest(own)
+    return generate_latest(WholeCollector(own, await edges.metrics()))

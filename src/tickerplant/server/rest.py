@@ -157,7 +157,9 @@ class Rest:
                     body,
                     is_from_here,
                 )
-                known, response = await self.answer(request)
+                is_own = route is not None and route.is_own
+                answer = (not is_own and self._remote) or self.answer
+                known, response = await answer(request)
         verb = method if method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} else "other"
         label = route.template if route else path if known else "other"
         self._endpoint.counters.requests[label, verb, response.status] += 1
@@ -217,8 +219,6 @@ class Rest:
         path, uri_bytes = request.path, len(request.target)
         most_bytes = self._endpoint.limits.max_uri_bytes
         route = ROUTER.find(path)
-        if self._remote is not None and not (route is not None and route.is_own):
-            return await self._remote(request)
         refusal = self._refusal(route, request)
         if refusal is not None:
             return route is not None, self._refuse(refusal, request.address)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Protocol, Unpack
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from tickerplant.control.coverage_state import ReplayCoverage
@@ -27,7 +27,12 @@ from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.faults.runner import FaultRunner
 from tickerplant.server.flushing import LATE_MS
-from tickerplant.server.metrics import PlantCollector, PortsCollector, metrics_registry
+from tickerplant.server.metrics import (
+    PlantCollector,
+    PortsCollector,
+    metrics_text,
+    process_registry,
+)
 from tickerplant.server.operations.catalogue import welcome_paths
 from tickerplant.server.operations.control_plane import ControlPlane, Origin, Steering
 from tickerplant.server.operations.nodes import PLANT, Edges, NodeRow, NodesPage
@@ -164,17 +169,11 @@ class Server(Ports):
         ports = PortsCollector(
             self.endpoints, self.flusher, self.complaints, self.faults, self.certificate
         )
-        self.registry = (
-            metrics_registry(
-                PlantCollector(
-                    plant, ports, rate_limiters_used, self.readiness, self.complaints, truth
-                ),
-                lambda: self.edges,
-            )
-            if remote is None
-            else remote.registry(ports)
+        collector = PlantCollector(
+            plant, ports, rate_limiters_used, self.readiness, self.complaints, truth
         )
-        """The metrics of this process, and of its edges."""
+        self.registry = process_registry(collector) if remote is None else remote.registry(ports)
+        """The metrics of this process."""
         self.plane = ControlPlane(
             welcome=self.welcome,
             token=Token(control_token),
@@ -182,7 +181,7 @@ class Server(Ports):
             profile_name=plant.profile.name,
             shared_budget=plant.profile.shared_budget,
             ready=self.ready_state,
-            metrics=lambda: generate_latest(self.registry),
+            metrics=lambda: metrics_text(self.registry, self.edges),
             nodes=self.nodes,
             faults=self.faults,
             steering=steering,

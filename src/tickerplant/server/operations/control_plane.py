@@ -64,7 +64,7 @@ class ControlPlane(Struct, kw_only=True, eq=False):
     """Whether both venues share the limits."""
     ready: Callable[[], ReadyState] = _only_at_the_plant
     """Returns whether the market is served."""
-    metrics: Callable[[], bytes] = _only_at_the_plant
+    metrics: Callable[[], Awaitable[bytes]] = _only_at_the_plant
     """Returns the metrics, as Prometheus reads them."""
     nodes: Callable[[], NodesPage] = _only_at_the_plant
     """Returns the processes that serve the market."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -77,16 +77,20 @@ class Edges(Protocol):
         """Return the state of the bus."""
         ...
 
-    def metrics(self) -> Iterator[tuple[str, Iterable[Metric]]]:
-        """Yield the metrics that each edge last reported, with its name."""
+    async def metrics(self) -> Iterable[tuple[str, Iterable[Metric]]]:
+        """Return the metrics of each edge, with its name; its limits count here from now on."""
         ...
 
-    def connections(self) -> Iterator[ConnectionsPage]:
-        """Yield the page of the connections of each edge, as it last reported it."""
+    async def connections(self, limit: int, connection_id: str = "") -> Iterable[ConnectionsPage]:
+        """Return the page of the connections of each edge, or of the one connection that is named."""
         ...
 
     def close_connection(self, worker: str, connection_id: str) -> None:
         """Let an edge close a connection."""
+        ...
+
+    async def count_tallies(self) -> None:
+        """Add what the edges have counted for addresses to what is counted here."""
         ...
 
     def fault_hits(self) -> Mapping[str, int]:

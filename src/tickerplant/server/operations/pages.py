@@ -45,13 +45,13 @@ WORKER = QueryParam(
 )
 
 
-def _connections(plane: ControlPlane, request: Request) -> ConnectionsPage:
+async def _connections(plane: ControlPlane, request: Request) -> ConnectionsPage:
     limit = request.params["limit"]
-    page, joined = connections_page(plane.endpoints, limit, PLANT), plane.edges
-    return page if joined is None else whole_page((page, *joined.connections()), limit)
+    page, edges = connections_page(plane.endpoints, limit, PLANT), plane.edges
+    return page if edges is None else whole_page((page, *await edges.connections(limit)), limit)
 
 
-def _close(plane: ControlPlane, request: Request) -> ConnectionRow:
+async def _close(plane: ControlPlane, request: Request) -> ConnectionRow:
     worker = request.params["worker"]
     for endpoint in plane.endpoints if worker in {None, PLANT} else ():
         for connection in tuple(endpoint.connections):
@@ -59,7 +59,7 @@ def _close(plane: ControlPlane, request: Request) -> ConnectionRow:
                 row = connection_row(connection, endpoint, PLANT)
                 connection.close(CONTROL_PLANE)
                 return row
-    pages = () if plane.edges is None else plane.edges.connections()
+    pages = () if plane.edges is None else await plane.edges.connections(1, request.id)
     rows = [row for page in pages for row in page.connections if row.id == request.id]
     found = [row for row in rows if worker in {None, row.worker}]
     if len(found) > 1:
@@ -73,14 +73,20 @@ def _close(plane: ControlPlane, request: Request) -> ConnectionRow:
     return found[0]
 
 
-def _limits(plane: ControlPlane, request: Request) -> LimitsPage:
+async def _limits(plane: ControlPlane, request: Request) -> LimitsPage:
     endpoint = request.endpoint
+    if plane.edges is not None:
+        await plane.edges.count_tallies()
     return limits_page(
         endpoint.rate_limiter,
         endpoint.venue.name,
         endpoint.clock(),
         shared_budget=plane.shared_budget,
     )
+
+
+async def _metrics(plane: ControlPlane, _request: Request) -> Response:
+    return Response(await plane.metrics(), content_type=CONTENT_TYPE_LATEST)
 
 
 OPERATIONS = (
@@ -111,7 +117,7 @@ OPERATIONS = (
         path=METRICS_PATH,
         name="metrics",
         summary="The metrics, Prometheus text.",
-        handler=lambda plane, _: Response(plane.metrics(), content_type=CONTENT_TYPE_LATEST),
+        handler=_metrics,
         content_type=CONTENT_TYPE_LATEST,
     ),
     Operation(
@@ -134,10 +140,6 @@ OPERATIONS = (
         path=CONNECTIONS_PATH,
         name="connections",
         summary="The connections, and what waits for them.",
-        doc=(
-            f"With several processes, at most {SHOWN_CONNECTIONS} of each edge are listed, as it last "
-            "reported them."
-        ),
         handler=_connections,
         params=(
             QueryParam(
