@@ -13,16 +13,16 @@ from tickerplant.config import kinds
 from tickerplant.faults.board import FaultBoard
 from tickerplant.plant import Plant
 from tickerplant.server.faults.clock import ConnectionClock
-from tickerplant.server.ports import Totals as ServerTotals
-from tickerplant.serving.lines import Ready, Totals
-from tickerplant.serving.ready import (
+from tickerplant.server.totals import Totals as ServerTotals
+from tickerplant.serving.run import has_times
+from tickerplant.startup.lines import Ready, Totals
+from tickerplant.startup.ready import (
     Offer,
     examples_of,
     ready_line,
     symbol_counts_of,
     totals_lines,
 )
-from tickerplant.serving.run import has_times
 
 ADDRESS = "127.0.0.1:9001"
 HOSTILE = "X'; echo PWNED; #\x1b]0;title\x07"

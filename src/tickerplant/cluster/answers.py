@@ -8,23 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TypeAlias
 
-from msgspec import Struct
 from prometheus_client.core import Metric
 
+from tickerplant.cluster import messages
 from tickerplant.cluster.broker import Failed
-from tickerplant.cluster.messages import (
-    ADMIT,
-    API,
-    HTTP,
-    ApiAnswer,
-    ApiQuestion,
-    Asked,
-    MalformedError,
-    Report,
-    Told,
-    decode,
-    encode,
-)
 from tickerplant.cluster.metrics import plant_samples
 from tickerplant.cluster.options import BusSettings
 from tickerplant.cluster.plant import Edge, PlantNode, Reply, wait
@@ -38,9 +25,9 @@ from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.connections import ConnectionsPage
 from tickerplant.server.operations.nodes import BusRow, NodeRow
-from tickerplant.server.ports import Totals
 from tickerplant.server.response import TEXT, Response
 from tickerplant.server.server import Server
+from tickerplant.server.totals import Totals
 
 MAX_CLOSED = 1_024
 """API connections that were closed of late; what was asked on them before that is not answered."""
@@ -71,33 +58,34 @@ class EdgeAnswers:
         self._rests = {each.venue.name: server.answers(each) for each in server.endpoints}
         self._edges: dict[Key, _Edge] = {}
         """The edges that are there, and those that have gone of late."""
-        self._past = _Figures()
-        """What all others have served."""
+        self._past, self._past_faults = Totals(0, 0, 0), Counter[str]()
+        """What all others have served, and which faults were injected there."""
         self._sessions: dict[tuple[str, int], ApiSession] = {}
         """The API connections with requests that are forwarded."""
         self._closed: dict[tuple[str, int], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asking: dict[Asked, asyncio.Task[list[tuple[_Edge, Told]]]] = {}
-        node.handlers |= {HTTP: self._answer_http, ADMIT: self._answer_admit, API: self._answer_api}
+        self._asking: dict[messages.Asked, asyncio.Task[list[tuple[_Edge, messages.Told]]]] = {}
+        node.handlers |= {
+            messages.HTTP: self._answer_http,
+            messages.ADMIT: self._answer_admit,
+            messages.API: self._answer_api,
+        }
         node.on_report, node.on_gone = self._on_report, self._on_gone
+        self.start_outage, self.end_outage = node.start_outage, node.end_outage
+        self.end_streams = node.end_streams
         server.readiness.measure(lambda: plant_samples(node))
         server.edges = self
         server.faults.subscribe(self._pass_faults_on)
 
     @property
     def totals(self) -> Totals:
-        """What the plant and all its edges have served so far, also those that are gone."""
-        own, edges = self._server.totals, self._figures()
-        return Totals(
-            messages=own.messages + edges.messages,
-            sent_bytes=own.sent_bytes + edges.sent_bytes,
-            connections=own.connections + edges.connections,
-        )
+        """What all edges have served so far, also those that are gone."""
+        return sum((each.totals for each in self._edges.values()), self._past)
 
     # Questions
 
     def _answer_http(self, _edge: Edge, body: bytes, reply: Reply) -> None:
-        request: HttpRequest = decode(body, HttpRequest)
+        request: HttpRequest = messages.decode(body, HttpRequest)
         self._endpoint(request.venue)
         task = asyncio.get_running_loop().create_task(self._http(request, reply))
         self._tasks.add(task)
@@ -109,10 +97,10 @@ class EdgeAnswers:
         except Exception:  # noqa: BLE001  # a fault of ours must not leave the client without answer
             self._server.complaints.add("fault in http", "! a request failed", exc_info=True)
             answered = True, FAULT
-        reply(encode(answered))
+        reply(messages.encode(answered))
 
     def _answer_admit(self, _edge: Edge, body: bytes, reply: Reply) -> None:
-        venue, attempt = decode(body, tuple[str, Attempt])
+        venue, attempt = messages.decode(body, tuple[str, Attempt])
         endpoint = self._endpoint(venue)
         limiter, address, now_ms = endpoint.rate_limiter, attempt.address, endpoint.clock()
         wait_ms, is_banned = limiter.attempt(address, now_ms), False
@@ -124,14 +112,18 @@ class EdgeAnswers:
             number = endpoint.faults.next_number()
             refusal = None if wait_ms else endpoint.faults.refusal(venue, attempt.target)
             status = 0 if refusal is None else refusal.status
-        reply(encode(Admission(wait_ms, is_banned, fault_number=number, refused_status=status)))
+        reply(
+            messages.encode(
+                Admission(wait_ms, is_banned, fault_number=number, refused_status=status)
+            )
+        )
 
     def _answer_api(self, edge: Edge, body: bytes, reply: Reply) -> None:
-        question: ApiQuestion = decode(body, ApiQuestion)
+        question: messages.ApiQuestion = messages.decode(body, messages.ApiQuestion)
         endpoint = self._endpoint(question.venue)
         key = edge.identity, question.connection
         if key in self._closed:
-            reply(encode(ApiAnswer()))
+            reply(messages.encode(messages.ApiAnswer()))
             return
         session = self._sessions.get(key) or _session(question, endpoint)
         requests = LocalApiRequests(
@@ -160,7 +152,7 @@ class EdgeAnswers:
                     self._closed[key] = None
                     if len(self._closed) > MAX_CLOSED:
                         del self._closed[next(iter(self._closed))]
-        reply(encode(ApiAnswer(tuple(replies), closing)))
+        reply(messages.encode(messages.ApiAnswer(tuple(replies), closing)))
 
     def _endpoint(self, venue: str) -> Endpoint:
         """Return the port of a venue.
@@ -169,7 +161,7 @@ class EdgeAnswers:
             MalformedError: it is not served.
         """
         if venue not in self._endpoints:
-            raise MalformedError("the venue is not served")
+            raise messages.MalformedError("the venue is not served")
         return self._endpoints[venue]
 
     # Reports
@@ -190,11 +182,9 @@ class EdgeAnswers:
             del self._closed[key]
         gone = [key for key, each in self._edges.items() if not each.identity]
         for oldest in gone[:-MAX_GONE]:
-            self._past += self._edges.pop(oldest).figures
-
-    def _figures(self) -> _Figures:
-        """Return what all edges have served."""
-        return sum((each.figures for each in self._edges.values()), self._past)
+            edge = self._edges.pop(oldest)
+            self._past += edge.totals
+            self._past_faults.update(edge.report.faults)
 
     def _named(self) -> Iterator[tuple[str, _Edge]]:
         """Yield the edges, each with a name of its own, and without those that were replaced.
@@ -211,7 +201,7 @@ class EdgeAnswers:
             by_name[name] = edge
         yield from by_name.items()
 
-    async def _ask(self, asked: Asked) -> list[tuple[_Edge, Told]]:
+    async def _ask(self, asked: messages.Asked) -> list[tuple[_Edge, messages.Told]]:
         """Return what the edges tell; whoever asks the same meanwhile gets the same."""
         if asked not in self._asking:
             task = asyncio.get_running_loop().create_task(self._ask_edges(asked))
@@ -219,21 +209,21 @@ class EdgeAnswers:
             task.add_done_callback(lambda _: self._asking.pop(asked))
         return await asyncio.shield(self._asking[asked])
 
-    async def _ask_edges(self, asked: Asked) -> list[tuple[_Edge, Told]]:
+    async def _ask_edges(self, asked: messages.Asked) -> list[tuple[_Edge, messages.Told]]:
         run, edges = self._node.run, [edge for _, edge in self._named()]
         if run is None or not edges:
             return []
-        asks = [run.ask_edge(edge.identity, encode(asked)) for edge in edges]
+        asks = [run.ask_edge(edge.identity, messages.encode(asked)) for edge in edges]
         everything = asyncio.gather(*asks)
         await wait(self._node.sleep, ASK_S, everything)
-        found: list[tuple[_Edge, Told]] = []
+        found: list[tuple[_Edge, messages.Told]] = []
         for edge, ask in zip(edges, asks, strict=True):
             if not ask.done() or isinstance(said := ask.result(), Failed):
                 self._server.complaints.count("bus: an edge does not answer", 1)
                 continue
             try:
-                told: Told = decode(said, Told)
-            except MalformedError as error:
+                told: messages.Told = messages.decode(said, messages.Told)
+            except messages.MalformedError as error:
                 self._server.complaints.add("bus: malformed", f"! not from an edge: {error}")
                 continue
             found.append((edge, told))
@@ -275,7 +265,7 @@ class EdgeAnswers:
 
     async def metrics(self) -> list[tuple[str, list[Metric]]]:
         """Return the metrics of each edge, with its name; its limits count here from now on."""
-        told = dict(await self._ask(Asked(metrics=True, tallies=True)))
+        told = dict(await self._ask(messages.Asked(metrics=True, tallies=True)))
         found = []
         for name, edge in self._named():
             families = []
@@ -293,25 +283,28 @@ class EdgeAnswers:
 
     async def connections(self, limit: int, connection_id: str = "") -> list[ConnectionsPage]:
         """Return the page of the connections of each edge, or of the one connection that is named."""
-        asked = Asked(connections=0 if connection_id else limit, connection=connection_id)
+        asked = messages.Asked(connections=0 if connection_id else limit, connection=connection_id)
         return self._pages(await self._ask(asked))
 
     def close_connection(self, worker: str, connection_id: str) -> None:
         """Let an edge close a connection."""
         run, edge = self._node.run, dict(self._named()).get(worker)
         if run is not None and edge is not None:
-            run.ask_edge(edge.identity, encode(Asked(connection=connection_id, closes=True)))
+            run.ask_edge(
+                edge.identity,
+                messages.encode(messages.Asked(connection=connection_id, closes=True)),
+            )
 
     async def count_tallies(self) -> None:
         """Add what the edges have counted for addresses to what is counted here."""
-        await self._ask(Asked(tallies=True))
+        await self._ask(messages.Asked(tallies=True))
 
-    def _pages(self, found: Iterable[tuple[_Edge, Told]]) -> list[ConnectionsPage]:
+    def _pages(self, found: Iterable[tuple[_Edge, messages.Told]]) -> list[ConnectionsPage]:
         pages = []
         for _, told in found:
             try:
-                pages.append(decode(bytes(told.page), ConnectionsPage))
-            except MalformedError as error:
+                pages.append(messages.decode(bytes(told.page), ConnectionsPage))
+            except messages.MalformedError as error:
                 self._server.complaints.add("bus: malformed", f"! not connections: {error}")
         return pages
 
@@ -328,24 +321,10 @@ class EdgeAnswers:
 
     def fault_counts(self) -> Mapping[str, int]:
         """Return how often faults were injected at all edges, by fault."""
-        return self._figures().faults
-
-
-class _Figures(Struct, frozen=True):
-    """What edges have served."""
-
-    messages: int = 0
-    sent_bytes: int = 0
-    connections: int = 0
-    faults: Counter[str] = Counter()  # never changed
-
-    def __add__(self, other: _Figures) -> _Figures:
-        return _Figures(
-            self.messages + other.messages,
-            self.sent_bytes + other.sent_bytes,
-            self.connections + other.connections,
-            self.faults + other.faults,
-        )
+        counts = Counter(self._past_faults)
+        for edge in self._edges.values():
+            counts.update(edge.report.faults)
+        return counts
 
 
 class _Edge:
@@ -354,17 +333,16 @@ class _Edge:
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self.identity = ""
         """That of its session; empty if it has gone."""
-        self.report = Report()
+        self.report = messages.Report()
         self.seen_ms = 0
         self.tallies = {
             venue: EdgeTallies(endpoint.rate_limiter) for venue, endpoint in endpoints.items()
         }
 
     @property
-    def figures(self) -> _Figures:
+    def totals(self) -> Totals:
         """What it has served."""
-        report = self.report
-        return _Figures(report.messages, report.sent_bytes, report.opened, Counter(report.faults))
+        return Totals(self.report.messages, self.report.sent_bytes, self.report.opened)
 
     def replaces(self, earlier: _Edge) -> bool:
         """Return whether this edge has the place of one that had the same name."""
@@ -372,7 +350,7 @@ class _Edge:
         return (now.host, now.addresses) == (before.host, before.addresses)
 
 
-def _session(question: ApiQuestion, endpoint: Endpoint) -> ApiSession:
+def _session(question: messages.ApiQuestion, endpoint: Endpoint) -> ApiSession:
     """Return the state of the API connection of a question."""
     return ApiSession(
         ApiTarget(question.return_rate_limits),

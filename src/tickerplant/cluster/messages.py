@@ -39,6 +39,8 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     name: str
     run: str = ""
     """One run of the plant: what it knew of edges before is forgotten."""
+    control: Number = 0
+    """Of the last message to all edges."""
     started_ns: Number
     profile: str
     strict_routing: bool = False
@@ -83,7 +85,7 @@ class Beat(Struct, frozen=True, array_like=True):
 
 # Questions of an edge
 
-WANT, REPORT, REACHED, LEAVE = "want", "report", "reached", "leave"
+WANT, REPORT, LEAVE = "want", "report", "leave"
 HTTP, ADMIT, API = "http", "admit", "api"
 """Their methods."""
 
@@ -146,13 +148,6 @@ class Report(Struct, frozen=True, kw_only=True):
     """How often each rule that is on has happened, by its id."""
 
 
-class Reached(Struct, frozen=True):
-    """An edge has delivered everything before a `Mark`."""
-
-    mark: Number
-    is_congested: bool = False
-
-
 class ApiQuestion(Struct, frozen=True, array_like=True):
     """A message on a WebSocket API connection."""
 
@@ -206,27 +201,20 @@ class FaultsSet(Struct, frozen=True, kw_only=True, tag="faults_set"):
     rules: Rules
 
 
-class Mark(Struct, frozen=True, kw_only=True, tag="mark"):
-    """Each edge answers `Reached` when it has delivered everything before."""
-
-    mark: Number
-    waits: bool = False
-    """Whether to answer only when no connection is congested, because the source waits."""
-
-
-Control: TypeAlias = OutageStarted | OutageEnded | StreamsEnded | FaultsSet | Mark
+Control: TypeAlias = OutageStarted | OutageEnded | StreamsEnded | FaultsSet
 
 
 # Questions of the plant
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """A question of the plant, because a page or the metrics are asked for; an edge answers `Told`."""
+    """A question of the plant; an edge answers `Told` when it has delivered everything before."""
 
+    waits: bool = False
+    """Whether to answer only when no connection is congested, because the source waits."""
     metrics: bool = False
-    """Whether its metrics are asked for."""
     tallies: bool = False
-    """Whether what it has counted for addresses is asked for."""
+    """What is asked for."""
     connections: Number = 0
     """How many connections are to be listed at most."""
     connection: str = ""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickerplant.cluster import messages
 from tickerplant.cluster.broker import (
     OVERHEAD_BYTES,
     Broker,
@@ -25,32 +26,6 @@ from tickerplant.cluster.broker import (
     ask,
     reading,
 )
-from tickerplant.cluster.messages import (
-    LEAVE,
-    REACHED,
-    REPORT,
-    WANT,
-    Batch,
-    Beat,
-    Claim,
-    Control,
-    FaultsSet,
-    MalformedError,
-    Name,
-    OutageEnded,
-    OutageStarted,
-    PlantDescription,
-    Question,
-    Reached,
-    Report,
-    Rules,
-    StreamsEnded,
-    Want,
-    Wanted,
-    decode,
-    encode,
-)
-from tickerplant.cluster.readers import PlantReaders
 from tickerplant.envelope import prefix_of
 from tickerplant.errors import BusError
 from tickerplant.hub.hub import UNKNOWN_STREAM
@@ -72,6 +47,9 @@ RETRY_S = 0.25
 BATCH_SHARE = 2
 """A batch is closed when it is longer than a message of the bus may be, divided by this."""
 MAX_EDGES = 4_096
+WINDOW_BYTES = 8 << 20
+"""What a source that waits may publish before every edge has delivered it."""
+ASKS_PER_WINDOW = 4
 
 Reply: TypeAlias = Callable[[bytes | Failed], object]
 Open: TypeAlias = Callable[[], Awaitable[Broker]]
@@ -97,10 +75,11 @@ class Edge(Struct, kw_only=True, eq=False):
 
     identity: str
     seen_ms: int
-    wanted: set[Name]
-    report: Report = Report()
+    wanted: set[messages.Name]
+    gone: asyncio.Future[None]
+    """Done when it is forgotten."""
+    report: messages.Report = messages.Report()
     is_congested: bool = False
-    reached_mark: int = 0
 
 
 Handler: TypeAlias = Callable[[Edge, bytes, Reply], object]
@@ -112,7 +91,7 @@ class _Stream:
 
     __slots__ = ("_prefix", "_run", "edges", "key", "number", "subject", "tap")
 
-    def __init__(self, run: PlantRun, name: Name, key: int) -> None:
+    def __init__(self, run: PlantRun, name: messages.Name, key: int) -> None:
         self.edges: set[str] = set()
         self.key = key
         self.number = 0
@@ -138,7 +117,7 @@ class PlantRun:
         self.broker, self.run = broker, run
         self.subjects = Subjects(node.prefix, node.description.name, run)
         self.edges: dict[str, Edge] = {}
-        self.streams: dict[Name, _Stream] = {}
+        self.streams: dict[messages.Name, _Stream] = {}
         self.latest: _Stream | None = None
         """The stream of the last message of this turn."""
         self.payloads: list[bytes] = []
@@ -147,8 +126,8 @@ class PlantRun:
         self._node, self._hubs = node, hubs
         self._turn: list[tuple[_Stream, list[bytes], dict[int, bytes]]] = []
         self._changed: set[_Stream] = set()
-        self._control_number = self._last_key = 0
-        broker.subscribe(self.subjects.ask, reading(Question, self._take, node.complaints))
+        self.control_number = self._last_key = 0
+        broker.subscribe(self.subjects.ask, reading(messages.Question, self._take, node.complaints))
 
     # Messages
 
@@ -174,18 +153,20 @@ class PlantRun:
         for stream, payloads, envelopes in turn:
             self._changed.add(stream)
             for part, own in _parts(payloads, envelopes, most_bytes):
-                data = encode(Batch(stream.number + 1, now_ns, tuple(part), own))
+                data = messages.encode(messages.Batch(stream.number + 1, now_ns, tuple(part), own))
                 stream.number += len(part)
                 node.published_count += len(part)
                 node.published_bytes += len(data)
                 broker.publish(stream.subject, data)
         node.readers.published(node.published_bytes)
 
-    def control(self, control: Control) -> None:
+    def control(self, control: messages.Control) -> None:
         """Tell all edges, in order with the messages."""
         self.end_turn()
-        self._control_number += 1
-        data = encode(Batch(self._control_number, self._node.wall_ns(), (encode(control),)))
+        self.control_number += 1
+        data = messages.encode(
+            messages.Batch(self.control_number, self._node.wall_ns(), (messages.encode(control),))
+        )
         self.broker.publish(self.subjects.control, data)
 
     def beat(self) -> None:
@@ -195,12 +176,12 @@ class PlantRun:
         self._changed.clear()
         node = self._node
         started_ns = node.description.started_ns
-        beat = Beat(self.run, started_ns, self._control_number, node.wall_ns(), latest)
-        self.broker.publish(self.subjects.beat, encode(beat))
+        beat = messages.Beat(self.run, started_ns, self.control_number, node.wall_ns(), latest)
+        self.broker.publish(self.subjects.beat, messages.encode(beat))
 
     # Edges
 
-    def _take(self, question: Question, subject: str) -> None:
+    def _take(self, question: messages.Question, subject: str) -> None:
         """Answer a question, after the messages of this turn."""
         self.end_turn()
         reply: Reply = partial(answer, self.broker, subject)
@@ -211,24 +192,21 @@ class PlantRun:
         edge.seen_ms = self._node.clock()
         try:
             self._answer(edge, question, reply)
-        except MalformedError as error:
+        except messages.MalformedError as error:
             kind = question.method[:20]
             self._node.complaints.add("bus: malformed", f"! not a question about {kind}: {error}")
             reply(Failed("the plant cannot read the question"))
 
-    def _answer(self, edge: Edge, question: Question, reply: Reply) -> None:
+    def _answer(self, edge: Edge, question: messages.Question, reply: Reply) -> None:
         method, body, node = question.method, question.body, self._node
-        if method == WANT:
-            reply(encode(self._want(edge, decode(body, Want))))
-        elif method == REPORT:
-            edge.report = decode(body, Report)
+        if method == messages.WANT:
+            reply(messages.encode(self._want(edge, messages.decode(body, messages.Want))))
+        elif method == messages.REPORT:
+            edge.report = messages.decode(body, messages.Report)
             edge.is_congested = edge.report.is_congested
             node.on_report(edge)
             reply(b"")
-        elif method == REACHED:
-            node.readers.reached(edge, decode(body, Reached))
-            reply(b"")
-        elif method == LEAVE:
+        elif method == messages.LEAVE:
             reply(b"")
             self.forget(edge, "it ended")
         elif method in node.handlers:
@@ -241,17 +219,17 @@ class PlantRun:
         if len(self.edges) >= MAX_EDGES:
             self._node.refused_count += 1
             return False
-        edge = Edge(identity=identity, wanted=set(), seen_ms=self._node.clock())
+        gone = asyncio.get_running_loop().create_future()
+        edge = Edge(identity=identity, wanted=set(), seen_ms=self._node.clock(), gone=gone)
         self.edges[identity] = edge
-        self._node.readers.joined(edge)
         logger().info(f"= edge {identity} joined", edges=len(self.edges))
         return True
 
-    def _want(self, edge: Edge, want: Want) -> Wanted:
+    def _want(self, edge: Edge, want: messages.Want) -> messages.Wanted:
         for venue, names in want.closed.items():
             for name in names:
                 self._close(edge, (venue, name))
-        wanted = Wanted(streams={}, silent={})
+        wanted = messages.Wanted(streams={}, silent={})
         for venue, names in want.opened.items():
             hub = self._hubs.get(venue)
             if hub is None:
@@ -265,7 +243,7 @@ class PlantRun:
                 wanted.silent[venue] = silent
         return wanted
 
-    def _open(self, edge: Edge, hub: Hub, name: Name) -> _Stream:
+    def _open(self, edge: Edge, hub: Hub, name: messages.Name) -> _Stream:
         stream = self.streams.get(name)
         if stream is None:
             self._last_key += 1
@@ -276,7 +254,7 @@ class PlantRun:
         edge.wanted.add(name)
         return stream
 
-    def _close(self, edge: Edge, name: Name) -> None:
+    def _close(self, edge: Edge, name: messages.Name) -> None:
         stream = self.streams.get(name)
         edge.wanted.discard(name)
         if stream is None:
@@ -296,9 +274,9 @@ class PlantRun:
         """Publish nothing more for an edge."""
         self.end_turn()
         del self.edges[edge.identity]
+        edge.gone.set_result(None)
         for name in sorted(edge.wanted):
             self._close(edge, name)
-        self._node.readers.left()
         self._node.on_gone(edge)
         if why:
             logger().info(f"= edge {edge.identity} left: {why}", edges=len(self.edges))
@@ -313,6 +291,85 @@ class PlantRun:
         """Forget everything."""
         for edge in tuple(self.edges.values()):
             self.forget(edge)
+
+
+class PlantReaders:
+    """Tells a source whether to wait, and counts the subscribers; `local` are those of own ports.
+
+    From time to time all edges are asked.  Each answers when it has delivered everything before, and none
+    of its connections is congested.
+    """
+
+    def __init__(self, node: PlantNode, local: Readers | None) -> None:
+        self.wait_count = 0
+        self.is_incomplete = False
+        """Whether a source is to wait for a client that was cut off: never, there are many."""
+        self._node, self._local = node, local
+        self._published_bytes = self._asked_bytes = self._reached_bytes = 0
+        self._asking: asyncio.Task[None] | None = None
+
+    @property
+    def congested(self) -> bool:
+        """Whether a source that can wait should wait."""
+        return (self._local is not None and self._local.congested) or self._is_behind()
+
+    @property
+    def subscriber_count(self) -> int:
+        """Connections with at least one subscription, over all edges."""
+        own = 0 if self._local is None else self._local.subscriber_count
+        return own + sum(edge.report.subscribers for edge in self._node.edges.values())
+
+    @property
+    def unreached_bytes(self) -> int:
+        """What was published and not yet delivered by all edges."""
+        return self._published_bytes - self._reached_bytes if self._node.edges else 0
+
+    async def wait_clear(self) -> None:
+        """Return when no connection is congested; one that reads nothing for too long is closed."""
+        if self._local is None:
+            await asyncio.sleep(0)
+        else:
+            await self._local.wait_clear()
+        self.wait_count += self._is_behind()
+        while self._is_behind():
+            await asyncio.shield(self._ask_soon())
+
+    def published(self, published_bytes: int) -> None:
+        """Note how many bytes were published so far."""
+        self._published_bytes = published_bytes
+        if published_bytes - self._asked_bytes > WINDOW_BYTES // ASKS_PER_WINDOW:
+            self._ask_soon()
+
+    def _is_behind(self) -> bool:
+        edges = self._node.edges.values()
+        return self.unreached_bytes > WINDOW_BYTES or any(each.is_congested for each in edges)
+
+    def _ask_soon(self) -> asyncio.Task[None]:
+        """Ask the edges, unless they are asked already."""
+        if self._asking is None or self._asking.done():
+            self._asked_bytes = self._published_bytes
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        return self._asking
+
+    async def _ask(self) -> None:
+        """Ask all edges, and return when each has answered or gone."""
+        run, published_bytes = self._node.run, self._published_bytes
+        if run is not None:
+            run.end_turn()
+            await asyncio.gather(*(self._reach(run, edge) for edge in tuple(run.edges.values())))
+        self._reached_bytes = max(self._reached_bytes, published_bytes)
+
+    async def _reach(self, run: PlantRun, edge: Edge) -> None:
+        """Return when an edge has delivered everything and nothing is congested, or it has gone."""
+        question = messages.encode(messages.Asked(waits=True))
+        while not edge.gone.done():
+            said = run.ask_edge(edge.identity, question)
+            ends: list[asyncio.Future[Any]] = [said, edge.gone]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if said.done() and isinstance(said.result(), bytes):
+                edge.is_congested = False
+                return
+            await asyncio.sleep(0)
 
 
 class PlantNode:
@@ -335,7 +392,7 @@ class PlantNode:
         self,
         open_broker: Open,
         plant: Plant,
-        description: PlantDescription,
+        description: messages.PlantDescription,
         *,
         prefix: str,
         complaints: Complaints,
@@ -410,7 +467,9 @@ class PlantNode:
         self.run = PlantRun(self, broker, run, self._hubs)
         broker.subscribe(self._subjects.join, reading(str, self._on_join, self.complaints))
         broker.subscribe(self._subjects.plants, self._on_plants)
-        broker.subscribe(self._subjects.beat, reading(Beat, self._on_beat, self.complaints))
+        broker.subscribe(
+            self._subjects.beat, reading(messages.Beat, self._on_beat, self.complaints)
+        )
         self.run.beat()
 
     async def _live(self, run: PlantRun) -> str:
@@ -436,9 +495,9 @@ class PlantNode:
             BusError: it is not.
         """
         own, taken = self.description, list[str]()
-        mine = Claim(run, own.started_ns)
+        mine = messages.Claim(run, own.started_ns)
 
-        def on_claim(other: Claim, reply: str) -> None:
+        def on_claim(other: messages.Claim, reply: str) -> None:
             if (mine.started_ns, mine.run) < (other.started_ns, other.run):
                 answer(broker, reply, f"on {own.host}".encode())
 
@@ -446,8 +505,8 @@ class PlantNode:
             if isinstance(said, bytes):
                 taken.append(said.decode(errors="replace"))
 
-        broker.subscribe(self._subjects.claim, reading(Claim, on_claim, self.complaints))
-        broker.ask(self._subjects.claim, encode(mine), on_answer)
+        broker.subscribe(self._subjects.claim, reading(messages.Claim, on_claim, self.complaints))
+        broker.ask(self._subjects.claim, messages.encode(mine), on_answer)
         await wait(self.sleep, CLAIM_S, broker.lost)
         if broker.lost.done():
             raise BusError(f"the bus is lost: {broker.lost.result()}", may_pass=True)
@@ -474,14 +533,15 @@ class PlantNode:
         if reply and run is not None:
             run.end_turn()
             joined = run.join(identity)
-            said = encode(replace(self.description, run=run.run))
+            described = replace(self.description, run=run.run, control=run.control_number)
+            said = messages.encode(described)
             answer(run.broker, reply, said if joined else Failed("the plant has too many edges"))
 
     def _on_plants(self, _data: bytes, reply: str) -> None:
         if reply and self.run is not None:
-            self.run.broker.publish(reply, encode(self.description.name))
+            self.run.broker.publish(reply, messages.encode(self.description.name))
 
-    def _on_beat(self, beat: Beat, _reply: str) -> None:
+    def _on_beat(self, beat: messages.Beat, _reply: str) -> None:
         """Give way to an older plant of the name, which another part of the bus had."""
         own = self.description
         if beat.started_ns < own.started_ns and self._refused and not self._refused.done():
@@ -490,7 +550,7 @@ class PlantNode:
 
     # The source: the interface `sources.source.Clients`, and what else concerns all edges
 
-    def tell(self, control: Control) -> None:
+    def tell(self, control: messages.Control) -> None:
         """Tell all edges, if the bus is there."""
         if self.run is not None:
             self.run.control(control)
@@ -500,25 +560,25 @@ class PlantNode:
         listed = None if names is None else list(names)
         if listed is None:
             self._describe(outages={**self.description.outages, venue: reason})
-        self.tell(OutageStarted(venue=venue, names=listed, reason=reason))
+        self.tell(messages.OutageStarted(venue=venue, names=listed, reason=reason))
 
     def end_outage(self, venue: str) -> None:
         """Let the edges accept stream connections of a venue again."""
         outages = {key: why for key, why in self.description.outages.items() if key != venue}
         self._describe(outages=outages)
-        self.tell(OutageEnded(venue=venue))
+        self.tell(messages.OutageEnded(venue=venue))
 
     def end_streams(self, reason: CloseReason) -> None:
         """Let the edges close all stream connections, and each new one."""
         self._describe(ended=reason.name)
-        self.tell(StreamsEnded(reason=reason.name))
+        self.tell(messages.StreamsEnded(reason=reason.name))
 
-    def set_faults(self, rules: Rules) -> None:
+    def set_faults(self, rules: messages.Rules) -> None:
         """Let other faults be on at the connections of the edges, by their ids."""
         listed = {name: dict(rule) for name, rule in rules.items()}
         if listed != self.description.faults:
             self._describe(faults=listed)
-            self.tell(FaultsSet(rules=listed))
+            self.tell(messages.FaultsSet(rules=listed))
 
     def _describe(self, **changes: Any) -> None:
         self.description = replace(self.description, **changes)

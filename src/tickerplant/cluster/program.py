@@ -7,10 +7,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeAlias
-
-import msgspec
 
 from tickerplant import logs
 from tickerplant.cluster.answers import EdgeAnswers
@@ -24,33 +22,28 @@ from tickerplant.cluster.served import Served
 from tickerplant.cluster.workers import SharedPorts, Workers
 from tickerplant.config.settings import EdgeSettings, ListenSettings, ServeSettings
 from tickerplant.errors import BusError, ConfigError, TickerplantError
-from tickerplant.faults.board import passed_on
 from tickerplant.logs import Complaints
-from tickerplant.protocol.close_reasons import GOING_AWAY, CloseReason
+from tickerplant.plant import Plant
+from tickerplant.protocol.close_reasons import GOING_AWAY
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
-from tickerplant.server.ports import Totals
-from tickerplant.server.readiness import Readiness
 from tickerplant.server.server import Server
 from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
 from tickerplant.server.window import window
-from tickerplant.serving.launch import command_of
-from tickerplant.serving.process import (
+from tickerplant.sources.source import Readers
+from tickerplant.startup.launch import command_of
+from tickerplant.startup.process import (
     allow_many_connections,
     freeze_objects,
     interruption,
     unless,
 )
-from tickerplant.serving.ready import (
+from tickerplant.startup.ready import (
     Offer,
     announce,
-    examples_of,
-    symbol_counts_of,
     totals_lines,
 )
-from tickerplant.serving.service import Service
-from tickerplant.serving.tls import Tls, follow_hangups, tls_of
-from tickerplant.sources.source import Readers
+from tickerplant.startup.tls import Tls, follow_hangups, tls_of
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
 WORKER = "tickerplant.cluster.worker"
@@ -103,56 +96,37 @@ def _workers_of(
 # A plant that others serve
 
 
-class BusFront:
-    """Serves the clients of a plant in several processes, as a `Server` does in one.
+class Cluster:
+    """The processes that serve the clients of a plant, from `start` to `stop`.
 
     With `--workers` the ports belong to workers, and this process has the market alone; without, it
     serves its own ports as ever.  Either way edges on other hosts may join.
 
     Args:
         settings: The settings of the program.
-        service: The plant, and its source.
+        plant: The market and its hubs.
+        description: What other processes must know about it.
         server: Answers the questions of edges; with workers its ports are not opened.
         tls: The certificate of the ports.
     """
 
     def __init__(
-        self, settings: ServeSettings, service: Service, server: Server, tls: Tls | None
+        self,
+        settings: ServeSettings,
+        plant: Plant,
+        description: PlantDescription,
+        server: Server,
+        tls: Tls | None,
     ) -> None:
-        self.readiness: Readiness = server.readiness
         self.failure: asyncio.Task[None]
         """Runs while the plant is on the bus; its exception ends the program."""
-        self._settings, self._service, self._server, self._tls = settings, service, server, tls
+        self._settings, self._plant, self._description = settings, plant, description
+        self._server, self._tls = server, tls
+        self.readers: Readers
+        """All connections, those of edges included."""
         self._nats: NatsServer | None = None
         self._node: PlantNode | None = None
-        self._answers: EdgeAnswers | None = None
         self._workers: Workers | None = None
-
-    @property
-    def congestion(self) -> Readers:
-        """All connections, those of edges included."""
-        return self._joined.readers
-
-    @property
-    def urls(self) -> Mapping[str, str]:
-        """The address of each venue, `host:port`, by venue name; empty before `start`."""
-        return self._server.urls if self._workers is None else self._workers.urls
-
-    @property
-    def schemes(self) -> tuple[str, str]:
-        """The URL schemes of streams and of REST."""
-        return ("wss", "https") if self._tls else ("ws", "http")
-
-    @property
-    def totals(self) -> Totals:
-        """What this program and all edges have served so far."""
-        return self._server.totals if self._answers is None else self._answers.totals
-
-    @property
-    def _joined(self) -> PlantNode:
-        if self._node is None:
-            raise RuntimeError("the plant is not on the bus before start()")
-        return self._node
 
     async def start(self) -> None:
         """Join the bus, and listen on the ports.
@@ -179,14 +153,15 @@ class BusFront:
         await server.start()
         node = PlantNode(
             _opener(bus, f"plant {settings.plant} {os.getpid()}", server.complaints),
-            self._service.plant,
-            self._description(),
+            self._plant,
+            self._description,
             prefix=bus.prefix,
             complaints=server.complaints,
             is_alone=self._nats is not None,
             local=None if settings.workers else server.congestion,
         )
-        self._answers = EdgeAnswers(server, node, bus)
+        self.readers = node.readers
+        EdgeAnswers(server, node, bus)
         await node.start()
         self._node = node
         self.failure = asyncio.create_task(node.keep())
@@ -197,26 +172,7 @@ class BusFront:
             if self._nats is not None:
                 self._nats.on_restart = self._workers.tell_bus
             await self._workers.start()
-
-    def _description(self) -> PlantDescription:
-        service, server, settings = self._service, self._server, self._settings
-        return PlantDescription(
-            name=settings.plant,
-            started_ns=time.time_ns(),
-            profile=service.plant.profile.name,
-            strict_routing=settings.routing == "strict",
-            accepts_unknown=service.origin == "relay",
-            limits=msgspec.structs.asdict(server.limits),
-            venues=tuple(endpoint.venue.name for endpoint in server.endpoints),
-            faults=passed_on(server.faults),
-            fault_seed=settings.fault_seed,
-            has_clock=service.steering is not None,
-            has_token=server.plane.token.is_needed,
-            delivery=settings.delivery,
-            host=socket.gethostname(),
-            symbol_counts=symbol_counts_of(service.plant),
-            examples=examples_of(service.plant),
-        )
+            server.shared_urls = self._workers.urls
 
     async def stop(self) -> None:
         """Close every connection, leave the bus, and end what was started."""
@@ -231,22 +187,6 @@ class BusFront:
             await self._node.close()
         if self._nats is not None:
             await self._nats.stop()
-
-    def end_streams(self, reason: CloseReason) -> None:
-        """Close the stream connections of all venues, and each new one once it is open."""
-        self._server.end_streams(reason)
-        self._joined.end_streams(reason)
-
-    def start_outage(self, venue_name: str, names: Iterable[str] | None, reason: str) -> None:
-        """Disconnect the subscribers of streams that are lost; see `sources.source.Clients`."""
-        lost = None if names is None else tuple(names)
-        self._server.start_outage(venue_name, lost, reason)
-        self._joined.start_outage(venue_name, lost, reason)
-
-    def end_outage(self, venue_name: str) -> None:
-        """Accept stream connections of a venue again."""
-        self._server.end_outage(venue_name)
-        self._joined.end_outage(venue_name)
 
 
 # An edge

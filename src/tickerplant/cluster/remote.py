@@ -8,18 +8,9 @@ from itertools import count
 
 import msgspec
 
+from tickerplant.cluster import messages
 from tickerplant.cluster.broker import Failed
 from tickerplant.cluster.edge import EdgeNode
-from tickerplant.cluster.messages import (
-    ADMIT,
-    API,
-    HTTP,
-    ApiAnswer,
-    ApiQuestion,
-    MalformedError,
-    decode,
-    encode,
-)
 from tickerplant.faults.rows import EXEMPT_KEY
 from tickerplant.protocol.actions import Action, Send
 from tickerplant.protocol.api_session import ApiError, ApiReply, api_keepalive
@@ -78,15 +69,17 @@ class RemoteBackend:
             reason = UNREADABLE
             try:
                 if not isinstance(said, Failed):
-                    decide(decode(said, Admission))
+                    decide(messages.decode(said, Admission))
                     return
                 reason = said.reason
-            except MalformedError:
+            except messages.MalformedError:
                 pass
             unavailable = f"The market cannot be reached: {reason}"
             decide(Admission(fault_number=0, unavailable=unavailable))
 
-        self.node.ask(ADMIT, encode((self.endpoint.venue.name, attempt)), on_answer)
+        self.node.ask(
+            messages.ADMIT, messages.encode((self.endpoint.venue.name, attempt)), on_answer
+        )
 
     def open_api(
         self, target: ApiTarget, address: str, admission: Admission, now_ms: int, reply: Reply
@@ -162,7 +155,7 @@ class RemoteApiRequests:
         if self.keepalive.closed:
             return []
         data = text.encode() if isinstance(text, str) else text
-        question = ApiQuestion(
+        question = messages.ApiQuestion(
             venue=self._backend.endpoint.venue.name,
             connection=self._number,
             address=self._address,
@@ -180,7 +173,7 @@ class RemoteApiRequests:
                 if not self.keepalive.closed:
                     self.reply(self._actions(data, said))
 
-        self._backend.node.ask(API, encode(question), on_answer)
+        self._backend.node.ask(messages.API, messages.encode(question), on_answer)
         self._waiting.pause_count += self.is_full
         return []
 
@@ -200,13 +193,13 @@ class RemoteApiRequests:
         reason = UNREADABLE
         try:
             if not isinstance(said, Failed):
-                answered: ApiAnswer = decode(said, ApiAnswer)
+                answered: messages.ApiAnswer = messages.decode(said, messages.ApiAnswer)
                 actions: list[Action] = [Send(reply, code) for reply, code in answered.replies]
                 if answered.closing:
                     actions += self.keepalive.close(CLOSE_REASON_BY_NAME[answered.closing])
                 return actions
             reason = said.reason
-        except (MalformedError, KeyError):
+        except (messages.MalformedError, KeyError):
             pass
         self._backend.endpoint.session_counters.errors[DISCONNECTED] += 1
         error = ApiError(DISCONNECTED, lost_message(reason))
@@ -236,13 +229,13 @@ async def answer(
         if not asked.done():
             asked.set_result(said)
 
-    node.ask(HTTP, encode(question), on_answer)
+    node.ask(messages.HTTP, messages.encode(question), on_answer)
     said = await asked
     if isinstance(said, Failed):
         return _failure(venue, path, said.reason)
     try:
-        found: tuple[bool, Response] = decode(said, tuple[bool, Response])
-    except MalformedError:
+        found: tuple[bool, Response] = messages.decode(said, tuple[bool, Response])
+    except messages.MalformedError:
         return _failure(venue, path, UNREADABLE)
     return found
 

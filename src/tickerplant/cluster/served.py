@@ -38,9 +38,10 @@ from tickerplant.server.operations.connections import (
     connection_row,
     connections_page,
 )
-from tickerplant.server.ports import Sockets, Totals
+from tickerplant.server.ports import Sockets
 from tickerplant.server.rest import RemoteAnswer
 from tickerplant.server.server import Server
+from tickerplant.server.totals import Totals
 from tickerplant.venue import COINM, USDM, VENUES
 
 SERVED_BY = ("profile", "strict_routing", "limits", "venues", "fault_seed", "delivery")

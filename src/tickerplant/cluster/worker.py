@@ -33,8 +33,8 @@ from tickerplant.logs import Complaints
 from tickerplant.progress import StatusLine
 from tickerplant.server import event_loop
 from tickerplant.server.listener import BACKLOG
-from tickerplant.serving.process import freeze_objects, interruption
-from tickerplant.serving.tls import follow_hangups, tls_of
+from tickerplant.startup.process import freeze_objects, interruption
+from tickerplant.startup.tls import follow_hangups, tls_of
 
 PROGRESS_S = 1.0
 """How often the parent is told what was served."""

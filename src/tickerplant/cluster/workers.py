@@ -33,12 +33,12 @@ from tickerplant.server.listener import main_address
 from tickerplant.server.ports import (
     Hosts,
     Sockets,
-    Totals,
     address_text,
     listening_sockets,
     refuse_equal,
 )
-from tickerplant.serving.process import on_hangup
+from tickerplant.server.totals import Totals
+from tickerplant.startup.process import on_hangup
 from tickerplant.venue import Venue
 
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)

@@ -25,7 +25,7 @@ import msgspec
 
 from tickerplant.hosted.fork_server import REQUEST, ChildReport, ForkRequest
 from tickerplant.originals import Original
-from tickerplant.serving.launch import command_of
+from tickerplant.startup.launch import command_of
 
 FORKS = sys.platform == "linux"
 """Whether a nursery forks the children."""

@@ -29,7 +29,7 @@ from tickerplant.hosted.protocol import (
 )
 from tickerplant.originals import Owner
 from tickerplant.received import MAX_LINE_BYTES, excess, next_line
-from tickerplant.serving.lines import Ready
+from tickerplant.startup.lines import Ready
 
 _log = logging.getLogger("tickerplant.hosted")
 

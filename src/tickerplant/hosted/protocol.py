@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from tickerplant import errors
 from tickerplant.errors import TickerplantError
-from tickerplant.serving.lines import Ready
+from tickerplant.startup.lines import Ready
 from tickerplant.venue import USDM
 
 ARGUMENTS = {"--from": "start", "--to": "end"}

@@ -23,6 +23,7 @@ from tickerplant.server.http import Application, Http
 from tickerplant.server.listener import BACKLOG, Listener, ProtocolFactory
 from tickerplant.server.proxies import TrustedProxies
 from tickerplant.server.readiness import CLOCK_STEP_MS
+from tickerplant.server.totals import Totals
 from tickerplant.server.welcome import ANY_IPV4, ANY_IPV6
 from tickerplant.venue import COINM, USDM, Venue
 
@@ -34,14 +35,6 @@ TICK_MS = 1_000
 STOP_POLL_S = 0.01
 MAX_KERNEL_BYTES = 1 << 17
 """Data of a connection that the system takes beyond what is on its way to the client."""
-
-
-class Totals(Struct, frozen=True):
-    """The totals of a server since it started."""
-
-    messages: int
-    sent_bytes: int
-    connections: int
 
 
 class Listening(Protocol):

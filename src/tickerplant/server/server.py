@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, Unpack
 
 from prometheus_client import CollectorRegistry
@@ -17,6 +17,7 @@ from tickerplant.faults.clock import MarketClock
 from tickerplant.hub.delivery import Published
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
+from tickerplant.protocol.close_reasons import UPSTREAM_LOST, CloseReason
 from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
 from tickerplant.protocol.rate_limiter import RateLimiter
@@ -42,6 +43,7 @@ from tickerplant.server.query_service import Forwarder, QueryService
 from tickerplant.server.readiness import Readiness
 from tickerplant.server.rest import RemoteAnswer, Rest
 from tickerplant.server.token import Token
+from tickerplant.server.totals import Totals
 from tickerplant.server.welcome import welcome_text
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import VENUES, Venue
@@ -190,6 +192,8 @@ class Server(Ports):
             now_ms=lambda: plant.now_ms,
         )
         """What the operations of `/plant/v1/` are about."""
+        self.shared_urls: dict[str, str] = {}
+        """The addresses of the ports that other processes of this program share, by venue name."""
         self._compresses = compresses
         self._since_ms = clock()
         self._remote = remote
@@ -228,18 +232,54 @@ class Server(Ports):
     def edges(self, edges: Edges) -> None:
         self.plane.edges = edges
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """The address of each venue, `host:port`, by venue name; empty before `start`."""
+        return super().urls or self.shared_urls
+
+    @property
+    def totals(self) -> Totals:
+        """What was served so far, by edges too."""
+        own, edges = super().totals, self.edges
+        return own if edges is None else own + edges.totals
+
+    def end_streams(self, reason: CloseReason) -> None:
+        """Close the stream connections of all venues, and each new one once it is open."""
+        super().end_streams(reason)
+        if self.edges is not None:
+            self.edges.end_streams(reason)
+
+    def start_outage(
+        self,
+        venue_name: str,
+        names: Iterable[str] | None,
+        reason: str,
+        close_reason: CloseReason = UPSTREAM_LOST,
+    ) -> None:
+        """Disconnect the subscribers of streams that are lost, at edges too; see `Ports`."""
+        lost = None if names is None else tuple(names)
+        super().start_outage(venue_name, lost, reason, close_reason)
+        if self.edges is not None:
+            self.edges.start_outage(venue_name, lost, reason)
+
+    def end_outage(self, venue_name: str) -> None:
+        """Accept stream connections of a venue again, at edges too."""
+        super().end_outage(venue_name)
+        if self.edges is not None:
+            self.edges.end_outage(venue_name)
+
     def ready_state(self) -> ReadyState:
         """Return whether the market is served, by this process or by edges."""
         return ready_state(self.readiness, self.edges, listens=self._listens)
 
     def nodes(self) -> NodesPage:
         """Return the processes that serve the market."""
-        totals, edges = self.totals, self.edges
+        totals, edges = super().totals, self.edges
         plant = NodeRow(
             id=PLANT,
             host=socket.gethostname(),
             pid=os.getpid(),
-            address=self.urls,
+            address=super().urls,
             connections=len(self.connections),
             streams=sum(len(endpoint.hub.channels) for endpoint in self.endpoints),
             messages=totals.messages,

@@ -16,13 +16,15 @@ from tickerplant.recorder.tap import Taps, TapSettings
 from tickerplant.scenarios.board import refuse_market_changes
 from tickerplant.server import event_loop
 from tickerplant.server.forwarding import CachingForwarder
-from tickerplant.serving.process import interruption, unless
+from tickerplant.server.server import Server
 from tickerplant.serving.run import Echo, limits_from, refuse_guessable, serve
 from tickerplant.serving.scenarios import read_scenarios
-from tickerplant.serving.service import Front, Service
+from tickerplant.serving.service import Service
 from tickerplant.sources.discovery import discover
 from tickerplant.sources.relay import RelaySource
+from tickerplant.sources.source import Readers
 from tickerplant.sources.upstream import Upstream
+from tickerplant.startup.process import interruption, unless
 from tickerplant.venue import COINM, USDM
 
 
@@ -57,9 +59,9 @@ async def _relay(settings: RelaySettings, echo: Echo) -> int:
             strict_routing=settings.routing == "strict",
         )
 
-        def drive(front: Front) -> Coroutine[None, None, None]:
-            source = RelaySource(plant, upstreams, front, grace_ms=settings.grace_ms)
-            return source.run(front.congestion, front.readiness)
+        def drive(server: Server, readers: Readers) -> Coroutine[None, None, None]:
+            source = RelaySource(plant, upstreams, server, grace_ms=settings.grace_ms)
+            return source.run(readers, server.readiness)
 
         taps = TapSettings(
             folder=settings.record or "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,7 +14,7 @@ import msgspec
 from tickerplant.cluster.options import uses_bus
 from tickerplant.config.settings import ServeSettings
 from tickerplant.errors import HIDDEN, ConfigError, TickerplantError
-from tickerplant.faults.board import FaultBoard, FaultOn, faults_text
+from tickerplant.faults.board import FaultBoard, FaultOn, faults_text, passed_on
 from tickerplant.faults.clock import MarketClock
 from tickerplant.instrument import Instrument
 from tickerplant.logs import logger
@@ -31,28 +32,28 @@ from tickerplant.server.server import Server
 from tickerplant.server.token import SHORTEST
 from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_elsewhere
 from tickerplant.server.window import window
-from tickerplant.serving.process import (
+from tickerplant.serving.scenarios import log_scenario, prepare_scenarios, read_scenarios
+from tickerplant.serving.service import Service
+from tickerplant.startup.process import (
     allow_many_connections,
     end_with_input,
     freeze_objects,
     interruption,
 )
-from tickerplant.serving.ready import (
+from tickerplant.startup.ready import (
     Offer,
     announce,
     examples_of,
     symbol_counts_of,
     totals_lines,
 )
-from tickerplant.serving.scenarios import log_scenario, prepare_scenarios, read_scenarios
-from tickerplant.serving.service import Service
-from tickerplant.serving.tls import Tls, follow_hangups, tls_of
+from tickerplant.startup.tls import Tls, follow_hangups, tls_of
 from tickerplant.suggestions import one_of
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import COINM, USDM, VENUES
 
 if TYPE_CHECKING:  # imports what only a bus needs
-    from tickerplant.cluster.program import BusFront
+    from tickerplant.cluster.program import Cluster
 
 TIMES_OF_WORKERS = (
     "Workers and edges have no market time: faults that happen by time differ between runs."
@@ -189,23 +190,23 @@ async def serve(
     wanted = read_scenarios(settings.scenario) if scenarios is None else scenarios
     prepare_scenarios(wanted, board, server.readiness)
     event_loop.report_faults(server.complaints)
-    joined = _joined(settings, service, server, tls)
-    front: Server | BusFront = joined or server
-    await front.start()
+    cluster = _cluster(settings, service, server, tls)
+    serves: Server | Cluster = cluster or server
+    await serves.start()
     try:
-        urls = {name: f"{front.schemes[0]}://{at}" for name, at in front.urls.items()}
-        taps = service.record(urls, front.readiness.warn) if service.record else None
+        urls = {name: f"{server.schemes[0]}://{at}" for name, at in server.urls.items()}
+        taps = service.record(urls, server.readiness.warn) if service.record else None
     except BaseException:
-        await front.stop()
+        await serves.stop()
         raise
     recording, ended = asyncio.create_task(taps.run()) if taps else None, ""
     try:
         service.on_ready()
         # Whoever reads the addresses may end it at once.
         interrupted = interrupted or interruption()
-        announce(_offer(settings, front, server, service, tls), echo, as_json=settings.json)
+        announce(_offer(settings, server, service, tls), echo, as_json=settings.json)
         ended = "it failed"
-        ended = await _drive(settings, service, front, joined, tls, interrupted)
+        ended = await _drive(settings, service, server, cluster, tls, interrupted)
     except Exception as error:
         if not ended or isinstance(error, TickerplantError):
             raise
@@ -215,10 +216,10 @@ async def serve(
         if recording is not None:
             recording.cancel()
         recorded = taps.close(ended or "it did not start") if taps else ()
-        await front.stop()
+        await serves.stop()
         seconds, events = time.monotonic() - started_s, plant.published.total()
         for line in totals_lines(
-            front.totals, events, seconds, ended, recorded, as_json=settings.json
+            server.totals, events, seconds, ended, recorded, as_json=settings.json
         ):
             if ended:
                 echo(line)
@@ -228,8 +229,8 @@ async def serve(
 async def _drive(
     settings: ServeSettings,
     service: Service,
-    front: Server | BusFront,
-    joined: BusFront | None,
+    server: Server,
+    cluster: Cluster | None,
     tls: Tls | None,
     interrupted: asyncio.Future[None],
 ) -> str:
@@ -238,12 +239,13 @@ async def _drive(
     if service.ends_with_input:
         end_with_input(interrupted)
     follow_hangups(tls, settings)
-    source = asyncio.create_task(service.drive(front))
-    failure = {joined.failure} if joined else set()
+    readers = cluster.readers if cluster else server.congestion
+    source = asyncio.create_task(service.drive(server, readers))
+    failure = {cluster.failure} if cluster else set()
     await asyncio.wait({source, interrupted, *failure}, return_when=asyncio.FIRST_COMPLETED)
     if source.done():
         source.result()
-        front.end_streams(ENDED)
+        server.end_streams(ENDED)
         if service.lingers:
             await interrupted
     source.cancel()
@@ -277,16 +279,10 @@ def has_times(faults: Iterable[FaultOn]) -> bool:
     )
 
 
-def _offer(
-    settings: ServeSettings,
-    front: Server | BusFront,
-    server: Server,
-    service: Service,
-    tls: Tls | None,
-) -> Offer:
+def _offer(settings: ServeSettings, server: Server, service: Service, tls: Tls | None) -> Offer:
     """Return what is served, and where."""
     notes = [] if server.limits.enforced else [LIMITS_OFF]
-    if not server.plane.token.is_needed and is_reached_from_elsewhere(front.urls):
+    if not server.plane.token.is_needed and is_reached_from_elsewhere(server.urls):
         notes.append(ONLY_HERE)
     if len(server.faults):
         notes.append(faults_text(server.faults))
@@ -297,9 +293,9 @@ def _offer(
     ):
         notes.append(TIMES_OF_WORKERS)
     return Offer(
-        urls=front.urls,
+        urls=server.urls,
         hosts=settings.host,
-        schemes=front.schemes,
+        schemes=server.schemes,
         profile=service.plant.profile.name,
         symbol_counts=symbol_counts_of(service.plant),
         examples=examples_of(service.plant),
@@ -312,9 +308,9 @@ def _offer(
     )
 
 
-def _joined(
+def _cluster(
     settings: ServeSettings, service: Service, server: Server, tls: Tls | None
-) -> BusFront | None:
+) -> Cluster | None:
     """Return what serves the plant in several processes; None if this process does it alone.
 
     Raises:
@@ -323,6 +319,26 @@ def _joined(
     """
     if not uses_bus(settings):
         return None
-    from tickerplant.cluster.program import BusFront  # noqa: PLC0415  # imports what only a bus needs
+    # These import what only a bus needs.
+    from tickerplant.cluster.messages import PlantDescription  # noqa: PLC0415
+    from tickerplant.cluster.program import Cluster  # noqa: PLC0415
 
-    return BusFront(settings, service, server, tls)
+    plant = service.plant
+    description = PlantDescription(
+        name=settings.plant,
+        started_ns=time.time_ns(),
+        profile=plant.profile.name,
+        strict_routing=settings.routing == "strict",
+        accepts_unknown=service.origin == "relay",
+        limits=msgspec.structs.asdict(server.limits),
+        venues=tuple(endpoint.venue.name for endpoint in server.endpoints),
+        faults=passed_on(server.faults),
+        fault_seed=settings.fault_seed,
+        has_clock=service.steering is not None,
+        has_token=server.plane.token.is_needed,
+        delivery=settings.delivery,
+        host=socket.gethostname(),
+        symbol_counts=symbol_counts_of(plant),
+        examples=examples_of(plant),
+    )
+    return Cluster(settings, plant, description, server, tls)

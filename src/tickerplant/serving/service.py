@@ -12,8 +12,8 @@ from tickerplant.plant import Plant
 from tickerplant.protocol.limits import Limits
 from tickerplant.server.operations.control_plane import Origin, Steering
 from tickerplant.server.query_service import Forwarder
-from tickerplant.server.readiness import Readiness
-from tickerplant.sources.source import Clients, Readers, Status
+from tickerplant.server.server import Server
+from tickerplant.sources.source import Readers, Status
 from tickerplant.truth.truth import Truth
 from tickerplant.venue import Venue
 
@@ -25,22 +25,8 @@ Record: TypeAlias = Callable[[Mapping[str, str], Callable[[str, str], bool]], "T
 """Records what is sent from now on.  Takes the address of each venue, and what takes warnings."""
 
 
-class Front(Clients, Protocol):
-    """What serves the clients of a plant, as its source sees it."""
-
-    @property
-    def readiness(self) -> Readiness:
-        """The state of the source."""
-        ...
-
-    @property
-    def congestion(self) -> Readers:
-        """All connections."""
-        ...
-
-
-Drive: TypeAlias = Callable[[Front], Coroutine[None, None, None]]
-"""Drives a plant until the source ends, given what serves its clients."""
+Drive: TypeAlias = Callable[[Server, Readers], Coroutine[None, None, None]]
+"""Drives a plant until the source ends, given what serves its clients, and all their connections."""
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -90,4 +76,4 @@ class Source(Protocol):
 
 def drive_of(source: Source) -> Drive:
     """Return what drives a plant with `source`."""
-    return lambda front: source.run(front.congestion, front.readiness)
+    return lambda server, readers: source.run(readers, server.readiness)

@@ -11,12 +11,12 @@ from tickerplant.plant import Plant
 from tickerplant.profile import PROFILES
 from tickerplant.server import event_loop
 from tickerplant.server.event_loop import connection_clock_ms
-from tickerplant.serving.process import without_collection
 from tickerplant.serving.run import Echo, limits_from, plant_of, serve
 from tickerplant.serving.service import Record, Service, drive_of
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.sources.simulated import SimulatedSource, open_market
+from tickerplant.startup.process import without_collection
 from tickerplant.truth.truth import Truth
 
 

@@ -23,7 +23,7 @@ from tickerplant.hosted.arguments import simulation_fields, speed_of
 from tickerplant.hosted.protocol import TestServerRequest
 from tickerplant.originals import Original
 from tickerplant.recording.timestamps import Instant
-from tickerplant.serving.lines import Ready
+from tickerplant.startup.lines import Ready
 from tickerplant.suggestions import one_of
 from tickerplant.testing.handles import Fault, Lever, Scenario, parameters_of
 from tickerplant.testing.proxies import Exemption, proxy_lines

@@ -25,7 +25,7 @@ from tickerplant.hosted.protocol import (
 )
 from tickerplant.originals import Original, Owner
 from tickerplant.received import MAX_LINE_BYTES, excess
-from tickerplant.serving.lines import Ready
+from tickerplant.startup.lines import Ready
 from tickerplant.venue import VenueName
 
 START_TIMEOUT_S = 60.0

@@ -8,7 +8,9 @@ from typing import Protocol
 from msgspec import Struct
 from prometheus_client.core import Metric
 
+from tickerplant.protocol.close_reasons import CloseReason
 from tickerplant.server.operations.connections import ConnectionsPage
+from tickerplant.server.totals import Totals
 
 PLANT = "plant"
 """What the process with the market is called on pages and in metrics."""
@@ -68,6 +70,23 @@ class NodesPage(Struct, frozen=True, kw_only=True):
 
 class Edges(Protocol):
     """The edges of a plant, as far as its pages are about them."""
+
+    @property
+    def totals(self) -> Totals:
+        """What all edges have served so far, also those that are gone."""
+        ...
+
+    def start_outage(self, venue: str, names: Iterable[str] | None, reason: str) -> object:
+        """Let the edges disconnect the subscribers of streams that are lost."""
+        ...
+
+    def end_outage(self, venue: str) -> object:
+        """Let the edges accept stream connections of a venue again."""
+        ...
+
+    def end_streams(self, reason: CloseReason) -> object:
+        """Let the edges close all stream connections, and each new one."""
+        ...
 
     def rows(self) -> list[NodeRow]:
         """Return what the edges last reported."""

@@ -17,9 +17,9 @@ from msgspec import Struct
 from tickerplant.formatting import count_text
 from tickerplant.logs import logger
 from tickerplant.plant import Plant
-from tickerplant.server.ports import Totals as ServerTotals
+from tickerplant.server.totals import Totals as ServerTotals
 from tickerplant.server.welcome import openable
-from tickerplant.serving.lines import Addresses, Ready, Totals
+from tickerplant.startup.lines import Addresses, Ready, Totals
 from tickerplant.venue import USDM, VENUES, Venue
 
 _SHELL_SAFE = re.compile(r"\w+")

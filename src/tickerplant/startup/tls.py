@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tickerplant.config.settings import ListenSettings
 from tickerplant.errors import ConfigError
-from tickerplant.serving.process import on_hangup
+from tickerplant.startup.process import on_hangup
 
 if TYPE_CHECKING:  # loads cryptography, only where TLS is served
     from tickerplant.server.certificate import ServedCertificate

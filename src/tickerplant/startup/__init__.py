@@ -1,0 +1,1 @@
+"""What every program that serves does when it starts: its process, its TLS, its first lines."""
