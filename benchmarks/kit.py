@@ -21,10 +21,10 @@ from tickerplant.config.settings import TEST_SYMBOLS, TestServerSettings
 from tickerplant.control.client import ControlClient
 from tickerplant.hosted.nursery import Child, end_nursery, spawn
 from tickerplant.hosted.protocol import TestServerRequest, line_of, read_event
-from tickerplant.serving.lines import Ready
 from tickerplant.serving.test_server import TEST_START_MS
 from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
+from tickerplant.startup.lines import Ready
 
 FIRSTS, NEXTS = 3, 15
 STEPS = 6

@@ -34,11 +34,11 @@ from tickerplant.hosted.protocol import (
 from tickerplant.protocol.close_reasons import ENDED
 from tickerplant.scenarios.board import ScenarioBoard
 from tickerplant.server.server import Server
-from tickerplant.serving.lines import Addresses, Ready
 from tickerplant.serving.run import fault_board
 from tickerplant.serving.scenarios import prepare_scenarios, read_scenarios
 from tickerplant.serving.service import Service
 from tickerplant.serving.simulate import simulate_service
+from tickerplant.startup.lines import Addresses, Ready
 
 P = ParamSpec("P")
 

@@ -21,8 +21,8 @@ from tickerplant.server.certificate import (
     own_folder,
 )
 from tickerplant.server.server import Server
-from tickerplant.serving.ready import Offer, examples_of, ready_line, symbol_counts_of
-from tickerplant.serving.tls import tls_of
+from tickerplant.startup.ready import Offer, examples_of, ready_line, symbol_counts_of
+from tickerplant.startup.tls import tls_of
 
 
 def written(folder: Path, name: str, pem: bytes) -> str:

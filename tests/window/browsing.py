@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 from programs import PATIENCE_S
 
 from tickerplant.control.client import ControlClient
-from tickerplant.serving.lines import Ready
+from tickerplant.startup.lines import Ready
 
 MARKET = (
     *("simulate", "--paused", "--seed", "7", "--start", "2026-01-01"),
