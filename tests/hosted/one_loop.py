@@ -120,7 +120,7 @@ class ServerInLoop(ServerProcess):
                     for name, at in server.urls.items()
                 }
                 self._served.set_result((venue, Ready(profile="", venues=venues)))
-                await service.drive(server)
+                await service.drive(server, server.congestion)
                 server.end_streams(ENDED)
                 await asyncio.Event().wait()
         except TickerplantError as error:
@@ -166,6 +166,6 @@ async def record(folder: Path) -> None:
         urls = {name: f"ws://{at}" for name, at in server.urls.items()}
         taps = service.record(urls, server.readiness.warn)
         running = asyncio.create_task(taps.run())
-        await service.drive(server)
+        await service.drive(server, server.congestion)
         running.cancel()
         taps.close("the time is up")

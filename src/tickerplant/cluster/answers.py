@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TypeAlias
 
+from msgspec.structs import replace
 from prometheus_client.core import Metric
 
 from tickerplant.cluster import messages
@@ -37,9 +37,6 @@ ASK_S = 1.0
 """How long edges may take to tell their figures; those that take longer are left out."""
 FAULT = Response(b"Internal Server Error\n", 500, TEXT)
 
-Key: TypeAlias = tuple[str, int, int]
-"""A process over all its sessions: its host, its id there, and when it started."""
-
 
 class EdgeAnswers:
     """Answers the edges of a plant as its own ports would answer their clients.
@@ -56,8 +53,8 @@ class EdgeAnswers:
         self._server, self._node, self._bus = server, node, bus
         self._endpoints = {each.venue.name: each for each in server.endpoints}
         self._rests = {each.venue.name: server.answers(each) for each in server.endpoints}
-        self._edges: dict[Key, _Edge] = {}
-        """The edges that are there, and those that have gone of late."""
+        self._edges: dict[str, _Edge] = {}
+        """The processes that are there, and those that have gone of late, over all their sessions."""
         self._past, self._past_faults = Totals(0, 0, 0), Counter[str]()
         """What all others have served, and which faults were injected there."""
         self._sessions: dict[tuple[str, int], ApiSession] = {}
@@ -167,11 +164,12 @@ class EdgeAnswers:
     # Reports
 
     def _on_report(self, state: Edge) -> None:
-        report = state.report
-        key = report.host, report.pid, report.since_ms
-        edge = self._edges.pop(key, None) or _Edge(self._endpoints)
+        row: NodeRow = messages.decode(bytes(state.report.row), NodeRow)
+        key = state.identity.rpartition(" ")[0]
+        edge = self._edges.pop(key, None) or _Edge(self._endpoints, row)
         self._edges[key] = edge
-        edge.identity, edge.report, edge.seen_ms = state.identity, report, self._node.clock()
+        edge.identity, edge.report, edge.row = state.identity, state.report, row
+        edge.seen_ms = self._node.clock()
 
     def _on_gone(self, state: Edge) -> None:
         for edge in [each for each in self._edges.values() if each.identity == state.identity]:
@@ -193,11 +191,11 @@ class EdgeAnswers:
         """
         by_name: dict[str, _Edge] = {}
         there = (each for each in self._edges.values() if each.identity)
-        for edge in sorted(there, key=lambda edge: edge.report.since_ms):
-            name = edge.report.worker
+        for edge in sorted(there, key=lambda edge: edge.row.since_ms):
+            name = edge.row.id
             earlier = by_name.get(name)
             if earlier is not None and not edge.replaces(earlier):
-                name = f"{name} {edge.report.pid}"
+                name = f"{name} {edge.row.pid}"
             by_name[name] = edge
         yield from by_name.items()
 
@@ -238,20 +236,7 @@ class EdgeAnswers:
         """Return what the edges last reported."""
         now_ms = self._node.clock()
         return [
-            NodeRow(
-                id=name,
-                host=edge.report.host,
-                pid=edge.report.pid,
-                address=edge.report.addresses,
-                connections=edge.report.connections,
-                streams=edge.report.streams,
-                messages=edge.report.messages,
-                bytes=edge.report.sent_bytes,
-                unsent_bytes=edge.report.unsent_bytes,
-                lag_ms=edge.report.delay_ms,
-                since_ms=edge.report.since_ms,
-                seen_ms=now_ms - edge.seen_ms,
-            )
+            replace(edge.row, id=name, seen_ms=now_ms - edge.seen_ms)
             for name, edge in self._named()
         ]
 
@@ -330,7 +315,8 @@ class EdgeAnswers:
 class _Edge:
     """What is known of one process with clients, over all its sessions."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+    def __init__(self, endpoints: Mapping[str, Endpoint], row: NodeRow) -> None:
+        self.row = row
         self.identity = ""
         """That of its session; empty if it has gone."""
         self.report = messages.Report()
@@ -342,12 +328,12 @@ class _Edge:
     @property
     def totals(self) -> Totals:
         """What it has served."""
-        return Totals(self.report.messages, self.report.sent_bytes, self.report.opened)
+        return Totals(self.row.messages, self.row.bytes, self.report.opened)
 
     def replaces(self, earlier: _Edge) -> bool:
         """Return whether this edge has the place of one that had the same name."""
-        now, before = self.report, earlier.report
-        return (now.host, now.addresses) == (before.host, before.addresses)
+        now, before = self.row, earlier.row
+        return (now.host, now.address) == (before.host, before.address)
 
 
 def _session(question: messages.ApiQuestion, endpoint: Endpoint) -> ApiSession:

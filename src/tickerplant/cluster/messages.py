@@ -30,9 +30,6 @@ class Batch(Struct, array_like=True, frozen=True, gc=False):
     """The payloads in their envelopes, by position, where the source wrote them in another way than we."""
 
 
-# Who is there
-
-
 class PlantDescription(Struct, frozen=True, kw_only=True):
     """What an edge must know to serve a plant's clients."""
 
@@ -64,13 +61,6 @@ class PlantDescription(Struct, frozen=True, kw_only=True):
     host: str = ""
 
 
-class Claim(Struct, frozen=True):
-    """A plant that wants a name."""
-
-    run: str
-    started_ns: Number
-
-
 class Beat(Struct, frozen=True, array_like=True):
     """The heartbeat of a plant."""
 
@@ -79,6 +69,7 @@ class Beat(Struct, frozen=True, array_like=True):
     control: Number
     """Of its last control message."""
     sent_ns: Number
+    host: str = ""
     latest: tuple[tuple[Number, Number], ...] = ()
     """The streams with messages since the last beat: their keys, and their last numbers."""
 
@@ -120,32 +111,17 @@ class Wanted(Struct, frozen=True):
 class Report(Struct, frozen=True, kw_only=True):
     """The figures of an edge since it started, told every second."""
 
-    worker: str = ""
-    """What it is called in metrics and pages."""
-    host: str = ""
-    pid: Number = 0
-    since_ms: int = 0
-    """When it started, ms since 1970."""
-    addresses: dict[str, str] = {}
-    """Where it listens, `host:port`, by venue."""
     subscribers: Number = 0
     """Connections with at least one subscription."""
     is_congested: bool = False
-    connections: int = 0
-    """Open ones."""
     opened: int = 0
     """Connections opened."""
-    streams: int = 0
-    """Streams that it wants from the plant."""
-    messages: int = 0
-    sent_bytes: int = 0
-    unsent_bytes: int = 0
-    delay_ms: float = 0.0
-    """How long the last messages took from the plant to the edge, by both wall clocks."""
     faults: dict[str, int] = {}
     """How often each fault was injected."""
     fault_hits: dict[str, int] = {}
     """How often each rule that is on has happened, by its id."""
+    row: Raw = Raw(b"\xc0")
+    """Its row on the page of nodes."""
 
 
 class ApiQuestion(Struct, frozen=True, array_like=True):

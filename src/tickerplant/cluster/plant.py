@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 HEARTBEAT_MS = 500
 FORGET_MS = 10_000
 """An edge that says nothing for this long is forgotten."""
-CLAIM_S = 0.5
-"""How long other plants may take to defend the name."""
+LISTEN_S = 1.2
+"""How long a plant that starts listens for another one of its name."""
 RETRY_S = 0.25
 BATCH_SHARE = 2
 """A batch is closed when it is longer than a message of the bus may be, divided by this."""
@@ -176,7 +176,10 @@ class PlantRun:
         self._changed.clear()
         node = self._node
         started_ns = node.description.started_ns
-        beat = messages.Beat(self.run, started_ns, self.control_number, node.wall_ns(), latest)
+        host = node.description.host
+        beat = messages.Beat(
+            self.run, started_ns, self.control_number, node.wall_ns(), host, latest
+        )
         self.broker.publish(self.subjects.beat, messages.encode(beat))
 
     # Edges
@@ -430,7 +433,19 @@ class PlantNode:
             BusError: it cannot be used, or another plant has the name.
         """
         self._refused = asyncio.get_running_loop().create_future()
-        await self._begin()
+        broker = await self._open()
+        try:
+            broker.subscribe(
+                self._subjects.beat, reading(messages.Beat, self._on_beat, self.complaints)
+            )
+            if not self._is_alone:
+                await wait(self.sleep, LISTEN_S, broker.lost, self._refused)
+            if self._refused.done():
+                self._refused.result()
+        except BaseException:
+            await broker.close()
+            raise
+        self._begin(broker)
 
     async def keep(self) -> None:
         """Go on until cancelled: with a new run whenever the bus is back.
@@ -447,29 +462,22 @@ class PlantNode:
                 logger().warning("! the bus is lost", why=reason)
             await self.sleep(RETRY_S)
             try:
-                await self._begin()
+                broker = await self._open()
             except BusError as error:
                 if not error.may_pass:
                     raise
                 self.complaints.add("bus: no connection", f"! {error}")
                 continue
+            broker.subscribe(
+                self._subjects.beat, reading(messages.Beat, self._on_beat, self.complaints)
+            )
+            self._begin(broker)
             logger().info("= the bus is back, and a new run begins")
 
-    async def _begin(self) -> None:
-        broker, run = await self._open(), secrets.token_hex(4)
-        try:
-            if not self._is_alone:
-                await self._claim(broker, run)
-        except BaseException:
-            await broker.close()
-            raise
+    def _begin(self, broker: Broker) -> None:
         self.run_count += 1
-        self.run = PlantRun(self, broker, run, self._hubs)
+        self.run = PlantRun(self, broker, secrets.token_hex(4), self._hubs)
         broker.subscribe(self._subjects.join, reading(str, self._on_join, self.complaints))
-        broker.subscribe(self._subjects.plants, self._on_plants)
-        broker.subscribe(
-            self._subjects.beat, reading(messages.Beat, self._on_beat, self.complaints)
-        )
         self.run.beat()
 
     async def _live(self, run: PlantRun) -> str:
@@ -487,34 +495,6 @@ class PlantNode:
                 return run.broker.lost.result()
             run.expire()
             run.beat()
-
-    async def _claim(self, broker: Broker, run: str) -> None:
-        """Do nothing if the name is free.
-
-        Raises:
-            BusError: it is not.
-        """
-        own, taken = self.description, list[str]()
-        mine = messages.Claim(run, own.started_ns)
-
-        def on_claim(other: messages.Claim, reply: str) -> None:
-            if (mine.started_ns, mine.run) < (other.started_ns, other.run):
-                answer(broker, reply, f"on {own.host}".encode())
-
-        def on_answer(said: bytes | Failed) -> None:
-            if isinstance(said, bytes):
-                taken.append(said.decode(errors="replace"))
-
-        broker.subscribe(self._subjects.claim, reading(messages.Claim, on_claim, self.complaints))
-        broker.ask(self._subjects.claim, messages.encode(mine), on_answer)
-        await wait(self.sleep, CLAIM_S, broker.lost)
-        if broker.lost.done():
-            raise BusError(f"the bus is lost: {broker.lost.result()}", may_pass=True)
-        if taken:
-            raise BusError(
-                f"a plant named {own.name} is on the bus already, {taken[0]}: give this one another "
-                "--plant"
-            )
 
     async def close(self) -> None:
         """Leave the bus; tell the edges before, with `end_streams`."""
@@ -537,16 +517,14 @@ class PlantNode:
             said = messages.encode(described)
             answer(run.broker, reply, said if joined else Failed("the plant has too many edges"))
 
-    def _on_plants(self, _data: bytes, reply: str) -> None:
-        if reply and self.run is not None:
-            self.run.broker.publish(reply, messages.encode(self.description.name))
-
     def _on_beat(self, beat: messages.Beat, _reply: str) -> None:
-        """Give way to an older plant of the name, which another part of the bus had."""
+        """Give way to another plant of the name, if that was first or has begun."""
         own = self.description
-        if beat.started_ns < own.started_ns and self._refused and not self._refused.done():
-            text = f"another plant named {own.name} is on the bus, and was first"
-            self._refused.set_exception(BusError(text))
+        is_first = self.run is None or beat.started_ns < own.started_ns
+        if is_first and self._refused and not self._refused.done():
+            text = f"a plant named {own.name} is on the bus already, on {beat.host}: give this one "
+            self._refused.set_exception(BusError(f"{text}another --plant"))
+            self._refused.exception()  # whoever waits may have gone
 
     # The source: the interface `sources.source.Clients`, and what else concerns all edges
 

@@ -1,4 +1,4 @@
-"""The programs of a cluster: a plant that other processes serve, and an edge of one."""
+"""The programs of a cluster: a plant that other processes serve, an edge of one, and a worker."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import asyncio
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from contextlib import suppress
+from typing import Any, TextIO, TypeAlias, cast
+
+import msgspec
+from msgspec import Struct
 
 from tickerplant import logs
 from tickerplant.cluster.answers import EdgeAnswers
@@ -19,11 +24,22 @@ from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.options import BusSettings, bus_settings, uses_bus
 from tickerplant.cluster.plant import PlantNode
 from tickerplant.cluster.served import Served
-from tickerplant.cluster.workers import SharedPorts, Workers
+from tickerplant.cluster.workers import (
+    Listening,
+    Progress,
+    Refused,
+    SharedPorts,
+    Stop,
+    Workers,
+    WorkerTask,
+    line_of,
+    read_order,
+)
 from tickerplant.config.settings import EdgeSettings, ListenSettings, ServeSettings
 from tickerplant.errors import BusError, ConfigError, TickerplantError
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
+from tickerplant.progress import StatusLine
 from tickerplant.protocol.close_reasons import GOING_AWAY
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server import event_loop
@@ -46,8 +62,11 @@ from tickerplant.startup.ready import (
 from tickerplant.startup.tls import Tls, follow_hangups, tls_of
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
-WORKER = "tickerplant.cluster.worker"
-"""The program of a worker."""
+WORKER = "tickerplant.cluster.program"
+"""The module whose `main` is that of a worker."""
+PROGRESS_S = 1.0
+"""How often the parent is told what was served."""
+LONGEST_LINE = 1 << 20
 FAILED = 1
 """Exit status when serving ended by an unexpected error."""
 RETRY_S = 1.0
@@ -263,7 +282,7 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
         grace_ms = int(said.limits.get("close_grace_ms", LIMITS.close_grace_ms))
         serves = _workers_of(settings, bus, venues, tls, grace_ms, name)
     else:
-        serves = Served(settings, node, complaints, certificate, worker=name)
+        serves = Served(settings, node, complaints, worker=name, tls=certificate)
     await serves.start()
     follow_hangups(tls, settings)
     try:
@@ -306,3 +325,110 @@ def _offer(
         authority=tls.authority if tls else "",
         has_window=bool(window().files),
     )
+
+
+# A worker: an edge at ports that it shares, until told to stop
+
+
+def main() -> None:
+    """Serve as the first line of standard input says."""
+    os.set_blocking(sys.stdout.fileno(), False)  # a parent that stands still does not stop us
+    try:
+        status = event_loop.run(_work())
+    except Exception as error:  # noqa: BLE001  # the parent says what it is
+        name = "" if isinstance(error, TickerplantError) else f"{type(error).__name__}: "
+        _say(Refused(f"{name}{error}"))
+        logs.logger().debug("! it cannot serve", exc_info=True)
+        status = 2
+    sys.exit(status)
+
+
+async def _work() -> int:
+    orders = asyncio.StreamReader(limit=LONGEST_LINE)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    line = await orders.readline()
+    if not line:
+        return 0
+    task = msgspec.json.decode(line, type=WorkerTask)
+    settings = msgspec.convert(task.settings, EdgeSettings)
+    status_line = StatusLine()  # the parent may show one on the same terminal
+    logs.configure(
+        settings.log_format,
+        settings.log_level,
+        cast("TextIO", status_line) if status_line.is_terminal else None,
+        worker=task.number,
+    )
+    return await _serve(task, settings, orders)
+
+
+async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.StreamReader) -> int:
+    complaints, interrupted = Complaints(), interruption()
+    event_loop.report_faults(complaints)
+    ordered = asyncio.create_task(_is_told_to_stop(orders, task.bus))
+    joining = asyncio.create_task(join(settings, task.bus, complaints, task.name))
+    before: list[asyncio.Future[Any]] = [ordered, joining, interrupted]
+    await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
+    if not joining.done():
+        joining.cancel()
+        await asyncio.wait({joining})
+        return 0
+    tls = tls_of(settings)
+    served = Served(
+        settings,
+        joining.result(),
+        complaints,
+        worker=task.name,
+        is_beside_plant=task.is_beside_plant,
+        tls=tls.certificate if tls else None,
+        is_shared=True,
+    )
+    await served.start()
+    follow_hangups(tls, settings)
+    telling = asyncio.create_task(_tell(served))
+    try:
+        _say(Listening())
+        freeze_objects()
+        ends: list[asyncio.Future[Any]] = [ordered, interrupted, served.running]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if served.running.done():
+            served.running.result()
+        if ordered.done() and not ordered.result():  # the parent was killed
+            served.lose_clients()
+    except Exception as error:
+        if not isinstance(error, TickerplantError):
+            logs.logger().exception("! serving failed")
+        raise
+    finally:
+        telling.cancel()
+        await served.stop()
+        _say(Progress(served.totals))
+    return 0
+
+
+async def _is_told_to_stop(orders: asyncio.StreamReader, bus: BusSettings) -> bool:
+    """Return whether the parent says so; otherwise it has ended without a word.
+
+    Meanwhile `bus` is kept as it is reached.
+    """
+    while line := await orders.readline():
+        with suppress(msgspec.DecodeError):
+            order = read_order(line)
+            if isinstance(order, Stop):
+                return True
+            for name, value in msgspec.structs.asdict(order.bus).items():
+                setattr(bus, name, value)
+    return False
+
+
+async def _tell(served: Served) -> None:
+    """Tell the parent regularly what was served."""
+    while True:
+        await asyncio.sleep(PROGRESS_S)
+        _say(Progress(served.totals))
+
+
+def _say(item: Struct) -> None:
+    """Write a line to the parent, if there is room and a parent."""
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), line_of(item))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
@@ -28,9 +27,8 @@ from tickerplant.profile import PROFILES
 from tickerplant.protocol.close_reasons import BUS_LOST, CONTROL_PLANE
 from tickerplant.protocol.delivery import EVERY, policy_named
 from tickerplant.protocol.limits import Limits
-from tickerplant.server.certificate import ServedCertificate
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.event_loop import connection_clock_ms
+from tickerplant.server.event_loop import Clock, connection_clock_ms
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.metrics import process_registry
 from tickerplant.server.operations.connections import (
@@ -38,7 +36,7 @@ from tickerplant.server.operations.connections import (
     connection_row,
     connections_page,
 )
-from tickerplant.server.ports import Sockets
+from tickerplant.server.ports import Place
 from tickerplant.server.rest import RemoteAnswer
 from tickerplant.server.server import Server
 from tickerplant.server.totals import Totals
@@ -55,11 +53,11 @@ class Served:
         settings: Where to listen.
         node: The way to the plant, after `join`.
         complaints: Take what goes wrong.
-        tls: The certificate of the ports.
-        sockets: The sockets of a worker; None opens the ports of the settings.
         worker: What this process is called.
         is_beside_plant: Whether it certainly runs on the machine of its plant: only then is a request
             from here one from there.
+        clock: The connection clock.
+        place: How the ports are opened, besides where, see `Place`.
 
     Raises:
         BusError: the plant is not of this version of the program.
@@ -70,11 +68,11 @@ class Served:
         settings: EdgeSettings,
         node: EdgeNode,
         complaints: Complaints,
-        tls: ServedCertificate | None = None,
         *,
-        sockets: Sockets | None = None,
         worker: str,
         is_beside_plant: bool = False,
+        clock: Clock = connection_clock_ms,
+        **place: Unpack[Place],
     ) -> None:
         said = self.description = node.description
         try:
@@ -91,21 +89,20 @@ class Served:
         self._node, self._worker, self._complaints = node, worker, complaints
         self._is_beside_plant = is_beside_plant
         self._waiting = WaitingRequests()
-        self._since_ms = connection_clock_ms()
+        place.setdefault("host", settings.host)
+        place.setdefault("ports", {USDM.name: settings.usdm_port, COINM.name: settings.coinm_port})
+        place.setdefault("trusted_proxies", settings.trusted_proxy)
+        place.setdefault("public_names", settings.public_name)
         self.server = Server(
             Plant((), start_ms=0, profile=profile, strict_routing=said.strict_routing),
-            host=settings.host,
-            ports={USDM.name: settings.usdm_port, COINM.name: settings.coinm_port},
-            sockets=sockets,
-            tls=tls,
-            trusted_proxies=settings.trusted_proxy,
-            public_names=settings.public_name,
             venues=[venue for venue in VENUES if venue.name in said.venues],
             limits=limits,
-            faults=FaultBoard(ConnectionClock(connection_clock_ms), said.fault_seed),
+            faults=FaultBoard(ConnectionClock(clock), said.fault_seed),
             policy=policy_named(said.delivery) or EVERY,
             remote=self,
             complaints=complaints,
+            clock=clock,
+            **place,
         )
         self.server.faults.replace_all(rules)
         self.start_outage, self.end_outage = self.server.start_outage, self.server.end_outage
@@ -228,24 +225,15 @@ class Served:
 
     def report(self) -> Report:
         """Return the figures of this edge since it started."""
-        server, totals = self.server, self.server.totals
+        server, node = self.server, self._node
+        row = replace(server.node(self._worker), streams=node.wanted_count, lag_ms=node.delay_ms)
         return Report(
-            worker=self._worker,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            since_ms=self._since_ms,
-            addresses=server.urls,
             subscribers=server.congestion.subscriber_count,
             is_congested=server.congestion.congested,
-            connections=len(server.connections),
-            opened=totals.connections,
-            streams=self._node.wanted_count,
-            messages=totals.messages,
-            sent_bytes=totals.sent_bytes,
-            unsent_bytes=sum(each.unsent_bytes for each in server.connections),
-            delay_ms=self._node.delay_ms,
+            opened=server.totals.connections,
             faults=dict(server.faults.counts),
             fault_hits={on.id: on.hits for on in server.faults},
+            row=Raw(encode(row)),
         )
 
     def tell(self, asked: Asked) -> Told:

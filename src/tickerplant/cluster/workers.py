@@ -1,8 +1,7 @@
 """The workers of a program: processes that share its ports, each kept running.
 
-The program opens the listening sockets, one for each worker and port, and the system shares new
-connections among them.  It keeps them open, so that a port refuses nobody while a worker that died
-is replaced: what connects to its socket waits for its successor.
+The system shares new connections among them: each listens at the same ports (SO_REUSEPORT).  The program
+keeps the ports bound, so that nobody else takes them, and none of its connections.
 
     program  ──▶  WorkerTask, then Moved and Stop         standard input
     program  ◀──  Listening or Refused, then Progress     standard output
@@ -13,11 +12,10 @@ The end of standard input without `Stop` means that the program was killed.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -25,18 +23,12 @@ import msgspec
 from msgspec import Struct
 
 from tickerplant.cluster.options import BusSettings
-from tickerplant.errors import ConfigError, TickerplantError
+from tickerplant.errors import TickerplantError
 from tickerplant.formatting import count_text, exit_text, printable
 from tickerplant.logs import logger
 from tickerplant.received import next_line
 from tickerplant.server.listener import main_address
-from tickerplant.server.ports import (
-    Hosts,
-    Sockets,
-    address_text,
-    listening_sockets,
-    refuse_equal,
-)
+from tickerplant.server.ports import Hosts, address_text, listening_sockets, refuse_equal
 from tickerplant.server.totals import Totals
 from tickerplant.startup.process import on_hangup
 from tickerplant.venue import Venue
@@ -49,6 +41,7 @@ TICK_S = 1.0
 SILENT_TICKS = 30
 """A worker that says nothing for so many ticks is killed and replaced."""
 LONGEST_LINE = 1 << 16
+NOTHING = Totals(0, 0, 0)
 
 
 class WorkerTask(Struct, frozen=True, kw_only=True):
@@ -64,8 +57,6 @@ class WorkerTask(Struct, frozen=True, kw_only=True):
     """How the plant is reached; secrets reach the worker in no other way."""
     is_beside_plant: bool
     """Whether it certainly runs on the machine of its plant."""
-    sockets: dict[str, list[int]]
-    """The descriptors of the sockets of each venue, by name: bound, and to be listened on."""
 
 
 class Moved(Struct, frozen=True, tag="moved", tag_field="order"):
@@ -88,20 +79,17 @@ class Refused(Struct, frozen=True, tag="refused", tag_field="event"):
     reason: str
 
 
-class Progress(Struct, frozen=True, kw_only=True, tag="progress", tag_field="event"):
+class Progress(Struct, frozen=True, tag="progress", tag_field="event"):
     """What the worker has served so far; sent every second, and at its end."""
 
-    messages: int = 0
-    sent_bytes: int = 0
-    connections: int = 0
+    totals: Totals = NOTHING
 
 
 Event: TypeAlias = Listening | Refused | Progress
 
-_tasks = msgspec.json.Decoder(WorkerTask)
 _events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 _orders: msgspec.json.Decoder[Moved | Stop] = msgspec.json.Decoder(Moved | Stop)
-read_task, read_event, read_order = _tasks.decode, _events.decode, _orders.decode
+read_order = _orders.decode
 
 
 def line_of(item: Struct) -> bytes:
@@ -110,7 +98,7 @@ def line_of(item: Struct) -> bytes:
 
 
 class SharedPorts:
-    """Ports that several processes listen on: the system shares new connections among them.
+    """Ports that several processes listen on, kept from `open` to `close`.
 
     Args:
         host: The address to listen on, or several; `::` is all of IPv4 too.
@@ -119,64 +107,61 @@ class SharedPorts:
     """
 
     def __init__(self, host: Hosts, numbers: Mapping[str, int], venues: Sequence[Venue]) -> None:
+        self.numbers = {each.name: numbers.get(each.name, each.default_port) for each in venues}
         self.urls: dict[str, str] = {}
         """The address of each venue, `host:port`, by venue name; empty before `open`."""
-        self._host = host
-        self._venues = venues
-        self._numbers = {each.name: numbers.get(each.name, each.default_port) for each in venues}
+        self._host, self._venues = host, venues
+        self._sockets: list[socket.socket] = []
+        """Bound, and never listening."""
 
-    def open(self, *, listens: bool = True) -> Sockets:
-        """Open one more socket for each address of each port.
-
-        Args:
-            listens: Whether they listen.  If not, they get no connections before they do.
+    def open(self) -> None:
+        """Bind the ports.
 
         Raises:
-            ConfigError: the address or a port cannot be used.
-            OSError: the system has no socket.
+            ConfigError: the address or a port cannot be used; nothing stays open.
         """
-        if not self.urls:
-            refuse_equal(list(self._numbers.values()))
-        sockets: dict[str, list[socket.socket]] = {}
+        refuse_equal(list(self.numbers.values()))
         try:
             for venue in self._venues:
-                number = self._numbers[venue.name]
-                if number and venue.name not in self.urls:
-                    # Sharing would hide another program of this user that shares its port too.
-                    close_all({venue.name: listening_sockets(venue, self._host, number)})
-                opened = listening_sockets(
-                    venue, self._host, number, is_shared=True, listens=listens
-                )
-                sockets[venue.name] = opened
-                host, self._numbers[venue.name] = main_address(opened)
-                self.urls[venue.name] = address_text(host, self._numbers[venue.name])
+                number = self.numbers[venue.name]
+                for sock in listening_sockets(venue, self._host, number) if number else ():
+                    sock.close()  # sharing would hide another program of this user at the port
+                opened = listening_sockets(venue, self._host, number, is_shared=True, listens=False)
+                self._sockets += opened
+                host, self.numbers[venue.name] = main_address(opened)
+                self.urls[venue.name] = address_text(host, self.numbers[venue.name])
         except BaseException:
-            close_all(sockets)
+            self.close()
             raise
-        return sockets
 
-
-def close_all(sockets: Sockets) -> None:
-    """Close the sockets of one worker."""
-    for sock in itertools.chain(*sockets.values()):
-        sock.close()
+    def close(self) -> None:
+        """Give the ports up."""
+        for sock in self._sockets:
+            sock.close()
 
 
 class _Slot:
-    """The place of one worker: its sockets, and the process that has them now."""
+    """The place of one worker, and the process that has it now."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.sockets: Sockets = {}
-        """Empty while the pause after a death is so long that others take its connections."""
         self.process: asyncio.subprocess.Process | None = None
         self.is_listening = False
-        self.silent_ticks = 0
-        self.deaths = 0
-        """How often it died in a row."""
-        self.progress = Progress()
-        self.earlier = Progress()
-        """What its predecessors served."""
+        self.silent_ticks = self.deaths = 0
+        """Ticks without a word, and how often it died in a row."""
+        self.totals, self.earlier = NOTHING, NOTHING
+        """What it has served, and its predecessors."""
+
+    def write(self, item: Struct) -> None:
+        """Tell the worker; of one that has ended, the pipe is broken."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.write(line_of(item))
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
 
 
 class Workers:
@@ -213,19 +198,13 @@ class Workers:
         """The address of each venue, `host:port`, by venue name; empty before `start`."""
         self.running: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Is never done: workers that die are replaced."""
-        self._command = command
-        self._settings = dict(settings)
-        self._bus = bus
-        self._name = name
-        self._ports = ports
-        self._are_beside_plant = are_beside_plant
-        self._stop_timeout_s = stop_timeout_s
-        self._pauses_s = pauses_s
+        self._command, self._settings, self._bus, self._name = command, dict(settings), bus, name
+        self._ports, self._are_beside_plant = ports, are_beside_plant
+        self._stop_timeout_s, self._pauses_s = stop_timeout_s, pauses_s
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._ready = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
-        self._keepers: list[asyncio.Task[None]] = []
-        self._watcher: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def pids(self) -> dict[int, int]:
@@ -239,10 +218,7 @@ class Workers:
     @property
     def totals(self) -> Totals:
         """What all workers have served, also those that died."""
-        parts = _sum(each for slot in self._slots for each in (slot.earlier, slot.progress))
-        return Totals(
-            messages=parts.messages, sent_bytes=parts.sent_bytes, connections=parts.connections
-        )
+        return sum((slot.earlier + slot.totals for slot in self._slots), NOTHING)
 
     async def start(self) -> None:
         """Start the workers, and return when all accept connections.
@@ -251,14 +227,10 @@ class Workers:
             ConfigError: the address or a port cannot be used.
             TickerplantError: one cannot serve.
         """
-        try:
-            for slot in self._slots:
-                slot.sockets = self._ports.open()
-        except BaseException:
-            await self.stop()
-            raise
-        self._keepers = [asyncio.create_task(self._keep(slot)) for slot in self._slots]
-        self._watcher = asyncio.create_task(self._watch())
+        self._ports.open()
+        self._settings |= {f"{name}_port": port for name, port in self._ports.numbers.items()}
+        keepers = [asyncio.create_task(self._keep(slot)) for slot in self._slots]
+        self._tasks = [*keepers, asyncio.create_task(self._watch())]
         try:
             await self._ready
             if self._settings.get("tls_cert"):
@@ -271,18 +243,17 @@ class Workers:
         """Let all workers close their connections and end; kill those that take too long."""
         self._stopping.set()
         for slot in self._slots:
-            _write(slot, Stop())
-        if self._keepers:
-            _, late = await asyncio.wait(self._keepers, timeout=self._stop_timeout_s)
+            slot.write(Stop())
+        if keepers := self._tasks[:-1]:
+            _, late = await asyncio.wait(keepers, timeout=self._stop_timeout_s)
             if late:
                 logger().warning(f"! {count_text(len(late), 'worker')} did not end in time: killed")
         for slot in self._slots:
-            _kill(slot)
-            close_all(slot.sockets)
-        tasks = [*self._keepers, *([self._watcher] if self._watcher else [])]
-        for task in tasks:
+            slot.kill()
+        self._ports.close()
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def hang_up(self) -> None:
         """Pass a SIGHUP on to the workers that listen."""
@@ -293,7 +264,7 @@ class Workers:
     def tell_bus(self) -> None:
         """Tell the workers how the bus is reached now."""
         for slot in self._slots:
-            _write(slot, Moved(bus=self._bus))
+            slot.write(Moved(bus=self._bus))
 
     async def _keep(self, slot: _Slot) -> None:
         """Keep one worker running."""
@@ -311,43 +282,19 @@ class Workers:
             pause_s = self._pauses_s[min(slot.deaths, len(self._pauses_s)) - 1]
             when = f"in {pause_s:g} s" if pause_s else "at once"
             logger().error(f"! worker {slot.number} {how}; it is replaced {when}")
-            if pause_s:
-                await self._pause(slot, pause_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
             self.restart_count += 1
-
-    async def _pause(self, slot: _Slot, pause_s: float) -> None:
-        """Wait before a worker is replaced; meanwhile others get its connections, if there are any."""
-        if not self.pids:
-            await self._sleep(pause_s)
-            return
-        close_all(slot.sockets)
-        slot.sockets = {}
-        while not slot.sockets and not self._stopping.is_set():
-            await self._sleep(pause_s)
-            try:
-                # The worker listens, if it gets that far.
-                slot.sockets = self._ports.open(listens=False)
-            except (OSError, ConfigError) as error:
-                logger().error(f"! worker {slot.number} cannot be replaced: {error}")
-
-    async def _sleep(self, pause_s: float) -> None:
-        """Wait, but not longer than these workers run."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause_s):
-                await self._stopping.wait()
 
     async def _run(self, slot: _Slot) -> str:
         """Run a worker to its end; return how it ended."""
-        descriptors = {
-            name: [each.fileno() for each in sockets] for name, sockets in slot.sockets.items()
-        }
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 str(slot.number),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                pass_fds=tuple(itertools.chain(*descriptors.values())),
                 start_new_session=True,  # Ctrl-C is for this process
                 limit=LONGEST_LINE,
             )
@@ -361,20 +308,18 @@ class Workers:
                 settings=self._settings,
                 bus=self._bus,
                 is_beside_plant=self._are_beside_plant,
-                sockets=descriptors,
             )
-            _write(slot, task)
+            slot.write(task)
             if self._stopping.is_set():
-                _write(slot, Stop())
+                slot.write(Stop())
             reason = await self._read(slot, process)
             status = await process.wait()
         except BaseException:
-            _kill(slot)
+            slot.kill()
             raise
         finally:
             slot.process, slot.is_listening = None, False
-            slot.earlier = _sum((slot.earlier, slot.progress))
-            slot.progress = Progress()
+            slot.earlier, slot.totals = slot.earlier + slot.totals, NOTHING
         return f"cannot serve: {reason}" if reason else f"ended ({exit_text(status)})"
 
     async def _read(self, slot: _Slot, process: asyncio.subprocess.Process) -> str:
@@ -384,7 +329,7 @@ class Workers:
         while line := await next_line(process.stdout):
             slot.silent_ticks = 0
             try:
-                event = read_event(line)
+                event = _events.decode(line)
             except msgspec.DecodeError:
                 continue  # it is cut off, or too long
             match event:
@@ -392,8 +337,8 @@ class Workers:
                     slot.is_listening = True
                     if len(self.pids) == len(self._slots) and not self._ready.done():
                         self._ready.set_result(None)
-                case Progress():
-                    slot.progress = event
+                case Progress(totals=totals):
+                    slot.totals = totals
                 case Refused(reason=text):
                     reason = printable(text)
         return reason
@@ -406,24 +351,4 @@ class Workers:
                 slot.silent_ticks += 1
                 if slot.silent_ticks > SILENT_TICKS and slot.process is not None:
                     logger().error(f"! worker {slot.number} says nothing and is killed")
-                    _kill(slot)
-
-
-def _sum(parts: Iterable[Progress]) -> Progress:
-    found = tuple(parts)
-    return Progress(
-        messages=sum(each.messages for each in found),
-        sent_bytes=sum(each.sent_bytes for each in found),
-        connections=sum(each.connections for each in found),
-    )
-
-
-def _write(slot: _Slot, item: Struct) -> None:
-    if slot.process is not None and slot.process.stdin is not None:
-        slot.process.stdin.write(line_of(item))  # of one that has ended, the pipe is broken
-
-
-def _kill(slot: _Slot) -> None:
-    if slot.process is not None:
-        with suppress(ProcessLookupError):
-            slot.process.kill()
+                    slot.kill()

@@ -56,8 +56,6 @@ class Listening(Protocol):
 
 Hosts: TypeAlias = str | Sequence[str]
 """An address or a name to listen on, or several."""
-Sockets: TypeAlias = Mapping[str, Sequence[socket.socket]]
-"""The listening sockets of one process, by the name of the venue."""
 Listen: TypeAlias = Callable[[Endpoint, str, int], Listening]
 """Binds the host and the port of an endpoint; 0 picks a free port."""
 
@@ -79,8 +77,8 @@ class Place(TypedDict, total=False):
     """The address to listen on, or several; `::` is all of IPv4 too.  127.0.0.1 if missing."""
     ports: Mapping[str, int]
     """The port by venue name; 0 picks a free one, a missing venue has its default."""
-    sockets: Sockets | None
-    """Listening sockets by venue name, opened elsewhere, instead of `host` and `ports`."""
+    is_shared: bool
+    """Whether other processes may listen at the same ports (SO_REUSEPORT); none does if missing."""
     listen: Listen | None
     """Binds the addresses; with sockets of the system if missing."""
     listens: bool
@@ -129,7 +127,7 @@ class Ports:
         self.clock_offset_ms = self.clock_set_ms()
         """How far the clock of the machine was set, as far as the log knows."""
         self._listens = place.get("listens", True)
-        self._sockets = place.get("sockets") or {}
+        self._is_shared = place.get("is_shared", False)
         self._listen = place.get("listen") or self._listen_on_sockets
 
     @property
@@ -233,7 +231,7 @@ class Ports:
             ConfigError: an address or a port cannot be used; nothing stays open.
         """
         loop = asyncio.get_running_loop()
-        if self._listens and not self._sockets:
+        if self._listens:
             refuse_equal([self._number(endpoint.venue) for endpoint in self.endpoints])
         if self._listens:
             try:
@@ -285,7 +283,7 @@ class Ports:
 
     def _listen_on_sockets(self, endpoint: Endpoint, _host: str, number: int) -> Listener:
         venue = endpoint.venue
-        sockets = self._sockets.get(venue.name) or listening_sockets(venue, self._hosts, number)
+        sockets = listening_sockets(venue, self._hosts, number, is_shared=self._is_shared)
         return Listener(endpoint, sockets, self._tls)
 
     def _number(self, venue: Venue) -> int:

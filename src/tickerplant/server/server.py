@@ -272,11 +272,11 @@ class Server(Ports):
         """Return whether the market is served, by this process or by edges."""
         return ready_state(self.readiness, self.edges, listens=self._listens)
 
-    def nodes(self) -> NodesPage:
-        """Return the processes that serve the market."""
-        totals, edges = super().totals, self.edges
-        plant = NodeRow(
-            id=PLANT,
+    def node(self, name: str) -> NodeRow:
+        """Return the row of this process on the page of nodes."""
+        totals = super().totals
+        return NodeRow(
+            id=name,
             host=socket.gethostname(),
             pid=os.getpid(),
             address=super().urls,
@@ -289,6 +289,10 @@ class Server(Ports):
             since_ms=self._since_ms,
             seen_ms=0,
         )
+
+    def nodes(self) -> NodesPage:
+        """Return the processes that serve the market."""
+        plant, edges = self.node(PLANT), self.edges
         if edges is None:
             return NodesPage(plant=plant, edges=[], bus=None)
         return NodesPage(plant=plant, edges=edges.rows(), bus=edges.bus())
