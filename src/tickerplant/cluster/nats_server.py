@@ -9,7 +9,6 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,16 +20,12 @@ from tickerplant.libraries import DISTRIBUTION
 from tickerplant.logs import Complaints, logger
 from tickerplant.received import next_line
 
-PROGRAM = "nats-server"
+PROGRAM, USER = "nats-server", "tickerplant"
 LARGEST_MESSAGE_BYTES = 8 << 20
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
-LAST_LINES = 5
-"""Lines of its log that are kept, to say why it ended."""
-RETRY_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""How long to wait before each attempt to start it again; the last is repeated."""
-STEADY_S = 10.0
-"""A server that ran this long is started again at once."""
+RETRY_S = 0.5
+"""How long to wait before it is started again."""
 
 _LAUNCHER = """\
 import ctypes, os, sys
@@ -76,24 +71,23 @@ def program() -> str:
 class NatsServer:
     """A `nats-server` on a free loopback port, from `start` to `stop`.
 
-    If it ends by itself, it is started again on another port and with another password: whoever takes the old port learns nothing that opens the new one.  It ends when this
-    process ends, on Linux in whatever way.
+    If it ends by itself, it is started again on another port and with another password: whoever takes the
+    old port learns nothing that opens the new one.  It ends when this process ends, on Linux in whatever
+    way.
 
     Args:
         complaints: Takes its warnings, each kind once.
-        prefix: What all subjects on it begin with.
+        settings: How the bus is reached; they become those of this server when it listens.
     """
 
-    def __init__(self, complaints: Complaints, *, prefix: str = "tickerplant") -> None:
-        self.settings = BusSettings(servers=(), prefix=prefix, user="tickerplant")
+    def __init__(self, complaints: Complaints, settings: BusSettings | None = None) -> None:
+        self.settings = settings or BusSettings()
         """How to reach it; changed in place, at once, when it listens."""
         self.on_restart: Callable[[], object] = lambda: None
         """Called when it was started again, with other settings."""
-        self.restart_count = 0
         self.process: asyncio.subprocess.Process | None = None
         self._complaints = complaints
-        self._password = ""
-        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._last_line = ""
         self._started: asyncio.Future[None]
         self._log: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -117,18 +111,18 @@ class NatsServer:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
-            self._keeper = None
+        await self._end()
+
+    async def _end(self) -> None:
         if self.process is None:
             return
         with suppress(ProcessLookupError):
             self.process.terminate()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await self.process.wait()
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                self.process.kill()
-            await self.process.wait()
+        with suppress(ProcessLookupError):
+            self.process.kill()
         if self._log is not None:
             await self._log
 
@@ -143,69 +137,49 @@ class NatsServer:
         except OSError as error:
             text = f"{PROGRAM} needs a temporary folder (TMPDIR): {error.strerror}"
             raise BusError(text) from None
-        self._started = asyncio.get_running_loop().create_future()
-        self._last_lines.clear()
-        self._password = secrets.token_hex(16)
+        self._started, self._last_line = asyncio.get_running_loop().create_future(), ""
+        password = secrets.token_hex(16)
         try:
             launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
             self.process = await asyncio.create_subprocess_exec(
                 *launcher,
-                *(path, "--config", self._configuration(folder)),
+                *(path, "--config", _configuration(folder, password)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for this process
             )
-            self._log = asyncio.create_task(self._read_log(self.process))
+            self._log = asyncio.create_task(self._read_log(self.process, password))
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._started
         except TimeoutError:
-            await self._kill()
-            raise BusError(
-                f"{PROGRAM} did not accept connections within {START_TIMEOUT_S:.0f} s"
-            ) from None
+            await self._end()
+            text = f"{PROGRAM} did not accept connections within {START_TIMEOUT_S:.0f} s"
+            raise BusError(text) from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # it has read everything
 
-    def _configuration(self, folder: str) -> str:
-        """Write the configuration, and return its path."""
-        path = Path(folder, "nats.conf")
-        path.touch(mode=0o600)
-        path.write_text(
-            _CONFIGURATION.format(
-                payload=LARGEST_MESSAGE_BYTES,
-                user=self.settings.user,
-                password=self._password,
-            )
-        )
-        return str(path)
-
-    async def _kill(self) -> None:
-        if self.process is not None:
-            with suppress(ProcessLookupError):
-                self.process.kill()
-            await self.process.wait()
-
-    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
+    async def _read_log(self, process: asyncio.subprocess.Process, password: str) -> None:
         """Take what the server logs, up to its end."""
         assert process.stderr is not None  # noqa: S101  # it is a pipe
+        is_dump = False
         while line := await next_line(process.stderr):
-            found = _LINE.fullmatch(printable(line.decode(errors="replace").rstrip()))
-            text = found["text"] if found else printable(line.decode(errors="replace").rstrip())
+            said = printable(line.decode(errors="replace").rstrip())
+            found = _LINE.fullmatch(said)
+            text = found["text"] if found else said
             if listening := _LISTENING.match(text):
-                self.settings.servers = (f"nats://{listening[1]}",)
-                self.settings.password, self.settings.process = self._password, process.pid
+                settings = self.settings
+                settings.servers = (f"nats://{listening[1]}",)
+                settings.user, settings.password, settings.process = USER, password, process.pid
             elif text == _READY and not self._started.done():
                 self._started.set_result(None)
             is_notice = found is not None and found["level"] == "INF"
-            is_dump = bool(self._last_lines) and self._last_lines[-1].startswith(_BEFORE_DUMP)
             if (is_notice and _SLOW not in text) or _EXPECTED in text or not text or is_dump:
                 continue
-            self._last_lines.append(text)
+            self._last_line, is_dump = text, text.startswith(_BEFORE_DUMP)
             if self._started.done():
-                self._complaints.add(
-                    f"bus: {_NUMBERS.sub('', text)[:80].strip()}", f"! {PROGRAM}: {text}"
-                )
+                kind = _NUMBERS.sub("", text)[:80].strip()
+                self._complaints.add(f"bus: {kind}", f"! {PROGRAM}: {text}")
         status = await process.wait()
         if not self._started.done():
             self._started.set_exception(BusError(f"{PROGRAM} did not start {self._how(status)}"))
@@ -213,29 +187,27 @@ class NatsServer:
 
     def _how(self, status: int) -> str:
         """Return how it ended, in brackets, and its last words."""
-        last = f": {self._last_lines[-1]}" if self._last_lines else ""
+        last = f": {self._last_line}" if self._last_line else ""
         return f"({exit_text(status)}){last}"
 
     async def _keep(self) -> None:
         """Start the server again whenever it has ended."""
-        loop, attempt = asyncio.get_running_loop(), 0
         while self.process is not None:
-            began_s = loop.time()
-            status = await self.process.wait()
-            if loop.time() - began_s > STEADY_S:
-                attempt = 0
-            how = self._how(status)
-            while True:
-                pause_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
-                when = f"in {pause_s} s" if pause_s else "at once"
-                logger().error(f"! {PROGRAM} ended {how}; it starts again {when}")
-                await asyncio.sleep(pause_s)
-                attempt += 1
-                try:
-                    await self._launch(program())
-                except (BusError, MissingLibraryError, OSError) as error:
-                    how = f"({error})"
-                    continue
-                break
-            self.restart_count += 1
-            self.on_restart()
+            how = self._how(await self.process.wait())
+            logger().error(f"! {PROGRAM} ended {how}; it starts again")
+            await asyncio.sleep(RETRY_S)
+            try:
+                await self._launch(program())
+            except (BusError, MissingLibraryError, OSError) as error:
+                self._last_line = str(error)
+            else:
+                self.on_restart()
+
+
+def _configuration(folder: str, password: str) -> str:
+    """Write the configuration, and return its path."""
+    file = Path(folder, "nats.conf")
+    file.touch(mode=0o600)
+    payload = LARGEST_MESSAGE_BYTES
+    file.write_text(_CONFIGURATION.format(payload=payload, user=USER, password=password))
+    return str(file)

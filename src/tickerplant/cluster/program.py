@@ -36,7 +36,7 @@ from tickerplant.cluster.workers import (
     read_order,
 )
 from tickerplant.config.settings import EdgeSettings, ListenSettings, ServeSettings
-from tickerplant.errors import BusError, ConfigError, TickerplantError
+from tickerplant.errors import ConfigError, TickerplantError
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
 from tickerplant.progress import StatusLine
@@ -69,8 +69,6 @@ PROGRESS_S = 1.0
 LONGEST_LINE = 1 << 20
 FAILED = 1
 """Exit status when serving ended by an unexpected error."""
-RETRY_S = 1.0
-"""How long to wait before the bus and the plant are looked for again."""
 STOP_MARGIN_S = 3.0
 """How much longer than the grace of its connections a worker may take to end."""
 PASSED_ON = (
@@ -166,8 +164,7 @@ class Cluster:
         settings, server = self._settings, self._server
         bus = bus_settings(settings)
         if not settings.bus:
-            self._nats = NatsServer(server.complaints, prefix=bus.prefix)
-            bus = self._nats.settings
+            self._nats = NatsServer(server.complaints, bus)
             await self._nats.start()
         await server.start()
         node = PlantNode(
@@ -211,22 +208,12 @@ class Cluster:
 # An edge
 
 
-async def join(
+def _edge_node(
     settings: ListenSettings, bus: BusSettings, complaints: Complaints, worker: str
 ) -> EdgeNode:
-    """Return an edge whose first session has begun; wait for the bus and for the plant.
-
-    Args:
-        settings: The settings of the program.
-        bus: How the bus is reached.
-        complaints: Take what goes wrong on the bus.
-        worker: What this process is called.
-
-    Raises:
-        BusError: waiting cannot help: the bus refuses us, or the plant is of another version.
-    """
+    """Return an edge that has not joined; `worker` is what this process is called."""
     identity = f"{worker} {os.getpid()} {secrets.token_hex(4)}"
-    node = EdgeNode(
+    return EdgeNode(
         _opener(bus, identity, complaints),
         settings.plant,
         identity=identity,
@@ -234,19 +221,6 @@ async def join(
         grace_ms=settings.bus_grace_ms,
         complaints=complaints,
     )
-    said = ""
-    while True:
-        try:
-            await node.join()
-        except BusError as error:
-            if not error.may_pass:
-                raise
-            if said != str(error):
-                said = str(error)
-                logs.logger().warning(f"! waiting for the plant {settings.plant}: {said}")
-            await asyncio.sleep(RETRY_S)
-        else:
-            return node
 
 
 def edge(settings: EdgeSettings, echo: Echo) -> int:
@@ -270,11 +244,12 @@ async def _edge(settings: EdgeSettings, echo: Echo) -> int:
     allow_many_connections()
     certificate = tls.certificate if tls else None
     name, bus = socket.gethostname(), bus_settings(settings)
-    node = await unless(interrupted, join(settings, bus, complaints, name))
-    if node is None:
+    node = _edge_node(settings, bus, complaints, name)
+    said = await unless(interrupted, node.join())
+    if said is None:
         echo(f"Nothing was served: the plant {settings.plant} was not found.")
         return 0
-    started_s, said = time.monotonic(), node.description
+    started_s = time.monotonic()
     serves: Served | Workers
     if settings.workers:
         await node.close()
@@ -366,7 +341,8 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
     complaints, interrupted = Complaints(), interruption()
     event_loop.report_faults(complaints)
     ordered = asyncio.create_task(_is_told_to_stop(orders, task.bus))
-    joining = asyncio.create_task(join(settings, task.bus, complaints, task.name))
+    node = _edge_node(settings, task.bus, complaints, task.name)
+    joining = asyncio.create_task(node.join())
     before: list[asyncio.Future[Any]] = [ordered, joining, interrupted]
     await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
     if not joining.done():
@@ -374,9 +350,10 @@ async def _serve(task: WorkerTask, settings: EdgeSettings, orders: asyncio.Strea
         await asyncio.wait({joining})
         return 0
     tls = tls_of(settings)
+    joining.result()
     served = Served(
         settings,
-        joining.result(),
+        node,
         complaints,
         worker=task.name,
         is_beside_plant=task.is_beside_plant,
