@@ -162,7 +162,11 @@ async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
             http = house.server.ports[0].http
             await until(lambda: http.connections)
             plane = house.server.plane
-            metrics, plane.metrics = plane.metrics, lambda: b"x" * size
+
+            async def long() -> bytes:
+                return b"x" * size
+
+            metrics, plane.metrics = plane.metrics, long
             loop = asyncio.get_running_loop()
             await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
             await until(lambda: not http.connections)

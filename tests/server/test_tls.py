@@ -186,7 +186,7 @@ async def test_a_new_certificate_is_used_for_new_connections_and_the_old_ones_st
         async with house.connect("/ws/btcusdt@trade", ssl=new_trust):
             pass  # the one in use stays
         assert (served.reloads, served.failures) == (1, 1)
-        metrics = house.server.plane.metrics().decode()
+        metrics = (await house.server.plane.metrics()).decode()
         expiry = metrics.partition("\ntickerplant_certificate_expiry_seconds ")[2].split()[0]
         assert float(expiry) == served.expires_s
         assert 'tickerplant_certificate_reads_total{outcome="failed"} 1.0' in metrics

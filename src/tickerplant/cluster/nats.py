@@ -39,11 +39,14 @@ PING_S = 1
 """How often the server is asked whether it is there."""
 
 
-class _PassOn(asyncio.Future["Msg"]):
-    """A future of nats-py that hands over every message of a subscription."""
+class _Interest(asyncio.Future["Msg"]):
+    """A subscription, and the future by which nats-py hands over every message of it."""
 
-    def __init__(self, on_message: OnMessage, complaints: Complaints) -> None:
+    def __init__(self, subject: str, on_message: OnMessage, complaints: Complaints) -> None:
         super().__init__()
+        self.subject = subject
+        self.native: Subscription | None = None
+        """That of the library, once the writer has opened it."""
         self._on_message, self._complaints = on_message, complaints
 
     def set_result(self, message: Msg) -> None:
@@ -56,14 +59,6 @@ class _PassOn(asyncio.Future["Msg"]):
                 f"! a message of the bus could not be handled: {message.subject}",
                 exc_info=error,
             )
-
-
-class _Interest:
-    """A subscription, as the writer opens and ends it."""
-
-    def __init__(self, subject: str, future: _PassOn) -> None:
-        self.subject, self.future = subject, future
-        self.native: Subscription | None = None
 
 
 class NatsBroker:
@@ -105,12 +100,11 @@ class NatsBroker:
 
     def subscribe(self, subject: str, on_message: OnMessage) -> Close:
         """Call `on_message` with each message of `subject`, in the order of the connection."""
-        future = _PassOn(on_message, self._complaints)
-        interest = _Interest(subject, future)
+        interest = _Interest(subject, on_message, self._complaints)
         self._command(interest)
 
         def close() -> None:
-            if future.cancel():  # nothing is handed over any more
+            if interest.cancel():  # nothing is handed over any more
                 self._command(interest)
 
         return close
@@ -161,10 +155,8 @@ class NatsBroker:
                     if not isinstance(command, _Interest):
                         self._waiting_bytes -= len(command[1])
                         await client.publish(*command)
-                    elif not command.future.cancelled():
-                        command.native = await client.subscribe(
-                            command.subject, future=command.future
-                        )
+                    elif not command.cancelled():
+                        command.native = await client.subscribe(command.subject, future=command)
                     elif command.native is not None:
                         await command.native.unsubscribe()
                         command.native = None
