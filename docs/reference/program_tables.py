@@ -16,7 +16,7 @@ from public_names import SECTIONS, names_in
 from tickerplant.archive import tables
 from tickerplant.config.setting import Group, settings_of
 from tickerplant.config.settings import COMMANDS
-from tickerplant.edge.metrics import EDGE_ROWS, PLANT_ROWS
+from tickerplant.cluster.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
 from tickerplant.faults.row import AIMS, ActsOn, FaultRow
