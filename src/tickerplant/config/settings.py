@@ -49,7 +49,7 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
     workers: Annotated[int, kinds.whole(0, 256), Group.PROCESSES] = 0
     """Processes that share the ports; 0: this process alone serves its clients."""
     bus: Annotated[tuple[str, ...], kinds.BUS_URLS, Group.PROCESSES] = ()
-    """URL of a NATS server with JetStream, or URLs of a cluster [with --workers, one that is
+    """URL of a NATS server, or URLs of a cluster [with --workers, one that is
     started and ended with this program]."""
     plant: Annotated[str, kinds.PLANT, Group.PROCESSES] = "main"
     """Name of the plant: what tells plants on one bus apart."""

@@ -50,7 +50,6 @@ class Readiness:
     def __init__(self) -> None:
         self._is_ready = False
         self._reason = "starting"
-        self._held = ""
         self.lag_ms = 0
         """How far the source is behind its own clock."""
         self.skipped: Callable[[], Mapping[str, int]] = dict
@@ -73,16 +72,12 @@ class Readiness:
     @property
     def is_ready(self) -> bool:
         """Whether clients should come here."""
-        return self._is_ready and not self._held
+        return self._is_ready
 
     @property
     def reason(self) -> str:
         """Why it is not ready, or what it is doing, in one line."""
-        return "; ".join(filter(None, (self._held, self._reason)))
-
-    def hold(self, reason: str) -> None:
-        """Count as not ready for `reason`, whatever the source reports; until it is empty."""
-        self._held = reason
+        return self._reason
 
     @property
     def warnings(self) -> list[str]:
