@@ -50,6 +50,8 @@ async def meet(server: str, tls: ssl.SSLContext | None) -> None:
                 await writer.start_tls(context, server_hostname=parts.hostname)
                 writer.write(b"PING\r\n")  # any answer means that our certificate is accepted
                 await reader.readexactly(1)
+    except BusError:
+        raise
     except asyncio.IncompleteReadError:
         raise BusError(f"no TLS to {where}: it closes the connection") from None
     except ssl.SSLError as error:

@@ -242,6 +242,9 @@ async def _open(
                 user_credentials=settings.credentials or None,
                 tls=tls,
             )
+    except BusError:
+        await _close(client)
+        raise
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         await _close(client)
         raise BusError(
@@ -250,7 +253,7 @@ async def _open(
         ) from None
     except Exception as error:
         await _close(client)
-        if isinstance(error, BusError) or not settings.credentials:
+        if not settings.credentials:
             raise
         # nats-py and nkeys raise whatever a malformed file leads to.
         raise BusError(
