@@ -41,12 +41,7 @@ FAULT = Response(b"Internal Server Error\n", 500, TEXT)
 class EdgeAnswers:
     """Answers the edges of a plant as its own ports would answer their clients.
 
-    From now on the pages of `server` are about the edges too.
-
-    Args:
-        server: The plant's server, whose ports may be closed.
-        node: Brings the questions and the reports.
-        bus: Where the bus is, for the page of nodes.
+    From now on the pages of `server` are about the edges too; its own ports may be closed.
     """
 
     def __init__(self, server: Server, node: PlantNode, bus: BusSettings) -> None:

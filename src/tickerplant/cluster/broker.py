@@ -95,13 +95,7 @@ class _Waiting(Struct, eq=False):
 
 
 class Questions:
-    """`ask`, on top of the other two verbs.
-
-    Args:
-        broker: Publishes the questions.
-        inbox: A subject that nobody else has.
-        clock: Monotonic, in ms.
-    """
+    """`ask`, on top of the other two verbs; `inbox` is a subject that nobody else has."""
 
     def __init__(self, broker: Broker, inbox: str, clock: Callable[[], int]) -> None:
         self._broker, self._inbox, self._clock = broker, inbox, clock

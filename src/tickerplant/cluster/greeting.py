@@ -42,10 +42,7 @@ async def meet(server: str, tls: ssl.SSLContext | None) -> None:
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            info = _info(await next_line(reader), shown(server))
-            if tls is not None and not (info.tls_required or info.tls_available):
-                raise BusError(f"{where} does not use TLS, which is asked for")
-            if tls is not None or info.tls_required:
+            if _uses_tls(await next_line(reader), tls, shown(server)):
                 context = tls or ssl.create_default_context()
                 await writer.start_tls(context, server_hostname=parts.hostname)
                 writer.write(b"PING\r\n")  # any answer means that our certificate is accepted
@@ -66,13 +63,19 @@ async def meet(server: str, tls: ssl.SSLContext | None) -> None:
                 await writer.wait_closed()
 
 
-def _info(line: bytes, where: str) -> _Info:
+def _uses_tls(greeting: bytes, tls: ssl.SSLContext | None, where: str) -> bool:
+    """Return whether a server that greets so is spoken to with TLS.
+
+    Raises:
+        BusError: it is something else, or does not use TLS although that is asked for.
+    """
     try:
-        if line.startswith(b"INFO "):
-            return msgspec.json.decode(line[5:], type=_Info)
+        info = msgspec.json.decode(greeting.removeprefix(b"INFO "), type=_Info)
     except msgspec.DecodeError:
-        pass
-    raise BusError(f"what listens at {where} is not a NATS server")
+        raise BusError(f"what listens at {where} is not a NATS server") from None
+    if tls is not None and not (info.tls_required or info.tls_available):
+        raise BusError(f"the bus at {where} does not use TLS, which is asked for")
+    return tls is not None or info.tls_required
 
 
 def refuse_successors(process: int) -> None:
@@ -100,14 +103,14 @@ def tls_of(settings: BusSettings) -> ssl.SSLContext | None:
         BusError: a file cannot be used.
     """
     is_tls = any(server.startswith(("tls://", "wss://")) for server in settings.servers)
-    if not (settings.ca or settings.certificate or is_tls):
+    if not (settings.ca or settings.cert or is_tls):
         return None
     file = settings.ca
     try:
         context = ssl.create_default_context(cafile=settings.ca or None)
-        if settings.certificate:
-            file = settings.certificate
-            context.load_cert_chain(settings.certificate, settings.key or None)
+        if settings.cert:
+            file = settings.cert
+            context.load_cert_chain(settings.cert, settings.key or None)
     except OSError as error:  # also ssl.SSLError
         raise BusError(f"{file} cannot be used for TLS to the bus: {error_text(error)}") from None
     return context

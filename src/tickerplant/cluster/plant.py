@@ -382,13 +382,11 @@ class PlantNode:
         open_broker: Connects to the bus; raises `BusError`.
         plant: The market and its hubs.
         description: What edges are told about it.
-        prefix: What all subjects begin with.
+        prefix: The beginning of all subjects.
         complaints: Take what goes wrong.
-        is_alone: Whether nobody else can be on the bus, so that the name need not be claimed.
+        is_alone: Whether nobody else can be on the bus, so that nobody can have the name.
         local: The readers of the plant's own ports, if it has any.
-        clock: Monotonic, in ms.
-        wall_ns: The wall clock, in ns.
-        sleep: Lets time pass.
+        clock, wall_ns, sleep: Monotonic, in ms; the wall clock; how time passes.
     """
 
     def __init__(

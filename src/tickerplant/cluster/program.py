@@ -48,17 +48,8 @@ from tickerplant.server.welcome import LIMITS_OFF, ONLY_HERE, is_reached_from_el
 from tickerplant.server.window import window
 from tickerplant.sources.source import Readers
 from tickerplant.startup.launch import command_of
-from tickerplant.startup.process import (
-    allow_many_connections,
-    freeze_objects,
-    interruption,
-    unless,
-)
-from tickerplant.startup.ready import (
-    Offer,
-    announce,
-    totals_lines,
-)
+from tickerplant.startup.process import allow_many_connections, freeze_objects, interruption, unless
+from tickerplant.startup.ready import Offer, announce, totals_lines
 from tickerplant.startup.tls import Tls, follow_hangups, tls_of
 from tickerplant.venue import COINM, USDM, VENUES, Venue
 
@@ -119,12 +110,7 @@ class Cluster:
     With `--workers` the ports belong to workers, and this process has the market alone; without, it
     serves its own ports as ever.  Either way edges on other hosts may join.
 
-    Args:
-        settings: The settings of the program.
-        plant: The market and its hubs.
-        description: What other processes must know about it.
-        server: Answers the questions of edges; with workers its ports are not opened.
-        tls: The certificate of the ports.
+    `server` answers the questions of edges; with workers its ports are not opened.
     """
 
     def __init__(

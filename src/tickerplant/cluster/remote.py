@@ -50,13 +50,7 @@ def lost_message(reason: str) -> str:
 
 
 class RemoteBackend:
-    """Asks the plant about the connections of one port.
-
-    Args:
-        node: Asks.
-        endpoint: The port.
-        waiting: The requests of the whole edge that wait.
-    """
+    """Asks the plant about the connections of one port; `waiting` are those of the whole edge."""
 
     def __init__(self, node: EdgeNode, endpoint: Endpoint, waiting: WaitingRequests) -> None:
         self.node, self.endpoint, self.waiting = node, endpoint, waiting

@@ -103,7 +103,7 @@ class SharedPorts:
     Args:
         host: The address to listen on, or several; `::` is all of IPv4 too.
         numbers: The port by venue name; 0 picks a free one; a missing venue has its default.
-        venues: The venues that are served.
+        venues: Those that are served.
     """
 
     def __init__(self, host: Hosts, numbers: Mapping[str, int], venues: Sequence[Venue]) -> None:
@@ -171,13 +171,12 @@ class Workers:
         command: The command line of a worker, without its number.
         settings: Fields of `EdgeSettings` for each worker.
         bus: How the workers reach the plant.
-        name: What they are called, followed by their numbers; empty: the numbers alone.
-        ports: What they listen on.
+        name: The beginning of their names, which end with their numbers; they have no other if empty.
+        ports: The ports of all.
         count: How many there are.
         are_beside_plant: Whether they certainly run on the machine of their plant.
         stop_timeout_s: How long a worker may take to close its connections.
-        pauses_s: How long to wait before a worker that died is replaced: the first time, the second,
-            and so on.
+        pauses_s: How long to wait before one that died is replaced: first, for the second time, …
     """
 
     def __init__(
