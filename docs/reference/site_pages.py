@@ -27,7 +27,7 @@ from tickerplant.exporting.report import ExportReport
 from tickerplant.recording.line import Damage, Place
 from tickerplant.server.operations.catalogue import OPERATIONS
 from tickerplant.server.operations.operation import Operation, QueryParam
-from tickerplant.serving import lines
+from tickerplant.startup import lines
 from tickerplant.serving.scenarios import ChangeRow, ScenarioPage, ScenarioRow
 from tickerplant.verifying.findings import (
     BookFinding,
