@@ -77,7 +77,7 @@ class EdgeAnswers:
     # Questions
 
     def _answer_http(self, _edge: Edge, body: bytes, reply: Reply) -> None:
-        request: HttpRequest = messages.decode(body, HttpRequest)
+        request = messages.decode(body, HttpRequest)
         self._endpoint(request.venue)
         task = asyncio.get_running_loop().create_task(self._http(request, reply))
         self._tasks.add(task)
@@ -111,7 +111,7 @@ class EdgeAnswers:
         )
 
     def _answer_api(self, edge: Edge, body: bytes, reply: Reply) -> None:
-        question: messages.ApiQuestion = messages.decode(body, messages.ApiQuestion)
+        question = messages.decode(body, messages.ApiQuestion)
         endpoint = self._endpoint(question.venue)
         key = edge.identity, question.connection
         if key in self._closed:
@@ -159,7 +159,7 @@ class EdgeAnswers:
     # Reports
 
     def _on_report(self, state: Edge) -> None:
-        row: NodeRow = messages.decode(bytes(state.report.row), NodeRow)
+        row = messages.decode(bytes(state.report.row), NodeRow)
         key = state.identity.rpartition(" ")[0]
         edge = self._edges.pop(key, None) or _Edge(self._endpoints, row)
         self._edges[key] = edge
@@ -215,7 +215,7 @@ class EdgeAnswers:
                 self._server.complaints.count("bus: an edge does not answer", 1)
                 continue
             try:
-                told: messages.Told = messages.decode(said, messages.Told)
+                told = messages.decode(said, messages.Told)
             except messages.MalformedError as error:
                 self._server.complaints.add("bus: malformed", f"! not from an edge: {error}")
                 continue

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+T = TypeVar("T")
 Number = Annotated[int, Meta(ge=0, le=1 << 62)]
 """A number of another process: it can be counted on without an overflow."""
 Name: TypeAlias = tuple[str, str]
@@ -178,6 +179,7 @@ class FaultsSet(Struct, frozen=True, kw_only=True, tag="faults_set"):
 
 
 Control: TypeAlias = OutageStarted | OutageEnded | StreamsEnded | FaultsSet
+CONTROL: Any = Control
 
 
 # Questions of the plant
@@ -224,7 +226,7 @@ encode = msgspec.msgpack.Encoder().encode
 _DECODERS: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
 
-def decode(data: bytes, kind: Any) -> Any:
+def decode(data: bytes, kind: type[T]) -> T:
     """Return the `kind` in `data`.
 
     Raises:
@@ -234,6 +236,7 @@ def decode(data: bytes, kind: Any) -> Any:
     if decoder is None:
         decoder = _DECODERS[kind] = msgspec.msgpack.Decoder(kind)
     try:
-        return decoder.decode(data)
+        found: T = decoder.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
         raise MalformedError(str(error)) from None
+    return found

@@ -187,7 +187,7 @@ class RemoteApiRequests:
         reason = UNREADABLE
         try:
             if not isinstance(said, Failed):
-                answered: messages.ApiAnswer = messages.decode(said, messages.ApiAnswer)
+                answered = messages.decode(said, messages.ApiAnswer)
                 actions: list[Action] = [Send(reply, code) for reply, code in answered.replies]
                 if answered.closing:
                     actions += self.keepalive.close(CLOSE_REASON_BY_NAME[answered.closing])
@@ -228,7 +228,7 @@ async def answer(
     if isinstance(said, Failed):
         return _failure(venue, path, said.reason)
     try:
-        found: tuple[bool, Response] = messages.decode(said, tuple[bool, Response])
+        found = messages.decode(said, tuple[bool, Response])
     except messages.MalformedError:
         return _failure(venue, path, UNREADABLE)
     return found
