@@ -431,11 +431,8 @@ class PlantNode:
             BusError: it cannot be used, or another plant has the name.
         """
         self._refused = asyncio.get_running_loop().create_future()
-        broker = await self._open()
+        broker = await self._connect()
         try:
-            broker.subscribe(
-                self._subjects.beat, reading(messages.Beat, self._on_beat, self.complaints)
-            )
             if not self._is_alone:
                 await wait(self.sleep, LISTEN_S, broker.lost, self._refused)
             if self._refused.done():
@@ -455,22 +452,23 @@ class PlantNode:
             run = self.run
             if run is not None:
                 reason = await self._live(run)
-                self._end_run()
-                await run.broker.close()
+                await self.close()
                 logger().warning("! the bus is lost", why=reason)
             await self.sleep(RETRY_S)
             try:
-                broker = await self._open()
+                broker = await self._connect()
             except BusError as error:
                 if not error.may_pass:
                     raise
                 self.complaints.add("bus: no connection", f"! {error}")
                 continue
-            broker.subscribe(
-                self._subjects.beat, reading(messages.Beat, self._on_beat, self.complaints)
-            )
             self._begin(broker)
             logger().info("= the bus is back, and a new run begins")
+
+    async def _connect(self) -> Broker:
+        broker, beats = await self._open(), self._subjects.beat
+        broker.subscribe(beats, reading(messages.Beat, self._on_beat, self.complaints))
+        return broker
 
     def _begin(self, broker: Broker) -> None:
         self.run_count += 1
@@ -496,15 +494,10 @@ class PlantNode:
 
     async def close(self) -> None:
         """Leave the bus; tell the edges before, with `end_streams`."""
-        run = self.run
+        run, self.run = self.run, None
         if run is not None:
-            self._end_run()
+            run.close()
             await run.broker.close()
-
-    def _end_run(self) -> None:
-        if self.run is not None:
-            self.run.close()
-            self.run = None
 
     def _on_join(self, identity: str, reply: str) -> None:
         run = self.run

@@ -47,7 +47,7 @@ def _only_at_the_plant() -> NoReturn:
 
 
 class ControlPlane(Struct, kw_only=True, eq=False):
-    """What operations read and change.  An edge has only what is about itself."""
+    """What operations read and change."""
 
     welcome: Callable[[], str]
     """Returns the text of `/`."""
