@@ -71,7 +71,7 @@ class Clients:
         self.runs: list[str] = []
         self.faults: Rules = {}
         self.silenced: dict[str, str] = {}
-        self.figures = Report(worker="1")
+        self.figures = Report()
 
     @property
     def is_open(self) -> bool:

@@ -29,7 +29,7 @@ async def test_what_does_not_greet_like_a_bus_is_told_apart() -> None:
         server, url = await listener(greeting)
         async with server:
             with pytest.raises(
-                BusError, match=f"^what listens at {url} is not a NATS server$"
+                BusError, match=f"what listens at {url} is not a NATS server$"
             ) as at:
                 await meet(url, None)
         assert not at.value.may_pass

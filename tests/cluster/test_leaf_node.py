@@ -9,10 +9,10 @@ import pytest
 from hearing import Ear, step
 from processes import free_port, processes
 from programs import PATIENCE_S, USDM, serving
-
 from tickerplant.bus.subjects import Subjects
 from tickerplant.cluster.connection import BusConnection, BusSettings
 from tickerplant.cluster.memory import BusMemory
+
 from tickerplant.logs import Complaints
 
 CLUSTER = """

@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import nats
 import pytest
 from loopback import looped_on_sockets
 from programs import PATIENCE_S
 
-from tickerplant.cluster.connection import BusConnection, BusSettings
+from tickerplant.cluster.nats import open_bus
 from tickerplant.cluster.nats_server import NatsServer, program
+from tickerplant.cluster.options import BusSettings
 from tickerplant.errors import BusError, MissingLibraryError
 from tickerplant.logs import Complaints
 
@@ -27,21 +27,16 @@ pytestmark = pytest.mark.sockets
 
 
 @looped_on_sockets
-async def test_it_has_jetstream_and_accepts_its_own_credentials_only() -> None:
+async def test_it_accepts_its_own_password_only_and_ends_when_it_is_stopped() -> None:
     server = NatsServer(Complaints())
     await server.start()
     try:
-        told = server.settings
-        client = await nats.connect(*told.servers, user=told.user, password=told.password)
-        context = client.jetstream()
-        await context.add_stream(name="RECENT", subjects=["recent.>"], storage="memory")
-        assert (await context.publish("recent.a", b"1")).seq == 1
+        client = await open_bus(server.settings, "test", Complaints())
         await client.close()
         reader, writer = await asyncio.open_connection(*address_of(server))
         writer.write(b'CONNECT {"user":"tickerplant","pass":"guess","verbose":false}\r\nPING\r\n')
         assert b"-ERR 'Authorization Violation'" in await reader.read()
         writer.close()
-        await writer.wait_closed()
     finally:
         await server.stop()
     assert server.process is not None
@@ -77,22 +72,26 @@ async def impostor(
 @pytest.mark.slow("a program is killed")
 @looped_on_sockets
 async def test_whoever_takes_the_port_of_a_killed_server_is_told_nothing() -> None:
-    server, complaints = NatsServer(Complaints()), Complaints()
+    server = NatsServer(Complaints())
     await server.start()
     before, address = copy.copy(server.settings), address_of(server)
-    client = await BusConnection.open(server.settings, identity="test", complaints=complaints)
+    client = await open_bus(server.settings, "test", Complaints())
     try:
         os.kill(before.process, signal.SIGKILL)
+        await client.lost
         while not is_free(address):
             pass
         async with impostor(address, lambda: None) as heard, asyncio.timeout(PATIENCE_S):
-            while not (client.reconnect_count and client.is_connected):  # noqa: ASYNC110
+            while server.settings.process == before.process:
+                with pytest.raises(BusError, match="has ended, and is not yet replaced"):
+                    await open_bus(before, "test", Complaints())
                 await asyncio.sleep(0.01)
+            again = await open_bus(server.settings, "test", Complaints())
+            await again.close()
             assert heard == b""
         assert address_of(server) != address
         assert server.settings.password != before.password
     finally:
-        await client.close()
         await server.stop()
 
 
@@ -126,7 +125,7 @@ async def test_a_server_that_ends_before_it_greets_is_told_nothing(child: int) -
     )
     async with impostor(address, end) as heard:
         with pytest.raises(BusError, match="has ended"):
-            await BusConnection.open(settings, identity="test", complaints=Complaints())
+            await open_bus(settings, "test", Complaints())
         assert heard == b""
 
 

@@ -1,284 +1,289 @@
-"""What is not ours on the bus is ignored and counted: no error escapes, and no client is closed."""
+"""What is not ours on the bus is ignored and counted: no error escapes, and no process ends."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import itertools
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
-from bus_stage import Clients, Edge, open_bus, until
+from cluster_stage import QUOTE, TRADE, World, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback import looped_on_sockets
-from stage import open_plant
-from strange_messages import EXAMPLES, Fed, strange
+from loopback import looped
+from memory_bus import MemoryBroker
+from whole import whole
 
-from tickerplant.bus import batches, nodes
-from tickerplant.bus.batches import FORMAT_VERSION, BadBatchError, Batch, Message
-from tickerplant.bus.calls import Question
-from tickerplant.bus.nodes import (
-    Accepted,
-    Answer,
-    Beat,
-    ConnectionToClose,
-    Control,
-    EpochBegins,
-    FaultsSet,
-    FromEdge,
-    Interest,
-    Leaving,
-    MalformedError,
-    Mark,
-    OutageEnded,
-    PlantDescription,
-    PlantGoes,
-    Reached,
-    Report,
-    SendAll,
-    StreamsEnded,
-    ToEdge,
-)
-from tickerplant.bus.questions import (
-    AdmitAnswer,
-    AdmitQuestion,
+from tickerplant.cluster.broker import Failed, Subjects, answer, token_of
+from tickerplant.cluster.messages import (
+    ADMIT,
+    API,
+    HTTP,
+    REPORT,
+    WANT,
     ApiAnswer,
     ApiQuestion,
-    EdgeReport,
-    HttpAnswer,
+    Asked,
+    Batch,
+    Beat,
+    Control,
+    FaultsSet,
+    MalformedError,
+    OutageEnded,
+    OutageStarted,
+    PlantDescription,
+    Question,
+    Report,
+    StreamsEnded,
+    Told,
+    Want,
+    Wanted,
+    decode,
+    encode,
 )
-from tickerplant.cluster.edge_node import EdgeNode
-from tickerplant.cluster.lease import Holder
-from tickerplant.cluster.plant_node import PlantNode
-from tickerplant.cluster.timing import Timing
+from tickerplant.server.backend import Admission, Attempt
 from tickerplant.server.http_request import HttpRequest
+from tickerplant.server.operations.nodes import NodeRow
 
-NAME = ("usdm", "btcusdt@trade")
-EPOCH = "epoch 1"
-PLANT = PlantDescription(name="main", epoch=EPOCH, profile="2026q1", venues=("usdm", "coinm"))
-TO_EDGE = (
-    Accepted(epoch=EPOCH, version=1, number=5, earlier={"usdm": {NAME[1]: 3}}, state=PLANT),
-    SendAll(version=3),
-    Answer(epoch=EPOCH, call=1, body=b"{}"),
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0")) or settings().max_examples // 2
+PLANT = PlantDescription(name="main", started_ns=1, profile="2026q1", venues=("usdm", "coinm"))
+ROW = NodeRow(
+    id="1",
+    host="h",
+    pid=3,
+    address={"usdm": "a:1"},
+    connections=1,
+    streams=2,
+    messages=3,
+    bytes=4,
+    unsent_bytes=5,
+    lag_ms=0.5,
+    since_ms=6,
+    seen_ms=7,
 )
 CONTROLS = (
-    EpochBegins(description=PLANT, number=3),
+    OutageStarted(venue="usdm", names=["a@trade"], reason="gone"),
+    OutageStarted(venue="nowhere", names=None, reason="gone"),
     OutageEnded(venue="usdm"),
-    FaultsSet(rules={"f1": {"kind": "reset", "mean": "5s"}}),
-    ConnectionToClose(worker="w", connection="c1"),
     StreamsEnded(reason="garbage"),
-    PlantGoes(reason="garbage"),
-    Mark(mark=7, waits=True),
+    FaultsSet(rules={"f1": {"kind": "reset", "mean": "5s"}}),
 )
-"""Those that close nobody, whatever else is in them."""
-FROM_EDGE = (
-    Interest(edge="e1", version=1, opened={"usdm": ["btcusdt@trade"]}),
-    Report(edge="e1", version=1, body=nodes.encode(EdgeReport(worker="1", pid=3, since_ms=5))),
-    Reached(edge="e1", mark=3),
-    Leaving(edge="e1"),
-)
-QUESTION = Question(edge="e1", call=1, method="echo", body=b"?")
-DECODED: tuple[tuple[Any, tuple[Any, ...]], ...] = (
-    (ToEdge, TO_EDGE),
+REAL: tuple[tuple[Any, tuple[Any, ...]], ...] = (
     (Control, CONTROLS),
-    (FromEdge, FROM_EDGE),
-    (Question, (QUESTION,)),
-    (Beat, (Beat(epoch=EPOCH, term=1, number=9, latest=((1, 2),), kept=((1, 2),)),)),
+    (Batch, (Batch(1, 1, (b"1", b"2"), {1: b"3"}),)),
+    (Beat, (Beat("r", 1, 1, 1, "host", ((1, 2),)),)),
     (PlantDescription, (PLANT,)),
-    (HttpRequest, (HttpRequest("usdm", "a", "a", "GET", "/", b"/", {b"a": b"b"}),)),
-    (HttpAnswer, (HttpAnswer(200, "text/plain", (), b"", True),)),
-    (AdmitQuestion, (AdmitQuestion("usdm", "a", False),)),
-    (AdmitAnswer, (AdmitAnswer(0, False),)),
-    (ApiQuestion, (ApiQuestion("usdm", "e1", 1, "a", 0, True, b"{}"),)),
+    (Question, (Question("e1", "echo", b"?"),)),
+    (Want, (Want(opened={"usdm": [TRADE]}, closed={"nowhere": [QUOTE]}),)),
+    (Wanted, (Wanted({"usdm": {TRADE: (1, 2)}}, {"usdm": {TRADE: "why"}}),)),
+    (Report, (Report(subscribers=2, faults={"drop": 2}, row=msgspec.Raw(encode(ROW))),)),
+    (ApiQuestion, (ApiQuestion("usdm", 1, "a", 0, True, b"{}"),)),
     (ApiAnswer, (ApiAnswer(((b"{}", None),), "banned"),)),
-    (EdgeReport, (EdgeReport(worker="1", pid=3, since_ms=5),)),
+    (Asked, (Asked(metrics=True, tallies=True, connections=3, waits=True),)),
+    (
+        Told,
+        (
+            Told(
+                families=(("a", "b", "gauge", (("a", {"x": "y"}, 1.0),)),),
+                tallies={"usdm": {"a": {"connections": (1, 1, 0)}}},
+                page=msgspec.Raw(encode({"total": 1})),
+            ),
+        ),
+    ),
+    (HttpRequest, (HttpRequest("usdm", "a", "a", "GET", "/", b"/", {b"a": b"b"}),)),
+    (Attempt, (Attempt("a", is_api=False, target="/ws", is_counted=True),)),
+    (Admission, (Admission(0, False),)),
 )
+BY_KIND = {str(kind): real for kind, real in REAL}
 
 
-def in_batch(control: Any) -> bytes:
-    return batches.encode(Batch(FORMAT_VERSION, EPOCH, 1, 1, (Message(9, nodes.encode(control)),)))
+def strange(*real: bytes) -> st.SearchStrategy[bytes]:
+    """Bytes that are no message of ours, or one that was cut off or changed."""
+    whole_ones = st.sampled_from(real)
+    cut = st.builds(lambda data, share: data[: int(len(data) * share)], whole_ones, st.floats(0, 1))
+    changed = st.builds(
+        lambda data, place, byte: (
+            b"%b%c%b" % (data[: place % len(data)], byte, data[place % len(data) + 1 :])
+        ),
+        whole_ones,
+        st.integers(0, 1 << 16),
+        st.integers(0, 255),
+    )
+    leaves = st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.text()
+    other = st.recursive(
+        leaves | st.binary(),
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+        ),
+        max_leaves=6,
+    ).map(msgspec.msgpack.encode)
+    return st.binary(max_size=60) | cut | changed | other | whole_ones
 
 
-@pytest.mark.parametrize(("kind", "real"), DECODED, ids=lambda each: getattr(each, "__name__", ""))
+def of(kind: Any) -> st.SearchStrategy[bytes]:
+    """Bytes that are strange where a `kind` is expected."""
+    return strange(*map(encode, BY_KIND[str(kind)]))
+
+
+def in_batch(control: Any, number: int = 1) -> bytes:
+    return encode(Batch(number, 1, (encode(control),)))
+
+
+@pytest.mark.parametrize(("kind", "real"), REAL, ids=lambda each: getattr(each, "__name__", ""))
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_what_cannot_be_read_is_malformed_and_nothing_else(
     kind: Any, real: tuple[Any, ...], data: st.DataObject
 ) -> None:
-    message = data.draw(strange(*map(nodes.encode, real)))
+    message = data.draw(strange(*map(encode, real)))
     try:
-        found = nodes.decode(message, kind)
+        found = decode(message, kind)
     except MalformedError:
         return
-    assert nodes.decode(nodes.encode(found), kind) == found, "it can be told on"
+    assert decode(encode(found), kind) == found, "it can be told on"
 
 
-@settings(max_examples=EXAMPLES)
-@given(message=strange(in_batch(Mark(mark=1))))
-def test_a_batch_that_cannot_be_read_is_bad_and_nothing_else(message: bytes) -> None:
-    try:
-        batches.decode(message)
-    except BadBatchError:
-        return
-
-
-def edge_on(bus: Fed) -> tuple[EdgeNode, Clients]:
-    """An edge that has joined, and is subscribed to a stream that the plant has accepted."""
-    node = EdgeNode(
-        bus, "main", identity="e1", grace_ms=5_000, complaints=bus.complaints, clock=lambda: 0
-    )
-    node.description = PLANT
-    edge = Edge(node, bus, bus.complaints)
-    node.attach(
-        edge.plant.hubs, clients=edge.clients, readers=edge.readers, report=lambda: b"figures"
-    )
-    edge.subscribe(NAME[1])
-    accepted = Accepted(epoch=EPOCH, version=2, number=1)
-    bus.hear(node.subjects.edge("e1"), nodes.encode(accepted))
-    return node, edge.clients
-
-
-def closings(clients: Clients) -> list[object]:
-    return [told for told in clients.told if told[0] in {"outage", "streams ended"}]
-
-
-def subjects_of(node: EdgeNode) -> Iterator[tuple[str, st.SearchStrategy[bytes]]]:
-    """What an edge hears, and what is strange there."""
-    subjects = node.subjects
-    yield subjects.edge("e1"), strange(*map(nodes.encode, TO_EDGE))
+def subjects_of(w: World) -> Iterator[tuple[str, st.SearchStrategy[bytes]]]:
+    """Where somebody listens, and what is strange there."""
+    assert w.node.run is not None
+    subjects = Subjects("t", "main", w.node.run.run)
+    edge = w.edges[0].node.identity
+    asked = [Question(edge, method, b"") for method in (WANT, REPORT, HTTP, ADMIT, API)]
+    bodies = [
+        Question(edge, WANT, encode(BY_KIND[str(Want)][0])),
+        Question(edge, REPORT, encode(BY_KIND[str(Report)][0])),
+        Question("e9", WANT, b""),
+    ]
+    yield subjects.join, strange(encode("e7"))
+    yield subjects.beat, of(Beat)
     yield subjects.control, strange(*map(in_batch, CONTROLS))
-    yield subjects.stream(*NAME), strange(in_batch(Mark(mark=1)))
-    yield subjects.beat, strange(nodes.encode(Beat(epoch=EPOCH, term=0, number=3)))
+    yield subjects.edge(edge), of(Asked)
+    yield subjects.ask, strange(*map(encode, (*asked, *bodies)))
+    yield subjects.stream("usdm", TRADE), of(Batch)
 
 
 @pytest.mark.heavy
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
-def test_no_message_closes_the_clients_of_an_edge_or_ends_it(data: st.DataObject) -> None:
-    async def check() -> None:
-        bus = Fed()
-        node, clients = edge_on(bus)
-        for subject, messages in subjects_of(node):
-            for message in data.draw(st.lists(messages, max_size=5)):
-                bus.hear(subject, message)
-        assert bus.faults == []
-        assert closings(clients) == []
+@looped
+async def test_no_message_ends_a_process_or_lets_an_error_escape(data: st.DataObject) -> None:
+    async with world() as w:
+        w.edges[0].listen(TRADE)
+        await w.hear()
+        stranger = await w.bus.open("a stranger")
+        for subject, messages in subjects_of(w):
+            for message in data.draw(st.lists(messages, max_size=3)):
+                reply = data.draw(st.sampled_from(("", "in.stranger.1", "in.stranger.x")))
+                stranger.publish(subject, message, reply)
+        await w.hear(15)
+        assert not w.keeping[0].done()
+        assert not w.edges[0].task.done()
+        again = w.edges[0].listen(QUOTE)
+        await w.hear()
+        w.say(QUOTE, b"1")
+        await w.hear()
+        assert again.texts() == [b"1"]
 
-    asyncio.run(check())
+
+@looped
+async def test_garbage_closes_no_client_and_is_counted() -> None:
+    async with world() as w:
+        edge = w.edges[0]
+        one = edge.listen(TRADE)
+        await w.hear()
+        stranger = await w.bus.open("a stranger")
+        for subject, _ in subjects_of(w):
+            for garbage in (b"", b"\xff\x00", b"{}", encode([2, "later"]), b"\x90" * 500):
+                stranger.publish(subject, garbage)
+        stranger.publish(Subjects("t", "main", "other").stream("usdm", TRADE), b"of another run")
+        await w.hear(2)
+        w.say(TRADE, b"1")
+        await w.hear()
+        assert (one.texts(), one.closed) == ([b"1"], "")
+        assert edge.complaints.counts["bus: malformed"] >= 15
+        assert w.node.complaints.counts["bus: malformed"] >= 10
+
+
+@looped
+async def test_an_unknown_reason_to_close_all_clients_is_ignored_and_counted() -> None:
+    async with world() as w:
+        edge = w.edges[0]
+        one = edge.listen(TRADE)
+        await w.hear()
+        assert w.node.run is not None
+        w.node.run.control(StreamsEnded(reason="garbage"))
+        await w.hear(1)
+        assert (one.closed, edge.complaints.counts["bus: malformed"]) == ("", 1)
+
+
+@looped
+async def test_an_edge_joins_although_a_stranger_answers_too() -> None:
+    async with world(0) as w:
+        stranger = await w.bus.open("a stranger")
+        join = Subjects("t", "main").join
+        stranger.subscribe(join, lambda _, reply: stranger.publish(reply, b"\xff"))
+        for number in range(3):
+            edge = await w.edge()
+            assert edge.node.description.name == "main", number
+
+
+@looped
+async def test_answers_that_cannot_be_read_end_the_session_and_the_next_one_serves() -> None:
+    async with world() as w:
+        edge = w.edges[0]
+        edge.listen(QUOTE)
+        await w.hear()
+        session = edge.node.session
+        assert session is not None
+        session._on_wanted = lambda *_: decode(b"\xff", Wanted)  # type: ignore[method-assign]
+        one = edge.listen(TRADE)
+        await w.hear(3)
+        assert one.closed.startswith("an answer of the plant cannot be read: ")
+        assert edge.clients.is_open
 
 
 @pytest.mark.heavy
 @settings(max_examples=EXAMPLES)
-@given(data=st.data())
-def test_no_message_ends_a_plant_or_lets_an_error_escape(data: st.DataObject) -> None:
-    async def check() -> None:
-        bus = Fed()
-        node = PlantNode(bus, open_plant(), PLANT)
-        node.answerer.register("echo", lambda body, reply: reply(body))
-        subjects = node.subjects
-        heard: dict[str, tuple[Callable[..., object], tuple[Any, ...]]] = {
-            subjects.interest: (node._on_edge, FROM_EDGE),
-            subjects.call: (node._on_question, (QUESTION,)),
-            subjects.hello: (node._on_hello, (nodes.Hello("e1"),)),
-            subjects.beat: (lambda *_: None, (Beat(epoch="2", term=1, number=9),)),
-        }
-        node.is_active = data.draw(st.booleans())
-        for subject, (callback, real) in heard.items():
-            bus.subscribe(subject, callback)
-            for message in data.draw(st.lists(strange(*map(nodes.encode, real)), max_size=5)):
-                bus.hear(subject, message)
-        assert bus.faults == []
-
-    asyncio.run(check())
+@given(told=st.lists(of(Told) | of(Asked), min_size=1, max_size=3), report=of(Report))
+@looped
+async def test_no_edge_breaks_the_pages_of_its_plant(told: list[bytes], report: bytes) -> None:
+    async with whole(1) as many:
+        stranger = await many.bus.open("a stranger")
+        run = many.node.run
+        assert run is not None
+        identity = await joined(stranger, many.node.description.name)
+        inbox, answers = Subjects("t", "main", run.run).edge(identity), itertools.cycle(told)
+        stranger.subscribe(inbox, lambda _, reply: answer(stranger, reply, next(answers)))
+        for body in (report, encode(Report(row=msgspec.Raw(encode(ROW))))):
+            stranger.publish(run.subjects.ask, encode(Question(identity, REPORT, body)))
+        await many.heard()
+        for path in ("metrics", "plant/v1/nodes", "plant/v1/connections", "plant/v1/limits"):
+            for each in (many.edges[0], many.edges[0]):
+                assert (await each.get(f"/{path}")).status == 200, path
+        assert "fault in http" not in many.server.complaints.counts
 
 
-@pytest.mark.parametrize("control", [StreamsEnded(reason="x"), PlantGoes(reason="x")])
-def test_an_unknown_reason_to_close_all_clients_is_ignored_and_counted(control: Any) -> None:
-    async def check() -> None:
-        bus = Fed()
-        node, clients = edge_on(bus)
-        bus.hear(node.subjects.control, in_batch(control))
-        assert clients.told == []
-        assert bus.complaints.counts["bus: malformed"] == 1
-
-    asyncio.run(check())
+async def joined(broker: MemoryBroker, plant: str) -> str:
+    """Join a plant as an edge does; return the identity."""
+    said: list[bytes | Failed] = []
+    broker.ask(Subjects("t", plant).join, encode("a stranger"), said.append)
+    await asyncio.sleep(0.01)
+    assert isinstance(said[0], bytes)
+    return "a stranger"
 
 
-def test_an_answer_of_another_run_of_the_plant_is_ignored_and_counted() -> None:
-    async def check() -> None:
-        bus = Fed()
-        node, _ = edge_on(bus)
-        answers: list[object] = []
-        node.caller.call("echo", b"?", answers.append)
-        for epoch in ("epoch 0", EPOCH):
-            answer = Answer(epoch=epoch, call=1, body=epoch.encode())
-            bus.hear(node.subjects.edge("e1"), nodes.encode(answer))
-        assert answers == [EPOCH.encode()]
-        assert bus.complaints.counts["bus: answer of another run of the plant"] == 1
-
-    asyncio.run(check())
+NAMES = st.text(max_size=9) | st.text(alphabet="ab@.>* %é\ud800", max_size=200)
 
 
-STRANGERS = (
-    b"",
-    b"x",
-    b"{}",
-    b"\xff\xfe",
-    b'{"epoch":1,"term":2}',
-    b'{"epoch":"x","term":-1}',
-    b"[" * 9_999,
-)
-
-
-@looped_on_sockets
-async def test_what_is_no_lease_does_not_end_a_plant_that_has_one() -> None:
-    async with open_bus(is_patient=True) as bus:
-        node, edge = await bus.plant(open_plant()), await bus.edge()
-        stranger = await bus.connect("a stranger")
-        complaints = bus.complaints_of(node)
-        for number, data in enumerate(STRANGERS, 1):
-            stranger.publish(node.subjects.lease, data)
-            await stranger.flush()
-            node.succession._lease.renew_soon()
-            await until(
-                lambda: complaints.counts["bus: not a lease"] >= number,  # noqa: B023
-                f"{data[:40]!r} is counted",
-            )
-            assert not bus._runs[node].done()
-            assert node.is_active
-        lease = await stranger.jetstream().get_last_msg(
-            node.subjects.lease_memory, node.subjects.lease
-        )
-        holder = msgspec.json.decode(lease.data or b"", type=Holder)
-        assert holder.epoch == node.description.epoch
-        assert edge.clients.told == []
-
-
-@pytest.mark.slow("the bus forgets a lease in real time")
-@looped_on_sockets
-async def test_a_plant_that_starts_waits_until_what_is_no_lease_is_forgotten() -> None:
-    timing = Timing(lease_s=0.6, start_s=30)
-    async with open_bus() as bus:
-        first = await bus.plant(open_plant(), timing=timing)
-        await bus.stop(first)
-        stranger = await bus.connect("a stranger")
-        began_s = asyncio.get_running_loop().time()
-        stranger.publish(first.subjects.lease, b"x")
-        await stranger.flush()
-        node = await bus.plant(open_plant(), timing=timing)
-        assert node.is_active
-        assert asyncio.get_running_loop().time() - began_s > 0.5
-
-
-@pytest.mark.slow("plants answer within half a second of real time")
-@looped_on_sockets
-async def test_an_edge_joins_although_a_stranger_answers_its_greeting() -> None:
-    async with open_bus() as bus:
-        node = await bus.plant(open_plant())
-        stranger = await bus.connect("a stranger")
-        stranger.subscribe(node.subjects.hello, lambda _, __, reply: stranger.publish(reply, b"x"))
-        await stranger.flush()
-        for number in range(5):
-            edge = await bus.edge(f"e{number}")
-            assert edge.node.description.epoch == node.description.epoch
+@given(NAMES, NAMES)
+def test_names_are_tokens_of_subjects_that_are_different_for_different_names(
+    one: str, other: str
+) -> None:
+    token = token_of(one)
+    assert 0 < len(token) <= 128
+    assert token.isascii()
+    assert not set(token) & set(".*> \t\r\n")
+    assert (token == token_of(other)) == (one == other)

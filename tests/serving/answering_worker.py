@@ -13,7 +13,8 @@ from pathlib import Path
 def obey() -> None:
     for line in sys.stdin:
         if json.loads(line) == {"order": "stop"}:
-            sys.stdout.write('{"event":"progress","messages":5,"connections":1}\n')
+            totals = {"messages": 5, "sent_bytes": 0, "connections": 1}
+            sys.stdout.write(json.dumps({"event": "progress", "totals": totals}) + "\n")
             sys.stdout.flush()
             os._exit(0)
     os._exit(3)
@@ -27,9 +28,7 @@ def main() -> None:
             sys.stdout.write(json.dumps({"event": "refused", "reason": reason}) + "\n")
         sys.exit(1)
     threading.Thread(target=obey, daemon=True).start()
-    sock = socket.socket(fileno=task["sockets"]["usdm"][0])
-    sock.setblocking(True)
-    sock.listen(100)
+    sock = socket.create_server(("127.0.0.1", task["settings"]["usdm_port"]), reuse_port=True)
     sys.stdout.write('{"event":"listening"}\n')
     sys.stdout.flush()
     while True:

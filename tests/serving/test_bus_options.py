@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from tickerplant.cluster.options import uses_bus
 from tickerplant.config.settings import EdgeSettings
 from tickerplant.errors import ConfigError
-from tickerplant.serving.bus_options import uses_bus
 
 BUS: dict[str, Any] = {"bus": ("nats://127.0.0.1:4222",)}
 

@@ -1,19 +1,68 @@
-"""Programs with workers, from outside: what their clients see when a process of theirs is killed."""
+"""Programs with workers: what their clients see when a process is killed, or stands still."""
 
 from __future__ import annotations
 
+import asyncio
+import http.client
+import json
 import os
 import re
 import signal
-from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from connecting import connect
-from crew import MARKET, all_hear_more, is_running, listening, started, until
+from crew import MARKET, Crew, Listener, all_hear_more, is_running, listening, started, until
 from loopback import looped_on_sockets
+from programs import PATIENCE_S
+from websockets.exceptions import InvalidStatus
 
-pytestmark = pytest.mark.slow("programs are killed")
+pytestmark = pytest.mark.slow("programs are killed, or stand still for seconds")
+
+GRACE_S = 3
+LOST = (1013, "Bus lost: messages may be missing")
+
+
+def readiness(at: str) -> tuple[int, str]:
+    """Return the status of `/readyz`, and why the server is not ready."""
+    connection = http.client.HTTPConnection(urlsplit(at).netloc, timeout=PATIENCE_S)
+    connection.request("GET", "/readyz")
+    response = connection.getresponse()
+    text = response.read()
+    connection.close()
+    return response.status, json.loads(text).get("reason", "")
+
+
+async def all_closed(clients: Iterable[Listener], within_s: float) -> None:
+    """Wait until the clients are told that the bus is lost; none has missed a message before."""
+    await until(lambda: all(each.task.done() for each in clients), within_s)
+    assert {(each.code, each.reason, each.holes) for each in clients} == {(*LOST, 0)}
+
+
+async def accepts_clients(crew: Crew) -> None:
+    """Wait until every worker does; one of a few attempts meets each."""
+    accepted = 0
+    async with asyncio.timeout(PATIENCE_S):
+        while accepted < 12:
+            try:
+                async with connect(f"{crew.streams}/ws"):
+                    accepted += 1
+            except InvalidStatus:
+                accepted = 0
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def standing(process: int) -> AsyncIterator[None]:
+    """Let a process stand still until the end of the block."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 @looped_on_sockets
@@ -47,33 +96,58 @@ async def test_a_killed_worker_is_replaced_and_nobody_else_notices(tmp_path: Pat
 
 
 @looped_on_sockets
-async def test_a_killed_bus_is_started_again_and_no_message_is_lost_in_silence(
-    tmp_path: Path,
-) -> None:
+async def test_a_killed_bus_closes_all_at_once_and_is_started_again(tmp_path: Path) -> None:
     async with (
         started(tmp_path, *MARKET, "--workers", "2") as crew,
         listening(crew.streams, 8) as clients,
     ):
         await all_hear_more(clients)
-        killed = crew.bus
-        os.kill(killed, signal.SIGKILL)
+        os.kill(crew.bus, signal.SIGKILL)
+        await all_closed(clients, within_s=GRACE_S)
+        status, reason = await asyncio.to_thread(readiness, crew.rest)
+        assert status == 503
+        assert reason.startswith("no plant answers: ")
         await crew.said("nats-server ended (killed by SIGKILL)")
-        await until(lambda: "nats-server" in crew.children.values())
-        counts = [each.count for each in clients]
-        await until(
-            lambda: all(
-                each.task.done() or each.count > count + 20
-                for each, count in zip(clients, counts, strict=True)
-            )
-        )
-        for each in clients:
-            assert each.holes == 0
-            assert (each.code, each.reason) in {
-                (0, ""),
-                (1013, "Bus lost: messages may be missing"),
-            }
+        await accepts_clients(crew)
         async with listening(crew.streams, 4) as others:
             await all_hear_more(others)
+        assert (await asyncio.to_thread(readiness, crew.rest))[0] == 200
+
+
+@looped_on_sockets
+async def test_a_bus_that_stands_still_is_a_pause_and_for_longer_than_the_grace_the_end(
+    tmp_path: Path,
+) -> None:
+    options = ("--workers", "2", "--bus-grace", f"{GRACE_S}s")
+    async with started(tmp_path, *MARKET, *options) as crew:
+        async with listening(crew.streams, 6) as clients:
+            await all_hear_more(clients)
+            async with standing(crew.bus):
+                await asyncio.sleep(GRACE_S - 1)
+                silent = (503, "no plant answers: the plant is silent")
+                assert await asyncio.to_thread(readiness, crew.rest) == silent
+            await all_hear_more(clients, 10)
+            assert not any(each.holes for each in clients)
+            async with standing(crew.bus):
+                await all_closed(clients, within_s=GRACE_S + 2)
+        await accepts_clients(crew)
+        async with listening(crew.streams, 4) as others:
+            await all_hear_more(others)
+
+
+@looped_on_sockets
+async def test_a_worker_that_stood_still_for_longer_than_the_grace_tells_all_that_came_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with (
+        started(tmp_path, *MARKET, "--workers", "1", "--bus-grace", "2s") as crew,
+        listening(crew.streams, 3) as clients,
+    ):
+        await all_hear_more(clients)
+        async with standing(crew.workers[1]):
+            await asyncio.sleep(3.5)
+        await all_hear_more(clients, 40)  # more than what waited
+        assert not any(each.holes for each in clients)
 
 
 @looped_on_sockets
@@ -86,11 +160,7 @@ async def test_workers_of_a_killed_plant_close_their_clients_and_end(tmp_path: P
         children = crew.children
         assert len(children) == 3
         os.kill(crew.process.pid, signal.SIGKILL)
-        await until(lambda: all(each.task.done() for each in clients))
-        assert Counter((each.code, each.reason) for each in clients) == {
-            (1013, "Bus lost: messages may be missing"): 6
-        }
-        assert all(each.holes == 0 for each in clients)
+        await all_closed(clients, within_s=GRACE_S)
         await until(lambda: not any(map(is_running, children)))
 
 

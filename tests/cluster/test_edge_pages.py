@@ -1,0 +1,457 @@
+"""The pages of a plant at its edges: metrics, nodes, connections, limits, faults."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+import pytest
+from loopback import Loopback, ask, ending, loopback, looped, until
+from msgspec import Struct
+from msgspec.structs import replace
+from whole import whole
+
+from tickerplant.cluster.messages import decode, encode
+from tickerplant.events import BookSnapshot
+from tickerplant.profile import CURRENT
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.server.operations.nodes import NodeRow
+from tickerplant.server.window import window
+from tickerplant.venue import COINM, VENUES
+
+
+@looped
+async def test_metrics_at_any_edge_are_those_of_the_plant_and_of_all_edges() -> None:
+    async with whole(2) as many:
+        async with many.edges[0].connect("/ws/btcusdt@trade") as client:
+            await many.heard()
+            many.edges[0].trade()
+            await client.recv()
+            await many.edges[1].get("/fapi/v1/ping")
+            await many.reported()
+            seen = await many.edges[1].metrics()
+        opened = 'tickerplant_connections_opened_total{venue="usdm",worker="%s"}'
+        assert [seen[opened % worker] for worker in ("plant", "1", "2")] == [0, 1, 0]
+        sent = 'tickerplant_messages_sent_total{venue="usdm",worker="%s"}'
+        assert [seen[sent % worker] for worker in ("plant", "1", "2")] == [0, 1, 0]
+        request = (
+            'tickerplant_http_requests_total{code="200",method="GET",path="/fapi/v1/ping",'
+            'venue="usdm",worker="%s"}'
+        )
+        assert seen[request % "2"] == 1
+        assert request % "plant" not in seen, "a request is counted once"
+        assert seen['tickerplant_http_weight_total{venue="usdm",worker="plant"}'] == 1
+        assert seen['tickerplant_source_ready{worker="plant"}'] == 0
+        assert seen['tickerplant_edge_questions_total{worker="2"}'] >= 1
+        resident = 'process_resident_memory_bytes{worker="%s"}'
+        assert all(seen[resident % worker] > 0 for worker in ("plant", "1", "2"))
+
+
+@looped
+async def test_nodes_tells_of_the_plant_the_edges_and_the_bus() -> None:
+    async with whole(2) as many:
+        async with many.edges[0].connect("/ws/btcusdt@trade/btcusdt@bookTicker") as client:
+            await many.heard()
+            many.edges[0].trade()
+            await client.recv()
+            await many.reported()
+            page = (await many.edges[1].get("/plant/v1/nodes")).json
+        assert page["plant"]["id"] == "plant"
+        assert page["plant"]["address"] == {}
+        first, second = page["edges"]
+        assert (first["id"], first["connections"], first["streams"]) == ("1", 1, 2)
+        assert first["messages"] == 1
+        assert first["address"] == many.served[0].server.urls
+        assert (second["id"], second["connections"], second["messages"]) == ("2", 0, 0)
+        assert page["bus"]["connected"] is True
+        assert page["bus"]["plant"] == "main"
+        assert many.answers.totals.messages == 1
+        assert many.answers.totals.connections == 1
+
+
+@looped
+async def test_what_an_edge_has_served_counts_after_its_end_and_once_over_its_sessions() -> None:
+    async with whole(2) as many:
+        for session in range(1, 3):
+            async with many.edges[0].connect("/ws/btcusdt@trade") as client:
+                await many.heard()
+                many.edges[0].trade()
+                await client.recv()
+            await many.reported()
+            assert many.answers.totals.messages == session
+            many.bus.kill()
+            await asyncio.sleep(3)
+        assert many.answers.totals.connections == 2
+        await many.stop_edge()
+        await many.served[0].stop()
+        await many.heard()
+        assert many.answers.totals.messages == 2
+        assert many.answers.rows() == []
+        for usage in many.server.endpoints[0].rate_limiter.clients.values():
+            assert usage.tallies["connections"].used == 0
+
+
+@looped
+async def test_edges_that_are_called_the_same_are_told_apart_and_a_successor_replaces_one() -> None:
+    async with whole(1) as many:
+        await many.add_edge(worker="1")
+        names = [row.id for row in many.answers.rows()]
+        assert names == ["1", f"1 {os.getpid()}"], "they have ports of their own"
+        assert [worker for worker, _ in await many.answers.metrics()] == names
+        first, second = many.node.edges.values()
+        row, successor = (decode(bytes(each.report.row), NodeRow) for each in (first, second))
+        successor = replace(successor, address=row.address)
+        second.report = replace(second.report, row=msgspec.Raw(encode(successor)))
+        many.answers._on_report(second)
+        assert [row.id for row in many.answers.rows()] == ["1"]
+        assert many.answers.rows()[0].address == row.address
+
+
+@looped
+async def test_one_process_has_itself_as_its_only_node() -> None:
+    async with loopback() as one, one.connect("/ws/btcusdt@trade"):
+        page = (await one.get("/plant/v1/nodes")).json
+        assert page["plant"]["address"] == one.server.urls
+        assert (page["plant"]["connections"], page["plant"]["streams"]) == (1, 1)
+        assert (page["edges"], page["bus"]) == ([], None)
+
+
+@looped
+async def test_the_page_of_limits_counts_connections_streams_and_messages_of_all_edges() -> None:
+    limits = replace(LIMITS, max_streams=1)
+    async with (
+        whole(2, limits) as many,
+        many.edges[0].connect("/ws/a@trade") as first,
+        many.edges[1].connect("/ws/a@trade"),
+    ):
+        await ask(first, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        assert (await many.edges[1].get("/plant/v1/limits")).status == 200
+        await first.send('{"method":"SUBSCRIBE","params":["b@trade"],"id":2}')
+        assert (await ending(first))[0] == 1008
+        await until(lambda: not many.served[0].server.endpoints[0].connections)
+        await many.reported()
+        page = (await many.edges[1].get("/plant/v1/limits")).json
+        uses = page["addresses"]["127.0.0.1"]["limits"]
+        assert uses["connections"] == {"limit": None, "used": 1, "highest": 2, "exceeded": 0}
+        assert uses["streams"] == {"limit": 1, "highest": 2, "exceeded": 1}
+        assert uses["messages"]["highest"] == 2
+        seen = await many.edges[1].metrics()
+        assert seen['tickerplant_limits_exceeded_total{limit="streams",worker="plant"}'] == 1
+
+
+@looped
+async def test_the_page_of_connections_is_that_of_all_edges() -> None:
+    async with (
+        whole(2) as many,
+        many.edges[0].connect("/ws/btcusdt@trade"),
+        many.edges[1].connect("/stream?streams=btcusdt@trade"),
+        many.edges[1].connect("/ws-fapi/v1") as api,
+    ):
+        await api.send('{"id":1,"method":"ping"}')
+        await api.recv()
+        await many.reported()
+        for edge in many.edges:
+            page = (await edge.get("/plant/v1/connections")).json
+            assert (page["total"], page["deliveries"]) == (3, {"every": 2})
+            rows = {
+                (row["worker"], row["kind"], row["stream_count"]) for row in page["connections"]
+            }
+            assert rows == {("1", "raw", 1), ("2", "combined", 1), ("2", "api", 0)}
+            counted = {row["kind"]: (row["messages"], row["limits"]) for row in page["connections"]}
+            assert {kind: messages for kind, (messages, _) in counted.items()} == {
+                "raw": 0,
+                "combined": 0,
+                "api": 1,
+            }
+            assert counted["raw"][1]["streams"] == {"used": 1, "limit": 1024}
+            assert counted["api"][1]["streams"] is None
+        page = (await many.edges[0].get("/plant/v1/connections?limit=1")).json
+        assert (page["total"], len(page["connections"])) == (3, 1)
+
+
+@looped
+async def test_both_venues_share_one_budget_at_edges_if_the_profile_says_so() -> None:
+    async with whole(2, profile=CURRENT) as many, loopback(profile=CURRENT) as one:
+        for house in (many.edges[0], one):
+            await house.get("/fapi/v1/ping")
+        seen = await many.edges[1].get("/dapi/v1/ping", COINM)
+        assert seen == await one.get("/dapi/v1/ping", COINM)
+        assert seen.headers["x-mbx-used-weight-1m"] == "2"
+        for path, venue in (("/fapi/v1/exchangeInfo", None), ("/dapi/v1/exchangeInfo", COINM)):
+            options: dict[str, Any] = {} if venue is None else {"venue": venue}
+            assert await many.edges[0].get(path, **options) == await one.get(path, **options)
+
+
+@looped
+async def test_ready_means_that_the_source_runs_and_that_an_edge_has_joined() -> None:
+    async with whole(0) as many:
+        many.server.readiness.ready(True)
+        assert many.server.ready_state().reason == "no edge has joined yet"
+        edge = await many.add_edge()
+        answer = await edge.get("/readyz")
+        assert answer.status == 200
+        assert answer.json == {
+            "ready": True,
+            "reason": "",
+            "warnings": [],
+            "edges": 1,
+            "bus": "connected",
+        }
+        many.server.readiness.ready(False, "the upstream is lost")
+        answer = await edge.get("/readyz")
+        assert (answer.status, answer.json["reason"]) == (503, "the upstream is lost")
+
+
+@looped
+async def test_faults_of_connections_happen_at_edges_and_are_counted_at_the_plant() -> None:
+    async with whole(2, faults="refuse=1,http_503=1") as many:
+        for house in many.edges:
+            with pytest.raises(Exception, match="503"):
+                await house.connect("/ws").__aenter__()
+            assert (await house.get("/fapi/v1/ping")).json["code"] == -1008
+        exempt = await many.edges[0].get("/fapi/v1/ping", headers={"X-Tickerplant-Exempt": "1"})
+        assert exempt.status == 200
+        await many.reported()
+        page = (await many.edges[0].get("/plant/v1/faults")).json
+        assert page["seed"] == 1
+        assert page["counts"] == {"refuse": 2, "http_503": 2}
+        assert {each.server.faults.seed for each in many.served} == {1}
+
+
+class _State(Struct):
+    speed: float
+
+
+class _Clock:
+    """A source whose clock can be set; it remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Mapping[str, object]] = []
+
+    def state(self) -> _State:
+        return _State(1.0)
+
+    async def steer(self, given: Mapping[str, object], wait_s: float = 0) -> _State:  # noqa: ARG002
+        await asyncio.sleep(0)
+        self.asked.append(given)
+        return _State(2.0)
+
+
+@looped
+async def test_the_clock_is_read_and_set_through_an_edge() -> None:
+    clock = _Clock()
+    async with whole(1, steering=clock) as many:
+        (edge,) = many.edges
+        assert (await edge.get("/plant/v1/clock")).json == {"speed": 1.0}
+        assert "/plant/v1/clock" in (await edge.get("/")).body.decode()
+        answer = await edge.get(
+            "/plant/v1/clock?paused=true",
+            method="POST",
+            headers={"Content-Type": "application/json"},
+            body=b'{"speed":2}',
+        )
+        assert answer.json == {"speed": 2.0}
+        assert clock.asked == [{"paused": "true", "speed": 2}]
+
+
+@looped
+async def test_the_token_of_the_plant_opens_the_control_plane_at_every_edge() -> None:
+    async with whole(1, control_token="open sesame") as many:  # noqa: S106
+        (edge,) = many.edges
+        refused = await edge.get("/plant/v1/nodes")
+        assert (refused.status, refused.headers["www-authenticate"][:6]) == (401, "Bearer")
+        wrong = await edge.get("/plant/v1/nodes", headers={"Authorization": "Bearer open"})
+        assert wrong.status == 401
+        profile = await edge.get("/plant/v1/profile")
+        assert profile.json == {"profile": "2026q1"}, "it is public, as /healthz is"
+        right = {"Authorization": "Bearer open sesame"}
+        assert (await edge.get("/plant/v1/nodes", headers=right)).status == 200
+        assert (await edge.get("/%70lant/v1/nodes", headers=right)).status == 404
+        assert (await edge.get("/healthz")).status == 200
+        document = await edge.get("/plant/v1/openapi.json", headers=right)
+        assert document.json["openapi"] == "3.1.0"
+
+
+@looped
+async def test_an_edge_tells_its_own_machine_from_others_and_clients_from_each_other() -> None:
+    async with whole(1, trusted_proxies=["127.0.0.1"]) as many:
+        (edge,) = many.edges
+        from_there = {"X-Forwarded-For": "203.0.113.7"}
+        from_here = {"X-Forwarded-For": "127.0.0.1"}
+        assert (await edge.get("/plant/v1/nodes")).status == 403, "the proxy does not say for whom"
+        refused = await edge.get("/plant/v1/faults", method="DELETE", headers=from_there)
+        assert (refused.status, "--control-token" in refused.json["error"]) == (403, True)
+        assert (await edge.get("/plant/v1/nodes", headers=from_there)).status == 403
+        assert (await edge.get("/plant/v1/server", headers=from_there)).status == 200
+        mine = await edge.get("/plant/v1/faults", method="DELETE", headers=from_here)
+        assert mine.status == 200
+        for used in ("1", "2"):
+            answer = await edge.get("/fapi/v1/time", headers=from_there)
+            assert answer.headers["x-mbx-used-weight-1m"] == used
+        assert (await edge.get("/fapi/v1/time")).headers["x-mbx-used-weight-1m"] == "1"
+        async with edge.connect("/ws/btcusdt@trade", additional_headers=from_there):
+            await many.reported()
+            page = (await edge.get("/plant/v1/connections", headers=from_here)).json
+            assert [each["address"] for each in page["connections"]] == ["203.0.113.7"]
+
+
+@looped
+async def test_the_machine_of_an_edge_is_not_that_of_its_plant() -> None:
+    async with whole(1, is_beside_plant=False) as many:
+        (edge,) = many.edges
+        assert (await edge.get("/plant/v1/faults", method="DELETE")).status == 403
+        assert (await edge.get("/plant/v1/connections")).status == 403
+        assert (await edge.get("/plant/v1/server")).status == 200
+    async with whole(1) as many:
+        (edge,), foreign = many.edges, {"Host": "evil.example"}
+        assert (await edge.get("/plant/v1/connections", headers=foreign)).status == 403
+        page = {"Origin": "http://evil.example"}
+        for used in ("1", "2"):
+            answer = await edge.get("/fapi/v1/time", headers=page)
+            assert answer.headers["x-mbx-used-weight-1m"] == used
+        assert (await edge.get("/fapi/v1/time")).headers["x-mbx-used-weight-1m"] == "1"
+
+
+@looped
+async def test_an_operator_closes_a_connection_of_an_edge_and_sees_why_it_ended() -> None:
+    async with (
+        whole(2) as many,
+        many.edges[0].connect("/ws/btcusdt@trade") as kept,
+        many.edges[1].connect("/ws/btcusdt@trade") as closed,
+    ):
+        await many.reported()
+        page = (await many.edges[0].get("/plant/v1/connections")).json
+        row = next(each for each in page["connections"] if each["worker"] == "2")
+        path = f"/plant/v1/connections/{row['id']}"
+        answer = await many.edges[0].get(path, method="DELETE")
+        assert (answer.status, answer.json["worker"]) == (200, "2")
+        assert await ending(closed) == (1001, "Closed by the operator")
+        await until(lambda: not many.served[1].server.endpoints[0].connections)
+        await many.reported()
+        page = (await many.edges[0].get("/plant/v1/connections")).json
+        assert [each["worker"] for each in page["connections"]] == ["1"]
+        assert [each["reason"] for each in page["closed"]] == ["control_plane"]
+        other = await many.edges[0].get(f"{path}?worker=1", method="DELETE")
+        assert other.json["error"] == f"there is no connection {row['id']} of worker 1 now"
+        await kept.close()
+
+
+async def change(edge: Loopback, method: str, path: str, **fields: Any) -> Any:
+    headers = {"Content-Type": "application/json"} if fields else {}
+    body = msgspec.json.encode(fields) if fields else None
+    answer = await edge.get(f"/plant/v1/{path}", method=method, headers=headers, body=body)
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+@looped
+async def test_a_fault_that_is_added_at_any_worker_happens_at_all_and_is_counted() -> None:
+    async with whole(2) as many:
+        first, second = many.edges
+        added = await change(first, "POST", "faults", kind="refuse", times=1)
+        await until(lambda: all(len(each.server.faults) for each in many.served))
+        late = await many.add_edge()
+        assert len(many.served[-1].server.faults) == 1, "one that joins later knows it too"
+        with pytest.raises(Exception, match="503"):
+            await late.connect("/ws").__aenter__()
+        for edge in (first, second, late):
+            async with edge.connect("/ws"):
+                pass  # once is once, whichever worker it meets
+        page = (await second.get("/plant/v1/faults")).json
+        assert page["counts"] == {"refuse": 1}
+        assert page["rules"][0]["hits"] == 1
+        await change(second, "DELETE", f"faults/{added['id']}")
+        await until(lambda: not any(len(each.server.faults) for each in many.served))
+        async with first.connect("/ws"):
+            pass
+
+
+@looped
+async def test_a_fault_that_acts_at_once_acts_on_the_connections_of_all_workers() -> None:
+    async with (
+        whole(2) as many,
+        many.edges[0].connect("/ws/btcusdt@trade") as one,
+        many.edges[1].connect("/ws/btcusdt@trade") as other,
+    ):
+        await until(lambda: all(each.server.subscriber_count for each in many.served))
+        added = await change(many.edges[0], "POST", "faults", kind="close", code=4002)
+        assert added["state"] == "over"
+        assert (await ending(one))[0] == (await ending(other))[0] == 4002
+        async with many.edges[0].connect("/ws/btcusdt@trade"):
+            pass
+
+
+@looped
+async def test_snapshots_and_times_are_wrong_once_over_an_edge() -> None:
+    request = {"id": 7, "method": "depth", "params": {"symbol": "BTCUSDT", "limit": 5}}
+    async with whole(1) as many:
+        (edge,) = many.edges
+        now_ms = many.plant.now_ms
+        bids, asks = [(6_528_000, 1_000)], [(6_528_010, 1_000)]
+        many.plant.publish(BookSnapshot("BTCUSDT", 100, bids, asks, now_ms))
+        crossed = await change(edge, "POST", "faults", kind="crossed_book")
+        await until(lambda: len(many.served[0].server.faults))
+        book = (await edge.get("/fapi/v1/depth?symbol=BTCUSDT&limit=5")).json
+        assert (book["bids"][0][0], book["asks"][0][0]) == ("65280.10", "65280.00")
+        async with edge.connect("/ws-fapi/v1") as client:
+            book = (await ask(client, request))["result"]
+            assert (book["bids"][0][0], book["asks"][0][0]) == ("65280.10", "65280.00")
+            await change(edge, "DELETE", f"faults/{crossed['id']}")
+            await until(lambda: not len(many.served[0].server.faults))
+            assert (await ask(client, request))["result"]["bids"][0][0] == "65280.00"
+            await change(edge, "POST", "faults", kind="clock", by="-5s")
+            await until(lambda: len(many.served[0].server.faults))
+            assert (await ask(client, request))["result"]["E"] == now_ms - 5_000
+        assert (await edge.get("/fapi/v1/time")).json == {"serverTime": now_ms - 5_000}
+
+
+@looped
+async def test_an_edge_has_the_window_and_says_what_its_plant_is() -> None:
+    assert window().build, "the window is not built: run `make window`"
+    browser = {"Accept": "text/html"}
+    async with whole(1) as many:
+        (edge,) = many.edges
+        for venue in VENUES:
+            page = await edge.get("/", venue, headers=browser)
+            assert "content-security-policy" in page.headers
+            assert f"app-{window().build}.js" in page.body.decode()
+            script = await edge.get(f"/window/app-{window().build}.js", venue)
+            assert (script.status, len(script.body) > 1_000) == (200, True)
+            server = (await edge.get("/plant/v1/server", venue)).json
+            assert (server["venue"], server["build"]) == (venue.name, window().build)
+            assert server["addresses"] == edge.server.urls, "those of the edge: the plant has none"
+
+
+@looped
+async def test_connections_are_numbered_at_the_plant_whichever_worker_they_meet() -> None:
+    heard: list[list[float]] = []
+    for order in ((0, 0, 1, 1, 0, 1), (1, 0, 1, 0, 1, 0)):
+        async with (
+            whole(2, faults="drop=0.5,silent connections=0.5") as many,
+            AsyncExitStack() as stack,
+        ):
+            for number, edge in enumerate(order, 1):
+                headers = {"X-Tickerplant-Exempt": "1"} if number == 3 else {}
+                await stack.enter_async_context(
+                    many.edges[edge].connect("/ws/btcusdt@trade", additional_headers=headers)
+                )
+            numbers = [
+                int(getattr(connection, "fault_number", -1))
+                for server in (each.server for each in many.served)
+                for connection in server.endpoints[0].connections
+            ]
+            assert sorted(numbers) == [0, 1, 2, 3, 4, 5]
+            draws = [
+                server.faults.chances(server.faults[rule], number).random.random()
+                for server in (each.server for each in many.served)
+                for rule in ("f1", "f2")
+                for number in range(1, 6)
+            ]
+            heard.append(draws)
+    assert heard[0] == heard[1]
+    half = len(heard[0]) // 2
+    assert heard[0][:half] == heard[0][half:], "both workers draw the same for a number"

@@ -1,0 +1,214 @@
+"""What clients of edges are answered, beside what one process answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from loopback import UPGRADE, Loopback, ask, ending, loopback, looped
+from msgspec.structs import replace
+from whole import whole
+
+from tickerplant.protocol.limits import LIMITS
+from tickerplant.venue import COINM, USDM, Venue
+
+REQUESTS: tuple[tuple[str, str, Venue, dict[str, str], bytes | None], ...] = (
+    ("GET", "/fapi/v1/ping", USDM, {}, None),
+    ("HEAD", "/fapi/v1/exchangeInfo", USDM, {}, None),
+    ("GET", "/fapi/v1/exchangeInfo", USDM, {}, None),
+    ("GET", "/dapi/v1/exchangeInfo", COINM, {}, None),
+    ("GET", "/fapi/v1/depth?symbol=BTCUSDT&limit=5", USDM, {}, None),
+    ("GET", "/fapi/v1/trades?symbol=BTCUSDT", USDM, {}, None),
+    ("GET", "/fapi/v1/historicalTrades?symbol=BTCUSDT", USDM, {}, None),
+    ("GET", "/fapi/v1/historicalTrades?symbol=BTCUSDT", USDM, {"X-MBX-APIKEY": "k"}, None),
+    ("GET", "/fapi/v1/fundingRate", USDM, {}, None),
+    ("GET", "/fapi/v1/klines?symbol=BTCUSDT&interval=1m", USDM, {}, None),
+    ("GET", "/fapi/v1/klines?symbol=NONESUCH&interval=1m", USDM, {}, None),
+    ("GET", "/fapi/v1/klines?symbol=%FF&interval=1m", USDM, {}, None),
+    ("GET", "/fapi/v1/klines", USDM, {}, None),
+    ("GET", "/fapi/v1/exchangeInfo", USDM, {"Accept-Encoding": "gzip"}, None),
+    ("GET", "/plant/v1/openapi.json", USDM, {"Accept-Encoding": "gzip"}, None),
+    ("OPTIONS", "/fapi/v1/klines", USDM, {"Access-Control-Request-Headers": "x-a"}, None),
+    ("OPTIONS", "/plant/v1/faults", USDM, {"Origin": "http://evil.example"}, None),
+    ("POST", "/fapi/v1/ping", USDM, {}, b"{}"),
+    ("DELETE", "/fapi/v1/ping", USDM, {}, None),
+    ("GET", "/fapi/v1/nothing", USDM, {}, None),
+    ("GET", "/dapi/v1/ping", USDM, {}, None),
+    ("GET", "/ws/btcusdt@trade", USDM, {}, None),
+    ("GET", "/" + "a" * 8_001, USDM, {}, None),
+    ("GET", "/healthz", USDM, {}, None),
+    ("POST", "/healthz", USDM, {}, None),
+    ("GET", "/plant/v1/profile", USDM, {}, None),
+    ("GET", "/plant/v1/profile", USDM, {"Host": "evil.example"}, None),
+    ("GET", "/plant/v1/faults", USDM, {}, None),
+    ("GET", "/plant/v1/clock", USDM, {}, None),
+    ("POST", "/plant/v1/clock", USDM, {"Content-Type": "application/json"}, b'{"paused":true}'),
+    ("POST", "/plant/v1/clock", USDM, {"Origin": "http://evil.example"}, b"{}"),
+    ("POST", "/plant/v1/clock", USDM, {"Content-Type": "text/plain"}, b"{}"),
+    ("POST", "/plant/v1/clock", USDM, {"Content-Type": "application/json"}, b"x" * 5_000),
+    ("POST", "/plant/v1/limits", USDM, {"Content-Type": "application/json"}, b"{}"),
+    ("GET", "/plant/v1/nothing", USDM, {}, None),
+    ("GET", "/plant/v1/limits", USDM, {}, None),
+    ("GET", "/plant/v1/limits", COINM, {}, None),
+)
+
+CALLS: tuple[str, ...] = (
+    '{"id":1,"method":"ticker.price","params":{"symbol":"BTCUSDT"}}',
+    '{"id":"a","method":"v1/depth","params":{"symbol":"BTCUSDT","limit":5}}',
+    '{"id":null,"method":"depth","params":{"symbol":"NONESUCH"}}',
+    '{"id":2,"method":"depth","params":{"symbol":"BTCUSDT","returnRateLimits":false}}',
+    '{"id":3,"method":"no.such.method"}',
+    '{"id":4,"method":"session.status"}',
+    '{"id":5,"method":"session.logon"}',
+    '{"id":6}',
+    "not JSON",
+    "[]",
+)
+
+
+async def _answers(house: Loopback) -> list[Any]:
+    seen: list[Any] = []
+    for method, path, venue, headers, body in REQUESTS:
+        answer = await house.get(path, venue, method, headers, body)
+        seen.append((method, path, answer.status, dict(answer.headers), answer.body))
+    return seen
+
+
+@looped
+async def test_http_requests_are_answered_at_an_edge_as_by_one_process_byte_for_byte() -> None:
+    async with loopback() as one, whole() as many:
+        for number in range(3):
+            one.trade(quantity=number + 1)
+            many.edges[0].trade(quantity=number + 1)
+        for expected, seen in zip(await _answers(one), await _answers(many.edges[0]), strict=True):
+            assert seen == expected
+        packed = await many.edges[0].get("/fapi/v1/exchangeInfo", headers={"Accept-Encoding": "*"})
+        assert packed.headers["content-encoding"] == "gzip", "the plant has compressed it"
+
+
+@looped
+async def test_api_requests_are_answered_at_an_edge_as_by_one_process_byte_for_byte() -> None:
+    async def talk(house: Loopback) -> list[str | bytes]:
+        async with house.connect("/ws-fapi/v1") as client:
+            for call in CALLS:
+                await client.send(call)
+            await client.send(b"binary")
+            seen = [await client.recv() for _ in range(len(CALLS) + 1)]
+            await client.send('{"id":1.5,"method":"ticker.price"}')
+            seen.append(await client.recv())
+            return [*seen, str(await ending(client))]
+
+    async with loopback() as one, whole() as many:
+        one.trade()
+        many.edges[0].trade()
+        assert await talk(many.edges[0]) == await talk(one)
+
+
+@looped
+async def test_weight_refusals_and_bans_are_one_truth_over_two_edges() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=20, refusals_before_ban=2)
+    async with whole(2, limits) as many, loopback(limits) as one:
+        for turn in range(24):
+            house = many.edges[turn % 2]
+            seen, expected = await house.get("/fapi/v1/ping"), await one.get("/fapi/v1/ping")
+            assert seen == expected
+        assert seen.status == 418
+        assert "retry-after" in seen.headers
+        async with many.edges[0].connect("/ws-fapi/v1") as client:
+            assert await ending(client) == (1008, "IP banned")
+        many.clock.now_ms += 120_000 + 60_000
+        assert (await many.edges[1].get("/fapi/v1/ping")).headers["x-mbx-used-weight-1m"] == "1"
+
+
+@looped
+async def test_connection_attempts_are_counted_over_all_edges() -> None:
+    limits = replace(LIMITS, connection_attempts=2)
+    async with (
+        whole(2, limits) as many,
+        many.edges[0].connect("/ws"),
+        many.edges[1].connect("/ws"),
+    ):
+        answer = await _written(many.edges[0], UPGRADE.format(path="/ws").encode())
+        assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+        assert b"Retry-After: 300" in answer
+
+
+PIPELINED = (
+    b"GET /fapi/v1/ping HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET /fapi/v1/time HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET /fapi/v1/depth?symbol=BTCUSDT HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+)
+RAW = (
+    b"GET /fapi/v1/ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    b"GET /fapi/v1/time HTTP/1.0\r\n\r\n",
+    b"HEAD /fapi/v1/exchangeInfo HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    b"".join(PIPELINED),
+    b"PUT /fapi/v1/ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    b"GET /ws?x HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    UPGRADE.format(path="/nowhere").encode(),
+    b"nonsense\r\n\r\n",
+)
+
+
+@looped
+async def test_what_an_edge_writes_to_the_socket_is_what_one_process_writes() -> None:
+    async with loopback() as one, whole() as many:
+        for request in RAW:
+            seen, expected = await _written(many.edges[0], request), await _written(one, request)
+            assert seen == expected
+
+
+@pytest.mark.sockets
+def test_an_edge_needs_neither_a_source_nor_a_recorder() -> None:
+    code = (
+        "import sys, tickerplant.cluster.program\n"
+        "print(*{name[12:] for name in sys.modules if name.startswith('tickerplant.')})"
+    )
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, capture_output=True, check=True, text=True)  # noqa: S603
+    modules = set(shown.stdout.split())
+    rooms = {name.partition(".")[0] for name in modules}
+    assert rooms >= {"hub", "cluster"}
+    assert not rooms & {"replaying", "recorder", "archive", "client"}
+    of_simulation = {name for name in modules if name.startswith("simulation.")}
+    assert of_simulation == {"simulation.levers"}, "their rows are part of the operations"
+
+
+async def _written(house: Loopback, request: bytes) -> bytes:
+    """Return all that the USDⓈ-M port writes until it closes."""
+    host, _, port = house.server.urls[USDM.name].rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+@looped
+async def test_a_banned_address_meets_the_same_close_on_an_open_api_connection() -> None:
+    limits = replace(LIMITS, request_weight_per_minute=10, refusals_before_ban=1)
+
+    async def talk(house: Loopback) -> list[Any]:
+        async with house.connect("/ws-fapi/v1") as client:
+            for number in range(12):
+                await client.send(json.dumps({"id": number, "method": "ticker.price"}))
+            return [await ending(client), (await house.get("/fapi/v1/ping")).body]
+
+    async with whole(1, limits) as many, loopback(limits) as one:
+        assert await talk(many.edges[0]) == await talk(one)
+
+
+@looped
+async def test_streams_at_an_edge_are_those_of_the_plant() -> None:
+    async with whole(2) as many, many.edges[0].connect("/ws/btcusdt@trade") as client:
+        await many.heard()
+        many.edges[0].trade()
+        assert json.loads(await client.recv())["t"] == 1
+        assert await ask(client, {"method": "LIST_SUBSCRIPTIONS", "id": 3}) == {
+            "result": ["btcusdt@trade"],
+            "id": 3,
+        }

@@ -1,0 +1,204 @@
+"""Connections to a real server of NATS: what they promise, and what they say when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from loopback import looped_on_sockets
+from msgspec.structs import replace
+from programs import PATIENCE_S
+
+from tickerplant.cluster import nats
+from tickerplant.cluster.broker import Failed, answer, ask
+from tickerplant.cluster.nats import NatsBroker, open_bus
+from tickerplant.cluster.nats_server import NatsServer
+from tickerplant.errors import BusError
+from tickerplant.logs import Complaints
+
+
+class Bus:
+    """A server, and two connections to it."""
+
+    def __init__(self, server: NatsServer, one: NatsBroker, other: NatsBroker) -> None:
+        self.server, self.one, self.other = server, one, other
+        self.complaints = Complaints()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.server.process is not None
+        os.kill(self.server.process.pid, number)
+
+
+@asynccontextmanager
+async def bus() -> AsyncIterator[Bus]:
+    server, complaints = NatsServer(Complaints()), Complaints()
+    await server.start()
+    try:
+        settings = replace(server.settings, grace_ms=2_000)
+        brokers = [await open_bus(settings, f"test {number}", complaints) for number in range(2)]
+        made = Bus(server, *brokers)
+        made.complaints = complaints
+        yield made
+        for each in brokers:
+            await each.close()
+            assert each.unsent_bytes == 0
+    finally:
+        await server.stop()
+
+
+async def settled(one: NatsBroker, other: NatsBroker) -> None:
+    """Wait until all that `one` has published before is handed over at `other`."""
+    heard = asyncio.Event()
+    close = other.subscribe("t.settled", lambda *_: heard.set())
+    while not heard.is_set():
+        one.publish("t.settled", b"")
+        await asyncio.sleep(0.01)
+    close()
+
+
+@looped_on_sockets
+async def test_messages_of_all_subjects_are_handed_over_in_the_order_of_the_connection() -> None:
+    async with bus() as b:
+        heard: list[bytes] = []
+        for name in "abc":
+            b.other.subscribe(f"t.{name}", lambda data, _: heard.append(data))
+        await settled(b.one, b.other)
+        said = [b"%d" % number for number in range(3_000)]
+        for number, data in enumerate(said):
+            b.one.publish(f"t.{'abc'[number * number % 3]}", data)
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        await settled(b.one, b.other)
+        assert heard == said
+
+
+@looped_on_sockets
+async def test_a_subscription_is_known_before_what_is_published_next_and_ends_at_once() -> None:
+    async with bus() as b:
+        heard: list[bytes] = []
+        b.other.subscribe("t.ask", lambda *_: b.other.publish("t.news", b"1"))
+        await settled(b.one, b.other)
+        close = b.one.subscribe("t.news", lambda data, _: heard.append(data))
+        b.one.publish("t.ask", b"?")
+        await settled(b.one, b.other)
+        await settled(b.other, b.one)
+        assert heard == [b"1"]
+        close()
+        b.other.publish("t.news", b"2")
+        await settled(b.other, b.one)
+        assert heard == [b"1"]
+
+
+@looped_on_sockets
+async def test_questions_are_answered_in_parts_and_a_fault_of_a_handler_is_counted() -> None:
+    async with bus() as b:
+        b.other.subscribe("t.ask", lambda data, reply: answer(b.other, reply, data[::-1] * 3))
+        b.other.subscribe("t.ask", lambda *_: 1 / 0)
+        await settled(b.one, b.other)
+        long = bytes(range(256)) * 20_000
+        assert await ask(b.one, "t.ask", b"short") == b"trohs" * 3
+        assert await ask(b.one, "t.ask", long) == long[::-1] * 3
+        assert b.complaints.counts["fault: ZeroDivisionError"] == 2
+
+
+@looped_on_sockets
+async def test_a_message_that_is_too_long_is_dropped_and_counted_and_the_connection_goes_on() -> (
+    None
+):
+    async with bus() as b:
+        b.one.publish("t.a", bytes(b.one.max_bytes + 1))
+        await settled(b.one, b.other)
+        assert b.complaints.counts["bus: message too long"] == 1
+        assert not b.one.lost.done()
+
+
+@looped_on_sockets
+async def test_a_killed_server_is_noticed_at_once_and_every_question_fails() -> None:
+    async with bus() as b:
+        waiting = ask(b.one, "t.nobody", b"?")
+        await settled(b.one, b.other)
+        b.signal(signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_S):
+            reason = await b.one.lost
+            assert await waiting == Failed(reason)
+        assert reason
+        assert await ask(b.one, "t.nobody", b"?") == Failed(reason)
+        b.one.publish("t.a", b"1")  # it never raises
+        b.one.subscribe("t.a", lambda *_: None)
+
+
+@pytest.mark.slow("a server stands still for seconds")
+@looped_on_sockets
+async def test_a_server_that_stands_still_is_given_up_and_a_short_pause_is_borne() -> None:
+    async with bus() as b:
+        b.signal(signal.SIGSTOP)
+        await asyncio.sleep(1.5)
+        b.signal(signal.SIGCONT)
+        await settled(b.one, b.other)
+        b.signal(signal.SIGSTOP)
+        try:
+            for _ in range(20):
+                b.one.publish("t.much", bytes(1 << 20))  # although much waits to be written
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.wait({b.one.lost, b.other.lost})
+            with pytest.raises(BusError) as refused:
+                await open_bus(b.server.settings, "late", Complaints())
+            assert refused.value.may_pass
+        finally:
+            b.signal(signal.SIGCONT)
+
+
+@looped_on_sockets
+async def test_a_connection_on_which_too_much_waits_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nats, "MAX_UNSENT_BYTES", 1 << 20)
+    async with bus() as b:
+        b.signal(signal.SIGSTOP)
+        try:
+            for _ in range(2_000):
+                b.one.publish("t.much", bytes(1 << 16))
+                await asyncio.sleep(0)
+                if b.one.lost.done():
+                    break
+            assert b.one.lost.result() == "it takes too little"
+            assert b.one.unsent_bytes == 0
+        finally:
+            b.signal(signal.SIGCONT)
+
+
+@looped_on_sockets
+async def test_what_was_published_is_written_before_a_connection_closes() -> None:
+    async with bus() as b:
+        heard: list[bytes] = []
+        b.other.subscribe("t.a", lambda data, _: heard.append(data))
+        await settled(b.one, b.other)
+        for number in range(500):
+            b.one.publish("t.a", b"%d" % number)
+        await b.one.close()
+        late = await open_bus(b.server.settings, "late", Complaints())
+        await settled(late, b.other)
+        await late.close()
+        assert len(heard) == 500
+        assert b.one.lost.result() == "this process ends"
+
+
+@looped_on_sockets
+async def test_several_servers_are_tried_in_turn_and_the_last_refusal_is_told() -> None:
+    async with bus() as b:
+        there = b.server.settings.servers[0]
+        settings = replace(b.server.settings, servers=("nats://127.0.0.1:1", there))
+        late = await open_bus(settings, "late", Complaints())
+        await late.close()
+        for changed, why in (
+            ({"servers": ("nats://127.0.0.1:1",)}, "nats://127.0.0.1:1: nothing listens there"),
+            ({"password": "guess"}, "Authorization Violation"),
+            ({"servers": (there.replace("nats:", "tls:"),)}, "does not use TLS, which is asked"),
+        ):
+            with pytest.raises(BusError, match=why) as refused:
+                await open_bus(replace(settings, **changed), "late", Complaints())
+            assert refused.value.may_pass == ("nothing" in why)
