@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from loopback import UPGRADE, ending, looped, until
@@ -148,7 +149,8 @@ async def test_an_edge_serves_another_run_of_its_plant_unless_that_has_other_set
 @looped
 async def test_an_edge_of_another_version_does_not_start() -> None:
     async with whole(0) as many:
-        for changed in ({"profile": "2031"}, {"limits": {"nothing": 3}}, {"faults": {"f": {}}}):
+        strange: list[dict[str, Any]] = [{"profile": "2031"}, {"limits": {"nothing": 3}}]
+        for changed in (*strange, {"faults": {"f": {}}}):
             many.node.description = replace(many.node.description, **changed)
             with pytest.raises(BusError, match="main is not of this version of the program"):
                 await many.add_edge()

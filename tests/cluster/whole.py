@@ -18,7 +18,7 @@ from tickerplant.cluster.messages import PlantDescription
 from tickerplant.cluster.options import BusSettings
 from tickerplant.cluster.plant import PlantNode
 from tickerplant.cluster.served import Served
-from tickerplant.config import values
+from tickerplant.config import kinds
 from tickerplant.config.settings import EdgeSettings
 from tickerplant.faults.board import passed_on
 from tickerplant.logs import Complaints
@@ -146,7 +146,7 @@ async def whole(
         listens=False,
         control_token=control_token,
     )
-    server.faults.switch(values.faults(faults) if faults else ())
+    server.faults.switch(kinds.read_faults(faults) if faults else ())
     node = PlantNode(
         partial(bus.open, "main"),
         plant,

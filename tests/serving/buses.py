@@ -16,20 +16,19 @@ import trustme
 
 from tickerplant.cluster.nats_server import program
 
-LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
 SERVER = """\
-host: "127.0.0.1"
+host: "{host}"
 port: -1
-jetstream {{ store_dir: "{folder}/store", max_memory_store: 268435456, max_file_store: 0 }}
-{security}
+{settings}
 """
 
 
 @asynccontextmanager
-async def bus(folder: Path, security: str = "") -> AsyncIterator[str]:
-    """A NATS server with a further piece of configuration; its address, `127.0.0.1:4222`."""
+async def bus(folder: Path, settings: str = "", host: str = "127.0.0.1") -> AsyncIterator[str]:
+    """A NATS server with further pieces of configuration; its address, `127.0.0.1:4222`."""
     configuration = folder / "nats.conf"
-    configuration.write_text(SERVER.format(folder=folder, security=security))
+    configuration.write_text(SERVER.format(host=host, settings=settings))
     process = await asyncio.create_subprocess_exec(
         *(program(), "--config", str(configuration)), stderr=asyncio.subprocess.PIPE
     )
@@ -75,12 +74,9 @@ def accounts(folder: Path) -> tuple[str, Path]:
     operator, user = Key(nkeys.PREFIX_BYTE_OPERATOR), Key(nkeys.PREFIX_BYTE_USER)
     account, system = Key(nkeys.PREFIX_BYTE_ACCOUNT), Key(nkeys.PREFIX_BYTE_ACCOUNT)
     unlimited = dict.fromkeys(("subs", "conn", "leaf", "imports", "exports", "data", "payload"), -1)
-    storage = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
     own = operator.token(operator, "O", {"type": "operator", "version": 2})
     claims = {"type": "account", "version": 2}
-    theirs = operator.token(
-        account, "A", claims | {"limits": unlimited | storage | {"wildcards": True}}
-    )
+    theirs = operator.token(account, "A", claims | {"limits": unlimited | {"wildcards": True}})
     for_system = operator.token(system, "S", claims | {"limits": unlimited | {"wildcards": True}})
     users = account.token(
         user, "U", {"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}

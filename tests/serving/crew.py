@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from connecting import connect
 from programs import PATIENCE_S, hear_hangups
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 MARKET = ("simulate", "--seed", "7", "--symbols", "BTCUSDT")
+LOST = (1013, "Bus lost: messages may be missing")
 FREE_PORTS = ("--usdm-port", "0", "--coinm-port", "0")
 
 
@@ -106,13 +109,18 @@ async def started(
     env: Mapping[str, str] | None = None,
     name: str = "log",
     is_ready: bool = True,
+    prefix: Sequence[str] = (),
 ) -> AsyncIterator[Crew]:
-    """Start the program on free ports; with `is_ready`, wait until it serves."""
+    """Start the program on free ports; with `is_ready`, wait until it serves.
+
+    Args:
+        prefix: What to write before the command.
+    """
     path = folder / f"{name}.txt"
     inherited = {key: text for key, text in os.environ.items() if not key.startswith("TICKERPLANT")}
     with path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tickerplant", *arguments, *FREE_PORTS, "--json"),
+            *(*prefix, sys.executable, "-m", "tickerplant", *arguments, *FREE_PORTS, "--json"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -173,6 +181,36 @@ class Listener:
 
 async def all_hear_more(listeners: Iterable[Listener], count: int = 3) -> None:
     await asyncio.gather(*(each.hears_more(count) for each in listeners))
+
+
+async def all_closed(listeners: Iterable[Listener], within_s: float) -> None:
+    """Wait until all are told that the bus is lost; none has missed a message before."""
+    ends = list(listeners)
+    await until(lambda: all(each.task.done() for each in ends), within_s)
+    assert {(each.code, each.reason, each.holes) for each in ends} == {(*LOST, 0)}
+
+
+def readiness(at: str) -> tuple[int, str]:
+    """Return the status of `/readyz`, and why the server is not ready."""
+    connection = http.client.HTTPConnection(urlsplit(at).netloc, timeout=PATIENCE_S)
+    connection.request("GET", "/readyz")
+    response = connection.getresponse()
+    text = response.read()
+    connection.close()
+    return response.status, json.loads(text).get("reason", "")
+
+
+async def accepts_clients(streams: str) -> None:
+    """Wait until every process does; one of a few attempts meets each."""
+    accepted = 0
+    async with asyncio.timeout(PATIENCE_S):
+        while accepted < 12:
+            try:
+                async with connect(f"{streams}/ws"):
+                    accepted += 1
+            except InvalidStatus:
+                accepted = 0
+                await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import socket
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from buses import accounts, bus, certificates
-from crew import MARKET, Crew, all_hear_more, listening, started, until
+from crew import (
+    MARKET,
+    Crew,
+    accepts_clients,
+    all_closed,
+    all_hear_more,
+    listening,
+    readiness,
+    started,
+    until,
+)
+from hosts import host_of_an_edge
 from loopback import looped_on_sockets
 
 pytestmark = pytest.mark.slow("programs are started, and a plant is killed")
 SECRET = "a-secret-that-nobody-may-see"  # noqa: S105  # of a server of this test
+SCALE_OUT = Path(__file__).parents[2] / "docs" / "how-to" / "scale-out.md"
+LEAF_NODE = re.compile(r"^```text\n# .+\n(leafnodes .+\n)```$", re.MULTILINE)
 PASSWORD = f'authorization {{ user: "edges", password: "{SECRET}" }}'
 
 
@@ -100,20 +116,67 @@ async def test_each_way_to_be_refused_by_a_bus_is_one_sentence(tmp_path: Path) -
 
 
 @looped_on_sockets
-async def test_a_plant_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+async def test_a_second_plant_of_a_name_is_refused(tmp_path: Path) -> None:
     async with bus(tmp_path) as address:
-        to_bus = ("--bus", f"nats://{address}")
-        async with (
-            started(tmp_path, *MARKET, *to_bus, "--plant", "day"),
-            started(
-                tmp_path, "edge", *to_bus, "--plant", "nigth", name="edge", is_ready=False
-            ) as edge,
-        ):
-            await edge.said("no plant named nigth is on the bus")
-            assert "plants that are there: day" in edge.log
-            line = await refusal(tmp_path, *MARKET, *to_bus, "--plant", "day")
-            assert "a plant named" in line
+        to_bus = ("--bus", f"nats://{address}", "--plant", "day")
+        async with started(tmp_path, *MARKET, *to_bus):
+            line = await refusal(tmp_path, *MARKET, *to_bus)
+            assert f"a plant named day is on the bus already, on {socket.gethostname()}" in line
             assert "--plant" in line
+
+
+@looped_on_sockets
+async def test_an_edge_behind_a_leaf_node_of_the_page_hears_the_plant(tmp_path: Path) -> None:
+    cluster, leaf = LEAF_NODE.findall(SCALE_OUT.read_text(encoding="utf-8"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    cluster = cluster.replace("port: 7422", f'host: "127.0.0.1", port: {port}')
+    leaf = leaf.replace("cluster.example:7422", f"127.0.0.1:{port}")
+    folders = tmp_path / "cluster", tmp_path / "leaf"
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        bus(folders[0], cluster) as near,
+        bus(folders[1], leaf) as far,
+        started(tmp_path, *MARKET, "--bus", f"nats://{near}"),
+        started(tmp_path, "edge", "--bus", f"nats://{far}", name="edge") as edge,
+        listening(edge.streams, 2) as clients,
+    ):
+        await all_hear_more(clients, 10)
+        assert not any(each.holes for each in clients)
+
+
+@looped_on_sockets
+async def test_a_cut_within_the_grace_costs_a_pause_and_a_longer_one_the_connections(
+    tmp_path: Path,
+) -> None:
+    with host_of_an_edge() as host:
+        async with bus(tmp_path, host="0.0.0.0") as address:  # noqa: S104  # two interfaces
+            port = address.rpartition(":")[2]
+            options = ("--host", "0.0.0.0", "--bus-grace", "4s")  # noqa: S104  # as above
+            to_bus = ("--bus", f"nats://{host.bus_address}:{port}")
+            async with (
+                started(tmp_path, *MARKET, "--bus", f"nats://127.0.0.1:{port}"),
+                started(
+                    tmp_path, "edge", *options, *to_bus, name="edge", prefix=host.prefix
+                ) as edge,
+            ):
+                at = f"{host.address}:{urlsplit(edge.streams).port}"
+                async with listening(f"ws://{at}", 4) as clients:
+                    await all_hear_more(clients)
+                    host.cut()
+                    await asyncio.sleep(1.2)
+                    host.mend()
+                    await all_hear_more(clients, 20)
+                    assert not any(each.holes for each in clients)
+                    host.cut()
+                    await all_closed(clients, within_s=6)
+                status, reason = await asyncio.to_thread(readiness, f"http://{at}")
+                assert (status, reason[:18]) == (503, "no plant answers: ")
+                host.mend()
+                await accepts_clients(f"ws://{at}")
+                async with listening(f"ws://{at}", 2) as clients:
+                    await all_hear_more(clients)
 
 
 @looped_on_sockets

@@ -3,56 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from connecting import connect
-from crew import MARKET, Crew, Listener, all_hear_more, is_running, listening, started, until
+from crew import (
+    MARKET,
+    accepts_clients,
+    all_closed,
+    all_hear_more,
+    is_running,
+    listening,
+    readiness,
+    started,
+    until,
+)
 from loopback import looped_on_sockets
-from programs import PATIENCE_S
-from websockets.exceptions import InvalidStatus
 
 pytestmark = pytest.mark.slow("programs are killed, or stand still for seconds")
 
 GRACE_S = 3
-LOST = (1013, "Bus lost: messages may be missing")
-
-
-def readiness(at: str) -> tuple[int, str]:
-    """Return the status of `/readyz`, and why the server is not ready."""
-    connection = http.client.HTTPConnection(urlsplit(at).netloc, timeout=PATIENCE_S)
-    connection.request("GET", "/readyz")
-    response = connection.getresponse()
-    text = response.read()
-    connection.close()
-    return response.status, json.loads(text).get("reason", "")
-
-
-async def all_closed(clients: Iterable[Listener], within_s: float) -> None:
-    """Wait until the clients are told that the bus is lost; none has missed a message before."""
-    await until(lambda: all(each.task.done() for each in clients), within_s)
-    assert {(each.code, each.reason, each.holes) for each in clients} == {(*LOST, 0)}
-
-
-async def accepts_clients(crew: Crew) -> None:
-    """Wait until every worker does; one of a few attempts meets each."""
-    accepted = 0
-    async with asyncio.timeout(PATIENCE_S):
-        while accepted < 12:
-            try:
-                async with connect(f"{crew.streams}/ws"):
-                    accepted += 1
-            except InvalidStatus:
-                accepted = 0
-                await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
@@ -108,7 +83,7 @@ async def test_a_killed_bus_closes_all_at_once_and_is_started_again(tmp_path: Pa
         assert status == 503
         assert reason.startswith("no plant answers: ")
         await crew.said("nats-server ended (killed by SIGKILL)")
-        await accepts_clients(crew)
+        await accepts_clients(crew.streams)
         async with listening(crew.streams, 4) as others:
             await all_hear_more(others)
         assert (await asyncio.to_thread(readiness, crew.rest))[0] == 200
@@ -130,7 +105,7 @@ async def test_a_bus_that_stands_still_is_a_pause_and_for_longer_than_the_grace_
             assert not any(each.holes for each in clients)
             async with standing(crew.bus):
                 await all_closed(clients, within_s=GRACE_S + 2)
-        await accepts_clients(crew)
+        await accepts_clients(crew.streams)
         async with listening(crew.streams, 4) as others:
             await all_hear_more(others)
 
