@@ -73,9 +73,8 @@ class Clients:
         self.silenced: dict[str, str] = {}
         self.figures = Report()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether clients of USDⓈ-M are accepted."""
+    def accept(self) -> bool:
+        """Return whether clients of USDⓈ-M are accepted."""
         return "usdm" not in self.refused
 
     def start_outage(

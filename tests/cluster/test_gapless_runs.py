@@ -96,7 +96,7 @@ class Story:
 
     def join(self, number: int, names: list[str]) -> None:
         edge = self.world.edges[number]
-        if edge.clients.is_open:
+        if edge.clients.accept():
             self.clients.append((edge, edge.listen(*names), set(names)))
 
     def mend(self) -> None:
@@ -145,7 +145,7 @@ async def test_a_client_hears_a_gapless_run_from_its_subscription_to_its_end(see
         await w.hear(8)
         story.check()
         for number, edge in enumerate(w.edges):
-            assert edge.clients.is_open, f"it has no session: {edge.node.trouble}"
+            assert edge.clients.accept(), f"it has no session: {edge.node.trouble}"
             story.join(number, list(NAMES))
         await w.hear()
         for name in NAMES:

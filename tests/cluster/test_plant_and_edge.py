@@ -194,13 +194,13 @@ async def test_a_dead_bus_closes_all_and_another_run_begins() -> None:
         w.bus.kill()
         await w.hear()
         assert one.closed == edge.node.trouble == "the bus is lost: it closed"
-        assert not edge.clients.is_open
+        assert not edge.clients.accept()
         asked: list[Any] = []
         edge.node.ask("http", b"", asked.append)
         assert asked == [Failed("the bus is lost: it closed")]
         await w.hear(3)
         assert not edge.node.trouble
-        assert edge.clients.is_open
+        assert edge.clients.accept()
         assert edge.clients.runs
         assert edge.clients.runs[0] != first.run
         assert w.node.run_count == 2
@@ -254,10 +254,10 @@ async def test_silence_for_longer_closes_all_and_what_comes_next_is_served(who: 
         await w.hear(1.5)
         assert one.closed == SILENT
         assert two.closed == ("" if who == "edge" else SILENT)
-        assert not edge.clients.is_open
+        assert not edge.clients.accept()
         still(w, who, is_still=False)
         await w.hear(4)
-        assert edge.clients.is_open
+        assert edge.clients.accept()
         assert edge.node.trouble == ""
         again = edge.listen(TRADE)
         await w.hear()
@@ -333,7 +333,7 @@ async def test_an_edge_that_joins_later_knows_outages_faults_and_the_end_of_the_
         await w.hear()
         w.node.end_outage("usdm")
         await w.hear()
-        assert edge.clients.is_open
+        assert edge.clients.accept()
         w.node.end_streams(ENDED)
         other = await w.edge()
         await w.hear()
@@ -349,7 +349,7 @@ async def test_what_is_told_while_an_edge_joins_is_not_missed() -> None:
         w.node.start_outage("usdm", None, "gone")
         edge = await joining
         await w.hear(2)
-        assert not edge.clients.is_open
+        assert not edge.clients.accept()
 
 
 @looped
@@ -479,8 +479,7 @@ async def test_a_source_that_waits_is_held_up_by_a_congested_edge() -> None:
         first, second = w.edges
         first.readers.clear.clear()
         first.clients.figures = Report(is_congested=True)
-        await w.hear(1.5)
-        assert w.node.readers.congested
+        await until(lambda: w.node.readers.congested)
         waiting = asyncio.create_task(w.node.readers.wait_clear())
         await w.hear(2)
         assert not waiting.done()
