@@ -202,6 +202,7 @@ def token_of(name: str) -> str:
 class Subjects:
     """The subjects of one plant.
 
+    PREFIX.plants            asks all plants for their names
     PREFIX.PLANT.join        asks the plant to describe its run
     PREFIX.PLANT.beat        heartbeats
     PREFIX.PLANT.RUN.ctl     what the plant tells all edges
@@ -212,6 +213,7 @@ class Subjects:
 
     def __init__(self, prefix: str, plant: str, run: str = "") -> None:
         base = f"{prefix}.{token_of(plant)}"
+        self.plants = f"{prefix}.plants"
         self.join, self.beat = f"{base}.join", f"{base}.beat"
         self.control, self.ask = f"{base}.{run}.ctl", f"{base}.{run}.ask"
         self._run = f"{base}.{run}"

@@ -474,6 +474,7 @@ class PlantNode:
         self.run_count += 1
         self.run = PlantRun(self, broker, secrets.token_hex(4), self._hubs)
         broker.subscribe(self._subjects.join, reading(str, self._on_join, self.complaints))
+        broker.subscribe(self._subjects.plants, self._on_plants)
         self.run.beat()
 
     async def _live(self, run: PlantRun) -> str:
@@ -507,6 +508,10 @@ class PlantNode:
             described = replace(self.description, run=run.run, control=run.control_number)
             said = messages.encode(described)
             answer(run.broker, reply, said if joined else Failed("the plant has too many edges"))
+
+    def _on_plants(self, _data: bytes, reply: str) -> None:
+        if reply and self.run is not None:
+            self.run.broker.publish(reply, messages.encode(self.description.name))
 
     def _on_beat(self, beat: messages.Beat, _reply: str) -> None:
         """Give way to another plant of the name, if that was first or has begun."""
