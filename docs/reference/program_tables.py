@@ -14,9 +14,9 @@ from page_text import Cells, Table, code, field_rows, fields_table, one_line, ta
 from public_names import SECTIONS, names_in
 
 from tickerplant.archive import tables
+from tickerplant.cluster.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.config.setting import Group, settings_of
 from tickerplant.config.settings import COMMANDS
-from tickerplant.cluster.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
 from tickerplant.faults.row import AIMS, ActsOn, FaultRow

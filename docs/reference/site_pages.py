@@ -27,8 +27,8 @@ from tickerplant.exporting.report import ExportReport
 from tickerplant.recording.line import Damage, Place
 from tickerplant.server.operations.catalogue import OPERATIONS
 from tickerplant.server.operations.operation import Operation, QueryParam
-from tickerplant.startup import lines
 from tickerplant.serving.scenarios import ChangeRow, ScenarioPage, ScenarioRow
+from tickerplant.startup import lines
 from tickerplant.verifying.findings import (
     BookFinding,
     Break,
