@@ -117,3 +117,15 @@ COINM = Venue(
 )
 
 VENUES = (USDM, COINM)
+_HOSTS = {"dstream": COINM, "dapi": COINM, "fstream": USDM, "fapi": USDM}
+"""Parts of the exchange's host names, with their venues."""
+
+
+def venue_of_address(path: str, host: str = "", port: int | None = None) -> Venue | None:
+    """Return the venue that a host of the exchange, a path or a default port belongs to, if any."""
+    whole = f"{path.partition('?')[0]}/"
+    by_host = next((venue for word, venue in _HOSTS.items() if word in host), None)
+    for venue in VENUES:
+        if whole.startswith((f"{venue.rest_prefix}/", f"{venue.api_path}/")):
+            return by_host or venue
+    return by_host or next((venue for venue in VENUES if venue.default_port == port), None)

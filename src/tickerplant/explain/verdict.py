@@ -42,14 +42,12 @@ from tickerplant.streams.spelling import (
     spelling_error,
     venue_of_name,
 )
-from tickerplant.venue import COINM, USDM, VENUES, Venue
+from tickerplant.venue import COINM, USDM, VENUES, Venue, venue_of_address
 
 Outcome: TypeAlias = Literal["ok", "silent", "refused"]
 
 HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 SCHEMES = ("ws", "wss", "http", "https")
-_HOSTS = {"dstream": COINM, "dapi": COINM, "fstream": USDM, "fapi": USDM}
-"""Parts of the exchange's host names, with their venues."""
 _UNLISTED = {
     request_errors.invalid_symbol().code,
     request_errors.invalid_pair().code,
@@ -162,7 +160,7 @@ class _Judge(Struct, frozen=True):
         if "://" in rest:
             return self._of_path(given, *_path_of_url(rest, venue), http_method)
         if rest.startswith("/"):
-            return self._of_path(given, rest, venue or _venue_of_path(rest) or USDM, http_method)
+            return self._of_path(given, rest, venue or venue_of_address(rest) or USDM, http_method)
         method = given.removeprefix(VERSION_PREFIX)
         for candidate in (venue,) if venue else VENUES:
             if account := find_account_method(candidate, method):
@@ -295,14 +293,7 @@ def _path_of_url(url: str, venue: Venue | None) -> tuple[str, Venue]:
     if parts.scheme not in SCHEMES or not host:
         raise _Nothing(f"{url!r} is not a URL with a host and one of {', '.join(SCHEMES)}")
     raw_path = url.partition("://")[2][len(parts.netloc) :].partition("#")[0]
-    by_host = next((each for word, each in _HOSTS.items() if word in host), None)
-    at_port = {each.default_port: each for each in VENUES}.get(port or 0)
-    return raw_path or "/", venue or by_host or _venue_of_path(raw_path) or at_port or USDM
-
-
-def _venue_of_path(path: str) -> Venue | None:
-    own = ((venue, (venue.rest_prefix + "/", venue.api_path)) for venue in VENUES)
-    return next((venue for venue, starts in own if path.startswith(starts)), None)
+    return raw_path or "/", venue or venue_of_address(raw_path, host, port) or USDM
 
 
 def _why_unlisted(args: Args, venue: Venue) -> str:

@@ -11,7 +11,7 @@ from tickerplant.errors import ConfigError
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.streams.spelling import unknown_reason, venue_of_name
-from tickerplant.venue import VENUES, Venue
+from tickerplant.venue import VENUES, Venue, venue_of_address
 
 MAX_STREAMS = 100_000
 """More than any exchange has."""
@@ -43,16 +43,11 @@ def venue_of_settings(settings: ClientSettings) -> Venue | None:
 
 
 def venue_of_url(url: str | None) -> Venue | None:
-    """Return the venue whose default port, exchange host or API path a URL has."""
+    """Return the venue that a URL is known to be of."""
     if url is None:
         return None
     parts = urlsplit(url)
-    for venue in VENUES:
-        hosts = (venue.stream_host, venue.api_host, venue.rest_host)
-        is_known = parts.port == venue.default_port or parts.hostname in hosts
-        if is_known or parts.path.rstrip("/") == venue.api_path:
-            return venue
-    return None
+    return venue_of_address(parts.path, parts.hostname or "", parts.port)
 
 
 def venue_of_streams(names: Iterable[str]) -> Venue:

@@ -17,7 +17,7 @@ from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.output import print_error, print_json, terminal_width
 from tickerplant.stdio import FAILED
 from tickerplant.streams.spelling import is_inverse
-from tickerplant.venue import COINM, USDM, VENUES, Venue, VenueName
+from tickerplant.venue import COINM, USDM, Venue, VenueName, venue_of_address
 from tickerplant.watching.arguments import check_text, pairs_in, venue_of_settings
 
 _RESERVED = "timeout_s"
@@ -85,17 +85,16 @@ def parse_request(settings: AskSettings, name: str, given: Sequence[str]) -> Req
     params = dict(pairs_in((*in_query, *given), "a parameter such as symbol=BTCUSDT"))
     if _RESERVED in params:
         raise ConfigError("KEY=VALUE", _RESERVED, "the name of a parameter")
-    venue = venue_of_settings(settings) or _venue_of_path(path) or _venue_of_params(params)
+    venue = (
+        venue_of_settings(settings)
+        or venue_of_address(f"/{path.removeprefix('/')}")
+        or _venue_of_params(params)
+    )
     if is_path(venue, path):
         return Request(venue, path, params)
     if settings.rest:
         return Request(venue, full_path(path, venue), params)
     return Request(venue, path, typed_params(venue, path, params))
-
-
-def _venue_of_path(path: str) -> Venue | None:
-    prefixes = {venue.rest_prefix[1:]: venue for venue in VENUES}
-    return prefixes.get(path.removeprefix("/").partition("/")[0])
 
 
 def _venue_of_params(params: Mapping[str, str]) -> Venue:
