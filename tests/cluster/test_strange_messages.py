@@ -32,6 +32,7 @@ from tickerplant.cluster.messages import (
     Control,
     FaultsSet,
     MalformedError,
+    Opened,
     OutageEnded,
     OutageStarted,
     PlantDescription,
@@ -40,7 +41,6 @@ from tickerplant.cluster.messages import (
     StreamsEnded,
     Told,
     Want,
-    Wanted,
     decode,
     encode,
 )
@@ -77,8 +77,8 @@ REAL: tuple[tuple[Any, tuple[Any, ...]], ...] = (
     (Beat, (Beat("r", 1, 1, 1, "host", ((1, 2),)),)),
     (PlantDescription, (PLANT,)),
     (Question, (Question("e1", "echo", b"?"),)),
-    (Want, (Want(opened={"usdm": [TRADE]}, closed={"nowhere": [QUOTE]}),)),
-    (Wanted, (Wanted({"usdm": {TRADE: (1, 2)}}, {"usdm": {TRADE: "why"}}),)),
+    (Want, (Want(opened=(("usdm", TRADE),), closed=(("nowhere", QUOTE),)),)),
+    (Opened, (Opened(1, 2, "why"),)),
     (Report, (Report(subscribers=2, faults={"drop": 2}, row=msgspec.Raw(encode(ROW))),)),
     (ApiQuestion, (ApiQuestion("usdm", 1, "a", 0, True, b"{}"),)),
     (ApiAnswer, (ApiAnswer(((b"{}", None),), "banned"),)),
@@ -231,7 +231,7 @@ async def test_an_edge_joins_although_a_stranger_answers_too() -> None:
 
 
 def unreadable(*_: object) -> None:
-    decode(b"\xff", Wanted)
+    decode(b"\xff", Opened)
 
 
 @looped

@@ -13,8 +13,6 @@ Number = Annotated[int, Meta(ge=0, le=1 << 62)]
 """A number of another process: it can be counted on without an overflow."""
 Name: TypeAlias = tuple[str, str]
 """A venue's name, and the name of a stream."""
-ByVenue: TypeAlias = dict[str, list[str]]
-"""Names of streams, by the names of their venues."""
 Rules: TypeAlias = Mapping[str, Mapping[str, Any]]
 """The rules of the faults that are on at connections, by id."""
 
@@ -96,17 +94,18 @@ class Want(Struct, frozen=True):
     What is closed is closed first: a name that is closed and opened starts anew.
     """
 
-    opened: ByVenue = {}
-    closed: ByVenue = {}
+    opened: tuple[Name, ...] = ()
+    closed: tuple[Name, ...] = ()
 
 
-class Wanted(Struct, frozen=True):
-    """The plant publishes what an edge wants."""
+class Opened(Struct, frozen=True, array_like=True):
+    """The plant publishes a stream that an edge wants; its answer to `Want` has one for each."""
 
-    streams: dict[str, dict[str, tuple[Number, Number]]] = {}
-    """By venue and name: the key of each stream, and its last number before it was wanted."""
-    silent: dict[str, dict[str, str]] = {}
-    """Why names stay silent, by venue and name."""
+    key: Number
+    number: Number
+    """Of its last message before it was wanted."""
+    silent: str = ""
+    """Why it stays silent; empty if it does not."""
 
 
 class Report(Struct, frozen=True, kw_only=True):

@@ -102,9 +102,10 @@ class _Stream:
 
     def take(self, payload: bytes, envelope: bytes) -> None:
         """Keep a message until the end of the turn."""
-        run = self._run
-        if run.latest is not self:
+        run, size = self._run, len(payload) + len(envelope)
+        if run.latest is not self or run.size_bytes + size > run.most_bytes:
             run.turn_to(self)
+        run.size_bytes += size
         if envelope and envelope != b"%b%b}" % (self._prefix, payload):
             run.envelopes[len(run.payloads)] = envelope
         run.payloads.append(payload)
@@ -123,6 +124,8 @@ class PlantRun:
         self.payloads: list[bytes] = []
         self.envelopes: dict[int, bytes] = {}
         """The messages of this turn that follow each other in `latest`."""
+        self.size_bytes = 0
+        self.most_bytes = (broker.max_bytes - OVERHEAD_BYTES) // BATCH_SHARE
         self._node, self._hubs = node, hubs
         self._turn: list[tuple[_Stream, list[bytes], dict[int, bytes]]] = []
         self._changed: set[_Stream] = set()
@@ -138,7 +141,7 @@ class PlantRun:
         else:
             self._turn.append((self.latest, self.payloads, self.envelopes))
             self.payloads, self.envelopes = [], {}
-        self.latest = stream
+        self.latest, self.size_bytes = stream, 0
 
     def end_turn(self) -> None:
         """Publish the messages of this turn, in their order."""
@@ -149,15 +152,14 @@ class PlantRun:
         self.latest, self.payloads, self.envelopes = None, [], {}
         node, broker = self._node, self.broker
         now_ns = node.wall_ns()
-        most_bytes = (broker.max_bytes - OVERHEAD_BYTES) // BATCH_SHARE
         for stream, payloads, envelopes in turn:
             self._changed.add(stream)
-            for part, own in _parts(payloads, envelopes, most_bytes):
-                data = messages.encode(messages.Batch(stream.number + 1, now_ns, tuple(part), own))
-                stream.number += len(part)
-                node.published_count += len(part)
-                node.published_bytes += len(data)
-                broker.publish(stream.subject, data)
+            batch = messages.Batch(stream.number + 1, now_ns, tuple(payloads), envelopes)
+            data = messages.encode(batch)
+            stream.number += len(payloads)
+            node.published_count += len(payloads)
+            node.published_bytes += len(data)
+            broker.publish(stream.subject, data)
         node.readers.published(node.published_bytes)
 
     def control(self, control: messages.Control) -> None:
@@ -228,34 +230,24 @@ class PlantRun:
         logger().info(f"= edge {identity} joined", edges=len(self.edges))
         return True
 
-    def _want(self, edge: Edge, want: messages.Want) -> messages.Wanted:
-        for venue, names in want.closed.items():
-            for name in names:
-                self._close(edge, (venue, name))
-        wanted = messages.Wanted(streams={}, silent={})
-        for venue, names in want.opened.items():
-            hub = self._hubs.get(venue)
-            if hub is None:
-                continue
-            streams = wanted.streams[venue] = {}
-            for name in names:
-                stream = self._open(edge, hub, (venue, name))
-                streams[name] = stream.key, stream.number
-            silent = {name: why for name in names if (why := hub.why_silent(name))}
-            if silent:
-                wanted.silent[venue] = silent
-        return wanted
+    def _want(self, edge: Edge, want: messages.Want) -> tuple[messages.Opened, ...]:
+        for name in want.closed:
+            self._close(edge, name)
+        return tuple(self._open(edge, name) for name in want.opened)
 
-    def _open(self, edge: Edge, hub: Hub, name: messages.Name) -> _Stream:
-        stream = self.streams.get(name)
+    def _open(self, edge: Edge, name: messages.Name) -> messages.Opened:
+        hub, stream = self._hubs.get(name[0]), self.streams.get(name)
+        if hub is None:
+            raise messages.MalformedError("the venue is not served")
+        silent = hub.why_silent(name[1])
         if stream is None:
             self._last_key += 1
             stream = self.streams[name] = _Stream(self, name, self._last_key)
-            if hub.why_silent(name[1]) != UNKNOWN_STREAM:
+            if silent != UNKNOWN_STREAM:
                 stream.tap = hub.tap(name[1], stream.take)
         stream.edges.add(edge.identity)
         edge.wanted.add(name)
-        return stream
+        return messages.Opened(stream.key, stream.number, silent or "")
 
     def _close(self, edge: Edge, name: messages.Name) -> None:
         stream = self.streams.get(name)
@@ -560,23 +552,3 @@ class PlantNode:
 
 def _nothing(_edge: Edge) -> None:
     """Do nothing."""
-
-
-def _parts(
-    payloads: list[bytes], envelopes: dict[int, bytes], most_bytes: int
-) -> Iterable[tuple[list[bytes], dict[int, bytes]]]:
-    """Yield the messages of a batch in parts that the bus takes."""
-    if len(payloads) == 1 or sum(map(len, payloads)) * 2 < most_bytes:
-        yield payloads, envelopes
-        return
-    start = size = 0
-    for position, payload in enumerate(payloads):
-        size += len(payload) + len(envelopes.get(position, b""))
-        if size > most_bytes and position > start:
-            yield payloads[start:position], _within(envelopes, start, position)
-            start, size = position, len(payload) + len(envelopes.get(position, b""))
-    yield payloads[start:], _within(envelopes, start, len(payloads))
-
-
-def _within(envelopes: dict[int, bytes], start: int, stop: int) -> dict[int, bytes]:
-    return {at - start: text for at, text in envelopes.items() if start <= at < stop}

@@ -8,8 +8,9 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TextIO, TypeAlias, cast
 
 import msgspec
@@ -19,7 +20,7 @@ from tickerplant import logs
 from tickerplant.cluster.answers import EdgeAnswers
 from tickerplant.cluster.edge import EdgeNode
 from tickerplant.cluster.messages import PlantDescription
-from tickerplant.cluster.nats import NatsBroker, open_bus
+from tickerplant.cluster.nats import open_bus
 from tickerplant.cluster.nats_server import NatsServer
 from tickerplant.cluster.options import BusSettings, bus_settings, uses_bus
 from tickerplant.cluster.plant import PlantNode
@@ -69,12 +70,6 @@ PASSED_ON = (
 """Settings of a program that are those of its workers."""
 
 Echo: TypeAlias = Callable[[str], object]
-
-
-def _opener(
-    bus: BusSettings, identity: str, complaints: Complaints
-) -> Callable[[], Awaitable[NatsBroker]]:
-    return lambda: open_bus(bus, identity, complaints)
 
 
 def _workers_of(
@@ -154,7 +149,7 @@ class Cluster:
             await self._nats.start()
         await server.start()
         node = PlantNode(
-            _opener(bus, f"plant {settings.plant} {os.getpid()}", server.complaints),
+            partial(open_bus, bus, f"plant {settings.plant} {os.getpid()}", server.complaints),
             self._plant,
             self._description,
             prefix=bus.prefix,
@@ -200,7 +195,7 @@ def _edge_node(
     """Return an edge that has not joined; `worker` is what this process is called."""
     identity = f"{worker} {os.getpid()} {secrets.token_hex(4)}"
     return EdgeNode(
-        _opener(bus, identity, complaints),
+        partial(open_bus, bus, identity, complaints),
         settings.plant,
         identity=identity,
         prefix=bus.prefix,
