@@ -108,7 +108,17 @@ def test_faults_have_the_same_syntax_in_options_environment_and_file(tmp_path: P
     assert resolve("replay", ReplaySettings, {}, {}).fault_rules == ()
 
 
-@given(st.sampled_from(EVERY), st.one_of(st.text(max_size=12), st.integers(), st.booleans(), st.floats(), st.lists(st.text(max_size=3), max_size=2), st.just({"a": "b"})))  # fmt: skip
+@given(
+    st.sampled_from(EVERY),
+    st.one_of(
+        st.text(max_size=12),
+        st.integers(),
+        st.booleans(),
+        st.floats(),
+        st.lists(st.text(max_size=3), max_size=2),
+        st.just({"a": "b"}),
+    ),
+)
 def test_any_value_is_read_or_refused_in_one_line(place: tuple[str, Any], value: object) -> None:
     _, setting = place
     if isinstance(value, str) and value.strip().startswith(("@", "-")):

@@ -84,7 +84,11 @@ def test_the_verdict_on_a_request_is_what_a_real_query_does(profile: Profile) ->
     values = st.sampled_from(["BTCUSDT", "BTCUSD_PERP", "5", "7", "1m", "0", "-1", "x", ""])
     keys = sorted({param.name for query in QUERIES for param in query.params})
 
-    @given(st.sampled_from(VENUES), st.sampled_from(QUERIES), st.dictionaries(st.sampled_from(keys), values, max_size=3))  # fmt: skip
+    @given(
+        st.sampled_from(VENUES),
+        st.sampled_from(QUERIES),
+        st.dictionaries(st.sampled_from(keys), values, max_size=3),
+    )
     def check(venue: Venue, query: object, params: dict[str, str]) -> None:
         assert isinstance(query, type(QUERIES[0]))
         if not (path := query.path_on(venue)):
@@ -111,8 +115,18 @@ def refusals(
                 yield str(error)
 
 
-@pytest.mark.parametrize("text", ["ftp://a/ws", "wss://", "wss://[::1/ws", "ws://a:99999/ws",
-                                  "/nowhere", "POST /ws", "\udcff@trade"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://a/ws",
+        "wss://",
+        "wss://[::1/ws",
+        "ws://a:99999/ws",
+        "/nowhere",
+        "POST /ws",
+        "\udcff@trade",
+    ],
+)
 def test_what_is_nothing_is_said_in_one_line(text: str) -> None:
     found = explain([text, "btcusdt@trade"], P2026Q1)
     assert [each.kind for each in found.verdicts] == ["nothing", "stream"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from tickerplant.config.setting import Setting
 
 HELP_NAMES = ("-h", "--help")
 QUIET, VERBOSE = "quiet", "verbose"
@@ -34,11 +37,24 @@ class Argument(click.Argument):
 
 
 class _Option(click.Option):
-    """An option that the help lists under a heading."""
+    """An option that the help lists under a heading.
 
-    def __init__(self, *args: Any, group: str, **more: Any) -> None:
+    The sentence about a setting is read from its source, which takes longer than all the rest: only
+    when it is asked for.
+    """
+
+    def __init__(self, *args: Any, group: str, setting: Setting | None = None, **more: Any) -> None:
+        self.group, self._setting = group, setting
         super().__init__(*args, **more)
-        self.group = group
+
+    @property
+    def help(self) -> str | None:
+        """The sentence about it."""
+        return self._help if self._setting is None else self._setting.shown_help
+
+    @help.setter  # noqa: A003  # as click has it
+    def help(self, text: str | None) -> None:
+        self._help = text
 
 
 class Command(click.Command):
@@ -86,7 +102,7 @@ class Command(click.Command):
                     default=None,
                     metavar=setting.kind.metavar or None,
                     multiple=setting.kind.repeats,
-                    help=setting.shown_help,
+                    setting=setting,
                     shell_complete=completed(setting.kind.choices, setting.kind.metavar),
                 )
             )

@@ -79,8 +79,11 @@ class Setting(Struct, frozen=True):
     @property
     def help_text(self) -> str:
         """The sentence about it: the one under its field."""
-        found = (docs_of_classes(kind.__module__)[kind.__name__] for kind in self.owner.__mro__
-                 if kind.__module__ == self.owner.__module__)  # fmt: skip
+        found = (
+            docs_of_classes(kind.__module__)[kind.__name__]
+            for kind in self.owner.__mro__
+            if kind.__module__ == self.owner.__module__
+        )
         return next((docs[self.field] for docs in found if self.field in docs), "")
 
     @property
