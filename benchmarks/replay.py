@@ -129,6 +129,7 @@ def _replay(case: Case) -> Run:
         TimeoutError: a message is missing.
     """
     with Program("replay", str(case.path), "--speed=0", *case.options) as program:
+        program.metrics()  # it has started
         before_s = usages(program.pid)[0].cpu_s
         wall_s = _read_all(program.port, case.found)
         cpu_s = usages(program.pid)[0].cpu_s - before_s
