@@ -19,7 +19,7 @@ from compat.environment import ENVIRONMENTS, ROOT, lock, python_of
 from compat.libraries import PROFILES, PROGRAMS, Program
 from compat.market import simulated
 from compat.matrix import Row, page
-from compat.network import Network, attempts, guarded
+from compat.network import Network, environment_of
 from compat.trial import Outcome, Result, Server
 
 PAGE = ROOT / "docs" / "reference" / "compatibility.md"
@@ -42,8 +42,8 @@ def main(
 ) -> None:
     """Run public client libraries, all or those named, against simulated markets.
 
-    A run of everything writes the page; any run ends with 1 if something failed, or tried to reach
-    another machine.
+    A run is in a network that leads nowhere, and refuses to begin elsewhere.  A run of everything
+    writes the page; any run ends with 1 if something failed, or tried to reach another machine.
     """
     programs = [program for program in PROGRAMS if not names or program.name in names]
     try:
@@ -52,12 +52,7 @@ def main(
             (lock if locking else python_of)(program.name)
         if locking:
             return
-        why_not = NETWORK.isolate()
-        click.echo(
-            f"Not in a network of its own: {why_not}; only Python and Node are watched"
-            if why_not
-            else "In a network of its own, which leads nowhere"
-        )
+        NETWORK.isolate()
         rows = [
             row
             for profile in profiles or PROFILES
@@ -104,23 +99,21 @@ def _tried(programs: list[Program], profile: str, *, recipes_only: bool) -> list
 
 
 def _failure(profile: str, reason: str) -> Row:
-    """Return the row of what left this machine unseen by a guard."""
-    click.echo(f"left this machine: {reason}")
+    """Return the row of what tried to leave this machine."""
+    click.echo(f"tried to leave this machine: {reason}")
     return Row(profile, Result("any", "", "", "network", "loopback only", Outcome.FAILED, reason))
 
 
 def _results(program: Program, server: Server) -> Iterator[Result]:
     """Run one program; yield its results, and one more if it did not end well."""
     log = ENVIRONMENTS / f"{program.name}-{server.profile}.log"
-    watched = log.with_suffix(".guard")
-    watched.unlink(missing_ok=True)
     command = [str(python_of(program.name)), "-m", f"compat.programs.{program.name}"]
     start_s = time.monotonic()
     with log.open("w", encoding="utf-8") as errors:
         try:
             done = subprocess.run(  # noqa: S603  # our own words
                 [*command, json.dumps(asdict(server))],
-                cwd=ROOT, env=guarded(watched, ROOT, ROOT / "src"), stdout=subprocess.PIPE, stderr=errors,
+                cwd=ROOT, env=environment_of(ROOT, ROOT / "src"), stdout=subprocess.PIPE, stderr=errors,
                 text=True, timeout=PROGRAM_TIMEOUT_S, check=False,
             )  # fmt: skip
             text, end = done.stdout, "" if done.returncode == 0 else f"exit {done.returncode}"
@@ -131,10 +124,6 @@ def _results(program: Program, server: Server) -> Iterator[Result]:
     if end:
         reason = f"{end}; see {log.relative_to(ROOT)}"
         library = program.libraries[0]
-        results.append(Result(library, "", "", "program", program.name, Outcome.FAILED, reason))
-    for left in attempts(watched):
-        library = program.libraries[0]
-        reason = f"left this machine: {left}"
         results.append(Result(library, "", "", "program", program.name, Outcome.FAILED, reason))
     _show(program, f"{server.profile}, {lasted_s:.0f} s", results)
     yield from results

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compat.trial import Outcome, Result
@@ -12,7 +11,7 @@ HEAD = """# Compatibility
 
 <!-- Written by `make compat`; change the programs in `compat/` instead. -->
 
-Public client libraries, pointed at a simulated market by nothing but their base URLs.
+Public client libraries, pointed at a simulated market by nothing but their base URLs, for each profile.
 
 Each stream a library offers must bring a message, and each market-data method over REST and the WebSocket API an answer.
 Where a library has types, messages and answers must parse into them, without keys that the types do not know.
@@ -20,6 +19,7 @@ A recipe is a program of [Use your own client](../how-to/use-your-client.md), as
 Nothing may reach another machine, or ask for its name: that would be a failure.
 How to run this, and how to add a library: [Test public clients](../contributing/test-public-clients.md).
 """
+KINDS = ("stream", "REST", "WS API", "recipe")
 
 
 @dataclass(frozen=True)
@@ -32,50 +32,41 @@ class Row:
 
 def page(rows: Sequence[Row], date: str, python: str) -> str:
     """Return the whole page."""
-    failed = [row for row in rows if row.result.outcome is Outcome.FAILED]
-    differing = [row for row in rows if row.result.outcome is Outcome.DIFFERS]
-    others = [row for row in rows if row.result.outcome in (Outcome.NOT_OFFERED, Outcome.ELSEWHERE)]
-    parts = [HEAD, f"Run on {date} with Python {python}.\n", "## Summary\n", _summary(rows)]
-    parts += _listed("Failures", "What did not work, and why.", failed, "None.")
-    parts += _listed(
-        "Where a library differs from the exchange",
-        "The server follows the exchange or its documentation, and the library expects something else.",
-        differing,
-    )
-    parts += _listed("Not tried", "What a library does not have, or cannot name.", others)
+    of = {outcome: [row for row in rows if row.result.outcome is outcome] for outcome in Outcome}
+    parts = [HEAD, f"Run on {date} with Python {python}; counts are of all profiles.\n"]
+    parts += [_summary(of[Outcome.OK]), "## Failures\n"]
+    parts += _listed(of[Outcome.FAILED]) or ["None.\n"]
+    parts += ["## Where a library differs from the exchange\n"]
+    parts += ["The server follows the exchange, and the library expects something else.\n"]
+    parts += _listed(of[Outcome.DIFFERS])
+    parts += ["## Not tried\n", "What a library does not have, or cannot name.\n"]
+    parts += _listed(of[Outcome.NOT_OFFERED] + of[Outcome.ELSEWHERE])
     return "\n".join(parts)
 
 
-def _summary(rows: Iterable[Row]) -> str:
-    counts: dict[tuple[str, str, str, str, str], Counter[Outcome]] = {}
+def _summary(rows: Sequence[Row]) -> str:
+    """Return a row for each library: how many of each kind work."""
+    counts: dict[tuple[str, str], dict[str, int]] = {}
     for row in rows:
-        found = row.result
-        key = (found.library, found.version, found.venue, row.profile, found.kind)
-        counts.setdefault(key, Counter())[found.outcome] += 1
-    lines = [
-        "| library | version | venue | profile | what | ok | failed | differs |",
-        "| --- | --- | --- | --- | --- | --: | --: | --: |",
-    ]
+        of_library = counts.setdefault((row.result.library, row.result.version), {})
+        of_library[row.result.kind] = of_library.get(row.result.kind, 0) + 1
+    lines = ["| library | version | streams | REST | WS API | recipes |"]
+    lines += ["| --- | --- | --: | --: | --: | --: |"]
     for key, counted in sorted(counts.items()):
-        figures = [counted[o] for o in (Outcome.OK, Outcome.FAILED, Outcome.DIFFERS)]
-        if any(figures):
-            lines.append("| " + " | ".join((*key, *map(str, figures))) + " |")
+        lines.append("| " + " | ".join((*key, *(str(counted.get(k, "")) for k in KINDS))) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _listed(title: str, sentence: str, rows: Sequence[Row], nothing: str = "") -> list[str]:
-    if not rows:
-        return [f"## {title}\n", f"{nothing}\n"] if nothing else []
-    lines = [
-        "| library | venue | profile | what | name | why |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    merged: dict[tuple[str, ...], list[str]] = {}
+def _listed(rows: Sequence[Row]) -> list[str]:
+    """Return a table of results; those of one reason are one row."""
+    merged: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
-        found = row.result
-        key = (found.library, found.venue, found.kind, found.name, found.reason)
-        merged.setdefault(key, []).append(row.profile)
-    for (library, venue, kind, name, reason), profiles in sorted(merged.items()):
-        cells = (library, venue, ", ".join(profiles), kind, f"`{name}`", reason)
+        name = f"`{row.result.name}`"
+        merged.setdefault((row.result.library, row.result.reason), {})[name] = None
+    if not merged:
+        return []
+    lines = ["| library | what | why |", "| --- | --- | --- |"]
+    for (library, reason), names in sorted(merged.items()):
+        cells = (library, ", ".join(names), reason)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return [f"## {title}\n", f"{sentence}\n", "\n".join(lines) + "\n"]
+    return ["\n".join(lines) + "\n"]

@@ -1,8 +1,7 @@
-"""The networks of a run: nothing may leave this machine, and whatever tries is named.
+"""The network of a run: it leads nowhere, so that nothing leaves this machine.
 
-Two fences stand around each program.  `compat/guard` refuses and records what Python and Node do.
-Where the system allows it, the run has a network of its own besides, which leads nowhere: the kernel
-counts what any program tried to send, and name servers of our own write down which names were asked.
+The kernel counts what any program tried to send, and name servers of our own write down which names
+were asked.
 """
 
 from __future__ import annotations
@@ -16,10 +15,6 @@ import sys
 import threading
 from pathlib import Path
 
-GUARD = Path(__file__).resolve().parent / "guard"
-GUARDED = "guarded"
-"""What a guard writes first: without it, nothing was watched."""
-
 _NEW_USER = 0x10000000
 _NEW_NETWORK = 0x40000000
 _SET_ADDRESS, _SET_MASK, _SET_FLAGS = 0x8916, 0x891C, 0x8914
@@ -28,23 +23,10 @@ _NAMESERVER = re.compile(r"^\s*nameserver\s+(\d+(?:\.\d+){3})\s*$", re.MULTILINE
 _NO_SUCH_NAME = 0x8183
 
 
-def guarded(log: Path, *modules: Path) -> dict[str, str]:
-    """Return the environment of a program that is guarded and may import from `modules`."""
-    proxies = {name for name in os.environ if name.lower().endswith("_proxy")}
-    kept = {name: value for name, value in os.environ.items() if name not in proxies}
-    return kept | {
-        "COMPAT_GUARD": str(log),
-        "PYTHONPATH": os.pathsep.join(map(str, (GUARD, *modules))),
-        "NODE_OPTIONS": f"--require={GUARD / 'guard.cjs'}",
-    }
-
-
-def attempts(log: Path) -> list[str]:
-    """Return what a guarded program tried to reach; no guard at all is reported, too."""
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    if GUARDED not in lines:
-        return ["the guard was not loaded"]
-    return sorted({line for line in lines if line != GUARDED})
+def environment_of(*modules: Path) -> dict[str, str]:
+    """Return the environment of a program without proxies, which may import from `modules`."""
+    kept = {name: text for name, text in os.environ.items() if not name.lower().endswith("_proxy")}
+    return kept | {"PYTHONPATH": os.pathsep.join(map(str, modules))}
 
 
 class Network:
@@ -55,26 +37,26 @@ class Network:
         """The names that were asked of a name server."""
         self._counted = 0
 
-    def isolate(self) -> str:
+    def isolate(self) -> None:
         """Leave the network of this machine for one that leads nowhere; call it before any thread.
 
-        Returns:
-            Why that is not possible; empty if it is done.
+        Raises:
+            OSError: the system has no such network, or does not allow it.
         """
         if sys.platform != "linux":
-            return "only Linux has networks of its own for a process"
+            raise OSError("only Linux has networks of its own for a process")
         user, group = os.getuid(), os.getgid()
         flags = _NEW_NETWORK if user == 0 else _NEW_USER | _NEW_NETWORK
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.unshare(flags) != 0:
-            return f"the system does not allow it: {os.strerror(ctypes.get_errno())}"
+            reason = os.strerror(ctypes.get_errno())
+            raise OSError(f"the system does not allow a network that leads nowhere: {reason}")
         if user:
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
             Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
         _raise_loopback()
         self._serve_names()
-        return ""
 
     def left(self) -> int:
         """Return how much was sent to other machines since the last call, and went nowhere."""

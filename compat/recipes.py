@@ -1,6 +1,6 @@
 """The programs of the page that shows how to point each library here: run as they stand there.
 
-A recipe is a whole program.  It runs guarded, with keys that mean nothing, must come to its end, and
+A recipe is a whole program.  It runs with keys that mean nothing, must come to its end, and
 must show that the server refused the order that it placed.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compat.environment import ENVIRONMENTS, ROOT, node_of, python_of, version_of
-from compat.network import attempts, guarded
+from compat.network import environment_of
 from compat.trial import COINM, USDM, Outcome, Result, Server
 
 if TYPE_CHECKING:
@@ -96,11 +96,10 @@ def problem(recipe: Recipe, server: Server, interpreter: Path, folder: Path, log
         log: The file of its output.
     """
     suffix = {"python": ".py", "javascript": ".mjs"}[recipe.language]
-    script, watched = folder / f"{log.stem}{suffix}", log.with_suffix(".guard")
+    script = folder / f"{log.stem}{suffix}"
     script.write_text(recipe.at(server), encoding="utf-8")
-    watched.unlink(missing_ok=True)
     trusted = {"SSL_CERT_FILE": server.certificate, "REQUESTS_CA_BUNDLE": server.certificate}
-    environment = guarded(watched, ROOT / "src") | (trusted if server.certificate else {})
+    environment = environment_of(ROOT / "src") | (trusted if server.certificate else {})
     with log.open("w", encoding="utf-8") as out:
         try:
             code: int | None = subprocess.run(  # noqa: S603  # our own words
@@ -110,8 +109,6 @@ def problem(recipe: Recipe, server: Server, interpreter: Path, folder: Path, log
             ).returncode  # fmt: skip
         except subprocess.TimeoutExpired:
             code = None
-    if left := attempts(watched):
-        return f"left this machine: {', '.join(left)}"
     shown = f"see {os.path.relpath(log, ROOT)}"
     if code != 0:
         return (
