@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.internal.conjecture import providers
 from stage import BTCUSD_260626, BTCUSD_PERP, BTCUSDT, BTCUSDT_260626
 
+from tickerplant import logs
 from tickerplant.instrument import Instrument
 
 settings.register_profile(
@@ -163,6 +165,14 @@ def log_of_its_own() -> Iterator[None]:
     yield
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    """What the program logs during a test."""
+    stream = io.StringIO()
+    logs.configure(stream=stream)
+    return stream
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,12 @@ def chain(count: int, *, step: int = 10) -> list[DepthUpdate]:
     return [update(n * step + 1, (n + 1) * step, n * step) for n in range(count)]
 
 
+def test_a_book_without_a_snapshot_waits_and_says_so() -> None:
+    sync = BookSync[DepthUpdate]()
+    assert sync.add(update(1, 10, 0)) == [], "nothing may be applied before a snapshot"
+    assert (sync.live, sync.reason, sync.gaps) == (False, "no snapshot yet", 0)
+
+
 def test_buffered_updates_after_the_snapshot_are_applied_in_order() -> None:
     sync = BookSync[DepthUpdate]()
     updates = chain(4)

@@ -55,17 +55,6 @@ def test_one_row_per_five_minutes_is_stored_and_the_latest_is_known() -> None:
     assert numbers == [0, 60, 120, 180], "those of that very time"
 
 
-def test_a_row_is_the_latest_positioning_at_its_time() -> None:
-    positions = Positions()
-    for after_ms, number in (
-        (4_000, 1),
-        (POSITIONING_PERIOD_MS - 1_000, 2),
-        (POSITIONING_PERIOD_MS + 4_000, 3),
-    ):
-        positions.add(positioning(FIRST_MS + after_ms, number))
-    assert rows(positions, POSITIONING_PERIOD_MS) == [(FIRST_MS + POSITIONING_PERIOD_MS, 2)]
-
-
 def test_a_contract_that_begins_during_a_day_has_no_row_of_the_beginning_of_that_day() -> None:
     listed_ms = FIRST_MS // DAY_MS * DAY_MS + 8 * HOUR_MS
     positions = Positions()
@@ -112,13 +101,6 @@ def test_rows_are_those_of_the_period_in_the_window(
     ]
     expected = inside[-limit:] if start_ms is None else inside[:limit]
     assert [ms for ms, _ in rows(lived(count), period_ms, start_ms, end_ms, limit)] == expected
-
-
-def test_history_precedes_the_rows_of_this_run() -> None:
-    positions = lived(3)
-    positions.load_history(Past(FIRST_MS - 5 * POSITIONING_PERIOD_MS, [105, 104, 103, 102, 101]))
-    numbers = [held for _, held in rows(positions, POSITIONING_PERIOD_MS, limit=100)]
-    assert numbers == [105, 104, 103, 102, 101, 0, 1, 2]
 
 
 @pytest.mark.parametrize("more", [1, 500])

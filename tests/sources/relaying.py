@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from loopback import TICK_MS, Clock, Loopback, instrument, listen, until
 from msgspec import structs
@@ -19,7 +20,7 @@ from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.settings import ClientSettings
 from tickerplant.instrument import Instrument
 from tickerplant.plant import Plant
-from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
+from tickerplant.profile import P2026Q1, PROFILES, Profile
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.server.server import Server
@@ -33,8 +34,6 @@ from tickerplant.sources.subscriptions import MAX_STREAMS
 from tickerplant.sources.upstream import Upstream
 from tickerplant.sources.upstream_requests import TIMEOUT_S
 from tickerplant.venue import COINM, USDM, Venue
-
-__all__ = ["CURRENT", "Relay", "messages", "relay", "serve", "simulation", "subscribe", "upstream"]
 
 START_MS = 1_767_225_600_000
 EAGER = tuned(
@@ -200,6 +199,15 @@ async def relay(
         with contextlib.suppress(asyncio.CancelledError):
             await running
         await server.stop()
+
+
+@asynccontextmanager
+async def relayed(
+    path: str, **options: Any
+) -> AsyncIterator[tuple[Loopback, Relay, ClientConnection]]:
+    """A client of a relay, with `options`, of a plant in which happens what the test publishes."""
+    async with serve() as house, relay(house, **options) as near, near.connect(path) as client:
+        yield house, near, client
 
 
 @asynccontextmanager

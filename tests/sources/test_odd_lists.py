@@ -13,7 +13,6 @@ from relaying import ETHUSDT as HOUSE_ETHUSDT
 from relaying import relay, serve
 from stage import BTCUSD_PERP, BTCUSDT, BTCUSDT_260626, DEFIUSDT, ETHUSDT, open_plant
 
-from tickerplant import logs
 from tickerplant.errors import DecodeError
 from tickerplant.events import ContractChanged
 from tickerplant.instrument import Instrument
@@ -25,13 +24,6 @@ from tickerplant.venue import COINM, USDM, Venue
 
 LISTED = (BTCUSDT, ETHUSDT, BTCUSDT_260626)
 FOREIGN = structs.replace(BTCUSD_PERP, symbol="BTCUSDT")
-
-
-@pytest.fixture
-def log() -> io.StringIO:
-    stream = io.StringIO()
-    logs.configure(stream=stream)
-    return stream
 
 
 def lists_of(plant: Plant, venue: Venue = USDM) -> ContractList:
@@ -86,9 +78,7 @@ def test_less_than_most_may_go_at_once_and_where_nothing_was_nothing_is_lost() -
 
 
 @looped
-async def test_a_relay_asks_again_before_it_believes(
-    log: io.StringIO,
-) -> None:
+async def test_a_relay_asks_again_before_it_believes(log: io.StringIO) -> None:
     timing = RelayTiming(relist_delay_s=0.001, retries=Retries(first_pause_s=0.001))
     async with (
         serve((HOUSE_BTCUSDT, HOUSE_ETHUSDT)) as house,

@@ -11,7 +11,6 @@ from loopback import Clock, Loopback, ask, ending, looped, until
 from msgspec import structs
 from relaying import (
     BTCUSDT,
-    CURRENT,
     EAGER,
     ETHUSDT,
     START_MS,
@@ -20,6 +19,7 @@ from relaying import (
     quote,
     received,
     relay,
+    relayed,
     serve,
     simulation,
     subscribe,
@@ -37,7 +37,7 @@ from tickerplant.market.market import Market
 from tickerplant.market.timers import MAX_CONTINUOUS_MS
 from tickerplant.messages.book import DepthUpdate
 from tickerplant.messages.readers import reader
-from tickerplant.profile import P2026Q1
+from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.sources.relay import RelayTiming
 from tickerplant.sources.upstream_clock import CONFIRMATIONS
 from tickerplant.venue import COINM, USDM
@@ -159,10 +159,10 @@ async def test_what_is_not_in_a_known_form_is_passed_on_and_counted_and_breaks_n
 
 @looped
 async def test_a_fault_of_ours_in_one_message_costs_that_message_alone() -> None:
-    async with (
-        serve() as house,
-        relay(house) as near,
-        near.connect("/stream?streams=btcusdt@trade/btcusdt@depth@100ms") as client,
+    async with relayed("/stream?streams=btcusdt@trade/btcusdt@depth@100ms") as (
+        house,
+        near,
+        client,
     ):
         await until(lambda: near.carries("btcusdt@trade", "btcusdt@depth@100ms"))
         publish, near.plant.publish = near.plant.publish, broken  # type: ignore[method-assign]
@@ -288,10 +288,10 @@ async def test_mark_prices_every_three_seconds_are_made_of_those_of_every_second
 
 @looped
 async def test_how_late_a_relay_is_counts_from_when_it_received_a_message() -> None:
-    async with (
-        serve() as house,
-        relay(house, grace_ms=60_000) as near,
-        near.connect("/stream?streams=btcusdt@bookTicker&stamps=1") as client,
+    async with relayed("/stream?streams=btcusdt@bookTicker&stamps=1", grace_ms=60_000) as (
+        house,
+        near,
+        client,
     ):
         await until(lambda: near.carries("btcusdt@bookTicker"))
         before_ns = time.time_ns()
@@ -305,10 +305,10 @@ async def test_how_late_a_relay_is_counts_from_when_it_received_a_message() -> N
 
 @looped
 async def test_no_mark_price_is_sent_that_is_not_received_any_more() -> None:
-    async with (
-        serve() as house,
-        relay(house, grace_ms=60_000) as near,
-        near.connect("/stream?streams=btcusdt@markPrice/btcusdt@bookTicker") as client,
+    async with relayed("/stream?streams=btcusdt@markPrice/btcusdt@bookTicker", grace_ms=60_000) as (
+        house,
+        near,
+        client,
     ):
         await until(lambda: near.carries("btcusdt@markPrice@1s", "btcusdt@bookTicker"))
         house.plant.publish(mark(START_MS))
@@ -390,11 +390,7 @@ async def test_a_clock_that_leaps_is_followed_without_holding_anything_up(
 ) -> None:
     timing = RelayTiming(check_s=0, slice_s=0)  # a quick machine has caught up sooner
     far_ms = START_MS + ahead_ms
-    async with (
-        serve() as house,
-        relay(house, timing=timing) as near,
-        near.connect("/ws/btcusdt@trade") as client,
-    ):
+    async with relayed("/ws/btcusdt@trade", timing=timing) as (house, near, client):
         await until(lambda: near.carries("btcusdt@trade"))
         hub = house.plant.hubs["usdm"]
         hub.broadcast("btcusdt@trade", trade_payload(far_ms, 1))
@@ -631,11 +627,10 @@ async def test_what_can_be_no_stream_costs_nobody_the_upstream() -> None:
 
 @looped
 async def test_contracts_come_and_go_as_they_do_upstream() -> None:
-    async with (
-        serve() as house,
-        relay(house, timing=RelayTiming(check_s=0, relist_delay_s=0.02)) as near,
-        near.connect("/stream?streams=!contractInfo/ethusdt@depth5/ethusdt@depth@100ms") as client,
-    ):
+    async with relayed(
+        "/stream?streams=!contractInfo/ethusdt@depth5/ethusdt@depth@100ms",
+        timing=RelayTiming(check_s=0, relist_delay_s=0.02),
+    ) as (house, near, client):
         await until(lambda: near.carries("ethusdt@depth@100ms", "ethusdt@depth5"))
         house.plant.publish(ContractChanged("ETHUSDT", ETHUSDT, (), START_MS))
         assert json.loads(await client.recv())["data"]["s"] == "ETHUSDT"
@@ -653,11 +648,7 @@ async def test_contracts_come_and_go_as_they_do_upstream() -> None:
 
 @looped
 async def test_a_contract_with_new_scales_is_relisted() -> None:
-    async with (
-        serve() as house,
-        relay(house) as near,
-        near.connect("/ws/btcusdt@depth5@100ms") as client,
-    ):
+    async with relayed("/ws/btcusdt@depth5@100ms") as (house, near, client):
         house.plant.publish(snapshot(100, [(6_528_000, 1)], [(6_528_010, 1)], START_MS))
         await until(lambda: near.plant.markets["BTCUSDT"].book_live)
         finer = structs.replace(BTCUSDT, price=Scale(3))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 
-import pytest
 from loopback import looped, until
-from relaying import BTCUSDT, EAGER, LINGER_MS, START_MS, relay, serve
+from relaying import BTCUSDT, EAGER, LINGER_MS, START_MS, relay, relayed, serve
 
-from tickerplant import logs
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.instrument import Instrument
 from tickerplant.market.timers import MESSAGE_RANK
@@ -18,13 +16,6 @@ from tickerplant.sources.upstream import Upstream
 from tickerplant.venue import COINM, USDM
 
 QUICKLY = Retries(first_pause_s=0.001)
-
-
-@pytest.fixture
-def log() -> io.StringIO:
-    stream = io.StringIO()
-    logs.configure(stream=stream)
-    return stream
 
 
 def fail(due_ms: int) -> None:
@@ -44,9 +35,7 @@ class Odd(Upstream):
 
 
 @looped
-async def test_an_unexpected_first_response_is_logged_once_and_retried(
-    log: io.StringIO,
-) -> None:
+async def test_an_unexpected_first_response_is_logged_once_and_retried(log: io.StringIO) -> None:
     async with serve() as house:
         hosts = hosts_of(USDM, f"ws://{house.server.urls['usdm']}")
         found = Odd(hosts, EAGER, linger_ms=LINGER_MS)
@@ -60,9 +49,7 @@ async def test_an_unexpected_first_response_is_logged_once_and_retried(
 
 
 @looped
-async def test_a_list_of_contracts_that_cannot_be_taken_in_is_tried_again(
-    log: io.StringIO,
-) -> None:
+async def test_a_list_of_contracts_that_cannot_be_taken_in_is_tried_again(log: io.StringIO) -> None:
     timing = RelayTiming(check_s=0, relist_delay_s=0.001, retries=QUICKLY)
     async with serve() as house, relay(house, timing=timing) as near:
         del near.plant.venues["usdm"].by_symbol["BTCUSDT"]  # it is to be listed again
@@ -83,11 +70,7 @@ async def test_what_fails_at_its_time_does_not_keep_the_rest_from_happening(
     log: io.StringIO,
 ) -> None:
     happened: list[int] = []
-    async with (
-        serve() as house,
-        relay(house) as near,
-        near.connect("/ws/btcusdt@trade") as client,
-    ):
+    async with relayed("/ws/btcusdt@trade") as (house, near, client):
         await until(lambda: near.carries("btcusdt@trade"))
         house.plant.advance(START_MS + 60_000)
         house.trade()

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import relaying
@@ -19,7 +19,6 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tickerplant import logs
 from tickerplant.feed.connection import FeedConnection, Phase
 from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.sources.relay import RelayTiming
@@ -28,13 +27,6 @@ from tickerplant.venue import Venue
 
 LOST = (1013, "Upstream lost")
 PAUSE_S = 0.3
-
-
-@pytest.fixture
-def log() -> io.StringIO:
-    stream = io.StringIO()
-    logs.configure(stream=stream)
-    return stream
 
 
 relay = functools.partial(relaying.relay, timing=RelayTiming(check_s=0, repeat_s=PAUSE_S))
@@ -121,15 +113,14 @@ async def test_names_that_are_new_do_not_put_off_the_end_of_a_venue() -> None:
         assert await ending(hearer) == LOST
 
 
+def streams_at(streams: str) -> Callable[[Venue, str], Hosts]:
+    """Return the hosts of an upstream whose streams are elsewhere."""
+    return lambda venue, url: structs.replace(hosts_of(venue, url), streams=streams)
+
+
 @contextlib.asynccontextmanager
-async def refusing(house: Loopback, *refused: str) -> AsyncIterator[str]:
+async def refusing(house: Loopback, refused: set[str]) -> AsyncIterator[str]:
     """The streams of `house` as a server that refuses some names has them; yields where."""
-    async with refusing_some(house, set(refused)) as url:
-        yield url
-
-
-@contextlib.asynccontextmanager
-async def refusing_some(house: Loopback, refused: set[str]) -> AsyncIterator[str]:
 
     async def pass_on(near: ServerConnection) -> None:
         assert near.request is not None
@@ -163,12 +154,11 @@ async def test_an_upstream_that_refuses_contract_announcements_connects_and_is_l
     None
 ):
     async with serve() as house, contextlib.AsyncExitStack() as life:
-        streams = await life.enter_async_context(refusing(house, CONTRACTS))
-
-        def hosts(venue: Venue, url: str) -> Hosts:
-            return structs.replace(hosts_of(venue, url), streams=streams)
-
-        async with relay(house, hosts=hosts) as near, near.connect("/ws/btcusdt@trade") as client:
+        streams = await life.enter_async_context(refusing(house, {CONTRACTS}))
+        async with (
+            relay(house, hosts=streams_at(streams)) as near,
+            near.connect("/ws/btcusdt@trade") as client,
+        ):
             await until(lambda: near.carries("btcusdt@trade"))
             assert near.upstream.runner.feed.merged_streams[CONTRACTS].is_rejected
             await until(lambda: near.is_ready)
@@ -182,53 +172,45 @@ async def test_an_upstream_that_refuses_contract_announcements_connects_and_is_l
 
 @looped
 async def test_an_upstream_that_refuses_every_stream_is_not_lost() -> None:
-    async with serve() as house, refusing(house, CONTRACTS) as streams:
-
-        def hosts(venue: Venue, url: str) -> Hosts:
-            return structs.replace(hosts_of(venue, url), streams=streams)
-
-        async with relay(house, hosts=hosts, grace_ms=500) as near:
-            contracts = near.upstream.runner.feed.merged_streams[CONTRACTS]
-            await until(lambda: contracts.is_rejected)
-            await asyncio.sleep(0.7)  # longer than the grace
-            assert near.is_ready
-            async with near.connect("/ws/btcusdt@trade") as client:
-                await until(lambda: near.carries("btcusdt@trade"))
-                house.trade()
-                assert json.loads(await client.recv())["e"] == "trade"
+    async with (
+        serve() as house,
+        refusing(house, {CONTRACTS}) as streams,
+        relay(house, hosts=streams_at(streams), grace_ms=500) as near,
+    ):
+        contracts = near.upstream.runner.feed.merged_streams[CONTRACTS]
+        await until(lambda: contracts.is_rejected)
+        await asyncio.sleep(0.7)  # longer than the grace
+        assert near.is_ready
+        async with near.connect("/ws/btcusdt@trade") as client:
+            await until(lambda: near.carries("btcusdt@trade"))
+            house.trade()
+            assert json.loads(await client.recv())["e"] == "trade"
 
 
 @looped
 async def test_a_stream_that_is_refused_after_an_outage_ends_with_a_reason() -> None:
     refused: set[str] = set()
-    async with serve() as house, refusing_some(house, refused) as streams:
-
-        def hosts(venue: Venue, url: str) -> Hosts:
-            return structs.replace(hosts_of(venue, url), streams=streams)
-
-        async with (
-            relay(house, hosts=hosts, grace_ms=60_000) as near,
-            near.connect("/ws/btcusdt@bookTicker") as client,
-        ):
-            await until(lambda: near.carries("btcusdt@bookTicker"))
-            refused.add("btcusdt@bookTicker")
-            house.server.start_outage("usdm", ["btcusdt@bookTicker"], "a test")
-            assert await ending(client) == LOST
-            async with near.connect("/ws/btcusdt@bookTicker") as again:
-                assert (await ask(again, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["result"]
+    async with (
+        serve() as house,
+        refusing(house, refused) as streams,
+        relay(house, hosts=streams_at(streams), grace_ms=60_000) as near,
+        near.connect("/ws/btcusdt@bookTicker") as client,
+    ):
+        await until(lambda: near.carries("btcusdt@bookTicker"))
+        refused.add("btcusdt@bookTicker")
+        house.server.start_outage("usdm", ["btcusdt@bookTicker"], "a test")
+        assert await ending(client) == LOST
+        async with near.connect("/ws/btcusdt@bookTicker") as again:
+            assert (await ask(again, {"method": "LIST_SUBSCRIPTIONS", "id": 1}))["result"]
 
 
 @looped
 async def test_a_refused_name_costs_no_client_another_stream() -> None:
-    async with serve() as house, refusing(house, "bad@trade") as streams:
-
-        def hosts(venue: Venue, url: str) -> Hosts:
-            return structs.replace(hosts_of(venue, url), streams=streams)
-
+    async with serve() as house, refusing(house, {"bad@trade"}) as streams:
         reasons = set()
         settings = tuned(EAGER, request_burst=1, requests_per_s=10)
         async with (
-            relay(house, hosts=hosts, settings=settings, grace_ms=500) as near,
+            relay(house, hosts=streams_at(streams), settings=settings, grace_ms=500) as near,
             near.connect("/ws/btcusdt@trade") as client,
         ):
             await until(lambda: near.carries("btcusdt@trade"))

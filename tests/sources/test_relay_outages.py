@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 from loopback import Loopback, ending, looped, until
-from relaying import EAGER, START_MS, Relay, quote, relay, serve
+from relaying import EAGER, START_MS, Relay, quote, relay, relayed, serve
 from stage import snapshot, trade, update
 from tuning import tuned
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -48,11 +48,7 @@ async def mend(house: Loopback, near: Relay, *names: str) -> None:
 @pytest.mark.parametrize("name", UNPROVED)
 @looped
 async def test_what_no_id_proves_whole_is_closed_after_the_shortest_outage(name: str) -> None:
-    async with (
-        serve() as house,
-        relay(house, grace_ms=LONG_MS) as near,
-        near.connect(f"/ws/{name}") as client,
-    ):
+    async with relayed(f"/ws/{name}", grace_ms=LONG_MS) as (house, near, client):
         await until(lambda: near.carries(UNPROVED[name]))
         await cut(house, near, UNPROVED[name])
         async with near.connect(f"/ws/{name}") as late:  # while it is lost
@@ -63,10 +59,10 @@ async def test_what_no_id_proves_whole_is_closed_after_the_shortest_outage(name:
 @looped
 async def test_a_stream_that_is_new_while_it_cannot_be_delivered_is_closed_when_it_can() -> None:
     settings = tuned(EAGER, retry_base_ms=5_000, retry_max_ms=5_000)
-    async with (
-        serve() as house,
-        relay(house, grace_ms=LONG_MS, settings=settings) as near,
-        near.connect("/ws/btcusdt@bookTicker"),
+    async with relayed("/ws/btcusdt@bookTicker", grace_ms=LONG_MS, settings=settings) as (
+        house,
+        near,
+        _,
     ):
         await until(lambda: near.carries("btcusdt@bookTicker"))
         await cut(house, near, "btcusdt@bookTicker")
@@ -79,11 +75,7 @@ async def test_a_stream_that_is_new_while_it_cannot_be_delivered_is_closed_when_
 @pytest.mark.parametrize("missing", [0, 1])
 @looped
 async def test_trades_go_on_after_an_outage_if_their_ids_do(missing: int) -> None:
-    async with (
-        serve() as house,
-        relay(house, grace_ms=LONG_MS) as near,
-        near.connect("/ws/btcusdt@trade") as client,
-    ):
+    async with relayed("/ws/btcusdt@trade", grace_ms=LONG_MS) as (house, near, client):
         await until(lambda: near.carries("btcusdt@trade"))
         house.plant.publish(trade(7, START_MS))
         await client.recv()
@@ -105,10 +97,10 @@ async def test_trades_go_on_after_an_outage_if_their_ids_do(missing: int) -> Non
 @looped
 async def test_all_depth_goes_on_after_an_outage_if_the_ids_of_its_source_do(missing: int) -> None:
     names = ("btcusdt@depth@100ms", "btcusdt@depth@500ms", "btcusdt@depth5@100ms")
-    async with (
-        serve() as house,
-        relay(house, grace_ms=LONG_MS) as near,
-        near.connect(f"/stream?streams={'/'.join(names)}") as client,
+    async with relayed(f"/stream?streams={'/'.join(names)}", grace_ms=LONG_MS) as (
+        house,
+        near,
+        client,
     ):
         plant, market = house.plant, near.plant.markets["BTCUSDT"]
         plant.publish(snapshot(100, [(6_528_000, 1)], [(6_528_010, 1)], START_MS))
@@ -140,10 +132,10 @@ async def test_all_depth_goes_on_after_an_outage_if_the_ids_of_its_source_do(mis
 @looped
 async def test_connections_that_are_renewed_in_time_lose_nothing_and_close_nobody() -> None:
     settings = tuned(EAGER, max_connection_age_ms=1_000, overlap_ms=50)
-    async with (
-        serve() as house,
-        relay(house, grace_ms=LONG_MS, settings=settings) as near,
-        near.connect("/ws/btcusdt@bookTicker") as client,
+    async with relayed("/ws/btcusdt@bookTicker", grace_ms=LONG_MS, settings=settings) as (
+        house,
+        near,
+        client,
     ):
         await until(lambda: near.carries("btcusdt@bookTicker"))
         number = 0

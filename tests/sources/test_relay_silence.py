@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from loopback import looped, until
-from relaying import EAGER, Relay, relay, serve
+from relaying import EAGER, Relay, relayed
 from tuning import tuned
 
 from tickerplant.feed import expected_interval, staleness
@@ -29,10 +29,10 @@ async def test_streams_that_are_silent_are_counted_and_not_ready_if_one_of_them_
     None
 ):
     names = ("btcusdt@trade", "btcusdt@markPrice@1s")
-    async with (
-        serve() as house,
-        relay(house, settings=IMPATIENT) as near,
-        near.connect(f"/stream?streams={'/'.join(names)}"),
+    async with relayed(f"/stream?streams={'/'.join(names)}", settings=IMPATIENT) as (
+        house,
+        near,
+        _,
     ):
         await until(lambda: near.carries(*names))
         two = "usdm: 2 streams are silent for longer than expected"
@@ -50,11 +50,7 @@ async def test_streams_that_are_silent_are_counted_and_not_ready_if_one_of_them_
 @looped
 async def test_contracts_in_which_nothing_happens_are_silent_on_a_healthy_upstream() -> None:
     names = ("btcusdt@trade", "btcusdt@aggTrade", "btcusdt@bookTicker")
-    async with (
-        serve() as house,
-        relay(house, settings=IMPATIENT) as near,
-        near.connect(f"/stream?streams={'/'.join(names)}"),
-    ):
+    async with relayed(f"/stream?streams={'/'.join(names)}", settings=IMPATIENT) as (_, near, _):
         three = "usdm: 3 streams are silent for longer than expected"
         await until(lambda: warnings(near) == [three])
         assert near.is_ready
@@ -62,11 +58,7 @@ async def test_contracts_in_which_nothing_happens_are_silent_on_a_healthy_upstre
 
 @looped
 async def test_names_of_which_nothing_can_come_say_nothing_of_the_upstream() -> None:
-    async with (
-        serve() as house,
-        relay(house, settings=IMPATIENT) as near,
-        near.connect("/ws/nonesuch@trade"),
-    ):
+    async with relayed("/ws/nonesuch@trade", settings=IMPATIENT) as (_, near, _):
         await until(lambda: warnings(near))
         assert warnings(near) == [ONE]
         assert near.is_ready
@@ -74,11 +66,8 @@ async def test_names_of_which_nothing_can_come_say_nothing_of_the_upstream() -> 
 
 @looped
 async def test_streams_of_what_seldom_happens_may_be_silent() -> None:
-    async with (
-        serve() as house,
-        relay(house, settings=IMPATIENT) as near,
-        near.connect("/stream?streams=btcusdt@forceOrder/btcusdt@markPrice@1s"),
-    ):
+    path = "/stream?streams=btcusdt@forceOrder/btcusdt@markPrice@1s"
+    async with relayed(path, settings=IMPATIENT) as (_, near, _):
         await until(lambda: near.carries("btcusdt@forceOrder", "btcusdt@markPrice@1s"))
         await until(lambda: near.server.readiness.reason == SILENT)
         assert near.upstream.stale_count == 1

@@ -9,7 +9,6 @@ from tickerplant.sources.subscriptions import (
     NO_CHANGE,
     Change,
     Subscriptions,
-    base_depth,
     base_of,
     is_safe_name,
     symbol_of_base,
@@ -94,66 +93,6 @@ def subscriptions(max_streams: int = 100) -> Subscriptions:
     )
 
 
-def test_a_stream_is_subscribed_to_once_and_lingers_after_its_last_subscriber() -> None:
-    some, base = subscriptions(), base_depth("BTCUSDT")
-    assert some.open("btcusdt@depth") == Change(subscribe=(base,))
-    assert some.open("btcusdt@depth5") == NO_CHANGE
-    some.close("btcusdt@depth", 10)
-    assert some.expire(10 + 10 * LINGER_MS) == NO_CHANGE, "somebody hears it"
-    some.close("btcusdt@depth5", 20)
-    assert some.expire(20 + LINGER_MS - 1) == NO_CHANGE
-    assert some.names == ["!always", base]
-    assert some.expire(20 + LINGER_MS) == Change(unsubscribe=(base,))
-    assert some.names == ["!always"]
-    assert some.open("btcusdt@depth") == Change(subscribe=(base,)), "again"
-
-
-def test_a_subscriber_that_returns_in_time_finds_the_stream() -> None:
-    some = subscriptions()
-    some.open("a@trade")
-    some.close("a@trade", 10)
-    assert some.open("a@trade") == NO_CHANGE
-    assert some.expire(1_000_000) == NO_CHANGE
-
-
-def test_a_request_keeps_a_stream_for_a_while() -> None:
-    some, base = subscriptions(), base_depth("BTCUSDT")
-    assert some.touch(base, 0) == Change(subscribe=(base,))
-    assert some.touch(base, 60) == NO_CHANGE
-    assert some.expire(60 + LINGER_MS - 1) == NO_CHANGE
-    assert some.expire(60 + LINGER_MS) == Change(unsubscribe=(base,))
-    some.open("btcusdt@depth")
-    assert some.touch(base, 500) == NO_CHANGE
-    assert some.expire(500 + LINGER_MS) == NO_CHANGE, "it is heard, whoever asks"
-
-
-def test_an_unused_stream_makes_room_and_else_the_new_one_waits() -> None:
-    some = subscriptions(3)
-    some.open("a@trade")
-    some.open("b@trade")
-    some.close("b@trade", 1)
-    some.close("a@trade", 2)
-    assert some.open("c@trade") == Change(("b@trade",), ("c@trade",)), "the longest unheard"
-    assert some.open("d@trade") == Change(("a@trade",), ("d@trade",))
-    assert some.open("e@trade") == NO_CHANGE
-    assert (some.unsubscribed, some.rejected) == (["e@trade"], 1)
-    assert some.touch("f@trade", 3) == NO_CHANGE
-    assert some.rejected == 2
-    assert some.expire(3) == NO_CHANGE
-    some.close("c@trade", 4)
-    assert some.expire(4) == Change(("c@trade",), ("e@trade",)), "at once"
-    assert some.unsubscribed == []
-
-
-def test_a_waiting_stream_without_subscribers_is_forgotten() -> None:
-    some = subscriptions(1)
-    some.open("a@trade")
-    some.close("a@trade", 1)
-    assert "a@trade" not in some
-    assert some.unsubscribed == []
-    assert some.expire(1_000) == NO_CHANGE
-
-
 def test_an_invalid_name_is_never_subscribed_to() -> None:
     some = subscriptions()
     assert some.open("no stream") == NO_CHANGE
@@ -194,6 +133,7 @@ class Naive:
         self.left: list[tuple[str, int]] = []
         self.asked = {"!always"}
         self.waiting: list[str] = []
+        self.rejected = 0
 
     def listeners(self, upstream: str) -> set[str]:
         return {name for name in self.received if upstream_name(USDM, name) == upstream}
@@ -220,6 +160,7 @@ class Naive:
         known = upstream in self.asked or upstream in self.waiting
         if not known and not self.ask(upstream):
             self.waiting.append(upstream)
+            self.rejected += 1
 
     def close(self, name: str, now_ms: int) -> None:
         if name not in self.received:
@@ -238,6 +179,7 @@ class Naive:
         if upstream in self.asked:
             self.left = [each for each in self.left if each[0] != upstream]
         elif not self.ask(upstream):
+            self.rejected += 1
             return
         self.left.append((upstream, now_ms))
 
@@ -287,7 +229,7 @@ def test_it_does_what_a_naive_model_does(steps: list[tuple[str, str, int]], most
         assert asked.isdisjoint(change.subscribe), "nothing is asked for twice"
         asked.update(change.subscribe)
         assert asked == set(some.names) == model.asked
-        assert some.unsubscribed == model.waiting
+        assert (some.unsubscribed, some.rejected) == (model.waiting, model.rejected)
         assert len(asked) <= max(most, 1)
         for received in model.received:
             assert some.source_of(received) in some
