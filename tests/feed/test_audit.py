@@ -131,24 +131,18 @@ def test_a_level_that_is_changing_is_as_before_or_after_or_in_flux(
     assert result.score == 1.0
 
 
-def test_between_two_updates_nothing_is_changing() -> None:
+@pytest.mark.parametrize(("last", "quantity"), [(11, "3.0"), (20, "1.0")])
+def test_between_updates_and_at_the_end_of_one_nothing_is_changing(
+    last: int, quantity: str
+) -> None:
     book = book_at_ten()
     audit = Audit(book)
     audit.begin()
     book.offer(update(12, 20, 10, [("5", "3.0")]), 0)
-    result = audit.take(snapshot(11, ("5", "3.0"), ("4", "2.0")), 0)
-    assert result is not None
-    assert (result.wrong, result.matched, result.score) == (1, 2, 2 / 3)
-
-
-def test_at_the_end_of_an_update_nothing_is_changing() -> None:
-    book = book_at_ten()
-    audit = Audit(book)
-    audit.begin()
-    book.offer(update(12, 20, 10, [("5", "3.0")]), 0)
-    result = audit.take(snapshot(20, ("5", "1.0"), ("4", "2.0")), 0)
+    result = audit.take(snapshot(last, ("5", quantity), ("4", "2.0")), 0)
     assert result is not None
     assert (result.wrong, result.matched, result.in_flux) == (1, 2, 0)
+    assert result.score == 2 / 3
 
 
 def test_only_prices_that_both_cover_are_compared() -> None:

@@ -138,17 +138,6 @@ def test_it_is_joined_when_a_live_message_follows_the_history() -> None:
     assert consumer.seen == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_a_hole_between_history_and_live_messages_is_fetched() -> None:
-    consumer = Consumer()
-    consumer.join.answered(TRADES, rows(1, 3))
-    consumer.live(7, 8)
-    assert consumer.join.take_fetches() == [FetchHistory(TRADES, 3, 7)]
-    assert consumer.seen == [1, 2, 3]
-    consumer.join.answered(TRADES, rows(3, 9))
-    assert consumer.seen == list(range(1, 9))
-    assert consumer.join.is_joined
-
-
 def test_what_the_server_does_not_have_yet_is_fetched_again_and_then_reported() -> None:
     consumer = Consumer()
     consumer.join.answered(TRADES, rows(1, 3))
@@ -273,15 +262,6 @@ def test_without_a_live_update_the_open_candle_of_the_history_is_delivered() -> 
     consumer.join.answered(MINUTES, candle_rows(1, 2, open_count=2))
     consumer.join.take(candle(3, 3))
     assert consumer.candles == [(1, 9, True), (2, 9, True), (3, 2, False), (3, 3, False)]
-
-
-def test_a_candle_that_closes_after_the_history_is_not_delivered_twice() -> None:
-    consumer = Consumer(MINUTES)
-    consumer.join.take(candle(2, 8))
-    consumer.join.answered(MINUTES, candle_rows(1, 2))
-    consumer.join.take(candle(2, 9, closed=True))
-    consumer.join.take(candle(3, 1))
-    assert consumer.candles == [(1, 9, True), (2, 9, True), (3, 1, False)]
 
 
 def test_the_end_of_an_open_candle_that_was_missed_is_fetched() -> None:

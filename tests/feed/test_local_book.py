@@ -253,22 +253,6 @@ def test_ids_that_restart_are_followed_at_once() -> None:
     assert (state(book), book.last_update_id) == (BookState.LIVE, 12)
 
 
-def test_a_snapshot_requested_before_the_ids_restarted_is_not_used() -> None:
-    book = live_book(1000)
-    book.offer(update(1031, 1040, 1030), 0)
-    book.snapshot_requested(0)
-    book.ids_restarted(7)
-    book.offer(update(11, 12, 10), 7)
-    assert not wants(book), "one question is enough"
-    assert not book.load(snapshot(1050), 8)
-    assert (state(book), book.counters.snapshots_unused) == (BookState.SYNCING, 1)
-    assert reported(book) == [("gap", "1000-1031"), ("resync", "gap")], (
-        "a resync was reported already"
-    )
-    book.snapshot_requested(2000)
-    assert book.load(snapshot(10), 2010)
-
-
 @pytest.mark.parametrize(("ms", "is_restart"), [(1000, False), (1001, True)])
 def test_lower_ids_of_a_clearly_later_time_mean_a_restart(ms: int, is_restart: bool) -> None:
     book = live_book(1000)
@@ -298,15 +282,6 @@ def test_a_quiet_book_follows_a_lower_snapshot_of_a_clearly_later_time(
     assert book.load(lower, 6010) is is_restart
     assert state(book) is (BookState.LIVE if is_restart else BookState.STALE)
     assert reported(book) == [("resync", "ids_restarted")] * is_restart
-
-
-def test_a_snapshot_requested_before_updates_were_lost_is_not_used() -> None:
-    book = LocalBook(SYMBOL)
-    book.snapshot_requested(0)
-    book.updates_lost("reset", 5)
-    book.updates_resumed(10)
-    assert not book.load(snapshot(10), 20), "what was missed after it nobody would tell"
-    assert (state(book), wants(book)) == (BookState.SYNCING, True)
 
 
 def test_only_the_first_update_may_overlap_what_is_there() -> None:
@@ -339,15 +314,6 @@ def test_lost_updates_make_the_book_stale_and_readable() -> None:
     assert "next update" in book.reason
     assert book.offer(update(15, 20, 10), 11)
     assert (state(book), book.counters.resyncs) == (BookState.LIVE, 0), "nothing was missed"
-
-
-def test_a_lost_feed_that_missed_updates_makes_it_rebuild() -> None:
-    book = live_book()
-    book.updates_lost("reset", 5)
-    book.updates_resumed(10)
-    assert not book.offer(update(25, 30, 20), 11)
-    assert state(book) is BookState.SYNCING
-    assert reported(book) == [("gap", "10-25"), ("resync", "gap")]
 
 
 @pytest.mark.parametrize(

@@ -183,34 +183,6 @@ def test_a_reader_that_is_always_late_gets_messages_too(when_full: WhenFull) -> 
     assert counters.delivered == len(ids) == 10
 
 
-@pytest.mark.parametrize("when_full", WHEN_FULL)
-def test_the_peak_is_counted(when_full: WhenFull) -> None:
-    queue = Queue(3, when_full)
-    for number in range(3):
-        queue.put(message(number, stream=f"s{number}"))
-    queue.get()
-    queue.get()
-    assert (queue.counters.peak, len(queue)) == (3, 1)
-
-
-def test_the_latest_does_not_overtake_a_notice() -> None:
-    queue = Queue(9, "keep_latest")
-    for item in (message(1), message(2), notice(3), message(4), message(5)):
-        queue.put(item)
-    assert [queue.get() for _ in range(3)] == [message(2), notice(3), message(5)]
-
-
-def test_a_queue_that_overflowed_delivers_the_queued_items_and_then_raises() -> None:
-    queue = Queue(1, "raise")
-    queue.put(message(1))
-    queue.put(message(2))
-    assert queue.get() == message(1)
-    for _ in range(2):
-        assert queue
-        with pytest.raises(QueueOverflow):
-            queue.get()
-
-
 @pytest.mark.parametrize(
     ("size", "when_full", "wrong"),
     [

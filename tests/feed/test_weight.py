@@ -57,13 +57,6 @@ def test_what_others_use_is_left_to_them() -> None:
     assert budget.reserve(45, NOON_MS) == 0, "it was less than we thought"
 
 
-def test_others_may_have_used_it_all_and_the_next_minute_is_new() -> None:
-    budget = WeightBudget(100, 1.0)
-    budget.note_used(100, NOON_MS)
-    assert budget.reserve(1, NOON_MS + 10_000) == MINUTE_MS - 10_000
-    assert budget.reserve(1, NOON_MS + MINUTE_MS) == 0
-
-
 def test_an_answer_to_a_question_of_the_last_minute_says_nothing_of_this_one() -> None:
     budget = WeightBudget(100, 0.8)
     assert budget.reserve(1, NOON_MS - 1) == 0

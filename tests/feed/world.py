@@ -246,12 +246,6 @@ class Slow(Consumer):
             self._world.feed.resume_for(self)
             self._world.perform()
 
-    def close(self, *names: str) -> None:
-        """Unsubscribe."""
-        self._world.feed.detach(names, self)
-        self._world.feed.resume_for(self)
-        self._world.perform()
-
 
 class World:
     """A feed, a server and what is between them."""

@@ -7,13 +7,11 @@ from random import Random
 
 import pytest
 
-from tickerplant.events import BookSnapshot, DepthUpdate, Event, Liquidation, Trade
+from tickerplant.events import Event, Liquidation, Trade
 from tickerplant.instrument import Instrument
-from tickerplant.market.book import OrderBook
 from tickerplant.simulation.contract_market import ContractMarket
 from tickerplant.simulation.contract_profile import contract_profile
 from tickerplant.simulation.depth_makers import DepthMakers
-from tickerplant.simulation.exchange import SimulatedExchange
 from tickerplant.simulation.instruments import instruments
 from tickerplant.simulation.leverage import LeveragedPositions
 from tickerplant.simulation.news import LiveUnderlying, Sector
@@ -181,26 +179,3 @@ def test_a_leaders_trades_move_the_coin_and_a_followers_only_itself() -> None:
     before = follower.price()
     follower.update(1000.0, 0.01)
     assert 1010 < follower.price() < before, "its own trades are forgotten little by little"
-
-
-@pytest.mark.heavy
-def test_an_exchange_stays_consistent_for_half_a_minute() -> None:
-    symbols = ("ETHUSDT", "ETHUSD_PERP")
-    exchange = SimulatedExchange(instruments(START_MS, symbols), 7, START_MS)
-    books, opened = {}, {}
-    for symbol in symbols:
-        snapshots = [e for e in exchange.opening(symbol) if isinstance(e, BookSnapshot)]
-        books[symbol] = OrderBook()
-        books[symbol].load(snapshots[0])
-        opened[symbol] = len(snapshots[0].bids)
-    while exchange.next_time_ms < START_MS + 30_000:
-        for event in exchange.step()[1]:
-            if isinstance(event, DepthUpdate):
-                books[event.symbol].apply(event)
-    for symbol, book in books.items():
-        bid, ask = book.best_bid, book.best_ask
-        assert bid is not None
-        assert ask is not None
-        assert ask[0] - bid[0] < 200, f"{symbol} has a wide spread: {ask[0] - bid[0]}"
-        bids, _ = book.top(10**6)
-        assert opened[symbol] / 2 < len(bids) < 2 * opened[symbol], f"{symbol} lost its ladder"

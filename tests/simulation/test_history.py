@@ -12,13 +12,9 @@ from tickerplant.market.bars import (
     CLOSE,
     COUNT,
     FIRST_TRADE_ID,
-    HIGH,
     LAST_TRADE_ID,
-    LOW,
     OPEN,
     OPEN_TIME,
-    TAKER_BUY_TURNOVER,
-    TAKER_BUY_VOLUME,
     TURNOVER,
     VOLUME,
     Bars,
@@ -111,37 +107,6 @@ def test_prices_are_continuous_up_to_the_last_trades(past: SimulatedHistory) -> 
         jumps = (bars[1:, OPEN] != bars[:-1, CLOSE]) & ~single
         assert jumps.sum() <= 1, "prices jump only at the start of the last day, after a quiet bar"
         assert (np.abs(bars[1:, OPEN] / bars[:-1, CLOSE] - 1) < 0.005).all()
-
-
-def test_prices_lie_within_their_bar_and_on_ticks(past: SimulatedHistory) -> None:
-    tick = past.inputs.instrument.tick_size
-    for bars in windows(past):
-        assert (bars[:, LOW] <= np.minimum(bars[:, OPEN], bars[:, CLOSE])).all()
-        assert (bars[:, HIGH] >= np.maximum(bars[:, OPEN], bars[:, CLOSE])).all()
-        assert (bars[:, LOW : CLOSE + 1] % tick == 0).all()
-        assert (bars[:, LOW] > 0).all()
-
-
-def test_the_average_price_lies_between_low_and_high(past: SimulatedHistory) -> None:
-    instrument = past.inputs.instrument
-    for bars in windows(past):
-        traded = bars[bars[:, COUNT] > 0]
-        volume, turnover = traded[:, VOLUME].astype(float), traded[:, TURNOVER].astype(float)
-        if instrument.venue.inverse:
-            scale = instrument.contract_size * 10.0 ** (8 + instrument.price.decimals)
-            average = volume * scale / turnover
-        else:
-            average = turnover / volume
-        rounding = 0.5 * traded[:, COUNT] / turnover  # COIN-M: of every trade
-        assert (average >= traded[:, LOW] * (1 - 1e-6 - rounding)).all()
-        assert (average <= traded[:, HIGH] * (1 + 1e-6 + rounding)).all()
-
-
-def test_takers_bought_no_more_than_was_traded(past: SimulatedHistory) -> None:
-    for bars in windows(past):
-        assert (bars[:, TAKER_BUY_VOLUME] <= bars[:, VOLUME]).all()
-        assert (bars[:, TAKER_BUY_TURNOVER] <= bars[:, TURNOVER]).all()
-        assert (bars[:, VOLUME] % past.inputs.instrument.step_size == 0).all()
 
 
 def test_trade_ids_count_on_since_the_listing_into_the_trades(past: SimulatedHistory) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import Instrument
 from tickerplant.simulation.instruments import instruments
-from tickerplant.simulation.mark_price import MarkPriceCalculator, funding_rate, paid_ms
+from tickerplant.simulation.mark_price import MarkPriceCalculator, paid_ms
 from tickerplant.units import HOUR_MS
 
 START_MS = 1_780_000_000_000
@@ -20,19 +20,6 @@ PERPETUAL, FOUR_HOURS, DATED = instruments(START_MS, ["BTCUSDT", "SUIUSDT", "BTC
 CONTRACTS = pytest.mark.parametrize(
     ("contract", "hours"), [(PERPETUAL, 8), (FOUR_HOURS, 4)], ids=["8 hours", "4 hours"]
 )
-
-
-@pytest.mark.parametrize(
-    ("premium", "expected"),
-    [(0.0, 0.0001), (0.0004, 0.0001), (0.002, 0.0015), (-0.002, -0.0015), (0.5, 0.02)],
-)
-def test_the_funding_rate_is_the_premium_moved_towards_the_interest(
-    premium: float, expected: float
-) -> None:
-    assert funding_rate(premium, 8) == pytest.approx(expected)
-    assert funding_rate(premium, 4) == pytest.approx(
-        min(funding_rate(min(premium, 0.01), 8) / 2, 0.02) if premium < 0.01 else 0.02
-    )
 
 
 SECONDS = st.lists(
@@ -177,8 +164,3 @@ def test_a_contract_is_settled_at_the_average_index_of_its_last_hour(
             last_hour.append(cents)
     assert len(last_hour) == 3600
     assert mark.settlement / 1e6 == pytest.approx(sum(last_hour) / 3600, abs=1e-6)
-
-
-def test_long_before_its_delivery_the_estimated_settlement_is_the_index() -> None:
-    event = MarkPriceCalculator(DATED, START_MS).at(START_MS, 65_000.25, 655_000, 655_001, 655_000)
-    assert event.estimated_settle_price == event.index_price == 65_000_25 * 10**6

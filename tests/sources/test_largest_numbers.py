@@ -79,13 +79,27 @@ class Relayed:
         self.plant.advance(self.plant.now_ms + MINUTES_MS)
 
 
-@pytest.mark.parametrize("wrong", [{"t": 10**30}, {"t": LARGEST + 1}, {"T": 10**30}, {"E": 2**63}])
-def test_a_trade_with_an_id_or_time_beyond_all_is_left_out(wrong: dict[str, Any]) -> None:
-    relayed = Relayed("btcusdt@trade")
-    relayed.report(TRADE | wrong)
+@pytest.mark.parametrize(
+    ("stream", "payload", "wrong"),
+    [
+        *(("trade", TRADE, {"t": trade_id}) for trade_id in (10**30, LARGEST + 1)),
+        *(("trade", TRADE, wrong) for wrong in ({"T": 10**30}, {"E": 2**63})),
+        *(("aggTrade", AGGREGATE, {key: 10**30}) for key in "al"),
+        *(("aggTrade", AGGREGATE, wrong) for wrong in ({"f": 2}, {"f": -1}, {"T": 2**63})),
+        ("markPrice@1s", MARK, {"p": "92233720368.55"}),
+        *(("markPrice@1s", MARK, {key: HUGE}) for key in "iPr"),
+        *(("markPrice@1s", MARK, wrong) for wrong in ({"E": 10**30}, {"T": 2**63})),
+    ],
+)
+def test_ids_times_and_prices_beyond_all_are_left_out(
+    stream: str, payload: dict[str, Any], wrong: dict[str, Any]
+) -> None:
+    relayed = Relayed(f"btcusdt@{stream}")
+    relayed.report(payload | wrong)
     assert relayed.skipped == {"unknown form": 1}
     relayed.go_on()
-    assert len(relayed.market.trades) == 0
+    market = relayed.market
+    assert (len(market.trades), len(market.aggregates), market.mark_price) == (0, 0, None)
 
 
 @pytest.mark.parametrize(
@@ -129,27 +143,6 @@ def test_a_trade_of_coins_that_cannot_be_counted_is_left_out(wrong: dict[str, An
     relayed.report(trade)
     relayed.go_on()
     assert len(relayed.market.trades) == 1
-
-
-@pytest.mark.parametrize("wrong", [{"a": 10**30}, {"l": 10**30}, {"f": 2}, {"f": -1}, {"T": 2**63}])
-def test_an_aggregate_with_ids_or_times_that_cannot_be_is_left_out(wrong: dict[str, Any]) -> None:
-    relayed = Relayed("btcusdt@aggTrade")
-    relayed.report(AGGREGATE | wrong)
-    assert relayed.skipped == {"unknown form": 1}
-    relayed.go_on()
-    assert len(relayed.market.aggregates) == 0
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"p": "92233720368.55"}, {"i": HUGE}, {"P": HUGE}, {"r": HUGE}, {"E": 10**30}, {"T": 2**63}],
-)
-def test_a_mark_price_beyond_all_is_left_out(wrong: dict[str, Any]) -> None:
-    relayed = Relayed("btcusdt@markPrice@1s")
-    relayed.report(MARK | wrong)
-    assert relayed.skipped == {"unknown form": 1}
-    relayed.go_on()
-    assert relayed.market.mark_price is None
 
 
 def test_a_premium_beyond_all_is_none() -> None:

@@ -212,36 +212,3 @@ def test_what_was_missed_since_the_market_opened_is_made_up_for() -> None:
 
     memory_loop.run(run_late())
     assert START_MS + 2_900 <= plant.now_ms <= START_MS + 3_100
-
-
-def test_a_delivery_roll_reaches_subscribers_of_all_markets_and_of_the_contract_type() -> None:
-    delivery_ms = 1_782_460_800_000
-    start_ms = delivery_ms - 3_000
-    traded = instruments(start_ms, ("BTCUSD_260626", "BTCUSD_260925"))
-    exchange = SimulatedExchange(traded, seed=5, start_ms=start_ms)
-    plant = Plant(traded, start_ms=start_ms, reserved_snapshot_ids=True)
-    open_market(plant, exchange)
-    changes, candles = Listener(), Listener()
-    hub = plant.hubs["coinm"]
-    hub.subscribe(changes, ["!contractInfo"])
-    hub.subscribe(candles, ["btcusd_current_quarter@continuousKline_1m"])
-    source = SimulatedSource(exchange, plant, speed=0, duration_ms=40_000)
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        hub.wake = lambda: loop.call_soon(hub.flush)
-        await source.run(Congestion(LIMITS, lambda: 0), Readiness())
-        await asyncio.sleep(0.1)
-
-    memory_loop.run(run())
-    reported = [(each["s"], each["ct"], each["cs"]) for each in changes.messages()]
-    assert reported == [
-        ("BTCUSD_260626", "CURRENT_QUARTER DELIVERING", "DELIVERING"),
-        ("BTCUSD_260925", "CURRENT_QUARTER", "TRADING"),
-        ("BTCUSD_261225", "NEXT_QUARTER", "TRADING"),
-        ("BTCUSD_260626", "CURRENT_QUARTER DELIVERING", "DELIVERED"),
-    ]
-    closes = [float(each["k"]["c"]) for each in candles.messages() if each["E"] > delivery_ms]
-    later = plant.markets["BTCUSD_260925"]
-    assert closes, "the name means the next contract now"
-    assert closes[-1] == later.last_price / 10

@@ -138,9 +138,6 @@ class Naive:
     def listeners(self, upstream: str) -> set[str]:
         return {name for name in self.received if upstream_name(USDM, name) == upstream}
 
-    def unheard(self) -> list[str]:
-        return [name for name, _ in self.left]
-
     def forget(self, upstream: str) -> None:
         self.asked.discard(upstream)
         self.left = [each for each in self.left if each[0] != upstream]

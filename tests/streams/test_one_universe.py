@@ -11,15 +11,6 @@ from tickerplant.hub.hub import UNKNOWN_STREAM
 from tickerplant.profile import CURRENT, P2026Q1
 from tickerplant.venue import USDM
 
-ALL = (
-    "!miniTicker@arr",
-    "!ticker@arr",
-    "!bookTicker",
-    "!forceOrder@arr",
-    "!contractInfo",
-    "!markPrice@arr",
-    "!markPrice@arr@1s",
-)
 EITHER = (
     "{symbol}@markPrice",
     "{symbol}@markPrice@1s",
@@ -48,36 +39,6 @@ def heard_on(venue: str, name: str, *, merged: bool) -> list[Any]:
     happen(plant)
     plant.advance(START_MS + 6000)
     return sent_to(plant, listener)
-
-
-def symbols(messages: list[Any]) -> set[str]:
-    rows = [row for each in messages for row in (each if isinstance(each, list) else [each])]
-    return {row["o"]["s"] if row["e"] == "forceOrder" else row["s"] for row in rows}
-
-
-@pytest.mark.parametrize("venue", OTHER)
-@pytest.mark.parametrize("name", ALL)
-def test_streams_of_all_symbols_are_of_both_venues_since_the_integration(
-    name: str, venue: str
-) -> None:
-    own = {each.symbol for each in WORLD if each.venue.name == venue}
-    assert symbols(heard_on(venue, name, merged=False)) == own
-    assert symbols(heard_on(venue, name, merged=True)) == set(BY_SYMBOL)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_both_hosts_send_the_same_about_all_symbols(name: str) -> None:
-    by_host = [
-        sorted(map(str, (row for each in heard_on(venue, name, merged=True) for row in rows(each))))
-        for venue in OTHER
-    ]
-    if name == "!bookTicker":
-        by_host = [sorted({row.partition("'E'")[0] for row in host}) for host in by_host]
-    assert by_host[0] == by_host[1]
-
-
-def rows(message: Any) -> list[Any]:
-    return message if isinstance(message, list) else [message]
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "BTCUSDT_260626", "BTCUSD_PERP", "BTCUSD_260925"])

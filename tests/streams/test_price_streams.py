@@ -22,7 +22,7 @@ from stage import (
 )
 
 from tickerplant.plant import Plant
-from tickerplant.profile import CURRENT, P2026Q1, PROFILES, Profile
+from tickerplant.profile import CURRENT, PROFILES, Profile
 
 SYMBOLS = tuple(each.symbol for each in WORLD)
 STEPS = st.lists(
@@ -179,15 +179,3 @@ def test_an_asset_index_is_sent_from_its_first_value_on() -> None:
 def test_only_contracts_on_several_assets_have_a_composite_index(name: str) -> None:
     plant = open_plant(WORLD)
     assert plant.hubs["usdm"].subscribe(Listener(), [name]) == {name: "unknown symbol"}
-
-
-def test_contracts_with_sessions_have_a_separate_frame_in_later_profiles() -> None:
-    for profile in (P2026Q1, CURRENT):
-        plant = open_plant(WORLD, profile=profile)
-        listener = listen(plant, "!markPrice@arr@1s")
-        for symbol in ("TSLAUSDT", "BTCUSDT"):
-            plant.publish(mark(symbol=symbol))
-        plant.advance(START_MS + 1000)
-        frames = [[row["s"] for row in frame] for frame in sent_to(plant, listener)]
-        together = [["BTCUSDT", "TSLAUSDT"]]
-        assert frames == (together if profile is P2026Q1 else [["BTCUSDT"], ["TSLAUSDT"]])
