@@ -51,24 +51,6 @@ def started(*arguments: str, encoding: str = "utf-8") -> Iterator[subprocess.Pop
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        ("streams", r"^<symbol>@miniTicker +2000 ms +500 ms +market +24hrMiniTicker "),
-        ("streams", r"^!bookTicker +5000 ms +real time +public +bookTicker "),
-        ("queries", r"^ +ticker\.book +USDⓈ-M +2-5 "),
-        ("queries", r"^/fapi/v1/fundingRate +USDⓈ-M +0 +funding "),
-        ("queries", r"^/dapi/v1/historicalTrades +COIN-M +20 +yes "),
-    ],
-)
-def test_the_reference_tables_are_printed(
-    command: str, expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, out, _ = run(command, capsys=capsys)
-    assert status == 0
-    assert re.search(expected, out, re.MULTILINE), out
-
-
-@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ((*SMALL, "--host", "\udcff"), "invalid value '\\udcff' for --host"),
@@ -130,7 +112,7 @@ def test_a_simulation_prints_its_addresses_serves_and_stops_cleanly(sign: signal
 
 
 @pytest.mark.slow("programs are run")
-def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream() -> None:
+def test_a_relay_says_why_it_waits_for_its_upstream_and_can_be_stopped() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         url = f"ws://127.0.0.1:{nobody.getsockname()[1]}"
@@ -144,20 +126,12 @@ def test_a_relay_can_be_stopped_while_it_waits_for_its_upstream() -> None:
     assert process.returncode == 0, err
     assert out == "Nothing was served: the upstream did not respond.\n"
     assert err == ""
-
-
-@pytest.mark.slow("programs are run")
-def test_a_relay_of_the_wrong_venue_says_so() -> None:
     with started(*SMALL) as upstream:
         assert upstream.stdout is not None
-        lines = [upstream.stdout.readline() for _ in range(2)]
-        coinm = lines[1].split()[1]
+        coinm = [upstream.stdout.readline() for _ in range(2)][1].split()[1]
         with started("relay", "--usdm-url", coinm, *FREE_PORTS) as process:
             assert process.stderr is not None
-            assert "Path /fapi/v1/exchangeInfo" in process.stderr.readline()
-            process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, out) == (0, "Nothing was served: the upstream did not respond.\n")
+            assert "Path /fapi/v1/exchangeInfo" in process.stderr.readline(), "another venue"
 
 
 @pytest.mark.slow("programs are run")
@@ -226,38 +200,6 @@ def test_a_secret_of_the_environment_is_not_left_to_children(
     monkeypatch.setenv(f"TICKERPLANT_{name}", "open sesame")
     assert run("explain", "/ws/btcusdt@trade", capsys=capsys)[0] == 0
     assert "open sesame" not in os.environ.values()
-
-
-@pytest.mark.parametrize(
-    ("place", "reached"),
-    [
-        ("option", ("--host", "0.0.0.0")),  # noqa: S104  # it is refused
-        ("environment", ("--host", "127.0.0.1,::")),
-        ("file", ("--trusted-proxy", "127.0.0.1")),
-        ("option", ("--public-name", "market.example")),
-        ("option", ("--bus", "nats://127.0.0.1:1")),
-    ],
-)
-def test_a_token_that_can_be_guessed_is_refused_where_others_reach_the_server(
-    place: str,
-    reached: tuple[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    arguments = [*("relay", "--usdm-url", "ws://127.0.0.1:1"), *FREE_PORTS, *reached]
-    if place == "option":
-        arguments += ["--control-token", "open-sesame-123"]
-    elif place == "environment":
-        monkeypatch.setenv("TICKERPLANT_CONTROL_TOKEN", "open-sesame-123")
-    else:
-        path = tmp_path / "settings.toml"
-        path.write_text('control_token = "open-sesame-123"\n', encoding="utf-8")
-        arguments += ["--config", str(path)]
-    status, _, err = run(*arguments, capsys=capsys)
-    assert status == 2
-    assert "for --control-token: expected at least 16 characters" in err
-    assert "sesame" not in err
 
 
 @pytest.mark.slow("programs are run")
