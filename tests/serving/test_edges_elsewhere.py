@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow("programs are started, and a plant is killed")
 SECRET = "a-secret-that-nobody-may-see"  # noqa: S105  # of a server of this test
 SCALE_OUT = Path(__file__).parents[2] / "docs" / "how-to" / "scale-out.md"
 LEAF_NODE = re.compile(r"^```text\n# .+\n(leafnodes .+\n)```$", re.MULTILINE)
+PERMISSIONS = re.compile(r"^(permissions: .+)$", re.MULTILINE)
 PASSWORD = f'authorization {{ user: "edges", password: "{SECRET}" }}'
 
 
@@ -77,8 +78,13 @@ async def _serves(edge: Crew) -> None:
 
 
 @looped_on_sockets
-async def test_workers_of_an_edge_share_its_ports_and_show_no_secret(tmp_path: Path) -> None:
-    async with bus(tmp_path, PASSWORD) as address:
+async def test_workers_of_an_edge_need_the_permissions_of_the_page_and_show_no_secret(
+    tmp_path: Path,
+) -> None:
+    (permissions,) = PERMISSIONS.findall(SCALE_OUT.read_text(encoding="utf-8"))
+    user = PASSWORD[len("authorization") :].replace(" }", f", {permissions} }}")
+    users = user.replace("tickerplant.>", "team.market.>")
+    async with bus(tmp_path, f"authorization {{ users: [ {users} ] }}") as address:
         secret = {"TICKERPLANT_BUS_PASSWORD": SECRET, "TICKERPLANT_CONTROL_TOKEN": SECRET * 2}
         options = [
             *("--bus", f"nats://{address}", "--bus-user", "edges", "--plant", "night"),
