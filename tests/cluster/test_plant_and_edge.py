@@ -380,7 +380,7 @@ async def test_of_two_plants_that_meet_the_younger_ends_and_keeps_no_edge() -> N
 
 @looped
 async def test_an_edge_waits_for_the_bus_for_its_plant_and_for_room(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tickerplant.cluster.plant.MAX_EDGES", 1)
     async with world(0) as w:
@@ -390,6 +390,8 @@ async def test_an_edge_waits_for_the_bus_for_its_plant_and_for_room(
         w.bus.is_down = False
         await w.hear(5)
         assert not any(each.done() for each in joining)
+        said = capsys.readouterr().out
+        assert "no plant named night is on the bus; plants that are there: main" in said
         await w.plant(3, name="night")
         await w.hear(5)
         (first,), (second,) = await asyncio.wait(joining, return_when=asyncio.FIRST_COMPLETED)
