@@ -15,12 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import looped
 from memory_bus import MemoryBroker
+from msgspec.structs import replace
 from whole import whole
 
 from tickerplant.cluster.broker import Failed, Subjects, answer, token_of
 from tickerplant.cluster.messages import (
     ADMIT,
     API,
+    CONTROL,
     HTTP,
     REPORT,
     WANT,
@@ -29,16 +31,12 @@ from tickerplant.cluster.messages import (
     Asked,
     Batch,
     Beat,
-    Control,
-    FaultsSet,
     MalformedError,
     Opened,
-    OutageEnded,
-    OutageStarted,
     PlantDescription,
     Question,
     Report,
-    StreamsEnded,
+    StreamsLost,
     Told,
     Want,
     decode,
@@ -65,14 +63,13 @@ ROW = NodeRow(
     seen_ms=7,
 )
 CONTROLS = (
-    OutageStarted(venue="usdm", names=["a@trade"], reason="gone"),
-    OutageStarted(venue="nowhere", names=None, reason="gone"),
-    OutageEnded(venue="usdm"),
-    StreamsEnded(reason="garbage"),
-    FaultsSet(rules={"f1": {"kind": "reset", "mean": "5s"}}),
+    StreamsLost(venue="usdm", names=("a@trade",), reason="gone"),
+    StreamsLost(venue="nowhere", names=("a@trade",), reason="gone"),
+    replace(PLANT, outages={"nowhere": "gone"}),
+    replace(PLANT, ended="garbage", faults={"f1": {"kind": "reset", "mean": "5s"}}),
 )
 REAL: tuple[tuple[Any, tuple[Any, ...]], ...] = (
-    (Control, CONTROLS),
+    (CONTROL, CONTROLS),
     (Batch, (Batch(1, 1, (b"1", b"2"), {1: b"3"}),)),
     (Beat, (Beat("r", 1, 1, 1, "host", ((1, 2),)),)),
     (PlantDescription, (PLANT,)),
@@ -214,7 +211,8 @@ async def test_an_unknown_reason_to_close_all_clients_is_ignored_and_counted() -
         one = edge.listen(TRADE)
         await w.hear()
         assert w.node.run is not None
-        w.node.run.control(StreamsEnded(reason="garbage"))
+        described = replace(w.node.description, run=w.node.run.run, ended="garbage")
+        w.node.run.control(described)
         await w.hear(1)
         assert (one.closed, edge.complaints.counts["bus: malformed"]) == ("", 1)
 

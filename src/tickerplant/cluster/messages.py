@@ -29,7 +29,7 @@ class Batch(Struct, array_like=True, frozen=True, gc=False):
     """The payloads in their envelopes, by position, where the source wrote them in another way than we."""
 
 
-class PlantDescription(Struct, frozen=True, kw_only=True):
+class PlantDescription(Struct, frozen=True, kw_only=True, tag="plant"):
     """What an edge must know to serve a plant's clients."""
 
     name: str
@@ -150,35 +150,16 @@ class ApiAnswer(Struct, frozen=True, array_like=True):
 # From the plant to all edges, in order with the messages
 
 
-class OutageStarted(Struct, frozen=True, kw_only=True, tag="outage_started"):
+class StreamsLost(Struct, frozen=True, kw_only=True, tag="streams_lost"):
     """The subscribers of streams are to be disconnected: see `sources.source.Clients`."""
 
     venue: str
-    names: list[str] | None
+    names: tuple[str, ...]
     reason: str
 
 
-class OutageEnded(Struct, frozen=True, kw_only=True, tag="outage_ended"):
-    """Stream connections of a venue are accepted again."""
-
-    venue: str
-
-
-class StreamsEnded(Struct, frozen=True, kw_only=True, tag="streams_ended"):
-    """The market is over, or the plant ends."""
-
-    reason: str
-    """The name of a close reason."""
-
-
-class FaultsSet(Struct, frozen=True, kw_only=True, tag="faults_set"):
-    """The faults that are on from now on, in the place of all earlier ones."""
-
-    rules: Rules
-
-
-Control: TypeAlias = OutageStarted | OutageEnded | StreamsEnded | FaultsSet
-CONTROL: Any = Control
+CONTROL: Any = PlantDescription | StreamsLost
+"""A plant describes itself again whenever that changes."""
 
 
 # Questions of the plant

@@ -162,7 +162,7 @@ class PlantRun:
             broker.publish(stream.subject, data)
         node.readers.published(node.published_bytes)
 
-    def control(self, control: messages.Control) -> None:
+    def control(self, control: messages.PlantDescription | messages.StreamsLost) -> None:
         """Tell all edges, in order with the messages."""
         self.end_turn()
         self.control_number += 1
@@ -516,38 +516,34 @@ class PlantNode:
 
     # The source: the interface `sources.source.Clients`, and what else concerns all edges
 
-    def tell(self, control: messages.Control) -> None:
-        """Tell all edges, if the bus is there."""
-        if self.run is not None:
-            self.run.control(control)
-
     def start_outage(self, venue: str, names: Iterable[str] | None, reason: str) -> None:
         """Let the edges disconnect the subscribers of streams whose upstream is lost."""
-        listed = None if names is None else list(names)
-        if listed is None:
+        if names is None:
             self._describe(outages={**self.description.outages, venue: reason})
-        self.tell(messages.OutageStarted(venue=venue, names=listed, reason=reason))
+        elif self.run is not None:
+            lost = messages.StreamsLost(venue=venue, names=tuple(names), reason=reason)
+            self.run.control(lost)
 
     def end_outage(self, venue: str) -> None:
         """Let the edges accept stream connections of a venue again."""
         outages = {key: why for key, why in self.description.outages.items() if key != venue}
         self._describe(outages=outages)
-        self.tell(messages.OutageEnded(venue=venue))
 
     def end_streams(self, reason: CloseReason) -> None:
         """Let the edges close all stream connections, and each new one."""
         self._describe(ended=reason.name)
-        self.tell(messages.StreamsEnded(reason=reason.name))
 
     def set_faults(self, rules: messages.Rules) -> None:
         """Let other faults be on at the connections of the edges, by their ids."""
-        listed = {name: dict(rule) for name, rule in rules.items()}
-        if listed != self.description.faults:
-            self._describe(faults=listed)
-            self.tell(messages.FaultsSet(rules=listed))
+        self._describe(faults={name: dict(rule) for name, rule in rules.items()})
 
     def _describe(self, **changes: Any) -> None:
-        self.description = replace(self.description, **changes)
+        """Tell all edges what has changed, if the bus is there."""
+        described = replace(self.description, **changes)
+        if described != self.description:
+            self.description = described
+            if self.run is not None:
+                self.run.control(replace(described, run=self.run.run))
 
 
 def _nothing(_edge: Edge) -> None:
