@@ -86,13 +86,16 @@ async def test_what_an_edge_has_served_counts_after_its_end_and_once_over_its_se
             many.bus.kill()
             await asyncio.sleep(3)
         assert many.answers.totals.connections == 2
-        await many.stop_edge()
+        async with many.edges[1].connect("/ws/btcusdt@trade"):
+            assert (await many.edges[1].get("/plant/v1/limits")).status == 200
+            (usage,) = many.server.endpoints[0].rate_limiter.clients.values()
+            assert usage.tallies["connections"].used == 1
+            await many.stop_edge()
         await many.served[0].stop()
         await many.heard()
         assert many.answers.totals.messages == 2
         assert many.answers.rows() == []
-        for usage in many.server.endpoints[0].rate_limiter.clients.values():
-            assert usage.tallies["connections"].used == 0
+        assert usage.tallies["connections"].used == 0, "they are closed"
 
 
 @looped

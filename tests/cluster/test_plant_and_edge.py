@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cluster_stage import QUOTE, SHORT_S, TRADE, World, world
 from loopback import looped, until
+from memory_loop import MemoryLoop
 from stage import happen, listen
 
 from tickerplant.cluster.broker import Failed
@@ -265,6 +266,19 @@ async def test_silence_for_longer_closes_all_and_what_comes_next_is_served(who: 
         await w.hear()
         assert again.texts() == [b"5"]
         assert two.texts() == ([b"5"] if who == "edge" else [])
+
+
+@looped
+async def test_an_edge_that_stood_still_itself_hears_before_it_judges() -> None:
+    async with world() as w:
+        one = w.edges[0].listen(TRADE)
+        await w.hear(1)
+        w.say(TRADE, b"1")
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, MemoryLoop)
+        loop.clock.now_s += 8
+        await w.hear(1)
+        assert (one.texts(), one.closed) == ([b"1"], "")
 
 
 def still(w: World, who: str, *, is_still: bool) -> None:
