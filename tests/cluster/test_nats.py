@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from loopback import looped_on_sockets
+from loopback import looped, looped_on_sockets
 from msgspec.structs import replace
 from programs import PATIENCE_S
 
@@ -17,6 +17,7 @@ from tickerplant.cluster import nats
 from tickerplant.cluster.broker import Failed, answer, ask
 from tickerplant.cluster.nats import NatsBroker, open_bus
 from tickerplant.cluster.nats_server import NatsServer
+from tickerplant.cluster.options import BusSettings
 from tickerplant.errors import BusError
 from tickerplant.logs import Complaints
 
@@ -202,3 +203,19 @@ async def test_several_servers_are_tried_in_turn_and_the_last_refusal_is_told() 
             with pytest.raises(BusError, match=why) as refused:
                 await open_bus(replace(settings, **changed), "late", Complaints())
             assert refused.value.may_pass == ("nothing" in why)
+
+
+@looped
+async def test_what_does_not_greet_like_a_bus_is_told_apart() -> None:
+    requested, endless = b"HTTP/1.1 400 Bad Request\r\n", b"INFO " + bytes(1 << 18)
+    for greeting in (requested, b"INFO what?\r\n", b"\x15\x03\x01\n", b"", endless):
+
+        async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(greeting)  # noqa: B023  # the server ends in this turn of the loop
+            writer.close()
+
+        async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+            url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            with pytest.raises(BusError, match=f"what listens at {url} is not a NATS") as refused:
+                await open_bus(BusSettings(servers=(url,)), "test", Complaints())
+            assert not refused.value.may_pass
