@@ -203,7 +203,6 @@ async def test_streams_that_are_over_are_closed_normally_after_their_last_messag
     async with loopback() as house, house.connect("/ws/btcusdt@trade") as client:
         await until(lambda: house.server.subscriber_count)
         house.trade()
-        await asyncio.sleep(0)  # what was published is flushed at the end of the turn
         house.server.end_streams(ENDED)
         assert json.loads(await client.recv())["e"] == "trade"
         assert await ending(client) == (1000, "The market is over")

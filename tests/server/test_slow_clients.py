@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from stage import payloads
 
 from tickerplant.events import BookTicker
-from tickerplant.protocol.close_reasons import STALLED
+from tickerplant.protocol.close_reasons import ENDED, STALLED
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.server.endpoint import Connection
 
@@ -123,6 +123,23 @@ async def test_a_latest_client_that_reads_nothing_is_closed_by_time_and_holds_up
             await asyncio.sleep(3 * TICK_MS / 1_000)
         assert counters.closed == {STALLED.name: 1}
         assert house.server.endpoints[0].hub.backlogs == {}
+
+
+@looped
+async def test_what_waited_is_sent_before_the_end_of_the_streams() -> None:
+    async with (
+        loopback() as house,
+        connected(house, f"/ws/{QUOTES}?delivery=latest") as (sock, connection),
+    ):
+        number = fall_behind(house, connection)
+        for update_id in (number + 1, number + 2):
+            quote(house, update_id)
+        house.server.end_streams(ENDED)
+        data = b""
+        while ENDED.reason.encode() not in data:
+            data += await receive(sock)
+        assert f'"u":{number + 2},'.encode() in data
+        assert f'"u":{number + 1},'.encode() not in data, "it was replaced"
 
 
 @looped
