@@ -228,6 +228,25 @@ UPGRADE = (
 )
 
 
+async def say(sock: socket.socket, data: bytes) -> None:
+    """Send all of `data`."""
+    await asyncio.get_running_loop().sock_sendall(sock, data)
+
+
+async def hear(sock: socket.socket, most: int = 1 << 16) -> bytes:
+    """Return what comes next, or nothing at the end of the stream."""
+    return await asyncio.get_running_loop().sock_recv(sock, most)
+
+
+@asynccontextmanager
+async def bare(house: Loopback, path: str = "", receive_bytes: int = 0) -> AsyncIterator[Any]:
+    """Yield a socket that is connected, and upgraded if there is a path."""
+    with house.socket(receive_bytes=receive_bytes) as sock:
+        if path:
+            await shake_hands(sock, path)
+        yield sock
+
+
 async def receive(sock: socket.socket) -> bytes:
     """Return what comes next, and let the event loop have a turn, in which the time limit acts.
 
@@ -235,7 +254,7 @@ async def receive(sock: socket.socket) -> bytes:
         ConnectionError: The server has closed the connection.
     """
     await asyncio.sleep(0)
-    data = await asyncio.get_running_loop().sock_recv(sock, 1 << 18)
+    data = await hear(sock, 1 << 18)
     if not data:
         raise ConnectionError("expected more data, and the server has closed the connection")
     return data
@@ -252,8 +271,7 @@ async def receive_all(sock: socket.socket) -> bytes:
 
 async def shake_hands(sock: socket.socket, path: str) -> bytes:
     """Upgrade a bare socket; return what follows the answer's head at once."""
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
+    await say(sock, UPGRADE.format(path=path).encode())
     head = b""
     while b"\r\n\r\n" not in head:
         head += await receive(sock)

@@ -5,6 +5,7 @@ import asyncio
 from loopback import (
     TICK_MS,
     Loopback,
+    bare,
     loopback,
     looped,
     looped_on_sockets,
@@ -180,8 +181,7 @@ async def publish(house: Loopback) -> None:
 @looped
 async def test_a_source_that_waits_loses_no_client_that_reads() -> None:
     async with loopback() as house:
-        with house.socket(receive_bytes=4096) as sock:
-            await shake_hands(sock, "/ws/btcusdt@trade")
+        async with bare(house, "/ws/btcusdt@trade", receive_bytes=4096) as sock:
             publishing = asyncio.create_task(publish(house))
             await until(lambda: house.server.congestion.congested)
             received, tail = 0, b""
@@ -197,8 +197,7 @@ async def test_a_source_that_waits_loses_no_client_that_reads() -> None:
 async def test_a_source_that_waits_drops_a_client_that_stops_reading() -> None:
     limits = replace(LIMITS, close_grace_ms=10, stall_timeout_ms=100)
     async with loopback(limits) as house:
-        with house.socket(receive_bytes=4096) as sock:
-            await shake_hands(sock, "/ws/btcusdt@trade")
+        async with bare(house, "/ws/btcusdt@trade", receive_bytes=4096):
             await publish(house)
             await until(lambda: not house.server.endpoints[0].connections)
         assert house.server.endpoints[0].counters.closed == {STALLED.name: 1}
@@ -229,8 +228,7 @@ async def test_a_client_that_does_not_read_is_closed_by_time_long_before_the_bou
 async def test_a_client_that_is_lost_while_it_is_behind_is_behind_no_longer() -> None:
     async with loopback() as house:
         congestion = house.server.congestion
-        with house.socket(receive_bytes=4096) as sock:
-            await shake_hands(sock, "/ws/btcusdt@trade")
+        async with bare(house, "/ws/btcusdt@trade", receive_bytes=4096):
             while not congestion.behind_count:
                 house.trade(count=200)
                 await asyncio.sleep(0)

@@ -16,11 +16,13 @@ from loopback import (
     START_MS,
     UPGRADE,
     Loopback,
+    hear,
     listen,
     loopback,
     looped,
     looped_on_sockets,
     receive,
+    say,
     shake_hands,
     until,
 )
@@ -244,9 +246,8 @@ async def test_clients_that_go_in_any_way_under_any_fault_end_nobody_else(
 async def _shake_hands_exempt(sock: socket.socket) -> None:
     """Upgrade a bare socket to which no fault happens."""
     head = UPGRADE.format(path=PATH).replace("\r\n", f"\r\n{EXEMPT_HEADER}: 1\r\n", 1)
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, head.encode())
-    assert b" 101 " in await loop.sock_recv(sock, 1 << 16)
+    await say(sock, head.encode())
+    assert b" 101 " in await hear(sock)
 
 
 @looped
@@ -262,11 +263,10 @@ async def test_an_error_in_a_timer_of_a_connection_cuts_it_and_is_counted_and_lo
         await _shake_hands_exempt(other)
         await shake_hands(sock, PATH)
         house.clock.now_ms += 60_000
-        assert await asyncio.get_running_loop().sock_recv(sock, 1 << 16) == b""
+        assert await hear(sock) == b""
         counted = await house.metrics()
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(other, b"\x89\x80\x00\x00\x00\x00")
-        assert await loop.sock_recv(other, 1 << 16) == b"\x8a\x00"
+        await say(other, b"\x89\x80\x00\x00\x00\x00")
+        assert await hear(other) == b"\x8a\x00"
         sock.close()
         other.close()
     assert counted['tickerplant_complaints_total{kind="connection: ValueError"}'] == 1
@@ -287,9 +287,8 @@ async def test_a_message_fault_that_fails_cuts_its_connection_and_the_others_get
         await shake_hands(sock, PATH)
         await _shake_hands_exempt(other)
         house.trade()
-        loop = asyncio.get_running_loop()
-        assert b'"e":"trade"' in await loop.sock_recv(other, 1 << 16)
-        assert await loop.sock_recv(sock, 1 << 16) == b""
+        assert b'"e":"trade"' in await hear(other)
+        assert await hear(sock) == b""
         sock.close()
         other.close()
 

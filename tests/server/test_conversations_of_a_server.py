@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conversation import SCRIPTS, START_MS, Player, hold, little_exchange, venue_of
-from loopback import Loopback, loopback, looped, looped_on_sockets, shake_hands, until
+from loopback import Loopback, hear, loopback, looped, looped_on_sockets, say, shake_hands, until
 from msgspec.structs import replace
 from programs import PATIENCE_S
 from websockets.client import ClientProtocol
@@ -123,7 +123,7 @@ class ServerPlayer(Player):
 
     async def _send(self, frame: Frame) -> None:
         with contextlib.suppress(ConnectionError):
-            await self._loop.sock_sendall(self._socket, frame.serialize(mask=True))
+            await say(self._socket, frame.serialize(mask=True))
 
     async def _listen(self, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):
@@ -136,7 +136,7 @@ class ServerPlayer(Player):
                     self._arrived.set()
                     if frame.opcode is Opcode.CLOSE:
                         await self._send(frame)
-                data = await self._loop.sock_recv(self._socket, 1 << 16)
+                data = await hear(self._socket)
                 if not data:
                     return
 

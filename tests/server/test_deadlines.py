@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
-from loopback import START_MS, Loopback, loopback, looped, receive, receive_all, shake_hands, until
+from loopback import (
+    START_MS,
+    Loopback,
+    bare,
+    hear,
+    loopback,
+    looped,
+    receive,
+    receive_all,
+    say,
+    until,
+)
 from msgspec import Struct
 from msgspec.structs import replace
 from websockets.frames import Frame, Opcode
@@ -40,13 +51,11 @@ PING = frame(b"", Opcode.PING)
 @looped
 async def test_a_message_that_does_not_end_is_cut(parts: list[bytes]) -> None:
     async with loopback() as house:
-        with house.socket() as sock:
-            loop = asyncio.get_running_loop()
-            await shake_hands(sock, "/ws")
+        async with bare(house, "/ws") as sock:
             (connection,) = house.server.endpoints[0].connections
             due_ms = START_MS + LIMITS.message_timeout_ms
             for part in parts:  # however it drips
-                await loop.sock_sendall(sock, part)
+                await say(sock, part)
                 await until(lambda: connection.machine_deadline_ms == due_ms)
                 house.clock.now_ms += 1_000
             house.clock.now_ms = due_ms
@@ -60,21 +69,18 @@ async def test_a_message_that_does_not_end_is_cut(parts: list[bytes]) -> None:
 
 @looped
 async def test_each_message_has_its_own_time() -> None:
-    async with loopback() as house:
-        with house.socket() as sock:
-            loop = asyncio.get_running_loop()
-            await shake_hands(sock, "/ws-fapi/v1")
-            (connection,) = house.server.endpoints[0].connections
-            await loop.sock_sendall(sock, WHOLE[:7])
-            for _ in range(4):
-                due_ms = house.clock.now_ms + LIMITS.message_timeout_ms
-                await until(lambda due_ms=due_ms: connection.machine_deadline_ms == due_ms)  # type: ignore[misc]
-                house.clock.now_ms = due_ms - 1
-                await loop.sock_sendall(sock, WHOLE[7:] + WHOLE[:7])
-                assert b"result" in await loop.sock_recv(sock, 4096)
-            await loop.sock_sendall(sock, WHOLE[7:])
-            assert b"result" in await loop.sock_recv(sock, 4096)
-            assert connection.next_deadline_ms == START_MS + LIMITS.ping_interval_ms
+    async with loopback() as house, bare(house, "/ws-fapi/v1") as sock:
+        (connection,) = house.server.endpoints[0].connections
+        await say(sock, WHOLE[:7])
+        for _ in range(4):
+            due_ms = house.clock.now_ms + LIMITS.message_timeout_ms
+            await until(lambda due_ms=due_ms: connection.machine_deadline_ms == due_ms)  # type: ignore[misc]
+            house.clock.now_ms = due_ms - 1
+            await say(sock, WHOLE[7:] + WHOLE[:7])
+            assert b"result" in await hear(sock)
+        await say(sock, WHOLE[7:])
+        assert b"result" in await hear(sock)
+        assert connection.next_deadline_ms == START_MS + LIMITS.ping_interval_ms
 
 
 def timeouts(what: str) -> str:
@@ -83,15 +89,14 @@ def timeouts(what: str) -> str:
 
 async def drip(house: Loopback, data: bytes) -> bytes:
     """Send `data`, then a byte a turn for as long as the server takes it; return the answer."""
-    loop = asyncio.get_running_loop()
     with house.socket() as sock:
         if data:
-            await loop.sock_sendall(sock, data)
+            await say(sock, data)
         answer = asyncio.create_task(receive_all(sock))
         with suppress(ConnectionError):
             while data and not answer.done():
                 await asyncio.sleep(0.002)
-                await loop.sock_sendall(sock, b"x")
+                await say(sock, b"x")
         return await answer
 
 
@@ -167,8 +172,7 @@ async def test_an_answer_that_is_not_read_is_dropped_with_its_connection(
                 return b"x" * size
 
             metrics, plane.metrics = plane.metrics, long
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
+            await say(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
             await until(lambda: not http.connections)
             assert 0 < len(await receive_all(sock)) < size
             plane.metrics = metrics
@@ -180,6 +184,6 @@ async def test_an_idle_connection_is_closed() -> None:
     async with loopback(replace(LIMITS, keep_alive_ms=1)) as house:
         with house.socket() as sock:
             request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
-            await asyncio.get_running_loop().sock_sendall(sock, request)
+            await say(sock, request)
             assert (await receive_all(sock)).endswith(b"ok\n")
         assert house.server.endpoints[0].counters.timeouts["idle"] == 1

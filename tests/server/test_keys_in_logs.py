@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
@@ -11,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 import structlog
-from loopback import START_MS, UPGRADE, instrument, loopback, looped, receive_all
+from loopback import START_MS, UPGRADE, instrument, loopback, looped, receive_all, say
 from msgspec.structs import replace
 from test_frame_reader import closing, frame
 from test_upgrade import upgrade
@@ -152,13 +151,12 @@ REQUESTS = (
 @looped
 async def knock_at_every_door() -> None:
     """Send every secret everywhere, and look at what can be read without a log."""
-    loop = asyncio.get_running_loop()
     soon = replace(LIMITS, head_timeout_ms=50, body_timeout_ms=50, keep_alive_ms=50)
     async with loopback(soon) as house:
         for request in REQUESTS:
             house.server.complaints.counts.clear()  # every complaint is the first of its kind
             with house.socket() as sock, suppress(ConnectionError):
-                await loop.sock_sendall(sock, request)
+                await say(sock, request)
                 await receive_all(sock)
         pages = [
             (await house.get(path)).body.decode()
@@ -196,7 +194,7 @@ def test_what_is_repeated_at_any_door_is_counted_and_not_logged_for_ever(
         async with loopback(replace(LIMITS, head_timeout_ms=50, keep_alive_ms=50)) as house:
             for request in REQUESTS * 3:
                 with house.socket() as sock, suppress(ConnectionError):
-                    await asyncio.get_running_loop().sock_sendall(sock, request)
+                    await say(sock, request)
                     await receive_all(sock)
                 sizes.append(stream.getvalue().count("\n"))
             left_out = house.server.complaints.counts["not logged: open"]

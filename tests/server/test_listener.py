@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from loopback import Loopback, loopback, looped_on_sockets, shake_hands, until
+from loopback import Loopback, bare, hear, loopback, looped_on_sockets, say, until
 from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 
@@ -41,9 +41,8 @@ def lowest_free() -> int:
 
 async def ping(house: Loopback, sock: socket.socket, line: str = "GET /healthz") -> bytes:
     """Ask on a connection that is open."""
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, f"{line} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    return await loop.sock_recv(sock, 4096)
+    await say(sock, f"{line} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    return await hear(sock)
 
 
 async def ask(house: Loopback, line: str) -> bytes:
@@ -59,8 +58,7 @@ async def test_out_of_descriptors_a_port_pauses_says_so_once_and_goes_on() -> No
         with house.socket() as old, house.socket() as new:
             assert (await ping(house, old)).endswith(b"ok\n")
             assert (await ping(house, new)).endswith(b"ok\n")
-        with house.socket() as old:
-            await shake_hands(old, "/ws/btcusdt@trade")
+        async with bare(house, "/ws/btcusdt@trade") as old:
             host, _, port = house.server.urls["usdm"].rpartition(":")
             with socket.socket() as late:
                 late.setblocking(False)
@@ -69,7 +67,7 @@ async def test_out_of_descriptors_a_port_pauses_says_so_once_and_goes_on() -> No
                         late.connect((host, int(port)))
                     await until(lambda: counters.accept_pauses > 3)
                     house.trade()
-                    assert await asyncio.get_running_loop().sock_recv(old, 4096), "it is served"
+                    assert await hear(old), "it is served"
                 assert house.server.complaints.counts["accept EMFILE"] == counters.accept_pauses
                 assert (await ping(house, late)).endswith(b"ok\n"), "as soon as there is one"
         assert (await house.metrics())[PAUSES] == counters.accept_pauses
@@ -97,9 +95,8 @@ async def test_the_last_descriptors_are_kept_for_files() -> None:
                 assert (await ask(house, "GET /healthz")).endswith(b"\r\n\r\nok\n")
                 assert (await ask(house, "HEAD /healthz")).startswith(b"HTTP/1.1 200 OK")
                 assert (await ask(house, "GET /readyz")).startswith(b"HTTP/1.1 503")
-                loop = asyncio.get_running_loop()
                 for sock in silent:  # the first made room for the others, which had their time
-                    assert (await loop.sock_recv(sock, 4096)).startswith(b"HTTP/1.1 503")
+                    assert (await hear(sock)).startswith(b"HTTP/1.1 503")
                 with open(os.devnull):  # noqa: PTH123, ASYNC230  # a file can still be opened
                     pass
             await until(lambda: not house.server.ports[0].http.connections)

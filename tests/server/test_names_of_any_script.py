@@ -6,7 +6,17 @@ import asyncio
 from urllib.parse import quote
 
 import pytest
-from loopback import START_MS, UPGRADE, instrument, loopback, looped, receive, receive_all
+from loopback import (
+    START_MS,
+    UPGRADE,
+    bare,
+    instrument,
+    loopback,
+    looped,
+    receive,
+    receive_all,
+    say,
+)
 
 from tickerplant.events import ContractChanged, Trade
 from tickerplant.plant import Plant
@@ -30,29 +40,26 @@ def trade(plant: Plant) -> None:
 async def test_a_contract_is_asked_for_in_either_spelling(name: str, at: int) -> None:
     async with loopback() as house:
         trade(house.plant)
-        sock, loop = house.socket(), asyncio.get_running_loop()
-        head = f"GET /fapi/v1/ticker/price?symbol={name}USDT HTTP/1.1\r\nX-Name: {NAME}\r\n"
-        request = f"{head}Host: test\r\nConnection: close\r\n\r\n".encode()
-        for part in (request[:at], request[at:]):
-            await loop.sock_sendall(sock, part)
-            await asyncio.sleep(0.01)
-        answer = await receive_all(sock)
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert f'"symbol":"{NAME}USDT"'.encode() in answer
-        sock.close()
+        async with bare(house) as sock:
+            head = f"GET /fapi/v1/ticker/price?symbol={name}USDT HTTP/1.1\r\nX-Name: {NAME}\r\n"
+            request = f"{head}Host: test\r\nConnection: close\r\n\r\n".encode()
+            for part in (request[:at], request[at:]):
+                await say(sock, part)
+                await asyncio.sleep(0.01)
+            answer = await receive_all(sock)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert f'"symbol":"{NAME}USDT"'.encode() in answer
 
 
 @SPELLINGS
 @PIECES
 @looped
 async def test_a_stream_is_opened_in_either_spelling(name: str, at: int) -> None:
-    async with loopback() as house:
-        sock, loop = house.socket(), asyncio.get_running_loop()
+    async with loopback() as house, bare(house) as sock:
         request = UPGRADE.format(path=f"/ws/{name}usdt@trade").encode()
         for part in (request[:at], request[at:]):
-            await loop.sock_sendall(sock, part)
+            await say(sock, part)
             await asyncio.sleep(0.01)
         assert (await receive(sock)).startswith(b"HTTP/1.1 101 ")
         trade(house.plant)
         assert f'"s":"{NAME}USDT"'.encode() in await receive(sock)
-        sock.close()

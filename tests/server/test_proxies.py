@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 
 import pytest
-from loopback import UPGRADE, Loopback, loopback, looped, looped_on_sockets, until
+from loopback import UPGRADE, Loopback, hear, loopback, looped, looped_on_sockets, say, until
 from msgspec.structs import replace
 
 from tickerplant.protocol.limits import LIMITS
@@ -143,9 +143,8 @@ async def opened(house: Loopback, *fields: str) -> socket.socket:
         UPGRADE.format(path="/ws/btcusdt@trade"),
         "".join(f"{each}\r\n" for each in fields),
     )
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, f"{head[:-2]}{lines}\r\n".encode())
-    answer = await loop.sock_recv(sock, 4096)
+    await say(sock, f"{head[:-2]}{lines}\r\n".encode())
+    answer = await hear(sock)
     assert answer.startswith(b"HTTP/1.1 101 "), answer
     return sock
 

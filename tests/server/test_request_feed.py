@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bare_connection import CALM, END, Wire, answers, connect, endpoint, is_reading, receive
-from loopback import loopback, looped, receive_all
+from loopback import loopback, looped, receive_all, say
 from test_upgrade import GET, upgrade
 
 from tickerplant.server.http import CONNECTIONS_PER_TURN, Http, HttpConnection
@@ -245,8 +245,7 @@ async def test_a_trailer_is_no_header() -> None:
             head = f"POST {CLOCK_PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             body = "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
             trailer = "Content-Type: application/json\r\n\r\n"
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, (head + body + trailer).encode())
+            await say(sock, (head + body + trailer).encode())
             assert (await receive_all(sock)).startswith(b"HTTP/1.1 415 ")
 
 

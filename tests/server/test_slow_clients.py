@@ -12,11 +12,11 @@ from typing import Any
 from loopback import (
     TICK_MS,
     Loopback,
+    bare,
     loopback,
     looped,
     looped_on_sockets,
     receive,
-    shake_hands,
     until,
 )
 from msgspec.structs import replace
@@ -36,8 +36,7 @@ RECEIVE_BYTES = 4096
 @asynccontextmanager
 async def connected(house: Loopback, path: str) -> AsyncIterator[tuple[socket.socket, Connection]]:
     """A client with small buffers, and its connection at the server."""
-    with house.socket(receive_bytes=RECEIVE_BYTES) as sock:
-        await shake_hands(sock, path)
+    async with bare(house, path, receive_bytes=RECEIVE_BYTES) as sock:
         (connection,) = house.server.endpoints[0].connections
         yield sock, connection
 
@@ -166,28 +165,31 @@ async def test_the_page_of_connections_tells_who_is_behind() -> None:
         loopback() as house,
         house.connect("/ws/btcusdt@markPrice"),
         house.connect("/ws-fapi/v1"),
+        bare(
+            house,
+            f"/stream?streams={QUOTES}/{TRADES}&delivery=latest&stamps=1",
+            receive_bytes=RECEIVE_BYTES,
+        ),
     ):
-        with house.socket(receive_bytes=RECEIVE_BYTES) as sock:
-            await shake_hands(sock, f"/stream?streams={QUOTES}/{TRADES}&delivery=latest&stamps=1")
-            slow = list(house.server.endpoints[0].connections)[-1]
-            quote(house, fall_behind(house, slow) + 1)
-            hub = house.server.endpoints[0].hub
-            await until(lambda: len(hub.backlogs[slow]))
-            page = (await house.get("/plant/v1/connections")).json
-            assert page["total"] == 3
-            assert page["deliveries"] == {"every": 1, "latest": 1}
-            first, *others = page["connections"]
-            assert first["id"] == slow.identity
-            assert (first["kind"], first["delivery"], first["stamps"]) == (
-                "combined",
-                "latest",
-                True,
-            )
-            assert first["streams"] == [QUOTES, TRADES]
-            assert first["held"]
-            assert first["waiting_messages"] > 0
-            assert first["waiting_bytes"] > 0
-            assert {each["kind"] for each in others} == {"raw", "api"}
-            assert not any(each["held"] for each in others)
-            limited = (await house.get("/plant/v1/connections?limit=1")).json
-            assert (limited["total"], len(limited["connections"])) == (3, 1)
+        slow = list(house.server.endpoints[0].connections)[-1]
+        quote(house, fall_behind(house, slow) + 1)
+        hub = house.server.endpoints[0].hub
+        await until(lambda: len(hub.backlogs[slow]))
+        page = (await house.get("/plant/v1/connections")).json
+        assert page["total"] == 3
+        assert page["deliveries"] == {"every": 1, "latest": 1}
+        first, *others = page["connections"]
+        assert first["id"] == slow.identity
+        assert (first["kind"], first["delivery"], first["stamps"]) == (
+            "combined",
+            "latest",
+            True,
+        )
+        assert first["streams"] == [QUOTES, TRADES]
+        assert first["held"]
+        assert first["waiting_messages"] > 0
+        assert first["waiting_bytes"] > 0
+        assert {each["kind"] for each in others} == {"raw", "api"}
+        assert not any(each["held"] for each in others)
+        limited = (await house.get("/plant/v1/connections?limit=1")).json
+        assert (limited["total"], len(limited["connections"])) == (3, 1)

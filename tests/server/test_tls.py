@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import trustme
-from loopback import Loopback, loopback, looped_on_sockets, until
+from loopback import Loopback, hear, loopback, looped_on_sockets, say, until
 from msgspec.structs import replace
 from programs import PATIENCE_S
 
@@ -101,9 +101,8 @@ async def test_a_client_that_does_not_read_is_closed_and_one_that_closes_is_answ
 async def test_plain_text_to_a_tls_port_is_called_that(own: OwnCertificate, sent: bytes) -> None:
     async with loopback(tls=ServedCertificate(str(own.server))) as house:
         with house.socket() as sock:
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, sent)
-            answer = await loop.sock_recv(sock, 4096)
+            await say(sock, sent)
+            answer = await hear(sock)
             assert answer.startswith(b"HTTP/1.1 400 ")
             assert answer.endswith(b"use wss:// and https://, not ws:// and http://.\n")
         counters = house.server.endpoints[0].counters
@@ -131,9 +130,8 @@ async def test_a_client_that_does_not_finish_the_handshake_is_cut(
     limits = replace(LIMITS, head_timeout_ms=50)
     async with loopback(limits, tls=ServedCertificate(str(own.server))) as house:
         with house.socket() as sock:
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(sock, sent)
-            assert await loop.sock_recv(sock, 4096) == b""
+            await say(sock, sent)
+            assert await hear(sock) == b""
         counters = house.server.endpoints[0].counters
         assert counters.timeouts["head"] + counters.turned_away["TLS failed"] == 1
 
@@ -142,10 +140,10 @@ async def test_a_client_that_does_not_finish_the_handshake_is_cut(
 async def test_a_server_stops_while_a_client_is_silent(own: OwnCertificate) -> None:
     async with loopback(tls=ServedCertificate(str(own.server))) as house:
         with house.socket() as sock, house.socket() as other:
-            await asyncio.get_running_loop().sock_sendall(other, b"\x16\x03\x01")
+            await say(other, b"\x16\x03\x01")
             await until(lambda: len(listener(house)._opening) == 2)
             await house.server.stop()
-            assert await asyncio.get_running_loop().sock_recv(sock, 1) == b""
+            assert await hear(sock, 1) == b""
 
 
 def replaced(path: Path) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 import pytest
-from loopback import UPGRADE, Loopback, ask, loopback, looped, receive_all, until
+from loopback import UPGRADE, Loopback, ask, bare, loopback, looped, receive_all, say, until
 from stage import snapshot
 
 from tickerplant.frames import text_frame
@@ -45,9 +45,8 @@ async def test_what_was_sent_is_what_a_raw_client_received_byte_for_byte(faults:
 
 async def received_of(there: Loopback, truth: Truth, sock: socket.socket) -> bytes:
     """Let a bare client subscribe and trades happen; return all that it received, up to the end."""
-    loop = asyncio.get_running_loop()
     path = "/stream?streams=btcusdt@trade/btcusdt@depth"
-    await loop.sock_sendall(sock, UPGRADE.format(path=path).encode())
+    await say(sock, UPGRADE.format(path=path).encode())
     reading = asyncio.create_task(receive_all(sock))
     await until(lambda: there.server.subscriber_count or truth.sent.logs)
     for number in range(30):
@@ -99,11 +98,10 @@ async def test_the_pages_tell_what_was_also_of_a_connection_that_has_ended() -> 
 async def test_a_refused_handshake_is_kept_too() -> None:
     truth = Truth()
     async with loopback(truth=truth) as there:
-        sock = there.socket()
-        request = UPGRADE.format(path="/nowhere")
-        await asyncio.get_running_loop().sock_sendall(sock, request.encode())
-        received = await receive_all(sock)
-        sock.close()
+        async with bare(there) as sock:
+            request = UPGRADE.format(path="/nowhere")
+            await say(sock, request.encode())
+            received = await receive_all(sock)
         (log,) = truth.sent.logs.values()
         assert log.data == received
         assert next(iter(log.entries())).kind == "handshake"

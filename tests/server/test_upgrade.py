@@ -9,7 +9,7 @@ import pytest
 from bare_connection import END, answers, endpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback import UPGRADE, loopback, looped, receive
+from loopback import UPGRADE, loopback, looped, receive, say
 from test_frame_reader import CUTS, P, frame, torn
 from test_websocket_order import ASK, PONGED, REQUEST, SWITCHED, TOLD
 
@@ -181,9 +181,8 @@ def test_a_head_that_is_too_long_is_refused_in_whatever_portions_it_comes() -> N
 async def test_over_a_socket_a_frame_may_follow_its_request_at_once() -> None:
     async with loopback() as house:
         with house.socket() as sock:
-            loop = asyncio.get_running_loop()
             request = GET + UPGRADE.format(path="/ws").encode()
-            await loop.sock_sendall(sock, request + ASK + frame(TEXT, b"["))
+            await say(sock, request + ASK + frame(TEXT, b"["))
             received = b""
             while b"Invalid request" not in received:
                 received += await receive(sock)

@@ -5,7 +5,7 @@ import contextlib
 import json
 
 import pytest
-from loopback import START_MS, ask, ending, loopback, looped, shake_hands, until
+from loopback import START_MS, ask, bare, ending, hear, loopback, looped, say, until
 from msgspec.structs import replace
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
@@ -52,36 +52,30 @@ async def test_subscribing_and_unsubscribing_over_the_socket() -> None:
 async def test_the_server_pings_with_the_time_and_the_profile_says_which_pong_is_life(
     profile: Profile, path: str, pong: bytes | None, lives: bool
 ) -> None:
-    async with loopback(profile=profile) as house:
-        sock = house.socket()
-        loop = asyncio.get_running_loop()
-        await shake_hands(sock, path)
+    async with loopback(profile=profile) as house, bare(house, path) as sock:
         house.clock.now_ms += LIMITS.ping_interval_ms
         payload = str(house.clock.now_ms).encode()
         expected = Frame(Opcode.PING, payload).serialize(mask=False)
-        assert await loop.sock_recv(sock, 100) == expected
+        assert await hear(sock) == expected
         answer = Frame(Opcode.PONG, payload if pong is None else pong)
-        await loop.sock_sendall(sock, answer.serialize(mask=True))
+        await say(sock, answer.serialize(mask=True))
         counters = house.server.endpoints[0].session_counters
         await until(lambda: counters.pongs_received == 1)
         house.clock.now_ms += LIMITS.pong_timeout_ms
-        first = (await loop.sock_recv(sock, 100))[0]
+        first = (await hear(sock))[0]
         assert first & 0xF == (Opcode.PING if lives else Opcode.CLOSE), "the next ping, or the end"
-        sock.close()
 
 
 @looped
 async def test_a_half_open_connection_ends_by_the_pong_timeout() -> None:
     limits = replace(LIMITS, close_grace_ms=10)
     async with loopback(limits) as house:
-        sock = house.socket()
-        await shake_hands(sock, "/ws/btcusdt@trade")
-        house.clock.now_ms += LIMITS.ping_interval_ms
-        counters = house.server.endpoints[0].session_counters
-        await until(lambda: counters.pings_sent == 1)
-        house.clock.now_ms += LIMITS.pong_timeout_ms
-        await until(lambda: not house.server.endpoints[0].connections)
-        sock.close()
+        async with bare(house, "/ws/btcusdt@trade"):
+            house.clock.now_ms += LIMITS.ping_interval_ms
+            counters = house.server.endpoints[0].session_counters
+            await until(lambda: counters.pings_sent == 1)
+            house.clock.now_ms += LIMITS.pong_timeout_ms
+            await until(lambda: not house.server.endpoints[0].connections)
         counted = await house.metrics()
         closed_by_timeout = (
             'tickerplant_connections_closed_total{reason="pong_timeout",venue="usdm"}'
@@ -109,27 +103,27 @@ async def test_a_flood_closes_1008_and_another_client_goes_on_undisturbed() -> N
 async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_returned() -> None:
     limits = replace(LIMITS, max_unsent_bytes=200_000, close_grace_ms=20)
     async with loopback(limits) as house, house.connect("/ws/btcusdt@trade") as reader:
-        sock = house.socket(receive_bytes=4096)
-        await shake_hands(sock, "/ws/btcusdt@trade")
-        endpoint = house.server.endpoints[0]
-        assert len(endpoint.connections) == 2
-        slow = list(endpoint.connections)[1]
-        published, unsent = 0, [0]
-        while not endpoint.counters.closed:
-            if len(house.plant.hubs["usdm"].audience_of) == 2:
-                house.trade(count=50)
-                published += 50
-            await asyncio.sleep(0)
-            unsent.append(slow.unsent_bytes)
-        assert endpoint.counters.closed == {"slow_consumer": 1}
-        frame_bytes = 200
-        # Not every flush is followed by a check.
-        assert max(unsent) <= limits.max_unsent_bytes + 100 * frame_bytes, "the bound was passed"
-        assert slow.unsent_bytes == 0, "its memory was not returned"
-        for _ in range(published):
-            assert b'"e":"trade"' in await reader.recv(decode=False)
-        assert not house.server.congestion.congested
-        sock.close()
+        async with bare(house, "/ws/btcusdt@trade", receive_bytes=4096):
+            endpoint = house.server.endpoints[0]
+            assert len(endpoint.connections) == 2
+            slow = list(endpoint.connections)[1]
+            published, unsent = 0, [0]
+            while not endpoint.counters.closed:
+                if len(house.plant.hubs["usdm"].audience_of) == 2:
+                    house.trade(count=50)
+                    published += 50
+                await asyncio.sleep(0)
+                unsent.append(slow.unsent_bytes)
+            assert endpoint.counters.closed == {"slow_consumer": 1}
+            frame_bytes = 200
+            # Not every flush is followed by a check.
+            assert max(unsent) <= limits.max_unsent_bytes + 100 * frame_bytes, (
+                "the bound was passed"
+            )
+            assert slow.unsent_bytes == 0, "its memory was not returned"
+            for _ in range(published):
+                assert b'"e":"trade"' in await reader.recv(decode=False)
+            assert not house.server.congestion.congested
         counted = await house.metrics()
         assert counted['tickerplant_slow_consumers_total{venue="usdm"}'] == 1
         assert counted['tickerplant_unsent_bytes{venue="usdm"}'] == 0
@@ -139,14 +133,12 @@ async def test_a_client_that_never_reads_is_closed_at_the_bound_and_its_memory_r
 async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> None:
     limits = replace(LIMITS, max_unsent_bytes=100_000, close_grace_ms=20, enforced=False)
     async with loopback(limits) as house:
-        with house.socket(receive_bytes=4096) as sock:
-            await shake_hands(sock, "/ws-fapi/v1")
+        async with bare(house, "/ws-fapi/v1", receive_bytes=4096) as sock:
             question = b'{"id":1,"method":"nothing","params":{}}'
             questions = Frame(Opcode.TEXT, question).serialize(mask=True) * 500
-            loop = asyncio.get_running_loop()
             with contextlib.suppress(ConnectionError):
                 while not house.server.endpoints[0].counters.closed:
-                    await loop.sock_sendall(sock, questions)
+                    await say(sock, questions)
             await until(lambda: not house.server.endpoints[0].connections)
         assert house.server.endpoints[0].counters.closed == {"slow_consumer": 1}
 
@@ -154,10 +146,8 @@ async def test_a_client_that_asks_and_never_reads_is_closed_at_the_bound() -> No
 @looped
 async def test_a_client_that_goes_without_a_word_is_forgotten() -> None:
     async with loopback() as house:
-        sock = house.socket()
-        await shake_hands(sock, "/ws/btcusdt@trade")
-        assert house.server.subscriber_count == 1
-        sock.close()
+        async with bare(house, "/ws/btcusdt@trade"):
+            assert house.server.subscriber_count == 1
         await until(lambda: not house.server.endpoints[0].connections)
         assert house.server.subscriber_count == 0
         house.trade()

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
-from loopback import Loopback, ask, ending, loopback, looped, shake_hands, until
+from loopback import Loopback, ask, bare, ending, hear, loopback, looped, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
 
@@ -79,12 +79,10 @@ async def test_handshakes_are_refused(name: str, status: int, retry_after: str |
 @looped
 async def test_a_reset_is_one_of_tcp() -> None:
     async with loopback(faults="reset=1s") as house:
-        sock = house.socket()
-        await shake_hands(sock, TRADES)
-        house.clock.now_ms += LATER_MS
-        with pytest.raises(ConnectionResetError):
-            await asyncio.get_running_loop().sock_recv(sock, 4096)
-        sock.close()
+        async with bare(house, TRADES) as sock:
+            house.clock.now_ms += LATER_MS
+            with pytest.raises(ConnectionResetError):
+                await hear(sock)
         await until(lambda: not connections(house))
         assert done(house) == {"reset": 1}
 
@@ -416,17 +414,14 @@ async def test_a_line_takes_so_many_bytes_a_second() -> None:
 
 @looped
 async def test_a_half_open_socket_loses_everything_and_ends_with_a_reset() -> None:
-    async with loopback() as house:
-        sock = house.socket()
-        await shake_hands(sock, TRADES)
+    async with loopback() as house, bare(house, TRADES) as sock:
         rule = add(house, "half_open")
         house.trade()
         async with house.connect(TRADES, additional_headers=EXEMPT) as witness:
             await ask(witness, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
         house.server.faults.remove(rule)
         with pytest.raises(ConnectionResetError):
-            await asyncio.get_running_loop().sock_recv(sock, 4096)
-        sock.close()
+            await hear(sock)
 
 
 @looped
