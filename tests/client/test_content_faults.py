@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from consumers import TRADES, carried, client_of, every, kinds, read
+from consumers import TRADES, client_of, every, kinds, read
 from loopback import Loopback, loopback, looped, until
 from test_books import BTC, exchange, inside, kept, until_live
 from test_faulty_server import hearing, trade
@@ -82,22 +82,6 @@ async def test_a_trade_that_comes_too_late_was_reported_as_missing() -> None:
         await until(lambda: market.counters.out_of_order == 1)
         await trade(house, 1)
         assert kinds(await read(subscription, 1)) == ["6"]
-
-
-@looped
-async def test_a_quote_is_never_delivered_after_a_newer_one() -> None:
-    async with exchange(BTC, intensity=1, quoting=1) as house, client_of(house) as market:
-        subscription: Any = market.stream(QUOTES)
-        await carried(market, QUOTES)
-        fault(house, f"reorder=0.3 stream={QUOTES}")
-        fault(house, f"duplicate=0.3 stream={QUOTES}")
-        async with every(0.005, house.go_on):
-            quotes = await read(subscription, 60)
-        assert not [each for each in quotes if isinstance(each, Notice)]
-        ids = [each.update_id for each in quotes]
-        assert ids == sorted(set(ids))
-        assert market.counters.out_of_order > 3
-        assert market.counters.duplicates > 3
 
 
 # Messages that are not as documented

@@ -25,7 +25,6 @@ from consumers import (
     quick,
     read,
     read_until,
-    received,
     url_of,
 )
 from loopback import Loopback, loopback, looped, looped_on_sockets, until
@@ -153,20 +152,6 @@ async def test_a_reset_is_reported_and_what_it_cost() -> None:
         assert (counted.lost, counted.gaps, counted.missing) == (1, 1, 2)
 
 
-@looped
-async def test_what_an_outage_cost_is_filled_in_and_marked() -> None:
-    async with loopback() as house, hearing(house, backfill=True) as (market, subscription):
-        await outage(house, subscription)
-        await trade(house, 2)
-        gap, *rest = await read(subscription, 5)
-        assert (gap.after_id, gap.before_id, gap.missing, gap.backfilled) == (3, 6, 2, 2)
-        assert gap.reason == ""
-        assert kinds(rest) == ["4", "5", "6", "7"]
-        assert [each.backfilled for each in rest] == [True, True, False, False]
-        assert [each.stream for each in rest] == [TRADES] * 4
-        assert (market.counters.missing, market.counters.backfilled) == (0, 2)
-
-
 # silence
 
 
@@ -212,22 +197,6 @@ async def test_a_silent_stream_is_reported_and_subscribed_to_again() -> None:
 
 
 @looped
-async def test_a_connection_on_which_all_is_silent_is_replaced() -> None:
-    settings = quick(first_message_timeout_ms=50, all_stale_reconnect_ms=100, overlap_ms=50)
-    async with loopback(faults="silent=1") as house, client_of(house, settings=settings) as market:
-        subscription: Any = market.stream(TRADES)
-        await carried(market, TRADES)
-        assert isinstance(await anext(subscription), Stale)
-        house.server.faults.switch({})
-        async with every(0.005, house.trade):
-            _, recovered = await read_until(subscription, Recovered)
-            await until(lambda: market.counters.renewed)
-        ids = [each.trade_id for each in await read(subscription, subscription.pending)]
-        assert ids == [*range(ids[0], ids[0] + len(ids))]
-        assert recovered.streams == (TRADES,)
-
-
-@looped
 async def test_a_subscription_that_is_not_answered_costs_the_connection_if_it_is_silent() -> None:
     settings = quick(ack_timeout_ms=60)
     async with loopback(faults="no_ack=1") as house, client_of(house, settings=settings) as market:
@@ -239,19 +208,6 @@ async def test_a_subscription_that_is_not_answered_costs_the_connection_if_it_is
         assert isinstance(await anext(subscription), Recovered)
         await trade(house, 1)
         assert kinds(await read(subscription, 1)) == ["1"]
-
-
-@looped
-async def test_a_subscription_that_is_not_answered_is_replaced_if_it_is_received() -> None:
-    settings = quick(ack_timeout_ms=60, overlap_ms=50)
-    async with loopback(faults="no_ack=1") as house, client_of(house, settings=settings) as market:
-        subscription: Any = market.stream(TRADES)
-        await received(house, TRADES)
-        house.server.faults.switch({})
-        async with every(0.005, house.trade):
-            await until(lambda: market.counters.opened == 2 and len(connections(house)) == 1)
-        ids = [each.trade_id for each in await read(subscription, subscription.pending)]
-        assert ids == [*range(ids[0], ids[0] + len(ids))], "no notice, and nothing lost"
 
 
 # messages

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from consumers import carried, client_of, cut, quick, read
+from consumers import carried, client_of, quick, read
 from loopback import START_MS, Loopback, loopback, looped, until
 
 import tickerplant
@@ -65,26 +65,6 @@ async def test_trades_since_a_time_are_joined_without_a_hole() -> None:
         assert ids(items, Trade) == list(range(41, 56))
         times = [each.event_time_ms for each in items if each.backfilled]
         assert times == sorted(times)
-
-
-@looped
-async def test_a_lost_connection_leaves_no_hole_behind_a_history() -> None:
-    async with loopback() as house, client_of(house) as market:
-        aggregates(house, 20)
-        subscription: Any = market.stream(AGGREGATES, history=10)
-        assert ids(await read(subscription, 10), AggregateTrade) == list(range(11, 21))
-        await carried(market, AGGREGATES)
-        aggregates(house, 5)
-        before = await read(subscription, 5)
-        await cut(house, market, lambda: aggregates(house, 30))
-        await carried(market, AGGREGATES)
-        aggregates(house, 5)
-        after: list[Any] = []
-        while not after or ids(after, AggregateTrade)[-1:] != [60]:
-            after.append(await anext(subscription))
-        assert ids([*before, *after], AggregateTrade) == list(range(21, 61))
-        (gap,) = [each for each in after if isinstance(each, Gap)]
-        assert (gap.missing, gap.reason) == (gap.backfilled, "")
 
 
 @looped

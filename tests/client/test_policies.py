@@ -195,17 +195,6 @@ async def test_raise_raises_after_the_queued_messages(in_batches: bool) -> None:
         assert subscription.counters.dropped == 15
 
 
-@pytest.mark.parametrize("when_full", ["block", "keep_latest", "drop_oldest", "raise"])
-@looped
-async def test_a_reader_that_keeps_up_gets_everything(when_full: Any) -> None:
-    async with hearing(when_full=when_full, queue_size=1) as (house, _, subscription):
-        for number in range(1, 11):
-            house.trade()
-            assert kinds(await read(subscription, 1)) == [str(number)]
-        assert subscription.counters.delivered == 10
-        assert (subscription.counters.dropped, subscription.counters.conflated) == (0, 0)
-
-
 @pytest.mark.parametrize(
     ("options", "named"),
     [
