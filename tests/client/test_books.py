@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from consumers import client_of, connections, every, quick, received
-from loopback import START_MS, TICK_MS, Clock, Loopback, listen, looped, until
+from loopback import START_MS, Loopback, looped, serving, until
 from misbehaving import TimeSpec
 from programs import PATIENCE_S
+from simulated_house import simulated
 
 from tickerplant import ConfigError, Market, Notice, OrderBook, RequestError, WeightBudget
 from tickerplant.client.books import Books
@@ -22,11 +23,7 @@ from tickerplant.config.kinds import read_faults as faults_of
 from tickerplant.feed.order_book import BookState
 from tickerplant.messages import BookResyncing, DepthUpdate, Disconnected, Gap, Recovered
 from tickerplant.notices import BookSynced
-from tickerplant.plant import Plant
-from tickerplant.server.server import Server
 from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.simulated import open_market
 from tickerplant.truth.truth import Truth
 from tickerplant.units import HOUR_MS
 from tickerplant.venue import COINM, USDM, Venue
@@ -38,10 +35,8 @@ STEP_MS = 100
 class Exchange(Loopback):
     """A server whose market goes on on demand."""
 
-    def __init__(
-        self, plant: Plant, server: Server, clock: Clock, exchange: SimulatedExchange
-    ) -> None:
-        super().__init__(plant, server, clock)
+    def __init__(self, house: Loopback, exchange: SimulatedExchange) -> None:
+        super().__init__(house.plant, house.server, house.clock)
         self._exchange = exchange
 
     def go_on(self, ms: int = STEP_MS) -> None:
@@ -69,30 +64,12 @@ async def exchange(
     intensity: float = 0.3,
     quoting: float = 0.3,
 ) -> AsyncIterator[Exchange]:
-    listed = instruments(start_ms, symbols or None, count)
-    market = SimulatedExchange(listed, 7, start_ms, intensity, quoting=quoting)
-    plant = Plant(
-        listed,
-        start_ms=start_ms,
-        reserved_snapshot_ids=True,
-        witness=None if truth is None else truth.market.on_event,
+    plant, market = simulated(
+        *symbols, count=count, start_ms=start_ms, truth=truth, intensity=intensity, quoting=quoting
     )
-    open_market(plant, market)
-    clock = Clock()
-    server = Server(
-        plant,
-        ports={USDM.name: port, COINM.name: 0},
-        clock=clock,
-        tick_ms=TICK_MS,
-        truth=truth,
-        listen=listen(),
-    )
-    server.faults.switch(faults_of(faults) if faults else ())
-    await server.start()
-    try:
-        yield Exchange(plant, server, clock, market)
-    finally:
-        await server.stop()
+    ports = {USDM.name: port, COINM.name: 0}
+    async with serving(plant, faults=faults, truth=truth, ports=ports) as house:
+        yield Exchange(house, market)
 
 
 @asynccontextmanager

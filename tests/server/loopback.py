@@ -9,7 +9,7 @@ import io
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ParamSpec, cast
 
@@ -24,12 +24,11 @@ from websockets.exceptions import ConnectionClosed
 
 from tickerplant.config import kinds
 from tickerplant.events import Trade
+from tickerplant.faults.board import FaultBoard
 from tickerplant.instrument import Instrument, Scale
 from tickerplant.plant import Plant
 from tickerplant.profile import P2026Q1, Profile
-from tickerplant.protocol.delivery import EVERY, Policy
 from tickerplant.protocol.limits import LIMITS, Limits
-from tickerplant.server.certificate import ServedCertificate
 from tickerplant.server.ports import Listen
 from tickerplant.server.query_service import Forwarder
 from tickerplant.server.server import Server
@@ -128,6 +127,9 @@ class Answer(Struct):
 
 class Loopback:
     """The server of a test and what it serves."""
+
+    source_task: asyncio.Task[None]
+    """What runs the source of the market, if it has one."""
 
     def __init__(self, plant: Plant, server: Server, clock: Clock) -> None:
         self.plant = plant
@@ -292,22 +294,51 @@ async def ask(client: ClientConnection, message: Any) -> Any:
 
 
 @asynccontextmanager
+async def serving(
+    plant: Plant, source: Any = None, *, faults: FaultBoard | str = "", **options: Any
+) -> AsyncIterator[Loopback]:
+    """Serve `plant`, and run its source, until the block ends.
+
+    Args:
+        plant: What is served.
+        source: What moves it, unless the test does.
+        faults: The board of faults, or the faults on demand that are on.
+        options: Those of `Server`.
+    """
+    clock = Clock()
+    usual: dict[str, Any] = {
+        "ports": dict.fromkeys((USDM.name, COINM.name), 0),
+        "clock": clock,
+        "tick_ms": TICK_MS,
+    }
+    board: dict[str, Any] = {"faults": faults} if isinstance(faults, FaultBoard) else {}
+    server = Server(plant, listen=listen(), **usual | board | options)
+    if isinstance(faults, str) and faults:
+        server.faults.switch(kinds.read_faults(faults))
+    house = Loopback(plant, server, clock)
+    await server.start()
+    if source is not None:
+        house.source_task = asyncio.create_task(source.run(server.congestion, server.readiness))
+    try:
+        yield house
+    finally:
+        if source is not None:
+            house.source_task.cancel()
+            await asyncio.wait({house.source_task})
+        await server.stop()
+
+
+@asynccontextmanager
 async def loopback(
     limits: Limits = LIMITS,
     *,
     strict_routing: bool = False,
     profile: Profile = P2026Q1,
-    faults: str = "",
     forwarder: Forwarder | None = None,
-    tls: ServedCertificate | None = None,
-    trusted_proxies: Sequence[str] = (),
-    public_names: Sequence[str] = (),
-    host: str = "127.0.0.1",
-    policy: Policy = EVERY,
-    control_token: str = "",
     truth: Truth | None = None,
+    **options: Any,
 ) -> AsyncIterator[Loopback]:
-    """Serve one market per venue until the block ends."""
+    """Serve one market per venue, in which happens what the test says, until the block ends."""
     plant = Plant(
         [instrument(USDM, "BTCUSDT", "BTCUSDT"), instrument(COINM, "BTCUSD_PERP", "BTCUSD")],
         start_ms=START_MS,
@@ -317,29 +348,9 @@ async def loopback(
     )
     if truth is not None:
         truth.sent.now_ms = lambda: plant.now_ms
-    clock = Clock()
-    server = Server(
-        plant,
-        ports={USDM.name: 0, COINM.name: 0},
-        limits=limits,
-        forwarders={USDM.name: forwarder} if forwarder else None,
-        tls=tls,
-        trusted_proxies=trusted_proxies,
-        public_names=public_names,
-        host=host,
-        clock=clock,
-        tick_ms=TICK_MS,
-        listen=listen(),
-        policy=policy,
-        truth=truth,
-        control_token=control_token,
-    )
-    server.faults.switch(kinds.read_faults(faults) if faults else ())
-    await server.start()
-    try:
-        yield Loopback(plant, server, clock)
-    finally:
-        await server.stop()
+    options |= {"forwarders": {USDM.name: forwarder}} if forwarder else {}
+    async with serving(plant, limits=limits, truth=truth, **options) as house:
+        yield house
 
 
 async def ending(client: ClientConnection) -> tuple[int, str]:

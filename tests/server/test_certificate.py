@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from loopback import listen, looped
-from stage import open_plant
+from loopback import loopback, looped
 
 from tickerplant.config.settings import SimulateSettings
 from tickerplant.errors import ConfigError
@@ -20,7 +19,6 @@ from tickerplant.server.certificate import (
     own_certificate,
     own_folder,
 )
-from tickerplant.server.server import Server
 from tickerplant.startup.ready import Offer, examples_of, ready_line, symbol_counts_of
 from tickerplant.startup.tls import tls_of
 
@@ -164,27 +162,17 @@ def test_the_lock_is_no_link_to_another_file(tmp_path: Path) -> None:
 async def test_clients_are_shown_the_secure_addresses_and_whom_to_trust(
     own: OwnCertificate,
 ) -> None:
-    plant = open_plant()
-    server = Server(
-        plant,
-        ports={"usdm": 0, "coinm": 0},
-        tls=ServedCertificate(str(own.server)),
-        listen=listen(),
-    )
-    await server.start()
-    try:
+    async with loopback(tls=ServedCertificate(str(own.server))) as house:
+        plant, welcome = house.plant, house.server.welcome()
         offer = Offer(
-            urls=server.urls,
-            schemes=server.schemes,
+            urls=house.server.urls,
+            schemes=house.server.schemes,
             profile=plant.profile.name,
             symbol_counts=symbol_counts_of(plant),
             examples=examples_of(plant),
             authority=str(own.authority),
         )
         text = ready_line(offer, as_json=False)
-        welcome = server.welcome()
-    finally:
-        await server.stop()
     address = text.split("wss://")[1].split()[0]
     assert f"curl --cacert {own.authority} 'https://{address}/" in text
     assert f"SSL_CERT_FILE={own.authority} " in text

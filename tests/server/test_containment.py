@@ -17,17 +17,18 @@ from loopback import (
     UPGRADE,
     Loopback,
     hear,
-    listen,
     loopback,
     looped,
     looped_on_sockets,
     receive,
     say,
+    serving,
     shake_hands,
     until,
 )
 from msgspec.structs import replace
 from programs import PATIENCE_S
+from simulated_house import simulated
 
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
@@ -39,12 +40,9 @@ from tickerplant.replaying.plan import Plan
 from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.server.certificate import OwnCertificate, ServedCertificate, own_certificate
+from tickerplant.server.event_loop import connection_clock_ms
 from tickerplant.server.faults.connection import ACTS, ConnectionFaults
-from tickerplant.server.server import Server
-from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.simulated import SimulatedSource, open_market
-from tickerplant.venue import COINM, USDM
+from tickerplant.sources.simulated import SimulatedSource
 
 PATH = "/ws/btcusdt@bookTicker/btcusdt@trade"
 RULES = (
@@ -87,36 +85,21 @@ def _recording(path: Path) -> str:
 @asynccontextmanager
 async def running(
     origin: str, folder: Path, tls: ServedCertificate | None = None
-) -> AsyncIterator[tuple[Loopback, asyncio.Task[None]]]:
+) -> AsyncIterator[Loopback]:
     """Serve a market that moves with the wall clock until the block ends."""
     source: SimulatedSource | RecordingSource
     if origin == "simulate":
-        traded = instruments(START_MS, ("BTCUSDT",))
-        exchange = SimulatedExchange(traded, seed=7, start_ms=START_MS)
-        plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
-        open_market(plant, exchange)
+        plant, exchange = simulated("BTCUSDT")
         source = SimulatedSource(exchange, plant)
     else:
         found = scan([_recording(folder / "day.jsonl")])
         plant = Plant(found.instruments, start_ms=found.start_ms)
         source = RecordingSource(found, plant, Plan(speed=1, loops=True), wait_for=0)
-    server = Server(
-        plant,
-        ports={USDM.name: 0, COINM.name: 0},
-        faults=FaultBoard(MarketClock(plant.timers), 1),
-        limits=replace(LIMITS, enforced=False),
-        tls=tls,
-        listen=listen(),
-    )
-    await server.start()
-    task = asyncio.create_task(source.run(server.congestion, server.readiness))
-    try:
-        yield Loopback(plant, server, lambda: 0), task  # type: ignore[arg-type]
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        await server.stop()
+    board, limits = FaultBoard(MarketClock(plant.timers), 1), replace(LIMITS, enforced=False)
+    async with serving(
+        plant, source, faults=board, limits=limits, tls=tls, clock=connection_clock_ms
+    ) as house:
+        yield house
 
 
 def _open(house: Loopback, *, is_tls: bool) -> socket.socket:
@@ -220,7 +203,7 @@ async def test_clients_that_go_in_any_way_under_any_fault_end_nobody_else(
     origin: str, scheme: str, tmp_path: Path, own: OwnCertificate
 ) -> None:
     tls = ServedCertificate(str(own.server)) if scheme == "tls" else None
-    async with running(origin, tmp_path, tls) as (house, source):
+    async with running(origin, tmp_path, tls) as house:
         board = house.server.faults
         for text in RULES:
             rule = board.add(parse_rule(text))
@@ -229,8 +212,8 @@ async def test_clients_that_go_in_any_way_under_any_fault_end_nobody_else(
                 for way in WAYS * TIMES
             ]
             await asyncio.gather(*visits)
-            if source.done():
-                source.result()
+            if house.source_task.done():
+                house.source_task.result()
             board.end(rule)
         ours = [each for each in house.server.complaints.counts if each.startswith("connection: ")]
         assert set(ours) <= {"connection: OSError", "connection: BrokenPipeError"}, ours
@@ -239,7 +222,7 @@ async def test_clients_that_go_in_any_way_under_any_fault_end_nobody_else(
         with witness:
             await asyncio.to_thread(_upgraded, witness)
             assert await asyncio.to_thread(witness.recv, 1)
-        assert not source.done()
+        assert not house.source_task.done()
         await until(lambda: not house.server.connections)
 
 

@@ -6,17 +6,14 @@ import asyncio
 from hashlib import sha256
 
 import pytest
-from loopback import Clock, Loopback, listen, looped, receive_all, shake_hands
+from loopback import Loopback, looped, receive_all, serving, shake_hands
+from simulated_house import simulated
 
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
 from tickerplant.faults.rule import parse_rule
-from tickerplant.plant import Plant
-from tickerplant.server.server import Server
-from tickerplant.simulation.exchange import SimulatedExchange
-from tickerplant.simulation.instruments import instruments
-from tickerplant.sources.simulated import SimulatedSource, open_market
-from tickerplant.venue import COINM, USDM
+from tickerplant.server.event_loop import connection_clock_ms
+from tickerplant.sources.simulated import SimulatedSource
 
 START_MS = 1_767_225_600_000
 STREAMS = "/stream?streams=btcusdt@depth@100ms/btcusdt@trade/btcusdt@bookTicker"
@@ -56,29 +53,21 @@ async def _read(sock_of: asyncio.Future[bytes], house: Loopback, received: bytea
 
 async def _run(seed: int) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
     """Return what each client received, its length, and how often each fault happened."""
-    traded = instruments(START_MS, ("BTCUSDT", "BTCUSD_PERP"))
-    exchange = SimulatedExchange(traded, seed=7, start_ms=START_MS)
-    plant = Plant(traded, start_ms=START_MS, reserved_snapshot_ids=True)
-    open_market(plant, exchange)
+    plant, exchange = simulated("BTCUSDT", "BTCUSD_PERP")
     source = SimulatedSource(exchange, plant, is_paused=True)
     board = FaultBoard(MarketClock(plant.timers), seed)
-    server = Server(plant, ports={USDM.name: 0, COINM.name: 0}, faults=board, listen=listen())
-    await server.start()
-    house = Loopback(plant, server, Clock())
-    running = asyncio.create_task(source.run(server.congestion, server.readiness))
     received = {name: bytearray() for name in CLIENTS}
     readers = []
-    for name in CLIENTS:
-        connected: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        readers.append(asyncio.create_task(_read(connected, house, received[name])))
-        await connected
-    identities = [each.identity for each in server.connections]
-    for identity, text in zip(identities[1:], RULES, strict=True):
-        board.add(parse_rule(f"{text} connection={identity}"))
-    for _ in range(3):
-        await source.steer({"step": "900ms"})
-    await server.stop()
-    running.cancel()
+    async with serving(plant, source, faults=board, clock=connection_clock_ms) as house:
+        for name in CLIENTS:
+            connected: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            readers.append(asyncio.create_task(_read(connected, house, received[name])))
+            await connected
+        identities = [each.identity for each in house.server.connections]
+        for identity, text in zip(identities[1:], RULES, strict=True):
+            board.add(parse_rule(f"{text} connection={identity}"))
+        for _ in range(3):
+            await source.steer({"step": "900ms"})
     await asyncio.gather(*readers)
     digests = {name: sha256(data).hexdigest() for name, data in received.items()}
     return digests, {name: len(data) for name, data in received.items()}, dict(board.counts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Clock, Loopback, listen, loopback, looped, until
+from loopback import Loopback, loopback, looped, serving, until
 from programs import PATIENCE_S
 
 import tickerplant
@@ -27,7 +26,6 @@ from tickerplant.server.operations.coverage import COVERAGE_PATH
 from tickerplant.server.operations.faults import FAULTS_PATH
 from tickerplant.server.operations.pages import LIMITS_PATH
 from tickerplant.server.proxies import TrustedProxies
-from tickerplant.server.server import Server
 from tickerplant.venue import COINM, USDM, Venue
 
 START_MS = 1_795_285_140_000
@@ -68,8 +66,8 @@ def recording(folder: Path, count: int = COUNT) -> str:
 class House(Loopback):
     """A server with a replay."""
 
-    def __init__(self, plant: Plant, server: Server, source: RecordingSource) -> None:
-        super().__init__(plant, server, Clock())
+    def __init__(self, house: Loopback, source: RecordingSource) -> None:
+        super().__init__(house.plant, house.server, house.clock)
         self.source = source
         self.headers = {"Content-Type": "application/json"}
 
@@ -91,21 +89,8 @@ async def replaying(path: str, plan: Plan) -> AsyncIterator[House]:
     found = scan([path])
     plant = Plant(found.instruments, start_ms=found.start_ms)
     source = RecordingSource(found, plant, plan, wait_for=0, keeps_running=True)
-    server = Server(
-        plant,
-        ports={USDM.name: 0, COINM.name: 0},
-        steering=source,
-        coverage=source.coverage,
-        listen=listen(),
-    )
-    await server.start()
-    playing = asyncio.create_task(source.run(server.congestion, server.readiness))
-    try:
-        yield House(plant, server, source)
-    finally:
-        playing.cancel()
-        await asyncio.wait({playing})
-        await server.stop()
+    async with serving(plant, source, steering=source, coverage=source.coverage) as house:
+        yield House(house, source)
 
 
 @looped
