@@ -18,10 +18,10 @@ from tickerplant.cluster.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.config.setting import Group, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.faults.board import FaultBoard
+from tickerplant.faults.catalogue import FAULTS
 from tickerplant.faults.clock import MarketClock
-from tickerplant.faults.row import AIMS, ActsOn, FaultRow
-from tickerplant.faults.row import Param as FaultParam
-from tickerplant.faults.rows import FAULT_ROWS
+from tickerplant.faults.fault import AIMS, ActsOn, Fault
+from tickerplant.faults.params import Param as FaultParam
 from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS
 from tickerplant.logs import Complaints
 from tickerplant.plant import Plant
@@ -71,8 +71,9 @@ def settings() -> Iterator[Cells]:
 
 def common_fault_parameters() -> list[FaultParam]:
     """Return the parameters that many faults have, each once."""
-    counted = Counter(_param_cells(param) for row in FAULT_ROWS for param in row.params)
-    params = {_param_cells(param): param for row in FAULT_ROWS for param in row.params}
+    every = [param for fault in FAULTS.values() for param in fault.params()]
+    counted = Counter(map(_param_cells, every))
+    params = {_param_cells(param): param for param in every}
     return [param for cells, param in params.items() if counted[cells] >= MANY]
 
 
@@ -83,18 +84,19 @@ def _param_cells(param: FaultParam) -> tuple[str, str, str]:
 
 def faults(acts_on: ActsOn) -> str:
     """Return what faults that act on something are aimed at, and their table."""
-    rows = (_fault(row) for row in FAULT_ROWS if row.acts_on == acts_on)
+    rows = (_fault(each) for each in FAULTS.values() if each.acts_on == acts_on)
     return f"Aims: {code(*AIMS[acts_on])}.\n\n{table('fault | what it does | parameters', rows)}"
 
 
-def _fault(row: FaultRow) -> Cells:
+def _fault(fault: type[Fault]) -> Cells:
     common = common_fault_parameters()
     params = (
         f"`{param.name}`" if param in common else "{}, {}: {}".format(*_param_cells(param))
-        for param in row.params
+        for param in fault.params()
     )
-    aims = f" Aims: {code(*row.aim_names)} only." if row.aims else ""
-    return f"`{row.form}`", f"{row.doc}{aims}", "; ".join(param.rstrip(".") for param in params)
+    aims = f" Aims: {code(*fault.aims)} only." if fault.aims else ""
+    shown = "; ".join(param.rstrip(".") for param in params)
+    return f"`{fault.form()}`", f"{fault.doc()}{aims}", shown
 
 
 def levers() -> str:

@@ -36,11 +36,11 @@ import tickerplant
 from tickerplant import ClientSettings, Market, RequestError, UpstreamError
 from tickerplant.client import connection, runner
 from tickerplant.config.kinds import read_faults
+from tickerplant.faults.connection_faults import GARBAGE_FRAMES
 from tickerplant.faults.payloads import UNKNOWN_FIELDS
 from tickerplant.feed.reconnect import BROKEN
 from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.server.faults.connection import GARBAGE_FRAMES
 
 LATER_MS = 60_000
 """So long that chance cannot put off a fault with a mean of a second."""

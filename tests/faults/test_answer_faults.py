@@ -8,9 +8,10 @@ import pytest
 from msgspec import Struct
 from set_clock import START_MS, SetClock
 
-from tickerplant.faults.answer_faults import MAX_FIRST_ANSWERS, AnswerFaults, EarlierBook
+from tickerplant.faults.answer_faults import MAX_FIRST_ANSWERS, AnswerFaults
 from tickerplant.faults.board import FaultBoard, FaultOn
 from tickerplant.faults.rule import parse_rule
+from tickerplant.faults.snapshot_faults import EarlierBook
 
 PATH = "/fapi/v1/depth"
 BTC = {"symbol": "btcusdt", "limit": "5"}

@@ -12,7 +12,7 @@ from set_clock import SetClock
 
 from tickerplant.errors import ConfigError
 from tickerplant.faults.board import FaultBoard
-from tickerplant.faults.message_faults import MAX_WITHHELD, MessageFault, message_fault
+from tickerplant.faults.message_filters import MAX_WITHHELD, MessageFilter, message_filter
 from tickerplant.faults.rule import parse_rule
 
 
@@ -48,7 +48,7 @@ class Stage:
         self.on = self.board.add(parse_rule(rule))
         self.written: list[Text] = []
         chances = self.board.chances(self.on, 1)
-        self.fault: MessageFault[Text] = message_fault(
+        self.fault: MessageFilter[Text] = message_filter(
             self.on, chances, self.clock, self.written.extend
         )
 
@@ -176,7 +176,7 @@ def test_nothing_but_what_was_hit_is_lost_repeated_or_out_of_order(
         stage.clock.go_on(7)
     stage.fault.end()
     numbers = stage.numbers()
-    hits, kind = stage.on.hits, stage.on.rule.row.name
+    hits, kind = stage.on.hits, stage.on.rule.kind
     lost = {"drop": hits, "duplicate": -hits}.get(kind, 0)
     assert len(numbers) == len(streams) - lost
     if lost >= 0:

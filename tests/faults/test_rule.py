@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tickerplant.errors import ConfigError
-from tickerplant.faults.rows import FAULT_ROWS
+from tickerplant.faults.catalogue import FAULTS
+from tickerplant.faults.connection_faults import Close
 from tickerplant.faults.rule import opening_ms, parse_rule
 
 
@@ -23,13 +24,8 @@ def test_text_and_mapping_are_the_same_rule() -> None:
             "once": True,
         }
     )
-    assert (text.row, text.values, text.aim, text.window) == (
-        mapping.row,
-        mapping.values,
-        mapping.aim,
-        mapping.window,
-    )
-    assert text.values == {"code": 1001, "mean": 300_000}
+    assert (text.fault, text.aim, text.window) == (mapping.fault, mapping.aim, mapping.window)
+    assert text.fault == Close(code=1001, mean=300_000)
     assert text.window.times == 1
     assert opening_ms(text.window, 1_767_225_600_000) == 1_767_225_610_000
 
@@ -63,19 +59,19 @@ def test_every_kind_can_be_written_in_its_short_form() -> None:
         "number": "1",
         "text": "q",
     }
-    for row in FAULT_ROWS:
-        values = []
-        for name in row.value:
-            param = row.param(name)
-            assert param is not None, f"{row.name}: {name}"
-            values.append(examples.get(param.kind) or str(param.choices[0]))
+    for kind, fault in FAULTS.items():
+        given = {
+            each.name: examples.get(each.kind.name) or str(each.kind.choices[0])
+            for each in fault.params()
+        }
+        values = [given[name] for name in fault.value]
         missing = [
-            f"{each.name}={examples.get(each.kind) or each.choices[0]}"
-            for each in row.params
-            if each.required and each.name not in row.value
+            f"{each.name}={given[each.name]}"
+            for each in fault.params()
+            if each.required and each.name not in fault.value
         ]
-        text = " ".join((f"{row.name}={'@'.join(values)}" if values else row.name, *missing))
-        assert parse_rule(text).row is row
+        text = " ".join((f"{kind}={'@'.join(values)}" if values else kind, *missing))
+        assert type(parse_rule(text).fault) is fault
 
 
 @pytest.mark.parametrize(

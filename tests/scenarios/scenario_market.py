@@ -70,7 +70,7 @@ class ScenarioMarket:
     @property
     def kinds_on(self) -> list[str]:
         """The faults that are on."""
-        return [on.rule.row.name for on in self.faults if on.state == "on"]
+        return [on.rule.kind for on in self.faults if on.state == "on"]
 
     @property
     def levers_on(self) -> list[str]:

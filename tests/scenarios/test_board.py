@@ -186,9 +186,9 @@ def test_without_levers_only_scenarios_of_faults_run() -> None:
         board.start(scenario(HALT, SILENCE))
     board.start(scenario(SILENCE, duration="1m"))
     timers.advance(START_MS + 20_000)
-    assert [on.rule.row.name for on in faults] == ["refuse"]
+    assert [on.rule.kind for on in faults] == ["refuse"]
     timers.advance(START_MS + 60_000)
-    assert [on.rule.row.name for on in faults] == []
+    assert [on.rule.kind for on in faults] == []
     assert [state.state for state in board.states()] == ["over"]
 
 

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from tickerplant.errors import ConfigError
+from tickerplant.faults.rule import Rule
 from tickerplant.scenarios.library import library_names, library_scenario, library_text
-from tickerplant.simulation.levers import LEVER_ROWS
+from tickerplant.simulation.levers import LEVER_ROWS, Lever
 
 NAMES = library_names()
 
@@ -31,17 +32,20 @@ def test_there_are_many_of_them_with_titles_of_their_own() -> None:
 
 def test_every_lever_is_pulled_by_one_of_them() -> None:
     pulled = {
-        change.action.row.name for name in NAMES for change in library_scenario(name).market_changes
+        change.action.row.name
+        for name in NAMES
+        for change in library_scenario(name).changes
+        if isinstance(change.action, Lever)
     }
     assert pulled == {row.name for row in LEVER_ROWS}
 
 
 def test_what_an_exchange_does_wrong_is_in_one_of_them() -> None:
     made = {
-        change.action.row.name
+        change.action.kind
         for name in NAMES
         for change in library_scenario(name).changes
-        if not change.is_market
+        if isinstance(change.action, Rule)
     }
     assert made >= {
         *("maintenance", "shutdown_notice", "reset", "close", "half_open", "stall", "refuse"),

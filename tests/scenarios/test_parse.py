@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickerplant.errors import ConfigError
-from tickerplant.faults.rows import FAULT_ROWS
+from tickerplant.faults.catalogue import FAULTS
+from tickerplant.faults.connection_faults import Refuse
 from tickerplant.faults.rule import Rule
 from tickerplant.scenarios.parse import MOST_CHANGES, MOST_CHARACTERS, parse_scenario
 from tickerplant.simulation.levers import LEVER_ROWS, Lever
@@ -124,7 +125,7 @@ def test_a_lever_may_be_pulled_again_when_it_has_ended_or_elsewhere() -> None:
 
 
 ROWS = [(row.name, [param.name for param in row.params]) for row in LEVER_ROWS]
-ROWS += [(row.name, [param.name for param in row.params]) for row in FAULT_ROWS]
+ROWS += [(kind, [each.name for each in fault.params()]) for kind, fault in FAULTS.items()]
 names = st.sampled_from([*(name for name, _ in ROWS), "nothing"])
 keys = st.sampled_from(
     ["at", "for", "market", "fault", "symbols", "venue", "stream", "connections", "once", "after"]
@@ -161,7 +162,7 @@ def test_what_was_written_is_what_is_read(share: float, at_ms: int) -> None:
     text = HEAD + f'[[change]]\nat = "{at_ms}ms"\nfault = "refuse"\nshare = {share}\n'
     (found,) = parse_scenario(text, "day.toml").changes
     assert isinstance(found.action, Rule)
-    assert (found.at_ms, found.action.values["share"]) == (at_ms, share)
+    assert (found.at_ms, found.action.fault) == (at_ms, Refuse(share=share))
 
 
 @pytest.mark.parametrize("text", ["{} = 1", "[{}]", "[[change]]\n{} = 1", "change = [{{{} = 1}}]"])

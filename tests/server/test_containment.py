@@ -9,7 +9,6 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from loopback import (
@@ -32,7 +31,9 @@ from simulated_house import simulated
 
 from tickerplant.faults.board import FaultBoard
 from tickerplant.faults.clock import MarketClock
-from tickerplant.faults.rows import EXEMPT_HEADER
+from tickerplant.faults.connection_faults import Garbage
+from tickerplant.faults.fault import EXEMPT_HEADER
+from tickerplant.faults.message_faults import Fields
 from tickerplant.faults.rule import parse_rule
 from tickerplant.plant import Plant
 from tickerplant.protocol.limits import LIMITS
@@ -41,7 +42,6 @@ from tickerplant.replaying.scan import scan
 from tickerplant.replaying.source import RecordingSource
 from tickerplant.server.certificate import OwnCertificate, ServedCertificate, own_certificate
 from tickerplant.server.event_loop import connection_clock_ms
-from tickerplant.server.faults.connection import ACTS, ConnectionFaults
 from tickerplant.sources.simulated import SimulatedSource
 
 PATH = "/ws/btcusdt@bookTicker/btcusdt@trade"
@@ -237,10 +237,10 @@ async def _shake_hands_exempt(sock: socket.socket) -> None:
 async def test_an_error_in_a_timer_of_a_connection_cuts_it_and_is_counted_and_logged(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(_faults: ConnectionFaults, _attached: Any) -> None:
+    def fails(*_: object) -> None:
         raise ValueError("no such frame")
 
-    monkeypatch.setitem(ACTS, "garbage", fails)
+    monkeypatch.setattr(Garbage, "begin", fails)
     async with loopback(faults="garbage=1s") as house:
         sock, other = house.socket(), house.socket()
         await _shake_hands_exempt(other)
@@ -264,7 +264,7 @@ async def test_a_message_fault_that_fails_cuts_its_connection_and_the_others_get
     def fails(*_: object) -> None:
         raise KeyError("p")
 
-    monkeypatch.setattr("tickerplant.server.faults.connection.message_fault", lambda *_: fails)
+    monkeypatch.setattr(Fields, "change", fails)
     async with loopback(faults="fields=1") as house:
         sock, other = house.socket(), house.socket()
         await shake_hands(sock, PATH)

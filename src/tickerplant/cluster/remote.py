@@ -11,7 +11,7 @@ import msgspec
 from tickerplant.cluster import messages
 from tickerplant.cluster.broker import Failed
 from tickerplant.cluster.edge import EdgeNode
-from tickerplant.faults.rows import EXEMPT_KEY
+from tickerplant.faults.fault import EXEMPT_KEY
 from tickerplant.protocol.actions import Action, Send
 from tickerplant.protocol.api_session import ApiError, ApiReply, api_keepalive
 from tickerplant.protocol.client_requests import DISCONNECTED, read_api_request

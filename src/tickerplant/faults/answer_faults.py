@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Struct
 
 from tickerplant.faults.board import Chances, FaultBoard, FaultOn
-from tickerplant.faults.payloads import with_clock_off
+from tickerplant.faults.message_faults import Clock
 from tickerplant.faults.rule import Aim, matches
-from tickerplant.faults.snapshot_rows import CROSSED_BOOK, EMPTY_BOOK, STALE_SNAPSHOT
+from tickerplant.faults.snapshot_faults import EarlierBook, SnapshotFault, StaleSnapshot
 from tickerplant.queries import depth
 from tickerplant.units import parse_whole
 
@@ -28,32 +27,17 @@ _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 
 
-class EarlierBook(Struct, frozen=True, kw_only=True):
-    """An order book as it was, best levels first."""
-
-    last_update_id: int
-    event_time_ms: int | None
-    """When it would have been answered; None if the answer has no such time."""
-    transaction_time_ms: int | None
-    """When it had changed; None if the answer has no such time."""
-    bids: list[Any]
-    asks: list[Any]
-
-
 class EarlierBooks(Protocol):
     """Order books as they were."""
 
     def opened(self, on: FaultOn) -> object:
         """Note that a rule begins."""
-        ...
 
     def over(self, on: FaultOn) -> object:
         """Note that a rule is over."""
-        ...
 
     def find(self, on: FaultOn, venue_name: str, symbol: str) -> EarlierBook | None:
         """Return the earlier book of a symbol for a rule; None if none is known."""
-        ...
 
 
 class AnswerFaults:
@@ -68,7 +52,7 @@ class AnswerFaults:
         board.subscribe(self._on_change)
 
     def _on_change(self, on: FaultOn) -> None:
-        if on.rule.row is STALE_SNAPSHOT and self._earlier is not None:
+        if isinstance(on.rule.fault, StaleSnapshot) and self._earlier is not None:
             if on.is_on:
                 self._earlier.opened(on)
             elif on.state == "over":
@@ -82,20 +66,20 @@ class AnswerFaults:
         self, venue_name: str, name: str, params: Mapping[str, object], body: bytes
     ) -> bytes:
         """Return what faults make of a successful answer."""
-        if _is_book(name):
+        if name == DEPTH_METHOD or name.endswith(DEPTH_PATHS):
+            symbol = str(params.get("symbol", "")).upper()
             for on in self._board.on("snapshot"):
                 aim = on.rule.aim
-                symbol = str(params.get("symbol", "")).upper()
                 if _takes(aim, venue_name, name) and (
                     not aim.symbol or matches(aim.symbol, symbol)
                 ):
                     body = self._with_other_book(on, venue_name, name, params, body)
         for on in self._board.on("clock"):
-            aim = on.rule.aim
+            aim, fault = on.rule.aim, on.rule.fault
             if aim.stream or aim.connection or aim.connections is not None:
                 continue
-            if _takes(aim, venue_name, name):
-                changed = with_clock_off(body, on.rule.values["by"])
+            if isinstance(fault, Clock) and _takes(aim, venue_name, name):
+                (changed,) = fault.change(body)
                 if changed is not body and self._chances_of(on).occurs():
                     body = changed
         return body
@@ -123,44 +107,42 @@ class AnswerFaults:
         book = answer.get("result") if is_reply else answer
         if not isinstance(book, dict) or not book.keys() >= {"lastUpdateId", "bids", "asks"}:
             return body
-        changed: dict[str, Any] | None = None
-        if on.rule.row is EMPTY_BOOK:
-            changed = emptied(book, on.rule.values["side"])
-        elif on.rule.row is CROSSED_BOOK:
-            changed = crossed(book)
-        elif on.rule.row is STALE_SNAPSHOT:
-            changed = self._stale(on, venue_name, name, params, book)
+        fault, limit = on.rule.fault, _limit(params)
+        assert isinstance(fault, SnapshotFault)  # noqa: S101  # tells the type checker
+        changed = fault.revise(
+            book, limit, lambda: self._earlier_book(on, venue_name, name, params, book)
+        )
         if changed is None or not self._chances_of(on).occurs():
             return body
         return _encode({**answer, "result": changed} if is_reply else changed)
 
-    def _stale(
+    def _earlier_book(
         self,
         on: FaultOn,
         venue_name: str,
         name: str,
         params: Mapping[str, object],
         book: dict[str, Any],
-    ) -> dict[str, Any] | None:
-        """Return the book as it was earlier; None if that is not known, or the same."""
+    ) -> EarlierBook | None:
+        """Return the book as it was earlier, or was first answered; None if it is answered first."""
         symbol = str(params.get("symbol", "")).upper()
-        limit = _limit(params)
-        found = None
         if self._earlier is not None and not name.endswith(DEPTH_PATHS[1]):
             found = self._earlier.find(on, venue_name, symbol)
-        if found is None:
-            key = (on, venue_name, name, symbol, limit)
-            found = self._first.get(key)
-            if found is None:
-                self._first[key] = _book_of(book)
-                if len(self._first) > MAX_FIRST_ANSWERS:
-                    del self._first[next(iter(self._first))]
-                return None
-        return None if found.last_update_id >= book["lastUpdateId"] else stale(book, found, limit)
-
-
-def _is_book(name: str) -> bool:
-    return name == DEPTH_METHOD or name.endswith(DEPTH_PATHS)
+            if found is not None:
+                return found
+        key = (on, venue_name, name, symbol, _limit(params))
+        if key in self._first:
+            return self._first[key]
+        self._first[key] = EarlierBook(
+            last_update_id=book["lastUpdateId"],
+            event_time_ms=book.get("E"),
+            transaction_time_ms=book.get("T"),
+            bids=book["bids"],
+            asks=book["asks"],
+        )
+        if len(self._first) > MAX_FIRST_ANSWERS:
+            del self._first[next(iter(self._first))]
+        return None
 
 
 def _takes(aim: Aim, venue_name: str, name: str) -> bool:
@@ -178,46 +160,3 @@ def _limit(params: Mapping[str, object]) -> int:
         return parse_whole(params.get("limit") or depth.DEFAULT_LIMIT)
     except ValueError:
         return depth.DEFAULT_LIMIT
-
-
-def _book_of(book: Mapping[str, Any]) -> EarlierBook:
-    return EarlierBook(
-        last_update_id=book["lastUpdateId"],
-        event_time_ms=book.get("E"),
-        transaction_time_ms=book.get("T"),
-        bids=book["bids"],
-        asks=book["asks"],
-    )
-
-
-def stale(book: dict[str, Any], earlier: EarlierBook, limit: int) -> dict[str, Any]:
-    """Return a snapshot with the ids, times and levels of an earlier book."""
-    times = {"E": earlier.event_time_ms, "T": earlier.transaction_time_ms}
-    return {
-        **book,
-        "lastUpdateId": earlier.last_update_id,
-        **{key: time_ms for key, time_ms in times.items() if key in book and time_ms is not None},
-        "bids": earlier.bids[:limit],
-        "asks": earlier.asks[:limit],
-    }
-
-
-def crossed(book: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a snapshot whose best bid and best ask have changed prices; None if a side is empty."""
-    bids, asks = book["bids"], book["asks"]
-    if not bids or not asks:
-        return None
-    (bid, bid_quantity), (ask, ask_quantity) = bids[0], asks[0]
-    return {
-        **book,
-        "bids": [[ask, bid_quantity], *bids[1:]],
-        "asks": [[bid, ask_quantity], *asks[1:]],
-    }
-
-
-def emptied(book: dict[str, Any], side: str) -> dict[str, Any] | None:
-    """Return a snapshot without levels of a `side`, or of `both`; None if it has none already."""
-    sides = ("bids", "asks") if side == "both" else (side,)
-    if not any(book[each] for each in sides):
-        return None
-    return {**book, **{each: [] for each in sides}}

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tickerplant.errors import ConfigError
 from tickerplant.faults.clock import FaultClock, Timer
-from tickerplant.faults.row import ActsOn
+from tickerplant.faults.fault import ActsOn
 from tickerplant.faults.rule import Rule, opening_ms, parse_rule
 
 State: TypeAlias = Literal["waiting", "on", "over"]
@@ -73,15 +73,14 @@ class Chances:
         self._board = board
         self._after = rule.window.after
         self._times = rule.window.times
-        share, mean_ms = rule.values.get("share"), rule.values.get("mean")
-        self._share: float | None = share
-        self._mean_ms: int | None = mean_ms
+        self._share: float | None = getattr(rule.fault, "share", None)
+        self._mean_ms = rule.mean_ms
         self._gap = -1
         """How many occasions pass before the next one that a share hits; drawn when it is needed."""
-        self._random = Random(f"{board.seed} {rule.row.name} {on.number} {ordinal}")
+        self._random = Random(f"{board.seed} {rule.kind} {on.number} {ordinal}")
         self._due_ms = 0
         """The earliest time of the next one, on a clock that never goes back; 0 without a mean time."""
-        if mean_ms is not None:
+        if self._mean_ms is not None:
             self._due_ms = board.clock.now_ms + board.clock.gone_back_ms + self.wait_ms()
 
     @property
@@ -139,7 +138,7 @@ class Chances:
 
     def overflowed(self) -> None:
         """Count that the fault had to do less here than it says, because a bound was reached."""
-        self._board.overflows[self.on.rule.row.name] += 1
+        self._board.overflows[self.on.rule.kind] += 1
 
     def happened(self) -> None:
         """Count that the fault happened here."""
@@ -224,15 +223,15 @@ class FaultBoard:
 
     def _add(self, rule_id: str, rule: Rule, opens_ms: int, number: int = 0) -> FaultOn:
         for_ms = rule.window.for_ms
-        self._numbers[rule.row.name] += 1
+        self._numbers[rule.kind] += 1
         on = FaultOn(
             id=rule_id,
             rule=rule,
-            number=number or self._numbers[rule.row.name],
+            number=number or self._numbers[rule.kind],
             opens_ms=opens_ms,
             ends_ms=None if for_ms is None else opens_ms + for_ms,
         )
-        if rule.row.acts_on in PER_RULE:
+        if rule.fault.acts_on in PER_RULE:
             on.all_requests = Chances(self, on, 0)
         self._rules[rule_id] = on
         if opens_ms > self.clock.now_ms:
@@ -301,13 +300,13 @@ class FaultBoard:
         share = on.rule.aim.connections
         if share is None:
             return True
-        name = on.rule.row.name
+        name = on.rule.kind
         return Random(f"{self.seed} {name} {on.number} {ordinal} is aimed at").random() < share
 
     def count(self, on: FaultOn) -> None:
         """Count that a rule happened."""
         on.hits += 1
-        self.counts[on.rule.row.name] += 1
+        self.counts[on.rule.kind] += 1
 
     def _open(self, on: FaultOn) -> None:
         on.state = "on"
@@ -330,9 +329,11 @@ class FaultBoard:
         self._tell(on)
 
     def _tell(self, on: FaultOn) -> None:
-        acts_on = on.rule.row.acts_on
+        acts_on = on.rule.fault.acts_on
         self._on[acts_on] = tuple(
-            each for each in self._rules.values() if each.is_on and each.rule.row.acts_on == acts_on
+            each
+            for each in self._rules.values()
+            if each.is_on and each.rule.fault.acts_on == acts_on
         )
         for callback in tuple(self._listeners):
             callback(on)
@@ -358,7 +359,7 @@ def passed_on(board: FaultBoard) -> dict[str, Mapping[str, object]]:
             NUMBER: on.number,
         }
         for on in board
-        if on.is_on and on.rule.row.acts_on != "rest"
+        if on.is_on and on.rule.fault.acts_on != "rest"
     }
 
 

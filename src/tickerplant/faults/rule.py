@@ -6,22 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from functools import lru_cache
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tickerplant.errors import ConfigError
-from tickerplant.faults.row import FaultRow, duration_ms
-from tickerplant.faults.rows import FAULT_BY_NAME
+from tickerplant.faults.catalogue import FAULTS
+from tickerplant.faults.fault import Fault
+from tickerplant.faults.params import DURATION, SHARE
 from tickerplant.suggestions import one_of, suggestion
-from tickerplant.units import (
-    EXPECTED_DURATION,
-    NS_PER_MS,
-    parse_duration_ns,
-    parse_number,
-    parse_whole,
-)
+from tickerplant.units import NS_PER_MS, parse_duration_ns, parse_whole
 from tickerplant.venue import VENUES
 
 AIM_DOCS = {
@@ -92,21 +86,29 @@ class Window(Struct, frozen=True, kw_only=True):
 class Rule(Struct, frozen=True, kw_only=True):
     """A fault that somebody asks for."""
 
-    row: FaultRow
-    values: Mapping[str, Any]
-    """Its parameters by name; those that were not given have their default, which may be None."""
+    fault: Fault
     aim: Aim
     window: Window
     given: Mapping[str, object]
     """The canonical form, as it was written."""
 
     @property
+    def kind(self) -> str:
+        """The name of its fault."""
+        return self.fault.kind
+
+    @property
+    def mean_ms(self) -> int | None:
+        """The mean of the random times between two of it; None: it does not happen at such times."""
+        return getattr(self.fault, "mean", None)
+
+    @property
     def is_instant(self) -> bool:
         """Whether it is over as soon as its window is open, because it acts at a moment."""
         return (
-            self.row.acts_on == "connection"
-            and not self.row.lasts
-            and self.values.get("mean") is None
+            self.fault.acts_on == "connection"
+            and not self.fault.lasts
+            and self.mean_ms is None
             and self.window.for_ms is None
             and not self.window.after
         )
@@ -115,14 +117,12 @@ class Rule(Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """The text form: `reset=30s`, `drop=0.1 stream=btcusdt@depth*`."""
         rest = {name: value for name, value in self.given.items() if name != "kind"}
-        head = self.row.name
         values = []
-        for name in self.row.value:
+        for name in self.fault.value:
             if name not in rest:
                 break
             values.append(str(rest.pop(name)))
-        if values:
-            head += f"={'@'.join(values)}"
+        head = f"{self.kind}={'@'.join(values)}" if values else self.kind
         return " ".join((head, *(f"{name}={_shown(value)}" for name, value in rest.items())))
 
 
@@ -164,80 +164,66 @@ def _mapping_of(text: str) -> dict[str, object]:
     head, *words = text.split()
     kind, _, value = head.partition("=")
     found: dict[str, object] = {"kind": kind}
-    row = _row_of(kind)
+    fault = _fault_called(kind)
     parts = value.split("@") if value else []
-    if len(parts) > len(row.value) or head.endswith("="):
-        raise ConfigError(kind, value or None, _form_words(row))
-    found.update(zip(row.value, parts, strict=False))
+    if len(parts) > len(fault.value) or head.endswith("="):
+        raise ConfigError(kind, value or None, fault.form_words())
+    found.update(zip(fault.value, parts, strict=False))
     for word in words:
         name, sign, value = word.partition("=")
         if not sign or not value:
-            raise ConfigError(kind, word, f"a word of the form KEY=VALUE, {_known_words(row)}")
+            raise ConfigError(kind, word, f"a word of the form KEY=VALUE, {_known_words(fault)}")
         if name in found:
             raise ConfigError(name, value, f"one value of {name}, not also {found[name]}")
         found[name] = value
     return found
 
 
-def _form_words(row: FaultRow) -> str:
-    if not row.value:
-        return f"{row.name} alone; what else it needs follows as KEY=VALUE"
-    params = {each.name: each for each in row.params}
-    return f"{row.form}, {' and '.join(params[name].expected for name in row.value)}"
-
-
-def _row_of(kind: object) -> FaultRow:
-    row = FAULT_BY_NAME.get(kind) if isinstance(kind, str) else None
-    if row is None:
+def _fault_called(kind: object) -> type[Fault]:
+    fault = FAULTS.get(kind) if isinstance(kind, str) else None
+    if fault is None:
         shown = None if kind in (None, "") else kind
-        raise ConfigError("kind", shown, one_of(str(kind or ""), FAULT_BY_NAME))
-    return row
+        raise ConfigError("kind", shown, one_of(str(kind or ""), FAULTS))
+    return fault
 
 
-def _known(row: FaultRow) -> tuple[str, ...]:
-    return (*(each.name for each in row.params), *row.aim_names, *WINDOW_DOCS)
+def keys_of(fault: type[Fault]) -> tuple[str, ...]:
+    """Return what a rule of a fault may have beside its kind."""
+    return (*(each.name for each in fault.params()), *fault.aim_names(), *WINDOW_DOCS)
 
 
-def _known_words(row: FaultRow) -> str:
-    return f"with KEY one of {', '.join(_known(row))}"
+def _known_words(fault: type[Fault]) -> str:
+    return f"with KEY one of {', '.join(keys_of(fault))}"
 
 
 def _rule_of(given: dict[str, object]) -> Rule:
-    row = _row_of(given.get("kind"))
+    kind = _fault_called(given.get("kind"))
     rest = {name: value for name, value in given.items() if name != "kind"}
     for name, value in rest.items():
-        _check_known(row, name, value)
-    values = {each.name: each.default for each in row.params}
-    for each in row.params:
+        _check_known(kind, name, value)
+    values = {}
+    for each in kind.params():
         if each.name in rest:
             try:
-                values[each.name] = each.read(rest[each.name])
+                values[each.name] = each.kind.read(rest[each.name])
             except ValueError as error:
                 raise ConfigError(each.name, rest[each.name], str(error)) from None
         elif each.required:
-            raise ConfigError(each.name, None, f"{each.expected}; {row.name} needs it")
-    window = _window_of(rest)
-    if row.name == "stall" and values["time"] is not None and values["mean"] is None:
-        # One stall for this time is a window of this length.
-        if window.for_ms is not None:
-            raise ConfigError("time", rest["time"], "time or for, not both, without mean")
-        window = replace(window, for_ms=values["time"])
-    if row.name == "stall" and values["mean"] is not None and values["time"] is None:
-        raise ConfigError("time", None, f"{_form_words(row)}; stall needs it with mean")
-    return Rule(row=row, values=values, aim=_aim_of(rest), window=window, given=given)
+            raise ConfigError(each.name, None, f"{each.expected}; {kind.kind} needs it")
+    fault, window = kind(**values), _window_of(rest)
+    window = replace(window, for_ms=fault.open_ms(window.for_ms, rest))
+    return Rule(fault=fault, aim=_aim_of(rest), window=window, given=given)
 
 
-def _check_known(row: FaultRow, name: str, value: object) -> None:
-    if name in _known(row):
+def _check_known(fault: type[Fault], name: str, value: object) -> None:
+    if name in keys_of(fault):
         return
     if name in AIM_DOCS:
-        aims = ", ".join(row.aim_names)
-        expected = (
-            f"no {name}: {row.name} acts on {_ACTED_ON[row.acts_on]} and can be aimed at {aims}"
-        )
+        aims, acted_on = ", ".join(fault.aim_names()), _ACTED_ON[fault.acts_on]
+        expected = f"no {name}: {fault.kind} acts on {acted_on} and can be aimed at {aims}"
         raise ConfigError(name, value, expected)
-    hint = suggestion(name, _known(row))
-    raise ConfigError("fault", name, f"{row.name} {_known_words(row)}{hint}")
+    hint = suggestion(name, keys_of(fault))
+    raise ConfigError("fault", name, f"{fault.kind} {_known_words(fault)}{hint}")
 
 
 _ACTED_ON = {
@@ -256,12 +242,10 @@ def _aim_of(given: Mapping[str, object]) -> Aim:
     share = given.get("connections")
     if share is not None:
         try:
-            share = parse_number(share)
+            share = SHARE.read(share)
         except ValueError:
-            share = -1.0
-        if not 0 <= share <= 1:
             expected = "a share of the connections from 0 to 1 such as 0.25"
-            raise ConfigError("connections", given["connections"], expected)
+            raise ConfigError("connections", share, expected) from None
     texts = {
         name: _aim_text(name, given[name])
         for name in AIM_DOCS
@@ -289,11 +273,9 @@ def _window_of(given: Mapping[str, object]) -> Window:
     for_ms = None
     if "for" in given:
         try:
-            for_ms = duration_ms(given["for"])
-        except ValueError:
-            raise ConfigError(
-                "for", given["for"], f"{EXPECTED_DURATION}, of at least 1ms"
-            ) from None
+            for_ms = DURATION.read(given["for"])
+        except ValueError as error:
+            raise ConfigError("for", given["for"], str(error)) from None
     once = given.get("once", False)
     if once not in (True, False, "true", "false", "yes", "no"):
         raise ConfigError("once", once, "true or false")

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tickerplant.errors import ConfigError
-from tickerplant.faults.row import FaultRow
-from tickerplant.faults.rows import FAULT_BY_NAME
-from tickerplant.faults.rule import WINDOW_DOCS, parse_rule
+from tickerplant.faults.catalogue import FAULTS
+from tickerplant.faults.fault import Fault
+from tickerplant.faults.rule import keys_of, parse_rule
 from tickerplant.scenarios.scenario import Change, Scenario
 from tickerplant.simulation.levers import (
     DELIST,
@@ -139,7 +139,7 @@ def _change(table: Mapping[str, object], number: str, origin: str, duration_ms: 
     return Change(at_ms=at_ms, action=action, text=_text(given), place=place)
 
 
-def _row(table: Mapping[str, object], place: str) -> LeverRow | FaultRow:
+def _row(table: Mapping[str, object], place: str) -> LeverRow | type[Fault]:
     """Return what a change is about.
 
     Raises:
@@ -149,11 +149,11 @@ def _row(table: Mapping[str, object], place: str) -> LeverRow | FaultRow:
     if "market" in table and "fault" in table:
         expected = "a change has one of them; write two changes with the same at"
         raise ConfigError(f"market and fault in {place}", table["fault"], f"only one: {expected}")
-    for key, rows in (("market", levers), ("fault", FAULT_BY_NAME)):
+    for key, rows in (("market", levers), ("fault", FAULTS)):
         if key in table:
             name = table[key]
             if not isinstance(name, str) or name not in rows:
-                others = FAULT_BY_NAME if key == "market" else levers
+                others = FAULTS if key == "market" else levers
                 expected = one_of(name if isinstance(name, str) else "", rows)
                 if isinstance(name, str) and name in others:
                     other = "fault" if key == "market" else "market"
@@ -166,12 +166,12 @@ def _row(table: Mapping[str, object], place: str) -> LeverRow | FaultRow:
     raise ConfigError(f"market or fault in {place}", None, f"{expected}{';' if hint else ''}{hint}")
 
 
-def _keys(row: LeverRow | FaultRow) -> tuple[str, ...]:
+def _keys(row: LeverRow | type[Fault]) -> tuple[str, ...]:
     """Return the keys of a change beside `at`."""
     if isinstance(row, LeverRow):
         duration = ("for",) if row.has_duration else ()
         return ("market", "symbols", "venue", *(each.name for each in row.params), *duration)
-    return ("fault", *(each.name for each in row.params), *row.aim_names, *WINDOW_DOCS)
+    return ("fault", *keys_of(row))
 
 
 def _rule_of(given: Mapping[str, object]) -> dict[str, object]:
@@ -179,8 +179,8 @@ def _rule_of(given: Mapping[str, object]) -> dict[str, object]:
     return {"kind" if key == "fault" else key: value for key, value in given.items()}
 
 
-def _name(row: LeverRow | FaultRow) -> str:
-    return f"market = {row.name!r}" if isinstance(row, LeverRow) else f"fault = {row.name!r}"
+def _name(row: LeverRow | type[Fault]) -> str:
+    return f"market = {row.name!r}" if isinstance(row, LeverRow) else f"fault = {row.kind!r}"
 
 
 def _check_plain(key: str, value: object, place: str) -> None:

@@ -224,7 +224,7 @@ class PortsCollector(Collector):
     def _of_process(self) -> Numbers:
         flusher, board, served = self._flusher, self._board, self._certificate
         congestions = {each.congestion for each in self.endpoints}
-        kinds = dict.fromkeys((*(on.rule.row.name for on in board), *board.counts))
+        kinds = dict.fromkeys((*(on.rule.kind for on in board), *board.counts))
         states = ("waiting", "on")
         return {
             "connections_behind": sum(each.behind_count for each in congestions),

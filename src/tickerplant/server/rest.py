@@ -16,8 +16,15 @@ import msgspec
 from msgspec import Struct, structs
 
 from tickerplant.errors import RequestError
-from tickerplant.faults.network_rows import RETRY_AFTER_MS
-from tickerplant.faults.rows import EXEMPT_KEY
+from tickerplant.faults.fault import EXEMPT_KEY
+from tickerplant.faults.request_faults import (
+    HTML,
+    NOT_JSON,
+    NOT_JSON_STATUS,
+    RETRY_AFTER_MS,
+    html_page,
+    injected_error,
+)
 from tickerplant.feed.weight import AllowanceSpentError
 from tickerplant.protocol.rate_limiter import Charge
 from tickerplant.protocol.target import BadTarget, parse_target
@@ -31,7 +38,6 @@ from tickerplant.queries.account_requests import (
 from tickerplant.queries.query import Query
 from tickerplant.server.compression import Compression
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.faults.injected_errors import HTML, NOT_JSON, html_page, injected_error
 from tickerplant.server.guard import NOT_FROM_HERE, PLANT_PATHS, Refusal, joined
 from tickerplant.server.http_request import HttpRequest
 from tickerplant.server.operations.catalogue import OPENAPI_PATH, ROUTER, Route
@@ -253,7 +259,7 @@ class Rest:
 
     def _refuse_by_fault(self, status: int) -> Response:
         """Return the response of a fault: as the exchange, a firewall or a gateway would write it."""
-        if status == HTTPStatus.OK:
+        if status == NOT_JSON_STATUS:
             return Response(NOT_JSON)
         if status not in {418, 429, 503}:
             return Response(html_page(status), status, HTML)

@@ -21,7 +21,7 @@ from functools import partial
 from typing import TypeAlias
 
 from tickerplant import frames
-from tickerplant.faults.rows import EXEMPT_KEY
+from tickerplant.faults.fault import EXEMPT_KEY
 from tickerplant.logs import logger
 from tickerplant.protocol.actions import (
     Action,

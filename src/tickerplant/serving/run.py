@@ -273,7 +273,7 @@ def refuse_guessable(settings: ServeSettings) -> None:
 def has_times(faults: Iterable[FaultOn]) -> bool:
     """Return whether any of the faults that happen at connections happens by time."""
     return any(
-        on.rule.row.acts_on != "rest" and on.rule.values.get(name) is not None
+        on.rule.fault.acts_on != "rest" and getattr(on.rule.fault, name, None) is not None
         for on in faults
         for name in ("mean", "time")
     )

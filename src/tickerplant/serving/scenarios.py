@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tickerplant import logs
 from tickerplant.errors import ConfigError
+from tickerplant.faults.rule import Rule
 from tickerplant.regular_files import read_regular
 from tickerplant.scenarios.board import MOST_RUNNING, ScenarioBoard
 from tickerplant.scenarios.library import ENDING, library_names, library_scenario, library_text
@@ -151,7 +152,7 @@ def scenario_rows() -> list[ScenarioRow]:
 def _row(scenario: Scenario) -> ScenarioRow:
     actions = [change.action for change in scenario.changes]
     kinds = [
-        (change.is_market, action.row.name)
+        (change.is_market, action.kind if isinstance(action, Rule) else action.row.name)
         for change, action in zip(scenario.changes, actions, strict=True)
     ]
     return ScenarioRow(

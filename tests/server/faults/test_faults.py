@@ -11,9 +11,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
 
 from tickerplant.errors import ConfigError
-from tickerplant.faults.network_rows import HANG_MS
+from tickerplant.faults.fault import EXEMPT_HEADER
 from tickerplant.faults.payloads import UNKNOWN_WORD
-from tickerplant.faults.rows import EXEMPT_HEADER
+from tickerplant.faults.request_faults import HANG_MS
 from tickerplant.faults.rule import parse_rule
 from tickerplant.server.endpoint import Connection
 from tickerplant.server.operations.faults import FAULTS_PATH

@@ -4,7 +4,7 @@ import asyncio
 
 from tickerplant.faults.clock import MarketClock
 from tickerplant.market.timers import Timers
-from tickerplant.server.faults.transport import FaultyTransport, Latency
+from tickerplant.server.faults.transport import FaultyTransport
 
 START_MS = 1_767_225_600_000
 
@@ -44,7 +44,7 @@ def faulty(sink: Sink, timers: Timers) -> FaultyTransport:
 def test_late_data_is_no_later_when_the_market_goes_back() -> None:
     timers, sink = Timers(START_MS), Sink()
     transport = faulty(sink, timers)
-    transport.set_latency("f1", Latency(200, lambda _: 0))
+    transport.set_latency("f1", lambda _: 200)
     timers.advance(START_MS + 3_600_000)
     transport.write(b"before")
     timers.advance(START_MS + 3_600_050)

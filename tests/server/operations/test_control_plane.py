@@ -10,7 +10,7 @@ from loopback import START_MS, Answer, Loopback, ending, looped, until
 from programs import PATIENCE_S
 from simulated_house import simulated_house
 
-from tickerplant.faults.rows import FAULT_ROWS
+from tickerplant.faults.catalogue import FAULTS
 
 pytestmark = pytest.mark.heavy
 
@@ -64,7 +64,7 @@ async def test_the_kinds_of_faults_say_what_can_be_asked_for() -> None:
     async with simulated_house() as house:
         page = (await house.get("/plant/v1/faults")).json
         kinds = {each["name"]: each for each in page["kinds"]}
-        assert list(kinds) == [row.name for row in FAULT_ROWS]
+        assert list(kinds) == list(FAULTS)
         (share, mean) = kinds["drop"]["params"]
         assert (share["name"], share["kind"], share["required"]) == ("share", "share", False)
         assert mean["expected"].startswith("a duration")

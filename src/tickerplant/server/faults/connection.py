@@ -8,18 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import cycle
 from random import Random
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.faults.board import Chances, FaultBoard, FaultOn
 from tickerplant.faults.clock import StampedClock, Timer
-from tickerplant.faults.content_rows import DELAY, REORDER
-from tickerplant.faults.message_faults import MessageFault, message_fault
-from tickerplant.faults.network_rows import RETRY_AFTER_MS
+from tickerplant.faults.connection_faults import ConnectionFault, Undo
+from tickerplant.faults.message_filters import MessageFilter, message_filter
+from tickerplant.faults.request_faults import (
+    RETRY_AFTER_MS,
+    ApiFault,
+    SubscriptionFault,
+    injected_error,
+)
 from tickerplant.faults.rule import matches
-from tickerplant.frames import text_frame
 from tickerplant.hub.delivery import Message
 from tickerplant.logs import logger
 from tickerplant.protocol.actions import Action, Send, Subscribe
@@ -31,30 +35,10 @@ from tickerplant.server.containment import ContainedClock, contained
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults.clock import ConnectionClock
 from tickerplant.server.faults.hooks import ConnectionFaultsHook
-from tickerplant.server.faults.injected_errors import injected_error
-from tickerplant.server.faults.transport import FaultyTransport, Latency, reset
+from tickerplant.server.faults.transport import FaultyTransport, reset
 
-API_STATUSES = (429, 503, 418)
-"""How WebSocket API requests are refused in turn, unless the rule says how."""
 MAX_REQUESTS = 1_000
 """Requests of one connection that are kept until they are answered; further ones are spared."""
-GARBAGE_FRAMES = tuple(
-    map(
-        text_frame,
-        (
-            b"not JSON",
-            b'{"zz":"nothing known"}',
-            b'{"e":"trade","E":1767225600000,"s":"BTCUSDT","t":',
-            b'{"e":"zz","E":1767225600000,"s":"BTCUSDT"}',
-            b"[]",
-            b"",
-            b"null",
-            b"7",
-        ),
-    )
-)
-"""Frames that are not a message, in the order in which a connection gets them."""
-INVALID_UTF8_FRAME = text_frame(b'{"zz":"\xc3\x28\xff"}')
 
 
 class FaultedConnection(Connection, Protocol):
@@ -68,29 +52,23 @@ class FaultedConnection(Connection, Protocol):
 
     def cut_off(self) -> None:
         """Count its client as one that will come back, once."""
-        ...
 
     @property
     def endpoint(self) -> Endpoint:
         """Its port."""
-        ...
 
     @property
     def is_reading_paused(self) -> bool:
         """Whether it wants nothing to be read for now."""
-        ...
 
     def receive(self, data: bytes) -> None:
         """Answer what was received."""
-        ...
 
     def carry_out(self, actions: Iterable[Action]) -> None:
         """Carry out actions that faults have seen, at once."""
-        ...
 
     def abandon(self, error: Exception) -> None:
         """Count and log an error of this connection, and cut it."""
-        ...
 
 
 class _Request(Struct):
@@ -125,87 +103,100 @@ class Shared(Protocol):
 
     def sent_ms(self) -> int:
         """Return when data that is written now was sent, on the clock of faults."""
-        ...
 
     def flush(self, endpoint: Endpoint) -> None:
         """Write what was published before the fault that comes now."""
-        ...
 
     def soon(self, callback: Callable[[], object]) -> None:
         """Call `callback` in the next turn of the event loop."""
-        ...
 
     def begin_timed(self, endpoint: Endpoint) -> None:
         """Write all messages of a port in the millisecond of their market time from now on."""
-        ...
 
     def end_timed(self, endpoint: Endpoint) -> None:
         """Undo one `begin_timed`."""
-        ...
 
     def revised_api_answer(
         self, endpoint: Endpoint, method: str, params: Mapping[str, object], text: bytes
     ) -> bytes:
         """Return what faults make of the reply to a WebSocket API request."""
-        ...
 
 
-class _Attached(Struct, eq=False):
-    """One rule that is on for this connection."""
+class _Attached:
+    """One rule that is on for this connection; a `FaultedClient` for the fault that it is."""
 
-    on: FaultOn
-    chances: Chances
-    timer: Timer | None = None
-    """What it does next."""
-    undo: Callable[[], object] | None = None
-    """Ends what it does now."""
-    message_fault: MessageFault[Message] | None = None
-    is_timed: bool = False
-    """Whether the messages of its port are written in their millisecond because of it."""
-    held: list[Callable[[], object]] = msgspec.field(default_factory=list)
-    """Answers that it delays."""
+    def __init__(self, faults: ConnectionFaults, on: FaultOn, chances: Chances) -> None:
+        self.on = on
+        self.chances = chances
+        self.timer: Timer | None = None
+        """What it does next."""
+        self.undo: Undo | None = None
+        """Ends what it does now."""
+        self.filter: MessageFilter[Message] | None = None
+        self.is_timed = False
+        """Whether the messages of its port are written in their millisecond because of it."""
+        self.held: list[Callable[[], object]] = []
+        """Answers that it delays."""
+        self.line = faults.line
+        self.reset = faults.reset
+        self.next_of = faults.next_of
+        self.market_ms = faults.runner.market_ms
+        self.rule_id = on.id
+        self._faults = faults
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame."""
+        self._faults.connection.transport.write(frame)
+
+    def close(self, code: int) -> None:
+        """Close the connection with a code."""
+        self._faults.connection.close(close_reason(code))
+
+    def draws_at(self, now_ms: int) -> Random:
+        """Return the draws of a time, on this connection."""
+        seed, number = self._faults.runner.board.seed, self._faults.connection.fault_number
+        return Random(f"{seed} {self.on.number} {number} {now_ms}")
 
 
 class ConnectionFaults:
     """The rules that are on for one connection, and what they do to it."""
 
     def __init__(self, runner: Shared, connection: FaultedConnection) -> None:
-        self._runner = runner
-        self._connection = connection
+        self.runner = runner
+        self.connection = connection
+        self.is_lost = False
+        """Whether a fault has ended the connection."""
         self._clock = ContainedClock(runner.board.clock, connection)
         self._message_clock = ContainedClock(runner.message_clock, connection)
         self._delays = ContainedClock(runner.delays, connection)
         self._attached: dict[FaultOn, _Attached] = {}
         self._transport: FaultyTransport | None = None
-        self._garbage = cycle(GARBAGE_FRAMES)
-        self._api_statuses = cycle(API_STATUSES)
+        self._turns: dict[tuple[Any, ...], Iterator[Any]] = {}
         self._requests: dict[ApiId, _Request] = {}
-        self._is_lost = False
-        self.is_lost = False
-        """Whether a fault has ended the connection."""
+        self._is_forgotten = False
 
     # Attaching and detaching
 
     @contained
     def attach(self, on: FaultOn) -> None:
         """Let a rule be on for this connection; does nothing if it is."""
-        if on in self._attached or self._is_lost:
+        if on in self._attached or self._is_forgotten:
             return
-        chances = self._runner.board.chances(on, self._connection.fault_number)
-        attached = self._attached[on] = _Attached(on, chances)
+        chances = self.runner.board.chances(on, self.connection.fault_number)
+        attached = self._attached[on] = _Attached(self, on, chances)
         aim = on.rule.aim
-        match on.rule.row.acts_on:
+        match on.rule.fault.acts_on:
             case "clock" if aim.path or aim.method:
                 pass  # it is aimed at answers
-            case "message" | "clock" if on.rule.values.get("mean") is not None:
-                chances.on_happened = partial(self._runner.soon, partial(self._rest, attached))
+            case "message" | "clock" if on.rule.mean_ms is not None:
+                chances.on_happened = partial(self.runner.soon, partial(self._rest, attached))
                 self._arm_later(attached)
             case "message" | "clock":
                 self._arm(attached)
             case "connection" if on.rule.window.after:
-                attached.message_fault = _Count(
+                attached.filter = _Count(
                     on,
-                    partial(self._runner.soon, partial(self._after_messages, attached)),
+                    partial(self.runner.soon, partial(self._after_messages, attached)),
                     partial(self._release, on),
                 )
                 self._set_filter()
@@ -219,25 +210,25 @@ class ConnectionFaults:
     def _arm(self, attached: _Attached) -> None:
         """Look at the messages from now on."""
         attached.timer = None
-        if attached.chances.is_spent or attached.message_fault is not None:
+        if attached.chances.is_spent or attached.filter is not None:
             return
         on = attached.on
-        attached.message_fault = message_fault(
+        attached.filter = message_filter(
             on, attached.chances, self._message_clock, partial(self._release, on)
         )
-        is_timed = on.rule.values.get("mean") is not None or on.rule.row.name == DELAY.name
+        is_timed = on.rule.mean_ms is not None or on.rule.fault.is_timed
         self._set_timed(attached, is_timed=is_timed)
         self._set_filter()
 
     @contained
     def _rest(self, attached: _Attached) -> None:
         """Look at no messages until the next one may be hit, unless some are withheld."""
-        is_withholding = attached.on.rule.row.name in {DELAY.name, REORDER.name}
-        if attached.on not in self._attached or self._is_lost or is_withholding:
+        if attached.on not in self._attached or self._is_forgotten:
             return
-        if attached.chances.left_ms <= 0:
-            return  # the next one is due
-        attached.message_fault = None
+        is_withholding = attached.filter is not None and attached.filter.withholds
+        if is_withholding or attached.chances.left_ms <= 0:  # the next one is due
+            return
+        attached.filter = None
         self._set_filter()
         self._set_timed(attached, is_timed=False)
         if not attached.chances.is_spent:
@@ -247,19 +238,19 @@ class ConnectionFaults:
     def detach(self, on: FaultOn) -> None:
         """End a rule here, and what it does."""
         attached = self._attached.pop(on, None)
-        if attached is None or self._is_lost:
+        if attached is None or self._is_forgotten:
             return
         self._stop(attached)
         self._set_timed(attached, is_timed=False)
-        if attached.message_fault is not None:
-            attached.message_fault.end()
+        if attached.filter is not None:
+            attached.filter.end()
             self._set_filter()
         for send in tuple(attached.held):
             send()
 
     def forget(self) -> None:
         """The connection is lost: nothing happens to it any more."""
-        self._is_lost = True
+        self._is_forgotten = True
         for attached in self._attached.values():
             if attached.timer is not None:
                 attached.timer.cancel()
@@ -270,7 +261,7 @@ class ConnectionFaults:
 
     def abandon(self, error: Exception) -> None:
         """Cut the connection because of an error."""
-        self._connection.abandon(error)
+        self.connection.abandon(error)
 
     # What its connection asks
 
@@ -302,7 +293,7 @@ class ConnectionFaults:
     def requested(self, message: bytes) -> None:
         """Note a WebSocket API request, in case that its answer comes later."""
         faults = self._of("api", "snapshot", "clock")
-        if self._connection.names is not None or not faults:
+        if self.connection.names is not None or not faults:
             return
         try:
             request = _decode_request(message)
@@ -316,11 +307,13 @@ class ConnectionFaults:
 
     def revised(self, actions: Iterable[Action], message: bytes) -> Iterator[Action]:
         """Yield what faults leave of `actions`, the answer to `message`."""
-        is_api = self._connection.names is None
+        is_api = self.connection.names is None
         for action in actions:
             match action:
                 case Subscribe(names=names):
-                    delivered = tuple(name for name in names if not self._is_silenced(name))
+                    delivered = tuple(
+                        name for name in names if not self._hits_names([name], acknowledges=True)
+                    )
                     if delivered:
                         yield Subscribe(delivered)
                 case Send() if is_api:
@@ -337,7 +330,7 @@ class ConnectionFaults:
         """Let a fault that acts on the connection happen, now or after a random time."""
         if attached.chances.is_spent:
             return
-        if attached.on.rule.values.get("mean") is None:
+        if attached.on.rule.mean_ms is None:
             self._happen(attached)
         else:
             self._schedule(attached, attached.chances.left_ms)
@@ -345,11 +338,11 @@ class ConnectionFaults:
     @contained
     def _after_messages(self, attached: _Attached) -> None:
         """Let a fault happen after the messages that were counted, and let the others follow."""
-        if attached.on not in self._attached or self._is_lost:
+        if attached.on not in self._attached or self._is_forgotten:
             return
-        self._runner.flush(self._connection.endpoint)
+        self.runner.flush(self.connection.endpoint)
         self._begin(attached)
-        count, attached.message_fault = attached.message_fault, None
+        count, attached.filter = attached.filter, None
         if count is not None and attached.on in self._attached:
             count.end()
             self._set_filter()
@@ -359,30 +352,44 @@ class ConnectionFaults:
 
     def _due(self, attached: _Attached) -> None:
         attached.timer = None
-        if self._connection.is_open and not attached.chances.is_spent:
+        if not attached.chances.is_spent:
             self._happen(attached)
 
     def _happen(self, attached: _Attached) -> None:
-        """Do what a fault does, and schedule what it does next."""
-        connection, on = self._connection, attached.on
+        """Let a fault do what it does, and schedule what it does next."""
+        connection, rule = self.connection, attached.on.rule
         if not connection.is_open:
             return
-        self._runner.flush(connection.endpoint)
-        if self._is_lost:  # what was flushed was too much for it
+        self.runner.flush(connection.endpoint)
+        if self._is_forgotten:  # what was flushed was too much for it
             return
         attached.chances.happened()
         if connection.endpoint.complaints.has_room("fault"):
             logger().info(
-                f"{connection.identity} ! fault on demand", fault=on.rule.row.name, rule=on.id
+                f"{connection.identity} ! fault on demand", fault=rule.kind, rule=attached.on.id
             )
-        ACTS[on.rule.row.name](self, attached)
-        mean_ms = on.rule.values.get("mean")
-        if mean_ms is not None and attached.undo is None and not self._is_lost:
+        fault = rule.fault
+        assert isinstance(fault, ConnectionFault)  # noqa: S101  # tells the type checker
+        if fault.is_timed:
+            self._set_timed(attached, is_timed=True)
+        attached.undo = fault.begin(attached)
+        if rule.mean_ms is None or self._is_forgotten:
+            return
+        if (stay_ms := fault.stay_ms()) is None:
             self._again(attached)
+        else:
+            attached.timer = self._clock.after(stay_ms, lambda _: self._end_stay(attached))
 
     def _again(self, attached: _Attached) -> None:
         if not attached.chances.is_spent:
             self._schedule(attached, attached.chances.wait_ms())
+
+    def _end_stay(self, attached: _Attached) -> None:
+        """End what a fault does by itself, and schedule what it does next."""
+        attached.timer = None
+        self._stop(attached)
+        if self.connection.is_open:
+            self._again(attached)
 
     def _stop(self, attached: _Attached) -> None:
         """End what a fault does now, and cancel what it would do next."""
@@ -391,77 +398,40 @@ class ConnectionFaults:
             attached.timer = None
         if attached.undo is not None:
             undo, attached.undo = attached.undo, None
-            self._runner.flush(self._connection.endpoint)
+            self.runner.flush(self.connection.endpoint)
             undo()
 
-    def _reset(self, _attached: _Attached) -> None:
-        self._faulty_transport().lose()
-        self._connection.cut_off()
+    def reset(self) -> None:
+        """Close the connection with a TCP reset."""
+        self.line().lose()
+        self.connection.cut_off()
         self.is_lost = True
         self.forget()
-        reset(self._connection.transport)
+        reset(self.connection.transport)
 
-    def _close(self, attached: _Attached) -> None:
-        self._connection.close(close_reason(attached.on.rule.values["code"]))
-
-    def _write(self, frame: bytes, _attached: _Attached) -> None:
-        self._connection.transport.write(frame)
-
-    def _write_garbage(self, attached: _Attached) -> None:
-        self._write(next(self._garbage), attached)
-
-    def _write_notice(self, attached: _Attached) -> None:
-        notice = {"e": "serverShutdown", "E": self._runner.market_ms()}
-        self._write(text_frame(json.dumps(notice, separators=(",", ":")).encode()), attached)
-
-    def _stall(self, attached: _Attached) -> None:
-        transport = self._faulty_transport()
-        transport.stall()
-        attached.undo = transport.resume
-        time_ms, mean_ms = (attached.on.rule.values[name] for name in ("time", "mean"))
-        if mean_ms is not None:
-            attached.timer = self._clock.after(time_ms, lambda _: self._end_stall(attached))
-
-    def _end_stall(self, attached: _Attached) -> None:
-        attached.timer = None
-        self._stop(attached)
-        if self._connection.is_open:
-            self._again(attached)
-
-    def _lose(self, attached: _Attached) -> None:
-        self._faulty_transport().lose()
-        attached.undo = partial(self._reset, attached)
-
-    def _delay(self, attached: _Attached) -> None:
-        values, on = attached.on.rule.values, attached.on
-        seed = f"{self._runner.board.seed} {on.number} {self._connection.fault_number}"
-        latency = Latency(values["time"], jitter_of(seed, values["jitter"]))
-        self._set_timed(attached, is_timed=True)
-        self._faulty_transport().set_latency(on.id, latency)
-        attached.undo = partial(self._faulty_transport().set_latency, on.id, None)
-
-    def _limit(self, attached: _Attached) -> None:
-        self._set_timed(attached, is_timed=True)
-        self._faulty_transport().set_rate(attached.on.id, attached.on.rule.values["rate"])
-        attached.undo = partial(self._faulty_transport().set_rate, attached.on.id, None)
+    def next_of(self, items: tuple[Any, ...]) -> Any:
+        """Return the item whose turn it is on this connection."""
+        if items not in self._turns:
+            self._turns[items] = cycle(items)
+        return next(self._turns[items])
 
     def _set_timed(self, attached: _Attached, *, is_timed: bool) -> None:
         """Let it matter, or no longer, in which millisecond messages are written."""
         if attached.is_timed is not is_timed:
             attached.is_timed = is_timed
-            runner, endpoint = self._runner, self._connection.endpoint
+            runner, endpoint = self.runner, self.connection.endpoint
             (runner.begin_timed if is_timed else runner.end_timed)(endpoint)
 
-    def _faulty_transport(self) -> FaultyTransport:
+    def line(self) -> FaultyTransport:
         """Return its transport, through which from now on all of its bytes pass."""
         if self._transport is None:
-            connection = self._connection
+            connection = self.connection
             self._transport = FaultyTransport(
                 connection.transport,
                 self._clock,
-                sent_ms=self._runner.sent_ms,
+                sent_ms=self.runner.sent_ms,
                 max_bytes=connection.endpoint.limits.max_unsent_bytes,
-                overflow=partial(self._runner.soon, self._overflowed),
+                overflow=partial(self.runner.soon, self._overflowed),
                 receive=connection.receive,
                 abandon=connection.abandon,
                 behind=self._set_behind,
@@ -474,13 +444,13 @@ class ConnectionFaults:
 
     def _overflowed(self) -> None:
         """Close the connection: more waits for a fault than may."""
-        if self._transport is not None and not self._is_lost:
+        if self._transport is not None and not self._is_forgotten:
             self._transport.make_room()
-            self._connection.close(SLOW_CONSUMER)
+            self.connection.close(SLOW_CONSUMER)
 
     def _set_behind(self, is_behind: bool) -> None:  # told by the transport
         """Let messages wait where they can be replaced, if the client does not want every one."""
-        connection = self._connection
+        connection = self.connection
         if connection.policy == EVERY or not connection.is_open:
             return
         hub = connection.endpoint.hub
@@ -489,47 +459,53 @@ class ConnectionFaults:
     # Faults of messages
 
     def _set_filter(self) -> None:
-        acts = [each.message_fault for each in self._attached.values() if each.message_fault]
-        connection = self._connection
+        filters = [each.filter for each in self._attached.values() if each.filter]
+        connection = self.connection
         if connection.names is not None and connection.is_open:
             connection.endpoint.hub.set_filter(
-                connection, _Filter(acts, self._failed) if acts else None
+                connection, partial(self._filtered, filters) if filters else None
             )
 
-    def _failed(self, error: Exception) -> None:
-        """Cut the connection in the next turn: the hub is writing now."""
-        self._runner.soon(partial(self.abandon, error))
+    def _filtered(
+        self, filters: Sequence[MessageFilter[Message]], messages: Sequence[Message]
+    ) -> Sequence[Message]:
+        """Return what the faults leave of the messages, one after the other."""
+        try:
+            for each in filters:
+                messages = each(messages)
+        except Exception as error:  # noqa: BLE001  # the hub writes to all in one loop
+            self.runner.soon(partial(self.abandon, error))
+            return ()
+        return messages
 
     def _release(self, on: FaultOn, messages: Sequence[Message]) -> None:
         """Write messages that a fault held, past the faults that come before it."""
-        connection = self._connection
+        connection = self.connection
         if not connection.is_open or not messages:
             return
         attached = tuple(self._attached.values())
         found = next((place for place, each in enumerate(attached) if each.on is on), -1)
         for each in attached[found + 1 :]:
-            if each.message_fault is not None:
-                messages = each.message_fault(messages)
+            if each.filter is not None:
+                messages = each.filter(messages)
         connection.endpoint.hub.write_past_filter(connection, messages)
 
     # Faults of subscriptions and replies
 
     def _of(self, *acts_on: str) -> list[_Attached]:
-        return [each for each in self._attached.values() if each.on.rule.row.acts_on in acts_on]
+        return [each for each in self._attached.values() if each.on.rule.fault.acts_on in acts_on]
 
-    def _hits(self, name: str, stream: str | None = None) -> bool:
+    def _hits_names(self, names: Sequence[str], *, acknowledges: bool) -> bool:
+        """Return whether a fault lets streams be silent, or does not acknowledge them."""
         return any(
-            (stream is None or each.on.rule.aim.takes_stream(stream)) and each.chances.occurs()
+            each.on.rule.aim.takes_any(names) and each.chances.occurs()
             for each in self._of("subscription")
-            if each.on.rule.row.name == name
+            if isinstance(each.on.rule.fault, SubscriptionFault)
+            and each.on.rule.fault.acknowledges is acknowledges
         )
 
-    def _is_silenced(self, name: str) -> bool:
-        return self._hits("silent", name)
-
     def _is_unacknowledged(self, message: bytes) -> bool:
-        faults = [each for each in self._of("subscription") if each.on.rule.row.name == "no_ack"]
-        if not faults:
+        if not self._of("subscription"):
             return False
         try:
             request = json.loads(message)
@@ -538,7 +514,7 @@ class ConnectionFaults:
         if not isinstance(request, dict) or request.get("method") != "SUBSCRIBE":
             return False
         names = [name for name in request.get("params") or () if isinstance(name, str)]
-        return any(each.on.rule.aim.takes_any(names) and each.chances.occurs() for each in faults)
+        return self._hits_names(names, acknowledges=False)
 
     def _api_reply(self, reply: Send) -> Iterator[Action]:
         """Yield a reply, or an error in its place, or nothing yet."""
@@ -546,27 +522,23 @@ class ConnectionFaults:
         request = self._requests.pop(replaced.id, None) or _Request()
         method = request.method
         for each in self._of("api"):
-            rule = each.on.rule
-            if rule.aim.method and not matches(rule.aim.method, method):
+            aim, fault = each.on.rule.aim, each.on.rule.fault
+            if (aim.method and not matches(aim.method, method)) or not each.chances.occurs():
                 continue
-            if not each.chances.occurs():
-                continue
-            if rule.row.name == "api_delay":
-                self._send_later(each, reply)
-                return
-            reply = self._api_error(each, replaced)
-            break
-        else:
-            text = self._runner.revised_api_answer(
-                self._connection.endpoint, method, request.params or {}, reply.text
-            )
-            reply = Send(text, reply.error_code)
-        yield reply
+            assert isinstance(fault, ApiFault)  # noqa: S101  # tells the type checker
+            if statuses := fault.statuses():
+                yield self._api_error(self.next_of(statuses), replaced)
+            else:
+                self._send_later(each, fault.delay_ms(), reply)
+            return
+        text = self.runner.revised_api_answer(
+            self.connection.endpoint, method, request.params or {}, reply.text
+        )
+        yield Send(text, reply.error_code)
 
-    def _api_error(self, attached: _Attached, replaced: _Reply) -> Send:
-        endpoint = self._connection.endpoint
+    def _api_error(self, status: int, replaced: _Reply) -> Send:
+        endpoint = self.connection.endpoint
         now_ms = endpoint.clock()
-        status = attached.on.rule.values["status"] or next(self._api_statuses)
         error = injected_error(status, endpoint.rate_limiter, now_ms)
         retry = Retry(server_time=now_ms, retry_after=now_ms + RETRY_AFTER_MS)
         error_reply = ApiReply(
@@ -579,45 +551,21 @@ class ConnectionFaults:
         )
         return Send(msgspec.json.encode(error_reply), error.code)
 
-    def _send_later(self, attached: _Attached, reply: Send) -> None:
-        is_sent = False
-
+    def _send_later(self, attached: _Attached, delay_ms: int, reply: Send) -> None:
         def send() -> None:
-            nonlocal is_sent
-            if is_sent:
-                return
-            is_sent = True
             if send in attached.held:
                 attached.held.remove(send)
-            if self._connection.is_open:
-                self._connection.carry_out([reply])
+                if self.connection.is_open:
+                    self.connection.carry_out([reply])
 
-        self._delays.at(self._delays.now_ms + attached.on.rule.values["time"], lambda _: send())
         attached.held.append(send)
-
-
-class _Filter:
-    """The faults of messages of one connection, one after the other."""
-
-    def __init__(
-        self, acts: Sequence[MessageFault[Message]], failed: Callable[[Exception], object]
-    ) -> None:
-        self._acts = acts
-        self._failed = failed
-
-    def __call__(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return what the faults leave of the messages."""
-        try:
-            for act in self._acts:
-                messages = act(messages)
-        except Exception as error:  # noqa: BLE001  # the hub writes to all in one loop
-            self._failed(error)
-            return ()
-        return messages
+        self._delays.after(delay_ms, lambda _: send())
 
 
 class _Count:
     """Counts messages; those after the last one wait until a fault has happened."""
+
+    withholds: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -653,20 +601,6 @@ class _Count:
         self._release(held)
 
 
-ACTS: dict[str, Callable[[ConnectionFaults, _Attached], None]] = {
-    "reset": ConnectionFaults._reset,  # noqa: SLF001  # the table of what faults do
-    "close": ConnectionFaults._close,  # noqa: SLF001
-    "stall": ConnectionFaults._stall,  # noqa: SLF001
-    "half_open": ConnectionFaults._lose,  # noqa: SLF001
-    "latency": ConnectionFaults._delay,  # noqa: SLF001
-    "bandwidth": ConnectionFaults._limit,  # noqa: SLF001
-    "garbage": ConnectionFaults._write_garbage,  # noqa: SLF001
-    "invalid_utf8": lambda faults, attached: faults._write(INVALID_UTF8_FRAME, attached),  # noqa: SLF001
-    "shutdown_notice": ConnectionFaults._write_notice,  # noqa: SLF001
-}
-"""What happens to a connection, by the name of the fault."""
-
-
 def close_reason(code: int) -> CloseReason:
     """Return why a fault closes a connection."""
     return CloseReason(
@@ -676,10 +610,3 @@ def close_reason(code: int) -> CloseReason:
         should_reconnect=True,
         doc="A fault on demand.",
     )
-
-
-def jitter_of(seed: str, jitter_ms: int) -> Callable[[int], int]:
-    """Return what draws the jitter of a time: the same for all that is sent in a millisecond."""
-    if not jitter_ms:
-        return lambda _: 0
-    return lambda now_ms: Random(f"{seed} {now_ms}").randint(0, jitter_ms)

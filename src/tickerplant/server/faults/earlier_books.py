@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tickerplant.events import Level
-from tickerplant.faults.answer_faults import EarlierBook
 from tickerplant.faults.board import FaultOn
 from tickerplant.faults.rule import matches
-from tickerplant.faults.snapshot_rows import STALE_MS
+from tickerplant.faults.snapshot_faults import STALE_MS, EarlierBook
 from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.messages.book import SNAPSHOT_LEVELS
@@ -78,7 +77,7 @@ class EarlierBooks:
         if kept is None or kept.book is None:
             return None
         market = kept.market
-        time_ms = self._market_ms() - (on.rule.values["age"] or STALE_MS)
+        time_ms = self._market_ms() - (getattr(on.rule.fault, "age", None) or STALE_MS)
         book = kept.book.at(kept.book.id_at(time_ms))
         step = market.snapshot_id - market.book.last_update_id
         return _earlier_book(

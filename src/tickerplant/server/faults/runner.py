@@ -14,51 +14,21 @@ from tickerplant.errors import ConfigError
 from tickerplant.faults.answer_faults import AnswerFaults
 from tickerplant.faults.board import FaultBoard, FaultOn
 from tickerplant.faults.clock import StampedClock, Timer
-from tickerplant.faults.network_rows import (
-    BAN_HANDSHAKES,
-    HANG_MS,
-    HTTP_418,
-    HTTP_429,
-    HTTP_503,
-    HTTP_DELAY,
-    HTTP_GARBAGE,
-    HTTP_HANG,
-    LIMIT_HANDSHAKES,
-    MAINTENANCE,
-    REFUSE,
-)
-from tickerplant.faults.row import ActsOn
+from tickerplant.faults.fault import ActsOn
+from tickerplant.faults.request_faults import RestFault
 from tickerplant.faults.rule import Rule, matches
-from tickerplant.faults.snapshot_rows import STALE_SNAPSHOT
-from tickerplant.logs import logger
+from tickerplant.faults.snapshot_faults import StaleSnapshot
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock
 from tickerplant.server.faults.aims import check_aim
 from tickerplant.server.faults.clock import ConnectionClock
-from tickerplant.server.faults.connection import (
-    ConnectionFaults,
-    FaultedConnection,
-    close_reason,
-)
+from tickerplant.server.faults.connection import ConnectionFaults, FaultedConnection
 from tickerplant.server.faults.earlier_books import EarlierBooks
 from tickerplant.server.faults.hooks import Refused
 
 if TYPE_CHECKING:
     from tickerplant.truth.journal import Journal
 
-NOT_JSON = 200
-"""The status of an answer that is not JSON."""
-GOING_AWAY_CODE = 1001
-_STATUSES = {
-    REFUSE.name: 503,
-    LIMIT_HANDSHAKES.name: 429,
-    BAN_HANDSHAKES.name: 418,
-    HTTP_429.name: 429,
-    HTTP_418.name: 418,
-    HTTP_503.name: 503,
-    HTTP_GARBAGE.name: NOT_JSON,
-}
-"""The statuses of the kinds that have no parameter for it."""
 _ON_STREAMS: tuple[ActsOn, ...] = ("connection", "message", "clock")
 """What is aimed at connections by their streams."""
 _ON_ANSWERS: tuple[ActsOn, ...] = ("subscription", "api", "snapshot", "clock", "message")
@@ -105,13 +75,14 @@ class FaultRunner:
 
     def _check(self, rule: Rule) -> None:
         check_aim(rule, self._endpoints)
-        if rule.row is STALE_SNAPSHOT and rule.values["age"] and not self._earlier.keeps_ages:
+        fault = rule.fault
+        if isinstance(fault, StaleSnapshot) and fault.age and not self._earlier.keeps_ages:
             expected = "none: only a test server keeps books of any age"
             raise ConfigError("age", rule.given["age"], expected)
 
     def _before_end(self, on: FaultOn) -> None:
         """Write what was published while a rule about messages was on."""
-        if on.rule.row.acts_on in {"message", "clock"}:
+        if on.rule.fault.acts_on in {"message", "clock"}:
             for endpoint in self._endpoints:
                 if on.rule.aim.venue in {"", endpoint.venue.name}:
                     self.flush(endpoint)
@@ -120,12 +91,12 @@ class FaultRunner:
         """Begin or end what a rule does."""
         board = self.board
         self.touches_requests = bool(
-            board.on("rest") or board.on("snapshot") or board.on("clock") or self._maintenance("")
+            board.on("rest")
+            or board.on("snapshot")
+            or board.on("clock")
+            or any(each.rule.fault.refuse() for each in board.on("connection"))
         )
-        if on.rule.row is MAINTENANCE:
-            if on.is_on:
-                self._close_all(on)
-        elif on.rule.row.acts_on in _ON_CONNECTIONS:
+        if on.rule.fault.acts_on in _ON_CONNECTIONS:
             for connection in self._connections(on):
                 if on.is_on:
                     self._attach(connection, on)
@@ -154,35 +125,13 @@ class FaultRunner:
             return
         if not self.board.takes(on, connection.fault_number):
             return
-        is_of_names = aim.stream and on.rule.row.acts_on in _ON_STREAMS
+        is_of_names = aim.stream and on.rule.fault.acts_on in _ON_STREAMS
         if is_of_names and not aim.takes_any(connection.names or ()):
             return
         faults = connection.faults
         if not isinstance(faults, ConnectionFaults):
             connection.faults = faults = ConnectionFaults(self, connection)
         faults.attach(on)
-
-    def _close_all(self, on: FaultOn) -> None:
-        for connection in self._connections(on):
-            if connection.is_open:
-                self.flush(connection.endpoint)
-                self.board.count(on)
-                if connection.endpoint.complaints.has_room("fault"):
-                    text = f"{connection.identity} ! fault on demand"
-                    logger().info(text, fault=on.rule.row.name, rule=on.id)
-                connection.close(close_reason(GOING_AWAY_CODE))
-
-    def _maintenance(self, venue_name: str) -> FaultOn | None:
-        """Return the maintenance that is on at a venue; at any, if no name is given."""
-        return next(
-            (
-                on
-                for on in self.board.on("connection")
-                if on.rule.row is MAINTENANCE
-                and (not venue_name or on.rule.aim.venue in {"", venue_name})
-            ),
-            None,
-        )
 
     # Steps of connections
 
@@ -192,14 +141,21 @@ class FaultRunner:
 
     def refusal(self, venue_name: str, target: str) -> Refused | None:
         """Return how a handshake is refused; None if no fault refuses it."""
-        maintenance = self._maintenance(venue_name)
-        if maintenance is not None:
-            self.board.count(maintenance)
-            return Refused(503)
-        for on in self.board.on("handshake"):
-            if self._hits(on, venue_name, target.partition("?")[0]):
-                return Refused(_status_of(on))
-        return None
+        status = self._refused_status(venue_name)
+        if not status:
+            path = target.partition("?")[0]
+            hits = (on for on in self.board.on("handshake") if self._hits(on, venue_name, path))
+            status = next((on.rule.fault.refuse() for on in hits), 0)
+        return Refused(status) if status else None
+
+    def _refused_status(self, venue_name: str) -> int:
+        """Return the status with which everything at a venue is refused; 0 if it is not."""
+        for on in self.board.on("connection"):
+            status = on.rule.fault.refuse()
+            if status and on.rule.aim.venue in {"", venue_name}:
+                self.board.count(on)
+                return status
+        return 0
 
     def opened(self, connection: object) -> None:
         """Let what acts on messages, subscriptions and requests be on for a new connection."""
@@ -217,33 +173,23 @@ class FaultRunner:
 
     def _attach_all(self, connection: FaultedConnection, acts_on: ActsOn) -> None:
         for on in self.board.on(acts_on):
-            if on.rule.row is not MAINTENANCE and on.rule.aim.venue in {
-                "",
-                connection.endpoint.venue.name,
-            }:
+            if on.rule.aim.venue in {"", connection.endpoint.venue.name}:
                 self._attach(connection, on)
 
     # Requests
 
     async def request(self, venue_name: str, path: str) -> Refused | None:
         """Return how a request is answered, when it is time; None if no fault answers it."""
-        maintenance = self._maintenance(venue_name)
-        if maintenance is not None:
-            self.board.count(maintenance)
-            return Refused(503)
+        if status := self._refused_status(venue_name):
+            return Refused(status)
         for on in self.board.on("rest"):
-            delay_ms = self._delay_ms(on)
+            delay_ms = _delay_ms(on)
             if delay_ms and self._hits(on, venue_name, path):
                 await self._wait(on, delay_ms)
         for on in self.board.on("rest"):
-            if not self._delay_ms(on) and self._hits(on, venue_name, path):
-                return Refused(_status_of(on))
+            if not _delay_ms(on) and self._hits(on, venue_name, path):
+                return Refused(on.rule.fault.refuse())
         return None
-
-    def _delay_ms(self, on: FaultOn) -> int:
-        if on.rule.row is HTTP_HANG:
-            return HANG_MS
-        return int(on.rule.values["time"]) if on.rule.row is HTTP_DELAY else 0
 
     def _hits(self, on: FaultOn, venue_name: str, path: str) -> bool:
         aim, chances = on.rule.aim, on.all_requests
@@ -338,6 +284,6 @@ def _can_be_faulted(connection: object) -> TypeGuard[FaultedConnection]:
     return bool(getattr(connection, "fault_number", 0))
 
 
-def _status_of(on: FaultOn) -> int:
-    status = on.rule.values.get("status")
-    return _STATUSES[on.rule.row.name] if status is None else int(status)
+def _delay_ms(on: FaultOn) -> int:
+    fault = on.rule.fault
+    return fault.delay_ms() if isinstance(fault, RestFault) else 0

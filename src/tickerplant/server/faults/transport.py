@@ -11,8 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from msgspec import Struct
-
 from tickerplant.faults.clock import FaultClock, Timer
 from tickerplant.server.containment import contained
 
@@ -33,18 +31,6 @@ RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 _COUNT = struct.Struct("i")
-
-
-class Latency(Struct, frozen=True):
-    """How much later data arrives."""
-
-    time_ms: int
-    jitter_ms: Callable[[int], int]
-    """Returns what is added to data of a time; always the same for the same time."""
-
-    def delay_ms(self, now_ms: int) -> int:
-        """Return the delay of data that is sent at `now_ms`."""
-        return self.time_ms + self.jitter_ms(now_ms)
 
 
 class _Line:
@@ -109,7 +95,8 @@ class FaultyTransport(asyncio.Transport):
         self._overflow = overflow
         self._receive = receive
         self.abandon = abandon
-        self._latencies: dict[str, Latency] = {}
+        self._latencies: dict[str, Callable[[int], int]] = {}
+        """What returns how much later data of a time arrives, always the same for the same time."""
         self._lines: dict[str, _Line] = {}
         self._output: deque[tuple[int, bytes]] = deque()
         self._output_bytes = 0
@@ -168,10 +155,10 @@ class FaultyTransport(asyncio.Transport):
         self._forget()
         self._set_reading()
 
-    def set_latency(self, name: str, latency: Latency | None) -> None:
-        """Let data be late from now on, or no longer."""
-        if latency is not None:
-            self._latencies[name] = latency
+    def set_latency(self, name: str, delay_ms: Callable[[int], int] | None) -> None:
+        """Let data be late from now on, by a function of its time, or no longer."""
+        if delay_ms is not None:
+            self._latencies[name] = delay_ms
             return
         self._latencies.pop(name, None)
         if not self._latencies:
@@ -228,7 +215,7 @@ class FaultyTransport(asyncio.Transport):
         if not self._latencies:
             return queue[-1][0] if queue else 0
         sent_ms = self._sent_ms() + self._clock.gone_back_ms
-        due_ms = sent_ms + sum(each.delay_ms(sent_ms) for each in self._latencies.values())
+        due_ms = sent_ms + sum(delay_ms(sent_ms) for delay_ms in self._latencies.values())
         return max(due_ms, queue[-1][0]) if queue else due_ms
 
     def pump(self) -> None:

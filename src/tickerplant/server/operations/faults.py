@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from tickerplant.errors import ConfigError, RequestError
 from tickerplant.faults.board import FaultBoard, FaultOn, State
-from tickerplant.faults.row import ActsOn, ParamKind
-from tickerplant.faults.rows import FAULT_ROWS
+from tickerplant.faults.catalogue import FAULTS
+from tickerplant.faults.fault import ActsOn
+from tickerplant.faults.params import ParamKind
 from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS, parse_rule
 from tickerplant.server.operations.control_plane import ControlPlane
 from tickerplant.server.operations.operation import NOT_THERE, Operation, Request, Schema
@@ -76,25 +77,25 @@ class FaultKind(Struct, frozen=True, kw_only=True):
 
 FAULT_KINDS = tuple(
     FaultKind(
-        name=row.name,
-        acts_on=row.acts_on,
-        doc=row.doc,
-        form=row.form,
-        lasts=row.lasts,
+        name=kind,
+        acts_on=fault.acts_on,
+        doc=fault.doc(),
+        form=fault.form(),
+        lasts=fault.lasts,
         params=tuple(
             FaultParam(
                 name=each.name,
                 doc=each.doc,
-                kind=each.kind,
+                kind=each.kind.name,
                 expected=each.expected,
                 required=each.required,
-                choices=each.choices,
+                choices=each.kind.choices,
             )
-            for each in row.params
+            for each in fault.params()
         ),
-        aims=row.aim_names,
+        aims=fault.aim_names(),
     )
-    for row in FAULT_ROWS
+    for kind, fault in FAULTS.items()
 )
 """Every kind of fault, as the page shows it."""
 
@@ -132,12 +133,12 @@ class FaultsPage(Struct, frozen=True, kw_only=True):
 def fault_rule(on: FaultOn, at_edges: int = 0) -> FaultRule:
     """Return a rule as it is shown, with how often it has happened at edges."""
     hits = on.hits + at_edges
-    hint = on.rule.row.occasion
+    hint = on.rule.fault.occasion()
     if on.state == "waiting":
         hint = f"its window has not opened; {hint}"
     return FaultRule(
         id=on.id,
-        kind=on.rule.row.name,
+        kind=on.rule.kind,
         text=on.rule.text,
         rule=dict(on.rule.given),
         state=on.state,
@@ -210,7 +211,7 @@ def _remove_all(plane: ControlPlane, _request: Request) -> FaultsPage:
 def _body() -> Schema:
     """Return the schema of a rule."""
     properties: Schema = {
-        "kind": {"enum": [row.name for row in FAULT_ROWS], "description": "What goes wrong."},
+        "kind": {"enum": list(FAULTS), "description": "What goes wrong."},
         TEXT: {
             "type": "string",
             "description": "The whole rule in its short form, such as `drop=0.1 for=60s`; then "
@@ -218,8 +219,8 @@ def _body() -> Schema:
         },
     }
     any_value = ["string", "number", "boolean"]
-    for row in FAULT_ROWS:
-        for param in row.params:
+    for fault in FAULTS.values():
+        for param in fault.params():
             properties.setdefault(param.name, {"type": any_value, "description": param.doc})
     for name, doc in {**AIM_DOCS, **WINDOW_DOCS}.items():
         properties[name] = {"type": any_value, "description": doc}

@@ -1,0 +1,198 @@
+"""The faults of subscriptions and of requests, and the errors with which they answer."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, ClassVar
+
+from tickerplant.errors import RequestError
+from tickerplant.faults.fault import Fault
+from tickerplant.faults.params import Duration, Share, status
+from tickerplant.protocol.client_requests import overloaded
+from tickerplant.protocol.rate_limiter import REQUEST_WEIGHT, Charge, RateLimiter
+
+HANG_MS = 30_000
+"""How long a REST request hangs."""
+RETRY_AFTER_MS = 1_000
+"""The wait that an injected 429 or 418 asks for."""
+NOT_JSON_STATUS = 200
+"""The status with which a REST request is refused whose answer is not JSON."""
+UNKNOWN_ERROR = -1000
+HTML = "text/html"
+NOT_JSON = b"<html><head><title>200 OK</title></head><body>zz</body></html>\n"
+
+
+def html_page(status_code: int) -> bytes:
+    """Return what a firewall or a gateway shows instead of an answer."""
+    title = f"{status_code} {HTTPStatus(status_code).phrase}"
+    return (
+        f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n".encode()
+    )
+
+
+def injected_error(status_code: int, rate_limiter: RateLimiter, now_ms: int) -> RequestError:
+    """Return the error of a request that a fault refuses: as the exchange does it, if it ever does."""
+    if status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        return overloaded()
+    if status_code in {418, 429}:
+        until_ms = now_ms + RETRY_AFTER_MS if status_code == HTTPStatus.IM_A_TEAPOT else None
+        limit = rate_limiter.window_limits[REQUEST_WEIGHT]
+        return rate_limiter.refusal(Charge(0, True, until_ms, RETRY_AFTER_MS, limit.text))
+    phrase = HTTPStatus(status_code).phrase
+    return RequestError(UNKNOWN_ERROR, f"{phrase}: a fault on demand.", status_code)
+
+
+class SubscriptionFault(Fault):
+    """Happens when a client subscribes."""
+
+    acts_on = "subscription"
+    acknowledges: ClassVar[bool] = True
+    """Whether the request is acknowledged; else its streams are silent."""
+
+
+class ApiFault(Fault):
+    """Happens to requests of the WebSocket API."""
+
+    acts_on = "api"
+
+    def delay_ms(self) -> int:
+        """Return how much later a request is answered; 0 if it is refused instead."""
+        return 0
+
+    def statuses(self) -> tuple[int, ...]:
+        """Return the statuses with which requests are refused in turn on each connection."""
+        return ()
+
+
+class RestFault(Fault):
+    """Happens to REST requests: it refuses them, or delays their answers."""
+
+    acts_on = "rest"
+
+    def delay_ms(self) -> int:
+        """Return how much later a request is answered; 0 if it is refused instead."""
+        return 0
+
+
+class Silent(SubscriptionFault):
+    """Stream names in SUBSCRIBE and in URLs are acknowledged and stay silent on that connection until
+    they are unsubscribed and subscribed again. It acts on new subscriptions; `drop` silences those
+    that run.
+    """
+
+    value = ("share",)
+    instead = "`drop` withholds the messages of those"
+    share: Share = None
+
+
+class NoAck(SubscriptionFault):
+    """SUBSCRIBE requests are carried out and never acknowledged."""
+
+    value = ("share",)
+    acknowledges = False
+    share: Share = None
+
+
+class ApiError(ApiFault):
+    """WebSocket API requests are answered with an error; 418 and 429 (-1003) have a `retryAfter` 1 s
+    later, 503 is -1008. The connection stays open.
+    """
+
+    value = ("share",)
+    share: Share = None
+    status: Annotated[int | None, status(400, 403, 418, 429, 500, 503)] = None
+    """The status; without it in turn 429, 503 and 418 on each connection."""
+
+    def statuses(self) -> tuple[int, ...]:
+        return (429, 503, 418) if self.status is None else (self.status,)
+
+
+class ApiDelay(ApiFault):
+    """WebSocket API requests are answered this much later."""
+
+    value = ("time", "share")
+    time: Duration
+    """How much later."""
+    share: Share = None
+
+    def delay_ms(self) -> int:
+        return self.time
+
+
+class HttpHang(RestFault):
+    """REST requests are answered after 30 s."""
+
+    value = ("share",)
+    share: Share = None
+
+    def delay_ms(self) -> int:
+        return HANG_MS
+
+
+class HttpDelay(RestFault):
+    """REST requests are answered this much later."""
+
+    value = ("time", "share")
+    time: Duration
+    """How much later."""
+    share: Share = None
+
+    def delay_ms(self) -> int:
+        return self.time
+
+
+class Http429(RestFault):
+    """REST requests are answered 429 (-1003) with `Retry-After: 1`."""
+
+    kind = "http_429"
+    value = ("share",)
+    share: Share = None
+
+    def refuse(self) -> int:
+        return 429
+
+
+class Http418(RestFault):
+    """REST requests are answered 418 (-1003) with `Retry-After: 1`."""
+
+    kind = "http_418"
+    value = ("share",)
+    share: Share = None
+
+    def refuse(self) -> int:
+        return 418
+
+
+class Http503(RestFault):
+    """REST requests are answered 503 (-1008)."""
+
+    kind = "http_503"
+    value = ("share",)
+    share: Share = None
+
+    def refuse(self) -> int:
+        return 503
+
+
+class Http(RestFault):
+    """REST requests are answered with this status: 418, 429 and 503 as the exchange does, others with
+    a page of HTML, as firewalls and gateways do.
+    """
+
+    value = ("status", "share")
+    status: Annotated[int, status(400, 401, 403, 404, 408, 418, 429, 451, 500, 502, 503, 504)]
+    """The HTTP status."""
+    share: Share = None
+
+    def refuse(self) -> int:
+        return self.status
+
+
+class HttpGarbage(RestFault):
+    """REST requests are answered 200 with invalid JSON."""
+
+    value = ("share",)
+    share: Share = None
+
+    def refuse(self) -> int:
+        return NOT_JSON_STATUS
