@@ -99,7 +99,18 @@ async def _record(run: RecordRun, other: Hosts | None) -> int:
         profile = settings.profile
         if profile == AUTO:
             profile = await discover_profile(rest)
-        writer = _writer(run, profile)
+        writer = RecordingWriter(
+            run.folder,
+            venue=run.hosts.venue,
+            url=run.hosts.streams,
+            profile=profile,
+            streams=run.names,
+            settings=WriterSettings(
+                segment_ms=settings.segment_ms,
+                segment_bytes=settings.segment_bytes,
+                level=settings.compression_level,
+            ),
+        )
     except BaseException:
         await rest.close()
         raise
@@ -161,22 +172,6 @@ def _start_text(outage: RunOutage | None) -> str:
     if outage.reason == NOBODY:
         return f"continues, {NOBODY} for {lasted}"
     return f"continues, {outage.reason}: nothing was recorded for {lasted}"
-
-
-def _writer(run: RecordRun, profile: str) -> RecordingWriter:
-    settings = run.settings
-    return RecordingWriter(
-        run.folder,
-        venue=run.hosts.venue,
-        url=run.hosts.streams,
-        profile=profile,
-        streams=run.names,
-        settings=WriterSettings(
-            segment_ms=settings.segment_ms,
-            segment_bytes=settings.segment_bytes,
-            level=settings.compression_level,
-        ),
-    )
 
 
 async def _show(status_line: StatusLine, recorder: Recorder, writer: RecordingWriter) -> None:

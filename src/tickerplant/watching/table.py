@@ -5,8 +5,9 @@ Nothing here reads a clock: the caller passes the time.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -230,18 +231,10 @@ class Table:
 
 def share_out(room: int, sizes: Sequence[int]) -> list[int]:
     """Return how many rows of each group fit: all of a small group, equal numbers of the others."""
-    shares = [0] * len(sizes)
-    left = max(room, 0)
-    while left:
-        unfilled = [number for number, size in enumerate(sizes) if shares[number] < size]
-        if not unfilled:
-            break
-        each = max(left // len(unfilled), 1)
-        for number in unfilled:
-            more = min(each, sizes[number] - shares[number], left)
-            shares[number] += more
-            left -= more
-    return shares
+    turns = range(max(sizes, default=0))
+    taken = (group for turn in turns for group, size in enumerate(sizes) if turn < size)
+    shares = Counter(islice(taken, max(room, 0)))
+    return [shares[group] for group in range(len(sizes))]
 
 
 def _row_view(stream: StreamRows, row: Row, now_ns: int) -> RowView:
