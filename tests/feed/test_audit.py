@@ -99,7 +99,7 @@ def test_an_audit_never_accuses_a_true_book(acts: list[str], seed: int) -> None:
             result = audit.take(line.true.snapshot(LIMIT), line.now_ms)
         if result is not None:
             assert result.score in (1.0, None), result
-        assert line.book.journal is None or len(line.book.journal.entries) <= 8
+        assert line.book.journal is None or len(line.book.journal.updates) <= 8
 
 
 def snapshot(last: int, *bids: tuple[str, str]) -> DepthSnapshot:

@@ -517,7 +517,7 @@ def test_a_refreshing_snapshot_that_is_too_old_leaves_the_book_as_it_is() -> Non
     book.offer(update(11, 12, 10, bids=[(price, "0") for price, _ in BIDS]), 0)
     book.snapshot_requested(1000)
     book.offer(update(31, 40, 12, bids=[("99.00", "1.000")]), 1001)
-    assert not book.load(snapshot(20), 1010)
+    assert not book.load(snapshot(11), 1010)
     assert state(book) is BookState.LIVE
     assert (book.bids(9), book.counters.snapshots_unused) == ([("99.00", "1.000")], 1)
 

@@ -2,8 +2,8 @@
 
 A snapshot with id L shows the book between two updates of the stream: after the last update with
 u <= L, and before or within the next.  The book is past L when the snapshot arrives.  So an audit
-begins before the snapshot is requested: the book then keeps a journal of what each update replaces,
-and undoing updates one by one restores its state at L.
+begins before the snapshot is requested: the book then keeps a copy of itself and the updates after
+it, which lead from the copy to its state at L.
 
 A level that the next update changes may be in between.  It matches if it is as before or as after
 that update, and is in flux otherwise.  Any other level must be equal.
@@ -11,10 +11,12 @@ that update, and is in flux otherwise.  Any other level must be equal.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec import DecodeError as InvalidJson
 from msgspec import Struct
 
-from tickerplant.feed.book_side import BookSide, Sides, read_snapshot
+from tickerplant.feed.book_side import Sides, read_snapshot
 from tickerplant.feed.local_book import Journal, LocalBook
 from tickerplant.feed.order_book import BookState
 from tickerplant.messages.book import DepthSnapshot
@@ -23,7 +25,7 @@ from tickerplant.raw_events import RawLevel
 WAIT_MS = 5000
 """How long an audit waits for the book to reach its snapshot."""
 MAX_UPDATES = 1024
-"""Updates that an audit can undo."""
+"""Updates kept for an audit."""
 
 
 class AuditResult(Struct, frozen=True, kw_only=True):
@@ -60,7 +62,7 @@ class Audit:
         book: The book to audit.
         limit: The limit of requested snapshots; by default that of the book.
         wait_ms: How long to wait for the book to reach its snapshot.
-        max_updates: Updates that can be undone.
+        max_updates: Updates kept since the copy; beyond it the oldest are applied to the copy.
     """
 
     def __init__(
@@ -132,7 +134,7 @@ class Audit:
                 f"the snapshot {cut} is newer than the book, "
                 f"which is at {self.book.last_update_id} after {self.wait_ms} ms"
             )
-        result = _Comparison(self.book, journal, cut).result(sides)
+        result = _compared(self.book.symbol, journal, cut, sides)
         self.end()
         return result
 
@@ -148,75 +150,43 @@ class Audit:
         return AuditResult(symbol=self.book.symbol, last_update_id=cut, skipped_reason=reason)
 
 
-class _Rewound:
-    """One side as it was at the snapshot, and after the next update the levels that it changed."""
-
-    def __init__(self, side: BookSide) -> None:
-        self.worst_known = side.worst_known
-        self.levels: dict[int, RawLevel] = dict(side.levels)
-        self.after: dict[int, RawLevel | None] = {}
-
-    def undo(self, replaced: dict[int, RawLevel | None]) -> None:
-        self.after = {key: self.levels.get(key) for key in replaced}
-        for key, level in replaced.items():
-            if level is None:
-                self.levels.pop(key, None)
-            else:
-                self.levels[key] = level
-
-
-class _Comparison:
-    """Compares the book as of the id `cut` with a snapshot of that id."""
-
-    def __init__(self, book: LocalBook, journal: Journal, cut: int) -> None:
-        self.symbol = book.symbol
-        self.cut = cut
-        self.rewound = _Rewound(book.sides.bids), _Rewound(book.sides.asks)
-        self.compared = self.matched = self.in_flux = 0
-        self.missing = self.extra = self.wrong = 0
-        is_within_update = False
-        for entry in reversed(journal.entries):
-            if entry.update.final_update_id <= cut:
-                break
-            for side, replaced in zip(self.rewound, (entry.bids, entry.asks), strict=True):
-                side.undo(replaced)
-            is_within_update = entry.update.first_update_id <= cut
-        if not is_within_update:  # between two updates nothing was changing
-            for side in self.rewound:
-                side.after.clear()
-
-    def result(self, snapshot: Sides) -> AuditResult:
-        for mine, theirs in zip(self.rewound, snapshot, strict=True):
-            self._compare(mine, theirs)
-        return AuditResult(
-            symbol=self.symbol,
-            last_update_id=self.cut,
-            compared=self.compared,
-            matched=self.matched,
-            in_flux=self.in_flux,
-            missing=self.missing,
-            extra=self.extra,
-            wrong=self.wrong,
-            skipped_reason="" if self.compared else "there is no level to compare",
-        )
-
-    def _compare(self, mine: _Rewound, theirs: BookSide) -> None:
-        worst_known = max(mine.worst_known, theirs.worst_known)
-        for key in mine.levels.keys() | theirs.levels.keys():
+def _compared(symbol: str, journal: Journal, cut: int, snapshot: Sides) -> AuditResult:
+    """Compare a book, as of the id `cut`, with a snapshot of that id."""
+    updates = journal.updates
+    while updates and updates[0].final_update_id <= cut:
+        journal.apply_next()
+    before = [side.levels.copy() for side in journal.sides]
+    changing: list[set[int]] = [set(), set()]
+    if updates and updates[0].first_update_id <= cut:
+        for keys, side, levels in zip(
+            changing, journal.sides, (updates[0].bids, updates[0].asks), strict=True
+        ):
+            keys.update(side.keys[price] for price, _ in levels)
+        journal.apply_next()
+    found: Counter[str] = Counter()
+    for mine, keys, after, theirs in zip(before, changing, journal.sides, snapshot, strict=True):
+        worst_known = max(after.worst_known, theirs.worst_known)
+        for key in mine.keys() | theirs.levels.keys():
             if key < worst_known:
                 continue
-            self.compared += 1
-            ours, sent = mine.levels.get(key), theirs.levels.get(key)
-            if _equal(ours, sent) or (key in mine.after and _equal(mine.after[key], sent)):
-                self.matched += 1
-            elif key in mine.after:
-                self.in_flux += 1
-            elif ours is None:
-                self.missing += 1
-            elif sent is None:
-                self.extra += 1
+            ours, sent = mine.get(key), theirs.levels.get(key)
+            if _equal(ours, sent) or (key in keys and _equal(after.levels.get(key), sent)):
+                found["matched"] += 1
+            elif key in keys:
+                found["in flux"] += 1
             else:
-                self.wrong += 1
+                found["missing" if ours is None else "extra" if sent is None else "wrong"] += 1
+    return AuditResult(
+        symbol=symbol,
+        last_update_id=cut,
+        compared=found.total(),
+        matched=found["matched"],
+        in_flux=found["in flux"],
+        missing=found["missing"],
+        extra=found["extra"],
+        wrong=found["wrong"],
+        skipped_reason="" if found else "there is no level to compare",
+    )
 
 
 def _equal(one: RawLevel | None, other: RawLevel | None) -> bool:

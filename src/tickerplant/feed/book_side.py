@@ -143,10 +143,12 @@ class BookSide:
             level = self.levels[self.bound]
         return level
 
-    def levels_at(self, levels: Iterable[RawLevel]) -> dict[int, RawLevel | None]:
-        """Return the levels that applying `levels` would replace, by key."""
-        keys, mine = self.keys, self.levels
-        return {key: mine.get(key) for key in (keys[price] for price, _ in levels)}
+    def copy(self) -> BookSide:
+        """Return a side with the same levels."""
+        copied = BookSide(self.keys)
+        copied.levels, copied._changed = self.levels.copy(), list(self.levels)
+        copied.worst_known, copied.bound = self.worst_known, self.bound
+        return copied
 
     def prune(self, kept: int) -> int:
         """Drop all but the best `kept` levels; return how many were dropped."""

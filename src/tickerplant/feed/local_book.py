@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import DecodeError as InvalidJson
 from msgspec import Struct
@@ -84,8 +84,13 @@ class _Request(Enum):
 
     NONE = "none"
     PENDING = "pending"
+    PENDING_WHILE_LIVE = "pending while live"
+    """Pending, to replace the levels of a book that follows its updates."""
     OUTDATED = "outdated"
     """Pending, but updates resumed or the ids restarted since: the snapshot may be too old."""
+
+
+_PENDING = (_Request.PENDING, _Request.PENDING_WHILE_LIVE)
 
 
 def fewest_levels(limit: int) -> int:
@@ -122,47 +127,30 @@ class BookCounters(Struct, gc=False):
     notices_dropped: int = 0
 
 
-class Applied(NamedTuple):
-    """An update, and the levels that it replaced."""
-
-    update: DepthUpdate
-    bids: dict[int, RawLevel | None]
-    asks: dict[int, RawLevel | None]
-
-
 class Journal:
-    """The last updates applied to a book, from which its earlier states follow."""
+    """A copy of a book, and the updates applied to the book since."""
 
-    def __init__(self, began_after_id: int, size: int) -> None:
-        self.known_from_id = began_after_id
-        """The oldest state of the book that can be restored."""
-        self.entries: deque[Applied] = deque()
+    def __init__(self, sides: Sides, last_update_id: int, size: int) -> None:
+        self.sides = Sides(*(side.copy() for side in sides))
+        self.known_from_id = last_update_id
+        """The last update in the copy."""
+        self.updates: deque[DepthUpdate] = deque()
         self.size = size
         self.broken = ""
-        """Why no state can be restored any more; empty if it can."""
+        """Why the updates do not lead to the book any more; empty if they do."""
 
-    def add(self, entry: Applied) -> None:
-        """Append an entry; drop the oldest if there are too many."""
-        self.entries.append(entry)
-        if len(self.entries) > self.size:
-            self.known_from_id = self.entries.popleft().update.final_update_id
+    def add(self, update: DepthUpdate) -> None:
+        """Take the next update; apply the oldest to the copy if there are too many."""
+        self.updates.append(update)
+        if len(self.updates) > self.size:
+            self.apply_next()
 
-
-class _Refresh:
-    """A snapshot that is to replace the levels of a live book, and the updates after it."""
-
-    def __init__(self, max_buffered: int) -> None:
-        self.join: BookSync[DepthUpdate] = BookSync(max_buffered)
-        self.loaded: tuple[DepthSnapshot, Sides] | None = None
-        self.updates: list[DepthUpdate] = []
-
-    def load(self, snapshot: DepthSnapshot, sides: Sides) -> bool:
-        self.loaded = snapshot, sides
-        self.updates = self.join.load(snapshot)
-        return self.join.live
-
-    def offer(self, update: DepthUpdate) -> None:
-        self.updates += self.join.add(update)
+    def apply_next(self) -> None:
+        """Apply the oldest update to the copy."""
+        update = self.updates.popleft()
+        self.sides.bids.apply(update.bids)
+        self.sides.asks.apply(update.asks)
+        self.known_from_id = update.final_update_id
 
 
 class LocalBook:
@@ -201,7 +189,8 @@ class LocalBook:
         """Why it is syncing, if it is."""
         self._phase = _Phase.SYNCING
         self._request = _Request.NONE
-        self._refresh: _Refresh | None = None
+        self._ahead: tuple[DepthSnapshot, Sides] | None = None
+        """A snapshot that a live book uses when its updates reach it."""
         self._was_empty = False
         """Whether the last snapshot lacked the levels of a side."""
         self._snapshot_fault = ""
@@ -230,8 +219,8 @@ class LocalBook:
                 self._phase = _Phase.LIVE
                 self._settled_since_ms = now_ms
             self._apply(update, now_ms)
-            if self._refresh is not None and sync.live:
-                self._offer_to_refresh(self._refresh, update, now_ms)
+            if self._ahead is not None and sync.live:
+                self._reload(*self._ahead, now_ms)
             return sync.live
         if was_live and sync.live:
             if not self._is_before(update.transaction_time_ms):
@@ -263,16 +252,14 @@ class LocalBook:
         self._snapshot_fault = ""
         self._min_levels = fewest_levels(self.limit)
         request, self._request = self._request, _Request.NONE
-        refresh, self._refresh = self._refresh, None
+        self._ahead = None
         if request is not _Request.OUTDATED:
             if not self._sync.live:
                 return self._rebuild(snapshot, sides, now_ms)
             if self._phase is _Phase.UNVERIFIED:
                 return self._verify(snapshot, sides, now_ms)
-            if refresh is not None and refresh.load(snapshot, sides):
-                self._refresh = refresh
-                self._finish_refresh(refresh, now_ms)
-                return True
+            if request is _Request.PENDING_WHILE_LIVE:
+                return self._reload(snapshot, sides, now_ms)
         self.counters.snapshots_unused += 1
         return False
 
@@ -285,12 +272,14 @@ class LocalBook:
         self._pause_ms = min(max(2 * self._pause_ms, FIRST_PAUSE_MS), MAX_PAUSE_MS)
         self._next_request_ms = now_ms + self._pause_ms
         if self._sync.live and self._phase is not _Phase.UNVERIFIED:
-            self._refresh = _Refresh(self._max_buffered)
+            self._request = _Request.PENDING_WHILE_LIVE
+            self._ahead = None
+            self._sync.keep_recent(self._max_buffered)
 
     def snapshot_failed(self, now_ms: int) -> None:  # noqa: ARG002 - every event has its time
         """Record that the requested snapshot will not come."""
         self._request = _Request.NONE
-        self._refresh = None
+        self._ahead = None
         self._snapshot_fault = ""
         self.counters.snapshots_failed += 1
 
@@ -325,7 +314,7 @@ class LocalBook:
             self._reset_pause(now_ms)
         self._sync.reset(RESTARTED)
         self._enter(_Phase.SYNCING)
-        self._refresh = None
+        self._ahead = None
         self._outdate_request()
         self._break_journal(RESTARTED)
         if was_live:
@@ -342,7 +331,7 @@ class LocalBook:
         if self._request is not _Request.NONE:
             return False
         return self._phase in (_Phase.SYNCING, _Phase.UNVERIFIED) or (
-            self._phase is _Phase.SHALLOW and self._refresh is None
+            self._phase is _Phase.SHALLOW and self._ahead is None
         )
 
     @property
@@ -353,7 +342,7 @@ class LocalBook:
     @property
     def can_load(self) -> bool:
         """Whether a snapshot that comes now would be used if it joins, or one waits for its update."""
-        return self._request is _Request.PENDING or self._refresh is not None
+        return self._request in _PENDING or self._ahead is not None
 
     @property
     def is_shallow(self) -> bool:
@@ -376,7 +365,7 @@ class LocalBook:
     def start_journal(self, size: int) -> Journal:
         """Start a journal of up to `size` updates, in place of an earlier one."""
         self._break_journal("another journal was started")
-        self.journal = Journal(self.last_update_id, size)
+        self.journal = Journal(self.sides, self.last_update_id, size)
         return self.journal
 
     def stop_journal(self, journal: Journal) -> None:
@@ -469,9 +458,6 @@ class LocalBook:
         """Apply an update that continues the book."""
         bids, asks = self.sides
         try:
-            if self.journal is not None:
-                replaced = bids.levels_at(update.bids), asks.levels_at(update.asks)
-                self.journal.add(Applied(update, *replaced))
             bids.apply(update.bids)
             asks.apply(update.asks)
         except ValueError as error:
@@ -482,6 +468,8 @@ class LocalBook:
         self.transaction_time_ms = update.transaction_time_ms
         self.updated_ms = now_ms
         self.counters.applied += 1
+        if self.journal is not None:
+            self.journal.add(update)
         if bids.bound + asks.bound >= 0 and self.sides.are_crossed:
             self._discard("crossed", self.sides.crossed_text, now_ms)
             return
@@ -541,26 +529,24 @@ class LocalBook:
             self._report_resync("missed", now_ms)
         return self._rebuild(snapshot, sides, now_ms)
 
-    def _offer_to_refresh(self, refresh: _Refresh, update: DepthUpdate, now_ms: int) -> None:
-        if refresh.loaded is None:
-            refresh.join.hold(update)
-            self.counters.buffered += 1
-            self._count_overflow(refresh.join)
-            return
-        refresh.offer(update)
-        if refresh.join.live:
-            self._finish_refresh(refresh, now_ms)
-        else:
-            self._refresh = None
-            self.counters.snapshots_unused += 1
+    def _reload(self, snapshot: DepthSnapshot, sides: Sides, now_ms: int) -> bool:
+        """Replace the levels of a live book once its updates have reached a snapshot.
 
-    def _finish_refresh(self, refresh: _Refresh, now_ms: int) -> None:
-        """Use the snapshot, once an update has joined it."""
-        if refresh.join.joined and refresh.loaded is not None:
-            self._refresh = None
-            self._pause_ms = 0  # in a fast market the next one is wanted soon
-            self._next_request_ms = min(self._next_request_ms, now_ms + FIRST_PAUSE_MS)
-            self._use(*refresh.loaded, refresh.updates, now_ms)
+        Returns False if the snapshot is of no use.
+        """
+        if snapshot.last_update_id > self.last_update_id:
+            self._ahead = snapshot, sides
+            return True
+        self._ahead = None
+        updates = self._sync.reload(snapshot)
+        self._sync.keep_recent(0)
+        if updates is None:
+            self.counters.snapshots_unused += 1
+            return False
+        self._pause_ms = 0  # in a fast market the next one is wanted soon
+        self._next_request_ms = min(self._next_request_ms, now_ms + FIRST_PAUSE_MS)
+        self._use(snapshot, sides, updates, now_ms)
+        return True
 
     def _use(
         self, snapshot: DepthSnapshot, sides: Sides, updates: list[DepthUpdate], now_ms: int
@@ -595,7 +581,7 @@ class LocalBook:
             self._phase = phase
 
     def _outdate_request(self) -> None:
-        if self._request is _Request.PENDING:
+        if self._request in _PENDING:
             self._request = _Request.OUTDATED
 
     def _reset_pause(self, now_ms: int) -> None:
@@ -626,7 +612,7 @@ class LocalBook:
     def _report_resync(self, token: str, now_ms: int) -> None:
         self.counters.resyncs += 1
         if not self._sync.live:
-            self._refresh = None
+            self._ahead = None
             self._cause = _CAUSES[token]
         self._notify(
             BookResyncing(streams=self.streams, time_ms=now_ms, symbol=self.symbol, reason=token)

@@ -75,11 +75,6 @@ class BookSync(Generic[AnyUpdate]):
         self._first = False
         """Whether the next update is the first after the snapshot and joins by the wider rule."""
 
-    @property
-    def joined(self) -> bool:
-        """Whether the book is in sync and an update has continued the snapshot."""
-        return self.live and not self._first
-
     def add(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take the next update; return the updates to apply now: it, or none."""
         return [update] if self.accept_next(update) else self._add_slow(update)
@@ -109,6 +104,10 @@ class BookSync(Generic[AnyUpdate]):
             self._recent.extend(updates[:followed])
         return followed
 
+    def keep_recent(self, count: int) -> None:
+        """Keep up to `count` updates from now on, while live, for `reload`."""
+        self._recent = deque(maxlen=count)
+
     def desync(self, reason: str) -> None:
         """Wait for a snapshot again, for `reason`: the book turned out to be wrong."""
         self.live, self.reason = False, reason
@@ -133,7 +132,7 @@ class BookSync(Generic[AnyUpdate]):
             if self.live:
                 applicable += self.add(update)
             else:
-                self.hold(update)
+                self._hold(update)
         if self.live:
             return applicable
         if not applicable:
@@ -159,7 +158,7 @@ class BookSync(Generic[AnyUpdate]):
     def _add_slow(self, update: AnyUpdate) -> list[AnyUpdate]:
         """Take an update that does not directly continue the last one."""
         if not self.live:
-            self.hold(update)
+            self._hold(update)
             return []
         last_id = self._last_id
         if update.final_update_id < last_id or (
@@ -178,11 +177,11 @@ class BookSync(Generic[AnyUpdate]):
             f"a gap after u={last_id}: the next update has "
             f"U={update.first_update_id} pu={update.previous_update_id}"
         )
-        self.hold(update)
+        self._hold(update)
         return []
 
-    def hold(self, update: AnyUpdate) -> None:
-        """Keep an update while waiting for a snapshot, as `add` does."""
+    def _hold(self, update: AnyUpdate) -> None:
+        """Keep an update while waiting for a snapshot."""
         if len(self._buffered) == self._buffered.maxlen:
             self.overflowed += 1
         self._buffered.append(update)
