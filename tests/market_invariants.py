@@ -187,11 +187,11 @@ class MarketChecker:
         assert not isinstance(event, forbidden), f"{symbol} is not traded and sends {event}"
 
 
-def run_checked(exchange: SimulatedExchange, checker: MarketChecker, until_ms: int) -> int:
-    """Step an exchange up to a time with all checks, and return the number of events."""
-    count = 0
+def run_checked(exchange: SimulatedExchange, checker: MarketChecker, until_ms: int) -> list[Event]:
+    """Step an exchange up to a time with all checks, and return the events."""
+    found: list[Event] = []
     while exchange.next_time_ms <= until_ms:
         now_ms, events = exchange.step()
         checker.take(now_ms, events)
-        count += len(events)
-    return count
+        found += events
+    return found

@@ -159,22 +159,6 @@ def test_what_all_connections_lose_is_reported(
         assert gaps == []
 
 
-def test_a_gap_is_reported_right_before_the_message_after_it() -> None:
-    world = World()
-    consumer = world.attach(AGGREGATES)
-    world.publish(AGGREGATES, KINDS[AGGREGATES](1))
-    world.run(100)
-    world.wire(AGGREGATES).cut()
-    world.publish(AGGREGATES, KINDS[AGGREGATES](2))
-    world.run(5_000)
-    world.publish(AGGREGATES, KINDS[AGGREGATES](3), KINDS[AGGREGATES](4))
-    world.run(100)
-    assert consumer.kinds() == ["message", "Disconnected", "Recovered", "Gap", "message"]
-    (gap,) = consumer.notices(Gap)
-    assert (gap.streams, gap.symbol) == ((AGGREGATES,), "BTCUSDT")
-    assert (gap.after_id, gap.before_id, gap.missing) == (1, 3, 1)
-
-
 def test_messages_of_a_restarted_server_are_delivered_at_once() -> None:
     for copies in (1, 2):
         world = World(copies=copies)

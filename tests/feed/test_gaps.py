@@ -57,7 +57,7 @@ def test_missing_messages_are_fetched_and_delivered_in_order_and_marked() -> Non
     assert {each.stream for each in consumer.messages()} == {AGGREGATES}
     (gap,) = consumer.notices()
     assert (gap.after_id, gap.before_id, gap.missing, gap.backfilled) == (2, 6, 3, 3)
-    assert gap.reason == ""
+    assert (gap.reason, gap.streams, gap.symbol) == ("", (AGGREGATES,), "BTCUSDT")
     assert consumer.kinds() == ["message", "Gap", "message"]
     counters = world.feed.counters
     assert (counters.gaps, counters.missing, counters.backfilled) == (1, 0, 3)

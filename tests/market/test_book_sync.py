@@ -34,22 +34,6 @@ def test_a_book_without_a_snapshot_waits_and_says_so() -> None:
     assert (sync.live, sync.reason, sync.gaps) == (False, "no snapshot yet", 0)
 
 
-def test_buffered_updates_after_the_snapshot_are_applied_in_order() -> None:
-    sync = BookSync[DepthUpdate]()
-    updates = chain(4)
-    for each in updates:
-        sync.add(each)
-    assert sync.load(snapshot(25)) == updates[2:], "the update with U <= L <= u comes first"
-    assert sync.live
-    assert sync.reason == ""
-
-
-def test_an_update_that_ends_at_the_snapshot_still_joins() -> None:
-    sync = live_at(20)
-    assert sync.add(update(11, 20, 10)) == [update(11, 20, 10)], "U <= L and u >= L joins"
-    assert sync.add(update(21, 30, 20)) == [update(21, 30, 20)]
-
-
 def test_updates_older_than_the_snapshot_are_left_out_and_counted() -> None:
     sync = live_at(20)
     assert sync.add(update(1, 10, 0)) == []

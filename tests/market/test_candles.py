@@ -9,6 +9,7 @@ from drawn_tapes import naive_bar, tapes
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import BTCUSDT, START_MS, trade
+from windows import window
 
 from tickerplant.events import Trade
 from tickerplant.market.bar_arrays import NO_BARS, combine, rows_of
@@ -299,13 +300,7 @@ def test_rows_are_selected_by_their_open_time(
     everything = candles.rows(interval, None, None, EVERYTHING).tolist()
     start_ms = None if start is None else START_MS + start * MINUTE_MS
     end_ms = None if end is None else START_MS + end * MINUTE_MS
-    inside = [
-        row
-        for row in everything
-        if (start_ms is None or row[OPEN_TIME] >= start_ms)
-        and (end_ms is None or row[OPEN_TIME] <= end_ms)
-    ]
-    expected = inside[-limit:] if start is None else inside[:limit]
+    expected = window(everything, lambda row: int(row[OPEN_TIME]), start_ms, end_ms, limit)
     assert candles.rows(interval, start_ms, end_ms, limit).tolist() == expected
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from windows import window
 
 from tickerplant.events import FundingPaid
 from tickerplant.market.series import RETAINED_FUNDINGS, FundingSeries
@@ -27,13 +28,7 @@ def test_a_window_may_span_history_and_present(
     def cut(
         rows: list[FundingPaid], start_ms: int | None, end_ms: int | None, most: int
     ) -> list[FundingPaid]:
-        inside = [
-            paid
-            for paid in rows
-            if (start_ms is None or paid.time_ms >= start_ms)
-            and (end_ms is None or paid.time_ms <= end_ms)
-        ]
-        return inside[-most:] if start_ms is None else inside[:most]
+        return window(rows, lambda paid: paid.time_ms, start_ms, end_ms, most)
 
     fundings = FundingSeries()
     fundings.load_history(

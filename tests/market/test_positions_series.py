@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from stage import START_MS
+from windows import window
 
 from tickerplant.events import Positioning
 from tickerplant.market.series import POSITIONING_PERIOD_MS, RETAINED_ROWS, Positions
@@ -94,12 +95,7 @@ def test_rows_are_those_of_the_period_in_the_window(
     start_ms = None if start is None else FIRST_MS + start * POSITIONING_PERIOD_MS
     end_ms = None if end is None else FIRST_MS + end * POSITIONING_PERIOD_MS
     times = [FIRST_MS + n * POSITIONING_PERIOD_MS for n in range(0, count, steps)]
-    inside = [
-        ms
-        for ms in times
-        if (start_ms is None or ms >= start_ms) and (end_ms is None or ms <= end_ms)
-    ]
-    expected = inside[-limit:] if start_ms is None else inside[:limit]
+    expected = window(times, int, start_ms, end_ms, limit)
     assert [ms for ms, _ in rows(lived(count), period_ms, start_ms, end_ms, limit)] == expected
 
 
@@ -163,14 +159,8 @@ def test_rows_are_selected_by_their_time(
     for row in since:
         positions.add(row)
     before = {FIRST_MS + n * POSITIONING_PERIOD_MS: n for n in range(past)}
-    inside = [
-        (ms, held)
-        for ms, held in (before | known(since)).items()
-        if ms % period_ms == 0
-        and (start_ms is None or ms >= start_ms)
-        and (end_ms is None or ms <= end_ms)
-    ]
-    expected = inside[-limit:] if start_ms is None else inside[:limit]
+    every = [row for row in (before | known(since)).items() if row[0] % period_ms == 0]
+    expected = window(every, lambda row: row[0], start_ms, end_ms, limit)
     assert rows(positions, period_ms, start_ms, end_ms, limit) == expected
 
 

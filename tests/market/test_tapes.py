@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from stage import START_MS, trade
+from windows import window
 
 from tickerplant.events import AggregateTrade, Trade
 from tickerplant.market.tape import CHUNK_EVENTS, AggregateTape, Ring, TradeTape
@@ -102,13 +103,7 @@ def test_an_aggregate_tape_is_searched_by_time_like_a_list(
     kept = aggregate_tape(every, int(past * count))
     start_ms = None if start is None else START_MS + start
     end_ms = None if end is None else START_MS + end
-    inside = [
-        each
-        for each in every
-        if (start_ms is None or each.trade_time_ms >= start_ms)
-        and (end_ms is None or each.trade_time_ms <= end_ms)
-    ]
-    expected = inside[-limit:] if start_ms is None else inside[:limit]
+    expected = window(every, lambda each: each.trade_time_ms, start_ms, end_ms, limit)
     assert kept.between(start_ms, end_ms, limit) == expected
 
 

@@ -60,7 +60,7 @@ class NaiveBudget:
     steps=st.lists(
         st.tuples(
             st.sampled_from(["192.0.2.1", "192.0.2.2"]),
-            st.integers(0, 12),
+            st.integers(0, 12) | st.just(21),
             st.sampled_from([0, 0, 1, 500, 20_000, 100_000, 300_000]),
         ),
         max_size=120,

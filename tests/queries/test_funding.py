@@ -10,6 +10,7 @@ from coverage_of import covers
 from hypothesis import given
 from hypothesis import strategies as st
 from request_markets import INVERSE, LINEAR, SECOND, START_MS, by_path, get, markets_of
+from windows import window
 
 from tickerplant.events import FundingPaid
 from tickerplant.instrument import Instrument
@@ -60,21 +61,14 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
     every = hours_of(get(markets, RATE, limit=1000))
     assert sorted(every) == sorted(tape)
     assert [hours for _, hours in every] == sorted(hours for _, hours in tape), "oldest first"
-    inside = [
-        each
-        for each in every
-        if symbol in {None, each[0]}
-        and (start is None or each[1] >= start)
-        and (end is None or each[1] <= end)
-    ]
+    own = [each for each in every if symbol in {None, each[0]}]
     requested: dict[str, object] = {
         "symbol": symbol,
         "startTime": None if start is None else START_MS + start * HOUR_MS,
         "endTime": None if end is None else START_MS + end * HOUR_MS,
         "limit": limit,
     }
-    wanted = limit or 100
-    expected = inside[-wanted:] if start is None else inside[:wanted]
+    expected = window(own, lambda each: each[1], start, end, limit or 100)
     assert hours_of(get(markets, RATE, **requested)) == expected
 
 

@@ -80,13 +80,6 @@ def test_no_two_rows_serve_the_same_request() -> None:
     assert len(requested) == len(set(requested)), "one row for each method and path of a venue"
 
 
-def test_every_row_and_parameter_is_explained() -> None:
-    for query in QUERIES:
-        assert query.doc.endswith("."), f"{query.path or query.method} has a sentence"
-        for param in query.params:
-            assert param.doc.endswith("."), f"{param.name} has a sentence"
-
-
 @pytest.mark.parametrize(
     ("method", "raw", "weight"),
     [

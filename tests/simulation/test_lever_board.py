@@ -194,11 +194,7 @@ def test_a_halted_contract_is_silent_and_goes_on_where_it_stopped() -> None:
     exchange = make(("BTCUSDT", "TRXUSDT"))
     checker = MarketChecker(exchange)
     pull(exchange, 500, market="halt", symbols="BTCUSDT", for_="3s")
-    events: list[Event] = []
-    while exchange.next_time_ms <= START_MS + 6_000:
-        now_ms, batch = exchange.step()
-        checker.take(now_ms, batch)
-        events += batch
+    events = run_checked(exchange, checker, START_MS + 6_000)
     statuses = [each.instrument.status for each in of(ContractChanged, events)]
     assert statuses == ["TRADING_HALT", "TRADING"]
     quiet = [
@@ -245,11 +241,7 @@ def test_a_contract_is_listed_delisted_and_a_dated_one_delivered_on_request() ->
     pull(exchange, 0, market="list", symbols="NEWUSDT", notice="1s")
     pull(exchange, 0, market="delist", symbols="BTCUSDT", notice="2s")
     pull(exchange, 0, market="deliver", notice="3s")
-    events: list[Event] = []
-    while exchange.next_time_ms <= START_MS + 140_000:
-        now_ms, batch = exchange.step()
-        checker.take(now_ms, batch)
-        events += batch
+    events = run_checked(exchange, checker, START_MS + 140_000)
 
     def statuses(symbol: str) -> list[str]:
         return [each.instrument.status for each in of(ContractChanged, events, symbol)]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from windows import window
 
 from tickerplant.events import Delivered, FundingPaid
 from tickerplant.instrument import RATE_DECIMALS
@@ -122,13 +123,7 @@ def test_a_window_of_fundings_is_cut_from_all_of_them(
     past = EXCHANGE.history("XRPUSDT")
     start_ms = None if start is None else START_MS - start * 8 * HOUR_MS
     end_ms = None if end is None else START_MS - end * 8 * HOUR_MS
-    inside = [
-        paid
-        for paid in EVERY_FUNDING
-        if (start_ms is None or paid.time_ms >= start_ms)
-        and (end_ms is None or paid.time_ms <= end_ms)
-    ]
-    expected = inside[-limit:] if start_ms is None else inside[:limit]
+    expected = window(EVERY_FUNDING, lambda paid: paid.time_ms, start_ms, end_ms, limit)
     assert list(past.fundings(start_ms, end_ms, limit)) == expected
 
 
