@@ -32,21 +32,6 @@ def test_text_and_units_are_each_others_inverse(units: int, decimals: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("units", "decimals", "text"),
-    [
-        (0, 0, "0"),
-        (0, 3, "0.000"),
-        (5, 3, "0.005"),
-        (6_528_010, 2, "65280.10"),
-        (-1200, 8, "-0.00001200"),
-        (-7, 0, "-7"),
-    ],
-)
-def test_numbers_are_written_as_on_the_wire(units: int, decimals: int, text: str) -> None:
-    assert decimal_text(units, decimals) == text
-
-
-@pytest.mark.parametrize(
     ("text", "units"), [("1.5", 150), ("1.500", 150), ("1", 100), ("007.10", 710), ("-0.01", -1)]
 )
 def test_a_text_may_have_fewer_decimals_or_zeros_more(text: str, units: int) -> None:

@@ -139,13 +139,6 @@ def test_messages_have_the_time_at_which_they_are_sent(
             assert message["E"] >= message.get("T", 0), "nothing is sent before it happened"
 
 
-def test_time_never_runs_backwards() -> None:
-    plant = open_plant()
-    plant.advance(START_MS + 500)
-    plant.advance(START_MS)
-    assert plant.now_ms == START_MS + 500
-
-
 def test_events_are_counted_by_kind() -> None:
     plant = open_plant()
     plant.publish(trade(1, START_MS))
@@ -153,16 +146,6 @@ def test_events_are_counted_by_kind() -> None:
     plant.publish(quote(1))
     assert plant.published[Trade] == 2
     assert plant.published.total() == 3
-
-
-def test_what_waits_goes_out_before_a_subscription_changes() -> None:
-    plant = open_plant()
-    listener = listen(plant, "btcusdt@trade")
-    plant.publish(trade(1, START_MS))
-    plant.hubs["usdm"].subscribe(listener, ["btcusdt@bookTicker"])
-    assert len(listener.writes) == 1
-    plant.hubs["usdm"].flush()
-    assert len(listener.writes) == 1, "and not again"
 
 
 def test_minutes_end_in_every_market_at_the_same_time_traded_or_not() -> None:

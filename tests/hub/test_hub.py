@@ -69,30 +69,6 @@ def ids(messages: list[Any]) -> list[int]:
     return [message.get("data", message)["u"] for message in messages]
 
 
-def test_a_raw_message_is_the_object_and_a_combined_one_names_its_stream() -> None:
-    plant = open_plant()
-    raw, combined = listen(plant, QUOTES), listen(plant, QUOTES)
-    usdm(plant).set_combined(combined, True)
-    plant.publish(quote(5))
-    (bare,) = sent_to(plant, raw)
-    (wrapped,) = sent_to(plant, combined)
-    assert wrapped == {"stream": QUOTES, "data": bare}
-    assert list(wrapped) == ["stream", "data"], "in this order"
-
-
-@pytest.mark.parametrize("name", [QUOTES, "btcusdt@depth@100ms", "!bookTicker", "!ticker@arr"])
-def test_the_envelope_echoes_the_name_exactly_as_subscribed(name: str) -> None:
-    plant = open_plant()
-    listener = listen(plant, name)
-    usdm(plant).set_combined(listener, True)
-    plant.publish(snapshot(1, [], []))
-    plant.publish(update(1, 2, [(1, 1)], []))
-    plant.publish(quote(5))
-    plant.publish(trade(1, START_MS))
-    plant.advance(START_MS + 5000)
-    assert {message["stream"] for message in sent_to(plant, listener)} == {name}
-
-
 def test_a_removed_subscriber_receives_nothing_not_even_waiting_frames() -> None:
     plant = open_plant()
     listener, other = listen(plant, QUOTES), listen(plant, QUOTES)

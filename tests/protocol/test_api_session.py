@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickerplant.errors import RequestError
-from tickerplant.protocol.actions import Action, Close, Forward, Send
+from tickerplant.protocol.actions import Action, Forward, Send
 from tickerplant.protocol.api_session import (
     LOGON_PARAMS,
     MAX_FORWARDED,
@@ -17,7 +17,6 @@ from tickerplant.protocol.api_session import (
     ApiSession,
 )
 from tickerplant.protocol.client_requests import disconnected
-from tickerplant.protocol.close_reasons import BANNED
 from tickerplant.protocol.keepalive import SessionCounters
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.protocol.rate_limiter import RateLimiter
@@ -105,33 +104,6 @@ def test_an_id_comes_back_with_its_type_or_is_refused(request_id: int | str | No
     accepted = not isinstance(request_id, str) or request_id.isascii()
     assert reply["id"] == (request_id if accepted else None), "the same id"
     assert session.keepalive.closed != accepted, "a bad id is the end"
-
-
-def test_the_result_is_passed_on_byte_for_byte() -> None:
-    session = _session(RateLimiter(LIMITS))
-    (sent,) = session.receive_text('{"id":1,"method":"ticker.price"}', OPEN_MS)
-    assert isinstance(sent, Send), "one reply"
-    assert b'[{"symbol":"BTCUSDT","price":"65280.00","time":1772000000000}]' in sent.text, (
-        "the answerer's own JSON"
-    )
-
-
-def test_connections_of_one_address_share_its_budget() -> None:
-    rate_limiter = RateLimiter(LIMITS)
-    sessions = [_session(rate_limiter) for _ in range(3)]
-    for session in sessions:
-        session.open()
-    (reply,) = _replies(sessions[0].receive_text('{"id":1,"method":"ping"}', OPEN_MS))
-    assert reply["rateLimits"][0]["count"] == 16, "three handshakes of 5 and a ping"
-
-
-def test_a_banned_address_is_sent_away_at_the_door() -> None:
-    limits = msgspec.structs.replace(LIMITS, request_weight_per_minute=1, refusals_before_ban=1)
-    rate_limiter = RateLimiter(limits)
-    first, second = _session(rate_limiter), _session(rate_limiter)
-    assert first.open() == [], "a refusal is not yet a ban"
-    assert second.open() == [Close(BANNED)], "the second is"
-    assert second.keepalive.closed, "and the session is over"
 
 
 def test_what_happened_is_counted() -> None:

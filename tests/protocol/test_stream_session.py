@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from tickerplant.protocol.actions import Close, Send, SetCombined, Subscribe, Unsubscribe
+from tickerplant.protocol.actions import Close, Send, Subscribe, Unsubscribe
 from tickerplant.protocol.client_requests import METHODS
 from tickerplant.protocol.keepalive import SessionCounters
 from tickerplant.protocol.limits import LIMITS
@@ -85,15 +85,6 @@ def test_whatever_a_client_says_is_answered_in_the_documented_shape(
         if closes:
             assert isinstance(actions[-1], Close), "and nothing follows"
             assert sent[0]["error"]["code"] in {2, 3, 4}, "only these codes end a connection"
-
-
-def test_setting_the_envelope_is_passed_on_before_it_is_acknowledged() -> None:
-    session = StreamSession(EMPTY, LIMITS, OPEN_MS)
-    request = '{"method":"SET_PROPERTY","params":["combined",true],"id":5}'
-    assert session.receive_text(request, OPEN_MS) == [
-        SetCombined(True),
-        Send(b'{"result":null,"id":5}'),
-    ], "the envelope changes, then the reply"
 
 
 def test_what_happened_is_counted_for_all_sessions_together() -> None:
