@@ -6,16 +6,19 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
-from loopback import UPGRADE, Loopback, ask, ending, loopback, looped
+from loopback import UPGRADE, Loopback, ask, ending, loopback, looped, until
 from msgspec.structs import replace
+from stage import quote
 from whole import whole
 
 from tickerplant.protocol.limits import LIMITS
 from tickerplant.venue import COINM, USDM, Venue
 
+QUOTES = "btcusdt@bookTicker"
 REQUESTS: tuple[tuple[str, str, Venue, dict[str, str], bytes | None], ...] = (
     ("GET", "/fapi/v1/ping", USDM, {}, None),
     ("HEAD", "/fapi/v1/exchangeInfo", USDM, {}, None),
@@ -212,3 +215,33 @@ async def test_streams_at_an_edge_are_those_of_the_plant() -> None:
             "result": ["btcusdt@trade"],
             "id": 3,
         }
+
+
+@looped
+async def test_a_client_of_an_edge_that_was_behind_gets_the_newest_quote() -> None:
+    async with (
+        whole(1) as many,
+        many.edges[0].connect(f"/ws/{QUOTES}?delivery=latest") as client,
+    ):
+        await many.heard()
+        endpoint = many.served[0].server.endpoints[0]
+        (connection,) = endpoint.connections
+        endpoint.hub.hold(connection)
+        for number in range(1, 51):
+            many.plant.publish(quote(number))
+            await asyncio.sleep(0)
+        await until(lambda: endpoint.hub.delivery_counters.conflated == 49)
+        endpoint.hub.release(connection)
+        assert json.loads(await client.recv())["u"] == 50
+
+
+@looped
+async def test_stamps_at_an_edge_tell_when_the_plant_published() -> None:
+    path = f"/stream?streams={QUOTES}&stamps=1"
+    async with whole(1) as many, many.edges[0].connect(path) as client:
+        await many.heard()
+        before_ns = time.time_ns()
+        many.plant.publish(quote(1))
+        stamps = json.loads(await client.recv())["stamps"]
+        assert before_ns <= stamps["publish_ns"] <= stamps["write_ns"] <= time.time_ns()
+        assert stamps["event_ns"] is None, "only the plant knows"

@@ -105,6 +105,18 @@ async def test_names_that_the_plant_does_not_know_stay_silent_with_its_reason() 
 
 
 @looped
+async def test_an_edge_of_a_relay_asks_for_streams_of_which_no_program_knows() -> None:
+    async with world(0) as w:
+        w.hub.accepts_unknown = True
+        await w.plant(2, name="relay", accepts_unknown=True)
+        client = (await w.edge("relay")).listen("btcusdt@tomorrow")
+        await w.hear()
+        w.say("btcusdt@tomorrow", b"1")
+        await w.hear()
+        assert client.texts() == [b"1"]
+
+
+@looped
 async def test_a_message_that_is_lost_closes_the_subscribers_of_its_stream_alone() -> None:
     async with world() as w:
         edge = w.edges[0]
