@@ -17,7 +17,6 @@ from msgspec import Struct, field
 
 from tickerplant.archive.message_reader import MessageReader
 from tickerplant.archive.selection import Selection
-from tickerplant.feed.book_view import BookView
 from tickerplant.feed.local_book import LocalBook
 from tickerplant.feed.order_book import BookState, NoBookError, OrderBook
 from tickerplant.feed.recorded_track import RecordedSnapshot, RecordedTrack
@@ -35,15 +34,6 @@ BEFORE_SNAPSHOT_NS = 10_000 * NS_PER_MS
 """How long before a snapshot reading begins, because updates before it may continue it."""
 
 _received_ns = itemgetter(0)
-
-
-class RecordedBook(BookView):
-    """The book of one symbol, of whichever stream is followed."""
-
-    __slots__ = ()
-
-    def _follow(self, book: LocalBook) -> None:
-        self._values = book
 
 
 class RecordedBooks(Mapping[str, OrderBook]):
@@ -73,7 +63,7 @@ class RecordedBooks(Mapping[str, OrderBook]):
 class _Symbol(Struct):
     """The streams of one symbol, and what readers see of their books."""
 
-    view: RecordedBook
+    view: OrderBook
     tracks: dict[int, RecordedTrack] = field(default_factory=dict)
     """By speed, the fastest first."""
 
@@ -83,7 +73,7 @@ class _Symbol(Struct):
         for track in self.tracks.values():
             book = track.book
             if book.state is BookState.LIVE and book.transaction_time_ms >= seen_ms:
-                self.view._follow(book)  # noqa: SLF001  # not for readers
+                self.view._values = book  # noqa: SLF001  # not for readers
                 return
 
 
@@ -190,7 +180,7 @@ class BooksReader:
         """Return a symbol, which has a book from now on."""
         symbol = self._symbols.get(name)
         if symbol is None:
-            symbol = self._symbols[name] = _Symbol(RecordedBook(LocalBook(name), self._now_ms))
+            symbol = self._symbols[name] = _Symbol(OrderBook(LocalBook(name), self._now_ms))
             self._views[name] = symbol.view
         return symbol
 
@@ -206,7 +196,7 @@ class BooksReader:
         symbol = self._symbol(name.symbol)
         symbol.tracks = dict(sorted({**symbol.tracks, depth_speed_ms(stream): track}.items()))
         if symbol.view.age_ms is None:
-            symbol.view._follow(next(iter(symbol.tracks.values())).book)  # noqa: SLF001  # as above
+            symbol.view._values = next(iter(symbol.tracks.values())).book  # noqa: SLF001  # as above
 
 
 def is_followed(stream: str) -> bool:

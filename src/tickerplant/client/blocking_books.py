@@ -5,24 +5,33 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from tickerplant.client import books as asynchronous
 from tickerplant.client.loop_thread import LoopThread, OverError, called, waited
 from tickerplant.client.timeouts import check_timeout, within
-from tickerplant.feed.order_book import BookSnapshot, OrderBook
+from tickerplant.feed.order_book import BookSnapshot, BookValues, OrderBook
 from tickerplant.formatting import names_text
 from tickerplant.messages.message import Message
 from tickerplant.notices import Notice
 from tickerplant.raw_events import RawLevel
 
 
-def _read(attribute: Any) -> Any:
-    """Return the property that reads one of `_inner` in the loop of `_thread`."""
-    name = attribute.fget.__name__
-    return property(
-        lambda self: self._thread.call(lambda: getattr(self._inner, name)), doc=attribute.__doc__
-    )
+class _ReadByThread:
+    """The values of a book, each read by the thread that maintains it."""
+
+    def __init__(self, thread: LoopThread, values: BookValues) -> None:
+        self.thread = thread
+        self.values = values
+
+    def __getattr__(self, name: str) -> Any:
+        return self.thread.call(lambda: getattr(self.values, name))
+
+    def bids(self, count: int) -> Sequence[RawLevel]:
+        return self.thread.call(lambda: self.values.bids(count))
+
+    def asks(self, count: int) -> Sequence[RawLevel]:
+        return self.thread.call(lambda: self.values.asks(count))
 
 
 class ThreadedBook(OrderBook):
@@ -34,6 +43,7 @@ class ThreadedBook(OrderBook):
     __slots__ = ("_inner", "_thread")
 
     def __init__(self, thread: LoopThread, book: OrderBook) -> None:
+        super().__init__(_ReadByThread(thread, book._values), book._now_ms)  # noqa: SLF001
         self._thread = thread
         self._inner = book
 
@@ -41,30 +51,9 @@ class ThreadedBook(OrderBook):
         """Whether it reads `book`."""
         return self._inner is book
 
-    @property
-    def symbol(self) -> str:
-        """The symbol, in capitals."""
-        return self._inner.symbol
-
-    state = _read(OrderBook.state)
-    reason = _read(OrderBook.reason)
-    update_id = _read(OrderBook.update_id)
-    event_time_ms = _read(OrderBook.event_time_ms)
-    transaction_time_ms = _read(OrderBook.transaction_time_ms)
-    age_ms = _read(OrderBook.age_ms)
-    lowest_known_bid = _read(OrderBook.lowest_known_bid)
-    highest_known_ask = _read(OrderBook.highest_known_ask)
-
     def copy(self) -> BookSnapshot:
         """Return the book with all its known levels, all of one state."""
         return self._thread.call(self._inner.copy)
-
-    def _best(self) -> tuple[RawLevel | None, RawLevel | None]:
-        return self._thread.call(lambda: (self._inner.best_bid, self._inner.best_ask))
-
-    def _top(self, side: Literal["bids", "asks"], count: int) -> Sequence[RawLevel]:
-        read = self._inner.bids if side == "bids" else self._inner.asks
-        return self._thread.call(lambda: read(count))
 
     def __repr__(self) -> str:
         return self._thread.call(lambda: repr(self._inner))

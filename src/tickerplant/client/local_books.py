@@ -17,10 +17,9 @@ from tickerplant.client.runner import FeedRunner
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL
 from tickerplant.errors import ConfigError, RateLimitError, RequestError, UpstreamError
 from tickerplant.feed.book_side import read_snapshot
-from tickerplant.feed.book_view import BookView
 from tickerplant.feed.cursor import RESTARTED
 from tickerplant.feed.local_book import LocalBook
-from tickerplant.feed.order_book import BookState
+from tickerplant.feed.order_book import BookState, OrderBook
 from tickerplant.feed.recorded_track import RecordedSnapshot, RecordedTrack
 from tickerplant.feed.weight import REFUSALS
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
@@ -80,7 +79,7 @@ class RequestingBook(LocalBook):
 
     def __init__(self, symbol: str, *, limit: int, streams: tuple[str, ...], now_ms: Clock) -> None:
         super().__init__(symbol, limit=limit, streams=streams)
-        self.view = BookView(self, now_ms)
+        self.view = OrderBook(self, now_ms)
         """What users see of it."""
 
     @property
@@ -238,7 +237,7 @@ class LocalBooks:
             for task in self._requests:
                 task.cancel()
 
-    def view(self, symbol: str) -> BookView | None:
+    def view(self, symbol: str) -> OrderBook | None:
         """Return what users see of the book of `symbol`; None if there is no such book."""
         book = self.by_symbol.get(symbol)
         return None if book is None else book.view

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from tickerplant.feed.book_side import BookSide, PriceKeys, Sides, read_snapshot
 from tickerplant.feed.cursor import RESTARTED
-from tickerplant.feed.order_book import BookState
+from tickerplant.feed.order_book import Best, BookState
 from tickerplant.market.book_sync import OUT_OF_DEPTH, BookSync
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthSnapshot, DepthUpdate
 from tickerplant.notices import BookResyncing, Gap, Notice
@@ -407,6 +407,12 @@ class LocalBook:
         if self._phase in _FOLLOWING:
             return "out of depth" if self._is_exhausted else ""
         return self._cause if self._phase is _Phase.SYNCING else "stale"
+
+    @property
+    def best(self) -> Best:
+        """The best bid and the best ask."""
+        bids, asks = self.sides
+        return bids.best, asks.best
 
     @property
     def best_bid(self) -> RawLevel | None:

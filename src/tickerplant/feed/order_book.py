@@ -1,18 +1,18 @@
 """The order book as its readers see it: levels, the numbers that follow from them, and its state.
 
-An `OrderBook` is read-only.  It is the same for a book that follows a live or simulated market
-(`book_view.py`), one that is read from another thread, one of a recording, and a copy.
+An `OrderBook` is read-only.  It is the same for a book that follows a live or simulated market, one
+that is read from another thread, one of a recording, and a copy.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
 from math import inf
-from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
+from sys import maxsize
+from typing import Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
 from msgspec import Struct
 
@@ -20,6 +20,8 @@ from tickerplant.errors import ConfigError
 from tickerplant.raw_events import RawLevel
 from tickerplant.suggestions import one_of, suggestion
 
+Best: TypeAlias = tuple[RawLevel | None, RawLevel | None]
+"""The best bid and the best ask, both of one state of a book."""
 N_co = TypeVar("N_co", str, float, Decimal, covariant=True)
 
 NUMBERS = ("text", "float", "decimal")
@@ -75,6 +77,10 @@ class BookValues(Protocol):
     @property
     def reason(self) -> str: ...  # noqa: D102
     @property
+    def last_update_id(self) -> int: ...  # noqa: D102
+    @property
+    def updated_ms(self) -> int | None: ...  # noqa: D102
+    @property
     def event_time_ms(self) -> int: ...  # noqa: D102
     @property
     def transaction_time_ms(self) -> int: ...  # noqa: D102
@@ -82,20 +88,24 @@ class BookValues(Protocol):
     def lowest_known_bid(self) -> str | None: ...  # noqa: D102
     @property
     def highest_known_ask(self) -> str | None: ...  # noqa: D102
+    @property
+    def best(self) -> Best: ...  # noqa: D102
+    def bids(self, count: int) -> Sequence[RawLevel]: ...  # noqa: D102
+    def asks(self, count: int) -> Sequence[RawLevel]: ...  # noqa: D102
 
 
-class OrderBook(ABC):
+class OrderBook:
     """The order book of one symbol, read-only.
 
     It changes as updates arrive; `copy()` does not.  Numbers are those of the known levels whatever
     the state is; while it is not live, they are as of `update_id`.
     """
 
-    __slots__ = ("__weakref__", "_values")
-    _name: ClassVar = "OrderBook"
-    """What it is called in its `repr`."""
+    __slots__ = ("__weakref__", "_now_ms", "_values")
 
-    _values: BookValues
+    def __init__(self, values: BookValues, now_ms: Callable[[], int]) -> None:
+        self._values = values
+        self._now_ms = now_ms
 
     @property
     def symbol(self) -> str:
@@ -113,9 +123,9 @@ class OrderBook(ABC):
         return self._values.reason
 
     @property
-    @abstractmethod
     def update_id(self) -> int:
         """The id of the last update in it; 0 before the first snapshot."""
+        return self._values.last_update_id
 
     @property
     def event_time_ms(self) -> int:
@@ -128,9 +138,10 @@ class OrderBook(ABC):
         return self._values.transaction_time_ms
 
     @property
-    @abstractmethod
     def age_ms(self) -> int | None:
         """How long ago its last update was received; None before the first snapshot."""
+        updated_ms = self._values.updated_ms
+        return None if updated_ms is None else max(self._now_ms() - updated_ms, 0)
 
     @property
     def lowest_known_bid(self) -> str | None:
@@ -142,21 +153,22 @@ class OrderBook(ABC):
         """The highest price up to which asks are known; None if all of them are."""
         return self._values.highest_known_ask
 
-    # What each implementation provides
-
-    @abstractmethod
     def copy(self) -> BookSnapshot:
         """Return the book with all its known levels as it is now."""
-
-    @abstractmethod
-    def _best(self) -> tuple[RawLevel | None, RawLevel | None]:
-        """Return the best bid and the best ask, both of the same state."""
-
-    @abstractmethod
-    def _top(self, side: Literal["bids", "asks"], count: int) -> Sequence[RawLevel]:
-        """Return up to `count` levels of one side, best first."""
-
-    # What follows from it
+        values = self._values
+        return BookSnapshot(
+            values.symbol,
+            values.bids(maxsize),
+            values.asks(maxsize),
+            state=values.state,
+            reason=values.reason,
+            update_id=values.last_update_id,
+            event_time_ms=values.event_time_ms,
+            transaction_time_ms=values.transaction_time_ms,
+            age_ms=self.age_ms,
+            lowest_known_bid=values.lowest_known_bid,
+            highest_known_ask=values.highest_known_ask,
+        )
 
     @property
     def is_live(self) -> bool:
@@ -166,13 +178,13 @@ class OrderBook(ABC):
     @property
     def best_bid(self) -> Level[str] | None:
         """The highest bid, as received; None if there is none."""
-        bid = self._best()[0]
+        bid = self._values.best[0]
         return None if bid is None else Level(*bid)
 
     @property
     def best_ask(self) -> Level[str] | None:
         """The lowest ask, as received; None if there is none."""
-        ask = self._best()[1]
+        ask = self._values.best[1]
         return None if ask is None else Level(*ask)
 
     @overload
@@ -200,7 +212,7 @@ class OrderBook(ABC):
             ConfigError: `count` is negative, or `numbers` is none of the three.
         """
         _check_count(count)
-        return _levels(self._top("bids", count), numbers)
+        return _levels(self._values.bids(count), numbers)
 
     @overload
     def asks(self, count: int = 10) -> list[Level[str]]: ...
@@ -224,12 +236,12 @@ class OrderBook(ABC):
             ConfigError: `count` is negative, or `numbers` is none of the three.
         """
         _check_count(count)
-        return _levels(self._top("asks", count), numbers)
+        return _levels(self._values.asks(count), numbers)
 
     @property
     def mid(self) -> float | None:
         """The price halfway between the best bid and the best ask; None if a side is empty."""
-        bid, ask = self._best()
+        bid, ask = self._values.best
         if bid is None or ask is None:
             return None
         return float((Decimal(bid[0]) + Decimal(ask[0])) / 2)
@@ -237,7 +249,7 @@ class OrderBook(ABC):
     @property
     def spread(self) -> float | None:
         """The best ask minus the best bid; None if a side is empty."""
-        bid, ask = self._best()
+        bid, ask = self._values.best
         if bid is None or ask is None:
             return None
         return float(Decimal(ask[0]) - Decimal(bid[0]))
@@ -248,7 +260,7 @@ class OrderBook(ABC):
 
         It is `(bid - ask) / (bid + ask)`; None if a side is empty.
         """
-        bid, ask = self._best()
+        bid, ask = self._values.best
         if bid is None or ask is None:
             return None
         bid_quantity, ask_quantity = float(bid[1]), float(ask[1])
@@ -272,10 +284,10 @@ class OrderBook(ABC):
             raise ConfigError("side", side, one_of(str(side), ("buy", "sell")))
         if not isinstance(quantity, int | float) or not 0 < quantity < inf:
             raise ConfigError("quantity", quantity, "a number of more than 0")
-        taken: Literal["bids", "asks"] = "asks" if side == "buy" else "bids"
+        read = self._values.asks if side == "buy" else self._values.bids
         count = FIRST_VWAP_LEVELS
         while True:
-            levels = self._top(taken, count)
+            levels = read(count)
             price = _average_price(levels, quantity)
             if price is not None or len(levels) < count:
                 return price
@@ -283,25 +295,42 @@ class OrderBook(ABC):
 
     def __repr__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
-        bid, ask = self._best()
+        bid, ask = self._values.best
         return (
-            f"<{self._name} {self.symbol} {self.state}{reason} "
+            f"<{type(self).__name__} {self.symbol} {self.state}{reason} "
             f"{bid and bid[0]}/{ask and ask[0]} u={self.update_id}>"
         )
 
 
 class _Values(Struct, frozen=True):
+    """The `BookValues` of a copy, which was made at the time 0."""
+
     symbol: str
-    bids: tuple[RawLevel, ...]
-    asks: tuple[RawLevel, ...]
+    all_bids: tuple[RawLevel, ...]
+    all_asks: tuple[RawLevel, ...]
     state: BookState
     reason: str
-    update_id: int
+    last_update_id: int
     event_time_ms: int
     transaction_time_ms: int
-    age_ms: int | None
+    updated_ms: int | None
     lowest_known_bid: str | None
     highest_known_ask: str | None
+
+    @property
+    def best(self) -> Best:
+        bids, asks = self.all_bids, self.all_asks
+        return bids[0] if bids else None, asks[0] if asks else None
+
+    def bids(self, count: int) -> Sequence[RawLevel]:
+        return self.all_bids[:count]
+
+    def asks(self, count: int) -> Sequence[RawLevel]:
+        return self.all_asks[:count]
+
+
+def _time_of_copies() -> int:
+    return 0
 
 
 class BookSnapshot(OrderBook):
@@ -326,8 +355,6 @@ class BookSnapshot(OrderBook):
     """
 
     __slots__ = ()
-    _values: _Values
-    _name = "BookSnapshot"
 
     def __init__(  # the values of a book
         self,
@@ -344,7 +371,7 @@ class BookSnapshot(OrderBook):
         lowest_known_bid: str | None = None,
         highest_known_ask: str | None = None,
     ) -> None:
-        self._values = _Values(
+        values = _Values(
             symbol,
             tuple(bids),
             tuple(asks),
@@ -353,31 +380,15 @@ class BookSnapshot(OrderBook):
             update_id,
             event_time_ms,
             transaction_time_ms,
-            age_ms,
+            None if age_ms is None else -age_ms,
             lowest_known_bid,
             highest_known_ask,
         )
-
-    @property
-    def update_id(self) -> int:
-        """The id of the last update in it."""
-        return self._values.update_id
-
-    @property
-    def age_ms(self) -> int | None:
-        """How long before the copy was made its last update was received."""
-        return self._values.age_ms
+        super().__init__(values, _time_of_copies)
 
     def copy(self) -> BookSnapshot:
         """Return itself, as it does not change."""
         return self
-
-    def _best(self) -> tuple[RawLevel | None, RawLevel | None]:
-        bids, asks = self._values.bids, self._values.asks
-        return (bids[0] if bids else None), (asks[0] if asks else None)
-
-    def _top(self, side: Literal["bids", "asks"], count: int) -> Sequence[RawLevel]:
-        return (self._values.bids if side == "bids" else self._values.asks)[:count]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BookSnapshot):
