@@ -24,12 +24,14 @@ from tickerplant import (
     BookSnapshot,
     ConfigError,
     OrderBook,
+    QueueOverflow,
     RequestError,
     blocking,
     messages,
 )
 from tickerplant.client import loop_thread
 from tickerplant.client.loop_thread import LoopThread
+from tickerplant.messages import Kline
 
 pytestmark = pytest.mark.sockets
 
@@ -384,6 +386,26 @@ def test_streams_are_read_from_several_threads(house: House) -> None:
         ]
         house.trade(50)
         assert [each.result() for each in reading] == [[*range(1, 51)]] * 4
+
+
+def test_what_streams_callbacks_and_books_are_told_is_passed_on(house: House) -> None:
+    name, seen = Kline.of("BTCUSDT", "1m"), list[Any]()
+    with house.connect() as market:
+        house.trade()
+        candle = next(market.stream(name, history=5))
+        assert isinstance(candle, Kline)
+        market.on(name, callback=seen.append, history=5)
+        happened(lambda: seen)
+        assert (candle.backfilled, seen[0].backfilled) == (True, True)
+        failing = stream(market, house, name, when_full="raise", queue_size=2)
+        house.trade(3)
+        happened(lambda: failing.counters.dropped)
+        assert [next(failing).trade_id for _ in range(2)] == [2, 3]
+        with pytest.raises(QueueOverflow):
+            next(failing)
+        with pytest.raises(TimeoutError, match=r"no change of BTCUSDT within 0\.05 s"):
+            for _ in market.books("BTCUSDT").changes(live_only=True, timeout_s=0.05):
+                pass
 
 
 def test_latest_is_fresh_when_it_is_wanted(house: House) -> None:
