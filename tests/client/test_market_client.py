@@ -280,18 +280,6 @@ async def test_a_subscription_that_was_never_read_is_unsubscribed_when_it_is_col
 
 
 @looped
-async def test_the_loop_may_leave_the_market_while_messages_stream() -> None:
-    async with loopback() as house:
-        async with client_of(house) as market:
-            await market.ask("/fapi/v1/ping")
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_trade_when_heard(house, market, 500))
-                async for _ in market.stream(TRADES):
-                    break
-        await until(lambda: not connections(house))
-
-
-@looped
 async def test_an_error_in_the_loop_ends_the_market() -> None:
     async with loopback() as house:
 

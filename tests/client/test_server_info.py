@@ -8,7 +8,6 @@ from loopback import loopback, looped, until
 from misbehaving import TimeSpec, http, scripted
 
 import tickerplant
-from tickerplant import blocking
 from tickerplant.client.feed_log import FeedLog
 from tickerplant.client.rest import RestClient
 from tickerplant.client.server_info import Listing
@@ -34,14 +33,6 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
     assert record.getMessage() == (
         "Unknown stream btcusdt@trades: no stream has this name; did you mean btcusdt@trade?"
     )
-
-
-@pytest.mark.sockets
-def test_the_blocking_client_warns_too(caplog: pytest.LogCaptureFixture) -> None:
-    with blocking.connect(base_url="ws://127.0.0.1:9") as market:
-        market.on("BTCUSDT@trade", callback=print, on_notice=print)
-    record = caplog.records[0]
-    assert record.getMessage().endswith("names are case-sensitive: btcusdt@trade")
 
 
 @looped

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from one_loop import in_one_loop, tape
@@ -112,14 +113,15 @@ async def test_a_simulated_market_performs_a_scenario(tmp_path: Path) -> None:
 
 @in_one_loop
 async def test_what_cannot_be_simulated_is_said_when_the_market_is_opened() -> None:
-    with pytest.raises(ConfigError, match="symbol"):
-        await tickerplant.simulate(symbols=["BTCUSTD"])
-    with pytest.raises(ConfigError, match="intensity"):
-        await tickerplant.simulate(symbols=["BTCUSDT"], intensity=-1)
-    with pytest.raises(ConfigError, match="quoting"):
-        await tickerplant.simulate(symbols=["BTCUSDT"], quoting=1.5)
-    with pytest.raises(ConfigError, match=r"for scenario: .*did you mean flash-crash\?"):
-        await tickerplant.simulate(symbols=["BTCUSDT"], scenario="flash-crahs")
+    wrong: dict[str, dict[str, Any]] = {
+        "symbol": {"symbols": ["BTCUSTD"]},
+        "intensity": {"intensity": -1},
+        "quoting": {"quoting": 1.5},
+        r"for scenario: .*did you mean flash-crash\?": {"scenario": "flash-crahs"},
+    }
+    for text, options in wrong.items():
+        with pytest.raises(ConfigError, match=text):
+            await tickerplant.simulate(**{"symbols": ["BTCUSDT"]} | options)
 
 
 @in_one_loop

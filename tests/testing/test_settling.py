@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -203,17 +202,6 @@ def test_without_slices_a_step_is_over_before_a_client_is_back(exchange: Exchang
         exchange.step("10s", settle=True)
         assert bot.connected == 1
         assert true_ids(exchange)[-1] not in bot.trades
-
-
-def test_a_connection_that_ends_by_its_age_is_opened_again_within_a_step() -> None:
-    with (
-        testing.exchange(
-            seed=7, symbols=["BTCUSDT"], quoting=0.05, limits={"lifetime_ms": 2_000}
-        ) as exchange,
-        bot_at(exchange, again_after_s=0.02) as bot,
-    ):
-        exchange.step(timedelta(seconds=10), settle_every=timedelta(milliseconds=500))
-        assert bot.connected in {5, 6}
 
 
 @pytest.mark.slow("a wait of the machine's time ends")

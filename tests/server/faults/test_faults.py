@@ -10,7 +10,6 @@ from loopback import Loopback, ask, bare, ending, hear, loopback, looped, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
 
-from tickerplant.errors import ConfigError
 from tickerplant.faults.fault import EXEMPT_HEADER
 from tickerplant.faults.payloads import UNKNOWN_WORD
 from tickerplant.faults.request_faults import HANG_MS
@@ -47,15 +46,6 @@ def add(house: Loopback, text: str) -> str:
 
 def done(house: Loopback) -> dict[str, int]:
     return dict(house.server.faults.counts)
-
-
-@looped
-async def test_without_faults_nothing_stands_between_the_hub_and_the_transport() -> None:
-    async with loopback() as house, house.connect(TRADES):
-        (connection,) = connections(house)
-        assert type(connection) is WebSocketConnection
-        assert connection.write == connection.transport.write
-        assert connection.faults is None
 
 
 @pytest.mark.parametrize(
@@ -480,24 +470,6 @@ async def test_answers_that_are_late_come_at_the_end_of_the_rule() -> None:
         assert (await ask(client, {"id": 2, "method": "session.status"}))["id"] == 2
         house.server.faults.remove(late)
         assert json.loads(await client.recv())["id"] == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("stall stream=btcusdt@tarde", "'btcusdt@tarde' for stream: .* did you mean"),
-        ("stall stream=xrp*", "'xrp\\*' for stream: expected a pattern of streams"),
-        ("stall connection=c999999", "'c999999' for connection: expected the id of an open"),
-        ("http_503 path=/fapi/v1/deth", "for path: expected a path that is served; did you mean"),
-        ("api_error method=tick", "for method: expected a method that is served"),
-    ],
-)
-@looped
-async def test_a_fault_that_is_aimed_at_nothing_is_refused(text: str, words: str) -> None:
-    async with loopback() as house:
-        with pytest.raises(ConfigError, match=words):
-            add(house, text)
-        assert not len(house.server.faults)
 
 
 @pytest.mark.parametrize("late", ["http_hang", "http_delay=1h"])
