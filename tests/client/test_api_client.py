@@ -281,6 +281,22 @@ async def reply_to_nobody(connection: ServerConnection) -> None:
     await connection.wait_closed()
 
 
+async def say_nothing_of_it(connection: ServerConnection) -> None:
+    async for text in connection:
+        await connection.send(json.dumps({"id": json.loads(text)["id"], "status": 500}))
+
+
+def reply_with(result: bytes) -> Handler:
+    """Return what replies with a result that is no Python object."""
+
+    async def handle(connection: ServerConnection) -> None:
+        async for text in connection:
+            said = b'{"id":%d,"status":200,"result":%s}' % (json.loads(text)["id"], result)
+            connection.transport.write(bytes([0x81, len(said)]) + said)
+
+    return handle
+
+
 async def never_ask(connection: ServerConnection) -> None:
     connection.transport.abort()
 
@@ -306,6 +322,9 @@ async def send_too_much(connection: ServerConnection) -> None:
         (talk_bytes, "unexpected message from the server"),
         (talk_another_encoding, "unexpected message from the server"),
         (reply_to_nobody, "the server replied to an unknown request: -2015 no"),
+        (say_nothing_of_it, "neither a result nor an error"),
+        (reply_with(b'{"x":"\xff"}'), r"the response cannot be decoded: ."),
+        (reply_with(b'{"x":1e400}'), r"the response cannot be decoded: ."),
         (never_ask, "the connection was lost|closed during the handshake"),
         (break_the_protocol, "opcode|reserved|rsv"),
         (send_too_much, "exceeding max allowed size"),
@@ -319,32 +338,6 @@ async def test_what_goes_wrong_twice_is_an_error(handler: Handler, reason: str) 
         assert caught.value.url == hosts.api
         with pytest.raises(UpstreamError, match=reason):
             await asyncio.gather(*(client.ask("ping") for _ in range(3)))
-
-
-@pytest.mark.parametrize("result", [b'{"x":"\xff"}', b'{"x":1e400}'])
-@looped
-async def test_a_result_that_is_no_python_object_is_an_error(result: bytes) -> None:
-    async def handle(connection: ServerConnection) -> None:
-        asked = await receive(connection)
-        said = b'{"id":%d,"status":200,"result":%s}' % (asked["id"], result)
-        connection.transport.write(bytes([0x81, len(said)]) + said)
-        await connection.wait_closed()
-
-    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
-        with pytest.raises(UpstreamError, match=r"the response cannot be decoded: .") as caught:
-            await client.ask("ping")
-        assert caught.value.url == hosts.api
-
-
-@looped
-async def test_a_reply_without_a_result_is_an_error() -> None:
-    async def handle(connection: ServerConnection) -> None:
-        async for text in connection:
-            await connection.send(json.dumps({"id": json.loads(text)["id"], "status": 500}))
-
-    async with served(handle) as hosts, client_of(hosts, TimeSpec()) as client:
-        with pytest.raises(UpstreamError, match="neither a result nor an error"):
-            await client.ask("ping")
 
 
 @looped

@@ -117,61 +117,6 @@ async def test_a_replay_shows_each_trade_with_the_book_that_the_recording_has_fo
     assert found == recorded()
 
 
-def a_recording_that_begins_like_most(folder: Path) -> Path:
-    """Return a file whose snapshot comes after the first updates, as the procedure asks."""
-    lines: list[str] = []
-    at_ms = 1_772_000_000_000
-
-    def add(stream: str, text: str) -> None:
-        lines.append(f'{(at_ms + 100 * len(lines)) * 10**6} {{"stream":"{stream}","data":{text}}}')
-
-    def trade(number: int) -> None:
-        now_ms = at_ms + 100 * len(lines)
-        text = f'"T":{now_ms},"s":"BTCUSDT","t":{number},"p":"100.0","q":"1.000","X":"MARKET"'
-        add(TRADES, f'{{"e":"trade","E":{now_ms},{text},"m":true}}')
-
-    def update(first: int, last: int, before: int, bid: str) -> None:
-        now_ms = at_ms + 100 * len(lines)
-        ids = f'"s":"BTCUSDT","U":{first},"u":{last},"pu":{before},"b":[["{bid}","3.000"]],"a":[]'
-        add("btcusdt@depth@100ms", f'{{"e":"depthUpdate","E":{now_ms},"T":{now_ms},{ids}}}')
-
-    trade(1)
-    update(1, 5, 0, "99.0")
-    trade(2)
-    now_ms = at_ms + 100 * len(lines)
-    levels = '"bids":[["99.5","1.000"],["99.0","3.000"]],"asks":[["100.0","2.000"]]'
-    snapshot = f'{{"lastUpdateId":8,"E":{now_ms},"T":{now_ms},{levels}}}'
-    url = "https://127.0.0.1/fapi/v1/depth?symbol=BTCUSDT&limit=1000"
-    lines.append(f"{now_ms * 10**6} {url} {snapshot}")
-    update(6, 9, 5, "99.6")
-    trade(3)
-    update(10, 11, 9, "99.7")
-    trade(4)
-    path = folder / "lines.txt"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def shown(trade: Any, books: Any) -> tuple[int, str]:
-    best = books["BTCUSDT"].best_bid
-    return trade.trade_id, best.price if best else ""
-
-
-@pytest.mark.parametrize("speed", [0, 10])
-@in_one_loop
-async def test_no_trade_is_shown_with_a_snapshot_that_was_recorded_after_it(
-    tmp_path: Path, speed: float
-) -> None:
-    path = a_recording_that_begins_like_most(tmp_path)
-    with_books = tickerplant.open_recording(path).with_books()
-    expected = [(1, ""), (2, ""), (3, "99.6"), (4, "99.7")]
-    found = [shown(each, books) for each, books in with_books if is_of(each)]
-    assert found == expected
-    async with tickerplant.replay(path, speed=speed) as market:
-        live = market.books("BTCUSDT")
-        assert [shown(each, live) async for each in market.stream(TRADES)] == expected
-
-
 @pytest.mark.slow("a child process that keeps the pace of real time")
 @looped_on_sockets
 async def test_so_does_one_that_is_as_fast_as_the_market_was() -> None:
