@@ -64,11 +64,11 @@ def test_every_kind_can_be_written_in_its_short_form() -> None:
             each.name: examples.get(each.kind.name) or str(each.kind.choices[0])
             for each in fault.params()
         }
-        values = [given[name] for name in fault.value]
+        values = [given[name] for name in fault.value()]
         missing = [
             f"{each.name}={given[each.name]}"
             for each in fault.params()
-            if each.required and each.name not in fault.value
+            if each.required and each.name not in fault.value()
         ]
         text = " ".join((f"{kind}={'@'.join(values)}" if values else kind, *missing))
         assert type(parse_rule(text).fault) is fault

@@ -102,8 +102,7 @@ class EdgeAnswers:
         number = status = 0
         if attempt.is_counted and endpoint.faults is not None:
             number = endpoint.faults.next_number()
-            refusal = None if wait_ms else endpoint.faults.refusal(venue, attempt.target)
-            status = 0 if refusal is None else refusal.status
+            status = 0 if wait_ms else endpoint.faults.refusal(venue, attempt.target)
         reply(
             messages.encode(
                 Admission(wait_ms, is_banned, fault_number=number, refused_status=status)

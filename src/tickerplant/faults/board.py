@@ -67,7 +67,7 @@ class Chances:
         """Occasions so far."""
         self.done = 0
         """How often it has happened here."""
-        self.on_happened: Callable[[], object] = _do_nothing
+        self.on_happened: Callable[[], object] = lambda: None
         """Called each time after it has happened."""
         rule = on.rule
         self._board = board
@@ -75,24 +75,24 @@ class Chances:
         self._times = rule.window.times
         self._share: float | None = getattr(rule.fault, "share", None)
         self._mean_ms = rule.mean_ms
-        self._gap = -1
-        """How many occasions pass before the next one that a share hits; drawn when it is needed."""
-        self._random = Random(f"{board.seed} {rule.kind} {on.number} {ordinal}")
+        self._gap = -1  # occasions that pass before the next one that a share hits; not drawn yet
+        self.random = Random(f"{board.seed} {rule.kind} {on.number} {ordinal}")
+        """Draws everything that the fault decides by chance."""
         self._due_ms = 0
         """The earliest time of the next one, on a clock that never goes back; 0 without a mean time."""
         if self._mean_ms is not None:
             self._due_ms = board.clock.now_ms + board.clock.gone_back_ms + self.wait_ms()
 
     @property
-    def random(self) -> Random:
-        """Draws whatever else the fault decides by chance."""
-        return self._random
-
-    @property
     def left_ms(self) -> int:
         """How long it is until the next one, if the rule has a mean time; at most 0 if it is due."""
         clock = self._board.clock
         return self._due_ms - clock.now_ms - clock.gone_back_ms
+
+    @property
+    def late_ms(self) -> int:
+        """How long ago the messages were published that are written now."""
+        return self._board.clock.now_ms - self._board.published_ms()
 
     @property
     def is_spent(self) -> bool:
@@ -102,7 +102,7 @@ class Chances:
     def wait_ms(self) -> int:
         """Draw how long it is until the next one, if the rule has a mean time."""
         assert self._mean_ms is not None  # noqa: S101  # tells the type checker
-        return max(1, round(self._random.expovariate(1 / self._mean_ms)))
+        return max(1, round(self.random.expovariate(1 / self._mean_ms)))
 
     def occurs(self) -> bool:
         """Return whether the fault happens at this occasion; it is counted."""
@@ -113,7 +113,7 @@ class Chances:
             return False
         if self._share is not None:
             if self._gap < 0:
-                self._gap = gap_of(self._share, self._random)
+                self._gap = gap_of(self._share, self.random)
             self._gap -= 1
             if self._gap >= 0:
                 return False
@@ -126,10 +126,7 @@ class Chances:
         return True
 
     def passes(self, occasions: int) -> bool:
-        """Return whether the fault happens at none of so many occasions, which are then counted.
-
-        If it may happen at one of them, or that is not known, nothing is counted.
-        """
+        """Return whether it surely happens at none of so many occasions; only then they are counted."""
         if occasions >= self._gap or self.seen < self._after or self._mean_ms is not None:
             return False
         self._gap -= occasions
@@ -167,9 +164,9 @@ class FaultBoard:
         """How often each kind of fault did less than it says, because a bound was reached."""
         self.published_ms: Callable[[], int] = lambda: self.clock.now_ms
         """Returns when the messages were published that are written now, on the clock of faults."""
-        self.check: Callable[[Rule], object] = _nothing
+        self.check: Callable[[Rule], object] = lambda _: None
         """Raises ConfigError for a rule whose aim does not exist on this server."""
-        self.before_end: Callable[[FaultOn], object] = _ignore
+        self.before_end: Callable[[FaultOn], object] = lambda _: None
         """Called before a rule that is on is over, to let it act on what has happened until now."""
         self._rules: dict[str, FaultOn] = {}
         self._on: dict[ActsOn, tuple[FaultOn, ...]] = {}
@@ -187,11 +184,6 @@ class FaultBoard:
         return sum(on.state != "over" for on in self._rules.values())
 
     def __getitem__(self, rule_id: str) -> FaultOn:
-        """Return a rule by its id.
-
-        Raises:
-            KeyError: There is none, or it was over long ago.
-        """
         return self._rules[rule_id]
 
     def subscribe(self, callback: Callable[[FaultOn], object]) -> None:
@@ -242,11 +234,7 @@ class FaultBoard:
         return on
 
     def remove(self, rule_id: str) -> FaultOn:
-        """Remove a rule; what it does ends at once.
-
-        Raises:
-            KeyError: There is none.
-        """
+        """Remove a rule; what it does ends at once.  Raises KeyError if there is none."""
         on = self._rules.pop(rule_id)
         if on.state != "over":
             self._end(on)
@@ -260,11 +248,7 @@ class FaultBoard:
         return count
 
     def switch(self, rules: Iterable[Rule]) -> None:
-        """Let these rules be on in place of all others.
-
-        Raises:
-            ConfigError: One cannot be added; those before it were.
-        """
+        """Let these rules be on in place of all others."""
         self.clear()
         for rule in rules:
             self.add(rule)
@@ -274,8 +258,8 @@ class FaultBoard:
         if on.state == "over":
             return
         self._end(on)
-        over = [each.id for each in self._rules.values() if each.state == "over"]
-        for rule_id in over[: max(0, len(over) - MAX_OVER)]:
+        over = [each.id for each in self if each.state == "over"]
+        for rule_id in over[:-MAX_OVER]:
             del self._rules[rule_id]
 
     def replace_all(self, rules: Mapping[str, NumberedRule]) -> None:
@@ -383,15 +367,3 @@ def faults_text(rules: Iterable[FaultOn]) -> str:
     """Return a sentence that lists the rules that wait or are on."""
     shown = ", ".join(on.rule.text for on in rules if on.state != "over")
     return f"Faults on demand: {shown}."
-
-
-def _do_nothing() -> None:
-    """Do nothing."""
-
-
-def _nothing(_rule: Rule) -> None:
-    """Accept every rule."""
-
-
-def _ignore(_on: FaultOn) -> None:
-    """Do nothing."""

@@ -16,7 +16,6 @@ class Timer(Protocol):
 
     def cancel(self) -> object:
         """Forget the callback."""
-        ...
 
 
 class FaultClock(Protocol):
@@ -25,7 +24,6 @@ class FaultClock(Protocol):
     @property
     def now_ms(self) -> int:
         """The time, in milliseconds since 1970."""
-        ...
 
     is_market: bool
     """Whether it is the time of the market."""
@@ -33,39 +31,12 @@ class FaultClock(Protocol):
     @property
     def gone_back_ms(self) -> int:
         """How far the clock has gone back in all; added to `now_ms`, the time never goes back."""
-        ...
 
     def at(self, due_ms: int, callback: Callback) -> Timer:
         """Call `callback(due_ms)` once, when the time has come."""
-        ...
 
     def after(self, delay_ms: int, callback: Callback) -> Timer:
         """Call `callback(due_ms)` once, so long after now, however far the clock goes back."""
-        ...
-
-
-class StampedClock:
-    """A clock of faults on which it is the time at which messages were published."""
-
-    def __init__(self, clock: FaultClock, published_ms: Callable[[], int]) -> None:
-        self.is_market = clock.is_market
-        self.at = clock.at
-        self._clock = clock
-        self._published_ms = published_ms
-
-    @property
-    def now_ms(self) -> int:
-        """The time of the messages, in milliseconds since 1970."""
-        return self._published_ms()
-
-    @property
-    def gone_back_ms(self) -> int:
-        """How far the clock has gone back in all."""
-        return self._clock.gone_back_ms
-
-    def after(self, delay_ms: int, callback: Callback) -> Timer:
-        """Call `callback(due_ms)` once, so long after the time of the messages."""
-        return self._clock.after(self.now_ms + delay_ms - self._clock.now_ms, callback)
 
 
 class _MarketTimer:
@@ -81,14 +52,12 @@ class _MarketTimer:
         self._callback: Callback | None = callback
 
     def fire(self, _due_ms: int) -> None:
-        """Call back, unless it was cancelled."""
         callback = self._callback
         self.cancel()
         if callback is not None:
             callback(self.due_ms)
 
     def cancel(self) -> None:
-        """Forget the callback."""
         self._callback = None
         self._clock.pending.pop(self, None)
 

@@ -45,46 +45,27 @@ Undo: TypeAlias = Callable[[], object]
 class FaultyLine(Protocol):
     """The transport of a connection, through which all of its bytes pass."""
 
-    def stall(self) -> object:
-        """Send and read nothing until a `resume` for each `stall`."""
-
-    def resume(self) -> object:
-        """Send what waited, and read again, unless something else stalls."""
-
-    def lose(self) -> object:
-        """Lose what waits and what is written from now on, and read nothing."""
-
-    def set_latency(self, name: str, delay_ms: Callable[[int], int] | None) -> object:
-        """Let data be late from now on, as a function of its time, or no longer."""
-
-    def set_rate(self, name: str, rate_bytes: int | None) -> object:
-        """Send no more than this each second from now on, or as much as possible again."""
+    def stall(self) -> object: ...
+    def resume(self) -> object: ...
+    def lose(self) -> object: ...
+    def set_latency(self, name: str, delay_ms: Callable[[int], int] | None) -> object: ...
+    def set_rate(self, name: str, rate_bytes: int | None) -> object: ...
 
 
 class FaultedClient(Protocol):
     """A connection, as a fault that happens to it sees it."""
 
-    @property
-    def rule_id(self) -> str:
-        """The rule whose fault it is."""
+    rule_id: str
+    """The rule whose fault it is."""
 
-    def line(self) -> FaultyLine:
-        """Return its transport."""
-
-    def reset(self) -> object:
-        """Close it with a TCP reset."""
-
-    def close(self, code: int) -> object:
-        """Close it with a code."""
-
-    def write(self, frame: bytes) -> object:
-        """Send a frame."""
+    def line(self) -> FaultyLine: ...
+    def reset(self) -> object: ...
+    def close(self, code: int) -> object: ...
+    def write(self, frame: bytes) -> object: ...
+    def market_ms(self) -> int: ...
 
     def next_of(self, frames: tuple[bytes, ...]) -> bytes:
         """Return the frame whose turn it is on this connection."""
-
-    def market_ms(self) -> int:
-        """Return market time."""
 
     def draws_at(self, now_ms: int) -> Random:
         """Return the draws of a time, on this connection."""
@@ -113,37 +94,27 @@ class ConnectionFault(Fault):
 class Refuse(HandshakeFault):
     """WebSocket handshakes are answered 503."""
 
-    value = ("share",)
+    refused = 503
     share: Share = None
-
-    def refuse(self) -> int:
-        return 503
 
 
 class LimitHandshakes(HandshakeFault):
     """WebSocket handshakes are answered 429 with `Retry-After: 1`."""
 
-    value = ("share",)
+    refused = 429
     share: Share = None
-
-    def refuse(self) -> int:
-        return 429
 
 
 class BanHandshakes(HandshakeFault):
     """WebSocket handshakes are answered 418 with `Retry-After: 1`."""
 
-    value = ("share",)
+    refused = 418
     share: Share = None
-
-    def refuse(self) -> int:
-        return 418
 
 
 class Handshake(HandshakeFault):
     """WebSocket handshakes are answered with this status; 418 and 429 have `Retry-After: 1`."""
 
-    value = ("status", "share")
     status: Annotated[int, status(400, 401, 403, 404, 418, 429, 451, 500, 502, 503, 504)]
     """The HTTP status: 451 is how the exchange refuses countries, 403 its firewall."""
     share: Share = None
@@ -155,7 +126,6 @@ class Handshake(HandshakeFault):
 class Reset(ConnectionFault):
     """WebSocket connections are closed with a TCP reset, without a close frame; unsent data is lost."""
 
-    value = ("mean",)
     mean: Mean = None
 
     def begin(self, client: FaultedClient) -> None:
@@ -165,7 +135,6 @@ class Reset(ConnectionFault):
 class Close(ConnectionFault):
     """WebSocket connections are closed with this code."""
 
-    value = ("code", "mean")
     code: CloseCode = GOING_AWAY_CODE
     """The code of the close frame."""
     mean: Mean = None
@@ -179,14 +148,12 @@ class Maintenance(ConnectionFault):
     are answered 503.
     """
 
+    refused = 503
     lasts = True
     aims = ("venue",)
 
     def begin(self, client: FaultedClient) -> None:
         client.close(GOING_AWAY_CODE)
-
-    def refuse(self) -> int:
-        return 503
 
 
 class Stall(ConnectionFault):
@@ -196,7 +163,6 @@ class Stall(ConnectionFault):
     aborted after `close_grace_ms`.
     """
 
-    value = ("time", "mean")
     lasts = True
     time: MaybeDuration = None
     """How long each stall takes; without it, as long as the window is open."""
@@ -236,7 +202,6 @@ class HalfOpen(ConnectionFault):
 class Latency(ConnectionFault):
     """All that WebSocket connections send and receive arrives later, in the same order."""
 
-    value = ("time", "jitter")
     lasts = True
     is_timed = True
     time: Duration
@@ -259,7 +224,6 @@ class Bandwidth(ConnectionFault):
     `max_unsent_bytes` waiting is closed as a slow consumer.
     """
 
-    value = ("rate",)
     lasts = True
     is_timed = True
     rate: Rate
@@ -276,7 +240,6 @@ class Garbage(ConnectionFault):
     an unknown form.
     """
 
-    value = ("mean",)
     mean: Mean = None
 
     def begin(self, client: FaultedClient) -> None:
@@ -288,7 +251,6 @@ class InvalidUtf8(ConnectionFault):
     connection with 1007.
     """
 
-    value = ("mean",)
     mean: Mean = None
 
     def begin(self, client: FaultedClient) -> None:
@@ -300,7 +262,6 @@ class ShutdownNotice(ConnectionFault):
     it for spot, not for futures: a client should survive an event that it does not know.
     """
 
-    value = ("mean",)
     mean: Mean = None
 
     def begin(self, client: FaultedClient) -> None:

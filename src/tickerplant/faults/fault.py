@@ -27,6 +27,16 @@ AIMS: dict[ActsOn, tuple[str, ...]] = {
     "clock": ("venue", "stream", *_OF_CONNECTIONS, "path", "method"),
 }
 """What faults can be aimed at, by what they act on."""
+ACTED_ON: dict[ActsOn, str] = {
+    "handshake": "handshakes",
+    "connection": "connections",
+    "message": "messages",
+    "subscription": "subscriptions",
+    "api": "WebSocket API requests",
+    "rest": "REST requests",
+    "snapshot": "snapshots",
+    "clock": "times",
+}
 OCCASIONS: dict[ActsOn, str] = {
     "handshake": "it acts when a client connects",
     "connection": "it acts on connections that are open while it is on",
@@ -51,8 +61,8 @@ class Fault(Struct):
     kind: ClassVar[str]
     """What it is called; by itself the name of the class, in small letters."""
     acts_on: ClassVar[ActsOn]
-    value: ClassVar[tuple[str, ...]] = ()
-    """The parameters that are joined by `@` in its short form: `close=1001@5m`."""
+    joined: ClassVar[tuple[str, ...] | None] = None
+    """The parameters that are joined by `@` in its short form, `close=1001@5m`; None: all."""
     lasts: ClassVar[bool] = False
     """Whether it stays as long as its window is open; else it happens at moments."""
     aims: ClassVar[tuple[str, ...]] = ()
@@ -61,6 +71,8 @@ class Fault(Struct):
     """What does similar things on other occasions, as a clause; empty if nothing does."""
     is_timed: ClassVar[bool] = False
     """Whether it matters in which millisecond a message is written."""
+    refused: ClassVar[int] = 0
+    """The status with which handshakes and REST requests are answered; 0: as ever."""
 
     def __init_subclass__(cls) -> None:
         if "kind" not in vars(cls):
@@ -77,17 +89,23 @@ class Fault(Struct):
         return params_of(cls)
 
     @classmethod
+    def value(cls) -> tuple[str, ...]:
+        """Return the parameters in its short form."""
+        return tuple(each.name for each in cls.params()) if cls.joined is None else cls.joined
+
+    @classmethod
     def form(cls) -> str:
         """Return the short form: `stall=TIME@MEAN`; the name alone without parameters in it."""
-        return f"{cls.kind}={'@'.join(cls.value).upper()}" if cls.value else cls.kind
+        value = cls.value()
+        return f"{cls.kind}={'@'.join(value).upper()}" if value else cls.kind
 
     @classmethod
     def form_words(cls) -> str:
         """Return the short form and what its values have to be, in words."""
-        if not cls.value:
-            return f"{cls.kind} alone; what else it needs follows as KEY=VALUE"
         expected = {each.name: each.expected for each in cls.params()}
-        return f"{cls.form()}, {' and '.join(expected[name] for name in cls.value)}"
+        if not (value := cls.value()):
+            return f"{cls.kind} alone; what else it needs follows as KEY=VALUE"
+        return f"{cls.form()}, {' and '.join(expected[name] for name in value)}"
 
     @classmethod
     def aim_names(cls) -> tuple[str, ...]:
@@ -108,5 +126,5 @@ class Fault(Struct):
         return for_ms
 
     def refuse(self) -> int:
-        """Return the status with which a handshake or a REST request is refused; 0 if it is not."""
-        return 0
+        """Return the status with which handshakes and REST requests are answered; 0: as ever."""
+        return self.refused

@@ -48,7 +48,7 @@ class Drop(MessageFault):
     trades; other subscribers of the stream get them.
     """
 
-    value = ("share",)
+    joined = ("share",)
     takes_every = True
     share: Share = None
     mean: Mean = None
@@ -62,7 +62,6 @@ class Chain(MessageFault):
     ids breaks; other subscribers of the stream get it.
     """
 
-    value = ("mean",)
     mean: Mean = None
 
     def takes(self, text: bytes) -> bool:
@@ -75,7 +74,7 @@ class Chain(MessageFault):
 class Duplicate(MessageFault):
     """Messages come twice, one after the other."""
 
-    value = ("share",)
+    joined = ("share",)
     takes_every = True
     share: Share = None
     mean: Mean = None
@@ -87,7 +86,7 @@ class Duplicate(MessageFault):
 class Reorder(MessageFault):
     """Messages come after the next one of their stream instead of before it."""
 
-    value = ("share",)
+    joined = ("share",)
     withholds = True
     share: Share = None
     mean: Mean = None
@@ -98,7 +97,7 @@ class Delay(MessageFault):
     unlike with `latency`. When 10,000 messages of a connection wait, the oldest comes early.
     """
 
-    value = ("time",)
+    joined = ("time",)
     withholds = True
     is_timed = True
     time: Duration
@@ -115,7 +114,6 @@ class Delay(MessageFault):
 class MissingField(MessageFault):
     """Messages lack a field; in an array, each element does."""
 
-    value = ("field", "share")
     field: Text = "E"
     """Its key, or a path such as `k.c` [the event time, `E`]."""
     share: Share = None
@@ -127,7 +125,6 @@ class MissingField(MessageFault):
 class Fields(MessageFault):
     """Stream messages end with unknown fields, a number and an object; in an array, each element does."""
 
-    value = ("share",)
     share: Share = None
 
     def change(self, text: bytes) -> Sequence[bytes]:
@@ -137,7 +134,6 @@ class Fields(MessageFault):
 class Words(MessageFault):
     """Stream messages with a word in `X` (trades, forced orders) have an unknown one there, `NEW_WORD`."""
 
-    value = ("share",)
     share: Share = None
 
     def takes(self, text: bytes) -> bool:
@@ -150,7 +146,6 @@ class Words(MessageFault):
 class Numbers(MessageFault):
     """Decimals are JSON numbers instead of strings, with the same digits."""
 
-    value = ("share",)
     share: Share = None
 
     def change(self, text: bytes) -> Sequence[bytes]:
@@ -162,7 +157,7 @@ class Scale(MessageFault):
     has missed.
     """
 
-    value = ("digits", "share")
+    joined = ("digits", "share")
     digits: Annotated[int, whole(-8, 8)]
     """How many digits too large they are; negative: too small."""
     of: Annotated[payloads.Scaled, choice("price", "quantity")] = "price"
@@ -179,7 +174,6 @@ class Clock(MessageFault):
     """
 
     acts_on = "clock"
-    value = ("by",)
     by: Offset
     """How far it is ahead, such as `2s`; behind, such as `-5s`."""
 

@@ -76,7 +76,6 @@ class _EachMessage:
         self._takes_all = fault.takes_every and not on.rule.aim.stream
 
     def __call__(self, messages: Sequence[M]) -> Sequence[M]:
-        """Return what the fault leaves of the messages: the same sequence if it hits none."""
         if self._takes_all and self._chances.passes(len(messages)):
             return messages
         hits = self._chances.done
@@ -99,7 +98,7 @@ class _EachMessage:
         return None if len(texts) == 1 and texts[0] is payload else texts
 
     def end(self) -> None:
-        """Do nothing: it holds nothing."""
+        pass
 
 
 class _Withheld:
@@ -126,7 +125,6 @@ class _Withheld:
         """The messages that are withheld, in their order, by what releases them."""
 
     def __call__(self, messages: Sequence[M]) -> Sequence[M]:
-        """Return the messages that are on time, and those that are withheld no longer."""
         left: list[M] = []
         for message in messages:
             name = message.stream.name
@@ -143,7 +141,6 @@ class _Withheld:
         return left
 
     def end(self) -> None:
-        """Write what is withheld."""
         for timer in self._for_a_time:
             timer.cancel()
         held = (*self._until_next.values(), *self._for_a_time.values())
@@ -161,5 +158,5 @@ class _Withheld:
         def due(_due_ms: int) -> None:
             self._release((self._for_a_time.pop(timer),))
 
-        timer = self._clock.after(hold_ms, due)
+        timer = self._clock.after(hold_ms - self._chances.late_ms, due)
         self._for_a_time[timer] = message

@@ -38,7 +38,7 @@ class Kind(Struct, frozen=True):
 
     name: ParamKind
     expected: str
-    """What a value has to be, in words."""
+    """What a value has to be, in words; empty if `convert` says it."""
     convert: Callable[[object], Any]
     """Raises ValueError for anything else."""
     choices: tuple[Any, ...] = ()
@@ -52,8 +52,8 @@ class Kind(Struct, frozen=True):
         """
         try:
             return self.convert(given)
-        except (ValueError, OverflowError):
-            raise ValueError(self.expected) from None
+        except (ValueError, OverflowError) as error:
+            raise ValueError(self.expected or str(error)) from None
 
 
 class Param(Struct, frozen=True):
@@ -62,7 +62,7 @@ class Param(Struct, frozen=True):
     name: str
     kind: Kind
     doc: str
-    required: bool
+    required: bool = False
 
     @property
     def expected(self) -> str:
@@ -83,7 +83,8 @@ def params_of(kind: type[Struct]) -> tuple[Param, ...]:
     return tuple(found)
 
 
-def _share(given: object) -> float:
+def read_share(given: object) -> float:
+    """Return a share; raises ValueError for anything else."""
     return _within(0, 1, parse_number(given))
 
 
@@ -162,7 +163,7 @@ DURATION = Kind("duration", f"{EXPECTED_DURATION}, of at least 1ms", _duration_m
 _OFFSET = Kind(
     "offset", f"{EXPECTED_DURATION}, after - if it is back in time, such as -5s", _offset_ms
 )
-SHARE = Kind("share", "a share from 0 to 1 such as 0.1", _share)
+_SHARE = Kind("share", "a share from 0 to 1 such as 0.1", read_share)
 _CODE = Kind("close_code", "a close code (1000-1003, 1007-1014 or 3000-4999)", _close_code)
 _RATE_BYTES = Kind("rate", "bytes per second such as 64KB, of at least 1B", _rate_bytes)
 
@@ -172,7 +173,7 @@ Offset: TypeAlias = Annotated[int, _OFFSET]
 CloseCode: TypeAlias = Annotated[int, _CODE]
 Rate: TypeAlias = Annotated[int, _RATE_BYTES]
 Text: TypeAlias = Annotated[str, Kind("text", "a text", _text)]
-Share: TypeAlias = Annotated[float | None, SHARE, "The share of the occasions that it hits."]
+Share: TypeAlias = Annotated[float | None, _SHARE, "The share of the occasions that it hits."]
 Mean: TypeAlias = Annotated[
     int | None, DURATION, "The mean of the random times between two of them."
 ]

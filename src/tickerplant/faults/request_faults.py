@@ -50,28 +50,28 @@ class SubscriptionFault(Fault):
     """Whether the request is acknowledged; else its streams are silent."""
 
 
-class ApiFault(Fault):
-    """Happens to requests of the WebSocket API."""
-
-    acts_on = "api"
+class RequestFault(Fault):
+    """Happens to requests: they are refused, or answered later."""
 
     def delay_ms(self) -> int:
         """Return how much later a request is answered; 0 if it is refused instead."""
         return 0
+
+
+class ApiFault(RequestFault):
+    """Happens to requests of the WebSocket API."""
+
+    acts_on = "api"
 
     def statuses(self) -> tuple[int, ...]:
         """Return the statuses with which requests are refused in turn on each connection."""
         return ()
 
 
-class RestFault(Fault):
-    """Happens to REST requests: it refuses them, or delays their answers."""
+class RestFault(RequestFault):
+    """Happens to REST requests."""
 
     acts_on = "rest"
-
-    def delay_ms(self) -> int:
-        """Return how much later a request is answered; 0 if it is refused instead."""
-        return 0
 
 
 class Silent(SubscriptionFault):
@@ -80,7 +80,6 @@ class Silent(SubscriptionFault):
     that run.
     """
 
-    value = ("share",)
     instead = "`drop` withholds the messages of those"
     share: Share = None
 
@@ -88,7 +87,6 @@ class Silent(SubscriptionFault):
 class NoAck(SubscriptionFault):
     """SUBSCRIBE requests are carried out and never acknowledged."""
 
-    value = ("share",)
     acknowledges = False
     share: Share = None
 
@@ -98,7 +96,7 @@ class ApiError(ApiFault):
     later, 503 is -1008. The connection stays open.
     """
 
-    value = ("share",)
+    joined = ("share",)
     share: Share = None
     status: Annotated[int | None, status(400, 403, 418, 429, 500, 503)] = None
     """The status; without it in turn 429, 503 and 418 on each connection."""
@@ -110,7 +108,6 @@ class ApiError(ApiFault):
 class ApiDelay(ApiFault):
     """WebSocket API requests are answered this much later."""
 
-    value = ("time", "share")
     time: Duration
     """How much later."""
     share: Share = None
@@ -122,7 +119,6 @@ class ApiDelay(ApiFault):
 class HttpHang(RestFault):
     """REST requests are answered after 30 s."""
 
-    value = ("share",)
     share: Share = None
 
     def delay_ms(self) -> int:
@@ -132,7 +128,6 @@ class HttpHang(RestFault):
 class HttpDelay(RestFault):
     """REST requests are answered this much later."""
 
-    value = ("time", "share")
     time: Duration
     """How much later."""
     share: Share = None
@@ -144,34 +139,25 @@ class HttpDelay(RestFault):
 class Http429(RestFault):
     """REST requests are answered 429 (-1003) with `Retry-After: 1`."""
 
+    refused = 429
     kind = "http_429"
-    value = ("share",)
     share: Share = None
-
-    def refuse(self) -> int:
-        return 429
 
 
 class Http418(RestFault):
     """REST requests are answered 418 (-1003) with `Retry-After: 1`."""
 
+    refused = 418
     kind = "http_418"
-    value = ("share",)
     share: Share = None
-
-    def refuse(self) -> int:
-        return 418
 
 
 class Http503(RestFault):
     """REST requests are answered 503 (-1008)."""
 
+    refused = 503
     kind = "http_503"
-    value = ("share",)
     share: Share = None
-
-    def refuse(self) -> int:
-        return 503
 
 
 class Http(RestFault):
@@ -179,7 +165,6 @@ class Http(RestFault):
     a page of HTML, as firewalls and gateways do.
     """
 
-    value = ("status", "share")
     status: Annotated[int, status(400, 401, 403, 404, 408, 418, 429, 451, 500, 502, 503, 504)]
     """The HTTP status."""
     share: Share = None
@@ -191,8 +176,5 @@ class Http(RestFault):
 class HttpGarbage(RestFault):
     """REST requests are answered 200 with invalid JSON."""
 
-    value = ("share",)
+    refused = NOT_JSON_STATUS
     share: Share = None
-
-    def refuse(self) -> int:
-        return NOT_JSON_STATUS

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 from functools import lru_cache
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tickerplant.errors import ConfigError
 from tickerplant.faults.catalogue import FAULTS
-from tickerplant.faults.fault import Fault
-from tickerplant.faults.params import DURATION, SHARE
+from tickerplant.faults.fault import ACTED_ON, Fault
+from tickerplant.faults.params import DURATION, Kind, Param, params_of, read_share
 from tickerplant.suggestions import one_of, suggestion
 from tickerplant.units import NS_PER_MS, parse_duration_ns, parse_whole
 from tickerplant.venue import VENUES
 
-AIM_DOCS = {
-    "venue": "The venue: `usdm` or `coinm`.",
-    "stream": "A stream, or a pattern such as `btcusdt@depth*`. Messages and subscriptions: those "
-    "of these streams; connections: those that are subscribed to one.",
-    "connection": "The id of one open connection, as the log and `/plant/v1/connections` have it.",
-    "connections": "A share of the connections; it is drawn once for each connection.",
-    "path": "The path of requests, or a pattern such as `/fapi/v1/*`.",
-    "method": "The method of WebSocket API requests, or a pattern.",
-    "symbol": "The symbol of snapshots, or a pattern.",
-}
-"""What a fault can be aimed at."""
 WINDOW_DOCS = {
     "at": "When its window opens: an offset such as `+10s`, or a time, of the market in a "
     "simulation and a replay, else of the server. Without it: at once.",
@@ -46,18 +36,63 @@ _EXPECTED_AT = (
     "an offset such as +10s, an ISO date such as 2026-01-31T12:00:00 (UTC), or ms since 1970"
 )
 _CONNECTION = re.compile(r"(?:[\w.-]+-)?c\d+")
+LARGEST_COUNT = 10**12
+V = TypeVar("V")
+
+
+def _aim_text(given: object) -> str:
+    if not isinstance(given, str) or not given.strip() or len(given) > LONGEST_TEXT:
+        raise ValueError
+    return given.strip()
+
+
+def _name(given: object) -> str:
+    return _aim_text(given).lower()
+
+
+def _venue(given: object) -> str:
+    names = [venue.name for venue in VENUES]
+    if (text := _aim_text(given)) not in names:
+        raise ValueError(one_of(text, names))
+    return text
+
+
+def _connection(given: object) -> str:
+    if not _CONNECTION.fullmatch(text := _aim_text(given)):
+        raise ValueError("the id of a connection such as c12")
+    return text
+
+
+def _path(given: object) -> str:
+    if not (text := _name(given)).startswith(("/", "*")):
+        raise ValueError("a path such as /fapi/v1/depth, or a pattern")
+    return text
+
+
+_PATTERN: TypeAlias = Annotated[str, Kind("text", "", _name)]
 
 
 class Aim(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a fault is aimed at; everything that is not named."""
 
-    venue: str = ""
-    stream: str = ""
-    connection: str = ""
-    connections: float | None = None
-    path: str = ""
-    method: str = ""
-    symbol: str = ""
+    venue: Annotated[str, Kind("choice", "", _venue)] = ""
+    """The venue: `usdm` or `coinm`."""
+    stream: _PATTERN = ""
+    """A stream, or a pattern such as `btcusdt@depth*`. Messages and subscriptions: those of these
+    streams; connections: those that are subscribed to one."""
+    connection: Annotated[str, Kind("text", "", _connection)] = ""
+    """The id of one open connection, as the log and `/plant/v1/connections` have it."""
+    connections: Annotated[
+        float | None,
+        Kind("share", "a share of the connections from 0 to 1 such as 0.25", read_share),
+    ] = None
+    """A share of the connections; it is drawn once for each connection."""
+    path: Annotated[str, Kind("text", "", _path)] = ""
+    """The path of requests, or a pattern such as `/fapi/v1/*`."""
+    method: _PATTERN = ""
+    """The method of WebSocket API requests, or a pattern."""
+    symbol: _PATTERN = ""
+    """The symbol of snapshots, or a pattern."""
 
     def takes_stream(self, name: str) -> bool:
         """Whether a stream is aimed at."""
@@ -66,6 +101,10 @@ class Aim(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def takes_any(self, names: Iterable[str]) -> bool:
         """Whether one of the streams of a connection is aimed at; any connection without `stream`."""
         return not self.stream or any(matches(self.stream, name) for name in names)
+
+
+AIM_DOCS = {each.name: each.doc for each in params_of(Aim)}
+"""What a fault can be aimed at."""
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -118,7 +157,7 @@ class Rule(Struct, frozen=True, kw_only=True):
         """The text form: `reset=30s`, `drop=0.1 stream=btcusdt@depth*`."""
         rest = {name: value for name, value in self.given.items() if name != "kind"}
         values = []
-        for name in self.fault.value:
+        for name in self.fault.value():
             if name not in rest:
                 break
             values.append(str(rest.pop(name)))
@@ -166,9 +205,9 @@ def _mapping_of(text: str) -> dict[str, object]:
     found: dict[str, object] = {"kind": kind}
     fault = _fault_called(kind)
     parts = value.split("@") if value else []
-    if len(parts) > len(fault.value) or head.endswith("="):
+    if len(parts) > len(fault.value()) or head.endswith("="):
         raise ConfigError(kind, value or None, fault.form_words())
-    found.update(zip(fault.value, parts, strict=False))
+    found.update(zip(fault.value(), parts, strict=False))
     for word in words:
         name, sign, value = word.partition("=")
         if not sign or not value:
@@ -201,119 +240,82 @@ def _rule_of(given: dict[str, object]) -> Rule:
     rest = {name: value for name, value in given.items() if name != "kind"}
     for name, value in rest.items():
         _check_known(kind, name, value)
-    values = {}
     for each in kind.params():
-        if each.name in rest:
-            try:
-                values[each.name] = each.kind.read(rest[each.name])
-            except ValueError as error:
-                raise ConfigError(each.name, rest[each.name], str(error)) from None
-        elif each.required:
+        if each.required and each.name not in rest:
             raise ConfigError(each.name, None, f"{each.expected}; {kind.kind} needs it")
-    fault, window = kind(**values), _window_of(rest)
+    fault, window = kind(**_read(kind.params(), rest)), _window_of(rest)
     window = replace(window, for_ms=fault.open_ms(window.for_ms, rest))
-    return Rule(fault=fault, aim=_aim_of(rest), window=window, given=given)
+    aim = Aim(**_read(params_of(Aim), rest))
+    return Rule(fault=fault, aim=aim, window=window, given=given)
+
+
+def _read(params: Iterable[Param], given: Mapping[str, object]) -> dict[str, Any]:
+    """Return the values of the parameters that were given."""
+    return {
+        each.name: _value(each.name, each.kind.read, given[each.name], each.doc.rstrip("."))
+        for each in params
+        if each.name in given
+    }
+
+
+def _value(name: str, read: Callable[[object], V], given: object, doc: str = "") -> V:
+    try:
+        return read(given)
+    except ValueError as error:
+        raise ConfigError(name, given, str(error) or doc) from None
 
 
 def _check_known(fault: type[Fault], name: str, value: object) -> None:
-    if name in keys_of(fault):
+    known = keys_of(fault)
+    if name in known:
         return
     if name in AIM_DOCS:
-        aims, acted_on = ", ".join(fault.aim_names()), _ACTED_ON[fault.acts_on]
+        aims, acted_on = ", ".join(fault.aim_names()), ACTED_ON[fault.acts_on]
         expected = f"no {name}: {fault.kind} acts on {acted_on} and can be aimed at {aims}"
         raise ConfigError(name, value, expected)
-    hint = suggestion(name, keys_of(fault))
+    hint = suggestion(name, known)
     raise ConfigError("fault", name, f"{fault.kind} {_known_words(fault)}{hint}")
 
 
-_ACTED_ON = {
-    "handshake": "handshakes",
-    "connection": "connections",
-    "message": "messages",
-    "subscription": "subscriptions",
-    "api": "WebSocket API requests",
-    "rest": "REST requests",
-    "snapshot": "snapshots",
-    "clock": "times",
-}
-
-
-def _aim_of(given: Mapping[str, object]) -> Aim:
-    share = given.get("connections")
-    if share is not None:
-        try:
-            share = SHARE.read(share)
-        except ValueError:
-            expected = "a share of the connections from 0 to 1 such as 0.25"
-            raise ConfigError("connections", share, expected) from None
-    texts = {
-        name: _aim_text(name, given[name])
-        for name in AIM_DOCS
-        if name in given and name != "connections"
-    }
-    if texts.get("venue", VENUES[0].name) not in {venue.name for venue in VENUES}:
-        names = [venue.name for venue in VENUES]
-        raise ConfigError("venue", texts["venue"], one_of(texts["venue"], names))
-    if "connection" in texts and not _CONNECTION.fullmatch(texts["connection"]):
-        raise ConfigError("connection", texts["connection"], "the id of a connection such as c12")
-    if "path" in texts and not texts["path"].startswith(("/", "*")):
-        raise ConfigError("path", texts["path"], "a path such as /fapi/v1/depth, or a pattern")
-    return Aim(connections=share, **texts)
-
-
-def _aim_text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
-        raise ConfigError(name, value, AIM_DOCS[name].rstrip("."))
-    text = value.strip()
-    return text if name in {"connection", "venue"} else text.lower()
-
-
 def _window_of(given: Mapping[str, object]) -> Window:
-    delay_ms, at_ms = _opening_of(given["at"]) if "at" in given else (0, None)
-    for_ms = None
-    if "for" in given:
-        try:
-            for_ms = DURATION.read(given["for"])
-        except ValueError as error:
-            raise ConfigError("for", given["for"], str(error)) from None
+    delay_ms, at_ms = _value("at", _opening, given["at"]) if "at" in given else (0, None)
+    for_ms = _value("for", DURATION.read, given["for"]) if "for" in given else None
+    after = _value("after", _AFTER.read, given.get("after", 0))
+    times = _value("times", _TIMES.read, given["times"]) if "times" in given else None
     once = given.get("once", False)
     if once not in (True, False, "true", "false", "yes", "no"):
         raise ConfigError("once", once, "true or false")
-    times = _count("times", given["times"], 1) if "times" in given else None
     if once in (True, "true", "yes"):
         if times not in (None, 1):
             raise ConfigError("times", given["times"], "times or once, not both")
         times = 1
-    after = _count("after", given["after"], 0) if "after" in given else 0
     return Window(delay_ms=delay_ms, at_ms=at_ms, for_ms=for_ms, after=after, times=times)
 
 
-def _opening_of(given: object) -> tuple[int, int | None]:
+def _opening(given: object) -> tuple[int, int | None]:
     """Return the delay, and the time, of `at`."""
-    text = str(given).strip()
-    if text.startswith("+"):
-        try:
-            return parse_duration_ns(text[1:]) // NS_PER_MS, None
-        except ValueError:
-            raise ConfigError("at", given, _EXPECTED_AT) from None
     # An edge, which gets rules without `at`, needs no recordings.
     from tickerplant.recording.timestamps import parse_time_ns  # noqa: PLC0415
 
+    text = str(given).strip()
     try:
+        if text.startswith("+"):
+            return parse_duration_ns(text[1:]) // NS_PER_MS, None
         return 0, parse_time_ns(given) // NS_PER_MS
     except ValueError:
-        raise ConfigError("at", given, _EXPECTED_AT) from None
+        raise ValueError(_EXPECTED_AT) from None
 
 
-def _count(name: str, value: object, least: int) -> int:
-    expected = f"a whole number of at least {least}"
-    try:
-        number = parse_whole(value)
-    except ValueError:
-        raise ConfigError(name, value, expected) from None
-    if not least <= number <= 10**12:
-        raise ConfigError(name, value, expected)
-    return number
+def _count(least: int) -> Kind:
+    def convert(given: object) -> int:
+        if not least <= (number := parse_whole(given)) <= LARGEST_COUNT:
+            raise ValueError
+        return number
+
+    return Kind("integer", f"a whole number of at least {least}", convert)
+
+
+_AFTER, _TIMES = _count(0), _count(1)
 
 
 def opening_ms(window: Window, now_ms: int) -> int:

@@ -51,7 +51,7 @@ class StaleSnapshot(SnapshotFault):
     answered, where the market is in another process.
     """
 
-    value = ("share",)
+    joined = ("share",)
     share: Share = None
     age: MaybeDuration = None
     """How old they are, in market time. Only test servers keep books of any age."""
@@ -77,7 +77,6 @@ class CrossedBook(SnapshotFault):
     the best ask that of the best bid.
     """
 
-    value = ("share",)
     share: Share = None
 
     def revise(
@@ -99,7 +98,7 @@ class EmptyBook(SnapshotFault):
     `lastUpdateId` and times are right.
     """
 
-    value = ("share",)
+    joined = ("share",)
     share: Share = None
     side: Annotated[Literal["both", "bids", "asks"], choice("both", "bids", "asks")] = "both"
     """The side without levels: `bids`, `asks` or `both`."""

@@ -244,10 +244,8 @@ class Rest:
             and request.headers.get(EXEMPT_KEY) != b"1"
             and find_path(venue, path) is not None
         )
-        if faults is not None and may_fail:
-            refused = await faults.request(venue.name, path)
-            if refused is not None:
-                return True, self._refuse_by_fault(refused.status)
+        if faults is not None and may_fail and (status := await faults.request(venue.name, path)):
+            return True, self._refuse_by_fault(status)
         known, response = self.respond(request)
         if isinstance(response, PendingResponse):
             response = await self._finish(response)

@@ -51,7 +51,7 @@ from tickerplant.queries.request_errors import BAD_KEY
 from tickerplant.server.backend import Admission, ApiRequests, Attempt
 from tickerplant.server.containment import contained
 from tickerplant.server.endpoint import Endpoint
-from tickerplant.server.faults.hooks import ConnectionFaultsHook
+from tickerplant.server.faults.connection import ConnectionFaults
 from tickerplant.server.handshake import (
     Answer,
     Target,
@@ -110,7 +110,7 @@ class WebSocketConnection(asyncio.Protocol):
         """The address of the client."""
         self._charged_to = address
         """Who its use of the limits is charged to."""
-        self.faults: ConnectionFaultsHook | None = None
+        self.faults: ConnectionFaults | None = None
         """Its faults; None while none is on for it."""
         self.fault_number = 0
         """It is the n-th connection that is not exempt from faults; 0 if it is exempt."""
@@ -354,8 +354,7 @@ class WebSocketConnection(asyncio.Protocol):
         if answer.target is not None and endpoint.faults is not None and self.fault_number:
             status = admission.refused_status
             if admission.fault_number is None:
-                refusal = endpoint.faults.refusal(endpoint.venue.name, request.target)
-                status = 0 if refusal is None else refusal.status
+                status = endpoint.faults.refusal(endpoint.venue.name, request.target)
             if status:
                 headers = {"Retry-After": "1"} if status in {418, 429} else {}
                 return refused(status, "Refused by a fault on demand.", endpoint.date, headers)

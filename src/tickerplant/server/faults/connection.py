@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import cycle
 from random import Random
@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from tickerplant.faults.answer_faults import AnswerFaults
 from tickerplant.faults.board import Chances, FaultBoard, FaultOn
-from tickerplant.faults.clock import StampedClock, Timer
+from tickerplant.faults.clock import Timer
 from tickerplant.faults.connection_faults import ConnectionFault, Undo
 from tickerplant.faults.message_filters import MessageFilter, message_filter
 from tickerplant.faults.request_faults import (
@@ -33,8 +34,7 @@ from tickerplant.protocol.close_reasons import SLOW_CONSUMER, CloseReason
 from tickerplant.protocol.delivery import EVERY
 from tickerplant.server.containment import ContainedClock, contained
 from tickerplant.server.endpoint import Connection, Endpoint
-from tickerplant.server.faults.clock import ConnectionClock
-from tickerplant.server.faults.hooks import ConnectionFaultsHook
+from tickerplant.server.faults.clock import Timing
 from tickerplant.server.faults.transport import FaultyTransport, reset
 
 MAX_REQUESTS = 1_000
@@ -45,7 +45,7 @@ class FaultedConnection(Connection, Protocol):
     """A WebSocket connection, as faults see it."""
 
     transport: asyncio.Transport
-    faults: ConnectionFaultsHook | None
+    faults: ConnectionFaults | None
     """Its faults; None while none is on for it."""
     fault_number: int
     """It is the n-th connection that is not exempt from faults; 0 if it is exempt."""
@@ -90,38 +90,6 @@ _decode_request = msgspec.json.Decoder(_Request).decode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 
 
-class Shared(Protocol):
-    """What the faults of all connections share."""
-
-    board: FaultBoard
-    delays: ConnectionClock
-    """The clock of answers that come later."""
-    message_clock: StampedClock
-    """The clock of faults of messages."""
-    market_ms: Callable[[], int]
-    """Returns market time."""
-
-    def sent_ms(self) -> int:
-        """Return when data that is written now was sent, on the clock of faults."""
-
-    def flush(self, endpoint: Endpoint) -> None:
-        """Write what was published before the fault that comes now."""
-
-    def soon(self, callback: Callable[[], object]) -> None:
-        """Call `callback` in the next turn of the event loop."""
-
-    def begin_timed(self, endpoint: Endpoint) -> None:
-        """Write all messages of a port in the millisecond of their market time from now on."""
-
-    def end_timed(self, endpoint: Endpoint) -> None:
-        """Undo one `begin_timed`."""
-
-    def revised_api_answer(
-        self, endpoint: Endpoint, method: str, params: Mapping[str, object], text: bytes
-    ) -> bytes:
-        """Return what faults make of the reply to a WebSocket API request."""
-
-
 class _Attached:
     """One rule that is on for this connection; a `FaultedClient` for the fault that it is."""
 
@@ -140,35 +108,41 @@ class _Attached:
         self.line = faults.line
         self.reset = faults.reset
         self.next_of = faults.next_of
-        self.market_ms = faults.runner.market_ms
+        self.market_ms = faults.market_ms
         self.rule_id = on.id
         self._faults = faults
 
     def write(self, frame: bytes) -> None:
-        """Send a frame."""
         self._faults.connection.transport.write(frame)
 
     def close(self, code: int) -> None:
-        """Close the connection with a code."""
         self._faults.connection.close(close_reason(code))
 
     def draws_at(self, now_ms: int) -> Random:
-        """Return the draws of a time, on this connection."""
-        seed, number = self._faults.runner.board.seed, self._faults.connection.fault_number
+        seed, number = self._faults.board.seed, self._faults.connection.fault_number
         return Random(f"{seed} {self.on.number} {number} {now_ms}")
 
 
 class ConnectionFaults:
     """The rules that are on for one connection, and what they do to it."""
 
-    def __init__(self, runner: Shared, connection: FaultedConnection) -> None:
-        self.runner = runner
+    def __init__(
+        self,
+        connection: FaultedConnection,
+        board: FaultBoard,
+        timing: Timing,
+        answers: AnswerFaults,
+        market_ms: Callable[[], int],
+    ) -> None:
         self.connection = connection
+        self.board = board
+        self.market_ms = market_ms
         self.is_lost = False
         """Whether a fault has ended the connection."""
-        self._clock = ContainedClock(runner.board.clock, connection)
-        self._message_clock = ContainedClock(runner.message_clock, connection)
-        self._delays = ContainedClock(runner.delays, connection)
+        self._timing = timing
+        self._answers = answers
+        self._clock = ContainedClock(timing.clock, connection)
+        self._delays = ContainedClock(timing.delays, connection)
         self._attached: dict[FaultOn, _Attached] = {}
         self._transport: FaultyTransport | None = None
         self._turns: dict[tuple[Any, ...], Iterator[Any]] = {}
@@ -182,21 +156,21 @@ class ConnectionFaults:
         """Let a rule be on for this connection; does nothing if it is."""
         if on in self._attached or self._is_forgotten:
             return
-        chances = self.runner.board.chances(on, self.connection.fault_number)
+        chances = self.board.chances(on, self.connection.fault_number)
         attached = self._attached[on] = _Attached(self, on, chances)
         aim = on.rule.aim
         match on.rule.fault.acts_on:
             case "clock" if aim.path or aim.method:
                 pass  # it is aimed at answers
             case "message" | "clock" if on.rule.mean_ms is not None:
-                chances.on_happened = partial(self.runner.soon, partial(self._rest, attached))
+                chances.on_happened = partial(_soon, partial(self._rest, attached))
                 self._arm_later(attached)
             case "message" | "clock":
                 self._arm(attached)
             case "connection" if on.rule.window.after:
                 attached.filter = _Count(
                     on,
-                    partial(self.runner.soon, partial(self._after_messages, attached)),
+                    partial(_soon, partial(self._after_messages, attached)),
                     partial(self._release, on),
                 )
                 self._set_filter()
@@ -214,7 +188,7 @@ class ConnectionFaults:
             return
         on = attached.on
         attached.filter = message_filter(
-            on, attached.chances, self._message_clock, partial(self._release, on)
+            on, attached.chances, self._clock, partial(self._release, on)
         )
         is_timed = on.rule.mean_ms is not None or on.rule.fault.is_timed
         self._set_timed(attached, is_timed=is_timed)
@@ -340,7 +314,7 @@ class ConnectionFaults:
         """Let a fault happen after the messages that were counted, and let the others follow."""
         if attached.on not in self._attached or self._is_forgotten:
             return
-        self.runner.flush(self.connection.endpoint)
+        self.connection.endpoint.hub.flush()
         self._begin(attached)
         count, attached.filter = attached.filter, None
         if count is not None and attached.on in self._attached:
@@ -360,7 +334,7 @@ class ConnectionFaults:
         connection, rule = self.connection, attached.on.rule
         if not connection.is_open:
             return
-        self.runner.flush(connection.endpoint)
+        connection.endpoint.hub.flush()
         if self._is_forgotten:  # what was flushed was too much for it
             return
         attached.chances.happened()
@@ -398,7 +372,7 @@ class ConnectionFaults:
             attached.timer = None
         if attached.undo is not None:
             undo, attached.undo = attached.undo, None
-            self.runner.flush(self.connection.endpoint)
+            self.connection.endpoint.hub.flush()
             undo()
 
     def reset(self) -> None:
@@ -419,8 +393,8 @@ class ConnectionFaults:
         """Let it matter, or no longer, in which millisecond messages are written."""
         if attached.is_timed is not is_timed:
             attached.is_timed = is_timed
-            runner, endpoint = self.runner, self.connection.endpoint
-            (runner.begin_timed if is_timed else runner.end_timed)(endpoint)
+            timing, endpoint = self._timing, self.connection.endpoint
+            (timing.begin_timed if is_timed else timing.end_timed)(endpoint)
 
     def line(self) -> FaultyTransport:
         """Return its transport, through which from now on all of its bytes pass."""
@@ -429,9 +403,9 @@ class ConnectionFaults:
             self._transport = FaultyTransport(
                 connection.transport,
                 self._clock,
-                sent_ms=self.runner.sent_ms,
+                sent_ms=self._timing.sent_ms,
                 max_bytes=connection.endpoint.limits.max_unsent_bytes,
-                overflow=partial(self.runner.soon, self._overflowed),
+                overflow=partial(_soon, self._overflowed),
                 receive=connection.receive,
                 abandon=connection.abandon,
                 behind=self._set_behind,
@@ -474,7 +448,7 @@ class ConnectionFaults:
             for each in filters:
                 messages = each(messages)
         except Exception as error:  # noqa: BLE001  # the hub writes to all in one loop
-            self.runner.soon(partial(self.abandon, error))
+            _soon(partial(self.abandon, error))
             return ()
         return messages
 
@@ -531,8 +505,8 @@ class ConnectionFaults:
             else:
                 self._send_later(each, fault.delay_ms(), reply)
             return
-        text = self.runner.revised_api_answer(
-            self.connection.endpoint, method, request.params or {}, reply.text
+        text = self._answers.revised(
+            self.connection.endpoint.venue.name, method, request.params or {}, reply.text
         )
         yield Send(text, reply.error_code)
 
@@ -581,7 +555,6 @@ class _Count:
         self._is_over = False
 
     def __call__(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return the messages until the last one that is counted."""
         if self._is_over:
             return messages
         for place, message in enumerate(messages):
@@ -595,10 +568,14 @@ class _Count:
         return messages
 
     def end(self) -> None:
-        """Write what waits, and let all that follows pass."""
         self._is_over = True
         held, self._held = self._held, []
         self._release(held)
+
+
+def _soon(callback: Callable[[], object]) -> None:
+    """Call `callback` in the next turn of the event loop."""
+    asyncio.get_running_loop().call_soon(callback)
 
 
 def close_reason(code: int) -> CloseReason:

@@ -6,14 +6,12 @@ A connection is a plain one until a rule that is aimed at it opens; then it gets
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeGuard
 
 from tickerplant.errors import ConfigError
 from tickerplant.faults.answer_faults import AnswerFaults
 from tickerplant.faults.board import FaultBoard, FaultOn
-from tickerplant.faults.clock import StampedClock, Timer
 from tickerplant.faults.fault import ActsOn
 from tickerplant.faults.request_faults import RestFault
 from tickerplant.faults.rule import Rule, matches
@@ -21,10 +19,9 @@ from tickerplant.faults.snapshot_faults import StaleSnapshot
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock
 from tickerplant.server.faults.aims import check_aim
-from tickerplant.server.faults.clock import ConnectionClock
+from tickerplant.server.faults.clock import Timing
 from tickerplant.server.faults.connection import ConnectionFaults, FaultedConnection
 from tickerplant.server.faults.earlier_books import EarlierBooks
-from tickerplant.server.faults.hooks import Refused
 
 if TYPE_CHECKING:
     from tickerplant.truth.journal import Journal
@@ -47,24 +44,16 @@ class FaultRunner:
         journal: Journal | None = None,
     ) -> None:
         self.board = board
-        self.market_ms = market_ms
-        self.delays = (
-            board.clock if isinstance(board.clock, ConnectionClock) else ConnectionClock(clock)
-        )
-        """The clock of answers that come later."""
-        self.message_clock = StampedClock(board.clock, self.sent_ms)
-        """The clock of faults of messages."""
         self.touches_requests = False
         """Whether any fault that is on may change the answer to a request."""
+        self._market_ms = market_ms
+        self._timing = Timing(board.clock, clock)
         self._endpoints = tuple(endpoints)
-        self._timed: Counter[Endpoint] = Counter()
-        """The ports with connections for which it matters when something is written."""
-        self._pulse: Timer | None = None
-        self._stamp_ms: int | None = None
         self._hanging: dict[asyncio.Future[None], FaultOn] = {}
         self._earlier = EarlierBooks(endpoints, journal, market_ms)
         self._answers = AnswerFaults(board, self._earlier)
-        board.published_ms = self.sent_ms
+        self.revised_answer = self._answers.revised
+        board.published_ms = self._timing.sent_ms
         board.check = self._check
         board.before_end = self._before_end
         board.subscribe(self._on_change)
@@ -85,7 +74,7 @@ class FaultRunner:
         if on.rule.fault.acts_on in {"message", "clock"}:
             for endpoint in self._endpoints:
                 if on.rule.aim.venue in {"", endpoint.venue.name}:
-                    self.flush(endpoint)
+                    endpoint.hub.flush()
 
     def _on_change(self, on: FaultOn) -> None:
         """Begin or end what a rule does."""
@@ -100,12 +89,10 @@ class FaultRunner:
             for connection in self._connections(on):
                 if on.is_on:
                     self._attach(connection, on)
-                elif isinstance(connection.faults, ConnectionFaults):
+                elif connection.faults is not None:
                     connection.faults.detach(on)
         if on.state == "over":
-            for waiting, whose in self._hanging.items():
-                if whose is on and not waiting.done():
-                    waiting.set_result(None)
+            self._release(each for each, whose in self._hanging.items() if whose is on)
 
     def _connections(self, on: FaultOn) -> list[FaultedConnection]:
         """Return the connections that are not exempt, of the venue that a rule is aimed at."""
@@ -128,10 +115,11 @@ class FaultRunner:
         is_of_names = aim.stream and on.rule.fault.acts_on in _ON_STREAMS
         if is_of_names and not aim.takes_any(connection.names or ()):
             return
-        faults = connection.faults
-        if not isinstance(faults, ConnectionFaults):
-            connection.faults = faults = ConnectionFaults(self, connection)
-        faults.attach(on)
+        if connection.faults is None:
+            connection.faults = ConnectionFaults(
+                connection, self.board, self._timing, self._answers, self._market_ms
+            )
+        connection.faults.attach(on)
 
     # Steps of connections
 
@@ -139,14 +127,17 @@ class FaultRunner:
         """Return the number of a new connection that is not exempt."""
         return self.board.next_ordinal()
 
-    def refusal(self, venue_name: str, target: str) -> Refused | None:
-        """Return how a handshake is refused; None if no fault refuses it."""
-        status = self._refused_status(venue_name)
-        if not status:
-            path = target.partition("?")[0]
-            hits = (on for on in self.board.on("handshake") if self._hits(on, venue_name, path))
-            status = next((on.rule.fault.refuse() for on in hits), 0)
-        return Refused(status) if status else None
+    def refusal(self, venue_name: str, target: str) -> int:
+        """Return the status with which a handshake is refused; 0 if no fault refuses it."""
+        path = target.partition("?")[0]
+        return self._refused_status(venue_name) or next(
+            (
+                on.rule.fault.refuse()
+                for on in self.board.on("handshake")
+                if self._hits(on, venue_name, path)
+            ),
+            0,
+        )
 
     def _refused_status(self, venue_name: str) -> int:
         """Return the status with which everything at a venue is refused; 0 if it is not."""
@@ -159,37 +150,34 @@ class FaultRunner:
 
     def opened(self, connection: object) -> None:
         """Let what acts on messages, subscriptions and requests be on for a new connection."""
-        if not _can_be_faulted(connection):
-            return
-        for acts_on in _ON_ANSWERS:
-            self._attach_all(connection, acts_on)
+        self._attach_all(connection, _ON_ANSWERS)
 
     def changed(self, connection: object) -> None:
         """Let what is aimed at streams be on, now that its subscriptions have changed."""
+        self._attach_all(connection, _ON_STREAMS)
+
+    def _attach_all(self, connection: object, acted_on: Iterable[ActsOn]) -> None:
         if not _can_be_faulted(connection):
             return
-        for acts_on in _ON_STREAMS:
-            self._attach_all(connection, acts_on)
-
-    def _attach_all(self, connection: FaultedConnection, acts_on: ActsOn) -> None:
-        for on in self.board.on(acts_on):
-            if on.rule.aim.venue in {"", connection.endpoint.venue.name}:
-                self._attach(connection, on)
+        for acts_on in acted_on:
+            for on in self.board.on(acts_on):
+                if on.rule.aim.venue in {"", connection.endpoint.venue.name}:
+                    self._attach(connection, on)
 
     # Requests
 
-    async def request(self, venue_name: str, path: str) -> Refused | None:
-        """Return how a request is answered, when it is time; None if no fault answers it."""
+    async def request(self, venue_name: str, path: str) -> int:
+        """Return the status with which a request is refused, when it is time; 0 if none refuses it."""
         if status := self._refused_status(venue_name):
-            return Refused(status)
+            return status
         for on in self.board.on("rest"):
             delay_ms = _delay_ms(on)
             if delay_ms and self._hits(on, venue_name, path):
                 await self._wait(on, delay_ms)
         for on in self.board.on("rest"):
             if not _delay_ms(on) and self._hits(on, venue_name, path):
-                return Refused(on.rule.fault.refuse())
-        return None
+                return on.rule.fault.refuse()
+        return 0
 
     def _hits(self, on: FaultOn, venue_name: str, path: str) -> bool:
         aim, chances = on.rule.aim, on.all_requests
@@ -204,79 +192,26 @@ class FaultRunner:
         """Return after a time, or when the rule is over."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._hanging[waiting] = on
-        timer = self.delays.at(
-            self.delays.now_ms + delay_ms,
-            lambda _: None if waiting.done() else waiting.set_result(None),
-        )
+        timer = self._timing.delays.after(delay_ms, lambda _: self._release([waiting]))
         try:
             await waiting
         finally:
             timer.cancel()
             del self._hanging[waiting]
 
-    def revised_answer(
-        self, venue_name: str, path: str, params: Mapping[str, object], body: bytes
-    ) -> bytes:
-        """Return what faults make of the answer to a REST request."""
-        return self._answers.revised(venue_name, path, params, body)
-
-    def revised_api_answer(
-        self, endpoint: Endpoint, method: str, params: Mapping[str, object], text: bytes
-    ) -> bytes:
-        """Return what faults make of the reply to a WebSocket API request."""
-        return self._answers.revised(endpoint.venue.name, method, params, text)
-
-    # Time
-
-    def sent_ms(self) -> int:
-        """Return when data that is written now was sent, on the clock of faults."""
-        return self.board.clock.now_ms if self._stamp_ms is None else self._stamp_ms
-
-    def flush(self, endpoint: Endpoint) -> None:
-        """Write what was published before the fault that comes now."""
-        endpoint.hub.flush()
-
-    def soon(self, callback: Callable[[], object]) -> None:
-        """Call `callback` in the next turn of the event loop."""
-        asyncio.get_running_loop().call_soon(callback)
-
-    def begin_timed(self, endpoint: Endpoint) -> None:
-        """Write all messages of a port in the millisecond of their market time from now on."""
-        self.flush(endpoint)
-        self._timed[endpoint] += 1
-        if self.board.clock.is_market and self._pulse is None:
-            self._pulse_later()
-
-    def end_timed(self, endpoint: Endpoint) -> None:
-        """Undo one `begin_timed`."""
-        self._timed[endpoint] -= 1
-        if not +self._timed and self._pulse is not None:
-            self._pulse.cancel()
-            self._pulse = None
-
-    def _pulse_later(self) -> None:
-        self._pulse = self.board.clock.after(1, self._beat)
-
-    def _beat(self, due_ms: int) -> None:
-        """Write what was published in the millisecond that is over."""
-        self._stamp_ms = due_ms - 1
-        try:
-            for endpoint in +self._timed:
-                self.flush(endpoint)
-        finally:
-            self._stamp_ms = None
-        self._pulse_later()
+    def _release(self, hanging: Iterable[asyncio.Future[None]]) -> None:
+        for waiting in hanging:
+            if not waiting.done():
+                waiting.set_result(None)
 
     def tick(self) -> None:
         """Do what is due in connection time."""
-        self.delays.tick()
+        self._timing.delays.tick()
 
     def end(self) -> None:
         """Release every request that waits: the server stops."""
-        for waiting in self._hanging:
-            if not waiting.done():
-                waiting.set_result(None)
-        self.delays.end()
+        self._release(self._hanging)
+        self._timing.delays.end()
 
 
 def _can_be_faulted(connection: object) -> TypeGuard[FaultedConnection]:

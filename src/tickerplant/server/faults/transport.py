@@ -28,9 +28,12 @@ RESET_TRIES, RESET_POLL_S = 100, 0.001
 """How often and after which time it is looked whether a client has all that precedes a reset."""
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 """For SO_LINGER: linger, for no time."""
-
-
 _COUNT = struct.Struct("i")
+_AS_EVER = (
+    *("is_reading", "is_closing", "can_write_eof", "get_extra_info"),
+    *("get_write_buffer_limits", "set_write_buffer_limits"),
+)
+"""What faults do not change of a transport."""
 
 
 class _Line:
@@ -84,6 +87,8 @@ class FaultyTransport(asyncio.Transport):
         is_paused: bool,
     ) -> None:
         super().__init__()
+        for name in _AS_EVER:
+            setattr(self, name, getattr(transport, name))
         self.stalls = 0
         """How many faults want that nothing is sent and read."""
         self.losses = 0
@@ -326,10 +331,6 @@ class FaultyTransport(asyncio.Transport):
         self._is_paused = False
         self._set_reading()
 
-    def is_reading(self) -> bool:
-        """Return whether it reads."""
-        return self._transport.is_reading()
-
     def write_eof(self) -> None:
         """End the stream in this direction, after what waits."""
         self._end_with(self._transport.write_eof)
@@ -349,29 +350,9 @@ class FaultyTransport(asyncio.Transport):
         self.forget()
         self._transport.abort()
 
-    def can_write_eof(self) -> bool:
-        """Return whether the stream can end in one direction only."""
-        return self._transport.can_write_eof()
-
-    def is_closing(self) -> bool:
-        """Return whether it is closed, or about to be."""
-        return self._transport.is_closing()
-
     def get_write_buffer_size(self) -> int:
         """Return how many bytes are unsent, those that wait for a fault included."""
         return self._output_bytes + self._transport.get_write_buffer_size()
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Return when writing pauses and resumes."""
-        return self._transport.get_write_buffer_limits()
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set when writing pauses and resumes."""
-        self._transport.set_write_buffer_limits(high, low)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what is known of the socket."""
-        return self._transport.get_extra_info(name, default)
 
 
 def reset(transport: asyncio.Transport, tries: int = RESET_TRIES) -> None:
