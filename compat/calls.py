@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, get_args
 
-from compat.contracts import Contracts
+from compat.trial import Contracts
 
 Arguments = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""What a stream by its name should carry, and the names there are.
+"""What a stream by its name should carry, the names there are, and what was received for them.
 
 From the market-stream pages of both venues; the names are those of the documentation.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Iterable
 from typing import Any
 
-from compat.contracts import Contracts
-from compat.trial import USDM
+from compat.trial import STREAM, USDM, Contracts, Report
 
 INTERVALS = [
     "1m",
@@ -52,11 +53,7 @@ EVENTS = {
 """The `e` of the messages by the channel in the name."""
 
 SESSIONS = {
-    "EquityUpdate",
-    "CommodityUpdate",
-    "KR_EquityUpdate",
-    "HK_EquityUpdate",
-    "CN_EquityUpdate",
+    f"{kind}Update" for kind in ("Equity", "Commodity", "KR_Equity", "HK_Equity", "CN_Equity")
 }
 """The `e` of the messages of `tradingSession`."""
 
@@ -121,3 +118,38 @@ def names(venue: str, contracts: Contracts) -> list[str]:
         streams += [f"{pair}@indexPriceKline_{interval}" for interval in INTERVALS]
         streams += [f"{symbol}@markPriceKline_{interval}" for interval in INTERVALS]
     return streams
+
+
+class ReceivedStreams:
+    """The first message of each stream, or group of streams; thread-safe."""
+
+    def __init__(self, streams: Iterable[str]) -> None:
+        self.groups = list(dict.fromkeys(map(group_of, streams)))
+        self.first: dict[str, tuple[str, Any]] = {}
+
+    def take(self, message: Any) -> None:
+        """Keep the message if it is the first of its stream."""
+        if isinstance(message, dict) and "stream" in message:
+            stream = message["stream"]
+            self.first.setdefault(group_of(stream), (stream, message.get("data")))
+
+    def complete(self) -> bool:
+        """Return whether every stream has delivered a message."""
+        return self.first.keys() >= set(self.groups)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until every stream has delivered a message, or for as long as the timeout allows."""
+        end = time.monotonic() + timeout_s
+        while not self.complete() and time.monotonic() < end:
+            time.sleep(0.1)
+
+    def problem(self, group: str) -> str:
+        """Return what is wrong with a stream; empty if nothing is."""
+        if group not in self.first:
+            return "nothing arrived"
+        return complaint(*self.first[group])
+
+    def report(self, report: Report, library: str, venue: str) -> None:
+        """Report every stream, or group of streams."""
+        for group in self.groups:
+            report.add(library, venue, STREAM, group, self.problem(group))

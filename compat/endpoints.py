@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compat.contracts import Contracts
-from compat.trial import USDM
+from compat.trial import USDM, Contracts
 
 PARAMETERS: dict[str, str] = {
     "ping": "",

@@ -1,4 +1,4 @@
-"""The interface between the runner and the program of a library: the server, and the results.
+"""The interface between the runner and the program of a library: the server, what it lists, the results.
 
 A program receives the server as JSON in its first argument and prints one result per line.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import urllib.request
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import version
+from typing import Any
 
 USDM = "usdm"
 COINM = "coinm"
@@ -103,3 +105,45 @@ def error_text(error: BaseException) -> str:
     """Return the text of an error on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """Examples of what is listed.
+
+    `symbols` are all that are traded; `pairs` has one pair per contract type that can be asked for by name, such as
+    `{"CURRENT_QUARTER": "BTCUSDT"}`; `now_ms` is the market's time at the question.
+    """
+
+    perpetual: str
+    pair: str
+    composite: str
+    symbols: tuple[str, ...]
+    pairs: dict[str, str]
+    now_ms: int
+
+
+def listed(server: Server, venue: str) -> Contracts:
+    """Ask a venue what it lists.
+
+    Raises:
+        OSError: the venue does not answer.
+    """
+    path = "/fapi/v1/exchangeInfo" if venue == USDM else "/dapi/v1/exchangeInfo"
+    with urllib.request.urlopen(
+        f"http://{server.address(venue)}{path}", timeout=10
+    ) as answer:  # an address of our own
+        info = json.load(answer)
+    symbols: list[dict[str, Any]] = info["symbols"]
+    pairs: dict[str, str] = {}
+    for row in symbols:
+        pairs.setdefault(row["contractType"], row["pair"])
+    indices = [row["symbol"] for row in symbols if row["underlyingType"] == "INDEX"]
+    return Contracts(
+        perpetual="BTCUSDT" if venue == USDM else "BTCUSD_PERP",
+        pair="BTCUSDT" if venue == USDM else "BTCUSD",
+        composite=indices[0] if indices else "DEFIUSDT",
+        symbols=tuple(row["symbol"] for row in symbols),
+        pairs={name: pairs[name] for name in sorted(pairs) if "DELIVERING" not in name},
+        now_ms=info["serverTime"],
+    )

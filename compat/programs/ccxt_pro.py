@@ -10,7 +10,6 @@ from typing import Any
 
 import ccxt.pro
 
-from compat.contracts import Contracts, listed
 from compat.endpoints import OTHER, WITHDRAWN, fault, query
 from compat.trial import (
     COINM,
@@ -18,10 +17,12 @@ from compat.trial import (
     STREAM,
     USDM,
     WS_API,
+    Contracts,
     Outcome,
     Report,
     Server,
     error_text,
+    listed,
     read_server,
 )
 from tickerplant.testing import point

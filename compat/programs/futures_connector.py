@@ -17,11 +17,21 @@ from binance.um_futures import UMFutures
 from binance.websocket.cm_futures.websocket_client import CMFuturesWebsocketClient
 from binance.websocket.um_futures.websocket_client import UMFuturesWebsocketClient
 
-from compat.channels import INTERVALS
-from compat.contracts import Contracts, listed
+from compat.channels import INTERVALS, ReceivedStreams
 from compat.endpoints import fault
-from compat.received import ReceivedStreams
-from compat.trial import COINM, REST, STREAM, USDM, Outcome, Report, Server, error_text, read_server
+from compat.trial import (
+    COINM,
+    REST,
+    STREAM,
+    USDM,
+    Contracts,
+    Outcome,
+    Report,
+    Server,
+    error_text,
+    listed,
+    read_server,
+)
 
 LIBRARY = "binance-futures-connector"
 CLIENTS = {

@@ -82,6 +82,15 @@ def instrument_of(contract: dict[str, Any], venue: str) -> Instrument:
                         **common)  # fmt: skip
 
 
+def _keep(name: str) -> Any:
+    """Return a handler that keeps that something came."""
+
+    def take(strategy: Any, _data: object) -> None:
+        strategy.arrived.add(name)
+
+    return take
+
+
 class Listening(Strategy):  # type: ignore[misc]  # the library has no types
     """Subscribes to everything of one instrument, asks for its past, and keeps what came."""
 
@@ -105,25 +114,11 @@ class Listening(Strategy):  # type: ignore[misc]  # the library has no types
             name, start=start, callback=lambda _: self.arrived.add("request trade ticks")
         )
 
-    def on_quote_tick(self, _tick: object) -> None:
-        """Keep that a quote came."""
-        self.arrived.add("quote ticks")
-
-    def on_trade_tick(self, _tick: object) -> None:
-        """Keep that a trade came."""
-        self.arrived.add("trade ticks")
-
-    def on_order_book_deltas(self, _deltas: object) -> None:
-        """Keep that a change of the book came."""
-        self.arrived.add("order book deltas")
-
-    def on_bar(self, _bar: object) -> None:
-        """Keep that a bar came."""
-        self.arrived.add("bars")
-
-    def on_mark_price(self, _price: object) -> None:
-        """Keep that a mark price came."""
-        self.arrived.add("mark prices")
+    on_quote_tick = _keep("quote ticks")
+    on_trade_tick = _keep("trade ticks")
+    on_order_book_deltas = _keep("order book deltas")
+    on_bar = _keep("bars")
+    on_mark_price = _keep("mark prices")
 
 
 def node_of(server: Server, venue: str) -> TradingNode:

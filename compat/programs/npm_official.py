@@ -9,8 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from compat.channels import EVENTS, SESSIONS
-from compat.contracts import Contracts, listed
-from compat.trial import COINM, REST, STREAM, USDM, WS_API, Outcome, Report, Server, read_server
+from compat.trial import (
+    COINM,
+    REST,
+    STREAM,
+    USDM,
+    WS_API,
+    Contracts,
+    Outcome,
+    Report,
+    Server,
+    listed,
+    read_server,
+)
 
 SCRIPT = Path(__file__).with_suffix(".mjs")
 FOLDER = Path(sys.prefix)

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from compat.calls import Arguments, calls, questions, shown
-from compat.contracts import listed
-from compat.programs.models import strangers
 from compat.programs.official_client import (
     REFUSED,
     REFUSED_REASON,
@@ -21,8 +19,9 @@ from compat.programs.official_client import (
     library_of,
     methods_of,
     module_of,
+    strangers,
 )
-from compat.trial import REST, WS_API, Outcome, Report, Server, error_text
+from compat.trial import REST, WS_API, Outcome, Report, Server, error_text, listed
 
 KEYS_OF_THE_EXCHANGE = {
     "exchange_information": {

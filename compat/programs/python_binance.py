@@ -13,11 +13,21 @@ import binance
 from binance import AsyncClient, BinanceSocketManager
 from binance.enums import FuturesType
 
-from compat.channels import category_of, complaint, names
-from compat.contracts import Contracts, listed
+from compat.channels import ReceivedStreams, category_of, complaint, names
 from compat.endpoints import OTHER, PARAMETERS, fault, query
-from compat.received import ReceivedStreams
-from compat.trial import COINM, REST, STREAM, USDM, WS_API, Report, Server, error_text, read_server
+from compat.trial import (
+    COINM,
+    REST,
+    STREAM,
+    USDM,
+    WS_API,
+    Contracts,
+    Report,
+    Server,
+    error_text,
+    listed,
+    read_server,
+)
 from tickerplant.testing import point
 
 LIBRARY = "python-binance"
@@ -48,15 +58,13 @@ async def ask_rest(report: Report, client: AsyncClient, contracts: dict[str, Con
         except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
             problem = error_text(error)
         report.add(LIBRARY, venue, REST, name, problem)
-    for name, arguments in (
-        ("futures_historical_klines", {"start_str": contracts[USDM].now_ms - 3_600_000}),
-    ):
-        try:
-            rows = await getattr(client, name)("BTCUSDT", "1m", **arguments)
-            problem = "" if len(rows) >= 60 else f"{len(rows)} candles for an hour"
-        except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
-            problem = error_text(error)
-        report.add(LIBRARY, USDM, REST, name, problem)
+    try:
+        start_ms = contracts[USDM].now_ms - 3_600_000
+        rows = await client.futures_historical_klines("BTCUSDT", "1m", start_str=start_ms)
+        problem = "" if len(rows) >= 60 else f"{len(rows)} candles for an hour"
+    except Exception as error:  # noqa: BLE001  # whatever a library raises is a finding
+        problem = error_text(error)
+    report.add(LIBRARY, USDM, REST, "futures_historical_klines", problem)
 
 
 async def ask_api(report: Report, client: AsyncClient) -> None:

@@ -11,9 +11,7 @@ from typing import Any
 
 from unicorn_binance_websocket_api import BinanceWebSocketApiManager
 
-from compat.channels import channel_of, names
-from compat.contracts import listed
-from compat.received import ReceivedStreams
+from compat.channels import ReceivedStreams, channel_of, names
 from compat.trial import (
     COINM,
     STREAM,
@@ -23,6 +21,7 @@ from compat.trial import (
     Report,
     Server,
     error_text,
+    listed,
     read_server,
 )
 
