@@ -199,6 +199,7 @@ async def _open(
     tls: ssl.SSLContext | None,
     identity: str,
     complaints: Complaints,
+    attempts: int = 3,
 ) -> NatsBroker:
     """Return a connection to a server that was met.
 
@@ -247,6 +248,9 @@ async def _open(
         raise
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         await _close(client)
+        if isinstance(error, ConnectionResetError) and attempts > 1:
+            # It may refuse us, and its reason was lost with the connection.
+            return await _open(settings, server, tls, identity, complaints, attempts - 1)
         raise BusError(
             f"no connection to the bus at {shown(server)}: {said or error_text(error)}",
             may_pass=isinstance(error, OSError | TimeoutError | nats.errors.NoServersError),
