@@ -5,15 +5,15 @@ An answer is changed after it was made and after any cache of answers, so what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
 from tickerplant.faults.board import Chances, FaultBoard, FaultOn
 from tickerplant.faults.message_faults import Clock
 from tickerplant.faults.rule import Aim, matches
-from tickerplant.faults.snapshot_faults import EarlierBook, SnapshotFault, StaleSnapshot
+from tickerplant.faults.snapshot_faults import EarlierBook, SnapshotFault
 from tickerplant.queries import depth
 from tickerplant.units import parse_whole
 
@@ -27,36 +27,25 @@ _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 
 
-class EarlierBooks(Protocol):
-    """Order books as they were."""
-
-    def opened(self, on: FaultOn) -> object:
-        """Note that a rule begins."""
-
-    def over(self, on: FaultOn) -> object:
-        """Note that a rule is over."""
-
-    def find(self, on: FaultOn, venue_name: str, symbol: str) -> EarlierBook | None:
-        """Return the earlier book of a symbol for a rule; None if none is known."""
-
-
 class AnswerFaults:
-    """The faults that act on answers, of one server."""
+    """The faults that act on answers, of one server.
 
-    def __init__(self, board: FaultBoard, earlier: EarlierBooks | None = None) -> None:
+    Args:
+        board: Its rules.
+        find: Returns the book of a venue and a symbol as it was for a rule; None if that is not known.
+    """
+
+    def __init__(
+        self, board: FaultBoard, find: Callable[[FaultOn, str, str], EarlierBook | None]
+    ) -> None:
         self._board = board
-        self._earlier = earlier
+        self._find = find
         self._chances: dict[FaultOn, Chances] = {}
         self._first: dict[tuple[FaultOn, str, str, str, int], EarlierBook] = {}
         """The books that were answered first, by rule, venue, name of the request, symbol, limit."""
         board.subscribe(self._on_change)
 
     def _on_change(self, on: FaultOn) -> None:
-        if isinstance(on.rule.fault, StaleSnapshot) and self._earlier is not None:
-            if on.is_on:
-                self._earlier.opened(on)
-            elif on.state == "over":
-                self._earlier.over(on)
         if on.state == "over":
             self._chances.pop(on, None)
             for key in [key for key in self._first if key[0] is on]:
@@ -126,10 +115,8 @@ class AnswerFaults:
     ) -> EarlierBook | None:
         """Return the book as it was earlier, or was first answered; None if it is answered first."""
         symbol = str(params.get("symbol", "")).upper()
-        if self._earlier is not None and not name.endswith(DEPTH_PATHS[1]):
-            found = self._earlier.find(on, venue_name, symbol)
-            if found is not None:
-                return found
+        if not name.endswith(DEPTH_PATHS[1]) and (found := self._find(on, venue_name, symbol)):
+            return found
         key = (on, venue_name, name, symbol, _limit(params))
         if key in self._first:
             return self._first[key]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from heapq import heappop, heappush
 
-from tickerplant.faults.clock import Callback, FaultClock, Timer
+from tickerplant.faults.board import FaultBoard
+from tickerplant.faults.clock import Callback, Timer
 from tickerplant.server.endpoint import Endpoint
 from tickerplant.server.event_loop import Clock
 
@@ -83,11 +85,11 @@ class ConnectionClock:
 class Timing:
     """The clocks of the faults of a server, and what was published before each of them."""
 
-    def __init__(self, clock: FaultClock, connection_clock: Clock) -> None:
-        self.clock = clock
-        self.delays = (
-            clock if isinstance(clock, ConnectionClock) else ConnectionClock(connection_clock)
-        )
+    def __init__(self, board: FaultBoard, clock: Clock, market_ms: Callable[[], int]) -> None:
+        self.board = board
+        self.market_ms = market_ms
+        self.clock = kept = board.clock
+        self.delays = kept if isinstance(kept, ConnectionClock) else ConnectionClock(clock)
         """The clock of answers that come later."""
         self._timed: Counter[Endpoint] = Counter()
         """The ports with connections for which it matters when something is written."""

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import cycle
 from random import Random
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from tickerplant.faults.answer_faults import AnswerFaults
-from tickerplant.faults.board import Chances, FaultBoard, FaultOn
+from tickerplant.faults.board import Chances, FaultOn
 from tickerplant.faults.clock import Timer
 from tickerplant.faults.connection_faults import ConnectionFault, Undo
-from tickerplant.faults.message_filters import MessageFilter, message_filter
 from tickerplant.faults.request_faults import (
     RETRY_AFTER_MS,
     ApiFault,
@@ -35,6 +34,11 @@ from tickerplant.protocol.delivery import EVERY
 from tickerplant.server.containment import ContainedClock, contained
 from tickerplant.server.endpoint import Connection, Endpoint
 from tickerplant.server.faults.clock import Timing
+from tickerplant.server.faults.message_filters import (
+    CountedMessages,
+    MessageFilter,
+    message_filter,
+)
 from tickerplant.server.faults.transport import FaultyTransport, reset
 
 MAX_REQUESTS = 1_000
@@ -100,7 +104,7 @@ class _Attached:
         """What it does next."""
         self.undo: Undo | None = None
         """Ends what it does now."""
-        self.filter: MessageFilter[Message] | None = None
+        self.filter: MessageFilter | None = None
         self.is_timed = False
         """Whether the messages of its port are written in their millisecond because of it."""
         self.held: list[Callable[[], object]] = []
@@ -127,16 +131,11 @@ class ConnectionFaults:
     """The rules that are on for one connection, and what they do to it."""
 
     def __init__(
-        self,
-        connection: FaultedConnection,
-        board: FaultBoard,
-        timing: Timing,
-        answers: AnswerFaults,
-        market_ms: Callable[[], int],
+        self, connection: FaultedConnection, timing: Timing, answers: AnswerFaults
     ) -> None:
         self.connection = connection
-        self.board = board
-        self.market_ms = market_ms
+        self.board = timing.board
+        self.market_ms = timing.market_ms
         self.is_lost = False
         """Whether a fault has ended the connection."""
         self._timing = timing
@@ -168,11 +167,8 @@ class ConnectionFaults:
             case "message" | "clock":
                 self._arm(attached)
             case "connection" if on.rule.window.after:
-                attached.filter = _Count(
-                    on,
-                    partial(_soon, partial(self._after_messages, attached)),
-                    partial(self._release, on),
-                )
+                then = partial(_soon, partial(self._after_messages, attached))
+                attached.filter = CountedMessages(on, then, partial(self._release, on))
                 self._set_filter()
             case "connection":
                 self._begin(attached)
@@ -302,8 +298,6 @@ class ConnectionFaults:
 
     def _begin(self, attached: _Attached) -> None:
         """Let a fault that acts on the connection happen, now or after a random time."""
-        if attached.chances.is_spent:
-            return
         if attached.on.rule.mean_ms is None:
             self._happen(attached)
         else:
@@ -322,17 +316,13 @@ class ConnectionFaults:
             self._set_filter()
 
     def _schedule(self, attached: _Attached, delay_ms: int) -> None:
-        attached.timer = self._clock.after(delay_ms, lambda _: self._due(attached))
-
-    def _due(self, attached: _Attached) -> None:
-        attached.timer = None
-        if not attached.chances.is_spent:
-            self._happen(attached)
+        attached.timer = self._clock.after(delay_ms, lambda _: self._happen(attached))
 
     def _happen(self, attached: _Attached) -> None:
         """Let a fault do what it does, and schedule what it does next."""
+        attached.timer = None
         connection, rule = self.connection, attached.on.rule
-        if not connection.is_open:
+        if not connection.is_open or attached.chances.is_spent:
             return
         connection.endpoint.hub.flush()
         if self._is_forgotten:  # what was flushed was too much for it
@@ -441,7 +431,7 @@ class ConnectionFaults:
             )
 
     def _filtered(
-        self, filters: Sequence[MessageFilter[Message]], messages: Sequence[Message]
+        self, filters: Sequence[MessageFilter], messages: Sequence[Message]
     ) -> Sequence[Message]:
         """Return what the faults leave of the messages, one after the other."""
         try:
@@ -534,43 +524,6 @@ class ConnectionFaults:
 
         attached.held.append(send)
         self._delays.after(delay_ms, lambda _: send())
-
-
-class _Count:
-    """Counts messages; those after the last one wait until a fault has happened."""
-
-    withholds: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        on: FaultOn,
-        then: Callable[[], object],
-        release: Callable[[Sequence[Message]], object],
-    ) -> None:
-        self._aim = on.rule.aim
-        self._left = on.rule.window.after
-        self._then = then
-        self._release = release
-        self._held: list[Message] = []
-        self._is_over = False
-
-    def __call__(self, messages: Sequence[Message]) -> Sequence[Message]:
-        if self._is_over:
-            return messages
-        for place, message in enumerate(messages):
-            if not self._left:
-                self._held += messages[place:]
-                return messages[:place]
-            if self._aim.takes_stream(message.stream.name):
-                self._left -= 1
-                if not self._left:
-                    self._then()
-        return messages
-
-    def end(self) -> None:
-        self._is_over = True
-        held, self._held = self._held, []
-        self._release(held)
 
 
 def _soon(callback: Callable[[], object]) -> None:

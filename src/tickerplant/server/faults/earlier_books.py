@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tickerplant.events import Level
-from tickerplant.faults.board import FaultOn
+from tickerplant.faults.board import FaultBoard, FaultOn
 from tickerplant.faults.rule import matches
-from tickerplant.faults.snapshot_faults import STALE_MS, EarlierBook
+from tickerplant.faults.snapshot_faults import STALE_MS, EarlierBook, StaleSnapshot
 from tickerplant.instrument import Instrument
 from tickerplant.market.market import Market
 from tickerplant.messages.book import SNAPSHOT_LEVELS
@@ -33,20 +33,25 @@ class EarlierBooks:
         endpoints: Iterable[Endpoint],
         journal: Journal | None,
         market_ms: Callable[[], int],
+        board: FaultBoard,
     ) -> None:
         self._markets = {each.venue.name: each.hub.markets for each in endpoints}
         self._journal = journal
         self._market_ms = market_ms
         self._at_opening: dict[FaultOn, dict[tuple[str, str], EarlierBook]] = {}
+        if journal is None:
+            board.subscribe(self._on_change)
 
     @property
     def keeps_ages(self) -> bool:
         """Whether books of any age are kept."""
         return self._journal is not None
 
-    def opened(self, on: FaultOn) -> None:
-        """Remember the books at which a rule is aimed, unless all are kept anyway."""
-        if self._journal is not None:
+    def _on_change(self, on: FaultOn) -> None:
+        """Remember the books at which a rule is aimed when it begins, until it is over."""
+        if on.state == "over":
+            self._at_opening.pop(on, None)
+        if not on.is_on or not isinstance(on.rule.fault, StaleSnapshot):
             return
         aim, now_ms = on.rule.aim, self._market_ms()
         books: dict[tuple[str, str], EarlierBook] = {}
@@ -64,10 +69,6 @@ class EarlierBooks:
                         *market.book.top(SNAPSHOT_LEVELS),
                     )
         self._at_opening[on] = books
-
-    def over(self, on: FaultOn) -> None:
-        """Forget what was remembered for a rule."""
-        self._at_opening.pop(on, None)
 
     def find(self, on: FaultOn, venue_name: str, symbol: str) -> EarlierBook | None:
         """Return the earlier book of a symbol for a rule; None if none is known."""

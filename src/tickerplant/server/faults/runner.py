@@ -46,12 +46,11 @@ class FaultRunner:
         self.board = board
         self.touches_requests = False
         """Whether any fault that is on may change the answer to a request."""
-        self._market_ms = market_ms
-        self._timing = Timing(board.clock, clock)
+        self._timing = Timing(board, clock, market_ms)
         self._endpoints = tuple(endpoints)
         self._hanging: dict[asyncio.Future[None], FaultOn] = {}
-        self._earlier = EarlierBooks(endpoints, journal, market_ms)
-        self._answers = AnswerFaults(board, self._earlier)
+        self._earlier = EarlierBooks(endpoints, journal, market_ms, board)
+        self._answers = AnswerFaults(board, self._earlier.find)
         self.revised_answer = self._answers.revised
         board.published_ms = self._timing.sent_ms
         board.check = self._check
@@ -116,9 +115,7 @@ class FaultRunner:
         if is_of_names and not aim.takes_any(connection.names or ()):
             return
         if connection.faults is None:
-            connection.faults = ConnectionFaults(
-                connection, self.board, self._timing, self._answers, self._market_ms
-            )
+            connection.faults = ConnectionFaults(connection, self._timing, self._answers)
         connection.faults.attach(on)
 
     # Steps of connections

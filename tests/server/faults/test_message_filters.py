@@ -7,36 +7,31 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct, structs
+from msgspec import Struct
 from set_clock import SetClock
 
 from tickerplant.errors import ConfigError
 from tickerplant.faults.board import FaultBoard
-from tickerplant.faults.message_filters import MAX_WITHHELD, MessageFilter, message_filter
 from tickerplant.faults.rule import parse_rule
+from tickerplant.hub.delivery import Message, Published
+from tickerplant.server.faults.message_filters import MAX_WITHHELD, MessageFilter, message_filter
+from tickerplant.streams.conflation import Conflation
 
 
 class Name(Struct, frozen=True):
     name: str
-
-
-class Text(Struct):
-    """A message as the hub has it."""
-
-    stream: Name
-    payload: bytes
-
-    def with_payload(self, payload: bytes) -> Text:
-        return structs.replace(self, payload=payload)
+    prefix: bytes = b""
+    conflation: Conflation = Conflation.NONE
 
 
 TRADES = Name("btcusdt@trade")
 QUOTES = Name("btcusdt@bookTicker")
 
 
-def message(number: int, stream: Name = TRADES) -> Text:
+def message(number: int, stream: Name = TRADES) -> Message:
     kind = stream.name.partition("@")[2]
-    return Text(stream, b'{"e":"%s","E":%d,"p":"65280.10"}' % (kind.encode(), number))
+    text = b'{"e":"%s","E":%d,"p":"65280.10"}' % (kind.encode(), number)
+    return Message(stream, text, b"", Published())
 
 
 class Stage:
@@ -46,13 +41,13 @@ class Stage:
         self.clock = SetClock()
         self.board = FaultBoard(self.clock, seed)
         self.on = self.board.add(parse_rule(rule))
-        self.written: list[Text] = []
+        self.written: list[Message] = []
         chances = self.board.chances(self.on, 1)
-        self.fault: MessageFilter[Text] = message_filter(
+        self.fault: MessageFilter = message_filter(
             self.on, chances, self.clock, self.written.extend
         )
 
-    def send(self, *messages: Text) -> None:
+    def send(self, *messages: Message) -> None:
         self.written += self.fault(messages)
 
     def take(self) -> list[Any]:
@@ -64,7 +59,7 @@ class Stage:
         return [each["E"] for each in self.take()]
 
 
-def run(rule: object, messages: Sequence[Text]) -> list[Any]:
+def run(rule: object, messages: Sequence[Message]) -> list[Any]:
     stage = Stage(rule)
     stage.send(*messages)
     return stage.take()
@@ -212,7 +207,7 @@ def test_a_value_that_cannot_be_used_is_refused_by_its_name(rule: str, field: st
     "rule", ["missing_field=p once=true", "scale=1 once=true", "numbers once=true"]
 )
 def test_a_message_in_which_nothing_can_change_is_no_occasion(rule: str) -> None:
-    bare = Text(TRADES, b'{"e":"trade","E":1}')
+    bare = Message(TRADES, b'{"e":"trade","E":1}', b"", Published())
     stage = Stage(rule)
     stage.send(bare, message(2), message(3))
     first, second, third = stage.take()
