@@ -18,9 +18,9 @@ from tickerplant.cluster.metrics import EDGE_ROWS, PLANT_ROWS
 from tickerplant.config.setting import Group, settings_of
 from tickerplant.config.settings import COMMANDS
 from tickerplant.faults.board import FaultBoard
-from tickerplant.faults.catalogue import FAULTS
+from tickerplant.faults.catalogue import AIMS, FAULTS
 from tickerplant.faults.clock import MarketClock
-from tickerplant.faults.fault import AIMS, ActsOn, Fault
+from tickerplant.faults.fault import ActsOn, Fault
 from tickerplant.faults.params import Param as FaultParam
 from tickerplant.faults.rule import AIM_DOCS, WINDOW_DOCS
 from tickerplant.logs import Complaints
@@ -94,7 +94,7 @@ def _fault(fault: type[Fault]) -> Cells:
         f"`{param.name}`" if param in common else "{}, {}: {}".format(*_param_cells(param))
         for param in fault.params()
     )
-    aims = f" Aims: {code(*fault.aims)} only." if fault.aims else ""
+    aims = f" Aims: {code(*fault.aims)} only." if fault.aims != AIMS[fault.acts_on] else ""
     shown = "; ".join(param.rstrip(".") for param in params)
     return f"`{fault.form()}`", f"{fault.doc()}{aims}", shown
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, ClassVar, Protocol, TypeAlias
 
 from tickerplant.errors import ConfigError
-from tickerplant.faults.fault import Fault
+from tickerplant.faults.fault import OF_CONNECTIONS, Fault
 from tickerplant.faults.params import (
     CloseCode,
     Duration,
@@ -75,12 +75,18 @@ class HandshakeFault(Fault):
     """Happens when a client connects; `refuse` says how."""
 
     acts_on = "handshake"
+    acted_on = "handshakes"
+    aims = ("venue", "path")
+    occasion = "it acts when a client connects"
 
 
 class ConnectionFault(Fault):
     """Happens to a connection."""
 
     acts_on = "connection"
+    acted_on = "connections"
+    aims: ClassVar[tuple[str, ...]] = ("venue", "stream", *OF_CONNECTIONS)
+    occasion = "it acts on connections that are open while it is on"
 
     def begin(self, client: FaultedClient) -> Undo | None:
         """Happen; return what ends it, if it stays."""

@@ -15,39 +15,8 @@ ActsOn: TypeAlias = Literal[
     "handshake", "connection", "message", "subscription", "api", "rest", "snapshot", "clock"
 ]
 """What a fault acts on."""
-_OF_CONNECTIONS = ("connection", "connections")
-AIMS: dict[ActsOn, tuple[str, ...]] = {
-    "handshake": ("venue", "path"),
-    "connection": ("venue", "stream", *_OF_CONNECTIONS),
-    "message": ("venue", "stream", *_OF_CONNECTIONS),
-    "subscription": ("venue", "stream", *_OF_CONNECTIONS),
-    "api": ("venue", "method", *_OF_CONNECTIONS),
-    "rest": ("venue", "path"),
-    "snapshot": ("venue", "symbol", "path", "method"),
-    "clock": ("venue", "stream", *_OF_CONNECTIONS, "path", "method"),
-}
-"""What faults can be aimed at, by what they act on."""
-ACTED_ON: dict[ActsOn, str] = {
-    "handshake": "handshakes",
-    "connection": "connections",
-    "message": "messages",
-    "subscription": "subscriptions",
-    "api": "WebSocket API requests",
-    "rest": "REST requests",
-    "snapshot": "snapshots",
-    "clock": "times",
-}
-OCCASIONS: dict[ActsOn, str] = {
-    "handshake": "it acts when a client connects",
-    "connection": "it acts on connections that are open while it is on",
-    "message": "it acts on messages of streams that are sent while it is on",
-    "subscription": "it acts when a client subscribes, and not on subscriptions that run",
-    "api": "it acts on requests of the WebSocket API",
-    "rest": "it acts on REST requests",
-    "snapshot": "it acts on answers that have a book",
-    "clock": "it acts on messages and answers that have a time",
-}
-"""When faults can happen, by what they act on."""
+OF_CONNECTIONS = ("connection", "connections")
+"""Aims of what acts on connections."""
 EXEMPT_HEADER = "X-Tickerplant-Exempt"
 """Handshakes and requests with this header set to `1` are never faulted."""
 EXEMPT_KEY = EXEMPT_HEADER.lower().encode()
@@ -61,14 +30,16 @@ class Fault(Struct):
     kind: ClassVar[str]
     """What it is called; by itself the name of the class, in small letters."""
     acts_on: ClassVar[ActsOn]
+    acted_on: ClassVar[str]
+    """The same as a plural."""
+    aims: ClassVar[tuple[str, ...]]
+    """What it can be aimed at."""
+    occasion: ClassVar[str]
+    """When it can happen, and perhaps what else to use, as clauses."""
     joined: ClassVar[tuple[str, ...] | None] = None
     """The parameters that are joined by `@` in its short form, `close=1001@5m`; None: all."""
     lasts: ClassVar[bool] = False
     """Whether it stays as long as its window is open; else it happens at moments."""
-    aims: ClassVar[tuple[str, ...]] = ()
-    """What it can be aimed at, if that differs from other faults that act on the same."""
-    instead: ClassVar[str] = ""
-    """What does similar things on other occasions, as a clause; empty if nothing does."""
     is_timed: ClassVar[bool] = False
     """Whether it matters in which millisecond a message is written."""
     refused: ClassVar[int] = 0
@@ -106,16 +77,6 @@ class Fault(Struct):
         if not (value := cls.value()):
             return f"{cls.kind} alone; what else it needs follows as KEY=VALUE"
         return f"{cls.form()}, {' and '.join(expected[name] for name in value)}"
-
-    @classmethod
-    def aim_names(cls) -> tuple[str, ...]:
-        """Return what it can be aimed at."""
-        return cls.aims or AIMS[cls.acts_on]
-
-    @classmethod
-    def occasion(cls) -> str:
-        """Return when it can happen, and what else to use, as clauses."""
-        return "; ".join(filter(None, (OCCASIONS[cls.acts_on], cls.instead)))
 
     def open_ms(self, for_ms: int | None, _given: Mapping[str, object]) -> int | None:
         """Return how long its window stays open, if `for_ms` was given; None: until it is removed.

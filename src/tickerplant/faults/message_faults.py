@@ -7,7 +7,7 @@ from random import Random
 from typing import Annotated, ClassVar
 
 from tickerplant.faults import payloads
-from tickerplant.faults.fault import ActsOn, Fault
+from tickerplant.faults.fault import OF_CONNECTIONS, ActsOn, Fault
 from tickerplant.faults.params import (
     Duration,
     MaybeDuration,
@@ -24,6 +24,9 @@ class MessageFault(Fault):
     """Happens to messages of streams."""
 
     acts_on: ClassVar[ActsOn] = "message"
+    acted_on = "messages"
+    aims: ClassVar[tuple[str, ...]] = ("venue", "stream", *OF_CONNECTIONS)
+    occasion = "it acts on messages of streams that are sent while it is on"
     takes_every: ClassVar[bool] = False
     """Whether it can hit every message, so that none has to be looked at to know that."""
 
@@ -174,6 +177,9 @@ class Clock(MessageFault):
     """
 
     acts_on = "clock"
+    acted_on = "times"
+    aims = ("venue", "stream", *OF_CONNECTIONS, "path", "method")
+    occasion = "it acts on messages and answers that have a time"
     by: Offset
     """How far it is ahead, such as `2s`; behind, such as `-5s`."""
 

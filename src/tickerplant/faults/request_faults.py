@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, ClassVar
 
 from tickerplant.errors import RequestError
-from tickerplant.faults.fault import Fault
+from tickerplant.faults.fault import OF_CONNECTIONS, Fault
 from tickerplant.faults.params import Duration, Share, status
 from tickerplant.protocol.client_requests import overloaded
 from tickerplant.protocol.rate_limiter import REQUEST_WEIGHT, Charge, RateLimiter
@@ -46,6 +46,9 @@ class SubscriptionFault(Fault):
     """Happens when a client subscribes."""
 
     acts_on = "subscription"
+    acted_on = "subscriptions"
+    aims = ("venue", "stream", *OF_CONNECTIONS)
+    occasion = "it acts when a client subscribes, and not on subscriptions that run"
     acknowledges: ClassVar[bool] = True
     """Whether the request is acknowledged; else its streams are silent."""
 
@@ -62,6 +65,9 @@ class ApiFault(RequestFault):
     """Happens to requests of the WebSocket API."""
 
     acts_on = "api"
+    acted_on = "WebSocket API requests"
+    aims = ("venue", "method", *OF_CONNECTIONS)
+    occasion = "it acts on requests of the WebSocket API"
 
     def statuses(self) -> tuple[int, ...]:
         """Return the statuses with which requests are refused in turn on each connection."""
@@ -72,6 +78,9 @@ class RestFault(RequestFault):
     """Happens to REST requests."""
 
     acts_on = "rest"
+    acted_on = "REST requests"
+    aims = ("venue", "path")
+    occasion = "it acts on REST requests"
 
 
 class Silent(SubscriptionFault):
@@ -80,7 +89,7 @@ class Silent(SubscriptionFault):
     that run.
     """
 
-    instead = "`drop` withholds the messages of those"
+    occasion = f"{SubscriptionFault.occasion}; `drop` withholds the messages of those"
     share: Share = None
 
 

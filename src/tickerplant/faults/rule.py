@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tickerplant.errors import ConfigError
 from tickerplant.faults.catalogue import FAULTS
-from tickerplant.faults.fault import ACTED_ON, Fault
+from tickerplant.faults.fault import Fault
 from tickerplant.faults.params import DURATION, Kind, Param, params_of, read_share
 from tickerplant.suggestions import one_of, suggestion
 from tickerplant.units import NS_PER_MS, parse_duration_ns, parse_whole
@@ -228,7 +228,7 @@ def _fault_called(kind: object) -> type[Fault]:
 
 def keys_of(fault: type[Fault]) -> tuple[str, ...]:
     """Return what a rule of a fault may have beside its kind."""
-    return (*(each.name for each in fault.params()), *fault.aim_names(), *WINDOW_DOCS)
+    return (*(each.name for each in fault.params()), *fault.aims, *WINDOW_DOCS)
 
 
 def _known_words(fault: type[Fault]) -> str:
@@ -270,8 +270,8 @@ def _check_known(fault: type[Fault], name: str, value: object) -> None:
     if name in known:
         return
     if name in AIM_DOCS:
-        aims, acted_on = ", ".join(fault.aim_names()), ACTED_ON[fault.acts_on]
-        expected = f"no {name}: {fault.kind} acts on {acted_on} and can be aimed at {aims}"
+        aims = ", ".join(fault.aims)
+        expected = f"no {name}: {fault.kind} acts on {fault.acted_on} and can be aimed at {aims}"
         raise ConfigError(name, value, expected)
     hint = suggestion(name, known)
     raise ConfigError("fault", name, f"{fault.kind} {_known_words(fault)}{hint}")

@@ -30,6 +30,9 @@ class SnapshotFault(Fault):
     """Happens to answers with an order book."""
 
     acts_on = "snapshot"
+    acted_on = "snapshots"
+    aims = ("venue", "symbol", "path", "method")
+    occasion = "it acts on answers that have a book"
 
     def revise(
         self, book: dict[str, Any], limit: int, earlier: Callable[[], EarlierBook | None]

@@ -93,7 +93,7 @@ FAULT_KINDS = tuple(
             )
             for each in fault.params()
         ),
-        aims=fault.aim_names(),
+        aims=fault.aims,
     )
     for kind, fault in FAULTS.items()
 )
@@ -133,7 +133,7 @@ class FaultsPage(Struct, frozen=True, kw_only=True):
 def fault_rule(on: FaultOn, at_edges: int = 0) -> FaultRule:
     """Return a rule as it is shown, with how often it has happened at edges."""
     hits = on.hits + at_edges
-    hint = on.rule.fault.occasion()
+    hint = on.rule.fault.occasion
     if on.state == "waiting":
         hint = f"its window has not opened; {hint}"
     return FaultRule(
