@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import hatchling.build as backend
-from hatchling.build import *  # noqa: F403  # metadata, and all of an editable install
+from hatchling.build import build_editable, get_requires_for_build_editable
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+]
 
 ROOT = Path(__file__).parent
 SOURCE = ROOT / "window"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -96,14 +95,15 @@ class Line:
         self._count = 0
         self._before = 0
         """Place of the last trade that was compared."""
-        self.next_id = self._highest = 0
+        self._first = self.next_id = self._highest = 0
 
     def take(self, trade_id: int) -> None:
         """Take a trade."""
         if not self._highest:
-            self.next_id = trade_id
+            self._first = self.next_id = trade_id
         if trade_id in self._places or trade_id < self.next_id:
-            self._totals.twice += 1
+            self._totals.twice += trade_id >= self._first
+            self._totals.disordered += trade_id < self._first  # from before the beginning
             return
         self._count += 1
         self._places[trade_id] = self._count
@@ -217,8 +217,7 @@ def run(
     settings = ClientSettings(
         connections=ConnectionSettings(copies=COPIES, max_connection_age_ms=LIFE_MS)
     )
-    began_s, found = time.monotonic(), Found()
-    before = usages(os.getpid())[0]
+    found = Found()
     with testing.exchange(
         seed=SEED,
         symbols=SYMBOLS,
@@ -227,9 +226,7 @@ def run(
         quoting=QUOTING,
     ) as exchange:
         counters = asyncio.run(_watch(exchange, settings, minutes, speed, found))
-    cpu_s = usages(os.getpid())[0].cpu_s - before.cpu_s
-    share = cpu_s / (time.monotonic() - began_s)
-    return Outcome(_tables(found, counters, share), _failures(found))
+    return Outcome(_tables(found, counters), _failures(found))
 
 
 async def _watch(
@@ -302,7 +299,7 @@ def _failures(found: Found) -> list[str]:
     return failures + found.wrong_books[:3]
 
 
-def _tables(found: Found, counters: Counter[str], share: float) -> list[Table]:
+def _tables(found: Found, counters: Counter[str]) -> list[Table]:
     totals = found.totals
     settled_mb = found.memory_mb[int(len(found.memory_mb) * SETTLED_SHARE)]
     return [
@@ -327,7 +324,6 @@ def _tables(found: Found, counters: Counter[str], share: float) -> list[Table]:
                 *((f"notice: {name}", count) for name, count in found.notices.most_common()),
                 ("memory when settled, MB", settled_mb),
                 ("memory at the end, MB", found.memory_mb[-1]),
-                ("share of a core", share),
             ],
             notes=[
                 f"{len(SYMBOLS)} symbols of both venues.  Notices count for each stream.  Connections live {LIFE_MS // 1000} s of market time; faults on all of them:",
