@@ -365,16 +365,6 @@ async def test_a_batch_ends_before_a_notice_for_on_notice() -> None:
 
 
 @looped
-async def test_a_listener_is_waited_for_as_long_as_wanted() -> None:
-    async with loopback() as house, client_of(house) as market:
-        listener = market.on(TRADES, callback=print)
-        with pytest.raises(TimeoutError, match=f"<Listener {TRADES}> was not closed within 0.01 s"):
-            await listener.wait(0.01)
-        listener.close()
-        await listener.wait()
-
-
-@looped
 async def test_on_notice_is_called_at_the_place_of_each_notice() -> None:
     async with loopback() as house, client_of(house) as market:
         noticed: list[Notice] = []
@@ -479,16 +469,23 @@ async def test_a_callback_gets_notices_unless_on_notice_does() -> None:
 
 
 @looped
-async def test_what_a_callback_raises_ends_it_and_is_raised_where_it_is_awaited() -> None:
-    async with loopback() as house, client_of(house) as market:
-        subscription: Any = market.stream(TRADES)
+async def test_what_a_callback_raises_ends_it_is_logged_and_raised_where_it_is_awaited(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with hearing() as (house, market, subscription):
         listener = market.on(TRADES, callback=_fail)
-        await carried(market, TRADES)
-        house.trade()
+        house.trade(count=2)
+        await until(lambda: caplog.records)
+        await asyncio.sleep(0.02)
+        (record,) = caplog.records
+        assert (record.levelname, record.name) == ("ERROR", "tickerplant.client.subscription")
+        assert TRADES in record.getMessage()
+        assert record.exc_info is not None
+        assert record.exc_info[0] is _OddError
         with pytest.raises(_OddError):
             await listener
         house.trade()
-        assert [each.trade_id for each in await read(subscription, 2)] == [1, 2]
+        assert [each.trade_id for each in await read(subscription, 3)] == [1, 2, 3]
         await listener
 
 
@@ -528,24 +525,24 @@ async def test_closing_a_market_raises_what_a_callback_raised() -> None:
         await until(lambda: not connections(house))
 
 
+@pytest.mark.parametrize("what", ["listener", "market"])
 @looped
-async def test_who_awaits_a_listener_receives_of_the_end_of_the_market() -> None:
-    async with loopback() as house:
-        async with client_of(house) as market:
-            listener = market.on(TRADES, callback=print)
-            waiting = asyncio.ensure_future(_wait_for(listener))
-            await received(house, TRADES)
-        await waiting
-
-
-@looped
-async def test_a_listener_survives_the_cancellation_of_who_awaits_it() -> None:
+async def test_a_listener_is_waited_for_as_long_as_wanted_and_survives_it(what: str) -> None:
     found: list[Any] = []
-    async with listening(found.append) as (house, _, listener):
+    async with listening(found.append) as (house, market, listener):
+        with pytest.raises(TimeoutError, match=f"<Listener {TRADES}> was not closed within 0.01 s"):
+            await listener.wait(0.01)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(_wait_for(listener), 0.001)
         house.trade()
         await until(lambda: found)
+        waiting = asyncio.ensure_future(_wait_for(listener))
+        await asyncio.sleep(0)
+        if what == "market":
+            await market.close()
+        else:
+            listener.close()
+        await waiting
 
 
 @looped
@@ -788,21 +785,6 @@ async def test_a_callback_that_stops_the_program_is_warned_of_once(
         await ticked(market)
     (warning,) = [each.message for each in caplog.records if "was blocked" in each.message]
     assert "a callback or other code of this program" in warning
-
-
-@looped
-async def test_what_a_callback_raises_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    async with listening(_fail) as (house, _, listener):
-        house.trade(count=2)
-        await until(lambda: caplog.records)
-        await asyncio.sleep(0.02)
-        (record,) = caplog.records
-        assert (record.levelname, record.name) == ("ERROR", "tickerplant.client.subscription")
-        assert TRADES in record.getMessage()
-        assert record.exc_info is not None
-        assert record.exc_info[0] is _OddError
-        with pytest.raises(_OddError):
-            await listener
 
 
 async def _nobody_awaits(*_: object) -> None: ...

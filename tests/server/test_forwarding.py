@@ -8,17 +8,15 @@ from typing import Any
 
 import pytest
 from loopback import Clock, Loopback, ask, loopback, looped, until
+from test_response_cache import query_of
 
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.protocol.api_session import MAX_FORWARDED
-from tickerplant.queries import find_path
 from tickerplant.queries.query import Query
 from tickerplant.server.forwarding import CachingForwarder
 from tickerplant.server.response_cache import ResponseCache, name_of
-from tickerplant.venue import USDM
 
-DEPTH = find_path(USDM, "/fapi/v1/depth")
-assert DEPTH is not None
+DEPTH = query_of("/fapi/v1/depth")
 LOST = UpstreamError("https://upstream", "no answer within 10 s")
 DISCONNECTED = {
     "code": -1001,
@@ -170,7 +168,6 @@ async def test_a_server_that_stops_answers_requests_that_wait() -> None:
 async def test_equal_requests_are_sent_once_and_the_response_is_cached() -> None:
     upstream, clock = Upstream(), Clock()
     shared = forwarder(upstream, clock)
-    assert DEPTH is not None
     asking = [
         asyncio.create_task(shared.answer(DEPTH, {"symbol": symbol, "limit": limit}))
         for symbol, limit in (("ETHUSDT", "5"), ("ethusdt", 5), ("ETHUSDT", "10"))
@@ -195,7 +192,6 @@ async def test_equal_requests_are_sent_once_and_the_response_is_cached() -> None
 async def test_a_client_that_leaves_does_not_cancel_the_request_of_others() -> None:
     upstream = Upstream()
     shared = forwarder(upstream, Clock())
-    assert DEPTH is not None
     first, second = (asyncio.create_task(shared.answer(DEPTH, {})) for _ in range(2))
     question = await upstream.next()
     first.cancel()
@@ -208,7 +204,6 @@ async def test_a_client_that_leaves_does_not_cancel_the_request_of_others() -> N
 async def test_an_error_about_the_request_is_cached_and_raised_for_each() -> None:
     upstream, clock = Upstream(), Clock()
     shared = forwarder(upstream, clock, max_age_ms=lambda _query: 60_000)
-    assert DEPTH is not None
     asking = [asyncio.create_task(shared.answer(DEPTH, {})) for _ in range(2)]
     (await upstream.next()).set_exception(RequestError(-1121, "Invalid symbol."))
     errors = await asyncio.gather(*asking, return_exceptions=True)
@@ -240,7 +235,6 @@ async def test_an_error_about_the_request_is_cached_and_raised_for_each() -> Non
 async def test_an_upstream_failure_is_not_the_clients_and_is_not_cached(error: Exception) -> None:
     upstream = Upstream()
     shared = forwarder(upstream, Clock())
-    assert DEPTH is not None
     asking = [asyncio.create_task(shared.answer(DEPTH, {})) for _ in range(2)]
     (await upstream.next()).set_exception(error)
     errors = await asyncio.gather(*asking, return_exceptions=True)
@@ -255,7 +249,6 @@ async def test_an_upstream_failure_is_not_the_clients_and_is_not_cached(error: E
 async def test_requests_beyond_the_number_in_flight_are_refused() -> None:
     upstream, cache = Upstream(), ResponseCache(max_responses=1)
     shared = forwarder(upstream, Clock(), cache=cache, max_in_flight=2)
-    assert DEPTH is not None
     asking = [
         asyncio.create_task(shared.answer(DEPTH, {"symbol": symbol})) for symbol in ("A", "B", "A")
     ]

@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 from connecting import connect as connect_async
 from connecting import connect_blocking as connect
+from loopback import UPGRADE
 from programs import PATIENCE_S
 from websockets.exceptions import WebSocketException
 
@@ -23,10 +24,6 @@ from tickerplant.testing import Exchange
 pytestmark = [pytest.mark.sockets, pytest.mark.heavy]
 
 TRADES = "btcusdt@trade"
-UPGRADE = (
-    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
 
 
 @pytest.fixture
