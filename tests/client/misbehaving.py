@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from http import HTTPStatus
@@ -12,6 +12,8 @@ from random import Random
 from typing import Any, TypeAlias, TypeVar
 
 from loopback import START_MS, Loopback
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from tickerplant.client.api import ApiClient
 from tickerplant.client.rest import RestClient
@@ -153,3 +155,19 @@ class SharedMoment(TimeSpec):
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds)
         self.house.clock.now_ms = self.now_ms
+
+
+Handler: TypeAlias = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(handler: Handler, **options: Any) -> AsyncIterator[Hosts]:
+    """Serve a WebSocket that behaves as `handler` does."""
+
+    async def patient(connection: ServerConnection) -> None:
+        with suppress(ConnectionError, ConnectionClosed):
+            await handler(connection)
+
+    async with serve(patient, "127.0.0.1", 0, close_timeout=0.1, **options) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield hosts_of(USDM, f"ws://127.0.0.1:{port}")

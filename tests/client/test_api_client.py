@@ -3,46 +3,39 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from loopback import START_MS, loopback, looped, until
-from misbehaving import Answer, Fault, TimeSpec, client_in, hosts_in, http, scripted
+from misbehaving import (
+    Answer,
+    Fault,
+    Handler,
+    TimeSpec,
+    client_in,
+    hosts_in,
+    http,
+    scripted,
+    served,
+)
 from msgspec.structs import replace
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.server import ServerConnection
 
 from tickerplant.client.api import HANDSHAKE_WEIGHT, ApiClient
 from tickerplant.client.rest import RestClient
 from tickerplant.errors import RateLimitError, RequestError, UpstreamError
-from tickerplant.feed.hosts import Hosts, hosts_of
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.protocol.limits import LIMITS
-from tickerplant.venue import COINM, USDM
+from tickerplant.venue import COINM
 
 REFUSED = "tickerplant_requests_refused_total"
-Handler: TypeAlias = Callable[[ServerConnection], Awaitable[None]]
 
 
 client_of = partial(client_in, ApiClient)
-
-
-@asynccontextmanager
-async def served(handler: Handler, **options: Any) -> AsyncIterator[Hosts]:
-    """Serve a WebSocket that behaves as `handler` does."""
-
-    async def patient(connection: ServerConnection) -> None:
-        with suppress(ConnectionError, ConnectionClosed):
-            await handler(connection)
-
-    async with serve(patient, "127.0.0.1", 0, close_timeout=0.1, **options) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        yield hosts_of(USDM, f"ws://127.0.0.1:{port}")
 
 
 async def receive(connection: ServerConnection) -> dict[str, Any]:
@@ -246,6 +239,24 @@ async def test_a_connection_that_was_lost_while_nobody_asked_is_opened_again() -
         assert moment.slept == []
 
 
+def says(said: str | bytes = b"", *, raw: bytes = b"") -> Handler:
+    """Return what says the same to whatever comes first: a message, or bytes that may be none."""
+
+    async def handle(connection: ServerConnection) -> None:
+        await connection.recv()
+        if raw:
+            connection.transport.write(raw)
+        else:
+            await connection.send(said)
+        await connection.wait_closed()
+
+    return handle
+
+
+OTHER_ENCODING = b'{"id":1,"status":400,"error":{"code":-1,"msg":"\xb7\xc3"}}'
+TO_NOBODY = '{"id":null,"status":401,"error":{"code":-2015,"msg":"no"}}'
+
+
 async def hang_up(connection: ServerConnection) -> None:
     await connection.recv()
     await connection.close(1008, "go away")
@@ -254,31 +265,6 @@ async def hang_up(connection: ServerConnection) -> None:
 async def abort(connection: ServerConnection) -> None:
     await connection.recv()
     connection.transport.abort()
-
-
-async def talk_nonsense(connection: ServerConnection) -> None:
-    await connection.recv()
-    await connection.send("<html>")
-    await connection.wait_closed()
-
-
-async def talk_bytes(connection: ServerConnection) -> None:
-    await connection.recv()
-    await connection.send(b"\xff\xfe\xfd")
-    await connection.wait_closed()
-
-
-async def talk_another_encoding(connection: ServerConnection) -> None:
-    await connection.recv()
-    said = b'{"id":1,"status":400,"error":{"code":-1,"msg":"\xb7\xc3"}}'
-    connection.transport.write(bytes([0x81, len(said)]) + said)
-    await connection.wait_closed()
-
-
-async def reply_to_nobody(connection: ServerConnection) -> None:
-    await connection.recv()
-    await connection.send('{"id":null,"status":401,"error":{"code":-2015,"msg":"no"}}')
-    await connection.wait_closed()
 
 
 async def say_nothing_of_it(connection: ServerConnection) -> None:
@@ -301,33 +287,27 @@ async def never_ask(connection: ServerConnection) -> None:
     connection.transport.abort()
 
 
-async def break_the_protocol(connection: ServerConnection) -> None:
-    await connection.recv()
-    connection.transport.write(b"\x8f\x00")
-    await connection.wait_closed()
-
-
-async def send_too_much(connection: ServerConnection) -> None:
-    await connection.recv()
-    connection.transport.write(b"\x81\x7f" + (1 << 40).to_bytes(8, "big"))
-    await connection.wait_closed()
-
-
 @pytest.mark.parametrize(
     ("handler", "reason"),
     [
         (hang_up, "the server closed the connection: .*1008.* go away|POLICY.* go away"),
         (abort, "the connection was lost"),
-        (talk_nonsense, "unexpected message from the server"),
-        (talk_bytes, "unexpected message from the server"),
-        (talk_another_encoding, "unexpected message from the server"),
-        (reply_to_nobody, "the server replied to an unknown request: -2015 no"),
+        (says("<html>"), "unexpected message from the server"),
+        (says(b"\xff\xfe\xfd"), "unexpected message from the server"),
+        (
+            says(raw=bytes([0x81, len(OTHER_ENCODING)]) + OTHER_ENCODING),
+            "unexpected message from the server",
+        ),
+        (says(TO_NOBODY), "the server replied to an unknown request: -2015 no"),
         (say_nothing_of_it, "neither a result nor an error"),
         (reply_with(b'{"x":"\xff"}'), r"the response cannot be decoded: ."),
         (reply_with(b'{"x":1e400}'), r"the response cannot be decoded: ."),
         (never_ask, "the connection was lost|closed during the handshake"),
-        (break_the_protocol, "opcode|reserved|rsv"),
-        (send_too_much, "exceeding max allowed size"),
+        (says(raw=b"\x8f\x00"), "opcode|reserved|rsv"),
+        (
+            says(raw=b"\x81\x7f" + (1 << 40).to_bytes(8, "big")),
+            "exceeding max allowed size",
+        ),
     ],
 )
 @looped

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from loopback import looped, looped_on_sockets, until
+from misbehaving import served
 from picows import WSFrame, WSListener, WSParsedURL, WSTransport, ws_connect
 from picows.url import parse_url
 from programs import PATIENCE_S
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 
 from tickerplant.client import dial
 from tickerplant.client.dial import PIECE_BYTES, Dial, end_of
@@ -195,9 +196,8 @@ async def test_whatever_a_connection_ended_with_is_said_and_not_raised() -> None
         await connection.send("hello")
         await connection.wait_closed()
 
-    async with serve(greet, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        transport, _ = await ws_connect(Odd, f"ws://127.0.0.1:{port}")
+    async with served(greet) as hosts:
+        transport, _ = await ws_connect(Odd, hosts.streams)
         end = "the connection was lost: LookupError('odd')", None
         assert [await end_of(transport), await end_of(transport)] == [end, end]
 

@@ -28,9 +28,9 @@ from consumers import (
     url_of,
 )
 from loopback import Loopback, loopback, looped, looped_on_sockets, until
-from misbehaving import Fault, TimeSpec, http, scripted
+from misbehaving import Fault, TimeSpec, http, scripted, served
 from msgspec.structs import replace
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 
 import tickerplant
 from tickerplant import ClientSettings, Market, RequestError, UpstreamError
@@ -422,11 +422,12 @@ async def test_a_server_of_before_the_split_of_paths_is_asked_for_its_own() -> N
             async for _ in connection:
                 await connection.send('{"result":null,"id":1}')
 
-    async with serve(answer, "127.0.0.1", 0, process_request=route) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        async with tickerplant.connect(base_url=f"ws://127.0.0.1:{port}", settings=QUICK) as market:
-            subscription = market.stream("btcusdt@bookTicker", "btcusdt@markPrice")
-            await carried(market, *subscription.names)
+    async with (
+        served(answer, process_request=route) as hosts,
+        tickerplant.connect(base_url=hosts.streams, settings=QUICK) as market,
+    ):
+        subscription = market.stream("btcusdt@bookTicker", "btcusdt@markPrice")
+        await carried(market, *subscription.names)
     assert paths[0] in {"/public/stream", "/market/stream"}
     assert paths[-1] == "/stream"
 
@@ -517,14 +518,15 @@ async def test_what_is_no_websocket_is_reported_with_its_code_and_its_reason(
         connection.transport.write(b"\x83\x01a")
         await connection.wait_closed()
 
-    async with serve(break_the_protocol, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        async with tickerplant.connect(base_url=f"ws://127.0.0.1:{port}", settings=QUICK) as market:
-            subscription: Any = market.stream(TRADES)
-            disconnected = await anext(subscription)
-            assert disconnected.close_code == 1002
-            assert "opcode" in disconnected.reason
-            assert disconnected.retry_ms >= BROKEN.min_pause_ms
+    async with (
+        served(break_the_protocol) as hosts,
+        tickerplant.connect(base_url=hosts.streams, settings=QUICK) as market,
+    ):
+        subscription: Any = market.stream(TRADES)
+        disconnected = await anext(subscription)
+        assert disconnected.close_code == 1002
+        assert "opcode" in disconnected.reason
+        assert disconnected.retry_ms >= BROKEN.min_pause_ms
         gc.collect()
     assert [each.name for each in caplog.records if each.name == "asyncio"] == []
 
@@ -543,17 +545,18 @@ async def test_a_connection_that_is_given_up_is_cut_if_the_server_takes_nothing(
         connection.transport.abort()
 
     monkeypatch.setattr(runner, "CLOSE_S", 0.05)
-    async with serve(take_nothing, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        async with tickerplant.connect(base_url=f"ws://127.0.0.1:{port}", settings=QUICK) as market:
-            subscription = market.stream(TRADES)
-            await carried(market, TRADES)
-            (link,) = market._runner._connections.values()
-            link.send(bytes(1 << 24))  # more than the network holds
-            subscription.close()
-            try:
-                await until(lambda: not market._runner._connections)
-                assert market._runner._ending
-                await until(lambda: not market._runner._ending)
-            finally:
-                over.set()
+    async with (
+        served(take_nothing) as hosts,
+        tickerplant.connect(base_url=hosts.streams, settings=QUICK) as market,
+    ):
+        subscription = market.stream(TRADES)
+        await carried(market, TRADES)
+        (link,) = market._runner._connections.values()
+        link.send(bytes(1 << 24))  # more than the network holds
+        subscription.close()
+        try:
+            await until(lambda: not market._runner._connections)
+            assert market._runner._ending
+            await until(lambda: not market._runner._ending)
+        finally:
+            over.set()
