@@ -195,12 +195,7 @@ class ApiClient:
         return retry.retry_after - now_ms
 
     async def _connected(self, request: Request) -> ApiConnection:
-        """Return the connection, and open one for `request` if there is none.
-
-        Raises:
-            RequestError: the server refuses the handshake for longer than the request waits.
-            UpstreamError: it cannot be opened, or the client is closed.
-        """
+        """Return the connection, and open one for `request` if there is none."""
         try:
             return await self._opened(request.timeout_s)
         except UpstreamError as error:  # it may have been opened for another request
@@ -230,12 +225,7 @@ class ApiClient:
             self._connection = opening.result()
 
     async def _open(self, timeout_s: float | None) -> ApiConnection:
-        """Return a new connection.
-
-        Raises:
-            RequestError: the server refuses for longer than the patience, or there is a timeout.
-            UpstreamError: it cannot be opened.
-        """
+        """Return a new connection."""
         request = self.context.request(self._url, timeout_s=timeout_s)
         while True:
             await request.spend(HANDSHAKE_WEIGHT)

@@ -100,11 +100,7 @@ class ApiConnection(WSListener):
         return self._transport is not None and not self.ended
 
     async def send(self, request: ApiRequest) -> ApiResponse:
-        """Send a request and return the response.
-
-        Raises:
-            LostError: the connection ended.
-        """
+        """Send a request and return the response."""
         if self.ended or self._transport is None:
             raise LostError(self.ended)
         response: asyncio.Future[ApiResponse] = asyncio.get_running_loop().create_future()

@@ -32,16 +32,7 @@ MAX_REASONS = 5
 
 
 class BookChanges(AsyncIterator[OrderBook]):
-    """Yields each book that changed, until the books are closed.
-
-    Args:
-        runner: Is told that somebody waits.
-        find: Returns the book of a symbol.
-        is_over: Whether the books are closed; raises what their callback raised.
-        refusal: Returns why no book will ever be live; None if one may be.
-        pending: The symbols to yield first.
-        live_only: Whether to yield only books that are live at that time.
-    """
+    """Yields each book that changed, until the books are closed."""
 
     def __init__(
         self,
@@ -81,13 +72,7 @@ class BookChanges(AsyncIterator[OrderBook]):
         return self
 
     async def __anext__(self) -> OrderBook:
-        """Return the next book that changed.
-
-        Raises:
-            StopAsyncIteration: The books were closed.
-            RequestError: The server refuses the snapshots of all books.
-            ConfigError: The server knows none of the symbols.
-        """
+        """Return the next book that changed."""
         pending = self._pending
         while True:
             while pending:
@@ -132,13 +117,6 @@ class Books(Mapping[str, OrderBook]):
         async with market.books("BTCUSDT", "ETHUSDT") as books:
             async for book in books.changes(live_only=True):
                 print(book.symbol, book.mid)
-
-    Args:
-        runner: Subscribes to the depth updates.
-        rest: Fetches the snapshots.
-        speed: `100ms`, `250ms` or `500ms`.
-        limit: Levels per side of a snapshot.
-        on_update: Called with a book and an update or notice, after the book took it.
     """
 
     def __init__(

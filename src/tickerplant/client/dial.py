@@ -36,11 +36,7 @@ class Dial:
         self._socket: socket.socket | None = None
 
     async def connect(self, url: WSParsedURL) -> socket.socket:
-        """Return a socket that is connected to the first address of the host that accepts.
-
-        Raises:
-            OSError: none accepts in time, or the host has no address.
-        """
+        """Return a socket that is connected to the first address of the host that accepts."""
         async with asyncio.timeout(self._timeout_s):
             places = await _look_up(url.host, url.port)
         async with asyncio.timeout(self._timeout_s):

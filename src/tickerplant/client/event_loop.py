@@ -9,11 +9,7 @@ def running_loop(
     called: str = "a market",
     instead: str = "use tickerplant.blocking, under trio with `trio.to_thread.run_sync`",
 ) -> AbstractEventLoop:
-    """Return the event loop that runs in this thread.
-
-    Raises:
-        RuntimeError: none of asyncio does; the message says what needs one, and what to do instead.
-    """
+    """Return the event loop that runs in this thread."""
     try:
         return get_running_loop()
     except RuntimeError:
@@ -22,11 +18,7 @@ def running_loop(
 
 
 def check_loop(opened_in: AbstractEventLoop) -> None:
-    """Do nothing in the event loop in which a market was opened.
-
-    Raises:
-        RuntimeError: another one runs, or none.
-    """
+    """Do nothing in the event loop in which a market was opened."""
     if running_loop() is not opened_in:
         raise RuntimeError(
             "the market was opened in another event loop, and works only there: open it in the loop "

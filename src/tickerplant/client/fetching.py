@@ -249,11 +249,7 @@ def _check_id(from_id: object) -> None:
 
 
 def _period(start: Instant | None, end: Instant | None) -> tuple[int | None, int | None]:
-    """Return the first and last ms of a period, of which the end is exclusive.
-
-    Raises:
-        ConfigError: One of them is not a time, or the end is not after the start.
-    """
+    """Return the first and last ms of a period, of which the end is exclusive."""
     start_ns = None if start is None else instant_ns("start", start)
     end_ns = _end_ns(start_ns, end)
     if start_ns is not None and end_ns is not None and end_ns <= start_ns:

@@ -50,11 +50,7 @@ class HistoryRange(Struct, frozen=True):
 
 
 def parse_history(history: object, names: Iterable[str], *, has_key: bool) -> HistoryRange | None:
-    """Return the range of a history; None if none is wanted.
-
-    Raises:
-        ConfigError: it is none of these, or one of the streams has no history.
-    """
+    """Return the range of a history; None if none is wanted."""
     if history == 0 and type(history) is int:
         return None
     if type(history) is int and 0 < history <= MAX_HISTORY:

@@ -61,12 +61,7 @@ class HttpSession:
         )
 
     async def get(self, url: str, params: Mapping[str, str]) -> HttpResponse:
-        """Send one request and return the complete response.
-
-        Raises:
-            NoResponseError: there was no response, or it was incomplete.
-            TooLongError: it is longer than allowed.
-        """
+        """Send one request and return the complete response."""
         target = URL(url, encoded=True)
         try:
             async with self._session.get(target, params=params, allow_redirects=False) as response:

@@ -118,16 +118,7 @@ class RequestingBook(LocalBook):
 
 
 class LocalBooks:
-    """Subscribes to the depth updates of some symbols, requests snapshots, and maintains their books.
-
-    Args:
-        runner: Subscribes to the depth updates.
-        rest: Fetches the snapshots.
-        speed: `100ms`, `250ms` or `500ms`.
-        limit: Levels per side of a snapshot.
-        on_change: Called when something happened to a book, with the update and notices that it
-            took, oldest first; there are none after a failed request.
-    """
+    """Subscribes to the depth updates of some symbols, requests snapshots, and maintains their books."""
 
     def __init__(
         self,
@@ -172,12 +163,7 @@ class LocalBooks:
         return int(self._loop.time() * 1_000)
 
     def add(self, *symbols: str) -> None:
-        """Maintain the books of `symbols` too; existing ones stay as they are.
-
-        Raises:
-            ConfigError: A symbol is invalid.
-            RuntimeError: The books are closed.
-        """
+        """Maintain the books of `symbols` too; existing ones stay as they are."""
         if self.is_closed:
             raise RuntimeError("the books are closed")
         self._runner.check_loop()
@@ -243,12 +229,7 @@ class LocalBooks:
         return None if book is None else book.view
 
     async def fetch_snapshot(self, book: LocalBook) -> bytes:
-        """Request a snapshot of a book.
-
-        Raises:
-            RequestError: The server refuses it.
-            UpstreamError: The server cannot be reached.
-        """
+        """Request a snapshot of a book."""
         params = {"symbol": book.symbol, "limit": book.limit}
         return await self._rest.fetch("depth", params, timeout_s=SNAPSHOT_TIMEOUT_S)
 

@@ -172,14 +172,7 @@ class Lockstep:
     def handed(
         self, consumer: Hashable, item: object, name: str, owner: Owner | None = None
     ) -> None:
-        """Note that a reader got an item of `consumer`, and is at work until it waits again.
-
-        Args:
-            consumer: Identifies the consumer.
-            item: What it got.
-            name: The consumer, for a warning.
-            owner: The reader; None: this one.
-        """
+        """Note that a reader got an item of `consumer`, and is at work until it waits again."""
         owner = owner or current_reader()
         self._work[consumer] = _Work(owner, item, name)
         if owner is not None and owner not in self._known:

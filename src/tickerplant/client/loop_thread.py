@@ -127,9 +127,6 @@ class LoopThread:
         """Exit the context, cancel what still runs in the loop, and end the thread.
 
         Does nothing if called again, or in a forked process.
-
-        Raises:
-            RuntimeError: called in the thread of the loop, which continues.
         """
         if self._is_foreign:
             return

@@ -206,11 +206,7 @@ class Request:
 
     @asynccontextmanager
     async def limited(self) -> AsyncIterator[None]:
-        """Cancel the body when the timeout expires.
-
-        Raises:
-            UpstreamError: it expired; says why the last attempt failed, if one did.
-        """
+        """Cancel the body when the timeout expires."""
         if self.timeout_s is not None:
             self._until_s = asyncio.get_running_loop().time() + self.timeout_s
         try:
@@ -234,13 +230,7 @@ class Request:
         self._limit.reschedule(self._until_s)
 
     async def spend(self, weight: int) -> None:
-        """Wait until `weight` may be spent, and spend it.
-
-        Raises:
-            RequestError: the server refuses all requests for longer than the patience, or the
-                timeout would expire first.
-            UpstreamError: the client is closed.
-        """
+        """Wait until `weight` may be spent, and spend it."""
         context = self._context
         while True:
             await self.wait_for_refusal()
@@ -266,12 +256,7 @@ class Request:
         await self._context.pause(wait_ms / 1000)
 
     async def wait_for_refusal(self) -> None:
-        """Wait until the server no longer refuses all requests.
-
-        Raises:
-            RequestError: that takes longer than the patience, or there is a timeout.
-            UpstreamError: the client is closed.
-        """
+        """Wait until the server no longer refuses all requests."""
         self.check_open()
         while refused_ms := self._refused_ms():
             if self.timeout_s is not None or refused_ms > self._patience_ms:
@@ -315,12 +300,7 @@ class Request:
         self.refused(error.code, error.msg, status, retry_after_ms)
 
     async def wait_after_failure(self, reason: str, *, attempts: int = ATTEMPTS) -> None:
-        """Wait before the next attempt.
-
-        Raises:
-            UpstreamError: that was the last attempt, the patience is exhausted, or the client is
-                closed.
-        """
+        """Wait before the next attempt."""
         self.check_open()
         context = self._context
         self._failures += 1

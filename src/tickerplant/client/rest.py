@@ -280,11 +280,7 @@ def is_json(body: bytes) -> bool:
 
 
 def decoded(body: bytes, url: str) -> Any:
-    """Return a response of `url` as Python objects.
-
-    Raises:
-        UpstreamError: it cannot be decoded, for example because its text is not UTF-8.
-    """
+    """Return a response of `url` as Python objects."""
     try:
         return _decode(body)
     except UNREADABLE as error:

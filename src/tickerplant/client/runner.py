@@ -94,12 +94,7 @@ class FeedRunner:
         return self.feed.is_settled and not self.preparing
 
     def keep_in_step(self, *, shows_snapshots: bool = False) -> None:
-        """Treat the market as one that ends, and waits for its readers.
-
-        Args:
-            shows_snapshots: Whether it sends the recorded snapshots in their places, so that books
-                use these.
-        """
+        """Treat the market as one that ends, and waits for its readers."""
         self.feed.expect_end()
         self.lockstep = Lockstep(self._update_reading)
         if shows_snapshots:

@@ -63,12 +63,7 @@ class Requests:
         self._until_s = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
 
     async def get(self, path: str, parse: Callable[[bytes], T], **params: object) -> T:
-        """Return the parsed response of `path`.
-
-        Raises:
-            RequestError: the server rejected the request.
-            UpstreamError: there was no valid response in time.
-        """
+        """Return the parsed response of `path`."""
         if self._until_s is not None:
             left_s = self._until_s - asyncio.get_running_loop().time()
             if left_s <= 0:

@@ -204,11 +204,6 @@ async def upstream_profile(rest: RestClient) -> str:
 
     A server is the exchange if it has the address of the exchange, or has nothing at the path where a
     plant says its profile.  Nothing is concluded from any other response.
-
-    Raises:
-        ConfigError: the server does not say its profile, or one that this version does not know.
-        RequestError: the server refuses all requests for now.
-        UpstreamError: it cannot be reached.
     """
     hosts = rest.hosts
     if hosts.rest == f"https://{hosts.venue.rest_host}":

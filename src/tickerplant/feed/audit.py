@@ -56,14 +56,7 @@ class AuditResult(Struct, frozen=True, kw_only=True):
 
 
 class Audit:
-    """Audits a book, any number of times: `begin`, request a snapshot, `take` it, and `poll`.
-
-    Args:
-        book: The book to audit.
-        limit: The limit of requested snapshots; by default that of the book.
-        wait_ms: How long to wait for the book to reach its snapshot.
-        max_updates: Updates kept since the copy; beyond it the oldest are applied to the copy.
-    """
+    """Audits a book, any number of times: `begin`, request a snapshot, `take` it, and `poll`."""
 
     def __init__(
         self,

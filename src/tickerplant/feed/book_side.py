@@ -28,12 +28,7 @@ _decode = Decoder(DepthSnapshot).decode
 
 
 def read_snapshot(snapshot: DepthSnapshot | bytes | str, symbol: str) -> DepthSnapshot:
-    """Return a snapshot of the book of `symbol`, decoded if it is not yet.
-
-    Raises:
-        msgspec.DecodeError: It is not JSON, or not in the documented form.
-        ValueError: It is of another symbol.
-    """
+    """Return a snapshot of the book of `symbol`, decoded if it is not yet."""
     read = snapshot if isinstance(snapshot, DepthSnapshot) else _decode(snapshot)
     if read.symbol not in ("", symbol):
         raise ValueError(f"a snapshot of {read.symbol}, expected {symbol}")
@@ -86,11 +81,7 @@ class BookSide:
             self.worst_known = min(self.levels)
 
     def apply(self, levels: Iterable[RawLevel]) -> None:
-        """Set absolute quantities; 0 removes a level.  Levels beyond the worst known are ignored.
-
-        Raises:
-            ValueError: A number is invalid; the levels before it were applied.
-        """
+        """Set absolute quantities; 0 removes a level.  Levels beyond the worst known are ignored."""
         keys, mine, changed, worst = self.keys, self.levels, self._changed, self.worst_known
         bound = self.bound
         for level in levels:

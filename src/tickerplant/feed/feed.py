@@ -541,13 +541,7 @@ class Feed:
     # Backfills and checks
 
     def filled(self, stream: str, messages: Iterable[Message], after_id: int | None = None) -> None:
-        """Take missing messages that were fetched over REST.
-
-        Args:
-            stream: The stream.
-            messages: What the server returned.
-            after_id: That of the `Fetch`, by which a response that comes too late is recognised.
-        """
+        """Take missing messages that were fetched over REST."""
         if (merged := self.merged_streams.get(stream)) is not None:
             merged.filled(messages, after_id)
 

@@ -59,14 +59,7 @@ def has_history(stream: str) -> bool:
 
 
 class HistoryJoin:
-    """The join of several streams for one consumer.
-
-    Args:
-        names: The streams, all with a history.
-        deliver: Takes messages and notices, in order.
-        max_held: Maximum number of held messages and notices; with more, what is being fetched is
-            given up.
-    """
+    """The join of several streams for one consumer."""
 
     def __init__(self, names: Iterable[str], deliver: Sink, max_held: int) -> None:
         self._deliver = deliver

@@ -46,11 +46,7 @@ def environment_names(venue: Venue) -> tuple[str, ...]:
 
 
 def venue_of_name(name: str) -> Venue:
-    """Return the venue with this name, `usdm` or `coinm`.
-
-    Raises:
-        ConfigError: there is no such venue.
-    """
+    """Return the venue with this name, `usdm` or `coinm`."""
     for venue in VENUES:
         if venue.name == name:
             return venue

@@ -353,10 +353,6 @@ class MergedStream(ABC):
         """Note that it has no connection; return whether to hand `notice` to consumers.
 
         That is False if they got one for the same reason, or a short time ago.
-
-        Args:
-            notice: The notice, without names.
-            received_ms: When something last arrived on the connection.
         """
         now_ms = self._context.now_ms
         outage = self.outage or Outage(max(self.silent_since_ms, received_ms))

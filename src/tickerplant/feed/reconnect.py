@@ -96,11 +96,7 @@ class Backoff:
         """Consecutive failed attempts."""
 
     def pause_ms(self, min_pause_ms: int = 0) -> int:
-        """Count a failure and return how long to wait.
-
-        Args:
-            min_pause_ms: A pause that the server asked for (`Retry-After`); it is added.
-        """
+        """Count a failure and return how long to wait."""
         bound_ms = min(self._max_ms, self._base_ms << min(self.failures, 32))
         self.failures += 1
         return min_pause_ms + round(bound_ms * self._rng.uniform(0.5, 1.0))

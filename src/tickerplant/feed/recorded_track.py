@@ -37,11 +37,6 @@ class RecordedTrack:
     continue it: it replaces the levels of a book that is in sync, too, so that they reach as far as
     those of the snapshot.  Updates that came before it are kept while the book has few levels, or is
     not in sync.
-
-    Args:
-        symbol: The symbol, in capitals.
-        limit: Levels per side of its snapshots, until one shows it.
-        book: The book, if there is one already; it has a limit of its own.
     """
 
     def __init__(
