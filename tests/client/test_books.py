@@ -16,8 +16,7 @@ from programs import PATIENCE_S
 from simulated_house import simulated
 
 from tickerplant import ConfigError, Market, Notice, OrderBook, RequestError, WeightBudget
-from tickerplant.client.books import Books
-from tickerplant.client.local_books import RequestingBook
+from tickerplant.client.books import Books, RequestingBook
 from tickerplant.client.rest import MAX_CONCURRENT
 from tickerplant.config.kinds import read_faults as faults_of
 from tickerplant.feed.order_book import BookState
@@ -385,7 +384,7 @@ async def test_an_error_in_a_request_is_logged_and_does_not_freeze_the_book(
         await books.wait_until_live()
         assert book.reason == ""
     (record,) = caplog.records
-    assert (record.name, record.levelname) == ("tickerplant.client.local_books", "ERROR")
+    assert (record.name, record.levelname) == ("tickerplant.client.books", "ERROR")
     assert record.getMessage() == "The snapshot request for BTCUSDT failed"
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError

@@ -8,7 +8,7 @@ import pytest
 from consumers import TRADES, carried, client_of, cut, quick
 from loopback import loopback, looped, until
 
-from tickerplant.client.feed_log import MAX_LOGGED_NAMES, MAX_PER_MINUTE, FeedLog
+from tickerplant.client.runner import MAX_LOGGED_NAMES, MAX_PER_MINUTE, FeedLog
 from tickerplant.notices import (
     BookSynced,
     Disconnected,
@@ -84,7 +84,7 @@ def test_unknown_names_are_logged_once_each_up_to_a_limit(caplog: pytest.LogCapt
 async def test_an_outage_is_logged_once_however_many_streams_and_consumers_it_has(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "tickerplant.client.feed_log")
+    caplog.set_level(logging.INFO, "tickerplant.client.runner")
     names = (TRADES, "ethusdt@trade", "bnbusdt@trade")
     async with loopback() as house, client_of(house) as market:
         for _ in range(2):
@@ -94,7 +94,7 @@ async def test_an_outage_is_logged_once_however_many_streams_and_consumers_it_ha
         await until(lambda: market.counters.lost >= 1)
         await carried(market, *names)
         await until(lambda: len(caplog.records) >= 2)
-    lost, found = (each for each in caplog.records if each.name == "tickerplant.client.feed_log")
+    lost, found = (each for each in caplog.records if each.name == "tickerplant.client.runner")
     assert (lost.levelname, found.levelname) == ("WARNING", "INFO")
     assert lost.getMessage().startswith("btcusdt@trade, ethusdt@trade and 1 more: disconnected, ")
     assert ": recovered after " in found.getMessage()
@@ -108,6 +108,6 @@ async def test_streams_that_fall_silent_at_once_are_one_line(
     async with loopback(faults="silent=1") as house, client_of(house, settings=settings) as market:
         market.on(TRADES, "ethusdt@trade", callback=str)
         await until(lambda: market.counters.stale == 2)
-    (record,) = (each for each in caplog.records if each.name == "tickerplant.client.feed_log")
+    (record,) = (each for each in caplog.records if each.name == "tickerplant.client.runner")
     assert ": silent for " in record.getMessage()
     assert record.getMessage().startswith("btcusdt@trade, ethusdt@trade: ")

@@ -8,8 +8,8 @@ from loopback import loopback, looped, until
 from misbehaving import TimeSpec, http, scripted
 
 import tickerplant
-from tickerplant.client.feed_log import FeedLog
 from tickerplant.client.rest import RestClient
+from tickerplant.client.runner import FeedLog
 from tickerplant.client.server_info import Listing
 from tickerplant.errors import RequestError, UpstreamError
 from tickerplant.feed.hosts import hosts_of
@@ -29,7 +29,7 @@ async def test_a_name_that_no_stream_has_is_warned_of_once_whatever_notices_says
             market.on("btcusdt@trades", callback=print, on_notice=print)
         market.stream("btcusdt@trades", on_notice=print).close()
         (record,) = caplog.records
-    assert (record.name, record.levelname) == ("tickerplant.client.feed_log", "WARNING")
+    assert (record.name, record.levelname) == ("tickerplant.client.runner", "WARNING")
     assert record.getMessage() == (
         "Unknown stream btcusdt@trades: no stream has this name; did you mean btcusdt@trade?"
     )

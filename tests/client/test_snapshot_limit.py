@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tickerplant.client.local_books import LEAST_LIMIT, snapshot_limit
+from tickerplant.client.books import LEAST_LIMIT, snapshot_limit
 from tickerplant.queries import find_path
 from tickerplant.venue import COINM, USDM, Venue
 

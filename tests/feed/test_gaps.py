@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from payloads import AGGREGATES, CANDLES, DEPTH, KINDS, TICKERS, aggregate, candle_of
 from world import Consumer, World
 
-from tickerplant.feed.actions import Fetch
+from tickerplant.feed.context import Fetch
 from tickerplant.messages.readers import reader
 from tickerplant.notices import Gap
 

@@ -8,7 +8,7 @@ from typing import Any
 from payloads import aggregate
 from world import World
 
-from tickerplant.feed.observer import Observer
+from tickerplant.feed.context import Observer
 from tickerplant.notices import Disconnected
 
 NAMES = ("btcusdt@aggTrade", "ethusdt@aggTrade")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from payloads import AGGREGATES, KINDS
 from world import World
 
-from tickerplant.feed.observer import Observer
+from tickerplant.feed.context import Observer
 from tickerplant.notices import Recovered, Stale, UnknownStream
 
 NAME = "nosuchusdt@trade"

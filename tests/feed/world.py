@@ -17,8 +17,8 @@ import msgspec
 from tuning import tuned
 
 from tickerplant import frames
-from tickerplant.feed.actions import Action, Drop, Fetch, Open, Ping, Send, Verify
 from tickerplant.feed.connection import FeedConnection
+from tickerplant.feed.context import Action, Drop, Fetch, Open, Ping, Send, Verify
 from tickerplant.feed.feed import Feed
 from tickerplant.feed.hosts import hosts_of
 from tickerplant.hub.hub import Hub

@@ -28,7 +28,7 @@ from written import manifest, of_kind, read, wait_until_written
 
 from tickerplant.errors import ConfigError, RecordingError
 from tickerplant.events import ContractChanged
-from tickerplant.feed.observer import Observer
+from tickerplant.feed.context import Observer
 from tickerplant.instrument import Instrument
 from tickerplant.notices import Disconnected, Notice, Recovered
 from tickerplant.plant import Plant

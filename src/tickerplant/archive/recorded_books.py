@@ -1,7 +1,7 @@
 """The order books of a recording, as of each of its messages.
 
 A book is joined to a recorded snapshot and follows the recorded updates by the rules of a live one
-(`feed/recorded_track.py`): an update that is missing makes it `syncing` until the next snapshot joins.
+(`feed/local_book.py`): an update that is missing makes it `syncing` until the next snapshot joins.
 If depth updates of several speeds were recorded, each has a book of its own, and readers see the
 fastest that is in sync.
 """
@@ -17,9 +17,8 @@ from msgspec import Struct, field
 
 from tickerplant.archive.message_reader import MessageReader
 from tickerplant.archive.selection import Selection
-from tickerplant.feed.local_book import LocalBook
+from tickerplant.feed.local_book import LocalBook, RecordedSnapshot, RecordedTrack
 from tickerplant.feed.order_book import BookState, NoBookError, OrderBook
-from tickerplant.feed.recorded_track import RecordedSnapshot, RecordedTrack
 from tickerplant.messages.book import DepthSnapshot, DepthUpdate
 from tickerplant.messages.message import Message
 from tickerplant.recording.line import Line

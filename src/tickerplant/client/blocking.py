@@ -16,10 +16,10 @@ from tickerplant.client import books as asynchronous_books
 from tickerplant.client import market as asynchronous
 from tickerplant.client import subscription as consumers
 from tickerplant.client.blocking_books import Books, ThreadedViews
+from tickerplant.client.event_loop import check_timeout, within
 from tickerplant.client.loop_thread import LoopThread, OverError, as_of, waited
 from tickerplant.client.market import QUEUE_SIZE
 from tickerplant.client.subscription import BATCH, check_callback, check_max_items
-from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import QueueCounters, WhenFull

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tickerplant.client import books as asynchronous
+from tickerplant.client.event_loop import check_timeout, within
 from tickerplant.client.loop_thread import LoopThread, OverError, called, waited
-from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.feed.order_book import BookSnapshot, BookValues, OrderBook
 from tickerplant.formatting import names_text
 from tickerplant.messages.message import Message

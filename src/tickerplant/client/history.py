@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from tickerplant.client.fetching import Requests, series_of
 from tickerplant.client.request import wall_clock_ms
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
-from tickerplant.client.series import Requests, series_of
 from tickerplant.errors import ConfigError, RequestError, UpstreamError
 from tickerplant.feed.history import HAVE_HISTORY, FetchHistory, HistoryJoin, has_history
 from tickerplant.feed.merged_stream import Sink

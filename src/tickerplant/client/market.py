@@ -13,25 +13,22 @@ from weakref import WeakSet
 
 from tickerplant.client.api import ApiClient
 from tickerplant.client.ask_target import find_target
-from tickerplant.client.backfill import Backfill
-from tickerplant.client.books import Books
-from tickerplant.client.feed_log import FeedLog
+from tickerplant.client.books import Books, snapshot_limit
+from tickerplant.client.event_loop import check_timeout
 from tickerplant.client.fetching import Fetcher
 from tickerplant.client.history import History, parse_history
-from tickerplant.client.local_books import snapshot_limit
 from tickerplant.client.rest import RestClient, decoded
-from tickerplant.client.runner import FeedRunner
+from tickerplant.client.runner import FeedLog, FeedRunner
 from tickerplant.client.server_info import (
     Listing,
     is_unknown_path,
     other_venue_served,
 )
 from tickerplant.client.subscription import Listener, Subscription, check_callback
-from tickerplant.client.timeouts import check_timeout
 from tickerplant.errors import HIDDEN, ConfigError, RequestError, UpstreamError
+from tickerplant.feed.context import Observer
 from tickerplant.feed.feed import FeedCounters
 from tickerplant.feed.hosts import Hosts, hosts_of, venue_of_name
-from tickerplant.feed.observer import Observer
 from tickerplant.feed.order_book import OrderBook
 from tickerplant.feed.queue import WhenFull
 from tickerplant.feed.settings import ClientSettings, check_settings
@@ -152,9 +149,16 @@ class Market:
         self._rest = RestClient(hosts, self.budget, api_key=self._api_key)
         self._api = ApiClient(hosts, self.budget)
         self._fetcher = Fetcher(self._rest, hosts.venue, self._api_key)
-        backfill = Backfill(self._rest, self._api_key)
         listing = Listing(hosts, self._rest, self.budget)
-        self._runner = FeedRunner(hosts, self._settings, reader, backfill, rng, listing)
+        self._runner = FeedRunner(
+            hosts,
+            self._settings,
+            reader,
+            self._rest,
+            rng,
+            listing,
+            has_key=self._api_key is not None,
+        )
         self._runner.feed.observer = self._observer
 
     @property

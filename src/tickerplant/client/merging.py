@@ -7,9 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, TypeVar
 
 from tickerplant.client import blocking
-from tickerplant.client.event_loop import running_loop
+from tickerplant.client.event_loop import check_timeout, running_loop
 from tickerplant.client.subscription import Subscription
-from tickerplant.client.timeouts import check_timeout
 from tickerplant.errors import ConfigError
 from tickerplant.formatting import names_text
 

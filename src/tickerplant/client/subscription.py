@@ -12,11 +12,10 @@ from typing import Generic, Self, TypeVar, cast
 
 from msgspec import structs
 
-from tickerplant.client.event_loop import running_loop
+from tickerplant.client.event_loop import check_timeout, running_loop, within
 from tickerplant.client.history import History
 from tickerplant.client.lockstep import Owner
 from tickerplant.client.runner import FeedRunner
-from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.errors import ConfigError, QueueOverflow
 from tickerplant.feed.merged_stream import Sink
 from tickerplant.feed.queue import Queue, QueueCounters, WhenFull

@@ -13,19 +13,18 @@ from random import Random
 
 from tickerplant.envelope import head_of
 from tickerplant.feed import reconnect
-from tickerplant.feed.actions import Drop, Open, Ping, Send
 from tickerplant.feed.connection import FeedConnection, Group, Phase
-from tickerplant.feed.context import FeedContext
+from tickerplant.feed.context import Drop, FeedContext, Open, Ping, Send
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.merged_stream import MergedStream
-from tickerplant.feed.notify import (
+from tickerplant.feed.reconnect import Backoff, Ending
+from tickerplant.feed.session import ClientSession
+from tickerplant.feed.staleness import (
     notify,
     notify_disconnected,
     notify_possible_loss,
     notify_recovered,
 )
-from tickerplant.feed.reconnect import Backoff, Ending
-from tickerplant.feed.session import ClientSession
 from tickerplant.feed.weight import MAX_BAN_MS
 from tickerplant.notices import Disconnected, SubscriptionRejected
 from tickerplant.protocol.close_reasons import UPSTREAM_LOST

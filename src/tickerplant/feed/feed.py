@@ -18,12 +18,11 @@ from typing import TypeAlias
 from msgspec import UNSET, Struct, structs
 
 from tickerplant.envelope import NECK, head_of
-from tickerplant.feed.actions import Action
 from tickerplant.feed.backpressure import Backpressure, Full, FullConsumer
 from tickerplant.feed.candles import CandleStream
 from tickerplant.feed.connection import FeedConnection
 from tickerplant.feed.connection_pool import ConnectionPool
-from tickerplant.feed.context import FeedContext
+from tickerplant.feed.context import Action, FeedContext, Observer
 from tickerplant.feed.cursor import id_cursor_of
 from tickerplant.feed.expected_interval import ExpectedInterval
 from tickerplant.feed.history import has_history
@@ -31,12 +30,9 @@ from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStream
 from tickerplant.feed.matched import MatchedStream
 from tickerplant.feed.merged_stream import Item, Keep, MergedStream, Sink, StreamCounters
-from tickerplant.feed.notify import notify
-from tickerplant.feed.observer import Observer
 from tickerplant.feed.session import any_message
 from tickerplant.feed.settings import ClientSettings
-from tickerplant.feed.staleness import StalenessMonitor
-from tickerplant.feed.unknown_streams import UnknownStreams
+from tickerplant.feed.staleness import StalenessMonitor, UnknownStreams, notify
 from tickerplant.formatting import LONGEST_MESSAGE, one_line
 from tickerplant.messages.message import Message
 from tickerplant.messages.readers import UNREADABLE, Reader

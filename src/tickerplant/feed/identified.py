@@ -17,8 +17,7 @@ from typing import Any
 from tickerplant.feed.context import FeedContext
 from tickerplant.feed.cursor import NONE, RESTARTED, IdCursor, Step
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.merged_stream import MAX_AHEAD, Item, MergedStream, refuse
-from tickerplant.feed.secondary import Secondary
+from tickerplant.feed.merged_stream import MAX_AHEAD, Item, MergedStream, Secondary, refuse
 from tickerplant.stream_name import parse_stream_name
 
 LATE = "no response in time"

@@ -10,8 +10,7 @@ from collections.abc import Callable, Hashable, Iterable
 
 from tickerplant.feed.context import FeedContext
 from tickerplant.feed.expected_interval import ExpectedInterval
-from tickerplant.feed.merged_stream import MAX_AHEAD, Item, MergedStream
-from tickerplant.feed.secondary import Entry, Secondary
+from tickerplant.feed.merged_stream import MAX_AHEAD, Entry, Item, MergedStream, Secondary
 
 
 class MatchedStream(MergedStream):

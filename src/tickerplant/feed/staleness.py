@@ -2,14 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+
+from msgspec import structs
 
 from tickerplant.feed.connection import FeedConnection
-from tickerplant.feed.context import FeedContext
+from tickerplant.feed.context import FeedContext, Verify
 from tickerplant.feed.expected_interval import LOOK_MS
-from tickerplant.feed.merged_stream import MergedStream
-from tickerplant.feed.notify import notify_stale
-from tickerplant.notices import Stale
+from tickerplant.feed.merged_stream import MergedStream, Sink
+from tickerplant.notices import Disconnected, Notice, Recovered, Stale, UnknownStream
+
+
+def notify(merged_streams: Iterable[MergedStream], notice: Notice) -> None:
+    """Hand a notice without names to the consumers of `merged_streams`, each with its own names."""
+    names: defaultdict[Sink, list[str]] = defaultdict(list)
+    for merged in merged_streams:
+        for sink in merged.sinks:
+            names[sink].append(merged.name)
+    for sink, each in names.items():
+        sink(structs.replace(notice, streams=tuple(dict.fromkeys(each))))
+
+
+def notify_disconnected(
+    merged_streams: Iterable[MergedStream], notice: Disconnected, received_ms: int
+) -> None:
+    """Notify the consumers of those of `merged_streams` that have no connection, unless they know.
+
+    `received_ms` is when something last arrived on the lost connection.
+    """
+    news = [
+        each
+        for each in merged_streams
+        if each.primary is None and each.begin_outage(notice, received_ms)
+    ]
+    _report(news, notice)
+    notify(news, notice)
+
+
+def notify_recovered(merged_streams: Iterable[MergedStream], wall_ms: int) -> None:
+    """Notify the consumers that know of an outage of `merged_streams` that it is over."""
+    groups: defaultdict[int, list[MergedStream]] = defaultdict(list)
+    for merged in merged_streams:
+        outage_ms = merged.end_outage()
+        if outage_ms is not None:
+            groups[outage_ms].append(merged)
+    recovered_all = [merged for recovered in groups.values() for merged in recovered]
+    longest_ms = max(groups, default=0)
+    _report(recovered_all, Recovered(streams=(), time_ms=wall_ms, outage_ms=longest_ms))
+    for outage_ms, recovered in groups.items():
+        notify(recovered, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms))
+
+
+def notify_possible_loss(
+    merged_streams: Iterable[MergedStream],
+    reason: str,
+    outage_ms: int,
+    wall_ms: int,
+    close_code: int | None,
+) -> None:
+    """Notify consumers that messages of `merged_streams` may be lost, and that they arrive again."""
+    merged_streams = tuple(merged_streams)
+    for merged in merged_streams:
+        merged.expect_loss()
+    lost = Disconnected(streams=(), time_ms=wall_ms, reason=reason, close_code=close_code)
+    for notice in (lost, Recovered(streams=(), time_ms=wall_ms, outage_ms=outage_ms)):
+        _report(merged_streams, notice)
+        notify(merged_streams, notice)
+
+
+def notify_stale(merged_streams: Sequence[MergedStream], notices: Sequence[Stale]) -> None:
+    """Notify the consumers of streams that fell silent at the same time, each of its own silence."""
+    if notices:
+        _report(merged_streams, max(notices, key=attrgetter("silent_ms")))
+    for merged, notice in zip(merged_streams, notices, strict=True):
+        notify([merged], notice)
+
+
+def _report(merged_streams: Sequence[MergedStream], notice: Notice) -> None:
+    """Hand a notice to the observer, once for all of `merged_streams`."""
+    if merged_streams:
+        names = tuple(dict.fromkeys(merged.name for merged in merged_streams))
+        merged_streams[0].report(structs.replace(notice, streams=names))
+
 
 MAX_DOUBLINGS = 10
 """How often the timeout is doubled after unsuccessful repairs."""
@@ -170,3 +246,87 @@ class StalenessMonitor:
 def _may_come(merged: MergedStream) -> bool:
     """Whether messages of `merged` can be expected: it is not an unknown stream."""
     return merged.messages > 0 or not merged.unknown_reason
+
+
+UNKNOWN_LOOK_MS = 500
+"""How often silent streams are looked for."""
+RETRY_MS = 60_000
+"""How long after a check without a response it is repeated."""
+MAX_FAILURES = 3
+"""Consecutive checks without a response; after these, no more checks are made."""
+
+
+class UnknownStreams:
+    """Checks silent streams and notifies consumers of those that are unknown."""
+
+    def __init__(self, context: FeedContext) -> None:
+        self.failed_checks = 0
+        """Checks that got no response."""
+        self._context = context
+        self._silent_ms = context.settings.staleness.unknown_after_ms
+        self._silent_since_ms: dict[MergedStream, int | None] = {}
+        """Since when streams that have sent nothing could have; None: they could not yet."""
+        self._checking: dict[MergedStream, None] = {}
+        """Streams that are being checked."""
+        self._look_ms = 0
+        self._failures = 0
+
+    def add(self, merged: MergedStream) -> None:
+        """Report a stream with a malformed name, and check others when they stay silent."""
+        if merged.unknown_reason:
+            self._context.observer.unknown(merged.name, merged.unknown_reason)
+        else:
+            self._silent_since_ms[merged] = None
+
+    def remove(self, merged: MergedStream) -> None:
+        """Forget a stream that has no consumers any more."""
+        self._silent_since_ms.pop(merged, None)
+        self._checking.pop(merged, None)
+
+    def tick(self) -> None:
+        """Ask for a check of the streams that have been silent for too long."""
+        context = self._context
+        if not self._silent_since_ms or context.now_ms < self._look_ms:
+            return
+        self._look_ms = context.now_ms + min(UNKNOWN_LOOK_MS, self._silent_ms)
+        silent = [merged for merged in tuple(self._silent_since_ms) if self._is_silent(merged)]
+        for merged in silent:
+            del self._silent_since_ms[merged]
+        if silent and self._failures < MAX_FAILURES:
+            self._checking.update(dict.fromkeys(silent))
+            context.actions.append(Verify(tuple(merged.name for merged in silent)))
+
+    def _is_silent(self, merged: MergedStream) -> bool:
+        context = self._context
+        since_ms = self._silent_since_ms[merged]
+        if merged.messages:
+            del self._silent_since_ms[merged]
+        elif merged.primary is None or merged.primary in context.paused:
+            self._silent_since_ms[merged] = None
+        elif since_ms is None:
+            self._silent_since_ms[merged] = context.now_ms
+        else:
+            return context.now_ms - since_ms >= self._silent_ms
+        return False
+
+    def checked(self, names: Iterable[str], reasons: Mapping[str, str] | None) -> None:
+        """Take the result of a check.
+
+        Args:
+            names: The streams that were checked.
+            reasons: Why some of them will never send anything, by name; None: no response.
+        """
+        context = self._context
+        self._failures = self._failures + 1 if reasons is None else 0
+        self.failed_checks += reasons is None
+        checked = frozenset(names)
+        for merged in [each for each in self._checking if each.name in checked]:
+            del self._checking[merged]
+            if merged.messages:
+                continue
+            if reasons is None:
+                self._silent_since_ms[merged] = context.now_ms + RETRY_MS - self._silent_ms
+            elif reason := reasons.get(merged.name, ""):
+                merged.unknown_reason = reason
+                context.observer.unknown(merged.name, reason)
+                notify([merged], UnknownStream(streams=(), time_ms=context.wall_ms, reason=reason))

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tickerplant.client.blocking import Market
+from tickerplant.client.event_loop import check_timeout, within
 from tickerplant.client.loop_thread import LoopThread, as_of
-from tickerplant.client.timeouts import check_timeout, within
 from tickerplant.hosted import clock, market
 from tickerplant.hosted.clock import ClockState
 

@@ -104,6 +104,11 @@ class BookSync(Generic[AnyUpdate]):
             self._recent.extend(updates[:followed])
         return followed
 
+    @property
+    def has_recent(self) -> bool:
+        """Whether any update is kept for `reload`."""
+        return bool(self._recent)
+
     def keep_recent(self, count: int) -> None:
         """Keep up to `count` updates from now on, while live, for `reload`."""
         self._recent = deque(maxlen=count)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from msgspec import structs
 
 from tickerplant.client.rest import is_json
-from tickerplant.feed.observer import Observer
+from tickerplant.feed.context import Observer
 from tickerplant.notices import (
     DecodeFailed,
     Disconnected,

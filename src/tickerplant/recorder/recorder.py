@@ -17,7 +17,6 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.envelope import prefix_of
@@ -90,7 +89,7 @@ class Recorder:
             clock_ns=clock_ns,
             first_pause_s=retry_pause_s,
         )
-        self.runner = FeedRunner(hosts, settings, payload_reader, Backfill(rest), Random())
+        self.runner = FeedRunner(hosts, settings, payload_reader, rest, Random())
         self.runner.feed.observer = self.manifest
         self._writer = writer
         self._add = writer.add

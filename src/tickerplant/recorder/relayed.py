@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from tickerplant.feed.observer import Observer
+from tickerplant.feed.context import Observer
 from tickerplant.notices import Notice
 from tickerplant.recorder.manifest_writer import ManifestWriter
 

@@ -12,15 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from random import Random
 
-from tickerplant.client.backfill import Backfill
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.client.server_info import upstream_profile
+from tickerplant.feed.context import Observer
 from tickerplant.feed.cursor import NONE
 from tickerplant.feed.hosts import Hosts
 from tickerplant.feed.identified import IdentifiedStream
 from tickerplant.feed.merged_stream import MergedStream
-from tickerplant.feed.observer import Observer
 from tickerplant.feed.order_book import BookState
 from tickerplant.feed.settings import ClientSettings
 from tickerplant.feed.weight import Allowances, PartOfBudget, WeightBudget
@@ -81,9 +80,7 @@ class Upstream:
         self._decoder = MessageDecoder(self.skipped, self._forward)
         budget = WeightBudget()
         self.rest = RestClient(hosts, budget, patience_s=TIMEOUT_S)
-        self.runner = FeedRunner(
-            hosts, settings, self._decoder.payload_reader, Backfill(self.rest), Random()
-        )
+        self.runner = FeedRunner(hosts, settings, self._decoder.payload_reader, self.rest, Random())
         self.contracts_changed = False
         """Whether the upstream announced a change of the contracts since `refresh_contracts`."""
         self.subscriptions = Subscriptions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tickerplant.client.local_books import LocalBooks
+from tickerplant.client.books import LocalBooks
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.events import BookSnapshot

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tickerplant.feed.local_book import UnknownCause
-from tickerplant.feed.recorded_track import RecordedSnapshot, RecordedTrack
+from tickerplant.feed.local_book import RecordedSnapshot, RecordedTrack, UnknownCause
 from tickerplant.messages.book import DepthUpdate
 from tickerplant.replaying.scan import OPENING_NS
 from tickerplant.units import NS_PER_MS

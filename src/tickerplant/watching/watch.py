@@ -13,7 +13,7 @@ import click
 from tickerplant.client.market import Market
 from tickerplant.client.subscription import Subscription
 from tickerplant.config.settings import WatchSettings
-from tickerplant.feed.observer import Observer
+from tickerplant.feed.context import Observer
 from tickerplant.feed.settings import ClientSettings, ConnectionSettings
 from tickerplant.feed.weight import WeightBudget
 from tickerplant.messages.message import Message
