@@ -151,6 +151,22 @@ def test_quantity_is_conserved(operations: list[Operation]) -> None:
     assert rested == gone + resting, "quantity appeared or vanished"
 
 
+def test_a_cut_order_keeps_its_place() -> None:
+    engine = MatchingEngine()
+    engine.post(False, 100, 10)
+    engine.post(False, 100, 7)
+    assert engine.immediate(True, 4, None) == [(False, 100, 4)]
+    assert engine.immediate(True, 8, None) == [(False, 100, 6), (False, 100, 2)], "the older first"
+
+
+def test_withdrawing_begins_with_the_youngest_order() -> None:
+    engine = MatchingEngine()
+    engine.post(True, 100, 10)
+    engine.post(True, 100, 9)
+    assert engine.withdraw(True, 100, 14) == 14
+    assert engine.immediate(False, 9, None) == [(False, 100, 5)], "the oldest was cut and is there"
+
+
 def test_a_post_only_order_that_would_trade_is_refused() -> None:
     engine = MatchingEngine()
     engine.post(False, 100, 10)
