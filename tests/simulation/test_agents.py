@@ -1,4 +1,4 @@
-"""The agents, each in isolation: scheduled actions, resting orders, random draws."""
+"""The agents, each in isolation: resting orders, random draws."""
 
 from __future__ import annotations
 

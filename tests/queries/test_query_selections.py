@@ -1,4 +1,4 @@
-"""The keys of every response, their order, their types, and the numbers behind them."""
+"""What a request selects: contracts of a pair, levels of a book, aggregates by id and time."""
 
 from __future__ import annotations
 
