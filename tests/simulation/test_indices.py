@@ -88,6 +88,15 @@ def test_rates_of_an_asset_are_its_index_less_and_plus_the_buffers(
         assert abs(rate * ONE - index * factor) <= ONE // 2
 
 
+def test_the_rates_of_a_stable_asset_round_as_the_exchange_rounds_them() -> None:
+    reported = asset_index("USDT", 99_990_000, 10_000, 5_000, START_MS)
+    assert (reported.bid_rate, reported.ask_rate) == (99_980_001, 99_999_999)
+    assert (reported.auto_exchange_bid_rate, reported.auto_exchange_ask_rate) == (
+        99_985_000,
+        99_995_000,
+    )
+
+
 VALUES = {name: FairValue(UNDERLYINGS[name].price, 0.03, 0.8) for name, _, _ in COIN_BUFFERS}
 
 
