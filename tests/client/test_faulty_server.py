@@ -37,7 +37,6 @@ from tickerplant import ClientSettings, Market, RequestError, UpstreamError
 from tickerplant.client import connection, runner
 from tickerplant.config.kinds import read_faults
 from tickerplant.faults.connection_faults import GARBAGE_FRAMES
-from tickerplant.faults.payloads import UNKNOWN_FIELDS
 from tickerplant.feed.reconnect import BROKEN
 from tickerplant.messages import DecodeFailed, Disconnected, Gap, Recovered, Stale
 from tickerplant.protocol.limits import LIMITS
@@ -247,15 +246,6 @@ async def test_text_that_is_not_utf_8_is_reported() -> None:
         assert unreadable.payload == b'{"zz":"\xc3\x28\xff"}'
         await trade(house, 1)
         assert kinds(await read(subscription, 1)) == ["4"]
-
-
-@looped
-async def test_fields_and_words_that_nobody_knows_are_passed_over() -> None:
-    async with loopback(faults="fields=1,words=1") as house, hearing(house) as (_, subscription):
-        await trade(house, 1)
-        (message,) = await read(subscription, 1)
-        assert (message.trade_id, message.origin) == (4, "NEW_WORD")
-        assert message.payload.endswith(UNKNOWN_FIELDS + b"}")
 
 
 # questions

@@ -162,14 +162,6 @@ def test_other_names_are_unknown(name: str) -> None:
     assert (sequenced.event_time_ms, sequenced.symbol) == (5, "")
 
 
-def test_a_kind_has_one_decoder() -> None:
-    assert reader("btcusdt@trade") is reader("ethusdt@trade")
-    assert reader("btcusdt@depth") is reader("btcusd_perp@depth20@100ms")
-    assert reader("btcusdt@depth") is reader("btcusdt@rpiDepth@500ms")
-    assert reader("btcusdt@bookTicker") is reader("!bookTicker")
-    assert reader("btcusdt@markPriceKline_1m") is reader("btcusdt@markPriceKline_1M")
-
-
 def test_fields_outside_the_protocol_are_left_to_the_receiver() -> None:
     message = reader("btcusdt@trade").decode(KINDS["btcusdt@trade"].payload)
     assert isinstance(message, Trade)

@@ -162,17 +162,6 @@ def test_our_own_book_is_that_of_the_exchange(exchange: Exchange) -> None:
         exchange.truth.assert_book(books["BTCUSDT"], "BTCUSDT")
 
 
-def test_what_was_sent_to_a_connection_is_kept(exchange: Exchange) -> None:
-    with connect(f"{exchange.usdm_ws_url}/ws/btcusdt@trade") as socket:
-        exchange.step("20s")
-        (connection,) = exchange.connections()
-        sent = exchange.truth.sent(connection["id"])
-        texts = [each["text"] for each in sent if each["kind"] == "text"]
-        assert [socket.recv(PATIENCE_S) for _ in texts] == texts != []
-    with pytest.raises(RequestError, match="'c77'"):
-        exchange.truth.sent("c77")
-
-
 def test_a_coroutine_steps_and_waits_while_its_clients_read() -> None:
     async def test() -> None:
         async with testing.exchange(seed=7, symbols=["BTCUSDT"]) as exchange:
