@@ -10,6 +10,7 @@ Fields are in the order in which the exchange writes them, in which they are dec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct, field
@@ -127,7 +128,7 @@ class RawTrade(Struct, frozen=True, gc=False):
 RawEvent: TypeAlias = RawQuote | RawDepth | RawTrade
 
 
-def level_units(instrument: Instrument, levels: list[RawLevel]) -> list[Level]:
+def level_units(instrument: Instrument, levels: Sequence[RawLevel]) -> list[Level]:
     """Return `levels` in the units of `instrument`.
 
     Raises:

@@ -89,7 +89,7 @@ async def kept(
 
 def inside(books: Books, symbol: str = BTC) -> RequestingBook:
     """Return a book with what users do not see of it."""
-    return books._local.by_symbol[symbol]
+    return books._by_symbol[symbol]
 
 
 async def until_live(books: Books) -> None:
@@ -307,7 +307,7 @@ async def test_an_unknown_symbol_is_reported_and_retried_with_growing_delays() -
         assert inside(books, "BTCUSDC").counters.snapshots_failed == 1
         assert "-1121" in (await books.audit("BTCUSDC")).skipped_reason
         await until(lambda: inside(books, "BTCUSDC").counters.snapshots_failed == 2)
-        pause_ms = inside(books, "BTCUSDC").next_request_ms - books._local.now_ms()
+        pause_ms = inside(books, "BTCUSDC").next_request_ms - books._now_ms()
         assert 1_500 < pause_ms <= 2_100, "twice the first pause"
         books.remove("BTCUSDC")
         await books.wait_until_live()
@@ -697,7 +697,7 @@ async def test_books_that_wait_for_the_budget_while_connections_flap_do_not_pay_
         symbols = house.symbols(3 * MAX_CONCURRENT)
         books = market.books(*symbols, limit=100, on_update=note)
         for _ in range(2):
-            await until(lambda: len(books._local._requests) == MAX_CONCURRENT)
+            await until(lambda: len(books._requests) == MAX_CONCURRENT)
             connections(house)[0].abort()
             await until(lambda: {book.state for book in books.values()} == {BookState.STALE})
             await until(lambda: {book.state for book in books.values()} == {BookState.SYNCING})

@@ -17,7 +17,7 @@ from msgspec import structs
 from tickerplant.client.event_loop import check_timeout
 from tickerplant.client.request import Clock, again_text, wall_clock_ms
 from tickerplant.client.rest import MAX_CONCURRENT, RestClient
-from tickerplant.client.runner import FeedRunner
+from tickerplant.client.runner import FeedRunner, Follower
 from tickerplant.decode.exchange_info import LONGEST_SYMBOL
 from tickerplant.errors import ConfigError, RateLimitError, RequestError, UpstreamError
 from tickerplant.feed.audit import Audit, AuditResult
@@ -54,6 +54,8 @@ INVALID_SYMBOL = -1121
 """The code of an error response about a symbol that is not listed."""
 LEAST_LIMIT = 50
 """A snapshot with fewer levels has the same request weight."""
+MAX_REASONS = 5
+"""Books of which a timeout error gives the reason; of further ones it gives the number."""
 
 
 def snapshot_limit(book_count: int, weight_per_minute: int, venue: Venue = USDM) -> int:
@@ -86,6 +88,17 @@ class RequestingBook(LocalBook):
         super().__init__(symbol, limit=limit, streams=streams)
         self.view = OrderBook(self, now_ms)
         """What users see of it."""
+        self.synced = 0
+        """Snapshots that it had used at the last `BookSynced`."""
+        self.is_gap_reported = False
+        """Whether its stream reported a gap, which it will report as well."""
+        self.is_to_open = True
+        """Whether it requests a snapshot even if it follows recorded ones: at first, and after a jump,
+        until one was used."""
+        self.is_warned = False
+        """Whether its failure was logged."""
+        self.ahead: tuple[DepthSnapshot, asyncio.Future[None]] | None = None
+        """A snapshot that is newer than what was delivered, and what is done with its use."""
 
     @property
     def refusal(self) -> RequestError | ConfigError | None:
@@ -120,351 +133,6 @@ class RequestingBook(LocalBook):
             return f"no snapshot: {failure.status}, {again}: {text}"
         is_plain = isinstance(failure, UpstreamError)
         return f"no snapshot: {failure if is_plain else repr(failure)}"
-
-
-class LocalBooks:
-    """Subscribes to the depth updates of some symbols, requests snapshots, and maintains their books."""
-
-    def __init__(
-        self,
-        runner: FeedRunner,
-        rest: RestClient,
-        *,
-        speed: str,
-        limit: int,
-        on_change: Callable[[RequestingBook, Sequence[Message | Notice]], object],
-    ) -> None:
-        self.by_symbol: dict[str, RequestingBook] = {}
-        """The books."""
-        self.is_closed = False
-        self._suffix = "" if speed == "250ms" else f"@{speed}"
-        self._limit = limit
-        self._by_stream: dict[str, RequestingBook] = {}
-        self._snapshots_used: dict[str, int] = {}
-        """Snapshots that each book had used at its last `BookSynced`."""
-        self._reported_gaps: set[str] = set()
-        """Symbols whose stream reported a gap, which their book will report as well."""
-        self._runner = runner
-        self._rest = rest
-        self._on_change = on_change
-        self._requests: set[asyncio.Task[None]] = set()
-        self._sink = self._take
-        self._ahead: dict[str, tuple[DepthSnapshot, asyncio.Future[None]]] = {}
-        """By symbol, snapshots that are newer than what was delivered, and what is done with their use."""
-        self._refusal: RateLimitError | None = None
-        """The refusal because of which no snapshot may be requested before its `retry_at_ms`."""
-        self._warned: set[str] = set()
-        """Symbols whose failure was logged; the empty one is for failures that concern all."""
-        self._to_open: set[str] = set()
-        """Symbols whose books request a snapshot even if they follow recorded ones: at first, and
-        after a jump, until one was used."""
-        if runner.shown_to is not None:
-            runner.shown_to.add(self)
-        self._loop = asyncio.get_running_loop()
-        self._checks = asyncio.create_task(self._check_regularly())
-
-    def now_ms(self) -> int:
-        """Return the time of books: that of the event loop, in ms.  May be called from any thread."""
-        return int(self._loop.time() * 1_000)
-
-    def add(self, *symbols: str) -> None:
-        """Maintain the books of `symbols` too; existing ones stay as they are."""
-        if self.is_closed:
-            raise RuntimeError("the books are closed")
-        self._runner.check_loop()
-        for symbol in symbols:
-            if not isinstance(symbol, str) or not symbol or len(symbol) > LONGEST_SYMBOL:
-                raise ConfigError("symbol", symbol, "symbols one by one, such as BTCUSDT")
-        for symbol in map(upper_case, symbols):
-            self._add(symbol)
-
-    def _add(self, symbol: str) -> None:
-        if self.is_closed or symbol in self.by_symbol:  # the callback may have closed them by now
-            return
-        stream = f"{symbol.lower()}@depth{self._suffix}"
-        book = RequestingBook(symbol, limit=self._limit, streams=(stream,), now_ms=self.now_ms)
-        book.clock = self._rest.now_ms
-        if self._runner.shown_to is not None:
-            book.track = RecordedTrack(symbol, book=book)
-        self._to_open.add(symbol)
-        self.by_symbol[symbol] = self._by_stream[stream] = book
-        self._snapshots_used[symbol] = 0
-        self._runner.preparing.add(book)
-        self._runner.attach((stream,), self._sink)
-
-    def remove(self, symbol: str) -> None:
-        """Stop maintaining the book of `symbol`, if there is one; references to it become `stale`."""
-        self._runner.check_loop()
-        book = self.by_symbol.pop(upper_case(symbol), None)
-        if book is not None:
-            self._runner.preparing.discard(book)
-            self._reported_gaps.discard(book.symbol)
-            self._to_open.discard(book.symbol)
-            self._warned.discard(book.symbol)
-            del self._snapshots_used[book.symbol]
-            self._ahead.pop(book.symbol, None)
-            for stream in book.streams:
-                del self._by_stream[stream]
-            self._runner.detach(book.streams, self._sink)
-            book.updates_lost("removed", self.now_ms())
-
-    def close(self) -> None:
-        """Unsubscribe.  The books keep their levels but are `stale`."""
-        if not self.is_closed:
-            self.end()
-            for book in self.by_symbol.values():
-                book.updates_lost("closed", self.now_ms())
-
-    def end(self) -> None:
-        """Unsubscribe, as nothing more will come.  The books stay as they are."""
-        if not self.is_closed:
-            self._runner.check_loop()
-            self.is_closed = True
-            self._runner.preparing.difference_update(self.by_symbol.values())
-            self._runner.detach(tuple(self._by_stream), self._sink)
-            self._checks.cancel()
-            if self._runner.shown_to is not None:
-                self._runner.shown_to.discard(self)
-            for task in self._requests:
-                task.cancel()
-
-    def view(self, symbol: str) -> OrderBook | None:
-        """Return what users see of the book of `symbol`; None if there is no such book."""
-        book = self.by_symbol.get(symbol)
-        return None if book is None else book.view
-
-    async def fetch_snapshot(self, book: LocalBook) -> bytes:
-        """Request a snapshot of a book."""
-        params = {"symbol": book.symbol, "limit": book.limit}
-        return await self._rest.fetch("depth", params, timeout_s=SNAPSHOT_TIMEOUT_S)
-
-    # What the feed delivers
-
-    def _take(self, item: Message | Notice) -> None:
-        """Give a message or a notice to the books that it concerns."""
-        now_ms = self.now_ms()
-        if isinstance(item, DepthUpdate):
-            book = self._by_stream.get(item.stream)
-            if book is not None and not self.is_closed:
-                (book.track or book).offer(item, now_ms)
-                if self._ahead:
-                    self._use_reached(book, item, now_ms)
-                self._report(book, item)
-        elif isinstance(item, Notice):
-            for stream in item.streams:
-                if stream in self._by_stream and not self.is_closed:
-                    self._take_notice(self._by_stream[stream], item, now_ms)
-
-    def _take_notice(self, book: RequestingBook, notice: Notice, now_ms: int) -> None:
-        match notice:
-            case Disconnected(reason=reason):
-                book.updates_lost(f"disconnected: {reason}", now_ms)
-            case Stale(silent_ms=silent_ms, reason=reason):
-                book.updates_lost(f"stale: {reason or f'silent for {silent_ms} ms'}", now_ms)
-            case Recovered():
-                book.updates_resumed(now_ms)
-                self._to_open.add(book.symbol)
-            case UnknownStream(reason=reason):
-                book.unknown_reason = reason
-            case SubscriptionRejected(code=code, reason=reason):
-                book.failure = RequestError(code, reason)
-            case Gap(reason=reason):
-                if reason == RESTARTED:
-                    (book.track or book).ids_restarted(now_ms)
-                    self._to_open.add(book.symbol)
-                self._reported_gaps.add(book.symbol)
-            case _:
-                pass
-        self._report(book, notice)
-
-    def _report(self, book: RequestingBook, item: Message | Notice | None = None) -> None:
-        """Report what happened to a book: `item`, and the notices that followed from it."""
-        items: list[Message | Notice] = [] if item is None else [item]
-        items += [
-            structs.replace(notice, time_ms=wall_clock_ms())  # its time is of the event loop
-            for notice in book.take_notices()
-        ]
-        if book.symbol in self._reported_gaps and isinstance(item, DepthUpdate):
-            self._reported_gaps.discard(book.symbol)
-            items = [each for each in items if not isinstance(each, Gap)]
-        if book.counters.snapshots_used != self._snapshots_used[book.symbol]:
-            self._snapshots_used[book.symbol] = book.counters.snapshots_used
-            self._to_open.discard(book.symbol)
-            items.append(
-                BookSynced(
-                    streams=book.streams,
-                    time_ms=wall_clock_ms(),
-                    symbol=book.symbol,
-                    update_id=book.last_update_id,
-                )
-            )
-        self._on_change(book, items)
-
-    # Recorded snapshots
-
-    def take_recorded(self, stream: str, snapshot: bytes) -> None:
-        """Take the next recorded snapshot of the book that follows `stream`."""
-        book = self._by_stream.get(stream)
-        if book is None or book.track is None:
-            return
-        now_ms = self.now_ms()
-        was_live, used = book.state is BookState.LIVE, book.counters.snapshots_used
-        book.track.load(RecordedSnapshot(now_ms, snapshot), now_ms)
-        is_live = book.state is BookState.LIVE
-        if is_live != was_live or book.counters.snapshots_used != used:
-            book.failure, book.unknown_reason = None, ""
-            self._report(book)
-
-    def jumped(self) -> None:
-        """Open the books anew if they turn out not to continue: the next snapshot may be far."""
-        now_ms = self.now_ms()
-        for book in self.by_symbol.values():
-            book.market_jumped(now_ms)
-            if book.track is not None:
-                book.track.forget()
-                self._to_open.add(book.symbol)
-
-    # Snapshots
-
-    async def _check_regularly(self) -> None:
-        while True:
-            self._request_snapshots()
-            await sleep(CHECK_INTERVAL_S)
-
-    def _request_snapshots(self) -> None:
-        """Request the snapshots that are due, first those that have been for longest.
-
-        The number of concurrent requests is limited.  Further books wait here, not for their turn
-        in the weight budget: a snapshot requested before a connection is lost is useless, but its
-        weight is spent.
-        """
-        now_ms = self.now_ms()
-        if self._is_refused():
-            return
-        due = [
-            book
-            for book in self.by_symbol.values()
-            if self._wants_snapshot(book)
-            and now_ms >= book.next_request_ms
-            and self._runner.is_delivered(book.streams[0])
-        ]
-        due.sort(key=attrgetter("next_request_ms"))
-        for book in due[: max(MAX_CONCURRENT - len(self._requests), 0)]:
-            book.snapshot_requested(now_ms)
-            self._to_open.discard(book.symbol)
-            task = asyncio.create_task(self._refresh(book))
-            self._requests.add(task)
-            task.add_done_callback(self._request_done)
-
-    def _wants_snapshot(self, book: RequestingBook) -> bool:
-        """Whether a snapshot of the book is to be requested."""
-        if book.track is None:
-            return book.wants_snapshot
-        return book.symbol in self._to_open and book.state is BookState.SYNCING
-
-    def _is_refused(self) -> bool:
-        """Whether the server refuses all requests for now; then every waiting book says so."""
-        refusal = self._refusal
-        if refusal is None or refusal.retry_at_ms <= self._rest.now_ms():
-            self._refusal = None
-            return False
-        for book in self.by_symbol.values():
-            if book.wants_snapshot and book.refusal is None:
-                book.failure = refusal
-        return True
-
-    def _request_done(self, task: asyncio.Task[None]) -> None:
-        self._requests.discard(task)
-        if not self.is_closed:
-            self._request_snapshots()
-
-    async def _refresh(self, book: RequestingBook) -> None:
-        try:
-            await self._load(book, await self.fetch_snapshot(book))
-            book.failure, book.unknown_reason = None, ""
-            self._warned.discard("")
-        except (RequestError, UpstreamError) as error:
-            failure = await self._explained(book, error)
-            book.failure = failure
-            book.snapshot_failed(self.now_ms())
-            if isinstance(error, RateLimitError):
-                self._refusal = error
-            if book.track is None or not _is_unknown_yet(error):
-                self._try_again(book)
-                self._warn(book, failure)
-        except Exception as error:  # noqa: BLE001  # otherwise no other request would follow
-            _log.exception("The snapshot request for %s failed", book.symbol)
-            book.failure = error
-            book.snapshot_failed(self.now_ms())
-            self._try_again(book)
-        self._runner.preparing.discard(book)
-        if self.by_symbol.get(book.symbol) is book:
-            self._report(book)
-
-    def _try_again(self, book: RequestingBook) -> None:
-        if self.by_symbol.get(book.symbol) is book:
-            self._to_open.add(book.symbol)
-
-    async def _load(self, book: RequestingBook, snapshot: bytes) -> None:
-        """Load a snapshot, in a market that can wait when everything before it was delivered."""
-        if self._runner.lockstep is not None:
-            with suppress(ValueError):  # `load` says why
-                read = read_snapshot(snapshot, book.symbol)
-                used = asyncio.get_running_loop().create_future()
-                self._ahead[book.symbol] = read, used
-                if read.transaction_time_ms > read.event_time_ms:
-                    # A replay opens with a snapshot that was recorded a moment later.
-                    return
-                try:
-                    await self._runner.catch_up(SNAPSHOT_TIMEOUT_S, used)
-                finally:
-                    self._ahead.pop(book.symbol, None)
-                if used.done():
-                    return
-        book.load(snapshot, self.now_ms())
-
-    def _use_reached(self, book: RequestingBook, update: DepthUpdate, now_ms: int) -> None:
-        """Load the snapshot of a book if the updates have reached it."""
-        ahead = self._ahead.get(book.symbol)
-        if ahead is not None and update.final_update_id >= ahead[0].last_update_id:
-            del self._ahead[book.symbol]
-            ahead[1].set_result(None)
-            book.load(ahead[0], now_ms)
-
-    async def _explained(
-        self, book: RequestingBook, error: RequestError | UpstreamError
-    ) -> RequestError | UpstreamError:
-        """Return the error, with the most similar symbol if the server does not list that of the book."""
-        listing = self._runner.listing
-        if not isinstance(error, RequestError) or error.code != INVALID_SYMBOL or listing is None:
-            return error
-        book.unknown_reason = await listing.unlisted_reason(book.symbol)
-        if not book.unknown_reason:
-            return error
-        return RequestError(
-            error.code,
-            error.message,
-            error.status,
-            request=error.request,
-            note=book.unknown_reason,
-        )
-
-    def _warn(self, book: RequestingBook, failure: Exception) -> None:
-        """Log a failed snapshot request, once until a request succeeds."""
-        concerned = "" if book.refusal is None else book.symbol
-        if concerned not in self._warned and not self.is_closed:
-            self._warned.add(concerned)
-            text = "No snapshot of the book of %s: %s; it is retried with increasing delays"
-            _log.warning(text, book.symbol, failure)
-
-
-def _is_unknown_yet(error: Exception) -> bool:
-    """Whether the server has no book yet: the next recorded snapshot will be shown to this one, too."""
-    return isinstance(error, RequestError) and error.status == SERVICE_UNAVAILABLE
-
-
-MAX_REASONS = 5
-"""Books of which a timeout error gives the reason; of further ones it gives the number."""
 
 
 class BookChanges(AsyncIterator[OrderBook]):
@@ -564,18 +232,38 @@ class Books(Mapping[str, OrderBook]):
         limit: int,
         on_update: Callable[[OrderBook, Message | Notice], object] | None,
     ) -> None:
+        self._by_symbol: dict[str, RequestingBook] = {}
+        self._by_stream: dict[str, RequestingBook] = {}
+        self._suffix = "" if speed == "250ms" else f"@{speed}"
+        self._limit = limit
         self._runner = runner
-        self._local = LocalBooks(runner, rest, speed=speed, limit=limit, on_change=self._take)
+        self._rest = rest
         self._on_update = on_update
+        self._is_closed = False
+        self._requests: set[asyncio.Task[None]] = set()
+        self._sink = self._take
+        self._refusal: RateLimitError | None = None
+        """The refusal because of which no snapshot may be requested before its `retry_at_ms`."""
+        self._is_warned = False
+        """Whether a failure that concerns all books was logged."""
         self._changed: dict[str, None] = {}
         """Symbols of the books to which anything has happened."""
         self._iterators: list[ref[BookChanges]] = []
         self._failure: Exception | None = None
         """What the callback raised."""
         self._is_failure_raised = False
+        self._follower = Follower(self._take_recorded, self._jumped)
+        if runner.shown_to is not None:
+            runner.shown_to.add(self._follower)
+        self._loop = asyncio.get_running_loop()
+        self._checks = asyncio.create_task(self._check_regularly())
         if on_update is not None:
             runner.is_awaited = True
         runner.on_end(self._end)
+
+    def _now_ms(self) -> int:
+        """Return the time of books: that of the event loop, in ms.  May be called from any thread."""
+        return int(self._loop.time() * 1_000)
 
     def add(self, *symbols: str) -> None:
         """Maintain the books of `symbols` too; existing ones stay as they are.
@@ -584,13 +272,40 @@ class Books(Mapping[str, OrderBook]):
             ConfigError: A symbol is invalid.
             RuntimeError: The books are closed.
         """
-        self._local.add(*symbols)
+        if self._is_closed:
+            raise RuntimeError("the books are closed")
+        self._runner.check_loop()
+        for symbol in symbols:
+            if not isinstance(symbol, str) or not symbol or len(symbol) > LONGEST_SYMBOL:
+                raise ConfigError("symbol", symbol, "symbols one by one, such as BTCUSDT")
+        for symbol in map(upper_case, symbols):
+            self._add(symbol)
+
+    def _add(self, symbol: str) -> None:
+        if self._is_closed or symbol in self._by_symbol:  # the callback may have closed them by now
+            return
+        stream = f"{symbol.lower()}@depth{self._suffix}"
+        book = RequestingBook(symbol, limit=self._limit, streams=(stream,), now_ms=self._now_ms)
+        book.clock = self._rest.now_ms
+        if self._runner.shown_to is not None:
+            book.track = RecordedTrack(symbol, book=book)
+        self._by_symbol[symbol] = self._by_stream[stream] = book
+        self._runner.preparing.add(book)
+        self._runner.attach((stream,), self._sink)
 
     def remove(self, *symbols: str) -> None:
         """Stop maintaining the books of `symbols`; references to them become `stale`."""
-        for symbol in map(str.upper, symbols):
-            self._local.remove(symbol)
+        self._runner.check_loop()
+        for symbol in map(upper_case, symbols):
             self._changed.pop(symbol, None)
+            book = self._by_symbol.pop(symbol, None)
+            if book is not None:
+                self._runner.preparing.discard(book)
+                book.ahead = None
+                for stream in book.streams:
+                    del self._by_stream[stream]
+                self._runner.detach(book.streams, self._sink)
+                book.updates_lost("removed", self._now_ms())
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -599,19 +314,23 @@ class Books(Mapping[str, OrderBook]):
         return self._book(symbol).view
 
     def __contains__(self, symbol: object) -> bool:
-        return isinstance(symbol, str) and upper_case(symbol) in self._local.by_symbol
+        return isinstance(symbol, str) and upper_case(symbol) in self._by_symbol
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._local.by_symbol)
+        return iter(self._by_symbol)
 
     def __len__(self) -> int:
-        return len(self._local.by_symbol)
+        return len(self._by_symbol)
 
     def __repr__(self) -> str:
         return f"<Books {names_text(tuple(self))}>"
 
+    def _view(self, symbol: str) -> OrderBook | None:
+        book = self._by_symbol.get(symbol)
+        return None if book is None else book.view
+
     def _book(self, symbol: str) -> RequestingBook:
-        books = self._local.by_symbol
+        books = self._by_symbol
         book = books.get(upper_case(symbol)) if isinstance(symbol, str) else None
         if book is None:
             raise NoBookError(symbol, books)
@@ -620,13 +339,13 @@ class Books(Mapping[str, OrderBook]):
     @property
     def live(self) -> frozenset[str]:
         """The symbols whose books are in sync."""
-        books = self._local.by_symbol.values()
+        books = self._by_symbol.values()
         return frozenset(book.symbol for book in books if book.state is BookState.LIVE)
 
     @property
     def is_done(self) -> bool:
         """Whether they are closed, and what the callback raised, if anything, was raised again."""
-        return self._local.is_closed and (self._failure is None or self._is_failure_raised)
+        return self._is_closed and (self._failure is None or self._is_failure_raised)
 
     def changes(self, *, live_only: bool = False) -> AsyncIterator[OrderBook]:
         """Return an iterator over the books that change, until they are closed.
@@ -650,7 +369,7 @@ class Books(Mapping[str, OrderBook]):
         """
         iterator = BookChanges(
             self._runner,
-            self._local.view,
+            self._view,
             self._is_over,
             self._refusal_of_all,
             dict(self._changed),
@@ -688,7 +407,7 @@ class Books(Mapping[str, OrderBook]):
             if self._is_over():
                 raise RuntimeError("the books are closed")
             waiting = [
-                book for book in self._local.by_symbol.values() if book.state is not BookState.LIVE
+                book for book in self._by_symbol.values() if book.state is not BookState.LIVE
             ]
             if not waiting:
                 return
@@ -725,30 +444,46 @@ class Books(Mapping[str, OrderBook]):
             return audit.failed(f"the book is {book.state}: {book.reason}")
         try:
             with self._runner.waiting():
-                result = audit.take(await self._local.fetch_snapshot(book), self._local.now_ms())
+                result = audit.take(await self._fetch_snapshot(book), self._now_ms())
                 while result is None:
                     await sleep(CHECK_INTERVAL_S)
-                    if self._is_over() or self._local.by_symbol.get(book.symbol) is not book:
+                    if self._is_over() or self._by_symbol.get(book.symbol) is not book:
                         return audit.failed(f"the book is {book.state}: {book.reason}")
-                    result = audit.poll(self._local.now_ms())
+                    result = audit.poll(self._now_ms())
                 return result
         finally:
             audit.end()
 
     def close(self) -> None:
         """Unsubscribe.  The books keep their levels but are `stale`; iterators end."""
-        self._local.close()
+        if not self._is_closed:
+            self._unsubscribe()
+            for book in self._by_symbol.values():
+                book.updates_lost("closed", self._now_ms())
         self._wake_iterators()
+
+    def _unsubscribe(self) -> None:
+        """End, with the books as they are."""
+        self._runner.check_loop()
+        self._is_closed = True
+        self._runner.preparing.difference_update(self._by_symbol.values())
+        self._runner.detach(tuple(self._by_stream), self._sink)
+        self._checks.cancel()
+        if self._runner.shown_to is not None:
+            self._runner.shown_to.discard(self._follower)
+        for task in self._requests:
+            task.cancel()
 
     def _end(self, failure: Exception | None) -> None:
         """End: nothing more will come.  The books stay as they are, unless there is a failure."""
-        if self._local.is_closed:
+        if self._is_closed:
             return
-        if failure is not None:
+        if failure is None:
+            self._unsubscribe()
+            self._wake_iterators()
+        else:
             self._failure = failure
-            self._local.close()
-        self._local.end()
-        self._wake_iterators()
+            self.close()
 
     def _wake_iterators(self) -> None:
         for each in tuple(self._iterators):
@@ -769,6 +504,235 @@ class Books(Mapping[str, OrderBook]):
         if error is None and not self._is_failure_raised:
             self._is_over()
 
+    # What the feed delivers
+
+    def _take(self, item: Message | Notice) -> None:
+        """Give a message or a notice to the books that it concerns."""
+        now_ms = self._now_ms()
+        if isinstance(item, DepthUpdate):
+            book = self._by_stream.get(item.stream)
+            if book is not None and not self._is_closed:
+                (book.track or book).offer(item, now_ms)
+                if book.ahead is not None:
+                    self._use_reached(book, book.ahead, item, now_ms)
+                self._report(book, item)
+        elif isinstance(item, Notice):
+            for stream in item.streams:
+                if stream in self._by_stream and not self._is_closed:
+                    self._take_notice(self._by_stream[stream], item, now_ms)
+
+    def _take_notice(self, book: RequestingBook, notice: Notice, now_ms: int) -> None:
+        match notice:
+            case Disconnected(reason=reason):
+                book.updates_lost(f"disconnected: {reason}", now_ms)
+            case Stale(silent_ms=silent_ms, reason=reason):
+                book.updates_lost(f"stale: {reason or f'silent for {silent_ms} ms'}", now_ms)
+            case Recovered():
+                book.updates_resumed(now_ms)
+                book.is_to_open = True
+            case UnknownStream(reason=reason):
+                book.unknown_reason = reason
+            case SubscriptionRejected(code=code, reason=reason):
+                book.failure = RequestError(code, reason)
+            case Gap(reason=reason):
+                if reason == RESTARTED:
+                    (book.track or book).ids_restarted(now_ms)
+                    book.is_to_open = True
+                book.is_gap_reported = True
+            case _:
+                pass
+        self._report(book, notice)
+
+    def _report(self, book: RequestingBook, item: Message | Notice | None = None) -> None:
+        """Report what happened to a book: `item`, and the notices that followed from it."""
+        items: list[Message | Notice] = [] if item is None else [item]
+        items += [
+            structs.replace(notice, time_ms=wall_clock_ms())  # its time is of the event loop
+            for notice in book.take_notices()
+        ]
+        if book.is_gap_reported and isinstance(item, DepthUpdate):
+            book.is_gap_reported = False
+            items = [each for each in items if not isinstance(each, Gap)]
+        if book.counters.snapshots_used != book.synced:
+            book.synced = book.counters.snapshots_used
+            book.is_to_open = False
+            items.append(
+                BookSynced(
+                    streams=book.streams,
+                    time_ms=wall_clock_ms(),
+                    symbol=book.symbol,
+                    update_id=book.last_update_id,
+                )
+            )
+        self._changed_by(book, items)
+
+    # Recorded snapshots
+
+    def _take_recorded(self, stream: str, snapshot: bytes) -> None:
+        """Take the next recorded snapshot of the book that follows `stream`."""
+        book = self._by_stream.get(stream)
+        if book is None or book.track is None:
+            return
+        now_ms = self._now_ms()
+        was_live, used = book.state is BookState.LIVE, book.counters.snapshots_used
+        book.track.load(RecordedSnapshot(now_ms, snapshot), now_ms)
+        is_live = book.state is BookState.LIVE
+        if is_live != was_live or book.counters.snapshots_used != used:
+            book.failure, book.unknown_reason = None, ""
+            self._report(book)
+
+    def _jumped(self) -> None:
+        """Open the books anew if they turn out not to continue: the next snapshot may be far."""
+        now_ms = self._now_ms()
+        for book in self._by_symbol.values():
+            book.market_jumped(now_ms)
+            if book.track is not None:
+                book.track.forget()
+                book.is_to_open = True
+
+    # Snapshots
+
+    async def _check_regularly(self) -> None:
+        while True:
+            self._request_snapshots()
+            await sleep(CHECK_INTERVAL_S)
+
+    def _request_snapshots(self) -> None:
+        """Request the snapshots that are due, first those that have been for longest.
+
+        The number of concurrent requests is limited.  Further books wait here, not for their turn
+        in the weight budget: a snapshot requested before a connection is lost is useless, but its
+        weight is spent.
+        """
+        now_ms = self._now_ms()
+        if self._is_refused():
+            return
+        due = [
+            book
+            for book in self._by_symbol.values()
+            if self._wants_snapshot(book)
+            and now_ms >= book.next_request_ms
+            and self._runner.is_delivered(book.streams[0])
+        ]
+        due.sort(key=attrgetter("next_request_ms"))
+        for book in due[: max(MAX_CONCURRENT - len(self._requests), 0)]:
+            book.snapshot_requested(now_ms)
+            book.is_to_open = False
+            task = asyncio.create_task(self._refresh(book))
+            self._requests.add(task)
+            task.add_done_callback(self._request_done)
+
+    async def _fetch_snapshot(self, book: LocalBook) -> bytes:
+        params = {"symbol": book.symbol, "limit": book.limit}
+        return await self._rest.fetch("depth", params, timeout_s=SNAPSHOT_TIMEOUT_S)
+
+    def _wants_snapshot(self, book: RequestingBook) -> bool:
+        """Whether a snapshot of the book is to be requested."""
+        if book.track is None:
+            return book.wants_snapshot
+        return book.is_to_open and book.state is BookState.SYNCING
+
+    def _is_refused(self) -> bool:
+        """Whether the server refuses all requests for now; then every waiting book says so."""
+        refusal = self._refusal
+        if refusal is None or refusal.retry_at_ms <= self._rest.now_ms():
+            self._refusal = None
+            return False
+        for book in self._by_symbol.values():
+            if book.wants_snapshot and book.refusal is None:
+                book.failure = refusal
+        return True
+
+    def _request_done(self, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
+        if not self._is_closed:
+            self._request_snapshots()
+
+    async def _refresh(self, book: RequestingBook) -> None:
+        try:
+            await self._load(book, await self._fetch_snapshot(book))
+            book.failure, book.unknown_reason = None, ""
+            self._is_warned = False
+        except (RequestError, UpstreamError) as error:
+            failure = await self._explained(book, error)
+            book.failure = failure
+            book.snapshot_failed(self._now_ms())
+            if isinstance(error, RateLimitError):
+                self._refusal = error
+            if book.track is None or not _is_unknown_yet(error):
+                book.is_to_open = True
+                self._warn(book, failure)
+        except Exception as error:  # noqa: BLE001  # otherwise no other request would follow
+            _log.exception("The snapshot request for %s failed", book.symbol)
+            book.failure = error
+            book.snapshot_failed(self._now_ms())
+            book.is_to_open = True
+        self._runner.preparing.discard(book)
+        if self._by_symbol.get(book.symbol) is book:
+            self._report(book)
+
+    async def _load(self, book: RequestingBook, snapshot: bytes) -> None:
+        """Load a snapshot, in a market that can wait when everything before it was delivered."""
+        if self._runner.lockstep is not None:
+            with suppress(ValueError):  # `load` says why
+                read = read_snapshot(snapshot, book.symbol)
+                used = asyncio.get_running_loop().create_future()
+                book.ahead = read, used
+                if read.transaction_time_ms > read.event_time_ms:
+                    # A replay opens with a snapshot that was recorded a moment later.
+                    return
+                try:
+                    await self._runner.catch_up(SNAPSHOT_TIMEOUT_S, used)
+                finally:
+                    book.ahead = None
+                if used.done():
+                    return
+        book.load(snapshot, self._now_ms())
+
+    def _use_reached(
+        self,
+        book: RequestingBook,
+        ahead: tuple[DepthSnapshot, asyncio.Future[None]],
+        update: DepthUpdate,
+        now_ms: int,
+    ) -> None:
+        """Load the snapshot of a book if the updates have reached it."""
+        snapshot, used = ahead
+        if update.final_update_id >= snapshot.last_update_id:
+            book.ahead = None
+            used.set_result(None)
+            book.load(snapshot, now_ms)
+
+    async def _explained(
+        self, book: RequestingBook, error: RequestError | UpstreamError
+    ) -> RequestError | UpstreamError:
+        """Return the error, with the most similar symbol if the server does not list that of the book."""
+        listing = self._runner.listing
+        if not isinstance(error, RequestError) or error.code != INVALID_SYMBOL or listing is None:
+            return error
+        book.unknown_reason = await listing.unlisted_reason(book.symbol)
+        if not book.unknown_reason:
+            return error
+        return RequestError(
+            error.code,
+            error.message,
+            error.status,
+            request=error.request,
+            note=book.unknown_reason,
+        )
+
+    def _warn(self, book: RequestingBook, failure: Exception) -> None:
+        """Log a failed snapshot request, once until a request succeeds."""
+        is_warned = self._is_warned if book.refusal is None else book.is_warned
+        if is_warned or self._is_closed:
+            return
+        if book.refusal is None:
+            self._is_warned = True
+        else:
+            book.is_warned = True
+        text = "No snapshot of the book of %s: %s; it is retried with increasing delays"
+        _log.warning(text, book.symbol, failure)
+
     # The callback
 
     def take_failure(self) -> Exception | None:
@@ -783,12 +747,12 @@ class Books(Mapping[str, OrderBook]):
         if self._failure is not None:
             self._is_failure_raised = True
             raise self._failure
-        return self._local.is_closed
+        return self._is_closed
 
     def _refusal_of_all(self) -> Exception | None:
         """Return why no book will ever be live; None if one was, or may be."""
         first = None
-        for book in self._local.by_symbol.values():
+        for book in self._by_symbol.values():
             refusal = None if book.counters.snapshots_used else book.refusal
             if refusal is None:
                 return None
@@ -802,7 +766,7 @@ class Books(Mapping[str, OrderBook]):
         )
         self.close()
 
-    def _take(self, book: RequestingBook, items: Sequence[Message | Notice]) -> None:
+    def _changed_by(self, book: RequestingBook, items: Sequence[Message | Notice]) -> None:
         """Note that a book changed, and call the callback with the reasons."""
         symbol = book.symbol
         self._changed[symbol] = None
@@ -814,7 +778,7 @@ class Books(Mapping[str, OrderBook]):
             return
         try:
             for item in items:
-                if not self._local.is_closed:
+                if not self._is_closed:
                     self._on_update(book.view, item)
         except asyncio.CancelledError as cancelled:  # from a task it awaited; this call goes on
             failure = RuntimeError("the callback raised CancelledError")
@@ -822,6 +786,11 @@ class Books(Mapping[str, OrderBook]):
             self._fail(failure)
         except Exception as error:  # noqa: BLE001  # the users of the books get it
             self._fail(error)
+
+
+def _is_unknown_yet(error: Exception) -> bool:
+    """Whether the server has no book yet: the next recorded snapshot will be shown to this one, too."""
+    return isinstance(error, RequestError) and error.status == SERVICE_UNAVAILABLE
 
 
 def _reasons_text(waiting: Sequence[RequestingBook]) -> str:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakMethod
 
 from tickerplant.client.connection import Connection, SteppedConnection
@@ -104,16 +104,13 @@ CLOSE_S = 2.0
 """How long a server may take to close a connection before it is aborted."""
 
 
-class Follower(Protocol):
+class Follower(NamedTuple):
     """Books that follow recorded snapshots."""
 
-    def take_recorded(self, stream: str, snapshot: bytes) -> None:
-        """Take the next recorded snapshot of the book that follows `stream`."""
-        ...
-
-    def jumped(self) -> None:
-        """Note that the market continues from another position."""
-        ...
+    take_recorded: Callable[[str, bytes], object]
+    """Takes the next recorded snapshot of the book that follows a stream."""
+    jumped: Callable[[], object]
+    """Is called when the market continues from another position."""
 
 
 class FeedRunner:

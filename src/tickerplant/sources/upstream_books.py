@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from sys import maxsize
 
-from tickerplant.client.books import LocalBooks
+from tickerplant.client.books import Books
 from tickerplant.client.rest import RestClient
 from tickerplant.client.runner import FeedRunner
 from tickerplant.events import BookSnapshot
-from tickerplant.feed.local_book import LocalBook
-from tickerplant.feed.order_book import BookState
+from tickerplant.feed.order_book import BookState, OrderBook
 from tickerplant.instrument import Instrument
 from tickerplant.messages.book import SNAPSHOT_LEVELS, DepthUpdate
 from tickerplant.messages.message import Message
@@ -49,20 +49,20 @@ class UpstreamBooks:
         self._last_notice: Notice | None = None
         self._updated_ms: dict[str, int] = {}
         """When a book was last updated, by symbol."""
-        self._books = LocalBooks(
+        self._books = Books(
             runner,
             rest,
             speed=BASE_SPEED.removeprefix("@"),
             limit=SNAPSHOT_LEVELS,
-            on_change=self._take,
+            on_update=self._take,
         )
 
     def __contains__(self, symbol: str) -> bool:
-        return symbol in self._books.by_symbol
+        return symbol in self._books
 
-    def get(self, symbol: str) -> LocalBook | None:
+    def get(self, symbol: str) -> OrderBook | None:
         """Return the book of `symbol`; None if it is not maintained."""
-        return self._books.by_symbol.get(symbol)
+        return self._books.get(symbol)
 
     def add(self, symbol: str) -> None:
         """Maintain a book."""
@@ -73,19 +73,18 @@ class UpstreamBooks:
         self._books.remove(symbol)
         self._drop(symbol, reason)
 
-    def load(self, book: LocalBook) -> None:
+    def load(self, book: OrderBook) -> None:
         """Load all of a book into its market."""
         market = self._markets.by_symbol.get(book.symbol)
         if market is None:
             return
         self._updated_ms[book.symbol] = self._feed.now_ms
-        bids, asks = (side.top(len(side.levels)) for side in book.sides)
         try:
             snapshot = BookSnapshot(
                 book.symbol,
-                book.last_update_id,
-                level_units(market.instrument, bids),
-                level_units(market.instrument, asks),
+                book.update_id,
+                level_units(market.instrument, book.bids(maxsize)),
+                level_units(market.instrument, book.asks(maxsize)),
                 book.transaction_time_ms,
                 _units(market.instrument, book.lowest_known_bid),
                 _units(market.instrument, book.highest_known_ask),
@@ -100,18 +99,17 @@ class UpstreamBooks:
         """Stop maintaining books."""
         self._books.close()
 
-    def _take(self, book: LocalBook, items: Sequence[Message | Notice]) -> None:
+    def _take(self, book: OrderBook, item: Message | Notice) -> None:
         """Forward depth updates, and apply them to the market if the book is in sync."""
-        for item in items:
-            try:
-                if isinstance(item, Notice):
-                    self._take_notice(book, item)
-                elif isinstance(item, DepthUpdate):
-                    self._take_update(book, item)
-            except Exception:  # noqa: BLE001  # the feed would not deliver what comes after it
-                self._on_failure()
+        try:
+            if isinstance(item, Notice):
+                self._take_notice(book, item)
+            elif isinstance(item, DepthUpdate):
+                self._take_update(book, item)
+        except Exception:  # noqa: BLE001  # the feed would not deliver what comes after it
+            self._on_failure()
 
-    def _take_notice(self, book: LocalBook, notice: Notice) -> None:
+    def _take_notice(self, book: OrderBook, notice: Notice) -> None:
         if isinstance(notice, BookSynced):
             self.load(book)
             return
@@ -121,11 +119,11 @@ class UpstreamBooks:
             self._on_notice(notice)
         self._last_notice = notice
 
-    def _take_update(self, book: LocalBook, update: DepthUpdate) -> None:
+    def _take_update(self, book: OrderBook, update: DepthUpdate) -> None:
         self._forward(update)
         symbol, now_ms = book.symbol, self._feed.now_ms
         market = self._markets.by_symbol.get(symbol)
-        if book.last_update_id != update.final_update_id:
+        if book.update_id != update.final_update_id:
             self._check_for_restart(book, update, now_ms)
         elif market is not None:
             self._updated_ms[symbol] = now_ms
@@ -145,10 +143,10 @@ class UpstreamBooks:
                 )
             )
 
-    def _check_for_restart(self, book: LocalBook, update: DepthUpdate, now_ms: int) -> None:
+    def _check_for_restart(self, book: OrderBook, update: DepthUpdate, now_ms: int) -> None:
         """Rebuild a book whose updates stay behind it: the upstream's ids restarted."""
         symbol = book.symbol
-        is_behind = update.final_update_id < book.last_update_id
+        is_behind = update.final_update_id < book.update_id
         if is_behind and now_ms - self._updated_ms.get(symbol, now_ms) >= RESTART_MS:
             self._updated_ms.pop(symbol)
             self.remove(symbol, "the ids of the upstream restarted")

@@ -151,7 +151,7 @@ class UpstreamRequests:
         book = self._books.get(market.symbol)
         if book is None or book.state is not BookState.LIVE or not market.book_live:
             return False
-        if book.last_update_id != market.book.last_update_id:
+        if book.update_id != market.book.last_update_id:
             return False
         levels = int(limit) if limit in _LIMITS else SNAPSHOT_LEVELS
         bids, asks = len(book.bids(levels)), len(book.asks(levels))

@@ -170,7 +170,7 @@ async def test_a_local_book_joins_a_replay_in_the_middle_and_again_after_seeks(
             market.books("BTCUSDT", speed="100ms") as books,
         ):
             await books.wait_until_live()
-            book = books._local.by_symbol["BTCUSDT"]
+            book = books._by_symbol["BTCUSDT"]
             assert book.counters.resyncs == 0
             for number, seek_ms in enumerate((20_000, 5_000), 1):
                 await house.steer(seek=START_MS + seek_ms, paused=False)
