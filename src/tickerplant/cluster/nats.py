@@ -247,12 +247,13 @@ async def _open(
         await _close(client)
         raise
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
+        why = said or error_text(error)  # before the reset that may follow
         await _close(client)
         if isinstance(error, ConnectionResetError) and attempts > 1:
             # It may refuse us, and its reason was lost with the connection.
             return await _open(settings, server, tls, identity, complaints, attempts - 1)
         raise BusError(
-            f"no connection to the bus at {shown(server)}: {said or error_text(error)}",
+            f"no connection to the bus at {shown(server)}: {why}",
             may_pass=isinstance(error, OSError | TimeoutError | nats.errors.NoServersError),
         ) from None
     except Exception as error:
