@@ -6,14 +6,15 @@ An answer is changed after it was made and after any cache of answers, so what i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
 from tickerplant.faults.board import Chances, FaultBoard, FaultOn
 from tickerplant.faults.message_faults import Clock
 from tickerplant.faults.rule import Aim, matches
-from tickerplant.faults.snapshot_faults import EarlierBook, SnapshotFault
+from tickerplant.faults.snapshot_faults import Book, EarlierBook, SnapshotFault
 from tickerplant.queries import depth
 from tickerplant.units import parse_whole
 
@@ -25,6 +26,15 @@ MAX_FIRST_ANSWERS = 100
 
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
+
+
+class _Asked(NamedTuple):
+    """A request for an order book: a path or a method, with its parameters."""
+
+    venue_name: str
+    name: str
+    symbol: str
+    limit: int
 
 
 class AnswerFaults:
@@ -41,8 +51,8 @@ class AnswerFaults:
         self._board = board
         self._find = find
         self._chances: dict[FaultOn, Chances] = {}
-        self._first: dict[tuple[FaultOn, str, str, str, int], EarlierBook] = {}
-        """The books that were answered first, by rule, venue, name of the request, symbol, limit."""
+        self._first: dict[tuple[FaultOn, _Asked], EarlierBook] = {}
+        """The books that were answered first."""
         board.subscribe(self._on_change)
 
     def _on_change(self, on: FaultOn) -> None:
@@ -56,13 +66,13 @@ class AnswerFaults:
     ) -> bytes:
         """Return what faults make of a successful answer."""
         if name == DEPTH_METHOD or name.endswith(DEPTH_PATHS):
-            symbol = str(params.get("symbol", "")).upper()
+            asked = _Asked(venue_name, name, str(params.get("symbol", "")).upper(), _limit(params))
             for on in self._board.on("snapshot"):
-                aim = on.rule.aim
-                if _takes(aim, venue_name, name) and (
-                    not aim.symbol or matches(aim.symbol, symbol)
+                symbol = on.rule.aim.symbol
+                if _takes(on.rule.aim, venue_name, name) and (
+                    not symbol or matches(symbol, asked.symbol)
                 ):
-                    body = self._with_other_book(on, venue_name, name, params, body)
+                    body = self._with_other_book(on, asked, body)
         for on in self._board.on("clock"):
             aim, fault = on.rule.aim, on.rule.fault
             if aim.stream or aim.connection or aim.connections is not None:
@@ -80,14 +90,7 @@ class AnswerFaults:
             self._chances[on] = Chances(self._board, on, 0)
         return self._chances[on]
 
-    def _with_other_book(
-        self,
-        on: FaultOn,
-        venue_name: str,
-        name: str,
-        params: Mapping[str, object],
-        body: bytes,
-    ) -> bytes:
+    def _with_other_book(self, on: FaultOn, asked: _Asked, body: bytes) -> bytes:
         try:
             answer = _decode(body)
         except msgspec.DecodeError:
@@ -96,36 +99,23 @@ class AnswerFaults:
         book = answer.get("result") if is_reply else answer
         if not isinstance(book, dict) or not book.keys() >= {"lastUpdateId", "bids", "asks"}:
             return body
-        fault, limit = on.rule.fault, _limit(params)
+        fault = on.rule.fault
         assert isinstance(fault, SnapshotFault)  # noqa: S101  # tells the type checker
-        changed = fault.revise(
-            book, limit, lambda: self._earlier_book(on, venue_name, name, params, book)
-        )
+        changed = fault.revise(book, asked.limit, partial(self._earlier_book, on, asked, book))
         if changed is None or not self._chances_of(on).occurs():
             return body
         return _encode({**answer, "result": changed} if is_reply else changed)
 
-    def _earlier_book(
-        self,
-        on: FaultOn,
-        venue_name: str,
-        name: str,
-        params: Mapping[str, object],
-        book: dict[str, Any],
-    ) -> EarlierBook | None:
+    def _earlier_book(self, on: FaultOn, asked: _Asked, book: Book) -> EarlierBook | None:
         """Return the book as it was earlier, or was first answered; None if it is answered first."""
-        symbol = str(params.get("symbol", "")).upper()
-        if not name.endswith(DEPTH_PATHS[1]) and (found := self._find(on, venue_name, symbol)):
-            return found
-        key = (on, venue_name, name, symbol, _limit(params))
-        if key in self._first:
-            return self._first[key]
-        self._first[key] = EarlierBook(
-            last_update_id=book["lastUpdateId"],
-            event_time_ms=book.get("E"),
-            transaction_time_ms=book.get("T"),
-            bids=book["bids"],
-            asks=book["asks"],
+        if not asked.name.endswith(DEPTH_PATHS[1]):
+            found = self._find(on, asked.venue_name, asked.symbol)
+            if found is not None:
+                return found
+        if (on, asked) in self._first:
+            return self._first[on, asked]
+        self._first[on, asked] = EarlierBook(
+            book["lastUpdateId"], book.get("E"), book.get("T"), book["bids"], book["asks"]
         )
         if len(self._first) > MAX_FIRST_ANSWERS:
             del self._first[next(iter(self._first))]

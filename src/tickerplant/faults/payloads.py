@@ -101,12 +101,7 @@ def with_numbers(payload: bytes) -> bytes:
 
 
 def without_field(payload: bytes, field: str) -> bytes:
-    """Return a message without a field, in each element of an array; unchanged if it has none.
-
-    Args:
-        payload: The message.
-        field: Its key, or a path such as `k.c`.
-    """
+    """Return a message without a field, a key or a path such as `k.c`, in each element of an array."""
 
     def change(element: dict[str, Any]) -> bool:
         *outer, key = field.split(".")
@@ -122,13 +117,7 @@ def without_field(payload: bytes, field: str) -> bytes:
 
 
 def with_other_scale(payload: bytes, digits: int, of: Scaled) -> bytes:
-    """Return a stream message whose prices or quantities have their decimal point elsewhere.
-
-    Args:
-        payload: The message; unchanged if its type has no such numbers.
-        digits: By how many digits the numbers are too large; negative: too small.
-        of: What is changed.
-    """
+    """Return a stream message whose prices or quantities are too large by so many digits."""
 
     def change(element: dict[str, Any]) -> bool:
         keys = NUMBERS.get(element.get("e", ""), {}).get(of, frozenset())
@@ -165,10 +154,6 @@ def with_clock_off(payload: bytes, by_ms: int) -> bytes:
 
     Changed are event times, transaction times, and the times of answers; not those that name a
     moment of the market: the bounds of candles, funding times.
-
-    Args:
-        payload: The message, or the body of an answer of REST or the WebSocket API.
-        by_ms: How far its clock is ahead; negative: behind.
     """
 
     def change(element: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ STALE_MS = 10_000
 """How old the book of a stale snapshot is, where books of any age are kept, if nothing else is given."""
 
 
-class EarlierBook(Struct, frozen=True, kw_only=True):
+class EarlierBook(Struct, frozen=True):
     """An order book as it was, best levels first."""
 
     last_update_id: int
@@ -26,6 +26,12 @@ class EarlierBook(Struct, frozen=True, kw_only=True):
     asks: list[Any]
 
 
+Book: TypeAlias = dict[str, Any]
+"""An answer with an order book, as JSON."""
+Find: TypeAlias = Callable[[], EarlierBook | None]
+"""Returns the book as it was; None if that is not known."""
+
+
 class SnapshotFault(Fault):
     """Happens to answers with an order book."""
 
@@ -34,16 +40,8 @@ class SnapshotFault(Fault):
     aims = ("venue", "symbol", "path", "method")
     occasion = "it acts on answers that have a book"
 
-    def revise(
-        self, book: dict[str, Any], limit: int, earlier: Callable[[], EarlierBook | None]
-    ) -> dict[str, Any] | None:
-        """Return what comes in the place of a book; None if it cannot be hit.
-
-        Args:
-            book: As it was answered.
-            limit: The levels of a side that the request wants.
-            earlier: Returns the book as it was; None if that is not known.
-        """
+    def revise(self, book: Book, limit: int, earlier: Find) -> Book | None:
+        """Return what comes in the place of a book of `limit` levels a side; None if nothing does."""
         raise NotImplementedError
 
 
@@ -59,9 +57,7 @@ class StaleSnapshot(SnapshotFault):
     age: MaybeDuration = None
     """How old they are, in market time. Only test servers keep books of any age."""
 
-    def revise(
-        self, book: dict[str, Any], limit: int, earlier: Callable[[], EarlierBook | None]
-    ) -> dict[str, Any] | None:
+    def revise(self, book: Book, limit: int, earlier: Find) -> Book | None:
         found = earlier()
         if found is None or found.last_update_id >= book["lastUpdateId"]:
             return None
@@ -82,9 +78,7 @@ class CrossedBook(SnapshotFault):
 
     share: Share = None
 
-    def revise(
-        self, book: dict[str, Any], _limit: int, _earlier: Callable[[], EarlierBook | None]
-    ) -> dict[str, Any] | None:
+    def revise(self, book: Book, _limit: int, _earlier: Find) -> Book | None:
         bids, asks = book["bids"], book["asks"]
         if not bids or not asks:
             return None
@@ -106,9 +100,7 @@ class EmptyBook(SnapshotFault):
     side: Annotated[Literal["both", "bids", "asks"], choice("both", "bids", "asks")] = "both"
     """The side without levels: `bids`, `asks` or `both`."""
 
-    def revise(
-        self, book: dict[str, Any], _limit: int, _earlier: Callable[[], EarlierBook | None]
-    ) -> dict[str, Any] | None:
+    def revise(self, book: Book, _limit: int, _earlier: Find) -> Book | None:
         sides = ("bids", "asks") if self.side == "both" else (self.side,)
         if not any(book[each] for each in sides):
             return None

@@ -55,12 +55,8 @@ def _paths(query: object, venues: Iterable[Venue]) -> Iterator[str]:
 def _check_name(field: str, given: str, known: Iterable[str]) -> None:
     names = sorted(known)
     if not any(matches(given, name) for name in names):
-        what = (
-            f"a {field} that is served"
-            if not is_pattern(given)
-            else f"a pattern of a {field} that is served"
-        )
-        raise ConfigError(field, given, f"{what}{suggestion(given, names)}")
+        what = f"a pattern of a {field}" if is_pattern(given) else f"a {field}"
+        raise ConfigError(field, given, f"{what} that is served{suggestion(given, names)}")
 
 
 def _knows_elsewhere(endpoint: Endpoint) -> bool:
@@ -72,12 +68,10 @@ def _check_stream(pattern: str, given: str, served: Sequence[Endpoint]) -> None:
     if any(_knows_elsewhere(each) or _has_stream(each, pattern) for each in served):
         return
     if is_pattern(given):
-        raise ConfigError(
-            "stream", given, "a pattern of streams of this market such as btcusdt@depth*"
-        )
-    raise ConfigError(
-        "stream", given, f"a stream of this market; {remedy(served[0].hub.markets, given)}"
-    )
+        expected = "a pattern of streams of this market such as btcusdt@depth*"
+    else:
+        expected = f"a stream of this market; {remedy(served[0].hub.markets, given)}"
+    raise ConfigError("stream", given, expected)
 
 
 def _has_stream(endpoint: Endpoint, pattern: str) -> bool:

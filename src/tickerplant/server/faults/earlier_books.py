@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tickerplant.events import Level
@@ -10,7 +10,6 @@ from tickerplant.faults.board import FaultBoard, FaultOn
 from tickerplant.faults.rule import matches
 from tickerplant.faults.snapshot_faults import STALE_MS, EarlierBook, StaleSnapshot
 from tickerplant.instrument import Instrument
-from tickerplant.market.market import Market
 from tickerplant.messages.book import SNAPSHOT_LEVELS
 from tickerplant.server.endpoint import Endpoint
 
@@ -61,12 +60,10 @@ class EarlierBooks:
             for market in markets:
                 is_meant = not aim.symbol or matches(aim.symbol, market.symbol)
                 if is_meant and market.book_live and len(books) < MAX_BOOKS:
-                    books[venue_name, market.symbol] = _earlier_book(
-                        market,
-                        market.snapshot_id,
-                        now_ms,
-                        market.book.transaction_time_ms,
-                        *market.book.top(SNAPSHOT_LEVELS),
+                    book = market.book
+                    bids, asks = _texts(market.instrument, book.top(SNAPSHOT_LEVELS))
+                    books[venue_name, market.symbol] = EarlierBook(
+                        market.snapshot_id, now_ms, book.transaction_time_ms, bids, asks
                     )
         self._at_opening[on] = books
 
@@ -81,34 +78,16 @@ class EarlierBooks:
         time_ms = self._market_ms() - (getattr(on.rule.fault, "age", None) or STALE_MS)
         book = kept.book.at(kept.book.id_at(time_ms))
         step = market.snapshot_id - market.book.last_update_id
-        return _earlier_book(
-            market,
-            book.last_update_id + step,
-            max(time_ms, book.transaction_time_ms),
-            book.transaction_time_ms,
-            book.bids[:SNAPSHOT_LEVELS],
-            book.asks[:SNAPSHOT_LEVELS],
-        )
+        changed_ms = book.transaction_time_ms
+        sides = book.bids[:SNAPSHOT_LEVELS], book.asks[:SNAPSHOT_LEVELS]
+        bids, asks = _texts(market.instrument, sides)
+        update_id, event_ms = book.last_update_id + step, max(time_ms, changed_ms)
+        return EarlierBook(update_id, event_ms, changed_ms, bids, asks)
 
 
-def _earlier_book(
-    market: Market,
-    update_id: int,
-    event_time_ms: int,
-    transaction_time_ms: int,
-    bids: Sequence[Level],
-    asks: Sequence[Level],
-) -> EarlierBook:
-    instrument = market.instrument
-    return EarlierBook(
-        last_update_id=update_id,
-        event_time_ms=event_time_ms,
-        transaction_time_ms=transaction_time_ms,
-        bids=_texts(instrument, bids),
-        asks=_texts(instrument, asks),
-    )
-
-
-def _texts(instrument: Instrument, levels: Sequence[Level]) -> list[tuple[str, str]]:
+def _texts(
+    instrument: Instrument, sides: Iterable[Sequence[Level]]
+) -> Iterator[list[tuple[str, str]]]:
     prices, quantities = instrument.price.text, instrument.quantity.text
-    return [(prices[price], quantities[quantity]) for price, quantity in levels]
+    for levels in sides:
+        yield [(prices[price], quantities[quantity]) for price, quantity in levels]
